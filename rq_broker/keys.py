@@ -1,0 +1,104 @@
+"""Every Redis key in one place: the contract (version 1) that trusted services may rely on.
+
+All keys of one type share the hash tag `{<type>}`, so one type lives in one Cluster slot and types
+spread over the nodes. Scripts take KEYS[1] = base and derive the rest, all in that slot.
+
+| key                      | type   | holds |
+|--------------------------|--------|-------|
+| `rqb:types`              | set    | type names; a hint for readers, rebuilt on use |
+| `rqb:{<type>}`           | hash   | the base: `id`, `clock`, `fence`, `hosts`, `policy:…` |
+| `…:status:<status>`      | zset   | member → priority; `:status:queued` is *the* queue |
+| `…:owner:<owner_id>`     | zset   | member → priority, every status |
+| `…:shape:<digest>`       | zset   | member → priority, queued jobs of one shape |
+| `…:shapes`               | hash   | digest → the shape, canonical JSON, while it has queued jobs |
+| `…:heads`                | zset   | digest → priority of the shape's first job |
+| `…:job:<request_id>`     | hash   | the job, see below |
+| `…:holds:<request_id>`   | hash   | `<host>/<resource>` → amount: what the job's grant holds |
+| `…:callbacks:<2 chars>`  | hash   | rest of the callback's digest → request_id |
+| `…:hosts`                | zset   | host → number of its last change (base `hosts`) |
+| `…:host:<name>`          | hash   | `capacity:…`, `used:…`, `held:…`, `aggregates`, `dropped` |
+| `…:deliveries`           | zset   | member → when its callback is next due, ms |
+| `…:deadlines`            | zset   | member → end of the offer, of running time, of retention, ms |
+| `…:wake`                 | zset   | markers `grant` and `deliver`: hints that a loop has work |
+| `…:events`               | stream | every change of state, newest ~10,000 |
+
+A **member** is the ID in 16 digits, `:`, the request_id. Ties in a sorted set are ordered by
+member, so equal priorities are first come, first served; and a reader of the set alone can name
+the job.
+
+A **job** hash has `id`, `owner`, `status`, `shape`, `created` (µs since 1970), `callback`, `data`
+and, once they mean something, `updated` (µs), `hosts` (JSON, one name an instance), `fence`,
+`attempts`, `error`. Its priority is the score of its member in `…:status:<status>`: said once, it
+cannot disagree with itself.
+
+Why a long `data` or `callback` is *folded* into `data`, `data2`, `data3` …: one value over 64 bytes
+moves a Redis hash out of its compact encoding, which costs every waiting job some 380 bytes. Up to
+`FOLD_LIMIT` bytes a value is therefore stored in pieces of at most 64; a reader joins them. Longer
+ones stay whole, there the overhead no longer matters. For the same reason callbacks are indexed by
+digest in 4,096 small hashes instead of one large one.
+"""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64encode
+from hashlib import sha256
+from itertools import count
+
+TYPES = "rqb:types"
+FOLD = 64
+FOLD_LIMIT = 512
+
+
+class Keys:
+    """The keys of one type."""
+
+    __slots__ = ("base",)
+
+    def __init__(self, type_: str) -> None:
+        self.base = f"rqb:{{{type_}}}"
+
+    def of(self, *parts: str) -> str:
+        """`of("job", "d")` → `rqb:{vm}:job:d`."""
+        return ":".join((self.base, *parts))
+
+
+def member(id_: int, request_id: str) -> str:
+    """Build the name a job has in every sorted set."""
+    return f"{id_:016d}:{request_id}"
+
+
+def digest(text: str) -> str:
+    """96 bits of SHA-256 as 16 URL-safe characters: names shapes and callbacks."""
+    return urlsafe_b64encode(sha256(text.encode()).digest()[:12]).decode()
+
+
+def fold(field: str, text: str) -> list[str]:
+    """Split a value into the field/value pairs it is stored as, each piece at most 64 bytes."""
+    if text.isascii():
+        if len(text) <= FOLD or len(text) > FOLD_LIMIT:
+            return [field, text]
+        pairs = [field, text[:FOLD]]
+        for number, start in enumerate(range(FOLD, len(text), FOLD), 2):
+            pairs += (f"{field}{number}", text[start : start + FOLD])
+        return pairs
+    if not FOLD < len(text.encode()) <= FOLD_LIMIT:
+        return [field, text]
+    pairs, piece = [], ""
+    names = (field if number == 1 else f"{field}{number}" for number in count(1))
+    for letter in text:
+        if len((piece + letter).encode()) > FOLD:
+            pairs += (next(names), piece)
+            piece = ""
+        piece += letter
+    return [*pairs, next(names), piece]
+
+
+def unfold(fields: dict[str, str], field: str) -> str:
+    """Join what `fold` split."""
+    text = fields.get(field, "")
+    for number in count(2):
+        more = fields.get(f"{field}{number}")
+        if more is None:
+            return text
+        text += more
+    raise AssertionError

@@ -1,0 +1,22 @@
+--- Read the first jobs of each waiting shape, shapes in the order of their first job.
+--- Keeps: cost follows the shapes looked at, not the jobs that wait.
+--- KEYS[1] base
+--- ARGV[1] rank of the first shape to read
+--- ARGV[2] how many shapes to read
+--- ARGV[3] how many jobs of each
+--- Returns {how many shapes wait in all, {digest, shape JSON, jobs waiting, member, priority, …} a shape}
+--- Errors none
+--- @include "base"
+
+local rank, shapes, jobs = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+
+local reply = { redis.call('ZCARD', key('heads')) }
+for _, shape in ipairs(redis.call('ZRANGE', key('heads'), rank, rank + shapes - 1)) do
+  local set = key('shape:' .. shape)
+  local entry = redis.call('ZRANGE', set, 0, jobs - 1, 'WITHSCORES')
+  table.insert(entry, 1, redis.call('ZCARD', set))
+  table.insert(entry, 1, redis.call('HGET', key('shapes'), shape) or '')
+  table.insert(entry, 1, shape)
+  reply[#reply + 1] = entry
+end
+return reply

@@ -1,0 +1,54 @@
+--- The one way a job changes state: `become` keeps every index, hold, deadline and delivery in step.
+--- Which moves are allowed is the caller's to check (models.MOVES draws them).
+--- @include "base"
+--- @include "clock"
+--- @include "job"
+--- @include "line"
+--- @include "hold"
+--- @include "policy"
+
+local HOLDS = { granted = true, running = true }
+
+-- When a state ends by itself: the policy field that says after how many milliseconds.
+local ENDS = { granted = 'offer', running = 'running', done = 'retention', error = 'retention' }
+
+local function set_deadline(member, status)
+  local field = ENDS[status]
+  local span = field and policy_span(field) or ''
+  if span ~= '' then
+    redis.call('ZADD', key('deadlines'), whole(now_ms() + span), member)
+  else
+    redis.call('ZREM', key('deadlines'), member)
+  end
+end
+
+-- `changes`: flat field/value pairs to set on the job besides its status.
+local function become(job, to, changes)
+  local from, member = job.status, job.member
+  if from == 'queued' then
+    leave_line(member, job.shape)
+    if to ~= 'granted' then
+      wake('grant')
+    end
+  else
+    redis.call('ZREM', key('status:' .. from), member)
+  end
+  if from == 'granted' then
+    redis.call('ZREM', key('deliveries'), member)
+  end
+  if HOLDS[from] and not HOLDS[to] then
+    redis.call('HDEL', job_key(job.request_id), 'hosts')
+    if release(job.request_id) then
+      wake('grant')
+    end
+  end
+  redis.call('HSET', job_key(job.request_id), 'status', to, 'updated', whole(now_us()), unpack(changes))
+  if to == 'queued' then
+    redis.call('HDEL', job_key(job.request_id), 'attempts', 'error')
+    join_line(member, job.priority, job.shape)
+  else
+    redis.call('ZADD', key('status:' .. to), job.priority, member)
+  end
+  set_deadline(member, to)
+  record_event(job.request_id, job.id, to)
+end

