@@ -6,7 +6,8 @@
     │   └── CallbackForbidden   400  callback_forbidden     could never be dialled, see egress
     ├── NotFound                404  not_found              a path
     │   ├── JobNotFound         404  job_not_found
-    │   └── HostNotFound        404  host_not_found
+    │   ├── HostNotFound        404  host_not_found
+    │   └── DestinationNotFound 404  destination_not_found
     ├── MethodNotAllowed        405  method_not_allowed
     ├── Conflict                409  conflict
     │   ├── DuplicateRequestId  409  duplicate_request_id
@@ -69,6 +70,12 @@ class HostNotFound(NotFound):
     """The type has no such host."""
 
     code = "host_not_found"
+
+
+class DestinationNotFound(NotFound):
+    """No job of the type was ever granted to be called there."""
+
+    code = "destination_not_found"
 
 
 class MethodNotAllowed(BrokerError):

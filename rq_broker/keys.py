@@ -10,15 +10,28 @@ spread over the nodes. Scripts take KEYS[1] = base and derive the rest, all in t
 | `…:status:<status>`      | zset   | member → priority; `:status:queued` is *the* queue |
 | `…:owner:<owner_id>`     | zset   | member → priority, every status |
 | `…:shape:<digest>`       | zset   | member → priority, queued jobs of one shape |
-| `…:shapes`               | hash   | digest → the shape, canonical JSON, while it has queued jobs |
+| `…:shapes`               | hash   | digest → what it stands for, JSON, while it has queued jobs |
 | `…:heads`                | zset   | digest → priority of the shape's first job |
 | `…:job:<request_id>`     | hash   | the job, see below |
 | `…:holds:<request_id>`   | hash   | `<host>/<resource>` → amount: what the job's grant holds |
 | `…:callbacks:<2 chars>`  | hash   | rest of the callback's digest → request_id |
+| `…:usage`                | hash   | `<resource>/<owner_id>` → amount: what each owner holds |
 | `…:hosts`                | zset   | host → number of its last change (base `hosts`) |
 | `…:host:<name>`          | hash   | `capacity:…`, `used:…`, `held:…`, `aggregates`, `dropped` |
 | `…:deliveries`           | zset   | member → when its callback is next due, ms |
+| `…:attempts:<request_id>` | stream | what came of each attempt to call back, newest ~100 |
+| `…:destinations`         | zset   | scheme://host:port of callbacks → last grant, ms |
+| `…:destination:<d>`      | hash   | its breaker, see lua/lib/destination.lua |
+| `…:flying:<d>`           | zset   | member → end of the lease: callbacks on their way there |
+| `…:parked:<d>`           | zset   | member → since when (ms) it waits for a slot there |
+| `…:parked`, `…:open`     | zset   | destination → when to look again; end of being open, ms |
+| `…:failing`, `…:answering` | zset | destination → its last failure, its last answer, ms |
+| `…:keys`                 | hash   | owner_id or `*` → keys its callbacks are signed with |
 | `…:deadlines`            | zset   | member → end of the offer, of running time, of retention, ms |
+| `…:passed`               | hash   | member → when a later job first passed it, ms |
+| `…:forecasts`            | hash   | member → the p90 ETA a waiting job was first told, ms |
+| `…:history`              | list   | how long capacity was held, ms, newest 1,000 |
+| `…:turn`, `…:turn:again` | string | who plans now; that another asked meanwhile |
 | `…:wake`                 | zset   | markers `grant` and `deliver`: hints that a loop has work |
 | `…:events`               | stream | every change of state, newest ~10,000 |
 
@@ -28,8 +41,9 @@ the job.
 
 A **job** hash has `id`, `owner`, `status`, `shape`, `created` (µs since 1970), `callback`, `data`
 and, once they mean something, `updated` (µs), `hosts` (JSON, one name an instance), `fence`,
-`attempts`, `error`. Its priority is the score of its member in `…:status:<status>`: said once, it
-cannot disagree with itself.
+`attempts`, `settled`, `error`, `granted` and `offer_ends` (ms), `destination`, and out of line
+`demand`, what its shape stands for. Its priority is the score of its member in
+`…:status:<status>`: said once, it cannot disagree with itself.
 
 Why a long `data` or `callback` is *folded* into `data`, `data2`, `data3` …: one value over 64 bytes
 moves a Redis hash out of its compact encoding, which costs every waiting job some 380 bytes. Up to
@@ -65,6 +79,11 @@ class Keys:
 def member(id_: int, request_id: str) -> str:
     """Build the name a job has in every sorted set."""
     return f"{id_:016d}:{request_id}"
+
+
+def request_id_of(member: str) -> str:
+    """Read the job's name back out of a member."""
+    return member[17:]
 
 
 def digest(text: str) -> str:

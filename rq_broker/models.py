@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -130,6 +131,10 @@ class Job:
     fence: int | None = None
     attempts: int = 0
     error: str | None = None
+    destination: str = ""
+    """scheme://host:port its callback goes to; known once granted."""
+    capacity_number: str = ""
+    """On submit only: which change of the type's hosts was the last. Grants do not count."""
 
     def wire(self) -> dict[str, Any]:
         """Build the job's JSON object: the seed's eleven keys with their types, then ours."""
@@ -156,7 +161,12 @@ class Job:
 def rfc3339(microseconds: int) -> str:
     """Render µs since 1970 as RFC 3339 in UTC."""
     seconds, fraction = divmod(microseconds, 1_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{fraction:06d}Z"
+    return f"{_whole_second(seconds)}.{fraction:06d}Z"
+
+
+@lru_cache(1024)
+def _whole_second(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +211,8 @@ class Policy:
     running: float | None = None
     retention: float | None = 7 * 86400.0
     paused: bool = False
+    concurrency: int = 64
+    """Callbacks on their way to one destination at once, from all notifiers together."""
     share: str | None = None
     """None, or "owner": at equal priority the owner with the smallest dominant share goes first."""
     limits: Mapping[str, Amounts] = field(default_factory=dict)
@@ -271,3 +283,52 @@ class Delivery:
 
     job: Job
     attempt: int
+    keys: tuple[str, ...] = ()
+    """What to sign it with, the newest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt to call back. `ended` is µs since 1970; `cause` a class word, ok if heard."""
+
+    ended: int
+    fence: int
+    attempt: int
+    cause: str
+    milliseconds: int
+
+    def wire(self) -> dict[str, Any]:
+        """Build the attempt's JSON object."""
+        return {
+            "time": rfc3339(self.ended),
+            "fence": self.fence,
+            "attempt": self.attempt,
+            "cause": self.cause,
+            "milliseconds": self.milliseconds,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """What is known of a receiver. `state` is closed (well), open, or half-open (being probed)."""
+
+    name: str
+    state: str
+    failures: int
+    """Health failures in a row."""
+    opens_for: float
+    """Seconds it stays open yet."""
+    in_flight: int
+    parked: int
+    """Callbacks that wait for it, out of the way of others."""
+
+    def wire(self) -> dict[str, Any]:
+        """Build the destination's JSON object."""
+        return {
+            "destination": self.name,
+            "state": self.state,
+            "failures": self.failures,
+            "open_seconds": self.opens_for,
+            "in_flight": self.in_flight,
+            "parked": self.parked,
+        }

@@ -2,13 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import orjson
 
 from rq_broker.keys import unfold
-from rq_broker.models import Head, Host, Job, Policy, Shape, Status, Waiting
+from rq_broker.models import (
+    Attempt,
+    Destination,
+    Head,
+    Host,
+    Job,
+    Policy,
+    Protection,
+    Shape,
+    Status,
+    Waiting,
+)
+
+log = logging.getLogger(__name__)
+
+_Read = TypeVar("_Read")
+
+
+def readable(read: Callable[[Any], _Read], entries: Iterable[Any]) -> list[_Read]:
+    """Read what can be read; a damaged record is logged, and in nobody's way."""
+    found = []
+    for entry in entries:
+        try:
+            found.append(read(entry))
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            log.error("a record in Redis cannot be read, passed over: %.200r: %r", entry, error)
+    return found
 
 
 def pairs(flat: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
@@ -39,6 +66,7 @@ def job(type_: str, request_id: str, priority: str, position: str, flat: Sequenc
         fence=int(fields["fence"]) if "fence" in fields else None,
         attempts=int(fields.get("attempts", 0)),
         error=fields.get("error"),
+        destination=fields.get("destination", ""),
     )
 
 
@@ -78,6 +106,8 @@ def policy(base: Mapping[str, str]) -> Policy:
             fields[name] = int(text) / 1000 if text else None
         elif name == "paused":
             fields[name] = text == "1"
+        elif name == "concurrency":
+            fields[name] = int(text)
         elif name == "limits":
             fields[name] = orjson.loads(text or "{}")
         else:
@@ -85,11 +115,73 @@ def policy(base: Mapping[str, str]) -> Policy:
     return Policy(**fields)
 
 
-def waiting(entry: Sequence[Any]) -> Waiting:
-    """Read one shape of `heads`."""
-    name, shape, count, *pairs = entry
+def waiting(entry: Sequence[Any]) -> tuple[Waiting, float | None]:
+    """Read one shape of `heads`, and since when its first job is passed (seconds since 1970)."""
+    name, shape, count, passed, *flat = entry
     heads = tuple(
         Head(int(each[:16]), each[17:], int(priority))
-        for each, priority in zip(pairs[::2], pairs[1::2], strict=True)
+        for each, priority in zip(flat[::2], flat[1::2], strict=True)
     )
-    return Waiting(name, Shape.parse(shape), heads, int(count))
+    since = int(passed) / 1000 if passed else None
+    return Waiting(name, Shape.parse(shape), heads, int(count)), since
+
+
+def usage(fields: Mapping[str, str]) -> dict[str, dict[str, int]]:
+    """Read the usage hash: owner → resource → amount."""
+    owners: dict[str, dict[str, int]] = {}
+    for field, amount in fields.items():
+        resource, _, owner = field.partition("/")
+        owners.setdefault(owner, {})[resource] = int(amount)
+    return owners
+
+
+def protection(text: str) -> Protection | None:
+    """Read what a pass protects."""
+    if not text:
+        return None
+    member, hosts = orjson.loads(text)
+    return Protection(member, frozenset(hosts))
+
+
+def protection_text(value: Protection | None) -> str:
+    """Render what a pass protects, '' for nothing."""
+    return "" if value is None else orjson.dumps([value.member, sorted(value.hosts)]).decode()
+
+
+def attempt(entry: tuple[str, Sequence[str]]) -> Attempt:
+    """Read one entry of an attempts stream."""
+    stamp, flat = entry
+    fields = pairs(flat)
+    return Attempt(
+        ended=int(stamp.partition("-")[0]) * 1000,
+        fence=int(fields["fence"]),
+        attempt=int(fields["attempt"]),
+        cause=fields["cause"],
+        milliseconds=int(fields["milliseconds"]),
+    )
+
+
+def destination(now: int, entry: Sequence[Any]) -> Destination:
+    """Read one destination of `destinations`; `now` in ms."""
+    name, in_flight, parked, *flat = entry
+    fields = pairs(flat)
+    open_until = int(fields.get("open_until", 0))
+    state = "closed" if not open_until else "open" if open_until > now else "half-open"
+    return Destination(
+        name=name,
+        state=state,
+        failures=int(fields.get("failures", 0)),
+        opens_for=max(0, open_until - now) / 1000 if open_until else 0.0,
+        in_flight=in_flight,
+        parked=parked,
+    )
+
+
+def holder(now: int, entry: Sequence[Any]) -> tuple[str, str, float, dict[str, dict[str, int]]]:
+    """Read one holder of `holders`: request_id, owner, age in seconds, host → resource → amount."""
+    request_id, owner, granted, *flat = entry
+    holds: dict[str, dict[str, int]] = {}
+    for field, amount in pairs(flat).items():
+        host, _, resource = field.partition("/")
+        holds.setdefault(host, {})[resource] = int(amount)
+    return request_id, owner, (now - int(granted)) / 1000 if granted else 0.0, holds

@@ -30,6 +30,7 @@ def connect(url: str, *, timeout: float = 1.5) -> Redis:
         url,
         decode_responses=True,
         encoding_errors="surrogateescape",
+        socket_timeout=None,  # the runner's own timeout spans each exchange, a blocking pop's too
         socket_connect_timeout=timeout,
         max_connections=_CONNECTIONS,
     )

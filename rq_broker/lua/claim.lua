@@ -1,32 +1,66 @@
 --- Take callbacks that are due, each for the length of a lease.
---- Keeps: a claimed delivery is nobody else's until its lease ends; a dead courier's falls due again.
+--- Keeps: a claimed delivery is nobody else's until its lease ends; a dead courier's falls due
+---   again; no offer ends while a callback is on its way, and none starts after the offer's end;
+---   no destination gets more at once than it may.
 --- KEYS[1] base
 --- ARGV[1] lease, ms
 --- ARGV[2] how many at most
---- Returns {ms until the next is due or '', {attempt, priority, request_id, field, value, …} a delivery}
+--- Returns {ms until the next is due or '', signing keys (owner or '*', keys, …), {attempt, priority,
+---   request_id, field, value, …} a delivery}
 --- Errors none
 --- @include "base"
 --- @include "clock"
 --- @include "job"
 --- @include "line"
+--- @include "destination"
 
-local lease, limit = ARGV[1], ARGV[2]
+local lease, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
 
 local deliveries, now = key('deliveries'), now_ms()
-local reply = { '' }
+local reply, room = { '', redis.call('HGETALL', key('keys')) }, {}
+
+local function room_at(destination)
+  if not room[destination] then
+    room[destination] = free_slots(destination, read_destination(destination), now)
+  end
+  return room[destination]
+end
+
+-- The attempt before this one was claimed and never settled: its courier died or overran its lease.
+local function record_lost(job, request_id)
+  if job.attempts > 0 and redis.call('HGET', job_key(request_id), 'settled') ~= whole(job.attempts) then
+    record_attempt(request_id, job.attempts, job.fence, 'courier_lost', '0')
+  end
+end
+
+local function claim(job, member, request_id)
+  record_lost(job, request_id)
+  redis.call('ZADD', deliveries, whole(now + lease), member)
+  redis.call('ZADD', key('flying:' .. job.destination), whole(now + lease), member)
+  if job.offer_ends < now + lease then
+    redis.call('ZADD', key('deadlines'), whole(now + lease), member)
+  end
+  local attempt = redis.call('HINCRBY', job_key(request_id), 'attempts', 1)
+  local fields = redis.call('HGETALL', job_key(request_id))
+  table.insert(fields, 1, request_id)
+  table.insert(fields, 1, job.priority)
+  table.insert(fields, 1, attempt)
+  reply[#reply + 1] = fields
+end
+
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', deliveries, '-inf', whole(now), 'LIMIT', 0, limit)) do
   local request_id = request_id_of(member)
   local job = load_job(request_id)
   if not job or job.member ~= member or job.status ~= 'granted' then
     redis.call('ZREM', deliveries, member)
-  else
+  elseif job.offer_ends <= now then
     redis.call('ZADD', deliveries, whole(now + lease), member)
-    local attempt = redis.call('HINCRBY', job_key(request_id), 'attempts', 1)
-    local fields = redis.call('HGETALL', job_key(request_id))
-    table.insert(fields, 1, request_id)
-    table.insert(fields, 1, job.priority)
-    table.insert(fields, 1, attempt)
-    reply[#reply + 1] = fields
+    redis.call('ZADD', key('deadlines'), whole(now), member)
+  elseif room_at(job.destination) <= 0 then
+    park(job.destination, member, now)
+  else
+    room[job.destination] = room[job.destination] - 1
+    claim(job, member, request_id)
   end
 end
 local first = redis.call('ZRANGE', deliveries, 0, 0, 'WITHSCORES')

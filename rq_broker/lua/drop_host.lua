@@ -20,5 +20,6 @@ for _, field in ipairs(redis.call('HKEYS', name)) do
 end
 redis.call('HSET', name, 'aggregates', '[]', 'dropped', '1')
 touch_host(host)
+redis.call('HINCRBY', base, 'capacity_number', 1)
 forget_if_empty(host)
 return 1

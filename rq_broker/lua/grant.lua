@@ -6,12 +6,18 @@
 --- ARGV[3] priority planned at
 --- ARGV[4] JSON array: the host of each instance
 --- ARGV[5] JSON string: the aggregate every host must be in, or ''
---- ARGV[6…] host, resource, amount triples, each host and resource once
---- Returns the fence; or why not: 'PAUSED', 'MOVED' (not queued there any more), 'FULL'
+--- ARGV[6] the destination its callback goes to
+--- ARGV[7] the policy's number the plan obeyed
+--- ARGV[8] how many cap pairs follow
+--- ARGV[9…] resource, most the owner may hold; then host, resource, amount, each host and resource once
+--- Returns the fence; or why not: 'PAUSED', 'MOVED' (queue or policy is another by now), 'CAPPED', 'CLOSED'
+---   (the destination's breaker), 'FULL'
 --- Errors none
 --- @include "become"
+--- @include "destination"
 
 local request_id, id, priority, hosts, aggregate = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local destination, policy_number, first = ARGV[6], ARGV[7], 9 + 2 * tonumber(ARGV[8])
 
 if redis.call('HGET', base, 'policy:paused') == '1' then
   return 'PAUSED'
@@ -20,7 +26,26 @@ local job = load_job(request_id)
 if not job or job.id ~= id or job.status ~= 'queued' or tonumber(job.priority) ~= tonumber(priority) then
   return 'MOVED'
 end
-for i = 6, #ARGV, 3 do
+if (redis.call('HGET', base, 'policy_number') or '0') ~= policy_number then
+  return 'MOVED'
+end
+if redis.call('ZSCORE', key('open'), destination) then
+  if is_closed_to_grants(destination, now_ms()) then
+    return 'CLOSED'
+  end
+  redis.call('HSET', destination_key(destination), 'probe', request_id)
+end
+local asked = {}
+for i = first, #ARGV, 3 do
+  asked[ARGV[i + 1]] = (asked[ARGV[i + 1]] or 0) + ARGV[i + 2]
+end
+for i = 9, first - 1, 2 do
+  local holds = redis.call('HGET', key('usage'), ARGV[i] .. '/' .. job.owner) or '0'
+  if holds + (asked[ARGV[i]] or 0) > tonumber(ARGV[i + 1]) then
+    return 'CAPPED'
+  end
+end
+for i = first, #ARGV, 3 do
   local resource = ARGV[i + 1]
   local host = redis.call('HMGET', key('host:' .. ARGV[i]), 'capacity:' .. resource,
     'used:' .. resource, 'held:' .. resource, 'aggregates')
@@ -32,15 +57,24 @@ for i = 6, #ARGV, 3 do
 end
 
 local touched = {}
-for i = 6, #ARGV, 3 do
-  hold(request_id, ARGV[i], ARGV[i + 1], ARGV[i + 2])
+for i = first, #ARGV, 3 do
+  hold(request_id, job.owner, ARGV[i], ARGV[i + 1], ARGV[i + 2])
   touched[ARGV[i]] = true
 end
 for host in pairs(touched) do
   touch_host(host)
 end
+local promised = redis.call('HGET', key('forecasts'), job.member)
+if promised then
+  local kept = now_ms() <= tonumber(promised)
+  redis.call('HINCRBY', base, kept and 'forecasts_kept' or 'forecasts_missed', 1)
+end
 local fence = whole(redis.call('HINCRBY', base, 'fence', 1))
-become(job, 'granted', { 'fence', fence, 'hosts', hosts, 'attempts', '0' })
-redis.call('ZADD', key('deliveries'), now_ms(), job.member)
+local offer = policy_value('offer')
+become(job, 'granted', { 'fence', fence, 'hosts', hosts, 'attempts', '0',
+  'granted', whole(now_ms()), 'destination', destination,
+  'offer_ends', offer == '' and '' or whole(now_ms() + offer) })
+redis.call('ZADD', key('deliveries'), whole(now_ms()), job.member)
+redis.call('ZADD', key('destinations'), whole(now_ms()), destination)
 wake('deliver')
 return fence

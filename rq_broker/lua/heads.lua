@@ -4,7 +4,8 @@
 --- ARGV[1] rank of the first shape to read
 --- ARGV[2] how many shapes to read
 --- ARGV[3] how many jobs of each
---- Returns {how many shapes wait in all, {digest, shape JSON, jobs waiting, member, priority, …} a shape}
+--- Returns {how many shapes wait in all, {digest, shape JSON, jobs waiting, when the first was first
+---   passed (ms) or '', member, priority, …} a shape}
 --- Errors none
 --- @include "base"
 
@@ -14,6 +15,7 @@ local reply = { redis.call('ZCARD', key('heads')) }
 for _, shape in ipairs(redis.call('ZRANGE', key('heads'), rank, rank + shapes - 1)) do
   local set = key('shape:' .. shape)
   local entry = redis.call('ZRANGE', set, 0, jobs - 1, 'WITHSCORES')
+  table.insert(entry, 1, redis.call('HGET', key('passed'), entry[1]) or '')
   table.insert(entry, 1, redis.call('ZCARD', set))
   table.insert(entry, 1, redis.call('HGET', key('shapes'), shape) or '')
   table.insert(entry, 1, shape)

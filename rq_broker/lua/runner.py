@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from itertools import cycle
+from math import inf
 from typing import Any
 
+from hiredis import pack_command
 from redis import exceptions
 from redis.asyncio import Redis, RedisCluster
 
@@ -23,16 +27,21 @@ _ERRORS = errors.by_word()
 _AWAY = (exceptions.ConnectionError, exceptions.TimeoutError, OSError, TimeoutError)
 _UNFIT = ("LOADING", "BUSY", "READONLY", "MASTERDOWN", "OOM", "MISCONF", "NOREPLICAS")
 _CHUNK = 1024
+LANES = 2
+TRUSTED_SECONDS = 0.1
+
 
 
 class Lane:
-    """One connection, lent for as long as replies are owed, returned when the last arrived."""
+    """One connection, and whoever waits for a reply on it. After a pause it is checked first."""
 
     def __init__(self, client: Redis, timeout: float) -> None:
         self._pool: Any = client.connection_pool
         self._timeout = timeout
         self._waiting: list[tuple[tuple[Any, ...], asyncio.Future[Any]]] = []
         self._task: asyncio.Task[None] | None = None
+        self._connection: Any = None
+        self._used = 0.0
 
     async def call(self, *command: Any) -> Any:
         """Send one command, return its reply or raise what Redis answered."""
@@ -44,14 +53,13 @@ class Lane:
 
     async def _serve(self) -> None:
         owed: deque[asyncio.Future[Any]] = deque()
-        connection: Any = None
         try:
             async with asyncio.timeout(self._timeout) as limit:
-                connection = await self._pool.get_connection()
-                await self._talk(connection, owed, limit)
+                await self._connect()
+                await self._talk(self._connection, owed, limit)
         except BaseException as error:
-            if connection is not None:
-                await connection.disconnect(nowait=True)
+            if self._connection is not None:
+                await self._connection.disconnect(nowait=True)
             lost = exceptions.ConnectionError(f"connection to Redis lost: {error!r}")
             for future in [*owed, *(future for _, future in self._waiting)]:
                 if not future.done():
@@ -61,8 +69,16 @@ class Lane:
                 raise
         finally:
             self._task = None
-            if connection is not None:
-                await self._pool.release(connection)
+
+    async def _connect(self) -> None:
+        """Have a connection that was alive a moment ago: the pool checks what it lends."""
+        now = asyncio.get_running_loop().time()
+        if self._connection is None or now - self._used > TRUSTED_SECONDS:
+            if self._connection is not None:
+                await self._pool.release(self._connection)
+                self._connection = None
+            self._connection = await self._pool.get_connection()
+        self._used = now
 
     async def _talk(
         self, connection: Any, owed: deque[asyncio.Future[Any]], limit: asyncio.Timeout
@@ -72,10 +88,8 @@ class Lane:
             if self._waiting:
                 batch, self._waiting = self._waiting[:_CHUNK], self._waiting[_CHUNK:]
                 owed.extend(future for _, future in batch)
-                pieces = [
-                    piece for command, _ in batch for piece in connection.pack_command(*command)
-                ]
-                await connection.send_packed_command(pieces, check_health=False)
+                packed = b"".join([pack_command(command) for command, _ in batch])
+                await connection.send_packed_command(packed, check_health=False)
             limit.reschedule(clock() + self._timeout)
             for _ in range(len(owed)):
                 await self._deliver_one(connection, owed)
@@ -83,7 +97,7 @@ class Lane:
 
     async def _deliver_one(self, connection: Any, owed: deque[asyncio.Future[Any]]) -> None:
         try:
-            reply = await connection.read_response()
+            reply = await connection.read_response(timeout=inf)  # ours spans them all
         except exceptions.ResponseError as error:
             reply = error
         future = owed.popleft()
@@ -100,10 +114,13 @@ class Runner:
 
     def __init__(self, client: Redis | RedisCluster, timeout: float = 1.5) -> None:
         self.client = client
+        self._call: Callable[..., Awaitable[Any]]
         self._timeout = timeout
-        self._call = (
-            self._direct if isinstance(client, RedisCluster) else Lane(client, timeout).call
-        )
+        if isinstance(client, RedisCluster):
+            self._call = self._direct
+        else:
+            lanes = cycle([Lane(client, timeout) for _ in range(LANES)])
+            self._call = lambda *command: next(lanes).call(*command)
 
     async def _direct(self, *command: Any) -> Any:
         return await self.client.execute_command(*command)

@@ -22,5 +22,6 @@ end
 local new = redis.call('HDEL', name, unpack(stale)) == 0
 redis.call('HSET', name, 'aggregates', aggregates, unpack(ARGV, 3))
 touch_host(host)
+redis.call('HINCRBY', base, 'capacity_number', 1)
 wake('grant')
 return new and 1 or 0

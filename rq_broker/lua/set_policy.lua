@@ -10,5 +10,6 @@
 for i = 1, #ARGV, 2 do
   redis.call('HSET', base, 'policy:' .. ARGV[i], ARGV[i + 1])
 end
+redis.call('HINCRBY', base, 'policy_number', 1)
 wake('grant')
 return 1

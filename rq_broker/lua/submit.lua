@@ -6,9 +6,10 @@
 --- ARGV[3] callback digest (16 characters, keys.digest)
 --- ARGV[4] priority, or '' for the next tick of the type's clock
 --- ARGV[5] shape digest
---- ARGV[6] the shape, canonical JSON
+--- ARGV[6] what the shape stands for, canonical JSON
 --- ARGV[7…] field/value pairs of the job, folded: callback and data
---- Returns {id, created (µs since 1970), priority}
+--- Returns {id, created (µs since 1970), priority, position (1 = next), number of the last change
+---   of capacity}
 --- Errors DUPLICATE_REQUEST_ID, DUPLICATE_CALLBACK
 --- @include "base"
 --- @include "clock"
@@ -17,7 +18,7 @@
 --- @include "forget"
 
 local request_id, owner_id, callback = ARGV[1], ARGV[2], ARGV[3]
-local priority, shape, canonical = ARGV[4], ARGV[5], ARGV[6]
+local priority, shape, demand = ARGV[4], ARGV[5], ARGV[6]
 
 -- The zero of default priorities: 2018-07-26T05:51:00.621743Z, the original service's own.
 local EPOCH_US = 1532584260621743
@@ -27,14 +28,14 @@ if redis.call('EXISTS', name) == 1 then
   return redis.error_reply('DUPLICATE_REQUEST_ID request_id is taken in this type')
 end
 local bucket, rest = callback_entry(callback)
-if redis.call('HEXISTS', bucket, rest) == 1 then
+if redis.call('HSETNX', bucket, rest, request_id) == 0 then
   return redis.error_reply('DUPLICATE_CALLBACK callback is taken in this type')
 end
 
 local created = now_us()
+local counters = redis.call('HMGET', base, 'clock', 'capacity_number')
 if priority == '' then
-  local clock = tonumber(redis.call('HGET', base, 'clock') or '-1')
-  priority = whole(math.max(created - EPOCH_US, clock + 1))
+  priority = whole(math.max(created - EPOCH_US, (counters[1] or -1) + 1))
   redis.call('HSET', base, 'clock', priority)
 end
 local id = redis.call('HINCRBY', base, 'id', 1)
@@ -42,9 +43,8 @@ local member = string.format('%016.0f', id) .. ':' .. request_id
 created = whole(created)
 redis.call('HSET', name, 'id', id, 'owner', owner_id, 'status', 'queued', 'shape', shape,
   'created', created, unpack(ARGV, 7))
-redis.call('HSET', bucket, rest, request_id)
 redis.call('ZADD', key('owner:' .. owner_id), priority, member)
-redis.call('HSETNX', key('shapes'), shape, canonical)
-join_line(member, priority, shape)
+join_line(member, priority, shape, demand)
 record_event(request_id, id, 'queued')
-return { whole(id), created, priority }
+local position = redis.call('ZRANK', key('status:queued'), member) + 1
+return { whole(id), created, priority, position, counters[2] or '0' }

@@ -14,7 +14,7 @@ local ENDS = { granted = 'offer', running = 'running', done = 'retention', error
 
 local function set_deadline(member, status)
   local field = ENDS[status]
-  local span = field and policy_span(field) or ''
+  local span = field and policy_value(field) or ''
   if span ~= '' then
     redis.call('ZADD', key('deadlines'), whole(now_ms() + span), member)
   else
@@ -24,9 +24,9 @@ end
 
 -- `changes`: flat field/value pairs to set on the job besides its status.
 local function become(job, to, changes)
-  local from, member = job.status, job.member
+  local from, member, name = job.status, job.member, job_key(job.request_id)
   if from == 'queued' then
-    leave_line(member, job.shape)
+    redis.call('HSET', name, 'demand', leave_line(member, job.shape))
     if to ~= 'granted' then
       wake('grant')
     end
@@ -35,17 +35,18 @@ local function become(job, to, changes)
   end
   if from == 'granted' then
     redis.call('ZREM', key('deliveries'), member)
+    redis.call('ZREM', key('parked:' .. job.destination), member)
   end
   if HOLDS[from] and not HOLDS[to] then
-    redis.call('HDEL', job_key(job.request_id), 'hosts')
-    if release(job.request_id) then
+    if release(job.request_id, job.owner) then
       wake('grant')
     end
+    redis.call('HDEL', name, 'hosts', 'offer_ends', 'granted', 'settled')
   end
-  redis.call('HSET', job_key(job.request_id), 'status', to, 'updated', whole(now_us()), unpack(changes))
+  redis.call('HSET', name, 'status', to, 'updated', whole(now_us()), unpack(changes))
   if to == 'queued' then
-    redis.call('HDEL', job_key(job.request_id), 'attempts', 'error')
-    join_line(member, job.priority, job.shape)
+    join_line(member, job.priority, job.shape, redis.call('HGET', name, 'demand') or '')
+    redis.call('HDEL', name, 'attempts', 'error', 'demand')
   else
     redis.call('ZADD', key('status:' .. to), job.priority, member)
   end

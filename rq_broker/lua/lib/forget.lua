@@ -18,11 +18,13 @@ local function forget(job, digest)
   redis.call('ZREM', key('owner:' .. job.owner), job.member)
   redis.call('ZREM', key('deliveries'), job.member)
   redis.call('ZREM', key('deadlines'), job.member)
+  redis.call('ZREM', key('parked:' .. job.destination), job.member)
+  redis.call('DEL', key('attempts:' .. job.request_id))
   local bucket, rest = callback_entry(digest)
   if redis.call('HGET', bucket, rest) == job.request_id then
     redis.call('HDEL', bucket, rest)
   end
-  if release(job.request_id) then
+  if release(job.request_id, job.owner) then
     wake('grant')
   end
   redis.call('DEL', job_key(job.request_id))

@@ -9,20 +9,27 @@ local function request_id_of(member)
   return string.sub(member, 18)
 end
 
--- Returns the job's moving parts, or nil when there is none.
+-- Returns the job's moving parts, or nil when there is none that can be read.
 local function load_job(request_id)
   local f = redis.call('HMGET', job_key(request_id),
-    'id', 'status', 'owner', 'shape', 'fence', 'attempts', 'error')
-  if not f[1] or not f[2] then
+    'id', 'status', 'owner', 'shape', 'fence', 'attempts', 'error', 'offer_ends', 'destination')
+  if not tonumber(f[1] or '') or not f[2] then
     return nil
   end
   local member = string.format('%016.0f', tonumber(f[1])) .. ':' .. request_id
   return {
     request_id = request_id, member = member, id = f[1], status = f[2],
     owner = f[3] or '', shape = f[4] or '', fence = f[5] or '0',
-    attempts = tonumber(f[6] or '0'), error = f[7] or '',
+    attempts = tonumber(f[6] or '') or 0, error = f[7] or '', offer_ends = tonumber(f[8] or '') or math.huge,
+    destination = f[9] or '',
     priority = redis.call('ZSCORE', key('status:' .. f[2]), member) or '0',
   }
+end
+
+-- One attempt to call back, kept with its job; the entry's ID is the time it ended.
+local function record_attempt(request_id, attempt, fence, cause, milliseconds)
+  redis.call('XADD', key('attempts:' .. request_id), 'MAXLEN', '~', '100', '*',
+    'attempt', attempt, 'fence', fence, 'cause', cause, 'milliseconds', milliseconds)
 end
 
 local function record_event(request_id, id, status)

@@ -1,9 +1,11 @@
 --- The policy as scripts see it: `policy:<field>` of the base, or the default models.Policy has too.
 --- @include "base"
 
-local POLICY_DEFAULTS = { offer = '300000', running = '', retention = '604800000' }
+local POLICY_DEFAULTS = {
+  offer = '300000', running = '', retention = '604800000', concurrency = '64',
+}
 
--- A span in milliseconds as text, '' for none.
-local function policy_span(field)
+-- Spans are milliseconds as text, '' for none.
+local function policy_value(field)
   return redis.call('HGET', base, 'policy:' .. field) or POLICY_DEFAULTS[field]
 end

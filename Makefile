@@ -1,0 +1,53 @@
+# Everything a person does with this project, one word each. `make` alone lists the words.
+
+PYTHON ?= python3
+ARGS ?=
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+CONSTRAINTS := .ci/constraints.txt
+
+# Last, so that a redis-server of the machine goes before the one that .venv may carry.
+export PATH := $(PATH):$(CURDIR)/.venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format bench pins clean server
+
+help: ## list these words
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "  PYTHON=… names the interpreter, ARGS=… is handed on to what a word starts."
+
+run: $(INSTALLED) ## start API and notifier on an embedded store, http://127.0.0.1:8080
+	$(BIN)/rq-broker dev $(ARGS)
+
+test: $(INSTALLED) server ## run the suite, on fakeredis and on a real redis-server
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(INSTALLED) ## lint, formatting, types, import layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(INSTALLED) ## mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(INSTALLED) server ## measure, and print the table
+	$(BIN)/python scripts/bench.py $(ARGS)
+
+pins: ## resolve pyproject.toml anew and pin the outcome
+	scripts/install.sh pins $(PYTHON) > $(CONSTRAINTS).new
+	mv $(CONSTRAINTS).new $(CONSTRAINTS)
+
+clean: ## remove what the other words made, the embedded store's data excepted
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .import_linter_cache
+	find rq_broker scripts tests -name __pycache__ -prune -exec rm -rf {} +
+
+server: $(INSTALLED)
+	@scripts/install.sh server
+
+$(INSTALLED): pyproject.toml $(CONSTRAINTS) scripts/install.sh
+	scripts/install.sh venv $(PYTHON)
+	@touch $@

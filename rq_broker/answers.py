@@ -1,0 +1,220 @@
+"""What the broker answers about waiting: why, for what, how long; and what would be if.
+
+All of it asks the planner that makes the grants, on a picture of this moment; nothing is written
+but the forecast, which is judged when the job is granted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from rq_broker import errors
+from rq_broker.broker import Broker, Holdings
+from rq_broker.models import MAX_WHOLE, Demand, Job, Shape, Snapshot, Status
+from rq_broker.outlook import picture
+from rq_broker.planner import (
+    ETA,
+    IMAGINED,
+    Explanation,
+    Move,
+    Running,
+    could_ever_fit,
+    explain,
+    moves,
+    plan,
+    reordered,
+    simulate,
+    with_job,
+)
+
+HOLDERS = 50
+"""Holders named at most in one explanation."""
+DEPTH = 1000
+"""Jobs of one shape a what-if looks at."""
+BEHIND = "earlier jobs of the same shape go first"
+SOON = "it fits, and is about to be granted"
+
+
+async def reason(broker: Broker, type_: str, job: Job) -> str | None:
+    """Say in plain words why a job waits; None for jobs that do not."""
+    if job.status is not Status.QUEUED:
+        return None
+    seen = await picture(broker, type_, jobs=1, about=job.request_id)
+    planned = plan(seen.snapshot)
+    found = planned.reasons.get(job.shape)
+    if found is not None:
+        return found.text
+    first = any(grant.head.request_id == job.request_id for grant in planned.grants)
+    return SOON if first else BEHIND
+
+
+class Warnings:
+    """Says at submit what no host could ever hold; a verdict lasts until capacity changes."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._verdicts: dict[tuple[str, Demand], tuple[str, str | None]] = {}
+
+    async def warning(self, demand: Demand, job: Job) -> str | None:
+        """Return the warning for a job just submitted, or None; a type without hosts has none."""
+        key = (job.type, demand)
+        known = self._verdicts.get(key)
+        if known is None or known[0] != job.capacity_number:
+            hosts = {host.name: host for host in await self._broker.hosts(job.type)}
+            found = could_ever_fit(hosts, demand) if hosts else None
+            known = (job.capacity_number, found.text if found else None)
+            if len(self._verdicts) >= DEPTH:
+                self._verdicts.clear()
+            self._verdicts[key] = known
+        return known[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What a what-if asks of: a job not submitted, or one put elsewhere."""
+
+    shape: Shape | None = None
+    request_id: str | None = None
+    priority: int | None = None
+    position: int | str | None = None
+    """1 = next, or front or back."""
+
+
+async def explanation(broker: Broker, type_: str, job: Job) -> dict[str, Any]:
+    """Answer everything there is to say about a waiting job. Raises NotWaiting for others."""
+    if job.status is not Status.QUEUED:
+        raise errors.NotWaiting(f"{job.request_id} is {job.status}, not queued")
+    seen, holdings, index = await asyncio.gather(
+        picture(broker, type_, about=job.request_id),
+        broker.holdings(type_),
+        broker.index_in_shape(type_, job),
+    )
+    if all(each.digest != job.shape for each in seen.snapshot.waiting):
+        raise errors.NotWaiting(f"{job.request_id} left the line just now")
+    told = explain(seen.snapshot, job.shape)
+    target = (job.shape, index)
+    eta = await _simulated(seen.snapshot, holdings, target, job.id)
+    kept, missed = await broker.forecast(type_, job, eta.p90) if eta.p90 is not None else (0, 0)
+    return {
+        "position": job.position,
+        "jobs_of_its_shape_before": index,
+        **_told(told, holdings),
+        "eta": _eta(eta),
+        "eta_accuracy": {"within_p90": kept, "beyond_p90": missed},
+    }
+
+
+async def what_if(broker: Broker, type_: str, proposal: Proposal) -> dict[str, Any]:
+    """Answer for a job not submitted, or whose ETA a reorder moves; nothing is written."""
+    about = proposal.request_id or ""
+    seen, holdings = await asyncio.gather(
+        picture(broker, type_, jobs=DEPTH if about else 100, about=about), broker.holdings(type_)
+    )
+    priority = await _priority(broker, type_, proposal)
+    if proposal.shape is None:
+        return await _reordered(seen.snapshot, holdings, about, priority)
+    imagined = with_job(seen.snapshot, proposal.shape, priority)
+    told = explain(imagined, IMAGINED)
+    eta = await _simulated(imagined, holdings, (IMAGINED, 0), 0)
+    impossible = could_ever_fit(seen.snapshot.hosts, proposal.shape.demand)
+    return {
+        **_told(told, holdings),
+        "impossible": impossible.text if impossible else None,
+        "eta": _eta(eta),
+    }
+
+
+async def _priority(broker: Broker, type_: str, proposal: Proposal) -> int | None:
+    if proposal.priority is not None or proposal.position in (None, "back"):
+        if proposal.position == "back" and proposal.shape is None:
+            return MAX_WHOLE
+        return proposal.priority
+    position = 1 if proposal.position == "front" else int(proposal.position or 1)
+    there = await broker.priority_at(type_, position)
+    if there is None:
+        return None if proposal.shape else MAX_WHOLE
+    return max(there - 1, -MAX_WHOLE)
+
+
+async def _reordered(
+    snapshot: Snapshot, holdings: Holdings, request_id: str, priority: int | None
+) -> dict[str, Any]:
+    try:
+        after = reordered(snapshot, request_id, MAX_WHOLE if priority is None else priority)
+    except KeyError:
+        raise errors.NotWaiting(
+            f"{request_id} does not wait, or over {DEPTH} jobs of its shape do before it"
+        ) from None
+    found = await asyncio.to_thread(
+        moves, snapshot, after, _running(holdings), holdings.history, Random(0)
+    )
+    return {"moves": [_move(each) for each in found]}
+
+
+async def _simulated(
+    snapshot: Snapshot, holdings: Holdings, target: tuple[str, int], seed: int
+) -> ETA:
+    """Simulate in a thread: it may take seconds, and others have requests too."""
+    work = functools.partial(
+        simulate, snapshot, _running(holdings), holdings.history, target, Random(seed)
+    )
+    return await asyncio.to_thread(work)
+
+
+def _running(holdings: Holdings) -> Sequence[Running]:
+    return [Running(each.holds, each.age, each.owner_id) for each in holdings.holders]
+
+
+def _told(told: Explanation, holdings: Holdings) -> dict[str, Any]:
+    largest = told.largest
+    return {
+        "reason": {"code": told.reason.code, "text": told.reason.text} if told.reason else None,
+        "explains": told.request_id,
+        "hosts": told.hosts,
+        "shortfalls": [
+            {"host": s.host, "resource": s.resource, "needed": s.needed, "free": s.free}
+            for s in told.shortfalls
+        ],
+        "holders": _holders(told, holdings),
+        "protected": told.protected,
+        "passed_since": told.passed_since,
+        "passed_by": told.passed_by,
+        "largest": largest
+        and {
+            "instances": largest.instances,
+            "percent": largest.percent,
+            "scaled": largest.demand and [dict(each) for each in largest.demand.instances],
+        },
+    }
+
+
+def _holders(told: Explanation, holdings: Holdings) -> list[dict[str, Any]]:
+    """Name who holds what is missing."""
+    missing = {(each.host, each.resource) for each in told.shortfalls}
+    found = [
+        {"request_id": h.request_id, "owner_id": h.owner_id, "seconds": h.age,
+         "host": host, "resource": resource, "amount": amount}
+        for h in holdings.holders
+        for host, amounts in h.holds.items()
+        for resource, amount in amounts.items()
+        if (host, resource) in missing
+    ]  # fmt: skip
+    return found[:HOLDERS]
+
+
+def _eta(eta: ETA) -> dict[str, Any]:
+    return {"p50": eta.p50, "p90": eta.p90, "reason": eta.reason}
+
+
+def _move(move: Move) -> dict[str, Any]:
+    return {
+        "request_id": move.request_id,
+        "before": _eta(move.before),
+        "after": _eta(move.after),
+        "seconds": move.seconds,
+    }

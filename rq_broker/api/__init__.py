@@ -1,0 +1,75 @@
+"""The HTTP facade: translates, and holds no rules of its own."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from rq_broker.api.destinations import Destinations
+from rq_broker.api.envelope import HANDLERS, ok, read
+from rq_broker.api.health import Health
+from rq_broker.api.hosts import Hosts
+from rq_broker.api.inbox import Inbox
+from rq_broker.api.jobs import Jobs, Reason
+from rq_broker.api.keys import SigningKeys
+from rq_broker.api.openapi import Docs
+from rq_broker.api.types import Types
+from rq_broker.broker import Broker
+from rq_broker.egress import Egress
+
+__all__ = ["Reason", "create_app"]
+
+
+class OneSlash:
+    """Lets every path answer with and without its trailing slash, without a redirect."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].endswith("/") and scope["path"] != "/":
+            scope["path"] = scope["path"][:-1]
+        await self._app(scope, receive, send)
+
+
+def create_app(
+    broker: Broker,
+    *,
+    reason: Reason,
+    callback_base: str | None = None,
+    egress: Egress | None = None,
+    inbox: bool = False,
+    noop: bool = False,
+) -> Starlette:
+    """Build the facade of one broker.
+
+    `reason` says why a job waits. `callback_base` is what relative callbacks resolve against; with
+    None they are refused. `egress` refuses callbacks that could never be dialled; None lets the
+    dial decide. `inbox` adds the development inbox, `noop` a route to measure against.
+    """
+    routes = [
+        *([Route("/noop", _noop, methods=["POST"], include_in_schema=False)] if noop else ()),
+        *Jobs(broker, reason, callback_base, egress).routes(),
+        *Types(broker).routes(),
+        *Hosts(broker).routes(),
+        *Destinations(broker).routes(),
+        *SigningKeys(broker).routes(),
+        *Health(broker).routes(),
+        *(Inbox().routes() if inbox else ()),
+    ]
+    routes += Docs(routes).routes()
+    app = Starlette(
+        routes=routes, middleware=[Middleware(OneSlash)], exception_handlers=dict(HANDLERS)
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+async def _noop(request: Request) -> Response:
+    """Read a body and answer: what a request costs before anything is done for it."""
+    await read(request)
+    return ok({})

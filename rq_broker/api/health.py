@@ -1,0 +1,44 @@
+"""Health over HTTP: whether this process lives, and whether it can serve."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from rq_broker.api.envelope import ok
+from rq_broker.broker import Broker
+
+_TYPES = 100
+"""Types that are looked at for an outage, so that being asked often stays cheap."""
+
+
+class Health:
+    """The endpoints of /healthz and /readyz."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    def routes(self) -> list[Route]:
+        """List the routes."""
+        return [Route("/healthz", self.alive), Route("/readyz", self.ready)]
+
+    async def alive(self, _: Request) -> Response:
+        """Answer, which is all there is to prove."""
+        return ok({"alive": True})
+
+    async def ready(self, _: Request) -> Response:
+        """Answer once Redis is reachable, 503 while it is not; also whether callbacks get out."""
+        await self._broker.ping()
+        return ok({"redis": "ok", "callbacks": await self._callbacks()})
+
+    async def _callbacks(self) -> str:
+        names = (await self._broker.names())[:_TYPES]
+        seen = await asyncio.gather(*map(self._broker.destinations, names))
+        failing = [name for name, (outage, _) in zip(names, seen, strict=True) if outage]
+        if not failing:
+            return "ok"
+        which = ", ".join(failing)
+        return f"most destinations of type {which} fail: look at the way out of this network"

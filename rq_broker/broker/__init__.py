@@ -1,0 +1,18 @@
+"""The broker: one async method a verb, one script a method, any number of processes at once.
+
+Every method raises the classes of errors.py and no others. The verbs stand by who uses them: jobs
+and types by clients, planning and deliveries by the notifier.
+"""
+
+from __future__ import annotations
+
+from rq_broker.broker.deliveries import Deliveries, Settlement
+from rq_broker.broker.jobs import Cursor, Page
+from rq_broker.broker.planning import Heads, Holdings, View
+from rq_broker.broker.types import Types
+
+__all__ = ["Broker", "Cursor", "Heads", "Holdings", "Page", "Settlement", "View"]
+
+
+class Broker(Types, Deliveries):
+    """All verbs on all types, over one Redis client."""

@@ -1,0 +1,118 @@
+"""What courier and janitor do: claim, settle, sweep; and what operators see of destinations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from rq_broker import errors, records
+from rq_broker.broker.jobs import Jobs
+from rq_broker.keys import Keys
+from rq_broker.models import Attempt, Delivery, Destination, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What came of one attempt. `outcome` is delivered, retry, failed, or release (untried)."""
+
+    outcome: str
+    cause: str = ""
+    milliseconds: int = 0
+    delay: float = 0.0
+    """Seconds until the next attempt, for retry."""
+    verdict: str = ""
+    """What it says of the destination's health: well, ill, or nothing."""
+    spare: float = 0.0
+    """Seconds the destination asked to be spared."""
+
+
+class Deliveries(Jobs):
+    """Claim, settle, sweep, attempts, destinations, signing keys."""
+
+    async def claim(
+        self, type_: str, lease: float, limit: int
+    ) -> tuple[float | None, list[Delivery]]:
+        """Take callbacks that are due, for `lease` seconds; also seconds until the next is due."""
+        wait, flat, *found = await self._run("claim", type_, round(lease * 1000), limit)
+        keys = {owner: tuple(text.split()) for owner, text in records.pairs(flat).items()}
+
+        def delivery(entry: Sequence[Any]) -> Delivery:
+            attempt, priority, request_id, *fields = entry
+            job = records.job(type_, request_id, priority, "", fields)
+            return Delivery(job, int(attempt), keys.get(job.owner_id, keys.get("*", ())))
+
+        return _seconds(wait), records.readable(delivery, found)
+
+    async def settle(self, delivery: Delivery, came: Settlement) -> str:
+        """Say how a delivery went; returns the job's status now, or STALE when it came too late."""
+        job = delivery.job
+        settled: str = await self._run(
+            "settle",
+            job.type,
+            job.request_id,
+            job.id,
+            job.fence,
+            delivery.attempt,
+            came.outcome,
+            round(came.delay * 1000),
+            came.cause,
+            came.milliseconds,
+            job.destination,
+            came.verdict,
+            round(came.spare * 1000),
+        )
+        return settled
+
+    async def sweep(self, type_: str, limit: int = 100) -> tuple[float | None, int]:
+        """Let expire what is over; returns seconds until the next deadline, and how many went."""
+        wait, moved, *over = await self._run("sweep", type_, limit)
+        gone = 0
+        for request_id in over[::2]:
+            with suppress(errors.JobNotFound):  # another janitor was first
+                gone += await self._withdraw(type_, request_id, only_if_over=True)
+        return _seconds(wait), int(moved) + gone
+
+    async def attempts(self, type_: str, request_id: str) -> list[Attempt]:
+        """List what came of each attempt to call a job back, oldest first, the newest ~100."""
+        await self.read(type_, request_id)
+        entries = await self._runner.command(
+            "XRANGE", Keys(type_).of("attempts", request_id), "-", "+"
+        )
+        return [records.attempt(entry) for entry in entries]
+
+    async def destinations(self, type_: str) -> tuple[bool, list[Destination]]:
+        """List destinations; first, whether most fail at once, which is then a fault of ours."""
+        now, outage, *found = await self._run("destinations", type_)
+        return bool(outage), [records.destination(int(now), entry) for entry in found]
+
+    async def reset(self, type_: str, destination: str) -> None:
+        """Close a destination's breaker by hand."""
+        await self._run("reset", type_, destination)
+
+    async def requeue(self, type_: str, destination: str) -> int:
+        """Put every job back in line whose callbacks to this destination failed; how many."""
+        count, cursor = 0, None
+        while True:
+            page = await self.page(type_, status=Status.ERROR, after=cursor)
+            for job in page.jobs:
+                if job.destination == destination and job.status is Status.ERROR:
+                    await self.transition(type_, job.request_id, Status.QUEUED)
+                    count += 1
+            cursor = page.next
+            if cursor is None:
+                return count
+
+    async def set_keys(self, type_: str, owner: str, keys: Sequence[str]) -> None:
+        """Set the signing keys of an owner, or of `*`; the newest first, none to sign no more."""
+        await self._run("set_keys", type_, owner, " ".join(keys))
+
+    async def keys(self, type_: str) -> dict[str, tuple[str, ...]]:
+        """Read the signing keys: owner or `*` → keys."""
+        found = records.pairs(await self._runner.command("HGETALL", Keys(type_).of("keys")))
+        return {owner: tuple(text.split()) for owner, text in found.items()}
+
+
+def _seconds(milliseconds: str) -> float | None:
+    return int(milliseconds) / 1000 if milliseconds else None

@@ -1,0 +1,76 @@
+"""What operators do with a type: its policy, its hosts, its counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import orjson
+
+from rq_broker import errors, records
+from rq_broker.broker.planning import Planning
+from rq_broker.keys import TYPES, Keys
+from rq_broker.models import Host, Policy, Status
+
+
+class Types(Planning):
+    """Types, policy and hosts."""
+
+    async def types(self) -> dict[str, dict[Status, int]]:
+        """Count the jobs of every type, per status."""
+        return {name: await self.counts(name) for name in await self.names()}
+
+    async def names(self) -> list[str]:
+        """List the types anyone ever used."""
+        return sorted(await self._runner.command("SMEMBERS", TYPES))
+
+    async def counts(self, type_: str) -> dict[Status, int]:
+        """Count the jobs of one type, per status."""
+        return {
+            status: await self._runner.command("ZCARD", Keys(type_).of("status", status))
+            for status in Status
+        }
+
+    async def policy(self, type_: str) -> Policy:
+        """Read the type's policy."""
+        return records.policy(
+            records.pairs(await self._runner.command("HGETALL", Keys(type_).base))
+        )
+
+    async def set_policy(self, type_: str, changes: Mapping[str, object]) -> Policy:
+        """Change the named fields of the type's policy."""
+        await self._hint(type_)
+        pairs = [
+            text
+            for name, value in changes.items()
+            for text in (name, records.policy_text(name, value))
+        ]
+        await self._run("set_policy", type_, *pairs)
+        return await self.policy(type_)
+
+    async def set_host(self, type_: str, host: Host) -> bool:
+        """Publish a host; returns whether it is new."""
+        await self._hint(type_)
+        pairs = [
+            text
+            for field, amounts in (("capacity", host.capacity), ("used", host.used))
+            for resource, amount in amounts.items()
+            for text in (f"{field}:{resource}", str(amount))
+        ]
+        aggregates = orjson.dumps(sorted(host.aggregates)).decode()
+        return bool(await self._run("set_host", type_, host.name, aggregates, *pairs))
+
+    async def drop_host(self, type_: str, name: str) -> None:
+        """Take a host out of service; it stays listed, without capacity, while it holds."""
+        await self._run("drop_host", type_, name)
+
+    async def hosts(self, type_: str) -> list[Host]:
+        """Read all hosts, by name."""
+        view = await self.view(type_)
+        return [view.hosts[name] for name in sorted(view.hosts)]
+
+    async def host(self, type_: str, name: str) -> Host:
+        """Read one host."""
+        fields = records.pairs(await self._runner.command("HGETALL", Keys(type_).of("host", name)))
+        if not fields:
+            raise errors.HostNotFound(f"no host {name} in type {type_}")
+        return records.host(name, fields)

@@ -1,0 +1,168 @@
+"""Validation at the edge: the bodies that change a job, a host, a policy and what callbacks need.
+
+But for jobs, fields that are not known are refused: there a slip of the pen would pass unseen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rq_broker import jsontext
+from rq_broker.checks import amounts, flag, name, obj, one_of, only, show, text, whole
+from rq_broker.errors import Invalid
+from rq_broker.models import MAX_WHOLE, Host, Status
+from rq_broker.signing import SigningKey
+
+_UPDATES = ("priority", "status", "before", "after", "position")
+_ERROR_LETTERS = 1000
+_HOST = ("capacity", "used", "aggregates")
+_HOST_COMPUTED = ("name", "held", "free", "dropped")
+_SPANS = ("patience", "offer", "running", "retention")
+_SPAN_SECONDS = 100 * 366 * 86400
+_CONCURRENCY = 10_000
+_POLICY = (*_SPANS, "paused", "concurrency", "share", "limits")
+_DESTINATION_BYTES = 300
+_KEYS = 4
+"""Signing keys of one owner: a courier sends a signature for each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reorder:
+    """An update that gives a job another place in line, see Broker.reorder."""
+
+    mode: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """An update that gives a job another status, see Broker.transition."""
+
+    to: Status
+    fence: int | None = None
+    error: str = ""
+
+
+def update(body: Any) -> Reorder | Move:
+    """Read the body of an update: exactly one of the things it may change."""
+    fields = obj(body, "the body")
+    named = [each for each in _UPDATES if fields.get(each) is not None]
+    if len(named) != 1:
+        said = " and ".join(named) or "none"
+        raise Invalid(f"an update must give exactly one of {', '.join(_UPDATES)}, not {said}")
+    (mode,) = named
+    if mode == "status":
+        return _move(fields)
+    for each in ("fence", "error"):
+        if fields.get(each) is not None:
+            raise Invalid(f"{each} goes with status, not with {mode}")
+    return Reorder(mode, _place(mode, fields[mode]))
+
+
+def _place(mode: str, value: Any) -> str:
+    if mode == "priority":
+        return str(whole(value, mode, -MAX_WHOLE))
+    if mode == "position":
+        return one_of(value, mode, ("front", "back"))
+    return name(value, mode)
+
+
+def _move(fields: Mapping[str, Any]) -> Move:
+    to = Status(one_of(fields["status"], "status", tuple(Status)))
+    fence, error = fields.get("fence"), fields.get("error")
+    if error is not None:
+        if to is not Status.ERROR:
+            raise Invalid(f"error goes with status error, not with {to}")
+        if type(error) is not str or len(error) > _ERROR_LETTERS:
+            raise Invalid(f"error must be a string of at most {_ERROR_LETTERS} characters")
+    return Move(to, None if fence is None else whole(fence, "fence"), error or "")
+
+
+# Hosts and policy
+
+
+def host(host_name: str, body: Any) -> Host:
+    """Read a host as its source publishes it; what we compute ourselves is ignored."""
+    fields = obj(body, "the body")
+    only(fields, _HOST + _HOST_COMPUTED, "the field")
+    used, aggregates = fields.get("used"), fields.get("aggregates")
+    if aggregates is not None and type(aggregates) is not list:
+        raise Invalid(f"aggregates must be a list of strings, not {show(aggregates)}")
+    return Host(
+        name(host_name, "the host's name"),
+        amounts(fields.get("capacity"), "capacity"),
+        amounts({} if used is None else used, "used"),
+        aggregates=frozenset(
+            text(each, f"aggregates[{number}]", 255) for number, each in enumerate(aggregates or ())
+        ),
+    )
+
+
+def policy(body: Any) -> dict[str, object]:
+    """Read the policy fields to change, and only those."""
+    fields = obj(body, "the body")
+    only(fields, _POLICY, "the policy field")
+    return {each: _policy_field(each, value) for each, value in fields.items()}
+
+
+def _policy_field(field: str, value: Any) -> object:
+    if field in _SPANS:
+        return None if value is None else _span(value, field)
+    if field == "paused":
+        return flag(value, field)
+    if field == "concurrency":
+        return whole(value, field, 1, _CONCURRENCY)
+    if field == "share":
+        return None if value is None else one_of(value, field, ("owner",))
+    limits = obj({} if value is None else value, field)
+    return {
+        text(owner, "an owner in limits", 255): amounts(caps, f"limits.{owner}")
+        for owner, caps in limits.items()
+    }
+
+
+def _span(value: Any, place: str) -> float:
+    if type(value) is int or isinstance(value, jsontext.Number):
+        seconds = float(value.text if isinstance(value, jsontext.Number) else value)
+        if 0 <= seconds <= _SPAN_SECONDS:
+            return seconds
+    raise Invalid(
+        f"{place} must be seconds from 0 to {_SPAN_SECONDS}, or null for without end,"
+        f" not {show(value)}"
+    )
+
+
+# Callbacks
+
+
+def destination(body: Any) -> str:
+    """Read which destination is meant, spelled as the list of them shows it."""
+    fields = obj(body, "the body")
+    only(fields, ("destination",), "the field")
+    return text(fields.get("destination"), "destination", _DESTINATION_BYTES)
+
+
+def signing_keys(body: Any) -> tuple[str, list[str]]:
+    """Read an owner, or `*`, and its signing keys in their canonical spelling, the newest first.
+
+    No sentence repeats what was given, whatever field it stands in: it may be a secret.
+    """
+    match body:
+        case {"owner": str(owner), "keys": list(given), **rest} if not rest:
+            pass
+        case _:
+            raise Invalid("the body must be a JSON object with owner, a string, and keys, a list")
+    if len(given) > _KEYS:
+        raise Invalid(f"keys must be at most {_KEYS}, not {len(given)}")
+    return text(owner, "owner", 255), [_key(each, f"keys[{n}]") for n, each in enumerate(given)]
+
+
+def _key(value: Any, place: str) -> str:
+    if type(value) is not str:
+        raise Invalid(f"{place} must be a string")
+    try:
+        return SigningKey.parse(value).text
+    except Invalid as reason:
+        raise Invalid(f"{place}: {reason}") from None

@@ -1,0 +1,288 @@
+"""The command line, and the only wiring: what is built from what, in which process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+import fakeredis
+import uvicorn
+from redis.asyncio import Redis
+from starlette.applications import Starlette
+
+from rq_broker import __version__
+from rq_broker.answers import reason
+from rq_broker.api import create_app
+from rq_broker.audit import audit as audit_type
+from rq_broker.broker import Broker
+from rq_broker.errors import BrokerError, Invalid
+from rq_broker.lua import SCRIPTS
+from rq_broker.models import Host
+from rq_broker.notifier import Notifier
+from rq_broker.sender import Sender
+from rq_broker.settings import Settings
+from rq_broker.store import Server, check_fit, connect, find_server
+
+log = logging.getLogger("rq_broker")
+
+DEMO_TYPES = ("vm", "kube")
+DEMO_HOST = Host(
+    "host1", {"VCPU": 64, "Memory": 65536, "Disk": 1000}, aggregates=frozenset({"host1"})
+)
+STORE = Path(".rq-broker")
+
+
+def _option(flag: str, help_: str, name: str | None = None, **more: Any) -> Any:
+    name = name or flag.removeprefix("--").replace("-", "_")
+    variable = f"RQ_BROKER_{flag.removeprefix('--').replace('-', '_').upper()}"
+    return click.option(flag, name, envvar=variable, show_envvar=True, help=help_, **more)
+
+
+_OPTIONS = {
+    "redis": _option("--redis", "Redis to keep the state in.", metavar="URL"),
+    "host": _option("--host", "Address to serve on."),
+    "port": _option("--port", "Port to serve on.", type=click.IntRange(1, 65535)),
+    "workers": _option("--workers", "API processes.", type=click.IntRange(1)),
+    "insecure": _option(
+        "--insecure", "Serve beyond loopback without access control.", is_flag=True, default=None
+    ),
+    "types": _option("--type", "Serve this type only; may be said again.", "types", multiple=True),
+    "callback_base": _option(
+        "--callback-base", "What relative callbacks are relative to.", metavar="URL"
+    ),
+    "callback_allow": _option(
+        "--callback-allow", "Open these to callbacks.", metavar="CIDR|HOST,…"
+    ),
+    "callback_deny": _option(
+        "--callback-deny", "Close these to callbacks; wins over allow.", metavar="CIDR|HOST,…"
+    ),
+    "callback_ports": _option(
+        "--callback-ports", "Call back to these ports only.", metavar="PORT,…"
+    ),
+    "timeout": _option(
+        "--timeout", "Seconds for one callback attempt.", type=click.FloatRange(0.1, 300)
+    ),
+    "concurrency": _option(
+        "--concurrency", "Callbacks in flight at once.", type=click.IntRange(1, 10_000)
+    ),
+}
+_LISTS = {"callback_allow": str, "callback_deny": str, "callback_ports": int}
+
+
+def _with(*names: str) -> Callable[[Callable[[Settings], None]], Callable[..., None]]:
+    """Give a command these options, read into Settings; said by nobody, a default stays."""
+
+    def decorate(command: Callable[[Settings], None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def run(**said: Any) -> None:
+            try:
+                command(_settings(said))
+            except BrokerError as error:
+                raise click.ClickException(str(error)) from error
+
+        return functools.reduce(lambda f, name: _OPTIONS[name](f), reversed(names), run)
+
+    return decorate
+
+
+def _settings(said: dict[str, Any]) -> Settings:
+    fields = {name: value for name, value in said.items() if value not in (None, ())}
+    for name, kind in _LISTS.items():
+        if name in fields:
+            try:
+                fields[name] = tuple(kind(each.strip()) for each in fields[name].split(","))
+            except ValueError as error:
+                raise Invalid(f"--{name.replace('_', '-')}: {error}") from None
+    return Settings(**fields)
+
+
+@click.group()
+@click.version_option(__version__)
+def main() -> None:
+    """Keep requests for scarce capacity in line, and call back when it is theirs."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+
+
+# Building
+
+
+def app(settings: Settings, client: Redis, *, dev: bool = False) -> Starlette:
+    """Wire the facade to one Redis client."""
+    broker = Broker(client)
+    return create_app(
+        broker,
+        callback_base=settings.callback_base,
+        reason=functools.partial(reason, broker),
+        inbox=dev,
+    )
+
+
+def app_of_worker() -> Starlette:
+    """Build the facade in a worker process, from the environment `api` left for it."""
+    settings = Settings(
+        redis=os.environ["RQ_BROKER_REDIS"],
+        callback_base=os.environ.get("RQ_BROKER_CALLBACK_BASE"),
+    )
+    return app(settings, connect(settings.redis))
+
+
+@contextlib.asynccontextmanager
+async def _notifying(
+    settings: Settings, client: Redis, *, dev: bool = False
+) -> AsyncIterator[Notifier]:
+    async with Sender(settings.egress(own_api=not dev), timeout_s=settings.timeout) as sender:
+        yield Notifier(
+            Broker(client),
+            sender,
+            types=settings.types,
+            callback_base=settings.callback_base,
+            timeout=settings.timeout,
+            concurrency=settings.concurrency,
+        )
+
+
+async def _until_signal(work: Coroutine[Any, Any, None]) -> None:
+    """Run until SIGTERM or SIGINT, then cancel and let it finish what it has in hand."""
+    task = asyncio.create_task(work)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+# Commands
+
+
+@main.command()
+@_with("redis", "host", "port", "workers", "insecure", "callback_base")
+def api(settings: Settings) -> None:
+    """Serve the HTTP API."""
+    settings.check_bind()
+    os.environ["RQ_BROKER_REDIS"] = settings.redis
+    if settings.callback_base:
+        os.environ["RQ_BROKER_CALLBACK_BASE"] = settings.callback_base
+    asyncio.run(_check(settings.redis))
+    uvicorn.run(
+        "rq_broker.cli:app_of_worker",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        access_log=False,
+    )
+
+
+async def _check(url: str) -> None:
+    async with connect(url) as client:
+        await check_fit(client)
+
+
+@main.command()
+@_with("redis", "types", "callback_base", "callback_allow", "callback_deny", "callback_ports",
+       "timeout", "concurrency")  # fmt: skip
+def notifier(settings: Settings) -> None:
+    """Grant capacity, call back, let expire; run as many as you like."""
+
+    async def work() -> None:
+        async with connect(settings.redis) as client:
+            await check_fit(client)
+            async with _notifying(settings, client) as running:
+                await running.run()
+
+    _uvloop_run(_until_signal(work()))
+
+
+@main.command()
+@_with("host", "port", "insecure")
+def dev(settings: Settings) -> None:
+    """Run everything in one process, on an embedded store, with an inbox for callbacks."""
+    settings.check_bind()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn ends at these, then raises them again: our store is still to be stopped
+        signal.signal(number, lambda *_: None)
+    server = Server(STORE, options=("--appendfilename", "store.aof")) if find_server() else None
+    if server is None:
+        log.warning("no redis-server or valkey-server found: fakeredis, in memory, gone at the end")
+    else:
+        server.start()
+        log.info("embedded store: %s in %s, port %s", find_server(), STORE, server.port)
+    try:
+        _uvloop_run(_dev(settings, server))
+    finally:
+        if server:
+            server.stop()
+
+
+async def _dev(settings: Settings, server: Server | None) -> None:
+    client = connect(server.url) if server else fakeredis.FakeAsyncRedis(decode_responses=True)
+    settings = replace(
+        settings,
+        redis=server.url if server else "redis://127.0.0.1:0/0",
+        callback_base=f"http://{settings.host}:{settings.port}/inbox/",
+        callback_allow=("127.0.0.0/8", "::1/128"),
+    )
+    broker = Broker(client)
+    for type_ in DEMO_TYPES:
+        if not await broker.hosts(type_):
+            await broker.set_host(type_, DEMO_HOST)
+    config = uvicorn.Config(
+        app(settings, client, dev=True), host=settings.host, port=settings.port, access_log=False
+    )
+    async with client, _notifying(settings, client, dev=True) as running:
+        task = asyncio.create_task(running.run())
+        await uvicorn.Server(config).serve()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@main.command()
+@click.argument("verb", type=click.Choice(sorted(SCRIPTS)), required=False)
+def scripts(verb: str | None) -> None:
+    """Print the scripts' contracts and SHAs; of one verb, the whole source for other languages."""
+    if verb:
+        click.echo(SCRIPTS[verb].source, nl=False)
+        return
+    for script in SCRIPTS.values():
+        click.echo(f"{script.name} {script.sha}\n{script.contract}")
+
+
+@main.command()
+@_with("redis", "types")
+def audit(settings: Settings) -> None:
+    """Hold every index and every hold of every type against its jobs; exit 1 on a finding."""
+
+    async def work() -> int:
+        found = 0
+        async with connect(settings.redis) as client:
+            for type_ in settings.types or await Broker(client).names():
+                for finding in await audit_type(client, type_):
+                    click.echo(f"{type_}: {finding}")
+                    found += 1
+        return found
+
+    if found := asyncio.run(work()):
+        raise SystemExit(f"{found} findings")
+    click.echo("clean")
+
+
+def _uvloop_run(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        import uvloop  # noqa: PLC0415 - not on every platform
+    except ImportError:
+        asyncio.run(work)
+    else:
+        uvloop.run(work)
+
+
+if __name__ == "__main__":
+    main()

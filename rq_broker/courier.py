@@ -1,0 +1,160 @@
+"""Delivers callbacks: claim what is due, POST it, settle what came of it.
+
+A claim is a lease, longer than any attempt can take; a courier that dies needs no recovery, its
+claims fall due again. The delivery id is the grant's, so every attempt of one grant carries the
+same one and a receiver can tell repeats.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Protocol
+from urllib.parse import quote
+
+import orjson
+
+from rq_broker import errors
+from rq_broker.broker import Broker, Settlement
+from rq_broker.models import Delivery, Job
+from rq_broker.sender import Outcome
+from rq_broker.signing import SigningKey, sign
+from rq_broker.wire import resolve
+
+log = logging.getLogger(__name__)
+
+DELAYS = (1.0, 2.0, 5.0, 12.0, 25.0)
+"""Seconds between attempts: 0, 1, 3, 8, 20, 45 after the grant, then every DELAY_AFTER."""
+DELAY_AFTER = 60.0
+JITTER = 0.2
+REJECTED_TRIES = 3
+"""A 4xx that is no 408, 410, 425 or 429 is believed after so many attempts."""
+LEASE_MARGIN = 5.0
+SPARE = 1.0
+"""Seconds a destination is slowed for that answers 429 and names none."""
+
+
+class Poster(Protocol):
+    """What the courier needs of a sender."""
+
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
+        """POST one body as JSON; never raises for what a destination does."""
+        ...
+
+
+def delivery_id(job: Job) -> str:
+    """Name the grant: the same for every attempt, another for the next grant of the same job."""
+    return f"{quote(job.type, safe='')}_{job.id}_{job.fence}"
+
+
+def body(job: Job, now: datetime) -> bytes:
+    """Build the JSON a receiver gets."""
+    event = {"type": "job.granted", "timestamp": now.isoformat(), "data": job.wire()}
+    return orjson.dumps(event)
+
+
+def delay(attempt: int, outcome: Outcome, jitter: Callable[[], float] = random.random) -> float:
+    """Seconds until the attempt after this one: the table, ±20%, Retry-After being a floor."""
+    base = DELAYS[attempt - 1] if attempt <= len(DELAYS) else DELAY_AFTER
+    spread = base * (1 + JITTER * (2 * jitter() - 1))
+    return max(spread, outcome.retry_after or 0.0)
+
+
+def settlement(attempt: int, outcome: Outcome) -> Settlement:
+    """Decide what an attempt's outcome means for its delivery and for its destination."""
+    kind, cause = outcome.kind, outcome.cause
+    if kind == "rejected":
+        kind = "fail" if attempt >= REJECTED_TRIES else "retry"
+    answered = kind == "ok" or (cause.startswith("http_") and cause != "http_429")
+    return Settlement(
+        outcome={"ok": "delivered", "retry": "retry"}.get(kind, "failed"),
+        cause="withdrawn by the client (410)" if kind == "gone" else cause,
+        milliseconds=outcome.milliseconds,
+        delay=delay(attempt, outcome) if kind == "retry" else 0.0,
+        verdict="ill" if outcome.health else "well" if answered else "",
+        spare=outcome.retry_after or SPARE if cause == "http_429" else 0.0,
+    )
+
+
+class Courier:
+    """The courier of one type in one process; `slots` is shared by all types of the process."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        type_: str,
+        sender: Poster,
+        slots: asyncio.Semaphore,
+        *,
+        callback_base: str | None = None,
+        timeout: float = 10.0,
+        batch: int = 50,
+    ) -> None:
+        self._broker = broker
+        self._type = type_
+        self._sender = sender
+        self._slots = slots
+        self._base = callback_base
+        self._lease = timeout + LEASE_MARGIN
+        self._batch = batch
+        self._flying: set[asyncio.Task[None]] = set()
+
+    async def run_once(self) -> float | None:
+        """Claim and start whatever is due; returns seconds until the next is, if there is one."""
+        while True:
+            await self._slots.acquire()
+            free = 1
+            while free < self._batch and not self._slots.locked():
+                await self._slots.acquire()
+                free += 1
+            wait: float | None = None
+            claimed: list[Delivery] = []
+            try:
+                wait, claimed = await self._broker.claim(self._type, self._lease, free)
+            finally:
+                for _ in range(free - len(claimed)):
+                    self._slots.release()
+            for delivery in claimed:
+                self._start(delivery)
+            if len(claimed) < free:
+                return wait
+
+    def _start(self, delivery: Delivery) -> None:
+        task = asyncio.create_task(self._deliver(delivery))
+        self._flying.add(task)
+        task.add_done_callback(self._landed)
+
+    def _landed(self, task: asyncio.Task[None]) -> None:
+        self._flying.discard(task)
+        self._slots.release()
+        if not task.cancelled() and (error := task.exception()):
+            log.error("a delivery of %s failed in our own code", self._type, exc_info=error)
+
+    async def _deliver(self, delivery: Delivery) -> None:
+        job = delivery.job
+        now = datetime.now(UTC)
+        sent = body(job, now)
+        keys = [SigningKey.parse(text) for text in delivery.keys]
+        headers = sign(delivery_id(job), int(now.timestamp()), sent, keys)
+        try:
+            outcome = await self._sender.post(resolve(job.callback, self._base), sent, headers)
+        except errors.Invalid:
+            outcome = Outcome("fail", "invalid_callback", 0)
+        except asyncio.CancelledError:
+            with suppress(errors.BrokerError):
+                await self._broker.settle(delivery, Settlement("release"))
+            raise
+        with suppress(errors.Unavailable):  # the lease ends, and it is sent again
+            await self._broker.settle(delivery, settlement(delivery.attempt, outcome))
+
+    async def drain(self, grace: float) -> None:
+        """Let what is on its way finish; hand the rest back for another courier."""
+        if self._flying:
+            _, late = await asyncio.wait(self._flying, timeout=grace)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)

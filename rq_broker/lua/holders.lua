@@ -1,0 +1,28 @@
+--- Read who holds capacity since when, and how long others held theirs.
+--- Keeps: holders and history are of one instant.
+--- KEYS[1] base
+--- ARGV[1] how many holders at most, of each status, by priority
+--- Returns {now (ms), {spans held, ms, newest first}, {request_id, owner, granted (ms) or '',
+---   <host>/<resource>, amount, …} a holder}
+--- Errors none
+--- @include "base"
+--- @include "clock"
+--- @include "job"
+
+local limit = tonumber(ARGV[1])
+
+local reply = { whole(now_ms()), redis.call('LRANGE', key('history'), 0, -1) }
+for _, status in ipairs({ 'granted', 'running' }) do
+  for _, member in ipairs(redis.call('ZRANGE', key('status:' .. status), 0, limit - 1)) do
+    local request_id = request_id_of(member)
+    local ledger = redis.call('HGETALL', key('holds:' .. request_id))
+    if #ledger > 0 then
+      local about = redis.call('HMGET', job_key(request_id), 'owner', 'granted')
+      table.insert(ledger, 1, about[2] or '')
+      table.insert(ledger, 1, about[1] or '')
+      table.insert(ledger, 1, request_id)
+      reply[#reply + 1] = ledger
+    end
+  end
+end
+return reply

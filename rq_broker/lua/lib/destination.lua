@@ -1,0 +1,140 @@
+--- Destinations: scheme://host:port of a callback. A bad one harms only itself.
+---
+--- `destination:<d>` is its record: `failures` in a row, `openings` in a row, `open_until` (ms),
+--- `slow_until` (ms), `probe`. Closed (no `open_until`), it takes as many callbacks at once as the
+--- policy's concurrency; open, none; half-open (`open_until` passed), one probe, whose outcome
+--- closes it or opens it for longer. What it cannot take now waits in `parked:<d>`, out of the way
+--- of the others' deliveries. A slot is an entry of `flying:<d>` and ends with its lease.
+--- @include "base"
+--- @include "clock"
+--- @include "line"
+--- @include "policy"
+
+local FAILURES = 5 -- in a row before it opens
+local OPEN_MS, OPEN_MS_MAX = 5000, 60000
+local RECENT_MS = 60000
+local PARK_MS = 1000
+local UNPARKED = 500
+
+local function destination_key(destination)
+  return key('destination:' .. destination)
+end
+
+local function is_half_open(record, now)
+  return record.open_until > 0 and record.open_until <= now
+end
+
+local function read_destination(destination)
+  local f = redis.call('HMGET', destination_key(destination),
+    'failures', 'openings', 'open_until', 'slow_until', 'probe')
+  return {
+    failures = tonumber(f[1] or '0'), openings = tonumber(f[2] or '0'),
+    open_until = tonumber(f[3] or '0'), slow_until = tonumber(f[4] or '0'), probe = f[5] or '',
+  }
+end
+
+-- How many callbacks it may take at once, now.
+local function slots_of(record, now)
+  if record.open_until > now then
+    return 0
+  end
+  if is_half_open(record, now) or record.slow_until > now then
+    return 1
+  end
+  return tonumber(policy_value('concurrency'))
+end
+
+local function free_slots(destination, record, now)
+  local flying = key('flying:' .. destination)
+  redis.call('ZREMRANGEBYSCORE', flying, '-inf', whole(now))
+  return slots_of(record, now) - redis.call('ZCARD', flying)
+end
+
+local function park(destination, member, now)
+  redis.call('ZREM', key('deliveries'), member)
+  redis.call('ZADD', key('parked:' .. destination), whole(now), member)
+  redis.call('ZADD', key('parked'), whole(now + PARK_MS), destination)
+end
+
+-- Puts up to `count` parked deliveries back among those due.
+local function unpark(destination, count, now)
+  local parked = key('parked:' .. destination)
+  if count > 0 then
+    for _, member in ipairs(redis.call('ZRANGE', parked, 0, math.min(count, UNPARKED) - 1)) do
+      redis.call('ZREM', parked, member)
+      redis.call('ZADD', key('deliveries'), whole(now), member)
+      wake('deliver')
+    end
+  end
+  if redis.call('EXISTS', parked) == 1 then
+    redis.call('ZADD', key('parked'), whole(now + PARK_MS), destination)
+  else
+    redis.call('ZREM', key('parked'), destination)
+  end
+end
+
+-- Most of those tried within the last minute failing at once is a fault of ours, not of each.
+local function is_outage(now)
+  local since = whole(now - RECENT_MS)
+  local failing = redis.call('ZCOUNT', key('failing'), since, '+inf')
+  return failing >= 3 and failing > redis.call('ZCOUNT', key('answering'), since, '+inf')
+end
+
+local function close_destination(destination)
+  redis.call('HDEL', destination_key(destination), 'failures', 'openings', 'open_until', 'probe')
+  redis.call('ZREM', key('open'), destination)
+  redis.call('ZREM', key('failing'), destination)
+  wake('grant')
+end
+
+local function charge(destination, record, now)
+  redis.call('ZADD', key('failing'), whole(now), destination)
+  redis.call('ZREM', key('answering'), destination)
+  if is_outage(now) then
+    return
+  end
+  local name = destination_key(destination)
+  local failures = redis.call('HINCRBY', name, 'failures', 1)
+  if failures >= FAILURES and record.open_until <= now then
+    local openings = redis.call('HINCRBY', name, 'openings', 1)
+    local until_ms = now + math.min(OPEN_MS * 2 ^ (openings - 1), OPEN_MS_MAX)
+    redis.call('HSET', name, 'open_until', whole(until_ms))
+    redis.call('HDEL', name, 'probe')
+    redis.call('ZADD', key('open'), whole(until_ms), destination)
+  end
+end
+
+-- What one attempt said of its destination: 'well', 'ill', or '' for nothing (4xx); and how long
+-- it asked to be spared, ms.
+local function judge(destination, member, verdict, spare)
+  local now = now_ms()
+  local record = read_destination(destination)
+  redis.call('ZREM', key('flying:' .. destination), member)
+  if spare > 0 then
+    record.slow_until = now + spare
+    redis.call('HSET', destination_key(destination), 'slow_until', whole(record.slow_until))
+  end
+  if verdict == 'ill' then
+    charge(destination, record, now)
+    record = read_destination(destination)
+  elseif verdict == 'well' then
+    redis.call('ZADD', key('answering'), whole(now), destination)
+    if record.failures > 0 then
+      close_destination(destination)
+      record = read_destination(destination)
+    end
+  end
+  if redis.call('ZSCORE', key('parked'), destination) then
+    unpark(destination, free_slots(destination, record, now), now)
+  end
+end
+
+-- Whether a grant to it would only wait: open, or half-open with its probe still out.
+local function is_closed_to_grants(destination, now)
+  local record = read_destination(destination)
+  if record.open_until > now then
+    return true
+  end
+  return is_half_open(record, now)
+    and redis.call('HGET', key('job:' .. record.probe), 'status') == 'granted'
+end

@@ -1,0 +1,144 @@
+"""The notifier: per type it waits for wake-ups and runs granter, courier and janitor.
+
+A marker in `wake` says that a loop has work and wakes one notifier of many. Markers are hints only:
+every loop also looks once a second, so whatever a dead process took with it is found.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection
+
+from rq_broker import errors
+from rq_broker.broker import Broker
+from rq_broker.courier import Courier, Poster
+from rq_broker.granter import Granter
+from rq_broker.janitor import Janitor
+
+log = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 1.0
+BLOCK_SECONDS = 5.0
+
+
+class Loop:
+    """Runs one step again whenever it is nudged, when the step said, and once a second anyway."""
+
+    def __init__(self, name: str, step: Callable[[], Awaitable[float | None]]) -> None:
+        self._name = name
+        self._step = step
+        self._nudge = asyncio.Event()
+
+    def nudge(self) -> None:
+        """Have the step run now."""
+        self._nudge.set()
+
+    async def run(self) -> None:
+        """Run until cancelled; Redis being away is waited out."""
+        while True:
+            self._nudge.clear()
+            wait = SWEEP_SECONDS
+            try:
+                due = await self._step()
+                wait = min(wait, SWEEP_SECONDS if due is None else due)
+            except errors.Unavailable:
+                log.warning("%s: Redis does not answer, trying again", self._name)
+            except Exception:  # one type's trouble must not end the others' loops
+                log.exception("%s: a pass failed, trying again", self._name)
+            try:
+                async with asyncio.timeout(wait):
+                    await self._nudge.wait()
+            except TimeoutError:
+                pass
+
+
+class Watch:
+    """The loops of one type."""
+
+    def __init__(self, broker: Broker, type_: str, courier: Courier) -> None:
+        self._broker = broker
+        self._type = type_
+        self._courier = courier
+        self._granter = Granter(broker, type_)
+        janitor = Janitor(broker, type_)
+        self._loops = {
+            "grant": Loop(f"granter of {type_}", self._grant),
+            "deliver": Loop(f"courier of {type_}", courier.run_once),
+            "sweep": Loop(f"janitor of {type_}", janitor.run_once),
+        }
+
+    async def _grant(self) -> None:
+        await self._granter.run_once()
+
+    async def _wait(self) -> None:
+        while True:
+            try:
+                marker = await self._broker.wait(self._type, BLOCK_SECONDS)
+            except errors.BrokerError:
+                await asyncio.sleep(SWEEP_SECONDS)
+                continue
+            if marker in self._loops:
+                self._loops[marker].nudge()
+
+    async def run(self, grace: float) -> None:
+        """Run until cancelled, then let the courier finish what is on its way."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._wait())
+                for loop in self._loops.values():
+                    group.create_task(loop.run())
+        finally:
+            await asyncio.shield(self._courier.drain(grace))
+
+
+class Notifier:
+    """All types of a process, or the ones it was given."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        sender: Poster,
+        *,
+        types: Collection[str] = (),
+        callback_base: str | None = None,
+        timeout: float = 10.0,
+        concurrency: int = 50,
+    ) -> None:
+        self._broker = broker
+        self._sender = sender
+        self._types = frozenset(types)
+        self._base = callback_base
+        self._slots = asyncio.Semaphore(concurrency)
+        self._concurrency = concurrency
+        self._timeout = timeout
+
+    async def run(self) -> None:
+        """Run until cancelled; types that appear are taken up within a second."""
+        watched: set[str] = set()
+        async with asyncio.TaskGroup() as group:
+            while True:
+                for type_ in await self._known() - watched:
+                    watched.add(type_)
+                    group.create_task(self._watch(type_).run(self._timeout))
+                await asyncio.sleep(SWEEP_SECONDS)
+
+    async def _known(self) -> frozenset[str]:
+        if self._types:
+            return self._types
+        try:
+            return frozenset(await self._broker.names())
+        except errors.BrokerError:
+            return frozenset()
+
+    def _watch(self, type_: str) -> Watch:
+        courier = Courier(
+            self._broker,
+            type_,
+            self._sender,
+            self._slots,
+            callback_base=self._base,
+            timeout=self._timeout,
+            batch=self._concurrency,
+        )
+        return Watch(self._broker, type_, courier)

@@ -1,0 +1,65 @@
+"""Hosts written down in a TOML file: for labs, licences, and whatever nothing else can count.
+
+[hosts.bench-1]
+capacity = { Slots = 2, Scope = 1 }
+used = { Slots = 1 }            # and these three only where they say something
+max_unit = { Slots = 1 }
+aggregates = ["basement"]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rq_broker import changes
+from rq_broker.checks import amounts, obj, only
+from rq_broker.errors import Invalid
+from rq_broker.models import Amounts, Host
+from rq_broker.sources import Misconfigured, Source, SourceSnapshot
+
+
+class FileSource(Source):
+    """Reads the file for every snapshot, so an edit counts from the next one on."""
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path)
+        self._text: bytes | None = None
+        self._hosts: tuple[Host, ...] = ()
+        self._max_units: dict[str, Amounts] = {}
+
+    async def snapshot(
+        self,
+        watch: frozenset[str] = frozenset(),  # noqa: ARG002 - a file knows no consumers
+    ) -> SourceSnapshot:
+        """Read the hosts as they are written now; raises Misconfigured naming the place."""
+        try:
+            text = await asyncio.to_thread(self.path.read_bytes)
+            if text != self._text:
+                self._load(text)
+        except OSError as error:
+            raise Misconfigured(f"{self.path}: {error.strerror}") from error
+        except (Invalid, ValueError) as error:
+            raise Misconfigured(f"{self.path}: {error}") from error
+        return SourceSnapshot(self._hosts, max_units=self._max_units)
+
+    def _load(self, text: bytes) -> None:
+        read = list(_read(tomllib.loads(text.decode())))
+        self._hosts = tuple(host for host, _ in read)
+        self._max_units = {host.name: max_unit for host, max_unit in read if max_unit}
+        self._text = text
+
+
+def _read(document: dict[str, Any]) -> Iterator[tuple[Host, Amounts]]:
+    only(document, ("hosts",), "the table")
+    # Required, so that an editor's half-written file does not take every host away.
+    for name, table in obj(document.get("hosts"), "[hosts]").items():
+        try:
+            fields = dict(obj(table, "the host"))
+            max_unit = amounts(fields.pop("max_unit", {}), "max_unit")
+            yield changes.host(name, fields), max_unit
+        except Invalid as error:
+            raise Invalid(f"hosts.{name}: {error}") from None

@@ -1,0 +1,61 @@
+"""Measure, and print one table: `bench.py [--quick] [name …]`, every benchmark if none is named."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from benches.calling import callbacks
+from benches.granting import grants, vain
+from benches.kit import Figure, Size
+from benches.latency import callback_latency, freed
+from benches.submitting import depth, http_submit, memory, submit
+
+BENCHES = {
+    "http-submit": http_submit,
+    "submit": submit,
+    "depth": depth,
+    "memory": memory,
+    "callback-latency": callback_latency,
+    "grants": grants,
+    "pass": vain,
+    "freed": freed,
+    "callbacks": callbacks,
+}
+COLUMNS = ("figure", "value", "ratio", "wanted")
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="smaller, for a look")
+    parser.add_argument("names", nargs="*", metavar="name", help=", ".join(BENCHES))
+    parsed = parser.parse_args()
+    if unknown := set(parsed.names) - set(BENCHES):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(BENCHES)}")
+    return parsed
+
+
+def table(figures: list[Figure]) -> str:
+    rows = [COLUMNS, *((each.name, each.value, each.ratio, each.wanted) for each in figures)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rule = ["-" * width for width in widths]
+    lines = [rows[0], rule, *rows[1:]]
+    return "\n".join("| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in lines)
+
+
+def main() -> None:
+    asked = arguments()
+    figures: list[Figure] = []
+    try:
+        for name in asked.names or BENCHES:
+            started = time.monotonic()
+            print(f"{name} …", end="", flush=True, file=sys.stderr)
+            figures += BENCHES[name](Size(asked.quick))
+            print(f" {time.monotonic() - started:.0f} s", file=sys.stderr)
+    finally:
+        print(table(figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""What the courier does: callbacks a second against others, and what they cost."""
+
+from __future__ import annotations
+
+import http.client
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import orjson
+
+from benches import kit
+from benches.kit import Figure, Size
+from rq_broker import wire
+from rq_broker.broker import Broker
+from rq_broker.keys import Keys
+from rq_broker.models import Grant, Head, Host, Submission
+from rq_broker.store import Server, free_port
+
+IN_FLIGHT = 50
+_DELIVERIES = Keys(kit.TYPE).of("deliveries")
+_PARKED = f"{_DELIVERIES}:parked"
+_WAKE = Keys(kit.TYPE).of("wake")
+
+
+class Sink:
+    """What came in at the sink process."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}/cb/"
+
+    def ask(self, path: str) -> tuple[int, int, float]:
+        """Read how many came, on how many paths, in how many seconds from first to last."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port)
+        connection.request("GET", path)
+        count, paths, seconds = orjson.loads(connection.getresponse().read())
+        connection.close()
+        return count, paths, seconds
+
+    def rate(self, count: int) -> float:
+        """Wait until so many came; returns how many came a second, and forgets them."""
+        kit.until(lambda: self.ask("/stats")[1] >= count, f"{count} callbacks", 180)
+        received, _, seconds = self.ask("/reset")
+        return (received - 1) / seconds
+
+
+def callbacks(size: Size) -> list[Figure]:
+    """Callbacks a second from claim to settle: against bare aiohttp, BullMQ, and two processes."""
+    count, folder = size.of(20_000, 5_000), kit.bullmq()
+    exchanges: list[float] = []
+    with TemporaryDirectory() as work, ExitStack() as stack:
+        sink = Sink(free_port())
+        stack.enter_context(kit.process(*kit.role("sink", sink.port)))
+        kit.until_serves(sink.port)
+        frozen = _due(Path(work) / "due.rdb", count, sink)
+
+        def notifiers(processes: int) -> float:
+            rate, exchanged = _notified(frozen, processes, count, sink)
+            exchanges.append(exchanged)
+            return rate
+
+        def bare() -> float:
+            kit.measured(*kit.role("bare", sink.port, count, IN_FLIGHT))
+            return sink.rate(count)
+
+        def bull() -> float:
+            if isinstance(folder, str):
+                return 0.0
+            with kit.store() as server:
+                kit.node(folder, "deliver.mjs", count, IN_FLIGHT, server.port, sink.url)
+            return sink.rate(count)
+
+        ones, bares, bulls, twos = kit.turns(
+            size.of(4, 3), lambda: notifiers(1), bare, bull, lambda: notifiers(2)
+        )
+    name = "callbacks: one notifier, "
+    against_bull = Figure(f"{name}BullMQ", str(folder))
+    if all(bulls):
+        value, each = kit.against(ones, bulls, "/s"), kit.ratios(ones, bulls)
+        against_bull = kit.rated(f"{name}BullMQ", value, each, least=2.0)
+    value, each = kit.against(ones, bares, "/s"), kit.ratios(ones, bares)
+    two = kit.against(twos, ones, "/s")
+    return [
+        kit.rated(f"{name}bare aiohttp", value, each, least=0.5),
+        against_bull,
+        kit.rated("callbacks: two notifiers, one", two, kit.ratios(twos, ones)),
+        Figure("callbacks: Redis commands a callback", f"{median(exchanges[::2]):.2f}"),
+        _memory(size.of(100_000, 20_000)),
+    ]
+
+
+def _due(target: Path, count: int, sink: Sink) -> Path:
+    """Make a state in which so many callbacks are due, parked until somebody unparks them."""
+    amounts = {"VCPU": count, "Memory": 1024 * count, "Disk": 10 * count}
+    host = Host("host1", amounts, aggregates=frozenset({"host1"}))
+
+    def build(number: int) -> Submission:
+        return wire.submission(kit.body(number, sink.url))
+
+    with kit.store() as server:
+
+        async def work(broker: Broker) -> None:
+            await broker.set_host(kit.TYPE, host)
+            await broker.set_policy(kit.TYPE, {"offer": 86400})
+            view = await broker.view(kit.TYPE)
+
+            async def one(number: int) -> None:
+                new = build(number)
+                job = await broker.submit(kit.TYPE, new)
+                head = Head(job.id, job.request_id, job.priority)
+                proposed = Grant(head, new.shape, (host.name,))
+                assert await broker.grant(kit.TYPE, proposed, view) is not None
+
+            await kit.fan(range(count), 500, one)
+
+        kit.run(server.url, work)
+        with kit.plain(server) as client:
+            client.rename(_DELIVERIES, _PARKED)
+            client.delete(_WAKE)
+        return kit.freeze(server, target)
+
+
+def _unpark(server: Server) -> None:
+    with kit.plain(server) as client:
+        client.rename(_PARKED, _DELIVERIES)
+        client.zadd(_WAKE, {"deliver": 0})
+
+
+def _start(stack: ExitStack, server: Server, processes: int) -> list[int]:
+    options = ("--redis", server.url, "--type", kit.TYPE, "--concurrency", IN_FLIGHT)
+    command = kit.command("notifier", *options, *kit.ALLOW_LOOPBACK)
+    pids = [stack.enter_context(kit.process(*command)) for _ in range(processes)]
+    kit.until_blocked(server, processes)
+    return pids
+
+
+def _notified(frozen: Path, processes: int, count: int, sink: Sink) -> tuple[float, float]:
+    """Let notifiers deliver all that is due; returns callbacks a second, Redis commands each."""
+    with kit.store(frozen=frozen) as server, ExitStack() as stack:
+        client = stack.enter_context(kit.plain(server))
+        _start(stack, server, processes)
+        client.config_resetstat()
+        _unpark(server)
+        rate = sink.rate(count)
+        stats = client.info("commandstats")
+        asked = sum(
+            stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("evalsha", "eval")
+        )
+        return rate, asked / count
+
+
+def _memory(count: int) -> Figure:
+    """Measure a notifier with so many callbacks due, at a sink of its own."""
+    with TemporaryDirectory() as work, ExitStack() as stack:
+        sink = Sink(free_port())
+        frozen = _due(Path(work) / "due.rdb", count, sink)
+        server = stack.enter_context(kit.store(frozen=frozen))
+        (notifier,) = _start(stack, server, 1)
+        before = kit.resident(notifier)
+        stack.enter_context(kit.process(*kit.role("sink", sink.port)))
+        kit.until_serves(sink.port)
+        _unpark(server)
+        sink.rate(count)
+        most = kit.resident(notifier, "VmHWM")
+    value = f"{most / 1e6:.0f} MB at most, {before / 1e6:.0f} MB with none due"
+    return Figure(f"callbacks: memory, {count:,} due", value)

@@ -1,0 +1,138 @@
+"""The processes a benchmark starts besides rq-broker's own: `python -m benches.child ROLE …`."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import sys
+import time
+from datetime import UTC, datetime
+
+import aiohttp
+import orjson
+import uvicorn
+import uvloop
+
+from benches import kit, raw
+from rq_broker import courier, wire
+from rq_broker.api import create_app
+from rq_broker.broker import Broker
+from rq_broker.granter import Granter
+from rq_broker.models import Job, Status
+from rq_broker.notifier import BLOCK_SECONDS, Loop
+from rq_broker.store import connect
+
+
+async def _unasked(_: str, __: Job) -> str | None:
+    return None
+
+
+def api(url: str, port: str) -> None:
+    """Serve the API with its no-op route, as one uvicorn worker."""
+    app = create_app(Broker(connect(url)), reason=_unasked, noop=True)
+    uvicorn.run(app, port=int(port), access_log=False, log_level="warning")
+
+
+def load(port: str, path: str, first: str, count: str, connections: str = "16") -> None:
+    """Post submits, or the same bodies to another path; prints requests a second."""
+    numbers = range(int(first), int(first) + int(count))
+    requests = [raw.post(path, orjson.dumps(kit.body(number))) for number in numbers]
+    seconds = uvloop.run(raw.ask(int(port), iter(requests), int(connections)))
+    print(len(requests) / seconds)
+
+
+def submit(url: str, count: str) -> None:
+    """Validate and submit, 16 in flight, after a warm-up; prints jobs a second, CPU µs a job."""
+
+    async def work(broker: Broker) -> tuple[float, float]:
+        async def one(number: int) -> None:
+            await broker.submit(kit.TYPE, wire.submission(kit.body(number)))
+
+        await kit.fan(range(10_000_000, 10_002_000), 16, one)
+        started, used = time.perf_counter(), time.process_time()
+        await kit.fan(range(int(count)), 16, one)
+        seconds, cpu = time.perf_counter() - started, time.process_time() - used
+        return int(count) / seconds, cpu / int(count) * 1e6
+
+    print(json.dumps(kit.run(url, work)))
+
+
+def sink(port: str) -> None:
+    """Answer 200 to every POST; GET /stats says how many came, how many paths, in what time."""
+    paths: set[bytes] = set()
+    times = [0.0, 0.0]
+    count = itertools.count(1)
+    last = 0
+
+    def respond(head: bytes, _: bytes) -> bytes:
+        nonlocal count, last
+        if head.startswith(b"GET"):
+            stats = raw.answer(orjson.dumps([last, len(paths), times[1] - times[0]]))
+            if head.startswith(b"GET /reset"):
+                count, last = itertools.count(1), 0
+                paths.clear()
+            return stats
+        last = next(count)
+        times[1] = time.perf_counter()
+        if last == 1:
+            times[0] = times[1]
+        paths.add(head[: head.index(b"\r\n")])
+        return done
+
+    done = raw.answer()
+
+    async def serve() -> None:
+        loop = asyncio.get_running_loop()
+        await loop.create_server(lambda: raw.Serving(respond), "127.0.0.1", int(port))
+        await asyncio.Event().wait()
+
+    uvloop.run(serve())
+
+
+def bare(port: str, count: str, in_flight: str) -> None:
+    """Post the bodies of callbacks with aiohttp and nothing else; prints the seconds it took."""
+    job = Job(1, kit.TYPE, "", kit.OWNER, wire.submission(kit.body(0)).data, "", 1,
+              Status.GRANTED, 1, 1, hosts=("host1",), fence=1)  # fmt: skip
+    content = courier.body(job, datetime.now(UTC))
+    headers = {"Content-Type": "application/json"}
+
+    async def work() -> float:
+        connector = aiohttp.TCPConnector(limit=int(in_flight))
+        async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
+
+            async def one(number: int) -> None:
+                url = f"http://127.0.0.1:{port}/cb/{number:08d}"
+                async with session.post(url, data=content) as response:
+                    await response.read()
+
+            started = time.perf_counter()
+            await kit.fan(range(int(count)), int(in_flight), one)
+            return time.perf_counter() - started
+
+    print(uvloop.run(work()))
+
+
+def granter(url: str) -> None:
+    """Grant whenever woken, as a notifier does, and call nobody back."""
+
+    async def work(broker: Broker) -> None:
+        granting = Granter(broker, kit.TYPE)
+
+        async def step() -> None:
+            await granting.run_once()
+
+        loop = Loop("granter", step)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(loop.run())
+            while True:
+                if await broker.wait(kit.TYPE, BLOCK_SECONDS) == "grant":
+                    loop.nudge()
+
+    kit.run(url, work)
+
+
+ROLES = {each.__name__: each for each in (api, load, submit, sink, bare, granter)}
+
+if __name__ == "__main__":
+    ROLES[sys.argv[1]](*sys.argv[2:])

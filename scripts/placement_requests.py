@@ -1,0 +1,60 @@
+"""Counts what a snapshot of a large cloud costs: `placement_requests.py [providers]` (1,000).
+
+Starts the real Placement on loopback, fills a third of its hosts, and prints a table: the first
+snapshot, a quiet one, one after 20 boots, and one with 20 watched servers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from uuid import uuid4
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from rq_broker.sources.placement import PlacementSource
+from tests.sources.placement_server import Placement
+
+
+async def measure(title: str, source: PlacementSource, watch: frozenset[str] = frozenset()) -> None:
+    before, start = source.placement.requests + source.nova.requests, perf_counter()
+    snapshot = await source.snapshot(watch)
+    seconds = perf_counter() - start
+    requests = source.placement.requests + source.nova.requests - before
+    print(f"| {title:<28} | {len(snapshot.hosts):>6,} | {requests:>8,} | {seconds:>7.2f} |")
+
+
+async def run(placement: Placement, count: int) -> None:
+    print(f"filling {count:,} hosts …", file=sys.stderr)
+    hosts = [placement.add(f"cn{number}", VCPU=64, MEMORY_MB=262144) for number in range(count)]
+    for host in hosts[: count // 3]:
+        placement.boot(str(uuid4()), **{host: {"VCPU": 64, "MEMORY_MB": 4096}})
+    source = PlacementSource()
+    print("| snapshot                     |  hosts | requests | seconds |\n|---|--:|--:|--:|")
+    await measure("first", source)
+    await measure("quiet", source)
+    servers = [str(uuid4()) for _ in range(20)]
+    for server, host in zip(servers, reversed(hosts), strict=False):
+        placement.boot(server, **{host: {"VCPU": 2, "MEMORY_MB": 4096}})
+    await measure("after 20 boots", source)
+    await measure("quiet, 20 servers watched", source, frozenset(servers))
+    await source.close()
+
+
+def main() -> None:
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    with TemporaryDirectory() as folder:
+        placement = Placement(Path(folder))
+        os.environ |= {"OS_AUTH_TYPE": "admin_token", "OS_TOKEN": "admin"}
+        os.environ |= {"OS_ENDPOINT": placement.url}
+        try:
+            asyncio.run(run(placement, count))
+        finally:
+            placement.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""Destinations and attempts over HTTP: what was tried, who answers, and mending by hand."""
+
+from __future__ import annotations
+
+from operator import itemgetter
+
+import httpx
+import pytest
+
+from rq_broker.broker import Broker, Settlement
+from tests.api.conftest import called, fail_destinations, listed, refused, submit
+from tests.making import claim_one
+
+RETRY = Settlement("retry", "5xx", 12, verdict="ill")
+OVER = Settlement("failed", "timeout", 10_000, verdict="ill")
+
+
+async def test_attempts(api: httpx.AsyncClient, broker: Broker) -> None:
+    """Every attempt is told, oldest first, with its cause and how long it took."""
+    await submit(api, "waiting")
+    assert (await api.get("/v1/vm/waiting/attempts")).json() == {"data": [], "ok": True}
+    await called(broker, "h", RETRY)
+    await broker.settle(await claim_one(broker), OVER)
+    shown = (await api.get("/v1/vm/h/attempts/")).json()["data"]
+    fence = (await broker.read("vm", "h")).fence
+    times = [each.pop("time") for each in shown]
+    assert times == sorted(times)
+    assert shown == [
+        {"fence": fence, "attempt": 1, "cause": "5xx", "milliseconds": 12},
+        {"fence": fence, "attempt": 2, "cause": "timeout", "milliseconds": 10_000},
+    ]
+
+
+async def test_attempts_of_nobody(api: httpx.AsyncClient) -> None:
+    """A job that is not there has no history, which is a 404."""
+    refused(await api.get("/v1/vm/d/attempts"), 404, "job_not_found")
+
+
+async def test_destinations(api: httpx.AsyncClient, broker: Broker) -> None:
+    """Each destination is shown with its state, and whether most of them fail."""
+    empty = {"outage": False, "destinations": []}
+    assert (await api.get("/types/vm/destinations")).json()["data"] == empty
+    await called(broker, "well", Settlement("delivered", "ok", 3, verdict="well"))
+    await fail_destinations(broker, "a", "b")
+    shown = (await api.get("/types/vm/destinations/")).json()["data"]
+    closed = {"state": "closed", "open_seconds": 0.0, "in_flight": 0, "parked": 0}
+    assert sorted(shown["destinations"], key=itemgetter("destination")) == [
+        {"destination": "http://a:80", "failures": 1, **closed},
+        {"destination": "http://b:80", "failures": 1, **closed},
+        {"destination": "http://well:80", "failures": 0, **closed},
+    ]
+    assert shown["outage"] is False
+    await fail_destinations(broker, "c")
+    assert (await api.get("/types/vm/destinations")).json()["data"]["outage"] is True
+
+
+async def test_an_open_breaker_is_seen_and_reset(api: httpx.AsyncClient, broker: Broker) -> None:
+    """A destination that keeps failing is shown open, for how long yet, and closed by hand."""
+    destination = await called(broker, "h", RETRY)
+    for _ in range(4):
+        await broker.settle(await claim_one(broker), RETRY)
+    (shown,) = (await api.get("/types/vm/destinations")).json()["data"]["destinations"]
+    assert (shown["state"], shown["failures"]) == ("open", 5)
+    assert shown["open_seconds"] > 0
+    answer = await api.post("/types/vm/destinations/reset", json={"destination": destination})
+    assert answer.json() == {"data": {}, "ok": True}
+    (shown,) = (await api.get("/types/vm/destinations")).json()["data"]["destinations"]
+    assert (shown["state"], shown["failures"], shown["open_seconds"]) == ("closed", 0, 0.0)
+
+
+async def test_resetting_a_stranger(api: httpx.AsyncClient) -> None:
+    """A destination no job was granted to be called at is a 404 of its own."""
+    answer = await api.post("/types/vm/destinations/reset", json={"destination": "http://h:80"})
+    refused(answer, 404, "destination_not_found")
+
+
+async def test_requeue(api: httpx.AsyncClient, broker: Broker) -> None:
+    """The failed jobs of one destination go back in line, others' stay, and it says how many."""
+    await fail_destinations(broker, "a", "b")
+    requeue = "/types/vm/destinations/requeue"
+    answer = await api.post(requeue, json={"destination": "http://a:80"})
+    assert answer.json() == {"data": {"requeued": 1}, "ok": True}
+    assert (await listed(api, "?status=queued"), await listed(api, "?status=error")) == (
+        ["a"],
+        ["b"],
+    )
+    for again in ("http://a:80", "http://nobody:80"):
+        answer = await api.post(requeue, json={"destination": again})
+        assert answer.json()["data"] == {"requeued": 0}
+
+
+@pytest.mark.parametrize("verb", ["reset", "requeue"])
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({}, "destination is required"),
+        ({"destination": 5}, "destination must be a string, not 5"),
+        ({"destination": "h\n"}, "destination must not contain control characters"),
+        ({"destination": "x", "type": "vm"}, 'the field "type" is not known'),
+        ([], "the body must be a JSON object"),
+    ],
+)
+async def test_bad_destinations(api: httpx.AsyncClient, verb: str, body: object, said: str) -> None:
+    """Both verbs refuse a malformed body with the place."""
+    answer = await api.post(f"/types/vm/destinations/{verb}", json=body)
+    refused(answer, 400, "invalid_request", said)

@@ -1,0 +1,112 @@
+"""Health over HTTP, and what every call says while Redis is away."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import fakeredis
+import httpx
+import pytest
+
+from rq_broker.api import create_app
+from rq_broker.broker import Broker, Page
+from tests.api.conftest import BASE, fail_destinations, submission, why
+from tests.making import submit
+
+
+@dataclass
+class Outage:
+    """An API, and the switch of the Redis behind it."""
+
+    api: httpx.AsyncClient
+    server: fakeredis.FakeServer
+
+
+@pytest.fixture
+async def outage() -> AsyncIterator[Outage]:
+    server = fakeredis.FakeServer()
+    client = fakeredis.FakeAsyncRedis(server=server, decode_responses=True)
+    app = create_app(Broker(client), reason=why, callback_base=BASE)
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as api:
+        yield Outage(api, server)
+    await client.aclose()
+
+
+async def test_healthy(api: httpx.AsyncClient) -> None:
+    """Both answer 200 while Redis is there, in an empty broker too."""
+    assert (await api.get("/healthz")).json() == {"data": {"alive": True}, "ok": True}
+    assert (await api.get("/readyz")).json() == {
+        "data": {"redis": "ok", "callbacks": "ok"},
+        "ok": True,
+    }
+
+
+async def test_ready_tells_of_an_outage(
+    api: httpx.AsyncClient, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A type whose destinations mostly fail is named, at 200, and only while they fail."""
+    await submit(broker, "d", "kube")
+    await fail_destinations(broker, "a", "b")
+    assert (await api.get("/readyz")).json()["data"]["callbacks"] == "ok"
+    await fail_destinations(broker, "c")
+    answer = await api.get("/readyz")
+    expected = "most destinations of type vm fail: look at the way out of this network"
+    assert answer.status_code == 200
+    assert answer.json()["data"] == {"redis": "ok", "callbacks": expected}
+    monkeypatch.setattr("rq_broker.api.health._TYPES", 1)  # of two: kube comes before vm
+    assert (await api.get("/readyz")).json()["data"]["callbacks"] == "ok"
+
+
+CALLS = [
+    ("GET", "/readyz", None),
+    ("POST", "/v1/vm/", submission("e")),
+    ("GET", "/v1/vm/", None),
+    ("GET", "/v1/vm/?limit=1", None),
+    ("GET", "/v1/vm/d", None),
+    ("POST", "/v1/vm/d", {"priority": 1}),
+    ("POST", "/v1/vm/d", {"status": "done"}),
+    ("DELETE", "/v1/vm/d", None),
+    ("GET", "/v1/", None),
+    ("GET", "/types/vm", None),
+    ("PUT", "/types/vm", {"paused": True}),
+    ("GET", "/types/vm/hosts", None),
+    ("PUT", "/types/vm/hosts/h", {"capacity": {}}),
+    ("GET", "/v1/vm/d/attempts", None),
+    ("GET", "/types/vm/destinations", None),
+    ("POST", "/types/vm/destinations/requeue", {"destination": "http://h:80"}),
+    ("GET", "/types/vm/keys", None),
+    ("PUT", "/types/vm/keys", {"owner": "*", "keys": []}),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), CALLS)
+async def test_redis_away(outage: Outage, method: str, path: str, body: object) -> None:
+    """Without Redis every call is a 503 that says when to ask again, and works once it is back."""
+    await outage.api.post("/v1/vm/", json=submission("d"))
+    outage.server.connected = False
+    answer = await outage.api.request(method, path, json=body)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert answer.json()["code"] == "redis_unavailable"
+    assert (await outage.api.get("/healthz")).status_code == 200
+    outage.server.connected = True
+    assert (await outage.api.request(method, path, json=body)).is_success
+
+
+async def test_redis_goes_in_mid_list(outage: Outage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list that breaks off never ends in valid JSON, so that nobody takes a part for all."""
+    monkeypatch.setattr("rq_broker.api.listing._LOOK", 1)
+    for name in ("a", "b", "c"):
+        await outage.api.post("/v1/vm/", json=submission(name))
+    real = Broker.page
+
+    async def page(self: Broker, *args: Any, **kwargs: Any) -> Page:
+        found = await real(self, *args, **kwargs)
+        outage.server.connected = False
+        return found
+
+    monkeypatch.setattr(Broker, "page", page)
+    with pytest.raises(RuntimeError, match="response already started"):
+        await outage.api.get("/v1/vm/")

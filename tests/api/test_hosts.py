@@ -1,0 +1,73 @@
+"""Hosts over HTTP."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+BODY = {"capacity": {"VCPU": 64, "Disk": 10}, "used": {"VCPU": 2}, "aggregates": ["host1", "a"]}
+SHOWN = {
+    "name": "host1",
+    "capacity": {"VCPU": 64, "Disk": 10},
+    "used": {"VCPU": 2},
+    "held": {},
+    "free": {"VCPU": 62, "Disk": 10},
+    "aggregates": ["a", "host1"],
+    "dropped": False,
+}
+
+
+async def test_publishing_a_host(api: httpx.AsyncClient) -> None:
+    """A new host is a 201 with its Location, a known one a 200; both show it."""
+    answer = await api.put("/types/vm/hosts/host1", json=BODY)
+    assert (answer.status_code, answer.headers["location"]) == (201, "/types/vm/hosts/host1")
+    assert answer.json()["data"] == SHOWN
+    assert (await api.get("/types/vm/hosts/host1")).json()["data"] == SHOWN
+    smaller = {"capacity": {"VCPU": 1}, "used": {"VCPU": 2}}
+    answer = await api.put("/types/vm/hosts/host1/", json=smaller)
+    host = answer.json()["data"]
+    assert (answer.status_code, host["free"], host["aggregates"]) == (200, {"VCPU": -1}, [])
+
+
+async def test_what_is_shown_may_be_published(api: httpx.AsyncClient) -> None:
+    """A host read, changed and put back is taken; what we compute is not believed."""
+    await api.put("/types/vm/hosts/host1", json=BODY)
+    answer = await api.put("/types/vm/hosts/host1", json={**SHOWN, "held": {"VCPU": 9}})
+    assert answer.json()["data"] == SHOWN
+
+
+async def test_listing_hosts(api: httpx.AsyncClient) -> None:
+    """Hosts are listed by name, of their own type only."""
+    for name in ("b", "機 %", "a"):
+        await api.put(f"/types/vm/hosts/{name.replace('%', '%25')}", json=BODY)
+    await api.put("/types/kube/hosts/z", json=BODY)
+    hosts = (await api.get("/types/vm/hosts/")).json()["data"]
+    assert [host["name"] for host in hosts] == ["a", "b", "機 %"]
+
+
+async def test_dropping_a_host(api: httpx.AsyncClient) -> None:
+    """A host without holds is gone at once; dropping what is not there is a 404."""
+    await api.put("/types/vm/hosts/host1", json=BODY)
+    assert (await api.delete("/types/vm/hosts/host1")).json() == {"data": {}, "ok": True}
+    for answer in [
+        await api.get("/types/vm/hosts/host1"),
+        await api.delete("/types/vm/hosts/host1"),
+    ]:
+        assert (answer.status_code, answer.json()["code"]) == (404, "host_not_found")
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "said"),
+    [
+        ("host1", {}, "capacity is required"),
+        ("host1", {"capacity": {"VCPU": 1.5}}, "capacity.VCPU must be a whole number"),
+        ("host1", {"capacity": {}, "cap": 1}, 'the field "cap" is not known'),
+        ("%01", {"capacity": {}}, "the host's name must not contain control characters"),
+    ],
+)
+async def test_bad_hosts(api: httpx.AsyncClient, name: str, body: object, said: str) -> None:
+    """A malformed host is refused with the place, and none is made."""
+    answer = await api.put(f"/types/vm/hosts/{name}", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+    assert said in answer.json()["error"]
+    assert (await api.get("/types/vm/hosts/")).json()["data"] == []

@@ -1,0 +1,53 @@
+"""The development inbox."""
+
+from __future__ import annotations
+
+import logging
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from rq_broker.api.inbox import Inbox
+from rq_broker.models import Job, Status
+
+CALLBACK = {
+    "type": "job.granted",
+    "timestamp": "2026-01-01T00:00:00Z",
+    "data": Job(1, "vm", "d", "y", "{}", "abc", 1, Status.GRANTED, 1, 1, hosts=("h1", "h2")).wire(),
+}
+
+
+async def test_callbacks_are_kept_newest_first(api: httpx.AsyncClient) -> None:
+    """What was posted, where, and with which headers is shown, the newest first."""
+    assert (await api.post("/inbox/abc", json=CALLBACK)).json() == {"data": {}, "ok": True}
+    await api.post("/inbox/deep/path/", content=b"not JSON \xff", headers={"webhook-id": "vm_1_1"})
+    newest, oldest = (await api.get("/inbox/")).json()["data"]
+    assert (newest["path"], newest["body"]) == ("deep/path", "not JSON \ufffd")
+    assert newest["headers"]["webhook-id"] == "vm_1_1"
+    assert (oldest["path"], oldest["body"]["data"]["RequestID"]) == ("abc", "d")
+
+
+async def test_only_the_newest_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory stays bounded however long the development goes on."""
+    monkeypatch.setattr("rq_broker.api.inbox._KEPT", 3)
+    transport = httpx.ASGITransport(Starlette(routes=Inbox().routes()))
+    async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as api:
+        for number in range(5):
+            await api.post(f"/inbox/{number}", content=b"{}")
+        kept = (await api.get("/inbox")).json()["data"]
+    assert [each["path"] for each in kept] == ["4", "3", "2"]
+
+
+async def test_one_readable_line_is_logged(
+    api: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log says in a line which job was granted where."""
+    caplog.set_level(logging.INFO, "rq_broker")
+    await api.post("/inbox/abc", json=CALLBACK)
+    await api.post("/inbox/x", json={})
+    lines = [record.getMessage() for record in caplog.records if "inbox" in record.name]
+    assert lines == [
+        "callback abc: job.granted for job d of type vm on h1, h2",
+        "callback x: not a callback of ours",
+    ]

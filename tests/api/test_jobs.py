@@ -1,0 +1,261 @@
+"""The seed's calls, and ours beside them, over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from rq_broker.api import create_app
+from rq_broker.broker import Broker
+from rq_broker.egress import Egress
+from tests.api.conftest import BASE, listed, refused, submission, submit, why
+
+SEED_KEYS = [
+    "ID",
+    "CreatedAt",
+    "UpdatedAt",
+    "DeletedAt",
+    "RequestID",
+    "Type",
+    "OwnerID",
+    "Data",
+    "Callback",
+    "Priority",
+    "Status",
+]
+OURS = ["Position", "Hosts", "Fence", "Attempts", "Error"]
+
+
+async def test_the_seed_field_for_field(api: httpx.AsyncClient) -> None:
+    """The seed's request gives 201, its Location, and a job with the seed's keys, then ours."""
+    answer = await api.post("/v1/vm/", json=submission("d", callback="abc"))
+    assert (answer.status_code, answer.headers["location"]) == (201, "/v1/vm/d")
+    job = answer.json()["data"]
+    assert list(job) == SEED_KEYS + OURS
+    assert job["Data"] == '{"instances":[{"Disk":1,"Memory":1,"VCPU":1}],"project":"project id"}'
+    assert (job["RequestID"], job["OwnerID"], job["Callback"]) == ("d", "y", "abc")
+    assert (job["Type"], job["Status"], job["DeletedAt"]) == ("vm", "queued", None)
+    assert type(job["ID"]) is int
+    assert type(job["Priority"]) is int
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+async def test_both_slash_forms(api: httpx.AsyncClient, slash: str) -> None:
+    """Every call answers the same with and without the trailing slash, and never redirects."""
+    answers = [
+        await api.post(f"/v1/vm{slash}", json=submission("d")),
+        await api.get(f"/v1/vm{slash}"),
+        await api.get(f"/v1/vm/d{slash}"),
+        await api.post(f"/v1/vm/d{slash}", json={"priority": 83334}),
+        await api.get(f"/v1{slash}"),
+        await api.delete(f"/v1/vm/d{slash}"),
+        await api.put(f"/types/vm/hosts/h{slash}", json={"capacity": {}}),
+        await api.get(f"/types/vm/hosts{slash}"),
+        await api.get(f"/healthz{slash}"),
+    ]
+    assert [answer.status_code for answer in answers] == [
+        201,
+        200,
+        200,
+        200,
+        200,
+        200,
+        201,
+        200,
+        200,
+    ]
+
+
+async def test_a_waiting_job_says_why(api: httpx.AsyncClient) -> None:
+    """A queued job's own page has its Position and Reason; once it runs, the Reason is gone."""
+    await submit(api, "a", "d")
+    job = (await api.get("/v1/vm/d")).json()["data"]
+    assert (job["Position"], job["Reason"]) == (2, "d waits in vm")
+    await api.post("/v1/vm/d", json={"status": "running"})
+    assert list((await api.get("/v1/vm/d")).json()["data"]) == SEED_KEYS + OURS
+
+
+@pytest.mark.parametrize("type_", ["虛擬機", "a b", "100%", "a:b", "ü+&?#"])
+@pytest.mark.parametrize("request_id", ["r 1", "機?#%41"])
+async def test_types_and_ids_are_any_string(
+    api: httpx.AsyncClient, type_: str, request_id: str
+) -> None:
+    """Names come back as they were given, and the Location leads to the job."""
+    body = submission(request_id, callback="abc")
+    answer = await api.post(f"/v1/{quote(type_, safe='')}/", json=body)
+    job = (await api.get(answer.headers["location"])).json()["data"]
+    assert (job["Type"], job["RequestID"]) == (type_, request_id)
+    assert type_ in (await api.get("/v1/")).json()["data"]
+
+
+@pytest.mark.parametrize("type_", ["%7Bx%7D", "%00", "a" * 65, "%FF"])
+async def test_types_that_are_refused(api: httpx.AsyncClient, type_: str) -> None:
+    """Braces, control characters, over-long names and broken UTF-8 make no type, in any call."""
+    refused(await api.get(f"/v1/{type_}"), 400, "invalid_request", "type must")
+    answer = await api.post(f"/v1/{type_}/", json=submission())
+    refused(answer, 400, "invalid_request", "type must")
+    refused(await api.get(f"/types/{type_}/hosts"), 400, "invalid_request", "type must")
+
+
+async def test_data_keeps_every_digit(api: httpx.AsyncClient) -> None:
+    """Data is a JSON string with sorted keys and no spaces, its numbers as they were written."""
+    data = '{"z": 1.50, "a": 123456789012345678901234567890, "m": -0.0, "機": "\\u6a5f\\n"}'
+    body = json.dumps(submission(data="?")).replace('"?"', data)
+    await api.post("/v1/vm/", content=body)
+    job = (await api.get("/v1/vm/d")).json()["data"]
+    kept = '{"a":123456789012345678901234567890,"m":-0.0,"z":1.50,"機":"機\\n"}'
+    assert job["Data"] == kept
+
+
+async def test_updates(api: httpx.AsyncClient) -> None:
+    """priority, before, after and position move a job; the answer is empty, as the seed's."""
+    await submit(api, "a", "b", "c", "d")
+    moves: list[tuple[str, dict[str, Any], list[str]]] = [
+        ("d", {"priority": 83334}, ["d", "a", "b", "c"]),
+        ("a", {"position": "back"}, ["d", "b", "c", "a"]),
+        ("c", {"before": "d"}, ["c", "d", "b", "a"]),
+        ("c", {"after": "b"}, ["d", "b", "c", "a"]),
+        ("a", {"position": "front"}, ["a", "d", "b", "c"]),
+    ]
+    for name, body, expected in moves:
+        answer = await api.post(f"/v1/vm/{name}", json=body)
+        assert (answer.status_code, answer.json()) == (200, {"data": {}, "ok": True})
+        assert await listed(api) == expected
+
+
+async def test_the_seeds_arithmetic(api: httpx.AsyncClient) -> None:
+    """min-1, max+1 and the average, done by a client as the seed describes, land where it says."""
+    await submit(api, "a", priority=10)
+    await submit(api, "b", priority=20)
+    await submit(api, "c", priority=30)
+    await api.post("/v1/vm/c", json={"priority": 9})
+    assert await listed(api) == ["c", "a", "b"]
+    await api.post("/v1/vm/c", json={"priority": 21})
+    assert await listed(api) == ["a", "b", "c"]
+    await api.post("/v1/vm/c", json={"priority": 15})
+    assert await listed(api) == ["a", "c", "b"]
+
+
+async def test_status_moves(api: httpx.AsyncClient) -> None:
+    """A client moves its own job; the same again changes nothing; what is not drawn is a 409."""
+    await submit(api, "d")
+    for status in ("running", "running", "done", "queued"):
+        assert (await api.post("/v1/vm/d", json={"status": status})).status_code == 200
+    answer = await api.post("/v1/vm/d", json={"status": "granted"})
+    refused(answer, 409, "impossible_move", "queued")
+    failed = {"status": "error", "error": "the disk is full"}
+    await api.post("/v1/vm/d", json=failed)
+    assert (await api.get("/v1/vm/d")).json()["data"]["Error"] == "the disk is full"
+    refused(await api.post("/v1/vm/d", json={"status": "running"}), 409, "impossible_move")
+
+
+async def test_conflicts(api: httpx.AsyncClient) -> None:
+    """Taken names, a stale fence and neighbours that do not wait are 409s with their own codes."""
+    await submit(api, "a", "b")
+    answer = await api.post("/v1/vm/", json=submission("a", callback="new"))
+    refused(answer, 409, "duplicate_request_id")
+    answer = await api.post("/v1/vm/", json=submission("new", callback="abc-a"))
+    refused(answer, 409, "duplicate_callback")
+    refused(await api.post("/v1/vm/a", json={"status": "done", "fence": 7}), 409, "stale_fence")
+    await api.post("/v1/vm/b", json={"status": "running"})
+    refused(await api.post("/v1/vm/a", json={"before": "b"}), 409, "not_waiting")
+
+
+async def test_unknown_jobs(api: httpx.AsyncClient) -> None:
+    """Every call upon a job that is not there is a 404 with the job's code."""
+    for answer in [
+        await api.get("/v1/vm/d"),
+        await api.post("/v1/vm/d", json={"priority": 1}),
+        await api.post("/v1/vm/d", json={"status": "done"}),
+        await api.delete("/v1/vm/d"),
+    ]:
+        refused(answer, 404, "job_not_found")
+
+
+async def test_withdraw_frees_both_names(api: httpx.AsyncClient) -> None:
+    """After DELETE the request_id and the callback may be used again."""
+    await submit(api, "d", callback="abc")
+    assert (await api.delete("/v1/vm/d")).json() == {"data": {}, "ok": True}
+    assert await listed(api) == []
+    await submit(api, "d", callback="abc")
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "said"),
+    [
+        (b"", "unreadable_json", "the body is empty"),
+        (b"{", "unreadable_json", "the body is not JSON"),
+        (b'{"request_id":"a","request_id":"b"}', "unreadable_json", "'request_id' is given twice"),
+        (b"[]", "invalid_request", "the body must be a JSON object"),
+        (b"{}", "invalid_request", "owner_id is required"),
+    ],
+)
+async def test_bad_bodies(api: httpx.AsyncClient, body: bytes, code: str, said: str) -> None:
+    """What is no JSON object of the right fields is a 400 with the right code and sentence."""
+    refused(await api.post("/v1/vm/", content=body), 400, code, said)
+
+
+@pytest.mark.parametrize("priority", ["1.5", "1.0", "9007199254740992", '"1"', "true"])
+async def test_bad_priorities(api: httpx.AsyncClient, priority: str) -> None:
+    """Only whole numbers that a score says exactly pass, at submit and at update alike."""
+    body = json.dumps(submission(priority="?")).replace('"?"', priority)
+    refused(await api.post("/v1/vm/", content=body), 400, "invalid_request", "priority must be")
+    answer = await api.post("/v1/vm/d", content=f'{{"priority":{priority}}}')
+    refused(answer, 400, "invalid_request", "priority must be")
+
+
+async def test_malformed_instances_are_placed(api: httpx.AsyncClient) -> None:
+    """The sentence names the instance and the resource."""
+    data = {"instances": [{"VCPU": 1}, {"VCPU": -1}]}
+    answer = await api.post("/v1/vm/", json=submission(data=data))
+    refused(answer, 400, "invalid_request", "data.instances[1].VCPU must be a whole number ≥ 0")
+
+
+async def test_what_no_courier_would_dial(api: httpx.AsyncClient) -> None:
+    """A callback with a password is refused with its own code."""
+    answer = await api.post("/v1/vm/", json=submission(callback="http://u:p@a.test/"))
+    refused(answer, 400, "callback_forbidden", "callback")
+
+
+async def test_what_egress_forbids(broker: Broker) -> None:
+    """With egress rules a callback that could never be dialled is refused, and no job is made."""
+    egress = Egress.of(allow=["127.0.0.0/8"], ports=[9000])
+    app = create_app(broker, reason=why, callback_base=BASE, egress=egress)
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as api:
+        await submit(api, "a")
+        await submit(api, "b", callback="http://127.0.0.1:9000/b")
+        for callback in ("http://169.254.169.254:9000/", "http://receiver.test/"):
+            answer = await api.post("/v1/vm/", json=submission("c", callback=callback))
+            refused(answer, 400, "callback_forbidden", "are not allowed")
+        assert await listed(api) == ["a", "b"]
+
+
+async def test_a_large_body_is_not_read_to_its_end(api: httpx.AsyncClient) -> None:
+    """Beyond 1 MiB the answer is 413, whatever the length claims, and the rest is left unread."""
+    sent = 0
+
+    async def chunks() -> AsyncIterator[bytes]:
+        nonlocal sent
+        for _ in range(200):
+            sent += 1
+            yield b" " * 10_485
+            await asyncio.sleep(0)
+
+    answer = await api.post("/v1/vm/", content=chunks(), headers={"content-length": "5"})
+    refused(answer, 413, "body_too_large", "1048576 bytes")
+    assert sent < 110
+    refused(await api.post("/v1/vm/d", content=b"x" * 2_000_000), 413, "body_too_large")
+
+
+async def test_a_body_of_just_the_limit_is_read(api: httpx.AsyncClient) -> None:
+    """1 MiB is the largest body that is taken."""
+    body = json.dumps(submission()).encode()
+    answer = await api.post("/v1/vm/", content=body + b" " * ((1 << 20) - len(body)))
+    assert answer.status_code == 201

@@ -1,0 +1,82 @@
+"""Signing keys over HTTP: they go in, and never come out again."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Any
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from rq_broker.broker import Broker
+from rq_broker.keys import Keys
+from rq_broker.signing import generate
+from tests.api.conftest import refused
+
+URL = "/types/vm/keys"
+NEW, OLD = generate().text, generate().text
+
+
+def fingerprint(key: str) -> str:
+    return sha256(key.encode()).hexdigest()[:8]
+
+
+async def test_rotating_keys(api: httpx.AsyncClient, broker: Broker) -> None:
+    """Keys keep their order, are shown by fingerprint alone, and go with an empty list."""
+    assert (await api.get(URL)).json() == {"data": {}, "ok": True}
+    await api.put(URL, json={"owner": "*", "keys": [OLD]})
+    answer = await api.put(f"{URL}/", json={"owner": "lab-7", "keys": [NEW, OLD]})
+    shown = {"*": [fingerprint(OLD)], "lab-7": [fingerprint(NEW), fingerprint(OLD)]}
+    assert answer.json() == (await api.get(URL)).json() == {"data": shown, "ok": True}
+    assert await broker.keys("vm") == {"*": (OLD,), "lab-7": (NEW, OLD)}
+    await api.put(URL, json={"owner": "*", "keys": []})
+    assert await broker.keys("vm") == {"lab-7": (NEW, OLD)}
+    assert (await api.get("/types/kube/keys")).json()["data"] == {}
+
+
+async def test_a_key_has_one_spelling(api: httpx.AsyncClient, broker: Broker) -> None:
+    """The padding of base64 may be left out: the key, and so its fingerprint, is the same."""
+    answer = await api.put(URL, json={"owner": "*", "keys": [NEW.rstrip("=")]})
+    assert answer.json()["data"] == {"*": [fingerprint(NEW)]}
+    assert await broker.keys("vm") == {"*": (NEW,)}
+
+
+SECRET = NEW.removeprefix("whsec_")
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (NEW, "the body must be a JSON object with owner"),
+        ([NEW], "the body must be"),
+        ({NEW: 1}, "the body must be"),
+        ({"owner": "*"}, "and keys, a list"),
+        ({"owner": "*", "keys": NEW}, "and keys, a list"),
+        ({"owner": "*", "keys": None}, "and keys, a list"),
+        ({"owner": [NEW], "keys": []}, "with owner, a string"),
+        ({"owner": "*", "keys": [], NEW: 1}, "the body must be"),
+        ({"owner": "", "keys": [NEW]}, "owner must not be empty"),
+        ({"owner": f"{NEW}\n", "keys": []}, "owner must not contain control characters"),
+        ({"owner": "*", "keys": [NEW, SECRET]}, "keys[1]: signing key: it must start with whsec_"),
+        ({"owner": "*", "keys": [f"{NEW}?"]}, "keys[0]: signing key: what follows"),
+        ({"owner": "*", "keys": [f"{NEW} {OLD}"]}, "keys[0]: signing key: what follows"),
+        ({"owner": "*", "keys": [f"whsec_{SECRET[:20]}"]}, "keys[0]: signing key: the secret has"),
+        ({"owner": "*", "keys": [[NEW]]}, "keys[0] must be a string"),
+        ({"owner": "*", "keys": [NEW] * 5}, "keys must be at most 4, not 5"),
+    ],
+)
+async def test_no_refusal_repeats_a_secret(
+    api: httpx.AsyncClient, broker: Broker, body: Any, said: str
+) -> None:
+    """A malformed body is refused with the place but not a piece of a key, and changes nothing."""
+    answer = await api.put(URL, json=body)
+    refused(answer, 400, "invalid_request", said)
+    assert SECRET[:8] not in answer.text
+    assert await broker.keys("vm") == {}
+
+
+async def test_keys_another_service_set(api: httpx.AsyncClient, client: Redis) -> None:
+    """A key that is none, set past us, is shown by its fingerprint like the others."""
+    await client.hset(Keys("vm").of("keys"), "o", "nonsense")
+    assert (await api.get(URL)).json()["data"] == {"o": [fingerprint("nonsense")]}

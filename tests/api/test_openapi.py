@@ -1,0 +1,167 @@
+"""The document tells the truth. That answers match it, every test of this folder checks."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from typing import Any
+
+import httpx
+import jsonschema
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from rq_broker import changes, errors, jsontext, wire
+from rq_broker.api.openapi import OPERATIONS, document
+from rq_broker.models import Job, Status
+from tests.api.conftest import submission
+
+
+@pytest.fixture
+async def served(api: httpx.AsyncClient) -> dict[str, Any]:
+    answer: dict[str, Any] = (await api.get("/openapi.json")).json()
+    return answer
+
+
+def operations(served: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {
+        operation["operationId"]: operation
+        for methods in served["paths"].values()
+        for operation in methods.values()
+    }
+
+
+def test_every_route_is_described_and_nothing_else(app: Starlette, served: dict[str, Any]) -> None:
+    """Paths and methods of the document are those of the app, and no description lacks a route."""
+    routed = {
+        (route.path_format, method.lower())
+        for route in app.routes
+        if isinstance(route, Route)
+        for method in (route.methods or set()) - {"HEAD"}
+    }
+    described = {(path, method) for path, found in served["paths"].items() for method in found}
+    assert described == routed
+    assert set(operations(served)) == set(OPERATIONS)
+
+
+def test_a_route_nobody_described_stops_the_start() -> None:
+    """A new endpoint cannot be forgotten."""
+
+    async def novelty() -> None: ...
+
+    with pytest.raises(KeyError, match="novelty"):
+        document([Route("/new", novelty)])
+
+
+def test_every_path_parameter_is_declared(served: dict[str, Any]) -> None:
+    """What stands in braces is declared, and every operation says what it does."""
+    for path, methods in served["paths"].items():
+        for operation in methods.values():
+            declared = [
+                each["name"] for each in operation.get("parameters", ()) if each["in"] == "path"
+            ]
+            assert [f"{{{name}}}" in path for name in declared] == [True] * path.count("{")
+            assert operation["summary"].endswith(".")
+
+
+def test_references_lead_somewhere(served: dict[str, Any]) -> None:
+    """Every $ref is to a schema of the document, and every schema is one and is used."""
+    schemas = served["components"]["schemas"]
+    used = set(_references(served))
+    assert used == {f"#/components/schemas/{name}" for name in schemas}
+    for schema in schemas.values():
+        jsonschema.Draft202012Validator.check_schema(schema)
+
+
+def _references(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        own = [value["$ref"]] if "$ref" in value else []
+        return own + [found for inner in value.values() for found in _references(inner)]
+    return (
+        [found for inner in value for found in _references(inner)]
+        if isinstance(value, list)
+        else []
+    )
+
+
+def test_examples_are_taken(served: dict[str, Any]) -> None:
+    """Every example fits its schema and passes the edge."""
+    edges = {
+        "submit": wire.submission,
+        "update": changes.update,
+        "set_policy": changes.policy,
+        "set_host": lambda body: changes.host("h", body),
+        "reset": changes.destination,
+        "requeue": changes.destination,
+        "set_keys": changes.signing_keys,
+    }
+    for name, operation in operations(served).items():
+        if asked := operation.get("requestBody"):
+            content = asked["content"]["application/json"]
+            _validate(served, content["schema"], content["example"])
+            edges.pop(name)(content["example"])
+    assert edges == {}
+
+
+def _validate(served: dict[str, Any], schema: dict[str, Any], value: Any) -> None:
+    jsonschema.validate(value, {**schema, "components": served["components"]})
+
+
+def test_the_schema_of_a_job_is_exact(served: dict[str, Any]) -> None:
+    """One key more, one key less or one type changed is no job."""
+    schema = {"$ref": "#/components/schemas/Job"}
+    job = jsontext.loads(
+        jsontext.dumps(Job(1, "vm", "d", "y", "{}", "abc", 1, Status.QUEUED, 1, 1).wire()).encode()
+    )
+    _validate(served, schema, job)
+    fewer = {key: value for key, value in job.items() if key != "Fence"}
+    for wrong in ({**job, "More": 1}, fewer, {**job, "ID": "1"}, {**job, "Status": "queue"}):
+        with pytest.raises(jsonschema.ValidationError):
+            _validate(served, schema, wrong)
+
+
+def test_codes_are_those_of_the_tree(served: dict[str, Any]) -> None:
+    """The document lists every code the broker may answer, from the tree itself."""
+    codes = served["components"]["schemas"]["Error"]["properties"]["code"]["enum"]
+    assert {code.upper() for code in codes} == set(errors.by_word())
+
+
+class Page(HTMLParser):
+    """Collects what a browser would fetch, and the page's anchors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.anchors: list[str] = []
+        self.tags: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        for name, value in attrs:
+            if name in ("href", "src"):
+                self.links.append(value or "")
+            if name == "id":
+                self.anchors.append(value or "")
+
+
+async def test_the_page_for_people(api: httpx.AsyncClient, served: dict[str, Any]) -> None:
+    """It tells of every operation and schema, its links lead somewhere, and it loads nothing."""
+    answer = await api.get("/docs/")
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    page = Page()
+    page.feed(answer.text)
+    assert page.anchors == [*operations(served), *served["components"]["schemas"]]
+    assert not page.tags & {"script", "link", "img", "iframe"}
+    for link in page.links:
+        assert link == "/openapi.json" or link.removeprefix("#") in page.anchors
+
+
+async def test_it_would_be_noticed(api: httpx.AsyncClient, app: Starlette) -> None:
+    """The hook that holds every answer against the document fails on one it does not promise."""
+    await api.post("/v1/vm/", json=submission("d"))
+    route = next(each for each in app.routes if isinstance(each, Route) and each.name == "read")
+    assert route is not None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Job, "wire", lambda self: {"ID": self.id})
+        with pytest.raises(jsonschema.ValidationError):
+            await api.get("/v1/vm/d")

@@ -1,0 +1,69 @@
+"""Types, their counts and their policy over HTTP."""
+
+from __future__ import annotations
+
+import httpx
+
+from rq_broker.api.schemas import SCHEMAS
+from rq_broker.models import Policy
+from tests.api.conftest import submission
+
+DEFAULTS = {
+    "patience": 300,
+    "offer": 300,
+    "running": None,
+    "retention": 604800,
+    "paused": False,
+    "concurrency": 64,
+    "share": None,
+    "limits": {},
+}
+
+
+async def test_types_and_counts(api: httpx.AsyncClient) -> None:
+    """Every type that was used is listed with its jobs per status."""
+    assert (await api.get("/v1/")).json() == {"data": {}, "ok": True}
+    await api.post("/v1/vm/", json=submission("a"))
+    await api.post("/v1/vm/", json=submission("b"))
+    await api.post("/v1/vm/b", json={"status": "done"})
+    counts = {"queued": 1, "granted": 0, "running": 0, "done": 1, "error": 0}
+    assert (await api.get("/v1/")).json()["data"] == {"vm": counts}
+    assert (await api.get("/types/vm")).json()["data"]["counts"] == counts
+
+
+async def test_the_default_policy(api: httpx.AsyncClient) -> None:
+    """A type nobody configured has the defaults of the design."""
+    shown = (await api.get("/types/vm")).json()["data"]
+    assert (shown["name"], shown["policy"]) == ("vm", DEFAULTS)
+
+
+async def test_changing_a_policy(api: httpx.AsyncClient) -> None:
+    """Only the fields named change, each kind of field survives, and null means without end."""
+    changes = {
+        "patience": 1.5,
+        "retention": None,
+        "paused": True,
+        "share": "owner",
+        "concurrency": 3,
+    }
+    limits = {"limits": {"*": {"VCPU": 64}, "機": {}}}
+    answer = await api.put("/types/vm", json={**changes, **limits})
+    expected = {**DEFAULTS, **changes, **limits}
+    assert answer.json()["data"]["policy"] == expected
+    await api.put("/types/vm", json={"paused": False})
+    assert (await api.get("/types/vm")).json()["data"]["policy"] == {**expected, "paused": False}
+    await api.put("/types/vm", json={"share": None, "limits": None})
+    policy = (await api.get("/types/vm")).json()["data"]["policy"]
+    assert (policy["share"], policy["limits"]) == (None, {})
+
+
+async def test_a_bad_policy_changes_nothing(api: httpx.AsyncClient) -> None:
+    """One bad field refuses the whole body."""
+    answer = await api.put("/types/vm", json={"paused": True, "patience": -1})
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+    assert (await api.get("/types/vm")).json()["data"]["policy"] == DEFAULTS
+
+
+def test_the_schema_knows_every_policy_field() -> None:
+    """A field added to models.Policy is missing in the document until it is described."""
+    assert list(SCHEMAS["Policy"]["properties"]) == list(Policy.__slots__)

@@ -1,0 +1,87 @@
+"""Races between real processes on a real server: locks in scripts are proven nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from itertools import chain
+from multiprocessing import get_context
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from rq_broker.audit import audit
+from rq_broker.broker import Broker
+from rq_broker.keys import Keys
+from rq_broker.models import Status
+from rq_broker.store import Server
+from tests.faults.rivals import Answers, grant_all, submit_same, withdraw_all
+from tests.making import TYPE, publish, submit
+
+HEAD_START = 0.3
+"""Seconds until all rivals start: time enough to connect."""
+
+
+@pytest.fixture(scope="module")
+def rivals() -> Iterator[ProcessPoolExecutor]:
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        list(pool.map(time.sleep, [0.01] * 4))
+        yield pool
+
+
+def race(
+    rivals: ProcessPoolExecutor, server: Server, what: Callable[..., Answers], *args: Any
+) -> list[Answers]:
+    """Run the same in both processes at once; the last argument is the rival's number."""
+    start = time.time() + HEAD_START
+    runs = [rivals.submit(what, server.url, start, *args, number) for number in range(2)]
+    return [run.result() for run in runs]
+
+
+@pytest.mark.parametrize("field", ["request_id", "callback"])
+async def test_of_64_submits_exactly_one_wins(
+    rivals: ProcessPoolExecutor, redis_server: Server, real_client: Redis, field: str
+) -> None:
+    """One submit wins, 63 are refused by name, and no loser leaves a key or an index entry."""
+    answers = Counter(chain(*race(rivals, redis_server, submit_same, field)))
+    assert answers == {"ok": 1, f"duplicate_{field}": 63}
+    assert await audit(real_client, TYPE) == []
+    keys = [key.removeprefix(Keys(TYPE).base) for key in await real_client.keys()]
+    kinds = Counter(key.split(":")[1] for key in keys if key.startswith(":"))
+    once = {kind: kinds[kind] for kind in ("job", "owner", "callbacks", "shape", "status")}
+    assert once == dict.fromkeys(once, 1)
+    assert await real_client.hget(Keys(TYPE).base, "id") == "1"
+
+
+async def test_concurrent_grants_never_oversell(
+    rivals: ProcessPoolExecutor, redis_server: Server, real_client: Redis
+) -> None:
+    """However many grant at once, a host of 10 holds 10 jobs, each by a fence of its own."""
+    broker = Broker(real_client)
+    await publish(broker, VCPU=10)
+    await asyncio.gather(*(submit(broker, f"r{number}") for number in range(40)))
+    answers = Counter(chain(*race(rivals, redis_server, grant_all)))
+    assert answers == {"ok": 10, "refused": 110}
+    granted = (await broker.page(TYPE, status="granted")).jobs
+    assert sorted(job.fence or 0 for job in granted) == list(range(1, 11))
+    assert (await broker.host(TYPE, "h1")).held == {"VCPU": 10}
+    assert await audit(real_client, TYPE) == []
+
+
+async def test_a_withdrawal_racing_a_grant_leaves_nothing_held(
+    rivals: ProcessPoolExecutor, redis_server: Server, real_client: Redis
+) -> None:
+    """Whichever comes first, the job is gone in the end and no capacity is lost."""
+    broker = Broker(real_client)
+    await publish(broker)
+    await asyncio.gather(*(submit(broker, f"r{number}") for number in range(40)))
+    withdrawn, granted = race(rivals, redis_server, withdraw_all)
+    assert withdrawn == ["ok"] * 40
+    assert set(granted) <= {"ok", "refused", "job_not_found"}
+    assert await broker.counts(TYPE) == dict.fromkeys(Status, 0)
+    assert (await broker.host(TYPE, "h1")).held == {}
+    assert await audit(real_client, TYPE) == []

@@ -1,0 +1,132 @@
+"""Redis killed, stopped and brought back under a broker that keeps running."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from rq_broker import errors
+from rq_broker.audit import audit
+from rq_broker.broker import Broker
+from rq_broker.models import Status
+from rq_broker.store import Server, connect
+from tests.making import TYPE, bring, grant, submit
+
+DEADLINE = 10.0
+"""Seconds after which a call that should have failed long ago counts as hanging."""
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """Start a server that has written to disk whatever it acknowledged."""
+    server = Server(tmp_path, ["--appendfsync", "always"])
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+async def lasting(server: Server) -> AsyncIterator[Broker]:
+    """Make the one broker that lives through it all."""
+    broker = Broker(connect(server.url))
+    yield broker
+    await broker.aclose()
+
+
+def _signal(server: Server, number: signal.Signals) -> None:
+    assert server.process
+    server.process.send_signal(number)
+
+
+async def _recovered(broker: Broker) -> None:
+    """Wait until the broker serves again, all by itself."""
+    async with asyncio.timeout(DEADLINE):
+        while True:
+            with suppress(errors.Unavailable):
+                await broker.ping()
+                return
+            await asyncio.sleep(0.05)
+
+
+async def test_acknowledged_jobs_outlive_a_kill(server: Server, lasting: Broker) -> None:
+    """Killed amid submits and grants, Redis comes back with all that was acknowledged."""
+    acknowledged: set[str] = set()
+    busy = asyncio.Event()
+    fence = (await bring(lasting, Status.GRANTED, "granted")).fence
+
+    async def client(number: int) -> None:
+        with suppress(errors.Unavailable):
+            for turn in range(10_000):
+                name = f"{number}-{turn}"
+                await submit(lasting, name)
+                acknowledged.add(name)
+                if len(acknowledged) > 200:
+                    busy.set()
+
+    clients = [asyncio.create_task(client(number)) for number in range(8)]
+    async with asyncio.timeout(DEADLINE):
+        await busy.wait()
+    await asyncio.to_thread(server.kill)
+    async with asyncio.timeout(DEADLINE):
+        await asyncio.gather(*clients)
+    await asyncio.to_thread(server.start)
+    await _recovered(lasting)
+    for name in acknowledged:
+        assert (await lasting.read(TYPE, name)).status == Status.QUEUED
+    job = await lasting.read(TYPE, "granted")
+    assert (job.status, job.fence) == (Status.GRANTED, fence)
+    other = connect(server.url)
+    assert await audit(other, TYPE) == []
+    await other.aclose()
+    assert await grant(lasting, await submit(lasting, "after")) == (fence or 0) + 1
+
+
+@pytest.mark.parametrize("how", ["killed", "stopped"])
+async def test_every_call_says_when_redis_is_away(
+    server: Server, lasting: Broker, how: str
+) -> None:
+    """Gone or silent, each verb raises Unavailable before long; then the same broker goes on."""
+    await submit(lasting, "before")
+    if how == "killed":
+        await asyncio.to_thread(server.kill)
+    else:
+        _signal(server, signal.SIGSTOP)
+    calls = [
+        lasting.ping(),
+        submit(lasting, "d"),
+        lasting.read(TYPE, "before"),
+        lasting.page(TYPE),
+        lasting.types(),
+        lasting.view(TYPE),
+        lasting.sweep(TYPE),
+        lasting.wait(TYPE, 1.0),
+    ]
+    async with asyncio.timeout(DEADLINE):
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [errors.Unavailable] * len(calls)
+    if how == "killed":
+        await asyncio.to_thread(server.start)
+    else:
+        _signal(server, signal.SIGCONT)
+    await _recovered(lasting)
+    assert (await lasting.read(TYPE, "before")).status == Status.QUEUED
+    assert (await submit(lasting, "after")).status == Status.QUEUED
+
+
+async def test_a_reader_that_waits_survives_a_kill(server: Server, lasting: Broker) -> None:
+    """Blocked on the wake when Redis dies, a notifier hears Unavailable, not silence."""
+    waiting = asyncio.create_task(lasting.wait("quiet", 5.0))
+    await asyncio.sleep(0.2)
+    await asyncio.to_thread(server.kill)
+    async with asyncio.timeout(DEADLINE):
+        with pytest.raises(errors.Unavailable):
+            await waiting
+    await asyncio.to_thread(server.start)
+    await submit(lasting, "d", "quiet")
+    async with asyncio.timeout(DEADLINE):
+        assert await lasting.wait("quiet", 5.0) == "grant"

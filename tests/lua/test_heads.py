@@ -1,0 +1,42 @@
+"""heads.lua: the first jobs of each shape."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import pytest
+
+from rq_broker.broker import Broker
+from tests.making import TYPE, submit
+
+
+@pytest.mark.parametrize("names", list(permutations(["one", "two", "three"])))
+async def test_heads_stand_in_the_order_of_their_first_jobs(
+    broker: Broker, names: tuple[str, ...]
+) -> None:
+    """Shapes are listed by their first job's priority, also after it moved."""
+    for number, name in enumerate(names):
+        await submit(broker, name, owner_id=name, priority=number)
+    heads = await broker.heads(TYPE, 0, 10, 10)
+    assert [each.shape.owner for each in heads.waiting] == list(names)
+    await broker.reorder(TYPE, names[0], "position", "back")
+    assert await _owners(broker) == [*names[1:], names[0]]
+    assert [await _owners(broker, rank, 1) for rank in range(4)] == [
+        [names[1]],
+        [names[2]],
+        [names[0]],
+        [],
+    ]
+
+
+@pytest.mark.xfail(strict=True, reason="ties in heads are ordered by the shapes' digests")
+async def test_shapes_that_tie_stand_in_the_order_of_their_first_jobs(broker: Broker) -> None:
+    """First come is first served across shapes too: equal priorities are ordered by ID."""
+    owners = [f"owner-{number}" for number in range(8)]
+    for owner in owners:
+        await submit(broker, owner, owner_id=owner, priority=1)
+    assert await _owners(broker) == owners
+
+
+async def _owners(broker: Broker, rank: int = 0, shapes: int = 10) -> list[str]:
+    return [each.shape.owner for each in (await broker.heads(TYPE, rank, shapes, 10)).waiting]

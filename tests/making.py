@@ -1,0 +1,83 @@
+"""What broker tests need made: demands, submissions, grants, and jobs brought to a status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rq_broker.broker import Broker
+from rq_broker.models import Delivery, Demand, Grant, Head, Host, Job, Shape, Status, Submission
+
+TYPE = "vm"
+
+
+def shape(
+    *instances: Mapping[str, int],
+    owner: str = "o",
+    destination: str = "http://x:80",
+    aggregate: str | None = None,
+) -> Shape:
+    """Build the shape of some instances, one VCPU if none is given."""
+    wanted = instances or ({"VCPU": 1},)
+    pairs = tuple(tuple(sorted(instance.items())) for instance in wanted)
+    return Shape(Demand(pairs, aggregate), owner, destination)
+
+
+def submission(request_id: str = "d", **changes: Any) -> Submission:
+    """Build a submission by request_id; its callback is its own unless one is given."""
+    owner = changes.get("owner_id", "o")
+    fields: dict[str, Any] = {
+        "request_id": request_id,
+        "owner_id": owner,
+        "data": "{}",
+        "callback": f"http://x/{request_id}",
+        "shape": shape(owner=owner),
+    }
+    return Submission(**{**fields, **changes})
+
+
+async def submit(broker: Broker, request_id: str = "d", type_: str = TYPE, **changes: Any) -> Job:
+    """Submit a job."""
+    return await broker.submit(type_, submission(request_id, **changes))
+
+
+async def publish(broker: Broker, name: str = "h1", type_: str = TYPE, **amounts: int) -> None:
+    """Publish a host of aggregates a and b; 64 VCPU unless amounts are given."""
+    capacity = amounts or {"VCPU": 64}
+    await broker.set_host(type_, Host(name, capacity, aggregates=frozenset({"a", "b"})))
+
+
+def proposal(job: Job, wanted: Shape | None = None, *hosts: str) -> Grant:
+    """Propose what a planner would: the job on these hosts, h1 if none is given."""
+    found = wanted or shape(owner=job.owner_id)
+    names = hosts or ("h1",) * len(found.demand.instances)
+    return Grant(Head(job.id, job.request_id, job.priority), found, names)
+
+
+async def grant(broker: Broker, job: Job, wanted: Shape | None = None, *hosts: str) -> int | None:
+    """Commit a proposal planned on what the broker shows now."""
+    view = await broker.view(job.type)
+    return await broker.grant(job.type, proposal(job, wanted, *hosts), view)
+
+
+async def bring(broker: Broker, status: Status, request_id: str = "d", type_: str = TYPE) -> Job:
+    """Submit a job and bring it to a status, by way of a grant where it may hold."""
+    job = await submit(broker, request_id, type_)
+    if status in (Status.GRANTED, Status.RUNNING):
+        await publish(broker, type_=type_)
+        assert await grant(broker, job) is not None
+    if status in (Status.RUNNING, Status.DONE, Status.ERROR):
+        await broker.transition(type_, request_id, status)
+    return await broker.read(type_, request_id)
+
+
+async def claim_one(broker: Broker, lease: float = 60.0, type_: str = TYPE) -> Delivery:
+    """Claim the one delivery that is due."""
+    (delivery,) = (await broker.claim(type_, lease, 10))[1]
+    return delivery
+
+
+async def line(broker: Broker, type_: str = TYPE) -> list[str]:
+    """List the queue by request_id, first to last."""
+    page = await broker.page(type_, status="queued")
+    return [job.request_id for job in page.jobs]

@@ -1,0 +1,267 @@
+"""The broker as plain Python: what each verb should answer, and how the type should then look.
+
+Time is told apart only as far as the state machine's spans do: `True` is due now, `False` is due
+in an hour, None is never.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rq_broker import errors
+from rq_broker.models import HOLDING, MOVES, Grant, Host, Policy, Shape, Status
+
+Due = bool | None
+ENDS = {
+    Status.GRANTED: "offer",
+    Status.RUNNING: "running",
+    Status.DONE: "retention",
+    Status.ERROR: "retention",
+}
+ANY = "whatever"
+"""An error text the model does not foresee to the letter."""
+
+
+def due(span: float | None) -> Due:
+    """Tell whether a span of 0, or of an hour, from now is over now."""
+    return None if span is None else span == 0
+
+
+@dataclass
+class MJob:
+    """A job as the model keeps it."""
+
+    id: int
+    request_id: str
+    owner: str
+    callback: str
+    data: str
+    priority: int
+    shape: Shape
+    status: Status = Status.QUEUED
+    fence: int | None = None
+    hosts: tuple[str, ...] = ()
+    holds: Counter[tuple[str, str]] = field(default_factory=Counter)
+    attempts: int = 0
+    error: str | None = None
+    delivery: Due = None
+    deadline: Due = None
+    offer: Due = None
+    passed: bool = False
+
+
+class Model:
+    """All jobs and hosts of one type."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, MJob] = {}
+        self.hosts: dict[str, Host] = {}
+        self.policy = Policy()
+        self.policy_number = 0
+        self.ids = 0
+        self.clock = -1
+        self.fences = 0
+
+    # Reading
+
+    def line(self) -> list[MJob]:
+        """List the queue in order."""
+        return self.ordered(Status.QUEUED)
+
+    def ordered(self, status: Status | None = None) -> list[MJob]:
+        """List the jobs of one status, or all, in priority order."""
+        found = [job for job in self.jobs.values() if status in (None, job.status)]
+        return sorted(found, key=lambda job: (job.priority, job.id))
+
+    def held(self, host: str) -> dict[str, int]:
+        """Sum what is held on a host, per resource."""
+        total: Counter[str] = Counter()
+        for job in self.jobs.values():
+            for (name, resource), amount in job.holds.items():
+                total[resource] += amount if name == host else 0
+        return {resource: amount for resource, amount in total.items() if amount}
+
+    def usage(self) -> dict[str, dict[str, int]]:
+        """Sum what each owner holds, per resource."""
+        total: dict[str, Counter[str]] = {}
+        for job in self.jobs.values():
+            for (_, resource), amount in job.holds.items():
+                total.setdefault(job.owner, Counter())[resource] += amount
+        return {owner: dict(amounts) for owner, amounts in total.items()}
+
+    def find(self, request_id: str) -> MJob:
+        """Find a job or raise."""
+        if request_id not in self.jobs:
+            raise errors.JobNotFound(request_id)
+        return self.jobs[request_id]
+
+    # Verbs
+
+    def submit(self, job: MJob) -> None:
+        """Take a job in; its ID and priority are checked and set by the machine."""
+        if job.request_id in self.jobs:
+            raise errors.DuplicateRequestId(job.request_id)
+        if any(other.callback == job.callback for other in self.jobs.values()):
+            raise errors.DuplicateCallback(job.callback)
+        self.ids += 1
+        self.jobs[job.request_id] = job
+
+    def slot(self, request_id: str, mode: str, value: str) -> list[str]:
+        """Tell the order of the queue after a relative reorder."""
+        job, order = self.find(request_id), [each.request_id for each in self.line()]
+        if job.status != Status.QUEUED:
+            raise errors.NotWaiting(request_id)
+        if mode != "position" and value != request_id:
+            if self.find(value).status != Status.QUEUED:
+                raise errors.NotWaiting(value)
+        elif mode != "position":
+            return order
+        order.remove(request_id)
+        if mode == "position":
+            order.insert(0 if value == "front" else len(order), request_id)
+        else:
+            order.insert(order.index(value) + (mode == "after"), request_id)
+        return order
+
+    def become(self, job: MJob, to: Status, error: str | None = None) -> None:
+        """Move a job, whoever asked."""
+        if job.status in HOLDING and to not in HOLDING:
+            job.hosts, job.holds = (), Counter()
+        job.delivery = None
+        job.status, job.passed = to, False
+        if error is not None:
+            job.error = error
+        if to == Status.QUEUED:
+            job.attempts, job.error = 0, None
+        span = getattr(self.policy, ENDS[to]) if to in ENDS else None
+        job.deadline = due(span)
+        self.forget_empty_hosts()
+
+    def transition(self, request_id: str, to: Status, fence: int | None, error: str) -> Status:
+        """Move a job as its client asks; returns the status it had."""
+        job = self.find(request_id)
+        if fence is not None and fence != (job.fence or 0):
+            raise errors.StaleFence(request_id)
+        if job.status == to:
+            if to == Status.RUNNING:
+                job.deadline = due(self.policy.running)
+            return to
+        if to not in MOVES[job.status]:
+            raise errors.ImpossibleMove(request_id)
+        before, stale = job.status, job.error is not None and to != Status.QUEUED
+        self.become(job, to, error or (ANY if stale else None))
+        return before
+
+    def withdraw(self, request_id: str) -> None:
+        """Take a job out."""
+        self.find(request_id)
+        del self.jobs[request_id]
+        self.forget_empty_hosts()
+
+    def set_host(self, host: Host) -> bool:
+        """Publish a host."""
+        new = host.name not in self.hosts
+        self.hosts[host.name] = host
+        return new
+
+    def drop_host(self, name: str) -> None:
+        """Take a host out of service."""
+        if name not in self.hosts:
+            raise errors.HostNotFound(name)
+        self.hosts[name] = Host(name, {}, dropped=True)
+        self.forget_empty_hosts()
+
+    def forget_empty_hosts(self) -> None:
+        """Forget dropped hosts that hold nothing."""
+        for name in [name for name, host in self.hosts.items() if host.dropped]:
+            if not self.held(name):
+                del self.hosts[name]
+
+    def grant(self, proposal: Grant, limits: Mapping[str, Mapping[str, int]], number: int) -> bool:
+        """Commit a proposal if it still holds; `limits` and `number` are of the view planned on."""
+        job = self.jobs.get(proposal.head.request_id)
+        if self.policy.paused or number != self.policy_number or job is None:
+            return False
+        there = (job.id, job.priority, job.status)
+        if there != (proposal.head.id, proposal.head.priority, Status.QUEUED):
+            return False
+        wanted: Counter[tuple[str, str]] = Counter()
+        for name, instance in zip(proposal.hosts, job.shape.demand.instances, strict=True):
+            for resource, amount in instance:
+                wanted[name, resource] += amount
+        if self._capped(job, wanted, limits) or not self._fits(job, wanted):
+            return False
+        self.fences += 1
+        job.fence, job.hosts, job.attempts, job.holds = self.fences, proposal.hosts, 0, wanted
+        self.become(job, Status.GRANTED)
+        job.delivery, job.offer = True, due(self.policy.offer)
+        return True
+
+    def _capped(
+        self,
+        job: MJob,
+        wanted: Counter[tuple[str, str]],
+        limits: Mapping[str, Mapping[str, int]],
+    ) -> bool:
+        caps = limits.get(job.owner, limits.get("*", {}))
+        after = Counter(self.usage().get(job.owner, {}))
+        for (_, resource), amount in wanted.items():
+            after[resource] += amount
+        return any(after[resource] > most for resource, most in caps.items())
+
+    def _fits(self, job: MJob, wanted: Counter[tuple[str, str]]) -> bool:
+        aggregate = job.shape.demand.aggregate
+        for (name, resource), amount in wanted.items():
+            host = self.hosts.get(name)
+            if host is None or (aggregate and aggregate not in host.aggregates):
+                return False
+            taken = host.used.get(resource, 0) + self.held(name).get(resource, 0)
+            if host.capacity.get(resource, 0) - taken < amount:
+                return False
+        return True
+
+    def claim(self, lease: float) -> dict[str, int]:
+        """Claim all that is due: request_id → attempt."""
+        claimed = {}
+        for job in self.jobs.values():
+            if not job.delivery:
+                continue
+            job.delivery = due(lease)
+            if job.offer:
+                job.deadline = True
+            else:
+                job.attempts += 1
+                claimed[job.request_id] = job.attempts
+        return claimed
+
+    def settle(self, request_id: str, key: tuple[int, int], outcome: str, delay: float) -> str:
+        """Settle a claim, `key` being its fence and attempt; the cause is 'cause'."""
+        job = self.jobs.get(request_id)
+        if job is None or (job.status, job.fence, job.attempts) != (Status.GRANTED, *key):
+            return "STALE"
+        if outcome == "retry" and job.offer:
+            outcome = "failed"
+            job.error = ANY
+            self.become(job, Status.ERROR)
+        elif outcome == "delivered":
+            job.error = None
+            self.become(job, Status.RUNNING)
+        elif outcome == "failed":
+            self.become(job, Status.ERROR, "cause")
+        elif outcome == "release":
+            job.attempts, job.delivery = job.attempts - 1, True
+        else:
+            job.error, job.delivery = "cause", due(delay)
+        return job.status
+
+    def sweep(self) -> int:
+        """Let expire all that is over; returns how many."""
+        over = [job for job in self.jobs.values() if job.deadline]
+        for job in over:
+            if job.status in HOLDING:
+                self.become(job, Status.ERROR, ANY)
+            else:
+                self.withdraw(job.request_id)
+        return len(over)

@@ -1,0 +1,72 @@
+"""One Placement for all tests, emptied before each, behind a proxy that can misbehave."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rq_broker.sources.placement import PlacementSource
+from tests.sources.placement_server import Placement
+from tests.sources.servers import Server, canned, forward
+
+
+@pytest.fixture(scope="session")
+def placement_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Placement]:
+    placement = Placement(tmp_path_factory.mktemp("placement"))
+    yield placement
+    placement.stop()
+
+
+@pytest.fixture
+def placement(placement_process: Placement) -> Placement:
+    placement_process.clear()
+    return placement_process
+
+
+@pytest.fixture
+def proxy(placement: Placement) -> Iterator[Server]:
+    server = Server(forward(lambda: placement.client))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def nova_answers() -> dict[str, Any]:
+    return {}
+
+
+@pytest.fixture
+def nova(nova_answers: dict[str, Any]) -> Iterator[Server]:
+    server = Server(canned(nova_answers))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def clouds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Write a clouds.yaml with one cloud, `lab`."""
+
+    def write(**settings: Any) -> None:
+        path = tmp_path / "clouds.yaml"
+        path.write_text(json.dumps({"clouds": {"lab": settings}}))
+        monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(path))
+
+    return write
+
+
+@pytest.fixture
+async def source(
+    proxy: Server, nova: Server, clouds: Callable[..., None]
+) -> AsyncIterator[PlacementSource]:
+    clouds(
+        auth_type="admin_token",
+        auth={"endpoint": proxy.url, "token": "admin"},
+        compute_endpoint_override=nova.url,
+    )
+    source = PlacementSource(cloud="lab", timeout=60, connections=4)
+    yield source
+    await source.close()

@@ -1,0 +1,109 @@
+"""The real Placement service, on loopback, in a child process of the tests and the demo.
+
+Methods that write do so through its API, as Nova would; `placement_app` is the child.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+APP = Path(__file__).with_name("placement_app.py")
+HEADERS = {"X-Auth-Token": "admin", "OpenStack-API-Version": "placement 1.38"}
+UNIT = {"reserved": 0, "min_unit": 1, "step_size": 1, "allocation_ratio": 1.0}
+
+
+class Placement:
+    """One Placement service and its database."""
+
+    def __init__(self, folder: Path, **options: str) -> None:
+        self.database = folder / "placement.sqlite"
+        self.options = options
+        self.port = 0
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Serve, at the same port as before where there was one; returns once it answers."""
+        arguments = [sys.executable, str(APP), str(self.database), str(self.port)]
+        self.child = subprocess.Popen(
+            [*arguments, *(f"{name}={value}" for name, value in self.options.items())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        assert self.child.stdout is not None
+        self.port = int(self.child.stdout.readline())
+        self.client = httpx.Client(base_url=self.url, headers=HEADERS, timeout=30)
+
+    def stop(self) -> None:
+        """End the service at once, as a crash would; its database stays."""
+        self.client.close()
+        self.child.kill()
+        self.child.communicate()
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        answer = self.client.request(method, path, json=body)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+    def add(self, name: str, *, parent: str | None = None, **totals: int) -> str:
+        """Add a provider with that much of each resource class; answers its UUID."""
+        uuid = str(uuid4())
+        body = {"name": name, "uuid": uuid}
+        self.call("POST", "/resource_providers", body | {"parent_provider_uuid": parent})
+        self.inventory(uuid, {resource: {"total": total} for resource, total in totals.items()})
+        return uuid
+
+    def inventory(self, provider: str, records: Mapping[str, dict[str, Any]]) -> None:
+        """Replace a provider's inventories; what a record leaves out is as Nova would have it."""
+        full = {
+            resource: UNIT | {"max_unit": record["total"] or 1} | record
+            for resource, record in records.items()
+        }
+        self._replace(provider, "inventories", full)
+
+    def traits(self, provider: str, *names: str) -> None:
+        self._replace(provider, "traits", list(names))
+
+    def aggregates(self, provider: str, *uuids: str) -> None:
+        self._replace(provider, "aggregates", list(uuids))
+
+    def _replace(self, provider: str, what: str, value: Any) -> None:
+        generation = self.call("GET", f"/resource_providers/{provider}")["generation"]
+        body = {"resource_provider_generation": generation, what: value}
+        self.call("PUT", f"/resource_providers/{provider}/{what}", body)
+
+    def boot(self, consumer: str, **allocations: Mapping[str, int]) -> None:
+        """Allocate to a server: `boot(server, **{provider: {"VCPU": 2}})`; {} takes it all away."""
+        generation = self.call("GET", f"/allocations/{consumer}").get("consumer_generation")
+        body = {
+            "allocations": {uuid: {"resources": wanted} for uuid, wanted in allocations.items()},
+            "consumer_generation": generation,
+            "consumer_type": "INSTANCE",
+            "project_id": "project",
+            "user_id": "user",
+        }
+        self.call("PUT", f"/allocations/{consumer}", body)
+
+    def delete(self, consumer: str) -> None:
+        """Take a server's allocations away as Nova's local delete does: no generation moves."""
+        self.client.delete(f"/allocations/{consumer}")
+
+    def clear(self) -> None:
+        """Forget every provider and allocation."""
+        providers = self.call("GET", "/resource_providers")["resource_providers"]
+        for provider in sorted(providers, key=lambda one: one["parent_provider_uuid"] is None):
+            path = f"/resource_providers/{provider['uuid']}"
+            for consumer in self.call("GET", f"{path}/allocations")["allocations"]:
+                self.delete(consumer)
+            self.call("DELETE", path)

@@ -1,0 +1,123 @@
+"""Small HTTP servers on loopback: stand-ins that answer as told, and that fail as told."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+
+Answer = Callable[[str, Mapping[str, str], bytes], tuple[int, dict[str, str], bytes]]
+
+FAULTS: Mapping[str, str] = {
+    "reset": "unreachable",
+    "silent": "unreachable",
+    "500": "faulty",
+    "429": "faulty",
+    "401": "refused",
+    "403": "refused",
+    "torn": "faulty",
+    "not json": "faulty",
+    "another shape": "faulty",
+    "empty": "faulty",
+}
+"""What a server can do wrong → the cause a source must name."""
+
+
+class Server(ThreadingHTTPServer):
+    """Answers with `answer(path, headers, body)`, unless `fault` is one of FAULTS."""
+
+    daemon_threads = True
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.answer = answer
+        self.fault = ""
+        self.log: list[str] = []
+        self.hook: Callable[[str], None] | None = None
+        """Called with the path before a request is answered, one request at a time."""
+        self.hooking = threading.Lock()
+        self.patient = threading.Event()
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of clients that hung up: some tests are about that."""
+
+    def stop(self) -> None:
+        self.patient.set()
+        self.shutdown()
+        self.server_close()
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Server
+
+    def do_GET(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        with self.server.hooking:
+            self.server.log.append(self.path)
+            if self.server.hook:
+                self.server.hook(self.path)
+        fault = self.server.fault
+        if fault == "silent":
+            self.server.patient.wait(300)
+        if fault in {"reset", "silent"}:
+            self.close_connection = True
+            return
+        try:
+            status, headers, content = self.server.answer(self.path, self.headers, body)
+        except httpx.TransportError:
+            self.close_connection = True
+        else:
+            self._send(fault, status, headers, content)
+
+    do_POST = do_GET  # noqa: N815 - the names are http.server's
+
+    def _send(self, fault: str, status: int, headers: dict[str, str], content: bytes) -> None:
+        spoiled = {"not json": b"<html>busy</html>", "another shape": b"[1]", "empty": b""}
+        content = spoiled.get(fault, content)
+        self.send_response(int(fault) if fault.isdigit() else status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.close_connection = fault == "torn"
+        self.wfile.write(content[: len(content) // 2] if fault == "torn" else content)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing: a test's output is its own."""
+
+
+def canned(answers: Mapping[str, Any]) -> Answer:
+    """Answer path → JSON; 404 for every other path."""
+
+    def answer(path: str, _headers: Mapping[str, str], _body: bytes) -> Any:
+        if path in answers:
+            return 200, {}, json.dumps(answers[path]).encode()
+        return 404, {}, b'{"message": "not found"}'
+
+    return answer
+
+
+def forward(client: Callable[[], httpx.Client]) -> Answer:
+    """Pass everything on to the server that the client speaks to."""
+
+    def answer(path: str, headers: Mapping[str, str], _body: bytes) -> Any:
+        kept = {
+            name: value
+            for name, value in headers.items()
+            if name.lower() in {"x-auth-token", "openstack-api-version", "accept"}
+        }
+        reply = client().get(path, headers=kept)
+        return reply.status_code, {}, reply.content
+
+    return answer

@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from rq_broker.sources import Misconfigured, SourceFailed
+from rq_broker.sources.kube import KubeSource
+from tests.sources.servers import FAULTS, Server
+
+
+def node(name: str, *, taints: list[dict[str, str]] | None = None, **spec: Any) -> dict[str, Any]:
+    labels = {"kubernetes.io/hostname": name, "pool": "big", "topology.kubernetes.io/zone": "a"}
+    return {
+        "metadata": {"name": name, "uid": f"node-{name}", "labels": labels},
+        "spec": {"providerID": f"lab://{name}"} | ({"taints": taints} if taints else {}) | spec,
+        "status": {
+            "capacity": {"cpu": "4", "memory": "16Gi", "pods": "110"},
+            "allocatable": {
+                "cpu": "3920m",
+                "memory": "15922092Ki",
+                "ephemeral-storage": "94992122264",
+                "hugepages-2Mi": "0",
+                "nvidia.com/gpu": "2",
+                "pods": "110",
+            },
+            "conditions": [{"type": "Ready", "status": "True"}],
+        },
+    }
+
+
+def pod(uid: str, on: str | None, phase: str = "Running", **requests: str) -> dict[str, Any]:
+    container = {"name": "main", "image": "x", "resources": {"requests": requests}}
+    placed = {"nodeName": on} if on else {}
+    return {
+        "metadata": {"name": uid, "namespace": "lab", "uid": uid},
+        "spec": {"containers": [container]} | placed,
+        "status": {"phase": phase},
+    }
+
+
+class Cluster:
+    """Answers list requests as the API server does: paged, selected, with its own shapes."""
+
+    def __init__(self) -> None:
+        self.nodes: list[dict[str, Any]] = []
+        self.pods: list[dict[str, Any]] = []
+        self.tokens: list[str] = []
+
+    def answer(
+        self, path: str, headers: Mapping[str, str], _body: bytes
+    ) -> tuple[int, dict[str, str], bytes]:
+        url = urlsplit(path)
+        query = {name: values[0] for name, values in parse_qs(url.query).items()}
+        self.tokens.append(headers.get("Authorization", ""))
+        kind = {"/api/v1/nodes": "Node", "/api/v1/pods": "Pod"}[url.path]
+        items = self.nodes if kind == "Node" else self.selected(query.get("fieldSelector", ""))
+        start, limit = int(query.get("continue", 0)), int(query["limit"])
+        metadata = {"resourceVersion": "1000", "continue": ""}
+        if start + limit < len(items):
+            left = len(items) - start - limit
+            metadata |= {"continue": str(start + limit), "remainingItemCount": left}
+        page = {
+            "kind": f"{kind}List",
+            "apiVersion": "v1",
+            "metadata": metadata,
+            "items": items[start : start + limit],
+        }
+        return 200, {}, json.dumps(page).encode()
+
+    def selected(self, selector: str) -> list[dict[str, Any]]:
+        barred = {part.removeprefix("status.phase!=") for part in selector.split(",")}
+        return [one for one in self.pods if one["status"]["phase"] not in barred]
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    return Cluster()
+
+
+@pytest.fixture
+def server(cluster: Cluster) -> Iterator[Server]:
+    server = Server(cluster.answer)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def kubeconfig(tmp_path: Path, server: Server) -> str:
+    path = tmp_path / "kubeconfig"
+    settings = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "lab",
+        "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "broker"}}],
+        "clusters": [{"name": "lab", "cluster": {"server": server.url}}],
+        "users": [{"name": "broker", "user": {"token": "secret"}}],
+    }
+    path.write_text(json.dumps(settings))
+    return str(path)
+
+
+@pytest.fixture
+async def source(kubeconfig: str) -> AsyncIterator[KubeSource]:
+    source = KubeSource(kubeconfig=kubeconfig, page=3, timeout=60)
+    yield source
+    await source.close()
+
+
+async def test_a_host_is_a_node_less_what_its_pods_request(cluster: Cluster, source: KubeSource):
+    """Allocatable is rounded down, requests up, once; labels are aggregates; the token is sent."""
+    cluster.nodes = [node("n1")]
+    cluster.pods = [
+        pod("p1", "n1", cpu="250m", memory="100M"),
+        pod("p2", "n1", "Pending", cpu="1", memory="64Mi", **{"nvidia.com/gpu": "1"}),
+    ]
+    (host,) = (await source.snapshot()).hosts
+    assert host.name == "n1"
+    assert host.capacity == {
+        "MilliCPU": 3920,
+        "Memory": 15548,
+        "Disk": 88,
+        "nvidia.com.gpu": 2,
+        "Pods": 110,
+    }
+    assert host.used == {"MilliCPU": 1250, "Memory": 160, "nvidia.com.gpu": 1, "Pods": 2}
+    assert host.aggregates == {
+        "kubernetes.io/hostname=n1",
+        "pool=big",
+        "topology.kubernetes.io/zone=a",
+    }
+    assert set(cluster.tokens) == {"Bearer secret"}
+
+
+async def test_pages_are_read_to_the_end(cluster: Cluster, source: KubeSource, server: Server):
+    """Lists longer than a page come whole, by the continue token."""
+    cluster.nodes = [node(f"n{number}") for number in range(7)]
+    cluster.pods = [pod(f"p{number}", f"n{number % 7}", cpu="1") for number in range(14)]
+    snapshot = await source.snapshot()
+    assert [one.used["Pods"] for one in snapshot.hosts] == [2] * 7
+    assert len(server.log) == 3 + 5
+
+
+async def test_finished_and_unplaced_pods_use_nothing(cluster: Cluster, source: KubeSource):
+    """A pod that ended, that waits for a node, or whose node is out, is not counted."""
+    cluster.nodes = [node("n1"), node("n2", unschedulable=True)]
+    cluster.pods = [
+        pod("p1", "n1", "Succeeded", cpu="1"),
+        pod("p2", "n1", "Failed", cpu="1"),
+        pod("p3", None, "Pending", cpu="1"),
+        pod("p4", "n2", cpu="1"),
+    ]
+    (host,) = (await source.snapshot()).hosts
+    assert host.used == {}
+
+
+async def test_cordoned_and_tainted_nodes_are_out(cluster: Cluster, source: KubeSource):
+    """A cordon, NoSchedule or NoExecute keeps a node out; PreferNoSchedule does not."""
+    cluster.nodes = [
+        node("cordoned", unschedulable=True),
+        node("tainted", taints=[{"key": "k", "effect": "NoSchedule"}]),
+        node("lost", taints=[{"key": "k", "effect": "NoExecute"}]),
+        node("unloved", taints=[{"key": "k", "effect": "PreferNoSchedule"}]),
+    ]
+    assert [one.name for one in (await source.snapshot()).hosts] == ["unloved"]
+
+
+async def test_tolerated_taints_keep_no_node_out(cluster: Cluster, kubeconfig: str):
+    """`tolerate` opens nodes that carry only taints of those keys."""
+    cluster.nodes = [
+        node("gpu", taints=[{"key": "nvidia.com/gpu", "effect": "NoSchedule"}]),
+        node(
+            "sick",
+            taints=[
+                {"key": "nvidia.com/gpu", "effect": "NoSchedule"},
+                {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"},
+            ],
+        ),
+    ]
+    source = KubeSource(kubeconfig=kubeconfig, tolerate=["nvidia.com/gpu"])
+    assert [one.name for one in (await source.snapshot()).hosts] == ["gpu"]
+    await source.close()
+
+
+async def test_watched_pod_has_its_share(cluster: Cluster, source: KubeSource):
+    """A watched pod's share is what it surely has of the used; an unknown one has none."""
+    cluster.nodes = [node("n1")]
+    cluster.pods = [pod("p1", "n1", cpu="250m", memory="100M"), pod("p2", "n1", cpu="1")]
+    snapshot = await source.snapshot(frozenset({"p1", "gone"}))
+    share = {("n1", "MilliCPU"): 250, ("n1", "Memory"): 95, ("n1", "Pods"): 1}
+    assert snapshot.consumers == {"p1": share, "gone": {}}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_fault_is_named_and_the_next_snapshot_is_whole(
+    cluster: Cluster, source: KubeSource, server: Server, fault: str
+):
+    """Each way the API server can fail has its cause, and is over when it is over."""
+    cluster.nodes = [node("n1")]
+    server.fault = fault
+    if fault == "silent":
+        source.timeout = 0.1
+    with pytest.raises(SourceFailed) as failed:
+        await source.snapshot()
+    assert failed.value.cause == FAULTS[fault]
+    assert len(server.log) == 1
+    source.timeout, server.fault = 60, ""
+    assert len((await source.snapshot()).hosts) == 1
+
+
+async def test_expired_page_is_a_failure(cluster: Cluster, source: KubeSource, server: Server):
+    """A continue token that the server no longer knows (410) never makes half a picture."""
+    cluster.nodes = [node(f"n{number}") for number in range(4)]
+    answer = cluster.answer
+    server.answer = lambda path, headers, body: (
+        (410, {}, b"{}") if "continue=" in path else answer(path, headers, body)
+    )
+    with pytest.raises(SourceFailed, match="410"):
+        await source.snapshot()
+
+
+def test_missing_kubeconfig_says_so(tmp_path: Path):
+    """A login that is not there is found when the source is opened."""
+    with pytest.raises(Misconfigured, match="kubernetes' settings"):
+        KubeSource(kubeconfig=str(tmp_path / "none"))

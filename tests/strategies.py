@@ -1,0 +1,38 @@
+"""What the state machine draws from: few names, so that they meet, and awkward ones."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from rq_broker.models import MAX_WHOLE, Demand
+
+TYPE = "v m:虛"
+HOUR = 3600.0
+NAMES = st.sampled_from(["a:b", "ü", "front", "0000000000000001:a:b"])
+PICKS = st.integers(0, 11)
+OWNERS = st.sampled_from(["o", "o/p:q"])
+HOSTS = st.sampled_from(["h", "h:1"])
+SPANS = st.sampled_from([0, None, HOUR])
+AMOUNTS = st.dictionaries(st.sampled_from(["R", "R:x"]), st.integers(0, 3))
+AGGREGATES = st.frozensets(st.sampled_from(["x", "x:y"]))
+DEMANDS = st.sampled_from(
+    [
+        Demand(((("R", 1),),)),
+        Demand(((("R", 1), ("R:x", 1)),)),
+        Demand(((("R", 1),), (("R", 2),))),
+        Demand(((("R", 1),),), aggregate="x"),
+    ]
+)
+PRIORITIES = st.one_of(
+    st.none(), st.integers(-3, 3), st.sampled_from([MAX_WHOLE, MAX_WHOLE - 1, -MAX_WHOLE])
+)
+POLICIES = st.fixed_dictionaries(
+    {},
+    optional={
+        "offer": SPANS,
+        "running": SPANS,
+        "retention": SPANS,
+        "paused": st.sampled_from([False, False, True]),
+        "limits": st.sampled_from([{}, {"*": {"R": 2}}, {"o": {"R": 3, "R:x": 0}}]),
+    },
+)

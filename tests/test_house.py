@@ -1,0 +1,215 @@
+"""The house rules that no linter knows, read from the files themselves."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatch
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+from rq_broker.cli import main
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = ("rq_broker", "scripts", "tests")
+TOP = {*FOLDERS, "pyproject.toml", "Makefile", "README.md"}
+ESSAYS = {"rq_broker/keys.py", "rq_broker/models.py", "rq_broker/errors.py"}
+"""Where a module's docstring may be long; the planner's too, whose package tells its algorithm."""
+IGNORED = [line.strip("/") for line in (ROOT / ".gitignore").read_text().split()]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PINS = (ROOT / ".ci" / "constraints.txt").read_text().splitlines()
+TARGETS = dict(re.findall(r"^([a-z-]+):.*?## (.+)$", (ROOT / "Makefile").read_text(), re.M))
+
+
+def _files(*suffixes: str) -> Iterator[Path]:
+    """Every file of the project, build products aside; of these suffixes only, if any are given."""
+    for path in sorted(ROOT.rglob("*")):
+        parts = path.relative_to(ROOT).parts
+        ignored = any(fnmatch(part, name) for part in parts for name in [".git", *IGNORED])
+        if path.is_file() and not ignored and (not suffixes or path.suffix in suffixes):
+            yield path
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+FILES = {_name(path): path.read_text() for path in _files()}
+TREES = {name: ast.parse(text) for name, text in FILES.items() if name.endswith(".py")}
+README = FILES.get("README.md", "")
+
+
+def _functions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    for name, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield f"{name}:{node.lineno} {node.name}", node
+
+
+def _lines(pattern: str) -> list[str]:
+    return [
+        f"{name}:{number} {line.strip()}"
+        for name, text in FILES.items()
+        for number, line in enumerate(text.splitlines(), 1)
+        if re.search(pattern, line)
+    ]
+
+
+def _none(offenders: Iterable[str]) -> None:
+    """Fail with the whole list, which a bare comparison would cut short."""
+    found = sorted(offenders)
+    assert not found, "\n".join(["", *found])
+
+
+def _imports(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def _plain(name: str) -> str:
+    """Write a package's name as the registry compares it."""
+    return name.lower().replace("_", "-")
+
+
+def _dependencies() -> set[str]:
+    """Name the packages that pyproject asks for, extras included."""
+    wanted = [*PROJECT["dependencies"]]
+    for extra in PROJECT["optional-dependencies"].values():
+        wanted += extra
+    names = (re.match(r"[\w.-]+", requirement) for requirement in wanted)
+    return {_plain(name[0]) for name in names if name} - {PROJECT["name"]}
+
+
+def _code_of_readme() -> str:
+    fenced = re.findall(r"^```[^\n]*\n(.*?)^```", README, re.M | re.S)
+    return "\n".join([*fenced, *re.findall(r"`([^`\n]+)`", README)])
+
+
+def test_no_file_is_long():
+    """A file of Python or Lua has at most 400 lines."""
+    code = {name: text for name, text in FILES.items() if name.endswith((".py", ".lua"))}
+    _none(name for name, text in code.items() if len(text.splitlines()) > 400)
+
+
+def test_no_function_is_long():
+    """A function has at most 50 lines, its decorators not counted."""
+    _none(where for where, node in _functions() if (node.end_lineno or 0) - node.lineno >= 50)
+
+
+def test_every_test_says_what_it_proves():
+    """A test's docstring is one paragraph that ends as a sentence does."""
+    tests = [(where, node) for where, node in _functions() if node.name.startswith("test_")]
+    silent = [
+        where
+        for where, node in tests
+        if not re.fullmatch(r"[^\n].*[.!?]", ast.get_docstring(node) or "", re.S)
+        or "\n\n" in (ast.get_docstring(node) or "")
+    ]
+    assert tests
+    _none(silent)
+
+
+def test_every_module_says_in_few_lines_why_it_exists():
+    """A module's docstring has one to six lines; only the essays may be longer."""
+    lengths = {
+        name: len((ast.get_docstring(tree) or "").splitlines())
+        for name, tree in TREES.items()
+        if FILES[name].strip()
+    }
+    essays = {name for name in lengths if name in ESSAYS or name.startswith("rq_broker/planner/")}
+    _none(name for name, length in lengths.items() if length == 0)
+    _none(name for name in lengths.keys() - essays if lengths[name] > 6)
+
+
+def test_the_top_level_stays_bare():
+    """The top level holds what design allows, dotfiles and ignored build products: nothing else."""
+    shown = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
+    _none(name for name in shown - TOP if not any(fnmatch(name, rule) for rule in IGNORED))
+
+
+def test_nothing_is_left_for_later():
+    """No file holds a note that something is unfinished."""
+    _none(_lines(r"\b(TO[D]O|FIX[M]E|X[X]X)\b|Not[I]mplementedError\(\)|raise Not[I]mplemented"))
+
+
+def test_what_silences_a_checker_gives_its_reason():
+    """A comment that silences a checker goes on after the rule it silences: why."""
+    _none(_lines(r"(type: [i]gnore(\[[\w, -]+\])?|[n]oqa(: [A-Z0-9, ]+)?|pragma: [n]o [a-z]+)\s*$"))
+
+
+def test_no_file_holds_an_address_of_a_registry_or_a_path_of_one_machine():
+    """Installing follows the machine's own settings, so no file names a registry or a home."""
+    registries = (
+        r"pypi\.[o]rg|pythonhosted\.[o]rg|npmjs\.[o]rg|deb\.[d]ebian|index-[u]rl|find-[l]inks"
+    )
+    _none(_lines(registries))
+    _none(_lines(r"(?<![\w./-])/(wor[k]|roo[t]|hom[e])/"))
+
+
+def test_pins_are_names_and_versions():
+    """Every pin reads name==version, so it holds no address and reproduces anywhere."""
+    _none(pin for pin in PINS if not re.fullmatch(r"[\w.-]+==[\w.!+-]+", pin))
+
+
+def test_every_dependency_is_pinned():
+    """Each package in pyproject has its pin; `make pins` writes them."""
+    _none(_dependencies() - {_plain(pin.partition("==")[0]) for pin in PINS})
+
+
+def test_the_package_imports_only_what_it_asks_for():
+    """Whatever rq_broker imports is in pyproject, not there by the grace of another package."""
+    owners = packages_distributions()
+    modules = {
+        module.partition(".")[0]
+        for name, tree in TREES.items()
+        if name.startswith("rq_broker/")
+        for module in _imports(tree)
+    }
+    foreign = modules - sys.stdlib_module_names - {"rq_broker"}
+    _none(name for name in foreign if not _dependencies() & {*map(_plain, owners.get(name, ()))})
+
+
+def test_the_readme_tells_why_each_dependency_is_there():
+    """README's table of dependencies names each package in pyproject once, and no other."""
+    _, _, table = README.partition("\n| dependency |")
+    first_column = re.findall(r"^\| (`.*?) \|", table.partition("\n\n")[0], re.M)
+    named = re.findall(r"`([\w.-]+)(?:\[\w+\])?`", " ".join(first_column))
+    assert sorted(named) == sorted(_dependencies())
+
+
+def test_make_alone_lists_every_target():
+    """`make` without a word prints each documented target with what it does."""
+    out = subprocess.run(["make", "-s"], cwd=ROOT, capture_output=True, text=True, check=True)
+    listed = dict(re.findall(r"^ +make ([a-z-]+) +(.+)$", out.stdout, re.M))
+    assert {"run", "test", "check", "bench"} <= TARGETS.keys()
+    assert listed == TARGETS
+
+
+def test_the_commands_in_the_readme_exist():
+    """Whatever README tells to type after `make` or `rq-broker` can be typed."""
+    made = set(re.findall(r"\bmake ([a-z][a-z-]*)", _code_of_readme()))
+    said = set(re.findall(r"\brq-broker ([a-z][a-z-]*)", _code_of_readme()))
+    assert {"run", "test", "check", "bench"} <= made <= TARGETS.keys()
+    assert {"api", "notifier", "scripts"} <= said <= main.commands.keys()
+
+
+@pytest.mark.parametrize("script", [".ci/run", "scripts/install.sh"])
+def test_scripts_can_be_run(script):
+    """A shell script is executable, parses, and stops at the first failure."""
+    assert (ROOT / script).stat().st_mode & 0o100
+    assert subprocess.run(["bash", "-n", ROOT / script], check=False).returncode == 0
+    assert "set -euo pipefail" in FILES[script]
+
+
+def test_tests_mirror_the_package():
+    """Each module has the test file of its name, and so has each package and each Lua script."""
+    wanted = {f"tests/test_{path.stem}.py" for path in (ROOT / "rq_broker").glob("[!_]*.py")}
+    wanted |= {f"tests/lua/test_{path.stem}.py" for path in (ROOT / "rq_broker/lua").glob("*.lua")}
+    _none(wanted - FILES.keys())
