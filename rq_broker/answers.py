@@ -9,19 +9,20 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 from rq_broker import errors
 from rq_broker.broker import Broker, Holdings
-from rq_broker.models import MAX_WHOLE, Demand, Job, Shape, Snapshot, Status
+from rq_broker.models import MAX_WHOLE, Demand, Job, Proposal, Snapshot, SourceState, Status
 from rq_broker.outlook import picture
 from rq_broker.planner import (
     ETA,
     IMAGINED,
+    Code,
     Explanation,
     Move,
+    Reason,
     Running,
     could_ever_fit,
     explain,
@@ -36,6 +37,8 @@ HOLDERS = 50
 """Holders named at most in one explanation."""
 DEPTH = 1000
 """Jobs of one shape a what-if looks at."""
+OF_CAPACITY = {Code.NO_FIT, Code.IMPOSSIBLE, Code.PROTECTED_OTHER, Code.STRICT_ORDER}
+"""The reasons that would be others if hosts had more."""
 BEHIND = "earlier jobs of the same shape go first"
 SOON = "it fits, and is about to be granted"
 
@@ -44,13 +47,31 @@ async def reason(broker: Broker, type_: str, job: Job) -> str | None:
     """Say in plain words why a job waits; None for jobs that do not."""
     if job.status is not Status.QUEUED:
         return None
-    seen = await picture(broker, type_, jobs=1, about=job.request_id)
+    seen, stale = await asyncio.gather(
+        picture(broker, type_, jobs=1, about=job.request_id), staleness(broker, type_)
+    )
     planned = plan(seen.snapshot)
     found = planned.reasons.get(job.shape)
     if found is not None:
-        return found.text
+        return _dated(found, stale)
     first = any(grant.head.request_id == job.request_id for grant in planned.grants)
     return SOON if first else BEHIND
+
+
+async def staleness(broker: Broker, type_: str) -> str:
+    """Say of which sources the capacity is an old story, to be put behind a reason; or ''."""
+    told = [_stale(each) for each in await broker.sources(type_) if each.stale]
+    return f" ({'; '.join(told)})" if told else ""
+
+
+def _stale(source: SourceState) -> str:
+    trouble = f"fails: {source.cause}" if source.cause else "is polled by nobody"
+    age = "never known" if source.age is None else f"as of {source.age:.0f} s ago"
+    return f"capacity {age}: source {source.name} {trouble}"
+
+
+def _dated(reason: Reason, stale: str) -> str:
+    return reason.text + stale if reason.code in OF_CAPACITY else reason.text
 
 
 class Warnings:
@@ -74,36 +95,26 @@ class Warnings:
         return known[1]
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """What a what-if asks of: a job not submitted, or one put elsewhere."""
-
-    shape: Shape | None = None
-    request_id: str | None = None
-    priority: int | None = None
-    position: int | str | None = None
-    """1 = next, or front or back."""
-
-
 async def explanation(broker: Broker, type_: str, job: Job) -> dict[str, Any]:
     """Answer everything there is to say about a waiting job. Raises NotWaiting for others."""
     if job.status is not Status.QUEUED:
         raise errors.NotWaiting(f"{job.request_id} is {job.status}, not queued")
-    seen, holdings, index = await asyncio.gather(
+    seen, holdings, index, stale = await asyncio.gather(
         picture(broker, type_, about=job.request_id),
         broker.holdings(type_),
         broker.index_in_shape(type_, job),
+        staleness(broker, type_),
     )
     if all(each.digest != job.shape for each in seen.snapshot.waiting):
         raise errors.NotWaiting(f"{job.request_id} left the line just now")
     told = explain(seen.snapshot, job.shape)
     target = (job.shape, index)
     eta = await _simulated(seen.snapshot, holdings, target, job.id)
-    kept, missed = await broker.forecast(type_, job, eta.p90) if eta.p90 is not None else (0, 0)
+    kept, missed = await broker.forecast(type_, job, eta.p90)
     return {
         "position": job.position,
         "jobs_of_its_shape_before": index,
-        **_told(told, holdings),
+        **_told(told, holdings, stale),
         "eta": _eta(eta),
         "eta_accuracy": {"within_p90": kept, "beyond_p90": missed},
     }
@@ -112,8 +123,10 @@ async def explanation(broker: Broker, type_: str, job: Job) -> dict[str, Any]:
 async def what_if(broker: Broker, type_: str, proposal: Proposal) -> dict[str, Any]:
     """Answer for a job not submitted, or whose ETA a reorder moves; nothing is written."""
     about = proposal.request_id or ""
-    seen, holdings = await asyncio.gather(
-        picture(broker, type_, jobs=DEPTH if about else 100, about=about), broker.holdings(type_)
+    seen, holdings, stale = await asyncio.gather(
+        picture(broker, type_, jobs=DEPTH if about else 100, about=about),
+        broker.holdings(type_),
+        staleness(broker, type_),
     )
     priority = await _priority(broker, type_, proposal)
     if proposal.shape is None:
@@ -123,22 +136,23 @@ async def what_if(broker: Broker, type_: str, proposal: Proposal) -> dict[str, A
     eta = await _simulated(imagined, holdings, (IMAGINED, 0), 0)
     impossible = could_ever_fit(seen.snapshot.hosts, proposal.shape.demand)
     return {
-        **_told(told, holdings),
+        **_told(told, holdings, stale),
         "impossible": impossible.text if impossible else None,
         "eta": _eta(eta),
     }
 
 
 async def _priority(broker: Broker, type_: str, proposal: Proposal) -> int | None:
-    if proposal.priority is not None or proposal.position in (None, "back"):
-        if proposal.position == "back" and proposal.shape is None:
-            return MAX_WHOLE
+    if proposal.priority is not None:
         return proposal.priority
-    position = 1 if proposal.position == "front" else int(proposal.position or 1)
-    there = await broker.priority_at(type_, position)
-    if there is None:
-        return None if proposal.shape else MAX_WHOLE
-    return max(there - 1, -MAX_WHOLE)
+    there = None
+    if proposal.position not in (None, "back"):
+        position = 1 if proposal.position == "front" else int(proposal.position or 1)
+        there = await broker.priority_at(type_, position)
+    if there is not None:
+        return max(there - 1, -MAX_WHOLE)
+    last = await broker.priority_at(type_, 0)
+    return None if last is None else min(last + 1, MAX_WHOLE)
 
 
 async def _reordered(
@@ -170,10 +184,10 @@ def _running(holdings: Holdings) -> Sequence[Running]:
     return [Running(each.holds, each.age, each.owner_id) for each in holdings.holders]
 
 
-def _told(told: Explanation, holdings: Holdings) -> dict[str, Any]:
-    largest = told.largest
+def _told(told: Explanation, holdings: Holdings, stale: str) -> dict[str, Any]:
+    largest, why = told.largest, told.reason
     return {
-        "reason": {"code": told.reason.code, "text": told.reason.text} if told.reason else None,
+        "reason": {"code": why.code, "text": _dated(why, stale)} if why else None,
         "explains": told.request_id,
         "hosts": told.hosts,
         "shortfalls": [

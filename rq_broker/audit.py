@@ -140,16 +140,18 @@ class _Look:
             for command in (
                 ("HMGET", self._keys.of("job", member[17:]), *_FIELDS),
                 ("HGETALL", self._keys.of("holds", member[17:])),
+                ("HGETALL", self._keys.of("seen", member[17:])),
             )
         ]
         replies = await self._ask(asked)
-        jobs = [_fields(_FIELDS, values) for values in replies[::2]]
+        jobs = [_fields(_FIELDS, values) for values in replies[::3]]
         await self._names(status, page, jobs)
-        for (member, _), job, ledger in zip(page, jobs, replies[1::2], strict=True):
+        ledgers = zip(replies[1::3], replies[2::3], strict=True)
+        for (member, _), job, (holds, seen) in zip(page, jobs, ledgers, strict=True):
             subject = f"job {member}"
             try:
                 self._job(status, member, job)
-                self._ledger(status, member, job, records.pairs(ledger))
+                self._ledger(status, member, job, records.pairs(holds), records.pairs(seen))
             except (ValueError, KeyError) as error:
                 self._fault(subject, f"cannot be read: {error!r}")
 
@@ -175,14 +177,20 @@ class _Look:
             )
 
     def _ledger(
-        self, status: Status, member: str, job: dict[str, str], ledger: dict[str, str]
+        self,
+        status: Status,
+        member: str,
+        job: dict[str, str],
+        ledger: dict[str, str],
+        seen: dict[str, str],
     ) -> None:
-        """Check who holds, and add it up."""
+        """Check who holds, and add it up; what is seen counts as its owner's, not as held."""
         subject, hosts = f"job {member}", set(orjson.loads(job.get("hosts", "[]")))
         if status not in HOLDING:
             self._check(not ledger, subject, f"is {status} and holds {ledger}")
+            self._check(not seen, subject, f"is {status} and was seen with {seen}")
             self._check(not hosts, subject, f"is {status} and names hosts")
-        if member in self._holders or not ledger:
+        if member in self._holders or not (ledger or seen):
             return
         self._holders.add(member)
         fence = int(job.get("fence", 0))
@@ -192,6 +200,8 @@ class _Look:
             host, _, resource = entry.partition("/")
             self._check(host in hosts, subject, f"holds on {host}, which it does not name")
             self._held[host][resource] += int(amount)
+        for entry, amount in [*ledger.items(), *seen.items()]:
+            resource = entry.partition("/")[2]
             self._usage[f"{resource}/{job['owner']}"] += int(amount)
 
     async def _names(
@@ -331,6 +341,10 @@ class _Look:
             name: records.pairs(await self._client.hgetall(self._keys.of("host", name)))
             for name in listed
         }
+        for entry, _ in await self._entries("parting"):
+            _, amount, place = entry.split(":", 2)
+            host, _, resource = place.partition("/")
+            self._held[host][resource] += int(amount)
         usage = Counter({field: int(n) for field, n in await self._entries("usage", "HSCAN")})
         after = dict(await self._entries("hosts"))
         for name, fields in hashes.items():

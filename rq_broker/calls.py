@@ -69,6 +69,8 @@ class PolicyChange(TypedDict, total=False):
     concurrency: int
     share: str | None
     limits: Mapping[str, Mapping[str, int]]
+    holds: str
+    settle: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,14 @@ But for jobs, fields that are not known are refused: there a slip of the pen wou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rq_broker import jsontext
+from rq_broker import jsontext, wire
 from rq_broker.checks import amounts, flag, name, obj, one_of, only, show, text, whole
 from rq_broker.errors import Invalid
-from rq_broker.models import MAX_WHOLE, Host, Status
+from rq_broker.models import MAX_WHOLE, Host, Proposal, Shape, Status
 from rq_broker.signing import SigningKey
 
 _UPDATES = ("priority", "status", "before", "after", "position")
@@ -22,7 +22,8 @@ _HOST_COMPUTED = ("name", "held", "free", "dropped")
 _SPANS = ("patience", "offer", "running", "retention")
 _SPAN_SECONDS = 100 * 366 * 86400
 _CONCURRENCY = 10_000
-_POLICY = (*_SPANS, "paused", "concurrency", "share", "limits")
+_POLICY = (*_SPANS, "settle", "paused", "concurrency", "share", "limits", "holds")
+_NULLABLE = (*_SPANS, "share", "limits")
 _DESTINATION_BYTES = 300
 _KEYS = 4
 """Signing keys of one owner: a courier sends a signature for each."""
@@ -108,19 +109,26 @@ def policy(body: Any) -> dict[str, object]:
 
 
 def _policy_field(field: str, value: Any) -> object:
-    if field in _SPANS:
-        return None if value is None else _span(value, field)
-    if field == "paused":
-        return flag(value, field)
-    if field == "concurrency":
-        return whole(value, field, 1, _CONCURRENCY)
-    if field == "share":
-        return None if value is None else one_of(value, field, ("owner",))
-    limits = obj({} if value is None else value, field)
+    if value is None and field in _NULLABLE:
+        return {} if field == "limits" else None
+    return _POLICY_READERS.get(field, _span)(value, field)
+
+
+def _limits(value: Any, place: str) -> dict[str, dict[str, int]]:
     return {
-        text(owner, "an owner in limits", 255): amounts(caps, f"limits.{owner}")
-        for owner, caps in limits.items()
+        text(owner, "an owner in limits", 255): amounts(caps, f"{place}.{owner}")
+        for owner, caps in obj(value, place).items()
     }
+
+
+_POLICY_READERS: Mapping[str, Callable[[Any, str], object]] = {
+    "paused": flag,
+    "concurrency": lambda value, place: whole(value, place, 1, _CONCURRENCY),
+    "share": lambda value, place: one_of(value, place, ("owner",)),
+    "holds": lambda value, place: one_of(value, place, ("until_done", "until_seen")),
+    "limits": _limits,
+}
+"""How a policy field is read; those not named are spans."""
 
 
 def _span(value: Any, place: str) -> float:
@@ -166,3 +174,37 @@ def _key(value: Any, place: str) -> str:
         return SigningKey.parse(value).text
     except Invalid as reason:
         raise Invalid(f"{place}: {reason}") from None
+
+
+_IMAGINED = ("data", "owner_id", "callback", "priority", "position")
+_MOVED = ("request_id", "priority", "position")
+
+
+def what_if(body: Any, callback_base: str | None = None) -> Proposal:
+    """Read the body of a what-if: `data` of a job not submitted, or `request_id` of one to move."""
+    fields = obj(body, "the body")
+    moved = fields.get("request_id") is not None
+    only(fields, _MOVED if moved else _IMAGINED, "the body")
+    priority, position = fields.get("priority"), _position(fields.get("position"))
+    if priority is not None and position is not None:
+        raise Invalid("a what-if takes priority or position, not both")
+    wanted = None if priority is None else whole(priority, "priority", -MAX_WHOLE)
+    if moved:
+        if wanted is None and position is None:
+            raise Invalid("a what-if of request_id must give priority or position")
+        return Proposal(None, name(fields["request_id"], "request_id"), wanted, position)
+    owner, callback = fields.get("owner_id"), fields.get("callback")
+    shape = Shape(
+        wire.demand(obj(fields.get("data"), "data")),
+        "" if owner is None else text(owner, "owner_id", 255),
+        ""
+        if callback is None
+        else wire.destination(text(callback, "callback", 2048), callback_base),
+    )
+    return Proposal(shape, None, wanted, position)
+
+
+def _position(value: Any) -> int | str | None:
+    if value is None or type(value) is int:
+        return value if value is None else whole(value, "position", 1)
+    return one_of(value, "position", ("front", "back"))

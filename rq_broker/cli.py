@@ -15,8 +15,9 @@ from typing import Any
 
 import click
 import fakeredis
+import orjson
 import uvicorn
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
 from starlette.applications import Starlette
 
 from rq_broker import __version__
@@ -30,6 +31,7 @@ from rq_broker.models import Host
 from rq_broker.notifier import Notifier
 from rq_broker.sender import Sender
 from rq_broker.settings import Settings
+from rq_broker.sources.feeds import read_feeds
 from rq_broker.store import Server, check_fit, connect, find_server
 
 log = logging.getLogger("rq_broker")
@@ -39,6 +41,8 @@ DEMO_HOST = Host(
     "host1", {"VCPU": 64, "Memory": 65536, "Disk": 1000}, aggregates=frozenset({"host1"})
 )
 STORE = Path(".rq-broker")
+_HANDED_DOWN = "RQ_BROKER_HANDED_DOWN"
+"""The variable by which `api` gives its settings to its worker processes."""
 
 
 def _option(flag: str, help_: str, name: str | None = None, **more: Any) -> Any:
@@ -74,6 +78,7 @@ _OPTIONS = {
     "concurrency": _option(
         "--concurrency", "Callbacks in flight at once.", type=click.IntRange(1, 10_000)
     ),
+    "source": _option("--source", "Poll the sources this file names.", metavar="FILE.toml"),
 }
 _LISTS = {"callback_allow": str, "callback_deny": str, "callback_ports": int}
 
@@ -115,29 +120,27 @@ def main() -> None:
 # Building
 
 
-def app(settings: Settings, client: Redis, *, dev: bool = False) -> Starlette:
+def app(settings: Settings, client: Redis | RedisCluster, *, dev: bool = False) -> Starlette:
     """Wire the facade to one Redis client."""
     broker = Broker(client)
     return create_app(
         broker,
         callback_base=settings.callback_base,
         reason=functools.partial(reason, broker),
+        egress=settings.egress(own_api=not dev),
         inbox=dev,
     )
 
 
 def app_of_worker() -> Starlette:
     """Build the facade in a worker process, from the environment `api` left for it."""
-    settings = Settings(
-        redis=os.environ["RQ_BROKER_REDIS"],
-        callback_base=os.environ.get("RQ_BROKER_CALLBACK_BASE"),
-    )
+    settings = Settings(**orjson.loads(os.environ[_HANDED_DOWN]))
     return app(settings, connect(settings.redis))
 
 
 @contextlib.asynccontextmanager
 async def _notifying(
-    settings: Settings, client: Redis, *, dev: bool = False
+    settings: Settings, client: Redis | RedisCluster, *, dev: bool = False
 ) -> AsyncIterator[Notifier]:
     async with Sender(settings.egress(own_api=not dev), timeout_s=settings.timeout) as sender:
         yield Notifier(
@@ -147,6 +150,7 @@ async def _notifying(
             callback_base=settings.callback_base,
             timeout=settings.timeout,
             concurrency=settings.concurrency,
+            feeds=read_feeds(settings.source) if settings.source else (),
         )
 
 
@@ -164,13 +168,12 @@ async def _until_signal(work: Coroutine[Any, Any, None]) -> None:
 
 
 @main.command()
-@_with("redis", "host", "port", "workers", "insecure", "callback_base")
+@_with("redis", "host", "port", "workers", "insecure", "callback_base", "callback_allow",
+       "callback_deny", "callback_ports")  # fmt: skip
 def api(settings: Settings) -> None:
     """Serve the HTTP API."""
     settings.check_bind()
-    os.environ["RQ_BROKER_REDIS"] = settings.redis
-    if settings.callback_base:
-        os.environ["RQ_BROKER_CALLBACK_BASE"] = settings.callback_base
+    os.environ[_HANDED_DOWN] = orjson.dumps(settings).decode()
     asyncio.run(_check(settings.redis))
     uvicorn.run(
         "rq_broker.cli:app_of_worker",
@@ -189,7 +192,7 @@ async def _check(url: str) -> None:
 
 @main.command()
 @_with("redis", "types", "callback_base", "callback_allow", "callback_deny", "callback_ports",
-       "timeout", "concurrency")  # fmt: skip
+       "timeout", "concurrency", "source")  # fmt: skip
 def notifier(settings: Settings) -> None:
     """Grant capacity, call back, let expire; run as many as you like."""
 

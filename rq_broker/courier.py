@@ -135,21 +135,28 @@ class Courier:
             log.error("a delivery of %s failed in our own code", self._type, exc_info=error)
 
     async def _deliver(self, delivery: Delivery) -> None:
-        job = delivery.job
-        now = datetime.now(UTC)
-        sent = body(job, now)
-        keys = [SigningKey.parse(text) for text in delivery.keys]
-        headers = sign(delivery_id(job), int(now.timestamp()), sent, keys)
         try:
-            outcome = await self._sender.post(resolve(job.callback, self._base), sent, headers)
-        except errors.Invalid:
-            outcome = Outcome("fail", "invalid_callback", 0)
+            outcome = await self._post(delivery)
         except asyncio.CancelledError:
             with suppress(errors.BrokerError):
                 await self._broker.settle(delivery, Settlement("release"))
             raise
         with suppress(errors.Unavailable):  # the lease ends, and it is sent again
             await self._broker.settle(delivery, settlement(delivery.attempt, outcome))
+
+    async def _post(self, delivery: Delivery) -> Outcome:
+        job, now = delivery.job, datetime.now(UTC)
+        try:
+            keys = [SigningKey.parse(text) for text in delivery.keys]
+        except errors.Invalid:  # set past the API; its operator may mend it within the offer
+            return Outcome("retry", "invalid_signing_key", 0)
+        try:
+            url = resolve(job.callback, self._base)
+        except errors.Invalid:
+            return Outcome("fail", "invalid_callback", 0)
+        sent = body(job, now)
+        headers = sign(delivery_id(job), int(now.timestamp()), sent, keys)
+        return await self._sender.post(url, sent, headers)
 
     async def drain(self, grace: float) -> None:
         """Let what is on its way finish; hand the rest back for another courier."""

@@ -34,7 +34,7 @@ class Granter:
         return granted
 
     async def _turn(self, what: str) -> bool:
-        return await self._broker.turn(self._type, self._name, what, TURN_SECONDS)
+        return bool(await self._broker.turn(self._type, self._name, what, TURN_SECONDS))
 
     async def _pass(self) -> int:
         seen = await picture(self._broker, self._type, self._view, self._window)

@@ -20,6 +20,7 @@ from rq_broker.errors import Unreadable
 _CLASSES = bytes.maketrans(b",[ \t\r\n-123456789eE", b":" * 7 + b"0" * 9 + b"..")
 """What may stand before a number becomes `:`, a digit `0`, what makes it no integer `.`."""
 _BROKEN = re.compile(rb":0+\.")
+_MINUS_ZERO = re.compile(rb"(?:^|[:,\[ \t\r\n])-0")
 _LONG = b"0" * 19
 
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS
@@ -57,7 +58,12 @@ def dumps(value: Any) -> str:
 def _risky(body: bytes) -> bool:
     """Tell whether orjson might change it; a string may look so too, which costs only time."""
     classes = b":" + body.translate(_CLASSES)
-    return b"\\" in body or b"-0" in body or _LONG in classes or _BROKEN.search(classes) is not None
+    return (
+        b"\\" in body
+        or (b"-0" in body and _MINUS_ZERO.search(body) is not None)
+        or _LONG in classes
+        or _BROKEN.search(classes) is not None
+    )
 
 
 def _rendered(value: Any) -> bytes:

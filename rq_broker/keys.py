@@ -15,12 +15,17 @@ spread over the nodes. Scripts take KEYS[1] = base and derive the rest, all in t
 | `…:job:<request_id>`     | hash   | the job, see below |
 | `…:holds:<request_id>`   | hash   | `<host>/<resource>` → amount: what the job's grant holds |
 | `…:callbacks:<2 chars>`  | hash   | rest of the callback's digest → request_id |
-| `…:usage`                | hash   | `<resource>/<owner_id>` → amount: what each owner holds |
+| `…:seen:<request_id>`    | hash   | the same, of what a source's `used` shows of it instead |
+| `…:parting`              | zset   | `<fence>:<amount>:<host>/<resource>` → when let go, ms |
+| `…:usage`                | hash   | `<resource>/<owner_id>` → amount: what each owner has |
 | `…:hosts`                | zset   | host → number of its last change (base `hosts`) |
-| `…:host:<name>`          | hash   | `capacity:…`, `used:…`, `held:…`, `aggregates`, `dropped` |
+| `…:host:<name>`          | hash   | `capacity:…`, `used:…`, `held:…`, `max_unit:…`, |
+|                          |        | `aggregates`, `dropped`, `source` |
+| `…:sources`              | set    | names of the sources that report hosts |
+| `…:source:<name>`        | hash   | `begun` (ms) of its last snapshot, `cause` … |
 | `…:deliveries`           | zset   | member → when its callback is next due, ms |
 | `…:attempts:<request_id>` | stream | what came of each attempt to call back, newest ~100 |
-| `…:destinations`         | zset   | scheme://host:port of callbacks → last grant, ms |
+| `…:destinations`         | zset   | scheme://host:port of callbacks → last grant or trouble, ms |
 | `…:destination:<d>`      | hash   | its breaker, see lua/lib/destination.lua |
 | `…:flying:<d>`           | zset   | member → end of the lease: callbacks on their way there |
 | `…:parked:<d>`           | zset   | member → since when (ms) it waits for a slot there |
@@ -31,7 +36,8 @@ spread over the nodes. Scripts take KEYS[1] = base and derive the rest, all in t
 | `…:passed`               | hash   | member → when a later job first passed it, ms |
 | `…:forecasts`            | hash   | member → the p90 ETA a waiting job was first told, ms |
 | `…:history`              | list   | how long capacity was held, ms, newest 1,000 |
-| `…:turn`, `…:turn:again` | string | who plans now; that another asked meanwhile |
+| `…:turn:plan`            | string | term and name of who plans now; `:again`: others asked since |
+| `…:turn:source:<name>`   | string | the same of who polls a source |
 | `…:wake`                 | zset   | markers `grant` and `deliver`: hints that a loop has work |
 | `…:events`               | stream | every change of state, newest ~10,000 |
 
@@ -41,8 +47,8 @@ the job.
 
 A **job** hash has `id`, `owner`, `status`, `shape`, `created` (µs since 1970), `callback`, `data`
 and, once they mean something, `updated` (µs), `hosts` (JSON, one name an instance), `fence`,
-`attempts`, `settled`, `error`, `granted` and `offer_ends` (ms), `destination`, and out of line
-`demand`, what its shape stands for. Its priority is the score of its member in
+`attempts`, `settled`, `error`, `granted` and `offer_ends` (ms), `destination`, `servers`, and out
+of line `demand`, what its shape stands for. Its priority is the score of its member in
 `…:status:<status>`: said once, it cannot disagree with itself.
 
 Why a long `data` or `callback` is *folded* into `data`, `data2`, `data3` …: one value over 64 bytes

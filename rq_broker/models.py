@@ -180,6 +180,10 @@ class Host:
     aggregates: frozenset[str] = frozenset()
     dropped: bool = False
     """Out of service, kept until its last hold is released."""
+    max_unit: Amounts = field(default_factory=dict)
+    """The most one instance may have of a resource; whatever is free, where not listed."""
+    source: str = ""
+    """The source that reports it; empty for a host that was published."""
 
     @property
     def free(self) -> dict[str, int]:
@@ -190,7 +194,8 @@ class Host:
         }
 
     def wire(self) -> dict[str, Any]:
-        """Build the host's JSON object."""
+        """Build the host's JSON object; max_unit and source only where there is one."""
+        more = {"max_unit": self.max_unit, "source": self.source}
         return {
             "name": self.name,
             "capacity": self.capacity,
@@ -199,6 +204,7 @@ class Host:
             "free": self.free,
             "aggregates": sorted(self.aggregates),
             "dropped": self.dropped,
+            **{name: value for name, value in more.items() if value},
         }
 
 
@@ -217,6 +223,39 @@ class Policy:
     """None, or "owner": at equal priority the owner with the smallest dominant share goes first."""
     limits: Mapping[str, Amounts] = field(default_factory=dict)
     """Owner, or "*" for every owner not named → the most its jobs may hold of each resource."""
+    holds: str = "until_done"
+    """Or "until_seen": a running job's hold ends as far as a source's `used` shows its servers."""
+    settle: float = 60.0
+    """Under until_seen, seconds until a running job without known servers counts as seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """How one source of a type's capacity is."""
+
+    name: str
+    age: float | None
+    """Seconds since its last good snapshot was begun; None before the first."""
+    stale: bool
+    """No good snapshot for three of its intervals."""
+    hosts: int
+    clashes: int = 0
+    """Hosts it reports that were published otherwise, which go before."""
+    cause: str = ""
+    """Why its last try failed, in a word and in a sentence; empty when it did not."""
+    text: str = ""
+
+    def wire(self) -> dict[str, Any]:
+        """Build the source's JSON object."""
+        return {
+            "name": self.name,
+            "age_seconds": self.age,
+            "stale": self.stale,
+            "hosts": self.hosts,
+            "clashes": self.clashes,
+            "cause": self.cause or None,
+            "text": self.text or None,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +314,17 @@ class Snapshot:
     """What the last pass protected: kept while it still serves, so that it never flaps."""
     closed: frozenset[str] = frozenset()
     """Destinations that cannot be called now: their jobs keep their place and get no offer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What a what-if asks about: a job not submitted (`shape`), or one put elsewhere."""
+
+    shape: Shape | None = None
+    request_id: str | None = None
+    priority: int | None = None
+    position: int | str | None = None
+    """1 = next; or front or back."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The notifier: per type it waits for wake-ups and runs granter, courier and janitor.
+"""The notifier: per type it waits for wake-ups and runs granter, courier, janitor and pollers.
 
 A marker in `wake` says that a loop has work and wakes one notifier of many. Markers are hints only:
 every loop also looks once a second, so whatever a dead process took with it is found.
@@ -15,6 +15,8 @@ from rq_broker.broker import Broker
 from rq_broker.courier import Courier, Poster
 from rq_broker.granter import Granter
 from rq_broker.janitor import Janitor
+from rq_broker.poller import Poller
+from rq_broker.sources.feeds import Feed
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +106,7 @@ class Notifier:
         callback_base: str | None = None,
         timeout: float = 10.0,
         concurrency: int = 50,
+        feeds: Collection[Feed] = (),
     ) -> None:
         self._broker = broker
         self._sender = sender
@@ -112,16 +115,26 @@ class Notifier:
         self._slots = asyncio.Semaphore(concurrency)
         self._concurrency = concurrency
         self._timeout = timeout
+        self._feeds = [feed for feed in feeds if not types or feed.type in types]
 
     async def run(self) -> None:
         """Run until cancelled; types that appear are taken up within a second."""
         watched: set[str] = set()
         async with asyncio.TaskGroup() as group:
+            for feed in self._feeds:
+                group.create_task(self._poll(feed))
             while True:
                 for type_ in await self._known() - watched:
                     watched.add(type_)
                     group.create_task(self._watch(type_).run(self._timeout))
                 await asyncio.sleep(SWEEP_SECONDS)
+
+    async def _poll(self, feed: Feed) -> None:
+        poller = Poller(self._broker, feed)
+        try:
+            await Loop(f"poller of {feed.name}", poller.run_once).run()
+        finally:
+            await asyncio.shield(poller.close())
 
     async def _known(self) -> frozenset[str]:
         if self._types:

@@ -18,6 +18,7 @@ from rq_broker.models import (
     Policy,
     Protection,
     Shape,
+    SourceState,
     Status,
     Waiting,
 )
@@ -72,16 +73,33 @@ def job(type_: str, request_id: str, priority: str, position: str, flat: Sequenc
 
 def host(name: str, fields: Mapping[str, str]) -> Host:
     """Read a host hash."""
-    amounts: dict[str, dict[str, int]] = {"capacity": {}, "used": {}, "held": {}}
+    amounts: dict[str, dict[str, int]] = {"capacity": {}, "used": {}, "held": {}, "max_unit": {}}
     for field, text in fields.items():
         kind, _, resource = field.partition(":")
         if resource:
             amounts[kind][resource] = int(text)
     aggregates = frozenset(orjson.loads(fields.get("aggregates", "[]")))
-    return Host(name, **amounts, aggregates=aggregates, dropped="dropped" in fields)
+    dropped, source = "dropped" in fields, fields.get("source", "")
+    return Host(name, **amounts, aggregates=aggregates, dropped=dropped, source=source)
 
 
-_SPANS = {"patience", "offer", "running", "retention"}
+def host_pairs(host: Host) -> list[str]:
+    """Render what a host can hold and what is used of it, as field, value, … of its hash."""
+    kinds = {"capacity": host.capacity, "used": host.used, "max_unit": host.max_unit}
+    return [
+        text
+        for kind, amounts in kinds.items()
+        for resource, amount in amounts.items()
+        for text in (f"{kind}:{resource}", str(amount))
+    ]
+
+
+def aggregates_text(host: Host) -> str:
+    """Render a host's aggregates as its hash holds them."""
+    return orjson.dumps(sorted(host.aggregates)).decode()
+
+
+_SPANS = {"patience", "offer", "running", "retention", "settle"}
 
 
 def policy_text(name: str, value: Any) -> str:
@@ -185,3 +203,22 @@ def holder(now: int, entry: Sequence[Any]) -> tuple[str, str, float, dict[str, d
         host, _, resource = field.partition("/")
         holds.setdefault(host, {})[resource] = int(amount)
     return request_id, owner, (now - int(granted)) / 1000 if granted else 0.0, holds
+
+
+_STALE_INTERVALS = 3
+
+
+def source_state(now: int, entry: Sequence[str]) -> SourceState:
+    """Read one source of `sources`; `now` in ms."""
+    name, *flat = entry
+    fields = pairs(flat)
+    since = int(fields.get("begun", fields.get("since", now)))
+    return SourceState(
+        name=name,
+        age=(now - since) / 1000 if "begun" in fields else None,
+        stale=now - since > _STALE_INTERVALS * int(fields.get("interval", 0)),
+        hosts=int(fields.get("hosts", 0)),
+        clashes=int(fields.get("clashes", 0)),
+        cause=fields.get("cause", ""),
+        text=fields.get("text", ""),
+    )

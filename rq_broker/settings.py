@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from rq_broker.egress import Egress
 from rq_broker.errors import Invalid
 
+SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
 LOOPBACK = ("127.0.0.1", "::1")
 
 
@@ -31,6 +32,8 @@ class Settings:
     """Seconds one callback attempt may take, from DNS to the last byte."""
     concurrency: int = 50
     """Callbacks in flight at once, per notifier process."""
+    source: str | None = None
+    """File that says which sources to poll, see sources.feeds."""
 
     def __post_init__(self) -> None:
         """Refuse what could never be a Redis."""
@@ -39,8 +42,8 @@ class Settings:
             _ = url.port
         except ValueError:
             raise Invalid(f"--redis {self.redis} names no port from 0 to 65535") from None
-        if url.scheme not in ("redis", "rediss", "unix"):
-            raise Invalid(f"--redis {self.redis} must begin with redis://, rediss:// or unix://")
+        if url.scheme not in SCHEMES:
+            raise Invalid(f"--redis {self.redis} must begin with one of {', '.join(SCHEMES)}")
 
     def check_bind(self) -> None:
         """Refuse to serve strangers: without access control, loopback only."""

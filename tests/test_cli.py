@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
+from starlette.applications import Starlette
 
 from rq_broker import __version__, cli
 from rq_broker.lua import SCRIPTS
@@ -22,11 +24,12 @@ from tests.making import TYPE, bring
 
 
 @pytest.fixture(autouse=True)
-def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def _environment() -> Iterator[None]:
     """Keep what `api` leaves for its workers from the next test."""
-    for name in ("RQ_BROKER_REDIS", "RQ_BROKER_CALLBACK_BASE"):
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 def invoke(*args: str, **variables: str) -> Result:
@@ -51,7 +54,7 @@ def said() -> Iterator[Callable[..., Settings]]:
         assert found.exit_code == 0, found.output
         return heard.pop()
 
-    yield say
+    return say
 
 
 def test_nothing_said_leaves_the_defaults(said: Callable[..., Settings]) -> None:
@@ -70,6 +73,7 @@ EVERYTHING = {
     "callback-ports": ("80,443", (80, 443)),
     "timeout": ("2.5", 2.5),
     "concurrency": ("7", 7),
+    "source": ("sources.toml", "sources.toml"),
 }
 
 
@@ -82,6 +86,13 @@ def test_every_option_is_a_variable_too(said: Callable[..., Settings], option: s
     by_variable = said(**{f"RQ_BROKER_{name.upper()}": text})
     assert getattr(by_option, name) == getattr(by_variable, name) == value
     assert by_option == by_variable != Settings()
+
+
+def test_no_option_goes_untested() -> None:
+    """What the command line takes is in the table above, or has a test of its own."""
+    assert {name.replace("-", "_") for name in EVERYTHING} | {"types", "insecure"} == set(
+        cli._OPTIONS
+    )
 
 
 def test_types_may_be_said_again(said: Callable[..., Settings]) -> None:
@@ -148,9 +159,7 @@ def test_a_foreign_address_is_refused_at_start(
     assert "--insecure" in found.output
 
 
-def test_insecure_lifts_the_guard(
-    monkeypatch: pytest.MonkeyPatch, redis_server: Server
-) -> None:
+def test_insecure_lifts_the_guard(monkeypatch: pytest.MonkeyPatch, redis_server: Server) -> None:
     """Who says --insecure is served as asked."""
     served: dict[str, Any] = {}
     monkeypatch.setattr(cli.uvicorn, "run", lambda _, **how: served.update(how))
@@ -176,7 +185,7 @@ def test_a_redis_that_evicts_is_refused(redis_server: Server) -> None:
 
 async def test_the_facade_is_wired(client: AsyncRedis) -> None:
     """What `api` serves submits, explains, and has no inbox unless it is dev's."""
-    settings = Settings(callback_base="http://127.0.0.1:1/in/")
+    settings = Settings(callback_base="http://127.0.0.1:1/in/", callback_allow=("127.0.0.0/8",))
     body = {"request_id": "d", "owner_id": "y", "data": {}, "callback": "abc"}
     for dev, inbox in ((False, 404), (True, 200)):
         transport = httpx.ASGITransport(cli.app(settings, client, dev=dev))
@@ -187,13 +196,33 @@ async def test_the_facade_is_wired(client: AsyncRedis) -> None:
             assert job["Reason"] == "there is no host"
 
 
-def test_a_worker_is_built_from_the_environment(
+async def test_a_worker_is_told_what_the_command_line_was(
     monkeypatch: pytest.MonkeyPatch, redis_server: Server
 ) -> None:
-    """Each API process finds what the command line was told."""
-    monkeypatch.setenv("RQ_BROKER_REDIS", redis_server.url)
-    monkeypatch.setenv("RQ_BROKER_CALLBACK_BASE", "http://b/")
-    assert cli.app_of_worker().routes
+    """Each API process resolves, allows and stores as `api` was told to."""
+    workers: list[Starlette] = []
+    client = connect(redis_server.url)
+
+    def serve(*_: Any, **__: Any) -> None:
+        monkeypatch.setattr(cli, "connect", lambda url: client if url == redis_server.url else None)
+        workers.append(cli.app_of_worker())
+
+    monkeypatch.setattr(cli.uvicorn, "run", serve)
+    said = ("--redis", redis_server.url, "--callback-base", "http://8.8.8.8/", "--callback-allow",
+            "8.8.8.0/24", "--callback-ports", "80,443")  # fmt: skip
+    found = await asyncio.to_thread(invoke, "api", *said)
+    assert found.exit_code == 0, found.output
+    transport = httpx.ASGITransport(workers[0])
+    async with httpx.AsyncClient(transport=transport, base_url="http://api") as api:
+        body = {"request_id": "w", "owner_id": "y", "data": {}}
+        for callback, status in (
+            ("abc", 201),
+            ("http://8.8.8.8:81/", 400),
+            ("http://9.9.9.9", 400),
+        ):
+            answer = await api.post("/v1/worker", json={**body, "callback": callback})
+            assert answer.status_code == status, answer.text
+    await client.aclose()
 
 
 # scripts, audit

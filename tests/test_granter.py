@@ -292,7 +292,7 @@ async def test_the_turn_is_given_back(broker: Broker, client: Redis) -> None:
     await publish(broker)
     await _want(broker, "d", 1)
     await Granter(broker, TYPE).run_once()
-    assert await client.exists(Keys(TYPE).of("turn"), Keys(TYPE).of("turn:again")) == 0
+    assert await client.exists(Keys(TYPE).of("turn:plan"), Keys(TYPE).of("turn:plan:again")) == 0
     assert await broker.turn(TYPE, "another", "take", 1.0)
 
 

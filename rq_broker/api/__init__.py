@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from rq_broker.api.answers import Answers
 from rq_broker.api.destinations import Destinations
 from rq_broker.api.envelope import HANDLERS, ok, read
 from rq_broker.api.health import Health
@@ -54,6 +55,7 @@ def create_app(
     routes = [
         *([Route("/noop", _noop, methods=["POST"], include_in_schema=False)] if noop else ()),
         *Jobs(broker, reason, callback_base, egress).routes(),
+        *Answers(broker, callback_base).routes(),
         *Types(broker).routes(),
         *Hosts(broker).routes(),
         *Destinations(broker).routes(),

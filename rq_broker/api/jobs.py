@@ -10,6 +10,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from rq_broker import changes, wire
+from rq_broker.answers import Warnings
 from rq_broker.api import listing
 from rq_broker.api.envelope import ok, read_json
 from rq_broker.broker import Broker, Page
@@ -30,6 +31,7 @@ class Jobs:
         self._reason = reason
         self._callback_base = callback_base
         self._egress = egress
+        self._warnings = Warnings(broker)
 
     def routes(self) -> list[Route]:
         """List the routes, the busiest first."""
@@ -48,7 +50,10 @@ class Jobs:
         new = wire.submission(await read_json(request), self._callback_base, self._egress)
         job = await self._broker.submit(type_, new)
         location = f"/v1/{quote(type_, safe='')}/{quote(new.request_id, safe='')}"
-        return ok(job.wire(), 201, [(b"location", location.encode())])
+        shown = job.wire()
+        if warning := await self._warnings.warning(new.shape.demand, job):
+            shown["Warning"] = warning
+        return ok(shown, 201, [(b"location", location.encode())])
 
     async def page(self, request: Request) -> Response:
         """List jobs in priority order: all of them, streamed, or a page."""

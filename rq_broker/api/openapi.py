@@ -20,7 +20,9 @@ from rq_broker import __version__, errors
 from rq_broker.api.docs import html
 from rq_broker.api.envelope import Reply
 from rq_broker.api.schemas import (
+    AMOUNTS,
     COUNT,
+    ETA,
     FLAG,
     SCHEMAS,
     STATUS,
@@ -28,6 +30,7 @@ from rq_broker.api.schemas import (
     Schema,
     envelope,
     listed,
+    nullable,
     record,
     ref,
 )
@@ -44,6 +47,47 @@ _HOST_EXAMPLE = {"capacity": {"VCPU": 64, "Memory": 65536}, "used": {}, "aggrega
 
 _DESTINATION_EXAMPLE = {"destination": "http://127.0.0.1:9000"}
 _KEYS_EXAMPLE = {"owner": "lab-7", "keys": [f"whsec_{'A' * 32}"]}
+
+_TOLD: Mapping[str, Schema] = {
+    "reason": {
+        "oneOf": [record({"code": STRING, "text": STRING}), {"type": "null"}],
+        "description": "null: it would be granted now.",
+    },
+    "explains": nullable(STRING),
+    "hosts": listed(STRING),
+    "shortfalls": listed(
+        record({"host": STRING, "resource": STRING, "needed": COUNT, "free": {"type": "integer"}})
+    ),
+    "holders": listed(
+        record(
+            {
+                "request_id": STRING,
+                "owner_id": STRING,
+                "seconds": {"type": "number"},
+                "host": STRING,
+                "resource": STRING,
+                "amount": COUNT,
+            }
+        )
+    ),
+    "protected": FLAG,
+    "passed_since": {"type": ["number", "null"]},
+    "passed_by": listed(STRING),
+    "largest": {
+        "oneOf": [
+            record(
+                {
+                    "instances": COUNT,
+                    "percent": COUNT,
+                    "scaled": {"type": ["array", "null"], "items": AMOUNTS},
+                }
+            ),
+            {"type": "null"},
+        ],
+        "description": "The largest version that would be granted now: so many of its instances, "
+        "or all of them scaled to so many percent.",
+    },
+}
 
 _QUERY: Mapping[str, tuple[Schema, str]] = {
     "owner_id": (STRING, "Jobs of this owner only."),
@@ -104,6 +148,51 @@ OPERATIONS: Mapping[str, Operation] = {
     "withdraw": Operation(envelope(_EMPTY), _JOB),
     "attempts": Operation(
         envelope(listed(ref("Attempt"))), _JOB, note="Of all its grants, the newest hundred or so."
+    ),
+    "explain": Operation(
+        envelope(
+            record(
+                {
+                    **_TOLD,
+                    "position": COUNT,
+                    "jobs_of_its_shape_before": COUNT,
+                    "eta": ETA,
+                    "eta_accuracy": record({"within_p90": COUNT, "beyond_p90": COUNT}),
+                }
+            )
+        ),
+        (*_JOB, errors.NotWaiting),
+        note="`explains` names the job the reasons are of: the first of its shape that waits. "
+        "`eta` is seconds until the grant that half (p50) and nine in ten (p90) simulated futures "
+        "stay within, or null with the `reason`; `eta_accuracy` counts how earlier p90s held.",
+    ),
+    "what_if": Operation(
+        envelope(
+            {
+                "oneOf": [
+                    record({**_TOLD, "impossible": nullable(STRING), "eta": ETA}),
+                    record(
+                        {
+                            "moves": listed(
+                                record(
+                                    {
+                                        "request_id": STRING,
+                                        "before": ETA,
+                                        "after": ETA,
+                                        "seconds": {"type": ["number", "null"]},
+                                    }
+                                )
+                            )
+                        }
+                    ),
+                ]
+            }
+        ),
+        (*_TYPED, *_BODY, errors.CallbackForbidden, errors.NotWaiting),
+        body="WhatIf",
+        example={"data": {"instances": [{"VCPU": 4}]}, "position": 1},
+        note="With `data`, what a job not submitted would be told; with `request_id`, whose ETA "
+        "moves by how many seconds if that job went there. Nothing is written.",
     ),
     "types": Operation(
         envelope({"type": "object", "additionalProperties": ref("Counts")}), (errors.Unavailable,)

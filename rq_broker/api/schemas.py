@@ -21,6 +21,16 @@ AMOUNTS: Schema = {
     "type": "object",
     "additionalProperties": {"type": "integer", "minimum": 0, "maximum": MAX_WHOLE},
 }
+ETA: Schema = {
+    "type": "object",
+    "properties": {
+        "p50": {"type": ["number", "null"], "minimum": 0},
+        "p90": {"type": ["number", "null"], "minimum": 0},
+        "reason": {"type": ["string", "null"]},
+    },
+    "required": ["p50", "p90", "reason"],
+    "additionalProperties": False,
+}
 BALANCES: Schema = {"type": "object", "additionalProperties": {"type": "integer"}}
 
 
@@ -92,7 +102,11 @@ _JOB = record(
         "Reason": {
             **nullable(STRING),
             "description": "Why a queued job waits; on its own page only.",
-        }
+        },
+        "Warning": {
+            **STRING,
+            "description": "At submit only: no host of this type could ever hold this.",
+        },
     },
 )
 
@@ -167,6 +181,15 @@ _POLICY_FIELDS: Mapping[str, Schema] = {
     },
     "share": {"enum": ["owner", None]},
     "limits": {"type": "object", "additionalProperties": AMOUNTS},
+    "holds": {
+        "enum": ["until_done", "until_seen"],
+        "description": "until_seen: a hold ends as a source's own figures come to show its use.",
+    },
+    "settle": {
+        "type": "number",
+        "minimum": 0,
+        "description": "Seconds; under until_seen, how long a job without known servers holds.",
+    },
 }
 
 _ATTEMPT = record(
@@ -211,6 +234,28 @@ _FINGERPRINTS: Schema = {
     "base64.",
 }
 
+_WHAT_IF: Schema = {
+    "description": "A job not submitted (data), or one put elsewhere (request_id).",
+    "oneOf": [
+        record(
+            {"data": {"type": "object"}},
+            {
+                "owner_id": nullable(STRING),
+                "callback": nullable(STRING),
+                "priority": nullable(PRIORITY),
+                "position": {"type": ["integer", "string", "null"]},
+            },
+        ),
+        record(
+            {"request_id": _NAME},
+            {
+                "priority": nullable(PRIORITY),
+                "position": {"type": ["integer", "string", "null"]},
+            },
+        ),
+    ],
+}
+
 SCHEMAS: Mapping[str, Schema] = {
     "Job": _JOB,
     "Submission": _SUBMISSION,
@@ -219,6 +264,7 @@ SCHEMAS: Mapping[str, Schema] = {
     "NewHost": _NEW_HOST,
     "Policy": record(_POLICY_FIELDS),
     "PolicyChange": record({}, _POLICY_FIELDS),
+    "WhatIf": _WHAT_IF,
     "Attempt": _ATTEMPT,
     "Destination": _DESTINATION,
     "OneDestination": record({"destination": STRING}),

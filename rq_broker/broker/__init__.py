@@ -9,10 +9,20 @@ from __future__ import annotations
 from rq_broker.broker.deliveries import Deliveries, Settlement
 from rq_broker.broker.jobs import Cursor, Page
 from rq_broker.broker.planning import Heads, Holdings, View
-from rq_broker.broker.types import Types
+from rq_broker.broker.sources import Sight, Sources, Watched
 
-__all__ = ["Broker", "Cursor", "Heads", "Holdings", "Page", "Settlement", "View"]
+__all__ = [
+    "Broker",
+    "Cursor",
+    "Heads",
+    "Holdings",
+    "Page",
+    "Settlement",
+    "Sight",
+    "View",
+    "Watched",
+]
 
 
-class Broker(Types, Deliveries):
+class Broker(Sources, Deliveries):
     """All verbs on all types, over one Redis client."""

@@ -98,8 +98,9 @@ class Deliveries(Jobs):
             page = await self.page(type_, status=Status.ERROR, after=cursor)
             for job in page.jobs:
                 if job.destination == destination and job.status is Status.ERROR:
-                    await self.transition(type_, job.request_id, Status.QUEUED)
-                    count += 1
+                    with suppress(errors.JobNotFound, errors.Conflict):  # it moved meanwhile
+                        await self.transition(type_, job.request_id, Status.QUEUED, fence=job.fence)
+                        count += 1
             cursor = page.next
             if cursor is None:
                 return count

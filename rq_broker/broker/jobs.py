@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rq_broker import errors, records
@@ -90,12 +91,23 @@ class Jobs(Base):
         return int(await self._run("reorder", type_, request_id, mode, value))
 
     async def transition(
-        self, type_: str, request_id: str, to: Status, *, fence: int | None = None, error: str = ""
+        self,
+        type_: str,
+        request_id: str,
+        to: Status,
+        *,
+        fence: int | None = None,
+        error: str = "",
+        servers: Sequence[str] = (),
     ) -> Status:
-        """Move a job as its client asks; returns the status it had."""
+        """Move a job as its client asks; returns the status it had.
+
+        `servers` go with running: the names, without spaces, a source knows the job's servers by.
+        """
         fenced = "" if fence is None else fence
+        known = " ".join(servers)
         return Status(
-            await self._run("transition", type_, request_id, to, fenced, error, *origins(to))
+            await self._run("transition", type_, request_id, to, fenced, error, known, *origins(to))
         )
 
     async def withdraw(self, type_: str, request_id: str) -> None:

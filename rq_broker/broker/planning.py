@@ -83,9 +83,11 @@ class Planning(Base):
             number=number,
         )
 
-    async def turn(self, type_: str, who: str, what: str, seconds: float) -> bool:
-        """Take or give back the turn to plan; returns whether `who` holds it afterwards."""
-        return bool(await self._run("turn", type_, who, what, round(seconds * 1000)))
+    async def turn(
+        self, type_: str, who: str, what: str, seconds: float, about: str = "plan"
+    ) -> int:
+        """Take or give back the turn at something; its term, or 0 when `who` holds it not."""
+        return int(await self._run("turn", type_, who, what, round(seconds * 1000), about))
 
     async def heads(self, type_: str, first: int, shapes: int, jobs: int) -> Heads:
         """Read the first `jobs` of each of `shapes` shapes, from the one at rank `first`."""
@@ -115,7 +117,7 @@ class Planning(Base):
         return rank or 0
 
     async def priority_at(self, type_: str, position: int) -> int | None:
-        """Read the priority of whoever waits at a position (1 = next); None past the end."""
+        """Read the priority of whoever waits at a position (1 = next, 0 = last); None past it."""
         queue = Keys(type_).of("status", Status.QUEUED)
         found = await self._runner.command("ZRANGE", queue, position - 1, position - 1)
         if not found:
@@ -131,10 +133,11 @@ class Planning(Base):
             tuple(int(span) / 1000 for span in history),
         )
 
-    async def forecast(self, type_: str, job: Job, seconds: float) -> tuple[int, int]:
+    async def forecast(self, type_: str, job: Job, seconds: float | None) -> tuple[int, int]:
         """Keep the p90 ETA a job was told; returns how many such held so far, and how many not."""
         name = member(job.id, job.request_id)
-        kept, missed = await self._run("forecast", type_, name, round(seconds * 1000))
+        span = "" if seconds is None else round(seconds * 1000)
+        kept, missed = await self._run("forecast", type_, name, span)
         return int(kept), int(missed)
 
     async def note(
@@ -149,7 +152,7 @@ class Planning(Base):
         caps = policy.limits.get(shape.owner, policy.limits.get("*", {}))
         amounts: dict[tuple[str, str], int] = {}
         for host, instance in zip(grant.hosts, shape.demand.instances, strict=True):
-            for resource, amount in instance:
+            for resource, amount in instance or [("", 0)]:
                 amounts[host, resource] = amounts.get((host, resource), 0) + amount
         wanted = shape.demand.aggregate
         reply = await self._run(

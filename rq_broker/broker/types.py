@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import orjson
-
 from rq_broker import errors, records
 from rq_broker.broker.planning import Planning
 from rq_broker.keys import TYPES, Keys
@@ -50,13 +48,7 @@ class Types(Planning):
     async def set_host(self, type_: str, host: Host) -> bool:
         """Publish a host; returns whether it is new."""
         await self._hint(type_)
-        pairs = [
-            text
-            for field, amounts in (("capacity", host.capacity), ("used", host.used))
-            for resource, amount in amounts.items()
-            for text in (f"{field}:{resource}", str(amount))
-        ]
-        aggregates = orjson.dumps(sorted(host.aggregates)).decode()
+        aggregates, pairs = records.aggregates_text(host), records.host_pairs(host)
         return bool(await self._run("set_host", type_, host.name, aggregates, *pairs))
 
     async def drop_host(self, type_: str, name: str) -> None:

@@ -16,6 +16,8 @@
 
 local lease, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
 
+local LOOKS = 1000 -- due deliveries looked at in one claim, should most of them have to wait
+
 local deliveries, now = key('deliveries'), now_ms()
 local reply, room = { '', redis.call('HGETALL', key('keys')) }, {}
 
@@ -26,17 +28,10 @@ local function room_at(destination)
   return room[destination]
 end
 
--- The attempt before this one was claimed and never settled: its courier died or overran its lease.
-local function record_lost(job, request_id)
-  if job.attempts > 0 and redis.call('HGET', job_key(request_id), 'settled') ~= whole(job.attempts) then
-    record_attempt(request_id, job.attempts, job.fence, 'courier_lost', '0')
-  end
-end
-
 local function claim(job, member, request_id)
-  record_lost(job, request_id)
+  record_lost(job)
   redis.call('ZADD', deliveries, whole(now + lease), member)
-  redis.call('ZADD', key('flying:' .. job.destination), whole(now + lease), member)
+  fly(job.destination, member, now + lease)
   if job.offer_ends < now + lease then
     redis.call('ZADD', key('deadlines'), whole(now + lease), member)
   end
@@ -48,7 +43,8 @@ local function claim(job, member, request_id)
   reply[#reply + 1] = fields
 end
 
-for _, member in ipairs(redis.call('ZRANGEBYSCORE', deliveries, '-inf', whole(now), 'LIMIT', 0, limit)) do
+-- Returns whether it was claimed.
+local function look_at(member)
   local request_id = request_id_of(member)
   local job = load_job(request_id)
   if not job or job.member ~= member or job.status ~= 'granted' then
@@ -61,6 +57,22 @@ for _, member in ipairs(redis.call('ZRANGEBYSCORE', deliveries, '-inf', whole(no
   else
     room[job.destination] = room[job.destination] - 1
     claim(job, member, request_id)
+    return true
+  end
+  return false
+end
+
+-- What cannot go now makes room for what is behind it: a thousand callbacks that a dead destination
+-- is owed do not hide the one that a healthy one is.
+local claimed, seen, looked, more = 0, {}, 0, true
+while more and claimed < limit and looked < LOOKS do
+  more = false
+  local due = redis.call('ZRANGEBYSCORE', deliveries, '-inf', whole(now), 'LIMIT', 0, limit)
+  for _, member in ipairs(due) do
+    if claimed < limit and not seen[member] then
+      seen[member], looked, more = true, looked + 1, true
+      claimed = claimed + (look_at(member) and 1 or 0)
+    end
   end
 end
 local first = redis.call('ZRANGE', deliveries, 0, 0, 'WITHSCORES')

@@ -1,5 +1,6 @@
 --- Take a host out of service.
---- Keeps: its holds stay on the ledger; it is forgotten when the last of them is released.
+--- Keeps: its holds stay on the ledger; it is forgotten when the last of them is released. A source
+---   that still reports it brings it back; one without hosts is forgotten.
 --- KEYS[1] base
 --- ARGV[1] host
 --- Returns 1
@@ -13,13 +14,17 @@ local name = key('host:' .. host)
 if redis.call('EXISTS', name) == 0 then
   return redis.error_reply('HOST_NOT_FOUND no host of this type has this name')
 end
-for _, field in ipairs(redis.call('HKEYS', name)) do
-  if string.sub(field, 1, 5) ~= 'held:' then
-    redis.call('HDEL', name, field)
-  end
+local source = redis.call('HGET', name, 'source')
+if source and not redis.call('HGET', name, 'dropped')
+    and redis.call('HINCRBY', key('source:' .. source), 'hosts', -1) <= 0 then
+  redis.call('DEL', key('source:' .. source))
+  redis.call('SREM', key('sources'), source)
 end
-redis.call('HSET', name, 'aggregates', '[]', 'dropped', '1')
+retire(host)
 touch_host(host)
 redis.call('HINCRBY', base, 'capacity_number', 1)
+part(function(parted)
+  return parted == host
+end, '+inf')
 forget_if_empty(host)
 return 1

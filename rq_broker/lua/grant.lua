@@ -9,7 +9,8 @@
 --- ARGV[6] the destination its callback goes to
 --- ARGV[7] the policy's number the plan obeyed
 --- ARGV[8] how many cap pairs follow
---- ARGV[9…] resource, most the owner may hold; then host, resource, amount, each host and resource once
+--- ARGV[9…] resource, most the owner may hold; then host, resource, amount, each host and resource
+---   once, and every host at least once, if need be with an amount of 0
 --- Returns the fence; or why not: 'PAUSED', 'MOVED' (queue or policy is another by now), 'CAPPED', 'CLOSED'
 ---   (the destination's breaker), 'FULL'
 --- Errors none
@@ -18,6 +19,22 @@
 
 local request_id, id, priority, hosts, aggregate = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local destination, policy_number, first = ARGV[6], ARGV[7], 9 + 2 * tonumber(ARGV[8])
+
+-- Whether a JSON array of strings has this JSON string: no name can be mistaken for another.
+local function lists(array, wanted)
+  local first = 2
+  while string.sub(array, first, first) == '"' do
+    local last = first + 1
+    while string.sub(array, last, last) ~= '"' do
+      last = last + (string.sub(array, last, last) == '\\' and 2 or 1)
+    end
+    if string.sub(array, first, last) == wanted then
+      return true
+    end
+    first = last + 2
+  end
+  return false
+end
 
 if redis.call('HGET', base, 'policy:paused') == '1' then
   return 'PAUSED'
@@ -29,11 +46,9 @@ end
 if (redis.call('HGET', base, 'policy_number') or '0') ~= policy_number then
   return 'MOVED'
 end
-if redis.call('ZSCORE', key('open'), destination) then
-  if is_closed_to_grants(destination, now_ms()) then
-    return 'CLOSED'
-  end
-  redis.call('HSET', destination_key(destination), 'probe', request_id)
+local probe = redis.call('ZSCORE', key('open'), destination)
+if probe and is_closed_to_grants(destination, now_ms()) then
+  return 'CLOSED'
 end
 local asked = {}
 for i = first, #ARGV, 3 do
@@ -48,12 +63,15 @@ end
 for i = first, #ARGV, 3 do
   local resource = ARGV[i + 1]
   local host = redis.call('HMGET', key('host:' .. ARGV[i]), 'capacity:' .. resource,
-    'used:' .. resource, 'held:' .. resource, 'aggregates')
+    'used:' .. resource, 'held:' .. resource, 'aggregates', 'dropped')
   local free = tonumber(host[1] or '0') - tonumber(host[2] or '0') - tonumber(host[3] or '0')
-  local member_of = host[4] and (aggregate == '' or string.find(host[4], aggregate, 1, true))
-  if not member_of or free < tonumber(ARGV[i + 2]) then
+  local serves = host[4] and not host[5] and (aggregate == '' or lists(host[4], aggregate))
+  if not serves or free < tonumber(ARGV[i + 2]) then
     return 'FULL'
   end
+end
+if probe then
+  redis.call('HSET', destination_key(destination), 'probe', request_id)
 end
 
 local touched = {}

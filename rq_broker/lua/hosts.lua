@@ -12,11 +12,11 @@
 
 local epoch, since, with_usage = ARGV[1], ARGV[2], ARGV[3] == '1'
 
--- In an outage of ours all that fail are spared, else those whose breaker is open.
+-- Those whose breaker is open, and in an outage of ours all that fail: they are spared.
 local function closed_to_grants()
   local now, closed = now_ms(), {}
   if is_outage(now) then
-    return redis.call('ZRANGEBYSCORE', key('failing'), whole(now - RECENT_MS), '+inf')
+    closed = redis.call('ZRANGEBYSCORE', key('failing'), whole(now - RECENT_MS), '+inf')
   end
   for _, destination in ipairs(redis.call('ZRANGE', key('open'), 0, -1)) do
     if is_closed_to_grants(destination, now) then

@@ -12,7 +12,6 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from itertools import cycle
 from math import inf
 from typing import Any
 
@@ -24,10 +23,19 @@ from rq_broker import errors
 from rq_broker.lua import SCRIPTS, Script
 
 _ERRORS = errors.by_word()
-_AWAY = (exceptions.ConnectionError, exceptions.TimeoutError, OSError, TimeoutError)
+_AWAY = (
+    exceptions.ConnectionError,
+    exceptions.TimeoutError,
+    exceptions.RedisClusterException,
+    OSError,
+    TimeoutError,
+)
+_REFUSED = (exceptions.RedisError, exceptions.RedisClusterException, OSError)
 _UNFIT = ("LOADING", "BUSY", "READONLY", "MASTERDOWN", "OOM", "MISCONF", "NOREPLICAS")
 _CHUNK = 1024
 LANES = 2
+BATCH = 8
+"""Calls that travel together before a second lane is taken: one works while the other travels."""
 TRUSTED_SECONDS = 0.1
 
 
@@ -42,6 +50,11 @@ class Lane:
         self._task: asyncio.Task[None] | None = None
         self._connection: Any = None
         self._used = 0.0
+
+    @property
+    def load(self) -> int:
+        """One more than what it will send next; 0 when it is at rest."""
+        return 0 if self._task is None else 1 + len(self._waiting)
 
     async def call(self, *command: Any) -> Any:
         """Send one command, return its reply or raise what Redis answered."""
@@ -90,8 +103,8 @@ class Lane:
                 owed.extend(future for _, future in batch)
                 packed = b"".join([pack_command(command) for command, _ in batch])
                 await connection.send_packed_command(packed, check_health=False)
-            limit.reschedule(clock() + self._timeout)
             for _ in range(len(owed)):
+                limit.reschedule(clock() + self._timeout)
                 await self._deliver_one(connection, owed)
             await asyncio.sleep(0)  # those just answered may have more to ask
 
@@ -119,11 +132,19 @@ class Runner:
         if isinstance(client, RedisCluster):
             self._call = self._direct
         else:
-            lanes = cycle([Lane(client, timeout) for _ in range(LANES)])
-            self._call = lambda *command: next(lanes).call(*command)
+            self._lanes = [Lane(client, timeout) for _ in range(LANES)]
+            self._call = self._by_lane
+
+    def _by_lane(self, *command: Any) -> Awaitable[Any]:
+        """Join what a busy lane sends next; another lane only where that is a batch already."""
+        for lane in self._lanes:
+            if 0 < lane.load < BATCH:
+                return lane.call(*command)
+        return min(self._lanes, key=lambda lane: lane.load).call(*command)
 
     async def _direct(self, *command: Any) -> Any:
-        return await self.client.execute_command(*command)
+        async with asyncio.timeout(self._timeout):
+            return await self.client.execute_command(*command)
 
     async def run(self, verb: str, base: str, *args: Any) -> Any:
         """Run one script on one type; raises the error whose word the script answered."""
@@ -132,7 +153,7 @@ class Runner:
             return await self._call("EVALSHA", script.sha, 1, base, *args)
         except exceptions.NoScriptError:
             return await self._load_and_run(script, base, *args)
-        except (exceptions.RedisError, OSError) as error:
+        except _REFUSED as error:
             raise translate(error) from error
 
     async def _load_and_run(self, script: Script, base: str, *args: Any) -> Any:
@@ -142,7 +163,7 @@ class Runner:
         """Send a plain command."""
         try:
             return await self._call(*command)
-        except (exceptions.RedisError, OSError) as error:
+        except _REFUSED as error:
             raise translate(error) from error
 
     async def wait(self, key: str, seconds: float) -> str | None:
@@ -150,7 +171,7 @@ class Runner:
         try:
             async with asyncio.timeout(seconds + self._timeout):
                 popped = await self.client.bzpopmin(key, seconds)
-        except (exceptions.RedisError, OSError) as error:
+        except _REFUSED as error:
             raise translate(error) from error
         return str(popped[1]) if popped else None
 

@@ -25,12 +25,20 @@ local destination, verdict, spare = ARGV[9], ARGV[10], tonumber(ARGV[11])
 judge(destination, string.format('%016.0f', tonumber(id)) .. ':' .. request_id, verdict, spare)
 
 local job = load_job(request_id)
-if not job or job.id ~= id or job.status ~= 'granted' or job.fence ~= fence
-    or job.attempts ~= tonumber(attempt) then
+if not job or job.id ~= id or job.fence ~= fence or job.attempts ~= tonumber(attempt) then
+  return 'STALE'
+end
+if redis.call('HGET', job_key(request_id), 'settled') == attempt then
+  return 'STALE'
+end
+if job.status ~= 'granted' then
+  if outcome ~= 'release' then
+    record_attempt(request_id, attempt, fence, cause, took) -- the client moved its job before it answered
+  end
   return 'STALE'
 end
 if outcome == 'release' then
-  redis.call('HINCRBY', job_key(request_id), 'attempts', -1)
+  redis.call('HSET', job_key(request_id), 'settled', attempt)
   redis.call('ZADD', key('deliveries'), whole(now_ms()), job.member)
   wake('deliver')
   return 'granted'
@@ -38,7 +46,6 @@ end
 record_attempt(request_id, attempt, fence, cause, took)
 redis.call('HSET', job_key(request_id), 'settled', attempt)
 if outcome == 'delivered' then
-  redis.call('HDEL', job_key(request_id), 'error')
   become(job, 'running', {})
   return 'running'
 end

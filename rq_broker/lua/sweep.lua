@@ -15,8 +15,6 @@ local ENDED = {
   running = 'running time ended without renewal',
 }
 
-local FORGET_MS = 86400000 -- a destination not granted to for a day is as good as new
-
 local deadlines, now, moved, over = key('deadlines'), now_ms(), 0, {}
 local outage = is_outage(now)
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', whole(now), 'LIMIT', 0, limit)) do
@@ -25,6 +23,9 @@ for _, member in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', whole(now
     redis.call('ZREM', deadlines, member)
   elseif ENDED[job.status] then
     local text = ENDED[job.status]
+    if job.status == 'granted' then
+      record_lost(job)
+    end
     if job.error ~= '' then
       text = text .. ': ' .. job.error
     end

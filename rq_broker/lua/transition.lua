@@ -5,12 +5,14 @@
 --- ARGV[2] the status to move to
 --- ARGV[3] fence the caller believes current, or ''
 --- ARGV[4] error text to keep on the job, or ''
---- ARGV[5…] statuses the move may start from (models.MOVES)
+--- ARGV[5] with running: the servers it runs as, separated by spaces, or '' for as before
+--- ARGV[6…] statuses the move may start from (models.MOVES)
 --- Returns the status it had
 --- Errors JOB_NOT_FOUND, STALE_FENCE, IMPOSSIBLE_MOVE
 --- @include "become"
 
 local request_id, to, fence, text = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local servers = ARGV[5]
 
 local job = load_job(request_id)
 if not job then
@@ -22,12 +24,15 @@ end
 if job.status == to then
   if to == 'running' then
     set_deadline(job.member, to)
+    if servers ~= '' then
+      redis.call('HSET', job_key(request_id), 'servers', servers)
+    end
   end
   return job.status
 end
-for i = 5, #ARGV do
+for i = 6, #ARGV do
   if ARGV[i] == job.status then
-    become(job, to, text ~= '' and { 'error', text } or {})
+    become(job, to, text ~= '' and { 'error', text } or servers ~= '' and { 'servers', servers } or {})
     return job.status
   end
 end

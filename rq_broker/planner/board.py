@@ -51,9 +51,11 @@ class Board:
 
     __slots__ = (
         "_levels",
+        "_permitted",
         "all",
         "fullness",
         "log",
+        "most",
         "names",
         "pools",
         "rows",
@@ -81,6 +83,8 @@ class Board:
             for aggregate in entry[3].aggregates:
                 self.pools[aggregate] = self.pools.get(aggregate, 0) | 1 << bit
         self.all = (1 << len(listed)) - 1
+        self.most = {bit: one[3].max_unit for bit, one in enumerate(listed) if one[3].max_unit}
+        self._permitted: dict[Need, int] = {}
         self.touched = 0
         self.version = [0] * len(listed)
         self.log: list[int] = []
@@ -107,8 +111,29 @@ class Board:
         """The hosts of an aggregate, or all of them, as a mask."""
         return self.all if aggregate is None else self.pools.get(aggregate, 0)
 
+    def permitted(self, need: Need) -> int:
+        """The hosts that let one instance be as large as `need`, whatever is free, as a mask."""
+        if not self.most:
+            return self.all
+        mask = self._permitted.get(need)
+        if mask is None:
+            mask = self.all
+            for bit, most in self.most.items():
+                if any(amount > most.get(resource, amount) for resource, amount in need):
+                    mask &= ~(1 << bit)
+            self._permitted[need] = mask
+        return mask
+
+    def single(self, bit: int) -> Row:
+        """What one instance could have at most of a host."""
+        row, most = self.rows[bit], self.most.get(bit)
+        if most is None:
+            return row
+        return {resource: min(free, most.get(resource, free)) for resource, free in row.items()}
+
     def fitting(self, need: Need, pool: int) -> int:
         """The hosts of `pool` that could hold one `need` when the pass began, as a mask."""
+        pool &= self.permitted(need)
         for resource, amount in need:
             values, masks = self._levels.get(resource) or self._level(resource)
             at = bisect_left(values, amount)

@@ -127,6 +127,7 @@ def provably_too_much(board: Board, kinds: Kinds, pool: int, spread: bool) -> bo
 
 def _enough(board: Board, kind: tuple[Need, int], pool: int, spread: bool) -> bool:
     need, count = kind
+    pool &= board.permitted(need)
     untouched = board.fitting(need, pool) & ~board.touched
     if untouched.bit_count() >= count:
         return True
@@ -154,8 +155,11 @@ def _best_fit(board: Board, kinds: Kinds, pool: int, spread: bool) -> Placement 
     slack = {bit: board.fullness[bit] for bit in trial}
     found: Placement = {}
     for need, count in kinds:
-        bits = found[need] = list[int]()
+        bits, permitted = list[int](), board.permitted(need)
+        found[need] = bits
         for bit in sorted(trial, key=slack.__getitem__):
+            if not permitted >> bit & 1:
+                continue
             times = room(trial[bit], need, 1 if spread else count - len(bits))
             if times:
                 bits += [bit] * times
@@ -218,8 +222,12 @@ class _Search:
 
     def _choices(self, need: Need) -> list[int]:
         """Hosts with room, fullest first, one of each set of equal rows."""
-        equal: dict[tuple[tuple[str, int], ...], int] = {}
+        equal: dict[tuple[tuple[tuple[str, int], ...], tuple[tuple[str, int], ...]], int] = {}
+        permitted = self.board.permitted(need)
         for bit, row in self.rows.items():
-            if room(row, need, 1) and not (self.spread and bit in self.bits):
-                equal.setdefault(tuple(sorted(row.items())), bit)
+            if not permitted >> bit & 1 or (self.spread and bit in self.bits):
+                continue
+            if room(row, need, 1):
+                most = tuple(sorted(self.board.most.get(bit, {}).items()))
+                equal.setdefault((tuple(sorted(row.items())), most), bit)
         return sorted(equal.values(), key=lambda bit: (self.board.slack(self.rows[bit]), bit))

@@ -42,7 +42,8 @@ def _least_missing(want: Want, potential: Board, bits: list[int]) -> Needs | Non
         heap = [
             (_key(want, need, needs, potential, bit), bit)
             for bit in bits
-            if _holds(potential, need, needs, bit, want.demand.spread)
+            if potential.permitted(need) >> bit & 1
+            and _holds(potential, need, needs, bit, want.demand.spread)
         ]
         heapify(heap)
         for _ in range(count):

@@ -125,19 +125,19 @@ def _closest(board: Board, need: Need, bits: Iterable[int]) -> tuple[bool, tuple
     """
     least, at = None, -1
     for bit in bits:
-        gap = missing(board, need, board.rows[bit])
+        gap = missing(board, need, board.single(bit))
         if not gap:
             return True, ()
         if least is None or gap < least:
             least, at = gap, bit
-    row = board.rows[at]
+    row = board.single(at)
     lacks = tuple(
         Shortfall(board.names[at], resource, amount, row.get(resource, 0))
         for resource, amount in need
         if row.get(resource, 0) < amount
     )
     single = len(lacks) == 1 and all(
-        board.rows[bit].get(lacks[0].resource, 0) <= lacks[0].free for bit in bits
+        board.single(bit).get(lacks[0].resource, 0) <= lacks[0].free for bit in bits
     )
     return single, lacks
 
@@ -163,7 +163,10 @@ def _lacks(shortfalls: tuple[Shortfall, ...], single: bool, best: str, where: st
 
 def _fits(board: Board, kind: tuple[Need, int], bits: Iterable[int], spread: bool) -> int:
     need, count = kind
-    return sum(room(board.rows[bit], need, 1 if spread else count) for bit in bits)
+    permitted = board.permitted(need)
+    return sum(
+        room(board.rows[bit], need, 1 if spread else count) for bit in bits if permitted >> bit & 1
+    )
 
 
 def _gang(demand: Demand, board: Board, kind: tuple[Need, int], pool: int) -> str:

@@ -18,6 +18,7 @@ from benches import kit, raw
 from rq_broker import courier, wire
 from rq_broker.api import create_app
 from rq_broker.broker import Broker
+from rq_broker.egress import Egress
 from rq_broker.granter import Granter
 from rq_broker.models import Job, Status
 from rq_broker.notifier import BLOCK_SECONDS, Loop
@@ -30,7 +31,8 @@ async def _unasked(_: str, __: Job) -> str | None:
 
 def api(url: str, port: str) -> None:
     """Serve the API with its no-op route, as one uvicorn worker."""
-    app = create_app(Broker(connect(url)), reason=_unasked, noop=True)
+    egress = Egress.of(allow=["127.0.0.0/8"])
+    app = create_app(Broker(connect(url)), reason=_unasked, egress=egress, noop=True)
     uvicorn.run(app, port=int(port), access_log=False, log_level="warning")
 
 

@@ -23,6 +23,7 @@ from rq_broker.store import Server, connect
 
 HOSTS = 1000
 SHAPES = 100
+_FIRST_SECONDS = 30.0
 _QUIET_SECONDS = 2.0
 
 
@@ -84,10 +85,12 @@ def _grants(server: Server, processes: int) -> float:
         started = last = time.perf_counter()
         kit.run(server.url, lambda broker: broker.set_policy(kit.TYPE, {"paused": False}))
         count = 0
-        while not count or time.perf_counter() - last < _QUIET_SECONDS:
+        while time.perf_counter() - last < (_QUIET_SECONDS if count else _FIRST_SECONDS):
             time.sleep(0.02)
             if (now := client.zcard(granted)) != count:
                 count, last = now, time.perf_counter()
+        if not count:
+            raise TimeoutError("nothing was granted")
     return count / (last - started)
 
 

@@ -49,7 +49,11 @@ def callback_latency(size: Size) -> list[Figure]:
     """Submit over HTTP to callback received, idle: API, notifier and receiver apart."""
     port, sink = free_port(), free_port()
     with kit.store("--appendonly", "yes") as server, ExitStack() as stack:
-        stack.enter_context(kit.process(*kit.command("api", "--redis", server.url, "--port", port)))
+        stack.enter_context(
+            kit.process(
+                *kit.command("api", "--redis", server.url, "--port", port, *kit.ALLOW_LOOPBACK)
+            )
+        )
         _notify(stack, server)
         kit.until_serves(port)
 

@@ -93,6 +93,7 @@ def test_examples_are_taken(served: dict[str, Any]) -> None:
         "set_host": lambda body: changes.host("h", body),
         "reset": changes.destination,
         "requeue": changes.destination,
+        "what_if": changes.what_if,
         "set_keys": changes.signing_keys,
     }
     for name, operation in operations(served).items():

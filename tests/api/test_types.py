@@ -17,6 +17,8 @@ DEFAULTS = {
     "concurrency": 64,
     "share": None,
     "limits": {},
+    "holds": "until_done",
+    "settle": 60,
 }
 
 

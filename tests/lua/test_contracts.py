@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from rq_broker import errors
-from rq_broker.broker import Broker
+from rq_broker.broker import Broker, Sight
 from rq_broker.broker.deliveries import Settlement
 from rq_broker.keys import Keys, member
 from rq_broker.lua import SCRIPTS, Script
@@ -147,6 +147,8 @@ async def sent(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> list[tuple[st
     name = member(job.id, "d")
     await broker.note(TYPE, Protection(name, frozenset({"h1"})), [name])
     await broker.turn(TYPE, "me", "take", 1)
+    await broker.forecast(TYPE, job, 60.0)
+    await broker.holdings(TYPE)
     await broker.reorder(TYPE, "d", "position", "front")
     assert await grant(broker, job) == 1
     await broker.settle(await claim_one(broker), Settlement("delivered"))
@@ -158,6 +160,11 @@ async def sent(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> list[tuple[st
     await broker.set_keys(TYPE, "*", ["whsec_x"])
     (destination,) = (await broker.destinations(TYPE))[1]
     await broker.reset(TYPE, destination.name)
+    await broker.watch(TYPE, "lab", 1, 5.0)
+    sight = Sight(1, [Host("h2", {"VCPU": 1})], {"s": {("h2", "VCPU"): 1}})
+    assert await broker.apply(TYPE, "lab", 1, 0, sight) == (1, 0)
+    await broker.fail(TYPE, "lab", 1, "faulty", "torn")
+    await broker.sources(TYPE)
     return calls
 
 

@@ -29,7 +29,6 @@ async def test_heads_stand_in_the_order_of_their_first_jobs(
     ]
 
 
-@pytest.mark.xfail(strict=True, reason="ties in heads are ordered by the shapes' digests")
 async def test_shapes_that_tie_stand_in_the_order_of_their_first_jobs(broker: Broker) -> None:
     """First come is first served across shapes too: equal priorities are ordered by ID."""
     owners = [f"owner-{number}" for number in range(8)]

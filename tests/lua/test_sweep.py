@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -126,3 +127,18 @@ async def test_an_unreadable_job_is_not_in_the_way(
     await broker.sweep(TYPE)
     with pytest.raises(errors.JobNotFound):
         await broker.read(TYPE, "d")
+
+
+async def test_an_attempt_that_died_with_its_courier_is_in_the_history(
+    broker: Broker, client: Redis
+) -> None:
+    """When the offer ends with the lease of a killed courier, its attempt is told all the same."""
+    await broker.set_policy(TYPE, {"offer": 0.3})
+    await bring(broker, Status.GRANTED)
+    (delivery,) = (await broker.claim(TYPE, 0.35, 1))[1]
+    await asyncio.sleep(0.5)
+    await broker.sweep(TYPE)
+    assert (await broker.read(TYPE, "d")).status is Status.ERROR
+    (found,) = await broker.attempts(TYPE, "d")
+    assert (found.cause, found.attempt, found.fence) == ("courier_lost", 1, delivery.job.fence)
+    assert await audit(client, TYPE) == []

@@ -53,7 +53,6 @@ async def test_error_text_is_kept_until_the_job_is_requeued(broker: Broker) -> N
     assert (job.error, job.attempts, job.hosts) == (None, 0, ())
 
 
-@pytest.mark.xfail(strict=True, reason="transition leaves the last attempt's cause on the job")
 @pytest.mark.parametrize("to", [Status.RUNNING, Status.DONE])
 async def test_a_cause_goes_when_the_client_moves_its_job_on(broker: Broker, to: Status) -> None:
     """A job its client set running or done carries no error of an earlier attempt."""

@@ -63,7 +63,10 @@ def fits_at(snapshot, free, wants: Demand, hosts: tuple[str, ...]) -> bool:
             return False
     needs: dict[tuple[str, str], int] = {}
     for name, instance in zip(hosts, wants.instances, strict=True):
+        most = snapshot.hosts[name].max_unit
         for resource, amount in instance:
+            if amount > most.get(resource, amount):
+                return False
             needs[name, resource] = needs.get((name, resource), 0) + amount
     return all(free[name].get(resource, 0) >= n for (name, resource), n in needs.items())
 
@@ -112,7 +115,9 @@ def random_hosts(rng: Random, count: int) -> list[Host]:
         held = {r: rng.randint(0, 4) for r in capacity if rng.random() < 0.4}
         pools = [aggregate for aggregate in AGGREGATES if rng.random() < 0.5]
         dropped = rng.random() < 0.1
-        found.append(host(f"h{number}", capacity, *pools, used=used, held=held, dropped=dropped))
+        one = host(f"h{number}", capacity, *pools, used=used, held=held, dropped=dropped)
+        most = {r: rng.randint(1, 8) for r in capacity if rng.random() < 0.4}
+        found.append(replace(one, max_unit=most if rng.random() < 0.4 else {}))
     return found
 
 

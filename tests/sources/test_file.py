@@ -1,3 +1,5 @@
+"""A file as a source: read whole or refused, and read again when it changed."""
+
 from __future__ import annotations
 
 from pathlib import Path

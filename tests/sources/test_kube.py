@@ -1,3 +1,5 @@
+"""Nodes and pods through the official client, from a server of the published API's shapes."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""Logins as the OpenStack command line reads them, against a stand-in for Keystone."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""The real Placement: what Nova would write is what the broker reads."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""What nodes have and pods ask for, as whole numbers."""
+
 from __future__ import annotations
 
 from decimal import Decimal

@@ -1,3 +1,5 @@
+"""What every source shares: the base, the registry, the order of snapshots."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -61,7 +63,7 @@ def test_mistake_in_a_table_is_named(table: dict[str, object], words: str):
 
 def test_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch):
     """A kind whose library is not installed says what to install."""
-    monkeypatch.setitem(KINDS, "kube", "no_such_library:KubeSource")  # type: ignore[arg-type]
+    monkeypatch.setitem(KINDS, "kube", "no_such_library:KubeSource")
     with pytest.raises(Misconfigured, match=r"rq-broker\[kube\]"):
         open_source({"kind": "kube"})
 

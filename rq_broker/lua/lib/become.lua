@@ -36,17 +36,21 @@ local function become(job, to, changes)
   if from == 'granted' then
     redis.call('ZREM', key('deliveries'), member)
     redis.call('ZREM', key('parked:' .. job.destination), member)
+    if to ~= 'error' then -- there it says where calling back failed
+      redis.call('HDEL', name, 'destination')
+    end
   end
   if HOLDS[from] and not HOLDS[to] then
-    if release(job.request_id, job.owner) then
+    if release(job) then
       wake('grant')
     end
-    redis.call('HDEL', name, 'hosts', 'offer_ends', 'granted', 'settled')
+    redis.call('HDEL', name, 'hosts', 'offer_ends', 'granted', 'settled', 'servers')
   end
+  redis.call('HDEL', name, 'error')
   redis.call('HSET', name, 'status', to, 'updated', whole(now_us()), unpack(changes))
   if to == 'queued' then
     join_line(member, job.priority, job.shape, redis.call('HGET', name, 'demand') or '')
-    redis.call('HDEL', name, 'attempts', 'error', 'demand')
+    redis.call('HDEL', name, 'attempts', 'demand')
   else
     redis.call('ZADD', key('status:' .. to), job.priority, member)
   end

@@ -15,6 +15,7 @@ local OPEN_MS, OPEN_MS_MAX = 5000, 60000
 local RECENT_MS = 60000
 local PARK_MS = 1000
 local UNPARKED = 500
+local FORGET_MS = 86400000 -- a destination without grant or failure for a day is as good as new
 
 local function destination_key(destination)
   return key('destination:' .. destination)
@@ -48,6 +49,12 @@ local function free_slots(destination, record, now)
   local flying = key('flying:' .. destination)
   redis.call('ZREMRANGEBYSCORE', flying, '-inf', whole(now))
   return slots_of(record, now) - redis.call('ZCARD', flying)
+end
+
+-- Takes a slot until `ends`, ms. Whatever happens to its courier, the set itself is gone in a day.
+local function fly(destination, member, ends)
+  redis.call('ZADD', key('flying:' .. destination), whole(ends), member)
+  redis.call('PEXPIRE', key('flying:' .. destination), FORGET_MS)
 end
 
 local function park(destination, member, now)
@@ -87,6 +94,14 @@ local function close_destination(destination)
   wake('grant')
 end
 
+-- In an outage it may have failed without being charged: then only `failing` knows.
+local function absolve(destination, record, now)
+  redis.call('ZADD', key('answering'), whole(now), destination)
+  if record.failures > 0 or redis.call('ZSCORE', key('failing'), destination) then
+    close_destination(destination)
+  end
+end
+
 local function charge(destination, record, now)
   redis.call('ZADD', key('failing'), whole(now), destination)
   redis.call('ZREM', key('answering'), destination)
@@ -110,6 +125,9 @@ local function judge(destination, member, verdict, spare)
   local now = now_ms()
   local record = read_destination(destination)
   redis.call('ZREM', key('flying:' .. destination), member)
+  if spare > 0 or verdict == 'ill' then
+    redis.call('ZADD', key('destinations'), whole(now), destination) -- its record is not forgotten yet
+  end
   if spare > 0 then
     record.slow_until = now + spare
     redis.call('HSET', destination_key(destination), 'slow_until', whole(record.slow_until))
@@ -118,11 +136,8 @@ local function judge(destination, member, verdict, spare)
     charge(destination, record, now)
     record = read_destination(destination)
   elseif verdict == 'well' then
-    redis.call('ZADD', key('answering'), whole(now), destination)
-    if record.failures > 0 then
-      close_destination(destination)
-      record = read_destination(destination)
-    end
+    absolve(destination, record, now)
+    record = read_destination(destination)
   end
   if redis.call('ZSCORE', key('parked'), destination) then
     unpark(destination, free_slots(destination, record, now), now)

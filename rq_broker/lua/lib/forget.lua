@@ -24,7 +24,7 @@ local function forget(job, digest)
   if redis.call('HGET', bucket, rest) == job.request_id then
     redis.call('HDEL', bucket, rest)
   end
-  if release(job.request_id, job.owner) then
+  if release(job) then
     wake('grant')
   end
   redis.call('DEL', job_key(job.request_id))

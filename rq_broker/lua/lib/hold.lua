@@ -1,7 +1,10 @@
---- Holds: `holds:<request_id>` is the ledger, `held:<resource>` of a host its running total.
---- Invariants: a host's held is the sum of the ledgers that name it; `usage` is the same by owner.
+--- Holds: `holds:<request_id>` is the ledger, `held:<resource>` of a host its running total;
+--- `seen:<request_id>` is what of the grant its source already counts as used.
+--- Invariants: a host's held is the sum of the ledgers and of the `parting` that name it; an owner's
+--- `usage` is the sum of its jobs' holds and seen, so it is what was granted, whoever counts it.
 --- @include "base"
 --- @include "clock"
+--- @include "policy"
 
 -- Readers ask for changes since a number; `hosts_epoch` tells them to read all again.
 local function touch_host(host)
@@ -35,6 +38,9 @@ local function add(name, field, amount)
 end
 
 local function hold(request_id, owner, host, resource, amount)
+  if tonumber(amount) == 0 then
+    return
+  end
   add(key('host:' .. host), 'held:' .. resource, amount)
   add(key('holds:' .. request_id), host .. '/' .. resource, amount)
   add(key('usage'), resource .. '/' .. owner, amount)
@@ -49,23 +55,68 @@ local function record_holding(request_id)
   end
 end
 
--- Returns whether anything was held.
-local function release(request_id, owner)
-  local ledger = redis.call('HGETALL', key('holds:' .. request_id))
+-- A host's hash without what we hold on it: out of service, and forgotten with its last hold.
+local function retire(host)
+  local name = key('host:' .. host)
+  for _, field in ipairs(redis.call('HKEYS', name)) do
+    if string.sub(field, 1, 5) ~= 'held:' then
+      redis.call('HDEL', name, field)
+    end
+  end
+  redis.call('HSET', name, 'aggregates', '[]', 'dropped', '1')
+end
+
+-- Ends what is parting since before `time` (ms, or '+inf') on the hosts that `over` tells; returns
+-- whether anything was.
+local function part(over, time)
+  local found = false
+  for _, entry in ipairs(redis.call('ZRANGEBYSCORE', key('parting'), '-inf', '(' .. time)) do
+    local amount, host, resource = string.match(entry, '^%d+:(%d+):(.-)/(.*)$')
+    if over(host) then
+      redis.call('ZREM', key('parting'), entry)
+      add(key('host:' .. host), 'held:' .. resource, '-' .. amount)
+      touch_host(host)
+      forget_if_empty(host)
+      found = true
+    end
+  end
+  return found
+end
+
+-- Under until_seen a client may have started something that no snapshot shows yet. So what a job
+-- lets go of on a source's host parts only with a snapshot begun later.
+local function is_parting(host)
+  return policy_value('holds') == 'until_seen'
+    and redis.call('HGET', key('host:' .. host), 'source')
+end
+
+-- Returns whether anything was held or seen.
+local function release(job)
+  local ledger = redis.call('HGETALL', key('holds:' .. job.request_id))
+  local seen = redis.call('HGETALL', key('seen:' .. job.request_id))
   local touched = {}
   for i = 1, #ledger, 2 do
     local host, resource = string.match(ledger[i], '^(.-)/(.*)$')
-    add(key('host:' .. host), 'held:' .. resource, '-' .. ledger[i + 1])
-    add(key('usage'), resource .. '/' .. owner, '-' .. ledger[i + 1])
-    touched[host] = true
+    add(key('usage'), resource .. '/' .. job.owner, '-' .. ledger[i + 1])
+    if is_parting(host) then
+      local entry = job.fence .. ':' .. ledger[i + 1] .. ':' .. ledger[i]
+      redis.call('ZADD', key('parting'), whole(now_ms()), entry)
+    else
+      add(key('host:' .. host), 'held:' .. resource, '-' .. ledger[i + 1])
+      touched[host] = true
+    end
   end
-  redis.call('DEL', key('holds:' .. request_id))
-  if #ledger > 0 then
-    record_holding(request_id)
+  for i = 1, #seen, 2 do
+    local resource = string.match(seen[i], '^.-/(.*)$')
+    add(key('usage'), resource .. '/' .. job.owner, '-' .. seen[i + 1])
   end
+  redis.call('DEL', key('holds:' .. job.request_id), key('seen:' .. job.request_id))
   for host in pairs(touched) do
     touch_host(host)
     forget_if_empty(host)
   end
-  return #ledger > 0
+  if #ledger + #seen > 0 then
+    record_holding(job.request_id)
+  end
+  return #ledger + #seen > 0
 end

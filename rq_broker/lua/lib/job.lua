@@ -32,6 +32,15 @@ local function record_attempt(request_id, attempt, fence, cause, milliseconds)
     'attempt', attempt, 'fence', fence, 'cause', cause, 'milliseconds', milliseconds)
 end
 
+-- An attempt that was claimed and never settled: its courier died, or overran its lease.
+local function record_lost(job)
+  local name = job_key(job.request_id)
+  if job.attempts > 0 and redis.call('HGET', name, 'settled') ~= whole(job.attempts) then
+    record_attempt(job.request_id, whole(job.attempts), job.fence, 'courier_lost', '0')
+    redis.call('HSET', name, 'settled', whole(job.attempts))
+  end
+end
+
 local function record_event(request_id, id, status)
   redis.call('XADD', key('events'), 'MAXLEN', '~', '10000', '*',
     'request_id', request_id, 'id', id, 'status', status)

@@ -3,6 +3,7 @@
 
 local POLICY_DEFAULTS = {
   offer = '300000', running = '', retention = '604800000', concurrency = '64',
+  holds = 'until_done', settle = '60000',
 }
 
 -- Spans are milliseconds as text, '' for none.

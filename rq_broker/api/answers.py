@@ -1,0 +1,38 @@
+"""Questions about waiting over HTTP: why does it, for how long, and what would be if."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from rq_broker import answers, changes, wire
+from rq_broker.api.envelope import ok, read_json
+from rq_broker.broker import Broker
+
+
+class Answers:
+    """The endpoints that ask the planner. None changes a job."""
+
+    def __init__(self, broker: Broker, callback_base: str | None) -> None:
+        self._broker = broker
+        self._callback_base = callback_base
+
+    def routes(self) -> list[Route]:
+        """List the routes."""
+        return [
+            Route("/v1/{type}/{request_id}/explain", self.explain),
+            Route("/types/{type}/what-if", self.what_if, methods=["POST"]),
+        ]
+
+    async def explain(self, request: Request) -> Response:
+        """Explain why a job waits, for what, and for how long yet."""
+        type_ = wire.type_name(request.path_params["type"])
+        job = await self._broker.read(type_, request.path_params["request_id"])
+        return ok(await answers.explanation(self._broker, type_, job))
+
+    async def what_if(self, request: Request) -> Response:
+        """Answer for a job not submitted, or say whose ETA a reorder would move."""
+        type_ = wire.type_name(request.path_params["type"])
+        asked = changes.what_if(await read_json(request), self._callback_base)
+        return ok(await answers.what_if(self._broker, type_, asked))

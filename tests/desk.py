@@ -1,0 +1,78 @@
+"""A client of one or more API processes, as tests use it; and the seed's own request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import httpx
+
+from tests.processes import Child, until
+from tests.receivers import Receiver
+
+SEED = {
+    "request_id": "d",
+    "owner_id": "y",
+    "data": {
+        "instances": [{"VCPU": 1, "Memory": 1, "Disk": 1}],
+        "project": "project id",
+    },
+    "callback": "abc",
+}
+
+
+class Desk:
+    """A client that goes to the API processes in turn."""
+
+    def __init__(self, apis: Sequence[Child]) -> None:
+        limits = httpx.Limits(max_connections=64)
+        self._clients = [
+            httpx.AsyncClient(base_url=api.url, timeout=30, limits=limits) for api in apis
+        ]
+        self._turn = 0
+
+    async def aclose(self) -> None:
+        for client in self._clients:
+            await client.aclose()
+
+    async def ask(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        self._turn += 1
+        client = self._clients[self._turn % len(self._clients)]
+        return await client.request(method, path, json=body)
+
+    async def publish(self, capacity: dict[str, int]) -> None:
+        for name, amount in capacity.items():
+            body = {"capacity": {"VCPU": amount}}
+            assert (await self.ask("PUT", f"/types/vm/hosts/{name}", body)).is_success
+
+    async def submit(self, receiver: Receiver, request_id: str, *vcpus: int) -> None:
+        body = {
+            "request_id": request_id,
+            "owner_id": "y",
+            "data": {"instances": [{"VCPU": amount} for amount in vcpus or (1,)]},
+            "callback": receiver.url(path=f"/{request_id}"),
+        }
+        answer = await self.ask("POST", "/v1/vm", body)
+        assert answer.status_code == 201, answer.text
+
+    async def job(self, request_id: str) -> dict[str, Any]:
+        answer = await self.ask("GET", f"/v1/vm/{request_id}")
+        job: dict[str, Any] = answer.json()["data"]
+        return job
+
+    async def count(self, status: str) -> int:
+        found: int = (await self.ask("GET", "/v1")).json()["data"]["vm"][status]
+        return found
+
+    async def until(self, status: str, *request_ids: str) -> None:
+        async def so() -> bool:
+            found = [(await self.job(each))["Status"] for each in request_ids]
+            return found == [status] * len(request_ids)
+
+        await until(so, f"{request_ids} to be {status}")
+
+    async def until_count(self, status: str, count: int) -> None:
+        async def so() -> bool:
+            return await self.count(status) == count
+
+        await until(so, f"{count} to be {status}")
