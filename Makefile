@@ -11,10 +11,10 @@ CONSTRAINTS := .ci/constraints.txt
 export PATH := $(PATH):$(CURDIR)/.venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench pins clean server
+.PHONY: help run test check format bench demo-openstack pins clean server
 
 help: ## list these words
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "  PYTHON=… names the interpreter, ARGS=… is handed on to what a word starts."
 
 run: $(INSTALLED) ## start API and notifier on an embedded store, http://127.0.0.1:8080
@@ -35,6 +35,9 @@ format: $(INSTALLED) ## mend what ruff can mend
 
 bench: $(INSTALLED) server ## measure, and print the table
 	$(BIN)/python scripts/bench.py $(ARGS)
+
+demo-openstack: $(INSTALLED) server ## show jobs flow on a real Placement of 20 hosts, for 20 s
+	$(BIN)/python scripts/demo_openstack.py $(ARGS)
 
 pins: ## resolve pyproject.toml anew and pin the outcome
 	scripts/install.sh pins $(PYTHON) > $(CONSTRAINTS).new

@@ -44,10 +44,11 @@ class Place(TypedDict, total=False):
 
 
 class Belief(TypedDict, total=False):
-    """What goes with a status: the grant the caller believes newest, and the cause of an error."""
+    """With a status: the grant the caller believes newest, an error's cause, what it runs as."""
 
     fence: int
     error: str
+    servers: list[str]
 
 
 class NewHost(TypedDict):
@@ -56,6 +57,7 @@ class NewHost(TypedDict):
     capacity: Mapping[str, int]
     used: NotRequired[Mapping[str, int]]
     aggregates: NotRequired[list[str]]
+    max_unit: NotRequired[Mapping[str, int]]
 
 
 class PolicyChange(TypedDict, total=False):

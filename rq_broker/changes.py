@@ -17,8 +17,9 @@ from rq_broker.signing import SigningKey
 
 _UPDATES = ("priority", "status", "before", "after", "position")
 _ERROR_LETTERS = 1000
-_HOST = ("capacity", "used", "aggregates")
-_HOST_COMPUTED = ("name", "held", "free", "dropped")
+_SERVERS = 100
+_HOST = ("capacity", "used", "aggregates", "max_unit")
+_HOST_COMPUTED = ("name", "held", "free", "dropped", "source")
 _SPANS = ("patience", "offer", "running", "retention")
 _SPAN_SECONDS = 100 * 366 * 86400
 _CONCURRENCY = 10_000
@@ -44,6 +45,7 @@ class Move:
     to: Status
     fence: int | None = None
     error: str = ""
+    servers: tuple[str, ...] = ()
 
 
 def update(body: Any) -> Reorder | Move:
@@ -56,7 +58,7 @@ def update(body: Any) -> Reorder | Move:
     (mode,) = named
     if mode == "status":
         return _move(fields)
-    for each in ("fence", "error"):
+    for each in ("fence", "error", "servers"):
         if fields.get(each) is not None:
             raise Invalid(f"{each} goes with status, not with {mode}")
     return Reorder(mode, _place(mode, fields[mode]))
@@ -78,7 +80,18 @@ def _move(fields: Mapping[str, Any]) -> Move:
             raise Invalid(f"error goes with status error, not with {to}")
         if type(error) is not str or len(error) > _ERROR_LETTERS:
             raise Invalid(f"error must be a string of at most {_ERROR_LETTERS} characters")
-    return Move(to, None if fence is None else whole(fence, "fence"), error or "")
+    number = None if fence is None else whole(fence, "fence")
+    return Move(to, number, error or "", _servers(to, fields.get("servers")))
+
+
+def _servers(to: Status, value: Any) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if to is not Status.RUNNING:
+        raise Invalid(f"servers go with status running, not with {to}")
+    if type(value) is not list or len(value) > _SERVERS:
+        raise Invalid(f"servers must be a list of at most {_SERVERS} names, not {show(value)}")
+    return tuple(text(each, f"servers[{n}]", 255, " ") for n, each in enumerate(value))
 
 
 # Hosts and policy
@@ -89,6 +102,7 @@ def host(host_name: str, body: Any) -> Host:
     fields = obj(body, "the body")
     only(fields, _HOST + _HOST_COMPUTED, "the field")
     used, aggregates = fields.get("used"), fields.get("aggregates")
+    max_unit = fields.get("max_unit")
     if aggregates is not None and type(aggregates) is not list:
         raise Invalid(f"aggregates must be a list of strings, not {show(aggregates)}")
     return Host(
@@ -98,6 +112,7 @@ def host(host_name: str, body: Any) -> Host:
         aggregates=frozenset(
             text(each, f"aggregates[{number}]", 255) for number, each in enumerate(aggregates or ())
         ),
+        max_unit=amounts({} if max_unit is None else max_unit, "max_unit"),
     )
 
 

@@ -132,7 +132,7 @@ class Job:
     attempts: int = 0
     error: str | None = None
     destination: str = ""
-    """scheme://host:port its callback goes to; known once granted."""
+    """scheme://host:port its callback goes to, while granted, or could not be delivered to."""
     capacity_number: str = ""
     """On submit only: which change of the type's hosts was the last. Grants do not count."""
 
@@ -217,7 +217,7 @@ class Policy:
     running: float | None = None
     retention: float | None = 7 * 86400.0
     paused: bool = False
-    concurrency: int = 64
+    concurrency: int = 32
     """Callbacks on their way to one destination at once, from all notifiers together."""
     share: str | None = None
     """None, or "owner": at equal priority the owner with the smallest dominant share goes first."""

@@ -105,7 +105,7 @@ class Notifier:
         types: Collection[str] = (),
         callback_base: str | None = None,
         timeout: float = 10.0,
-        concurrency: int = 50,
+        concurrency: int = 128,
         feeds: Collection[Feed] = (),
     ) -> None:
         self._broker = broker

@@ -126,7 +126,7 @@ class Poller:
 
     def _is_sound(self, host: Host) -> bool:
         try:
-            fields = {"capacity": host.capacity, "used": host.used}
+            fields = {"capacity": host.capacity, "used": host.used, "max_unit": host.max_unit}
             changes.host(host.name, {**fields, "aggregates": sorted(host.aggregates)})
         except errors.Invalid as error:
             log.warning("%s: host %.100r passed over: %s", self._it, host.name, error)

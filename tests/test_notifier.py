@@ -196,7 +196,6 @@ async def test_only_the_types_given_are_served(broker: Broker, ear: Ear) -> None
     assert (await broker.counts("vm"))[Status.QUEUED] == 1
 
 
-@pytest.mark.xfail(strict=True, reason="blocking waits take every connection of the pool")
 async def test_many_types_are_served_by_one_process(
     redis_server: Server, real_client: Redis, ear: Ear
 ) -> None:

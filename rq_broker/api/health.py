@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -30,12 +31,21 @@ class Health:
         return ok({"alive": True})
 
     async def ready(self, _: Request) -> Response:
-        """Answer once Redis is reachable, 503 while it is not; also whether callbacks get out."""
+        """Answer once Redis is reachable, 503 while it is not; with callbacks and sources."""
         await self._broker.ping()
-        return ok({"redis": "ok", "callbacks": await self._callbacks()})
-
-    async def _callbacks(self) -> str:
         names = (await self._broker.names())[:_TYPES]
+        callbacks, sources = await asyncio.gather(self._callbacks(names), self._sources(names))
+        return ok({"redis": "ok", "callbacks": callbacks, "sources": sources})
+
+    async def _sources(self, names: list[str]) -> dict[str, list[dict[str, Any]]]:
+        found = await asyncio.gather(*map(self._broker.sources, names))
+        return {
+            name: [source.wire() for source in sources]
+            for name, sources in zip(names, found, strict=True)
+            if sources
+        }
+
+    async def _callbacks(self, names: list[str]) -> str:
         seen = await asyncio.gather(*map(self._broker.destinations, names))
         failing = [name for name, (outage, _) in zip(names, seen, strict=True) if outage]
         if not failing:

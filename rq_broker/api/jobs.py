@@ -86,7 +86,12 @@ class Jobs:
             await self._broker.reorder(type_, request_id, change.mode, change.value)
         else:
             await self._broker.transition(
-                type_, request_id, change.to, fence=change.fence, error=change.error
+                type_,
+                request_id,
+                change.to,
+                fence=change.fence,
+                error=change.error,
+                servers=change.servers,
             )
         return ok({})
 

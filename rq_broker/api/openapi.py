@@ -89,6 +89,8 @@ _TOLD: Mapping[str, Schema] = {
     },
 }
 
+_SOURCES: Schema = {"type": "object", "additionalProperties": listed(ref("Source"))}
+
 _QUERY: Mapping[str, tuple[Schema, str]] = {
     "owner_id": (STRING, "Jobs of this owner only."),
     "status": (STATUS, "Jobs in this status only."),
@@ -205,7 +207,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "host": Operation(envelope(ref("Host")), _HOST),
     "set_host": Operation(
         envelope(ref("Host")),
-        (*_HOST, *_BODY),
+        (*_HOST, *_BODY, errors.Conflict),
         created=None,
         body="NewHost",
         example=_HOST_EXAMPLE,
@@ -238,9 +240,10 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "alive": Operation(envelope(record({"alive": {"const": True}}))),
     "ready": Operation(
-        envelope(record({"redis": {"const": "ok"}, "callbacks": STRING})),
+        envelope(record({"redis": {"const": "ok"}, "callbacks": STRING, "sources": _SOURCES})),
         (errors.Unavailable,),
-        note="`callbacks` is `ok`, or says of which types most destinations fail at once.",
+        note="`callbacks` is `ok`, or says of which types most destinations fail at once. "
+        "`sources` tells by type how old each source's last good snapshot is.",
     ),
     "received": Operation(
         envelope(

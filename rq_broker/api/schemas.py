@@ -139,7 +139,22 @@ _UPDATE: Schema = {
     "description": "Exactly one of priority, status, before, after and position.",
     "oneOf": [
         _open(record({"priority": PRIORITY})),
-        _open(record({"status": STATUS}, {"fence": nullable(COUNT), "error": nullable(STRING)})),
+        _open(
+            record(
+                {"status": STATUS},
+                {
+                    "fence": nullable(COUNT),
+                    "error": nullable(STRING),
+                    "servers": {
+                        "type": ["array", "null"],
+                        "items": {**STRING, "minLength": 1, "maxLength": 255},
+                        "maxItems": 100,
+                        "description": "With running: what the source of its hosts knows it by, "
+                        "such as the UUIDs of its servers.",
+                    },
+                },
+            )
+        ),
         _open(record({"before": _NAME})),
         _open(record({"after": _NAME})),
         _open(record({"position": {"enum": ["front", "back"]}})),
@@ -155,15 +170,25 @@ _HOST = record(
         "free": {**BALANCES, "description": "capacity − used − held; below 0 after it shrank."},
         "aggregates": listed(STRING),
         "dropped": {**FLAG, "description": "Out of service, listed until its holds are released."},
-    }
+    },
+    {
+        "max_unit": {**AMOUNTS, "description": "The most one instance may have, where told."},
+        "source": {
+            **STRING,
+            "description": "The source that reports it, if one does.",
+        },
+    },
 )
+
+_COMPUTED = ("name", "held", "free", "dropped", "source")
 
 _NEW_HOST = record(
     {"capacity": AMOUNTS},
     {
         "used": {**AMOUNTS, "type": ["object", "null"]},
         "aggregates": {**listed(_NAME), "type": ["array", "null"]},
-        **{each: {"description": "Ignored."} for each in ("name", "held", "free", "dropped")},
+        "max_unit": {**AMOUNTS, "type": ["object", "null"]},
+        **{each: {"description": "Ignored."} for each in _COMPUTED},
     },
 )
 
@@ -256,7 +281,23 @@ _WHAT_IF: Schema = {
     ],
 }
 
+_SOURCE = record(
+    {
+        "name": STRING,
+        "age_seconds": {
+            "type": ["number", "null"],
+            "description": "Since its last good snapshot was begun; null before the first.",
+        },
+        "stale": {**FLAG, "description": "None for three of its intervals."},
+        "hosts": COUNT,
+        "clashes": {**COUNT, "description": "Hosts left alone, since others publish them."},
+        "cause": {**nullable(STRING), "description": "Why its last try failed, in a word."},
+        "text": nullable(STRING),
+    }
+)
+
 SCHEMAS: Mapping[str, Schema] = {
+    "Source": _SOURCE,
     "Job": _JOB,
     "Submission": _SUBMISSION,
     "Update": _UPDATE,

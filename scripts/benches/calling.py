@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+from base64 import b64encode
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
@@ -19,21 +20,33 @@ from rq_broker.models import Grant, Head, Host, Submission
 from rq_broker.store import Server, free_port
 
 IN_FLIGHT = 50
+DESTINATIONS = 4
+"""One takes 64 callbacks at once, and no more however many notifiers there are."""
+_KEY = "whsec_" + b64encode(bytes(range(32))).decode()
 _DELIVERIES = Keys(kit.TYPE).of("deliveries")
 _PARKED = f"{_DELIVERIES}:parked"
 _WAKE = Keys(kit.TYPE).of("wake")
 
 
 class Sink:
-    """What came in at the sink process."""
+    """What came in at the sink process, which stands for several destinations."""
 
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self.url = f"http://127.0.0.1:{port}/cb/"
+    def __init__(self) -> None:
+        self.ports = [free_port() for _ in range(DESTINATIONS)]
+
+    def callback(self, number: int) -> str:
+        """Build the start of a job's callback: jobs take turns at the destinations."""
+        return f"http://127.0.0.1:{self.ports[number % DESTINATIONS]}/cb/"
+
+    def serve(self, stack: ExitStack) -> None:
+        """Start the process."""
+        stack.enter_context(kit.process(*kit.role("sink", *self.ports)))
+        for port in self.ports:
+            kit.until_serves(port)
 
     def ask(self, path: str) -> tuple[int, int, float]:
         """Read how many came, on how many paths, in how many seconds from first to last."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port)
+        connection = http.client.HTTPConnection("127.0.0.1", self.ports[0])
         connection.request("GET", path)
         count, paths, seconds = orjson.loads(connection.getresponse().read())
         connection.close()
@@ -51,9 +64,8 @@ def callbacks(size: Size) -> list[Figure]:
     count, folder = size.of(20_000, 5_000), kit.bullmq()
     exchanges: list[float] = []
     with TemporaryDirectory() as work, ExitStack() as stack:
-        sink = Sink(free_port())
-        stack.enter_context(kit.process(*kit.role("sink", sink.port)))
-        kit.until_serves(sink.port)
+        sink = Sink()
+        sink.serve(stack)
         frozen = _due(Path(work) / "due.rdb", count, sink)
 
         def notifiers(processes: int) -> float:
@@ -62,14 +74,14 @@ def callbacks(size: Size) -> list[Figure]:
             return rate
 
         def bare() -> float:
-            kit.measured(*kit.role("bare", sink.port, count, IN_FLIGHT))
+            kit.measured(*kit.role("bare", count, IN_FLIGHT, *sink.ports))
             return sink.rate(count)
 
         def bull() -> float:
             if isinstance(folder, str):
                 return 0.0
             with kit.store() as server:
-                kit.node(folder, "deliver.mjs", count, IN_FLIGHT, server.port, sink.url)
+                kit.node(folder, "deliver.mjs", count, IN_FLIGHT, server.port, *sink.ports)
             return sink.rate(count)
 
         ones, bares, bulls, twos = kit.turns(
@@ -97,13 +109,15 @@ def _due(target: Path, count: int, sink: Sink) -> Path:
     host = Host("host1", amounts, aggregates=frozenset({"host1"}))
 
     def build(number: int) -> Submission:
-        return wire.submission(kit.body(number, sink.url))
+        return wire.submission(kit.body(number, sink.callback(number)))
 
     with kit.store() as server:
 
         async def work(broker: Broker) -> None:
             await broker.set_host(kit.TYPE, host)
             await broker.set_policy(kit.TYPE, {"offer": 86400})
+            await broker.set_keys(kit.TYPE, "*", [_KEY])
+            await broker.set_policy(kit.TYPE, {"concurrency": 1000})  # one sink stands for many
             view = await broker.view(kit.TYPE)
 
             async def one(number: int) -> None:
@@ -154,13 +168,12 @@ def _notified(frozen: Path, processes: int, count: int, sink: Sink) -> tuple[flo
 def _memory(count: int) -> Figure:
     """Measure a notifier with so many callbacks due, at a sink of its own."""
     with TemporaryDirectory() as work, ExitStack() as stack:
-        sink = Sink(free_port())
+        sink = Sink()
         frozen = _due(Path(work) / "due.rdb", count, sink)
         server = stack.enter_context(kit.store(frozen=frozen))
         (notifier,) = _start(stack, server, 1)
         before = kit.resident(notifier)
-        stack.enter_context(kit.process(*kit.role("sink", sink.port)))
-        kit.until_serves(sink.port)
+        sink.serve(stack)
         _unpark(server)
         sink.rate(count)
         most = kit.resident(notifier, "VmHWM")

@@ -60,7 +60,7 @@ def submit(url: str, count: str) -> None:
     print(json.dumps(kit.run(url, work)))
 
 
-def sink(port: str) -> None:
+def sink(*ports: str) -> None:
     """Answer 200 to every POST; GET /stats says how many came, how many paths, in what time."""
     paths: set[bytes] = set()
     times = [0.0, 0.0]
@@ -86,13 +86,14 @@ def sink(port: str) -> None:
 
     async def serve() -> None:
         loop = asyncio.get_running_loop()
-        await loop.create_server(lambda: raw.Serving(respond), "127.0.0.1", int(port))
+        for port in map(int, ports):
+            await loop.create_server(lambda: raw.Serving(respond), "127.0.0.1", port)
         await asyncio.Event().wait()
 
     uvloop.run(serve())
 
 
-def bare(port: str, count: str, in_flight: str) -> None:
+def bare(count: str, in_flight: str, *ports: str) -> None:
     """Post the bodies of callbacks with aiohttp and nothing else; prints the seconds it took."""
     job = Job(1, kit.TYPE, "", kit.OWNER, wire.submission(kit.body(0)).data, "", 1,
               Status.GRANTED, 1, 1, hosts=("host1",), fence=1)  # fmt: skip
@@ -104,7 +105,7 @@ def bare(port: str, count: str, in_flight: str) -> None:
         async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
 
             async def one(number: int) -> None:
-                url = f"http://127.0.0.1:{port}/cb/{number:08d}"
+                url = f"http://127.0.0.1:{ports[number % len(ports)]}/cb/{number:08d}"
                 async with session.post(url, data=content) as response:
                     await response.read()
 

@@ -1,17 +1,18 @@
-// Delivers callbacks with a BullMQ worker and Node's fetch: deliver.mjs COUNT IN_FLIGHT PORT SINK,
-// run where bullmq is. Prints the seconds it took.
+// Delivers callbacks with a BullMQ worker and Node's fetch: deliver.mjs COUNT IN_FLIGHT PORT
+// SINK_PORT…, run where bullmq is. Prints the seconds it took.
 import { createRequire } from "module";
 const require = createRequire(process.cwd() + "/");
 const { Queue, Worker } = require("bullmq");
 
 const [count, inFlight, port] = process.argv.slice(2, 5).map(Number);
-const sink = process.argv[5];
+const sinks = process.argv.slice(5);
 const connection = { port, maxRetriesPerRequest: null };
 const queue = new Queue("vm", { connection });
 const eight = (number) => String(number).padStart(8, "0");
 const job = (number) => {
   const request_id = "req-" + eight(number);
-  return { name: "notify", data: { request_id, callback: sink + eight(number) } };
+  const callback = `http://127.0.0.1:${sinks[number % sinks.length]}/cb/${eight(number)}`;
+  return { name: "notify", data: { request_id, callback } };
 };
 for (let first = 0; first < count; first += 500)
   await queue.addBulk(Array.from({ length: 500 }, (_, at) => job(first + at)));

@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from rq_broker.api import create_app
-from rq_broker.broker import Broker, Page
+from rq_broker.broker import Broker, Page, Sight
+from rq_broker.models import Host
 from tests.api.conftest import BASE, fail_destinations, submission, why
 from tests.making import submit
 
@@ -39,7 +40,7 @@ async def test_healthy(api: httpx.AsyncClient) -> None:
     """Both answer 200 while Redis is there, in an empty broker too."""
     assert (await api.get("/healthz")).json() == {"data": {"alive": True}, "ok": True}
     assert (await api.get("/readyz")).json() == {
-        "data": {"redis": "ok", "callbacks": "ok"},
+        "data": {"redis": "ok", "callbacks": "ok", "sources": {}},
         "ok": True,
     }
 
@@ -55,9 +56,29 @@ async def test_ready_tells_of_an_outage(
     answer = await api.get("/readyz")
     expected = "most destinations of type vm fail: look at the way out of this network"
     assert answer.status_code == 200
-    assert answer.json()["data"] == {"redis": "ok", "callbacks": expected}
+    assert answer.json()["data"] == {"redis": "ok", "callbacks": expected, "sources": {}}
     monkeypatch.setattr("rq_broker.api.health._TYPES", 1)  # of two: kube comes before vm
     assert (await api.get("/readyz")).json()["data"]["callbacks"] == "ok"
+
+
+async def test_ready_tells_how_old_capacity_is(api: httpx.AsyncClient, broker: Broker) -> None:
+    """Each source of a type is shown with its age, its cause, and whether it is stale."""
+    watched = await broker.watch("vm", "lab", 1, 60.0)
+    assert watched is not None
+    await broker.apply("vm", "lab", 1, watched.begun, Sight(1, [Host("h1", {"VCPU": 1})], {}))
+    await broker.fail("vm", "lab", 1, "faulty", "a torn body")
+    (source,) = (await api.get("/readyz")).json()["data"]["sources"]["vm"]
+    assert source.pop("age_seconds") >= 0
+    assert source == {
+        **{"name": "lab", "stale": False, "hosts": 1, "clashes": 0},
+        **{"cause": "faulty", "text": "a torn body"},
+    }
+    body = {"capacity": {"VCPU": 2}, "max_unit": {"VCPU": 1}}
+    refused = await api.put("/types/vm/hosts/h1", json=body)
+    assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+    published = (await api.put("/types/vm/hosts/h2", json=body)).json()["data"]
+    assert published["max_unit"] == {"VCPU": 1}
+    assert (await api.get("/types/vm/hosts/h1")).json()["data"]["source"] == "lab"
 
 
 CALLS = [

@@ -155,6 +155,17 @@ async def test_status_moves(api: httpx.AsyncClient) -> None:
     refused(await api.post("/v1/vm/d", json={"status": "running"}), 409, "impossible_move")
 
 
+async def test_servers_go_with_running(api: httpx.AsyncClient, broker: Broker) -> None:
+    """A running job's servers are what a source is asked for from then on."""
+    await broker.set_policy("vm", {"holds": "until_seen"})
+    await submit(api, "d")
+    body = {"status": "running", "servers": ["0d6a", "1f7b"]}
+    assert (await api.post("/v1/vm/d", json=body)).status_code == 200
+    watched = await broker.watch("vm", "lab", 1, 5.0)
+    assert watched is not None
+    assert watched.servers == {"0d6a", "1f7b"}
+
+
 async def test_conflicts(api: httpx.AsyncClient) -> None:
     """Taken names, a stale fence and neighbours that do not wait are 409s with their own codes."""
     await submit(api, "a", "b")

@@ -14,7 +14,7 @@ DEFAULTS = {
     "running": None,
     "retention": 604800,
     "paused": False,
-    "concurrency": 64,
+    "concurrency": 32,
     "share": None,
     "limits": {},
     "holds": "until_done",

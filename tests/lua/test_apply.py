@@ -233,6 +233,16 @@ async def test_what_servers_have_elsewhere_counts_against_the_rest(
         assert [await held(broker, "h1"), await held(broker, "h2")] == left
 
 
+async def test_what_servers_have_on_others_hosts_does_not_count(broker: Broker, lab: Lab) -> None:
+    """A host its source may not touch has a `used` of its own: nothing there ends a hold here."""
+    await until_seen(broker)
+    await publish(broker, "byhand", VCPU=4)
+    await lab.show(host(), host("byhand"))
+    await run(broker, "d", 2, "s")
+    await lab.show(host(), host("byhand", 2), shares={"s": {("byhand", "VCPU"): 2}})
+    assert await held(broker) == 2
+
+
 async def test_a_server_nobody_asked_for_is_held_for(broker: Broker, lab: Lab) -> None:
     """Servers told while a snapshot is under way are not believed seen by it."""
     await until_seen(broker, settle=0)

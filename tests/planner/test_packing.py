@@ -1,8 +1,10 @@
 """Where all instances of a job go at once."""
 
+from dataclasses import replace
 from random import Random
 
 from rq_broker.models import Demand
+from rq_broker.planner import could_ever_fit
 from rq_broker.planner.board import Board
 from rq_broker.planner.packing import SEARCH_STEPS, Want
 from scripts.packing import rate
@@ -82,3 +84,30 @@ def test_a_gang_takes_nothing_when_it_does_not_fit_whole():
         board = Board([host("a", {"VCPU": 4}), host("b", {"VCPU": 4})])
         assert Want(board, Demand(parts)).place(0, [0]) is None
         assert board.rows == [{"VCPU": 4}, {"VCPU": 4}]
+
+
+def limited(name, most, **capacity):
+    return replace(host(name, capacity), max_unit=most)
+
+
+def test_no_instance_is_larger_than_a_host_lets_one_be():
+    """Alike or mixed, found by best fit or by search: `max_unit` binds whatever is free."""
+    small, large = limited("small", {"VCPU": 2}, VCPU=8), limited("large", {}, VCPU=4)
+    assert placed([small, large], demand(need(VCPU=3))) == ["large"]
+    assert placed([small, large], demand(need(VCPU=2), need(VCPU=3))) == ["small", "large"]
+    assert placed([small, large], demand(*[need(VCPU=3)] * 4)) is None
+    assert placed([small, large], demand(*[need(VCPU=2)] * 3)) == ["large", "large", "small"]
+    twins = [limited("a", {"VCPU": 2}, VCPU=4), limited("b", {}, VCPU=4)]
+    mixed = demand(need(VCPU=4), need(VCPU=1), need(VCPU=2))
+    assert placed(twins, mixed) == ["b", "a", "a"]
+    assert placed([small], demand(need(VCPU=3), need(VCPU=1))) is None
+
+
+def test_the_reason_tells_the_most_one_instance_may_have():
+    """Waiting for more than any host lets one instance have is impossible, and said to be."""
+    hosts = {"small": limited("small", {"VCPU": 2}, VCPU=8)}
+    said = could_ever_fit(hosts, demand(need(VCPU=3)))
+    assert said is not None
+    assert said.text.endswith("needs VCPU 3 on one host; the largest is 2 on small")
+    assert could_ever_fit(hosts, demand(*[need(VCPU=2)] * 4)) is None
+    assert could_ever_fit(hosts, demand(*[need(VCPU=2)] * 5)) is not None

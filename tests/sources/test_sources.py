@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,7 +19,9 @@ from rq_broker.sources import (
     open_source,
     tick,
 )
+from rq_broker.sources.feeds import read_feeds
 from rq_broker.sources.file import FileSource
+from tests.sources.servers import FAULTS, Server
 
 
 class Bench(Source):
@@ -80,3 +85,46 @@ def test_every_failure_names_its_cause():
     for one in found:
         found.extend(one.__subclasses__())
     assert len({one.cause for one in found}) == len(found) == 6
+
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+
+
+async def test_the_readmes_source_works_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The new source README writes, put where it says, opened as it says, counts and fails well."""
+    _, _, section = README.partition("### Any other source")
+    code, table = re.findall(r"^```(?:python|toml)\n(.*?)^```", section, re.M | re.S)[:2]
+    assert len([line for line in code.splitlines() if line]) <= 22
+    (tmp_path / "benches.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "benches", raising=False)
+    bookings = json.dumps([{"name": "b1", "seats": 2, "taken": 1}]).encode()
+    server = Server(lambda *_: (200, {}, bookings))
+    try:
+        config = tmp_path / "sources.toml"
+        config.write_text(table.replace("http://127.0.0.1:9000", server.url))
+        (feed,) = read_feeds(str(config))
+        assert (feed.type, feed.name) == ("lab", "benches:Benches")
+        assert (await feed.source.snapshot()).hosts == (Host("b1", {"Slots": 2}, {"Slots": 1}),)
+        for fault in ("reset", "500", "not json", "another shape"):
+            server.fault = fault
+            with pytest.raises(SourceFailed) as failed:
+                await feed.source.snapshot()
+            assert failed.value.cause == FAULTS[fault]
+    finally:
+        server.stop()
+
+
+def test_the_readmes_placement_table_names_keys_that_exist(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The example of an OpenStack source opens, given a cloud of that name."""
+    clouds = {"auth_type": "admin_token", "auth": {"endpoint": "http://127.0.0.1:9", "token": "x"}}
+    (tmp_path / "clouds.yaml").write_text(json.dumps({"clouds": {"lab": clouds}}))
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "clouds.yaml"))
+    _, _, section = README.partition("## Capacity from OpenStack")
+    (tmp_path / "sources.toml").write_text(
+        re.findall(r"^```toml\n(.*?)^```", section, re.M | re.S)[0]
+    )
+    (feed,) = read_feeds(str(tmp_path / "sources.toml"))
+    assert (feed.type, feed.name, feed.interval) == ("vm", "lab", 10.0)

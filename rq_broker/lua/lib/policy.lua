@@ -2,7 +2,7 @@
 --- @include "base"
 
 local POLICY_DEFAULTS = {
-  offer = '300000', running = '', retention = '604800000', concurrency = '64',
+  offer = '300000', running = '', retention = '604800000', concurrency = '32',
   holds = 'until_done', settle = '60000',
 }
 

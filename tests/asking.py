@@ -1,0 +1,48 @@
+"""What tests of answers need made: holders, history, jobs in line; and a dump of every key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from redis.asyncio import Redis
+
+from rq_broker.broker import Broker
+from rq_broker.keys import Keys
+from rq_broker.models import Job
+from tests.making import TYPE, grant, shape, submit
+
+KEYS = Keys(TYPE)
+LITTLE = "fewer than 10 jobs of this type have finished"
+READERS = {
+    "string": lambda client, name: client.get(name),
+    "hash": lambda client, name: client.hgetall(name),
+    "set": lambda client, name: client.smembers(name),
+    "zset": lambda client, name: client.zrange(name, 0, -1, withscores=True),
+    "list": lambda client, name: client.lrange(name, 0, -1),
+    "stream": lambda client, name: client.xrange(name),
+}
+
+
+async def everything(client: Redis) -> dict[str, Any]:
+    """Read every key there is."""
+    names = [name async for name in client.scan_iter(match="*")]
+    return {name: await READERS[await client.type(name)](client, name) for name in names}
+
+
+async def want(broker: Broker, name: str, vcpu: int, **more: Any) -> Job:
+    """Submit a job of one instance; it comes back as it stands in line."""
+    wanted = shape({"VCPU": vcpu}, owner=more.pop("owner", "o"))
+    await submit(broker, name, shape=wanted, owner_id=wanted.owner, **more)
+    return await broker.read(TYPE, name)
+
+
+async def hold(broker: Broker, name: str, vcpu: int, host: str = "h1", owner: str = "o") -> None:
+    """Have a job hold so much of a host."""
+    wanted = shape({"VCPU": vcpu}, owner=owner)
+    job = await submit(broker, name, shape=wanted, owner_id=owner)
+    assert await grant(broker, job, wanted, host) is not None
+
+
+async def learn(client: Redis, *seconds: float) -> None:
+    """Have observed that capacity was held for so long."""
+    await client.rpush(KEYS.of("history"), *(round(span * 1000) for span in seconds))

@@ -1,0 +1,75 @@
+"""What README shows is run: its receiver verifies a callback of ours, and refuses a forged one."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rq_broker.egress import Egress
+from rq_broker.sender import Sender
+from rq_broker.signing import SigningKey, generate, sign
+from rq_broker.store import free_port
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+BODY = b'{"data":{"RequestID":"d","Hosts":["host1"]}}'
+
+
+def _block(marker: str) -> str:
+    """Find the Python block that has this text."""
+    blocks: list[str] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (found,) = [block for block in blocks if marker in block]
+    return found
+
+
+@pytest.fixture
+def key() -> SigningKey:
+    return generate()
+
+
+@pytest.fixture
+def receiver(key: SigningKey) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    port = free_port()
+    child = subprocess.Popen(
+        [sys.executable, "-c", _block("class Receiver")],
+        env={**os.environ, "KEY": key.text, "PORT": str(port)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    yield child, f"http://127.0.0.1:{port}/cb"
+    child.kill()
+    child.communicate()
+
+
+async def _post(url: str, key: SigningKey) -> str:
+    headers = sign("vm_1_1", int(time.time()), BODY, [key])
+    async with Sender(Egress.of(allow=["127.0.0.0/8"]), timeout_s=5.0) as sender:
+        deadline = time.monotonic() + 20
+        while True:
+            outcome = await sender.post(url, BODY, headers)
+            if outcome.cause != "connection_refused" or time.monotonic() > deadline:
+                return outcome.kind
+
+
+async def test_the_receiver_takes_ours(
+    receiver: tuple[subprocess.Popen[str], str], key: SigningKey
+) -> None:
+    """README's receiver verifies a signed callback, prints what was granted and answers 2xx."""
+    child, url = receiver
+    assert await _post(url, key) == "ok"
+    assert child.stdout is not None
+    assert child.stdout.readline() == "granted d on ['host1']\n"
+
+
+async def test_the_receiver_refuses_a_forger(
+    receiver: tuple[subprocess.Popen[str], str],
+) -> None:
+    """Signed with another key, the same callback is not taken."""
+    assert await _post(receiver[1], generate()) != "ok"
