@@ -23,6 +23,7 @@ from starlette.applications import Starlette
 from rq_broker import __version__
 from rq_broker.answers import reason
 from rq_broker.api import create_app
+from rq_broker.audit import Severity
 from rq_broker.audit import audit as audit_type
 from rq_broker.broker import Broker
 from rq_broker.errors import BrokerError, Invalid
@@ -210,14 +211,16 @@ def notifier(settings: Settings) -> None:
 def dev(settings: Settings) -> None:
     """Run everything in one process, on an embedded store, with an inbox for callbacks."""
     settings.check_bind()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn ends at these, then raises them again: our store is still to be stopped
-        signal.signal(number, lambda *_: None)
+    _at_signals(_leave)
     server = Server(STORE, options=("--appendfilename", "store.aof")) if find_server() else None
     if server is None:
         log.warning("no redis-server or valkey-server found: fakeredis, in memory, gone at the end")
     else:
-        server.start()
+        try:
+            server.start()
+        except SystemExit:
+            server.stop()
+            raise
         log.info("embedded store: %s in %s, port %s", find_server(), STORE, server.port)
     try:
         _uvloop_run(_dev(settings, server))
@@ -226,12 +229,28 @@ def dev(settings: Settings) -> None:
             server.stop()
 
 
+def _at_signals(handler: Callable[..., None]) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handler)
+
+
+def _leave(*_: object) -> None:
+    raise SystemExit(1)
+
+
+def _reachable(host: str) -> str:
+    """Where this machine itself reaches what it binds."""
+    if host in ("0.0.0.0", "::"):
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
 async def _dev(settings: Settings, server: Server | None) -> None:
     client = connect(server.url) if server else fakeredis.FakeAsyncRedis(decode_responses=True)
     settings = replace(
         settings,
         redis=server.url if server else "redis://127.0.0.1:0/0",
-        callback_base=f"http://{settings.host}:{settings.port}/inbox/",
+        callback_base=f"http://{_reachable(settings.host)}:{settings.port}/inbox/",
         callback_allow=("127.0.0.0/8", "::1/128"),
     )
     broker = Broker(client)
@@ -241,6 +260,7 @@ async def _dev(settings: Settings, server: Server | None) -> None:
     config = uvicorn.Config(
         app(settings, client, dev=True), host=settings.host, port=settings.port, access_log=False
     )
+    _at_signals(lambda *_: None)  # uvicorn ends at them, then raises them again: not our end yet
     async with client, _notifying(settings, client, dev=True) as running:
         task = asyncio.create_task(running.run())
         await uvicorn.Server(config).serve()
@@ -262,7 +282,7 @@ def scripts(verb: str | None) -> None:
 @main.command()
 @_with("redis", "types")
 def audit(settings: Settings) -> None:
-    """Hold every index and every hold of every type against its jobs; exit 1 on a finding."""
+    """Hold every index and every hold of every type against its jobs; exit 1 on a fault."""
 
     async def work() -> int:
         found = 0
@@ -270,11 +290,11 @@ def audit(settings: Settings) -> None:
             for type_ in settings.types or await Broker(client).names():
                 for finding in await audit_type(client, type_):
                     click.echo(f"{type_}: {finding}")
-                    found += 1
+                    found += finding.severity is Severity.FAULT
         return found
 
     if found := asyncio.run(work()):
-        raise SystemExit(f"{found} findings")
+        raise SystemExit(f"{found} faults")
     click.echo("clean")
 
 

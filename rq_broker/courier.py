@@ -57,24 +57,24 @@ def body(job: Job, now: datetime) -> bytes:
     return orjson.dumps(event)
 
 
-def delay(attempt: int, outcome: Outcome, jitter: Callable[[], float] = random.random) -> float:
-    """Seconds until the attempt after this one: the table, ±20%, Retry-After being a floor."""
-    base = DELAYS[attempt - 1] if attempt <= len(DELAYS) else DELAY_AFTER
+def delay(tries: int, outcome: Outcome, jitter: Callable[[], float] = random.random) -> float:
+    """Seconds until the try after so many: the table, ±20%, Retry-After being a floor."""
+    base = DELAYS[tries - 1] if tries <= len(DELAYS) else DELAY_AFTER
     spread = base * (1 + JITTER * (2 * jitter() - 1))
     return max(spread, outcome.retry_after or 0.0)
 
 
-def settlement(attempt: int, outcome: Outcome) -> Settlement:
-    """Decide what an attempt's outcome means for its delivery and for its destination."""
+def settlement(tries: int, outcome: Outcome) -> Settlement:
+    """Decide what the newest of so many tries means for its delivery and for its destination."""
     kind, cause = outcome.kind, outcome.cause
     if kind == "rejected":
-        kind = "fail" if attempt >= REJECTED_TRIES else "retry"
+        kind = "fail" if tries >= REJECTED_TRIES else "retry"
     answered = kind == "ok" or (cause.startswith("http_") and cause != "http_429")
     return Settlement(
         outcome={"ok": "delivered", "retry": "retry"}.get(kind, "failed"),
         cause="withdrawn by the client (410)" if kind == "gone" else cause,
         milliseconds=outcome.milliseconds,
-        delay=delay(attempt, outcome) if kind == "retry" else 0.0,
+        delay=delay(tries, outcome) if kind == "retry" else 0.0,
         verdict="ill" if outcome.health else "well" if answered else "",
         spare=outcome.retry_after or SPARE if cause == "http_429" else 0.0,
     )
@@ -142,7 +142,7 @@ class Courier:
                 await self._broker.settle(delivery, Settlement("release"))
             raise
         with suppress(errors.Unavailable):  # the lease ends, and it is sent again
-            await self._broker.settle(delivery, settlement(delivery.attempt, outcome))
+            await self._broker.settle(delivery, settlement(delivery.job.attempts, outcome))
 
     async def _post(self, delivery: Delivery) -> Outcome:
         job, now = delivery.job, datetime.now(UTC)

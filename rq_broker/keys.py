@@ -47,9 +47,9 @@ the job.
 
 A **job** hash has `id`, `owner`, `status`, `shape`, `created` (µs since 1970), `callback`, `data`
 and, once they mean something, `updated` (µs), `hosts` (JSON, one name an instance), `fence`,
-`attempts`, `settled`, `error`, `granted` and `offer_ends` (ms), `destination`, `servers`, and out
-of line `demand`, what its shape stands for. Its priority is the score of its member in
-`…:status:<status>`: said once, it cannot disagree with itself.
+`attempts`, `released`, `settled`, `error`, `granted` and `offer_ends` (ms), `destination`,
+`servers`, and out of line `demand`, what its shape stands for. Its priority is the score of its
+member in `…:status:<status>`: said once, it cannot disagree with itself.
 
 Why a long `data` or `callback` is *folded* into `data`, `data2`, `data3` …: one value over 64 bytes
 moves a Redis hash out of its compact encoding, which costs every waiting job some 380 bytes. Up to

@@ -48,6 +48,8 @@ class Loop:
                 log.warning("%s: Redis does not answer, trying again", self._name)
             except Exception:  # one type's trouble must not end the others' loops
                 log.exception("%s: a pass failed, trying again", self._name)
+            if (this := asyncio.current_task()) and this.cancelling():
+                raise asyncio.CancelledError  # what failed beside the cancel must not hide it
             try:
                 async with asyncio.timeout(wait):
                     await self._nudge.wait()

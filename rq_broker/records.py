@@ -65,7 +65,7 @@ def job(type_: str, request_id: str, priority: str, position: str, flat: Sequenc
         position=int(position) if position else None,
         hosts=tuple(orjson.loads(fields.get("hosts", "[]"))),
         fence=int(fields["fence"]) if "fence" in fields else None,
-        attempts=int(fields.get("attempts", 0)),
+        attempts=int(fields.get("attempts", 0)) - int(fields.get("released", 0)),
         error=fields.get("error"),
         destination=fields.get("destination", ""),
     )

@@ -6,6 +6,7 @@ this process; where neither is found, fakeredis in memory.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import socket
@@ -15,7 +16,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import redis
 from redis.asyncio import Redis, RedisCluster
@@ -83,14 +84,33 @@ class Server:
             raise Unavailable("no redis-server or valkey-server on PATH or in .venv")
         self.directory.mkdir(parents=True, exist_ok=True)
         self.port = self.port or free_port()
-        self.process = subprocess.Popen(
-            [program, "--bind", "127.0.0.1", "--port", str(self.port), "--save", "",
-             "--dir", str(self.directory), "--maxmemory-policy", "noeviction",
-             "--appendonly", "yes", "--appendfsync", "everysec", *self.options],
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-        )  # fmt: skip
+        with self._lock() as lock:
+            self.process = subprocess.Popen(
+                [program, "--bind", "127.0.0.1", "--port", str(self.port), "--save", "",
+                 "--dir", str(self.directory), "--maxmemory-policy", "noeviction",
+                 "--appendonly", "yes", "--appendfsync", "everysec", *self.options],
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
+                pass_fds=[lock.fileno()],
+            )  # fmt: skip
+            lock.truncate(0)
+            lock.write(str(self.process.pid))
+            lock.flush()
         self._await_ready()
+
+    def _lock(self) -> IO[str]:
+        """Take the directory, for as long as the server lives: it inherits the lock."""
+        lock = (self.directory / "lock").open("a+")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.seek(0)
+            holder = lock.read() or "unknown"
+            lock.close()
+            raise Unavailable(
+                f"{self.directory} is in use by the redis-server with process id {holder}"
+            ) from None
+        return lock
 
     def _await_ready(self) -> None:
         deadline = time.monotonic() + _START_SECONDS
@@ -99,9 +119,10 @@ class Server:
                 try:
                     client.ping()
                     return
-                except redis.RedisError:
+                except redis.RedisError as error:
                     if time.monotonic() > deadline or self._ended():
-                        raise
+                        self.kill()
+                        raise Unavailable(f"redis-server does not start: {error}") from error
                     time.sleep(0.02)
 
     def _ended(self) -> bool:

@@ -217,7 +217,6 @@ async def test_an_unreadable_job_is_in_nobodys_way(
     assert all_free(slots)
 
 
-@pytest.mark.xfail(strict=True, reason="a delivery handed back keeps its attempt's number")
 async def test_what_was_handed_back_is_no_try(
     broker: Broker, slots: asyncio.Semaphore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

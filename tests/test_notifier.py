@@ -160,6 +160,28 @@ async def test_a_loop_outlives_the_brokers_errors(
     await _stop(task)
 
 
+async def test_a_stop_is_heard_while_the_store_is_away() -> None:
+    """A step that fails in the very moment it is cancelled does not keep its loop alive."""
+    fails, entered = asyncio.Event(), asyncio.Event()
+
+    async def away() -> None:
+        entered.set()
+        await fails.wait()
+        raise errors.Unavailable("Redis does not answer")
+
+    async def step() -> None:
+        await asyncio.gather(away(), asyncio.Event().wait())
+
+    _, task = await _loop(step)
+    await entered.wait()
+    fails.set()
+    await asyncio.sleep(0)  # the one part has failed, the step has yet to hear of it
+    task.cancel()
+    done, _ = await asyncio.wait([task], timeout=3)
+    await _stop(task)
+    assert done
+
+
 # The whole
 
 

@@ -10,7 +10,7 @@ from redis.asyncio import Redis, RedisCluster
 from rq_broker.keys import TYPES, Keys
 from rq_broker.lua.runner import Runner
 
-_HINT_SECONDS = 30.0
+_HINT_SECONDS = 5.0
 
 
 class Base:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rq_broker import errors, records
 from rq_broker.broker.base import Base
@@ -80,10 +81,12 @@ class Jobs(Base):
         """List jobs in priority order, looking at no more than `limit` (≤ 500) of them."""
         start = (after.priority, after.id) if after else ("", "")
         priority, id_, *found = await self._run("page", type_, owner_id, status, *start, limit)
-        jobs = tuple(
-            records.job(type_, request_id, score, position, fields)
-            for score, request_id, position, *fields in found
-        )
+
+        def job(entry: Sequence[Any]) -> Job:
+            score, request_id, position, *fields = entry
+            return records.job(type_, request_id, score, position, fields)
+
+        jobs = tuple(records.readable(job, found))
         return Page(jobs, Cursor(priority, id_) if id_ else None)
 
     async def reorder(self, type_: str, request_id: str, mode: str, value: str) -> int:

@@ -39,14 +39,13 @@ BATCH = 8
 TRUSTED_SECONDS = 0.1
 
 
-
 class Lane:
     """One connection, and whoever waits for a reply on it. After a pause it is checked first."""
 
     def __init__(self, client: Redis, timeout: float) -> None:
         self._pool: Any = client.connection_pool
         self._timeout = timeout
-        self._waiting: list[tuple[tuple[Any, ...], asyncio.Future[Any]]] = []
+        self._waiting: list[tuple[bytes, asyncio.Future[Any]]] = []
         self._task: asyncio.Task[None] | None = None
         self._connection: Any = None
         self._used = 0.0
@@ -59,7 +58,7 @@ class Lane:
     async def call(self, *command: Any) -> Any:
         """Send one command, return its reply or raise what Redis answered."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.append((command, future))
+        self._waiting.append((_packed(command), future))
         if self._task is None:
             self._task = asyncio.create_task(self._serve())
         return await future
@@ -101,7 +100,7 @@ class Lane:
             if self._waiting:
                 batch, self._waiting = self._waiting[:_CHUNK], self._waiting[_CHUNK:]
                 owed.extend(future for _, future in batch)
-                packed = b"".join([pack_command(command) for command, _ in batch])
+                packed = b"".join([command for command, _ in batch])
                 await connection.send_packed_command(packed, check_health=False)
             for _ in range(len(owed)):
                 limit.reschedule(clock() + self._timeout)
@@ -120,6 +119,18 @@ class Lane:
             future.set_exception(reply)
         else:
             future.set_result(reply)
+
+
+def _packed(command: tuple[Any, ...]) -> bytes:
+    try:
+        packed: bytes = pack_command(command)
+    except UnicodeEncodeError:  # what was read as broken UTF-8 goes back as the same bytes
+        packed = pack_command(
+            tuple(
+                p.encode("utf-8", "surrogateescape") if isinstance(p, str) else p for p in command
+            )
+        )
+    return packed
 
 
 class Runner:

@@ -39,6 +39,7 @@ if job.status ~= 'granted' then
 end
 if outcome == 'release' then
   redis.call('HSET', job_key(request_id), 'settled', attempt)
+  redis.call('HINCRBY', job_key(request_id), 'released', 1) -- it keeps its number, and is no try
   redis.call('ZADD', key('deliveries'), whole(now_ms()), job.member)
   wake('deliver')
   return 'granted'

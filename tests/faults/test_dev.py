@@ -102,7 +102,6 @@ async def test_dev_on_a_taken_port_leaves_nothing_behind(
     assert not answers(_store_port(child))
 
 
-@pytest.mark.xfail(strict=True, reason="nothing yet keeps a second store off the directory")
 async def test_two_devs_never_share_a_directory(dev: Child, crew: Children, tmp_path: Path) -> None:
     """A second one in the same place is refused: two stores on one file would ruin it."""
     child = crew.serve("dev", cwd=tmp_path)

@@ -44,7 +44,7 @@ local function become(job, to, changes)
     if release(job) then
       wake('grant')
     end
-    redis.call('HDEL', name, 'hosts', 'offer_ends', 'granted', 'settled', 'servers')
+    redis.call('HDEL', name, 'hosts', 'offer_ends', 'granted', 'settled', 'released', 'servers')
   end
   redis.call('HDEL', name, 'error')
   redis.call('HSET', name, 'status', to, 'updated', whole(now_us()), unpack(changes))
