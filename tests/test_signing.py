@@ -39,18 +39,12 @@ def test_during_rotation_either_key_verifies() -> None:
         Webhook(key.text).verify(BODY, headers)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"webhook-id": "g2"},
-        {"webhook-timestamp": str(int(time.time()) + 200)},
-        {"webhook-signature": "v1,AAAA"},
-    ],
-)
-def test_a_changed_header_does_not_verify(change: dict[str, str]) -> None:
+@pytest.mark.parametrize("changed", ["webhook-id", "webhook-timestamp", "webhook-signature"])
+def test_a_changed_header_does_not_verify(changed: str) -> None:
     """Id and timestamp are signed with the body."""
-    key = generate()
-    headers = sign("g1", int(time.time()), BODY, [key]) | change
+    key, now = generate(), int(time.time())
+    other = sign("g2", now + 200, b"{}", [key])
+    headers = sign("g1", now, BODY, [key]) | {changed: other[changed]}
     with pytest.raises(WebhookVerificationError):
         Webhook(key.text).verify(BODY, headers)
 

@@ -125,11 +125,11 @@ def _packed(command: tuple[Any, ...]) -> bytes:
     try:
         packed: bytes = pack_command(command)
     except UnicodeEncodeError:  # what was read as broken UTF-8 goes back as the same bytes
-        packed = pack_command(
-            tuple(
-                p.encode("utf-8", "surrogateescape") if isinstance(p, str) else p for p in command
-            )
-        )
+        parts: list[Any] = [
+            part.encode("utf-8", "surrogateescape") if isinstance(part, str) else part
+            for part in command
+        ]
+        packed = pack_command(tuple(parts))
     return packed
 
 
