@@ -35,6 +35,8 @@ from rq_broker.planner import (
 
 HOLDERS = 50
 """Holders named at most in one explanation."""
+LINE = 100
+"""Jobs of one shape an answer looks at: more than a pass, for the ETA of those behind."""
 DEPTH = 1000
 """Jobs of one shape a what-if looks at."""
 OF_CAPACITY = {Code.NO_FIT, Code.IMPOSSIBLE, Code.PROTECTED_OTHER, Code.STRICT_ORDER}
@@ -100,7 +102,7 @@ async def explanation(broker: Broker, type_: str, job: Job) -> dict[str, Any]:
     if job.status is not Status.QUEUED:
         raise errors.NotWaiting(f"{job.request_id} is {job.status}, not queued")
     seen, holdings, index, stale = await asyncio.gather(
-        picture(broker, type_, about=job.request_id),
+        picture(broker, type_, jobs=LINE, about=job.request_id),
         broker.holdings(type_),
         broker.index_in_shape(type_, job),
         staleness(broker, type_),
@@ -124,7 +126,7 @@ async def what_if(broker: Broker, type_: str, proposal: Proposal) -> dict[str, A
     """Answer for a job not submitted, or whose ETA a reorder moves; nothing is written."""
     about = proposal.request_id or ""
     seen, holdings, stale = await asyncio.gather(
-        picture(broker, type_, jobs=DEPTH if about else 100, about=about),
+        picture(broker, type_, jobs=DEPTH if about else LINE, about=about),
         broker.holdings(type_),
         staleness(broker, type_),
     )

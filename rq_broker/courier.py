@@ -13,6 +13,7 @@ import random
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 from urllib.parse import quote
 
@@ -78,6 +79,11 @@ def settlement(tries: int, outcome: Outcome) -> Settlement:
         verdict="ill" if outcome.health else "well" if answered else "",
         spare=outcome.retry_after or SPARE if cause == "http_429" else 0.0,
     )
+
+
+@lru_cache(1024)
+def _parsed(texts: tuple[str, ...]) -> tuple[SigningKey, ...]:
+    return tuple(SigningKey.parse(text) for text in texts)
 
 
 class Courier:
@@ -147,7 +153,7 @@ class Courier:
     async def _post(self, delivery: Delivery) -> Outcome:
         job, now = delivery.job, datetime.now(UTC)
         try:
-            keys = [SigningKey.parse(text) for text in delivery.keys]
+            keys = _parsed(delivery.keys)
         except errors.Invalid:  # set past the API; its operator may mend it within the offer
             return Outcome("retry", "invalid_signing_key", 0)
         try:

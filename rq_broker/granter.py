@@ -6,7 +6,7 @@ import asyncio
 import uuid
 
 from rq_broker.broker import Broker, View
-from rq_broker.outlook import FIRST, Picture, picture
+from rq_broker.outlook import FIRST, JOBS, MOST_JOBS, Picture, picture
 from rq_broker.planner import Plan, plan
 
 TURN_SECONDS = 2.0
@@ -22,6 +22,7 @@ class Granter:
         self._name = uuid.uuid4().hex
         self._view: View | None = None
         self._window = FIRST
+        self._jobs = JOBS
 
     async def run_once(self) -> int:
         """Plan until nothing more fits; returns how many grants were committed."""
@@ -37,9 +38,10 @@ class Granter:
         return bool(await self._broker.turn(self._type, self._name, what, TURN_SECONDS))
 
     async def _pass(self) -> int:
-        seen = await picture(self._broker, self._type, self._view, self._window)
+        seen = await picture(self._broker, self._type, self._view, self._window, jobs=self._jobs)
         self._view = seen.view
         planned = plan(seen.snapshot)
+        self._jobs = min(self._jobs * 4, MOST_JOBS) if planned.more else JOBS
         fences = await asyncio.gather(
             *(self._broker.grant(self._type, each, seen.view) for each in planned.grants)
         )

@@ -13,8 +13,10 @@ FIRST = 200
 """Shapes at the front of the line that every pass looks at, so that order and patience hold."""
 WINDOW = 800
 """Further shapes a pass looks at; the next pass goes on where it stopped."""
-JOBS = 100
-"""Jobs of one shape a pass looks at; whoever grants them all looks again at once."""
+JOBS = 8
+"""Jobs of one shape a pass looks at, at first: most passes grant few."""
+MOST_JOBS = 256
+"""What that grows to while passes grant all they look at."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import Any
 
 import pytest
@@ -99,7 +98,8 @@ async def test_more_jobs_of_one_shape_than_a_pass_looks_at_are_all_granted(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A pass sees a few jobs of a shape; the granter goes on until all that fit are granted."""
-    monkeypatch.setattr(granter, "picture", partial(outlook.picture, jobs=3))
+    monkeypatch.setattr(granter, "JOBS", 2)
+    monkeypatch.setattr(granter, "MOST_JOBS", 3)
     await publish(broker, VCPU=10)
     for number in range(12):
         await _want(broker, f"d{number:02}", 1)
@@ -148,8 +148,8 @@ async def test_a_plan_that_reality_overtook_commits_nothing(
     await _want(broker, "gone", 1)
     await _want(broker, "here", 1)
 
-    async def late(*args: Any) -> outlook.Picture:
-        seen = await outlook.picture(*args)
+    async def late(*args: Any, **named: Any) -> outlook.Picture:
+        seen = await outlook.picture(*args, **named)
         if "gone" in [head.request_id for each in seen.snapshot.waiting for head in each.heads]:
             await broker.withdraw(TYPE, "gone")
         return seen
@@ -235,12 +235,12 @@ async def test_two_granters_do_not_plan_at_once(
     """Two granters over the same line take turns, and grant every job between them once."""
     planning, most = 0, 0
 
-    async def counted(*args: Any) -> outlook.Picture:
+    async def counted(*args: Any, **named: Any) -> outlook.Picture:
         nonlocal planning, most
         planning += 1
         most = max(most, planning)
         await asyncio.sleep(0.01)
-        seen = await outlook.picture(*args)
+        seen = await outlook.picture(*args, **named)
         planning -= 1
         return seen
 
@@ -259,8 +259,8 @@ async def test_a_refused_granter_makes_the_holder_look_again(
     """What came after the holder's snapshot is granted by the holder, as the refused one asked."""
     seen_once, go_on = asyncio.Event(), asyncio.Event()
 
-    async def slow(*args: Any) -> outlook.Picture:
-        seen = await outlook.picture(*args)
+    async def slow(*args: Any, **named: Any) -> outlook.Picture:
+        seen = await outlook.picture(*args, **named)
         seen_once.set()
         await go_on.wait()
         return seen

@@ -15,7 +15,7 @@
 --- @include "clock"
 --- @include "job"
 --- @include "line"
---- @include "forget"
+--- @include "callback"
 
 local request_id, owner_id, callback = ARGV[1], ARGV[2], ARGV[3]
 local priority, shape, demand = ARGV[4], ARGV[5], ARGV[6]

@@ -1,12 +1,9 @@
 --- The end of a job: every key and index entry of it goes, and its two names are free again.
 --- @include "base"
+--- @include "callback"
 --- @include "job"
 --- @include "line"
 --- @include "hold"
-
-local function callback_entry(digest)
-  return key('callbacks:' .. string.sub(digest, 1, 2)), string.sub(digest, 3)
-end
 
 -- `digest` is the job's callback's; the entry goes only while it still points at this job.
 local function forget(job, digest)
