@@ -46,8 +46,9 @@ end
 if (redis.call('HGET', base, 'policy_number') or '0') ~= policy_number then
   return 'MOVED'
 end
+local now = now_ms()
 local probe = redis.call('ZSCORE', key('open'), destination)
-if probe and is_closed_to_grants(destination, now_ms()) then
+if probe and is_closed_to_grants(destination, now) then
   return 'CLOSED'
 end
 local asked = {}
@@ -84,15 +85,15 @@ for host in pairs(touched) do
 end
 local promised = redis.call('HGET', key('forecasts'), job.member)
 if promised then
-  local kept = now_ms() <= tonumber(promised)
+  local kept = now <= tonumber(promised)
   redis.call('HINCRBY', base, kept and 'forecasts_kept' or 'forecasts_missed', 1)
 end
 local fence = whole(redis.call('HINCRBY', base, 'fence', 1))
 local offer = policy_value('offer')
 become(job, 'granted', { 'fence', fence, 'hosts', hosts, 'attempts', '0',
-  'granted', whole(now_ms()), 'destination', destination,
-  'offer_ends', offer == '' and '' or whole(now_ms() + offer) })
-redis.call('ZADD', key('deliveries'), whole(now_ms()), job.member)
-redis.call('ZADD', key('destinations'), whole(now_ms()), destination)
+  'granted', whole(now), 'destination', destination,
+  'offer_ends', offer == '' and '' or whole(now + offer) })
+redis.call('ZADD', key('deliveries'), whole(now), job.member)
+redis.call('ZADD', key('destinations'), whole(now), destination)
 wake('deliver')
 return fence

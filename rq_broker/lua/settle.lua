@@ -22,7 +22,7 @@ local request_id, id, fence, attempt, outcome = ARGV[1], ARGV[2], ARGV[3], ARGV[
 local delay, cause, took = tonumber(ARGV[6]), ARGV[7], ARGV[8]
 local destination, verdict, spare = ARGV[9], ARGV[10], tonumber(ARGV[11])
 
-judge(destination, string.format('%016.0f', tonumber(id)) .. ':' .. request_id, verdict, spare)
+judge(destination, member_of(id, request_id), verdict, spare)
 
 local job = load_job(request_id)
 if not job or job.id ~= id or job.fence ~= fence or job.attempts ~= tonumber(attempt) then

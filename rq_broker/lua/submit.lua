@@ -39,7 +39,7 @@ if priority == '' then
   redis.call('HSET', base, 'clock', priority)
 end
 local id = redis.call('HINCRBY', base, 'id', 1)
-local member = string.format('%016.0f', id) .. ':' .. request_id
+local member = member_of(id, request_id)
 created = whole(created)
 redis.call('HSET', name, 'id', id, 'owner', owner_id, 'status', 'queued', 'shape', shape,
   'created', created, unpack(ARGV, 7))

@@ -5,6 +5,11 @@ local function job_key(request_id)
   return key('job:' .. request_id)
 end
 
+-- The name a job has in every sorted set, see keys.member.
+local function member_of(id, request_id)
+  return string.format('%016.0f', tonumber(id)) .. ':' .. request_id
+end
+
 local function request_id_of(member)
   return string.sub(member, 18)
 end
@@ -16,7 +21,7 @@ local function load_job(request_id)
   if not tonumber(f[1] or '') or not f[2] then
     return nil
   end
-  local member = string.format('%016.0f', tonumber(f[1])) .. ':' .. request_id
+  local member = member_of(f[1], request_id)
   return {
     request_id = request_id, member = member, id = f[1], status = f[2],
     owner = f[3] or '', shape = f[4] or '', fence = f[5] or '0',
