@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+import fakeredis
 import redis
 from redis.asyncio import Redis, RedisCluster
 
 from rq_broker.errors import Unavailable
 
-_CONNECTIONS = 10_000  # a notifier blocks on one for each type it serves; all else shares two
+_CONNECTIONS = 10_000  # a notifier blocks on one for each type it serves; all else shares a few
 _START_SECONDS = 20.0
 
 
@@ -43,6 +44,17 @@ def connect(url: str, *, timeout: float = 1.5) -> Redis | RedisCluster:
         cluster: RedisCluster = RedisCluster.from_url(url.replace("+cluster", "", 1), **options)
         return cluster
     client: Redis = Redis.from_url(url, **options)
+    return client
+
+
+def in_memory() -> Redis:
+    """Make a client of a Redis that is none: it lives in this process and ends with it."""
+    client: Redis = fakeredis.FakeAsyncRedis(
+        server=fakeredis.FakeServer(),
+        decode_responses=True,
+        encoding_errors="surrogateescape",
+        max_connections=_CONNECTIONS,
+    )
     return client
 
 

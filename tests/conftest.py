@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import fakeredis
 import pytest
 from redis.asyncio import Redis
 
 from rq_broker.broker import Broker
-from rq_broker.store import Server, connect
+from rq_broker.store import Server, connect, in_memory
 
 
 @pytest.fixture(scope="session")
@@ -36,9 +35,7 @@ async def client(request: pytest.FixtureRequest) -> AsyncIterator[Redis]:
         client = connect(server.url)
         await client.flushall()
     else:
-        client = fakeredis.FakeAsyncRedis(
-            server=fakeredis.FakeServer(), decode_responses=True, encoding_errors="surrogateescape"
-        )
+        client = in_memory()
     yield client
     await client.aclose()
 

@@ -7,7 +7,6 @@ import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-import fakeredis
 import httpx
 import pytest
 
@@ -17,6 +16,7 @@ from rq_broker.broker import Broker
 from rq_broker.client import AsyncClient, Client
 from rq_broker.models import Job
 from rq_broker.signing import generate
+from rq_broker.store import in_memory
 
 URL = "http://api.test"
 Ask = Callable[..., Awaitable[Any]]
@@ -44,7 +44,7 @@ async def transport() -> AsyncIterator[httpx.ASGITransport]:
     async def why(type_: str, job: Job) -> str | None:
         return f"{job.request_id} waits in {type_}"
 
-    client = fakeredis.FakeAsyncRedis(server=fakeredis.FakeServer(), decode_responses=True)
+    client = in_memory()
     yield httpx.ASGITransport(create_app(Broker(client), reason=why))
     await client.aclose()
 

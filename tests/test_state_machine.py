@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, ClassVar
 
-import fakeredis
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -37,7 +36,7 @@ from rq_broker.models import (
     Status,
     Submission,
 )
-from rq_broker.store import Server, connect
+from rq_broker.store import Server, connect, in_memory
 from tests.model import ANY, MJob, Model
 from tests.strategies import (
     AGGREGATES,
@@ -71,7 +70,7 @@ class Machine(RuleBasedStateMachine):
 
     async def _client(self) -> Redis:
         if not self.url:
-            return fakeredis.FakeAsyncRedis(server=fakeredis.FakeServer(), decode_responses=True)
+            return in_memory()
         client = connect(self.url)
         await client.flushall()
         return client

@@ -3,12 +3,11 @@
 import os
 import sys
 
-import fakeredis
 import pytest
 import redis
 
 from rq_broker.errors import Unavailable
-from rq_broker.store import Server, check_fit, connect, find_server, free_port
+from rq_broker.store import Server, check_fit, connect, find_server, free_port, in_memory
 
 
 def _program(directory, name):
@@ -139,5 +138,5 @@ async def test_a_redis_that_may_evict_is_refused(server):
 
 async def test_fakeredis_passes_as_fit():
     """The in-memory stand-in, which has no INFO, is no reason to refuse."""
-    async with fakeredis.FakeAsyncRedis() as client:
+    async with in_memory() as client:
         await check_fit(client)

@@ -1,26 +1,22 @@
-"""Runs scripts: many callers share one connection, and what they ask at once travels together.
+"""Runs scripts, and speaks the error tree.
 
-redis-py lends a connection per command; at 16 commands in flight most of a submit's time then goes
-to the pool. Here a call only packs its command; whatever gathered during one turn of the loop is
-written in one piece, and replies are handed out in order. On a cluster each call goes through the
-cluster client instead, which knows the node.
+Calls share a few connections (see lane). On a cluster each goes through the cluster client instead,
+which knows the node; and fakeredis has no connection to share.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from math import inf
 from typing import Any
 
-from hiredis import pack_command
 from redis import exceptions
 from redis.asyncio import Redis, RedisCluster
 
 from rq_broker import errors
 from rq_broker.lua import SCRIPTS, Script
+from rq_broker.lua.lane import BATCH, Lane
 
 _ERRORS = errors.by_word()
 _AWAY = (
@@ -32,105 +28,8 @@ _AWAY = (
 )
 _REFUSED = (exceptions.RedisError, exceptions.RedisClusterException, OSError)
 _UNFIT = ("LOADING", "BUSY", "READONLY", "MASTERDOWN", "OOM", "MISCONF", "NOREPLICAS")
-_CHUNK = 1024
 LANES = 2
-BATCH = 8
-"""Calls that travel together before a second lane is taken: one works while the other travels."""
-TRUSTED_SECONDS = 0.1
-
-
-class Lane:
-    """One connection, and whoever waits for a reply on it. After a pause it is checked first."""
-
-    def __init__(self, client: Redis, timeout: float) -> None:
-        self._pool: Any = client.connection_pool
-        self._timeout = timeout
-        self._waiting: list[tuple[bytes, asyncio.Future[Any]]] = []
-        self._task: asyncio.Task[None] | None = None
-        self._connection: Any = None
-        self._used = 0.0
-
-    @property
-    def load(self) -> int:
-        """One more than what it will send next; 0 when it is at rest."""
-        return 0 if self._task is None else 1 + len(self._waiting)
-
-    async def call(self, *command: Any) -> Any:
-        """Send one command, return its reply or raise what Redis answered."""
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.append((_packed(command), future))
-        if self._task is None:
-            self._task = asyncio.create_task(self._serve())
-        return await future
-
-    async def _serve(self) -> None:
-        owed: deque[asyncio.Future[Any]] = deque()
-        try:
-            async with asyncio.timeout(self._timeout) as limit:
-                await self._connect()
-                await self._talk(self._connection, owed, limit)
-        except BaseException as error:
-            if self._connection is not None:
-                await self._connection.disconnect(nowait=True)
-            lost = exceptions.ConnectionError(f"connection to Redis lost: {error!r}")
-            for future in [*owed, *(future for _, future in self._waiting)]:
-                if not future.done():
-                    future.set_exception(lost)
-            self._waiting.clear()
-            if not isinstance(error, Exception):
-                raise
-        finally:
-            self._task = None
-
-    async def _connect(self) -> None:
-        """Have a connection that was alive a moment ago: the pool checks what it lends."""
-        now = asyncio.get_running_loop().time()
-        if self._connection is None or now - self._used > TRUSTED_SECONDS:
-            if self._connection is not None:
-                await self._pool.release(self._connection)
-                self._connection = None
-            self._connection = await self._pool.get_connection()
-        self._used = now
-
-    async def _talk(
-        self, connection: Any, owed: deque[asyncio.Future[Any]], limit: asyncio.Timeout
-    ) -> None:
-        clock = asyncio.get_running_loop().time
-        while self._waiting or owed:
-            if self._waiting:
-                batch, self._waiting = self._waiting[:_CHUNK], self._waiting[_CHUNK:]
-                owed.extend(future for _, future in batch)
-                packed = b"".join([command for command, _ in batch])
-                await connection.send_packed_command(packed, check_health=False)
-            for _ in range(len(owed)):
-                limit.reschedule(clock() + self._timeout)
-                await self._deliver_one(connection, owed)
-            await asyncio.sleep(0)  # those just answered may have more to ask
-
-    async def _deliver_one(self, connection: Any, owed: deque[asyncio.Future[Any]]) -> None:
-        try:
-            reply = await connection.read_response(timeout=inf)  # ours spans them all
-        except exceptions.ResponseError as error:
-            reply = error
-        future = owed.popleft()
-        if future.done():
-            return
-        if isinstance(reply, Exception):
-            future.set_exception(reply)
-        else:
-            future.set_result(reply)
-
-
-def _packed(command: tuple[Any, ...]) -> bytes:
-    try:
-        packed: bytes = pack_command(command)
-    except UnicodeEncodeError:  # what was read as broken UTF-8 goes back as the same bytes
-        parts: list[Any] = [
-            part.encode("utf-8", "surrogateescape") if isinstance(part, str) else part
-            for part in command
-        ]
-        packed = pack_command(tuple(parts))
-    return packed
+"""One works at what it was sent while calls gather for the other."""
 
 
 class Runner:
@@ -140,18 +39,18 @@ class Runner:
         self.client = client
         self._call: Callable[..., Awaitable[Any]]
         self._timeout = timeout
-        if isinstance(client, RedisCluster):
-            self._call = self._direct
-        else:
+        if type(client) is Redis:
             self._lanes = [Lane(client, timeout) for _ in range(LANES)]
             self._call = self._by_lane
+        else:
+            self._call = self._direct
 
     def _by_lane(self, *command: Any) -> Awaitable[Any]:
         """Join what a busy lane sends next; another lane only where that is a batch already."""
         for lane in self._lanes:
-            if 0 < lane.load < BATCH:
+            if lane.owed and lane.gathered < BATCH:
                 return lane.call(*command)
-        return min(self._lanes, key=lambda lane: lane.load).call(*command)
+        return min(self._lanes, key=lambda lane: lane.owed).call(*command)
 
     async def _direct(self, *command: Any) -> Any:
         async with asyncio.timeout(self._timeout):
