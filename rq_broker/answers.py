@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Any
 
 from rq_broker import errors
 from rq_broker.broker import Broker, Holdings
-from rq_broker.models import MAX_WHOLE, Demand, Job, Proposal, Snapshot, SourceState, Status
+from rq_broker.models import Demand, Job, Proposal, Snapshot, SourceState, Status
 from rq_broker.outlook import picture
 from rq_broker.planner import (
     ETA,
@@ -26,6 +27,7 @@ from rq_broker.planner import (
     Running,
     could_ever_fit,
     explain,
+    make_room,
     moves,
     plan,
     reordered,
@@ -35,6 +37,8 @@ from rq_broker.planner import (
 
 HOLDERS = 50
 """Holders named at most in one explanation."""
+PASSING = 1.0
+"""Seconds by which a grant may come before the note that it passed somebody."""
 LINE = 100
 """Jobs of one shape an answer looks at: more than a pass, for the ETA of those behind."""
 DEPTH = 1000
@@ -101,6 +105,7 @@ async def explanation(broker: Broker, type_: str, job: Job) -> dict[str, Any]:
     """Answer everything there is to say about a waiting job. Raises NotWaiting for others."""
     if job.status is not Status.QUEUED:
         raise errors.NotWaiting(f"{job.request_id} is {job.status}, not queued")
+    began = time.monotonic()
     seen, holdings, index, stale = await asyncio.gather(
         picture(broker, type_, jobs=LINE, about=job.request_id),
         broker.holdings(type_),
@@ -112,14 +117,33 @@ async def explanation(broker: Broker, type_: str, job: Job) -> dict[str, Any]:
     told = explain(seen.snapshot, job.shape)
     target = (job.shape, index)
     eta = await _simulated(seen.snapshot, holdings, target, job.id)
-    kept, missed = await broker.forecast(type_, job, eta.p90)
+    took = time.monotonic() - began
+    left = None if eta.p90 is None else max(eta.p90 - took, 0.0)
+    kept, missed = await broker.forecast(type_, job, left)
     return {
         "position": job.position,
         "jobs_of_its_shape_before": index,
         **_told(told, holdings, stale),
+        "passed_by": await _passers(broker, type_, seen.snapshot, told, holdings),
         "eta": _eta(eta),
         "eta_accuracy": {"within_p90": kept, "beyond_p90": missed},
     }
+
+
+async def _passers(
+    broker: Broker, type_: str, snapshot: Snapshot, told: Explanation, holdings: Holdings
+) -> list[str]:
+    """Name who passes the explained job: those that hold hosts it could want, and are about to."""
+    if told.passed_since is None:
+        return list(told.passed_by)
+    own = next(key for name, key in _keys(snapshot) if name == told.request_id)
+    since = snapshot.now - told.passed_since + PASSING
+    recent = [h for h in holdings.holders if h.age <= since and told.pool & h.holds.keys()]
+    recent = sorted(recent, key=lambda holder: holder.age)[:HOLDERS]
+    read = (broker.read(type_, holder.request_id) for holder in recent)
+    jobs = [job for job in await asyncio.gather(*read, return_exceptions=True)
+            if isinstance(job, Job) and (job.priority, job.id) > own]  # fmt: skip
+    return [*(job.request_id for job in jobs), *told.passed_by]
 
 
 async def what_if(broker: Broker, type_: str, proposal: Proposal) -> dict[str, Any]:
@@ -130,10 +154,10 @@ async def what_if(broker: Broker, type_: str, proposal: Proposal) -> dict[str, A
         broker.holdings(type_),
         staleness(broker, type_),
     )
-    priority = await _priority(broker, type_, proposal)
+    snapshot, priority = await _room(broker, type_, proposal, seen.snapshot)
     if proposal.shape is None:
-        return await _reordered(seen.snapshot, holdings, about, priority)
-    imagined = with_job(seen.snapshot, proposal.shape, priority)
+        return await _reordered(snapshot, holdings, about, priority)
+    imagined = with_job(snapshot, proposal.shape, priority)
     told = explain(imagined, IMAGINED)
     eta = await _simulated(imagined, holdings, (IMAGINED, 0), 0)
     impossible = could_ever_fit(seen.snapshot.hosts, proposal.shape.demand)
@@ -144,24 +168,46 @@ async def what_if(broker: Broker, type_: str, proposal: Proposal) -> dict[str, A
     }
 
 
-async def _priority(broker: Broker, type_: str, proposal: Proposal) -> int | None:
+async def _room(
+    broker: Broker, type_: str, proposal: Proposal, snapshot: Snapshot
+) -> tuple[Snapshot, int]:
+    """Make room where the proposed job is to stand; returns the line then, and its priority."""
     if proposal.priority is not None:
-        return proposal.priority
-    there = None
-    if proposal.position not in (None, "back"):
-        position = 1 if proposal.position == "front" else int(proposal.position or 1)
-        there = await broker.priority_at(type_, position)
-    if there is not None:
-        return max(there - 1, -MAX_WHOLE)
-    last = await broker.priority_at(type_, 0)
-    return None if last is None else min(last + 1, MAX_WHOLE)
+        return snapshot, proposal.priority
+    own = next((key for name, key in _keys(snapshot) if name == proposal.request_id), None)
+    before = await _before(broker, type_, proposal.position, own)
+    if before is not None:
+        return make_room(snapshot, before)
+    first = await broker.key_at(type_, 1)
+    return snapshot, first[0] - 1 if first else 0
+
+
+def _keys(snapshot: Snapshot) -> Iterator[tuple[str, tuple[int, int]]]:
+    return (
+        (head.request_id, (head.priority, head.id))
+        for entry in snapshot.waiting
+        for head in entry.heads
+    )
+
+
+async def _before(
+    broker: Broker, type_: str, position: int | str | None, own: tuple[int, int] | None
+) -> tuple[int, int] | None:
+    """Find whom a job at this position stands behind; None: nobody. `own` is where it is now."""
+    if position in ("front", 1):
+        return None
+    ahead = int(position or 0) - 1 if position != "back" else 0
+    found = await broker.key_at(type_, ahead) if ahead > 0 else None
+    if found and own and own <= found:  # it leaves a place before
+        found = await broker.key_at(type_, ahead + 1)
+    return found or await broker.key_at(type_, 0)
 
 
 async def _reordered(
-    snapshot: Snapshot, holdings: Holdings, request_id: str, priority: int | None
+    snapshot: Snapshot, holdings: Holdings, request_id: str, priority: int
 ) -> dict[str, Any]:
     try:
-        after = reordered(snapshot, request_id, MAX_WHOLE if priority is None else priority)
+        after = reordered(snapshot, request_id, priority)
     except KeyError:
         raise errors.NotWaiting(
             f"{request_id} does not wait, or over {DEPTH} jobs of its shape do before it"

@@ -22,16 +22,20 @@ class Granter:
         self._name = uuid.uuid4().hex
         self._view: View | None = None
         self._window = FIRST
+        self._rest = FIRST
         self._jobs = JOBS
 
     async def run_once(self) -> int:
         """Plan until nothing more fits; returns how many grants were committed."""
-        granted = 0
+        granted, quiet = 0, True
         while await self._turn("take"):
             fresh = await self._pass()
             granted += fresh
-            if not fresh and self._window == FIRST and not await self._turn("give"):
-                break
+            quiet = quiet and not fresh
+            if self._window == self._rest == FIRST:  # the whole line was looked at
+                if quiet and not await self._turn("give"):
+                    break
+                quiet = True
         return granted
 
     async def _turn(self, what: str) -> bool:
@@ -47,8 +51,18 @@ class Granter:
         )
         await self._note(seen, planned)
         granted = sum(fence is not None for fence in fences)
-        self._window = FIRST if granted else seen.next
+        self._move_on(seen.next, granted, planned.more)
         return granted
+
+    def _move_on(self, after: int, granted: int, more: bool) -> None:
+        """Look at the front of the line again after a grant, and then go on where that was.
+
+        So order holds as far as it can, and no grants at the front keep the rest out of reach.
+        """
+        detour = self._window != self._rest
+        if not detour and not (granted and more):
+            self._rest = after
+        self._window = FIRST if granted and not detour else self._rest
 
     async def _note(self, seen: Picture, planned: Plan) -> None:
         if planned.passed or planned.protection != seen.view.protection:

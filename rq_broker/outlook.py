@@ -10,7 +10,8 @@ from rq_broker.keys import request_id_of
 from rq_broker.models import Snapshot
 
 FIRST = 200
-"""Shapes at the front of the line that every pass looks at, so that order and patience hold."""
+"""Shapes at the front of the line that every pass looks at, so that order and patience hold. Those
+of the first so many jobs are among them, however many shapes tie with theirs."""
 WINDOW = 800
 """Further shapes a pass looks at; the next pass goes on where it stopped."""
 JOBS = 8
@@ -44,7 +45,7 @@ async def picture(
     limited = known is None or bool(known.policy.limits or known.policy.share)
     view, front, now = await asyncio.gather(
         broker.view(type_, known, usage=limited),
-        broker.heads(type_, 0, FIRST + WINDOW, jobs),
+        broker.heads(type_, 0, FIRST + WINDOW, jobs, FIRST),
         broker.now(),
     )
     if not limited and (view.policy.limits or view.policy.share):

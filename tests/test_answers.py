@@ -48,7 +48,7 @@ async def test_an_explanation_says_all_there_is(broker: Broker, client: Redis) -
         "shortfalls": [{"host": "h1", "resource": "VCPU", "needed": 6, "free": 3}],
         "protected": False,
         "passed_since": None,
-        "passed_by": (),
+        "passed_by": [],
         "largest": {"instances": 0, "percent": 66, "scaled": [{"VCPU": 3}]},
         "eta": {"p50": None, "p90": None, "reason": LITTLE},
         "eta_accuracy": {"within_p90": 0, "beyond_p90": 0},
@@ -79,15 +79,31 @@ async def test_an_explanation_says_who_passes(broker: Broker, client: Redis) -> 
     await want(broker, "small", 2)
     name = member(job.id, "big")
     told = await _explain(broker, "big")
-    assert (told["passed_by"], told["passed_since"]) == (("small",), None)
+    assert (told["passed_by"], told["passed_since"]) == (["small"], None)
     await broker.note(TYPE, None, [name])
     since = int(await client.hget(KEYS.of("passed"), name)) / 1000
     told = await _explain(broker, "big")
     assert (told["protected"], told["passed_since"]) == (False, since)
     await client.hset(KEYS.of("passed"), name, "1")
     told = await _explain(broker, "big")
-    assert (told["protected"], told["hosts"], told["passed_by"]) == (True, ("h1",), ())
+    assert (told["protected"], told["hosts"], told["passed_by"]) == (True, ("h1",), [])
     assert (await _explain(broker, "small"))["reason"]["code"] == "protected_other"
+
+
+async def test_an_explanation_names_who_has_passed(broker: Broker) -> None:
+    """Those that hold what it waits for and stand behind it in line; not those before it."""
+    await publish(broker, VCPU=8)
+    await hold(broker, "earlier", 3)
+    big = await want(broker, "big", 8)
+    for name in ("later", "gone", "urgent"):
+        await hold(broker, name, 1)
+    await broker.reorder(TYPE, "urgent", "priority", "-1")
+    await broker.transition(TYPE, "gone", Status.DONE)
+    assert (await _explain(broker, "big"))["passed_by"] == []
+    await broker.note(TYPE, None, [member(big.id, "big")])
+    assert (await _explain(broker, "big"))["passed_by"] == ["later"]
+    await want(broker, "next", 2)
+    assert (await _explain(broker, "big"))["passed_by"] == ["later", "next"]
 
 
 async def test_a_closed_destination_is_the_reason(broker: Broker, client: Redis) -> None:

@@ -172,13 +172,14 @@ def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small_windows")
+@pytest.mark.parametrize("priority", [None, 5])
 @pytest.mark.parametrize("shapes", [4, 5, 6, 7, 8, 11, 14])
-async def test_windows_reach_every_shape(broker: Broker, shapes: int) -> None:
-    """A job that fits is found behind any number of shapes that do not."""
+async def test_windows_reach_every_shape(broker: Broker, shapes: int, priority: int | None) -> None:
+    """A job that fits is found behind any number of shapes that do not, of equal priority too."""
     await publish(broker, VCPU=1)
     for number in range(shapes - 1):
-        await _want(broker, f"big{number}", 2 + number)
-    await _want(broker, "small", 1)
+        await _want(broker, f"big{number}", 2 + number, priority=priority)
+    await _want(broker, "small", 1, priority=priority)
     one = Granter(broker, TYPE)
     assert await one.run_once() == 1
     assert await _holding(broker) == {"small"}
@@ -200,6 +201,47 @@ async def test_after_a_grant_the_front_of_the_line_comes_first_again(broker: Bro
     await _want(broker, "last", 3)
     assert await one.run_once() == 1
     assert await _holding(broker) == {"first"}
+
+
+@pytest.mark.usefixtures("small_windows")
+async def test_first_come_is_first_served_among_more_ties_than_a_window(broker: Broker) -> None:
+    """At one priority, with more shapes than a pass looks at, the earliest job goes first."""
+    names = [f"d{number:02}" for number in range(20)]
+    for name in names:
+        await _want(broker, name, 1, owner=name, priority=5)
+    await publish(broker, VCPU=1)
+    one = Granter(broker, TYPE)
+    for name in names[:10]:
+        assert await one.run_once() == 1
+        assert await _holding(broker) == {name}
+        await _end(broker, name)
+
+
+@pytest.mark.usefixtures("small_windows")
+async def test_grants_at_the_front_do_not_keep_the_depth_out_of_reach(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While every pass grants at the front of the line, a job deep in it is still found."""
+    await publish(broker, "h1", VCPU=1)
+    await broker.set_host(TYPE, Host("g1", {"GPU": 1}))
+    for number in range(12):
+        await _want(broker, f"big{number:02}", 2 + number, priority=number)
+    await submit(broker, "deep", shape=shape({"GPU": 1}), priority=99)
+    passes = 0
+
+    async def busy(*args: Any, **named: Any) -> outlook.Picture:
+        nonlocal passes
+        passes += 1
+        held = await _holding(broker)
+        await _end(broker, *held - {"deep"})
+        if passes <= 20 and "deep" not in held:
+            await _want(broker, f"front{passes}", 1, priority=-passes)
+        return await outlook.picture(*args, **named)
+
+    monkeypatch.setattr(granter, "picture", busy)
+    granted = await Granter(broker, TYPE).run_once()
+    assert await _holding(broker) == {"deep"}
+    assert granted < 20
 
 
 @pytest.mark.usefixtures("small_windows")

@@ -76,6 +76,39 @@ async def test_what_if_of_a_demand_stands_where_it_is_put(broker: Broker, client
     assert found == pytest.approx(expected, rel=0.15)
 
 
+async def _a_tie(broker: Broker, client: Redis) -> None:
+    """One host, held; four jobs wait in order of their IDs, at one priority; enough history."""
+    await publish(broker, VCPU=4)
+    await hold(broker, "holder", 4)
+    await learn(client, *[100.0] * 20)
+    for number in range(4):
+        await want(broker, f"d{number}", 4, owner=f"o{number}", priority=5)
+
+
+@pytest.mark.parametrize("position", [1, 2, 3, 4, 5, 6])
+async def test_what_if_at_a_position_is_exact_among_equals(
+    broker: Broker, client: Redis, position: int
+) -> None:
+    """Where neighbours leave no number between them, a job imagined at n waits n holding times."""
+    await _a_tie(broker, client)
+    eta = (await _imagine(broker, 4, position=position))["eta"]
+    assert eta["p50"] == pytest.approx(100.0 * min(position, 5), rel=0.09)
+
+
+@pytest.mark.parametrize("position", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("name", ["d0", "d1", "d2", "d3"])
+async def test_what_if_of_a_reorder_to_a_position_is_exact(
+    broker: Broker, client: Redis, name: str, position: int
+) -> None:
+    """Whether it moves forward, back or not at all: afterwards it stands at just that position."""
+    await _a_tie(broker, client)
+    told = await what_if(broker, TYPE, Proposal(request_id=name, position=position))
+    found = sorted(told["moves"], key=lambda each: float(each["after"]["p50"]))
+    line = [each for each in ("d0", "d1", "d2", "d3") if each != name]
+    line.insert(position - 1, name)
+    assert [each["request_id"] for each in found] == line
+
+
 async def test_what_if_at_the_back_counts_those_not_shown(broker: Broker, client: Redis) -> None:
     """Behind 130 jobs of one shape, of which a picture shows 100, it waits for the fifth wave."""
     await publish(broker, VCPU=30)

@@ -89,9 +89,14 @@ class Planning(Base):
         """Take or give back the turn at something; its term, or 0 when `who` holds it not."""
         return int(await self._run("turn", type_, who, what, round(seconds * 1000), about))
 
-    async def heads(self, type_: str, first: int, shapes: int, jobs: int) -> Heads:
-        """Read the first `jobs` of each of `shapes` shapes, from the one at rank `first`."""
-        total, *found = await self._run("heads", type_, first, shapes, jobs)
+    async def heads(
+        self, type_: str, first: int, shapes: int, jobs: int, earliest: int = 0
+    ) -> Heads:
+        """Read the first `jobs` of each of `shapes` shapes, from the one at rank `first`.
+
+        Where not all fit, the shapes of the `earliest` jobs in line come besides.
+        """
+        total, *found = await self._run("heads", type_, first, shapes, jobs, earliest)
         read = records.readable(records.waiting, found)
         passed = {
             member(each.heads[0].id, each.heads[0].request_id): since
@@ -116,13 +121,12 @@ class Planning(Base):
         rank = await self._runner.command("ZRANK", keys.of("shape", job.shape), name)
         return rank or 0
 
-    async def priority_at(self, type_: str, position: int) -> int | None:
-        """Read the priority of whoever waits at a position (1 = next, 0 = last); None past it."""
-        queue = Keys(type_).of("status", Status.QUEUED)
-        found = await self._runner.command("ZRANGE", queue, position - 1, position - 1)
-        if not found:
-            return None
-        return int(float(await self._runner.command("ZSCORE", queue, found[0])))
+    async def key_at(self, type_: str, position: int) -> tuple[int, int] | None:
+        """Read priority and ID of whoever waits at a position (1 = next, 0 = last), or None."""
+        queue, at = Keys(type_).of("status", Status.QUEUED), position - 1
+        found = await self._runner.command("ZRANGE", queue, at, at)
+        score = await self._runner.command("ZSCORE", queue, found[0]) if found else None
+        return None if score is None else (int(float(score)), int(found[0][:16]))
 
     async def holdings(self, type_: str, limit: int = 5000) -> Holdings:
         """Read who holds capacity since when, and how long others held theirs."""
@@ -150,10 +154,11 @@ class Planning(Base):
         """Commit one grant planned on `view`; its fence, or None when reality had moved on."""
         shape, head, policy = grant.shape, grant.head, view.policy
         caps = policy.limits.get(shape.owner, policy.limits.get("*", {}))
-        amounts: dict[tuple[str, str], int] = {}
+        amounts: dict[tuple[str, str], tuple[int, int]] = {}
         for host, instance in zip(grant.hosts, shape.demand.instances, strict=True):
             for resource, amount in instance or [("", 0)]:
-                amounts[host, resource] = amounts.get((host, resource), 0) + amount
+                total, most = amounts.get((host, resource), (0, 0))
+                amounts[host, resource] = total + amount, max(most, amount)
         wanted = shape.demand.aggregate
         reply = await self._run(
             "grant",
@@ -167,6 +172,6 @@ class Planning(Base):
             view.policy_number,
             len(caps),
             *(text for pair in caps.items() for text in pair),
-            *(text for (host, resource), n in amounts.items() for text in (host, resource, n)),
+            *(text for place, both in amounts.items() for text in (*place, *both)),
         )
         return int(reply) if reply.isdigit() else None

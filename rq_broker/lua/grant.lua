@@ -1,5 +1,6 @@
 --- Hold capacity for one waiting job and owe its callback.
---- Keeps: held never exceeds capacity - used; a job is granted once; whatever the planner believed.
+--- Keeps: held never exceeds capacity - used, and no instance max_unit; a job is granted once; whatever
+---   the planner believed.
 --- KEYS[1] base
 --- ARGV[1] request_id
 --- ARGV[2] ID planned for
@@ -9,8 +10,8 @@
 --- ARGV[6] the destination its callback goes to
 --- ARGV[7] the policy's number the plan obeyed
 --- ARGV[8] how many cap pairs follow
---- ARGV[9…] resource, most the owner may hold; then host, resource, amount, each host and resource
----   once, and every host at least once, if need be with an amount of 0
+--- ARGV[9…] resource, most the owner may hold; then host, resource, amount, the most of it that one
+---   instance has; each host and resource once, and every host at least once, if need be with 0 and 0
 --- Returns the fence; or why not: 'PAUSED', 'MOVED' (queue or policy is another by now), 'CAPPED', 'CLOSED'
 ---   (the destination's breaker), 'FULL'
 --- Errors none
@@ -52,7 +53,7 @@ if probe and is_closed_to_grants(destination, now) then
   return 'CLOSED'
 end
 local asked = {}
-for i = first, #ARGV, 3 do
+for i = first, #ARGV, 4 do
   asked[ARGV[i + 1]] = (asked[ARGV[i + 1]] or 0) + ARGV[i + 2]
 end
 for i = 9, first - 1, 2 do
@@ -61,13 +62,14 @@ for i = 9, first - 1, 2 do
     return 'CAPPED'
   end
 end
-for i = first, #ARGV, 3 do
+for i = first, #ARGV, 4 do
   local resource = ARGV[i + 1]
   local host = redis.call('HMGET', key('host:' .. ARGV[i]), 'capacity:' .. resource,
-    'used:' .. resource, 'held:' .. resource, 'aggregates', 'dropped')
+    'used:' .. resource, 'held:' .. resource, 'aggregates', 'dropped', 'max_unit:' .. resource)
   local free = tonumber(host[1] or '0') - tonumber(host[2] or '0') - tonumber(host[3] or '0')
   local serves = host[4] and not host[5] and (aggregate == '' or lists(host[4], aggregate))
-  if not serves or free < tonumber(ARGV[i + 2]) then
+  local small = host[6] and tonumber(host[6]) < tonumber(ARGV[i + 3])
+  if not serves or small or free < tonumber(ARGV[i + 2]) then
     return 'FULL'
   end
 end
@@ -76,7 +78,7 @@ if probe then
 end
 
 local touched = {}
-for i = first, #ARGV, 3 do
+for i = first, #ARGV, 4 do
   hold(request_id, job.owner, ARGV[i], ARGV[i + 1], ARGV[i + 2])
   touched[ARGV[i]] = true
 end

@@ -25,11 +25,12 @@ hidden one may come before whatever is next. A protected job whose shape is not 
 taken to be gone: a window of shapes must include it. With patience 0 a window starts at the front.
 """
 
-from rq_broker.planner.eta import ETA, Running, forecast, simulate
+from rq_broker.planner.crowd import Running
+from rq_broker.planner.eta import ETA, forecast, simulate
 from rq_broker.planner.explaining import Explanation, Largest, explain
 from rq_broker.planner.planning import Plan, plan
 from rq_broker.planner.reasons import Code, Reason, Shortfall, could_ever_fit
-from rq_broker.planner.whatif import IMAGINED, Move, moves, reordered, with_job
+from rq_broker.planner.whatif import IMAGINED, Move, make_room, moves, reordered, with_job
 
 __all__ = [
     "ETA",
@@ -45,6 +46,7 @@ __all__ = [
     "could_ever_fit",
     "explain",
     "forecast",
+    "make_room",
     "moves",
     "plan",
     "reordered",

@@ -1,32 +1,35 @@
 """When a waiting job's turn may come: the same planner, run forward on observed holding times.
 
 One run draws an end for every hold (given how old it is, from the observed times longer than that)
-and a holding time for every waiting job, then lets time pass: holds end, `plan` grants, the grants
-hold and end in turn. The spread of many runs gives p50 and p90. Assumed: nobody else arrives, no
-operator interferes, hosts stay as they are. Work is bounded by passes over all runs together; holds
-that end within 5 % of the time simulated so far are one step, so far futures cost few passes.
+and a holding time for every waiting job, then lets time pass: holds end, others come (crowd.py),
+`plan` grants, the grants hold and end in turn. The spread of many runs gives p50 and p90. Assumed:
+no operator interferes, hosts stay. Work is bounded by passes over all runs together; holds that end
+within 5 % of the time simulated so far are one step, so far futures cost few passes.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from random import Random
 
 from rq_broker.keys import member
-from rq_broker.models import Amounts, Grant, Head, Host, Snapshot, Waiting
+from rq_broker.models import Amounts, Grant, Head, Host, Shape, Snapshot, Waiting
+from rq_broker.planner.board import Board, empty
+from rq_broker.planner.crowd import Arrival, Crowd, Running
 from rq_broker.planner.ledger import add
 from rq_broker.planner.packing import total
 from rq_broker.planner.planning import plan
+from rq_broker.planner.reasons import impossible
 
 OBSERVATIONS = 10
 """Fewer observed holding times than this are no history."""
 PASSES = 1000
 """Passes of the planner one forecast may cost, all runs together: 5 s with 1,000 hosts."""
 RUNS = 40
-"""Fewer finished runs than a quarter of those asked for are no forecast."""
+"""Futures a forecast is made of; at least a quarter of them, however many passes each costs."""
 DEPTH = 5000
 """How many hidden jobs before a target are imagined at most."""
 SHOWN = 64
@@ -34,17 +37,6 @@ SHOWN = 64
 STEP = 0.05
 """Holds that end within this part of the time simulated so far end together."""
 NEVER = float("inf")
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """A job that holds capacity now."""
-
-    holds: Mapping[str, Amounts]
-    """Host → what it holds there."""
-    age: float
-    """Seconds it has held it."""
-    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +54,7 @@ class ETA:
 TOO_LITTLE = ETA(None, None, f"fewer than {OBSERVATIONS} jobs of this type have finished")
 TOO_FAR = ETA(None, None, "its turn is further away than the simulation looks")
 PAUSED = ETA(None, None, "grants are paused for this type")
+IMPOSSIBLE = ETA(None, None, "its turn never comes: no host could ever hold it")
 
 
 def simulate(
@@ -98,26 +91,42 @@ def forecast(
     """Forecast the grants of jobs named by request_id, all from the same simulated futures."""
     if snapshot.policy.paused:
         return dict.fromkeys(targets, PAUSED)
+    hopeless = dict.fromkeys(_hopeless(snapshot, targets), IMPOSSIBLE)
+    hopeful = frozenset(targets) - hopeless.keys()
     if len(holding_times) < OBSERVATIONS:
-        return dict.fromkeys(targets, TOO_LITTLE)
-    budget, starts = [PASSES], list[Mapping[str, float]]()
-    times = sorted(holding_times)
-    while len(starts) < runs and budget[0] > 0:
-        future = Future(snapshot, running, times, frozenset(targets), rng)
-        if future.run(budget):
-            starts.append(future.starts)
-    if len(starts) * 4 < runs:
-        return dict.fromkeys(targets, TOO_FAR)
-    return {name: _eta([start.get(name, NEVER) for start in starts]) for name in targets}
+        return {**dict.fromkeys(hopeful, TOO_LITTLE), **hopeless}
+    times, passes, starts, cut = sorted(holding_times), 0, list[Mapping[str, float]](), False
+    crowd = Crowd(snapshot, running, times)
+    while hopeful and len(starts) < runs and passes < PASSES:
+        future = Future(snapshot, running, times, crowd.arrivals(_other(rng)), rng)
+        cut |= not future.run(hopeful, PASSES * 4 // runs)
+        passes += future.passes
+        starts.append(future.starts)
+    found = {name: _eta([start.get(name, NEVER) for start in starts], cut) for name in hopeful}
+    return {**found, **hopeless}
 
 
-def _eta(starts: list[float]) -> ETA:
+def _hopeless(snapshot: Snapshot, targets: Collection[str]) -> frozenset[str]:
+    """The targets that no host could ever hold: no future need be waited out for them."""
+    wanted, board = frozenset(targets), Board(snapshot.hosts.values(), empty)
+    mine = [
+        (entry, found)
+        for entry in snapshot.waiting
+        if (found := wanted & {head.request_id for head in entry.heads})
+    ]
+    none = (found for entry, found in mine if impossible(board, entry.shape.demand))
+    return frozenset[str]().union(*none)
+
+
+def _eta(starts: list[float], cut: bool) -> ETA:
+    """Read off when its turn came; `cut` says that some futures were not followed to their end."""
     starts.sort()
     p50, p90 = (starts[min(int(len(starts) * part), len(starts) - 1)] for part in (0.5, 0.9))
     if p50 == NEVER:
-        return ETA(None, None, "in most simulated futures its turn never comes")
+        return TOO_FAR if cut else ETA(None, None, "in most simulated futures its turn never comes")
     if p90 == NEVER:
-        return ETA(p50, None, "in some simulated futures its turn never comes")
+        what = "is too far away to see" if cut else "never comes"
+        return ETA(p50, None, f"in some simulated futures its turn {what}")
     return ETA(p50, p90)
 
 
@@ -162,18 +171,19 @@ class Future:
         snapshot: Snapshot,
         running: Sequence[Running],
         times: Sequence[float],
-        targets: frozenset[str],
+        coming: Iterator[Arrival],
         rng: Random,
     ) -> None:
         self.snapshot = snapshot
         self.starts: dict[str, float] = {}
-        self._targets = targets
+        self.passes = 0
         self._hosts: dict[str, Host] = dict(snapshot.hosts)
         self._usage = {owner: dict(amounts) for owner, amounts in snapshot.usage.items()}
         self._passed = dict(snapshot.passed)
         self._protection = snapshot.protection
         self._pushed = 0
-        self._done = dict.fromkeys((entry.digest for entry in snapshot.waiting), 0)
+        self._line = {each.digest: (each, list(each.heads)) for each in snapshot.waiting}
+        self._done = dict.fromkeys(self._line, 0)
         self._ends: list[tuple[float, int, Mapping[str, Amounts], str]] = []
         for job in running:
             self._push(_rest(times, job.age, rng), job.holds, job.owner)
@@ -181,19 +191,36 @@ class Future:
             head.request_id: entry.digest for entry in snapshot.waiting for head in entry.heads
         }
         self._spans = {name: rng.choice(times) for name in sorted(self._digests)}
+        self._coming = coming
+        self._next = next(coming, None)
 
-    def run(self, budget: list[int]) -> bool:
-        """Let time pass until all targets are granted or nothing ends; False: out of budget."""
+    def run(self, targets: frozenset[str], most: int) -> bool:
+        """Let time pass until all targets are granted or nothing ends; False: `most` passes did."""
         now = 0.0
         while True:
-            self._grant_all(now, budget)
-            if self._targets <= self.starts.keys():
+            self._grant_all(now, most)
+            if targets <= self.starts.keys():
                 return True
-            if budget[0] <= 0:
+            if self.passes >= most:
                 return False
             if not self._ends:
                 return True
             now = self._release(max(self._ends[0][0], now * (1 + STEP)))
+            self._arrive(now)
+
+    def _arrive(self, until: float) -> None:
+        while self._next is not None and self._next.at <= until:
+            each = self._next
+            self._spans[each.head.request_id] = each.span
+            self._join(each.digest, each.shape, each.head)
+            self._next = next(self._coming, None)
+
+    def _join(self, digest: str, shape: Shape, head: Head) -> None:
+        if digest not in self._line:
+            self._line[digest] = (Waiting(digest, shape, (), 0), [])
+            self._done[digest] = 0
+        self._digests[head.request_id] = digest
+        self._line[digest][1].append(head)
 
     def _release(self, until: float) -> float:
         last = until
@@ -206,10 +233,10 @@ class Future:
                 add(self._usage.setdefault(owner, {}), less)
         return last
 
-    def _grant_all(self, now: float, budget: list[int]) -> None:
+    def _grant_all(self, now: float, most: int) -> None:
         more = True
-        while more and budget[0] > 0:
-            budget[0] -= 1
+        while more and self.passes < most:
+            self.passes += 1
             answer = plan(self._view(now))
             self._protection = answer.protection
             self._passed.update(dict.fromkeys(answer.passed, self.snapshot.now + now))
@@ -219,11 +246,11 @@ class Future:
 
     def _view(self, now: float) -> Snapshot:
         line = []
-        for entry in self.snapshot.waiting:
-            done = self._done[entry.digest]
-            if done < len(entry.heads):
-                heads = entry.heads[done : done + SHOWN]
-                line.append(replace(entry, heads=heads, count=len(entry.heads) - done))
+        for digest, (entry, heads) in self._line.items():
+            done = self._done[digest]
+            if done < len(heads):
+                shown = tuple(heads[done : done + SHOWN])
+                line.append(replace(entry, heads=shown, count=len(heads) - done))
         return replace(
             self.snapshot,
             hosts=self._hosts,
@@ -257,6 +284,11 @@ class Future:
     def _push(self, end: float, holds: Mapping[str, Amounts], owner: str) -> None:
         self._pushed += 1
         heappush(self._ends, (end, self._pushed, holds, owner))
+
+
+def _other(rng: Random) -> Random:
+    """Draw a stream of its own: how far one is read does not shift what comes from the other."""
+    return Random(rng.getrandbits(64))
 
 
 def _rest(times: Sequence[float], age: float, rng: Random) -> float:

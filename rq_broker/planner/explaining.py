@@ -13,7 +13,7 @@ from rq_broker.keys import member
 from rq_broker.models import Demand, Grant, Snapshot
 from rq_broker.planner.admission import Pass, Stuck
 from rq_broker.planner.board import Board, unheld
-from rq_broker.planner.packing import Want, total
+from rq_broker.planner.packing import Want, bits_of, total
 from rq_broker.planner.planning import Reasons, fits, plan
 from rq_broker.planner.protection import Needs, choose
 from rq_broker.planner.reasons import Code, Reason, Shortfall
@@ -52,6 +52,8 @@ class Explanation:
     """When a later job first passed it, seconds since 1970."""
     passed_by: tuple[str, ...] = ()
     """request_ids of later jobs a pass would grant now."""
+    pool: frozenset[str] = frozenset()
+    """The hosts it could want, while it waits."""
     largest: Largest | None = None
     """None where no size would help: granted, paused, or its destination is closed."""
 
@@ -90,6 +92,7 @@ def _waiting(done: Pass, stuck: Stuck) -> Explanation:
         protected,
         snapshot.passed.get(name),
         _passed_by(snapshot, done.grants, stuck),
+        frozenset(board.names[bit] for bit in bits_of(stuck.want.pool)),
         _largest(done, board, stuck) if reason.code in SIZED else None,
     )
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from rq_broker.models import MAX_WHOLE, Head, Shape, Snapshot, Waiting
-from rq_broker.planner.eta import ETA, RUNS, Running, forecast
+from rq_broker.planner.crowd import Running
+from rq_broker.planner.eta import ETA, RUNS, forecast
 
 IMAGINED = "?"
 """Digest and request_id of a job that is not submitted; no real digest is so short."""
@@ -31,6 +32,20 @@ def with_job(snapshot: Snapshot, shape: Shape, priority: int | None = None) -> S
         priority = min(last + 1, MAX_WHOLE)
     entry = Waiting(IMAGINED, shape, (Head(MAX_WHOLE, IMAGINED, priority),), 1)
     return replace(snapshot, waiting=(*snapshot.waiting, entry))
+
+
+def make_room(snapshot: Snapshot, key: tuple[int, int]) -> tuple[Snapshot, int]:
+    """Move all behind the job of this priority and ID on; also returns the priority now free."""
+
+    def moved(head: Head) -> Head:
+        behind = (head.priority, head.id) > key
+        return replace(head, priority=head.priority + 2) if behind else head
+
+    line = tuple(
+        replace(entry, heads=tuple(moved(head) for head in entry.heads))
+        for entry in snapshot.waiting
+    )
+    return replace(snapshot, waiting=line), key[0] + 1
 
 
 def reordered(snapshot: Snapshot, request_id: str, priority: int) -> Snapshot:

@@ -110,3 +110,13 @@ async def test_an_instance_of_nothing_needs_a_host_too(broker: Broker) -> None:
     job = await submit(broker, shape=nothing)
     assert await grant(broker, job, nothing, "nowhere") is None
     assert await grant(broker, job, nothing, "h1") is None
+
+
+async def test_no_instance_is_larger_than_its_host_allows(broker: Broker) -> None:
+    """max_unit as it is now binds each instance, not their sum, whatever the plan believed."""
+    gang = shape({"VCPU": 2, "Memory": 1}, {"VCPU": 1})
+    job = await submit(broker, shape=gang)
+    for most, fence in ((1, None), (2, 1)):
+        await broker.set_host(TYPE, Host("h1", {"VCPU": 9, "Memory": 9}, max_unit={"VCPU": most}))
+        assert await grant(broker, job, gang) == fence
+    assert (await broker.host(TYPE, "h1")).held == {"VCPU": 3, "Memory": 1}

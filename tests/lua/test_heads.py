@@ -37,5 +37,18 @@ async def test_shapes_that_tie_stand_in_the_order_of_their_first_jobs(broker: Br
     assert await _owners(broker) == owners
 
 
+async def test_a_window_among_ties_shows_those_first_in_line(broker: Broker) -> None:
+    """Whatever their digests, the shapes of the first jobs in line are shown, each once."""
+    owners = [f"owner-{number:02}" for number in range(30)]
+    for owner in owners:
+        await submit(broker, owner, owner_id=owner, priority=1)
+    heads = await broker.heads(TYPE, 0, 5, 10, 8)
+    shown = [each.shape.owner for each in heads.waiting]
+    assert shown[:8] == owners[:8]
+    assert 8 <= len(shown) == len(set(shown)) <= 13
+    assert heads.total == 30
+    assert len((await broker.heads(TYPE, 0, 30, 10, 8)).waiting) == 30
+
+
 async def _owners(broker: Broker, rank: int = 0, shapes: int = 10) -> list[str]:
     return [each.shape.owner for each in (await broker.heads(TYPE, rank, shapes, 10)).waiting]

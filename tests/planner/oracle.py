@@ -98,19 +98,21 @@ def random_demand(rng: Random, most: int = 4) -> Demand:
         parts = (random_need(rng),) * count
     else:
         parts = tuple(random_need(rng) for _ in range(count))
-    return Demand(parts, rng.choice((None, None, *AGGREGATES, "nowhere")), rng.random() < 0.4)
+    aggregate = rng.choices((None, *AGGREGATES, "nowhere"), (6, 2, 2, 1))[0]
+    return Demand(parts, aggregate, rng.random() < 0.3)
 
 
 def random_need(rng: Random):
     """An instance that needs up to three resources, perhaps nothing."""
-    return need(**{r: rng.randint(0, 8) for r in RESOURCES if rng.random() < 0.6})
+    most = rng.choice((2, 4, 8))
+    return need(**{r: rng.randint(0, most) for r in RESOURCES if rng.random() < 0.6})
 
 
 def random_hosts(rng: Random, count: int) -> list[Host]:
     """Hosts some of which are dropped, lack a resource, or have less than nothing free."""
     found = []
     for number in range(count):
-        capacity = {r: rng.randint(0, 12) for r in RESOURCES if rng.random() < 0.8}
+        capacity = {r: rng.randint(0, 16) for r in RESOURCES if rng.random() < 0.9}
         used = {r: rng.randint(0, 3) for r in capacity if rng.random() < 0.4}
         held = {r: rng.randint(0, 4) for r in capacity if rng.random() < 0.4}
         pools = [aggregate for aggregate in AGGREGATES if rng.random() < 0.5]
@@ -137,7 +139,7 @@ def random_world(seed: int, hosts: int, shapes: int, patience=(None, 0.0, 60.0),
         shape = Shape(random_demand(rng), owner, there)
         entries.append(Waiting(f"d{number}", shape, heads, len(heads) + hidden))
     entries.sort(key=lambda entry: (entry.heads[0].priority, entry.heads[0].id))
-    passed = [i for i in range(1, id_ + 1) if rng.random() < 0.5]
+    passed = [i for i in range(1, id_ + 1) if rng.random() < 0.7]
     rest = {"passed": {name_of(i): rng.choice((0.0, 990.0)) for i in passed}}
     policy = Policy(patience=rng.choice(patience))
     if extras:
@@ -152,10 +154,13 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 def worlds(**options):
-    """Worlds from a seed: quick to draw by the thousand; failures shrink to small worlds."""
+    """Worlds from a seed: quick to draw by the thousand; failures shrink to small worlds.
+
+    Most have hosts and shapes enough that something is granted and something waits.
+    """
     return st.builds(
         lambda seed, hosts, shapes: random_world(seed, hosts, shapes, **options),
         SEEDS,
-        st.integers(0, 4),
-        st.integers(0, 5),
+        st.sampled_from((*range(5), *[3, 4] * 5)),
+        st.sampled_from((*range(6), *[3, 4, 5] * 4)),
     )

@@ -5,7 +5,8 @@ from random import Random
 import pytest
 
 from rq_broker.models import Policy
-from rq_broker.planner.eta import PASSES, Running, forecast, imagined, simulate
+from rq_broker.planner.crowd import Running
+from rq_broker.planner.eta import PASSES, forecast, imagined, simulate
 from tests.planner.oracle import demand, host, need, waiting, world
 
 FOUR = demand(need(VCPU=4))
@@ -85,6 +86,34 @@ def test_a_turn_beyond_the_bound_is_said():
     far = full(*range(1, 3 * PASSES))
     found = forecast(far, holders(1.0), HOUR, ("r2999",), Random(1))["r2999"]
     assert "further" in (found.reason or "")
+
+
+def test_an_impossible_job_is_told_so_and_spoils_no_other_forecast():
+    """Whose turn never comes is known at once, with any history; others keep their numbers."""
+    shapes = [waiting("never", demand(need(VCPU=5)), 1), waiting("a", FOUR, 2)]
+    snapshot = world([host("h0", {"VCPU": 4}, held={"VCPU": 4})], shapes)
+    for times, p50 in ((HOUR, 3000.0), (HOUR[:9], None)):
+        found = forecast(snapshot, holders(600.0), times, ("r1", "r2"), Random(1))
+        assert "no host could ever hold it" in (found["r1"].reason or "")
+        assert found["r2"].p50 == p50
+
+
+def test_a_job_that_can_be_passed_waits_for_those_who_will_come():
+    """With small jobs coming as fast as they end, best effort lets a gang wait; patience helps."""
+    rng = Random(5)
+    times = [rng.uniform(50, 150) for _ in range(50)]
+    places = [host(f"h{n}", {"VCPU": 4}, held={"VCPU": 4}) for n in range(4)]
+    line = holders(0.0, 25.0, 50.0, 75.0)
+    gang = [waiting("gang", demand(*[need(VCPU=4)] * 4), 1)]
+    found = {}
+    for patience in (None, 200.0, 0.0):
+        snapshot = world(places, gang, policy=Policy(patience=patience))
+        found[patience] = simulate(snapshot, line, times, ("gang", 0), Random(1))
+    assert found[0.0].p90 is not None
+    assert found[0.0].p90 <= 150
+    assert found[200.0].p50 is not None
+    assert 200 <= found[200.0].p50 <= 400
+    assert found[None].p50 is None or found[None].p50 > 3 * found[200.0].p50
 
 
 def test_the_forecast_uses_the_planners_own_patience():

@@ -6,7 +6,7 @@ import pytest
 
 from rq_broker.models import Shape
 from rq_broker.planner import Code
-from rq_broker.planner.eta import Running
+from rq_broker.planner.crowd import Running
 from rq_broker.planner.explaining import explain
 from rq_broker.planner.whatif import IMAGINED, moves, reordered, with_job
 from tests.planner.oracle import HERE, demand, host, need, waiting, world
