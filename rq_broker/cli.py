@@ -8,13 +8,12 @@ import functools
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
-import fakeredis
 import orjson
 import uvicorn
 from redis.asyncio import Redis, RedisCluster
@@ -32,8 +31,8 @@ from rq_broker.models import Host
 from rq_broker.notifier import Notifier
 from rq_broker.sender import Sender
 from rq_broker.settings import Settings
-from rq_broker.sources.feeds import read_feeds
-from rq_broker.store import Server, check_fit, connect, find_server
+from rq_broker.sources.feeds import Feed, read_feeds
+from rq_broker.store import Server, check_fit, connect, find_server, in_memory
 
 log = logging.getLogger("rq_broker")
 
@@ -139,9 +138,17 @@ def app_of_worker() -> Starlette:
     return app(settings, connect(settings.redis))
 
 
+def _feeds(settings: Settings) -> Sequence[Feed]:
+    return read_feeds(settings.source) if settings.source else ()
+
+
 @contextlib.asynccontextmanager
 async def _notifying(
-    settings: Settings, client: Redis | RedisCluster, *, dev: bool = False
+    settings: Settings,
+    client: Redis | RedisCluster,
+    feeds: Sequence[Feed],
+    *,
+    dev: bool = False,
 ) -> AsyncIterator[Notifier]:
     async with Sender(settings.egress(own_api=not dev), timeout_s=settings.timeout) as sender:
         yield Notifier(
@@ -151,7 +158,7 @@ async def _notifying(
             callback_base=settings.callback_base,
             timeout=settings.timeout,
             concurrency=settings.concurrency,
-            feeds=read_feeds(settings.source) if settings.source else (),
+            feeds=feeds,
         )
 
 
@@ -200,17 +207,18 @@ def notifier(settings: Settings) -> None:
     async def work() -> None:
         async with connect(settings.redis) as client:
             await check_fit(client)
-            async with _notifying(settings, client) as running:
+            async with _notifying(settings, client, _feeds(settings)) as running:
                 await running.run()
 
     _uvloop_run(_until_signal(work()))
 
 
 @main.command()
-@_with("host", "port", "insecure")
+@_with("host", "port", "insecure", "source")
 def dev(settings: Settings) -> None:
     """Run everything in one process, on an embedded store, with an inbox for callbacks."""
     settings.check_bind()
+    feeds = _feeds(settings)
     _at_signals(_leave)
     server = Server(STORE, options=("--appendfilename", "store.aof")) if find_server() else None
     if server is None:
@@ -223,7 +231,7 @@ def dev(settings: Settings) -> None:
             raise
         log.info("embedded store: %s in %s, port %s", find_server(), STORE, server.port)
     try:
-        _uvloop_run(_dev(settings, server))
+        _uvloop_run(_dev(settings, server, feeds))
     finally:
         if server:
             server.stop()
@@ -245,8 +253,8 @@ def _reachable(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-async def _dev(settings: Settings, server: Server | None) -> None:
-    client = connect(server.url) if server else fakeredis.FakeAsyncRedis(decode_responses=True)
+async def _dev(settings: Settings, server: Server | None, feeds: Sequence[Feed]) -> None:
+    client = connect(server.url) if server else in_memory()
     settings = replace(
         settings,
         redis=server.url if server else "redis://127.0.0.1:0/0",
@@ -254,14 +262,15 @@ async def _dev(settings: Settings, server: Server | None) -> None:
         callback_allow=("127.0.0.0/8", "::1/128"),
     )
     broker = Broker(client)
+    fed = {feed.type for feed in feeds}
     for type_ in DEMO_TYPES:
-        if not await broker.hosts(type_):
+        if type_ not in fed and not await broker.hosts(type_):
             await broker.set_host(type_, DEMO_HOST)
     config = uvicorn.Config(
         app(settings, client, dev=True), host=settings.host, port=settings.port, access_log=False
     )
     _at_signals(lambda *_: None)  # uvicorn ends at them, then raises them again: not our end yet
-    async with client, _notifying(settings, client, dev=True) as running:
+    async with client, _notifying(settings, client, feeds, dev=True) as running:
         task = asyncio.create_task(running.run())
         await uvicorn.Server(config).serve()
         task.cancel()

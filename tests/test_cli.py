@@ -123,6 +123,8 @@ def test_insecure_is_a_flag(said: Callable[..., Settings]) -> None:
         ("audit", "--redis", "nonsense"),
         ("scripts", "no_verb"),
         ("api", "--no-such-option"),
+        ("notifier", "--source", "no-such.toml"),
+        ("dev", "--source", "no-such.toml"),
     ],
     ids=" ".join,
 )

@@ -60,7 +60,7 @@ class Sources(Types):
             for text in (
                 server,
                 len(share),
-                *(part for place, amount in share.items() for part in (*place, amount)),
+                *(part for place, amount in share.items() for part in ("/".join(place), amount)),
             )
         ]
         tells, count = "1" if seen.tells else "", len(seen.hosts)

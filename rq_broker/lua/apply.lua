@@ -1,7 +1,8 @@
 --- Apply one snapshot of a source: its hosts, what they have, what is used there and by whom.
 --- Keeps: an older snapshot never overwrites a newer; hosts published otherwise, or by another
 ---   source, are not touched; a host counts as changed only where it did; `used` and the holds it
----   takes over change in this one step. A quiet host costs one read, so thousands fit in a call.
+---   takes over change in this one step. A quiet host costs one read and a quiet running job two, so
+---   thousands of each fit in a call.
 --- KEYS[1] base
 --- ARGV[1] source
 --- ARGV[2] term of the turn to poll it
@@ -9,8 +10,8 @@
 --- ARGV[4] when it was begun (watch), ms
 --- ARGV[5] '1' when the source can tell what servers have, or ''
 --- ARGV[6] how many hosts
---- ARGV[7…] a host: name, digest of its pairs, how many follow (none when the caller believes them
----   known), field, value, …; after them a server: name, how many triples, host, resource, amount, …
+--- ARGV[7…] a host: name, digest of its fields, how many follow (none when the caller believes them
+---   known), field, value, …; after them a server: name, how many follow, host/resource, amount, …
 --- Returns {hosts changed, hosts left to others}; {} for a snapshot that is not newer, {'UNKNOWN'} when
 ---   a host must be told in full: then nothing is changed
 --- Errors none
@@ -108,26 +109,48 @@ end
 
 local servers = {}
 while at <= #ARGV do
-  local after, has = at + 2 + 3 * tonumber(ARGV[at + 1]), {}
-  for i = at + 2, after - 1, 3 do
-    if mine[ARGV[i]] then
-      has[ARGV[i] .. '/' .. ARGV[i + 1]] = tonumber(ARGV[i + 2])
-    end
-  end
-  servers[ARGV[at]] = has
-  at = after
+  servers[ARGV[at]] = at
+  at = at + 2 + 2 * tonumber(ARGV[at + 1])
 end
 
--- A server this snapshot was not asked for counts as one that has nothing: held twice for a while
--- is safe, held by nobody is not.
+-- What servers have, by host/resource, and in how many of these. A server this snapshot was not asked
+-- for counts as one that has nothing: held twice for a while is safe, held by nobody is not.
 local function used_by(names)
-  local used = {}
+  local used, fields = {}, 0
   for server in string.gmatch(names, '%S+') do
-    for field, amount in pairs(servers[server] or {}) do
-      used[field] = (used[field] or 0) + amount
+    local first = servers[server]
+    for i = first and first + 2 or 1, first and first + 2 * ARGV[first + 1] or 0, 2 do
+      local field = ARGV[i]
+      fields = fields + (used[field] and 0 or 1)
+      used[field] = (used[field] or 0) + ARGV[i + 1]
     end
   end
-  return used
+  return used, fields
+end
+
+-- Whether this is what is seen of a job already, all of its grant where `used` is nil: then nothing
+-- is to be done, and most jobs of most snapshots cost no more than this look.
+local function is_seen(request_id, used, fields)
+  if not used then
+    return redis.call('EXISTS', key('holds:' .. request_id)) == 0
+  end
+  local seen = redis.call('HGETALL', key('seen:' .. request_id))
+  for i = 1, #seen, 2 do
+    if used[seen[i]] ~= tonumber(seen[i + 1]) then
+      return false
+    end
+  end
+  return #seen == 2 * fields
+end
+
+local function of_mine(used)
+  local found = {}
+  for field, amount in pairs(used) do
+    if mine[string.match(field, '^(.-)/')] then
+      found[field] = amount
+    end
+  end
+  return found
 end
 
 local until_seen, settle = policy_value('holds') == 'until_seen', tonumber(policy_value('settle'))
@@ -135,13 +158,15 @@ if until_seen or redis.call('HGET', base, 'seen') then
   for _, member in ipairs(redis.call('ZRANGE', key('status:running'), 0, -1)) do
     local request_id = request_id_of(member)
     local about = redis.call('HMGET', job_key(request_id), 'servers', 'updated')
-    local used = {}
+    local used, fields = {}, 0
     if until_seen and tells and about[1] then
-      used = used_by(about[1])
+      used, fields = used_by(about[1])
     elseif until_seen and tonumber(about[2] or '') and about[2] / 1000 + settle < begun then
       used = nil
     end
-    see(request_id, mine, used, touched)
+    if not is_seen(request_id, used, fields) then
+      see(request_id, mine, used and of_mine(used), touched)
+    end
   end
   if until_seen then
     redis.call('HSET', base, 'seen', '1')

@@ -41,12 +41,13 @@ class PlacementSource(Source):
 
     A provider's `generation` tells whether its inventories or aggregates changed; and one GET
     /allocation_candidates carries the usages of every provider with room. So a quiet snapshot is
-    three requests, 19 where many hosts are full; each changed provider adds two or three.
+    three requests, 19 where many hosts are full, however many consumers are watched; each changed
+    provider adds two or three.
 
-    `used` and `consumers` agree, without a lock: a provider that a watched consumer allocates from
-    is read by GET /resource_providers/{uuid}/allocations, one answer from which both are taken; and
-    where consumers are is asked only after all other usages were read. Only a consumer that comes
-    and goes between those two reads of one snapshot stays in `used` alone, until the next.
+    `used` and `consumers` agree, without a lock. While anyone is watched, whoever has something of
+    a changed provider is read by GET /resource_providers/{uuid}/allocations, one answer from which
+    both are taken. It stays right as long as a later `used`, and a generation listed after that,
+    are the same: nobody came, for that moves the generation, and so nobody can have gone.
     """
 
     def __init__(
@@ -71,7 +72,6 @@ class PlacementSource(Source):
         self.deadline = deadline
         self._providers: dict[str, Provider] = {}
         self._names: dict[str, str] = {}
-        self._located: dict[str, set[str]] = {}
         self._round = 0
 
     async def snapshot(self, watch: frozenset[str] = frozenset()) -> SourceSnapshot:
@@ -88,14 +88,13 @@ class PlacementSource(Source):
 
     async def _snapshot(self, watch: frozenset[str], sequence: int) -> SourceSnapshot:
         self._round += 1
-        listed, seen, _ = await asyncio.gather(self._list(), self._candidates(), self._name())
+        (seen, listed), _ = await asyncio.gather(self._look(), self._name())
         await self._describe(listed)
-        await self._use(seen)
-        consumers = await self._consumers(watch)
+        await self._use(seen, counting=bool(watch))
         found = list(trees(self._providers))
         return SourceSnapshot(
             hosts=tuple(tree.host(self._names) for tree in found),
-            consumers=consumers,
+            consumers=self._shares(watch),
             max_units={tree.root.name: most for tree in found if (most := tree.max_unit())},
             sequence=sequence,
         )
@@ -106,6 +105,10 @@ class PlacementSource(Source):
         self.nova.close()
 
     # What there is
+
+    async def _look(self) -> tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]:
+        seen = await self._candidates()
+        return seen, await self._list()  # in this order, see Provider.is_counted
 
     async def _list(self) -> Sequence[Mapping[str, Any]]:
         answer = await self.placement.get(f"/resource_providers?required={USABLE}")
@@ -158,12 +161,17 @@ class PlacementSource(Source):
             seen |= (await self.placement.get(path))["provider_summaries"]
         return seen
 
-    async def _use(self, seen: Mapping[str, Any]) -> None:
+    async def _use(self, seen: Mapping[str, Any], *, counting: bool) -> None:
         for uuid in seen.keys() & self._providers.keys():
             resources = seen[uuid]["resources"]
             used = {resource: one["used"] for resource, one in resources.items()}
             self._providers[uuid].use(used, self._round)
-        await each(self._usages, self._unseen(seen))
+        unseen = self._unseen(seen)
+        if not counting:
+            await each(self._usages, unseen)
+            return
+        uncounted = [one for one in self._providers.values() if not one.is_counted()]
+        await each(self._allocations, {one.uuid: one for one in unseen + uncounted}.values())
 
     def _unseen(self, seen: Mapping[str, Any]) -> list[Provider]:
         """Choose whom to read alone: mostly those left out are full, and were before.
@@ -190,47 +198,24 @@ class PlacementSource(Source):
 
     # Whose it is
 
-    async def _consumers(self, watch: frozenset[str]) -> Shares:
-        await each(self._locate, watch)
-        places = set().union(*(self._located.get(one, ()) for one in watch))
-        self._located = {one: set() for one in watch}
-        shares: Shares = {consumer: {} for consumer in watch}
-
-        async def read(provider: Provider) -> None:
-            await self._allocations(provider, shares)
-
-        await each(read, [self._providers[uuid] for uuid in places & self._providers.keys()])
-        return shares
-
-    async def _locate(self, consumer: str) -> None:
-        # Where it was in the last snapshot counts too: it may have left there a moment ago.
-        try:
-            answer = await self.placement.get(f"/allocations/{quote(consumer, safe='')}")
-        except Missing:
-            return
-        self._located[consumer] = self._located.get(consumer, set()) | set(answer["allocations"])
-
-    async def _allocations(self, provider: Provider, shares: Shares) -> None:
+    async def _allocations(self, provider: Provider) -> None:
         path = f"/resource_providers/{provider.uuid}/allocations"
         try:
             answer = await self.placement.get(path)
         except Missing:
             del self._providers[provider.uuid]
             return
-        used: dict[str, int] = {}
-        for consumer, allocation in answer["allocations"].items():
-            for resource, amount in allocation["resources"].items():
-                used[resource] = used.get(resource, 0) + amount
-            if consumer in shares:
-                self._located[consumer].add(provider.uuid)
-                self._share(provider, allocation["resources"], shares[consumer])
-        provider.use(used, self._round)
+        generation = answer["resource_provider_generation"]
+        provider.count(answer["allocations"], generation, self._round)
 
-    def _share(
-        self, provider: Provider, resources: Mapping[str, int], share: dict[tuple[str, str], int]
-    ) -> None:
-        root = self._providers.get(provider.root)
-        for resource, amount in amounts_of(resources).items():
-            if root is not None:
-                place = (root.name, resource)
-                share[place] = share.get(place, 0) + amount
+    def _shares(self, watch: frozenset[str]) -> Shares:
+        shares: Shares = {consumer: {} for consumer in watch}
+        for tree in trees(self._providers):
+            for provider in tree.providers:
+                present = watch & provider.consumers.keys() if any(provider.used.values()) else ()
+                for consumer in present:
+                    share = shares[consumer]
+                    for resource, amount in provider.consumers[consumer].items():
+                        place = (tree.root.name, resource)
+                        share[place] = share.get(place, 0) + amount
+        return shares

@@ -36,6 +36,10 @@ class Provider:
     used: dict[str, int] = field(default_factory=dict)
     read: int = 0
     """Number of the snapshot in which `used` was last read; 0: not since the last change."""
+    consumers: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Who has how much, when it was last asked."""
+    counted: tuple[int, Mapping[str, int]] | None = None
+    """Generation and `used` as of which `consumers` is right."""
 
     def stock(self, inventories: Mapping[str, Mapping[str, Any]]) -> None:
         """Take over its inventories: capacity = (total − reserved) × allocation_ratio, floored."""
@@ -49,6 +53,19 @@ class Provider:
     def use(self, classes: Mapping[str, int], round_: int) -> None:
         """Take over its usages, as read in that snapshot."""
         self.used, self.read = dict.fromkeys(self.capacity, 0) | amounts_of(classes), round_
+
+    def count(self, allocations: Mapping[str, Any], generation: int, round_: int) -> None:
+        """Take over who has what, and by that its usages, as read in that snapshot."""
+        self.consumers = {who: amounts_of(one["resources"]) for who, one in allocations.items()}
+        self.use(_sum(one["resources"] for one in allocations.values()), round_)
+        self.counted = generation, self.used
+
+    def is_counted(self) -> bool:
+        """Tell whether `consumers` are who has `used`.
+
+        Nobody comes without moving the generation; who goes may, and takes something of `used`.
+        """
+        return not any(self.used.values()) or self.counted == (self.generation, self.used)
 
 
 @dataclass(frozen=True, slots=True)

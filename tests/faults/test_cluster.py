@@ -19,7 +19,7 @@ from rq_broker.lua import SCRIPTS
 from rq_broker.lua.runner import Runner
 from rq_broker.models import Protection, Status
 from rq_broker.store import Server, free_port
-from tests.making import bring, claim_one, grant, submit
+from tests.making import bring, claim_one, grant, settle, submit
 
 TYPES = ["vm", "kube", "虛擬機"]
 OF_SOURCES = {"apply", "fail", "sources", "watch"}
@@ -92,7 +92,7 @@ async def _live(broker: Broker, type_: str) -> None:
     assert (await broker.heads(type_, 0, 10, 10)).waiting[0].heads[0].request_id == "w"
     assert len((await broker.page(type_)).jobs) == 3
     await grant(broker, await broker.read(type_, "w"))
-    await broker.settle(await claim_one(broker, type_=type_), Settlement("delivered"))
+    await settle(broker, await claim_one(broker, type_=type_), Settlement("delivered"))
     await broker.set_keys(type_, "*", ["whsec_x"])
     for each in (await broker.destinations(type_))[1]:
         await broker.reset(type_, each.name)

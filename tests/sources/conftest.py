@@ -23,6 +23,8 @@ def placement_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plac
 
 @pytest.fixture
 def placement(placement_process: Placement) -> Placement:
+    if placement_process.child.poll() is not None:  # a test that failed left it down
+        placement_process.start()
     placement_process.clear()
     return placement_process
 

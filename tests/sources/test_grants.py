@@ -1,0 +1,70 @@
+"""What Placement shows is what the granter gives: a poller's snapshots, and grants made on them."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+from redis.asyncio import Redis
+
+from rq_broker.answers import reason
+from rq_broker.broker import Broker
+from rq_broker.granter import Granter
+from rq_broker.models import Host
+from rq_broker.poller import Poller
+from rq_broker.sources.feeds import Feed
+from rq_broker.sources.placement import PlacementSource
+from tests.making import TYPE, shape, submit
+from tests.sources.placement_server import Placement
+
+SIZE = {"VCPU": 4, "MEMORY_MB": 4096}
+
+
+@pytest.fixture
+def broker(real_client: Redis) -> Broker:
+    return Broker(real_client)
+
+
+@pytest.fixture
+def poller(broker: Broker, source: PlacementSource) -> Poller:
+    return Poller(broker, Feed("placement", TYPE, 0.0, source))
+
+
+async def granted(broker: Broker) -> list[str]:
+    await Granter(broker, TYPE).run_once()
+    return [job.request_id for job in (await broker.page(TYPE, status="granted")).jobs]
+
+
+async def test_a_job_is_granted_when_it_fits_and_not_before(
+    broker: Broker, placement: Placement, poller: Poller
+) -> None:
+    """Full, disabled, and too small an instance: the job waits; a server deleted, it is granted."""
+    full, off = placement.add("cn1", **SIZE), placement.add("cn2", **SIZE)
+    small = placement.add("cn3", **SIZE)
+    servers = [str(uuid4()), str(uuid4())]
+    placement.boot(servers[0], **{full: {"VCPU": 3}})
+    placement.traits(off, "COMPUTE_STATUS_DISABLED")
+    placement.inventory(small, {"VCPU": {"total": 4, "max_unit": 1}, "MEMORY_MB": {"total": 4096}})
+    job = await submit(broker, shape=shape({"VCPU": 2, "Memory": 1}))
+    await poller.run_once()
+    assert await granted(broker) == []
+    told = await reason(broker, TYPE, job)
+    assert told is not None
+    assert told.startswith("needs VCPU 2 on one host; the most free is 1 on cn1")
+    placement.delete(servers[0])
+    await poller.run_once()
+    assert await granted(broker) == ["d"]
+    assert (await broker.read(TYPE, "d")).hosts == ("cn1",)
+
+
+async def test_published_hosts_live_beside(
+    broker: Broker, placement: Placement, poller: Poller
+) -> None:
+    """Hosts of Placement and one published by hand serve one queue; neither takes the other's."""
+    placement.add("cn1", **SIZE)
+    await broker.set_host(TYPE, Host("byhand", {"VCPU": 1}))
+    for name in ("d", "e"):
+        await submit(broker, name, shape=shape({"VCPU": 4} if name == "d" else {"VCPU": 1}))
+    await poller.run_once()
+    assert sorted(await granted(broker)) == ["d", "e"]
+    assert [one.name for one in await broker.hosts(TYPE)] == ["byhand", "cn1"]
