@@ -147,10 +147,9 @@ _POLICY_READERS: Mapping[str, Callable[[Any, str], object]] = {
 
 
 def _span(value: Any, place: str) -> float:
-    if type(value) is int or isinstance(value, jsontext.Number):
-        seconds = float(value.text if isinstance(value, jsontext.Number) else value)
-        if 0 <= seconds <= _SPAN_SECONDS:
-            return seconds
+    number = float(value.text) if isinstance(value, jsontext.Number) else value
+    if type(number) in (int, float) and 0 <= number <= _SPAN_SECONDS:
+        return float(number)
     raise Invalid(
         f"{place} must be seconds from 0 to {_SPAN_SECONDS}, or null for without end,"
         f" not {show(value)}"

@@ -11,7 +11,6 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Protocol
@@ -35,6 +34,8 @@ JITTER = 0.2
 REJECTED_TRIES = 3
 """A 4xx that is no 408, 410, 425 or 429 is believed after so many attempts."""
 LEASE_MARGIN = 5.0
+SETTLED = 100
+"""Deliveries settled in one script, at most: Redis does nothing else meanwhile."""
 SPARE = 1.0
 """Seconds a destination is slowed for that answers 429 and names none."""
 
@@ -108,6 +109,8 @@ class Courier:
         self._lease = timeout + LEASE_MARGIN
         self._batch = batch
         self._flying: set[asyncio.Task[None]] = set()
+        self._came: list[tuple[Delivery, Settlement]] = []
+        self._settling: asyncio.Task[None] | None = None
 
     async def run_once(self) -> float | None:
         """Claim and start whatever is due; returns seconds until the next is, if there is one."""
@@ -144,11 +147,28 @@ class Courier:
         try:
             outcome = await self._post(delivery)
         except asyncio.CancelledError:
-            with suppress(errors.BrokerError):
-                await self._broker.settle(delivery, Settlement("release"))
+            self._say(delivery, Settlement("release"))
             raise
-        with suppress(errors.Unavailable):  # the lease ends, and it is sent again
-            await self._broker.settle(delivery, settlement(delivery.job.attempts, outcome))
+        self._say(delivery, settlement(delivery.job.attempts, outcome))
+
+    def _say(self, delivery: Delivery, came: Settlement) -> None:
+        self._came.append((delivery, came))
+        if self._settling is None:
+            self._settling = asyncio.create_task(self._settle())
+
+    async def _settle(self) -> None:
+        """Settle what came, and together what comes meanwhile."""
+        try:
+            while self._came:
+                went, self._came = self._came[:SETTLED], self._came[SETTLED:]
+                try:
+                    await self._broker.settle(self._type, went)
+                except errors.Unavailable:
+                    pass  # their leases end, and they are sent again
+                except Exception:
+                    log.exception("deliveries of %s could not be settled", self._type)
+        finally:
+            self._settling = None
 
     async def _post(self, delivery: Delivery) -> Outcome:
         job, now = delivery.job, datetime.now(UTC)
@@ -171,3 +191,5 @@ class Courier:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+        if self._settling:
+            await self._settling

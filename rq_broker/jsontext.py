@@ -1,8 +1,9 @@
 """JSON that keeps every digit it came with, or is refused; never changed.
 
 orjson turns integers beyond 64 bits into floats and 1.50 into 1.5, keeps the last of two equal keys
-and says nothing. So a body takes the fast path through orjson only where a cheap look shows that
-none of this can happen; the rest takes the standard library, with hooks that keep or refuse.
+and says nothing. So what orjson read counts only where it writes the very same bytes back, or where
+a look at the body shows that none of this can have happened; the rest is read by the standard
+library, with hooks that keep or refuse.
 """
 
 from __future__ import annotations
@@ -40,14 +41,15 @@ def loads(body: bytes) -> Any:
     Raises Unreadable for what is no JSON, for NaN and Infinity, for a key given twice in one
     object, for lone surrogates, and for nesting deeper than `dumps` can write.
     """
-    if _risky(body):
-        return _exact(body)
     try:
         value = orjson.loads(body)
-    except orjson.JSONDecodeError as reason:
-        raise Unreadable(f"the body is not JSON: {reason}") from None
+        written = orjson.dumps(value)
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        return _exact(body)
+    if written == body:
+        return value
     # Without backslashes every string has two quotes; fewer on the way back: a key came twice.
-    return value if _rendered(value).count(b'"') == body.count(b'"') else _exact(body)
+    return _exact(body) if _risky(body) or written.count(b'"') != body.count(b'"') else value
 
 
 def dumps(value: Any) -> str:

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 1.0
 BLOCK_SECONDS = 5.0
+BUSY_SECONDS = 0.002
+"""How long a notifier that is behind with its work leaves the markers to others."""
 
 
 class Loop:
@@ -32,9 +34,11 @@ class Loop:
         self._step = step
         self._nudge = asyncio.Event()
 
-    def nudge(self) -> None:
-        """Have the step run now."""
+    def nudge(self) -> bool:
+        """Have the step run now, or once it has ended; returns whether that was news."""
+        was_nudged = self._nudge.is_set()
         self._nudge.set()
+        return not was_nudged
 
     async def run(self) -> None:
         """Run until cancelled; Redis being away is waited out."""
@@ -82,8 +86,8 @@ class Watch:
             except errors.BrokerError:
                 await asyncio.sleep(SWEEP_SECONDS)
                 continue
-            if marker in self._loops:
-                self._loops[marker].nudge()
+            if marker in self._loops and not self._loops[marker].nudge():
+                await asyncio.sleep(BUSY_SECONDS)
 
     async def run(self, grace: float) -> None:
         """Run until cancelled, then let the courier finish what is on its way."""

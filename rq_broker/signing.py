@@ -7,10 +7,11 @@ knows it. Several keys sign at once while one replaces another.
 from __future__ import annotations
 
 import binascii
+import hmac
 from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from hmac import digest
+from functools import lru_cache
 from secrets import token_bytes
 
 from rq_broker.errors import Invalid
@@ -62,7 +63,19 @@ def sign(
         raise ValueError(f"{message_id!r} cannot be a webhook-id")
     headers = {"webhook-id": message_id, "webhook-timestamp": str(timestamp)}
     signed = b"%b.%d.%b" % (message_id.encode(), timestamp, body)
-    signatures = [f"v1,{b64encode(digest(key.secret, signed, 'sha256')).decode()}" for key in keys]
+    signatures = [f"v1,{b64encode(_digest(key.secret, signed)).decode()}" for key in keys]
     if signatures:
         headers["webhook-signature"] = " ".join(signatures)
     return headers
+
+
+def _digest(secret: bytes, signed: bytes) -> bytes:
+    keyed = _keyed(secret).copy()
+    keyed.update(signed)
+    return keyed.digest()
+
+
+@lru_cache(1024)
+def _keyed(secret: bytes) -> hmac.HMAC:
+    """Prepare a key once: that is half the work of signing something short."""
+    return hmac.new(secret, digestmod="sha256")

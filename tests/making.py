@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rq_broker.broker import Broker
+from rq_broker.broker import Broker, Settlement
 from rq_broker.models import Delivery, Demand, Grant, Head, Host, Job, Shape, Status, Submission
 
 TYPE = "vm"
@@ -75,6 +75,12 @@ async def claim_one(broker: Broker, lease: float = 60.0, type_: str = TYPE) -> D
     """Claim the one delivery that is due."""
     (delivery,) = (await broker.claim(type_, lease, 10))[1]
     return delivery
+
+
+async def settle(broker: Broker, delivery: Delivery, came: Settlement) -> str:
+    """Settle one delivery; returns the job's status now, or STALE."""
+    (status,) = await broker.settle(delivery.job.type, [(delivery, came)])
+    return status
 
 
 async def line(broker: Broker, type_: str = TYPE) -> list[str]:

@@ -181,9 +181,12 @@ class Authority:
         self._certificate = self._sign(self._name, self._key, timedelta(days=1), [], ca=True)
 
     @property
+    def pem(self) -> bytes:
+        return self._certificate.public_bytes(serialization.Encoding.PEM)
+
+    @property
     def trust(self) -> ssl.SSLContext:
-        pem = self._certificate.public_bytes(serialization.Encoding.PEM).decode()
-        return ssl.create_default_context(cadata=pem)
+        return ssl.create_default_context(cadata=self.pem.decode())
 
     def serves(self, name: str, *, lasts: timedelta = timedelta(hours=1)) -> ssl.SSLContext:
         """Build a server's context with a certificate for `name`; negative `lasts`: expired."""

@@ -33,7 +33,7 @@ from tests.couriers import (
     saying,
     silent,
 )
-from tests.making import TYPE, bring, claim_one, grant
+from tests.making import TYPE, bring, claim_one, grant, settle
 
 
 @pytest.fixture
@@ -255,7 +255,7 @@ async def test_only_the_newest_attempt_is_heard(broker: Broker, outcome: str) ->
     newest = await claim_one(broker)
     before = await broker.read(TYPE, "d")
     assert newest.attempt == overrun.attempt + 1
-    assert await broker.settle(overrun, Settlement(outcome)) == "STALE"
+    assert await settle(broker, overrun, Settlement(outcome)) == "STALE"
     assert await broker.read(TYPE, "d") == before
 
 

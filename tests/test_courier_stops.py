@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 import pytest
 from redis.asyncio import Redis
@@ -118,10 +119,10 @@ class Away(Broker):
             raise errors.Unavailable("Redis does not answer")
         return await super().claim(type_, lease, limit)
 
-    async def settle(self, delivery: Delivery, came: Settlement) -> str:
+    async def settle(self, type_: str, went: Iterable[tuple[Delivery, Settlement]]) -> list[str]:
         if self.without == "settle":
             raise errors.Unavailable("Redis does not answer")
-        return await super().settle(delivery, came)
+        return await super().settle(type_, went)
 
 
 async def test_no_slot_leaks_when_the_store_is_away(

@@ -13,7 +13,17 @@ from rq_broker.audit import audit
 from rq_broker.broker import Broker, Settlement
 from rq_broker.models import Attempt, Status
 from rq_broker.signing import generate
-from tests.making import TYPE, bring, claim_one, grant, line, publish, shape, submit
+from tests.making import (
+    TYPE,
+    bring,
+    claim_one,
+    grant,
+    line,
+    publish,
+    settle,
+    shape,
+    submit,
+)
 
 FAILED = Settlement("failed", "http_404", 3, verdict="well")
 HEARD = Settlement("delivered", "http_200", 3, verdict="well")
@@ -33,7 +43,7 @@ async def _failed(broker: Broker, host: str, *names: str) -> str:
     """Let the callbacks of these jobs fail for good."""
     for name in names:
         destination = await _granted_to(broker, host, name)
-        assert await broker.settle(await claim_one(broker), FAILED) == "error"
+        assert await settle(broker, await claim_one(broker), FAILED) == "error"
     return destination
 
 
@@ -47,8 +57,8 @@ async def test_each_attempt_is_told_with_its_cause_and_time(broker: Broker) -> N
     before = await broker.now()
     for cause, took in (("timeout", 10_000), ("http_503", 12)):
         came = Settlement("retry", cause, took, verdict="ill")
-        await broker.settle(await claim_one(broker), came)
-    await broker.settle(await claim_one(broker), HEARD)
+        await settle(broker, await claim_one(broker), came)
+    await settle(broker, await claim_one(broker), HEARD)
     found = await broker.attempts(TYPE, "d")
     times = [each.ended for each in found]
     assert times == sorted(times)
@@ -65,7 +75,7 @@ async def test_a_killed_couriers_attempt_is_told(broker: Broker, client: Redis) 
     await bring(broker, Status.GRANTED)
     for _ in range(2):
         await claim_one(broker, lease=0.0)
-    await broker.settle(await claim_one(broker), HEARD)
+    await settle(broker, await claim_one(broker), HEARD)
     found = [(each.attempt, each.cause) for each in await broker.attempts(TYPE, "d")]
     assert found == [(1, "courier_lost"), (2, "courier_lost"), (3, "http_200")]
     assert await audit(client, TYPE) == []
@@ -74,9 +84,9 @@ async def test_a_killed_couriers_attempt_is_told(broker: Broker, client: Redis) 
 async def test_what_was_handed_back_untried_is_no_attempt(broker: Broker) -> None:
     """A courier that stopped in good order leaves no line in the history, before or after."""
     await bring(broker, Status.GRANTED)
-    await broker.settle(await claim_one(broker), Settlement("release"))
+    await settle(broker, await claim_one(broker), Settlement("release"))
     assert await broker.attempts(TYPE, "d") == []
-    await broker.settle(await claim_one(broker), HEARD)
+    await settle(broker, await claim_one(broker), HEARD)
     assert [each.cause for each in await broker.attempts(TYPE, "d")] == ["http_200"]
 
 
@@ -95,7 +105,7 @@ async def test_the_history_of_a_stubborn_job_is_bounded(broker: Broker) -> None:
     await bring(broker, Status.GRANTED)
     for _ in range(300):
         came = Settlement("retry", "http_404", verdict="well")
-        await broker.settle(await claim_one(broker), came)
+        await settle(broker, await claim_one(broker), came)
     found = await broker.attempts(TYPE, "d")
     assert 100 <= len(found) <= 200
     assert found[-1].attempt == 300
@@ -113,7 +123,7 @@ async def test_one_failed_job_goes_back_in_line(broker: Broker, client: Redis) -
     assert len(await broker.attempts(TYPE, "d")) == 1
     wanted = shape(destination="http://x:80")
     assert await grant(broker, job, wanted) is not None
-    assert await broker.settle(await claim_one(broker), HEARD) == "running"
+    assert await settle(broker, await claim_one(broker), HEARD) == "running"
     assert await audit(client, TYPE) == []
 
 
@@ -150,7 +160,7 @@ async def test_a_requeue_reaches_beyond_a_page(
 async def test_only_failed_callbacks_are_requeued(broker: Broker, status: Status) -> None:
     """A job that was heard, ran, and then ended by its client's word stays ended."""
     destination = await _granted_to(broker, "x", "d")
-    await broker.settle(await claim_one(broker), HEARD)
+    await settle(broker, await claim_one(broker), HEARD)
     await broker.transition(TYPE, "d", status)
     assert await broker.requeue(TYPE, destination) == 0
     assert (await broker.read(TYPE, "d")).status is status

@@ -15,7 +15,7 @@ from rq_broker.broker import Broker, Settlement
 from rq_broker.janitor import Janitor
 from rq_broker.keys import Keys
 from rq_broker.models import Status
-from tests.making import TYPE, bring, claim_one, submit
+from tests.making import TYPE, bring, claim_one, settle, submit
 
 SOON = 0.02
 """Seconds a span lasts in these tests."""
@@ -66,7 +66,7 @@ async def test_an_offer_that_ends_names_the_last_cause(broker: Broker) -> None:
     await broker.set_policy(TYPE, {"offer": 10 * SOON})
     await bring(broker, Status.GRANTED)
     came = Settlement("retry", cause="http_503", delay=SOON)
-    await broker.settle(await claim_one(broker, SOON), came)
+    await settle(broker, await claim_one(broker, SOON), came)
     await asyncio.sleep(12 * SOON)
     await _sweep(broker)
     assert (await broker.read(TYPE, "d")).error == (

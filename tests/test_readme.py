@@ -71,5 +71,5 @@ async def test_the_receiver_takes_ours(
 async def test_the_receiver_refuses_a_forger(
     receiver: tuple[subprocess.Popen[str], str],
 ) -> None:
-    """Signed with another key, the same callback is not taken."""
-    assert await _post(receiver[1], generate()) != "ok"
+    """Signed with another key, the same callback is answered with 401, as a working server does."""
+    assert await _post(receiver[1], generate()) == "rejected"

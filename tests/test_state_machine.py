@@ -37,6 +37,7 @@ from rq_broker.models import (
     Submission,
 )
 from rq_broker.store import Server, connect, in_memory
+from tests import making
 from tests.model import ANY, MJob, Model
 from tests.strategies import (
     AGGREGATES,
@@ -263,7 +264,7 @@ class Machine(RuleBasedStateMachine):
         assert delivery.job.fence is not None
         key, name = (delivery.job.fence, delivery.attempt), delivery.job.request_id
         answer, said = self.both(
-            self.broker.settle(delivery, Settlement(outcome, "cause", delay=delay)),
+            making.settle(self.broker, delivery, Settlement(outcome, "cause", delay=delay)),
             lambda: self.model.settle(name, key, outcome, delay),
         )
         assert answer == said

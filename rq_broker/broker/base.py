@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable
 from typing import Any
 
 from redis.asyncio import Redis, RedisCluster
@@ -20,11 +21,11 @@ class Base:
         self._runner = Runner(client)
         self._hinted: dict[str, float] = {}
 
-    async def _run(self, verb: str, type_: str, *args: Any) -> Any:
-        return await self._runner.run(verb, Keys(type_).base, *args)
+    def _run(self, verb: str, type_: str, *args: Any) -> Awaitable[Any]:
+        return self._runner.run(verb, Keys(type_).base, *args)
 
     async def _hint(self, type_: str) -> None:
-        """Keep the set of types true, at most once in half a minute a process and type."""
+        """Keep the set of types true, at most once in a few seconds a process and type."""
         now = time.monotonic()
         if self._hinted.get(type_, 0.0) < now:
             await self._runner.command("SADD", TYPES, type_)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -39,30 +39,19 @@ class Deliveries(Jobs):
         keys = {owner: tuple(text.split()) for owner, text in records.pairs(flat).items()}
 
         def delivery(entry: Sequence[Any]) -> Delivery:
-            attempt, priority, request_id, *fields = entry
+            attempt, priority, request_id, fields = entry
             job = records.job(type_, request_id, priority, "", fields)
             return Delivery(job, int(attempt), keys.get(job.owner_id, keys.get("*", ())))
 
         return _seconds(wait), records.readable(delivery, found)
 
-    async def settle(self, delivery: Delivery, came: Settlement) -> str:
-        """Say how a delivery went; returns the job's status now, or STALE when it came too late."""
-        job = delivery.job
-        settled: str = await self._run(
-            "settle",
-            job.type,
-            job.request_id,
-            job.id,
-            job.fence,
-            delivery.attempt,
-            came.outcome,
-            round(came.delay * 1000),
-            came.cause,
-            came.milliseconds,
-            job.destination,
-            came.verdict,
-            round(came.spare * 1000),
-        )
+    async def settle(self, type_: str, went: Iterable[tuple[Delivery, Settlement]]) -> list[str]:
+        """Say how deliveries went, at most 100.
+
+        Returns for each the job's status now, or STALE when it came too late.
+        """
+        flat = [text for delivery, came in went for text in _settled(delivery, came)]
+        settled: list[str] = await self._run("settle", type_, *flat)
         return settled
 
     async def sweep(self, type_: str, limit: int = 100) -> tuple[float | None, int]:
@@ -113,6 +102,23 @@ class Deliveries(Jobs):
         """Read the signing keys: owner or `*` → keys."""
         found = records.pairs(await self._runner.command("HGETALL", Keys(type_).of("keys")))
         return {owner: tuple(text.split()) for owner, text in found.items()}
+
+
+def _settled(delivery: Delivery, came: Settlement) -> tuple[Any, ...]:
+    job = delivery.job
+    return (
+        job.request_id,
+        job.id,
+        job.fence,
+        delivery.attempt,
+        came.outcome,
+        round(came.delay * 1000),
+        came.cause,
+        came.milliseconds,
+        job.destination,
+        came.verdict,
+        round(came.spare * 1000),
+    )
 
 
 def _seconds(milliseconds: str) -> float | None:

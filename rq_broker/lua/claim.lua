@@ -6,7 +6,7 @@
 --- ARGV[1] lease, ms
 --- ARGV[2] how many at most
 --- Returns {ms until the next is due or '', signing keys (owner or '*', keys, …), {attempt, priority,
----   request_id, field, value, …} a delivery}
+---   request_id, {field, value, …}} a delivery}
 --- Errors none
 --- @include "base"
 --- @include "clock"
@@ -19,7 +19,9 @@ local lease, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
 local LOOKS = 1000 -- due deliveries looked at in one claim, should most of them have to wait
 
 local deliveries, now = key('deliveries'), now_ms()
+local ends = whole(now + lease)
 local reply, room = { '', redis.call('HGETALL', key('keys')) }, {}
+local leases, flights = {}, {} -- pairs of end and member: all claimed, and those to each destination
 
 local function room_at(destination)
   if not room[destination] then
@@ -28,19 +30,33 @@ local function room_at(destination)
   return room[destination]
 end
 
+local function lease_to(pairs_of, member)
+  pairs_of[#pairs_of + 1] = ends
+  pairs_of[#pairs_of + 1] = member
+end
+
 local function claim(job, member, request_id)
   record_lost(job)
-  redis.call('ZADD', deliveries, whole(now + lease), member)
-  fly(job.destination, member, now + lease)
+  flights[job.destination] = flights[job.destination] or {}
+  lease_to(leases, member)
+  lease_to(flights[job.destination], member)
   if job.offer_ends < now + lease then
-    redis.call('ZADD', key('deadlines'), whole(now + lease), member)
+    redis.call('ZADD', key('deadlines'), ends, member)
   end
   local attempt = redis.call('HINCRBY', job_key(request_id), 'attempts', 1)
-  local fields = redis.call('HGETALL', job_key(request_id))
-  table.insert(fields, 1, request_id)
-  table.insert(fields, 1, job.priority)
-  table.insert(fields, 1, attempt)
-  reply[#reply + 1] = fields
+  reply[#reply + 1] = { attempt, job.priority, request_id, redis.call('HGETALL', job_key(request_id)) }
+end
+
+-- Writes down what was claimed since the last time.
+local function note_leases()
+  if #leases > 0 then
+    redis.call('ZADD', deliveries, unpack(leases))
+    leases = {}
+  end
+  for destination, taken in pairs(flights) do
+    fly(destination, taken)
+  end
+  flights = {}
 end
 
 -- Returns whether it was claimed.
@@ -50,7 +66,7 @@ local function look_at(member)
   if not job or job.member ~= member or job.status ~= 'granted' then
     redis.call('ZREM', deliveries, member)
   elseif job.offer_ends <= now then
-    redis.call('ZADD', deliveries, whole(now + lease), member)
+    redis.call('ZADD', deliveries, ends, member)
     redis.call('ZADD', key('deadlines'), whole(now), member)
   elseif room_at(job.destination) <= 0 then
     park(job.destination, member, now)
@@ -74,6 +90,7 @@ while more and claimed < limit and looked < LOOKS do
       claimed = claimed + (look_at(member) and 1 or 0)
     end
   end
+  note_leases()
 end
 local first = redis.call('ZRANGE', deliveries, 0, 0, 'WITHSCORES')
 if first[1] then

@@ -58,7 +58,7 @@ async def called(broker: Broker, name: str, came: Settlement) -> str:
     job = await making.submit(broker, name, callback=f"{destination}/x", shape=wanted)
     await making.publish(broker)
     assert await making.grant(broker, job, wanted) is not None
-    await broker.settle(await making.claim_one(broker), came)
+    await making.settle(broker, await making.claim_one(broker), came)
     return destination
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from rq_broker.broker import Broker, Settlement
 from tests.api.conftest import called, fail_destinations, listed, refused, submit
-from tests.making import claim_one
+from tests.making import claim_one, settle
 
 RETRY = Settlement("retry", "5xx", 12, verdict="ill")
 OVER = Settlement("failed", "timeout", 10_000, verdict="ill")
@@ -20,7 +20,7 @@ async def test_attempts(api: httpx.AsyncClient, broker: Broker) -> None:
     await submit(api, "waiting")
     assert (await api.get("/v1/vm/waiting/attempts")).json() == {"data": [], "ok": True}
     await called(broker, "h", RETRY)
-    await broker.settle(await claim_one(broker), OVER)
+    await settle(broker, await claim_one(broker), OVER)
     shown = (await api.get("/v1/vm/h/attempts/")).json()["data"]
     fence = (await broker.read("vm", "h")).fence
     times = [each.pop("time") for each in shown]
@@ -58,7 +58,7 @@ async def test_an_open_breaker_is_seen_and_reset(api: httpx.AsyncClient, broker:
     """A destination that keeps failing is shown open, for how long yet, and closed by hand."""
     destination = await called(broker, "h", RETRY)
     for _ in range(4):
-        await broker.settle(await claim_one(broker), RETRY)
+        await settle(broker, await claim_one(broker), RETRY)
     (shown,) = (await api.get("/types/vm/destinations")).json()["data"]["destinations"]
     assert (shown["state"], shown["failures"]) == ("open", 5)
     assert shown["open_seconds"] > 0

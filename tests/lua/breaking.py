@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 from rq_broker.broker import Broker, Settlement
 from rq_broker.keys import Keys
 from rq_broker.models import Delivery, Destination
-from tests.making import TYPE, claim_one, grant, publish, shape, submit
+from tests.making import TYPE, claim_one, grant, publish, settle, shape, submit
 
 HERE = "http://x:80"
 FOR_EVER = 10**13
@@ -41,7 +41,7 @@ async def opened(broker: Broker, host: str, *names: str) -> str:
     """Let the first of these jobs fail until the breaker of its destination opens."""
     destination = await granted_to(broker, host, names[0])
     for _ in range(5):
-        await broker.settle(await claim_one(broker), ILL)
+        await settle(broker, await claim_one(broker), ILL)
     assert (await known(broker, destination)).state == "open"
     return destination
 

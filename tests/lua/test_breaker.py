@@ -31,7 +31,16 @@ from tests.lua.breaking import (
     open_until,
     opened,
 )
-from tests.making import TYPE, bring, claim_one, grant, publish, shape, submit
+from tests.making import (
+    TYPE,
+    bring,
+    claim_one,
+    grant,
+    publish,
+    settle,
+    shape,
+    submit,
+)
 
 # The limit
 
@@ -49,7 +58,7 @@ async def test_the_limit_is_shared_by_all_claimers(client: Redis, broker: Broker
     heard = set()
     while found:
         heard.add(found[0].job.request_id)
-        await broker.settle(found.pop(0), WELL)
+        await settle(broker, found.pop(0), WELL)
         found += await claims(broker)
         assert (await known(broker)).in_flight == len(found) <= 3
     assert heard == {f"d{n}" for n in range(8)}
@@ -71,10 +80,10 @@ async def test_a_killed_couriers_slot_ends_with_its_lease(client: Redis, broker:
     second = await claims(broker)
     assert len(second) == 2
     for each in second:
-        await broker.settle(each, WELL)
+        await settle(broker, each, WELL)
     third = await claims(broker)
     for each in third:
-        await broker.settle(each, WELL)
+        await settle(broker, each, WELL)
     assert {each.job.request_id for each in second + third} == {"a", "b", "c", "d"}
     assert await audit(client, TYPE) == []
 
@@ -140,7 +149,7 @@ async def test_only_failures_of_health_open_it(broker: Broker) -> None:
         came = settlement(1, outcome)
         for _ in range(10):
             asked = Settlement("retry", came.cause, verdict=came.verdict)
-            await broker.settle(await claim_one(broker), asked)
+            await settle(broker, await claim_one(broker), asked)
         seen = await known(broker)
         assert (seen.state, seen.failures) == ("closed", 0)
 
@@ -157,7 +166,7 @@ async def test_failures_of_health_open_it_at_the_fifth(broker: Broker, outcome: 
         assert (await known(broker)).state == "closed"
         came = settlement(1, outcome)
         asked = Settlement("retry", came.cause, verdict=came.verdict)
-        await broker.settle(await claim_one(broker), asked)
+        await settle(broker, await claim_one(broker), asked)
         assert (await known(broker)).failures == count
     assert (await known(broker)).state == "open"
 
@@ -167,10 +176,10 @@ async def test_429_slows_to_one_at_a_time(broker: Broker) -> None:
     await granted_to(broker, "x", "a", "b", "c")
     first = (await claims(broker, 1))[0]
     came = settlement(1, Outcome("retry", "http_429", 1, retry_after=0.4))
-    await broker.settle(first, came)
+    await settle(broker, first, came)
     (single,) = await claims(broker)
     assert (await known(broker)).parked == 1
-    await broker.settle(single, WELL)
+    await settle(broker, single, WELL)
     (single,) = await claims(broker)
     await asyncio.sleep(0.45)
     assert (await known(broker)).in_flight == 1
@@ -185,7 +194,7 @@ async def test_while_open_nothing_goes_there(client: Redis, broker: Broker) -> N
     slow = await claims(broker)
     await opened(broker, "x", "a")
     for each in slow:
-        await broker.settle(each, ILL)
+        await settle(broker, each, ILL)
     for _ in range(3):
         await look_again(client)
         await Janitor(broker, TYPE).run_once()
@@ -218,7 +227,7 @@ async def _many_parked(broker: Broker) -> str:
     slow = await claims(broker)
     destination = await opened(broker, "x", "a")
     for each in slow:
-        await broker.settle(each, Settlement("release"))
+        await settle(broker, each, Settlement("release"))
     assert await claims(broker) == []
     assert (await known(broker)).parked == 20
     return destination
@@ -250,13 +259,13 @@ async def test_a_probe_that_succeeds_heals_it(client: Redis, broker: Broker) -> 
     destination = await _many_parked(broker)
     await half_open(client, destination)
     await Janitor(broker, TYPE).run_once()
-    await broker.settle(await claim_one(broker), WELL)
+    await settle(broker, await claim_one(broker), WELL)
     seen = await known(broker)
     assert (seen.state, seen.failures, seen.parked) == ("closed", 0, 0)
     rest = await claims(broker)
     assert len(rest) == 19
     for each in rest:
-        await broker.settle(each, WELL)
+        await settle(broker, each, WELL)
     assert (await broker.counts(TYPE))[Status.RUNNING] == 20
     assert await grant(broker, await submit(broker, "e")) is not None
     assert await audit(client, TYPE) == []
@@ -268,7 +277,7 @@ async def test_a_probe_that_fails_opens_it_for_longer(client: Redis, broker: Bro
     for seconds in (10, 20, 40, 60, 60):
         await half_open(client, destination)
         await Janitor(broker, TYPE).run_once()
-        await broker.settle(await claim_one(broker), ILL)
+        await settle(broker, await claim_one(broker), ILL)
         seen = await known(broker)
         assert seen.state == "open"
         assert seconds - 1 < seen.opens_for <= seconds
@@ -276,7 +285,7 @@ async def test_a_probe_that_fails_opens_it_for_longer(client: Redis, broker: Bro
     assert await audit(client, TYPE) == []
     await broker.reset(TYPE, destination)
     for each in await claims(broker):
-        await broker.settle(each, ILL)
+        await settle(broker, each, ILL)
     assert 4 < (await known(broker)).opens_for <= 5
 
 
@@ -301,7 +310,7 @@ async def test_one_grant_probes_a_half_open_destination(client: Redis, broker: B
     assert sorted(fence is not None for fence in fences) == [False, True]
     assert (await broker.view(TYPE)).closed == {HERE}
     assert await Granter(broker, TYPE).run_once() == 0
-    await broker.settle(await claim_one(broker), WELL)
+    await settle(broker, await claim_one(broker), WELL)
     assert (await broker.view(TYPE)).closed == frozenset()
     assert await Granter(broker, TYPE).run_once() == 1
     assert await audit(client, TYPE) == []

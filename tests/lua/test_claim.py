@@ -7,7 +7,7 @@ import asyncio
 from rq_broker.broker import Broker
 from rq_broker.broker.deliveries import Settlement
 from rq_broker.models import Status
-from tests.making import TYPE, bring, claim_one
+from tests.making import TYPE, bring, claim_one, settle
 
 
 async def test_a_grant_owes_one_callback(broker: Broker) -> None:
@@ -29,9 +29,9 @@ async def test_a_lease_that_ended_lets_the_next_claim(broker: Broker) -> None:
     late = await claim_one(broker, lease=0.0)
     newest = await claim_one(broker)
     assert newest.attempt == 2
-    assert await broker.settle(late, Settlement("failed", cause="late")) == "STALE"
-    assert await broker.settle(newest, Settlement("delivered")) == "running"
-    assert await broker.settle(newest, Settlement("failed")) == "STALE"
+    assert await settle(broker, late, Settlement("failed", cause="late")) == "STALE"
+    assert await settle(broker, newest, Settlement("delivered")) == "running"
+    assert await settle(broker, newest, Settlement("failed")) == "STALE"
 
 
 async def test_no_offer_ends_while_a_callback_is_on_its_way(broker: Broker) -> None:
@@ -41,4 +41,4 @@ async def test_no_offer_ends_while_a_callback_is_on_its_way(broker: Broker) -> N
     delivery = await claim_one(broker, lease=60.0)
     await asyncio.sleep(0.4)
     assert (await broker.sweep(TYPE))[1] == 0
-    assert await broker.settle(delivery, Settlement("delivered")) == "running"
+    assert await settle(broker, delivery, Settlement("delivered")) == "running"

@@ -17,7 +17,7 @@ from rq_broker.lua.runner import Runner
 from rq_broker.models import Host, Policy, Protection, Status
 from rq_broker.records import policy_text
 from tests.lua.bytecode import globals_of
-from tests.making import TYPE, bring, claim_one, grant, submit
+from tests.making import TYPE, bring, claim_one, grant, settle, submit
 
 EACH = pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS.keys())
 LABEL = re.compile(r"--- (Keeps|KEYS\[1\]|ARGV\[\d+…?\]|Returns|Errors)(?::| ) ?(.*)")
@@ -151,7 +151,7 @@ async def sent(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> list[tuple[st
     await broker.holdings(TYPE)
     await broker.reorder(TYPE, "d", "position", "front")
     assert await grant(broker, job) == 1
-    await broker.settle(await claim_one(broker), Settlement("delivered"))
+    await settle(broker, await claim_one(broker), Settlement("delivered"))
     await broker.transition(TYPE, "d", Status.DONE, fence=1)
     await broker.sweep(TYPE)
     await bring(broker, Status.QUEUED)
@@ -195,11 +195,11 @@ async def test_no_script_is_left_untried(sent: list[tuple[str, Any]]) -> None:
     assert {verb for verb, _ in sent} == SCRIPTS.keys()
 
 
-async def test_grants_send_caps_and_triples(sent: list[tuple[str, Any]]) -> None:
-    """A grant counts its cap pairs, and what follows them are whole triples."""
+async def test_grants_send_caps_and_fours(sent: list[tuple[str, Any]]) -> None:
+    """A grant counts its cap pairs, and what follows them are whole fours."""
     ((_, *arguments),) = [args for verb, args in sent if verb == "grant"]
     texts = [text for _, text in _arguments(SCRIPTS["grant"])]
     first = texts.index("how many cap pairs follow") + 1
     caps = int(arguments[first - 1])
     assert arguments[first : first + 2 * caps] == ["VCPU", 9, "GPU", 1]
-    assert arguments[first + 2 * caps :] == ["h1", "VCPU", 1]
+    assert arguments[first + 2 * caps :] == ["h1", "VCPU", 1, 1]

@@ -8,7 +8,7 @@ from rq_broker.audit import audit
 from rq_broker.broker import Broker
 from rq_broker.broker.deliveries import Settlement
 from rq_broker.models import Job, Status
-from tests.making import TYPE, bring, claim_one, grant, submit
+from tests.making import TYPE, bring, claim_one, grant, settle, submit
 
 HERE = "http://x:80"
 
@@ -16,7 +16,7 @@ HERE = "http://x:80"
 async def fail(broker: Broker, times: int) -> None:
     """Let one delivery fail so often that it says ill of its destination."""
     for _ in range(times):
-        await broker.settle(await claim_one(broker), Settlement("retry", "timeout", verdict="ill"))
+        await settle(broker, await claim_one(broker), Settlement("retry", "timeout", verdict="ill"))
 
 
 async def test_a_destination_is_known_from_its_first_grant(broker: Broker) -> None:
@@ -47,7 +47,7 @@ async def test_one_success_wipes_the_failures(broker: Broker) -> None:
     """Four failures, one answer, four failures: it stays closed."""
     await bring(broker, Status.GRANTED)
     await fail(broker, 4)
-    await broker.settle(await claim_one(broker), Settlement("retry", "http_404", verdict="well"))
+    await settle(broker, await claim_one(broker), Settlement("retry", "http_404", verdict="well"))
     await fail(broker, 4)
     assert (await broker.destinations(TYPE))[1][0].state == "closed"
 
@@ -60,7 +60,7 @@ async def test_no_more_fly_at_once_than_the_policy_allows(broker: Broker, client
     first, second = (await broker.claim(TYPE, 60.0, 10))[1]
     assert (await broker.destinations(TYPE))[1][0].parked == 1
     assert await audit(client, TYPE) == []
-    await broker.settle(first, Settlement("delivered", verdict="well"))
+    await settle(broker, first, Settlement("delivered", verdict="well"))
     third = await claim_one(broker)
     names = {each.job.request_id for each in (first, second, third)}
     assert names == {"a", "b", "c"}

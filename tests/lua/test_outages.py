@@ -20,7 +20,7 @@ from tests.lua.breaking import (
     known,
     opened,
 )
-from tests.making import TYPE, bring, claim_one, submit
+from tests.making import TYPE, bring, claim_one, settle, submit
 
 
 async def _outage(broker: Broker, *hosts: str) -> list[str]:
@@ -28,7 +28,7 @@ async def _outage(broker: Broker, *hosts: str) -> list[str]:
     found = []
     for host in hosts:
         found.append(await granted_to(broker, host, host))
-        await broker.settle(await claim_one(broker), Settlement("retry", "dns", 1, 60, "ill"))
+        await settle(broker, await claim_one(broker), Settlement("retry", "dns", 1, 60, "ill"))
     return found
 
 
@@ -41,7 +41,7 @@ async def test_when_most_fail_nobody_is_charged(client: Redis, broker: Broker) -
         for member in await client.zrange(KEYS.of("deliveries"), 0, -1):
             await client.zadd(KEYS.of("deliveries"), {member: 0})
         for each in await claims(broker):
-            await broker.settle(each, Settlement("retry", "dns", 1, 60, "ill"))
+            await settle(broker, each, Settlement("retry", "dns", 1, 60, "ill"))
     outage, seen = await broker.destinations(TYPE)
     assert outage
     assert {each.name: each.failures for each in seen} == before
@@ -62,7 +62,7 @@ async def test_offers_that_end_in_an_outage_put_jobs_back(
     delivery = await claim_one(broker, lease=0.5)
     await _outage(broker, "a", "b", "c")
     if how == "settled":
-        assert await broker.settle(delivery, Settlement("retry", "dns", 1, 60)) == "queued"
+        assert await settle(broker, delivery, Settlement("retry", "dns", 1, 60)) == "queued"
     else:
         await asyncio.sleep(0.6)
         await broker.sweep(TYPE)
@@ -79,7 +79,7 @@ async def test_an_outage_ends_when_they_answer(broker: Broker) -> None:
     for host in ("d", "c"):  # those that were never charged
         assert (await broker.destinations(TYPE))[0]
         await granted_to(broker, host, f"again-{host}")
-        await broker.settle(await claim_one(broker), WELL)
+        await settle(broker, await claim_one(broker), WELL)
         assert f"http://{host}:80" not in (await broker.view(TYPE)).closed
     assert not (await broker.destinations(TYPE))[0]
     assert (await broker.view(TYPE)).closed == frozenset()
@@ -110,7 +110,8 @@ async def test_an_open_one_stays_closed_to_grants_in_an_outage(
 async def test_what_is_known_of_a_destination_is_forgotten(client: Redis, broker: Broker) -> None:
     """A day after its last grant or failure a destination leaves no key behind."""
     destination = await opened(broker, "x", "a")
-    await broker.settle(Delivery(await broker.read(TYPE, "a"), 9), Settlement("release", spare=9.0))
+    late = Delivery(await broker.read(TYPE, "a"), 9)
+    await settle(broker, late, Settlement("release", spare=9.0))
     await broker.withdraw(TYPE, "a")
     await broker.sweep(TYPE)
     assert (await known(broker)).state == "open"
@@ -131,6 +132,6 @@ async def test_trouble_keeps_a_destination_from_being_forgotten(
     await granted_to(broker, "x", "a")
     await client.zadd(KEYS.of("destinations"), {HERE: 1})
     for _ in range(5):
-        await broker.settle(await claim_one(broker), ILL)
+        await settle(broker, await claim_one(broker), ILL)
     await broker.sweep(TYPE)
     assert (await known(broker)).state == "open"

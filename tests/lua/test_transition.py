@@ -10,7 +10,7 @@ from rq_broker.audit import audit
 from rq_broker.broker import Broker
 from rq_broker.broker.deliveries import Settlement
 from rq_broker.models import MOVES, Status
-from tests.making import TYPE, bring, claim_one, grant
+from tests.making import TYPE, bring, claim_one, grant, settle
 
 
 @pytest.mark.parametrize("start", list(Status))
@@ -57,6 +57,6 @@ async def test_error_text_is_kept_until_the_job_is_requeued(broker: Broker) -> N
 async def test_a_cause_goes_when_the_client_moves_its_job_on(broker: Broker, to: Status) -> None:
     """A job its client set running or done carries no error of an earlier attempt."""
     await bring(broker, Status.GRANTED)
-    await broker.settle(await claim_one(broker), Settlement("retry", delay=60.0, cause="reset"))
+    await settle(broker, await claim_one(broker), Settlement("retry", delay=60.0, cause="reset"))
     await broker.transition(TYPE, "d", to)
     assert (await broker.read(TYPE, "d")).error is None

@@ -22,31 +22,42 @@ local function set_deadline(member, status)
   end
 end
 
--- `changes`: flat field/value pairs to set on the job besides its status.
-local function become(job, to, changes)
-  local from, member, name = job.status, job.member, job_key(job.request_id)
+-- What a job has while it holds capacity, and not after.
+local HELD_FIELDS = { 'hosts', 'offer_ends', 'granted', 'settled', 'released', 'servers' }
+
+-- Takes the job out of what it stands in for its status.
+local function leave(job, to)
+  local from, member = job.status, job.member
   if from == 'queued' then
-    redis.call('HSET', name, 'demand', leave_line(member, job.shape))
+    redis.call('HSET', job_key(job.request_id), 'demand', leave_line(member, job.shape))
     if to ~= 'granted' then
       wake('grant')
     end
   else
     redis.call('ZREM', key('status:' .. from), member)
   end
-  if from == 'granted' then
-    redis.call('ZREM', key('deliveries'), member)
-    redis.call('ZREM', key('parked:' .. job.destination), member)
-    if to ~= 'error' then -- there it says where calling back failed
-      redis.call('HDEL', name, 'destination')
-    end
+  if from == 'granted' and redis.call('ZREM', key('deliveries'), member) == 0 then
+    redis.call('ZREM', key('parked:' .. job.destination), member) -- it stands in one of the two
+  end
+end
+
+-- `changes`: flat field/value pairs to set on the job besides its status.
+local function become(job, to, changes)
+  local from, member, name = job.status, job.member, job_key(job.request_id)
+  local gone = { 'error' }
+  leave(job, to)
+  if from == 'granted' and to ~= 'error' then -- there it says where calling back failed
+    gone[#gone + 1] = 'destination'
   end
   if HOLDS[from] and not HOLDS[to] then
     if release(job) then
       wake('grant')
     end
-    redis.call('HDEL', name, 'hosts', 'offer_ends', 'granted', 'settled', 'released', 'servers')
+    for _, field in ipairs(HELD_FIELDS) do
+      gone[#gone + 1] = field
+    end
   end
-  redis.call('HDEL', name, 'error')
+  redis.call('HDEL', name, unpack(gone))
   redis.call('HSET', name, 'status', to, 'updated', whole(now_us()), unpack(changes))
   if to == 'queued' then
     join_line(member, job.priority, job.shape, redis.call('HGET', name, 'demand') or '')

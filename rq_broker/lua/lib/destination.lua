@@ -51,9 +51,10 @@ local function free_slots(destination, record, now)
   return slots_of(record, now) - redis.call('ZCARD', flying)
 end
 
--- Takes a slot until `ends`, ms. Whatever happens to its courier, the set itself is gone in a day.
-local function fly(destination, member, ends)
-  redis.call('ZADD', key('flying:' .. destination), whole(ends), member)
+-- Takes slots; `leases` is end (ms), member, … Whatever happens to their courier, the set itself is
+-- gone in a day.
+local function fly(destination, leases)
+  redis.call('ZADD', key('flying:' .. destination), unpack(leases))
   redis.call('PEXPIRE', key('flying:' .. destination), FORGET_MS)
 end
 
@@ -119,28 +120,37 @@ local function charge(destination, record, now)
   end
 end
 
+local landed, well = {}, {} -- destination → members that need no slot there now; all said to be well
+
 -- What one attempt said of its destination: 'well', 'ill', or '' for nothing (4xx); and how long
--- it asked to be spared, ms.
+-- it asked to be spared, ms. To be followed by `make_room`, once for all.
 local function judge(destination, member, verdict, spare)
   local now = now_ms()
-  local record = read_destination(destination)
-  redis.call('ZREM', key('flying:' .. destination), member)
+  landed[destination] = landed[destination] or {}
+  table.insert(landed[destination], member)
   if spare > 0 or verdict == 'ill' then
     redis.call('ZADD', key('destinations'), whole(now), destination) -- its record is not forgotten yet
   end
   if spare > 0 then
-    record.slow_until = now + spare
-    redis.call('HSET', destination_key(destination), 'slow_until', whole(record.slow_until))
+    redis.call('HSET', destination_key(destination), 'slow_until', whole(now + spare))
   end
   if verdict == 'ill' then
-    charge(destination, record, now)
-    record = read_destination(destination)
-  elseif verdict == 'well' then
-    absolve(destination, record, now)
-    record = read_destination(destination)
+    charge(destination, read_destination(destination), now)
+    well[destination] = nil
+  elseif verdict == 'well' and not well[destination] then
+    absolve(destination, read_destination(destination), now)
+    well[destination] = true
   end
-  if redis.call('ZSCORE', key('parked'), destination) then
-    unpark(destination, free_slots(destination, record, now), now)
+end
+
+-- Frees the slots of what landed, for those that wait for one.
+local function make_room()
+  local now = now_ms()
+  for destination, members in pairs(landed) do
+    redis.call('ZREM', key('flying:' .. destination), unpack(members))
+    if redis.call('ZSCORE', key('parked'), destination) then
+      unpark(destination, free_slots(destination, read_destination(destination), now), now)
+    end
   end
 end
 

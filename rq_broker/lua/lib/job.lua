@@ -16,8 +16,8 @@ end
 
 -- Returns the job's moving parts, or nil when there is none that can be read.
 local function load_job(request_id)
-  local f = redis.call('HMGET', job_key(request_id),
-    'id', 'status', 'owner', 'shape', 'fence', 'attempts', 'error', 'offer_ends', 'destination')
+  local f = redis.call('HMGET', job_key(request_id), 'id', 'status', 'owner', 'shape', 'fence',
+    'attempts', 'error', 'offer_ends', 'destination', 'settled')
   if not tonumber(f[1] or '') or not f[2] then
     return nil
   end
@@ -26,7 +26,7 @@ local function load_job(request_id)
     request_id = request_id, member = member, id = f[1], status = f[2],
     owner = f[3] or '', shape = f[4] or '', fence = f[5] or '0',
     attempts = tonumber(f[6] or '') or 0, error = f[7] or '', offer_ends = tonumber(f[8] or '') or math.huge,
-    destination = f[9] or '',
+    destination = f[9] or '', settled = f[10] or '',
     priority = redis.call('ZSCORE', key('status:' .. f[2]), member) or '0',
   }
 end
@@ -39,10 +39,10 @@ end
 
 -- An attempt that was claimed and never settled: its courier died, or overran its lease.
 local function record_lost(job)
-  local name = job_key(job.request_id)
-  if job.attempts > 0 and redis.call('HGET', name, 'settled') ~= whole(job.attempts) then
-    record_attempt(job.request_id, whole(job.attempts), job.fence, 'courier_lost', '0')
-    redis.call('HSET', name, 'settled', whole(job.attempts))
+  local last = whole(job.attempts)
+  if job.attempts > 0 and job.settled ~= last then
+    record_attempt(job.request_id, last, job.fence, 'courier_lost', '0')
+    redis.call('HSET', job_key(job.request_id), 'settled', last)
   end
 end
 

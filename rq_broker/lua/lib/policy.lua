@@ -6,7 +6,12 @@ local POLICY_DEFAULTS = {
   holds = 'until_done', settle = '60000',
 }
 
--- Spans are milliseconds as text, '' for none.
+local policy_read = {}
+
+-- Spans are milliseconds as text, '' for none. A script that asks does not change them.
 local function policy_value(field)
-  return redis.call('HGET', base, 'policy:' .. field) or POLICY_DEFAULTS[field]
+  if not policy_read[field] then
+    policy_read[field] = redis.call('HGET', base, 'policy:' .. field) or POLICY_DEFAULTS[field]
+  end
+  return policy_read[field]
 end
