@@ -61,7 +61,7 @@ async def reason(broker: Broker, type_: str, job: Job) -> str | None:
     if found is not None:
         return _dated(found, stale)
     first = any(grant.head.request_id == job.request_id for grant in planned.grants)
-    return SOON if first else BEHIND
+    return SOON + stale if first else BEHIND
 
 
 async def staleness(broker: Broker, type_: str) -> str:
@@ -71,7 +71,7 @@ async def staleness(broker: Broker, type_: str) -> str:
 
 
 def _stale(source: SourceState) -> str:
-    trouble = f"fails: {source.cause}" if source.cause else "is polled by nobody"
+    trouble = f"fails: {source.cause}" if source.cause else "gives no newer one"
     age = "never known" if source.age is None else f"as of {source.age:.0f} s ago"
     return f"capacity {age}: source {source.name} {trouble}"
 

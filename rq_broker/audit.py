@@ -218,12 +218,13 @@ class _Look:
                 ("ZSCORE", self._keys.of("shape", job.get("shape", "")), member),
                 ("HGET", self._keys.of("callbacks", name[:2]), name[2:]),
                 ("ZSCORE", self._keys.of("deliveries"), member),
+                ("ZSCORE", self._keys.of("prompt"), member),
                 ("ZSCORE", self._keys.of("parked", job.get("destination", "")), member),
             )
         ]
         replies = await self._ask(asked)
         for number, (member, priority, job) in enumerate(known):
-            by_owner, by_shape, namer, due, parked = replies[5 * number : 5 * number + 5]
+            by_owner, by_shape, namer, slow, prompt, parked = replies[6 * number : 6 * number + 6]
             subject, queued = f"job {member}", status == Status.QUEUED
             self._count(job, names[number], queued)
             self._check(by_owner == priority, subject, f"has priority {by_owner} by its owner")
@@ -231,7 +232,9 @@ class _Look:
             self._check(by_shape == expected, subject, f"has priority {by_shape} by its shape")
             self._check(namer == member[17:], subject, f"has a callback that names {namer}")
             self._parked.update([] if parked is None else [job.get("destination", "")])
-            owed = (due is not None) + (parked is not None) == (status == Status.GRANTED)
+            places = sum(each is not None for each in (slow, prompt, parked))
+            due = prompt if slow is None else slow
+            owed = places == (status == Status.GRANTED)
             self._check(
                 owed, subject, f"is {status}, its delivery due at {due}, parked at {parked}"
             )
@@ -251,6 +254,7 @@ class _Look:
         for destination in listed:
             await self._index(f"parked:{destination}", {Status.GRANTED})
         await self._index("deliveries", {Status.GRANTED})
+        await self._index("prompt", {Status.GRANTED})
         await self._index("deadlines", set(Status) - {Status.QUEUED})
         await self._index("passed", {Status.QUEUED}, command="HSCAN")
         await self._index("forecasts", {Status.QUEUED}, command="HSCAN")

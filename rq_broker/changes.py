@@ -11,6 +11,7 @@ from typing import Any
 
 from rq_broker import jsontext, wire
 from rq_broker.checks import amounts, flag, name, obj, one_of, only, show, text, whole
+from rq_broker.egress import Egress
 from rq_broker.errors import Invalid
 from rq_broker.models import MAX_WHOLE, Host, Proposal, Shape, Status
 from rq_broker.signing import SigningKey
@@ -194,8 +195,11 @@ _IMAGINED = ("data", "owner_id", "callback", "priority", "position")
 _MOVED = ("request_id", "priority", "position")
 
 
-def what_if(body: Any, callback_base: str | None = None) -> Proposal:
-    """Read the body of a what-if: `data` of a job not submitted, or `request_id` of one to move."""
+def what_if(body: Any, callback_base: str | None = None, egress: Egress | None = None) -> Proposal:
+    """Read the body of a what-if: `data` of a job not submitted, or `request_id` of one to move.
+
+    What a submit would refuse is refused here as well.
+    """
     fields = obj(body, "the body")
     moved = fields.get("request_id") is not None
     only(fields, _MOVED if moved else _IMAGINED, "the body")
@@ -213,7 +217,7 @@ def what_if(body: Any, callback_base: str | None = None) -> Proposal:
         "" if owner is None else text(owner, "owner_id", 255),
         ""
         if callback is None
-        else wire.destination(text(callback, "callback", 2048), callback_base),
+        else wire.destination(text(callback, "callback", 2048), callback_base, egress),
     )
     return Proposal(shape, None, wanted, position)
 

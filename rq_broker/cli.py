@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import logging
 import os
 import signal
@@ -210,6 +211,7 @@ def notifier(settings: Settings) -> None:
             async with _notifying(settings, client, _feeds(settings)) as running:
                 await running.run()
 
+    _settle_garbage()
     _uvloop_run(_until_signal(work()))
 
 
@@ -305,6 +307,12 @@ def audit(settings: Settings) -> None:
     if found := asyncio.run(work()):
         raise SystemExit(f"{found} faults")
     click.echo("clean")
+
+
+def _settle_garbage() -> None:
+    """Take what lives as long as the process out of full collections, each a pause of 40 ms."""
+    gc.collect()
+    gc.freeze()
 
 
 def _uvloop_run(work: Coroutine[Any, Any, None]) -> None:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Protocol
 from urllib.parse import quote
 
@@ -87,8 +88,26 @@ def _parsed(texts: tuple[str, ...]) -> tuple[SigningKey, ...]:
     return tuple(SigningKey.parse(text) for text in texts)
 
 
+async def _spare(slots: asyncio.Semaphore, most: int) -> int:
+    """Take as many as are free at once, without waiting; returns how many."""
+    taken = 0
+    while taken < most and not slots.locked():
+        await slots.acquire()
+        taken += 1
+    return taken
+
+
+def _release(slots: asyncio.Semaphore, count: int) -> None:
+    for _ in range(count):
+        slots.release()
+
+
 class Courier:
-    """The courier of one type in one process; `slots` is shared by all types of the process."""
+    """The courier of one type in one process; `slots` is shared by all types of the process.
+
+    So is `doubts`, the slots among them that callbacks to destinations not known to be prompt may
+    take: whatever those do, the rest is left for the others.
+    """
 
     def __init__(
         self,
@@ -100,6 +119,7 @@ class Courier:
         callback_base: str | None = None,
         timeout: float = 10.0,
         batch: int = 50,
+        doubts: asyncio.Semaphore | None = None,
     ) -> None:
         self._broker = broker
         self._type = type_
@@ -109,6 +129,9 @@ class Courier:
         self._lease = timeout + LEASE_MARGIN
         self._batch = batch
         self._flying: set[asyncio.Task[None]] = set()
+        self._doubts = doubts or asyncio.Semaphore(sys.maxsize)
+        self.on_room: Callable[[], object] = lambda: None
+        """Called when there is room again for callbacks that had to wait for it."""
         self._came: list[tuple[Delivery, Settlement]] = []
         self._settling: asyncio.Task[None] | None = None
 
@@ -116,17 +139,15 @@ class Courier:
         """Claim and start whatever is due; returns seconds until the next is, if there is one."""
         while True:
             await self._slots.acquire()
-            free = 1
-            while free < self._batch and not self._slots.locked():
-                await self._slots.acquire()
-                free += 1
+            free = 1 + await _spare(self._slots, self._batch - 1)
+            doubtful = await _spare(self._doubts, free)
             wait: float | None = None
             claimed: list[Delivery] = []
             try:
-                wait, claimed = await self._broker.claim(self._type, self._lease, free)
+                wait, claimed = await self._broker.claim(self._type, self._lease, free, doubtful)
             finally:
-                for _ in range(free - len(claimed)):
-                    self._slots.release()
+                _release(self._slots, free - len(claimed))
+                _release(self._doubts, doubtful - sum(each.doubtful for each in claimed))
             for delivery in claimed:
                 self._start(delivery)
             if len(claimed) < free:
@@ -135,11 +156,16 @@ class Courier:
     def _start(self, delivery: Delivery) -> None:
         task = asyncio.create_task(self._deliver(delivery))
         self._flying.add(task)
-        task.add_done_callback(self._landed)
+        task.add_done_callback(partial(self._landed, delivery))
 
-    def _landed(self, task: asyncio.Task[None]) -> None:
+    def _landed(self, delivery: Delivery, task: asyncio.Task[None]) -> None:
         self._flying.discard(task)
         self._slots.release()
+        if delivery.doubtful:
+            held_up = self._doubts.locked()
+            self._doubts.release()
+            if held_up:
+                self.on_room()
         if not task.cancelled() and (error := task.exception()):
             log.error("a delivery of %s failed in our own code", self._type, exc_info=error)
 

@@ -24,6 +24,7 @@ spread over the nodes. Scripts take KEYS[1] = base and derive the rest, all in t
 | `…:sources`              | set    | names of the sources that report hosts |
 | `…:source:<name>`        | hash   | `begun` (ms) of its last snapshot, `cause` … |
 | `…:deliveries`           | zset   | member → when its callback is next due, ms |
+| `…:prompt`               | zset   | the same, to destinations known to answer promptly |
 | `…:attempts:<request_id>` | stream | what came of each attempt to call back, newest ~100 |
 | `…:destinations`         | zset   | scheme://host:port of callbacks → last grant or trouble, ms |
 | `…:destination:<d>`      | hash   | its breaker, see lua/lib/destination.lua |
@@ -31,6 +32,7 @@ spread over the nodes. Scripts take KEYS[1] = base and derive the rest, all in t
 | `…:parked:<d>`           | zset   | member → since when (ms) it waits for a slot there |
 | `…:parked`, `…:open`     | zset   | destination → when to look again; end of being open, ms |
 | `…:failing`, `…:answering` | zset | destination → its last failure, its last answer, ms |
+| `…:turned`               | zset   | those of failing that answered a minute before |
 | `…:keys`                 | hash   | owner_id or `*` → keys its callbacks are signed with |
 | `…:deadlines`            | zset   | member → end of the offer, of running time, of retention, ms |
 | `…:passed`               | hash   | member → when a later job first passed it, ms |

@@ -301,11 +301,9 @@ class Snapshot:
 
     hosts: Mapping[str, Host]
     waiting: tuple[Waiting, ...]
-    """Shapes in the order of their first job; perhaps only a window of them, see `complete`."""
+    """Shapes in the order of their first job; perhaps only a window of them."""
     policy: Policy
     now: float
-    complete: bool = True
-    """False when more shapes wait than `waiting` shows."""
     usage: Mapping[str, Amounts] = field(default_factory=dict)
     """Owner → what its jobs hold now."""
     passed: Mapping[str, float] = field(default_factory=dict)
@@ -335,6 +333,8 @@ class Delivery:
     attempt: int
     keys: tuple[str, ...] = ()
     """What to sign it with, the newest first."""
+    doubtful: bool = False
+    """Whether its destination is not known to answer promptly."""
 
 
 @dataclass(frozen=True, slots=True)

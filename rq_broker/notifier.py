@@ -24,6 +24,8 @@ SWEEP_SECONDS = 1.0
 BLOCK_SECONDS = 5.0
 BUSY_SECONDS = 0.002
 """How long a notifier that is behind with its work leaves the markers to others."""
+DOUBTFUL_SHARE = 2
+"""One in so many slots may go to destinations that are not known to answer promptly."""
 
 
 class Loop:
@@ -75,6 +77,7 @@ class Watch:
             "deliver": Loop(f"courier of {type_}", courier.run_once),
             "sweep": Loop(f"janitor of {type_}", janitor.run_once),
         }
+        courier.on_room = self._loops["deliver"].nudge
 
     async def _grant(self) -> None:
         await self._granter.run_once()
@@ -119,6 +122,7 @@ class Notifier:
         self._types = frozenset(types)
         self._base = callback_base
         self._slots = asyncio.Semaphore(concurrency)
+        self._doubts = asyncio.Semaphore(max(1, concurrency // DOUBTFUL_SHARE))
         self._concurrency = concurrency
         self._timeout = timeout
         self._feeds = [feed for feed in feeds if not types or feed.type in types]
@@ -159,5 +163,6 @@ class Notifier:
             callback_base=self._base,
             timeout=self._timeout,
             batch=self._concurrency,
+            doubts=self._doubts,
         )
         return Watch(self._broker, type_, courier)

@@ -67,7 +67,6 @@ async def picture(
         waiting=heads.waiting,
         policy=view.policy,
         now=now,
-        complete=front.total <= FIRST + WINDOW,
         usage=view.usage,
         passed=heads.passed,
         protection=view.protection,

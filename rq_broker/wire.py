@@ -15,7 +15,7 @@ from urllib.parse import urljoin, urlsplit
 from rq_broker import jsontext, target
 from rq_broker.checks import amounts, flag, name, obj, show, text, whole
 from rq_broker.egress import Egress
-from rq_broker.errors import Invalid
+from rq_broker.errors import CallbackForbidden, Invalid
 from rq_broker.models import MAX_WHOLE, Demand, Shape, Submission
 
 _TYPE_BYTES = 64
@@ -108,7 +108,7 @@ def resolve(callback: str, callback_base: str | None) -> str:
     except ValueError as reason:
         raise Invalid(f"callback is not a URL: {reason}") from None
     if scheme:
-        raise Invalid(f"callback must be an http:// or https:// URL, not {scheme}:")
+        raise CallbackForbidden(f"callback must be an http:// or https:// URL, not {scheme}:")
     if callback_base is None:
         raise Invalid("callback must be an absolute http or https URL: there is no callback base")
     return urljoin(callback_base, callback)

@@ -44,8 +44,10 @@ class MJob:
     fence: int | None = None
     hosts: tuple[str, ...] = ()
     holds: Counter[tuple[str, str]] = field(default_factory=Counter)
-    attempts: int = 0
+    claims: int = 0
+    released: int = 0
     error: str | None = None
+    settled: tuple[int, int] = (0, 0)
     delivery: Due = None
     deadline: Due = None
     offer: Due = None
@@ -134,7 +136,7 @@ class Model:
         if error is not None:
             job.error = error
         if to == Status.QUEUED:
-            job.attempts, job.error = 0, None
+            job.claims, job.released, job.error = 0, 0, None
         span = getattr(self.policy, ENDS[to]) if to in ENDS else None
         job.deadline = due(span)
         self.forget_empty_hosts()
@@ -194,7 +196,7 @@ class Model:
         if self._capped(job, wanted, limits) or not self._fits(job, wanted):
             return False
         self.fences += 1
-        job.fence, job.hosts, job.attempts, job.holds = self.fences, proposal.hosts, 0, wanted
+        job.fence, job.hosts, job.holds = self.fences, proposal.hosts, wanted
         self.become(job, Status.GRANTED)
         job.delivery, job.offer = True, due(self.policy.offer)
         return True
@@ -232,15 +234,18 @@ class Model:
             if job.offer:
                 job.deadline = True
             else:
-                job.attempts += 1
-                claimed[job.request_id] = job.attempts
+                job.claims += 1
+                claimed[job.request_id] = job.claims
         return claimed
 
     def settle(self, request_id: str, key: tuple[int, int], outcome: str, delay: float) -> str:
         """Settle a claim, `key` being its fence and attempt; the cause is 'cause'."""
         job = self.jobs.get(request_id)
-        if job is None or (job.status, job.fence, job.attempts) != (Status.GRANTED, *key):
+        if job is None or (job.status, job.fence, job.claims) != (Status.GRANTED, *key):
             return "STALE"
+        if job.settled == key:
+            return "STALE"
+        job.settled = key
         if outcome == "retry" and job.offer:
             outcome = "failed"
             job.error = ANY
@@ -251,7 +256,7 @@ class Model:
         elif outcome == "failed":
             self.become(job, Status.ERROR, "cause")
         elif outcome == "release":
-            job.attempts, job.delivery = job.attempts - 1, True
+            job.released, job.delivery = job.released + 1, True
         else:
             job.error, job.delivery = "cause", due(delay)
         return job.status

@@ -113,11 +113,11 @@ class Away(Broker):
     without: str = ""
 
     async def claim(
-        self, type_: str, lease: float, limit: int
+        self, type_: str, lease: float, limit: int, doubtful: int | None = None
     ) -> tuple[float | None, list[Delivery]]:
         if self.without == "claim":
             raise errors.Unavailable("Redis does not answer")
-        return await super().claim(type_, lease, limit)
+        return await super().claim(type_, lease, limit, doubtful)
 
     async def settle(self, type_: str, went: Iterable[tuple[Delivery, Settlement]]) -> list[str]:
         if self.without == "settle":
@@ -231,3 +231,25 @@ async def test_what_was_handed_back_is_no_try(
         await stopped.drain(0.0)
     await deliver_once(broker, saying(REJECTED), slots)
     assert (await broker.read(TYPE, "d")).status is Status.GRANTED
+
+
+async def test_the_doubtful_wait_for_room_and_are_told_of_it(
+    broker: Broker, slots: asyncio.Semaphore
+) -> None:
+    """With one slot for the doubtful the second goes when the first has landed, and not before."""
+    for number in range(2):
+        await bring(broker, Status.GRANTED, f"d{number}")
+    script, told = silent(DOWN), []
+    one = Courier(broker, TYPE, script, slots, doubts=asyncio.Semaphore(1))
+    one.on_room = lambda: told.append(len(script.urls))
+    for _ in range(2):
+        await one.run_once()
+        await asyncio.sleep(0.02)
+        assert (script.urls, told) == (["http://x/d0"], [])
+    script.answer.set()
+    await one.drain(10.0)
+    assert told == [1]
+    await one.run_once()
+    await one.drain(10.0)
+    assert script.urls == ["http://x/d0", "http://x/d1"]
+    assert all_free(slots)

@@ -11,16 +11,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rq_broker.api.answers import Answers
 from rq_broker.api.destinations import Destinations
-from rq_broker.api.envelope import HANDLERS, ok, read
+from rq_broker.api.envelope import HANDLERS, failed, ok, read
 from rq_broker.api.health import Health
 from rq_broker.api.hosts import Hosts
-from rq_broker.api.inbox import Inbox
+from rq_broker.api.inbox import INBOX, Inbox
 from rq_broker.api.jobs import Jobs, Reason
 from rq_broker.api.keys import SigningKeys
 from rq_broker.api.openapi import Docs
 from rq_broker.api.types import Types
 from rq_broker.broker import Broker
 from rq_broker.egress import Egress
+from rq_broker.errors import CallbackForbidden
 
 __all__ = ["Reason", "create_app"]
 
@@ -35,6 +36,29 @@ class OneSlash:
         if scope["type"] == "http" and scope["path"].endswith("/") and scope["path"] != "/":
             scope["path"] = scope["path"][:-1]
         await self._app(scope, receive, send)
+
+
+class NoCallbacks:
+    """Refuses what is itself a callback: no job may have the broker POST to a broker's own API.
+
+    The egress rules know the addresses this process listens at, not those of its peers or of what
+    stands before them.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "POST" and _is_callback(scope):
+            refusal = CallbackForbidden("callbacks do not go to the broker's own API")
+            await failed(refusal)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+def _is_callback(scope: Scope) -> bool:
+    signed = any(name == b"webhook-id" for name, _ in scope["headers"])
+    return signed and not scope["path"].startswith(INBOX)
 
 
 def create_app(
@@ -55,7 +79,7 @@ def create_app(
     routes = [
         *([Route("/noop", _noop, methods=["POST"], include_in_schema=False)] if noop else ()),
         *Jobs(broker, reason, callback_base, egress).routes(),
-        *Answers(broker, callback_base).routes(),
+        *Answers(broker, callback_base, egress).routes(),
         *Types(broker).routes(),
         *Hosts(broker).routes(),
         *Destinations(broker).routes(),
@@ -65,7 +89,9 @@ def create_app(
     ]
     routes += Docs(routes).routes()
     app = Starlette(
-        routes=routes, middleware=[Middleware(OneSlash)], exception_handlers=dict(HANDLERS)
+        routes=routes,
+        middleware=[Middleware(OneSlash), Middleware(NoCallbacks)],
+        exception_handlers=dict(HANDLERS),
     )
     app.router.redirect_slashes = False
     return app

@@ -9,14 +9,16 @@ from starlette.routing import Route
 from rq_broker import answers, changes, wire
 from rq_broker.api.envelope import ok, read_json
 from rq_broker.broker import Broker
+from rq_broker.egress import Egress
 
 
 class Answers:
     """The endpoints that ask the planner. None changes a job."""
 
-    def __init__(self, broker: Broker, callback_base: str | None) -> None:
+    def __init__(self, broker: Broker, callback_base: str | None, egress: Egress | None) -> None:
         self._broker = broker
         self._callback_base = callback_base
+        self._egress = egress
 
     def routes(self) -> list[Route]:
         """List the routes."""
@@ -34,5 +36,5 @@ class Answers:
     async def what_if(self, request: Request) -> Response:
         """Answer for a job not submitted, or say whose ETA a reorder would move."""
         type_ = wire.type_name(request.path_params["type"])
-        asked = changes.what_if(await read_json(request), self._callback_base)
+        asked = changes.what_if(await read_json(request), self._callback_base, self._egress)
         return ok(await answers.what_if(self._broker, type_, asked))

@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from rq_broker.api.envelope import ok, read
 
+INBOX = "/inbox"
 _KEPT = 1000
 
 _log = logging.getLogger(__name__)
@@ -28,8 +29,8 @@ class Inbox:
     def routes(self) -> list[Route]:
         """List the routes."""
         return [
-            Route("/inbox", self.received),
-            Route("/inbox/{rest:path}", self.receive, methods=["POST"]),
+            Route(INBOX, self.received),
+            Route(f"{INBOX}/{{rest:path}}", self.receive, methods=["POST"]),
         ]
 
     async def receive(self, request: Request) -> Response:

@@ -32,16 +32,21 @@ class Deliveries(Jobs):
     """Claim, settle, sweep, attempts, destinations, signing keys."""
 
     async def claim(
-        self, type_: str, lease: float, limit: int
+        self, type_: str, lease: float, limit: int, doubtful: int | None = None
     ) -> tuple[float | None, list[Delivery]]:
-        """Take callbacks that are due, for `lease` seconds; also seconds until the next is due."""
-        wait, flat, *found = await self._run("claim", type_, round(lease * 1000), limit)
+        """Take callbacks that are due, for `lease` seconds; also seconds until the next is due.
+
+        At most `doubtful` of them go to destinations that are not known to be prompt.
+        """
+        most = limit if doubtful is None else doubtful
+        wait, flat, *found = await self._run("claim", type_, round(lease * 1000), limit, most)
         keys = {owner: tuple(text.split()) for owner, text in records.pairs(flat).items()}
 
         def delivery(entry: Sequence[Any]) -> Delivery:
-            attempt, priority, request_id, fields = entry
+            prompt, attempt, priority, request_id, fields = entry
             job = records.job(type_, request_id, priority, "", fields)
-            return Delivery(job, int(attempt), keys.get(job.owner_id, keys.get("*", ())))
+            signing = keys.get(job.owner_id, keys.get("*", ()))
+            return Delivery(job, int(attempt), signing, doubtful=not prompt)
 
         return _seconds(wait), records.readable(delivery, found)
 

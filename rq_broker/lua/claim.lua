@@ -1,12 +1,15 @@
 --- Take callbacks that are due, each for the length of a lease.
 --- Keeps: a claimed delivery is nobody else's until its lease ends; a dead courier's falls due
 ---   again; no offer ends while a callback is on its way, and none starts after the offer's end;
----   no destination gets more at once than it may.
+---   no destination gets more at once than it may, and those not known to be prompt get no more
+---   together than the caller says.
 --- KEYS[1] base
 --- ARGV[1] lease, ms
 --- ARGV[2] how many at most
---- Returns {ms until the next is due or '', signing keys (owner or '*', keys, …), {attempt, priority,
----   request_id, {field, value, …}} a delivery}
+--- ARGV[3] how many of them at most to destinations not known to be prompt
+--- Returns {ms until the next is due that could be claimed or '', signing keys (owner or '*', keys, …),
+---   {1 if its destination is prompt else 0, attempt, priority, request_id, {field, value, …}} a
+---   delivery}
 --- Errors none
 --- @include "base"
 --- @include "clock"
@@ -14,20 +17,22 @@
 --- @include "line"
 --- @include "destination"
 
-local lease, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
+local lease, limit, doubtful = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 
 local LOOKS = 1000 -- due deliveries looked at in one claim, should most of them have to wait
 
-local deliveries, now = key('deliveries'), now_ms()
+local now, full = now_ms(), false
 local ends = whole(now + lease)
-local reply, room = { '', redis.call('HGETALL', key('keys')) }, {}
-local leases, flights = {}, {} -- pairs of end and member: all claimed, and those to each destination
+local reply, known = { '', redis.call('HGETALL', key('keys')) }, {}
+-- Pairs of end and member: those claimed from each line, and those to each destination.
+local leases, flights = { deliveries = {}, prompt = {} }, {}
 
-local function room_at(destination)
-  if not room[destination] then
-    room[destination] = free_slots(destination, read_destination(destination), now)
+local function know(destination)
+  if not known[destination] then
+    local record = read_destination(destination)
+    known[destination] = { prompt = record.prompt, room = free_slots(destination, record, now) }
   end
-  return room[destination]
+  return known[destination]
 end
 
 local function lease_to(pairs_of, member)
@@ -35,69 +40,102 @@ local function lease_to(pairs_of, member)
   pairs_of[#pairs_of + 1] = member
 end
 
-local function claim(job, member, request_id)
+local function claim(job, member, request_id, line, prompt)
   record_lost(job)
+  if line ~= line_of(prompt) then
+    redis.call('ZREM', key(line), member)
+  end
   flights[job.destination] = flights[job.destination] or {}
-  lease_to(leases, member)
+  lease_to(leases[line_of(prompt)], member)
   lease_to(flights[job.destination], member)
   if job.offer_ends < now + lease then
     redis.call('ZADD', key('deadlines'), ends, member)
   end
   local attempt = redis.call('HINCRBY', job_key(request_id), 'attempts', 1)
-  reply[#reply + 1] = { attempt, job.priority, request_id, redis.call('HGETALL', job_key(request_id)) }
+  reply[#reply + 1] = { prompt and 1 or 0, attempt, job.priority, request_id,
+    redis.call('HGETALL', job_key(request_id)) }
 end
 
 -- Writes down what was claimed since the last time.
 local function note_leases()
-  if #leases > 0 then
-    redis.call('ZADD', deliveries, unpack(leases))
-    leases = {}
+  for line, taken in pairs(leases) do
+    if #taken > 0 then
+      redis.call('ZADD', key(line), unpack(taken))
+    end
   end
+  leases = { deliveries = {}, prompt = {} }
   for destination, taken in pairs(flights) do
     fly(destination, taken)
   end
   flights = {}
 end
 
--- Returns whether it was claimed.
-local function look_at(member)
+-- Returns whether it was claimed; `full` once no more may go to those not known to be prompt.
+local function look_at(member, line)
   local request_id = request_id_of(member)
   local job = load_job(request_id)
   if not job or job.member ~= member or job.status ~= 'granted' then
-    redis.call('ZREM', deliveries, member)
+    redis.call('ZREM', key(line), member)
+    return false
   elseif job.offer_ends <= now then
-    redis.call('ZADD', deliveries, ends, member)
+    redis.call('ZADD', key(line), ends, member)
     redis.call('ZADD', key('deadlines'), whole(now), member)
-  elseif room_at(job.destination) <= 0 then
+    return false
+  end
+  local there = know(job.destination)
+  if there.room <= 0 then
     park(job.destination, member, now)
-  else
-    room[job.destination] = room[job.destination] - 1
-    claim(job, member, request_id)
+  elseif there.prompt or doubtful > 0 then
+    there.room = there.room - 1
+    doubtful = doubtful - (there.prompt and 0 or 1)
+    claim(job, member, request_id, line, there.prompt)
     return true
+  elseif line == 'prompt' then
+    owe(member, false, now) -- it has been prompt
+  else
+    full = true
   end
   return false
 end
 
 -- What cannot go now makes room for what is behind it: a thousand callbacks that a dead destination
 -- is owed do not hide the one that a healthy one is.
-local claimed, seen, looked, more = 0, {}, 0, true
-while more and claimed < limit and looked < LOOKS do
-  more = false
-  local due = redis.call('ZRANGEBYSCORE', deliveries, '-inf', whole(now), 'LIMIT', 0, limit)
-  for _, member in ipairs(due) do
-    if claimed < limit and not seen[member] then
-      seen[member], looked, more = true, looked + 1, true
-      claimed = claimed + (look_at(member) and 1 or 0)
+local claimed, looked = 0, 0
+
+local function take_from(line)
+  local seen, more = {}, true
+  while more and not full and claimed < limit and looked < LOOKS do
+    more = false
+    local due = redis.call('ZRANGEBYSCORE', key(line), '-inf', whole(now), 'LIMIT', 0, limit)
+    for _, member in ipairs(due) do
+      if claimed < limit and not full and not seen[member] then
+        seen[member], looked, more = true, looked + 1, true
+        claimed = claimed + (look_at(member, line) and 1 or 0)
+      end
+    end
+    note_leases()
+  end
+end
+
+local function note_wait(line)
+  local first = redis.call('ZRANGE', key(line), 0, 0, 'WITHSCORES')
+  if first[1] then
+    local wait = math.max(0, first[2] - now)
+    reply[1] = whole(math.min(wait, tonumber(reply[1]) or wait))
+    if wait == 0 then
+      wake('deliver')
     end
   end
-  note_leases()
 end
-local first = redis.call('ZRANGE', deliveries, 0, 0, 'WITHSCORES')
-if first[1] then
-  local wait = math.max(0, first[2] - now)
-  reply[1] = whole(wait)
-  if wait == 0 then
-    wake('deliver')
-  end
+
+-- The doubtful first, as they get only a share: neither line ever waits for the other's end.
+if doubtful > 0 then
+  take_from('deliveries')
+end
+full = false
+take_from('prompt')
+note_wait('prompt')
+if doubtful > 0 then
+  note_wait('deliveries')
 end
 return reply

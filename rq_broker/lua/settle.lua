@@ -36,7 +36,7 @@ local function settle(request_id, id, fence, attempt, outcome, delay, cause, too
   if outcome == 'release' then
     redis.call('HSET', name, 'settled', attempt)
     redis.call('HINCRBY', name, 'released', 1) -- it keeps its number, and is no try
-    redis.call('ZADD', key('deliveries'), whole(now), job.member)
+    owe(job.member, is_prompt(job.destination), now)
     wake('deliver')
     return 'granted'
   end
@@ -56,7 +56,7 @@ local function settle(request_id, id, fence, attempt, outcome, delay, cause, too
     return 'error'
   end
   redis.call('HSET', name, 'settled', attempt, 'error', cause)
-  redis.call('ZADD', key('deliveries'), whole(now + delay), job.member)
+  owe(job.member, is_prompt(job.destination), now + delay)
   return 'granted'
 end
 
@@ -64,7 +64,7 @@ local statuses = {}
 for i = 1, #ARGV, FIELDS do
   local request_id, id, fence, attempt, outcome, delay, cause, took, destination, verdict, spare =
     unpack(ARGV, i, i + FIELDS - 1)
-  judge(destination, member_of(id, request_id), verdict, tonumber(spare))
+  judge(destination, member_of(id, request_id), verdict, tonumber(spare), tonumber(took))
   statuses[#statuses + 1] = settle(request_id, id, fence, attempt, outcome, tonumber(delay), cause, took)
 end
 make_room()

@@ -43,6 +43,7 @@ for _, destination in ipairs(redis.call('ZRANGEBYSCORE', key('parked'), '-inf', 
   unpark(destination, free_slots(destination, record, now), now)
 end
 redis.call('ZREMRANGEBYSCORE', key('failing'), '-inf', whole(now - RECENT_MS))
+redis.call('ZREMRANGEBYSCORE', key('turned'), '-inf', whole(now - RECENT_MS))
 redis.call('ZREMRANGEBYSCORE', key('answering'), '-inf', whole(now - RECENT_MS))
 for _, destination in ipairs(redis.call('ZRANGEBYSCORE', key('destinations'), '-inf', whole(now - FORGET_MS), 'LIMIT', 0, limit)) do
   redis.call('DEL', destination_key(destination))

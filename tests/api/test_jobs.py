@@ -235,7 +235,7 @@ async def test_what_no_courier_would_dial(api: httpx.AsyncClient) -> None:
 
 
 async def test_what_egress_forbids(broker: Broker) -> None:
-    """With egress rules a callback that could never be dialled is refused, and no job is made."""
+    """With egress rules a callback that could never be dialled is refused, what-if or submit."""
     egress = Egress.of(allow=["127.0.0.0/8"], ports=[9000])
     app = create_app(broker, reason=why, callback_base=BASE, egress=egress)
     transport = httpx.ASGITransport(app)
@@ -245,7 +245,18 @@ async def test_what_egress_forbids(broker: Broker) -> None:
         for callback in ("http://169.254.169.254:9000/", "http://receiver.test/"):
             answer = await api.post("/v1/vm/", json=submission("c", callback=callback))
             refused(answer, 400, "callback_forbidden", "are not allowed")
+            asked = {"data": {}, "callback": callback}
+            answer = await api.post("/types/vm/what-if", json=asked)
+            refused(answer, 400, "callback_forbidden", "are not allowed")
         assert await listed(api) == ["a", "b"]
+
+
+async def test_a_callback_of_ours_changes_nothing_here(api: httpx.AsyncClient) -> None:
+    """A broker's API takes no broker's callback, whatever is in it and whoever's it is."""
+    called = {"webhook-id": "vm_1_1"}
+    answer = await api.post("/v1/vm/", json=submission("d"), headers=called)
+    refused(answer, 400, "callback_forbidden", "the broker's own API")
+    assert await listed(api) == []
 
 
 async def test_a_large_body_is_not_read_to_its_end(api: httpx.AsyncClient) -> None:

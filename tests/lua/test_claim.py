@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+from redis.asyncio import Redis
+
+from rq_broker.audit import audit
 from rq_broker.broker import Broker
 from rq_broker.broker.deliveries import Settlement
 from rq_broker.models import Status
+from tests.lua.breaking import granted_to
 from tests.making import TYPE, bring, claim_one, settle
 
 
@@ -42,3 +47,52 @@ async def test_no_offer_ends_while_a_callback_is_on_its_way(broker: Broker) -> N
     await asyncio.sleep(0.4)
     assert (await broker.sweep(TYPE))[1] == 0
     assert await settle(broker, delivery, Settlement("delivered")) == "running"
+
+
+async def _proven(broker: Broker, host: str, milliseconds: int = 5) -> None:
+    """Have a destination answer one callback, in so long."""
+    await granted_to(broker, host, f"first-{host}")
+    came = Settlement("delivered", "http_200", milliseconds, verdict="well")
+    await settle(broker, await claim_one(broker), came)
+
+
+async def test_the_doubtful_get_no_more_than_their_share(client: Redis, broker: Broker) -> None:
+    """Callbacks to whom nobody knows, due long before, leave room for one to a prompt receiver."""
+    await _proven(broker, "prompt")
+    await granted_to(broker, "unknown", *(f"u{n}" for n in range(5)))
+    await granted_to(broker, "prompt", "p")
+    _, found = await broker.claim(TYPE, 60.0, 4, 2)
+    assert [each.job.request_id for each in found] == ["u0", "u1", "p"]
+    assert [each.doubtful for each in found] == [True, True, False]
+    wait, none = await broker.claim(TYPE, 60.0, 4, 0)
+    assert none == []
+    assert wait is not None
+    assert wait > 50.0  # nothing that could go is due: no claimer asks again at once
+    assert len((await broker.claim(TYPE, 60.0, 4, 4))[1]) == 3
+    assert await audit(client, TYPE) == []
+
+
+@pytest.mark.parametrize(
+    ("came", "doubtful"),
+    [
+        (Settlement("retry", "timeout", 5, verdict="ill"), True),
+        (Settlement("retry", "http_429", 5, spare=0.001), False),
+        (Settlement("retry", "http_404", 1500, verdict="well"), True),
+        (Settlement("retry", "http_404", 5, verdict="well"), False),
+    ],
+    ids=["failing", "spared", "slow", "prompt"],
+)
+async def test_a_destination_is_prompt_as_long_as_it_answers_so(
+    client: Redis, broker: Broker, came: Settlement, doubtful: bool
+) -> None:
+    """One failure or one slow answer, and what it is owed, claimed or not, is doubtful again."""
+    await _proven(broker, "x")
+    await granted_to(broker, "x", "a", "b")
+    _, (first,) = await broker.claim(TYPE, 60.0, 1, 0)
+    await settle(broker, first, came)
+    await asyncio.sleep(0.01)
+    assert (await broker.claim(TYPE, 60.0, 10, 0))[1] == [] if doubtful else True
+    _, found = await broker.claim(TYPE, 60.0, 10, 10)
+    assert {each.job.request_id for each in found} == {"a", "b"}
+    assert {each.doubtful for each in found} == {doubtful}
+    assert await audit(client, TYPE) == []

@@ -73,8 +73,25 @@ async def test_offers_that_end_in_an_outage_put_jobs_back(
     assert await audit(client, TYPE) == []
 
 
+async def _answer(broker: Broker, *hosts: str) -> None:
+    """Let one callback to each of these be taken."""
+    for host in hosts:
+        await granted_to(broker, host, f"first-{host}")
+        await settle(broker, await claim_one(broker), WELL)
+
+
+async def test_strangers_that_fail_are_no_outage_while_anyone_answers(broker: Broker) -> None:
+    """A client who names dead receivers by the dozen is charged for each: their breakers open."""
+    await _answer(broker, "well")
+    await _outage(broker, "a", "b", "c", "d")
+    assert not (await broker.destinations(TYPE))[0]
+    destination = await opened(broker, "e", "e")
+    assert (await known(broker, destination)).state == "open"
+
+
 async def test_an_outage_ends_when_they_answer(broker: Broker) -> None:
     """Each that answers is open to grants at once, and with fewer than three the outage is over."""
+    await _answer(broker, "a", "b", "c", "d")
     await _outage(broker, "a", "b", "c", "d")
     for host in ("d", "c"):  # those that were never charged
         assert (await broker.destinations(TYPE))[0]

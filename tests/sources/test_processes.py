@@ -188,7 +188,11 @@ async def test_placement_down_for_a_minute_and_back(
     """Its last snapshot stays and serves, whoever polls, with its age told; back, it is fresh."""
     provider, server = placement.add("cn1", **SIZE), str(uuid4())
     placement.boot(server, **{provider: {"VCPU": 2}})
-    await until(house.fresh, "the first snapshot")
+
+    async def is_seen() -> bool:
+        return (await house.hosts()).get("cn1", {}).get("used", {}).get("VCPU") == 2
+
+    await until(is_seen, "a snapshot that shows the server")
     desk = house.desk
     await desk.submit(receiver, "large", 4)
     for reason in await house.reasons("large", 4):

@@ -23,7 +23,7 @@ local function set_deadline(member, status)
 end
 
 -- What a job has while it holds capacity, and not after.
-local HELD_FIELDS = { 'hosts', 'offer_ends', 'granted', 'settled', 'released', 'servers' }
+local HELD_FIELDS = { 'hosts', 'offer_ends', 'granted', 'settled', 'servers' }
 
 -- Takes the job out of what it stands in for its status.
 local function leave(job, to)
@@ -36,8 +36,8 @@ local function leave(job, to)
   else
     redis.call('ZREM', key('status:' .. from), member)
   end
-  if from == 'granted' and redis.call('ZREM', key('deliveries'), member) == 0 then
-    redis.call('ZREM', key('parked:' .. job.destination), member) -- it stands in one of the two
+  if from == 'granted' and owe_no_more(member) == 0 then
+    redis.call('ZREM', key('parked:' .. job.destination), member) -- it stands in one place only
   end
 end
 
@@ -61,7 +61,7 @@ local function become(job, to, changes)
   redis.call('HSET', name, 'status', to, 'updated', whole(now_us()), unpack(changes))
   if to == 'queued' then
     join_line(member, job.priority, job.shape, redis.call('HGET', name, 'demand') or '')
-    redis.call('HDEL', name, 'attempts', 'demand')
+    redis.call('HDEL', name, 'attempts', 'released', 'demand', 'error')
   else
     redis.call('ZADD', key('status:' .. to), job.priority, member)
   end

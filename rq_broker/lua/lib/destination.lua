@@ -1,12 +1,17 @@
 --- Destinations: scheme://host:port of a callback. A bad one harms only itself.
 ---
 --- `destination:<d>` is its record: `failures` in a row, `openings` in a row, `open_until` (ms),
---- `slow_until` (ms), `probe`. Closed (no `open_until`), it takes as many callbacks at once as the
---- policy's concurrency; open, none; half-open (`open_until` passed), one probe, whose outcome
---- closes it or opens it for longer. What it cannot take now waits in `parked:<d>`, out of the way
---- of the others' deliveries. A slot is an entry of `flying:<d>` and ends with its lease.
+--- `slow_until` (ms), `probe`, `prompt`. Closed (no `open_until`), it takes as many callbacks at
+--- once as the policy's concurrency; open, none; half-open (`open_until` passed), one probe, whose
+--- outcome closes it or opens it for longer. What it cannot take now waits in `parked:<d>`, out of
+--- the way of the others' deliveries. A slot is an entry of `flying:<d>` and ends with its lease.
+---
+--- It is `prompt` once its last callback was answered within PROMPT_MS. Callbacks owed to prompt
+--- ones are due in `prompt`, to all others in `deliveries`: a thousand that may each take the whole
+--- timeout then stand in a line of their own, and a courier takes only some of those at once.
 --- @include "base"
 --- @include "clock"
+--- @include "job"
 --- @include "line"
 --- @include "policy"
 
@@ -14,6 +19,7 @@ local FAILURES = 5 -- in a row before it opens
 local OPEN_MS, OPEN_MS_MAX = 5000, 60000
 local RECENT_MS = 60000
 local PARK_MS = 1000
+local PROMPT_MS = 1000
 local UNPARKED = 500
 local FORGET_MS = 86400000 -- a destination without grant or failure for a day is as good as new
 
@@ -25,12 +31,17 @@ local function is_half_open(record, now)
   return record.open_until > 0 and record.open_until <= now
 end
 
+local function is_prompt(destination)
+  return redis.call('HGET', destination_key(destination), 'prompt') == '1'
+end
+
 local function read_destination(destination)
   local f = redis.call('HMGET', destination_key(destination),
-    'failures', 'openings', 'open_until', 'slow_until', 'probe')
+    'failures', 'openings', 'open_until', 'slow_until', 'probe', 'prompt')
   return {
     failures = tonumber(f[1] or '0'), openings = tonumber(f[2] or '0'),
     open_until = tonumber(f[3] or '0'), slow_until = tonumber(f[4] or '0'), probe = f[5] or '',
+    prompt = f[6] == '1',
   }
 end
 
@@ -58,8 +69,18 @@ local function fly(destination, leases)
   redis.call('PEXPIRE', key('flying:' .. destination), FORGET_MS)
 end
 
+local function line_of(prompt)
+  return prompt and 'prompt' or 'deliveries'
+end
+
+-- Owes a callback at `when`, ms, in the line that its destination's callbacks are due in.
+local function owe(member, prompt, when)
+  redis.call('ZREM', key(line_of(not prompt)), member)
+  redis.call('ZADD', key(line_of(prompt)), whole(when), member)
+end
+
 local function park(destination, member, now)
-  redis.call('ZREM', key('deliveries'), member)
+  owe_no_more(member)
   redis.call('ZADD', key('parked:' .. destination), whole(now), member)
   redis.call('ZADD', key('parked'), whole(now + PARK_MS), destination)
 end
@@ -68,9 +89,10 @@ end
 local function unpark(destination, count, now)
   local parked = key('parked:' .. destination)
   if count > 0 then
+    local prompt = is_prompt(destination)
     for _, member in ipairs(redis.call('ZRANGE', parked, 0, math.min(count, UNPARKED) - 1)) do
       redis.call('ZREM', parked, member)
-      redis.call('ZADD', key('deliveries'), whole(now), member)
+      owe(member, prompt, now)
       wake('deliver')
     end
   end
@@ -81,17 +103,21 @@ local function unpark(destination, count, now)
   end
 end
 
--- Most of those tried within the last minute failing at once is a fault of ours, not of each.
+-- Most of those tried within the last minute failing at once is a fault of ours, not of each. Only
+-- those that answered before bear witness, while any answers: a client who names a thousand dead
+-- receivers neither closes the way out nor keeps breakers from opening.
 local function is_outage(now)
   local since = whole(now - RECENT_MS)
-  local failing = redis.call('ZCOUNT', key('failing'), since, '+inf')
-  return failing >= 3 and failing > redis.call('ZCOUNT', key('answering'), since, '+inf')
+  local answering = redis.call('ZCOUNT', key('answering'), since, '+inf')
+  local failing = redis.call('ZCOUNT', key(answering > 0 and 'turned' or 'failing'), since, '+inf')
+  return failing >= 3 and failing > answering
 end
 
 local function close_destination(destination)
   redis.call('HDEL', destination_key(destination), 'failures', 'openings', 'open_until', 'probe')
   redis.call('ZREM', key('open'), destination)
   redis.call('ZREM', key('failing'), destination)
+  redis.call('ZREM', key('turned'), destination)
   wake('grant')
 end
 
@@ -105,7 +131,9 @@ end
 
 local function charge(destination, record, now)
   redis.call('ZADD', key('failing'), whole(now), destination)
-  redis.call('ZREM', key('answering'), destination)
+  if redis.call('ZREM', key('answering'), destination) == 1 or redis.call('ZSCORE', key('turned'), destination) then
+    redis.call('ZADD', key('turned'), whole(now), destination)
+  end
   if is_outage(now) then
     return
   end
@@ -122,9 +150,9 @@ end
 
 local landed, well = {}, {} -- destination → members that need no slot there now; all said to be well
 
--- What one attempt said of its destination: 'well', 'ill', or '' for nothing (4xx); and how long
--- it asked to be spared, ms. To be followed by `make_room`, once for all.
-local function judge(destination, member, verdict, spare)
+-- What one attempt said of its destination: 'well', 'ill', or '' for nothing (4xx); how long it
+-- asked to be spared, and how long it took, ms. To be followed by `make_room`, once for all.
+local function judge(destination, member, verdict, spare, took)
   local now = now_ms()
   landed[destination] = landed[destination] or {}
   table.insert(landed[destination], member)
@@ -136,10 +164,17 @@ local function judge(destination, member, verdict, spare)
   end
   if verdict == 'ill' then
     charge(destination, read_destination(destination), now)
-    well[destination] = nil
   elseif verdict == 'well' and not well[destination] then
-    absolve(destination, read_destination(destination), now)
+    local record = read_destination(destination)
+    absolve(destination, record, now)
+    if not record.prompt then
+      redis.call('HSET', destination_key(destination), 'prompt', '1')
+    end
     well[destination] = true
+  end
+  if verdict == 'ill' or took >= PROMPT_MS then
+    redis.call('HDEL', destination_key(destination), 'prompt')
+    well[destination] = nil
   end
 end
 

@@ -13,7 +13,7 @@ local function forget(job, digest)
   end
   redis.call('ZREM', key('status:' .. job.status), job.member)
   redis.call('ZREM', key('owner:' .. job.owner), job.member)
-  redis.call('ZREM', key('deliveries'), job.member)
+  owe_no_more(job.member)
   redis.call('ZREM', key('deadlines'), job.member)
   redis.call('ZREM', key('parked:' .. job.destination), job.member)
   redis.call('DEL', key('attempts:' .. job.request_id))

@@ -31,6 +31,13 @@ local function load_job(request_id)
   }
 end
 
+-- Its callback is due in one of these at most, see lib/destination.
+-- Returns 1 if it was, else 0.
+local function owe_no_more(member)
+  local gone = redis.call('ZREM', key('prompt'), member)
+  return gone > 0 and gone or redis.call('ZREM', key('deliveries'), member)
+end
+
 -- One attempt to call back, kept with its job; the entry's ID is the time it ended.
 local function record_attempt(request_id, attempt, fence, cause, milliseconds)
   redis.call('XADD', key('attempts:' .. request_id), 'MAXLEN', '~', '100', '*',
