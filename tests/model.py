@@ -53,6 +53,10 @@ class MJob:
     offer: Due = None
     passed: bool = False
 
+    @property
+    def attempts(self) -> int:
+        return self.claims - self.released
+
 
 class Model:
     """All jobs and hosts of one type."""
