@@ -35,8 +35,8 @@ JITTER = 0.2
 REJECTED_TRIES = 3
 """A 4xx that is no 408, 410, 425 or 429 is believed after so many attempts."""
 LEASE_MARGIN = 5.0
-SETTLED = 100
-"""Deliveries settled in one script, at most: Redis does nothing else meanwhile."""
+BATCH = 16
+"""Deliveries claimed or settled together, at most: Redis works on some while others are sent."""
 SPARE = 1.0
 """Seconds a destination is slowed for that answers 429 and names none."""
 
@@ -88,26 +88,37 @@ def _parsed(texts: tuple[str, ...]) -> tuple[SigningKey, ...]:
     return tuple(SigningKey.parse(text) for text in texts)
 
 
-async def _spare(slots: asyncio.Semaphore, most: int) -> int:
-    """Take as many as are free at once, without waiting; returns how many."""
-    taken = 0
-    while taken < most and not slots.locked():
-        await slots.acquire()
-        taken += 1
-    return taken
+class Doubts:
+    """How many of a process's slots may be taken by callbacks to those not known to be prompt.
 
+    Whatever these do, the other slots are left for the rest.
+    """
 
-def _release(slots: asyncio.Semaphore, count: int) -> None:
-    for _ in range(count):
-        slots.release()
+    def __init__(self, count: int = sys.maxsize) -> None:
+        self._free = count
+        self._short: set[Callable[[], object]] = set()
+
+    def take(self, most: int) -> int:
+        """Take as many as there are, up to `most`."""
+        taken = min(most, self._free)
+        self._free -= taken
+        return taken
+
+    def miss(self, tell: Callable[[], object]) -> None:
+        """Have `tell` called once there are more."""
+        self._short.add(tell)
+
+    def give(self, count: int) -> None:
+        """Give back as many, and tell those who missed them."""
+        self._free += count
+        if count and self._short:
+            short, self._short = self._short, set()
+            for tell in short:
+                tell()
 
 
 class Courier:
-    """The courier of one type in one process; `slots` is shared by all types of the process.
-
-    So is `doubts`, the slots among them that callbacks to destinations not known to be prompt may
-    take: whatever those do, the rest is left for the others.
-    """
+    """The courier of one type in one process; slots and doubts are shared by all its types."""
 
     def __init__(
         self,
@@ -118,8 +129,8 @@ class Courier:
         *,
         callback_base: str | None = None,
         timeout: float = 10.0,
-        batch: int = 50,
-        doubts: asyncio.Semaphore | None = None,
+        batch: int = BATCH,
+        doubts: Doubts | None = None,
     ) -> None:
         self._broker = broker
         self._type = type_
@@ -129,7 +140,7 @@ class Courier:
         self._lease = timeout + LEASE_MARGIN
         self._batch = batch
         self._flying: set[asyncio.Task[None]] = set()
-        self._doubts = doubts or asyncio.Semaphore(sys.maxsize)
+        self._doubts = doubts or Doubts()
         self.on_room: Callable[[], object] = lambda: None
         """Called when there is room again for callbacks that had to wait for it."""
         self._came: list[tuple[Delivery, Settlement]] = []
@@ -139,15 +150,22 @@ class Courier:
         """Claim and start whatever is due; returns seconds until the next is, if there is one."""
         while True:
             await self._slots.acquire()
-            free = 1 + await _spare(self._slots, self._batch - 1)
-            doubtful = await _spare(self._doubts, free)
+            free = 1
+            while free < self._batch and not self._slots.locked():
+                await self._slots.acquire()
+                free += 1
+            doubtful = self._doubts.take(free)
             wait: float | None = None
             claimed: list[Delivery] = []
             try:
                 wait, claimed = await self._broker.claim(self._type, self._lease, free, doubtful)
             finally:
-                _release(self._slots, free - len(claimed))
-                _release(self._doubts, doubtful - sum(each.doubtful for each in claimed))
+                for _ in range(free - len(claimed)):
+                    self._slots.release()
+                used = sum(each.doubtful for each in claimed)
+                self._doubts.give(doubtful - used)
+                if used == doubtful < free:
+                    self._doubts.miss(self.on_room)
             for delivery in claimed:
                 self._start(delivery)
             if len(claimed) < free:
@@ -161,11 +179,7 @@ class Courier:
     def _landed(self, delivery: Delivery, task: asyncio.Task[None]) -> None:
         self._flying.discard(task)
         self._slots.release()
-        if delivery.doubtful:
-            held_up = self._doubts.locked()
-            self._doubts.release()
-            if held_up:
-                self.on_room()
+        self._doubts.give(delivery.doubtful)
         if not task.cancelled() and (error := task.exception()):
             log.error("a delivery of %s failed in our own code", self._type, exc_info=error)
 
@@ -186,7 +200,7 @@ class Courier:
         """Settle what came, and together what comes meanwhile."""
         try:
             while self._came:
-                went, self._came = self._came[:SETTLED], self._came[SETTLED:]
+                went, self._came = self._came[: self._batch], self._came[self._batch :]
                 try:
                     await self._broker.settle(self._type, went)
                 except errors.Unavailable:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Collection
 
 from rq_broker import errors
 from rq_broker.broker import Broker
-from rq_broker.courier import Courier, Poster
+from rq_broker.courier import Courier, Doubts, Poster
 from rq_broker.granter import Granter
 from rq_broker.janitor import Janitor
 from rq_broker.poller import Poller
@@ -122,8 +122,7 @@ class Notifier:
         self._types = frozenset(types)
         self._base = callback_base
         self._slots = asyncio.Semaphore(concurrency)
-        self._doubts = asyncio.Semaphore(max(1, concurrency // DOUBTFUL_SHARE))
-        self._concurrency = concurrency
+        self._doubts = Doubts(max(1, concurrency // DOUBTFUL_SHARE))
         self._timeout = timeout
         self._feeds = [feed for feed in feeds if not types or feed.type in types]
 
@@ -162,7 +161,6 @@ class Notifier:
             self._slots,
             callback_base=self._base,
             timeout=self._timeout,
-            batch=self._concurrency,
             doubts=self._doubts,
         )
         return Watch(self._broker, type_, courier)

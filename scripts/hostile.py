@@ -26,13 +26,12 @@ from statistics import quantiles
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import aiohttp
 from bench import table
 from benches import kit, raw
 from benches.kit import Figure
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from rq_broker import cli, wire
+from rq_broker import cli, sender, wire
 from rq_broker.broker import Broker
 from rq_broker.keys import Keys
 from rq_broker.models import Host
@@ -127,7 +126,7 @@ def serve(folder: str) -> None:
 def notify(nameserver: str, authority: str, *args: str) -> None:
     """Be `rq-broker notifier`, on a machine with this name server and this authority."""
     os.environ["SSL_CERT_FILE"] = authority
-    aiohttp.AsyncResolver = functools.partial(aiohttp.AsyncResolver, nameservers=[nameserver])
+    sender.Cares = functools.partial(sender.Cares, nameservers=[nameserver])
     cli.main(["notifier", *args])
 
 

@@ -12,7 +12,7 @@ from rq_broker import courier as courier_module
 from rq_broker import errors
 from rq_broker.audit import audit
 from rq_broker.broker import Broker, Settlement
-from rq_broker.courier import Courier
+from rq_broker.courier import Courier, Doubts
 from rq_broker.keys import Keys
 from rq_broker.models import Delivery, Status
 from tests.couriers import (
@@ -240,7 +240,7 @@ async def test_the_doubtful_wait_for_room_and_are_told_of_it(
     for number in range(2):
         await bring(broker, Status.GRANTED, f"d{number}")
     script, told = silent(DOWN), []
-    one = Courier(broker, TYPE, script, slots, doubts=asyncio.Semaphore(1))
+    one = Courier(broker, TYPE, script, slots, doubts=Doubts(1))
     one.on_room = lambda: told.append(len(script.urls))
     for _ in range(2):
         await one.run_once()
@@ -253,3 +253,26 @@ async def test_the_doubtful_wait_for_room_and_are_told_of_it(
     await one.drain(10.0)
     assert script.urls == ["http://x/d0", "http://x/d1"]
     assert all_free(slots)
+
+
+async def test_who_missed_doubts_is_told_once_and_no_sooner() -> None:
+    """One told for every lack, when there is more for it, and not by what it gives back itself."""
+    doubts, told = Doubts(3), []
+    assert (doubts.take(2), doubts.take(2)) == (2, 1)
+    doubts.miss(lambda: told.append("a"))
+    doubts.give(0)
+    assert told == []
+    doubts.give(1)
+    doubts.give(2)
+    assert told == ["a"]
+    assert doubts.take(9) == 3
+
+
+async def test_a_courier_with_nothing_to_do_rests(broker: Broker, slots: asyncio.Semaphore) -> None:
+    """While doubts are short but none is due, nobody is nudged to look again at once."""
+    doubts, told = Doubts(2), []
+    doubts.take(1)
+    one = Courier(broker, TYPE, saying(OK), slots, doubts=doubts)
+    one.on_room = lambda: told.append(1)
+    assert await one.run_once() is None
+    assert told == []

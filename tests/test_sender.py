@@ -6,16 +6,14 @@ import asyncio
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from email.utils import formatdate
 from typing import Any
 
 import pytest
-from aiohttp.abc import AbstractResolver, ResolveResult
 
-from rq_broker import sender as sender_module
-from rq_broker import target
+from rq_broker import dialling, target
 from rq_broker.egress import Egress
 from rq_broker.errors import CallbackForbidden
 from rq_broker.sender import Outcome, Sender
@@ -29,29 +27,16 @@ METADATA = "169.254.169.254"
 TLS = ssl.create_default_context()  # loading the system's authorities takes a while
 
 
-class Names(AbstractResolver):
+class Names:
     """Resolves every name to the same addresses, and remembers what it was asked."""
 
     def __init__(self, *addresses: str) -> None:
         self.addresses = addresses
         self.asked: list[str] = []
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        del family
+    async def resolve(self, host: str) -> Sequence[str]:
         self.asked.append(host)
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                proto=0,
-                flags=0,
-            )
-            for address in self.addresses
-        ]
+        return self.addresses
 
     async def close(self) -> None:
         pass
@@ -145,7 +130,7 @@ async def test_listening_everywhere_closes_every_address_of_this_machine(
     dialled: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the API on 0.0.0.0, its port is closed at 10.0.0.5 if that is us, and nowhere else."""
-    monkeypatch.setattr(sender_module, "_is_local", lambda address, _: address == "10.0.0.5")
+    monkeypatch.setattr(dialling, "_is_local", lambda address, _: address == "10.0.0.5")
     async with Sender(Egress.of(ours=[("0.0.0.0", 8080)]), resolver=Names("10.0.0.5")) as sender:
         causes = {
             url: (await sender.post(url, b"{}", {})).cause
@@ -163,7 +148,7 @@ async def test_listening_everywhere_closes_every_address_of_this_machine(
 @pytest.mark.parametrize(("address", "local"), [("127.0.0.1", True), (PUBLIC, False)])
 def test_an_address_of_this_machine_is_known(address: str, local: bool) -> None:
     """The kernel says which addresses are ours."""
-    assert sender_module._is_local(address, 4) is local
+    assert dialling._is_local(address, 4) is local
 
 
 @pytest.fixture

@@ -10,11 +10,12 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
-import aiohttp
 import pytest
 
+from rq_broker.dialling import Cares
 from rq_broker.egress import Egress
-from rq_broker.sender import MAX_BODY, Outcome, Sender
+from rq_broker.exchange import MAX_BODY
+from rq_broker.sender import Outcome, Sender
 from tests.receivers import (
     Answers,
     Authority,
@@ -231,13 +232,10 @@ async def test_tls_that_is_not_spoken_by_both_is_tried_again(
 
 
 @asynccontextmanager
-async def _names(answers: Answers) -> AsyncIterator[tuple[NameServer, aiohttp.AsyncResolver]]:
+async def _names(answers: Answers) -> AsyncIterator[tuple[NameServer, Cares]]:
     """Run a name server, and the resolver the sender uses, asking only there."""
     async with name_server(answers) as server:
-        yield (
-            server,
-            aiohttp.AsyncResolver(nameservers=[server.address], timeout=1.0, tries=8),
-        )
+        yield server, Cares(4.0, [server.address])
 
 
 async def test_rebinding_between_look_ups_gains_nothing() -> None:
