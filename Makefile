@@ -21,7 +21,7 @@ run: $(INSTALLED) ## start API and notifier on an embedded store, http://127.0.0
 	$(BIN)/rq-broker dev $(ARGS)
 
 test: $(INSTALLED) server ## run the suite, on fakeredis and on a real redis-server
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 check: $(INSTALLED) ## lint, formatting, types, import layers
 	$(BIN)/ruff check .

@@ -21,21 +21,46 @@ from rq_broker.api.openapi import Docs
 from rq_broker.api.types import Types
 from rq_broker.broker import Broker
 from rq_broker.egress import Egress
-from rq_broker.errors import CallbackForbidden
+from rq_broker.errors import CallbackForbidden, Invalid
 
 __all__ = ["Reason", "create_app"]
 
 
+_NAMED = {
+    (b"v1", 0): "type",
+    (b"v1", 1): "request_id",
+    (b"types", 0): "type",
+    (b"types", 2): "the host's name",
+}
+"""Which name stands where below the first segment of a path."""
+
+
 class OneSlash:
-    """Lets every path answer with and without its trailing slash, without a redirect."""
+    """Lets every path answer with and without its trailing slash, without a redirect.
+
+    A slash inside a name, sent as %2F, is refused: decoded, it would part the path at another
+    place, and `DELETE /v1/a%2Fb` would take job b of type a.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].endswith("/") and scope["path"] != "/":
-            scope["path"] = scope["path"][:-1]
+        if scope["type"] == "http":
+            raw = scope.get("raw_path") or b""
+            if b"%2" in raw and (name := _slashed(raw)):
+                await failed(Invalid(f"{name} must not contain '/'"))(scope, receive, send)
+                return
+            if scope["path"].endswith("/") and scope["path"] != "/":
+                scope["path"] = scope["path"][:-1]
         await self._app(scope, receive, send)
+
+
+def _slashed(raw_path: bytes) -> str | None:
+    """Find the name that has an encoded slash in it."""
+    root, *names = raw_path.lower().split(b"/")[1:]
+    places = (place for place, name in enumerate(names) if b"%2f" in name)
+    return next((_NAMED[root, place] for place in places if (root, place) in _NAMED), None)
 
 
 class NoCallbacks:

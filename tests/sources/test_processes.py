@@ -121,6 +121,9 @@ class House:
         answer = await self.desk.ask("GET", f"/types/{TYPE}/hosts/")
         return {one["name"]: one for one in answer.json()["data"]}
 
+    async def sees_a_server(self) -> bool:
+        return any(one["used"].get("VCPU") for one in (await self.hosts()).values())
+
     async def reasons(self, request_id: str, vcpu: int) -> list[str]:
         """Read every Reason there is: the job's, its explanation's, and a what-if's."""
         path = f"/v1/{TYPE}/{request_id}"
@@ -188,11 +191,7 @@ async def test_placement_down_for_a_minute_and_back(
     """Its last snapshot stays and serves, whoever polls, with its age told; back, it is fresh."""
     provider, server = placement.add("cn1", **SIZE), str(uuid4())
     placement.boot(server, **{provider: {"VCPU": 2}})
-
-    async def is_seen() -> bool:
-        return (await house.hosts()).get("cn1", {}).get("used", {}).get("VCPU") == 2
-
-    await until(is_seen, "a snapshot that shows the server")
+    await until(house.sees_a_server, "a snapshot that shows the server")
     desk = house.desk
     await desk.submit(receiver, "large", 4)
     for reason in await house.reasons("large", 4):
