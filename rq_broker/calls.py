@@ -86,7 +86,10 @@ class Call:
 
 
 def path(*segments: str) -> str:
-    """Join percent-encoded segments."""
+    """Join percent-encoded segments; refuse what would make a URL name something else."""
+    for segment in segments:
+        if segment in ("", ".", ".."):
+            raise errors.Invalid(f"no type, job or host can have the name '{segment}'")
     return "/" + "/".join(quote(segment, safe="") for segment in segments)
 
 

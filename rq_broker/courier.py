@@ -56,7 +56,8 @@ def delivery_id(job: Job) -> str:
 
 def body(job: Job, now: datetime) -> bytes:
     """Build the JSON a receiver gets."""
-    event = {"type": "job.granted", "timestamp": now.isoformat(), "data": job.wire()}
+    stamp = now.isoformat().replace("+00:00", "Z")
+    event = {"type": "job.granted", "timestamp": stamp, "data": job.wire()}
     return orjson.dumps(event)
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+from redis.asyncio import Redis
+
+from rq_broker import errors
 from rq_broker.broker import Broker
 from rq_broker.models import Status
 from tests.making import TYPE, bring, submit
@@ -29,3 +33,16 @@ async def test_ping_and_aclose(broker: Broker) -> None:
     await broker.ping()
     await broker.aclose()
     await broker.aclose()
+
+
+async def test_a_redis_that_takes_no_writes_is_not_fit(real_client: Redis) -> None:
+    """Readiness asks for a write, not for a pong, and leaves nothing behind."""
+    broker = Broker(real_client)
+    await broker.ping()
+    assert await real_client.dbsize() == 0
+    await real_client.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(errors.Unavailable):
+            await broker.ping()
+    finally:
+        await real_client.config_set("maxmemory", 0)

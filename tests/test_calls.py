@@ -16,6 +16,13 @@ def test_every_segment_is_percent_encoded() -> None:
     assert calls.path("v1", "a/b?#%", "機 ") == "/v1/a%2Fb%3F%23%25/%E6%A9%9F%20"
 
 
+@pytest.mark.parametrize("name", ["", ".", ".."])
+def test_no_name_moves_a_call_elsewhere(name: str) -> None:
+    """Reading a job without a name lists no type; the refusal is the API's own for such names."""
+    with pytest.raises(errors.Invalid, match=f"name '{name}'"):
+        calls.job("GET", "vm", name)
+
+
 def test_a_policy_change_knows_every_field() -> None:
     """A field added to models.Policy can be changed through the client too."""
     assert set(get_type_hints(calls.PolicyChange)) == set(Policy.__slots__)

@@ -31,7 +31,7 @@ class Health:
         return ok({"alive": True})
 
     async def ready(self, _: Request) -> Response:
-        """Answer once Redis is reachable, 503 while it is not; with callbacks and sources."""
+        """Answer once Redis is reachable and fit, 503 while not; with callbacks and sources."""
         await self._broker.ping()
         names = (await self._broker.names())[:_TYPES]
         callbacks, sources = await asyncio.gather(self._callbacks(names), self._sources(names))

@@ -12,6 +12,8 @@ from rq_broker.keys import TYPES, Keys
 from rq_broker.lua.runner import Runner
 
 _HINT_SECONDS = 5.0
+_FIT = f"{TYPES}:fit"
+"""Never exists: writing nothing at its start is refused where writing would be."""
 
 
 class Base:
@@ -36,8 +38,8 @@ class Base:
         await self._runner.aclose()
 
     async def ping(self) -> None:
-        """Raise Unavailable unless Redis answers."""
-        await self._runner.command("PING")
+        """Raise Unavailable unless Redis answers and takes writes."""
+        await self._runner.command("SETRANGE", _FIT, 0, "")
 
     async def now(self) -> float:
         """Read Redis's clock, seconds since 1970: the one time all processes share."""

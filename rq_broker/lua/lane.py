@@ -8,6 +8,7 @@ transport is ours, and each reply is handed out the moment it arrives.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Iterable
 from typing import Any
@@ -19,6 +20,8 @@ from redis.asyncio import Redis
 BATCH = 8
 """Calls that travel without waiting for the replies still owed; fewer wait, and gather."""
 
+_log = logging.getLogger(__name__)
+
 
 class Lane:
     """Has a connection once one is needed, and another after that was lost."""
@@ -29,6 +32,7 @@ class Lane:
         self._wire: _Wire | None = None
         self._early: list[tuple[bytes, asyncio.Future[Any]]] = []
         self._dialling: asyncio.Task[None] | None = None
+        self._told = False
 
     @property
     def gathered(self) -> int:
@@ -65,13 +69,20 @@ class Lane:
             _fail((future for _, future in self._early), error)
             if not isinstance(error, Exception):
                 raise
+            self._tell(error)
         else:
-            self._wire = wire
+            self._wire, self._told = wire, False
             for packed, future in self._early:
                 wire.ask(packed, future)
         finally:
             self._early = []
             self._dialling = None
+
+    def _tell(self, error: Exception) -> None:
+        """Log once per loss why there is no connection; callers only hear that Redis is away."""
+        if not self._told:
+            _log.warning("no connection to Redis: %s: %s", type(error).__name__, error)
+        self._told = True
 
 
 class _Wire(asyncio.Protocol):

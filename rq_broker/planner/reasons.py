@@ -111,7 +111,7 @@ def no_fit(board: Board, demand: Demand) -> Reason:
             text = f"needs {_lacks(shortfalls, single, 'the most free is', where)}"
             return Reason(Code.NO_FIT, text, shortfalls)
     worst = min(kinds, key=lambda kind: _fits(board, kind, bits, demand.spread) / kind[1])
-    return Reason(Code.NO_FIT, f"needs {_gang(demand, board, worst, pool)}{where}")
+    return Reason(Code.NO_FIT, f"needs {_gang(demand, board, worst, pool, where)}")
 
 
 def _where(demand: Demand) -> str:
@@ -169,12 +169,14 @@ def _fits(board: Board, kind: tuple[Need, int], bits: Iterable[int], spread: boo
     )
 
 
-def _gang(demand: Demand, board: Board, kind: tuple[Need, int], pool: int) -> str:
+def _gang(demand: Demand, board: Board, kind: tuple[Need, int], pool: int, where: str = "") -> str:
     need, count = kind
     each = " and ".join(f"{resource} {amount}" for resource, amount in need) or "nothing"
     fits = min(_fits(board, kind, bits_of(pool), demand.spread), count)
     spread = ", each on a host of its own," if demand.spread else ""
+    wanted = f"{count} instance{'s' * (count > 1)} of {each}"
     if fits < count:
-        return f"{count} instances of {each}{spread} at once; {fits} would fit"
+        return f"{wanted}{spread} at once{where}; {fits} would fit"
     others = len(demand.instances) - count
-    return f"{count} instances of {each} and {others} others{spread} at once; not all would fit"
+    rest = f"{others} other{'s' * (others > 1)}"
+    return f"{wanted} and {rest}{spread} at once{where}; not all would fit"

@@ -147,6 +147,22 @@ async def test_who_waits_is_told_when_the_connection_ends(own: tuple[Server, Lan
     await _answers(lane)
 
 
+async def test_the_log_says_once_why_there_is_no_connection(
+    own: tuple[Server, Lane], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who runs it learns a dial's cause, once however many calls fail, and anew the next time."""
+    server, lane = own
+    for times in (1, 2):
+        await asyncio.to_thread(server.kill)
+        for _ in range(3):
+            with pytest.raises(exceptions.ConnectionError):
+                await lane.call("PING")
+        assert len(caplog.messages) == times
+        assert f"Error 111 connecting to 127.0.0.1:{server.port}" in caplog.messages[-1]
+        await asyncio.to_thread(server.start)
+        await _answers(lane)
+
+
 async def test_a_silent_server_is_given_up(own: tuple[Server, Lane]) -> None:
     """A server that stands still fails its callers after the timeout, and then serves again."""
     server, lane = own

@@ -47,7 +47,7 @@ def test_mixed_instances_that_only_fit_one_by_one_are_told_so():
     hosts = [gpu("h1", 8, 0)]
     held = [host("h1", {"VCPU": 8, "GPU": 1}, held={"VCPU": 2})]
     text = why(held, demand(need(VCPU=5), need(VCPU=3))).text
-    assert text == "needs 1 instances of VCPU 5 and 1 others at once; not all would fit"
+    assert text == "needs 1 instance of VCPU 5 and 1 other at once; not all would fit"
     assert could_ever_fit({"h1": hosts[0]}, demand(need(VCPU=5), need(VCPU=3))) is None
 
 
