@@ -12,11 +12,13 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address
 from typing import Any, Protocol
 
 import aiodns
+from aiodns.error import ARES_ENODATA, DNSError
 from aiohappyeyeballs import start_connection
 
 from rq_broker.egress import Egress
@@ -24,6 +26,8 @@ from rq_broker.exchange import Connection
 
 _NEXT_ADDRESS_S = 0.25
 """After so long without an answer a name's next address is tried as well (RFC 8305)."""
+_MOST_ADDRESSES = 16
+"""Of a name, so many are dialled at most: a name server may answer with thousands."""
 
 
 class Forbidden(OSError):
@@ -53,7 +57,7 @@ class Cares:
     async def resolve(self, host: str) -> Sequence[str]:
         """Look all addresses of a name up; raises aiodns.error.DNSError."""
         found = await self._resolver.getaddrinfo(
-            host, family=socket.AF_UNSPEC, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
+            host, family=socket.AF_UNSPEC, type=socket.SOCK_STREAM
         )
         return [node.addr[0].decode() for node in found.nodes]
 
@@ -85,7 +89,11 @@ class Dialler:
                 server_hostname=host if secured else None,
             )
         except BaseException:
-            found.close()
+            # The transport closes the socket, though once TLS was agreed on not before the receiver
+            # took leave, unless it reads an end. Were the socket closed here, the transport would
+            # go on with a descriptor that is soon another's.
+            with suppress(OSError):
+                found.shutdown(socket.SHUT_RDWR)
             raise
         return connection
 
@@ -94,13 +102,15 @@ class Dialler:
         try:
             ip_address(host)
         except ValueError:
-            addresses = list(await self._names.resolve(host))
+            addresses = list(dict.fromkeys(await self._names.resolve(host)))
+            if not addresses:
+                raise DNSError(ARES_ENODATA, "a name without an address") from None
         else:
             name = ""
         for address in addresses:
             self._check(address, port, name)
         return await start_connection(
-            [_info(address, port) for address in addresses],
+            [_info(address, port) for address in addresses[:_MOST_ADDRESSES]],
             happy_eyeballs_delay=_NEXT_ADDRESS_S,
             socket_factory=partial(self._make_socket, name),
         )

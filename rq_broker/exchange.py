@@ -19,6 +19,8 @@ MAX_BODY = 16 * 1024
 _MAX_ANSWER = MAX_BODY + 64 * 1024
 """Bytes of an answer with all its headers and chunk marks."""
 _IDLE_S = 4.0  # servers close idle connections after 5 s or more: never send into a closing one
+_MOST_IDLE = 512
+"""Idle connections, at most: a process has some 1,024 descriptors unless told otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +46,12 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._parser = HttpResponseParser(self)
         self._answer: asyncio.Future[Answer] | None = None
+        self._begin()
 
     async def post(self, request: bytes) -> Answer:
         """Send a request; raises Garbage, or an OSError when the connection ends early."""
+        if not self.is_open:
+            raise ConnectionResetError("ended before the request")
         self.is_silent = True
         self._read = self._body = 0
         self._begin()
@@ -77,6 +82,11 @@ class Connection(asyncio.Protocol):
             self._answer.set_exception(error)
         self.close()
 
+    def _end(self, error: Exception | None) -> None:
+        if error is None and self._status and not self._is_sized:
+            self._finish()
+        self._fail(error or ConnectionResetError("closed in mid-answer"))
+
     # Called by the loop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -85,17 +95,18 @@ class Connection(asyncio.Protocol):
         self.is_open = True
 
     def data_received(self, data: bytes) -> None:
-        """Read on, up to the most an answer may be: then the status it had must do."""
+        """Read on, up to the most an answer may be; then the status it had must do."""
         if self._answer is None or self._answer.done():
             self.close()  # nobody asked
             return
         self.is_silent = False
+        room = _MAX_ANSWER - self._read
         self._read += len(data)
         try:
-            self._parser.feed_data(data)
+            self._parser.feed_data(data[:room])
         except (HttpParserError, HttpParserUpgrade) as error:
             self._fail(Garbage(str(error)))
-        if self._read > _MAX_ANSWER and not self._answer.done():
+        if self._read > _MAX_ANSWER:
             self._cut()
 
     def _cut(self) -> None:
@@ -105,13 +116,17 @@ class Connection(asyncio.Protocol):
         else:
             self._fail(Garbage("the answer's headers do not end"))
 
+    def eof_received(self) -> None:
+        """End; an answer that says no length ends with its connection.
+
+        Here and not when the connection is lost, for which the loop may first want all of the
+        request written to one who reads no more.
+        """
+        self._end(None)
+
     def connection_lost(self, error: Exception | None) -> None:
-        """End; an answer that says no length ends with its connection."""
-        self.is_open = False
-        if error is None and self._status and not self._is_sized:
-            self._finish()
-        elif self._answer and not self._answer.done():
-            self._answer.set_exception(error or ConnectionResetError("closed in mid-answer"))
+        """End, by an error or by a loop that tells the end of TLS only so."""
+        self._end(error)
 
     # Called by the parser
 
@@ -123,15 +138,19 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep the one header that says something to a courier."""
         field = name.lower()
-        if field in (b"content-length", b"transfer-encoding"):
+        if field == b"content-length":
             self._is_sized = True
-        elif field == b"retry-after" and self._retry_after is None:
-            self._retry_after = value.decode("latin-1")
+        elif field == b"transfer-encoding":  # any other last coding ends with its connection
+            self._is_sized = value.lower().rpartition(b",")[2].strip() == b"chunked"
+        elif field == b"retry-after" and self._retry_after is None and not self._status:
+            self._retry_after = value.decode("latin-1").strip()
 
     def on_headers_complete(self) -> None:
         """Know the status; 1xx announces another."""
         status = self._parser.get_status_code()
         self._status = status if status >= 200 else 0
+        if status < 100:
+            self._fail(Garbage("a status below 100"))
 
     def on_body(self, data: bytes) -> None:
         """Count."""
@@ -146,8 +165,8 @@ class Connection(asyncio.Protocol):
             self._begin()
             return
         self._finish()
-        if not self._parser.should_keep_alive():
-            self.close()
+        if not self._parser.should_keep_alive() or self._transport.get_write_buffer_size():
+            self.close()  # as asked, or because who answers early need not read the rest
 
 
 class Pool:
@@ -156,19 +175,22 @@ class Pool:
     def __init__(self, dial: Callable[[str], Awaitable[Connection]]) -> None:
         self._dial = dial
         self._kept: dict[str, list[Connection]] = {}
+        """Destination → its idle connections, the newest last: those are used first."""
+        self._count = 0
         self._sweeping: asyncio.TimerHandle | None = None
+        self._is_closed = False
 
     async def post(self, destination: str, request: bytes) -> Answer:
         """Send a request to `scheme://host:port`; raises what `dial` and `Connection.post` do."""
-        while connection := self._take(destination):
+        connection = self._take(destination)
+        if connection:
             try:
                 answer = await connection.post(request)
             except OSError:
-                if connection.is_silent:  # it had ended before: nothing of this was read
-                    continue
-                raise
-            break
-        else:
+                if not connection.is_silent:
+                    raise
+                connection = None  # it was ending: nothing of this was answered, so once more
+        if not connection:
             connection = await self._dial(destination)
             answer = await connection.post(request)
         if connection.is_open:
@@ -176,41 +198,49 @@ class Pool:
         return answer
 
     def _take(self, destination: str) -> Connection | None:
-        kept = self._kept.get(destination)
-        while kept:
+        while kept := self._kept.get(destination):
             connection = kept.pop()
+            self._count -= 1
+            if not kept:
+                del self._kept[destination]
             if connection.is_open:
                 return connection
         return None
 
     def _keep(self, destination: str, connection: Connection) -> None:
+        if self._is_closed:
+            connection.close()
+            return
         loop = asyncio.get_running_loop()
         connection.idle_since = loop.time()
         self._kept.setdefault(destination, []).append(connection)
+        self._count += 1
+        if self._count > _MOST_IDLE:
+            self._drop(next(iter(self._kept)))
         if self._sweeping is None:
             self._sweeping = loop.call_later(_IDLE_S / 4, self._sweep)
 
     def _sweep(self) -> None:
-        """Close what has been idle for long; the newest of a destination are used first."""
+        """Close what has been idle for long."""
         loop = asyncio.get_running_loop()
         oldest = loop.time() - _IDLE_S * 3 / 4
         for destination, kept in list(self._kept.items()):
-            left = [each for each in kept if each.is_open and each.idle_since > oldest]
-            for connection in kept:
-                if connection not in left:
-                    connection.close()
-            if left:
-                self._kept[destination] = left
-            else:
-                del self._kept[destination]
-        again = loop.call_later(_IDLE_S / 4, self._sweep) if self._kept else None
-        self._sweeping = again
+            while kept and kept[0].idle_since <= oldest:
+                self._drop(destination)
+        self._sweeping = loop.call_later(_IDLE_S / 4, self._sweep) if self._kept else None
+
+    def _drop(self, destination: str) -> None:
+        """Close what has been idle there the longest."""
+        kept = self._kept[destination]
+        kept.pop(0).close()
+        self._count -= 1
+        if not kept:
+            del self._kept[destination]
 
     def close(self) -> None:
-        """Close what is idle."""
+        """Close what is idle, and from now on what becomes so."""
+        self._is_closed = True
         if self._sweeping:
             self._sweeping.cancel()
-        for kept in self._kept.values():
-            for connection in kept:
-                connection.close()
-        self._kept.clear()
+        while self._kept:
+            self._drop(next(iter(self._kept)))

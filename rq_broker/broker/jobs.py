@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from rq_broker import errors, records
 from rq_broker.broker.base import Base
 from rq_broker.keys import Keys, digest, fold, unfold
 from rq_broker.models import Job, Status, Submission, origins
+
+
+_shape_name = lru_cache(4096)(digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,7 @@ class Jobs(Base):
         """Put a job in line."""
         await self._hint(type_)
         shape = new.shape.canonical()
-        name = digest(shape)
+        name = _shape_name(shape)
         id_, created, priority, position, capacity = await self._run(
             "submit",
             type_,

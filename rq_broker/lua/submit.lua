@@ -33,12 +33,14 @@ if redis.call('HSETNX', bucket, rest, request_id) == 0 then
 end
 
 local created = now_us()
-local counters = redis.call('HMGET', base, 'clock', 'capacity_number')
+local counters = redis.call('HMGET', base, 'id', 'clock', 'capacity_number')
+local id = whole((counters[1] or 0) + 1)
 if priority == '' then
-  priority = whole(math.max(created - EPOCH_US, (counters[1] or -1) + 1))
-  redis.call('HSET', base, 'clock', priority)
+  priority = whole(math.max(created - EPOCH_US, (counters[2] or -1) + 1))
+  redis.call('HSET', base, 'id', id, 'clock', priority)
+else
+  redis.call('HSET', base, 'id', id)
 end
-local id = redis.call('HINCRBY', base, 'id', 1)
 local member = member_of(id, request_id)
 created = whole(created)
 redis.call('HSET', name, 'id', id, 'owner', owner_id, 'status', 'queued', 'shape', shape,
@@ -47,4 +49,4 @@ redis.call('ZADD', key('owner:' .. owner_id), priority, member)
 join_line(member, priority, shape, demand)
 record_event(request_id, id, 'queued')
 local position = redis.call('ZRANK', key('status:queued'), member) + 1
-return { whole(id), created, priority, position, counters[2] or '0' }
+return { id, created, priority, position, counters[3] or '0' }
