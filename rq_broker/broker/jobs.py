@@ -12,7 +12,6 @@ from rq_broker.broker.base import Base
 from rq_broker.keys import Keys, digest, fold, unfold
 from rq_broker.models import Job, Status, Submission, origins
 
-
 _shape_name = lru_cache(4096)(digest)
 
 
