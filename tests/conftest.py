@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from redis.asyncio import Redis
 
 from rq_broker.broker import Broker
 from rq_broker.store import Server, connect, in_memory
+from tests.couriers import SLOTS
 
 
 @pytest.fixture(scope="session")
@@ -43,3 +45,9 @@ async def client(request: pytest.FixtureRequest) -> AsyncIterator[Redis]:
 @pytest.fixture
 async def broker(client: Redis) -> Broker:
     return Broker(client)
+
+
+@pytest.fixture
+def slots() -> asyncio.Semaphore:
+    """Make what the couriers of one process share."""
+    return asyncio.Semaphore(SLOTS)

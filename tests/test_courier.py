@@ -23,7 +23,6 @@ from tests.couriers import (
     OK,
     REDIRECT,
     REJECTED,
-    SLOTS,
     TIMEOUT,
     all_free,
     deliver_once,
@@ -34,11 +33,6 @@ from tests.couriers import (
     silent,
 )
 from tests.making import TYPE, bring, claim_one, grant, settle
-
-
-@pytest.fixture
-def slots() -> asyncio.Semaphore:
-    return asyncio.Semaphore(SLOTS)
 
 
 @pytest.fixture

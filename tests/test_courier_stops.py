@@ -30,12 +30,6 @@ from tests.couriers import (
 )
 from tests.making import TYPE, bring, grant, publish, submit
 
-
-@pytest.fixture
-def slots() -> asyncio.Semaphore:
-    return asyncio.Semaphore(SLOTS)
-
-
 # Slots, stopping, trouble
 
 

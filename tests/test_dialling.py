@@ -23,8 +23,7 @@ from rq_broker.dialling import Cares, Dialler
 from rq_broker.egress import Egress
 from rq_broker.sender import Outcome, Sender
 from tests.loops import HEAD, OK, Run, both_loops, sockets, until
-from tests.receivers import Authority, Manner, answering, name_server, receiver, status
-from tests.test_sender import Names
+from tests.receivers import Authority, Manner, Names, answering, name_server, receiver, status
 
 LOOPBACK = Egress.of(allow=["127.0.0.0/8", "::1/128"])
 TLS = ssl.create_default_context()  # loading the system's authorities takes a while

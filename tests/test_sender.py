@@ -6,7 +6,7 @@ import asyncio
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from email.utils import formatdate
 from typing import Any
@@ -18,28 +18,13 @@ from rq_broker.egress import Egress
 from rq_broker.errors import CallbackForbidden
 from rq_broker.sender import Outcome, Sender
 from rq_broker.target import Target
-from tests.receivers import answering, receiver, status
+from tests.receivers import Names, answering, receiver, status
 from tests.spellings import PUBLIC, SPELLINGS
 
 LOOPBACK = Egress.of(allow=["127.0.0.0/8", "::1/128"])
 OPEN = Egress.of(allow=["0.0.0.0/0", "::/0"])
 METADATA = "169.254.169.254"
 TLS = ssl.create_default_context()  # loading the system's authorities takes a while
-
-
-class Names:
-    """Resolves every name to the same addresses, and remembers what it was asked."""
-
-    def __init__(self, *addresses: str) -> None:
-        self.addresses = addresses
-        self.asked: list[str] = []
-
-    async def resolve(self, host: str) -> Sequence[str]:
-        self.asked.append(host)
-        return self.addresses
-
-    async def close(self) -> None:
-        pass
 
 
 @pytest.fixture
