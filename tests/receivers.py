@@ -214,7 +214,7 @@ class Authority:
         *,
         ca: bool = False,
     ) -> x509.Certificate:
-        now = datetime.now(UTC)
+        now, issuer = datetime.now(UTC), self._key.public_key()
         builder = (
             x509.CertificateBuilder()
             .subject_name(subject)
@@ -224,10 +224,28 @@ class Authority:
             .not_valid_before(now - timedelta(days=2))
             .not_valid_after(now + lasts)
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+            .add_extension(_usage(ca), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer), False)
         )
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         return builder.sign(self._key, hashes.SHA256())
+
+
+def _usage(ca: bool) -> x509.KeyUsage:
+    """Build what Python 3.13 and later insist on."""
+    return x509.KeyUsage(
+        digital_signature=not ca,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=ca,
+        crl_sign=ca,
+        encipher_only=False,
+        decipher_only=False,
+    )
 
 
 def _common_name(text: str) -> x509.Name:

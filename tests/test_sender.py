@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from email.utils import formatdate
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
@@ -53,7 +54,8 @@ async def test_a_spelling_is_dialled_where_it_was_judged_or_not_at_all(
     names = Names(PUBLIC)
     async with Sender(OPEN, tls=TLS, resolver=names) as sender:
         outcome = await sender.post(url, b"{}", {})
-    assert dialled == ([address] if address else [])
+    # Parsed: Python spells mapped addresses one way up to 3.12, another way from 3.13 on.
+    assert [*map(ip_address, dialled)] == ([ip_address(address)] if address else [])
     assert outcome.cause == ("connection_refused" if address else "forbidden")
     assert outcome.kind == ("retry" if address else "fail")
     assert all(name.endswith(".test") for name in names.asked)
