@@ -184,7 +184,7 @@ async def test_what_a_status_means(
         ("7", 7, 7),
         ("0", 0, 0),
         ("999999999", 86400, 86400),
-        (formatdate(time.time() + 3600, usegmt=True), 3000, 3600),
+        pytest.param(formatdate(time.time() + 3600, usegmt=True), 3000, 3600, id="in an hour"),
         (formatdate(0, usegmt=True), 0, 0),
         ("9" * 400, None, None),
         ("-1", None, None),
