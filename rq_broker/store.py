@@ -25,6 +25,7 @@ from redis.asyncio import Redis, RedisCluster
 from rq_broker.errors import Unavailable
 
 _CONNECTIONS = 10_000  # a notifier blocks on one for each type it serves; all else shares a few
+_TEXT: dict[str, Any] = {"decode_responses": True, "encoding_errors": "surrogateescape"}
 _START_SECONDS = 20.0
 
 
@@ -34,8 +35,7 @@ def connect(url: str, *, timeout: float = 1.5) -> Redis | RedisCluster:
     Nothing is dialled before the first call.
     """
     options: dict[str, Any] = {
-        "decode_responses": True,
-        "encoding_errors": "surrogateescape",
+        **_TEXT,
         "socket_timeout": None,  # the runner's own spans each exchange, a blocking pop's too
         "socket_connect_timeout": timeout,
         "max_connections": _CONNECTIONS,
@@ -50,10 +50,7 @@ def connect(url: str, *, timeout: float = 1.5) -> Redis | RedisCluster:
 def in_memory() -> Redis:
     """Make a client of a Redis that is none: it lives in this process and ends with it."""
     client: Redis = fakeredis.FakeAsyncRedis(
-        server=fakeredis.FakeServer(),
-        decode_responses=True,
-        encoding_errors="surrogateescape",
-        max_connections=_CONNECTIONS,
+        server=fakeredis.FakeServer(), max_connections=_CONNECTIONS, **_TEXT
     )
     return client
 

@@ -60,6 +60,13 @@ async def grant(broker: Broker, job: Job, wanted: Shape | None = None, *hosts: s
     return await broker.grant(job.type, proposal(job, wanted, *hosts), view)
 
 
+async def grant_to(broker: Broker, destination: str, request_id: str, owner: str = "o") -> None:
+    """Submit a job whose callback goes to `scheme://host:port`, and grant it on h1."""
+    wanted, callback = shape(owner=owner, destination=destination), f"{destination}/{request_id}"
+    job = await submit(broker, request_id, owner_id=owner, callback=callback, shape=wanted)
+    assert await grant(broker, job, wanted) is not None
+
+
 async def bring(broker: Broker, status: Status, request_id: str = "d", type_: str = TYPE) -> Job:
     """Submit a job and bring it to a status, by way of a grant where it may hold."""
     job = await submit(broker, request_id, type_)

@@ -189,9 +189,12 @@ class Authority:
         return ssl.create_default_context(cadata=self.pem.decode())
 
     def serves(self, name: str, *, lasts: timedelta = timedelta(hours=1)) -> ssl.SSLContext:
-        """Build a server's context with a certificate for `name`; negative `lasts`: expired."""
+        """Build a server's context with a certificate for a name or an address.
+
+        Negative `lasts`: expired.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = self._sign(_common_name(name), key, lasts, [x509.DNSName(name)])
+        certificate = self._sign(_common_name(name), key, lasts, [_general_name(name)])
         chain = self._folder / f"{name}{lasts.total_seconds()}.pem"
         chain.write_bytes(
             key.private_bytes(
@@ -231,6 +234,13 @@ class Authority:
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         return builder.sign(self._key, hashes.SHA256())
+
+
+def _general_name(text: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(text))
+    except ValueError:
+        return x509.DNSName(text)
 
 
 def _usage(ca: bool) -> x509.KeyUsage:

@@ -19,7 +19,7 @@ from rq_broker.egress import Egress
 from rq_broker.models import Status
 from rq_broker.sender import Sender
 from rq_broker.signing import generate
-from tests.making import TYPE, grant, publish, shape, submit
+from tests.making import TYPE, grant, grant_to, publish, shape
 from tests.receivers import Manner, Receiver, receiver, status
 
 LOOPBACK = Egress.of(allow=["127.0.0.0/8"])
@@ -40,11 +40,8 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def _grant(broker: Broker, there: Receiver, name: str, owner: str = "o") -> None:
-    destination = f"http://127.0.0.1:{there.port}"
-    wanted = shape(owner=owner, destination=destination)
     await publish(broker)
-    job = await submit(broker, name, owner_id=owner, callback=f"{destination}/{name}", shape=wanted)
-    assert await grant(broker, job, wanted) is not None
+    await grant_to(broker, f"http://127.0.0.1:{there.port}", name, owner)
 
 
 async def _rounds(broker: Broker, sender: Sender, count: int) -> None:

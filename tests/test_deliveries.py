@@ -18,6 +18,7 @@ from tests.making import (
     bring,
     claim_one,
     grant,
+    grant_to,
     line,
     publish,
     settle,
@@ -32,10 +33,8 @@ HEARD = Settlement("delivered", "http_200", 3, verdict="well")
 async def _granted_to(broker: Broker, host: str, name: str, owner: str = "o") -> str:
     """Grant a job whose callback goes to `http://<host>:80`; return that."""
     destination = f"http://{host}:80"
-    wanted = shape(owner=owner, destination=destination)
     await publish(broker)
-    job = await submit(broker, name, owner_id=owner, callback=f"{destination}/{name}", shape=wanted)
-    assert await grant(broker, job, wanted) is not None
+    await grant_to(broker, destination, name, owner)
     return destination
 
 

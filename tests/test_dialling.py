@@ -8,15 +8,11 @@ import ssl
 import tracemalloc
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from datetime import timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiodns.error import DNSError
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from rq_broker import dialling
 from rq_broker.dialling import Cares, Dialler
@@ -40,23 +36,6 @@ class Silent:
 
     async def close(self) -> None:
         pass
-
-
-class Numbered(Authority):
-    """Certifies addresses too, by what `serves` is given as a name."""
-
-    def _sign(
-        self,
-        subject: x509.Name,
-        key: ec.EllipticCurvePrivateKey,
-        lasts: timedelta,
-        names: list[x509.GeneralName],
-        *,
-        ca: bool = False,
-    ) -> x509.Certificate:
-        with suppress(ValueError):
-            names = [x509.IPAddress(ip_address(str(name.value))) for name in names]
-        return super()._sign(subject, key, lasts, names, ca=ca)
 
 
 @contextmanager
@@ -216,7 +195,7 @@ def test_an_ipv6_literal_is_dialled_and_certified(
     run: Run, tmp_path: Path, certified: str | None
 ) -> None:
     """A literal needs no name server, and over TLS a certificate of that very address."""
-    authority = Numbered(tmp_path)
+    authority = Authority(tmp_path)
     tls = authority.serves(certified) if certified else None
 
     async def main() -> None:
@@ -232,7 +211,7 @@ def test_an_ipv6_literal_is_dialled_and_certified(
 @pytest.mark.parametrize("certified", [ANYBODY, NOBODY, "lab.test"])
 def test_an_ipv4_literal_is_certified_by_address(run: Run, tmp_path: Path, certified: str) -> None:
     """Over TLS an address is believed by a certificate of that address alone."""
-    authority = Numbered(tmp_path)
+    authority = Authority(tmp_path)
 
     async def main() -> None:
         async with receiver(status(200), authority.serves(certified)) as here:
@@ -245,7 +224,7 @@ def test_an_ipv4_literal_is_certified_by_address(run: Run, tmp_path: Path, certi
 @both_loops
 def test_a_tls_connection_is_kept(run: Run, tmp_path: Path) -> None:
     """One handshake serves many callbacks."""
-    authority = Numbered(tmp_path)
+    authority = Authority(tmp_path)
 
     async def main() -> None:
         async with (
@@ -273,7 +252,7 @@ def test_tls_may_end_without_a_word(
     run: Run, tmp_path: Path, raw: bytes, cause: str, rude: bool
 ) -> None:
     """An end in mid-answer is one, with close_notify or without; of the status nothing is lost."""
-    authority = Numbered(tmp_path)
+    authority = Authority(tmp_path)
 
     async def manner(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(raw)
@@ -333,7 +312,7 @@ def test_an_attempt_given_up_leaves_nothing(run: Run, stage: str, cancelled: boo
 @both_loops
 def test_an_attempt_given_up_at_any_moment_leaves_nothing(run: Run, tmp_path: Path) -> None:
     """Cancelled on any turn of the loop, TLS or not, or hoped for in vain, no socket stays open."""
-    authority = Numbered(tmp_path)
+    authority = Authority(tmp_path)
     tls = authority.serves(ANYBODY)
 
     async def main() -> None:

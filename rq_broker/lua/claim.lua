@@ -91,7 +91,7 @@ local function look_at(member, line)
     claim(job, member, request_id, line, there.prompt)
     return true
   elseif line == 'prompt' then
-    owe(member, false, now) -- it has been prompt
+    owe_again(member, false, now) -- it has been prompt
   else
     full = true
   end

@@ -36,7 +36,7 @@ local function settle(request_id, id, fence, attempt, outcome, delay, cause, too
   if outcome == 'release' then
     redis.call('HSET', name, 'settled', attempt)
     redis.call('HINCRBY', name, 'released', 1) -- it keeps its number, and is no try
-    owe(job.member, is_prompt(job.destination), now)
+    owe_again(job.member, is_prompt(job.destination), now)
     wake('deliver')
     return 'granted'
   end
@@ -56,7 +56,7 @@ local function settle(request_id, id, fence, attempt, outcome, delay, cause, too
     return 'error'
   end
   redis.call('HSET', name, 'settled', attempt, 'error', cause)
-  owe(job.member, is_prompt(job.destination), now + delay)
+  owe_again(job.member, is_prompt(job.destination), now + delay)
   return 'granted'
 end
 

@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 from rq_broker.broker import Broker, Settlement
 from rq_broker.keys import Keys
 from rq_broker.models import Delivery, Destination
-from tests.making import TYPE, claim_one, grant, publish, settle, shape, submit
+from tests.making import TYPE, claim_one, grant_to, publish, settle
 
 HERE = "http://x:80"
 FOR_EVER = 10**13
@@ -29,11 +29,9 @@ async def claims(broker: Broker, limit: int = 100, lease: float = 60.0) -> list[
 async def granted_to(broker: Broker, host: str, *names: str) -> str:
     """Grant jobs of these names whose callbacks go to `http://<host>:80`; return that."""
     destination = f"http://{host}:80"
-    wanted = shape(destination=destination)
     await publish(broker, VCPU=5000)
     for name in names:
-        job = await submit(broker, name, callback=f"{destination}/{name}", shape=wanted)
-        assert await grant(broker, job, wanted) is not None
+        await grant_to(broker, destination, name)
     return destination
 
 

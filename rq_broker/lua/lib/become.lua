@@ -36,8 +36,8 @@ local function leave(job, to)
   else
     redis.call('ZREM', key('status:' .. from), member)
   end
-  if from == 'granted' and owe_no_more(member) == 0 then
-    redis.call('ZREM', key('parked:' .. job.destination), member) -- it stands in one place only
+  if from == 'granted' then
+    drop_delivery(job)
   end
 end
 

@@ -73,10 +73,15 @@ local function line_of(prompt)
   return prompt and 'prompt' or 'deliveries'
 end
 
--- Owes a callback at `when`, ms, in the line that its destination's callbacks are due in.
+-- Owes a callback, due nowhere yet, at `when`, ms, in the line its destination's are due in.
 local function owe(member, prompt, when)
-  redis.call('ZREM', key(line_of(not prompt)), member)
   redis.call('ZADD', key(line_of(prompt)), whole(when), member)
+end
+
+-- The same for one that is due already, perhaps in the other line: its destination may have changed.
+local function owe_again(member, prompt, when)
+  redis.call('ZREM', key(line_of(not prompt)), member)
+  owe(member, prompt, when)
 end
 
 local function park(destination, member, now)

@@ -13,9 +13,8 @@ local function forget(job, digest)
   end
   redis.call('ZREM', key('status:' .. job.status), job.member)
   redis.call('ZREM', key('owner:' .. job.owner), job.member)
-  owe_no_more(job.member)
+  drop_delivery(job)
   redis.call('ZREM', key('deadlines'), job.member)
-  redis.call('ZREM', key('parked:' .. job.destination), job.member)
   redis.call('DEL', key('attempts:' .. job.request_id))
   local bucket, rest = callback_entry(digest)
   if redis.call('HGET', bucket, rest) == job.request_id then

@@ -38,6 +38,13 @@ local function owe_no_more(member)
   return gone > 0 and gone or redis.call('ZREM', key('deliveries'), member)
 end
 
+-- Takes the job's callback out of wherever it stands: it is due, or parked, in one place only.
+local function drop_delivery(job)
+  if owe_no_more(job.member) == 0 then
+    redis.call('ZREM', key('parked:' .. job.destination), job.member)
+  end
+end
+
 -- One attempt to call back, kept with its job; the entry's ID is the time it ended.
 local function record_attempt(request_id, attempt, fence, cause, milliseconds)
   redis.call('XADD', key('attempts:' .. request_id), 'MAXLEN', '~', '100', '*',
