@@ -123,7 +123,7 @@ class NotWaiting(Conflict):
 
 
 class NoRoom(Conflict):
-    """No whole number within ±(2^53−1) is left on that side of the queue."""
+    """No whole number within ±(2^53−1) is left there, or too many jobs would have to make room."""
 
     code = "priority_exhausted"
 

@@ -1,6 +1,6 @@
 --- Give a job another priority: an absolute one, or a place relative to the line.
 --- Keeps: nobody else overtakes anybody; where two neighbours leave no number between them, those
----   behind move back just far enough.
+---   before or those behind, whoever are fewer, move away just far enough.
 --- KEYS[1] base
 --- ARGV[1] request_id
 --- ARGV[2] 'priority', 'before', 'after' or 'position'
@@ -16,6 +16,7 @@ local request_id, mode, value = ARGV[1], ARGV[2], ARGV[3]
 
 local LIMIT = 9007199254740991 -- 2^53 - 1: beyond it a score no longer says what it means
 local GAP = 1024 -- room made is made once for many: the next thousand moves there find it
+local MOST = 10000 -- moves in one step: Redis does nothing else meanwhile
 local queue = key('status:queued')
 
 local job = load_job(request_id)
@@ -28,12 +29,14 @@ local function place(member, shape, status, owner, priority)
   redis.call('ZADD', key('status:' .. status), priority, member)
   if status == 'queued' then
     redis.call('ZADD', key('shape:' .. shape), priority, member)
-    refresh_head(shape)
   end
 end
 
 local function finish(priority)
   place(job.member, job.shape, job.status, job.owner, priority)
+  if job.status == 'queued' then
+    refresh_head(job.shape)
+  end
   redis.call('HSET', job_key(request_id), 'updated', whole(now_us()))
   record_event(request_id, job.id, 'reordered')
   if job.status == 'queued' then
@@ -96,19 +99,46 @@ if right.priority - left.priority >= 2 then
   return finish(whole(math.floor(left.priority + (right.priority - left.priority) / 2)))
 end
 
--- Adjacent: everyone from the right neighbour on moves back until a gap swallows the shift.
-local moves, rank, floor = {}, slot, left.priority + 2 * GAP
-local entry = right
-while entry and entry.priority < floor do
-  moves[#moves + 1] = { entry.member, floor }
-  rank, floor = rank + 1, floor + 1
-  entry = other(rank)
+-- Adjacent: on one side everyone moves away, until a gap swallows the shift.
+local function side(rank, away, neighbour)
+  return { rank = rank, away = away, free = neighbour + away * 2 * GAP, moves = {} }
 end
-if floor > LIMIT then
-  return redis.error_reply('PRIORITY_EXHAUSTED no priority is left behind that place of the line')
+
+-- Looks at the next of a side; returns whether the gap is found.
+local function find_gap(way)
+  local entry = other(way.rank)
+  if not entry or (entry.priority - way.free) * way.away >= 0 then
+    return math.abs(way.free) <= LIMIT
+  end
+  way.moves[#way.moves + 1] = { entry.member, way.free }
+  way.rank, way.free = way.rank + way.away, way.free + way.away
+  return false
 end
-for i = #moves, 1, -1 do
-  local moved = load_job(request_id_of(moves[i][1]))
-  place(moved.member, moved.shape, 'queued', moved.owner, whole(moves[i][2]))
+
+local function clear(moves)
+  local shapes = {}
+  for _, move in ipairs(moves) do
+    local f = redis.call('HMGET', job_key(request_id_of(move[1])), 'owner', 'shape')
+    if f[1] and f[2] then
+      place(move[1], f[2], 'queued', f[1], whole(move[2]))
+      shapes[f[2]] = true
+    end
+  end
+  for shape in pairs(shapes) do
+    refresh_head(shape)
+  end
 end
-return finish(whole(left.priority + GAP))
+
+local behind, before = side(slot, 1, left.priority), side(slot - 1, -1, right.priority)
+for _ = 0, MOST do
+  if find_gap(behind) then
+    clear(behind.moves)
+    return finish(whole(left.priority + GAP))
+  end
+  if find_gap(before) then
+    clear(before.moves)
+    return finish(whole(right.priority - GAP))
+  end
+end
+return redis.error_reply('PRIORITY_EXHAUSTED no priority is left there, and over ' .. MOST
+  .. ' jobs on either side would have to make room; give it a priority of its own')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha1
 from itertools import permutations
 
 import pytest
@@ -10,6 +11,7 @@ from redis.asyncio import Redis
 from rq_broker import errors
 from rq_broker.audit import audit
 from rq_broker.broker import Broker
+from rq_broker.lua import SCRIPTS, Script
 from rq_broker.models import MAX_WHOLE, Status
 from tests.making import TYPE, bring, line, submit
 
@@ -67,10 +69,53 @@ async def test_the_ends_of_the_line_are_whole_numbers(broker: Broker) -> None:
     with pytest.raises(errors.NoRoom):
         await broker.reorder(TYPE, "middle", "after", "last")
     assert await broker.reorder(TYPE, "middle", "before", "last") == 0
-    await submit(broker, "beside", priority=MAX_WHOLE - 1)
-    with pytest.raises(errors.NoRoom):
-        await broker.reorder(TYPE, "middle", "before", "last")
-    assert await line(broker) == ["first", "middle", "beside", "last"]
+    assert await line(broker) == ["first", "middle", "last"]
+
+
+@pytest.mark.parametrize("end", [1, -1])
+async def test_where_one_side_ends_the_other_makes_room(
+    broker: Broker, client: Redis, end: int
+) -> None:
+    """Beside the largest or the smallest priority there is room on the side that has numbers."""
+    await submit(broker, "last", priority=end * MAX_WHOLE)
+    await submit(broker, "beside", priority=end * (MAX_WHOLE - 1))
+    await submit(broker, "moved", priority=0)
+    found = await broker.reorder(TYPE, "moved", "before" if end > 0 else "after", "last")
+    assert abs(found) < MAX_WHOLE
+    assert await line(broker) == ["beside", "moved", "last"][::end]
+    assert await audit(client, TYPE) == []
+
+
+@pytest.mark.parametrize("place", [2, 17])
+async def test_the_fewer_make_room(broker: Broker, client: Redis, place: int) -> None:
+    """Of equals only those on the shorter side of the place get another priority."""
+    names = [f"{number:02d}" for number in range(20)]
+    for name in [*names, "moved"]:
+        await submit(broker, name, priority=7)
+    await broker.reorder(TYPE, "moved", "before", names[place])
+    aside = {name for name in names if (await broker.read(TYPE, name)).priority != 7}
+    assert aside == set(names[:place] if place < 10 else names[place:])
+    assert await line(broker) == [*names[:place], "moved", *names[place:]]
+    assert await audit(client, TYPE) == []
+
+
+@pytest.mark.parametrize(("most", "fits"), [(2, False), (3, True)])
+async def test_a_step_moves_only_so_many(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch, most: int, fits: bool
+) -> None:
+    """Where more would have to make room than one step may move, it is refused, and none moves."""
+    source = SCRIPTS["reorder"].source.replace("local MOST = 10000", f"local MOST = {most}")
+    sha = sha1(source.encode()).hexdigest()
+    monkeypatch.setitem(SCRIPTS, "reorder", Script("reorder", "", source, sha))
+    for name in "abcdefg":
+        await submit(broker, name, priority=0)
+    if fits:
+        await broker.reorder(TYPE, "g", "before", "d")
+        assert await line(broker) == list("abcgdef")
+    else:
+        with pytest.raises(errors.NoRoom, match=f"over {most} jobs"):
+            await broker.reorder(TYPE, "g", "before", "d")
+        assert {(await broker.read(TYPE, name)).priority for name in "abcdefg"} == {0}
 
 
 async def test_only_queued_jobs_have_neighbours(broker: Broker) -> None:
