@@ -39,14 +39,12 @@ class Deliveries(Jobs):
         At most `doubtful` of them go to destinations that are not known to be prompt.
         """
         most = limit if doubtful is None else doubtful
-        wait, flat, *found = await self._run("claim", type_, round(lease * 1000), limit, most)
-        keys = {owner: tuple(text.split()) for owner, text in records.pairs(flat).items()}
+        wait, *found = await self._run("claim", type_, round(lease * 1000), limit, most)
 
         def delivery(entry: Sequence[Any]) -> Delivery:
-            prompt, attempt, priority, request_id, fields = entry
+            prompt, attempt, priority, request_id, keys, fields = entry
             job = records.job(type_, request_id, priority, "", fields)
-            signing = keys.get(job.owner_id, keys.get("*", ()))
-            return Delivery(job, int(attempt), signing, doubtful=not prompt)
+            return Delivery(job, int(attempt), tuple(keys.split()), doubtful=not prompt)
 
         return _seconds(wait), records.readable(delivery, found)
 

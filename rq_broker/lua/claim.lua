@@ -7,9 +7,9 @@
 --- ARGV[1] lease, ms
 --- ARGV[2] how many at most
 --- ARGV[3] how many of them at most to destinations not known to be prompt
---- Returns {ms until the next is due that could be claimed or '', signing keys (owner or '*', keys, …),
----   {1 if its destination is prompt else 0, attempt, priority, request_id, {field, value, …}} a
----   delivery}
+--- Returns {ms until the next is due that could be claimed or '',
+---   {1 if its destination is prompt else 0, attempt, priority, request_id, what to sign it with (keys,
+---   the newest first, or ''), {field, value, …}} a delivery}
 --- Errors none
 --- @include "base"
 --- @include "clock"
@@ -23,7 +23,7 @@ local LOOKS = 1000 -- due deliveries looked at in one claim, should most of them
 
 local now, full = now_ms(), false
 local ends = whole(now + lease)
-local reply, known = { '', redis.call('HGETALL', key('keys')) }, {}
+local reply, known, keys = { '' }, {}, {}
 -- Pairs of end and member: those claimed from each line, and those to each destination.
 local leases, flights = { deliveries = {}, prompt = {} }, {}
 
@@ -33,6 +33,15 @@ local function know(destination)
     known[destination] = { prompt = record.prompt, room = free_slots(destination, record, now) }
   end
   return known[destination]
+end
+
+-- An owner's own keys go before the type's.
+local function keys_of(owner)
+  if not keys[owner] then
+    local f = redis.call('HMGET', key('keys'), owner, '*')
+    keys[owner] = f[1] or f[2] or ''
+  end
+  return keys[owner]
 end
 
 local function lease_to(pairs_of, member)
@@ -52,7 +61,7 @@ local function claim(job, member, request_id, line, prompt)
     redis.call('ZADD', key('deadlines'), ends, member)
   end
   local attempt = redis.call('HINCRBY', job_key(request_id), 'attempts', 1)
-  reply[#reply + 1] = { prompt and 1 or 0, attempt, job.priority, request_id,
+  reply[#reply + 1] = { prompt and 1 or 0, attempt, job.priority, request_id, keys_of(job.owner),
     redis.call('HGETALL', job_key(request_id)) }
 end
 
