@@ -46,11 +46,11 @@ class Lane:
 
     def call(self, *command: Any) -> asyncio.Future[Any]:
         """Send one command; the future is its reply, or what Redis answered instead."""
-        packed = _packed(command)
-        loop = asyncio.get_running_loop()
+        packed, wire = _packed(command), self._wire
+        loop = wire.loop if wire else asyncio.get_running_loop()  # which asks for the process's id
         future: asyncio.Future[Any] = loop.create_future()
-        if self._wire and not self._wire.lost:
-            self._wire.ask(packed, future)
+        if wire and not wire.lost:
+            wire.ask(packed, future)
             return future
         self._early.append((packed, future))
         if self._dialling is None:
@@ -93,7 +93,7 @@ class _Wire(asyncio.Protocol):
         self.packed: list[bytes] = []
         self.owed: deque[asyncio.Future[Any]] = deque()
         self.lost = False
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._timeout = timeout
         self._heard = 0.0
         self._watch: asyncio.TimerHandle | None = None
@@ -105,13 +105,13 @@ class _Wire(asyncio.Protocol):
     def ask(self, packed: bytes, future: asyncio.Future[Any]) -> None:
         """Send what is packed at the end of this turn of the loop, or with the next batch."""
         if not self.owed:
-            self._heard = self._loop.time()
+            self._heard = self.loop.time()
         self.owed.append(future)
         self.packed.append(packed)
         if len(self.packed) == len(self.owed) == 1:
-            self._loop.call_soon(self._send)
+            self.loop.call_soon(self._send)
             if self._watch is None:
-                self._watch = self._loop.call_later(self._timeout, self._look)
+                self._watch = self.loop.call_later(self._timeout, self._look)
         elif len(self.packed) == BATCH:
             self._send()
 
@@ -122,7 +122,7 @@ class _Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand out replies; once none is owed, send what gathered meanwhile."""
-        self._heard = self._loop.time()
+        self._heard = self.loop.time()
         try:
             self._reader.feed(data)
             while (reply := self._reader.gets()) is not False:
@@ -131,7 +131,7 @@ class _Wire(asyncio.Protocol):
         except (HiredisError, IndexError) as error:  # not Redis's protocol; a reply nobody is owed
             self._lose(error)
         if len(self.packed) == len(self.owed):
-            self._loop.call_soon(self._send)
+            self.loop.call_soon(self._send)
 
     def _answer(self, reply: Any) -> None:
         future = self.owed.popleft()
@@ -147,11 +147,11 @@ class _Wire(asyncio.Protocol):
         self._watch = None
         if self.lost or not self.owed:
             return
-        left = self._heard + self._timeout - self._loop.time()
+        left = self._heard + self._timeout - self.loop.time()
         if left <= 0:
             self._lose(TimeoutError("no reply in time"))
         else:
-            self._watch = self._loop.call_later(left, self._look)
+            self._watch = self.loop.call_later(left, self._look)
 
     def connection_lost(self, error: Exception | None) -> None:
         """Tell all who wait; redis-py's own protocol too, which may wait for the end."""
