@@ -1,13 +1,13 @@
-"""What the broker answers about waiting: why, for what, how long; and what would be if.
+"""What the broker answers when asked: for what a job waits and how long yet; what would be if.
 
 All of it asks the planner that makes the grants, on a picture of this moment; nothing is written
-but the forecast, which is judged when the job is granted.
+but the forecast, which is judged when the job is granted. Answers may take seconds, so they are
+found in a thread, one at a time: everybody else's requests go on beside it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import time
 from collections.abc import Iterator, Sequence
 from random import Random
@@ -15,25 +15,23 @@ from typing import Any
 
 from rq_broker import errors
 from rq_broker.broker import Broker, Holdings
-from rq_broker.models import Demand, Job, Proposal, Snapshot, SourceState, Status
-from rq_broker.outlook import picture
+from rq_broker.models import Job, Proposal, Snapshot, Status
+from rq_broker.outlook import Outlook
 from rq_broker.planner import (
     ETA,
     IMAGINED,
-    Code,
     Explanation,
     Move,
-    Reason,
     Running,
     could_ever_fit,
     explain,
     make_room,
     moves,
-    plan,
     reordered,
     simulate,
     with_job,
 )
+from rq_broker.reasons import dated, staleness
 
 HOLDERS = 50
 """Holders named at most in one explanation."""
@@ -42,92 +40,69 @@ PASSING = 1.0
 LINE = 100
 """Jobs of one shape an answer looks at: more than a pass, for the ETA of those behind."""
 DEPTH = 1000
-"""Jobs of one shape a what-if looks at."""
-OF_CAPACITY = {Code.NO_FIT, Code.IMPOSSIBLE, Code.PROTECTED_OTHER, Code.STRICT_ORDER}
-"""The reasons that would be others if hosts had more."""
-BEHIND = "earlier jobs of the same shape go first"
-SOON = "it fits, and is about to be granted"
+"""Jobs of its own shape among which a what-if can find the one to put elsewhere."""
 
 
-async def reason(broker: Broker, type_: str, job: Job) -> str | None:
-    """Say in plain words why a job waits; None for jobs that do not."""
-    if job.status is not Status.QUEUED:
-        return None
-    seen, stale = await asyncio.gather(
-        picture(broker, type_, jobs=1, about=job.request_id), staleness(broker, type_)
-    )
-    planned = plan(seen.snapshot)
-    found = planned.reasons.get(job.shape)
-    if found is not None:
-        return _dated(found, stale)
-    first = any(grant.head.request_id == job.request_id for grant in planned.grants)
-    return SOON + stale if first else BEHIND
+class Answers:
+    """What one process answers."""
 
+    def __init__(self, outlook: Outlook) -> None:
+        self._outlook = outlook
+        self._broker = outlook.broker
+        self._one = asyncio.Lock()
 
-async def staleness(broker: Broker, type_: str) -> str:
-    """Say of which sources the capacity is an old story, to be put behind a reason; or ''."""
-    told = [_stale(each) for each in await broker.sources(type_) if each.stale]
-    return f" ({'; '.join(told)})" if told else ""
+    async def explanation(self, type_: str, request_id: str) -> dict[str, Any]:
+        """Answer everything there is to say about a waiting job. Raises NotWaiting for others."""
+        async with self._one:
+            began, broker = time.monotonic(), self._broker
+            job = await broker.read(type_, request_id)
+            if job.status is not Status.QUEUED:
+                raise errors.NotWaiting(f"{request_id} is {job.status}, not queued")
+            seen, holdings, index, stale = await asyncio.gather(
+                self._outlook.picture(type_, jobs=LINE, about=[job.shape]),
+                broker.holdings(type_),
+                broker.index_in_shape(type_, job),
+                staleness(broker, type_),
+            )
+            snapshot = seen.snapshot
+            if all(each.digest != job.shape for each in snapshot.waiting):
+                raise errors.NotWaiting(f"{request_id} left the line just now")
+            target = (job.shape, index)
+            told, eta = await asyncio.to_thread(_foreseen, snapshot, holdings, target, job.id)
+            took = time.monotonic() - began
+        left = None if eta.p90 is None else max(eta.p90 - took, 0.0)
+        kept, missed = await broker.forecast(type_, job, left)
+        return {
+            "position": job.position,
+            "jobs_of_its_shape_before": index,
+            **_told(told, holdings, stale),
+            "passed_by": await _passers(broker, type_, snapshot, told, holdings),
+            "eta": _eta(eta),
+            "eta_accuracy": {"within_p90": kept, "beyond_p90": missed},
+        }
 
-
-def _stale(source: SourceState) -> str:
-    trouble = f"fails: {source.cause}" if source.cause else "gives no newer one"
-    age = "never known" if source.age is None else f"as of {source.age:.0f} s ago"
-    return f"capacity {age}: source {source.name} {trouble}"
-
-
-def _dated(reason: Reason, stale: str) -> str:
-    return reason.text + stale if reason.code in OF_CAPACITY else reason.text
-
-
-class Warnings:
-    """Says at submit what no host could ever hold; a verdict lasts until capacity changes."""
-
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
-        self._verdicts: dict[tuple[str, Demand], tuple[str, str | None]] = {}
-
-    async def warning(self, demand: Demand, job: Job) -> str | None:
-        """Return the warning for a job just submitted, or None; a type without hosts has none."""
-        key = (job.type, demand)
-        known = self._verdicts.get(key)
-        if known is None or known[0] != job.capacity_number:
-            hosts = {host.name: host for host in await self._broker.hosts(job.type)}
-            found = could_ever_fit(hosts, demand) if hosts else None
-            known = (job.capacity_number, found.text if found else None)
-            if len(self._verdicts) >= DEPTH:
-                self._verdicts.clear()
-            self._verdicts[key] = known
-        return known[1]
-
-
-async def explanation(broker: Broker, type_: str, job: Job) -> dict[str, Any]:
-    """Answer everything there is to say about a waiting job. Raises NotWaiting for others."""
-    if job.status is not Status.QUEUED:
-        raise errors.NotWaiting(f"{job.request_id} is {job.status}, not queued")
-    began = time.monotonic()
-    seen, holdings, index, stale = await asyncio.gather(
-        picture(broker, type_, jobs=LINE, about=job.request_id),
-        broker.holdings(type_),
-        broker.index_in_shape(type_, job),
-        staleness(broker, type_),
-    )
-    if all(each.digest != job.shape for each in seen.snapshot.waiting):
-        raise errors.NotWaiting(f"{job.request_id} left the line just now")
-    told = explain(seen.snapshot, job.shape)
-    target = (job.shape, index)
-    eta = await _simulated(seen.snapshot, holdings, target, job.id)
-    took = time.monotonic() - began
-    left = None if eta.p90 is None else max(eta.p90 - took, 0.0)
-    kept, missed = await broker.forecast(type_, job, left)
-    return {
-        "position": job.position,
-        "jobs_of_its_shape_before": index,
-        **_told(told, holdings, stale),
-        "passed_by": await _passers(broker, type_, seen.snapshot, told, holdings),
-        "eta": _eta(eta),
-        "eta_accuracy": {"within_p90": kept, "beyond_p90": missed},
-    }
+    async def what_if(self, type_: str, proposal: Proposal) -> dict[str, Any]:
+        """Answer for a job not submitted, or whose ETA a reorder moves; nothing is written."""
+        async with self._one:
+            broker, name = self._broker, proposal.request_id
+            shape = await broker.shape_of(type_, name) if name else None
+            about = [] if shape is None else [shape]
+            seen, holdings, stale = await asyncio.gather(
+                self._outlook.picture(type_, jobs=LINE, about=about, depth=DEPTH),
+                broker.holdings(type_),
+                staleness(broker, type_),
+            )
+            snapshot, priority = await _room(broker, type_, proposal, seen.snapshot)
+            if proposal.shape is None:
+                return await asyncio.to_thread(_reordered, snapshot, holdings, name or "", priority)
+            imagined = with_job(snapshot, proposal.shape, priority)
+            told, eta = await asyncio.to_thread(_foreseen, imagined, holdings, (IMAGINED, 0), 0)
+        impossible = could_ever_fit(seen.snapshot.hosts, proposal.shape.demand)
+        return {
+            **_told(told, holdings, stale),
+            "impossible": impossible.text if impossible else None,
+            "eta": _eta(eta),
+        }
 
 
 async def _passers(
@@ -146,28 +121,6 @@ async def _passers(
     return [*(job.request_id for job in jobs), *told.passed_by]
 
 
-async def what_if(broker: Broker, type_: str, proposal: Proposal) -> dict[str, Any]:
-    """Answer for a job not submitted, or whose ETA a reorder moves; nothing is written."""
-    about = proposal.request_id or ""
-    seen, holdings, stale = await asyncio.gather(
-        picture(broker, type_, jobs=DEPTH if about else LINE, about=about),
-        broker.holdings(type_),
-        staleness(broker, type_),
-    )
-    snapshot, priority = await _room(broker, type_, proposal, seen.snapshot)
-    if proposal.shape is None:
-        return await _reordered(snapshot, holdings, about, priority)
-    imagined = with_job(snapshot, proposal.shape, priority)
-    told = explain(imagined, IMAGINED)
-    eta = await _simulated(imagined, holdings, (IMAGINED, 0), 0)
-    impossible = could_ever_fit(seen.snapshot.hosts, proposal.shape.demand)
-    return {
-        **_told(told, holdings, stale),
-        "impossible": impossible.text if impossible else None,
-        "eta": _eta(eta),
-    }
-
-
 async def _room(
     broker: Broker, type_: str, proposal: Proposal, snapshot: Snapshot
 ) -> tuple[Snapshot, int]:
@@ -177,7 +130,7 @@ async def _room(
     own = next((key for name, key in _keys(snapshot) if name == proposal.request_id), None)
     before = await _before(broker, type_, proposal.position, own)
     if before is not None:
-        return make_room(snapshot, before)
+        return await asyncio.to_thread(make_room, snapshot, before)
     first = await broker.key_at(type_, 1)
     return snapshot, first[0] - 1 if first else 0
 
@@ -203,7 +156,7 @@ async def _before(
     return found or await broker.key_at(type_, 0)
 
 
-async def _reordered(
+def _reordered(
     snapshot: Snapshot, holdings: Holdings, request_id: str, priority: int
 ) -> dict[str, Any]:
     try:
@@ -212,20 +165,19 @@ async def _reordered(
         raise errors.NotWaiting(
             f"{request_id} does not wait, or over {DEPTH} jobs of its shape do before it"
         ) from None
-    found = await asyncio.to_thread(
-        moves, snapshot, after, _running(holdings), holdings.history, Random(0)
+    found = moves(
+        snapshot, after, _running(holdings), holdings.history, Random(0), clock=time.thread_time
     )
     return {"moves": [_move(each) for each in found]}
 
 
-async def _simulated(
+def _foreseen(
     snapshot: Snapshot, holdings: Holdings, target: tuple[str, int], seed: int
-) -> ETA:
-    """Simulate in a thread: it may take seconds, and others have requests too."""
-    work = functools.partial(
-        simulate, snapshot, _running(holdings), holdings.history, target, Random(seed)
-    )
-    return await asyncio.to_thread(work)
+) -> tuple[Explanation, ETA]:
+    """Explain a shape, and forecast one job of it: `target` is the shape and the job's index."""
+    running, clock = _running(holdings), time.thread_time
+    eta = simulate(snapshot, running, holdings.history, target, Random(seed), clock=clock)
+    return explain(snapshot, target[0]), eta
 
 
 def _running(holdings: Holdings) -> Sequence[Running]:
@@ -235,7 +187,7 @@ def _running(holdings: Holdings) -> Sequence[Running]:
 def _told(told: Explanation, holdings: Holdings, stale: str) -> dict[str, Any]:
     largest, why = told.largest, told.reason
     return {
-        "reason": {"code": why.code, "text": _dated(why, stale)} if why else None,
+        "reason": {"code": why.code, "text": dated(why, stale)} if why else None,
         "explains": told.request_id,
         "hosts": told.hosts,
         "shortfalls": [

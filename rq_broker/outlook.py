@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
 from rq_broker.broker import Broker, Heads, View
 from rq_broker.keys import request_id_of
-from rq_broker.models import Snapshot
+from rq_broker.models import Host, Protection, Snapshot, Waiting
 
 FIRST = 200
 """Shapes at the front of the line that every pass looks at, so that order and patience hold. Those
@@ -18,6 +19,8 @@ JOBS = 8
 """Jobs of one shape a pass looks at, at first: most passes grant few."""
 MOST_JOBS = 256
 """What that grows to while passes grant all they look at."""
+KEPT = 100
+"""Types whose hosts one process remembers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,34 @@ class Picture:
     next: int
 
 
+class Outlook:
+    """What one process sees of types. It keeps the hosts, so a look brings only what changed."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.broker = broker
+        self._views: dict[str, View] = {}
+
+    async def picture(
+        self, type_: str, *, jobs: int, about: Collection[str] = (), depth: int = 0
+    ) -> Picture:
+        """Look at a type; see the function `picture`."""
+        known = self._views.get(type_)
+        seen = await picture(self.broker, type_, known, jobs=jobs, about=about, depth=depth)
+        self._keep(type_, seen.view)
+        return seen
+
+    async def hosts(self, type_: str) -> Mapping[str, Host]:
+        """Look at a type's hosts only."""
+        view = await self.broker.view(type_, self._views.get(type_))
+        self._keep(type_, view)
+        return view.hosts
+
+    def _keep(self, type_: str, view: View) -> None:
+        if type_ not in self._views and len(self._views) >= KEPT:
+            self._views.clear()
+        self._views[type_] = view
+
+
 async def picture(
     broker: Broker,
     type_: str,
@@ -36,11 +67,12 @@ async def picture(
     window: int = FIRST,
     *,
     jobs: int = JOBS,
-    about: str = "",
+    about: Collection[str] = (),
+    depth: int = 0,
 ) -> Picture:
     """Read what a pass needs, in one exchange; a second one where more shapes wait than fit.
 
-    `about` names a job whose shape must be among them.
+    `about` names shapes, by digest, that must be among them, with `depth` jobs where that is more.
     """
     limited = known is None or bool(known.policy.limits or known.policy.share)
     view, front, now = await asyncio.gather(
@@ -49,7 +81,7 @@ async def picture(
         broker.now(),
     )
     if not limited and (view.policy.limits or view.policy.share):
-        return await picture(broker, type_, None, window, jobs=jobs, about=about)
+        return await picture(broker, type_, None, window, jobs=jobs, about=about, depth=depth)
     heads, after = front, FIRST
     if front.total > FIRST + WINDOW and window > FIRST:
         rest = await broker.heads(type_, window, WINDOW, jobs)
@@ -58,10 +90,9 @@ async def picture(
     elif front.total > FIRST + WINDOW:
         after = FIRST + WINDOW
     if view.protection is not None:  # what is kept for it binds every window
-        protected = request_id_of(view.protection.member)
-        heads = await _with_shape_of(broker, type_, heads, protected, jobs)
-    if about:
-        heads = await _with_shape_of(broker, type_, heads, about, jobs)
+        about = {*about, *await _protected(broker, type_, view.protection)}
+    for shape in about:
+        heads = await _with_shape(broker, type_, heads, shape, max(jobs, depth))
     snapshot = Snapshot(
         hosts=view.hosts,
         waiting=heads.waiting,
@@ -83,11 +114,27 @@ def _joined(front: Heads, rest: Heads, keep: int = FIRST) -> Heads:
     return Heads(front.total, kept + more, {**rest.passed, **front.passed})
 
 
-async def _with_shape_of(broker: Broker, type_: str, heads: Heads, name: str, jobs: int) -> Heads:
-    """Have this job's shape in the window, wherever it waits."""
-    if any(name == head.request_id for each in heads.waiting for head in each.heads):
+async def _protected(broker: Broker, type_: str, protection: Protection) -> Collection[str]:
+    """Find the shape of the job that hosts are kept for."""
+    shape = await broker.shape_of(type_, request_id_of(protection.member))
+    return () if shape is None else (shape,)
+
+
+async def _with_shape(broker: Broker, type_: str, heads: Heads, shape: str, jobs: int) -> Heads:
+    """Have so many jobs of this shape in the window, wherever it waits."""
+    at = next((at for at, each in enumerate(heads.waiting) if each.digest == shape), None)
+    if at is not None and len(heads.waiting[at].heads) >= min(jobs, heads.waiting[at].count):
         return heads
-    rank = await broker.shape_rank(type_, name)
+    rank = await broker.shape_rank(type_, shape)
     if rank is None:
         return heads
-    return _joined(heads, await broker.heads(type_, rank, 1, jobs), len(heads.waiting))
+    found = await broker.heads(type_, rank, 1, jobs)
+    if at is None:
+        return _joined(heads, found, len(heads.waiting))
+    deeper = (each if each.digest != shape else _deeper(each, found) for each in heads.waiting)
+    return replace(heads, waiting=tuple(deeper))
+
+
+def _deeper(shown: Waiting, found: Heads) -> Waiting:
+    """Show more of a shape, unless it moved on meanwhile and another was found."""
+    return next((each for each in found.waiting if each.digest == shown.digest), shown)

@@ -6,9 +6,12 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from rq_broker.answers import Answers
 from rq_broker.broker import Broker
 from rq_broker.keys import Keys
-from rq_broker.models import Job
+from rq_broker.models import Job, Proposal
+from rq_broker.outlook import Outlook
+from rq_broker.reasons import Reasons
 from tests.making import TYPE, grant, shape, submit
 
 KEYS = Keys(TYPE)
@@ -46,3 +49,18 @@ async def hold(broker: Broker, name: str, vcpu: int, host: str = "h1", owner: st
 async def learn(client: Redis, *seconds: float) -> None:
     """Have observed that capacity was held for so long."""
     await client.rpush(KEYS.of("history"), *(round(span * 1000) for span in seconds))
+
+
+async def reason(broker: Broker, job: Job) -> str | None:
+    """Ask why a job waits, as a process that never looked before."""
+    return await Reasons(Outlook(broker)).reason(job.type, job)
+
+
+async def explanation(broker: Broker, request_id: str) -> dict[str, Any]:
+    """Ask for all there is to say about a job, likewise."""
+    return await Answers(Outlook(broker)).explanation(TYPE, request_id)
+
+
+async def what_if(broker: Broker, proposal: Proposal) -> dict[str, Any]:
+    """Ask what would be, likewise."""
+    return await Answers(Outlook(broker)).what_if(TYPE, proposal)

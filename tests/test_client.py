@@ -14,7 +14,6 @@ from rq_broker import calls, errors
 from rq_broker.api import create_app
 from rq_broker.broker import Broker
 from rq_broker.client import AsyncClient, Client
-from rq_broker.models import Job
 from rq_broker.signing import generate
 from rq_broker.store import in_memory
 
@@ -41,11 +40,8 @@ class Bridge(httpx.BaseTransport):
 
 @pytest.fixture
 async def transport() -> AsyncIterator[httpx.ASGITransport]:
-    async def why(type_: str, job: Job) -> str | None:
-        return f"{job.request_id} waits in {type_}"
-
     client = in_memory()
-    yield httpx.ASGITransport(create_app(Broker(client), reason=why))
+    yield httpx.ASGITransport(create_app(Broker(client)))
     await client.aclose()
 
 
@@ -91,7 +87,7 @@ async def test_a_jobs_life(ask: Ask) -> None:
     assert [each["RequestID"] for each in await ask("jobs", "a?b#%")] == ["z", "機x"]
     await ask("reorder", "a?b#%", "z", after="機x")
     assert [each["RequestID"] for each in await ask("jobs", "a?b#%")] == ["機x", "z"]
-    assert (await ask("read", "a?b#%", "z"))["Reason"] == "z waits in a?b#%"
+    assert (await ask("read", "a?b#%", "z"))["Reason"] == "there is no host"
     await ask("transition", "a?b#%", "z", "error", error="no disk")
     assert (await ask("read", "a?b#%", "z"))["Error"] == "no disk"
     await ask("withdraw", "a?b#%", "z")

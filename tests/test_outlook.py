@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from rq_broker import outlook
-from rq_broker.answers import reason
-from rq_broker.broker import Broker
+from rq_broker.broker import Broker, View
 from rq_broker.models import Status
-from rq_broker.outlook import picture
+from rq_broker.outlook import Outlook, picture
+from tests.asking import reason
 from tests.making import TYPE, bring, publish, shape, submit
 
 
@@ -20,7 +20,7 @@ async def _want(broker: Broker, request_id: str, vcpu: int, **more: Any) -> None
 
 
 async def _reason(broker: Broker, request_id: str) -> str:
-    return await reason(broker, TYPE, await broker.read(TYPE, request_id)) or ""
+    return await reason(broker, await broker.read(TYPE, request_id)) or ""
 
 
 # The picture
@@ -94,6 +94,44 @@ async def test_windows_tile_the_line(broker: Broker, monkeypatch: pytest.MonkeyP
     assert seen.next == 2
 
 
+async def test_an_outlook_reads_only_what_changed(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From its second look on a process is sent the hosts that changed, and forgets no others."""
+    sent, view = list[object](), broker.view
+
+    async def noted(type_: str, known: View | None = None, *, usage: bool = False) -> View:
+        sent.append(known)
+        return await view(type_, known, usage=usage)
+
+    monkeypatch.setattr(broker, "view", noted)
+    monkeypatch.setattr(outlook, "KEPT", 2)
+    await publish(broker, "h1")
+    here = Outlook(broker)
+    first = await here.picture(TYPE, jobs=1)
+    await publish(broker, "h2")
+    assert sorted(await here.hosts(TYPE)) == ["h1", "h2"]
+    assert sorted((await here.picture(TYPE, jobs=1)).snapshot.hosts) == ["h1", "h2"]
+    assert sent[:2] == [None, first.view]
+    assert sent[2] is not None
+    for type_ in ("b", "c"):
+        await here.hosts(type_)
+    assert len(here._views) <= 2
+
+
+@pytest.mark.parametrize("depth", [0, 3, 9])
+async def test_a_picture_shows_more_of_the_shapes_it_is_about(broker: Broker, depth: int) -> None:
+    """Only these are shown as deep as was asked; the rest as every one is."""
+    for number in range(5):
+        await _want(broker, f"a{number}", 1)
+        await _want(broker, f"b{number}", 2)
+    about = (await broker.read(TYPE, "a0")).shape
+    seen = (await picture(broker, TYPE, jobs=2, about=[about, "gone"], depth=depth)).snapshot
+    shown = [[head.request_id for head in each.heads] for each in seen.waiting]
+    assert shown == [[f"a{n}" for n in range(min(max(depth, 2), 5))], ["b0", "b1"]]
+    assert [each.count for each in seen.waiting] == [5, 5]
+
+
 # Reasons
 
 
@@ -101,7 +139,7 @@ async def test_windows_tile_the_line(broker: Broker, monkeypatch: pytest.MonkeyP
 async def test_jobs_that_do_not_wait_have_no_reason(broker: Broker, status: Status) -> None:
     """Only a queued job waits for something."""
     job = await bring(broker, status)
-    assert await reason(broker, TYPE, job) is None
+    assert await reason(broker, job) is None
 
 
 async def test_a_reason_names_what_is_missing_and_where(broker: Broker) -> None:

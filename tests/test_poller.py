@@ -9,13 +9,13 @@ from dataclasses import replace
 import pytest
 
 from rq_broker import poller as poller_module
-from rq_broker.answers import explanation, reason, what_if
 from rq_broker.broker import Broker
 from rq_broker.models import Host, Proposal, Status
 from rq_broker.notifier import Notifier
 from rq_broker.poller import Poller
 from rq_broker.sources import Source, SourceSnapshot, Unreachable
 from rq_broker.sources.feeds import Feed
+from tests.asking import explanation, reason, what_if
 from tests.making import TYPE, bring, proposal, shape, submit
 from tests.processes import until
 
@@ -122,21 +122,21 @@ async def test_reasons_say_how_old_the_capacity_is(broker: Broker, feed: Feed, l
     one = Poller(broker, replace(feed, interval=0.02))
     await one.run_once()
     job = await submit(broker, shape=shape({"VCPU": 3}, {"VCPU": 3}))
-    told = await reason(broker, TYPE, job)
+    told = await reason(broker, job)
     assert told is not None
     assert "capacity" not in told
     lab.failure = Unreachable("no answer")
     await asyncio.sleep(0.1)
     await one.run_once()
     said = [
-        await reason(broker, TYPE, job),
-        (await explanation(broker, TYPE, job))["reason"]["text"],
-        (await what_if(broker, TYPE, Proposal(shape({"VCPU": 9}))))["reason"]["text"],
+        await reason(broker, job),
+        (await explanation(broker, job.request_id))["reason"]["text"],
+        (await what_if(broker, Proposal(shape({"VCPU": 9}))))["reason"]["text"],
     ]
     for text in said:
         assert "(capacity as of 0 s ago: source lab fails: unreachable)" in text
     await broker.set_policy(TYPE, {"paused": True})
-    paused = await reason(broker, TYPE, job)
+    paused = await reason(broker, job)
     assert paused is not None
     assert "capacity" not in paused
 

@@ -8,15 +8,14 @@ import pytest
 from redis.asyncio import Redis
 
 from rq_broker import errors
-from rq_broker.answers import what_if
 from rq_broker.broker import Broker
 from rq_broker.models import Proposal
-from tests.asking import everything, hold, learn, want
-from tests.making import TYPE, publish, shape
+from tests.asking import everything, hold, learn, want, what_if
+from tests.making import publish, shape
 
 
 async def _imagine(broker: Broker, vcpu: int, **place: Any) -> dict[str, Any]:
-    return await what_if(broker, TYPE, Proposal(shape=shape({"VCPU": vcpu}), **place))
+    return await what_if(broker, Proposal(shape=shape({"VCPU": vcpu}), **place))
 
 
 async def _a_busy_type(broker: Broker, client: Redis) -> None:
@@ -44,7 +43,7 @@ async def test_what_if_writes_nothing(broker: Broker, client: Redis, proposal: P
     """A dump of every key is the same before and after."""
     await _a_busy_type(broker, client)
     before = await everything(client)
-    await what_if(broker, TYPE, proposal)
+    await what_if(broker, proposal)
     assert await everything(client) == before
 
 
@@ -102,7 +101,7 @@ async def test_what_if_of_a_reorder_to_a_position_is_exact(
 ) -> None:
     """Whether it moves forward, back or not at all: afterwards it stands at just that position."""
     await _a_tie(broker, client)
-    told = await what_if(broker, TYPE, Proposal(request_id=name, position=position))
+    told = await what_if(broker, Proposal(request_id=name, position=position))
     found = sorted(told["moves"], key=lambda each: float(each["after"]["p50"]))
     line = [each for each in ("d0", "d1", "d2", "d3") if each != name]
     line.insert(position - 1, name)
@@ -118,21 +117,21 @@ async def test_what_if_at_the_back_counts_those_not_shown(broker: Broker, client
         await want(broker, f"d{number}", 1, priority=number)
     for position in (None, "back"):
         new = Proposal(shape=shape({"VCPU": 1}, owner="new"), position=position)
-        eta = (await what_if(broker, TYPE, new))["eta"]
+        eta = (await what_if(broker, new))["eta"]
         assert eta["p50"] == pytest.approx(500.0, rel=0.05)
 
 
 async def test_what_if_of_a_reorder_says_whose_turn_moves(broker: Broker, client: Redis) -> None:
     """The job put to the front gains two holding times, and those it passes lose one each."""
     await _a_busy_type(broker, client)
-    told = await what_if(broker, TYPE, Proposal(request_id="d2", position="front"))
+    told = await what_if(broker, Proposal(request_id="d2", position="front"))
     assert {each["request_id"]: each["seconds"] for each in told["moves"]} == {
         "d2": pytest.approx(-200, rel=0.15),
         "d0": pytest.approx(100, rel=0.15),
         "d1": pytest.approx(100, rel=0.15),
     }
     assert all(each["before"]["p90"] >= each["before"]["p50"] for each in told["moves"])
-    told = await what_if(broker, TYPE, Proposal(request_id="d0", position="back"))
+    told = await what_if(broker, Proposal(request_id="d0", position="back"))
     assert {each["request_id"]: each["seconds"] for each in told["moves"]} == {
         "d0": pytest.approx(200, rel=0.15),
         "d1": pytest.approx(-100, rel=0.15),
@@ -147,7 +146,7 @@ async def test_what_if_of_a_job_that_does_not_wait_is_refused(
     """Only what stands in line can be put elsewhere."""
     await _a_busy_type(broker, client)
     with pytest.raises(errors.NotWaiting, match=name):
-        await what_if(broker, TYPE, Proposal(request_id=name, position="front"))
+        await what_if(broker, Proposal(request_id=name, position="front"))
 
 
 async def test_what_if_of_a_type_nobody_used_answers(broker: Broker, client: Redis) -> None:

@@ -9,21 +9,23 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from rq_broker.api.answers import Answers
+from rq_broker.answers import Answers
 from rq_broker.api.destinations import Destinations
 from rq_broker.api.envelope import HANDLERS, failed, ok, read
 from rq_broker.api.health import Health
 from rq_broker.api.hosts import Hosts
 from rq_broker.api.inbox import INBOX, Inbox
-from rq_broker.api.jobs import Jobs, Reason
+from rq_broker.api.jobs import Jobs
 from rq_broker.api.keys import SigningKeys
 from rq_broker.api.openapi import Docs
+from rq_broker.api.questions import Questions
 from rq_broker.api.types import Types
 from rq_broker.broker import Broker
 from rq_broker.egress import Egress
 from rq_broker.errors import CallbackForbidden, Invalid
+from rq_broker.outlook import Outlook
 
-__all__ = ["Reason", "create_app"]
+__all__ = ["create_app"]
 
 
 _NAMED = {
@@ -89,7 +91,6 @@ def _is_callback(scope: Scope) -> bool:
 def create_app(
     broker: Broker,
     *,
-    reason: Reason,
     callback_base: str | None = None,
     egress: Egress | None = None,
     inbox: bool = False,
@@ -97,14 +98,15 @@ def create_app(
 ) -> Starlette:
     """Build the facade of one broker.
 
-    `reason` says why a job waits. `callback_base` is what relative callbacks resolve against; with
-    None they are refused. `egress` refuses callbacks that could never be dialled; None lets the
-    dial decide. `inbox` adds the development inbox, `noop` a route to measure against.
+    `callback_base` is what relative callbacks resolve against; with None they are refused.
+    `egress` refuses callbacks that could never be dialled; None lets the dial decide. `inbox` adds
+    the development inbox, `noop` a route to measure against.
     """
+    outlook = Outlook(broker)
     routes = [
         *([Route("/noop", _noop, methods=["POST"], include_in_schema=False)] if noop else ()),
-        *Jobs(broker, reason, callback_base, egress).routes(),
-        *Answers(broker, callback_base, egress).routes(),
+        *Jobs(outlook, callback_base, egress).routes(),
+        *Questions(Answers(outlook), callback_base, egress).routes(),
         *Types(broker).routes(),
         *Hosts(broker).routes(),
         *Destinations(broker).routes(),

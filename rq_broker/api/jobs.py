@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -10,28 +9,24 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from rq_broker import changes, wire
-from rq_broker.answers import Warnings
 from rq_broker.api import listing
 from rq_broker.api.envelope import ok, read_json
-from rq_broker.broker import Broker, Page
+from rq_broker.broker import Page
 from rq_broker.egress import Egress
-from rq_broker.models import Job, Status
-
-Reason = Callable[[str, Job], Awaitable[str | None]]
-"""(type, queued job) → why it waits, in plain words, or None."""
+from rq_broker.models import Status
+from rq_broker.outlook import Outlook
+from rq_broker.reasons import Reasons, Warnings
 
 
 class Jobs:
     """The endpoints of /v1/{type}."""
 
-    def __init__(
-        self, broker: Broker, reason: Reason, callback_base: str | None, egress: Egress | None
-    ) -> None:
-        self._broker = broker
-        self._reason = reason
+    def __init__(self, outlook: Outlook, callback_base: str | None, egress: Egress | None) -> None:
+        self._broker = outlook.broker
+        self._reasons = Reasons(outlook)
         self._callback_base = callback_base
         self._egress = egress
-        self._warnings = Warnings(broker)
+        self._warnings = Warnings(outlook)
 
     def routes(self) -> list[Route]:
         """List the routes, the busiest first."""
@@ -75,7 +70,7 @@ class Jobs:
         job = await self._broker.read(type_, request_id)
         shown = job.wire()
         if job.status is Status.QUEUED:
-            shown["Reason"] = await self._reason(type_, job)
+            shown["Reason"] = await self._reasons.reason(type_, job)
         return ok(shown)
 
     async def update(self, request: Request) -> Response:

@@ -105,13 +105,15 @@ class Planning(Base):
         }
         return Heads(total, tuple(each for each, _ in read), passed)
 
-    async def shape_rank(self, type_: str, request_id: str) -> int | None:
-        """Find the rank at which `heads` has a waiting job's shape."""
-        keys = Keys(type_)
-        shape = await self._runner.command("HGET", keys.of("job", request_id), "shape")
-        if shape is None:
-            return None
-        rank: int | None = await self._runner.command("ZRANK", keys.of("heads"), shape)
+    async def shape_of(self, type_: str, request_id: str) -> str | None:
+        """Read the shape of a job, or None where there is no such job."""
+        key = Keys(type_).of("job", request_id)
+        shape: str | None = await self._runner.command("HGET", key, "shape")
+        return shape
+
+    async def shape_rank(self, type_: str, shape: str) -> int | None:
+        """Find the rank at which `heads` has a shape, or None where no job of it waits."""
+        rank: int | None = await self._runner.command("ZRANK", Keys(type_).of("heads"), shape)
         return rank
 
     async def index_in_shape(self, type_: str, job: Job) -> int:

@@ -1,17 +1,20 @@
 --- Read the first jobs of each waiting shape, shapes in the order of their first job.
 --- Keeps: cost follows the shapes looked at, not the jobs that wait. Shapes that tie are ranked by
 ---   digest, so a window may end anywhere among them; within it they stand in the order of their
----   first jobs, and those that stand first in line are there, whatever their digest.
+---   first jobs, and those that stand first in line are there, whatever their digest. Where many
+---   shapes are read, fewer jobs of each are: Redis does nothing else meanwhile.
 --- KEYS[1] base
 --- ARGV[1] rank of the first shape to read
 --- ARGV[2] how many shapes to read
---- ARGV[3] how many jobs of each
+--- ARGV[3] how many jobs of each, at most
 --- ARGV[4] where not all shapes fit: of how many jobs, first in line, to read the shapes besides
 --- Returns {how many shapes wait in all, {digest, shape JSON, jobs waiting, when the first was first
 ---   passed (ms) or '', member, priority, …} a shape}
 --- Errors none
 --- @include "base"
 --- @include "job"
+
+local MOST, LEAST = 20000, 8 -- jobs in all, unless that leaves less of each than a pass begins with
 
 local rank, shapes, jobs = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local earliest = tonumber(ARGV[4])
@@ -33,6 +36,7 @@ if earliest > 0 and total > shapes then
   end
 end
 
+jobs = math.min(jobs, math.max(math.floor(MOST / #window), LEAST))
 local found = {}
 for _, shape in ipairs(window) do
   local set = key('shape:' .. shape)

@@ -3,15 +3,17 @@
 One run draws an end for every hold (given how old it is, from the observed times longer than that)
 and a holding time for every waiting job, then lets time pass: holds end, others come (crowd.py),
 `plan` grants, the grants hold and end in turn. The spread of many runs gives p50 and p90. Assumed:
-no operator interferes, hosts stay. Work is bounded by passes over all runs together; holds that end
-within 5 % of the time simulated so far are one step, so far futures cost few passes.
+no operator interferes, hosts stay. Work is bounded by passes and, where a clock is given, by time,
+over all runs together; holds that end within 5 % of the time simulated so far are one step, so far
+futures cost few passes.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from heapq import heappop, heappush
 from random import Random
 
@@ -27,9 +29,11 @@ from rq_broker.planner.reasons import impossible
 OBSERVATIONS = 10
 """Fewer observed holding times than this are no history."""
 PASSES = 1000
-"""Passes of the planner one forecast may cost, all runs together: 5 s with 1,000 hosts."""
+"""Passes of the planner one forecast may cost, all runs together."""
+SECONDS = 2.0
+"""Seconds of its clock one forecast may cost, all runs together."""
 RUNS = 40
-"""Futures a forecast is made of; at least a quarter of them, however many passes each costs."""
+"""Futures a forecast is made of; at least a quarter of them, however much each costs."""
 DEPTH = 5000
 """How many hidden jobs before a target are imagined at most."""
 SHOWN = 64
@@ -37,6 +41,8 @@ SHOWN = 64
 STEP = 0.05
 """Holds that end within this part of the time simulated so far end together."""
 NEVER = float("inf")
+
+Clock = Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,11 @@ class ETA:
     p50: float | None
     p90: float | None
     reason: str | None = None
+
+
+def unlimited() -> float:
+    """A clock that stands still: work is bounded by passes only."""
+    return 0.0
 
 
 TOO_LITTLE = ETA(None, None, f"fewer than {OBSERVATIONS} jobs of this type have finished")
@@ -65,10 +76,12 @@ def simulate(
     rng: Random,
     *,
     runs: int = RUNS,
+    clock: Clock = unlimited,
 ) -> ETA:
     """Forecast the grant of one job: `target` is its shape and how many of that shape go before it.
 
-    `holding_times` are seconds from grant to release of jobs of this type, as observed.
+    `holding_times` are seconds from grant to release of jobs of this type, as observed. `clock`
+    tells the seconds spent, of which SECONDS may be.
     """
     digest, index = target
     line = imagined(snapshot, digest, index)
@@ -76,7 +89,7 @@ def simulate(
     if entry is None or index >= len(entry.heads):
         return TOO_FAR
     name = entry.heads[index].request_id
-    return forecast(line, running, holding_times, (name,), rng, runs=runs)[name]
+    return forecast(line, running, holding_times, (name,), rng, runs=runs, clock=clock)[name]
 
 
 def forecast(
@@ -87,6 +100,7 @@ def forecast(
     rng: Random,
     *,
     runs: int = RUNS,
+    clock: Clock = unlimited,
 ) -> dict[str, ETA]:
     """Forecast the grants of jobs named by request_id, all from the same simulated futures."""
     if snapshot.policy.paused:
@@ -96,14 +110,20 @@ def forecast(
     if len(holding_times) < OBSERVATIONS:
         return {**dict.fromkeys(hopeful, TOO_LITTLE), **hopeless}
     times, passes, starts, cut = sorted(holding_times), 0, list[Mapping[str, float]](), False
-    crowd = Crowd(snapshot, running, times)
-    while hopeful and len(starts) < runs and passes < PASSES:
+    crowd, ends = Crowd(snapshot, running, times), clock() + SECONDS
+    while hopeful and len(starts) < runs and passes < PASSES and clock() < ends:
         future = Future(snapshot, running, times, crowd.arrivals(_other(rng)), rng)
-        cut |= not future.run(hopeful, PASSES * 4 // runs)
+        cut |= not future.run(hopeful, _allowance(runs, clock))
         passes += future.passes
         starts.append(future.starts)
     found = {name: _eta([start.get(name, NEVER) for start in starts], cut) for name in hopeful}
     return {**found, **hopeless}
+
+
+def _allowance(runs: int, clock: Clock) -> Callable[[int], bool]:
+    """Tell by its passes when one future has had four times its part of what all may cost."""
+    most, until = PASSES * 4 // runs, clock() + SECONDS * 4 / runs
+    return lambda passes: passes >= most or clock() > until
 
 
 def _hopeless(snapshot: Snapshot, targets: Collection[str]) -> frozenset[str]:
@@ -190,18 +210,23 @@ class Future:
         self._digests = {
             head.request_id: entry.digest for entry in snapshot.waiting for head in entry.heads
         }
-        self._spans = {name: rng.choice(times) for name in sorted(self._digests)}
+        self._times = times
+        self._seed = rng.randbytes(16)
+        self._spans: dict[str, float] = {}
         self._coming = coming
         self._next = next(coming, None)
 
-    def run(self, targets: frozenset[str], most: int) -> bool:
-        """Let time pass until all targets are granted or nothing ends; False: `most` passes did."""
+    def run(self, targets: frozenset[str], spent: Callable[[int], bool]) -> bool:
+        """Let time pass until all targets are granted or nothing ends.
+
+        False: before that it was told, by the number of its passes, that enough was spent.
+        """
         now = 0.0
         while True:
-            self._grant_all(now, most)
+            self._grant_all(now, spent)
             if targets <= self.starts.keys():
                 return True
-            if self.passes >= most:
+            if spent(self.passes):
                 return False
             if not self._ends:
                 return True
@@ -233,9 +258,9 @@ class Future:
                 add(self._usage.setdefault(owner, {}), less)
         return last
 
-    def _grant_all(self, now: float, most: int) -> None:
+    def _grant_all(self, now: float, spent: Callable[[int], bool]) -> None:
         more = True
-        while more and self.passes < most:
+        while more and not spent(self.passes):
             self.passes += 1
             answer = plan(self._view(now))
             self._protection = answer.protection
@@ -271,8 +296,15 @@ class Future:
         for host, amounts in holds.items():
             self._hold(host, amounts, 1)
         add(self._usage.setdefault(owner, {}), total(grant.shape.demand))
-        self._push(now + self._spans[name], holds, owner)
+        self._push(now + self._span(name), holds, owner)
         self._passed.pop(member(grant.head.id, name), None)
+
+    def _span(self, name: str) -> float:
+        """Draw how long a job holds: the same in the same future, whoever starts before it."""
+        if name in self._spans:
+            return self._spans[name]
+        drawn = blake2b(name.encode(), digest_size=8, key=self._seed).digest()
+        return self._times[int.from_bytes(drawn) % len(self._times)]
 
     def _hold(self, name: str, amounts: Amounts, sign: int) -> None:
         host = self._hosts[name]

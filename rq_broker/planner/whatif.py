@@ -8,7 +8,7 @@ from random import Random
 
 from rq_broker.models import MAX_WHOLE, Head, Shape, Snapshot, Waiting
 from rq_broker.planner.crowd import Running
-from rq_broker.planner.eta import ETA, RUNS, forecast
+from rq_broker.planner.eta import ETA, RUNS, Clock, forecast, unlimited
 
 IMAGINED = "?"
 """Digest and request_id of a job that is not submitted; no real digest is so short."""
@@ -76,6 +76,7 @@ def moves(
     rng: Random,
     *,
     runs: int = RUNS,
+    clock: Clock = unlimited,
 ) -> tuple[Move, ...]:
     """Say whose forecast a change moves, most first: every shape's first job, and every job moved.
 
@@ -83,9 +84,9 @@ def moves(
     """
     targets = _targets(before, after)
     state = rng.getstate()
-    was = forecast(before, running, holding_times, targets, rng, runs=runs)
+    was = forecast(before, running, holding_times, targets, rng, runs=runs, clock=clock)
     rng.setstate(state)
-    will = forecast(after, running, holding_times, targets, rng, runs=runs)
+    will = forecast(after, running, holding_times, targets, rng, runs=runs, clock=clock)
     found = [Move(name, was[name], will[name], _gap(was[name], will[name])) for name in targets]
     return tuple(sorted(found, key=lambda move: -abs(move.seconds or 0.0)))
 

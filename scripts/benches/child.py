@@ -25,14 +25,10 @@ from rq_broker.notifier import BLOCK_SECONDS, Loop
 from rq_broker.store import connect
 
 
-async def _unasked(_: str, __: Job) -> str | None:
-    return None
-
-
 def api(url: str, port: str) -> None:
     """Serve the API with its no-op route, as one uvicorn worker."""
     egress = Egress.of(allow=["127.0.0.0/8"])
-    app = create_app(Broker(connect(url)), reason=_unasked, egress=egress, noop=True)
+    app = create_app(Broker(connect(url)), egress=egress, noop=True)
     uvicorn.run(app, port=int(port), access_log=False, log_level="warning")
 
 

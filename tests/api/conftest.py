@@ -13,7 +13,6 @@ from starlette.applications import Starlette
 
 from rq_broker.api import create_app
 from rq_broker.broker import Broker, Settlement
-from rq_broker.models import Job
 from tests import making
 
 BASE = "http://receiver.test:9000/inbox/"
@@ -66,14 +65,9 @@ async def fail_destinations(broker: Broker, *names: str) -> None:
         await called(broker, name, Settlement("failed", "timeout", 7, verdict="ill"))
 
 
-async def why(type_: str, job: Job) -> str | None:
-    """Stand in for the planner's reason."""
-    return f"{job.request_id} waits in {type_}"
-
-
 @pytest.fixture
 def app(broker: Broker) -> Starlette:
-    return create_app(broker, reason=why, callback_base=BASE, inbox=True)
+    return create_app(broker, callback_base=BASE, inbox=True)
 
 
 def truthful(document: dict[str, Any]) -> Any:

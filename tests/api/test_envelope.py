@@ -66,13 +66,16 @@ async def test_wrong_methods(api: httpx.AsyncClient, method: str, path: str, all
     assert method in answer.json()["error"]
 
 
-async def test_a_fault_of_ours_leaks_nothing(broker: Broker) -> None:
+async def test_a_fault_of_ours_leaks_nothing(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An unforeseen exception is a 500 without its words, and still reaches the server's log."""
 
-    async def broken(type_: str, job: Job) -> str | None:
-        raise LookupError(f"secret of {type_} {job.request_id}")
+    async def broken(type_: str, request_id: str) -> Job:
+        raise LookupError(f"secret of {type_} {request_id}")
 
-    app = create_app(broker, reason=broken, callback_base=BASE)
+    monkeypatch.setattr(broker, "read", broken)
+    app = create_app(broker, callback_base=BASE)
     quiet = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=quiet, base_url="http://api.test") as api:
         await api.post("/v1/vm/", json=submission("d"))
@@ -121,12 +124,8 @@ def test_every_answer_can_be_rendered(value: Any) -> None:
 
 async def test_noop_only_when_asked_for(broker: Broker) -> None:
     """The bench's route is there only in the bench's app, and in no document."""
-
-    async def why(type_: str, job: Job) -> str | None:
-        return f"{type_} {job.id}"
-
     for noop, status in ((True, 200), (False, 404)):
-        app = create_app(broker, reason=why, noop=noop)
+        app = create_app(broker, noop=noop)
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as api:
             assert (await api.post("/noop", content=b"{}")).status_code == status

@@ -13,7 +13,7 @@ import pytest
 from rq_broker.api import create_app
 from rq_broker.broker import Broker, Page, Sight
 from rq_broker.models import Host
-from tests.api.conftest import BASE, fail_destinations, submission, why
+from tests.api.conftest import BASE, fail_destinations, submission
 from tests.making import submit
 
 
@@ -29,7 +29,7 @@ class Outage:
 async def outage() -> AsyncIterator[Outage]:
     server = fakeredis.FakeServer()
     client = fakeredis.FakeAsyncRedis(server=server, decode_responses=True)
-    app = create_app(Broker(client), reason=why, callback_base=BASE)
+    app = create_app(Broker(client), callback_base=BASE)
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as api:
         yield Outage(api, server)

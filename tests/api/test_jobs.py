@@ -14,7 +14,7 @@ import pytest
 from rq_broker.api import create_app
 from rq_broker.broker import Broker
 from rq_broker.egress import Egress
-from tests.api.conftest import BASE, listed, refused, submission, submit, why
+from tests.api.conftest import BASE, listed, refused, submission, submit
 
 SEED_KEYS = [
     "ID",
@@ -76,7 +76,7 @@ async def test_a_waiting_job_says_why(api: httpx.AsyncClient) -> None:
     """A queued job's own page has its Position and Reason; once it runs, the Reason is gone."""
     await submit(api, "a", "d")
     job = (await api.get("/v1/vm/d")).json()["data"]
-    assert (job["Position"], job["Reason"]) == (2, "d waits in vm")
+    assert (job["Position"], job["Reason"]) == (2, "there is no host")
     await api.post("/v1/vm/d", json={"status": "running"})
     assert list((await api.get("/v1/vm/d")).json()["data"]) == SEED_KEYS + OURS
 
@@ -237,7 +237,7 @@ async def test_what_no_courier_would_dial(api: httpx.AsyncClient) -> None:
 async def test_what_egress_forbids(broker: Broker) -> None:
     """With egress rules a callback that could never be dialled is refused, what-if or submit."""
     egress = Egress.of(allow=["127.0.0.0/8"], ports=[9000])
-    app = create_app(broker, reason=why, callback_base=BASE, egress=egress)
+    app = create_app(broker, callback_base=BASE, egress=egress)
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as api:
         await submit(api, "a")

@@ -7,6 +7,7 @@ from itertools import permutations
 import pytest
 
 from rq_broker.broker import Broker
+from tests.lua.altering import altered
 from tests.making import TYPE, submit
 
 
@@ -48,6 +49,20 @@ async def test_a_window_among_ties_shows_those_first_in_line(broker: Broker) -> 
     assert 8 <= len(shown) == len(set(shown)) <= 13
     assert heads.total == 30
     assert len((await broker.heads(TYPE, 0, 30, 10, 8)).waiting) == 30
+
+
+async def test_where_many_shapes_are_read_fewer_jobs_of_each_are(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one reading returns is bounded, but for the least a pass begins with."""
+    altered(monkeypatch, "heads", "MOST, LEAST = 20000, 8", "MOST, LEAST = 12, 2")
+    for number in range(30):
+        await submit(broker, f"d{number}", owner_id=f"o{number % 3}")
+    for shapes, jobs, shown in ((3, 10, 4), (3, 3, 3), (2, 10, 6), (1, 10, 10)):
+        heads = await broker.heads(TYPE, 0, shapes, jobs)
+        assert [len(each.heads) for each in heads.waiting] == [shown] * shapes
+    altered(monkeypatch, "heads", "MOST, LEAST = 12, 2", "MOST, LEAST = 3, 2")
+    assert [len(each.heads) for each in (await broker.heads(TYPE, 0, 3, 9)).waiting] == [2, 2, 2]
 
 
 async def _owners(broker: Broker, rank: int = 0, shapes: int = 10) -> list[str]:

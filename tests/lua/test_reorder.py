@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hashlib import sha1
 from itertools import permutations
 
 import pytest
@@ -11,8 +10,8 @@ from redis.asyncio import Redis
 from rq_broker import errors
 from rq_broker.audit import audit
 from rq_broker.broker import Broker
-from rq_broker.lua import SCRIPTS, Script
 from rq_broker.models import MAX_WHOLE, Status
+from tests.lua.altering import altered
 from tests.making import TYPE, bring, line, submit
 
 
@@ -104,9 +103,7 @@ async def test_a_step_moves_only_so_many(
     broker: Broker, monkeypatch: pytest.MonkeyPatch, most: int, fits: bool
 ) -> None:
     """Where more would have to make room than one step may move, it is refused, and none moves."""
-    source = SCRIPTS["reorder"].source.replace("local MOST = 10000", f"local MOST = {most}")
-    sha = sha1(source.encode()).hexdigest()
-    monkeypatch.setitem(SCRIPTS, "reorder", Script("reorder", "", source, sha))
+    altered(monkeypatch, "reorder", "MOST = 10000", f"MOST = {most}")
     for name in "abcdefg":
         await submit(broker, name, priority=0)
     if fits:

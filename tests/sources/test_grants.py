@@ -7,13 +7,13 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis
 
-from rq_broker.answers import reason
 from rq_broker.broker import Broker
 from rq_broker.granter import Granter
 from rq_broker.models import Host
 from rq_broker.poller import Poller
 from rq_broker.sources.feeds import Feed
 from rq_broker.sources.placement import PlacementSource
+from tests.asking import reason
 from tests.making import TYPE, shape, submit
 from tests.sources.placement_server import Placement
 
@@ -48,7 +48,7 @@ async def test_a_job_is_granted_when_it_fits_and_not_before(
     job = await submit(broker, shape=shape({"VCPU": 2, "Memory": 1}))
     await poller.run_once()
     assert await granted(broker) == []
-    told = await reason(broker, TYPE, job)
+    told = await reason(broker, job)
     assert told is not None
     assert told.startswith("needs VCPU 2 on one host; the most free is 1 on cn1")
     placement.delete(servers[0])

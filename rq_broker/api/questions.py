@@ -6,17 +6,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from rq_broker import answers, changes, wire
+from rq_broker import changes, wire
+from rq_broker.answers import Answers
 from rq_broker.api.envelope import ok, read_json
-from rq_broker.broker import Broker
 from rq_broker.egress import Egress
 
 
-class Answers:
+class Questions:
     """The endpoints that ask the planner. None changes a job."""
 
-    def __init__(self, broker: Broker, callback_base: str | None, egress: Egress | None) -> None:
-        self._broker = broker
+    def __init__(self, answers: Answers, callback_base: str | None, egress: Egress | None) -> None:
+        self._answers = answers
         self._callback_base = callback_base
         self._egress = egress
 
@@ -30,11 +30,10 @@ class Answers:
     async def explain(self, request: Request) -> Response:
         """Explain why a job waits, for what, and for how long yet."""
         type_ = wire.type_name(request.path_params["type"])
-        job = await self._broker.read(type_, request.path_params["request_id"])
-        return ok(await answers.explanation(self._broker, type_, job))
+        return ok(await self._answers.explanation(type_, request.path_params["request_id"]))
 
     async def what_if(self, request: Request) -> Response:
         """Answer for a job not submitted, or say whose ETA a reorder would move."""
         type_ = wire.type_name(request.path_params["type"])
         asked = changes.what_if(await read_json(request), self._callback_base, self._egress)
-        return ok(await answers.what_if(self._broker, type_, asked))
+        return ok(await self._answers.what_if(type_, asked))

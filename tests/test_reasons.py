@@ -1,0 +1,129 @@
+"""Reasons for crowds: shared looks that are fresh, that rest, and that end."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from rq_broker import errors, outlook, reasons
+from rq_broker.broker import Broker
+from rq_broker.outlook import Outlook
+from rq_broker.reasons import Reasons
+from tests.asking import want
+from tests.making import TYPE, publish
+
+
+class Eyes(Outlook):
+    """An outlook that counts its looks, and holds the first back until it is let go."""
+
+    def __init__(self, broker: Broker) -> None:
+        super().__init__(broker)
+        self.looks = 0
+        self.go = asyncio.Event()
+
+    async def picture(self, type_: str, **how: Any) -> outlook.Picture:
+        self.looks += 1
+        seen = await super().picture(type_, **how)
+        await self.go.wait()
+        return seen
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reasons, "REST", 0.0)
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_those_who_ask_at_once_share_a_look(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sixty readers cost two looks, and each is told of its own job, in the window or beyond."""
+    monkeypatch.setattr(outlook, "FIRST", 2)
+    monkeypatch.setattr(outlook, "WINDOW", 2)
+    await publish(broker, VCPU=1)
+    jobs = [await want(broker, f"d{number}", number + 2) for number in range(12)]
+    eyes = Eyes(broker)
+    teller = Reasons(eyes)
+    asking = [asyncio.create_task(teller.reason(TYPE, job)) for job in jobs * 5]
+    while not eyes.looks:
+        await asyncio.sleep(0)
+    late = []
+    for job in jobs:
+        late.append(asyncio.create_task(teller.reason(TYPE, job)))
+        await asyncio.sleep(0.001)
+    eyes.go.set()
+    told = await asyncio.gather(*asking)
+    assert all(f"VCPU {n % 12 + 2} " in (text or "") for n, text in enumerate(told))
+    assert all(
+        f"VCPU {n + 2} " in (text or "") for n, text in enumerate(await asyncio.gather(*late))
+    )
+    assert eyes.looks == 2
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_a_reason_is_as_fresh_as_its_question(broker: Broker) -> None:
+    """Who asks while a look is being taken is told what the next one sees."""
+    await publish(broker, VCPU=1)
+    job = await want(broker, "d", 2)
+    eyes = Eyes(broker)
+    teller = Reasons(eyes)
+    first = asyncio.create_task(teller.reason(TYPE, job))
+    while not eyes.looks:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.05)  # it is seen by now, and only not yet told
+    await publish(broker, VCPU=9)
+    second = asyncio.create_task(teller.reason(TYPE, job))
+    eyes.go.set()
+    assert "VCPU 2" in (await first or "")
+    assert await second == reasons.SOON
+
+
+async def test_looks_rest_and_readers_do_not_wait_for_ever(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a look none begins for a while; who would wait too long is told to come again."""
+    monkeypatch.setattr(reasons, "REST", 1e6)
+    monkeypatch.setattr(reasons, "WAIT_SECONDS", 0.2)
+    await publish(broker, VCPU=1)
+    job = await want(broker, "d", 2)
+    teller = Reasons(Outlook(broker))
+    assert await teller.reason(TYPE, job)
+    with pytest.raises(errors.Unavailable):
+        await teller.reason(TYPE, job)
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_a_reader_that_goes_away_takes_no_answer_along(broker: Broker) -> None:
+    """One of those who share a look may be cancelled; the others are told."""
+    await publish(broker, VCPU=1)
+    job = await want(broker, "d", 2)
+    eyes = Eyes(broker)
+    teller = Reasons(eyes)
+    gone, stays = (asyncio.create_task(teller.reason(TYPE, job)) for _ in range(2))
+    while not eyes.looks:
+        await asyncio.sleep(0)
+    gone.cancel()
+    eyes.go.set()
+    assert "VCPU 2" in (await stays or "")
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_a_look_that_fails_fails_only_those_who_shared_it(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once Redis is back, the next who asks is told."""
+    job = await want(broker, "d", 2)
+    teller, view = Reasons(Outlook(broker)), broker.view
+
+    async def away(*_: Any, **__: Any) -> Any:
+        raise errors.Unavailable("away")
+
+    monkeypatch.setattr(broker, "view", away)
+    both = await asyncio.gather(
+        *(teller.reason(TYPE, job) for _ in range(2)), return_exceptions=True
+    )
+    assert [type(each) for each in both] == [errors.Unavailable] * 2
+    monkeypatch.setattr(broker, "view", view)
+    assert await teller.reason(TYPE, job) == "there is no host"
