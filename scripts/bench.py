@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 
+from benches.asking import asking
 from benches.calling import callbacks
 from benches.granting import grants, vain
 from benches.kit import Figure, Size
@@ -23,6 +24,7 @@ BENCHES = {
     "pass": vain,
     "freed": freed,
     "callbacks": callbacks,
+    "asking": asking,
 }
 COLUMNS = ("figure", "value", "ratio", "wanted")
 

@@ -27,7 +27,7 @@ _FIRST_SECONDS = 30.0
 _QUIET_SECONDS = 2.0
 
 
-def _shaped(number: int) -> Submission:
+def shaped(number: int) -> Submission:
     """Build a submission of one of 100 shapes: 1 to 10 VCPU, 1 to 10 GiB."""
     which = random.Random(number).randrange(SHAPES)
     instance = {"VCPU": which % 10 + 1, "Memory": 1024 * (which // 10 + 1)}
@@ -51,7 +51,7 @@ def grants(size: Size) -> list[Figure]:
                 await kit.fan(range(HOSTS), 100, lambda n: broker.set_host(kit.TYPE, hosts[n]))
 
             kit.run(server.url, prepare)
-            kit.fill(server, waiting, _shaped)
+            kit.fill(server, waiting, shaped)
             frozen = kit.freeze(server, Path(folder) / "waiting.rdb")
 
         def granting(processes: int) -> float:

@@ -1,0 +1,107 @@
+"""What those who ask cost those who submit: an API alone, then beside readers, then explainers."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from statistics import median
+from urllib.parse import quote
+
+import aiohttp
+
+from benches import kit
+from benches.granting import HOSTS, shaped
+from benches.kit import Figure, Size
+from rq_broker.broker import Broker
+from rq_broker.granter import Granter
+from rq_broker.models import Host, Status
+from rq_broker.store import free_port
+
+ASKING = 8
+"""Clients that ask, each again as soon as it is answered."""
+_PAUSE = 0.01
+_LINE = f"/v1/{quote(kit.TYPE)}"
+_NUMBERS = itertools.count(10_000_000)
+
+
+def asking(size: Size) -> list[Figure]:
+    """Submits to a type of 1,000 hosts, 100 shapes and 50,000 jobs, with and without others."""
+    seconds, port = size.of(8, 4), free_port()
+    with kit.store() as server:
+        kit.run(server.url, _publish)
+        kit.fill(server, size.of(50_000, 20_000), shaped)
+        kit.run(server.url, _history)
+        options = ("--redis", server.url, "--port", port, *kit.ALLOW_LOOPBACK)
+        with kit.process(*kit.command("api", *options)):
+            kit.until_serves(port)
+            return asyncio.run(_beside(port, seconds))
+
+
+async def _publish(broker: Broker) -> None:
+    hosts = [Host(f"host{number}", {"VCPU": 16, "Memory": 1 << 20}) for number in range(HOSTS)]
+    await kit.fan(range(HOSTS), 100, lambda number: broker.set_host(kit.TYPE, hosts[number]))
+
+
+async def _history(broker: Broker) -> None:
+    """Grant what fits, and finish some of it, so that there is something to forecast from."""
+    while await Granter(broker, kit.TYPE).run_once():
+        pass
+    for job in (await broker.page(kit.TYPE, status=Status.GRANTED, limit=300)).jobs:
+        await broker.transition(kit.TYPE, job.request_id, Status.DONE)
+
+
+async def _beside(port: int, seconds: float) -> list[Figure]:
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
+        found = await _get(http, f"{_LINE}?status=queued&limit=500")
+        names = [quote(job["RequestID"]) for job in found["data"]]
+        await _submits(http, 1.0)  # a warm-up
+        alone = await _submits(http, seconds)
+        figures = [Figure("asking: a submit alone", kit.spread(alone))]
+        for who, path in ("read waiting jobs", ""), ("ask for explanations", "/explain"):
+            async with _crowd(http, names, path) as answered:
+                busy = await _submits(http, seconds)
+            value = f"{kit.spread(busy)}; {len(answered)} answers, median {median(answered):.2f} s"
+            ratio = f"{median(busy) / median(alone):.1f}"
+            figures.append(Figure(f"asking: beside {ASKING} who {who}", value, ratio))
+        return figures
+
+
+async def _submits(http: aiohttp.ClientSession, seconds: float) -> list[float]:
+    """Submit one job after the other for a while; returns how long each took."""
+    took, end = [], time.perf_counter() + seconds
+    while (started := time.perf_counter()) < end:
+        async with http.post(_LINE, json=kit.body(next(_NUMBERS))) as answer:
+            await answer.read()
+        took.append(time.perf_counter() - started)
+        await asyncio.sleep(_PAUSE)
+    return took
+
+
+@asynccontextmanager
+async def _crowd(
+    http: aiohttp.ClientSession, names: list[str], path: str
+) -> AsyncIterator[list[float]]:
+    """Have some ask about waiting jobs meanwhile; yields how long each answer took."""
+    answered, over = list[float](), asyncio.Event()
+
+    async def one() -> None:
+        while not over.is_set():
+            started = time.perf_counter()
+            await _get(http, f"{_LINE}/{random.choice(names)}{path}")
+            answered.append(time.perf_counter() - started)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(ASKING):
+            group.create_task(one())
+        yield answered
+        over.set()
+
+
+async def _get(http: aiohttp.ClientSession, path: str) -> dict[str, list[dict[str, str]]]:
+    async with http.get(path) as answer:
+        answer.raise_for_status()
+        return await answer.json()
