@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -103,23 +104,31 @@ class Server:
                 pass_fds=[lock.fileno()],
             )  # fmt: skip
             lock.truncate(0)
-            lock.write(str(self.process.pid))
+            lock.write(f"{self.process.pid} {os.getpid()}")
             lock.flush()
         self._await_ready()
 
     def _lock(self) -> IO[str]:
-        """Take the directory, for as long as the server lives: it inherits the lock."""
+        """Take the directory, for as long as the server lives: it inherits the lock.
+
+        A server whose parent was killed is asked to end first.
+        """
         lock = (self.directory / "lock").open("a+")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.seek(0)
-            holder = lock.read() or "unknown"
-            lock.close()
-            raise Unavailable(
-                f"{self.directory} is in use by the redis-server with process id {holder}"
-            ) from None
-        return lock
+        if _taken(lock):
+            return lock
+        lock.seek(0)
+        holder, _, parent = lock.read().partition(" ")
+        if not _lives(parent) and _works_in(holder, self.directory):
+            os.kill(int(holder), signal.SIGTERM)
+            deadline = time.monotonic() + _START_SECONDS
+            while time.monotonic() < deadline:
+                if _taken(lock):
+                    return lock
+                time.sleep(0.05)
+        lock.close()
+        raise Unavailable(
+            f"{self.directory} is in use by the redis-server with process id {holder}"
+        )
 
     def _await_ready(self) -> None:
         deadline = time.monotonic() + _START_SECONDS
@@ -148,6 +157,33 @@ class Server:
         if self.process:
             self.process.terminate()
             self.process.wait()
+
+
+def _taken(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _lives(process: str) -> bool:
+    """Is there such a process? In doubt there is."""
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except (ValueError, OSError):
+        return True
+    return True
+
+
+def _works_in(process: str, directory: Path) -> bool:
+    """Is this its directory? In doubt it is not: no stranger is ended."""
+    try:
+        return Path(f"/proc/{int(process)}/cwd").samefile(directory)
+    except (ValueError, OSError):
+        return False
 
 
 async def check_fit(client: Redis | RedisCluster) -> None:

@@ -91,6 +91,24 @@ async def test_dev_takes_its_store_with_it_and_finds_it_again(
         end_redis(_store_port(again))
 
 
+async def test_dev_that_was_killed_starts_again(dev: Child, crew: Children, tmp_path: Path) -> None:
+    """The Redis that a kill -9 left running holds up nobody: it is ended, its data is there."""
+    desk = Desk([dev])
+    assert (await desk.ask("POST", "/v1/vm/", SEED)).status_code == 201
+    await desk.until("running", "d")
+    await desk.aclose()
+    dev.kill()
+    assert answers(_store_port(dev))
+    again = crew.serve("dev", cwd=tmp_path)
+    again.ready()
+    assert not answers(_store_port(dev))
+    desk = Desk([again])
+    assert (await desk.job("d"))["Status"] == "running"
+    await desk.aclose()
+    again.send(signal.SIGTERM)
+    await asyncio.to_thread(again.wait)
+
+
 async def test_dev_on_a_taken_port_leaves_nothing_behind(
     dev: Child, crew: Children, tmp_path: Path
 ) -> None:
