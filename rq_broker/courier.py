@@ -37,6 +37,9 @@ REJECTED_TRIES = 3
 LEASE_MARGIN = 5.0
 BATCH = 16
 """Deliveries claimed or settled together, at most: Redis works on some while others are sent."""
+DOUBTFUL_PART = 4
+"""One in so many of those claimed together may go to a destination not known to be prompt: a crowd
+of these is sent a few at a time, and what is behind it goes in between."""
 SPARE = 1.0
 """Seconds a destination is slowed for that answers 429 and names none."""
 
@@ -155,7 +158,8 @@ class Courier:
             while free < self._batch and not self._slots.locked():
                 await self._slots.acquire()
                 free += 1
-            doubtful = self._doubts.take(free)
+            share = max(1, free // DOUBTFUL_PART)
+            doubtful = self._doubts.take(share)
             wait: float | None = None
             claimed: list[Delivery] = []
             try:
@@ -165,11 +169,11 @@ class Courier:
                     self._slots.release()
                 used = sum(each.doubtful for each in claimed)
                 self._doubts.give(doubtful - used)
-                if used == doubtful < free:
+                if used == doubtful < share:
                     self._doubts.miss(self.on_room)
             for delivery in claimed:
                 self._start(delivery)
-            if len(claimed) < free:
+            if len(claimed) < free and used < share and wait != 0.0:
                 return wait
 
     def _start(self, delivery: Delivery) -> None:

@@ -23,7 +23,8 @@ spread over the nodes. Scripts take KEYS[1] = base and derive the rest, all in t
 |                          |        | `aggregates`, `dropped`, `source` |
 | `…:sources`              | set    | names of the sources that report hosts |
 | `…:source:<name>`        | hash   | `begun` (ms) of its last snapshot, `cause` … |
-| `…:deliveries`           | zset   | member → when its callback is next due, ms |
+| `…:deliveries`           | zset   | member → when its callback is next due, ms; an hour |
+|                          |        | less where it is the first, to who does not fail |
 | `…:prompt`               | zset   | the same, to destinations known to answer promptly |
 | `…:attempts:<request_id>` | stream | what came of each attempt to call back, newest ~100 |
 | `…:destinations`         | zset   | scheme://host:port of callbacks → last grant or trouble, ms |

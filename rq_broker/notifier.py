@@ -114,7 +114,7 @@ class Notifier:
         types: Collection[str] = (),
         callback_base: str | None = None,
         timeout: float = 10.0,
-        concurrency: int = 128,
+        concurrency: int = 512,
         feeds: Collection[Feed] = (),
     ) -> None:
         self._broker = broker

@@ -30,7 +30,7 @@ class Settings:
     callback_ports: tuple[int, ...] = ()
     timeout: float = 10.0
     """Seconds one callback attempt may take, from DNS to the last byte."""
-    concurrency: int = 128
+    concurrency: int = 512
     """Callbacks in flight at once, per notifier process."""
     source: str | None = None
     """File that says which sources to poll, see sources.feeds."""

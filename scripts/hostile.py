@@ -1,9 +1,9 @@
 """Measure what hostile receivers cost the healthy ones: `hostile.py [ROUNDS]` (3), a table.
 
 A round: a redis-server, one `rq-broker notifier` and healthy destinations that get a steady trickle
-of grants: alone; beside a crowd of jobs for receivers as kind as they; then beside as many for
-every hostile receiver there is and 1,000 dead names, as they come and while they stay. The notifier
-is the command itself, told which name server to ask and which authority to trust.
+of grants: alone; beside a crowd of jobs for kind receivers; beside as many for every hostile one
+there is and 1,000 dead names, as they come; and while they stay, with some that are called first.
+The notifier is the command itself, told which name server to ask and which authority to trust.
 """
 
 from __future__ import annotations
@@ -223,13 +223,30 @@ class Stage:
             await submit(self.broker, made[-1], self.healthy.callback(number))
 
         await steadily(RATE, seconds, one)
+        return await self._times(self.healthy, made)
+
+    async def newcomers(self, seconds: float) -> list[float]:
+        """Once a second submit to a healthy receiver that was never called; likewise."""
+        new, made = Healthy([free_port() for _ in range(int(seconds))]), list[str]()
+
+        async def one() -> None:
+            number = len(made)
+            made.append(f"new{number}")
+            await submit(self.broker, made[-1], f"http://127.0.0.1:{new.ports[number]}/")
+
+        async with new.serving():
+            await steadily(1.0, len(new.ports) - 0.5, one)
+            return await self._times(new, made)
+
+    async def _times(self, healthy: Healthy, made: list[str]) -> list[float]:
+        """Wait for the callbacks of these jobs; returns the seconds from grant to callback."""
         async with asyncio.timeout(60):
-            while not all(name in self.healthy.came for name in made):
+            while not all(name in healthy.came for name in made):
                 await asyncio.sleep(0.05)
         runner = self.broker._runner  # the hash is part of the contract; no verb reads `granted`
         granted = [await runner.command("HGET", KEYS.of("job", each), "granted") for each in made]
         pairs = zip(made, granted, strict=True)
-        return [self.healthy.came[name] - int(at or 0) / 1000 for name, at in pairs]
+        return [healthy.came[name] - int(at or 0) / 1000 for name, at in pairs]
 
     async def owe(self, villain: str) -> None:
         """Submit one more job for a hostile receiver."""
@@ -283,8 +300,11 @@ class Stage:
             times["crowd comes"], _ = await asyncio.gather(self.trickle(COME_S), self.come(False))
             memory["before"] = kit.resident(self.notifier)
             times["hostile come"], _ = await asyncio.gather(self.trickle(COME_S), self.come(True))
-            times["hostile stay"], _, most = await asyncio.gather(
-                self.trickle(STAY_S), self.stay(STAY_S), self._watch(STAY_S)
+            times["hostile stay"], times["newcomers"], _, most = await asyncio.gather(
+                self.trickle(STAY_S),
+                self.newcomers(STAY_S),
+                self.stay(STAY_S),
+                self._watch(STAY_S),
             )
             state = await self.state()
         memory |= {"at most": most, "at the end": kit.resident(self.notifier)}

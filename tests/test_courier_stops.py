@@ -249,6 +249,30 @@ async def test_the_doubtful_wait_for_room_and_are_told_of_it(
     assert all_free(slots)
 
 
+async def test_the_doubtful_go_a_few_at_a_time(
+    broker: Broker, slots: asyncio.Semaphore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many are due, each claim leaves most of its room to others, and all are claimed."""
+    for number in range(9):
+        await bring(broker, Status.GRANTED, f"d{number}")
+    asked, claim = list[tuple[int, int | None]](), broker.claim
+
+    async def noted(
+        type_: str, lease: float, limit: int, doubtful: int | None = None
+    ) -> tuple[float | None, list[Delivery]]:
+        asked.append((limit, doubtful))
+        return await claim(type_, lease, limit, doubtful)
+
+    monkeypatch.setattr(broker, "claim", noted)
+    one = Courier(broker, TYPE, saying(*[OK] * 9), slots, batch=8)
+    await one.run_once()
+    await one.drain(10.0)
+    assert asked
+    assert all(doubtful == max(1, limit // 4) for limit, doubtful in asked)
+    assert {(await broker.read(TYPE, f"d{n}")).status for n in range(9)} == {Status.RUNNING}
+    assert all_free(slots)
+
+
 async def test_who_missed_doubts_is_told_once_and_no_sooner() -> None:
     """One told for every lack, when there is more for it, and not by what it gives back itself."""
     doubts, told = Doubts(3), []

@@ -46,7 +46,9 @@ class Deliveries(Jobs):
             job = records.job(type_, request_id, priority, "", fields)
             return Delivery(job, int(attempt), tuple(keys.split()), doubtful=not prompt)
 
-        return _seconds(wait), records.readable(delivery, found)
+        claimed = records.readable(delivery, found)
+        took_room = len(claimed) < len(found)  # those that cannot be read, of others that are due
+        return 0.0 if took_room else _seconds(wait), claimed
 
     async def settle(self, type_: str, went: Iterable[tuple[Delivery, Settlement]]) -> list[str]:
         """Say how deliveries went, at most 100.

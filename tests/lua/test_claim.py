@@ -11,7 +11,7 @@ from rq_broker.audit import audit
 from rq_broker.broker import Broker
 from rq_broker.broker.deliveries import Settlement
 from rq_broker.models import Status
-from tests.lua.breaking import granted_to
+from tests.lua.breaking import ILL, claims, granted_to
 from tests.making import TYPE, bring, claim_one, settle
 
 
@@ -69,6 +69,22 @@ async def test_the_doubtful_get_no_more_than_their_share(client: Redis, broker: 
     assert wait is not None
     assert wait > 50.0  # nothing that could go is due: no claimer asks again at once
     assert len((await broker.claim(TYPE, 60.0, 4, 4))[1]) == 3
+    assert await audit(client, TYPE) == []
+
+
+async def test_who_does_not_fail_goes_before_who_does(client: Redis, broker: Broker) -> None:
+    """A first callback to an unknown destination waits for no number of others' next tries."""
+    await granted_to(broker, "ill", *(f"i{n}" for n in range(6)))
+    for delivery in await claims(broker, 3):
+        await settle(broker, delivery, ILL)  # to be tried again at once
+    await granted_to(broker, "new", "n0", "n1")
+    found = [each.job.request_id for each in await claims(broker, 4)]
+    assert found[:3] == ["i3", "i4", "i5"]  # nobody knew of it when they came
+    await granted_to(broker, "ill", "late")
+    await granted_to(broker, "newer", "n2")
+    found += [each.job.request_id for each in await claims(broker, 9)]
+    assert found[3:6] == ["n0", "n1", "n2"]
+    assert sorted(found[6:]) == ["i0", "i1", "i2", "late"]
     assert await audit(client, TYPE) == []
 
 

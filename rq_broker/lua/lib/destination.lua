@@ -8,7 +8,8 @@
 ---
 --- It is `prompt` once its last callback was answered within PROMPT_MS. Callbacks owed to prompt
 --- ones are due in `prompt`, to all others in `deliveries`: a thousand that may each take the whole
---- timeout then stand in a line of their own, and a courier takes only some of those at once.
+--- timeout then stand in a line of their own, and a courier takes only some of those at once. In
+--- that line a first callback to one that does not fail goes before what is tried again.
 --- @include "base"
 --- @include "clock"
 --- @include "job"
@@ -21,6 +22,7 @@ local RECENT_MS = 60000
 local PARK_MS = 1000
 local PROMPT_MS = 1000
 local UNPARKED = 500
+local HEAD_START_MS = 3600000
 local FORGET_MS = 86400000 -- a destination without grant or failure for a day is as good as new
 
 local function destination_key(destination)
@@ -78,7 +80,14 @@ local function owe(member, prompt, when)
   redis.call('ZADD', key(line_of(prompt)), whole(when), member)
 end
 
--- The same for one that is due already, perhaps in the other line: its destination may have changed.
+-- The first callback of a grant: due at once, and first in line unless its destination fails.
+local function owe_first(member, destination, now)
+  local record = read_destination(destination)
+  local waits_behind = record.prompt or record.failures > 0
+  owe(member, record.prompt, waits_behind and now or now - HEAD_START_MS)
+end
+
+-- Owes one that is due already, perhaps in the other line: its destination may have changed.
 local function owe_again(member, prompt, when)
   redis.call('ZREM', key(line_of(not prompt)), member)
   owe(member, prompt, when)
