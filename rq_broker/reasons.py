@@ -20,8 +20,8 @@ OF_CAPACITY = {Code.NO_FIT, Code.IMPOSSIBLE, Code.PROTECTED_OTHER, Code.STRICT_O
 """The reasons that would be others if hosts had more."""
 BEHIND = "earlier jobs of the same shape go first"
 SOON = "it fits, and is about to be granted"
-REST = 4.0
-"""After a look, no other begins for so many times as long as it took."""
+REST, REST_MOST = 4.0, 0.5
+"""After a look no other begins for so many times as long as it took, at most so many seconds."""
 WAIT_SECONDS = 1.5
 """How long a reader waits for a look."""
 VERDICTS = 1000
@@ -67,15 +67,14 @@ class Reasons:
             await asyncio.sleep(self._rested - time.monotonic())
             del self._next[type_]  # who asks from now on shares the next one
             began = time.monotonic()
-            try:
-                seen, stale = await asyncio.gather(
-                    self._outlook.picture(type_, jobs=1, about=shapes),
-                    staleness(self._outlook.broker, type_),
-                )
-                return plan(seen.snapshot), stale
-            finally:
-                now = time.monotonic()
-                self._rested = now + REST * (now - began)
+            seen, stale = await asyncio.gather(
+                self._outlook.picture(type_, jobs=1, about=shapes),
+                staleness(self._outlook.broker, type_),
+            )
+            planned = plan(seen.snapshot)
+            now = time.monotonic()
+            self._rested = now + min(REST * (now - began), REST_MOST)
+            return planned, stale
 
 
 def _said(planned: Plan, job: Job, stale: str) -> str:

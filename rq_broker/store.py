@@ -174,7 +174,7 @@ def _lives(process: str) -> bool:
     except ProcessLookupError:
         return False
     except (ValueError, OSError):
-        return True
+        pass
     return True
 
 

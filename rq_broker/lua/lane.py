@@ -46,10 +46,11 @@ class Lane:
 
     def call(self, *command: Any) -> asyncio.Future[Any]:
         """Send one command; the future is its reply, or what Redis answered instead."""
-        packed, wire = _packed(command), self._wire
+        packed = _packed(command)
+        wire = self._wire if self._wire and not self._wire.lost else None
         loop = wire.loop if wire else asyncio.get_running_loop()  # which asks for the process's id
         future: asyncio.Future[Any] = loop.create_future()
-        if wire and not wire.lost:
+        if wire:
             wire.ask(packed, future)
             return future
         self._early.append((packed, future))

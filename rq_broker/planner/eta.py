@@ -303,8 +303,9 @@ class Future:
         """Draw how long a job holds: the same in the same future, whoever starts before it."""
         if name in self._spans:
             return self._spans[name]
-        drawn = blake2b(name.encode(), digest_size=8, key=self._seed).digest()
-        return self._times[int.from_bytes(drawn) % len(self._times)]
+        raw = name.encode(errors="surrogateescape")
+        drawn = int.from_bytes(blake2b(raw, digest_size=8, key=self._seed).digest())
+        return self._times[drawn % len(self._times)]
 
     def _hold(self, name: str, amounts: Amounts, sign: int) -> None:
         host = self._hosts[name]

@@ -1,5 +1,6 @@
 """Forecasts: the same planner run forward, bounded, and honest about what it cannot say."""
 
+from dataclasses import replace
 from itertools import count
 from random import Random
 
@@ -87,6 +88,14 @@ def test_a_turn_beyond_the_bound_is_said():
     far = full(*range(1, 3 * PASSES))
     found = forecast(far, holders(1.0), HOUR, ("r2999",), Random(1))["r2999"]
     assert "further" in (found.reason or "")
+
+
+def test_a_name_that_is_no_text_is_forecast_too():
+    """What a foreign writer left in Redis does not keep a job from its ETA."""
+    shape = waiting("a", FOUR, 1)
+    odd = replace(shape, heads=(replace(shape.heads[0], request_id="\udcff"),))
+    snapshot = world([host("h0", {"VCPU": 4}, held={"VCPU": 4})], [odd])
+    assert simulate(snapshot, holders(600.0), HOUR, ("a", 0), Random(1)).p50 == 3000.0
 
 
 @pytest.mark.parametrize(("tick", "near"), [(0.001, True), (0.3, False)])
