@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 from rq_broker import errors, records
@@ -15,7 +16,8 @@ class Types(Planning):
 
     async def types(self) -> dict[str, dict[Status, int]]:
         """Count the jobs of every type, per status."""
-        return {name: await self.counts(name) for name in await self.names()}
+        names = await self.names()
+        return dict(zip(names, await asyncio.gather(*map(self.counts, names)), strict=True))
 
     async def names(self) -> list[str]:
         """List the types anyone ever used."""
@@ -23,10 +25,9 @@ class Types(Planning):
 
     async def counts(self, type_: str) -> dict[Status, int]:
         """Count the jobs of one type, per status."""
-        return {
-            status: await self._runner.command("ZCARD", Keys(type_).of("status", status))
-            for status in Status
-        }
+        sets = [Keys(type_).of("status", status) for status in Status]
+        counted = await asyncio.gather(*(self._runner.command("ZCARD", each) for each in sets))
+        return dict(zip(Status, counted, strict=True))
 
     async def policy(self, type_: str) -> Policy:
         """Read the type's policy."""
