@@ -285,7 +285,7 @@ class Stage:
 
     async def state(self) -> str:
         """Say how many breakers are open, and whether an outage of ours is believed in."""
-        outage, found = await self.broker.destinations(kit.TYPE)
+        outage, found = await self.broker.destinations(kit.TYPE, 10_000)
         states = Counter(each.state for each in found)
         shown = ", ".join(f"{number} {state}" for state, number in states.most_common())
         return f"{shown}{', outage' if outage else ''}"

@@ -26,7 +26,10 @@ class Destinations:
         ]
 
     async def destinations(self, request: Request) -> Response:
-        """List where callbacks go and how that fares; whether most fail, a fault on our side."""
+        """List where callbacks go and how that fares; whether most fail, a fault on our side.
+
+        The first 1,000: those whose breaker is open, then the latest.
+        """
         outage, found = await self._broker.destinations(_type(request))
         return ok({"outage": outage, "destinations": [each.wire() for each in found]})
 

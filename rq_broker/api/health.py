@@ -46,7 +46,7 @@ class Health:
         }
 
     async def _callbacks(self, names: list[str]) -> str:
-        seen = await asyncio.gather(*map(self._broker.destinations, names))
+        seen = await asyncio.gather(*(self._broker.destinations(name, 0) for name in names))
         failing = [name for name, (outage, _) in zip(names, seen, strict=True) if outage]
         if not failing:
             return "ok"

@@ -76,9 +76,12 @@ class Deliveries(Jobs):
         )
         return [records.attempt(entry) for entry in entries]
 
-    async def destinations(self, type_: str) -> tuple[bool, list[Destination]]:
-        """List destinations; first, whether most fail at once, which is then a fault of ours."""
-        now, outage, *found = await self._run("destinations", type_)
+    async def destinations(self, type_: str, limit: int = 1000) -> tuple[bool, list[Destination]]:
+        """List destinations; first, whether most fail at once, which is then a fault of ours.
+
+        At most `limit`: those whose breaker is open, then by their last grant or trouble.
+        """
+        now, outage, *found = await self._run("destinations", type_, limit)
         return bool(outage), [records.destination(int(now), entry) for entry in found]
 
     async def reset(self, type_: str, destination: str) -> None:

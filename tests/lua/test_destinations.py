@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from redis.asyncio import Redis
 
 from rq_broker.audit import audit
 from rq_broker.broker import Broker
 from rq_broker.broker.deliveries import Settlement
+from rq_broker.keys import Keys
 from rq_broker.models import Job, Status
+from tests.lua.breaking import granted_to
 from tests.making import TYPE, bring, claim_one, grant, settle, submit
 
 HERE = "http://x:80"
@@ -28,6 +32,18 @@ async def test_a_destination_is_known_from_its_first_grant(broker: Broker) -> No
     outage, (found,) = await broker.destinations(TYPE)
     assert not outage
     assert (found.name, found.state, found.failures, found.in_flight) == (HERE, "closed", 2, 1)
+
+
+async def test_the_open_and_the_latest_are_listed_first(broker: Broker, client: Redis) -> None:
+    """Of very many some are listed: those in trouble, then those called last; none if so asked."""
+    for name in "abcd":
+        await granted_to(broker, name, name)
+        await asyncio.sleep(0.002)
+    await client.zadd(Keys(TYPE).of("open"), {"http://b:80": 10**15})
+    for limit, shown in ((9, "bdca"), (3, "bdc"), (1, "b"), (0, "")):
+        outage, found = await broker.destinations(TYPE, limit)
+        assert not outage
+        assert [each.name for each in found] == [f"http://{name}:80" for name in shown]
 
 
 async def test_five_failures_in_a_row_open_it(broker: Broker, client: Redis) -> None:
