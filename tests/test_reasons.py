@@ -21,11 +21,12 @@ class Eyes(Outlook):
     def __init__(self, broker: Broker) -> None:
         super().__init__(broker)
         self.looks = 0
-        self.go = asyncio.Event()
+        self.seen, self.go = asyncio.Event(), asyncio.Event()
 
     async def picture(self, type_: str, **how: Any) -> outlook.Picture:
         self.looks += 1
         seen = await super().picture(type_, **how)
+        self.seen.set()
         await self.go.wait()
         return seen
 
@@ -70,9 +71,7 @@ async def test_a_reason_is_as_fresh_as_its_question(broker: Broker) -> None:
     eyes = Eyes(broker)
     teller = Reasons(eyes)
     first = asyncio.create_task(teller.reason(TYPE, job))
-    while not eyes.looks:
-        await asyncio.sleep(0)
-    await asyncio.sleep(0.05)  # it is seen by now, and only not yet told
+    await eyes.seen.wait()  # and not yet told
     await publish(broker, VCPU=9)
     second = asyncio.create_task(teller.reason(TYPE, job))
     eyes.go.set()
