@@ -19,8 +19,8 @@ MAX_BODY = 16 * 1024
 _MAX_ANSWER = MAX_BODY + 64 * 1024
 """Bytes of an answer with all its headers and chunk marks."""
 _IDLE_S = 4.0  # servers close idle connections after 5 s or more: never send into a closing one
-_MOST_IDLE = 256  # with those in flight fewer than the 1,024 files a process usually may open
-"""Idle connections, at most: a process has some 1,024 descriptors unless told otherwise."""
+_MOST_IDLE = 256
+"""Idle connections, at most: with those in use fewer than the 1,024 files a process may open."""
 
 
 @dataclass(frozen=True, slots=True)

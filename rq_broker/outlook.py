@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from rq_broker.broker import Broker, Heads, View
 from rq_broker.keys import request_id_of
-from rq_broker.models import Host, Protection, Snapshot, Waiting
+from rq_broker.models import Host, Protection, Snapshot
 
 FIRST = 200
 """Shapes at the front of the line that every pass looks at, so that order and patience hold. Those
@@ -106,9 +106,9 @@ async def picture(
     return Picture(snapshot, view, after)
 
 
-def _joined(front: Heads, rest: Heads, keep: int = FIRST) -> Heads:
+def _joined(front: Heads, rest: Heads) -> Heads:
     """Put a later window behind the front of the line, each shape once."""
-    kept = front.waiting[:keep]
+    kept = front.waiting[:FIRST]
     seen = {each.digest for each in kept}
     more = tuple(each for each in rest.waiting if each.digest not in seen)
     return Heads(front.total, kept + more, {**rest.passed, **front.passed})
@@ -122,19 +122,12 @@ async def _protected(broker: Broker, type_: str, protection: Protection) -> Coll
 
 async def _with_shape(broker: Broker, type_: str, heads: Heads, shape: str, jobs: int) -> Heads:
     """Have so many jobs of this shape in the window, wherever it waits."""
-    at = next((at for at, each in enumerate(heads.waiting) if each.digest == shape), None)
-    if at is not None and len(heads.waiting[at].heads) >= min(jobs, heads.waiting[at].count):
+    shown = next((each for each in heads.waiting if each.digest == shape), None)
+    if shown is not None and len(shown.heads) >= min(jobs, shown.count):
         return heads
     rank = await broker.shape_rank(type_, shape)
     if rank is None:
         return heads
     found = await broker.heads(type_, rank, 1, jobs)
-    if at is None:
-        return _joined(heads, found, len(heads.waiting))
-    deeper = (each if each.digest != shape else _deeper(each, found) for each in heads.waiting)
-    return replace(heads, waiting=tuple(deeper))
-
-
-def _deeper(shown: Waiting, found: Heads) -> Waiting:
-    """Show more of a shape, unless it moved on meanwhile and another was found."""
-    return next((each for each in found.waiting if each.digest == shown.digest), shown)
+    waiting = {each.digest: each for each in (*heads.waiting, *found.waiting)}
+    return Heads(heads.total, tuple(waiting.values()), {**found.passed, **heads.passed})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rq_broker import errors
 from rq_broker.broker import Broker
@@ -28,12 +28,12 @@ VERDICTS = 1000
 """Verdicts on demands that one process remembers."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Look:
     """A look that is about to be taken: the shapes it is for, and what it will find."""
 
-    shapes: set[str] = field(default_factory=set)
-    found: asyncio.Task[tuple[Plan, str]] | None = None
+    shapes: set[str]
+    found: asyncio.Task[tuple[Plan, str]]
 
 
 class Reasons:
@@ -51,10 +51,10 @@ class Reasons:
             return None
         look = self._next.get(type_)
         if look is None:
-            look = self._next[type_] = _Look()
-            look.found = asyncio.create_task(self._look(type_, look.shapes))
+            shapes = set[str]()
+            look = _Look(shapes, asyncio.create_task(self._look(type_, shapes)))
+            self._next[type_] = look
         look.shapes.add(job.shape)
-        assert look.found
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 planned, stale = await asyncio.shield(look.found)

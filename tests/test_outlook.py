@@ -8,6 +8,7 @@ import pytest
 
 from rq_broker import outlook
 from rq_broker.broker import Broker, View
+from rq_broker.keys import member
 from rq_broker.models import Status
 from rq_broker.outlook import Outlook, picture
 from tests.asking import reason
@@ -130,6 +131,21 @@ async def test_a_picture_shows_more_of_the_shapes_it_is_about(broker: Broker, de
     shown = [[head.request_id for head in each.heads] for each in seen.waiting]
     assert shown == [[f"a{n}" for n in range(min(max(depth, 2), 5))], ["b0", "b1"]]
     assert [each.count for each in seen.waiting] == [5, 5]
+
+
+async def test_a_shape_beyond_the_window_comes_with_when_it_was_passed(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job looked for on purpose is known to have been passed, wherever it waits."""
+    monkeypatch.setattr(outlook, "FIRST", 2)
+    monkeypatch.setattr(outlook, "WINDOW", 2)
+    for number in range(9):
+        await _want(broker, f"d{number}", number + 1)
+    last = await broker.read(TYPE, "d8")
+    name = member(last.id, last.request_id)
+    await broker.note(TYPE, None, [name])
+    assert name not in (await picture(broker, TYPE)).snapshot.passed
+    assert name in (await picture(broker, TYPE, about=[last.shape])).snapshot.passed
 
 
 # Reasons
