@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from socket import getaddrinfo
 from urllib.parse import urlsplit
 
-from rq_broker.egress import Egress
-from rq_broker.errors import Invalid
+from rq_broker.domain.errors import Invalid
+from rq_broker.egress.rules import Egress
 
 SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
 LOOPBACK = ("127.0.0.1", "::1")

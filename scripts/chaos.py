@@ -16,11 +16,13 @@ from contextlib import suppress
 
 from benches import kit
 
-from rq_broker import wire
-from rq_broker.audit import audit
-from rq_broker.broker import Broker
-from rq_broker.models import Host, Job, Status
-from rq_broker.store import Server, connect, free_port
+from rq_broker.api import submission
+from rq_broker.domain.capacity import Host
+from rq_broker.domain.jobs import Job, Status
+from rq_broker.store.audit import audit
+from rq_broker.store.broker import Broker
+from rq_broker.store.connection import connect
+from rq_broker.store.embedded import Server, free_port
 
 RATE = 200
 """Submits a second."""
@@ -62,7 +64,7 @@ async def load(broker: Broker, sink: int, until: float) -> int:
     count, started = 0, time.monotonic()
     while time.monotonic() < until:
         body = kit.body(count, f"http://127.0.0.1:{sink}/cb/")
-        await broker.submit(kit.TYPE, wire.submission(body))
+        await broker.submit(kit.TYPE, submission.submission(body))
         count += 1
         await asyncio.sleep(max(0.0, started + count / RATE - time.monotonic()))
     return count

@@ -26,9 +26,9 @@ import httpx
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from rq_broker.client import Client
-from rq_broker.errors import BrokerError
-from rq_broker.store import Server as Store
-from rq_broker.store import free_port
+from rq_broker.domain.errors import BrokerError
+from rq_broker.store.embedded import Server as Store
+from rq_broker.store.embedded import free_port
 from tests.sources.placement_server import Placement
 from tests.sources.servers import Server, canned
 

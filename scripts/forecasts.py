@@ -22,7 +22,7 @@ import uvloop
 from benches import kit
 from benches.latency import Receiver
 
-from rq_broker.store import Server, free_port
+from rq_broker.store.embedded import Server, free_port
 
 HOSTS, CPUS = 2, 4
 SIZES = {"1 VCPU": [1], "2 VCPU": [2], "gang": [2, 2, 2]}

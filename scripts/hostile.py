@@ -31,11 +31,13 @@ from benches import kit, raw
 from benches.kit import Figure
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from rq_broker import cli, sender, wire
-from rq_broker.broker import Broker
-from rq_broker.keys import Keys
-from rq_broker.models import Host
-from rq_broker.store import Server, free_port
+from rq_broker import cli
+from rq_broker.api import submission
+from rq_broker.delivery.http import sender
+from rq_broker.domain.capacity import Host
+from rq_broker.store.broker import Broker
+from rq_broker.store.embedded import Server, free_port
+from rq_broker.store.keys import Keys
 from tests.receivers import Authority, Manner, answering, forever, name_server, receiver, status
 
 RATE = 60
@@ -189,7 +191,7 @@ async def submit(broker: Broker, name: str, callback: str) -> None:
         "data": {"instances": [{"VCPU": 1}]},
         "callback": f"{callback}{name}",
     }
-    await broker.submit(kit.TYPE, wire.submission(body))
+    await broker.submit(kit.TYPE, submission.submission(body))
 
 
 async def steadily(rate: float, seconds: float, work: Callable[[], Awaitable[None]]) -> None:

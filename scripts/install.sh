@@ -61,7 +61,7 @@ venv() {
 
 found() {
     .venv/bin/python -c \
-        'import sys; from rq_broker.store import find_server; sys.exit(not find_server())'
+        'import sys; from rq_broker.store.embedded import find_server; sys.exit(not find_server())'
 }
 
 server() {

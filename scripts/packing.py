@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import product
 from random import Random
 
-from rq_broker.models import Demand, Host
+from rq_broker.domain.capacity import Host
+from rq_broker.domain.jobs import Demand
 from rq_broker.planner.board import Board
 from rq_broker.planner.packing import SEARCH_STEPS, Want
 

@@ -14,8 +14,10 @@ from heapq import heappop, heappush
 from math import log
 from random import Random
 
-from rq_broker.keys import member
-from rq_broker.models import Demand, Grant, Head, Host, Policy, Protection, Shape, Snapshot, Waiting
+from rq_broker.domain.capacity import Host
+from rq_broker.domain.jobs import Demand, Shape, member
+from rq_broker.domain.planning import Grant, Head, Protection, Snapshot, Waiting
+from rq_broker.domain.policy import Policy
 from rq_broker.planner import plan
 
 HOSTS, CPUS = 8, 8

@@ -6,12 +6,13 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from rq_broker.answers import Answers
-from rq_broker.broker import Broker
-from rq_broker.keys import Keys
-from rq_broker.models import Job, Proposal
-from rq_broker.outlook import Outlook
-from rq_broker.reasons import Reasons
+from rq_broker.admission.explain import Answers
+from rq_broker.admission.snapshot import Outlook
+from rq_broker.admission.waiting_reason import Reasons
+from rq_broker.domain.jobs import Job
+from rq_broker.domain.planning import Proposal
+from rq_broker.store.broker import Broker
+from rq_broker.store.keys import Keys
 from tests.making import TYPE, grant, shape, submit
 
 KEYS = Keys(TYPE)

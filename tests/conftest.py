@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from rq_broker.broker import Broker
-from rq_broker.store import Server, connect, in_memory
+from rq_broker.store.broker import Broker
+from rq_broker.store.connection import connect, in_memory
+from rq_broker.store.embedded import Server
 from tests.couriers import SLOTS
 
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 from redis.asyncio import Redis
 
-from rq_broker.broker import Broker
-from rq_broker.courier import Courier
-from rq_broker.keys import Keys, member
-from rq_broker.models import Job
-from rq_broker.sender import Outcome
+from rq_broker.delivery.courier import Courier
+from rq_broker.delivery.outcome import Outcome
+from rq_broker.domain.jobs import Job, member
+from rq_broker.store.broker import Broker
+from rq_broker.store.keys import Keys
 from tests.making import TYPE
 
 OK = Outcome("ok", "http_200", 1)

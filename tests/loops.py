@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from rq_broker.exchange import Connection
+from rq_broker.delivery.http.connection import Connection
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 OK = HEAD + b"Content-Length: 2\r\n\r\nok"

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rq_broker.broker import Broker, Settlement
-from rq_broker.models import Delivery, Demand, Grant, Head, Host, Job, Shape, Status, Submission
+from rq_broker.domain.capacity import Host
+from rq_broker.domain.deliveries import Delivery
+from rq_broker.domain.jobs import Demand, Job, Shape, Status, Submission
+from rq_broker.domain.planning import Grant, Head
+from rq_broker.store.broker import Broker, Settlement
 
 TYPE = "vm"
 

@@ -10,8 +10,11 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rq_broker import errors
-from rq_broker.models import HOLDING, MOVES, Grant, Host, Policy, Shape, Status
+from rq_broker.domain import errors
+from rq_broker.domain.capacity import Host
+from rq_broker.domain.jobs import HOLDING, MOVES, Shape, Status
+from rq_broker.domain.planning import Grant
+from rq_broker.domain.policy import Policy
 
 Due = bool | None
 ENDS = {

@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import redis
 
-from rq_broker.store import free_port
+from rq_broker.store.embedded import free_port
 
 PATIENCE_S = 30.0
 """How long a child may take to begin or to end before the test gives it up."""

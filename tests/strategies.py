@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from rq_broker.models import MAX_WHOLE, Demand
+from rq_broker.domain.capacity import MAX_WHOLE
+from rq_broker.domain.jobs import Demand
 
 TYPE = "v m:虛"
 HOUR = 3600.0

@@ -18,9 +18,9 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = ("rq_broker", "scripts", "tests")
 TOP = {*FOLDERS, "pyproject.toml", "Makefile", "README.md"}
 ESSAYS = {
-    "rq_broker/keys.py",
-    "rq_broker/models.py",
-    "rq_broker/errors.py",
+    "rq_broker/store/keys.py",
+    "rq_broker/domain/jobs.py",
+    "rq_broker/domain/errors.py",
     "rq_broker/sources/__init__.py",
     "rq_broker/sources/feeds.py",
     "rq_broker/sources/file.py",
@@ -217,7 +217,10 @@ def test_scripts_can_be_run(script):
 
 
 def test_tests_mirror_the_package():
-    """Each module has the test file of its name, and so has each package and each Lua script."""
-    wanted = {f"tests/test_{path.stem}.py" for path in (ROOT / "rq_broker").glob("[!_]*.py")}
-    wanted |= {f"tests/lua/test_{path.stem}.py" for path in (ROOT / "rq_broker/lua").glob("*.lua")}
+    """Each folder has a folder of tests, and each Lua script a test file of its name."""
+    package = ROOT / "rq_broker"
+    folders = {path.parent.relative_to(package).as_posix() for path in package.rglob("*.py")}
+    wanted = {f"tests/{folder}/__init__.py" for folder in folders - {".", "api/docs"}}
+    scripts = (package / "store/lua").glob("*.lua")
+    wanted |= {f"tests/store/lua/test_{path.stem}.py" for path in scripts}
     _none(wanted - FILES.keys())

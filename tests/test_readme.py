@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from rq_broker.egress import Egress
-from rq_broker.sender import Sender
-from rq_broker.signing import SigningKey, generate, sign
-from rq_broker.store import free_port
+from rq_broker.delivery.http.sender import Sender
+from rq_broker.delivery.signing import SigningKey, generate, sign
+from rq_broker.egress.rules import Egress
+from rq_broker.store.embedded import free_port
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 BODY = b'{"data":{"RequestID":"d","Hosts":["host1"]}}'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rq_broker.errors import CallbackForbidden, Invalid
+from rq_broker.domain.errors import CallbackForbidden, Invalid
 from rq_broker.settings import Settings
 
 LOOPBACKS = ("127.0.0.0/8", "::1/128")

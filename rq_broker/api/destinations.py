@@ -6,9 +6,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from rq_broker import changes, wire
-from rq_broker.api.envelope import ok, read_json
-from rq_broker.broker import Broker
+from rq_broker.api import bodies, submission
+from rq_broker.api.responses import ok, read_json
+from rq_broker.api.views import destination_json
+from rq_broker.store.broker import Broker
 
 
 class Destinations:
@@ -31,18 +32,18 @@ class Destinations:
         The first 1,000: those whose breaker is open, then the latest.
         """
         outage, found = await self._broker.destinations(_type(request))
-        return ok({"outage": outage, "destinations": [each.wire() for each in found]})
+        return ok({"outage": outage, "destinations": [destination_json(each) for each in found]})
 
     async def reset(self, request: Request) -> Response:
         """Forget what is held against a destination: its breaker closes, its callbacks go out."""
-        await self._broker.reset(_type(request), changes.destination(await read_json(request)))
+        await self._broker.reset(_type(request), bodies.destination(await read_json(request)))
         return ok({})
 
     async def requeue(self, request: Request) -> Response:
         """Put every job back in line whose callbacks to a destination failed; say how many."""
-        meant = changes.destination(await read_json(request))
+        meant = bodies.destination(await read_json(request))
         return ok({"requeued": await self._broker.requeue(_type(request), meant)})
 
 
 def _type(request: Request) -> str:
-    return wire.type_name(request.path_params["type"])
+    return submission.type_name(request.path_params["type"])

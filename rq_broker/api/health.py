@@ -9,8 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from rq_broker.api.envelope import ok
-from rq_broker.broker import Broker
+from rq_broker.api.responses import ok
+from rq_broker.api.views import source_json
+from rq_broker.store.broker import Broker
 
 _TYPES = 100
 """Types that are looked at for an outage, so that being asked often stays cheap."""
@@ -40,7 +41,7 @@ class Health:
     async def _sources(self, names: list[str]) -> dict[str, list[dict[str, Any]]]:
         found = await asyncio.gather(*map(self._broker.sources, names))
         return {
-            name: [source.wire() for source in sources]
+            name: [source_json(source) for source in sources]
             for name, sources in zip(names, found, strict=True)
             if sources
         }

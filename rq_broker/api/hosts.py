@@ -8,9 +8,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from rq_broker import changes, wire
-from rq_broker.api.envelope import ok, read_json
-from rq_broker.broker import Broker
+from rq_broker.api import submission
+from rq_broker.api.responses import ok, read_json
+from rq_broker.api.views import host_json
+from rq_broker.domain import validation
+from rq_broker.store.broker import Broker
 
 
 class Hosts:
@@ -30,21 +32,21 @@ class Hosts:
 
     async def hosts(self, request: Request) -> Response:
         """List a type's hosts by name."""
-        found = await self._broker.hosts(wire.type_name(request.path_params["type"]))
-        return ok([host.wire() for host in found])
+        found = await self._broker.hosts(submission.type_name(request.path_params["type"]))
+        return ok([host_json(host) for host in found])
 
     async def host(self, request: Request) -> Response:
         """Show one host."""
-        return ok((await self._broker.host(*_named(request))).wire())
+        return ok(host_json(await self._broker.host(*_named(request))))
 
     async def set_host(self, request: Request) -> Response:
         """Publish a host; 201 when it is new."""
         type_, name = _named(request)
-        host = changes.host(name, await read_json(request))
+        host = validation.host(name, await read_json(request))
         if await self._broker.set_host(type_, host):
             location = f"/types/{quote(type_, safe='')}/hosts/{quote(name, safe='')}"
-            return ok(host.wire(), 201, [(b"location", location.encode())])
-        return ok((await self._broker.host(type_, name)).wire())
+            return ok(host_json(host), 201, [(b"location", location.encode())])
+        return ok(host_json(await self._broker.host(type_, name)))
 
     async def drop_host(self, request: Request) -> Response:
         """Take a host out of service; holds on it stay until they are released."""
@@ -54,4 +56,4 @@ class Hosts:
 
 def _named(request: Request) -> tuple[str, str]:
     params = request.path_params
-    return wire.type_name(params["type"]), params["host"]
+    return submission.type_name(params["type"]), params["host"]

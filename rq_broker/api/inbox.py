@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from rq_broker.api.envelope import ok, read
+from rq_broker.api.responses import ok, read
 
 INBOX = "/inbox"
 _KEPT = 1000

@@ -8,14 +8,15 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from rq_broker import changes, wire
-from rq_broker.api import listing
-from rq_broker.api.envelope import ok, read_json
-from rq_broker.broker import Page
-from rq_broker.egress import Egress
-from rq_broker.models import Status
-from rq_broker.outlook import Outlook
-from rq_broker.reasons import Reasons, Warnings
+from rq_broker.admission.snapshot import Outlook
+from rq_broker.admission.waiting_reason import Reasons, Warnings
+from rq_broker.api import bodies, pagination, submission
+from rq_broker.api.responses import ok, read_json
+from rq_broker.api.views import attempt_json
+from rq_broker.domain.jobs import Status
+from rq_broker.domain.representation import job_json
+from rq_broker.egress.rules import Egress
+from rq_broker.store.broker import Page
 
 
 class Jobs:
@@ -41,34 +42,34 @@ class Jobs:
 
     async def submit(self, request: Request) -> Response:
         """Put a job in line."""
-        type_ = wire.type_name(request.path_params["type"])
-        new = wire.submission(await read_json(request), self._callback_base, self._egress)
+        type_ = submission.type_name(request.path_params["type"])
+        new = submission.submission(await read_json(request), self._callback_base, self._egress)
         job = await self._broker.submit(type_, new)
         location = f"/v1/{quote(type_, safe='')}/{quote(new.request_id, safe='')}"
-        shown = job.wire()
+        shown = job_json(job)
         if warning := await self._warnings.warning(new.shape.demand, job):
             shown["Warning"] = warning
         return ok(shown, 201, [(b"location", location.encode())])
 
     async def page(self, request: Request) -> Response:
         """List jobs in priority order: all of them, streamed, or a page."""
-        type_ = wire.type_name(request.path_params["type"])
-        asked = listing.listing(request.query_params.multi_items())
+        type_ = submission.type_name(request.path_params["type"])
+        asked = pagination.listing(request.query_params.multi_items())
         if asked.limit is not None:
-            page = await listing.page(self._broker, type_, asked, asked.limit)
-            following = listing.opaque(page.next) if page.next else None
-            return ok([job.wire() for job in page.jobs], next=following)
-        first = await listing.begin(self._broker, type_, asked)
+            page = await pagination.page(self._broker, type_, asked, asked.limit)
+            following = pagination.opaque(page.next) if page.next else None
+            return ok([job_json(job) for job in page.jobs], next=following)
+        first = await pagination.begin(self._broker, type_, asked)
         if request.method == "HEAD":
             first = Page((), None)  # nobody would see the rest
-        chunks = listing.stream(self._broker, type_, asked, first)
+        chunks = pagination.stream(self._broker, type_, asked, first)
         return StreamingResponse(chunks, media_type="application/json")
 
     async def read(self, request: Request) -> Response:
         """Show one job; while it waits, also why."""
         type_, request_id = _named(request)
         job = await self._broker.read(type_, request_id)
-        shown = job.wire()
+        shown = job_json(job)
         if job.status is Status.QUEUED:
             shown["Reason"] = await self._reasons.reason(type_, job)
         return ok(shown)
@@ -76,8 +77,8 @@ class Jobs:
     async def update(self, request: Request) -> Response:
         """Give a job another place in line, or another status."""
         type_, request_id = _named(request)
-        change = changes.update(await read_json(request))
-        if isinstance(change, changes.Reorder):
+        change = bodies.update(await read_json(request))
+        if isinstance(change, bodies.Reorder):
             await self._broker.reorder(type_, request_id, change.mode, change.value)
         else:
             await self._broker.transition(
@@ -98,9 +99,9 @@ class Jobs:
     async def attempts(self, request: Request) -> Response:
         """List what came of each attempt to call a job back, oldest first."""
         found = await self._broker.attempts(*_named(request))
-        return ok([attempt.wire() for attempt in found])
+        return ok([attempt_json(attempt) for attempt in found])
 
 
 def _named(request: Request) -> tuple[str, str]:
     params = request.path_params
-    return wire.type_name(params["type"]), params["request_id"]
+    return submission.type_name(params["type"]), params["request_id"]

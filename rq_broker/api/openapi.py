@@ -16,9 +16,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from rq_broker import __version__, errors
-from rq_broker.api.docs import html
-from rq_broker.api.envelope import Reply
+from rq_broker import __version__
+from rq_broker.api.reference import html
+from rq_broker.api.responses import Reply
 from rq_broker.api.schemas import (
     AMOUNTS,
     COUNT,
@@ -34,6 +34,7 @@ from rq_broker.api.schemas import (
     record,
     ref,
 )
+from rq_broker.domain import errors
 
 _EMPTY = record({})
 _SHOWN_TYPE = record({"name": STRING, "policy": ref("Policy"), "counts": ref("Counts")})

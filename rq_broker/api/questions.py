@@ -6,10 +6,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from rq_broker import changes, wire
-from rq_broker.answers import Answers
-from rq_broker.api.envelope import ok, read_json
-from rq_broker.egress import Egress
+from rq_broker.admission.explain import Answers
+from rq_broker.api import bodies, submission
+from rq_broker.api.responses import ok, read_json
+from rq_broker.egress.rules import Egress
 
 
 class Questions:
@@ -29,11 +29,11 @@ class Questions:
 
     async def explain(self, request: Request) -> Response:
         """Explain why a job waits, for what, and for how long yet."""
-        type_ = wire.type_name(request.path_params["type"])
+        type_ = submission.type_name(request.path_params["type"])
         return ok(await self._answers.explanation(type_, request.path_params["request_id"]))
 
     async def what_if(self, request: Request) -> Response:
         """Answer for a job not submitted, or say whose ETA a reorder would move."""
-        type_ = wire.type_name(request.path_params["type"])
-        asked = changes.what_if(await read_json(request), self._callback_base, self._egress)
+        type_ = submission.type_name(request.path_params["type"])
+        asked = bodies.what_if(await read_json(request), self._callback_base, self._egress)
         return ok(await self._answers.what_if(type_, asked))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rq_broker import errors
-from rq_broker.models import MAX_WHOLE, Status
+from rq_broker.domain import errors
+from rq_broker.domain.capacity import MAX_WHOLE
+from rq_broker.domain.jobs import Status
 
 Schema = dict[str, Any]
 

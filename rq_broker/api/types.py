@@ -9,10 +9,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from rq_broker import changes, wire
-from rq_broker.api.envelope import ok, read_json
-from rq_broker.broker import Broker
-from rq_broker.models import Policy, Status
+from rq_broker.api import bodies, submission
+from rq_broker.api.responses import ok, read_json
+from rq_broker.domain.jobs import Status
+from rq_broker.domain.policy import Policy
+from rq_broker.store.broker import Broker
 
 
 class Types:
@@ -36,13 +37,13 @@ class Types:
 
     async def policy(self, request: Request) -> Response:
         """Show a type's policy and counts."""
-        type_ = wire.type_name(request.path_params["type"])
+        type_ = submission.type_name(request.path_params["type"])
         return await self._answer(type_, await self._broker.policy(type_))
 
     async def set_policy(self, request: Request) -> Response:
         """Change the named fields of a type's policy."""
-        type_ = wire.type_name(request.path_params["type"])
-        wanted = changes.policy(await read_json(request))
+        type_ = submission.type_name(request.path_params["type"])
+        wanted = bodies.policy(await read_json(request))
         return await self._answer(type_, await self._broker.set_policy(type_, wanted))
 
     async def _answer(self, type_: str, policy: Policy) -> Response:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from heapq import heapify, heappop, heapreplace
 
-from rq_broker.keys import member
-from rq_broker.models import Demand, Grant, Head, Protection, Snapshot, Waiting
+from rq_broker.domain.jobs import Demand, member
+from rq_broker.domain.planning import Grant, Head, Protection, Snapshot, Waiting
 from rq_broker.planner import reasons
 from rq_broker.planner.board import Board, empty, unheld
 from rq_broker.planner.ledger import Cap, Ledger, add

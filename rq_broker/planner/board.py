@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from heapq import heappop, heappush
 
-from rq_broker.models import Host
+from rq_broker.domain.capacity import Host
 
 Need = tuple[tuple[str, int], ...]
 """One instance: its (resource, amount > 0) pairs."""

@@ -12,7 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from rq_broker.models import MAX_WHOLE, Amounts, Demand, Head, Host, Shape, Snapshot
+from rq_broker.domain.capacity import MAX_WHOLE, Amounts, Host
+from rq_broker.domain.jobs import Demand, Shape
+from rq_broker.domain.planning import Head, Snapshot
 
 MOST = 5000
 """Arrivals of one simulated future at most."""

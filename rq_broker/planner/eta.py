@@ -17,8 +17,9 @@ from hashlib import blake2b
 from heapq import heappop, heappush
 from random import Random
 
-from rq_broker.keys import member
-from rq_broker.models import Amounts, Grant, Head, Host, Shape, Snapshot, Waiting
+from rq_broker.domain.capacity import Amounts, Host
+from rq_broker.domain.jobs import Shape, member
+from rq_broker.domain.planning import Grant, Head, Snapshot, Waiting
 from rq_broker.planner.board import Board, empty
 from rq_broker.planner.crowd import Arrival, Crowd, Running
 from rq_broker.planner.ledger import add

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from rq_broker.keys import member
-from rq_broker.models import Demand, Grant, Snapshot
+from rq_broker.domain.jobs import Demand, member
+from rq_broker.domain.planning import Grant, Snapshot
 from rq_broker.planner.admission import Pass, Stuck
 from rq_broker.planner.board import Board, unheld
 from rq_broker.planner.packing import Want, bits_of, total

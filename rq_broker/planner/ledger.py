@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from rq_broker.models import Amounts, Host, Policy
+from rq_broker.domain.capacity import Amounts, Host
+from rq_broker.domain.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)

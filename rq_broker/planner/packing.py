@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from rq_broker.models import Demand
+from rq_broker.domain.jobs import Demand
 from rq_broker.planner.board import Board, Finder, Need, Row, room
 
 Kinds = list[tuple[Need, int]]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from rq_broker.models import Demand, Grant, Protection, Snapshot
+from rq_broker.domain.jobs import Demand
+from rq_broker.domain.planning import Grant, Protection, Snapshot
 from rq_broker.planner import reasons
 from rq_broker.planner.admission import Pass, Stuck
 from rq_broker.planner.board import Board

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from rq_broker.models import Demand, Host
+from rq_broker.domain.capacity import Host
+from rq_broker.domain.jobs import Demand
 from rq_broker.planner.board import Board, Need, Row, empty, room
 from rq_broker.planner.ledger import Cap
 from rq_broker.planner.packing import bits_of, kinds_of, provably_too_much

@@ -21,7 +21,7 @@ from inspect import signature
 from time import time_ns
 from typing import Any
 
-from rq_broker.models import Amounts, Host
+from rq_broker.domain.capacity import Amounts, Host
 
 KINDS: Mapping[str, str] = {
     "file": "rq_broker.sources.file:FileSource",

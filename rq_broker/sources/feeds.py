@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rq_broker import checks
-from rq_broker.errors import Invalid
+from rq_broker.domain import validation as checks
+from rq_broker.domain.errors import Invalid
 from rq_broker.sources import Misconfigured, Source, open_source
 
 INTERVAL_SECONDS = 10.0

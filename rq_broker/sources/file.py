@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rq_broker import changes
-from rq_broker.checks import amounts, obj, only
-from rq_broker.errors import Invalid
-from rq_broker.models import Amounts, Host
+from rq_broker.domain import validation
+from rq_broker.domain.capacity import Amounts, Host
+from rq_broker.domain.errors import Invalid
+from rq_broker.domain.validation import amounts, obj, only
 from rq_broker.sources import Misconfigured, Source, SourceSnapshot
 
 
@@ -60,6 +60,6 @@ def _read(document: dict[str, Any]) -> Iterator[tuple[Host, Amounts]]:
         try:
             fields = dict(obj(table, "the host"))
             max_unit = amounts(fields.pop("max_unit", {}), "max_unit")
-            yield changes.host(name, fields), max_unit
+            yield validation.host(name, fields), max_unit
         except Invalid as error:
             raise Invalid(f"hosts.{name}: {error}") from None

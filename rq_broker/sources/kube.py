@@ -19,7 +19,7 @@ from kubernetes import config
 from kubernetes.client import ApiClient, ApiException, Configuration, CoreV1Api
 from urllib3.exceptions import HTTPError, MaxRetryError, ReadTimeoutError
 
-from rq_broker.models import Host
+from rq_broker.domain.capacity import Host
 from rq_broker.sources import (
     Faulty,
     Misconfigured,

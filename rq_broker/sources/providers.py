@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rq_broker.models import Host
+from rq_broker.domain.capacity import Host
 
 RESOURCES: Mapping[str, str] = {"MEMORY_MB": "Memory", "DISK_GB": "Disk"}
 """Resource class → our word (MB and GB, as Placement counts them); others keep their name."""

@@ -16,10 +16,11 @@ import aiohttp
 from benches import kit
 from benches.granting import HOSTS, shaped
 from benches.kit import Figure, Size
-from rq_broker.broker import Broker
-from rq_broker.granter import Granter
-from rq_broker.models import Host, Status
-from rq_broker.store import free_port
+from rq_broker.admission.granter import Granter
+from rq_broker.domain.capacity import Host
+from rq_broker.domain.jobs import Status
+from rq_broker.store.broker import Broker
+from rq_broker.store.embedded import free_port
 
 ASKING = 8
 """Clients that ask, each again as soon as it is answered."""

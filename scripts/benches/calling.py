@@ -13,11 +13,13 @@ import orjson
 
 from benches import kit
 from benches.kit import Figure, Size
-from rq_broker import wire
-from rq_broker.broker import Broker
-from rq_broker.keys import Keys
-from rq_broker.models import Grant, Head, Host, Submission
-from rq_broker.store import Server, free_port
+from rq_broker.api import submission
+from rq_broker.domain.capacity import Host
+from rq_broker.domain.jobs import Submission
+from rq_broker.domain.planning import Grant, Head
+from rq_broker.store.broker import Broker
+from rq_broker.store.embedded import Server, free_port
+from rq_broker.store.keys import Keys
 
 IN_FLIGHT = 50
 DESTINATIONS = 4
@@ -109,7 +111,7 @@ def _due(target: Path, count: int, sink: Sink) -> Path:
     host = Host("host1", amounts, aggregates=frozenset({"host1"}))
 
     def build(number: int) -> Submission:
-        return wire.submission(kit.body(number, sink.callback(number)))
+        return submission.submission(kit.body(number, sink.callback(number)))
 
     with kit.store() as server:
 

@@ -15,14 +15,16 @@ import uvicorn
 import uvloop
 
 from benches import kit, raw
-from rq_broker import courier, jsontext, wire
-from rq_broker.api import create_app
-from rq_broker.broker import Broker
-from rq_broker.egress import Egress
-from rq_broker.granter import Granter
-from rq_broker.models import Job, Status, Submission
-from rq_broker.notifier import BLOCK_SECONDS, Loop
-from rq_broker.store import connect
+from rq_broker.admission.granter import Granter
+from rq_broker.api import create_app, submission
+from rq_broker.delivery import courier
+from rq_broker.domain import exact_json as jsontext
+from rq_broker.domain.jobs import Job, Status, Submission
+from rq_broker.egress.rules import Egress
+from rq_broker.store.broker import Broker
+from rq_broker.store.connection import connect
+from rq_broker.worker.loop import Loop
+from rq_broker.worker.notifier import BLOCK_SECONDS
 
 
 def api(url: str, port: str) -> None:
@@ -45,7 +47,7 @@ def submit(url: str, count: str) -> None:
 
     As a trusted service would: the job's data is rendered each time, but nothing is validated.
     """
-    shape = wire.submission(kit.body(0)).shape
+    shape = submission.submission(kit.body(0)).shape
 
     async def work(broker: Broker) -> tuple[float, float]:
         async def one(number: int) -> None:
@@ -98,7 +100,7 @@ def sink(*ports: str) -> None:
 
 def bare(count: str, in_flight: str, *ports: str) -> None:
     """Post the bodies of callbacks with aiohttp and nothing else; prints the seconds it took."""
-    job = Job(1, kit.TYPE, "", kit.OWNER, wire.submission(kit.body(0)).data, "", 1,
+    job = Job(1, kit.TYPE, "", kit.OWNER, submission.submission(kit.body(0)).data, "", 1,
               Status.GRANTED, 1, 1, hosts=("host1",), fence=1)  # fmt: skip
     content = courier.body(job, datetime.now(UTC))
     headers = {"Content-Type": "application/json"}

@@ -14,12 +14,14 @@ import orjson
 
 from benches import kit
 from benches.kit import Figure, Size
-from rq_broker import wire
-from rq_broker.broker import Broker
-from rq_broker.granter import Granter
-from rq_broker.keys import Keys
-from rq_broker.models import Host, Submission
-from rq_broker.store import Server, connect
+from rq_broker.admission.granter import Granter
+from rq_broker.api import submission
+from rq_broker.domain.capacity import Host
+from rq_broker.domain.jobs import Submission
+from rq_broker.store.broker import Broker
+from rq_broker.store.connection import connect
+from rq_broker.store.embedded import Server
+from rq_broker.store.keys import Keys
 
 HOSTS = 1000
 SHAPES = 100
@@ -31,7 +33,7 @@ def shaped(number: int) -> Submission:
     """Build a submission of one of 100 shapes: 1 to 10 VCPU, 1 to 10 GiB."""
     which = random.Random(number).randrange(SHAPES)
     instance = {"VCPU": which % 10 + 1, "Memory": 1024 * (which // 10 + 1)}
-    return wire.submission(kit.body(number, data={"instances": [instance]}))
+    return submission.submission(kit.body(number, data={"instances": [instance]}))
 
 
 # Grants
@@ -150,7 +152,7 @@ def _unfit(number: int) -> Submission:
     which = number % SHAPES
     amounts = {"VCPU": 7 - which % 2, "Memory": 1024 + which}
     count = 5 + which // 20 if which % 2 else 1
-    return wire.submission(kit.body(number, data={"instances": [amounts] * count}))
+    return submission.submission(kit.body(number, data={"instances": [amounts] * count}))
 
 
 async def _crumbs(broker: Broker) -> None:

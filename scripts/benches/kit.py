@@ -21,10 +21,11 @@ from typing import Any, TypeVar
 import redis
 import uvloop
 
-from rq_broker import wire
-from rq_broker.broker import Broker
-from rq_broker.models import Submission
-from rq_broker.store import Server, connect
+from rq_broker.api import submission
+from rq_broker.domain.jobs import Submission
+from rq_broker.store.broker import Broker
+from rq_broker.store.connection import connect
+from rq_broker.store.embedded import Server
 
 T = TypeVar("T")
 
@@ -182,7 +183,7 @@ def fill(
     server: Server, count: int, make: Callable[[int], Submission] | None = None, first: int = 0
 ) -> None:
     """Put jobs in line, as fast as it goes."""
-    build = make or (lambda number: wire.submission(body(number)))
+    build = make or (lambda number: submission.submission(body(number)))
 
     async def work(broker: Broker) -> None:
         await fan(range(first, first + count), 500, lambda n: broker.submit(TYPE, build(n)))

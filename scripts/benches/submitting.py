@@ -9,10 +9,10 @@ from statistics import median
 
 from benches import kit
 from benches.kit import Figure, Size
-from rq_broker import wire
-from rq_broker.broker import Broker
-from rq_broker.keys import Keys
-from rq_broker.store import Server, free_port
+from rq_broker.api import submission
+from rq_broker.store.broker import Broker
+from rq_broker.store.embedded import Server, free_port
+from rq_broker.store.keys import Keys
 
 _QUEUE = Keys(kit.TYPE).of("status", "queued")
 _FILLED = 10_000_000
@@ -104,7 +104,9 @@ def _cost(server: Server, anywhere: bool, first: int) -> list[float]:
         async def work(broker: Broker) -> float:
             async def one(number: int) -> None:
                 priority = random.randint(*map(int, ends)) if anywhere else None
-                await broker.submit(kit.TYPE, wire.submission(kit.body(number, priority=priority)))
+                await broker.submit(
+                    kit.TYPE, submission.submission(kit.body(number, priority=priority))
+                )
 
             await broker.ping()
             started = time.perf_counter()

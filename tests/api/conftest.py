@@ -12,7 +12,7 @@ import pytest
 from starlette.applications import Starlette
 
 from rq_broker.api import create_app
-from rq_broker.broker import Broker, Settlement
+from rq_broker.store.broker import Broker, Settlement
 from tests import making
 
 BASE = "http://receiver.test:9000/inbox/"

@@ -7,7 +7,7 @@ from operator import itemgetter
 import httpx
 import pytest
 
-from rq_broker.broker import Broker, Settlement
+from rq_broker.store.broker import Broker, Settlement
 from tests.api.conftest import called, fail_destinations, listed, refused, submit
 from tests.making import claim_one, settle
 

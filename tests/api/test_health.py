@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from rq_broker.api import create_app
-from rq_broker.broker import Broker, Page, Sight
-from rq_broker.models import Host
+from rq_broker.domain.capacity import Host
+from rq_broker.store.broker import Broker, Page, Sight
 from tests.api.conftest import BASE, fail_destinations, submission
 from tests.making import submit
 
@@ -118,7 +118,7 @@ async def test_redis_away(outage: Outage, method: str, path: str, body: object) 
 
 async def test_redis_goes_in_mid_list(outage: Outage, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list that breaks off never ends in valid JSON, so that nobody takes a part for all."""
-    monkeypatch.setattr("rq_broker.api.listing._LOOK", 1)
+    monkeypatch.setattr("rq_broker.api.pagination._LOOK", 1)
     for name in ("a", "b", "c"):
         await outage.api.post("/v1/vm/", json=submission(name))
     real = Broker.page

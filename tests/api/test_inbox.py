@@ -9,12 +9,15 @@ import pytest
 from starlette.applications import Starlette
 
 from rq_broker.api.inbox import Inbox
-from rq_broker.models import Job, Status
+from rq_broker.domain.jobs import Job, Status
+from rq_broker.domain.representation import job_json
 
 CALLBACK = {
     "type": "job.granted",
     "timestamp": "2026-01-01T00:00:00Z",
-    "data": Job(1, "vm", "d", "y", "{}", "abc", 1, Status.GRANTED, 1, 1, hosts=("h1", "h2")).wire(),
+    "data": job_json(
+        Job(1, "vm", "d", "y", "{}", "abc", 1, Status.GRANTED, 1, 1, hosts=("h1", "h2"))
+    ),
 }
 
 

@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from rq_broker.api import create_app
-from rq_broker.broker import Broker
-from rq_broker.egress import Egress
+from rq_broker.egress.rules import Egress
+from rq_broker.store.broker import Broker
 from tests.api.conftest import BASE, listed, refused, submission, submit
 
 SEED_KEYS = [

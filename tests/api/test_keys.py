@@ -9,9 +9,9 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from rq_broker.broker import Broker
-from rq_broker.keys import Keys
-from rq_broker.signing import generate
+from rq_broker.delivery.signing import generate
+from rq_broker.store.broker import Broker
+from rq_broker.store.keys import Keys
 from tests.api.conftest import refused
 
 URL = "/types/vm/keys"

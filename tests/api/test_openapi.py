@@ -11,9 +11,13 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from rq_broker import changes, errors, jsontext, wire
+from rq_broker.api import bodies
+from rq_broker.api import submission as submissions
 from rq_broker.api.openapi import OPERATIONS, document
-from rq_broker.models import Job, Status
+from rq_broker.domain import errors, validation
+from rq_broker.domain import exact_json as jsontext
+from rq_broker.domain.jobs import Job, Status
+from rq_broker.domain.representation import job_json
 from tests.api.conftest import submission
 
 
@@ -87,14 +91,14 @@ def _references(value: Any) -> list[str]:
 def test_examples_are_taken(served: dict[str, Any]) -> None:
     """Every example fits its schema and passes the edge."""
     edges = {
-        "submit": wire.submission,
-        "update": changes.update,
-        "set_policy": changes.policy,
-        "set_host": lambda body: changes.host("h", body),
-        "reset": changes.destination,
-        "requeue": changes.destination,
-        "what_if": changes.what_if,
-        "set_keys": changes.signing_keys,
+        "submit": submissions.submission,
+        "update": bodies.update,
+        "set_policy": bodies.policy,
+        "set_host": lambda body: validation.host("h", body),
+        "reset": bodies.destination,
+        "requeue": bodies.destination,
+        "what_if": bodies.what_if,
+        "set_keys": bodies.signing_keys,
     }
     for name, operation in operations(served).items():
         if asked := operation.get("requestBody"):
@@ -112,7 +116,9 @@ def test_the_schema_of_a_job_is_exact(served: dict[str, Any]) -> None:
     """One key more, one key less or one type changed is no job."""
     schema = {"$ref": "#/components/schemas/Job"}
     job = jsontext.loads(
-        jsontext.dumps(Job(1, "vm", "d", "y", "{}", "abc", 1, Status.QUEUED, 1, 1).wire()).encode()
+        jsontext.dumps(
+            job_json(Job(1, "vm", "d", "y", "{}", "abc", 1, Status.QUEUED, 1, 1))
+        ).encode()
     )
     _validate(served, schema, job)
     fewer = {key: value for key, value in job.items() if key != "Fence"}
@@ -163,6 +169,6 @@ async def test_it_would_be_noticed(api: httpx.AsyncClient, app: Starlette) -> No
     route = next(each for each in app.routes if isinstance(each, Route) and each.name == "read")
     assert route is not None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Job, "wire", lambda self: {"ID": self.id})
+        patch.setattr("rq_broker.api.jobs.job_json", lambda job: {"ID": job.id})
         with pytest.raises(jsonschema.ValidationError):
             await api.get("/v1/vm/d")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 
 from rq_broker.api.schemas import SCHEMAS
-from rq_broker.models import Policy
+from rq_broker.domain.policy import Policy
 from tests.api.conftest import submission
 
 DEFAULTS = {

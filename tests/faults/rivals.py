@@ -7,9 +7,9 @@ import time
 from collections.abc import Awaitable, Callable
 from itertools import cycle
 
-from rq_broker import errors
-from rq_broker.broker import Broker
-from rq_broker.store import connect
+from rq_broker.domain import errors
+from rq_broker.store.broker import Broker
+from rq_broker.store.connection import connect
 from tests.making import TYPE, grant, submit
 
 Answers = list[str]

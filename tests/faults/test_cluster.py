@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis, RedisCluster
 
-from rq_broker import errors
-from rq_broker.audit import audit
-from rq_broker.broker import Broker
-from rq_broker.broker.deliveries import Settlement
-from rq_broker.keys import member
-from rq_broker.lua import SCRIPTS
-from rq_broker.lua.runner import Runner
-from rq_broker.models import Protection, Status
-from rq_broker.store import Server, free_port
+from rq_broker.domain import errors
+from rq_broker.domain.jobs import Status, member
+from rq_broker.domain.planning import Protection
+from rq_broker.store.audit import audit
+from rq_broker.store.broker import Broker
+from rq_broker.store.deliveries import Settlement
+from rq_broker.store.embedded import Server, free_port
+from rq_broker.store.runner import Runner
+from rq_broker.store.scripts import SCRIPTS
 from tests.making import bring, claim_one, grant, settle, submit
 
 TYPES = ["vm", "kube", "虛擬機"]

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from rq_broker.lua import SCRIPTS
-from rq_broker.store import Server
+from rq_broker.store.embedded import Server
+from rq_broker.store.scripts import SCRIPTS
 from tests.desk import SEED, Desk
 from tests.processes import Child, Children, answers, children, end_redis, until
 

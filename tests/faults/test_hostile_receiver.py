@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from rq_broker.dialling import Cares
-from rq_broker.egress import Egress
-from rq_broker.exchange import MAX_BODY
-from rq_broker.sender import Outcome, Sender
+from rq_broker.delivery.http.connection import MAX_BODY
+from rq_broker.delivery.http.dialler import Cares
+from rq_broker.delivery.http.sender import Sender
+from rq_broker.delivery.outcome import Outcome
+from rq_broker.egress.rules import Egress
 from tests.receivers import (
     Answers,
     Authority,

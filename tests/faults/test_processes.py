@@ -16,7 +16,7 @@ import httpx
 import pytest
 import redis
 
-from rq_broker.store import Server
+from rq_broker.store.embedded import Server
 from tests.desk import SEED, Desk
 from tests.processes import Child, Children, children, until
 from tests.receivers import Receiver

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from rq_broker.audit import audit
-from rq_broker.broker import Broker
-from rq_broker.keys import Keys
-from rq_broker.models import Status
-from rq_broker.store import Server
+from rq_broker.domain.jobs import Status
+from rq_broker.store.audit import audit
+from rq_broker.store.broker import Broker
+from rq_broker.store.embedded import Server
+from rq_broker.store.keys import Keys
 from tests.faults.rivals import Answers, grant_all, submit_same, withdraw_all
 from tests.making import TYPE, publish, submit
 

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from rq_broker import errors
-from rq_broker.audit import audit
-from rq_broker.broker import Broker
-from rq_broker.models import Status
-from rq_broker.store import Server, connect
+from rq_broker.domain import errors
+from rq_broker.domain.jobs import Status
+from rq_broker.store.audit import audit
+from rq_broker.store.broker import Broker
+from rq_broker.store.connection import connect
+from rq_broker.store.embedded import Server
 from tests.making import TYPE, bring, grant, submit
 
 DEADLINE = 10.0

@@ -8,8 +8,10 @@ from random import Random
 
 from hypothesis import strategies as st
 
-from rq_broker.keys import member
-from rq_broker.models import Demand, Grant, Head, Host, Policy, Shape, Snapshot, Waiting
+from rq_broker.domain.capacity import Host
+from rq_broker.domain.jobs import Demand, Shape, member
+from rq_broker.domain.planning import Grant, Head, Snapshot, Waiting
+from rq_broker.domain.policy import Policy
 
 RESOURCES = ("GPU", "Memory", "VCPU")
 AGGREGATES = ("east", "gpu")

@@ -5,7 +5,8 @@ from random import Random
 
 import pytest
 
-from rq_broker.models import Demand, Policy
+from rq_broker.domain.jobs import Demand
+from rq_broker.domain.policy import Policy
 from rq_broker.planner.crowd import MOST, Crowd, Running
 from tests.planner.oracle import demand, host, need, waiting, world
 

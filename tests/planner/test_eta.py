@@ -7,7 +7,7 @@ from statistics import median
 
 import pytest
 
-from rq_broker.models import Policy
+from rq_broker.domain.policy import Policy
 from rq_broker.planner.crowd import Running
 from rq_broker.planner.eta import NEVER, PASSES, SECONDS, forecast, imagined, simulate
 from tests.planner.oracle import demand, host, need, waiting, world

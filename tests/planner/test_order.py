@@ -1,6 +1,6 @@
 """Who goes first: priority, ID, fair shares; and who stays out of the line."""
 
-from rq_broker.models import Policy
+from rq_broker.domain.policy import Policy
 from rq_broker.planner import Code, plan
 from tests.planner.oracle import demand, granted, host, need, waiting, world
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from random import Random
 
-from rq_broker.models import Demand
+from rq_broker.domain.jobs import Demand
 from rq_broker.planner import could_ever_fit
 from rq_broker.planner.board import Board
 from rq_broker.planner.packing import SEARCH_STEPS, Want

@@ -3,7 +3,8 @@
 from dataclasses import replace
 from random import Random
 
-from rq_broker.models import Policy, Protection
+from rq_broker.domain.planning import Protection
+from rq_broker.domain.policy import Policy
 from rq_broker.planner import Code, plan
 from rq_broker.planner.explaining import explain
 from tests.planner.oracle import demand, granted, host, name_of, need, waiting, world

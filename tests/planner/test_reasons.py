@@ -1,6 +1,6 @@
 """The words a waiting job is given."""
 
-from rq_broker.models import Policy
+from rq_broker.domain.policy import Policy
 from rq_broker.planner import Code, could_ever_fit, plan
 from rq_broker.planner.explaining import explain
 from tests.planner.oracle import demand, host, need, waiting, world

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from rq_broker.models import Shape
+from rq_broker.domain.jobs import Shape
 from rq_broker.planner import Code
 from rq_broker.planner.crowd import Running
 from rq_broker.planner.explaining import explain

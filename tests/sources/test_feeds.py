@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rq_broker.errors import Invalid
+from rq_broker.domain.errors import Invalid
 from rq_broker.sources.feeds import read_feeds
 from rq_broker.sources.file import FileSource
 

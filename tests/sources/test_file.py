@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rq_broker.models import Host
+from rq_broker.domain.capacity import Host
 from rq_broker.sources import Misconfigured
 from rq_broker.sources.file import FileSource
 

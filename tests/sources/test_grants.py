@@ -7,12 +7,12 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis
 
-from rq_broker.broker import Broker
-from rq_broker.granter import Granter
-from rq_broker.models import Host
-from rq_broker.poller import Poller
+from rq_broker.admission.granter import Granter
+from rq_broker.domain.capacity import Host
 from rq_broker.sources.feeds import Feed
 from rq_broker.sources.placement import PlacementSource
+from rq_broker.sources.poller import Poller
+from rq_broker.store.broker import Broker
 from tests.asking import reason
 from tests.making import TYPE, shape, submit
 from tests.sources.placement_server import Placement

@@ -13,12 +13,12 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis
 
-from rq_broker.audit import Severity, audit
-from rq_broker.broker import Broker, Sight, Watched
-from rq_broker.models import Status
+from rq_broker.domain.jobs import Status
 from rq_broker.sources import SourceSnapshot
 from rq_broker.sources.placement import PlacementSource
 from rq_broker.sources.providers import amounts_of
+from rq_broker.store.audit import Severity, audit
+from rq_broker.store.broker import Broker, Sight, Watched
 from tests.making import TYPE, proposal, shape, submit
 from tests.sources.placement_server import Placement
 

@@ -15,8 +15,8 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from rq_broker.broker import Broker
-from rq_broker.store import Server as Store
+from rq_broker.store.broker import Broker
+from rq_broker.store.embedded import Server as Store
 from tests.desk import Desk
 from tests.making import TYPE
 from tests.processes import Child, Children, children, until

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rq_broker.models import Host
+from rq_broker.domain.capacity import Host
 from rq_broker.sources import (
     KINDS,
     Misconfigured,

@@ -1,0 +1,1 @@
+"""Who gets capacity, and why not yet."""

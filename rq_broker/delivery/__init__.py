@@ -1,0 +1,1 @@
+"""Callbacks out: claim, sign, POST, settle."""

@@ -1,0 +1,77 @@
+"""What the planner is given and what it proposes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rq_broker.domain.capacity import Amounts, Host
+from rq_broker.domain.jobs import Shape
+from rq_broker.domain.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """One of the first waiting jobs of a shape."""
+
+    id: int
+    request_id: str
+    priority: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A shape that has queued jobs: its first ones in order, and how many there are in all."""
+
+    digest: str
+    shape: Shape
+    heads: tuple[Head, ...]
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The planner's proposal: this job, its instances on these hosts (one name an instance)."""
+
+    head: Head
+    shape: Shape
+    hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """Hosts kept for a job that was passed by others longer than the policy's patience."""
+
+    member: str
+    """Names the job, see keys.member."""
+    hosts: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All the planner may know: a picture of one type, taken at `now` (seconds since 1970)."""
+
+    hosts: Mapping[str, Host]
+    waiting: tuple[Waiting, ...]
+    """Shapes in the order of their first job; perhaps only a window of them."""
+    policy: Policy
+    now: float
+    usage: Mapping[str, Amounts] = field(default_factory=dict)
+    """Owner → what its jobs hold now."""
+    passed: Mapping[str, float] = field(default_factory=dict)
+    """Member → when it was first passed by a later job, seconds since 1970."""
+    protection: Protection | None = None
+    """What the last pass protected: kept while it still serves, so that it never flaps."""
+    closed: frozenset[str] = frozenset()
+    """Destinations that cannot be called now: their jobs keep their place and get no offer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What a what-if asks about: a job not submitted (`shape`), or one put elsewhere."""
+
+    shape: Shape | None = None
+    request_id: str | None = None
+    priority: int | None = None
+    position: int | str | None = None
+    """1 = next; or front or back."""

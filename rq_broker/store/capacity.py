@@ -1,0 +1,72 @@
+"""What operators do with a type: its policy, its hosts, its counts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from rq_broker.domain import errors
+from rq_broker.domain.capacity import Host
+from rq_broker.domain.jobs import Status
+from rq_broker.domain.policy import Policy
+from rq_broker.store import records
+from rq_broker.store.grants import Planning
+from rq_broker.store.keys import TYPES, Keys
+
+
+class Types(Planning):
+    """Types, policy and hosts."""
+
+    async def types(self) -> dict[str, dict[Status, int]]:
+        """Count the jobs of every type, per status."""
+        names = await self.names()
+        return dict(zip(names, await asyncio.gather(*map(self.counts, names)), strict=True))
+
+    async def names(self) -> list[str]:
+        """List the types anyone ever used."""
+        return sorted(await self._runner.command("SMEMBERS", TYPES))
+
+    async def counts(self, type_: str) -> dict[Status, int]:
+        """Count the jobs of one type, per status."""
+        sets = [Keys(type_).of("status", status) for status in Status]
+        counted = await asyncio.gather(*(self._runner.command("ZCARD", each) for each in sets))
+        return dict(zip(Status, counted, strict=True))
+
+    async def policy(self, type_: str) -> Policy:
+        """Read the type's policy."""
+        return records.policy(
+            records.pairs(await self._runner.command("HGETALL", Keys(type_).base))
+        )
+
+    async def set_policy(self, type_: str, changes: Mapping[str, object]) -> Policy:
+        """Change the named fields of the type's policy."""
+        await self._hint(type_)
+        pairs = [
+            text
+            for name, value in changes.items()
+            for text in (name, records.policy_text(name, value))
+        ]
+        await self._run("set_policy", type_, *pairs)
+        return await self.policy(type_)
+
+    async def set_host(self, type_: str, host: Host) -> bool:
+        """Publish a host; returns whether it is new."""
+        await self._hint(type_)
+        aggregates, pairs = records.aggregates_text(host), records.host_pairs(host)
+        return bool(await self._run("set_host", type_, host.name, aggregates, *pairs))
+
+    async def drop_host(self, type_: str, name: str) -> None:
+        """Take a host out of service; it stays listed, without capacity, while it holds."""
+        await self._run("drop_host", type_, name)
+
+    async def hosts(self, type_: str) -> list[Host]:
+        """Read all hosts, by name."""
+        view = await self.view(type_)
+        return [view.hosts[name] for name in sorted(view.hosts)]
+
+    async def host(self, type_: str, name: str) -> Host:
+        """Read one host."""
+        fields = records.pairs(await self._runner.command("HGETALL", Keys(type_).of("host", name)))
+        if not fields:
+            raise errors.HostNotFound(f"no host {name} in type {type_}")
+        return records.host(name, fields)

@@ -1,0 +1,216 @@
+"""Between Redis hashes and frozen values: how a record reads and is written, see keys.py."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import orjson
+
+from rq_broker.domain.capacity import Host, SourceState
+from rq_broker.domain.deliveries import Attempt, Destination
+from rq_broker.domain.jobs import Job, Shape, Status
+from rq_broker.domain.planning import Head, Protection, Waiting
+from rq_broker.domain.policy import Policy
+from rq_broker.store.keys import unfold
+
+log = logging.getLogger(__name__)
+
+_Read = TypeVar("_Read")
+
+
+def readable(read: Callable[[Any], _Read], entries: Iterable[Any]) -> list[_Read]:
+    """Read what can be read; a damaged record is logged, and in nobody's way."""
+    found = []
+    for entry in entries:
+        try:
+            found.append(read(entry))
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            log.error("a record in Redis cannot be read, passed over: %.200r: %r", entry, error)
+    return found
+
+
+def pairs(flat: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
+    """Read a script's flat field/value reply, or the mapping a plain HGETALL answers."""
+    if isinstance(flat, Mapping):
+        return dict(flat)
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def job(type_: str, request_id: str, priority: str, position: str, flat: Sequence[str]) -> Job:
+    """Read a job hash; `position` is \'\' unless the job is queued."""
+    fields = pairs(flat)
+    created = int(fields["created"])
+    return Job(
+        id=int(fields["id"]),
+        type=type_,
+        request_id=request_id,
+        owner_id=fields["owner"],
+        data=unfold(fields, "data"),
+        callback=unfold(fields, "callback"),
+        priority=int(priority),
+        status=Status(fields["status"]),
+        created=created,
+        updated=int(fields.get("updated", created)),
+        shape=fields["shape"],
+        position=int(position) if position else None,
+        hosts=tuple(orjson.loads(fields.get("hosts", "[]"))),
+        fence=int(fields["fence"]) if "fence" in fields else None,
+        attempts=int(fields.get("attempts", 0)) - int(fields.get("released", 0)),
+        error=fields.get("error"),
+        destination=fields.get("destination", ""),
+    )
+
+
+def host(name: str, fields: Mapping[str, str]) -> Host:
+    """Read a host hash."""
+    amounts: dict[str, dict[str, int]] = {"capacity": {}, "used": {}, "held": {}, "max_unit": {}}
+    for field, text in fields.items():
+        kind, _, resource = field.partition(":")
+        if resource:
+            amounts[kind][resource] = int(text)
+    aggregates = frozenset(orjson.loads(fields.get("aggregates", "[]")))
+    dropped, source = "dropped" in fields, fields.get("source", "")
+    return Host(name, **amounts, aggregates=aggregates, dropped=dropped, source=source)
+
+
+def host_pairs(host: Host) -> list[str]:
+    """Render what a host can hold and what is used of it, as field, value, … of its hash."""
+    kinds = {"capacity": host.capacity, "used": host.used, "max_unit": host.max_unit}
+    return [
+        text
+        for kind, amounts in kinds.items()
+        for resource, amount in amounts.items()
+        for text in (f"{kind}:{resource}", str(amount))
+    ]
+
+
+def aggregates_text(host: Host) -> str:
+    """Render a host's aggregates as its hash holds them."""
+    return orjson.dumps(sorted(host.aggregates)).decode()
+
+
+_SPANS = {"patience", "offer", "running", "retention", "settle"}
+
+
+def policy_text(name: str, value: Any) -> str:
+    """Render one policy field as the base hash holds it: spans in ms, '' for None."""
+    if value is None:
+        return ""
+    if name in _SPANS:
+        return str(round(value * 1000))
+    if name == "paused":
+        return "1" if value else "0"
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def policy(base: Mapping[str, str]) -> Policy:
+    """Read the policy out of the base hash."""
+    fields: dict[str, Any] = {}
+    for key, text in base.items():
+        kind, _, name = key.partition(":")
+        if kind != "policy":
+            continue
+        if name in _SPANS:
+            fields[name] = int(text) / 1000 if text else None
+        elif name == "paused":
+            fields[name] = text == "1"
+        elif name == "concurrency":
+            fields[name] = int(text)
+        elif name == "limits":
+            fields[name] = orjson.loads(text or "{}")
+        else:
+            fields[name] = text or None
+    return Policy(**fields)
+
+
+def waiting(entry: Sequence[Any]) -> tuple[Waiting, float | None]:
+    """Read one shape of `heads`, and since when its first job is passed (seconds since 1970)."""
+    name, shape, count, passed, *flat = entry
+    heads = tuple(
+        Head(int(each[:16]), each[17:], int(priority))
+        for each, priority in zip(flat[::2], flat[1::2], strict=True)
+    )
+    since = int(passed) / 1000 if passed else None
+    return Waiting(name, Shape.parse(shape), heads, int(count)), since
+
+
+def usage(fields: Mapping[str, str]) -> dict[str, dict[str, int]]:
+    """Read the usage hash: owner → resource → amount."""
+    owners: dict[str, dict[str, int]] = {}
+    for field, amount in fields.items():
+        resource, _, owner = field.partition("/")
+        owners.setdefault(owner, {})[resource] = int(amount)
+    return owners
+
+
+def protection(text: str) -> Protection | None:
+    """Read what a pass protects."""
+    if not text:
+        return None
+    member, hosts = orjson.loads(text)
+    return Protection(member, frozenset(hosts))
+
+
+def protection_text(value: Protection | None) -> str:
+    """Render what a pass protects, '' for nothing."""
+    return "" if value is None else orjson.dumps([value.member, sorted(value.hosts)]).decode()
+
+
+def attempt(entry: tuple[str, Sequence[str]]) -> Attempt:
+    """Read one entry of an attempts stream."""
+    stamp, flat = entry
+    fields = pairs(flat)
+    return Attempt(
+        ended=int(stamp.partition("-")[0]) * 1000,
+        fence=int(fields["fence"]),
+        attempt=int(fields["attempt"]),
+        cause=fields["cause"],
+        milliseconds=int(fields["milliseconds"]),
+    )
+
+
+def destination(now: int, entry: Sequence[Any]) -> Destination:
+    """Read one destination of `destinations`; `now` in ms."""
+    name, in_flight, parked, *flat = entry
+    fields = pairs(flat)
+    open_until = int(fields.get("open_until", 0))
+    state = "closed" if not open_until else "open" if open_until > now else "half-open"
+    return Destination(
+        name=name,
+        state=state,
+        failures=int(fields.get("failures", 0)),
+        opens_for=max(0, open_until - now) / 1000 if open_until else 0.0,
+        in_flight=in_flight,
+        parked=parked,
+    )
+
+
+def holder(now: int, entry: Sequence[Any]) -> tuple[str, str, float, dict[str, dict[str, int]]]:
+    """Read one holder of `holders`: request_id, owner, age in seconds, host → resource → amount."""
+    request_id, owner, granted, *flat = entry
+    holds: dict[str, dict[str, int]] = {}
+    for field, amount in pairs(flat).items():
+        host, _, resource = field.partition("/")
+        holds.setdefault(host, {})[resource] = int(amount)
+    return request_id, owner, (now - int(granted)) / 1000 if granted else 0.0, holds
+
+
+_STALE_INTERVALS = 3
+
+
+def source_state(now: int, entry: Sequence[str]) -> SourceState:
+    """Read one source of `sources`; `now` in ms."""
+    name, *flat = entry
+    fields = pairs(flat)
+    since = int(fields.get("begun", fields.get("since", now)))
+    return SourceState(
+        name=name,
+        age=(now - since) / 1000 if "begun" in fields else None,
+        stale=now - since > _STALE_INTERVALS * int(fields.get("interval", 0)),
+        hosts=int(fields.get("hosts", 0)),
+        clashes=int(fields.get("clashes", 0)),
+        cause=fields.get("cause", ""),
+        text=fields.get("text", ""),
+    )

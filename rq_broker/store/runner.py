@@ -1,0 +1,106 @@
+"""Runs scripts, and speaks the error tree.
+
+Calls share a few connections (see lane). On a cluster each goes through the cluster client instead,
+which knows the node; and fakeredis has no connection to share.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+from redis import exceptions
+from redis.asyncio import Redis, RedisCluster
+
+from rq_broker.domain import errors
+from rq_broker.store.multiplexer import BATCH, Lane
+from rq_broker.store.scripts import SCRIPTS, Script
+
+_ERRORS = errors.by_word()
+_AWAY = (
+    exceptions.ConnectionError,
+    exceptions.TimeoutError,
+    exceptions.RedisClusterException,
+    OSError,
+    TimeoutError,
+)
+_REFUSED = (exceptions.RedisError, exceptions.RedisClusterException, OSError)
+_UNFIT = ("LOADING", "BUSY", "READONLY", "MASTERDOWN", "OOM", "MISCONF", "NOREPLICAS")
+LANES = 2
+"""One works at what it was sent while calls gather for the other."""
+
+
+class Runner:
+    """Runs verbs on whatever Redis it was given, and speaks the error tree."""
+
+    def __init__(self, client: Redis | RedisCluster, timeout: float = 1.5) -> None:
+        self.client = client
+        self._call: Callable[..., Awaitable[Any]]
+        self._timeout = timeout
+        if type(client) is Redis:
+            self._lanes = [Lane(client, timeout) for _ in range(LANES)]
+            self._call = self._by_lane
+        else:
+            self._call = self._direct
+
+    def _by_lane(self, *command: Any) -> Awaitable[Any]:
+        """Join what a busy lane sends next; another lane only where that is a batch already."""
+        for lane in self._lanes:
+            if lane.owed and lane.gathered < BATCH:
+                return lane.call(*command)
+        return min(self._lanes, key=lambda lane: lane.owed).call(*command)
+
+    async def _direct(self, *command: Any) -> Any:
+        async with asyncio.timeout(self._timeout):
+            return await self.client.execute_command(*command)
+
+    async def run(self, verb: str, base: str, *args: Any) -> Any:
+        """Run one script on one type; raises the error whose word the script answered."""
+        script = SCRIPTS[verb]
+        try:
+            return await self._call("EVALSHA", script.sha, 1, base, *args)
+        except exceptions.NoScriptError:
+            return await self._load_and_run(script, base, *args)
+        except _REFUSED as error:
+            raise translate(error) from error
+
+    async def _load_and_run(self, script: Script, base: str, *args: Any) -> Any:
+        return await self.command("EVAL", script.source, 1, base, *args)
+
+    async def command(self, *command: Any) -> Any:
+        """Send a plain command."""
+        try:
+            return await self._call(*command)
+        except _REFUSED as error:
+            raise translate(error) from error
+
+    async def wait(self, key: str, seconds: float) -> str | None:
+        """Pop the first marker of a sorted set, waiting for one; seconds ≥ 1, see BZPOPMIN."""
+        try:
+            async with asyncio.timeout(seconds + self._timeout):
+                popped = await self.client.bzpopmin(key, seconds)
+        except _REFUSED as error:
+            raise translate(error) from error
+        return str(popped[1]) if popped else None
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        with suppress(exceptions.RedisError):
+            await self.client.aclose()
+
+
+def translate(error: Exception) -> Exception:
+    """Find the error of ours that says what Redis said."""
+    if isinstance(error, _AWAY):
+        return errors.Unavailable("Redis does not answer")
+    word, _, sentence = str(error).partition(" ")
+    if word in _ERRORS:
+        return _ERRORS[word](sentence)
+    name = type(error).__name__.removesuffix("Error").upper()
+    if word in _UNFIT or any(
+        name.startswith(each) for each in ("BUSYLOADING", "READONLY", "OUTOFMEMORY")
+    ):
+        return errors.Unavailable("Redis cannot serve now")
+    return errors.Internal(f"Redis refused: {error}")

@@ -1,0 +1,95 @@
+"""What the poller does, and what is told of sources: watch, apply, fail, sources."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from redis.asyncio import Redis, RedisCluster
+
+from rq_broker.domain.capacity import Host, SourceState
+from rq_broker.store import records
+from rq_broker.store.capacity import Types
+from rq_broker.store.keys import digest
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a source saw, as it is applied."""
+
+    sequence: int
+    """Grows from one to the next of a term."""
+    hosts: Sequence[Host]
+    shares: Mapping[str, Mapping[tuple[str, str], int]]
+    """Server → (host, resource) → what of that host's `used` is this server's."""
+    tells: bool = True
+    """False: the source cannot tell whose what is, and `shares` is empty for that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A snapshot just begun: at which time of Redis, in ms, and whose shares are wanted."""
+
+    begun: int
+    servers: frozenset[str]
+
+
+class Sources(Types):
+    """Verbs of sources; a term is what `turn` at `source:<name>` answered."""
+
+    def __init__(self, client: Redis | RedisCluster) -> None:
+        super().__init__(client)
+        self._told: dict[tuple[str, str], dict[str, Host]] = {}
+        """By type and source, the hosts Redis was told in full: it need only hear their digest."""
+
+    async def watch(self, type_: str, name: str, term: int, interval: float) -> Watched | None:
+        """Begin a snapshot; None when a later term polls. `interval`: seconds between two."""
+        await self._hint(type_)
+        reply = await self._run("watch", type_, name, term, round(interval * 1000))
+        return Watched(int(reply[0]), frozenset(reply[1:])) if reply else None
+
+    async def apply(
+        self, type_: str, name: str, term: int, begun: int, seen: Sight
+    ) -> tuple[int, int] | None:
+        """Apply a snapshot; hosts changed, and left to others. None: it is not the newest."""
+        told = self._told.setdefault((type_, name), {})
+        hosts = [text for host in seen.hosts for text in _telling(host, told)]
+        shares = [
+            text
+            for server, share in seen.shares.items()
+            for text in (
+                server,
+                len(share),
+                *(part for place, amount in share.items() for part in ("/".join(place), amount)),
+            )
+        ]
+        tells, count = "1" if seen.tells else "", len(seen.hosts)
+        reply = await self._run(
+            "apply", type_, name, term, seen.sequence, begun, tells, count, *hosts, *shares
+        )
+        if reply == ["UNKNOWN"]:
+            self._told.pop((type_, name))
+            return await self.apply(type_, name, term, begun, seen)
+        if not reply:
+            return None
+        self._told[type_, name] = {host.name: host for host in seen.hosts}
+        return int(reply[0]), int(reply[1])
+
+    async def fail(self, type_: str, name: str, term: int, cause: str, text: str) -> bool:
+        """Say why a source gave no snapshot; returns whether the term was heard."""
+        return bool(await self._run("fail", type_, name, term, cause, text))
+
+    async def sources(self, type_: str) -> list[SourceState]:
+        """Read how the sources of a type are, by name."""
+        now, *found = await self._run("sources", type_)
+        states = records.readable(lambda entry: records.source_state(int(now), entry), found)
+        return sorted(states, key=lambda each: each.name)
+
+
+def _telling(host: Host, told: Mapping[str, Host]) -> list[str | int]:
+    """Render a host as `apply` takes it: in full, or by its digest where that was told before."""
+    pairs = ["aggregates", records.aggregates_text(host), *records.host_pairs(host)]
+    name = digest("\0".join(pairs))
+    if told.get(host.name) == host:
+        return [host.name, name, 0]
+    return [host.name, name, len(pairs) // 2, *pairs]

@@ -1,0 +1,150 @@
+"""What the bodies of updates, hosts and policies become, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rq_broker.api import bodies
+from rq_broker.api.bodies import Move, Reorder
+from rq_broker.domain import validation
+from rq_broker.domain.capacity import MAX_WHOLE, Host
+from rq_broker.domain.errors import Invalid
+from rq_broker.domain.exact_json import Number
+from rq_broker.domain.jobs import Status
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({"priority": 83334}, Reorder("priority", "83334")),
+        ({"priority": -MAX_WHOLE}, Reorder("priority", str(-MAX_WHOLE))),
+        ({"before": "a"}, Reorder("before", "a")),
+        ({"after": "機"}, Reorder("after", "機")),
+        ({"position": "front"}, Reorder("position", "front")),
+        ({"position": "back", "colour": "red"}, Reorder("position", "back")),
+        ({"status": "done"}, Move(Status.DONE)),
+        ({"status": "granted", "priority": None}, Move(Status.GRANTED)),
+        ({"status": "running", "fence": 7}, Move(Status.RUNNING, 7)),
+        ({"status": "running", "servers": ["a", "ü"]}, Move(Status.RUNNING, None, "", ("a", "ü"))),
+        ({"status": "running", "servers": []}, Move(Status.RUNNING)),
+        ({"status": "error", "error": "disk\nfull"}, Move(Status.ERROR, None, "disk\nfull")),
+    ],
+)
+def test_updates(body: dict[str, Any], expected: Reorder | Move) -> None:
+    """Each kind of update becomes its value; null fields count as left out."""
+    assert bodies.update(body) == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ({}, "exactly one of priority, status, before, after, position, not none"),
+        ({"priority": None}, "not none"),
+        ({"priority": 1, "status": "done"}, "not priority and status"),
+        ({"before": "a", "after": "b"}, "not before and after"),
+        ({"priority": Number("1.5")}, "priority must be a whole number"),
+        ({"priority": 2**53}, "priority must be at most"),
+        ({"status": "paused"}, "status must be one of queued, granted, running, done, error"),
+        (
+            {"status": ["done"]},
+            'status must be one of queued, granted, running, done, error, not ["',
+        ),
+        ({"before": 5}, "before must be a string, not 5"),
+        ({"after": ""}, "after must not be empty"),
+        ({"position": "middle"}, 'position must be one of front, back, not "middle"'),
+        ({"priority": 1, "fence": 1}, "fence goes with status, not with priority"),
+        ({"position": "back", "error": "x"}, "error goes with status, not with position"),
+        ({"status": "done", "fence": -1}, "fence must be a whole number ≥ 0"),
+        ({"status": "done", "error": "x"}, "error goes with status error, not with done"),
+        ({"priority": 1, "servers": []}, "servers goes with status, not with priority"),
+        ({"status": "done", "servers": ["a"]}, "servers go with status running, not with done"),
+        ({"status": "running", "servers": "a"}, "servers must be a list of at most 100 names"),
+        ({"status": "running", "servers": ["a"] * 101}, "servers must be a list of at most 100"),
+        ({"status": "running", "servers": ["a", "b c"]}, "servers[1] must not contain ' '"),
+        ({"status": "error", "error": 5}, "error must be a string"),
+        ({"status": "error", "error": "x" * 1001}, "at most 1000 characters"),
+        ([], "the body must be a JSON object"),
+    ],
+)
+def test_bad_updates(body: Any, sentence: str) -> None:
+    """An update that says nothing, too much, or something mistyped is refused by name."""
+    with pytest.raises(Invalid) as refused:
+        bodies.update(body)
+    assert sentence in str(refused.value)
+
+
+def test_a_host() -> None:
+    """A host is read with its amounts and aggregates; what we compute is ignored."""
+    body = {"capacity": {"VCPU": 64, "GPU": 0}, "used": {"VCPU": 2}, "aggregates": ["b", "a"]}
+    expected = Host("h", {"VCPU": 64, "GPU": 0}, {"VCPU": 2}, aggregates=frozenset({"a", "b"}))
+    assert validation.host("h", body) == expected
+    assert validation.host("h", {**body, "held": {"VCPU": 9}, "name": "x", "free": 0}) == expected
+    assert validation.host("h", {"capacity": {}, "used": None, "aggregates": None}) == Host("h", {})
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "sentence"),
+    [
+        ("h", {}, "capacity is required"),
+        ("h", {"capacity": {"VCPU": -1}}, "capacity.VCPU must be a whole number ≥ 0, not -1"),
+        ("h", {"capacity": {"a/b": 1}}, 'capacity: the resource name "a/b"'),
+        ("h", {"capacity": {}, "used": []}, "used must be a JSON object"),
+        ("h", {"capacity": {}, "max_unit": {"VCPU": 1.5}}, "max_unit.VCPU must be a whole number"),
+        ("h", {"capacity": {}, "aggregates": "gpu"}, "aggregates must be a list of strings"),
+        ("h", {"capacity": {}, "aggregates": ["a", 1]}, "aggregates[1] must be a string, not 1"),
+        ("h", {"capacity": {}, "agregates": []}, 'the field "agregates" is not known'),
+        ("..", {"capacity": {}}, "the host's name must not be '..'"),
+        ("a\x00", {"capacity": {}}, "the host's name must not contain control characters"),
+        ("h" * 256, {"capacity": {}}, "the host's name must not be longer than 255 bytes"),
+    ],
+)
+def test_bad_hosts(name: str, body: dict[str, Any], sentence: str) -> None:
+    """A malformed host is refused with the place."""
+    with pytest.raises(Invalid) as refused:
+        validation.host(name, body)
+    assert sentence in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({}, {}),
+        ({"patience": 60}, {"patience": 60.0}),
+        ({"offer": Number("1.50")}, {"offer": 1.5}),
+        ({"running": None, "retention": 0}, {"running": None, "retention": 0.0}),
+        ({"paused": True, "share": "owner"}, {"paused": True, "share": "owner"}),
+        ({"concurrency": 1}, {"concurrency": 1}),
+        ({"share": None, "limits": None}, {"share": None, "limits": {}}),
+        ({"limits": {"*": {"VCPU": 64}}}, {"limits": {"*": {"VCPU": 64}}}),
+    ],
+)
+def test_policies(body: dict[str, Any], expected: dict[str, object]) -> None:
+    """Only the fields named are changed; spans become seconds."""
+    assert bodies.policy(body) == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ({"patiance": 5}, 'the policy field "patiance" is not known; known are patience'),
+        ({"patience": -1}, "patience must be seconds from 0"),
+        ({"patience": True}, "patience must be seconds from 0"),
+        ({"offer": "5"}, 'or null for without end, not "5"'),
+        ({"offer": Number("1e400")}, "offer must be seconds from 0"),
+        ({"retention": 10**18}, "retention must be seconds from 0"),
+        ({"paused": None}, "paused must be true or false, not null"),
+        ({"concurrency": 0}, "concurrency must be a whole number ≥ 1, not 0"),
+        ({"concurrency": 10_001}, "concurrency must be at most 10000, not 10001"),
+        ({"share": "fair"}, 'share must be one of owner, not "fair"'),
+        ({"limits": []}, "limits must be a JSON object"),
+        ({"limits": {"": {}}}, "an owner in limits must not be empty"),
+        ({"limits": {"lab": {"VCPU": -1}}}, "limits.lab.VCPU must be a whole number ≥ 0"),
+    ],
+)
+def test_bad_policies(body: dict[str, Any], sentence: str) -> None:
+    """An unknown field or a value out of range is refused by name."""
+    with pytest.raises(Invalid) as refused:
+        bodies.policy(body)
+    assert sentence in str(refused.value)

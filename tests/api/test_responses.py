@@ -1,0 +1,133 @@
+"""Answers to what has no endpoint, and to what went wrong with us."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.requests import ClientDisconnect, Request
+
+from rq_broker.api import create_app
+from rq_broker.api.responses import HANDLERS, read, rendered
+from rq_broker.domain import errors
+from rq_broker.domain.jobs import Job
+from rq_broker.store.broker import Broker
+from tests.api.conftest import BASE, listed, refused, submission, submit
+
+
+@pytest.mark.parametrize("path", ["/", "/v2/vm", "/v1/vm/d/e", "/v1//d", "/types", "/v1/vm/d/e/f"])
+async def test_unknown_paths(api: httpx.AsyncClient, path: str) -> None:
+    """A path nobody serves is a 404 in the envelope."""
+    answer = await api.get(path)
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "name"),
+    [
+        ("GET", "/v1/vm/d%2Fattempts", "request_id"),
+        ("DELETE", "/v1/vm/d%2f", "request_id"),
+        ("POST", "/v1/vm/d%2Fe", "request_id"),
+        ("DELETE", "/v1/vm%2Fd", "type"),
+        ("GET", "/v1/vm%2Fd/e/f", "type"),
+        ("GET", "/types/vm%2Fhosts", "type"),
+        ("PUT", "/types/vm/hosts/a%2Fb/", "the host's name"),
+    ],
+)
+async def test_a_slash_in_a_name(api: httpx.AsyncClient, method: str, path: str, name: str) -> None:
+    """A slash that is part of a name is refused, and reaches no job whose path it would spell."""
+    await submit(api, "d")
+    refused(await api.request(method, path), 400, "invalid_request", name)
+    assert await listed(api) == ["d"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PATCH", "/v1/vm/", "GET, HEAD, POST"),
+        ("PUT", "/v1/vm/d", "DELETE, GET, HEAD, POST"),
+        ("POST", "/v1", "GET, HEAD"),
+        ("OPTIONS", "/types/vm/", "GET, HEAD, PUT"),
+        ("POST", "/types/vm/hosts/h", "DELETE, GET, HEAD, PUT"),
+        ("DELETE", "/healthz", "GET, HEAD"),
+        ("GET", "/types/vm/destinations/reset", "POST"),
+        ("POST", "/types/vm/keys", "GET, HEAD, PUT"),
+    ],
+)
+async def test_wrong_methods(api: httpx.AsyncClient, method: str, path: str, allowed: str) -> None:
+    """A wrong method is a 405 whose Allow names every method of the path."""
+    answer = await api.request(method, path)
+    assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
+    assert answer.headers["allow"] == allowed
+    assert method in answer.json()["error"]
+
+
+async def test_a_fault_of_ours_leaks_nothing(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An unforeseen exception is a 500 without its words, and still reaches the server's log."""
+
+    async def broken(type_: str, request_id: str) -> Job:
+        raise LookupError(f"secret of {type_} {request_id}")
+
+    monkeypatch.setattr(broker, "read", broken)
+    app = create_app(broker, callback_base=BASE)
+    quiet = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=quiet, base_url="http://api.test") as api:
+        await api.post("/v1/vm/", json=submission("d"))
+        answer = await api.get("/v1/vm/d")
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    assert "secret" not in answer.text
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://t") as api:
+        with pytest.raises(LookupError):
+            await api.get("/v1/vm/d")
+
+
+async def test_our_own_internal_error_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """A refusal that is our fault goes to the log with its traceback."""
+    request = Request({"type": "http"})
+    refuse: Any = HANDLERS[errors.BrokerError]
+    assert (await refuse(request, errors.Internal("odd"))).status_code == 500
+    assert "odd" in caplog.text
+
+
+async def test_a_client_that_goes_away() -> None:
+    """A body that breaks off is no fault of ours: a 400 nobody will read, and no traceback."""
+
+    async def receive() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    request = Request({"type": "http", "method": "POST", "headers": []}, receive)
+    with pytest.raises(ClientDisconnect):
+        await read(request)
+    answer: Any = HANDLERS[ClientDisconnect]
+    assert (await answer(request, ClientDisconnect())).status_code == 400
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-9, 9) | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=9,
+    )
+)
+def test_every_answer_can_be_rendered(value: Any) -> None:
+    """Whatever stands in Redis, an answer is JSON; what was text before is the same after."""
+    dirty = {"\udcff \ud800": [value, ("機\udce6",)]}
+    clean = {"\ufffd \ufffd": [value, ["機\ufffd"]]}
+    assert orjson.loads(rendered(dirty)) == clean
+
+
+async def test_noop_only_when_asked_for(broker: Broker) -> None:
+    """The bench's route is there only in the bench's app, and in no document."""
+    for noop, status in ((True, 200), (False, 404)):
+        app = create_app(broker, noop=noop)
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as api:
+            assert (await api.post("/noop", content=b"{}")).status_code == status
+            assert "/noop" not in (await api.get("/openapi.json")).json()["paths"]
+            assert (await api.get("/inbox")).status_code == 404

@@ -1,0 +1,171 @@
+"""The Python client, sync and async, against the real API."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from rq_broker.api import create_app
+from rq_broker.client import AsyncClient, Client, calls
+from rq_broker.delivery.signing import generate
+from rq_broker.domain import errors
+from rq_broker.store.broker import Broker
+from rq_broker.store.connection import in_memory
+
+URL = "http://api.test"
+Ask = Callable[..., Awaitable[Any]]
+
+
+class Bridge(httpx.BaseTransport):
+    """Carries a sync client's requests from its thread to the app in the test's loop."""
+
+    def __init__(self, inner: httpx.ASGITransport, loop: asyncio.AbstractEventLoop) -> None:
+        self.inner = inner
+        self.loop = loop
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return asyncio.run_coroutine_threadsafe(self.carry(request), self.loop).result()
+
+    async def carry(self, request: httpx.Request) -> httpx.Response:
+        answer = await self.inner.handle_async_request(request)
+        return httpx.Response(
+            answer.status_code, headers=answer.headers, content=await answer.aread()
+        )
+
+
+@pytest.fixture
+async def transport() -> AsyncIterator[httpx.ASGITransport]:
+    client = in_memory()
+    yield httpx.ASGITransport(create_app(Broker(client)))
+    await client.aclose()
+
+
+@pytest.fixture(params=["sync", "async"])
+async def ask(request: pytest.FixtureRequest, transport: httpx.ASGITransport) -> AsyncIterator[Ask]:
+    """Call a verb by name, on either client; `jobs` comes as a list."""
+    if request.param == "async":
+        http = httpx.AsyncClient(transport=transport, base_url=URL)
+        async with AsyncClient(URL, http=http) as client:
+
+            async def ask(verb: str, *args: Any, **kwargs: Any) -> Any:
+                found = getattr(client, verb)(*args, **kwargs)
+                return [job async for job in found] if verb == "jobs" else await found
+
+            yield ask
+        assert http.is_closed
+        return
+    bridged = httpx.Client(transport=Bridge(transport, asyncio.get_running_loop()), base_url=URL)
+    with Client(URL, http=bridged) as plain:
+
+        async def ask_in_thread(verb: str, *args: Any, **kwargs: Any) -> Any:
+            def work() -> Any:
+                found = getattr(plain, verb)(*args, **kwargs)
+                return list(found) if verb == "jobs" else found
+
+            return await asyncio.to_thread(work)
+
+        yield ask_in_thread
+    assert bridged.is_closed
+
+
+def job(request_id: str, **fields: Any) -> dict[str, Any]:
+    data = {"instances": [{"VCPU": 1}]}
+    callback = f"http://a.test/{request_id}"
+    return {"request_id": request_id, "owner_id": "y", "data": data, "callback": callback, **fields}
+
+
+async def test_a_jobs_life(ask: Ask) -> None:
+    """Submit, read, move through the line and the statuses, and withdraw."""
+    new = await ask("submit", "a?b#%", **job("機x"))
+    assert (new["Type"], new["RequestID"], new["Status"]) == ("a?b#%", "機x", "queued")
+    await ask("submit", "a?b#%", **job("z", priority=5))
+    assert [each["RequestID"] for each in await ask("jobs", "a?b#%")] == ["z", "機x"]
+    await ask("reorder", "a?b#%", "z", after="機x")
+    assert [each["RequestID"] for each in await ask("jobs", "a?b#%")] == ["機x", "z"]
+    assert (await ask("read", "a?b#%", "z"))["Reason"] == "there is no host"
+    await ask("transition", "a?b#%", "z", "error", error="no disk")
+    assert (await ask("read", "a?b#%", "z"))["Error"] == "no disk"
+    await ask("withdraw", "a?b#%", "z")
+    with pytest.raises(errors.JobNotFound):
+        await ask("read", "a?b#%", "z")
+
+
+async def test_all_pages_are_walked(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """jobs goes on until the API says it is the end, with its filters on every page."""
+    monkeypatch.setattr(calls, "_PAGE_LIMIT", "2")
+    for number in range(5):
+        await ask("submit", "vm", **job(str(number), owner_id="even" if number % 2 == 0 else "odd"))
+    assert [each["RequestID"] for each in await ask("jobs", "vm")] == list("01234")
+    even = await ask("jobs", "vm", owner_id="even", status="queued")
+    assert [each["RequestID"] for each in even] == list("024")
+    assert await ask("jobs", "nobody") == []
+
+
+async def test_types_and_policy(ask: Ask) -> None:
+    """Counts and policy are read, and a policy is changed."""
+    await ask("submit", "vm", **job("d"))
+    assert (await ask("types"))["vm"]["queued"] == 1
+    shown = await ask("set_policy", "vm", patience=None, paused=True)
+    assert (shown["policy"]["patience"], shown["policy"]["paused"]) == (None, True)
+    assert await ask("policy", "vm") == shown
+
+
+async def test_hosts(ask: Ask) -> None:
+    """A host is published, read, listed and dropped."""
+    host = await ask("set_host", "vm", "h 1", capacity={"VCPU": 4}, aggregates=["a"])
+    assert (host["free"], host["aggregates"]) == ({"VCPU": 4}, ["a"])
+    assert await ask("host", "vm", "h 1") == host
+    assert await ask("hosts", "vm") == [host]
+    await ask("drop_host", "vm", "h 1")
+    with pytest.raises(errors.HostNotFound):
+        await ask("host", "vm", "h 1")
+
+
+async def test_destinations(ask: Ask) -> None:
+    """Attempts and destinations are read; a stranger can't be reset and has nothing to requeue."""
+    await ask("submit", "vm", **job("d"))
+    assert await ask("attempts", "vm", "d") == []
+    assert await ask("destinations", "vm") == {"outage": False, "destinations": []}
+    assert await ask("requeue", "vm", "http://h:80") == 0
+    with pytest.raises(errors.DestinationNotFound):
+        await ask("reset", "vm", "http://h:80")
+
+
+async def test_keys(ask: Ask) -> None:
+    """Signing keys are set, and shown by their fingerprints."""
+    shown = await ask("set_keys", "vm", "*", (generate().text,))
+    assert len(shown["*"]) == 1
+    assert await ask("keys", "vm") == shown
+    assert await ask("set_keys", "vm", "*", []) == {}
+
+
+async def test_refusals_raise_their_class(ask: Ask) -> None:
+    """Each code raises the class of the tree that bears it, with the API's sentence."""
+    await ask("submit", "vm", **job("d"))
+    with pytest.raises(errors.DuplicateRequestId, match="request_id is taken"):
+        await ask("submit", "vm", **job("d"))
+    with pytest.raises(errors.StaleFence):
+        await ask("transition", "vm", "d", "done", fence=9)
+    with pytest.raises(errors.Invalid, match=r"priority must be a whole number ≥ .* not 1\.5"):
+        await ask("reorder", "vm", "d", priority=1.5)
+
+
+def verbs(cls: type) -> dict[str, list[str]]:
+    return {
+        name: list(inspect.signature(method).parameters)
+        for name, method in vars(cls).items()
+        if inspect.isfunction(method) and not name.startswith("_")
+    }
+
+
+def test_both_clients_have_the_same_verbs() -> None:
+    """Sync and async differ in await alone, and name their verbs as the broker does."""
+    plain, awaited = verbs(Client), verbs(AsyncClient)
+    assert plain.pop("close") == awaited.pop("aclose")
+    assert plain == awaited
+    assert plain.keys() - {"jobs"} <= set(dir(Broker))

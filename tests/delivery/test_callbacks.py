@@ -1,0 +1,181 @@
+"""Callbacks as receivers get them: a real courier, sender and server, the official library."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+
+import orjson
+import pytest
+from redis.asyncio import Redis
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+from rq_broker.delivery import retry
+from rq_broker.delivery.courier import Courier
+from rq_broker.delivery.http.sender import Sender
+from rq_broker.delivery.signing import generate
+from rq_broker.domain.jobs import Status
+from rq_broker.egress.rules import Egress
+from rq_broker.store.audit import audit
+from rq_broker.store.broker import Broker
+from tests.making import TYPE, grant, grant_to, publish, shape
+from tests.receivers import Manner, Receiver, receiver, status
+
+LOOPBACK = Egress.of(allow=["127.0.0.0/8"])
+TLS = ssl.create_default_context()  # loading the system's authorities takes a while
+
+
+@pytest.fixture
+async def sender() -> AsyncIterator[Sender]:
+    async with Sender(LOOPBACK, timeout_s=5.0, tls=TLS) as one:
+        yield one
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every next attempt is due at once."""
+    monkeypatch.setattr(retry, "DELAYS", ())
+    monkeypatch.setattr(retry, "DELAY_AFTER", 0.0)
+
+
+async def _grant(broker: Broker, there: Receiver, name: str, owner: str = "o") -> None:
+    await publish(broker)
+    await grant_to(broker, f"http://127.0.0.1:{there.port}", name, owner)
+
+
+async def _rounds(broker: Broker, sender: Sender, count: int) -> None:
+    """Let couriers, each a new one, deliver what is due."""
+    for _ in range(count):
+        one = Courier(broker, TYPE, sender, asyncio.Semaphore(20), timeout=5.0)
+        await one.run_once()
+        await one.drain(10.0)
+
+
+def _headers(head: str) -> dict[str, str]:
+    lines = (line.split(": ", 1) for line in head.splitlines()[1:] if line)
+    return {name.lower(): value for name, value in lines}
+
+
+def _answers(*codes: int) -> Manner:
+    """Answer with these statuses in turn."""
+    manners = [status(code) for code in codes]
+
+    async def manner(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await manners.pop(0)(reader, writer)
+
+    return manner
+
+
+def _verified(there: Receiver, key: str) -> list[str]:
+    """Have the official library verify every request; returns the request_ids told."""
+    told = []
+    for head, body in zip(there.heads, there.bodies, strict=True):
+        event = Webhook(key).verify(body, _headers(head))
+        assert event == orjson.loads(body)
+        told.append(event["data"]["RequestID"])
+    return told
+
+
+async def test_every_attempt_verifies(broker: Broker, client: Redis, sender: Sender) -> None:
+    """Each try of each grant carries a signature of its own; the ID is the grant's."""
+    key = generate().text
+    await broker.set_keys(TYPE, "*", [key])
+    async with receiver(_answers(503, 404, 200, 200)) as there:
+        await _grant(broker, there, "d")
+        await _rounds(broker, sender, 3)
+        assert (await broker.read(TYPE, "d")).status is Status.RUNNING
+        await broker.transition(TYPE, "d", Status.QUEUED)
+        destination = f"http://127.0.0.1:{there.port}"
+        await grant(broker, await broker.read(TYPE, "d"), shape(destination=destination))
+        await _rounds(broker, sender, 1)
+        assert _verified(there, key) == ["d"] * 4
+        ids = [_headers(head)["webhook-id"] for head in there.heads]
+    assert len(set(ids[:3])) == 1
+    assert ids[3] != ids[0]
+    causes = [each.cause for each in await broker.attempts(TYPE, "d")]
+    assert causes == ["http_503", "http_404", "http_200", "http_200"]
+    assert await audit(client, TYPE) == []
+
+
+async def test_while_keys_rotate_both_verify(broker: Broker, sender: Sender) -> None:
+    """A receiver that knows only the new key, or only the old one, is served; a third is not."""
+    new, old, other = (generate().text for _ in range(3))
+    await broker.set_keys(TYPE, "*", [new, old])
+    async with receiver(status(200)) as there:
+        for number in range(3):
+            await _grant(broker, there, f"d{number}")
+        await _rounds(broker, sender, 1)
+        for key in (new, old):
+            assert sorted(_verified(there, key)) == ["d0", "d1", "d2"]
+        with pytest.raises(WebhookVerificationError):
+            _verified(there, other)
+
+
+async def test_an_owners_callbacks_are_signed_with_its_own_key(
+    broker: Broker, sender: Sender
+) -> None:
+    """The owner's key verifies its callbacks and the common one does not; for others it is so."""
+    own, common = generate().text, generate().text
+    await broker.set_keys(TYPE, "*", [common])
+    await broker.set_keys(TYPE, "lab-7", [own])
+    async with receiver(status(200)) as mine, receiver(status(200)) as theirs:
+        await _grant(broker, mine, "a", "lab-7")
+        await _grant(broker, theirs, "b")
+        await _rounds(broker, sender, 1)
+        assert (_verified(mine, own), _verified(theirs, common)) == (["a"], ["b"])
+        for there, key in ((mine, common), (theirs, own)):
+            with pytest.raises(WebhookVerificationError):
+                _verified(there, key)
+
+
+async def test_without_keys_nothing_is_signed(broker: Broker, sender: Sender) -> None:
+    """The message is still named and dated, and pretends to no signature."""
+    async with receiver(status(200)) as there:
+        await _grant(broker, there, "d")
+        await _rounds(broker, sender, 1)
+        headers = _headers(there.heads[0])
+    assert {"webhook-id", "webhook-timestamp"} <= headers.keys()
+    assert "webhook-signature" not in headers
+
+
+async def test_a_key_that_is_none_holds_callbacks_back_until_it_is_mended(
+    broker: Broker, client: Redis, sender: Sender
+) -> None:
+    """Nothing goes out unsigned that should be signed; the history says why; mended, it goes."""
+    key = generate().text
+    await broker.set_keys(TYPE, "*", ["nonsense"])
+    async with receiver(status(200)) as there:
+        await _grant(broker, there, "d")
+        await _rounds(broker, sender, 2)
+        assert there.heads == []
+        assert (await broker.read(TYPE, "d")).error == "invalid_signing_key"
+        await broker.set_keys(TYPE, "*", [key])
+        await _rounds(broker, sender, 1)
+        assert _verified(there, key) == ["d"]
+    found = [each.cause for each in await broker.attempts(TYPE, "d")]
+    assert found == ["invalid_signing_key", "invalid_signing_key", "http_200"]
+    assert (await broker.destinations(TYPE))[1][0].failures == 0
+    assert await audit(client, TYPE) == []
+
+
+async def test_a_dead_receiver_harms_only_itself(
+    broker: Broker, client: Redis, sender: Sender
+) -> None:
+    """A closed port opens its breaker and parks the rest, while a receiver that lives gets all."""
+    async with receiver(status(200)) as gone:
+        dead = gone
+    async with receiver(status(200)) as there:
+        for number in range(8):
+            await _grant(broker, dead, f"dead{number}")
+            await _grant(broker, there, f"d{number}")
+        await _rounds(broker, sender, 2)
+        assert len(there.heads) == 8
+    _, found = await broker.destinations(TYPE)
+    seen = {each.name: each for each in found}
+    assert seen[f"http://127.0.0.1:{dead.port}"].state == "open"
+    assert seen[f"http://127.0.0.1:{dead.port}"].parked == 8
+    assert seen[f"http://127.0.0.1:{there.port}"].state == "closed"
+    counts = await broker.counts(TYPE)
+    assert (counts[Status.RUNNING], counts[Status.GRANTED]) == (8, 8)
+    assert await audit(client, TYPE) == []

@@ -1,0 +1,36 @@
+"""The tree of errors: as drawn, each with a code and a status of its own meaning."""
+
+from __future__ import annotations
+
+import re
+
+from rq_broker.domain import errors
+from rq_broker.domain.errors import BrokerError, by_word
+
+DRAWN = re.findall(r"^    ([│ ├└─]*)(\w+) +(\d{3}) +(\w+)", errors.__doc__ or "", re.MULTILINE)
+"""(branch, class, status, code) of every line of the drawing but its root."""
+
+
+def test_the_tree_is_as_drawn() -> None:
+    """Each class stands in the drawing below its parent, with its status and its code."""
+    parents: list[type[BrokerError]] = [BrokerError]
+    for branch, name, status, code in DRAWN:
+        depth = len(branch) // 4
+        cls = getattr(errors, name)
+        assert cls.__bases__ == (parents[depth - 1],)
+        assert (cls.status, cls.code) == (int(status), code)
+        parents[depth:] = [cls]
+    drawn = {name for _, name, _, _ in DRAWN}
+    assert {cls.__name__ for cls in by_word().values()} == {"BrokerError", *drawn}
+
+
+def test_a_code_names_one_class() -> None:
+    """No two classes share a code, so a program may tell them apart, and a script name them."""
+    codes = [code for _, _, _, code in DRAWN]
+    assert len(set(codes)) == len(codes)
+    assert all(by_word()[code.upper()].code == code for code in codes)
+
+
+def test_the_sentence_is_kept() -> None:
+    """What is said of an error is what it shows."""
+    assert str(by_word()["DUPLICATE_CALLBACK"]("callback is taken")) == "callback is taken"

@@ -1,0 +1,67 @@
+"""The checks the edge is made of, at their limits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rq_broker.domain import validation as checks
+from rq_broker.domain.capacity import MAX_WHOLE
+from rq_broker.domain.errors import Invalid
+from rq_broker.domain.exact_json import Number
+
+
+@pytest.mark.parametrize(
+    ("value", "limit"), [("a" * 9, 9), ("機機機", 9), (" ", 1), ("\u2028", 3), ("\u200b", 3)]
+)
+def test_texts_that_just_fit(value: str, limit: int) -> None:
+    """The limit counts bytes and is itself allowed; odd spaces are no control characters."""
+    assert checks.text(value, "it", limit) == value
+    with pytest.raises(Invalid, match=f"it must not be longer than {limit - 1} bytes|empty"):
+        checks.text(value, "it", limit - 1)
+
+
+@pytest.mark.parametrize("letter", ["\x00", "\t", "\n", "\x1f", "\x7f", "\x80", "\x9f"])
+def test_control_characters(letter: str) -> None:
+    """C0, DEL and C1 are refused wherever they stand."""
+    for value in (letter, f"機{letter}", f"{letter}a"):
+        with pytest.raises(Invalid, match="must not contain control characters"):
+            checks.text(value, "it", 99)
+
+
+@pytest.mark.parametrize("value", [0, 5, MAX_WHOLE])
+def test_whole_numbers(value: int) -> None:
+    """Both ends of the range are in it."""
+    assert checks.whole(value, "it") == value
+    assert checks.whole(-value, "it", -MAX_WHOLE) == -value
+    assert checks.whole(7, "it", 7, 7) == 7
+
+
+@pytest.mark.parametrize("value", [-1, 2**53, True, 1.0, "1", None, [], Number("1.0")])
+def test_what_is_no_whole_number(value: Any) -> None:
+    """Booleans, floats, strings and what lies outside are none."""
+    with pytest.raises(Invalid, match="it must be"):
+        checks.whole(value, "it")
+
+
+def test_amounts_are_checked_again_after_a_refusal() -> None:
+    """A resource name once seen as bad or good stays so: the cache keeps verdicts, not errors."""
+    for _ in range(2):
+        assert checks.amounts({"VCPU": 1, "機": 0}, "it") == {"VCPU": 1, "機": 0}
+        with pytest.raises(Invalid, match="the resource name"):
+            checks.amounts({"VCPU": 1, "a/b": 0}, "it")
+
+
+def test_long_values_are_shown_short() -> None:
+    """A sentence quotes no more than the beginning of what it refuses."""
+    with pytest.raises(Invalid) as refused:
+        checks.flag("x" * 10_000, "it")
+    assert len(str(refused.value)) < 120
+
+
+def test_unknown_names_are_refused_with_the_known_ones() -> None:
+    """The sentence says what would have been right."""
+    checks.only({"a": 1}, ("a", "b"), "the field")
+    with pytest.raises(Invalid, match='the field "c" is not known; known are a, b'):
+        checks.only({"a": 1, "c": 1}, ("a", "b"), "the field")

@@ -1,0 +1,352 @@
+"""apply.lua: one snapshot of a source, whole or not at all, and in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from random import Random
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from rq_broker.domain.capacity import Host
+from rq_broker.domain.errors import Conflict
+from rq_broker.domain.jobs import Status
+from rq_broker.store.audit import Severity, audit
+from rq_broker.store.broker import Broker, Sight
+from rq_broker.store.keys import Keys
+from tests.making import TYPE, grant, publish, shape, submit
+
+LAB = "lab"
+Shares = Mapping[str, Mapping[tuple[str, str], int]]
+
+
+class Lab:
+    """A source whose snapshots are whatever the test says."""
+
+    def __init__(self, broker: Broker, name: str = LAB) -> None:
+        self.broker = broker
+        self.name = name
+        self.sequence = 0
+
+    async def begin(self, term: int = 1) -> int:
+        await asyncio.sleep(0.002)  # what was let go of in the same millisecond stays
+        watched = await self.broker.watch(TYPE, self.name, term, 5.0)
+        assert watched is not None
+        return watched.begun
+
+    async def show(
+        self, *hosts: Host, shares: Shares | None = None, tells: bool = True, **at: int
+    ) -> tuple[int, int] | None:
+        """Apply a snapshot begun now, unless `at` gives begun, sequence or term."""
+        self.sequence += 1
+        seen = Sight(at.get("sequence", self.sequence), hosts, shares or {}, tells)
+        term = at.get("term", 1)
+        begun = at["begun"] if "begun" in at else await self.begin(term)
+        return await self.broker.apply(TYPE, self.name, term, begun, seen)
+
+
+@pytest.fixture
+def lab(broker: Broker) -> Lab:
+    return Lab(broker)
+
+
+def host(name: str = "h1", used: int = 0, capacity: int = 8, **more: Any) -> Host:
+    return Host(name, {"VCPU": capacity}, {"VCPU": used}, **more)
+
+
+async def run(broker: Broker, name: str, amount: int, *servers: str, on: str = "h1") -> None:
+    """Bring a job of one instance to running, as these servers."""
+    wanted = shape({"VCPU": amount})
+    job = await submit(broker, name, shape=wanted)
+    assert await grant(broker, job, wanted, on) is not None
+    await broker.transition(TYPE, name, Status.RUNNING, servers=servers)
+
+
+async def until_seen(broker: Broker, **more: object) -> None:
+    await broker.set_policy(TYPE, {"holds": "until_seen", **more})
+
+
+async def held(broker: Broker, name: str = "h1") -> int:
+    return (await broker.host(TYPE, name)).held.get("VCPU", 0)
+
+
+# Hosts
+
+
+async def test_a_snapshot_is_what_hosts_are_afterwards(broker: Broker, lab: Lab) -> None:
+    """Hosts read back as reported, with the source's name; what is no longer reported goes."""
+    full = host("h1", 2, aggregates=frozenset({"ä,b"}), max_unit={"VCPU": 4})
+    assert await lab.show(full, host("h2")) == (2, 0)
+    found = await broker.host(TYPE, "h1")
+    assert found == host("h1", 2, aggregates=frozenset({"ä,b"}), max_unit={"VCPU": 4}, source=LAB)
+    assert await lab.show(host("h2", capacity=4)) == (2, 0)
+    assert [(one.name, one.capacity) for one in await broker.hosts(TYPE)] == [("h2", {"VCPU": 4})]
+
+
+async def test_only_real_changes_count(lab: Lab, client: Redis) -> None:
+    """A quiet snapshot moves no number; used alone moves the host's, not that of capacity."""
+    hosts = [host(f"h{number}") for number in range(3)]
+    await lab.show(*hosts)
+
+    async def numbers() -> list[str | None]:
+        return await client.hmget(Keys(TYPE).base, "hosts", "capacity_number")
+
+    first = await numbers()
+    assert await lab.show(*hosts) == (0, 0)
+    assert await numbers() == first
+    assert await lab.show(host("h0", 1), *hosts[1:]) == (1, 0)
+    assert await numbers() == [str(int(first[0] or 0) + 1), first[1]]
+    assert await Lab(Broker(client)).show(*hosts, sequence=9) == (1, 0)
+    await lab.show(*hosts[:2], host("h2", capacity=9), sequence=10)
+    assert (await numbers())[1] == str(int(first[1] or 0) + 1)
+
+
+async def test_a_change_by_another_hand_is_mended(broker: Broker, lab: Lab, client: Redis) -> None:
+    """A host somebody deleted, or that a restored store forgot, is there again after a snapshot."""
+    hosts = [host("h1"), host("h2")]
+    await lab.show(*hosts)
+    await broker.drop_host(TYPE, "h1")
+    assert await lab.show(*hosts) == (1, 0)
+    await client.flushall()
+    assert await lab.show(*hosts) == (2, 0)
+    assert [one.name for one in await broker.hosts(TYPE)] == ["h1", "h2"]
+
+
+async def test_older_never_overwrites_newer(broker: Broker, lab: Lab) -> None:
+    """An earlier or equal sequence is refused, and so is any sequence of an earlier term."""
+    assert await lab.show(host(used=1), sequence=5) is not None
+    for sequence in (4, 5):
+        assert await lab.show(host(used=9), sequence=sequence) is None
+    assert await lab.show(host(used=2), sequence=1, term=2) is not None
+    assert await lab.show(host(used=9), sequence=99, term=1, begun=0) is None
+    assert (await broker.host(TYPE, "h1")).used == {"VCPU": 2}
+
+
+async def test_a_new_term_silences_the_old_before_its_own_first_snapshot(
+    broker: Broker, lab: Lab
+) -> None:
+    """Once a later term began a snapshot, one begun before it under an earlier term is refused."""
+    begun = await lab.begin(term=1)
+    await lab.begin(term=2)
+    assert await lab.show(host(), term=1, begun=begun) is None
+    assert await broker.watch(TYPE, LAB, 1, 5.0) is None
+    assert not await broker.fail(TYPE, LAB, 1, "faulty", "late")
+    assert await broker.hosts(TYPE) == []
+
+
+async def test_others_hosts_are_left_alone(broker: Broker, lab: Lab) -> None:
+    """A host published by hand, or reported by another source, stays as it is and is counted."""
+    await publish(broker, "mine", VCPU=3)
+    other = Lab(broker, "other")
+    await other.show(host("theirs", 1))
+    assert await lab.show(host("mine", 7), host("theirs", 7), host("ours")) == (1, 2)
+    assert (await broker.host(TYPE, "mine")).capacity == {"VCPU": 3}
+    assert (await broker.host(TYPE, "theirs")).used == {"VCPU": 1}
+    assert await lab.show() == (1, 0)
+    assert [one.name for one in await broker.hosts(TYPE)] == ["mine", "theirs"]
+    states = {one.name: (one.hosts, one.clashes) for one in await broker.sources(TYPE)}
+    assert states == {LAB: (0, 0), "other": (1, 0)}
+
+
+async def test_a_sources_host_is_not_published_over(broker: Broker, lab: Lab) -> None:
+    """Publishing over a reported host is refused until the host, or the source, is gone."""
+    await lab.show(host(used=1))
+    with pytest.raises(Conflict, match="lab"):
+        await publish(broker)
+    await broker.drop_host(TYPE, "h1")
+    await publish(broker)
+    assert await lab.show(host(used=1)) == (0, 1)
+
+
+async def test_a_host_that_holds_stays_until_it_holds_no_more(broker: Broker, lab: Lab) -> None:
+    """Reported no longer, it is out of service, its holds kept; reported again, it is as before."""
+    await lab.show(host())
+    await run(broker, "d", 2)
+    await lab.show()
+    gone = await broker.host(TYPE, "h1")
+    assert (gone.dropped, gone.held, gone.capacity) == (True, {"VCPU": 2}, {})
+    await lab.show(host())
+    assert (await broker.host(TYPE, "h1")).free == {"VCPU": 6}
+    await lab.show()
+    await broker.transition(TYPE, "d", Status.DONE)
+    assert await broker.hosts(TYPE) == []
+
+
+async def test_a_snapshot_wakes_the_granter_if_something_changed(lab: Lab, client: Redis) -> None:
+    """The marker is set by a change and not by a quiet snapshot."""
+    wake = Keys(TYPE).of("wake")
+    for expected in (["grant"], []):
+        await client.delete(wake)
+        await lab.show(host())
+        assert await client.zrange(wake, 0, -1) == expected
+
+
+# Holds
+
+
+async def test_until_done_the_broker_is_the_ledger(broker: Broker, lab: Lab) -> None:
+    """By default no snapshot shortens a hold, whatever servers are shown to use."""
+    await lab.show(host())
+    await run(broker, "d", 2, "s")
+    await lab.show(host(used=2), shares={"s": {("h1", "VCPU"): 2}})
+    assert await held(broker) == 2
+
+
+async def test_hold_and_seen_add_up_to_the_grant(broker: Broker, lab: Lab, client: Redis) -> None:
+    """The hold shrinks by what its servers use, grows back as they shrink, never below nothing."""
+    await until_seen(broker)
+    await lab.show(host())
+    await run(broker, "d", 4, "a", "b")
+    for a, b, left in ((0, 0, 4), (1, 0, 3), (1, 0, 3), (1, 2, 1), (3, 3, 0), (0, 2, 2), (0, 0, 4)):
+        shares = {"a": {("h1", "VCPU"): a}, "b": {("h1", "VCPU"): b}}
+        await lab.show(host(used=a + b), shares=shares)
+        assert await held(broker) == left
+        assert (await broker.view(TYPE, usage=True)).usage == {"o": {"VCPU": 4}}
+        assert [one.severity for one in await audit(client, TYPE)] == []
+    await broker.transition(TYPE, "d", Status.DONE)
+    await lab.show(host())
+    assert (await held(broker), (await broker.view(TYPE, usage=True)).usage) == (0, {})
+
+
+async def test_what_servers_have_elsewhere_counts_against_the_rest(
+    broker: Broker, lab: Lab
+) -> None:
+    """A server that a scheduler put, or moved, elsewhere leaves nothing held where it is not."""
+    await until_seen(broker)
+    await lab.show(host("h1"), host("h2"))
+    wanted = shape({"VCPU": 2}, {"VCPU": 2})
+    job = await submit(broker, "d", shape=wanted)
+    assert await grant(broker, job, wanted, "h1", "h2") is not None
+    await broker.transition(TYPE, "d", Status.RUNNING, servers=("a", "b"))
+    for places, left in (
+        ({"a": "h1"}, [0, 2]),
+        ({"a": "h2", "b": "h2"}, [0, 0]),
+        ({"a": "h3"}, [0, 2]),
+        ({"a": "h2"}, [2, 0]),
+    ):
+        shares = {
+            server: {(places[server], "VCPU"): 2} if server in places else {} for server in "ab"
+        }
+        hosts = [host(f"h{n}", 2 * list(places.values()).count(f"h{n}")) for n in (1, 2, 3)]
+        await lab.show(*hosts, shares=shares)
+        assert [await held(broker, "h1"), await held(broker, "h2")] == left
+
+
+async def test_what_servers_have_on_others_hosts_does_not_count(broker: Broker, lab: Lab) -> None:
+    """A host its source may not touch has a `used` of its own: nothing there ends a hold here."""
+    await until_seen(broker)
+    await publish(broker, "byhand", VCPU=4)
+    await lab.show(host(), host("byhand"))
+    await run(broker, "d", 2, "s")
+    await lab.show(host(), host("byhand", 2), shares={"s": {("byhand", "VCPU"): 2}})
+    assert await held(broker) == 2
+
+
+async def test_a_server_nobody_asked_for_is_held_for(broker: Broker, lab: Lab) -> None:
+    """Servers told while a snapshot is under way are not believed seen by it."""
+    await until_seen(broker, settle=0)
+    await lab.show(host())
+    await run(broker, "d", 2, "s")
+    await lab.show(host(used=2))
+    assert await held(broker) == 2
+    await lab.show(host(used=2), shares={"s": {("h1", "VCPU"): 2}})
+    assert await held(broker) == 0
+
+
+@pytest.mark.parametrize("servers", [(), ("s",)])
+async def test_without_known_servers_a_settle_time_applies(
+    broker: Broker, lab: Lab, servers: tuple[str, ...]
+) -> None:
+    """No servers told, or a source that cannot tell: all is seen by a snapshot begun after it."""
+    await until_seen(broker, settle=0.02)
+    await lab.show(host())
+    await run(broker, "d", 2, *servers)
+    begun = await lab.begin()
+    await asyncio.sleep(0.05)
+    await lab.show(host(), tells=not servers, begun=begun)
+    assert await held(broker) == 2
+    for _ in range(2):
+        await lab.show(host(used=2), tells=not servers)
+        assert await held(broker) == 0
+    await broker.set_policy(TYPE, {"holds": "until_done"})
+    await lab.show(host(used=2))
+    assert await held(broker) == 2
+
+
+async def test_published_hosts_keep_their_holds(broker: Broker, lab: Lab) -> None:
+    """Nothing a source shows, and no settle time, ends a hold on a host it does not report."""
+    await until_seen(broker, settle=0)
+    await publish(broker, "byhand", VCPU=4)
+    await lab.show(host())
+    await run(broker, "d", 2, on="byhand")
+    await run(broker, "e", 1, "s", on="byhand")
+    await lab.show(host(used=9), shares={"s": {("h1", "VCPU"): 9}})
+    assert await held(broker, "byhand") == 3
+    await broker.transition(TYPE, "d", Status.DONE)
+    assert await held(broker, "byhand") == 1
+
+
+async def test_what_is_let_go_parts_with_a_snapshot_begun_later(
+    broker: Broker, lab: Lab, client: Redis
+) -> None:
+    """A server may run that no snapshot shows yet: its job ended, its capacity waits for one."""
+    await until_seen(broker)
+    await lab.show(host())
+    await run(broker, "d", 2, "s")
+    begun = await lab.begin()
+    await asyncio.sleep(0.002)
+    await broker.withdraw(TYPE, "d")
+    await lab.show(host(), begun=begun)
+    assert await held(broker) == 2
+    assert await audit(client, TYPE) == []
+    await lab.show(host(used=2))
+    assert await held(broker) == 0
+    assert await client.exists(Keys(TYPE).of("parting")) == 0
+
+
+async def test_a_deleted_host_lets_part_what_parts(broker: Broker, lab: Lab, client: Redis) -> None:
+    """With its source gone for good, a host deleted by hand leaves nothing held behind."""
+    await until_seen(broker)
+    await lab.show(host())
+    await run(broker, "d", 2)
+    await broker.transition(TYPE, "d", Status.DONE)
+    await broker.drop_host(TYPE, "h1")
+    assert await broker.hosts(TYPE) == []
+    assert await broker.sources(TYPE) == []
+    assert await audit(client, TYPE) == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_any_snapshots_of_any_servers_keep_every_sum(
+    broker: Broker, lab: Lab, client: Redis, seed: int
+) -> None:
+    """Whatever servers appear, move and go as jobs come and go: no fault, and free is the truth."""
+    rng = Random(seed)
+    await until_seen(broker)
+    names = ["h1", "h2"]
+    await lab.show(*(host(name, capacity=20) for name in names))
+    jobs: dict[str, int] = {}
+    has: dict[str, tuple[str, int]] = {}
+    for step in range(25):
+        name = f"d{step}"
+        if len(jobs) < 4:
+            jobs[name] = rng.randint(1, 4)
+            await run(broker, name, jobs[name], f"s{name}", on=rng.choice(names))
+        for each in jobs:
+            if rng.random() < 0.5:
+                has[f"s{each}"] = (rng.choice(names), rng.randint(0, 5))
+        if rng.random() < 0.3:
+            over = rng.choice(list(jobs))
+            del jobs[over]
+            has.pop(f"s{over}", None)
+            await broker.transition(TYPE, over, Status.DONE)
+        shares = {server: {(where, "VCPU"): n} for server, (where, n) in has.items()}
+        used = {each: sum(n for where, n in has.values() if where == each) for each in names}
+        await lab.show(*(host(each, used[each], 20) for each in names), shares=shares)
+        faults = [one for one in await audit(client, TYPE) if one.severity is Severity.FAULT]
+        assert faults == []
+        taken = sum(max(amount, has.get(f"s{each}", ("", 0))[1]) for each, amount in jobs.items())
+        free = sum(one.free["VCPU"] for one in await broker.hosts(TYPE))
+        assert free == 40 - taken

@@ -1,0 +1,35 @@
+"""forecast.lua: whether what a waiting job was told came true."""
+
+from __future__ import annotations
+
+from redis.asyncio import Redis
+
+from rq_broker.domain.jobs import Status
+from rq_broker.store.audit import audit
+from rq_broker.store.broker import Broker
+from tests.making import TYPE, grant, publish, submit
+
+
+async def test_a_forecast_is_judged_by_the_grant(broker: Broker, client: Redis) -> None:
+    """Granted in time it held, granted later it did not; only the first one told counts."""
+    await publish(broker)
+    for name, seconds in (("kept", 60.0), ("missed", -60.0)):
+        job = await submit(broker, name)
+        await broker.forecast(TYPE, job, seconds)
+        await broker.forecast(TYPE, job, -seconds)
+        await grant(broker, job)
+    assert await broker.forecast(TYPE, await submit(broker), 1.0) == (1, 1)
+    assert await audit(client, TYPE) == []
+
+
+async def test_a_job_that_leaves_the_line_is_not_judged(broker: Broker, client: Redis) -> None:
+    """Taken out or withdrawn, a job's forecast goes with it; a job out of line gets none."""
+    job = await submit(broker)
+    await broker.forecast(TYPE, job, 60.0)
+    await broker.transition(TYPE, "d", Status.DONE)
+    assert await broker.forecast(TYPE, job, 60.0) == (0, 0)
+    assert await audit(client, TYPE) == []
+    await broker.transition(TYPE, "d", Status.QUEUED)
+    await publish(broker)
+    await grant(broker, job)
+    assert await broker.forecast(TYPE, job, 60.0) == (0, 0)

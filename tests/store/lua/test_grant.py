@@ -1,0 +1,123 @@
+"""grant.lua: capacity held whole, or not at all."""
+
+from __future__ import annotations
+
+import pytest
+from redis.asyncio import Redis
+
+from rq_broker.domain.capacity import Host
+from rq_broker.domain.jobs import Status
+from rq_broker.store.audit import audit
+from rq_broker.store.broker import Broker
+from tests.making import TYPE, grant, proposal, publish, shape, submit
+
+
+async def test_a_grant_is_whole_or_nothing(broker: Broker, client: Redis) -> None:
+    """When the last instance of a gang does not fit, nothing is held on the hosts before it."""
+    await publish(broker, "h1", VCPU=4)
+    await publish(broker, "h2", VCPU=1)
+    gang = shape({"VCPU": 2}, {"VCPU": 2}, {"VCPU": 2})
+    job = await submit(broker, shape=gang)
+    assert await grant(broker, job, gang, "h1", "h1", "h2") is None
+    assert all(not host.held for host in await broker.hosts(TYPE))
+    await publish(broker, "h2", VCPU=2)
+    assert await grant(broker, job, gang, "h1", "h1", "h2") == 1
+    assert {host.name: host.held for host in await broker.hosts(TYPE)} == {
+        "h1": {"VCPU": 4},
+        "h2": {"VCPU": 2},
+    }
+    job = await broker.read(TYPE, "d")
+    assert (job.status, job.hosts, job.fence) == (Status.GRANTED, ("h1", "h1", "h2"), 1)
+    assert await audit(client, TYPE) == []
+
+
+async def test_instances_on_one_host_count_together(broker: Broker) -> None:
+    """Two instances that fit singly and not together are refused."""
+    await publish(broker, VCPU=3)
+    gang = shape({"VCPU": 2}, {"VCPU": 2})
+    assert await grant(broker, await submit(broker, shape=gang), gang) is None
+
+
+async def test_used_counts_against_capacity(broker: Broker) -> None:
+    """What the source sees in use is not given away; less than nothing is not given either."""
+    job = await submit(broker)
+    for used in (4, 5):
+        await broker.set_host(TYPE, Host("h1", {"VCPU": 4}, {"VCPU": used}))
+        assert await grant(broker, job) is None
+    await broker.set_host(TYPE, Host("h1", {"VCPU": 4}, {"VCPU": 3}))
+    assert await grant(broker, job) == 1
+
+
+async def test_a_proposal_that_reality_left_behind_is_refused(broker: Broker) -> None:
+    """Reordered, taken out, replaced, paused or on a host that is gone: None, and nothing held."""
+    await publish(broker)
+    job = await submit(broker)
+    assert await grant(broker, job, None, "nowhere") is None
+    await broker.reorder(TYPE, "d", "priority", "5")
+    assert await grant(broker, job) is None
+    await broker.withdraw(TYPE, "d")
+    again = await submit(broker, priority=job.priority)
+    assert await grant(broker, job) is None
+    view = await broker.view(TYPE)
+    await broker.set_policy(TYPE, {"paused": True})
+    assert await broker.grant(TYPE, proposal(again), view) is None
+    assert await grant(broker, again) is None
+    await broker.set_policy(TYPE, {"paused": False})
+    assert await grant(broker, again) == 1
+    assert await grant(broker, again) is None
+    assert (await broker.host(TYPE, "h1")).held == {"VCPU": 1}
+
+
+@pytest.mark.parametrize("wanted", ["a", "b"])
+async def test_every_host_must_be_in_the_aggregate(broker: Broker, wanted: str) -> None:
+    """A job of an aggregate is granted on hosts of that aggregate only."""
+    await publish(broker, "in")
+    await broker.set_host(TYPE, Host("out", {"VCPU": 9}, aggregates=frozenset({"ab", "xax"})))
+    narrow = shape(aggregate=wanted)
+    job = await submit(broker, shape=narrow)
+    assert await grant(broker, job, narrow, "out") is None
+    assert await grant(broker, job, narrow, "in") == 1
+
+
+@pytest.mark.parametrize(("has", "wanted"), [({"a", "b"}, ","), ({'x"y'}, "y")])
+async def test_an_aggregate_is_compared_as_a_whole(
+    broker: Broker, has: set[str], wanted: str
+) -> None:
+    """Punctuation in names of aggregates never makes a host a member of another one."""
+    await broker.set_host(TYPE, Host("h1", {"VCPU": 9}, aggregates=frozenset(has)))
+    narrow = shape(aggregate=wanted)
+    assert await grant(broker, await submit(broker, shape=narrow), narrow) is None
+
+
+async def test_caps_hold_per_owner(broker: Broker, client: Redis) -> None:
+    """An owner's own cap, or the one for all others, is never exceeded; a release gives it back."""
+    await publish(broker)
+    await broker.set_policy(TYPE, {"limits": {"*": {"VCPU": 1}, "a/b:c": {"VCPU": 2}}})
+    for owner, most in (("a/b:c", 2), ("p", 1)):
+        jobs = [await submit(broker, f"{owner}{n}", owner_id=owner) for n in range(most + 1)]
+        fences = [await grant(broker, job) for job in jobs]
+        assert [fence is not None for fence in fences] == [True] * most + [False]
+        await broker.transition(TYPE, jobs[0].request_id, Status.DONE)
+        assert await grant(broker, jobs[-1]) is not None
+    usage = (await broker.view(TYPE, usage=True)).usage
+    assert usage == {"a/b:c": {"VCPU": 2}, "p": {"VCPU": 1}}
+    assert await audit(client, TYPE) == []
+
+
+async def test_an_instance_of_nothing_needs_a_host_too(broker: Broker) -> None:
+    """Every named host must exist and be of the aggregate, also for an instance of nothing."""
+    await publish(broker)
+    nothing = shape({}, aggregate="other")
+    job = await submit(broker, shape=nothing)
+    assert await grant(broker, job, nothing, "nowhere") is None
+    assert await grant(broker, job, nothing, "h1") is None
+
+
+async def test_no_instance_is_larger_than_its_host_allows(broker: Broker) -> None:
+    """max_unit as it is now binds each instance, not their sum, whatever the plan believed."""
+    gang = shape({"VCPU": 2, "Memory": 1}, {"VCPU": 1})
+    job = await submit(broker, shape=gang)
+    for most, fence in ((1, None), (2, 1)):
+        await broker.set_host(TYPE, Host("h1", {"VCPU": 9, "Memory": 9}, max_unit={"VCPU": most}))
+        assert await grant(broker, job, gang) == fence
+    assert (await broker.host(TYPE, "h1")).held == {"VCPU": 3, "Memory": 1}

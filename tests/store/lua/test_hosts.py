@@ -1,0 +1,24 @@
+"""hosts.lua: reading only what changed."""
+
+from __future__ import annotations
+
+from rq_broker.domain.jobs import Status
+from rq_broker.store.broker import Broker
+from tests.making import TYPE, bring, publish
+
+
+async def test_a_view_brought_up_to_date_equals_a_fresh_one(broker: Broker) -> None:
+    """Reading only changes ends where reading everything ends, whatever changed in between."""
+    known = await broker.view(TYPE)
+    for step in (
+        publish(broker, "h1"),
+        publish(broker, "h2"),
+        bring(broker, Status.GRANTED),
+        broker.drop_host(TYPE, "h2"),
+        broker.drop_host(TYPE, "h1"),
+        broker.transition(TYPE, "d", Status.DONE),
+        broker.set_policy(TYPE, {"paused": True}),
+    ):
+        await step
+        known = await broker.view(TYPE, known)
+        assert known == await broker.view(TYPE)

@@ -1,0 +1,61 @@
+"""page.lua: lists, filtered and in pieces."""
+
+from __future__ import annotations
+
+import pytest
+
+from rq_broker.domain.jobs import Status
+from rq_broker.store.broker import Broker
+from tests.making import TYPE, bring, submit
+
+
+@pytest.mark.parametrize("limit", [1, 2, 7, 500])
+async def test_pages_list_every_job_once_in_order(broker: Broker, limit: int) -> None:
+    """Paging by any size lists all jobs of all statuses once, by priority and then by ID."""
+    for number, status in enumerate([*Status, *Status]):
+        name = f"{status}-{number}"
+        await bring(broker, status, name)
+        await broker.reorder(TYPE, name, "priority", str(-(number % 3)))
+    everything = await _list(broker, 500)
+    assert await _list(broker, limit) == everything
+    expected = sorted(everything, key=lambda entry: (entry[0], entry[1]))
+    assert everything == expected
+    assert len({id_ for _, id_, _ in everything}) == 10
+    assert [name for *_, name in await _list(broker, limit, status="done")] == [
+        name for *_, name in expected if name.startswith("done")
+    ]
+
+
+@pytest.mark.parametrize("limit", [1, 3, 500])
+async def test_filters_go_together(broker: Broker, limit: int) -> None:
+    """owner_id and status filter alone and both at once; another owner's jobs never show."""
+    for name in ("a", "b", "c", "d"):
+        await submit(broker, name, owner_id="o:1" if name < "c" else "o")
+    await broker.transition(TYPE, "a", Status.DONE)
+    mine = [name for *_, name in await _list(broker, limit, owner_id="o:1")]
+    assert mine == ["a", "b"]
+    both = [name for *_, name in await _list(broker, limit, owner_id="o:1", status="queued")]
+    assert both == ["b"]
+    assert await _list(broker, limit, owner_id="nobody") == []
+
+
+async def test_a_page_tells_the_same_positions_as_read(broker: Broker) -> None:
+    """Position counts from 1 in the whole queue, whatever the filter and the page."""
+    for name in "abcdef":
+        await submit(broker, name, owner_id="o" if name in "ace" else "p")
+    await broker.transition(TYPE, "a", Status.DONE)
+    for filters in ({}, {"owner_id": "o"}, {"status": "queued"}):
+        first = await broker.page(TYPE, limit=2, **filters)
+        rest = await broker.page(TYPE, after=first.next, **filters)
+        for job in (*first.jobs, *rest.jobs):
+            assert job == await broker.read(TYPE, job.request_id)
+
+
+async def _list(broker: Broker, limit: int, **filters: str) -> list[tuple[int, int, str]]:
+    found, cursor = [], None
+    while True:
+        page = await broker.page(TYPE, after=cursor, limit=limit, **filters)
+        found += [(job.priority, job.id, job.request_id) for job in page.jobs]
+        cursor = page.next
+        if cursor is None:
+            return found

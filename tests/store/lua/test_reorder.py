@@ -1,0 +1,139 @@
+"""reorder.lua: another place in line."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import pytest
+from redis.asyncio import Redis
+
+from rq_broker.domain import errors
+from rq_broker.domain.capacity import MAX_WHOLE
+from rq_broker.domain.jobs import Status
+from rq_broker.store.audit import audit
+from rq_broker.store.broker import Broker
+from tests.store.lua.altering import altered
+from tests.making import TYPE, bring, line, submit
+
+
+@pytest.mark.parametrize("gap", [0, 1, 2, 3])
+@pytest.mark.parametrize("mode", ["before", "after"])
+async def test_before_and_after_move_one_job_only(
+    broker: Broker, client: Redis, mode: str, gap: int
+) -> None:
+    """Put before or after any neighbour, at any distance, nobody else changes places."""
+    names = ["a", "b", "c", "d"]
+    for turn, (moved, neighbour) in enumerate(permutations(names, 2)):
+        type_ = f"type-{turn}"
+        for number, name in enumerate(names):
+            await submit(broker, name, type_, priority=-2 + number * gap)
+        answer = await broker.reorder(type_, moved, mode, neighbour)
+        expected = [name for name in names if name != moved]
+        expected.insert(expected.index(neighbour) + (mode == "after"), moved)
+        assert await line(broker, type_) == expected
+        assert (await broker.read(type_, moved)).priority == answer
+    assert await audit(client, type_) == []
+
+
+async def test_front_and_back(broker: Broker) -> None:
+    """position puts a job at either end; where it already stands, nothing changes."""
+    for name in "abc":
+        await submit(broker, name, priority=0)
+    assert await broker.reorder(TYPE, "c", "position", "front") == -1
+    assert await broker.reorder(TYPE, "a", "position", "back") == 1
+    assert await line(broker) == ["c", "b", "a"]
+    assert await broker.reorder(TYPE, "c", "position", "front") == -1
+    assert await broker.reorder(TYPE, "a", "after", "b") == 1
+    assert await broker.reorder(TYPE, "a", "before", "a") == 1
+
+
+async def test_a_thousand_moves_into_one_gap_keep_the_order(broker: Broker) -> None:
+    """Always putting the last one after the first makes room again and again."""
+    for name in "abc":
+        await submit(broker, name)
+    expected = ["a", "b", "c"]
+    for _ in range(100):
+        last = expected.pop()
+        await broker.reorder(TYPE, last, "after", "a")
+        expected.insert(1, last)
+    assert await line(broker) == expected
+
+
+async def test_the_ends_of_the_line_are_whole_numbers(broker: Broker) -> None:
+    """Past ±(2^53−1) a place is refused with NoRoom, and the line stays as it was."""
+    await submit(broker, "first", priority=-MAX_WHOLE)
+    await submit(broker, "middle", priority=0)
+    await submit(broker, "last", priority=MAX_WHOLE)
+    with pytest.raises(errors.NoRoom):
+        await broker.reorder(TYPE, "middle", "position", "front")
+    with pytest.raises(errors.NoRoom):
+        await broker.reorder(TYPE, "middle", "after", "last")
+    assert await broker.reorder(TYPE, "middle", "before", "last") == 0
+    assert await line(broker) == ["first", "middle", "last"]
+
+
+@pytest.mark.parametrize("end", [1, -1])
+async def test_where_one_side_ends_the_other_makes_room(
+    broker: Broker, client: Redis, end: int
+) -> None:
+    """Beside the largest or the smallest priority there is room on the side that has numbers."""
+    await submit(broker, "last", priority=end * MAX_WHOLE)
+    await submit(broker, "beside", priority=end * (MAX_WHOLE - 1))
+    await submit(broker, "moved", priority=0)
+    found = await broker.reorder(TYPE, "moved", "before" if end > 0 else "after", "last")
+    assert abs(found) < MAX_WHOLE
+    assert await line(broker) == ["beside", "moved", "last"][::end]
+    assert await audit(client, TYPE) == []
+
+
+@pytest.mark.parametrize("place", [2, 17])
+async def test_the_fewer_make_room(broker: Broker, client: Redis, place: int) -> None:
+    """Of equals only those on the shorter side of the place get another priority."""
+    names = [f"{number:02d}" for number in range(20)]
+    for name in [*names, "moved"]:
+        await submit(broker, name, priority=7)
+    await broker.reorder(TYPE, "moved", "before", names[place])
+    aside = {name for name in names if (await broker.read(TYPE, name)).priority != 7}
+    assert aside == set(names[:place] if place < 10 else names[place:])
+    assert await line(broker) == [*names[:place], "moved", *names[place:]]
+    assert await audit(client, TYPE) == []
+
+
+@pytest.mark.parametrize(("most", "fits"), [(2, False), (3, True)])
+async def test_a_step_moves_only_so_many(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch, most: int, fits: bool
+) -> None:
+    """Where more would have to make room than one step may move, it is refused, and none moves."""
+    altered(monkeypatch, "reorder", "MOST = 10000", f"MOST = {most}")
+    for name in "abcdefg":
+        await submit(broker, name, priority=0)
+    if fits:
+        await broker.reorder(TYPE, "g", "before", "d")
+        assert await line(broker) == list("abcgdef")
+    else:
+        with pytest.raises(errors.NoRoom, match=f"over {most} jobs"):
+            await broker.reorder(TYPE, "g", "before", "d")
+        assert {(await broker.read(TYPE, name)).priority for name in "abcdefg"} == {0}
+
+
+async def test_only_queued_jobs_have_neighbours(broker: Broker) -> None:
+    """before, after and position need queued jobs on both sides; an absolute priority does not."""
+    await bring(broker, Status.RUNNING, "r")
+    await submit(broker, "q")
+    for args in (("r", "position", "back"), ("r", "before", "q"), ("q", "after", "r")):
+        with pytest.raises(errors.NotWaiting):
+            await broker.reorder(TYPE, *args)
+    with pytest.raises(errors.JobNotFound):
+        await broker.reorder(TYPE, "q", "before", "nobody")
+    assert await broker.reorder(TYPE, "r", "priority", "3") == 3
+    assert (await broker.read(TYPE, "r")).priority == 3
+
+
+async def test_requeued_jobs_return_to_their_priority(broker: Broker, client: Redis) -> None:
+    """A job reordered while it ran goes back in line at its new priority."""
+    await submit(broker, "q", priority=5)
+    await bring(broker, Status.DONE)
+    await broker.reorder(TYPE, "d", "priority", "4")
+    await broker.transition(TYPE, "d", Status.QUEUED)
+    assert await line(broker) == ["d", "q"]
+    assert await audit(client, TYPE) == []

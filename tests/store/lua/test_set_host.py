@@ -1,0 +1,38 @@
+"""set_host.lua: what a host can hold."""
+
+from __future__ import annotations
+
+from rq_broker.domain.capacity import Host
+from rq_broker.domain.jobs import Status
+from rq_broker.store.broker import Broker
+from tests.making import TYPE, bring, grant, publish, submit
+
+
+async def test_a_host_reads_back_as_published(broker: Broker) -> None:
+    """Names and resources may hold colons and any letters; publishing again replaces, not adds."""
+    host = Host("rack:1", {"GPU:a100": 8, "虛": 1}, {"GPU:a100": 1}, {}, frozenset({"ä", "b:c"}))
+    assert await broker.set_host(TYPE, host)
+    assert await broker.host(TYPE, "rack:1") == host
+    smaller = Host("rack:1", {"VCPU": 2})
+    assert not await broker.set_host(TYPE, smaller)
+    assert await broker.hosts(TYPE) == [smaller]
+
+
+async def test_a_dropped_host_can_come_back_with_its_holds(broker: Broker) -> None:
+    """Publishing a dropped host again puts it in service; what it held is held still."""
+    await bring(broker, Status.GRANTED)
+    await broker.drop_host(TYPE, "h1")
+    assert not await broker.set_host(TYPE, Host("h1", {"VCPU": 2}))
+    assert await broker.host(TYPE, "h1") == Host("h1", {"VCPU": 2}, {}, {"VCPU": 1})
+
+
+async def test_shrinking_a_host_never_loses_a_hold(broker: Broker) -> None:
+    """Below its holds a host keeps them and is granted nothing until it fits again."""
+    await bring(broker, Status.RUNNING)
+    await broker.set_host(TYPE, Host("h1", {"VCPU": 0}))
+    host = await broker.host(TYPE, "h1")
+    assert (host.held, host.free) == ({"VCPU": 1}, {"VCPU": -1})
+    job = await submit(broker, "e")
+    assert await grant(broker, job) is None
+    await publish(broker, VCPU=2)
+    assert await grant(broker, job) is not None

@@ -1,0 +1,45 @@
+"""sources.lua: how the sources of a type are."""
+
+from __future__ import annotations
+
+import asyncio
+
+from redis.asyncio import Redis
+
+from rq_broker.api.views import source_json
+from rq_broker.domain.capacity import Host
+from rq_broker.store.broker import Broker, Sight
+from rq_broker.store.keys import Keys
+from tests.making import TYPE
+
+
+async def _show(broker: Broker, name: str, *hosts: Host, interval: float = 60.0) -> None:
+    watched = await broker.watch(TYPE, name, 1, interval)
+    assert watched is not None
+    await broker.apply(TYPE, name, 1, watched.begun, Sight(1, hosts, {}))
+
+
+async def test_a_source_without_a_snapshot_for_three_intervals_is_stale(broker: Broker) -> None:
+    """Stale goes by the source's own interval; age counts from when the last good one was begun."""
+    await _show(broker, "slow")
+    await _show(broker, "quick", interval=0.01)
+    await broker.watch(TYPE, "never", 1, 0.01)
+    await asyncio.sleep(0.06)
+    never, quick, slow = await broker.sources(TYPE)
+    assert (never.stale, quick.stale, slow.stale) == (True, True, False)
+    assert never.age is None
+    assert quick.age is not None
+    assert 0.05 < quick.age < 30
+    assert source_json(quick)["age_seconds"] == quick.age
+
+
+async def test_a_source_nobody_polls_is_forgotten_only_without_hosts(
+    broker: Broker, client: Redis
+) -> None:
+    """One that left no hosts goes after an hour; one whose hosts are still there stays, stale."""
+    await _show(broker, "empty")
+    await _show(broker, "full", Host("h1", {"VCPU": 1}))
+    for name in ("empty", "full"):
+        await client.hset(Keys(TYPE).of("source", name), "tried", "0")
+    assert [one.name for one in await broker.sources(TYPE)] == ["full"]
+    assert await client.exists(Keys(TYPE).of("source", "empty")) == 0

@@ -1,0 +1,27 @@
+"""withdraw.lua: the end of a job."""
+
+from __future__ import annotations
+
+import pytest
+from redis.asyncio import Redis
+
+from rq_broker.domain.jobs import Status
+from rq_broker.store.audit import audit
+from rq_broker.store.broker import Broker
+from rq_broker.store.keys import TYPES, Keys
+from tests.making import TYPE, bring, submit
+
+
+@pytest.mark.parametrize("status", list(Status))
+async def test_withdraw_frees_both_names_in_every_status(
+    broker: Broker, client: Redis, status: Status
+) -> None:
+    """After DELETE the names may be taken again, nothing is held, and no key of the job is left."""
+    await bring(broker, status)
+    await broker.withdraw(TYPE, "d")
+    assert await audit(client, TYPE) == []
+    assert not [host for host in await broker.hosts(TYPE) if host.held]
+    left = {key.removeprefix(Keys(TYPE).base) for key in await client.keys()} - {TYPES}
+    stays = {"", ":events", ":wake", ":hosts", ":host:h1", ":history", ":destinations"}
+    assert left - stays == set()
+    await submit(broker)

@@ -1,0 +1,367 @@
+"""The audit: clean on what the broker writes, and blind to no corruption."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from redis.asyncio import Redis
+
+from rq_broker.domain import errors
+from rq_broker.domain.capacity import Host
+from rq_broker.domain.jobs import Job, Status
+from rq_broker.store.audit import Finding, Severity, audit
+from rq_broker.store.broker import Broker
+from rq_broker.store.connection import connect
+from rq_broker.store.embedded import Server
+from rq_broker.store.keys import Keys, digest
+from rq_broker.store.runner import Runner
+from tests.making import TYPE, bring, shape, submit
+
+KEYS = Keys(TYPE)
+SHAPE = digest(shape().canonical())
+CALLBACK = digest("http://x/queued")
+STRAY = "0000000000000099:stray"
+
+
+@pytest.fixture
+async def jobs(broker: Broker) -> dict[Status, Job]:
+    """Bring a job to each status; its name is the status."""
+    return {status: await bring(broker, status, status) for status in Status}
+
+
+def _member(job: Job) -> str:
+    return f"{job.id:016d}:{job.request_id}"
+
+
+async def _faults(client: Redis) -> list[str]:
+    return [str(each) for each in await audit(client, TYPE) if each.severity == Severity.FAULT]
+
+
+async def test_every_status_is_clean(client: Redis, jobs: dict[Status, Job]) -> None:
+    """What the broker writes passes, and an unknown type does."""
+    assert len(jobs) == len(Status)
+    assert await audit(client, TYPE) == []
+    assert await audit(client, "unknown") == []
+
+
+async def test_an_audit_changes_nothing(client: Redis, jobs: dict[Status, Job]) -> None:
+    """An audit writes no key, not even when it has something to say."""
+    await client.zadd(KEYS.of("deliveries"), {_member(jobs[Status.DONE]): 1})
+    before = {key: await client.dump(key) for key in await client.keys()}
+    assert await audit(client, TYPE)
+    assert {key: await client.dump(key) for key in await client.keys()} == before
+
+
+Corrupt = Callable[[Redis, Callable[[str], str]], Awaitable[object]]
+CORRUPTIONS: dict[str, tuple[Corrupt, str]] = {
+    "a hash is gone": (
+        lambda c, _: c.delete(KEYS.of("job", "queued")),
+        ":queued is in queued and has no hash",
+    ),
+    "a hash is gone, seen from its callback": (
+        lambda c, _: c.delete(KEYS.of("job", "done")),
+        "names job done, which there is not",
+    ),
+    "a hash says another status": (
+        lambda c, _: c.hset(KEYS.of("job", "queued"), "status", "running"),
+        ":queued is in queued, says running",
+    ),
+    "a hash has another ID": (
+        lambda c, _: c.hset(KEYS.of("job", "queued"), "id", "77"),
+        ":queued has ID 77, stands as",
+    ),
+    "a hash cannot be read": (
+        lambda c, _: c.hset(KEYS.of("job", "queued"), "created", "soon"),
+        ":queued cannot be read",
+    ),
+    "a hash lacks its owner": (
+        lambda c, _: c.hdel(KEYS.of("job", "running"), "owner"),
+        ":running cannot be read",
+    ),
+    "a job is in two statuses": (
+        lambda c, m: c.zadd(KEYS.of("status", "running"), {m("queued"): 1}),
+        ":queued is in running, says queued",
+    ),
+    "a job is in no status": (
+        lambda c, m: c.zrem(KEYS.of("status", "done"), m("done")),
+        ":done is in no status",
+    ),
+    "an owner's priority differs": (
+        lambda c, m: c.zadd(KEYS.of("owner", "o"), {m("error"): 1}),
+        ":error has priority 1.0 by its owner",
+    ),
+    "an owner's set lacks a job": (
+        lambda c, m: c.zrem(KEYS.of("owner", "o"), m("running")),
+        ":running has priority None by its owner",
+    ),
+    "an owner's set has a stray": (
+        lambda c, _: c.zadd(KEYS.of("owner", "o"), {STRAY: 1}),
+        f"owner:o names {STRAY}",
+    ),
+    "a shape's priority differs": (
+        lambda c, m: c.zadd(KEYS.of("shape", SHAPE), {m("queued"): 1}),
+        ":queued has priority 1.0 by its shape",
+    ),
+    "a shape has a job that does not wait": (
+        lambda c, m: c.zadd(KEYS.of("shape", SHAPE), {m("done"): 2**52}),
+        ":done has priority 4503599627370496.0 by its shape",
+    ),
+    "a shape has a stray": (
+        lambda c, _: c.zadd(KEYS.of("shape", SHAPE), {STRAY: 2**52}),
+        f"shape:{SHAPE} names {STRAY}",
+    ),
+    "a forgotten shape has a stray": (
+        lambda c, _: _stray_shape(c),
+        "shape:other names",
+    ),
+    "a shape is not known": (
+        lambda c, _: c.hdel(KEYS.of("shapes"), SHAPE),
+        f"shape {SHAPE} stands in shapes for None",
+    ),
+    "a shape stands for another": (
+        lambda c, _: c.hset(KEYS.of("shapes"), SHAPE, "[]"),
+        f"shape {SHAPE} stands in shapes for []",
+    ),
+    "a shape has no head": (
+        lambda c, _: c.zrem(KEYS.of("heads"), SHAPE),
+        f"shape {SHAPE} is in heads at None",
+    ),
+    "a head's priority differs": (
+        lambda c, _: c.zadd(KEYS.of("heads"), {SHAPE: 1}),
+        f"shape {SHAPE} is in heads at 1.0",
+    ),
+    "a head has no jobs": (
+        lambda c, _: c.zadd(KEYS.of("heads"), {"x" * 16: 1}),
+        f"shape {'x' * 16} is in heads at 1.0, not None",
+    ),
+    "a job out of line forgot its demand": (
+        lambda c, _: c.hdel(KEYS.of("job", "done"), "demand"),
+        ":done is done and keeps as demand None",
+    ),
+    "a callback is not indexed": (
+        lambda c, _: c.hdel(KEYS.of("callbacks", CALLBACK[:2]), CALLBACK[2:]),
+        ":queued has a callback that names None",
+    ),
+    "a callback names another job": (
+        lambda c, _: c.hset(KEYS.of("callbacks", CALLBACK[:2]), CALLBACK[2:], "done"),
+        ":queued has a callback that names done",
+    ),
+    "a callback is left over in a bucket of its own": (
+        lambda c, _: c.hset(KEYS.of("callbacks", "__"), "rest", "nobody"),
+        "callback __rest names job nobody, which there is not",
+    ),
+    "a callback is left over beside others": (
+        lambda c, _: c.hset(KEYS.of("callbacks", CALLBACK[:2]), "rest", "queued"),
+        f"callback {CALLBACK[:2]}rest names job queued, which has another",
+    ),
+    "a host holds too much": (
+        lambda c, _: c.hincrby(KEYS.of("host", "h1"), "held:VCPU", 1),
+        "host h1 holds {'VCPU': 3}, ledgers say {'VCPU': 2}",
+    ),
+    "a host holds what no ledger says": (
+        lambda c, _: c.hset(KEYS.of("host", "h1"), "held:GPU", 1),
+        "host h1 holds {'VCPU': 2, 'GPU': 1}, ledgers say {'VCPU': 2}",
+    ),
+    "a host cannot be read": (
+        lambda c, _: c.hset(KEYS.of("host", "h1"), "capacity:VCPU", "many"),
+        "host h1 cannot be read",
+    ),
+    "a host is not listed": (
+        lambda c, _: c.zrem(KEYS.of("hosts"), "h1"),
+        "host h1 is not listed, and jobs hold on it",
+    ),
+    "a listed host has no hash": (
+        lambda c, _: c.zadd(KEYS.of("hosts"), {"h2": 1}),
+        "host h2 is listed and has no hash",
+    ),
+    "a dropped host stays": (
+        lambda c, _: _dropped(c),
+        "host h2 is dropped, empty and still there",
+    ),
+    "an owner's usage is wrong": (
+        lambda c, _: c.hincrby(KEYS.of("usage"), "VCPU/o", 1),
+        "usage VCPU/o is 3, ledgers say 2",
+    ),
+    "usage is left over": (
+        lambda c, _: c.hset(KEYS.of("usage"), "VCPU/gone", 1),
+        "usage VCPU/gone is 1, ledgers say 0",
+    ),
+    "a queued job holds": (
+        lambda c, _: c.hset(KEYS.of("holds", "queued"), "h1/VCPU", 1),
+        ":queued is queued and holds {'h1/VCPU': '1'}",
+    ),
+    "a done job is seen": (
+        lambda c, _: c.hset(KEYS.of("seen", "done"), "h1/VCPU", 1),
+        ":done is done and was seen with {'h1/VCPU': '1'}",
+    ),
+    "a source sees what no owner uses": (
+        lambda c, _: c.hset(KEYS.of("seen", "running"), "h1/GPU", 1),
+        "usage GPU/o is 0, ledgers say 1",
+    ),
+    "what parts is held no longer": (
+        lambda c, _: c.zadd(KEYS.of("parting"), {"1:3:h1/VCPU": 1}),
+        "host h1 holds {'VCPU': 2}, ledgers say {'VCPU': 5}",
+    ),
+    "a done job names hosts": (
+        lambda c, _: c.hset(KEYS.of("job", "done"), "hosts", '["h1"]'),
+        ":done is done and names hosts",
+    ),
+    "a job holds on a host it does not name": (
+        lambda c, _: c.hset(KEYS.of("job", "running"), "hosts", '["h2"]'),
+        ":running holds on h1, which it does not name",
+    ),
+    "two jobs hold by one fence": (
+        lambda c, _: c.hset(KEYS.of("job", "running"), "fence", 1),
+        "holds by fence 1, as does",
+    ),
+    "a granted job has no delivery": (
+        lambda c, m: c.zrem(KEYS.of("deliveries"), m("granted")),
+        ":granted is granted, its delivery due at None, parked at None",
+    ),
+    "a running job has a delivery": (
+        lambda c, m: c.zadd(KEYS.of("deliveries"), {m("running"): 1}),
+        ":running is running, its delivery due at 1.0",
+    ),
+    "a delivery is due and parked": (
+        lambda c, m: c.zadd(KEYS.of("parked:http://x:80"), {m("granted"): 1}),
+        ":granted is granted, its delivery due at",
+    ),
+    "a parked delivery is never looked at": (
+        lambda c, m: _parked_for_ever(c, m("granted")),
+        "destination http://x:80 is not listed, and callbacks are parked at it",
+    ),
+    "a parked delivery is nobody's": (
+        lambda c, _: _stray_parked(c),
+        f"parked:http://x:80 names {STRAY}",
+    ),
+    "a delivery is nobody's": (
+        lambda c, _: c.zadd(KEYS.of("deliveries"), {STRAY: 1}),
+        f"deliveries names {STRAY}",
+    ),
+    "a queued job has a deadline": (
+        lambda c, m: c.zadd(KEYS.of("deadlines"), {m("queued"): 1}),
+        "deadlines names",
+    ),
+    "a deadline is nobody's": (
+        lambda c, _: c.zadd(KEYS.of("deadlines"), {STRAY: 1}),
+        f"deadlines names {STRAY}",
+    ),
+    "a job that left was passed": (
+        lambda c, m: c.hset(KEYS.of("passed"), m("done"), 1),
+        "passed names",
+    ),
+    "the ID counter is behind": (
+        lambda c, _: c.hset(KEYS.base, "id", 2),
+        "counter id is 2, 5 is in use",
+    ),
+    "the fence counter is gone": (
+        lambda c, _: c.hdel(KEYS.base, "fence"),
+        "counter fence is None, 2 is in use",
+    ),
+    "the hosts' counter is behind": (
+        lambda c, _: c.zadd(KEYS.of("hosts"), {"h1": 99}),
+        "99 is in use",
+    ),
+}
+
+
+async def _stray_shape(client: Redis) -> None:
+    await client.hset(KEYS.of("shapes"), "other", "[]")
+    await client.zadd(KEYS.of("heads"), {"other": 1})
+    await client.zadd(KEYS.of("shape", "other"), {STRAY: 1})
+
+
+async def _parked_for_ever(client: Redis, member: str) -> None:
+    await client.zrem(KEYS.of("deliveries"), member)
+    await client.zadd(KEYS.of("parked", "http://x:80"), {member: 1})
+
+
+async def _stray_parked(client: Redis) -> None:
+    await client.zadd(KEYS.of("parked"), {"http://x:80": 1})
+    await client.zadd(KEYS.of("parked", "http://x:80"), {STRAY: 1})
+
+
+async def _dropped(client: Redis) -> None:
+    await client.hset(KEYS.of("host", "h2"), mapping={"dropped": "1", "aggregates": "[]"})
+    await client.zadd(KEYS.of("hosts"), {"h2": 1})
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+async def test_each_corruption_is_found(client: Redis, jobs: dict[Status, Job], name: str) -> None:
+    """Damage one key, and a fault says which and how."""
+    corrupt, expected = CORRUPTIONS[name]
+    members = {job.request_id: _member(job) for job in jobs.values()}
+    await corrupt(client, members.__getitem__)
+    found = await _faults(client)
+    assert any(expected in each for each in found), found
+
+
+async def test_a_shrunk_host_is_a_note(broker: Broker, client: Redis) -> None:
+    """Less capacity than holds is allowed: a note, not a fault."""
+    await bring(broker, Status.GRANTED)
+    await broker.set_host(TYPE, Host("h1", {"VCPU": 1}, {"VCPU": 1}))
+    (found,) = await audit(client, TYPE)
+    assert (found.severity, found.subject) == (Severity.NOTE, "host h1")
+    assert str(found).startswith("note: host h1 is overcommitted in ['VCPU']")
+
+
+async def test_more_than_a_page_is_walked(broker: Broker, client: Redis) -> None:
+    """A fault is found wherever it stands among hundreds of jobs."""
+    for start in range(0, 600, 50):
+        await asyncio.gather(*(submit(broker, f"r{start + number}") for number in range(50)))
+    assert await audit(client, TYPE) == []
+    for number in (0, 300, 599):
+        await client.hset(KEYS.of("job", f"r{number}"), "status", "done")
+    assert len(await _faults(client)) == 3
+
+
+async def test_what_is_found_only_once_does_not_count(
+    broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that moves while it is looked at is no fault: it is right when looked at again."""
+    await bring(broker, Status.GRANTED)
+    hgetall, left = client.hgetall, [1]
+
+    async def slow(name: str) -> object:
+        found = await hgetall(name)
+        if left and name == KEYS.of("host", "h1"):
+            left.clear()
+            return {**found, "held:GPU": "1"}
+        return found
+
+    monkeypatch.setattr(client, "hgetall", slow)
+    assert await audit(client, TYPE) == []
+    assert left == []
+
+
+async def test_an_audit_beside_a_busy_broker_finds_nothing(redis_server: Server) -> None:
+    """While jobs are submitted, granted and taken out all the time, no fault is made up."""
+    client, mine = connect(redis_server.url), connect(redis_server.url)
+    await client.flushall()
+    broker, done = Broker(client), asyncio.Event()
+
+    async def work(name: str) -> None:
+        while not done.is_set():
+            await bring(broker, Status.RUNNING, name)
+            await broker.withdraw(TYPE, name)
+
+    workers = [asyncio.create_task(work(f"w{number}")) for number in range(4)]
+    found: list[Finding] = []
+    for _ in range(5):
+        found += await audit(mine, TYPE)
+    done.set()
+    await asyncio.gather(*workers)
+    await broker.aclose()
+    await mine.aclose()
+    assert found == []
+
+
+async def test_an_audit_says_when_redis_is_away() -> None:
+    """Without Redis the audit raises Unavailable, as every verb does."""
+    client = connect("redis://127.0.0.1:1/0")
+    with pytest.raises(errors.Unavailable):
+        await audit(client, TYPE)
+    await client.aclose()
+    assert Runner(client)

@@ -1,0 +1,48 @@
+"""The broker's own: what no single script does."""
+
+from __future__ import annotations
+
+import pytest
+from redis.asyncio import Redis
+
+from rq_broker.domain import errors
+from rq_broker.domain.jobs import Status
+from rq_broker.store.broker import Broker
+from tests.making import TYPE, bring, submit
+
+
+async def test_types_are_counted_per_status(broker: Broker) -> None:
+    """types lists each type ever used with its jobs per status."""
+    await bring(broker, Status.GRANTED)
+    await submit(broker, "e")
+    await submit(broker, "d", "虛擬機")
+    counts = await broker.types()
+    assert list(counts) == ["vm", "虛擬機"]
+    assert counts["vm"] == {**dict.fromkeys(Status, 0), Status.GRANTED: 1, Status.QUEUED: 1}
+
+
+async def test_wait_is_woken_by_work(broker: Broker) -> None:
+    """A blocked reader gets a marker when a job can be granted, another when a callback is due."""
+    await bring(broker, Status.GRANTED)
+    markers = {await broker.wait(TYPE, 1.0), await broker.wait(TYPE, 1.0)}
+    assert markers == {"grant", "deliver"}
+
+
+async def test_ping_and_aclose(broker: Broker) -> None:
+    """A broker answers while its store does, and closes twice without complaint."""
+    await broker.ping()
+    await broker.aclose()
+    await broker.aclose()
+
+
+async def test_a_redis_that_takes_no_writes_is_not_fit(real_client: Redis) -> None:
+    """Readiness asks for a write, not for a pong, and leaves nothing behind."""
+    broker = Broker(real_client)
+    await broker.ping()
+    assert await real_client.dbsize() == 0
+    await real_client.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(errors.Unavailable):
+            await broker.ping()
+    finally:
+        await real_client.config_set("maxmemory", 0)

@@ -1,0 +1,161 @@
+"""Redis hashes and frozen values: what is written is read back, what is damaged is passed over."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rq_broker.domain.capacity import Host
+from rq_broker.domain.jobs import Status, member
+from rq_broker.domain.planning import Head, Protection
+from rq_broker.domain.policy import Policy
+from rq_broker.store import records
+from rq_broker.store.keys import fold
+from tests.making import shape
+
+SPANS = st.none() | st.integers(0, 10**9).map(lambda ms: ms / 1000)
+POLICIES = st.builds(
+    Policy,
+    patience=SPANS,
+    offer=SPANS,
+    running=SPANS,
+    retention=SPANS,
+    paused=st.booleans(),
+    concurrency=st.integers(1, 10_000),
+    share=st.sampled_from([None, "owner"]),
+    limits=st.dictionaries(
+        st.text(max_size=9), st.dictionaries(st.text(max_size=9), st.integers(0, 2**53 - 1))
+    ),
+)
+
+
+@given(POLICIES)
+def test_a_policy_survives_its_hash(policy: Policy) -> None:
+    """Every field written as text is read back as it was, spans to the millisecond."""
+    names = [field.name for field in dataclasses.fields(policy)]
+    base = {f"policy:{name}": records.policy_text(name, getattr(policy, name)) for name in names}
+    assert records.policy({**base, "id": "7", "policy_number": "3"}) == policy
+
+
+def test_an_unset_policy_is_the_default() -> None:
+    """A base without policy fields reads as the default policy."""
+    assert records.policy({"id": "7", "hosts": "2"}) == Policy()
+
+
+@given(st.dictionaries(st.text(), st.text()))
+def test_pairs_are_read_from_both_replies(fields: dict[str, str]) -> None:
+    """A script answers a flat list, a plain HGETALL a mapping: both read the same."""
+    flat = [text for pair in fields.items() for text in pair]
+    assert records.pairs(flat) == records.pairs(fields) == fields
+
+
+def test_a_lonely_field_is_damage() -> None:
+    """A reply that does not pair up is an error, not a field less."""
+    with pytest.raises(ValueError, match="zip"):
+        records.pairs(["a"])
+
+
+def test_what_cannot_be_read_is_passed_over(caplog: pytest.LogCaptureFixture) -> None:
+    """One damaged record is logged, and the others are read."""
+    assert records.readable(int, ["1", "one", None, "2"]) == [1, 2]
+    assert caplog.text.count("cannot be read") == 2
+
+
+LONG = '{"x":"' + "y" * 300 + '"}'
+FIELDS = ["id", "7", "owner", "o", "shape", "s", "created", "5", *fold("data", LONG)]
+FIELDS += fold("callback", "http://x/" + "z" * 100)
+
+
+def test_a_job_is_read_with_what_it_does_not_have_yet() -> None:
+    """A queued job has no hosts, fence, attempts or error; folded values are whole again."""
+    job = records.job("vm", "d", "-3", "1", [*FIELDS, "status", "queued"])
+    assert (job.id, job.priority, job.position, job.status) == (7, -3, 1, Status.QUEUED)
+    assert (job.data, len(job.callback)) == (LONG, 109)
+    assert (job.hosts, job.fence, job.attempts, job.error, job.destination) == (
+        (),
+        None,
+        0,
+        None,
+        "",
+    )
+    assert job.updated == job.created == 5
+
+
+def test_a_granted_job_is_read_with_all_it_has() -> None:
+    """Hosts, fence, attempts, the last cause and the destination come along."""
+    more = ["status", "granted", "hosts", '["h1","h1"]', "fence", "9", "attempts", "2"]
+    more += ["error", "timeout", "destination", "http://x:80", "updated", "6"]
+    job = records.job("vm", "d", "4", "", [*FIELDS, *more])
+    assert (job.hosts, job.fence, job.attempts, job.error) == (("h1", "h1"), 9, 2, "timeout")
+    assert (job.destination, job.position, job.updated) == ("http://x:80", None, 6)
+
+
+def test_a_host_is_read_back() -> None:
+    """Capacity, used and held per resource, whatever the resource is called."""
+    written = {"capacity:R:x": "4", "used:R:x": "1", "held:R:x": "2", "aggregates": '["b","a"]'}
+    assert records.host("h", written) == Host(
+        "h", {"R:x": 4}, {"R:x": 1}, {"R:x": 2}, frozenset({"a", "b"})
+    )
+    assert records.host("h", {"dropped": "1", "aggregates": "[]"}).dropped
+
+
+def test_usage_is_read_by_owner() -> None:
+    """Resources hold no slash, owners may."""
+    read = records.usage({"VCPU/o": "3", "R:x/o/p:q": "1", "GPU/o": "2"})
+    assert read == {"o": {"VCPU": 3, "GPU": 2}, "o/p:q": {"R:x": 1}}
+
+
+@pytest.mark.parametrize(
+    "value", [None, Protection("0000000000000001:ä:b", frozenset({"h,1", "h"}))]
+)
+def test_a_protection_survives_its_text(value: Protection | None) -> None:
+    """Nothing is '', and a protection reads back as it was."""
+    assert records.protection(records.protection_text(value)) == value
+
+
+def test_a_waiting_shape_is_read() -> None:
+    """Its heads with their priorities, how many wait, and since when the first is passed."""
+    entry: list[Any] = ["s", shape().canonical(), 9, "1500", member(7, "a:b"), "-3"]
+    waiting, since = records.waiting([*entry, member(8, "c"), "2"])
+    assert waiting.heads == (Head(7, "a:b", -3), Head(8, "c", 2))
+    assert (waiting.count, waiting.shape, since) == (9, shape(), 1.5)
+    assert records.waiting([*entry[:3], "", *entry[4:]])[1] is None
+
+
+def test_an_attempt_is_dated_by_its_entry() -> None:
+    """The ID of a stream's entry is when it was written, in ms."""
+    fields = ["attempt", "2", "fence", "7", "cause", "timeout", "milliseconds", "10"]
+    attempt = records.attempt(("1500-3", fields))
+    assert (attempt.ended, attempt.attempt, attempt.fence) == (1_500_000, 2, 7)
+    assert (attempt.cause, attempt.milliseconds) == ("timeout", 10)
+
+
+@pytest.mark.parametrize(
+    ("fields", "state", "opens_for"),
+    [
+        ([], "closed", 0.0),
+        (["failures", "4"], "closed", 0.0),
+        (["failures", "5", "open_until", "3000"], "open", 2.0),
+        (["failures", "5", "open_until", "1000"], "half-open", 0.0),
+        (["failures", "5", "open_until", "1"], "half-open", 0.0),
+    ],
+)
+def test_a_destinations_state_follows_the_time(
+    fields: list[str], state: str, opens_for: float
+) -> None:
+    """Open while its end is to come, half-open from then on until it is closed."""
+    found = records.destination(1000, ["http://x:80", 1, 2, *fields])
+    assert (found.state, found.opens_for) == (state, opens_for)
+    assert (found.in_flight, found.parked) == (1, 2)
+
+
+def test_a_holder_is_read_with_its_age() -> None:
+    """What it holds by host and resource, for how many seconds; nobody knows: 0."""
+    flat = ["h1/VCPU", "2", "h1/R:x", "1", "h2/VCPU", "3"]
+    holds = {"h1": {"VCPU": 2, "R:x": 1}, "h2": {"VCPU": 3}}
+    assert records.holder(5000, ["d", "o", "2000", *flat]) == ("d", "o", 3.0, holds)
+    assert records.holder(5000, ["d", "o", "", *flat])[2] == 0.0

@@ -1,0 +1,390 @@
+"""Every verb in any order against the plain-Python model, audited after each step."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+from redis.asyncio import Redis
+
+from rq_broker.domain import errors
+from rq_broker.domain.capacity import MAX_WHOLE, Host
+from rq_broker.domain.deliveries import Delivery
+from rq_broker.domain.jobs import Demand, Job, Shape, Status, Submission, member
+from rq_broker.domain.planning import Grant, Head
+from rq_broker.store.audit import Severity, audit
+from rq_broker.store.broker import Broker
+from rq_broker.store.connection import connect, in_memory
+from rq_broker.store.deliveries import Settlement
+from rq_broker.store.embedded import Server
+from rq_broker.store.keys import TYPES, Keys, digest
+from tests import making
+from tests.model import ANY, MJob, Model
+from tests.strategies import (
+    AGGREGATES,
+    AMOUNTS,
+    DEMANDS,
+    HOSTS,
+    HOUR,
+    NAMES,
+    OWNERS,
+    PICKS,
+    POLICIES,
+    PRIORITIES,
+    TYPE,
+)
+
+
+class Machine(RuleBasedStateMachine):
+    """Drives the broker and the model side by side, on fakeredis."""
+
+    url: ClassVar[str] = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = Model()
+        self.claimed: list[Delivery] = []
+        self.loop = asyncio.Runner()
+        self.client = self.loop.run(self._client())
+        self.broker = Broker(self.client)
+        self.view = self.run(self.broker.view(TYPE))
+        self.number = 0
+
+    async def _client(self) -> Redis:
+        if not self.url:
+            return in_memory()
+        client = connect(self.url)
+        await client.flushall()
+        return client
+
+    def run(self, call: Awaitable[Any]) -> Any:
+        async def awaited() -> Any:
+            return await call
+
+        return self.loop.run(awaited())
+
+    def both(self, call: Awaitable[Any], expected: Callable[[], Any]) -> tuple[Any, Any]:
+        """Do it in the model and in the broker; the same answer or the same error, or fail."""
+        try:
+            said = expected()
+        except errors.BrokerError as refusal:
+            try:
+                answer = self.run(call)
+            except type(refusal):
+                return None, None
+            raise AssertionError(f"expected {refusal!r}, got {answer}") from refusal
+        return self.run(call), said
+
+    @initialize(demands=st.lists(DEMANDS, min_size=2, max_size=2))
+    def begin(self, demands: list[Demand]) -> None:
+        """Start with room and with work, so that grants come early."""
+        self.set_big_host("h")
+        self.set_big_host("h:1")
+        for name, demand in zip(("a:b", "ü"), demands, strict=True):
+            self.submit(name, "o", f"http://x/{name}", None, demand)
+
+    # Clients
+
+    @rule(
+        name=NAMES,
+        owner=OWNERS,
+        callback=st.integers(0, 9).map(lambda number: f"http://x/{number}"),
+        priority=PRIORITIES,
+        demand=DEMANDS,
+    )
+    def submit(
+        self, name: str, owner: str, callback: str, priority: int | None, demand: Demand
+    ) -> None:
+        data = f'{{"n":"{"ü" * 10 * len(name)}"}}'
+        shape = Shape(demand, owner, "http://x:80")
+        job = MJob(self.model.ids + 1, name, owner, callback, data, priority or 0, shape)
+        new = Submission(name, owner, data, callback, shape, priority)
+        answer, _ = self.both(self.broker.submit(TYPE, new), lambda: self.model.submit(job))
+        if answer is not None:
+            assert answer.id == job.id
+            if priority is None:
+                assert answer.priority > self.model.clock
+                self.model.clock = job.priority = answer.priority
+            read = self.run(self.broker.read(TYPE, name))
+            assert (answer.position, answer.created) == (read.position, read.created)
+
+    @rule(name=NAMES, priority=PRIORITIES)
+    def reorder(self, name: str, priority: int | None) -> None:
+        def expected() -> None:
+            self.model.find(name).priority = priority or 0
+
+        call = self.broker.reorder(TYPE, name, "priority", str(priority or 0))
+        answer, _ = self.both(call, expected)
+        assert answer in (None, priority or 0)
+
+    @rule(
+        name=NAMES,
+        to=st.one_of(
+            st.tuples(st.sampled_from(["before", "after"]), NAMES),
+            st.tuples(st.just("position"), st.sampled_from(["front", "back"])),
+        ),
+    )
+    def reorder_beside(self, name: str, to: tuple[str, str]) -> None:
+        call = self.broker.reorder(TYPE, name, *to)
+        try:
+            answer, order = self.both(call, lambda: self.model.slot(name, *to))
+        except errors.NoRoom:
+            assert any(abs(job.priority) > MAX_WHOLE - 9999 for job in self.model.line())
+            return
+        if order is not None:
+            moved = {job.request_id: job for job in self.run(self.broker.page(TYPE)).jobs}
+            queued = [job for job in moved.values() if job.status == Status.QUEUED]
+            assert [job.request_id for job in queued] == order
+            assert moved[name].priority == answer
+            assert all(abs(job.priority) <= MAX_WHOLE for job in queued)
+            for job in queued:
+                self.model.jobs[job.request_id].priority = job.priority
+
+    @rule(
+        name=NAMES,
+        to=st.sampled_from(list(Status)),
+        fence=st.sampled_from([None, None, "newest", "earlier"]),
+        error=st.sampled_from(["", "text"]),
+    )
+    def transition(self, name: str, to: Status, fence: str | None, error: str) -> None:
+        job = self.model.jobs.get(name)
+        newest = (job.fence if job else None) or 0
+        said = None if fence is None else newest - (fence == "earlier")
+        answer, before = self.both(
+            self.broker.transition(TYPE, name, to, fence=said, error=error),
+            lambda: self.model.transition(name, to, said, error),
+        )
+        assert answer == before
+
+    @rule(name=NAMES)
+    def withdraw(self, name: str) -> None:
+        self.both(self.broker.withdraw(TYPE, name), lambda: self.model.withdraw(name))
+
+    # Operators
+
+    @rule(name=HOSTS, capacity=AMOUNTS, used=AMOUNTS, aggregates=AGGREGATES)
+    def set_host(
+        self, name: str, capacity: dict[str, int], used: dict[str, int], aggregates: frozenset[str]
+    ) -> None:
+        host = Host(name, capacity, used, aggregates=aggregates)
+        answer, new = self.both(self.broker.set_host(TYPE, host), lambda: self.model.set_host(host))
+        assert answer == new
+
+    @rule(name=HOSTS)
+    def set_big_host(self, name: str) -> None:
+        self.set_host(name, {"R": 4, "R:x": 4}, {}, frozenset({"x", "x:y"}))
+
+    @rule(name=HOSTS)
+    def drop_host(self, name: str) -> None:
+        self.both(self.broker.drop_host(TYPE, name), lambda: self.model.drop_host(name))
+
+    @rule(changes=POLICIES)
+    def set_policy(self, changes: dict[str, Any]) -> None:
+        self.model.policy = replace(self.model.policy, **changes)
+        self.model.policy_number += 1
+        assert self.run(self.broker.set_policy(TYPE, changes)) == self.model.policy
+
+    # The notifier
+
+    @rule()
+    def look(self) -> None:
+        self.view = self.run(self.broker.view(TYPE, self.view, usage=True))
+        self.number = self.model.policy_number
+        assert self.view == self.run(self.broker.view(TYPE, usage=True))
+        assert self.view.usage == self.model.usage()
+
+    @rule(
+        pick=PICKS,
+        hosts=st.lists(HOSTS, min_size=2, max_size=2),
+        wrong=st.sampled_from([*[(0, 0)] * 6, (1, 0), (0, 1)]),
+        fresh=st.sampled_from([True, True, True, False]),
+    )
+    def grant(self, pick: int, hosts: list[str], wrong: tuple[int, int], fresh: bool) -> None:
+        jobs = self.model.line() or self.model.ordered()
+        if not jobs:
+            return
+        if fresh:
+            self.look()
+        job = jobs[pick % len(jobs)]
+        head = Head(job.id + wrong[0], job.request_id, job.priority - wrong[1])
+        proposal = Grant(head, job.shape, tuple(hosts[: len(job.shape.demand.instances)]))
+        answer, granted = self.both(
+            self.broker.grant(TYPE, proposal, self.view),
+            lambda: self.model.grant(proposal, self.view.policy.limits, self.number),
+        )
+        assert answer == (self.model.fences if granted else None)
+
+    @rule(back=st.integers(0, 1))
+    def note(self, back: int) -> None:
+        jobs = self.model.ordered()
+        noted = [member(job.id - back, job.request_id) for job in jobs]
+        self.run(self.broker.note(TYPE, None, noted))
+        for job in jobs:
+            job.passed = job.passed or (not back and job.status == Status.QUEUED)
+
+    @rule(lease=st.sampled_from([0, HOUR]))
+    def claim(self, lease: float) -> None:
+        (wait, deliveries), claimed = self.both(
+            self.broker.claim(TYPE, lease, 100), lambda: self.model.claim(lease)
+        )
+        assert {each.job.request_id: each.attempt for each in deliveries} == claimed
+        owed = [job.delivery for job in self.model.jobs.values() if job.delivery is not None]
+        assert (wait is None) == (not owed)
+        assert (wait == 0) == (True in owed)
+        self.claimed += deliveries
+
+    @rule(
+        pick=PICKS,
+        outcome=st.sampled_from(["delivered", "retry", "failed", "release"]),
+        delay=st.sampled_from([0, 60]),
+    )
+    def settle(self, pick: int, outcome: str, delay: float) -> None:
+        if not self.claimed:
+            return
+        delivery = self.claimed[-1 - pick % len(self.claimed)]
+        assert delivery.job.fence is not None
+        key, name = (delivery.job.fence, delivery.attempt), delivery.job.request_id
+        answer, said = self.both(
+            making.settle(self.broker, delivery, Settlement(outcome, "cause", delay=delay)),
+            lambda: self.model.settle(name, key, outcome, delay),
+        )
+        assert answer == said
+
+    @rule()
+    def sweep(self) -> None:
+        (wait, moved), expected = self.both(self.broker.sweep(TYPE), self.model.sweep)
+        assert moved == expected
+        if all(job.deadline is None for job in self.model.jobs.values()):
+            assert wait in (None, 0)
+
+    # What must hold after each step
+
+    @invariant()
+    def jobs_are_the_model_s(self) -> None:
+        """Compare all jobs, read in small pages, field by field."""
+        found: list[Job] = []
+        cursor = None
+        while True:
+            page = self.run(self.broker.page(TYPE, after=cursor, limit=2))
+            found += page.jobs
+            cursor = page.next
+            if cursor is None:
+                break
+        positions = {job.id: n for n, job in enumerate(self.model.line(), 1)}
+        common = ["id", "request_id", "callback", "data", "priority", "status", "fence", "hosts"]
+        assert [
+            [
+                job.owner,
+                job.claims - job.released,
+                positions.get(job.id),
+                digest(job.shape.canonical()),
+            ]
+            + [getattr(job, name) for name in common]
+            for job in self.model.ordered()
+        ] == [
+            [job.owner_id, job.attempts, job.position, job.shape]
+            + [getattr(job, name) for name in common]
+            for job in found
+        ]
+        for job in found:
+            assert self.model.jobs[job.request_id].error in (ANY, job.error)
+
+    @invariant()
+    def filters_are_the_model_s(self) -> None:
+        """Compare one owner's jobs of one status, and the counts per status."""
+        counts = self.run(self.broker.counts(TYPE))
+        assert counts == {status: len(self.model.ordered(status)) for status in Status}
+        page = self.run(self.broker.page(TYPE, owner_id="o", status="queued"))
+        mine = [job.request_id for job in self.model.line() if job.owner == "o"]
+        assert [job.request_id for job in page.jobs] == mine
+
+    @invariant()
+    def hosts_are_the_model_s(self) -> None:
+        """Compare every host and what it holds."""
+        expected = [
+            replace(host, held=self.model.held(name))
+            for name, host in sorted(self.model.hosts.items())
+        ]
+        assert self.run(self.broker.hosts(TYPE)) == expected
+
+    @invariant()
+    def heads_are_the_model_s(self) -> None:
+        """Compare the waiting shapes, their first jobs, and which of those were passed."""
+        heads = self.run(self.broker.heads(TYPE, 0, 100, 100))
+        shapes: dict[Shape, list[MJob]] = {}
+        for job in self.model.line():
+            shapes.setdefault(job.shape, []).append(job)
+        assert heads.total == len(shapes)
+        for each in heads.waiting:
+            jobs = shapes.pop(each.shape)
+            expected = [Head(job.id, job.request_id, job.priority) for job in jobs]
+            assert list(each.heads) == expected
+            assert each.count == len(jobs)
+            assert (member(jobs[0].id, jobs[0].request_id) in heads.passed) == jobs[0].passed
+        assert shapes == {}
+        priorities = [each.heads[0].priority for each in heads.waiting]
+        assert priorities == sorted(priorities)
+
+    @invariant()
+    def the_audit_is_clean(self) -> None:
+        """No fault; and notes on exactly the hosts whose capacity shrank under their holds."""
+        found = self.run(audit(self.client, TYPE))
+        assert [str(each) for each in found if each.severity == Severity.FAULT] == []
+        over = {
+            f"host {name}"
+            for name, host in self.model.hosts.items()
+            if min(replace(host, held=self.model.held(name)).free.values(), default=0) < 0
+        }
+        assert {each.subject for each in found} == over
+
+    def teardown(self) -> None:
+        """Take everything out: then nothing is left but what a type always has."""
+        try:
+            for name in list(self.model.jobs):
+                self.withdraw(name)
+            for name in list(self.model.hosts):
+                self.drop_host(name)
+            assert self.run(audit(self.client, TYPE)) == []
+            left = {key.removeprefix(Keys(TYPE).base) for key in self.run(self.client.keys())}
+            stays = {"", TYPES, ":events", ":wake", ":history", ":destinations", ":answering"}
+            leased = {key for key in left if key.startswith(":flying:")}  # each ends by itself
+            assert left - stays - leased == set()
+        finally:
+            with suppress(errors.BrokerError):
+                self.run(self.broker.aclose())
+            self.loop.close()
+
+
+def _settings(examples: int, steps: int) -> settings:
+    return settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+def test_any_sequence_of_verbs_on_fakeredis() -> None:
+    """Whatever is asked in whatever order, broker and model agree and the audit is clean."""
+    run_state_machine_as_test(Machine, settings=_settings(10, 30))
+
+
+def test_any_sequence_of_verbs_on_a_real_server(redis_server: Server) -> None:
+    """The same on a real server, with fewer examples."""
+
+    class RealMachine(Machine):
+        url = redis_server.url
+
+    run_state_machine_as_test(RealMachine, settings=_settings(2, 20))

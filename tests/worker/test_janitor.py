@@ -1,0 +1,189 @@
+"""The janitor: offers, running time and retention come to their end, on both stores."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from rq_broker.domain import errors
+from rq_broker.domain.jobs import Status
+from rq_broker.store.audit import audit
+from rq_broker.store.broker import Broker, Settlement
+from rq_broker.store.keys import Keys
+from rq_broker.worker.janitor import Janitor
+from tests.making import TYPE, bring, claim_one, settle, submit
+
+SOON = 0.02
+"""Seconds a span lasts in these tests."""
+
+
+async def _over() -> None:
+    await asyncio.sleep(2 * SOON)
+
+
+async def _sweep(broker: Broker) -> float | None:
+    return await Janitor(broker, TYPE).run_once()
+
+
+async def test_nothing_to_expire_says_so(broker: Broker) -> None:
+    """With no deadline anywhere the janitor has nothing to wait for."""
+    assert await _sweep(broker) is None
+
+
+async def test_the_next_deadline_is_told(broker: Broker) -> None:
+    """The janitor says when to look again: when the earliest deadline comes."""
+    await broker.set_policy(TYPE, {"offer": 300.0, "running": 100.0})
+    await bring(broker, Status.GRANTED, "a")
+    first = await _sweep(broker)
+    await bring(broker, Status.RUNNING, "b")
+    second = await _sweep(broker)
+    assert first is not None
+    assert 250 < first <= 300
+    assert second is not None
+    assert second <= 100
+
+
+async def test_an_offer_ends_in_error_with_its_capacity_free(broker: Broker, client: Redis) -> None:
+    """A grant nobody could be told of in time is taken back, and says so."""
+    await broker.set_policy(TYPE, {"offer": SOON})
+    await bring(broker, Status.GRANTED)
+    await _over()
+    await _sweep(broker)
+    job = await broker.read(TYPE, "d")
+    assert job.status is Status.ERROR
+    assert job.error == "offer expired before the callback succeeded"
+    assert (await broker.host(TYPE, "h1")).held == {}
+    assert (await broker.claim(TYPE, 1.0, 10))[1] == []
+    assert await audit(client, TYPE) == []
+
+
+async def test_an_offer_that_ends_names_the_last_cause(broker: Broker) -> None:
+    """After failed attempts, the error says what the last of them met."""
+    await broker.set_policy(TYPE, {"offer": 10 * SOON})
+    await bring(broker, Status.GRANTED)
+    came = Settlement("retry", cause="http_503", delay=SOON)
+    await settle(broker, await claim_one(broker, SOON), came)
+    await asyncio.sleep(12 * SOON)
+    await _sweep(broker)
+    assert (await broker.read(TYPE, "d")).error == (
+        "offer expired before the callback succeeded: http_503"
+    )
+
+
+async def test_running_time_ends_in_error_unless_said_again(broker: Broker) -> None:
+    """A running job holds for the policy's running time from the last time it said so."""
+    await broker.set_policy(TYPE, {"running": 20 * SOON})
+    await bring(broker, Status.RUNNING, "silent")
+    await bring(broker, Status.RUNNING, "renewed")
+    await asyncio.sleep(12 * SOON)
+    await broker.transition(TYPE, "renewed", Status.RUNNING)
+    await asyncio.sleep(10 * SOON)
+    await _sweep(broker)
+    silent = await broker.read(TYPE, "silent")
+    assert (silent.status, silent.error) == (
+        Status.ERROR,
+        "running time ended without renewal",
+    )
+    assert (await broker.read(TYPE, "renewed")).status is Status.RUNNING
+    assert (await broker.host(TYPE, "h1")).held == {"VCPU": 1}
+
+
+async def test_without_spans_nothing_ends(broker: Broker) -> None:
+    """Null spans mean for ever: no deadline is kept for any status."""
+    await broker.set_policy(TYPE, {"offer": None, "running": None, "retention": None})
+    for status in Status:
+        await bring(broker, status, f"{status}")
+    assert await _sweep(broker) is None
+    assert sum((await broker.counts(TYPE)).values()) == len(Status)
+
+
+@pytest.mark.parametrize("status", [Status.DONE, Status.ERROR])
+async def test_retention_frees_both_names(broker: Broker, client: Redis, status: Status) -> None:
+    """Once its retention is over a job is gone, and its request_id and callback may come again."""
+    await broker.set_policy(TYPE, {"retention": SOON})
+    await bring(broker, status)
+    await _over()
+    await _sweep(broker)
+    with pytest.raises(errors.JobNotFound):
+        await broker.read(TYPE, "d")
+    assert await audit(client, TYPE) == []
+    await submit(broker)
+
+
+async def test_retention_keeps_what_is_still_wanted(broker: Broker) -> None:
+    """A job put back in line is not deleted when the retention it once had is over."""
+    await broker.set_policy(TYPE, {"retention": SOON})
+    await bring(broker, Status.DONE)
+    await broker.transition(TYPE, "d", Status.QUEUED)
+    await _over()
+    assert await _sweep(broker) is None
+    assert (await broker.read(TYPE, "d")).status is Status.QUEUED
+
+
+async def test_a_requeue_is_never_undone_by_the_janitor(
+    broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A requeue answered with success, even in the middle of a sweep, keeps its job."""
+    await broker.set_policy(TYPE, {"retention": SOON})
+    await bring(broker, Status.DONE)
+    await _over()
+    run, requeued = broker._run, []
+
+    async def run_and_requeue(verb: str, *args: Any) -> Any:
+        reply = await run(verb, *args)
+        if verb == "sweep" and not requeued:
+            with suppress(errors.JobNotFound):
+                requeued.append(await broker.transition(TYPE, "d", Status.QUEUED))
+        return reply
+
+    monkeypatch.setattr(broker, "_run", run_and_requeue)
+    await _sweep(broker)
+    page = await broker.page(TYPE, status="queued")
+    assert [job.request_id for job in page.jobs] == ["d"] * len(requeued)
+    assert await audit(client, TYPE) == []
+
+
+async def test_janitors_do_not_trip_over_each_other(broker: Broker) -> None:
+    """Two janitors that find the same jobs over delete them once, and neither fails."""
+    await broker.set_policy(TYPE, {"retention": 0.0})
+    for number in range(8):
+        await bring(broker, Status.DONE, f"d{number}")
+    await asyncio.gather(*(_sweep(broker) for _ in range(3)))
+    assert sum((await broker.counts(TYPE)).values()) == 0
+
+
+async def test_more_than_one_batch_is_swept_in_one_go(broker: Broker) -> None:
+    """The janitor goes on until nothing is over, however many there are."""
+    await broker.set_policy(TYPE, {"retention": 0.0})
+    for number in range(120):
+        await submit(broker, f"d{number}")
+        await broker.transition(TYPE, f"d{number}", Status.ERROR)
+    assert await _sweep(broker) is None
+    assert sum((await broker.counts(TYPE)).values()) == 0
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param({"id": "x"}, id="id"),
+        pytest.param({"status": "lost"}, id="status"),
+        pytest.param({"created": "yesterday"}, id="created"),
+        pytest.param({"hosts": "no JSON"}, id="hosts"),
+    ],
+)
+async def test_an_unreadable_job_is_in_nobodys_way(
+    broker: Broker, client: Redis, damage: dict[str, str]
+) -> None:
+    """A record that cannot be read does not keep others from expiring."""
+    await broker.set_policy(TYPE, {"retention": SOON})
+    await bring(broker, Status.DONE, "broken")
+    await bring(broker, Status.DONE, "sound")
+    await client.hset(Keys(TYPE).of("job", "broken"), mapping=damage)
+    await _over()
+    await _sweep(broker)
+    with pytest.raises(errors.JobNotFound):
+        await broker.read(TYPE, "sound")
