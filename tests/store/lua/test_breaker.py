@@ -17,6 +17,16 @@ from rq_broker.planner import Code, plan
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker, Settlement
 from rq_broker.worker.janitor import Janitor
+from tests.making import (
+    TYPE,
+    bring,
+    claim_one,
+    grant,
+    publish,
+    settle,
+    shape,
+    submit,
+)
 from tests.store.lua.breaking import (
     FOR_EVER,
     HERE,
@@ -31,16 +41,6 @@ from tests.store.lua.breaking import (
     look_again,
     open_until,
     opened,
-)
-from tests.making import (
-    TYPE,
-    bring,
-    claim_one,
-    grant,
-    publish,
-    settle,
-    shape,
-    submit,
 )
 
 # The limit

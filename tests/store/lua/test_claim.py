@@ -11,8 +11,8 @@ from rq_broker.domain.jobs import Status
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker
 from rq_broker.store.deliveries import Settlement
-from tests.store.lua.breaking import ILL, claims, granted_to
 from tests.making import TYPE, bring, claim_one, settle
+from tests.store.lua.breaking import ILL, claims, granted_to
 
 
 async def test_a_grant_owes_one_callback(broker: Broker) -> None:

@@ -19,8 +19,8 @@ from rq_broker.store.keys import Keys
 from rq_broker.store.records import policy_text
 from rq_broker.store.runner import Runner
 from rq_broker.store.scripts import SCRIPTS, Script
-from tests.store.lua.bytecode import globals_of
 from tests.making import TYPE, bring, claim_one, grant, settle, submit
+from tests.store.lua.bytecode import globals_of
 
 EACH = pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS.keys())
 LABEL = re.compile(r"--- (Keeps|KEYS\[1\]|ARGV\[\d+…?\]|Returns|Errors)(?::| ) ?(.*)")

@@ -11,8 +11,8 @@ from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker
 from rq_broker.store.deliveries import Settlement
 from rq_broker.store.keys import Keys
-from tests.store.lua.breaking import granted_to
 from tests.making import TYPE, bring, claim_one, grant, settle, submit
+from tests.store.lua.breaking import granted_to
 
 HERE = "http://x:80"
 

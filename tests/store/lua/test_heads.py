@@ -7,8 +7,8 @@ from itertools import permutations
 import pytest
 
 from rq_broker.store.broker import Broker
-from tests.store.lua.altering import altered
 from tests.making import TYPE, submit
+from tests.store.lua.altering import altered
 
 
 @pytest.mark.parametrize("names", list(permutations(["one", "two", "three"])))

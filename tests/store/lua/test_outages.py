@@ -11,6 +11,7 @@ from rq_broker.domain.deliveries import Delivery
 from rq_broker.domain.jobs import Status
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker, Settlement
+from tests.making import TYPE, bring, claim_one, settle, submit
 from tests.store.lua.breaking import (
     HERE,
     ILL,
@@ -21,7 +22,6 @@ from tests.store.lua.breaking import (
     known,
     opened,
 )
-from tests.making import TYPE, bring, claim_one, settle, submit
 
 
 async def _outage(broker: Broker, *hosts: str) -> list[str]:

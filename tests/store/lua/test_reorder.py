@@ -12,8 +12,8 @@ from rq_broker.domain.capacity import MAX_WHOLE
 from rq_broker.domain.jobs import Status
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker
-from tests.store.lua.altering import altered
 from tests.making import TYPE, bring, line, submit
+from tests.store.lua.altering import altered
 
 
 @pytest.mark.parametrize("gap", [0, 1, 2, 3])

@@ -7,8 +7,8 @@ import pytest
 from rq_broker.domain import errors
 from rq_broker.domain.jobs import Status
 from rq_broker.store.broker import Broker
-from tests.store.lua.test_destinations import HERE, fail
 from tests.making import TYPE, bring, claim_one, grant, submit
+from tests.store.lua.test_destinations import HERE, fail
 
 
 async def test_a_reset_closes_the_breaker_and_lets_callbacks_out(broker: Broker) -> None:
