@@ -11,11 +11,13 @@ CONSTRAINTS := .ci/constraints.txt
 export PATH := $(PATH):$(CURDIR)/.venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench demo-openstack pins clean server
+.PHONY: help run test cover check format bench demo-openstack pins clean server
 
-help: ## list these words
+help: ## list these commands
+	@echo "Usage: make COMMAND. The first one that needs it installs everything into .venv."
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "  PYTHON=… names the interpreter, ARGS=… is handed on to what a word starts."
+	@echo "PYTHON=python3.12 names the interpreter. ARGS='…' is passed on: make test ARGS=tests/planner,"
+	@echo "make bench ARGS='--quick submit', make run ARGS='--port 8081'."
 
 run: $(INSTALLED) ## start API and notifier on an embedded store, http://127.0.0.1:8080
 	$(BIN)/rq-broker dev $(ARGS)
@@ -23,29 +25,32 @@ run: $(INSTALLED) ## start API and notifier on an embedded store, http://127.0.0
 test: $(INSTALLED) server ## run the suite, on fakeredis and on a real redis-server
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 
+cover: $(INSTALLED) server ## run the suite and report branch coverage; fails below 95 %
+	$(BIN)/python -m pytest -n 2 --cov --cov-report=term-missing:skip-covered $(ARGS)
+
 check: $(INSTALLED) ## lint, formatting, types, import layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(INSTALLED) ## mend what ruff can mend
+format: $(INSTALLED) ## repair what ruff can repair
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(INSTALLED) server ## measure, and print the table
+bench: $(INSTALLED) server ## measure speed and memory, print the table
 	$(BIN)/python scripts/bench.py $(ARGS)
 
 demo-openstack: $(INSTALLED) server ## show jobs flow on a real Placement of 20 hosts, for 20 s
 	$(BIN)/python scripts/demo_openstack.py $(ARGS)
 
-pins: ## resolve pyproject.toml anew and pin the outcome
+pins: ## resolve pyproject.toml anew and pin the result
 	scripts/install.sh pins $(PYTHON) > $(CONSTRAINTS).new
 	mv $(CONSTRAINTS).new $(CONSTRAINTS)
 
-clean: ## remove what the other words made, the embedded store's data excepted
+clean: ## remove what the other commands made, the embedded store's data excepted
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	rm -rf .import_linter_cache
+	rm -rf .import_linter_cache .coverage .coverage.*
 	find rq_broker scripts tests -name __pycache__ -prune -exec rm -rf {} +
 
 server: $(INSTALLED)

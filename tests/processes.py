@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -125,6 +126,13 @@ def end_redis(port: int) -> None:
     """End a Redis somebody left running."""
     with redis.Redis(port=port, retry=None) as client, suppress(redis.RedisError):
         client.shutdown(nosave=True)
+
+
+def store_port(child: Child) -> int:
+    """Read the port of the embedded store from what `dev` logged."""
+    found = re.search(r"embedded store: .*, port (\d+)", child.said())
+    assert found, child.said()
+    return int(found[1])
 
 
 async def until(

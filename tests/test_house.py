@@ -8,11 +8,11 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
 from importlib.metadata import packages_distributions
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 
-from rq_broker.cli import main
+from tests.pages import code, page, rows, spans
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("rq_broker", "scripts", "tests")
@@ -28,7 +28,8 @@ ESSAYS = {
 """Where a module's docstring may be long: it draws a tree, a contract, or a file's format. The
 planner's too, whose package tells its algorithm."""
 IGNORED = [line.strip("/") for line in (ROOT / ".gitignore").read_text().split()]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT, TOOLS = PYPROJECT["project"], PYPROJECT["tool"]
 PINS = (ROOT / ".ci" / "constraints.txt").read_text().splitlines()
 TARGETS = dict(re.findall(r"^([a-z-]+):.*?## (.+)$", (ROOT / "Makefile").read_text(), re.M))
 
@@ -93,11 +94,6 @@ def _dependencies() -> set[str]:
         wanted += extra
     names = (re.match(r"[\w.-]+", requirement) for requirement in wanted)
     return {_plain(name[0]) for name in names if name} - {PROJECT["name"]}
-
-
-def _code_of_readme() -> str:
-    fenced = re.findall(r"^```[^\n]*\n(.*?)^```", README, re.M | re.S)
-    return "\n".join([*fenced, *re.findall(r"`([^`\n]+)`", README)])
 
 
 def test_no_file_is_long():
@@ -184,12 +180,43 @@ def test_the_package_imports_only_what_it_asks_for():
     _none(name for name in foreign if not _dependencies() & {*map(_plain, owners.get(name, ()))})
 
 
-def test_the_readme_tells_why_each_dependency_is_there():
-    """README's table of dependencies names each package in pyproject once, and no other."""
-    _, _, table = README.partition("\n| dependency |")
-    first_column = re.findall(r"^\| (`.*?) \|", table.partition("\n\n")[0], re.M)
-    named = re.findall(r"`([\w.-]+)(?:\[\w+\])?`", " ".join(first_column))
+def test_the_docs_tell_why_each_dependency_is_there():
+    """The page on development names each package in pyproject once, and no other."""
+    table = rows(page("development"), "dependency")
+    named = [name for first_column, _ in table for name in spans(first_column)]
     assert sorted(named) == sorted(_dependencies())
+
+
+def test_the_readme_is_short():
+    """README has at most 150 lines; what is longer is a page in rq_broker/api/docs."""
+    assert len(README.splitlines()) <= 150
+
+
+def test_the_readme_begins_with_a_callback():
+    """A command by line 20 of README shows a callback as it arrived."""
+    first_screen = "\n".join(README.splitlines()[:20])
+    assert "make run" in first_screen
+    assert "/inbox/" in first_screen
+
+
+def test_the_documents_of_a_project_are_there():
+    """Contributors find a guide, users a changelog with what is unreleased, all the licence."""
+    assert FILES[".github/CONTRIBUTING.md"].startswith("# Contributing\n")
+    assert re.search(r"^## \[Unreleased\]$", FILES[".github/CHANGELOG.md"], re.M)
+    assert f"## [{PROJECT['version']}]" in FILES[".github/CHANGELOG.md"]
+    assert "Apache License\n" in FILES[".github/LICENSE"]
+
+
+def test_the_wheel_takes_along_what_is_no_code():
+    """The licence, the pages, the scripts and the mark of types are named in pyproject."""
+    assert PROJECT["license-files"] == [".github/LICENSE"]
+    patterns = TOOLS["setuptools"]["package-data"]["rq_broker"]
+    data = [name.removeprefix("rq_broker/") for name in FILES if name.startswith("rq_broker/")]
+    _none(
+        name
+        for name in data
+        if not name.endswith(".py") and not any(PurePath(name).match(each) for each in patterns)
+    )
 
 
 def test_make_alone_lists_every_target():
@@ -200,12 +227,13 @@ def test_make_alone_lists_every_target():
     assert listed == TARGETS
 
 
-def test_the_commands_in_the_readme_exist():
-    """Whatever README tells to type after `make` or `rq-broker` can be typed."""
-    made = set(re.findall(r"\bmake ([a-z][a-z-]*)", _code_of_readme()))
-    said = set(re.findall(r"\brq-broker ([a-z][a-z-]*)", _code_of_readme()))
-    assert {"run", "test", "check", "bench"} <= made <= TARGETS.keys()
-    assert {"api", "notifier", "scripts"} <= said <= main.commands.keys()
+def test_the_readme_names_the_first_commands():
+    """README says how to run, test, check and measure, and which processes serve."""
+    typed = "\n".join(code(README))
+    made = set(re.findall(r"\bmake ([a-z][a-z-]*)", typed))
+    named = set(re.findall(r"\brq-broker ([a-z][a-z-]*)", typed))
+    assert {"run", "test", "check", "bench"} <= made
+    assert {"api", "notifier", "scripts"} <= named
 
 
 @pytest.mark.parametrize("script", [".ci/run", "scripts/install.sh"])

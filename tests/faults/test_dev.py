@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ import redis
 from rq_broker.store.embedded import Server
 from rq_broker.store.scripts import SCRIPTS
 from tests.desk import SEED, Desk
-from tests.processes import Child, Children, answers, children, end_redis, until
+from tests.processes import Child, Children, answers, children, end_redis, store_port, until
 
 
 @pytest.fixture
@@ -24,19 +23,13 @@ def crew(tmp_path: Path) -> Iterator[Children]:
         yield this
 
 
-def _store_port(child: Child) -> int:
-    found = re.search(r"embedded store: .*, port (\d+)", child.said())
-    assert found, child.said()
-    return int(found[1])
-
-
 @pytest.fixture
 def dev(crew: Children, tmp_path: Path) -> Iterator[Child]:
     child = crew.serve("dev", cwd=tmp_path)
     child.ready()
     yield child
     child.kill()
-    end_redis(_store_port(child))
+    end_redis(store_port(child))
 
 
 async def test_dev_does_what_the_seed_says(dev: Child, crew: Children, tmp_path: Path) -> None:
@@ -63,7 +56,7 @@ async def test_dev_does_what_the_seed_says(dev: Child, crew: Children, tmp_path:
     assert host["capacity"] == {"VCPU": 64, "Memory": 65536, "Disk": 1000}
     await desk.aclose()
     assert (tmp_path / ".rq-broker").is_dir()
-    audit = crew.start("audit", "--redis", f"redis://127.0.0.1:{_store_port(dev)}/0")
+    audit = crew.start("audit", "--redis", f"redis://127.0.0.1:{store_port(dev)}/0")
     await asyncio.to_thread(audit.wait)
     assert audit.said() == "clean\n"
 
@@ -73,7 +66,7 @@ async def test_dev_takes_its_store_with_it_and_finds_it_again(
     dev: Child, crew: Children, tmp_path: Path, number: signal.Signals
 ) -> None:
     """Stopped, it leaves no Redis running; started again in the same place, it knows its jobs."""
-    port, desk = _store_port(dev), Desk([dev])
+    port, desk = store_port(dev), Desk([dev])
     assert (await desk.ask("POST", "/v1/vm/", SEED)).status_code == 201
     await desk.until("running", "d")
     await desk.aclose()
@@ -88,7 +81,7 @@ async def test_dev_takes_its_store_with_it_and_finds_it_again(
     finally:
         await desk.aclose()
         again.kill()
-        end_redis(_store_port(again))
+        end_redis(store_port(again))
 
 
 async def test_dev_that_was_killed_starts_again(dev: Child, crew: Children, tmp_path: Path) -> None:
@@ -98,10 +91,10 @@ async def test_dev_that_was_killed_starts_again(dev: Child, crew: Children, tmp_
     await desk.until("running", "d")
     await desk.aclose()
     dev.kill()
-    assert answers(_store_port(dev))
+    assert answers(store_port(dev))
     again = crew.serve("dev", cwd=tmp_path)
     again.ready()
-    assert not answers(_store_port(dev))
+    assert not answers(store_port(dev))
     desk = Desk([again])
     assert (await desk.job("d"))["Status"] == "running"
     await desk.aclose()
@@ -117,7 +110,7 @@ async def test_dev_on_a_taken_port_leaves_nothing_behind(
     child = crew.start("dev", "--port", dev.url.rpartition(":")[2], cwd=tmp_path / "other")
     assert await asyncio.to_thread(child.wait) != 0
     assert "address already in use" in child.said()
-    assert not answers(_store_port(child))
+    assert not answers(store_port(child))
 
 
 async def test_two_devs_never_share_a_directory(dev: Child, crew: Children, tmp_path: Path) -> None:
@@ -131,10 +124,10 @@ async def test_two_devs_never_share_a_directory(dev: Child, crew: Children, tmp_
     refused = child.process.poll()
     child.kill()
     if refused is None:
-        end_redis(_store_port(child))
+        end_redis(store_port(child))
     assert refused == 1
     assert "Error: " in child.said()
-    assert answers(_store_port(dev))
+    assert answers(store_port(dev))
 
 
 @pytest.mark.skipif(

@@ -1,14 +1,12 @@
-"""What README shows is run: its receiver verifies a callback of ours, and refuses a forged one."""
+"""The receiver on the page about callbacks verifies a callback of ours and refuses a forgery."""
 
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -16,16 +14,9 @@ from rq_broker.delivery.http.sender import Sender
 from rq_broker.delivery.signing import SigningKey, generate, sign
 from rq_broker.egress.rules import Egress
 from rq_broker.store.embedded import free_port
+from tests.pages import block
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
 BODY = b'{"data":{"RequestID":"d","Hosts":["host1"]}}'
-
-
-def _block(marker: str) -> str:
-    """Find the Python block that has this text."""
-    blocks: list[str] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    (found,) = [block for block in blocks if marker in block]
-    return found
 
 
 @pytest.fixture
@@ -37,7 +28,7 @@ def key() -> SigningKey:
 def receiver(key: SigningKey) -> Iterator[tuple[subprocess.Popen[str], str]]:
     port = free_port()
     child = subprocess.Popen(
-        [sys.executable, "-c", _block("class Receiver")],
+        [sys.executable, "-c", block("callbacks", "class Receiver")],
         env={**os.environ, "KEY": key.text, "PORT": str(port)},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -61,7 +52,7 @@ async def _post(url: str, key: SigningKey) -> str:
 async def test_the_receiver_takes_ours(
     receiver: tuple[subprocess.Popen[str], str], key: SigningKey
 ) -> None:
-    """README's receiver verifies a signed callback, prints what was granted and answers 2xx."""
+    """The receiver verifies a signed callback, prints what was granted and answers 2xx."""
     child, url = receiver
     assert await _post(url, key) == "ok"
     assert child.stdout is not None

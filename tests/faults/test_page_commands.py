@@ -1,0 +1,71 @@
+"""The curl commands of README and the pages, typed at a real `rq-broker dev` from top to bottom."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.pages import PAGES, commands
+from tests.processes import Child, children, end_redis, store_port
+
+WITH_CURL = [name for name, text in PAGES.items() if any(commands(text, "curl"))]
+
+
+@pytest.fixture
+def dev(tmp_path: Path) -> Iterator[Child]:
+    with children(tmp_path) as crew:
+        child = crew.serve("dev", cwd=tmp_path)
+        child.ready()
+        yield child
+        child.kill()
+        end_redis(store_port(child))
+
+
+def curl(words: list[str], url: str) -> Any:
+    """Do what curl does with these words, at this server; return the answer's data."""
+    method, address, body = "", "", None
+    rest = iter(words[1:])
+    for word in rest:
+        if word == "-X":
+            method = next(rest)
+        elif word == "-d":
+            body = next(rest)
+        elif word != "-s":
+            assert word.startswith("http://127.0.0.1:8080/"), word
+            address = word.replace("http://127.0.0.1:8080", url)
+    headers = {"content-type": "application/x-www-form-urlencoded"} if body else {}
+    answer = httpx.request(
+        method or ("POST" if body else "GET"), address, content=body, headers=headers
+    )
+    assert answer.is_success, f"{words}: {answer.text}"
+    assert answer.json()["ok"]
+    return answer.json()["data"]
+
+
+def test_the_quick_start_ends_in_a_callback(dev: Child) -> None:
+    """README's commands submit a job, show its callback, show it running, and give it back."""
+    submit, inbox, read, done = [words for words, _ in commands(PAGES["README.md"], "curl")]
+    assert curl(submit, dev.url)["RequestID"] == "d"
+    deadline = time.monotonic() + 20
+    while curl(read, dev.url)["Status"] != "running":
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    (received,) = curl(inbox, dev.url)
+    assert received["path"] == "abc"
+    assert received["body"]["type"] == "job.granted"
+    assert curl(read, dev.url)["Hosts"] == ["host1"]
+    assert curl(done, dev.url) == {}
+    assert curl(read, dev.url)["Status"] == "done"
+
+
+@pytest.mark.parametrize("name", [name for name in WITH_CURL if name != "README.md"])
+def test_the_commands_of_a_page_succeed(dev: Child, name: str) -> None:
+    """After the quick start's submit, each curl command of a page is answered without an error."""
+    curl(next(words for words, _ in commands(PAGES["README.md"], "curl")), dev.url)
+    for words, _ in commands(PAGES[name], "curl"):
+        curl(words, dev.url)
