@@ -9,7 +9,7 @@ import time
 
 from benches.asking import asking
 from benches.calling import callbacks
-from benches.granting import grants, vain
+from benches.granting import empty_pass, grants
 from benches.kit import Figure, Size
 from benches.latency import callback_latency, freed
 from benches.submitting import depth, http_submit, memory, submit
@@ -21,7 +21,7 @@ BENCHES = {
     "memory": memory,
     "callback-latency": callback_latency,
     "grants": grants,
-    "pass": vain,
+    "pass": empty_pass,
     "freed": freed,
     "callbacks": callbacks,
     "asking": asking,
@@ -31,7 +31,9 @@ COLUMNS = ("figure", "value", "ratio", "wanted")
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="smaller, for a look")
+    parser.add_argument(
+        "--quick", action="store_true", help="smaller sizes, for a first impression"
+    )
     parser.add_argument("names", nargs="*", metavar="name", help=", ".join(BENCHES))
     parsed = parser.parse_args()
     if unknown := set(parsed.names) - set(BENCHES):
@@ -40,7 +42,10 @@ def arguments() -> argparse.Namespace:
 
 
 def table(figures: list[Figure]) -> str:
-    rows = [COLUMNS, *((each.name, each.value, each.ratio, each.wanted) for each in figures)]
+    rows = [
+        COLUMNS,
+        *((figure.name, figure.value, figure.ratio, figure.wanted) for figure in figures),
+    ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     rule = ["-" * width for width in widths]
     lines = [rows[0], rule, *rows[1:]]

@@ -1,4 +1,4 @@
-"""What those who ask cost those who submit: an API alone, then beside readers, then explainers."""
+"""The cost of queries to submits: an API alone, then beside readers, then beside explanations."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from rq_broker.domain.jobs import Status
 from rq_broker.store.broker import Broker
 from rq_broker.store.embedded import free_port
 
-ASKING = 8
-"""Clients that ask, each again as soon as it is answered."""
+CLIENTS = 8
+"""Concurrent clients; each sends its next query as soon as the last one is answered."""
 _PAUSE = 0.01
-_LINE = f"/v1/{quote(kit.TYPE)}"
+_JOBS = f"/v1/{quote(kit.TYPE)}"
 _NUMBERS = itertools.count(10_000_000)
 
 
 def asking(size: Size) -> list[Figure]:
-    """Submits to a type of 1,000 hosts, 100 shapes and 50,000 jobs, with and without others."""
+    """Submits to a type of 1,000 hosts, 100 shapes and 50,000 jobs, with and without queries."""
     seconds, port = size.of(8, 4), free_port()
     with kit.store() as server:
         kit.run(server.url, _publish)
@@ -48,7 +48,7 @@ async def _publish(broker: Broker) -> None:
 
 
 async def _history(broker: Broker) -> None:
-    """Grant what fits, and finish some of it, so that there is something to forecast from."""
+    """Grant all that fits, and finish some jobs: a forecast needs holding times."""
     while await Granter(broker, kit.TYPE).run_once():
         pass
     for job in (await broker.page(kit.TYPE, status=Status.GRANTED, limit=300)).jobs:
@@ -57,47 +57,47 @@ async def _history(broker: Broker) -> None:
 
 async def _beside(port: int, seconds: float) -> list[Figure]:
     async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
-        found = await _get(http, f"{_LINE}?status=queued&limit=500")
-        names = [quote(job["RequestID"]) for job in found["data"]]
+        page = await _get(http, f"{_JOBS}?status=queued&limit=500")
+        names = [quote(job["RequestID"]) for job in page["data"]]
         await _submits(http, 1.0)  # a warm-up
         alone = await _submits(http, seconds)
         figures = [Figure("asking: a submit alone", kit.spread(alone))]
-        for who, path in ("read waiting jobs", ""), ("ask for explanations", "/explain"):
-            async with _crowd(http, names, path) as answered:
+        for query, path in ("read waiting jobs", ""), ("ask for explanations", "/explain"):
+            async with _queries(http, names, path) as answered:
                 busy = await _submits(http, seconds)
             value = f"{kit.spread(busy)}; {len(answered)} answers, median {median(answered):.2f} s"
             ratio = f"{median(busy) / median(alone):.1f}"
-            figures.append(Figure(f"asking: beside {ASKING} who {who}", value, ratio))
+            figures.append(Figure(f"asking: beside {CLIENTS} clients that {query}", value, ratio))
         return figures
 
 
 async def _submits(http: aiohttp.ClientSession, seconds: float) -> list[float]:
-    """Submit one job after the other for a while; returns how long each took."""
-    took, end = [], time.perf_counter() + seconds
+    """Submit one job after the other for `seconds`; returns the latency of each."""
+    latencies, end = [], time.perf_counter() + seconds
     while (started := time.perf_counter()) < end:
-        async with http.post(_LINE, json=kit.body(next(_NUMBERS))) as answer:
+        async with http.post(_JOBS, json=kit.body(next(_NUMBERS))) as answer:
             await answer.read()
-        took.append(time.perf_counter() - started)
+        latencies.append(time.perf_counter() - started)
         await asyncio.sleep(_PAUSE)
-    return took
+    return latencies
 
 
 @asynccontextmanager
-async def _crowd(
+async def _queries(
     http: aiohttp.ClientSession, names: list[str], path: str
 ) -> AsyncIterator[list[float]]:
-    """Have some ask about waiting jobs meanwhile; yields how long each answer took."""
+    """Query random waiting jobs meanwhile; yields the latencies of the answers."""
     answered, over = list[float](), asyncio.Event()
 
-    async def one() -> None:
+    async def client() -> None:
         while not over.is_set():
             started = time.perf_counter()
-            await _get(http, f"{_LINE}/{random.choice(names)}{path}")
+            await _get(http, f"{_JOBS}/{random.choice(names)}{path}")
             answered.append(time.perf_counter() - started)
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(ASKING):
-            group.create_task(one())
+        for _ in range(CLIENTS):
+            group.create_task(client())
         yield answered
         over.set()
 
@@ -105,4 +105,5 @@ async def _crowd(
 async def _get(http: aiohttp.ClientSession, path: str) -> dict[str, list[dict[str, str]]]:
     async with http.get(path) as answer:
         answer.raise_for_status()
-        return await answer.json()
+        page: dict[str, list[dict[str, str]]] = await answer.json()
+        return page

@@ -1,4 +1,4 @@
-"""What the courier does: callbacks a second against others, and what they cost."""
+"""The courier: callbacks a second against other senders, and their cost."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rq_broker.store.keys import Keys
 
 IN_FLIGHT = 50
 DESTINATIONS = 4
-"""One takes 64 callbacks at once, and no more however many notifiers there are."""
+"""Several: one takes 64 callbacks at once at most, however many notifiers there are."""
 _KEY = "whsec_" + b64encode(bytes(range(32))).decode()
 _DELIVERIES = Keys(kit.TYPE).of("deliveries")
 _PARKED = f"{_DELIVERIES}:parked"
@@ -31,13 +31,13 @@ _WAKE = Keys(kit.TYPE).of("wake")
 
 
 class Sink:
-    """What came in at the sink process, which stands for several destinations."""
+    """The sink process, a receiver that stands for several destinations."""
 
     def __init__(self) -> None:
         self.ports = [free_port() for _ in range(DESTINATIONS)]
 
     def callback(self, number: int) -> str:
-        """Build the start of a job's callback: jobs take turns at the destinations."""
+        """Build the start of a job's callback; jobs are spread over the destinations in turn."""
         return f"http://127.0.0.1:{self.ports[number % DESTINATIONS]}/cb/"
 
     def serve(self, stack: ExitStack) -> None:
@@ -46,8 +46,8 @@ class Sink:
         for port in self.ports:
             kit.until_serves(port)
 
-    def ask(self, path: str) -> tuple[int, int, float]:
-        """Read how many came, on how many paths, in how many seconds from first to last."""
+    def read(self, path: str) -> tuple[int, int, float]:
+        """Read the callbacks received, their distinct paths, and the seconds from first to last."""
         connection = http.client.HTTPConnection("127.0.0.1", self.ports[0])
         connection.request("GET", path)
         count, paths, seconds = orjson.loads(connection.getresponse().read())
@@ -55,9 +55,9 @@ class Sink:
         return count, paths, seconds
 
     def rate(self, count: int) -> float:
-        """Wait until so many came; returns how many came a second, and forgets them."""
-        kit.until(lambda: self.ask("/stats")[1] >= count, f"{count} callbacks", 180)
-        received, _, seconds = self.ask("/reset")
+        """Wait until `count` callbacks arrived; returns callbacks a second, and starts anew."""
+        kit.until(lambda: self.read("/stats")[1] >= count, f"{count} callbacks", 180)
+        received, _, seconds = self.read("/reset")
         return (received - 1) / seconds
 
 
@@ -92,12 +92,12 @@ def callbacks(size: Size) -> list[Figure]:
     name = "callbacks: one notifier, "
     against_bull = Figure(f"{name}BullMQ", str(folder))
     if all(bulls):
-        value, each = kit.against(ones, bulls, "/s"), kit.ratios(ones, bulls)
-        against_bull = kit.rated(f"{name}BullMQ", value, each, least=2.0)
-    value, each = kit.against(ones, bares, "/s"), kit.ratios(ones, bares)
+        value, ratios = kit.against(ones, bulls, "/s"), kit.ratios(ones, bulls)
+        against_bull = kit.rated(f"{name}BullMQ", value, ratios, least=2.0)
+    value, ratios = kit.against(ones, bares, "/s"), kit.ratios(ones, bares)
     two = kit.against(twos, ones, "/s")
     return [
-        kit.rated(f"{name}bare aiohttp", value, each, least=0.5),
+        kit.rated(f"{name}bare aiohttp", value, ratios, least=0.5),
         against_bull,
         kit.rated("callbacks: two notifiers, one", two, kit.ratios(twos, ones)),
         Figure("callbacks: Redis commands a callback", f"{median(exchanges[::2]):.2f}"),
@@ -106,7 +106,7 @@ def callbacks(size: Size) -> list[Figure]:
 
 
 def _due(target: Path, count: int, sink: Sink) -> Path:
-    """Make a state in which so many callbacks are due, parked until somebody unparks them."""
+    """Save a state with `count` callbacks due, kept aside until `_unpark` releases them."""
     amounts = {"VCPU": count, "Memory": 1024 * count, "Disk": 10 * count}
     host = Host("host1", amounts, aggregates=frozenset({"host1"}))
 
@@ -119,17 +119,19 @@ def _due(target: Path, count: int, sink: Sink) -> Path:
             await broker.set_host(kit.TYPE, host)
             await broker.set_policy(kit.TYPE, {"offer": 86400})
             await broker.set_keys(kit.TYPE, "*", [_KEY])
-            await broker.set_policy(kit.TYPE, {"concurrency": 1000})  # one sink stands for many
+            await broker.set_policy(
+                kit.TYPE, {"concurrency": 1000}
+            )  # the sink must not be the limit
             view = await broker.view(kit.TYPE)
 
-            async def one(number: int) -> None:
+            async def grant_job(number: int) -> None:
                 new = build(number)
                 job = await broker.submit(kit.TYPE, new)
                 head = Head(job.id, job.request_id, job.priority)
                 proposed = Grant(head, new.shape, (host.name,))
                 assert await broker.grant(kit.TYPE, proposed, view) is not None
 
-            await kit.fan(range(count), 500, one)
+            await kit.fan(range(count), 500, grant_job)
 
         kit.run(server.url, work)
         with kit.plain(server) as client:
@@ -153,7 +155,7 @@ def _start(stack: ExitStack, server: Server, processes: int) -> list[int]:
 
 
 def _notified(frozen: Path, processes: int, count: int, sink: Sink) -> tuple[float, float]:
-    """Let notifiers deliver all that is due; returns callbacks a second, Redis commands each."""
+    """Deliver all that is due; returns callbacks a second, and Redis commands a callback."""
     with kit.store(frozen=frozen) as server, ExitStack() as stack:
         client = stack.enter_context(kit.plain(server))
         _start(stack, server, processes)
@@ -161,14 +163,14 @@ def _notified(frozen: Path, processes: int, count: int, sink: Sink) -> tuple[flo
         _unpark(server)
         rate = sink.rate(count)
         stats = client.info("commandstats")
-        asked = sum(
+        calls = sum(
             stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("evalsha", "eval")
         )
-        return rate, asked / count
+        return rate, calls / count
 
 
 def _memory(count: int) -> Figure:
-    """Measure a notifier with so many callbacks due, at a sink of its own."""
+    """Measure the memory of one notifier with `count` callbacks due."""
     with TemporaryDirectory() as work, ExitStack() as stack:
         sink = Sink()
         frozen = _due(Path(work) / "due.rdb", count, sink)
@@ -178,6 +180,6 @@ def _memory(count: int) -> Figure:
         sink.serve(stack)
         _unpark(server)
         sink.rate(count)
-        most = kit.resident(notifier, "VmHWM")
-    value = f"{most / 1e6:.0f} MB at most, {before / 1e6:.0f} MB with none due"
+        peak = kit.resident(notifier, "VmHWM")
+    value = f"{peak / 1e6:.0f} MB at most, {before / 1e6:.0f} MB with none due"
     return Figure(f"callbacks: memory, {count:,} due", value)

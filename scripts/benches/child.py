@@ -1,4 +1,4 @@
-"""The processes a benchmark starts besides rq-broker's own: `python -m benches.child ROLE …`."""
+"""Processes that a benchmark starts beside rq-broker's own: `python -m benches.child ROLE …`."""
 
 from __future__ import annotations
 
@@ -38,27 +38,27 @@ def load(port: str, path: str, first: str, count: str, connections: str = "16") 
     """Post submits, or the same bodies to another path; prints requests a second."""
     numbers = range(int(first), int(first) + int(count))
     requests = [raw.post(path, orjson.dumps(kit.body(number))) for number in numbers]
-    seconds = uvloop.run(raw.ask(int(port), iter(requests), int(connections)))
+    seconds = uvloop.run(raw.send(int(port), iter(requests), int(connections)))
     print(len(requests) / seconds)
 
 
 def submit(url: str, count: str) -> None:
     """Submit, 16 in flight, after a warm-up; prints jobs a second, CPU µs a job.
 
-    As a trusted service would: the job's data is rendered each time, but nothing is validated.
+    Like a trusted service: the job's data is rendered each time, and nothing is validated.
     """
     shape = submission.submission(kit.body(0)).shape
 
     async def work(broker: Broker) -> tuple[float, float]:
-        async def one(number: int) -> None:
+        async def submit_job(number: int) -> None:
             job = kit.body(number)
             data = jsontext.dumps(job["data"])
             new = Submission(job["request_id"], job["owner_id"], data, job["callback"], shape)
             await broker.submit(kit.TYPE, new)
 
-        await kit.fan(range(10_000_000, 10_002_000), 16, one)
+        await kit.fan(range(10_000_000, 10_002_000), 16, submit_job)
         started, used = time.perf_counter(), time.process_time()
-        await kit.fan(range(int(count)), 16, one)
+        await kit.fan(range(int(count)), 16, submit_job)
         seconds, cpu = time.perf_counter() - started, time.process_time() - used
         return int(count) / seconds, cpu / int(count) * 1e6
 
@@ -66,7 +66,7 @@ def submit(url: str, count: str) -> None:
 
 
 def sink(*ports: str) -> None:
-    """Answer 200 to every POST; GET /stats says how many came, how many paths, in what time."""
+    """Answer 200 to every POST; GET /stats returns their count, distinct paths and seconds."""
     paths: set[bytes] = set()
     times = [0.0, 0.0]
     count = itertools.count(1)
@@ -109,20 +109,20 @@ def bare(count: str, in_flight: str, *ports: str) -> None:
         connector = aiohttp.TCPConnector(limit=int(in_flight))
         async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
 
-            async def one(number: int) -> None:
+            async def post(number: int) -> None:
                 url = f"http://127.0.0.1:{ports[number % len(ports)]}/cb/{number:08d}"
                 async with session.post(url, data=content) as response:
                     await response.read()
 
             started = time.perf_counter()
-            await kit.fan(range(int(count)), int(in_flight), one)
+            await kit.fan(range(int(count)), int(in_flight), post)
             return time.perf_counter() - started
 
     print(uvloop.run(work()))
 
 
 def granter(url: str) -> None:
-    """Grant whenever woken, as a notifier does, and call nobody back."""
+    """Grant whenever woken, like a notifier, without calling back."""
 
     async def work(broker: Broker) -> None:
         granting = Granter(broker, kit.TYPE)
@@ -140,7 +140,7 @@ def granter(url: str) -> None:
     kit.run(url, work)
 
 
-ROLES = {each.__name__: each for each in (api, load, submit, sink, bare, granter)}
+ROLES = {role.__name__: role for role in (api, load, submit, sink, bare, granter)}
 
 if __name__ == "__main__":
     ROLES[sys.argv[1]](*sys.argv[2:])

@@ -1,4 +1,4 @@
-"""What the granter does: grants a second, alone and in two processes, and a pass in vain."""
+"""The granter: grants a second by one process and by two, and a pass that grants nothing."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ _QUIET_SECONDS = 2.0
 
 def shaped(number: int) -> Submission:
     """Build a submission of one of 100 shapes: 1 to 10 VCPU, 1 to 10 GiB."""
-    which = random.Random(number).randrange(SHAPES)
-    instance = {"VCPU": which % 10 + 1, "Memory": 1024 * (which // 10 + 1)}
+    shape = random.Random(number).randrange(SHAPES)
+    instance = {"VCPU": shape % 10 + 1, "Memory": 1024 * (shape // 10 + 1)}
     return submission.submission(kit.body(number, data={"instances": [instance]}))
 
 
@@ -77,7 +77,7 @@ def grants(size: Size) -> list[Figure]:
 
 
 def _grants(server: Server, processes: int) -> float:
-    """Let the granters go, all at once; returns grants a second until the last one."""
+    """Resume the paused type with granters waiting; returns grants a second until the last one."""
     granted = Keys(kit.TYPE).of("status", "granted")
     with ExitStack() as stack:
         client = stack.enter_context(kit.plain(server))
@@ -97,10 +97,10 @@ def _grants(server: Server, processes: int) -> float:
 
 
 def _oversold(server: Server) -> int:
-    """Add up what each granted job was told it has: units beyond what the hosts have."""
+    """Add up the resources of all granted jobs; returns the units beyond the hosts' capacity."""
 
     async def work(broker: Broker) -> int:
-        told: Counter[tuple[str, str]] = Counter()
+        granted: Counter[tuple[str, str]] = Counter()
         after = None
         while True:
             page = await broker.page(kit.TYPE, status="granted", after=after)
@@ -109,14 +109,14 @@ def _oversold(server: Server) -> int:
                     job.hosts, orjson.loads(job.data)["instances"], strict=True
                 ):
                     for resource, amount in instance.items():
-                        told[host, resource] += amount
+                        granted[host, resource] += amount
             if page.next is None:
                 break
             after = page.next
         hosts = {host.name: host for host in await broker.hosts(kit.TYPE)}
         return sum(
             max(0, amount - hosts[name].capacity[resource])
-            for (name, resource), amount in told.items()
+            for (name, resource), amount in granted.items()
         )
 
     return int(kit.run(server.url, work))
@@ -125,21 +125,21 @@ def _oversold(server: Server) -> int:
 # A pass
 
 
-def vain(size: Size) -> list[Figure]:
-    """A pass that grants nothing, 1,000 hosts, 100 shapes: behind it few jobs wait, or many."""
+def empty_pass(size: Size) -> list[Figure]:
+    """A pass that grants nothing, on 1,000 hosts and 100 shapes, with few or many jobs waiting."""
     deep, rounds = size.of(1_000_000, 100_000), size.of(60, 30)
     few = SHAPES * 200  # more of each shape than a pass looks at
-    with kit.store() as shallow, kit.store() as crowded:
-        for server, waiting in ((shallow, few), (crowded, deep)):
-            kit.fill(server, waiting, _unfit)
-            kit.run(server.url, _crumbs)
+    with kit.store() as shallow, kit.store() as full:
+        for server, waiting in ((shallow, few), (full, deep)):
+            kit.fill(server, waiting, _too_large)
+            kit.run(server.url, _publish_nearly_full)
 
         async def both(broker: Broker) -> list[list[float]]:
-            other = Broker(connect(crowded.url))
+            other = Broker(connect(full.url))
             granters = Granter(other, kit.TYPE), Granter(broker, kit.TYPE)
-            taken = [[await _pass(each) for each in granters] for _ in range(rounds + 1)]
+            seconds = [[await _pass(granter) for granter in granters] for _ in range(rounds + 1)]
             await other.aclose()
-            return [list(column) for column in zip(*taken[1:], strict=True)]
+            return [list(column) for column in zip(*seconds[1:], strict=True)]
 
         many, less = kit.run(shallow.url, both)
     value = f"{median(many) * 1e3:.1f} ms against {median(less) * 1e3:.1f}"
@@ -147,23 +147,23 @@ def vain(size: Size) -> list[Figure]:
     return [kit.rated(name, value, kit.ratios(many, less), most=1.2)]
 
 
-def _unfit(number: int) -> Submission:
+def _too_large(number: int) -> Submission:
     """Build a submission no host can take: 7 VCPU, or a gang of more than 4 times 6."""
-    which = number % SHAPES
-    amounts = {"VCPU": 7 - which % 2, "Memory": 1024 + which}
-    count = 5 + which // 20 if which % 2 else 1
+    shape = number % SHAPES
+    amounts = {"VCPU": 7 - shape % 2, "Memory": 1024 + shape}
+    count = 5 + shape // 20 if shape % 2 else 1
     return submission.submission(kit.body(number, data={"instances": [amounts] * count}))
 
 
-async def _crumbs(broker: Broker) -> None:
+async def _publish_nearly_full(broker: Broker) -> None:
     """Publish hosts of which 4 have 6 VCPU left, and the others 0 to 5."""
 
-    async def one(number: int) -> None:
+    async def publish(number: int) -> None:
         used = {"VCPU": 10 if number < 4 else 11 + number % 6, "Memory": 1024 * (number % 32)}
         host = Host(f"host{number}", {"VCPU": 16, "Memory": 65536}, used)
         await broker.set_host(kit.TYPE, host)
 
-    await kit.fan(range(HOSTS), 100, one)
+    await kit.fan(range(HOSTS), 100, publish)
 
 
 async def _pass(granter: Granter) -> float:

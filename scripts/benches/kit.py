@@ -1,4 +1,4 @@
-"""What every benchmark needs: figures, turns, a Redis of its own, jobs to fill it, processes."""
+"""Shared by every benchmark: figures, paired runs, a private Redis, jobs to fill it, processes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _READY_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much a run does: `quick` for a look, else for a figure worth telling."""
+    """The size of a run: `quick` for a first impression, else for a figure to publish."""
 
     quick: bool
 
@@ -60,7 +60,7 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line of the table."""
+    """One row of the table."""
 
     name: str
     value: str
@@ -71,7 +71,7 @@ class Figure:
 def rated(
     name: str, value: str, ratios: list[float], *, least: float = 0.0, most: float = 0.0
 ) -> Figure:
-    """Build the line of a ratio that is to be at least or at most so much; neither: only shown."""
+    """Build the row of a ratio, with its lower or upper limit; without a limit, only shown."""
     middle = median(ratios)
     shown = f"{middle:.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
     if not least and not most:
@@ -82,7 +82,7 @@ def rated(
 
 
 def bounded(name: str, value: float, unit: str, *, least: float = 0.0, most: float = 0.0) -> Figure:
-    """Build the line of a value that is to be at least or at most so much."""
+    """Build the row of a value, with its lower or upper limit."""
     kept = value >= least if least else value <= most
     wanted = f"≥ {least:,.0f}" if least else f"≤ {most:,.0f}"
     return Figure(name, f"{value:,.0f} {unit}", "", wanted if kept else f"{wanted}, missed")
@@ -95,7 +95,7 @@ def spread(seconds: list[float]) -> str:
 
 
 def turns(pairs: int, *measures: Callable[[], T]) -> list[list[T]]:
-    """Measure by turns, A B A B; returns the figures of each measure."""
+    """Run the measures in turns, A B A B; returns the results of each measure."""
     rounds = [[measure() for measure in measures] for _ in range(pairs)]
     return [list(column) for column in zip(*rounds, strict=True)]
 
@@ -115,7 +115,7 @@ def against(ours: list[float], theirs: list[float], unit: str) -> str:
 
 @contextmanager
 def store(*options: str, frozen: Path | None = None) -> Iterator[Server]:
-    """Run a Redis of our own without an append-only file, from a frozen state if one is given."""
+    """Run a private Redis without an append-only file, started from `frozen` if given."""
     with TemporaryDirectory() as folder:
         if frozen:
             shutil.copy(frozen, Path(folder) / "dump.rdb")
@@ -128,7 +128,7 @@ def store(*options: str, frozen: Path | None = None) -> Iterator[Server]:
 
 
 def freeze(server: Server, target: Path) -> Path:
-    """Keep the server's state in a file from which `store` begins again."""
+    """Save the server's state to a file that `store` can start from."""
     with plain(server) as client:
         client.save()
     shutil.copy(server.directory / "dump.rdb", target)
@@ -136,13 +136,13 @@ def freeze(server: Server, target: Path) -> Path:
 
 
 def plain(server: Server) -> redis.Redis:
-    """Make a client that looks, from outside, at what a broker does."""
+    """Make a plain client, to observe from outside what a broker does."""
     client: redis.Redis = redis.Redis.from_url(server.url, decode_responses=True)
     return client
 
 
 def run(url: str, work: Callable[[Broker], Awaitable[Any]]) -> Any:
-    """Run something that takes a broker, on uvloop as the real processes do."""
+    """Run a coroutine function that takes a broker, on uvloop like the real processes."""
 
     async def main() -> Any:
         broker = Broker(connect(url, timeout=30.0))
@@ -168,21 +168,21 @@ def body(number: int, callback: str = "http://127.0.0.1:9999/cb/", **changes: An
     }
 
 
-async def fan(numbers: range, lanes: int, work: Callable[[int], Awaitable[Any]]) -> None:
-    """Do the work of each number, `lanes` at a time."""
-    waiting = iter(numbers)
+async def fan(numbers: range, workers: int, work: Callable[[int], Awaitable[Any]]) -> None:
+    """Call `work` with each number, `workers` at a time."""
+    remaining = iter(numbers)
 
-    async def lane() -> None:
-        for number in waiting:
+    async def worker() -> None:
+        for number in remaining:
             await work(number)
 
-    await asyncio.gather(*(lane() for _ in range(lanes)))
+    await asyncio.gather(*(worker() for _ in range(workers)))
 
 
 def fill(
     server: Server, count: int, make: Callable[[int], Submission] | None = None, first: int = 0
 ) -> None:
-    """Put jobs in line, as fast as it goes."""
+    """Submit `count` jobs, 500 at a time."""
     build = make or (lambda number: submission.submission(body(number)))
 
     async def work(broker: Broker) -> None:
@@ -196,22 +196,22 @@ def fill(
 
 @contextmanager
 def process(*command: str) -> Iterator[int]:
-    """Run a process of our own for a while, by its id; it is asked to end, then ended."""
-    with TemporaryFile("w+") as said:
-        child = subprocess.Popen(command, cwd=SCRIPTS, stdout=said, stderr=said)
+    """Run a process and yield its ID; at the end it gets SIGTERM, after 15 s SIGKILL."""
+    with TemporaryFile("w+") as output:
+        child = subprocess.Popen(command, cwd=SCRIPTS, stdout=output, stderr=output)
         try:
             yield child.pid
         finally:
-            early = child.poll()
+            early_exit = child.poll()
             child.terminate()
             try:
                 child.wait(15)
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
-            if early is not None:
-                said.seek(0)
-                raise RuntimeError(f"{command} ended by itself: {said.read()[-2000:]}")
+            if early_exit is not None:
+                output.seek(0)
+                raise RuntimeError(f"{command} ended by itself: {output.read()[-2000:]}")
 
 
 def role(*args: object) -> tuple[str, ...]:
@@ -231,23 +231,23 @@ def measured(*command: str, cwd: Path = SCRIPTS) -> Any:
 
 
 def cpu(pid: int) -> float:
-    """Read the seconds of CPU a process has used, which other work disturbs less than its speed."""
+    """Read the seconds of CPU a process has used; other load disturbs them less than its speed."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident(pid: int, field: str = "VmRSS") -> int:
-    """Read how many bytes of memory a process has; `VmHWM` is the most it ever had."""
+    """Read the memory of a process in bytes: `VmRSS` now, `VmHWM` at its peak."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith(field)).split()[1]) * 1024
 
 
-def until(true: Callable[[], bool], what: str, seconds: float = _READY_SECONDS) -> None:
-    """Wait for something another process does."""
+def until(condition: Callable[[], bool], description: str, seconds: float = _READY_SECONDS) -> None:
+    """Wait until the condition holds; raises TimeoutError that names it."""
     deadline = time.monotonic() + seconds
-    while not true():
+    while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{what} did not come in {seconds:.0f} s")
+            raise TimeoutError(f"{description}: not there within {seconds:.0f} s")
         time.sleep(0.02)
 
 
@@ -262,7 +262,7 @@ def until_serves(port: int) -> None:
 
 
 def until_blocked(server: Server, count: int) -> None:
-    """Wait until so many notifiers wait for a wake-up."""
+    """Wait until `count` notifiers block on a wake-up."""
     with plain(server) as client:
         until(lambda: client.info("clients")["blocked_clients"] >= count, f"{count} notifiers")
 
@@ -271,7 +271,7 @@ def until_blocked(server: Server, count: int) -> None:
 
 
 def bullmq() -> Path | str:
-    """Find or install BullMQ; where it cannot be had, the reason instead of its directory."""
+    """Find or install BullMQ; returns its directory, or the reason why it is not available."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if not node or not npm:
         return "not measured: no node"
@@ -286,5 +286,5 @@ def bullmq() -> Path | str:
 
 
 def node(folder: Path, script: str, *args: object) -> Any:
-    """Run one of our .mjs files where BullMQ is."""
+    """Run one of the .mjs files beside this one in BullMQ's directory."""
     return measured("node", str(SCRIPTS / "benches" / script), *map(str, args), cwd=folder)

@@ -1,4 +1,4 @@
-"""How long a client waits: submit to callback, and capacity freed to the next one's callback."""
+"""Latency: from a submit to its callback, and from freed capacity to the next callback."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from rq_broker.store.broker import Broker
 from rq_broker.store.embedded import Server, free_port
 
 _PAUSE = 0.02
-"""Seconds between two measurements: the system is idle when each begins."""
+"""Seconds between two measurements, so that each starts on an idle system."""
 _WARM_UP = 20
 _OWNERS = 100
 
 
 class Receiver:
-    """A receiver of callbacks: says whose came, and when."""
+    """A receiver of callbacks that notes the job and the time of each."""
 
     def __init__(self) -> None:
-        self._came: asyncio.Queue[tuple[str, float]] = asyncio.Queue()
+        self._received: asyncio.Queue[tuple[str, float]] = asyncio.Queue()
         self._done = raw.answer()
 
     async def serve(self, port: int) -> asyncio.Server:
@@ -37,17 +37,17 @@ class Receiver:
 
     def _answer(self, head: bytes, _: bytes) -> bytes:
         path = head.split(b" ", 2)[1].decode()
-        self._came.put_nowait((f"req-{path.removeprefix('/cb/')}", time.perf_counter()))
+        self._received.put_nowait((f"req-{path.removeprefix('/cb/')}", time.perf_counter()))
         return self._done
 
     async def next(self) -> tuple[str, float]:
-        """Wait for the next callback: the job's request_id, and when it came."""
+        """Wait for the next callback; returns the job's request_id and the time of arrival."""
         async with asyncio.timeout(30):
-            return await self._came.get()
+            return await self._received.get()
 
 
 def callback_latency(size: Size) -> list[Figure]:
-    """Submit over HTTP to callback received, idle: API, notifier and receiver apart."""
+    """From a submit over HTTP to its callback, idle: API, notifier and receiver are processes."""
     port, sink = free_port(), free_port()
     with kit.store("--appendonly", "yes") as server, ExitStack() as stack:
         stack.enter_context(
@@ -65,7 +65,7 @@ def callback_latency(size: Size) -> list[Figure]:
             for number in range(size.of(200, 50) + _WARM_UP):
                 content = orjson.dumps(kit.body(number, f"http://127.0.0.1:{sink}/cb/"))
                 started = time.perf_counter()
-                await raw.ask(port, iter([raw.post(f"/v1/{quote(kit.TYPE)}/", content)]), 1)
+                await raw.send(port, iter([raw.post(f"/v1/{quote(kit.TYPE)}/", content)]), 1)
                 times.append((await receiver.next())[1] - started)
                 await asyncio.sleep(_PAUSE)
             serving.close()
@@ -76,7 +76,7 @@ def callback_latency(size: Size) -> list[Figure]:
 
 
 def freed(size: Size) -> list[Figure]:
-    """Capacity freed to the next one's callback received: in a short line, and in a long one."""
+    """From freed capacity to the next job's callback: with a short queue, and with a long one."""
     rounds = size.of(200, 50) + _WARM_UP
     figures = []
     for name, waiting in (("idle", rounds + 1), ("100,000 waiting", size.of(100_000, 20_000))):
@@ -94,8 +94,8 @@ def freed(size: Size) -> list[Figure]:
                     await asyncio.sleep(_PAUSE)
                     started = time.perf_counter()
                     await broker.transition(kit.TYPE, holder, Status.DONE)
-                    holder, came = await receiver.next()
-                    times.append(came - started)
+                    holder, received = await receiver.next()
+                    times.append(received - started)
                 serving.close()
                 return times[_WARM_UP:]
 

@@ -1,4 +1,4 @@
-"""HTTP/1.1 as bare as it goes, so that what is measured is the other side."""
+"""A minimal HTTP/1.1 client and server, so that the other side is what is measured."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Messages:
 
 
 class Serving(asyncio.Protocol):
-    """Answers each request with what `answer` makes of its head and body."""
+    """Answers each request with the bytes that `answer` builds from its head and body."""
 
     def __init__(self, answer: Callable[[bytes, bytes], bytes]) -> None:
         self._answer = answer
@@ -57,8 +57,8 @@ def post(path: str, content: bytes) -> bytes:
     return head.encode() + b"Content-Length: %d\r\n\r\n%b" % (len(content), content)
 
 
-class Asking(asyncio.Protocol):
-    """One connection that sends its next request as soon as the last is answered."""
+class Sending(asyncio.Protocol):
+    """One connection; it sends its next request as soon as the last one is answered."""
 
     def __init__(self, requests: Iterator[bytes]) -> None:
         self._requests = requests
@@ -96,13 +96,13 @@ class Asking(asyncio.Protocol):
         self._transport.close()
 
 
-async def ask(port: int, requests: Iterator[bytes], connections: int) -> float:
-    """Send all requests over so many connections; returns the seconds it took."""
+async def send(port: int, requests: Iterator[bytes], connections: int) -> float:
+    """Send all requests over `connections` connections; returns the seconds taken."""
     loop = asyncio.get_running_loop()
     started = time.perf_counter()
-    asking = [
-        (await loop.create_connection(lambda: Asking(requests), "127.0.0.1", port))[1]
+    connected = [
+        (await loop.create_connection(lambda: Sending(requests), "127.0.0.1", port))[1]
         for _ in range(connections)
     ]
-    await asyncio.gather(*(each.done for each in asking))
+    await asyncio.gather(*(protocol.done for protocol in connected))
     return time.perf_counter() - started

@@ -1,4 +1,4 @@
-"""What a submit costs: over HTTP, from Python, behind a million others, and in Redis's memory."""
+"""The cost of a submit: over HTTP, from Python, behind a million others, and in Redis's memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rq_broker.store.keys import Keys
 
 _QUEUE = Keys(kit.TYPE).of("status", "queued")
 _FILLED = 10_000_000
-"""The number of the first job that waits before the measuring begins."""
+"""Number of the first job submitted in advance: above those of the measured jobs."""
 
 
 def http_submit(size: Size) -> list[Figure]:
@@ -52,11 +52,11 @@ def submit(size: Size) -> list[Figure]:
         if isinstance(folder, str):
             rate = median(ours()[0] for _ in range(size.pairs))
             return [Figure("submit: Broker.submit, BullMQ", f"{rate:,.0f} /s", folder)]
-        at = folder
+        bullmq = folder
 
         def theirs() -> list[float]:
             client.flushall()
-            return list(kit.node(at, "add.mjs", count, 16, server.port))
+            return list(kit.node(bullmq, "add.mjs", count, 16, server.port))
 
         mine, bull = kit.turns(size.pairs, ours, theirs)
     rates = _column(mine, 0), _column(bull, 0)
@@ -70,7 +70,7 @@ def _column(rows: list[list[float]], number: int) -> list[float]:
 
 
 def depth(size: Size) -> list[Figure]:
-    """A submit behind a million others against one behind a thousand: at the end, and anywhere."""
+    """A submit behind a million others against one behind a thousand: last, and at any place."""
     deep, rounds, numbers = size.of(1_000_000, 100_000), size.of(15, 9), itertools.count(0, 1000)
     figures = []
     with kit.store() as few, kit.store() as many:
@@ -102,7 +102,7 @@ def _cost(server: Server, anywhere: bool, first: int) -> list[float]:
         client.config_resetstat()
 
         async def work(broker: Broker) -> float:
-            async def one(number: int) -> None:
+            async def submit_job(number: int) -> None:
                 priority = random.randint(*map(int, ends)) if anywhere else None
                 await broker.submit(
                     kit.TYPE, submission.submission(kit.body(number, priority=priority))
@@ -110,7 +110,7 @@ def _cost(server: Server, anywhere: bool, first: int) -> list[float]:
 
             await broker.ping()
             started = time.perf_counter()
-            await kit.fan(range(first, first + 1000), 16, one)
+            await kit.fan(range(first, first + 1000), 16, submit_job)
             return (time.perf_counter() - started) * 1000
 
         wall = kit.run(server.url, work)
@@ -121,7 +121,7 @@ def _cost(server: Server, anywhere: bool, first: int) -> list[float]:
 
 
 def memory(_: Size) -> list[Figure]:
-    """Redis bytes a waiting job, all indexes: with Redis's defaults, and with larger listpacks."""
+    """Redis bytes per waiting job, all indexes: by Redis's defaults, and with larger listpacks."""
     count, folder = 100_000, kit.bullmq()
     figures = []
     for name, options, most in (
@@ -131,13 +131,13 @@ def memory(_: Size) -> list[Figure]:
         with kit.store(*options) as server:
             before = _used(server)
             kit.fill(server, count)
-            each = (_used(server) - before) / count
+            job_bytes = (_used(server) - before) / count
             theirs = folder
             if not isinstance(folder, str):
-                bytes_each = kit.node(folder, "add.mjs", count, 50, server.port)[2]
-                theirs = f"BullMQ {bytes_each:,.0f} bytes"
+                bullmq_bytes = kit.node(folder, "add.mjs", count, 50, server.port)[2]
+                theirs = f"BullMQ {bullmq_bytes:,.0f} bytes"
         figures.append(
-            kit.bounded(f"memory: a waiting job, {name}", each, f"bytes; {theirs}", most=most)
+            kit.bounded(f"memory: a waiting job, {name}", job_bytes, f"bytes; {theirs}", most=most)
         )
     return figures
 
