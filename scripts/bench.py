@@ -31,9 +31,7 @@ COLUMNS = ("figure", "value", "ratio", "wanted")
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--quick", action="store_true", help="smaller sizes, for a first impression"
-    )
+    parser.add_argument("--quick", action="store_true", help="smaller sizes")
     parser.add_argument("names", nargs="*", metavar="name", help=", ".join(BENCHES))
     parsed = parser.parse_args()
     if unknown := set(parsed.names) - set(BENCHES):

@@ -119,9 +119,7 @@ def _due(target: Path, count: int, sink: Sink) -> Path:
             await broker.set_host(kit.TYPE, host)
             await broker.set_policy(kit.TYPE, {"offer": 86400})
             await broker.set_keys(kit.TYPE, "*", [_KEY])
-            await broker.set_policy(
-                kit.TYPE, {"concurrency": 1000}
-            )  # the sink must not be the limit
+            await broker.set_policy(kit.TYPE, {"concurrency": 1000})  # no limit here
             view = await broker.view(kit.TYPE)
 
             async def grant_job(number: int) -> None:

@@ -3,11 +3,12 @@
 from dataclasses import replace
 from random import Random
 
+from packing import rate
+
 from rq_broker.domain.jobs import Demand
 from rq_broker.planner import could_ever_fit
 from rq_broker.planner.board import Board
 from rq_broker.planner.packing import SEARCH_STEPS, Want
-from scripts.packing import rate
 from tests.planner.oracle import demand, host, need
 
 
