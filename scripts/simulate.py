@@ -15,7 +15,7 @@ from math import log
 from random import Random
 
 from rq_broker.domain.capacity import Host
-from rq_broker.domain.jobs import Demand, Shape, member
+from rq_broker.domain.jobs import Demand, Shape
 from rq_broker.domain.planning import Grant, Head, Protection, Snapshot, Waiting
 from rq_broker.domain.policy import Policy
 from rq_broker.planner import plan
@@ -104,7 +104,7 @@ class Cluster:
         while more:
             answer = plan(self._snapshot(now))
             self.protection = answer.protection
-            self.passed.update(dict.fromkeys(answer.passed, now))
+            self.passed.update({head.request_id: now for head in answer.passed})
             for grant in answer.grants:
                 self._start(grant, now)
             more = answer.more
@@ -113,7 +113,7 @@ class Cluster:
         id_ = grant.head.id
         job = self.jobs[id_]
         self.line[job.kind].popleft()
-        self.passed.pop(member(id_, grant.head.request_id), None)
+        self.passed.pop(grant.head.request_id, None)
         self.started[id_] = now
         amount = grant.shape.demand.instances[0][0][1]
         for host in grant.hosts:

@@ -10,9 +10,9 @@ from redis.asyncio import Redis
 
 from rq_broker.delivery.courier import Courier
 from rq_broker.delivery.outcome import Outcome
-from rq_broker.domain.jobs import Job, member
+from rq_broker.domain.jobs import Job
 from rq_broker.store.broker import Broker
-from rq_broker.store.keys import Keys
+from rq_broker.store.keys import Keys, member
 from tests.making import TYPE
 
 OK = Outcome("ok", "http_200", 1)

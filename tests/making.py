@@ -50,11 +50,16 @@ async def publish(broker: Broker, name: str = "h1", type_: str = TYPE, **amounts
     await broker.set_host(type_, Host(name, capacity, aggregates=frozenset({"a", "b"})))
 
 
+def head_of(job: Job) -> Head:
+    """Name a job as the planner does."""
+    return Head(job.id, job.request_id, job.priority)
+
+
 def proposal(job: Job, wanted: Shape | None = None, *hosts: str) -> Grant:
     """Propose what a planner would: the job on these hosts, h1 if none is given."""
     found = wanted or shape(owner=job.owner_id)
     names = hosts or ("h1",) * len(found.demand.instances)
-    return Grant(Head(job.id, job.request_id, job.priority), found, names)
+    return Grant(head_of(job), found, names)
 
 
 async def grant(broker: Broker, job: Job, wanted: Shape | None = None, *hosts: str) -> int | None:

@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from rq_broker.domain.capacity import Host
-from rq_broker.domain.jobs import request_id_of
 from rq_broker.domain.planning import Protection, Snapshot
 from rq_broker.store.broker import Broker, Heads, View
 
@@ -117,7 +116,7 @@ def _joined(front: Heads, rest: Heads) -> Heads:
 
 async def _protected(broker: Broker, type_: str, protection: Protection) -> Collection[str]:
     """Find the shape of the job that hosts are kept for."""
-    shape = await broker.shape_of(type_, request_id_of(protection.member))
+    shape = await broker.shape_of(type_, protection.request_id)
     return () if shape is None else (shape,)
 
 

@@ -125,13 +125,3 @@ class Job:
     """scheme://host:port its callback goes to, while granted, or could not be delivered to."""
     capacity_number: str = ""
     """On submit only: which change of the type's hosts was the last. Grants do not count."""
-
-
-def member(id_: int, request_id: str) -> str:
-    """Build the name a job has in every sorted set."""
-    return f"{id_:016d}:{request_id}"
-
-
-def request_id_of(member: str) -> str:
-    """Read the job's name back out of a member."""
-    return member[17:]

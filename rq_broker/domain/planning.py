@@ -42,9 +42,13 @@ class Grant:
 class Protection:
     """Hosts kept for a job that was passed by others longer than the policy's patience."""
 
-    member: str
-    """Names the job, see keys.member."""
+    job_id: int
+    request_id: str
     hosts: frozenset[str]
+
+    def is_for(self, head: Head) -> bool:
+        """Say whether this job is the protected one: a job resubmitted under its name is not."""
+        return self.job_id == head.id and self.request_id == head.request_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ class Snapshot:
     usage: Mapping[str, Amounts] = field(default_factory=dict)
     """Owner → what its jobs hold now."""
     passed: Mapping[str, float] = field(default_factory=dict)
-    """Member → when it was first passed by a later job, seconds since 1970."""
+    """request_id → when the job was first passed by a later one, seconds since 1970."""
     protection: Protection | None = None
     """What the last pass protected: kept while it still serves, so that it never flaps."""
     closed: frozenset[str] = frozenset()

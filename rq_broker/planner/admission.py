@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from heapq import heapify, heappop, heapreplace
 
-from rq_broker.domain.jobs import Demand, member
+from rq_broker.domain.jobs import Demand
 from rq_broker.domain.planning import Grant, Head, Protection, Snapshot, Waiting
 from rq_broker.planner import reasons
 from rq_broker.planner.board import Board, empty, unheld
@@ -43,8 +43,10 @@ class Pass:
         self.stuck: dict[str, Stuck] = {}
         self.emptied: set[str] = set()
         self.passable: dict[int, list[Stuck]] = {}
-        self.capped: dict[str, list[str]] = {}
-        self.passed: set[str] = set()
+        self.capped: dict[str, list[Head]] = {}
+        """Owner → its jobs at its limit that were never passed."""
+        self.passed: dict[str, Head] = {}
+        """request_id → job passed in this pass for the first time."""
         self.protection: Protection | None = None
         self.kept: Needs = {}
         self.first: list[Stuck] = []
@@ -107,34 +109,33 @@ class Pass:
 
     def _over_limit(self, entry: Waiting, want: Want, head: Head, cap: Cap) -> None:
         """Let the job wait for its owner; passed too long, keep room for it below the cap."""
-        owner, name = entry.shape.owner, member(head.id, head.request_id)
+        owner = entry.shape.owner
         self.stuck[entry.digest] = Stuck(entry, want, head, reasons.over_limit(owner, cap))
         if cap.needs > cap.limit:
             return
-        if self._overdue(name):
+        if self._overdue(head):
             self.ledger.keep(owner, want.total)
-        if name not in self.snapshot.passed:
-            self.capped.setdefault(owner, []).append(name)
+        if head.request_id not in self.snapshot.passed:
+            self.capped.setdefault(owner, []).append(head)
 
     def _no_fit(self, stuck: Stuck) -> None:
         """Let the job be passed; or, passed too long, keep from later ones what it waits for."""
         want, head = stuck.want, stuck.head
         self.stuck[stuck.entry.digest] = stuck
-        name = member(head.id, head.request_id)
-        if self._overdue(name) and self._possible(want):
+        if self._overdue(head) and self._possible(want):
             if not self.snapshot.policy.patience:
                 self.shut |= want.pool
                 self.first.append(stuck)
             elif self.protection is None:
-                self._protect(stuck, name)
-        if name not in self.snapshot.passed:
+                self._protect(stuck)
+        if head.request_id not in self.snapshot.passed:
             self.passable.setdefault(want.pool, []).append(stuck)
 
-    def _overdue(self, name: str) -> bool:
+    def _overdue(self, head: Head) -> bool:
         patience = self.snapshot.policy.patience
         if patience is None:
             return False
-        since = self.snapshot.passed.get(name)
+        since = self.snapshot.passed.get(head.request_id)
         return patience <= 0 or (since is not None and self.snapshot.now - since >= patience)
 
     def _possible(self, want: Want) -> bool:
@@ -154,24 +155,26 @@ class Pass:
             add(rows[bit], kept)
         return self.board.twin(rows)
 
-    def _protect(self, stuck: Stuck, name: str) -> None:
-        before, hosts = self.snapshot.protection, self.snapshot.hosts
-        kept = before.hosts if before is not None and before.member == name else frozenset()
+    def _protect(self, stuck: Stuck) -> None:
+        before, hosts, head = self.snapshot.protection, self.snapshot.hosts, stuck.head
+        kept = before.hosts if before is not None and before.is_for(head) else frozenset()
         potential = self.board.twin([unheld(hosts[host]) for host in self.board.names])
         needs = choose(stuck.want, potential, kept)
         if needs is None:
             return
         self.kept, self.first = needs, [stuck]
-        self.protection = Protection(name, frozenset(self.board.names[bit] for bit in needs))
+        names = frozenset(self.board.names[bit] for bit in needs)
+        self.protection = Protection(head.id, head.request_id, names)
         for bit, row in needs.items():
             self.board.take(bit, row.items())
 
     def _mark_passed(self, owner: str, bits: list[int]) -> None:
         """Note whom this grant passed: those that wait for hosts of its pool, or for its owner."""
         if self.capped:
-            self.passed.update(self.capped.pop(owner, ()))
+            for head in self.capped.pop(owner, ()):
+                self.passed[head.request_id] = head
         for pool in list(self.passable):
             if any(pool >> bit & 1 for bit in bits):
                 for stuck in self.passable.pop(pool):
                     if self._possible(stuck.want):
-                        self.passed.add(member(stuck.head.id, stuck.head.request_id))
+                        self.passed[stuck.head.request_id] = stuck.head

@@ -18,7 +18,7 @@ from heapq import heappop, heappush
 from random import Random
 
 from rq_broker.domain.capacity import Amounts, Host
-from rq_broker.domain.jobs import Shape, member
+from rq_broker.domain.jobs import Shape
 from rq_broker.domain.planning import Grant, Head, Snapshot, Waiting
 from rq_broker.planner.board import Board, empty
 from rq_broker.planner.crowd import Arrival, Crowd, Running
@@ -265,7 +265,9 @@ class Future:
             self.passes += 1
             answer = plan(self._view(now))
             self._protection = answer.protection
-            self._passed.update(dict.fromkeys(answer.passed, self.snapshot.now + now))
+            self._passed.update(
+                {head.request_id: self.snapshot.now + now for head in answer.passed}
+            )
             for grant in answer.grants:
                 self._start(grant, now)
             more = answer.more and bool(answer.grants)
@@ -298,7 +300,7 @@ class Future:
             self._hold(host, amounts, 1)
         add(self._usage.setdefault(owner, {}), total(grant.shape.demand))
         self._push(now + self._span(name), holds, owner)
-        self._passed.pop(member(grant.head.id, name), None)
+        self._passed.pop(name, None)
 
     def _span(self, name: str) -> float:
         """Draw how long a job holds: the same in the same future, whoever starts before it."""

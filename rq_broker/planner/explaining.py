@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from rq_broker.domain.jobs import Demand, member
+from rq_broker.domain.jobs import Demand
 from rq_broker.domain.planning import Grant, Snapshot
 from rq_broker.planner.admission import Pass, Stuck
 from rq_broker.planner.board import Board, unheld
@@ -79,8 +79,7 @@ def explain(snapshot: Snapshot, digest: str) -> Explanation:
 
 def _waiting(done: Pass, stuck: Stuck) -> Explanation:
     snapshot, head = done.snapshot, stuck.head
-    name = member(head.id, head.request_id)
-    protected = done.protection is not None and done.protection.member == name
+    protected = done.protection is not None and done.protection.is_for(head)
     board = done.board if not protected else done.unkept
     hosts, shortfalls = _closest(done, board, stuck.want.demand, done.kept if protected else {})
     reason = Reasons(done)[stuck.entry.digest]
@@ -90,7 +89,7 @@ def _waiting(done: Pass, stuck: Stuck) -> Explanation:
         reason,
         shortfalls,
         protected,
-        snapshot.passed.get(name),
+        snapshot.passed.get(head.request_id),
         _passed_by(snapshot, done.grants, stuck),
         frozenset(board.names[bit] for bit in bits_of(stuck.want.pool)),
         _largest(done, board, stuck) if reason.code in SIZED else None,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from rq_broker.domain.jobs import Demand
-from rq_broker.domain.planning import Grant, Protection, Snapshot
+from rq_broker.domain.planning import Grant, Head, Protection, Snapshot
 from rq_broker.planner import reasons
 from rq_broker.planner.admission import Pass, Stuck
 from rq_broker.planner.board import Board
@@ -25,8 +25,8 @@ class Plan:
     """In the order they should be committed."""
     reasons: Mapping[str, Reason]
     """Digest → why the shape's first job not granted waits. Found when read, then kept."""
-    passed: frozenset[str]
-    """Members that a later job passed in this pass for the first time."""
+    passed: tuple[Head, ...]
+    """Jobs that a later job passed in this pass for the first time."""
     protection: Protection | None
     """Hosts kept for the earliest job passed too long: the next snapshot's `protection`."""
     more: bool
@@ -38,7 +38,7 @@ def plan(snapshot: Snapshot) -> Plan:
     done = Pass(snapshot)
     if not snapshot.policy.paused:
         done.run()
-    passed = frozenset(done.passed)
+    passed = tuple(done.passed.values())
     return Plan(tuple(done.grants), Reasons(done), passed, done.protection, done.more)
 
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import orjson
 
 from rq_broker.domain.capacity import Host
-from rq_broker.domain.jobs import Job, Status, member
-from rq_broker.domain.planning import Grant, Protection, Waiting
+from rq_broker.domain.jobs import Job, Status
+from rq_broker.domain.planning import Grant, Head, Protection, Waiting
 from rq_broker.domain.policy import Policy
 from rq_broker.store import records
 from rq_broker.store.base import Base
-from rq_broker.store.keys import Keys
+from rq_broker.store.keys import Keys, job_of, member
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Heads:
     """How many shapes wait in all."""
     waiting: tuple[Waiting, ...]
     passed: Mapping[str, float]
-    """Member → when it was first passed, seconds since 1970; of first jobs only."""
+    """request_id → when the job was first passed, seconds since 1970; of first jobs only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +101,7 @@ class Planning(Base):
         """
         total, *found = await self._run("heads", type_, first, shapes, jobs, earliest)
         read = records.readable(records.waiting, found)
-        passed = {
-            member(each.heads[0].id, each.heads[0].request_id): since
-            for each, since in read
-            if since is not None
-        }
+        passed = {each.heads[0].request_id: since for each, since in read if since is not None}
         return Heads(total, tuple(each for each, _ in read), passed)
 
     async def shape_of(self, type_: str, request_id: str) -> str | None:
@@ -131,7 +127,7 @@ class Planning(Base):
         queue, at = Keys(type_).of("status", Status.QUEUED), position - 1
         found = await self._runner.command("ZRANGE", queue, at, at)
         score = await self._runner.command("ZSCORE", queue, found[0]) if found else None
-        return None if score is None else (int(float(score)), int(found[0][:16]))
+        return None if score is None else (int(float(score)), job_of(found[0])[0])
 
     async def holdings(self, type_: str, limit: int = 5000) -> Holdings:
         """Read who holds capacity since when, and how long others held theirs."""
@@ -150,10 +146,11 @@ class Planning(Base):
         return int(kept), int(missed)
 
     async def note(
-        self, type_: str, protection: Protection | None, passed: Collection[str]
+        self, type_: str, protection: Protection | None, passed: Collection[Head]
     ) -> None:
-        """Keep what a pass found out: whom it protects, and members newly passed."""
-        await self._run("note", type_, records.protection_text(protection), *passed)
+        """Keep what a pass decided: which job is protected, and which jobs are newly passed."""
+        members = (member(head.id, head.request_id) for head in passed)
+        await self._run("note", type_, records.protection_text(protection), *members)
 
     async def grant(self, type_: str, grant: Grant, view: View) -> int | None:
         """Commit one grant planned on `view`; its fence, or None when reality had moved on."""

@@ -68,6 +68,8 @@ from hashlib import sha256
 from itertools import count
 
 TYPES = "rqb:types"
+ID_DIGITS = 16
+"""Digits of the ID in a member: enough for 2^53, so that members sort by ID."""
 FOLD = 64
 FOLD_LIMIT = 512
 
@@ -83,6 +85,16 @@ class Keys:
     def of(self, *parts: str) -> str:
         """`of("job", "d")` → `rqb:{vm}:job:d`."""
         return ":".join((self.base, *parts))
+
+
+def member(id_: int, request_id: str) -> str:
+    """Build the name a job has in every sorted set: `member(7, "d")` → `0000000000000007:d`."""
+    return f"{id_:0{ID_DIGITS}d}:{request_id}"
+
+
+def job_of(member: str) -> tuple[int, str]:
+    """Read a job's ID and request_id back out of a member."""
+    return int(member[:ID_DIGITS]), member[ID_DIGITS + 1 :]
 
 
 def digest(text: str) -> str:

@@ -13,7 +13,7 @@ from rq_broker.domain.deliveries import Attempt, Destination
 from rq_broker.domain.jobs import Job, Shape, Status
 from rq_broker.domain.planning import Head, Protection, Waiting
 from rq_broker.domain.policy import Policy
-from rq_broker.store.keys import unfold
+from rq_broker.store.keys import job_of, member, unfold
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ def waiting(entry: Sequence[Any]) -> tuple[Waiting, float | None]:
     """Read one shape of `heads`, and since when its first job is passed (seconds since 1970)."""
     name, shape, count, passed, *flat = entry
     heads = tuple(
-        Head(int(each[:16]), each[17:], int(priority))
+        Head(*job_of(each), int(priority))
         for each, priority in zip(flat[::2], flat[1::2], strict=True)
     )
     since = int(passed) / 1000 if passed else None
@@ -149,13 +149,16 @@ def protection(text: str) -> Protection | None:
     """Read what a pass protects."""
     if not text:
         return None
-    member, hosts = orjson.loads(text)
-    return Protection(member, frozenset(hosts))
+    protected, hosts = orjson.loads(text)
+    return Protection(*job_of(protected), frozenset(hosts))
 
 
 def protection_text(value: Protection | None) -> str:
     """Render what a pass protects, '' for nothing."""
-    return "" if value is None else orjson.dumps([value.member, sorted(value.hosts)]).decode()
+    if value is None:
+        return ""
+    protected = member(value.job_id, value.request_id)
+    return orjson.dumps([protected, sorted(value.hosts)]).decode()
 
 
 def attempt(entry: tuple[str, Sequence[str]]) -> Attempt:

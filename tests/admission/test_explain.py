@@ -17,11 +17,12 @@ from rq_broker.admission.snapshot import Outlook
 from rq_broker.admission.waiting_reason import Warnings
 from rq_broker.domain import errors
 from rq_broker.domain.capacity import Host
-from rq_broker.domain.jobs import Demand, Job, Status, member
+from rq_broker.domain.jobs import Demand, Job, Status
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker
+from rq_broker.store.keys import member
 from tests.asking import KEYS, LITTLE, everything, explanation, hold, learn, want
-from tests.making import TYPE, bring, grant, publish, shape, submit
+from tests.making import TYPE, bring, grant, head_of, publish, shape, submit
 
 # Explanations
 
@@ -81,7 +82,7 @@ async def test_an_explanation_says_who_passes(broker: Broker, client: Redis) -> 
     name = member(job.id, "big")
     told = await explanation(broker, "big")
     assert (told["passed_by"], told["passed_since"]) == (["small"], None)
-    await broker.note(TYPE, None, [name])
+    await broker.note(TYPE, None, [head_of(job)])
     since = int(await client.hget(KEYS.of("passed"), name)) / 1000
     told = await explanation(broker, "big")
     assert (told["protected"], told["passed_since"]) == (False, since)
@@ -101,7 +102,7 @@ async def test_an_explanation_names_who_has_passed(broker: Broker) -> None:
     await broker.reorder(TYPE, "urgent", "priority", "-1")
     await broker.transition(TYPE, "gone", Status.DONE)
     assert (await explanation(broker, "big"))["passed_by"] == []
-    await broker.note(TYPE, None, [member(big.id, "big")])
+    await broker.note(TYPE, None, [head_of(big)])
     assert (await explanation(broker, "big"))["passed_by"] == ["later"]
     await want(broker, "next", 2)
     assert (await explanation(broker, "big"))["passed_by"] == ["later", "next"]

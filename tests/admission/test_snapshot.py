@@ -8,10 +8,10 @@ import pytest
 
 from rq_broker.admission import snapshot as outlook
 from rq_broker.admission.snapshot import Outlook, picture
-from rq_broker.domain.jobs import Status, member
+from rq_broker.domain.jobs import Status
 from rq_broker.store.broker import Broker, View
 from tests.asking import reason
-from tests.making import TYPE, bring, publish, shape, submit
+from tests.making import TYPE, bring, head_of, publish, shape, submit
 
 
 async def _want(broker: Broker, request_id: str, vcpu: int, **more: Any) -> None:
@@ -141,10 +141,9 @@ async def test_a_shape_beyond_the_window_comes_with_when_it_was_passed(
     for number in range(9):
         await _want(broker, f"d{number}", number + 1)
     last = await broker.read(TYPE, "d8")
-    name = member(last.id, last.request_id)
-    await broker.note(TYPE, None, [name])
-    assert name not in (await picture(broker, TYPE)).snapshot.passed
-    assert name in (await picture(broker, TYPE, about=[last.shape])).snapshot.passed
+    await broker.note(TYPE, None, [head_of(last)])
+    assert "d8" not in (await picture(broker, TYPE)).snapshot.passed
+    assert "d8" in (await picture(broker, TYPE, about=[last.shape])).snapshot.passed
 
 
 # Reasons

@@ -13,11 +13,11 @@ from rq_broker.delivery import retry
 from rq_broker.delivery.courier import body, delivery_id
 from rq_broker.delivery.outcome import Outcome
 from rq_broker.delivery.retry import DELAY_AFTER, DELAYS, delay
-from rq_broker.domain.jobs import Job, Status, member
+from rq_broker.domain.jobs import Job, Status
 from rq_broker.domain.representation import job_json
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker, Settlement
-from rq_broker.store.keys import Keys
+from rq_broker.store.keys import Keys, member
 from rq_broker.worker.janitor import Janitor
 from tests.couriers import (
     DOWN,

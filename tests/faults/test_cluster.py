@@ -11,7 +11,7 @@ import pytest
 from redis.asyncio import Redis, RedisCluster
 
 from rq_broker.domain import errors
-from rq_broker.domain.jobs import Status, member
+from rq_broker.domain.jobs import Status
 from rq_broker.domain.planning import Protection
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker
@@ -19,7 +19,7 @@ from rq_broker.store.deliveries import Settlement
 from rq_broker.store.embedded import Server, free_port
 from rq_broker.store.runner import Runner
 from rq_broker.store.scripts import SCRIPTS
-from tests.making import bring, claim_one, grant, settle, submit
+from tests.making import bring, claim_one, grant, head_of, settle, submit
 
 TYPES = ["vm", "kube", "虛擬機"]
 OF_SOURCES = {"apply", "fail", "sources", "watch"}
@@ -85,8 +85,7 @@ async def _live(broker: Broker, type_: str) -> None:
     waiting = await submit(broker, "w", type_)
     await submit(broker, "x", type_)
     assert await broker.wait(type_, 1.0) in {"grant", "deliver"}
-    name = member(waiting.id, "w")
-    await broker.note(type_, Protection(name, frozenset({"h1"})), [name])
+    await broker.note(type_, Protection(waiting.id, "w", frozenset({"h1"})), [head_of(waiting)])
     assert await broker.turn(type_, "me", "take", 1)
     await broker.reorder(type_, "w", "position", "front")
     assert (await broker.heads(type_, 0, 10, 10)).waiting[0].heads[0].request_id == "w"

@@ -9,8 +9,8 @@ from random import Random
 from hypothesis import strategies as st
 
 from rq_broker.domain.capacity import Host
-from rq_broker.domain.jobs import Demand, Shape, member
-from rq_broker.domain.planning import Grant, Head, Snapshot, Waiting
+from rq_broker.domain.jobs import Demand, Shape
+from rq_broker.domain.planning import Grant, Head, Protection, Snapshot, Waiting
 from rq_broker.domain.policy import Policy
 
 RESOURCES = ("GPU", "Memory", "VCPU")
@@ -46,8 +46,18 @@ def world(hosts, shapes, now=1000.0, **rest):
 
 
 def name_of(id_):
-    """The member of a job made by `waiting`."""
-    return member(id_, f"r{id_}")
+    """The request_id of a job made by `waiting`."""
+    return f"r{id_}"
+
+
+def protection(id_, *hosts):
+    """Hosts kept for a job made by `waiting`."""
+    return Protection(id_, name_of(id_), frozenset(hosts))
+
+
+def newly_passed(plan):
+    """request_ids of the jobs newly passed."""
+    return {head.request_id for head in plan.passed}
 
 
 def granted(plan):

@@ -2,7 +2,7 @@
 
 from rq_broker.domain.policy import Policy
 from rq_broker.planner import Code, plan
-from tests.planner.oracle import demand, granted, host, need, waiting, world
+from tests.planner.oracle import demand, granted, host, need, newly_passed, waiting, world
 
 ONE = demand(need(VCPU=1))
 
@@ -54,7 +54,7 @@ def test_a_closed_destination_keeps_its_place_and_blocks_nobody():
         )
         answer = plan(snapshot)
         assert granted(answer) == [2]
-        assert answer.passed == frozenset()
+        assert newly_passed(answer) == set()
         assert answer.reasons["dead"].code is Code.DESTINATION_CLOSED
         assert "http://dead" in answer.reasons["dead"].text
 

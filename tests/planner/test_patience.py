@@ -3,11 +3,20 @@
 from dataclasses import replace
 from random import Random
 
-from rq_broker.domain.planning import Protection
 from rq_broker.domain.policy import Policy
 from rq_broker.planner import Code, plan
 from rq_broker.planner.explaining import explain
-from tests.planner.oracle import demand, granted, host, name_of, need, waiting, world
+from tests.planner.oracle import (
+    demand,
+    granted,
+    host,
+    name_of,
+    need,
+    newly_passed,
+    protection,
+    waiting,
+    world,
+)
 
 BIG, SMALL = demand(need(VCPU=8)), demand(need(VCPU=1))
 FINITE = Policy(patience=60.0)
@@ -27,9 +36,9 @@ def test_a_job_that_does_not_fit_is_passed_and_the_clock_starts_once():
     snapshot = world([busy("h1", 4)], shapes, policy=FINITE)
     answer = plan(snapshot)
     assert granted(answer) == [2]
-    assert answer.passed == {name_of(1)}
+    assert newly_passed(answer) == {name_of(1)}
     assert answer.protection is None
-    assert plan(replace(snapshot, passed={name_of(1): 950.0})).passed == frozenset()
+    assert newly_passed(plan(replace(snapshot, passed={name_of(1): 950.0}))) == set()
 
 
 def test_nobody_is_passed_when_nothing_is_granted_that_it_could_have_wanted():
@@ -39,8 +48,8 @@ def test_nobody_is_passed_when_nothing_is_granted_that_it_could_have_wanted():
     hosts = [busy("h1", 4, "gpu"), busy("h2", 4, "cpu")]
     answer = plan(world(hosts, [waiting("big", gpu, 1), waiting("small", cpu, 2)]))
     assert granted(answer) == [2]
-    assert answer.passed == frozenset()
-    assert plan(world(hosts, [waiting("big", BIG, 1)])).passed == frozenset()
+    assert newly_passed(answer) == set()
+    assert newly_passed(plan(world(hosts, [waiting("big", BIG, 1)]))) == set()
 
 
 def test_an_impossible_job_is_neither_passed_nor_protected_nor_in_the_way():
@@ -51,8 +60,8 @@ def test_an_impossible_job_is_neither_passed_nor_protected_nor_in_the_way():
         policy = Policy(patience=patience)
         answer = plan(world([busy("h1", 4)], shapes, policy=policy, passed=late(1)))
         assert granted(answer) == [2]
-        assert (answer.passed, answer.protection) == (frozenset(), None)
-        assert plan(world([busy("h1", 4)], shapes, policy=policy)).passed == frozenset()
+        assert (newly_passed(answer), answer.protection) == (set(), None)
+        assert newly_passed(plan(world([busy("h1", 4)], shapes, policy=policy))) == set()
         assert answer.reasons["never"].code is Code.IMPOSSIBLE
 
 
@@ -89,7 +98,7 @@ def test_the_overdue_job_is_protected_where_least_is_missing_and_backfill_goes_o
     hosts = [busy("h1", 6), busy("h2", 1), busy("h3", 7)]
     shapes = [waiting("big", BIG, 1), waiting("small", SMALL, *range(2, 12))]
     answer = plan(world(hosts, shapes, policy=FINITE, passed=late(1)))
-    assert answer.protection == Protection(name_of(1), frozenset({"h2"}))
+    assert answer.protection == protection(1, "h2")
     assert sorted(grant.hosts[0] for grant in answer.grants) == ["h1", "h1", "h3"]
     assert answer.reasons["small"].code is Code.PROTECTED_OTHER
     assert "r1" in answer.reasons["small"].text
@@ -127,20 +136,20 @@ def test_a_protected_gang_keeps_as_few_hosts_as_it_can():
 def test_protection_does_not_flap_while_it_can_serve():
     """A kept host stays kept though another comes nearer; it moves only when it cannot serve."""
     shapes = [waiting("big", BIG, 1), waiting("small", SMALL, 2)]
-    kept = Protection(name_of(1), frozenset({"h1"}))
+    kept = protection(1, "h1")
     near = world(
         [busy("h1", 7), busy("h2", 1)], shapes, policy=FINITE, passed=late(1), protection=kept
     )
     assert plan(near).protection == kept
     gone = replace(near.hosts["h1"], dropped=True)
     moved = plan(replace(near, hosts={**near.hosts, "h1": gone})).protection
-    assert moved == Protection(name_of(1), frozenset({"h2"}))
+    assert moved == protection(1, "h2")
 
 
 def test_the_protected_job_takes_any_hosts_that_fit_first():
     """Protection ends with the grant, wherever it fits, even outside the kept hosts."""
     shapes = [waiting("big", BIG, 1), waiting("small", SMALL, 2)]
-    kept = Protection(name_of(1), frozenset({"h1"}))
+    kept = protection(1, "h1")
     snapshot = world(
         [busy("h1", 4), busy("h2", 0)], shapes, policy=FINITE, passed=late(1), protection=kept
     )
@@ -151,7 +160,7 @@ def test_the_protected_job_takes_any_hosts_that_fit_first():
 
 def test_an_operators_reorder_beats_protection():
     """A job put before the protected one takes what it wants; an overdue one takes over."""
-    kept = Protection(name_of(2), frozenset({"h1"}))
+    kept = protection(2, "h1")
     shapes = [waiting("small", SMALL, 1), waiting("big", BIG, 2)]
     rest = {"policy": FINITE, "passed": late(2), "protection": kept}
     answer = plan(world([busy("h1", 4)], shapes, **rest))
@@ -160,12 +169,12 @@ def test_an_operators_reorder_beats_protection():
     shapes = [waiting("other", other, 1), waiting("big", BIG, 2)]
     rest["passed"] = late(1, 2)
     answer = plan(world([busy("h1", 4)], shapes, **rest))
-    assert answer.protection == Protection(name_of(1), frozenset({"h1"}))
+    assert answer.protection == protection(1, "h1")
 
 
 def test_a_job_that_is_gone_is_not_protected_any_more():
     """Protection of a job no longer among the heads ends, and its hosts are open."""
-    kept = Protection(name_of(7), frozenset({"h1"}))
+    kept = protection(7, "h1")
     answer = plan(world([busy("h1", 4)], [waiting("small", SMALL, 8)], protection=kept))
     assert granted(answer) == [8]
     assert answer.protection is None
@@ -182,7 +191,7 @@ def test_an_owner_at_its_limit_has_room_kept_for_its_earliest_job():
     snapshot = world([busy("h1", 0)], shapes, policy=policy, usage={"lab": {"VCPU": 2}})
     first = plan(snapshot)
     assert granted(first) == [2, 3]
-    assert first.passed == {name_of(1)}
+    assert newly_passed(first) == {name_of(1)}
     second = plan(replace(snapshot, passed=late(1)))
     assert granted(second) == [3]
     assert second.reasons["one"].code is Code.OWNER_LIMIT

@@ -122,7 +122,7 @@ def test_later_jobs_leave_a_protected_job_what_it_needs_on_its_hosts(snapshot):
     by_name = {
         name_of(head.id): (head, entry) for entry in snapshot.waiting for head in entry.heads
     }
-    head, entry = by_name[answer.protection.member]
+    head, entry = by_name[answer.protection.request_id]
     free = {
         name: dict(replace(snapshot.hosts[name], held={}).free) for name in answer.protection.hosts
     }

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from rq_broker.domain.jobs import Status, member
+from rq_broker.domain.jobs import Status
 from rq_broker.domain.planning import Protection
 from rq_broker.domain.policy import Policy
 from rq_broker.store import keys
 from rq_broker.store.broker import Broker
-from rq_broker.store.keys import FOLD, FOLD_LIMIT, TYPES, Keys, digest, fold, unfold
-from tests.making import bring, claim_one, submit
+from rq_broker.store.keys import FOLD, FOLD_LIMIT, TYPES, Keys, digest, fold, member, unfold
+from tests.making import bring, claim_one, head_of, submit
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
 NEAR_THE_LIMITS = st.builds(
@@ -67,8 +67,8 @@ async def test_every_key_of_a_type_shares_its_slot(
         await bring(broker, status, f"{{x}}{status}", type_)
     await claim_one(broker, type_=type_)
     waiting = await submit(broker, "w", type_)
-    name = member(waiting.id, "w")
-    await broker.note(type_, Protection(name, frozenset({"h1"})), [name])
+    protection = Protection(waiting.id, "w", frozenset({"h1"}))
+    await broker.note(type_, protection, [head_of(waiting)])
     await broker.turn(type_, "a", "take", 60)
     await broker.turn(type_, "b", "take", 60)
     await broker.sweep(type_)

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rq_broker.domain.capacity import Host
-from rq_broker.domain.jobs import Status, member
+from rq_broker.domain.jobs import Status
 from rq_broker.domain.planning import Head, Protection
 from rq_broker.domain.policy import Policy
 from rq_broker.store import records
-from rq_broker.store.keys import fold
+from rq_broker.store.keys import fold, member
 from tests.making import shape
 
 SPANS = st.none() | st.integers(0, 10**9).map(lambda ms: ms / 1000)
@@ -109,9 +109,7 @@ def test_usage_is_read_by_owner() -> None:
     assert read == {"o": {"VCPU": 3, "GPU": 2}, "o/p:q": {"R:x": 1}}
 
 
-@pytest.mark.parametrize(
-    "value", [None, Protection("0000000000000001:ä:b", frozenset({"h,1", "h"}))]
-)
+@pytest.mark.parametrize("value", [None, Protection(1, "ä:b", frozenset({"h,1", "h"}))])
 def test_a_protection_survives_its_text(value: Protection | None) -> None:
     """Nothing is '', and a protection reads back as it was."""
     assert records.protection(records.protection_text(value)) == value

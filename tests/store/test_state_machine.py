@@ -22,7 +22,7 @@ from redis.asyncio import Redis
 from rq_broker.domain import errors
 from rq_broker.domain.capacity import MAX_WHOLE, Host
 from rq_broker.domain.deliveries import Delivery
-from rq_broker.domain.jobs import Demand, Job, Shape, Status, Submission, member
+from rq_broker.domain.jobs import Demand, Job, Shape, Status, Submission
 from rq_broker.domain.planning import Grant, Head
 from rq_broker.store.audit import Severity, audit
 from rq_broker.store.broker import Broker
@@ -229,7 +229,7 @@ class Machine(RuleBasedStateMachine):
     @rule(back=st.integers(0, 1))
     def note(self, back: int) -> None:
         jobs = self.model.ordered()
-        noted = [member(job.id - back, job.request_id) for job in jobs]
+        noted = [Head(job.id - back, job.request_id, job.priority) for job in jobs]
         self.run(self.broker.note(TYPE, None, noted))
         for job in jobs:
             job.passed = job.passed or (not back and job.status == Status.QUEUED)
@@ -332,7 +332,7 @@ class Machine(RuleBasedStateMachine):
             expected = [Head(job.id, job.request_id, job.priority) for job in jobs]
             assert list(each.heads) == expected
             assert each.count == len(jobs)
-            assert (member(jobs[0].id, jobs[0].request_id) in heads.passed) == jobs[0].passed
+            assert (jobs[0].request_id in heads.passed) == jobs[0].passed
         assert shapes == {}
         priorities = [each.heads[0].priority for each in heads.waiting]
         assert priorities == sorted(priorities)

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from rq_broker.domain import errors
 from rq_broker.domain.capacity import Host
-from rq_broker.domain.jobs import Status, member
+from rq_broker.domain.jobs import Status
 from rq_broker.domain.planning import Protection
 from rq_broker.domain.policy import Policy
 from rq_broker.store.broker import Broker, Sight
@@ -19,7 +19,7 @@ from rq_broker.store.keys import Keys
 from rq_broker.store.records import policy_text
 from rq_broker.store.runner import Runner
 from rq_broker.store.scripts import SCRIPTS, Script
-from tests.making import TYPE, bring, claim_one, grant, settle, submit
+from tests.making import TYPE, bring, claim_one, grant, head_of, settle, submit
 from tests.store.lua.bytecode import globals_of
 
 EACH = pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS.keys())
@@ -147,8 +147,7 @@ async def sent(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> list[tuple[st
     job = await submit(broker, data='{"long":"' + "x" * 200 + '"}')
     await broker.page(TYPE, owner_id="o", status="queued", limit=1)
     await broker.heads(TYPE, 0, 10, 10)
-    name = member(job.id, "d")
-    await broker.note(TYPE, Protection(name, frozenset({"h1"})), [name])
+    await broker.note(TYPE, Protection(job.id, "d", frozenset({"h1"})), [head_of(job)])
     await broker.turn(TYPE, "me", "take", 1)
     await broker.forecast(TYPE, job, 60.0)
     await broker.holdings(TYPE)
