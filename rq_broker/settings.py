@@ -1,78 +1,61 @@
-"""What an operator may set, with its defaults: each an option and an RQ_BROKER_* variable."""
+"""What an operator can set for one process: each field is an option and an RQ_BROKER_* variable."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from socket import getaddrinfo
 from urllib.parse import urlsplit
 
 from rq_broker.domain.errors import Invalid
-from rq_broker.egress.rules import Egress
 
 SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
+"""Schemes of a Redis URL: plain, TLS, unix socket, and a cluster's plain and TLS."""
 LOOPBACK = ("127.0.0.1", "::1")
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """One process's settings."""
+    """The settings of one process; raises Invalid for a `redis` that cannot be a Redis URL."""
 
     redis: str = "redis://127.0.0.1:6379/0"
+    """URL of the Redis that keeps the state. Default: a local one."""
     host: str = "127.0.0.1"
+    """Address or name that the API serves on. Default: loopback."""
     port: int = 8080
+    """TCP port that the API serves on, 1 to 65535. Default: 8080."""
     workers: int = 1
+    """Number of API processes, at least 1. Default: 1."""
     insecure: bool = False
+    """Whether the API may serve other addresses than loopback. Default: it may not."""
     types: tuple[str, ...] = ()
-    """Types a notifier serves; empty: every one there is."""
+    """Types that a notifier or an audit works on. Default, empty: every type there is."""
     callback_base: str | None = None
+    """URL that callbacks without a scheme are resolved against. Default, None: refuse those."""
     callback_allow: tuple[str, ...] = ()
+    """CIDRs and host names that callbacks may go to. Default, empty: private networks only."""
     callback_deny: tuple[str, ...] = ()
+    """CIDRs and host names that callbacks never go to, whatever is allowed. Default: none."""
     callback_ports: tuple[int, ...] = ()
+    """The only ports that callbacks may go to. Default, empty: every port."""
     timeout: float = 10.0
-    """Seconds one callback attempt may take, from DNS to the last byte."""
+    """Seconds that one callback attempt may take, from DNS to the last byte. Default: 10."""
     concurrency: int = 512
-    """Callbacks in flight at once, per notifier process."""
+    """Callbacks that one notifier process sends at the same time. Default: 512."""
     source: str | None = None
-    """File that says which sources to poll, see sources.feeds."""
+    """Path of the TOML file that lists the sources to poll, see sources.feeds. Default: none."""
 
     def __post_init__(self) -> None:
-        """Refuse what could never be a Redis."""
         url = urlsplit(self.redis)
         try:
             _ = url.port
         except ValueError:
-            raise Invalid(f"--redis {self.redis} names no port from 0 to 65535") from None
+            raise Invalid(f"--redis {self.redis} must have a port from 0 to 65535") from None
         if url.scheme not in SCHEMES:
             raise Invalid(f"--redis {self.redis} must begin with one of {', '.join(SCHEMES)}")
 
     def check_bind(self) -> None:
-        """Refuse to serve strangers: without access control, loopback only."""
+        """Raise Invalid if the API would serve other machines without access control."""
         if self.host not in (*LOOPBACK, "localhost") and not self.insecure:
             raise Invalid(
                 f"--host {self.host} is not loopback and the API has no access control: "
-                "put a proxy that has before it and bind 127.0.0.1, or say --insecure"
+                "serve on 127.0.0.1 behind a proxy that checks access, or add --insecure"
             )
-
-    def egress(self, *, own_api: bool = True) -> Egress:
-        """Build the rules callbacks obey; our own Redis, and our API, are closed to them."""
-        url = urlsplit(self.redis)
-        ours = [(each, url.port or 6379) for each in _addresses(url.hostname or "localhost")]
-        if own_api:
-            ours += [(each, self.port) for each in _addresses(self.host)]
-        return Egress.of(
-            allow=self.callback_allow,
-            deny=self.callback_deny,
-            ports=self.callback_ports,
-            ours=ours,
-        )
-
-
-def _addresses(host: str) -> list[str]:
-    """Find every address of a host; a name nobody knows has none."""
-    if host == "localhost":
-        return list(LOOPBACK)
-    try:
-        found = getaddrinfo(host, None)
-    except OSError:
-        return []
-    return sorted({str(address[0]).partition("%")[0] for *_, address in found})

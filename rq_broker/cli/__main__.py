@@ -1,4 +1,4 @@
-"""`python -m rq_broker.cli`, for where the console script is not on PATH."""
+"""`python -m rq_broker.cli`, for when the console script is not on PATH."""
 
 from rq_broker.cli import main
 

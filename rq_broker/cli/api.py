@@ -1,0 +1,62 @@
+"""`rq-broker api`: the HTTP API, in one process or several."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+
+import orjson
+import uvicorn
+from redis.asyncio import Redis, RedisCluster
+from starlette.applications import Starlette
+
+from rq_broker.api import create_app
+from rq_broker.cli.egress import egress_of
+from rq_broker.settings import Settings
+from rq_broker.store.broker import Broker
+from rq_broker.store.connection import check_fit, connect
+
+SWITCH_SECONDS = 0.0005
+"""How long a thread that computes a forecast may hold the interpreter before the thread that
+answers requests gets it. Python's default of 5 ms would add up to 5 ms to each of their steps."""
+
+_SETTINGS_VARIABLE = "RQ_BROKER_HANDED_DOWN"
+"""Environment variable in which `run` hands its settings to the worker processes, as JSON."""
+
+
+def run(settings: Settings) -> None:
+    """Serve until a signal; refuses an unsafe address, and a Redis that may evict keys."""
+    settings.check_bind()
+    os.environ[_SETTINGS_VARIABLE] = orjson.dumps(settings).decode()
+    asyncio.run(_check_redis(settings.redis))
+    uvicorn.run(
+        "rq_broker.cli.api:worker_app",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        access_log=False,
+    )
+
+
+def worker_app() -> Starlette:
+    """Build the application of a worker process, from the settings that `run` left for it."""
+    settings = Settings(**orjson.loads(os.environ[_SETTINGS_VARIABLE]))
+    return build_app(settings, connect(settings.redis))
+
+
+def build_app(settings: Settings, client: Redis | RedisCluster, *, dev: bool = False) -> Starlette:
+    """Build the application on one Redis client; with `dev` it has an inbox for callbacks."""
+    sys.setswitchinterval(SWITCH_SECONDS)
+    return create_app(
+        Broker(client),
+        callback_base=settings.callback_base,
+        egress=egress_of(settings, own_api=not dev),
+        inbox=dev,
+    )
+
+
+async def _check_redis(url: str) -> None:
+    async with connect(url) as client:
+        await check_fit(client)

@@ -1,0 +1,83 @@
+"""The commands and their options. Each command imports what it runs only when it is called.
+
+Importing this module must stay cheap: `rq-broker --help` loads click, the settings, and neither
+Redis nor HTTP. What a command does stands in the module of its name.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import click
+
+from rq_broker import __version__
+from rq_broker.cli.options import with_settings
+from rq_broker.settings import Settings
+
+
+@click.group()
+@click.version_option(__version__)
+def main() -> None:
+    """Queue requests for scarce capacity, hold it when it fits, and call the client back."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    # httpx logs each request: one line for every poll of a source that uses it.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+@main.command()
+@with_settings("redis", "host", "port", "workers", "insecure", "callback_base", "callback_allow",
+               "callback_deny", "callback_ports")  # fmt: skip
+def api(settings: Settings) -> None:
+    """Serve the HTTP API."""
+    from rq_broker.cli.api import run
+
+    run(settings)
+
+
+@main.command()
+@with_settings("redis", "types", "callback_base", "callback_allow", "callback_deny",
+               "callback_ports", "timeout", "concurrency", "source")  # fmt: skip
+def notifier(settings: Settings) -> None:
+    """Grant capacity, send callbacks, expire jobs. Run one or several."""
+    from rq_broker.cli.notifier import run
+
+    run(settings)
+
+
+@main.command()
+@with_settings("host", "port", "insecure", "source")
+def dev(settings: Settings) -> None:
+    """Run API, notifier and a store in one process.
+
+    The store is a private redis-server in the directory .rq-broker, or memory where no redis-server
+    is installed. Callbacks without a scheme, such as "abc", arrive at /inbox/.
+    """
+    from rq_broker.cli.dev import run
+
+    run(settings)
+
+
+@main.command()
+@with_settings("redis", "types")
+def audit(settings: Settings) -> None:
+    """Compare every index with its jobs.
+
+    Prints one line for each finding, or "clean". Exits with 1 if one of them is a fault, or if
+    Redis does not answer.
+    """
+    from rq_broker.cli.audit import run
+
+    run(settings)
+
+
+@main.command()
+@click.argument("verb", required=False)
+def scripts(verb: str | None) -> None:
+    """Print the Lua scripts for other languages.
+
+    Without VERB: the contract and the SHA of every script. With VERB, such as "submit": the whole
+    source of that script.
+    """
+    from rq_broker.cli.scripts import run
+
+    run(verb)

@@ -1,0 +1,45 @@
+"""Where callbacks may go, as the settings of one process have it."""
+
+from __future__ import annotations
+
+from socket import getaddrinfo
+from urllib.parse import urlsplit
+
+from rq_broker.egress.rules import Egress
+from rq_broker.settings import LOOPBACK, Settings
+
+_REDIS_PORT = 6379
+"""The port of a Redis URL that names none."""
+
+
+def egress_of(settings: Settings, *, own_api: bool = True) -> Egress:
+    """Build the egress rules; the broker's own Redis is always closed to callbacks.
+
+    Args:
+        settings: The process's settings.
+        own_api: Close the API's own address too. `dev` leaves it open, for its inbox.
+
+    Raises:
+        Invalid: A list of the settings holds something that is neither network nor name.
+    """
+    url = urlsplit(settings.redis)
+    closed = [(ip, url.port or _REDIS_PORT) for ip in _addresses(url.hostname or "localhost")]
+    if own_api:
+        closed += [(ip, settings.port) for ip in _addresses(settings.host)]
+    return Egress.of(
+        allow=settings.callback_allow,
+        deny=settings.callback_deny,
+        ports=settings.callback_ports,
+        ours=closed,
+    )
+
+
+def _addresses(host: str) -> list[str]:
+    """List the IP addresses of a host name; none if it does not resolve."""
+    if host == "localhost":
+        return list(LOOPBACK)
+    try:
+        answers = getaddrinfo(host, None)
+    except OSError:
+        return []
+    return sorted({str(address[0]).partition("%")[0] for *_, address in answers})

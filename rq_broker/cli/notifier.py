@@ -1,0 +1,57 @@
+"""`rq-broker notifier`: the background process."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+
+from redis.asyncio import Redis, RedisCluster
+
+from rq_broker.cli.egress import egress_of
+from rq_broker.cli.process import freeze_garbage, run_loop, until_signal
+from rq_broker.delivery.http.sender import Sender
+from rq_broker.settings import Settings
+from rq_broker.sources.feeds import Feed, read_feeds
+from rq_broker.store.broker import Broker
+from rq_broker.store.connection import check_fit, connect
+from rq_broker.worker.notifier import Notifier
+
+
+def run(settings: Settings) -> None:
+    """Run until a signal, then finish the callbacks in flight."""
+    freeze_garbage()
+    run_loop(until_signal(_run(settings)))
+
+
+async def _run(settings: Settings) -> None:
+    async with connect(settings.redis) as client:
+        await check_fit(client)
+        async with open_notifier(settings, client, open_feeds(settings)) as notifier:
+            await notifier.run()
+
+
+def open_feeds(settings: Settings) -> Sequence[Feed]:
+    """Open the sources that the file of the settings lists; none without a file."""
+    return read_feeds(settings.source) if settings.source else ()
+
+
+@contextlib.asynccontextmanager
+async def open_notifier(
+    settings: Settings,
+    client: Redis | RedisCluster,
+    feeds: Sequence[Feed],
+    *,
+    dev: bool = False,
+) -> AsyncIterator[Notifier]:
+    """Build the notifier on one Redis client; with `dev` it may call the process's own inbox."""
+    egress = egress_of(settings, own_api=not dev)
+    async with Sender(egress, timeout_s=settings.timeout) as sender:
+        yield Notifier(
+            Broker(client),
+            sender,
+            types=settings.types,
+            callback_base=settings.callback_base,
+            timeout=settings.timeout,
+            concurrency=settings.concurrency,
+            feeds=feeds,
+        )

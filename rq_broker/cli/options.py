@@ -1,0 +1,131 @@
+"""The options of the commands: each one sets a field of Settings, and has an RQ_BROKER_* variable.
+
+The option wins over the variable, the variable over the default of the field.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+import click
+
+from rq_broker.domain.errors import BrokerError, Invalid
+from rq_broker.settings import Settings
+
+Decorator = Callable[[Callable[..., None]], Callable[..., None]]
+
+_DEFAULTS = {field.name: field.default for field in fields(Settings)}
+
+
+def _option(flag: str, help_: str, setting: str | None = None, **options: Any) -> Decorator:
+    """Make the option of a setting, which is named as the flag where `setting` is left out.
+
+    `show_default` says in words what a setting without a value means.
+    """
+    word = flag.removeprefix("--").replace("-", "_")
+    setting = setting or word
+    if "show_default" not in options:
+        options |= {"default": _DEFAULTS[setting], "show_default": True}
+    variable = f"RQ_BROKER_{word.upper()}"
+    return click.option(flag, setting, envvar=variable, show_envvar=True, help=help_, **options)
+
+
+OPTIONS: dict[str, Decorator] = {
+    "redis": _option("--redis", "Redis that keeps the state.", metavar="URL"),
+    "host": _option("--host", "Address to serve on."),
+    "port": _option("--port", "Port to serve on.", type=click.IntRange(1, 65535)),
+    "workers": _option("--workers", "Number of API processes.", type=click.IntRange(1)),
+    "insecure": _option(
+        "--insecure", "Serve beyond loopback without access control.", is_flag=True
+    ),
+    "types": _option(
+        "--type",
+        "Work on this type only. May be repeated.",
+        "types",
+        multiple=True,
+        show_default="every type",
+    ),
+    "callback_base": _option(
+        "--callback-base",
+        "URL that callbacks without a scheme are resolved against.",
+        metavar="URL",
+        show_default="refuse such callbacks",
+    ),
+    "callback_allow": _option(
+        "--callback-allow",
+        "Networks and names that callbacks may go to besides private networks.",
+        metavar="CIDR|HOST,…",
+        show_default="private networks only",
+    ),
+    "callback_deny": _option(
+        "--callback-deny",
+        "Networks and names that callbacks never go to. Wins over --callback-allow.",
+        metavar="CIDR|HOST,…",
+        show_default="none",
+    ),
+    "callback_ports": _option(
+        "--callback-ports",
+        "The only ports that callbacks may go to.",
+        metavar="PORT,…",
+        show_default="every port",
+    ),
+    "timeout": _option(
+        "--timeout",
+        "Seconds that one callback attempt may take.",
+        type=click.FloatRange(0.1, 300),
+    ),
+    "concurrency": _option(
+        "--concurrency",
+        "Callbacks that one notifier sends at the same time.",
+        type=click.IntRange(1, 10_000),
+    ),
+    "source": _option(
+        "--source",
+        "File that lists the capacity sources to poll.",
+        metavar="FILE.toml",
+        show_default="poll no source",
+    ),
+}
+_LISTS: dict[str, type[str] | type[int]] = {
+    "callback_allow": str,
+    "callback_deny": str,
+    "callback_ports": int,
+}
+"""Options that take a comma-separated list → type of an item."""
+
+
+def with_settings(*names: str) -> Callable[[Callable[[Settings], None]], Callable[..., None]]:
+    """Give a command these options, and call it with the Settings they make.
+
+    A BrokerError of the command ends the process with exit code 1 and its sentence.
+    """
+
+    def decorate(command: Callable[[Settings], None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def call(**values: Any) -> None:
+            try:
+                command(_settings(values))
+            except BrokerError as error:
+                raise click.ClickException(str(error)) from error
+
+        run: Callable[..., None] = call
+        # The help lists the options in the reverse order of their application.
+        for name in reversed(names):
+            run = OPTIONS[name](run)
+        return run
+
+    return decorate
+
+
+def _settings(values: dict[str, Any]) -> Settings:
+    given = {name: value for name, value in values.items() if value is not None}
+    for name, item_type in _LISTS.items():
+        if name in given:
+            try:
+                given[name] = tuple(item_type(item.strip()) for item in given[name].split(","))
+            except ValueError as error:
+                raise Invalid(f"--{name.replace('_', '-')}: {error}") from None
+    return Settings(**given)

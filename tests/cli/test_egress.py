@@ -1,0 +1,75 @@
+"""Where callbacks may go under the settings of one process."""
+
+from __future__ import annotations
+
+import pytest
+
+from rq_broker.cli.egress import egress_of
+from rq_broker.domain.errors import CallbackForbidden, Invalid
+from rq_broker.settings import Settings
+
+LOOPBACKS = ("127.0.0.0/8", "::1/128")
+
+
+def allows(settings: Settings, url: str, *, own_api: bool = True) -> bool:
+    try:
+        egress_of(settings, own_api=own_api).check_url(url)
+    except CallbackForbidden:
+        return False
+    return True
+
+
+def test_by_default_loopback_and_public_addresses_are_closed() -> None:
+    """Without any option callbacks stay in private networks."""
+    settings = Settings()
+    assert allows(settings, "http://10.1.2.3/hook")
+    assert not allows(settings, "http://127.0.0.1:9000/hook")
+    assert not allows(settings, "http://169.254.169.254/latest")
+    assert not allows(settings, "http://8.8.8.8/hook")
+
+
+def test_the_lists_apply() -> None:
+    """An allowed network is open, a denied one closed, and so is every port not listed."""
+    settings = Settings(
+        callback_allow=("8.8.8.0/24",), callback_deny=("10.0.0.0/8",), callback_ports=(443,)
+    )
+    assert allows(settings, "https://8.8.8.8/hook")
+    assert not allows(settings, "http://8.8.8.8/hook")
+    assert not allows(settings, "https://10.1.2.3/hook")
+
+
+@pytest.mark.parametrize(
+    "redis",
+    [
+        "redis://127.0.0.1:6379/0",
+        "redis://localhost:6379/0",
+        "redis://user:word@127.0.0.1:6379/0",
+        "redis://127.0.0.1",
+        "redis://localhost",
+    ],
+)
+def test_the_brokers_redis_is_always_closed(redis: str) -> None:
+    """A callback to the broker's own Redis is refused even where loopback is open."""
+    settings = Settings(redis=redis, callback_allow=LOOPBACKS)
+    assert allows(settings, "http://127.0.0.1:9000/hook")
+    assert not allows(settings, "http://127.0.0.1:6379/hook")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_the_brokers_api_is_closed_except_for_devs_inbox(host: str) -> None:
+    """The API receives no callbacks, except in dev, where the inbox is in the same process."""
+    settings = Settings(host=host, port=8080, callback_allow=LOOPBACKS)
+    assert not allows(settings, "http://127.0.0.1:8080/hook")
+    assert allows(settings, "http://127.0.0.1:8080/inbox/abc", own_api=False)
+
+
+def test_an_api_that_serves_every_address_is_closed_on_each() -> None:
+    """An API on 0.0.0.0 serves on loopback too, so callbacks to loopback are refused."""
+    settings = Settings(host="0.0.0.0", port=8080, callback_allow=LOOPBACKS)
+    assert not allows(settings, "http://127.0.0.1:8080/hook")
+
+
+def test_a_list_that_cannot_be_read_is_refused() -> None:
+    """A mistake in a list is reported at start, by the option's name."""
+    with pytest.raises(Invalid, match="callback-allow"):
+        egress_of(Settings(callback_allow=("10.0.0.0/33",)))

@@ -1,0 +1,134 @@
+"""Options and environment variables: how they become Settings, and how mistakes are reported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import click
+import pytest
+import uvicorn
+from click.testing import CliRunner
+
+from rq_broker.cli.options import OPTIONS, with_settings
+from rq_broker.settings import Settings
+from tests.cli.running import invoke, must_not_serve
+
+
+@pytest.fixture
+def settings_of() -> Iterator[Callable[..., Settings]]:
+    """Return the Settings that a command with every option is called with."""
+    calls: list[Settings] = []
+
+    @click.command()
+    @with_settings(*OPTIONS)
+    def command(settings: Settings) -> None:
+        calls.append(settings)
+
+    def run(*args: str, **variables: str) -> Settings:
+        result = CliRunner().invoke(command, args, env=variables)
+        assert result.exit_code == 0, result.output
+        return calls.pop()
+
+    return run
+
+
+def test_without_options_the_defaults_stay(settings_of: Callable[..., Settings]) -> None:
+    """Without options and variables the settings are those of Settings."""
+    assert settings_of() == Settings()
+
+
+VALUES = {
+    "redis": ("redis://r:1/2", "redis://r:1/2"),
+    "host": ("::1", "::1"),
+    "port": ("9", 9),
+    "workers": ("3", 3),
+    "callback-base": ("http://b/", "http://b/"),
+    "callback-allow": ("10.0.0.0/8, hooks.lab", ("10.0.0.0/8", "hooks.lab")),
+    "callback-deny": ("10.1.0.0/16", ("10.1.0.0/16",)),
+    "callback-ports": ("80,443", (80, 443)),
+    "timeout": ("2.5", 2.5),
+    "concurrency": ("7", 7),
+    "source": ("sources.toml", "sources.toml"),
+}
+"""Option → a text for it, and the value that it becomes."""
+
+
+@pytest.mark.parametrize("option", VALUES)
+def test_every_option_is_a_variable_too(settings_of: Callable[..., Settings], option: str) -> None:
+    """--x and RQ_BROKER_X set the same field."""
+    text, value = VALUES[option]
+    field = option.replace("-", "_")
+    by_option = settings_of(f"--{option}", text)
+    by_variable = settings_of(**{f"RQ_BROKER_{field.upper()}": text})
+    assert getattr(by_option, field) == getattr(by_variable, field) == value
+    assert by_option == by_variable != Settings()
+
+
+def test_an_option_wins_over_its_variable(settings_of: Callable[..., Settings]) -> None:
+    """Where both are given, the variable is ignored."""
+    assert settings_of("--port", "9", RQ_BROKER_PORT="10").port == 9
+
+
+def test_no_option_is_untested() -> None:
+    """Every option stands in the table above, or has a test of its own."""
+    tabled = {option.replace("-", "_") for option in VALUES}
+    assert tabled | {"types", "insecure"} == set(OPTIONS)
+
+
+def test_type_may_be_repeated(settings_of: Callable[..., Settings]) -> None:
+    """A notifier may serve several types, with any names."""
+    assert settings_of("--type", "vm", "--type", "a b").types == ("vm", "a b")
+    assert settings_of(RQ_BROKER_TYPE="vm kube").types == ("vm", "kube")
+
+
+def test_insecure_is_a_flag(settings_of: Callable[..., Settings]) -> None:
+    """It takes no value as an option, and one as a variable."""
+    assert settings_of("--insecure").insecure
+    assert settings_of(RQ_BROKER_INSECURE="1").insecure
+    assert not settings_of(RQ_BROKER_INSECURE="0").insecure
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("api", "--port", "0"),
+        ("api", "--port", "65536"),
+        ("api", "--workers", "0"),
+        ("api", "--redis", "nonsense"),
+        ("notifier", "--timeout", "0"),
+        ("notifier", "--concurrency", "0"),
+        ("notifier", "--callback-ports", "80,http"),
+        ("notifier", "--callback-allow", "10.0.0.0/33"),
+        ("notifier", "--redis", "redis://127.0.0.1:port/0"),
+        ("audit", "--redis", "nonsense"),
+        ("scripts", "no_verb"),
+        ("api", "--no-such-option"),
+        ("notifier", "--source", "no-such.toml"),
+        ("dev", "--source", "no-such.toml"),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_value_ends_in_a_sentence(
+    args: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A value that is not accepted ends in an error message and an exit code, not a traceback."""
+    monkeypatch.setattr(uvicorn, "run", must_not_serve)
+    result = invoke(*args, RQ_BROKER_REDIS="redis://127.0.0.1:1/0")
+    assert result.exit_code in (1, 2)
+    assert isinstance(result.exception, SystemExit)
+    assert "Error: " in result.output
+
+
+def test_help_shows_every_default() -> None:
+    """The help of a command names each option's default, in words where it has no value."""
+    shown = " ".join(invoke("notifier", "--help").output.split())
+    for default in (
+        "redis://127.0.0.1:6379/0",
+        "10.0",
+        "512",
+        "(every type)",
+        "(private networks only)",
+        "(poll no source)",
+    ):
+        assert f"default: {default}" in shown
+    assert shown.count("default: ") == shown.count("env var: ")
