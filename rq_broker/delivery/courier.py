@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 LEASE_MARGIN = 5.0
 BATCH = 16
 """Deliveries claimed or settled together, at most: Redis works on some while others are sent."""
-DOUBTFUL_PART = 4
+UNPROVEN_PART = 4
 """One in so many of those claimed together may go to a destination not known to be prompt: a crowd
 of these is sent a few at a time, and what is behind it goes in between."""
 
@@ -128,18 +128,18 @@ class Courier:
             while free < self._batch and not self._slots.locked():
                 await self._slots.acquire()
                 free += 1
-            share = max(1, free // DOUBTFUL_PART)
-            doubtful = self._doubts.take(share)
+            share = max(1, free // UNPROVEN_PART)
+            unproven = self._doubts.take(share)
             wait: float | None = None
             claimed: list[Delivery] = []
             try:
-                wait, claimed = await self._broker.claim(self._type, self._lease, free, doubtful)
+                wait, claimed = await self._broker.claim(self._type, self._lease, free, unproven)
             finally:
                 for _ in range(free - len(claimed)):
                     self._slots.release()
-                used = sum(each.doubtful for each in claimed)
-                self._doubts.give(doubtful - used)
-                if used == doubtful < share:
+                used = sum(each.unproven for each in claimed)
+                self._doubts.give(unproven - used)
+                if used == unproven < share:
                     self._doubts.miss(self.on_room)
             for delivery in claimed:
                 self._start(delivery)
@@ -154,7 +154,7 @@ class Courier:
     def _landed(self, delivery: Delivery, task: asyncio.Task[None]) -> None:
         self._flying.discard(task)
         self._slots.release()
-        self._doubts.give(delivery.doubtful)
+        self._doubts.give(delivery.unproven)
         if not task.cancelled() and (error := task.exception()):
             log.error("a delivery of %s failed in our own code", self._type, exc_info=error)
 

@@ -22,7 +22,7 @@ REJECTED_TRIES = 3
 """A 4xx that is no 408, 410, 425 or 429 is believed after so many attempts."""
 
 
-SPARE = 1.0
+SLOW_DOWN = 1.0
 """Seconds a destination is slowed for that answers 429 and names none."""
 
 
@@ -44,6 +44,6 @@ def settlement(tries: int, outcome: Outcome) -> Settlement:
         cause="withdrawn by the client (410)" if kind == "gone" else cause,
         milliseconds=outcome.milliseconds,
         delay=delay(tries, outcome) if kind == "retry" else 0.0,
-        verdict="ill" if outcome.health else "well" if answered else "",
-        spare=outcome.retry_after or SPARE if cause == "http_429" else 0.0,
+        health="unhealthy" if outcome.health else "well" if answered else "",
+        slow_down=outcome.retry_after or SLOW_DOWN if cause == "http_429" else 0.0,
     )

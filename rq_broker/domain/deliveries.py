@@ -15,7 +15,7 @@ class Delivery:
     attempt: int
     keys: tuple[str, ...] = ()
     """What to sign it with, the newest first."""
-    doubtful: bool = False
+    unproven: bool = False
     """Whether its destination is not known to answer promptly."""
 
 

@@ -18,7 +18,7 @@ from rq_broker.domain import errors, validation
 from rq_broker.domain.capacity import Host
 from rq_broker.sources import SourceFailed, SourceSnapshot
 from rq_broker.sources.feeds import Feed
-from rq_broker.store.broker import Broker, Sight
+from rq_broker.store.broker import Broker, SourceReport
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class Poller:
             await self._fail(term, SourceFailed(f"{type(error).__name__}: {error}"))
             return
         tells = not watched.servers or bool(found.consumers)
-        seen = Sight(found.sequence, self._hosts(found), found.consumers, tells)
+        seen = SourceReport(found.sequence, self._hosts(found), found.consumers, tells)
         applied = await broker.apply(feed.type, feed.name, term, watched.begun, seen)
         self._say(applied[1] if applied else 0)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from rq_broker.store.deliveries import Deliveries, Settlement
 from rq_broker.store.grants import Heads, Holdings, View
 from rq_broker.store.jobs import Cursor, Page
-from rq_broker.store.sources import Sight, Sources, Watched
+from rq_broker.store.sources import SourceReport, Sources, WatchStarted
 
 __all__ = [
     "Broker",
@@ -18,9 +18,9 @@ __all__ = [
     "Holdings",
     "Page",
     "Settlement",
-    "Sight",
+    "SourceReport",
     "View",
-    "Watched",
+    "WatchStarted",
 ]
 
 

@@ -24,29 +24,29 @@ class Settlement:
     milliseconds: int = 0
     delay: float = 0.0
     """Seconds until the next attempt, for retry."""
-    verdict: str = ""
-    """What it says of the destination's health: well, ill, or nothing."""
-    spare: float = 0.0
-    """Seconds the destination asked to be spared."""
+    health: str = ""
+    """What the attempt shows of its destination: healthy, unhealthy, or '' for neither."""
+    slow_down: float = 0.0
+    """Seconds for which the destination takes one callback at a time, as it asked."""
 
 
 class Deliveries(Jobs):
     """Claim, settle, sweep, attempts, destinations, signing keys."""
 
     async def claim(
-        self, type_: str, lease: float, limit: int, doubtful: int | None = None
+        self, type_: str, lease: float, limit: int, unproven: int | None = None
     ) -> tuple[float | None, list[Delivery]]:
         """Take callbacks that are due, for `lease` seconds; also seconds until the next is due.
 
-        At most `doubtful` of them go to destinations that are not known to be prompt.
+        At most `unproven` of them go to destinations that are not known to be prompt.
         """
-        most = limit if doubtful is None else doubtful
+        most = limit if unproven is None else unproven
         wait, *found = await self._run("claim", type_, round(lease * 1000), limit, most)
 
         def delivery(entry: Sequence[Any]) -> Delivery:
             prompt, attempt, priority, request_id, keys, fields = entry
             job = records.job(type_, request_id, priority, "", fields)
-            return Delivery(job, int(attempt), tuple(keys.split()), doubtful=not prompt)
+            return Delivery(job, int(attempt), tuple(keys.split()), unproven=not prompt)
 
         claimed = records.readable(delivery, found)
         took_room = len(claimed) < len(found)  # those that cannot be read, of others that are due
@@ -126,8 +126,8 @@ def _settled(delivery: Delivery, came: Settlement) -> tuple[Any, ...]:
         came.cause,
         came.milliseconds,
         job.destination,
-        came.verdict,
-        round(came.spare * 1000),
+        came.health,
+        round(came.slow_down * 1000),
     )
 
 

@@ -14,7 +14,7 @@ from rq_broker.store.keys import digest
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class SourceReport:
     """What a source saw, as it is applied."""
 
     sequence: int
@@ -27,7 +27,7 @@ class Sight:
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class WatchStarted:
     """A snapshot just begun: at which time of Redis, in ms, and whose shares are wanted."""
 
     begun: int
@@ -42,14 +42,14 @@ class Sources(Types):
         self._told: dict[tuple[str, str], dict[str, Host]] = {}
         """By type and source, the hosts Redis was told in full: it need only hear their digest."""
 
-    async def watch(self, type_: str, name: str, term: int, interval: float) -> Watched | None:
+    async def watch(self, type_: str, name: str, term: int, interval: float) -> WatchStarted | None:
         """Begin a snapshot; None when a later term polls. `interval`: seconds between two."""
         await self._hint(type_)
         reply = await self._run("watch", type_, name, term, round(interval * 1000))
-        return Watched(int(reply[0]), frozenset(reply[1:])) if reply else None
+        return WatchStarted(int(reply[0]), frozenset(reply[1:])) if reply else None
 
     async def apply(
-        self, type_: str, name: str, term: int, begun: int, seen: Sight
+        self, type_: str, name: str, term: int, begun: int, seen: SourceReport
     ) -> tuple[int, int] | None:
         """Apply a snapshot; hosts changed, and left to others. None: it is not the newest."""
         told = self._told.setdefault((type_, name), {})

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 BLOCK_SECONDS = 5.0
 BUSY_SECONDS = 0.002
 """How long a notifier that is behind with its work leaves the markers to others."""
-DOUBTFUL_SHARE = 2
+UNPROVEN_SHARE = 2
 """One in so many slots may go to destinations that are not known to answer promptly."""
 
 
@@ -86,7 +86,7 @@ class Notifier:
         self._types = frozenset(types)
         self._base = callback_base
         self._slots = asyncio.Semaphore(concurrency)
-        self._doubts = Doubts(max(1, concurrency // DOUBTFUL_SHARE))
+        self._doubts = Doubts(max(1, concurrency // UNPROVEN_SHARE))
         self._timeout = timeout
         self._feeds = [feed for feed in feeds if not types or feed.type in types]
 

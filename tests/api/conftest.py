@@ -62,7 +62,7 @@ async def called(broker: Broker, name: str, came: Settlement) -> str:
 async def fail_destinations(broker: Broker, *names: str) -> None:
     """Let a first callback to each of these destinations fail for good."""
     for name in names:
-        await called(broker, name, Settlement("failed", "timeout", 7, verdict="ill"))
+        await called(broker, name, Settlement("failed", "timeout", 7, health="unhealthy"))
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from rq_broker.store.broker import Broker, Settlement
 from tests.api.conftest import called, fail_destinations, listed, refused, submit
 from tests.making import claim_one, settle
 
-RETRY = Settlement("retry", "5xx", 12, verdict="ill")
-OVER = Settlement("failed", "timeout", 10_000, verdict="ill")
+RETRY = Settlement("retry", "5xx", 12, health="unhealthy")
+OVER = Settlement("failed", "timeout", 10_000, health="unhealthy")
 
 
 async def test_attempts(api: httpx.AsyncClient, broker: Broker) -> None:
@@ -44,7 +44,7 @@ async def test_destinations(api: httpx.AsyncClient, broker: Broker) -> None:
     assert not (await api.get("/types/vm/destinations")).json()["data"]["outage"]
     await fail_destinations(broker, "c")
     assert (await api.get("/types/vm/destinations")).json()["data"]["outage"] is True
-    await called(broker, "well", Settlement("delivered", "ok", 3, verdict="well"))
+    await called(broker, "well", Settlement("delivered", "ok", 3, health="healthy"))
     shown = (await api.get("/types/vm/destinations/")).json()["data"]
     closed = {"state": "closed", "open_seconds": 0.0, "in_flight": 0, "parked": 0}
     assert sorted(shown["destinations"], key=itemgetter("destination")) == [

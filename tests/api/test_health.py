@@ -12,7 +12,7 @@ import pytest
 
 from rq_broker.api import create_app
 from rq_broker.domain.capacity import Host
-from rq_broker.store.broker import Broker, Page, Sight
+from rq_broker.store.broker import Broker, Page, SourceReport
 from tests.api.conftest import BASE, fail_destinations, submission
 from tests.making import submit
 
@@ -65,7 +65,8 @@ async def test_ready_tells_how_old_capacity_is(api: httpx.AsyncClient, broker: B
     """Each source of a type is shown with its age, its cause, and whether it is stale."""
     watched = await broker.watch("vm", "lab", 1, 60.0)
     assert watched is not None
-    await broker.apply("vm", "lab", 1, watched.begun, Sight(1, [Host("h1", {"VCPU": 1})], {}))
+    report = SourceReport(1, [Host("h1", {"VCPU": 1})], {})
+    await broker.apply("vm", "lab", 1, watched.begun, report)
     await broker.fail("vm", "lab", 1, "faulty", "a torn body")
     (source,) = (await api.get("/readyz")).json()["data"]["sources"]["vm"]
     assert source.pop("age_seconds") >= 0

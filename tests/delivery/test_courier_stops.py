@@ -108,11 +108,11 @@ class Away(Broker):
     without: str = ""
 
     async def claim(
-        self, type_: str, lease: float, limit: int, doubtful: int | None = None
+        self, type_: str, lease: float, limit: int, unproven: int | None = None
     ) -> tuple[float | None, list[Delivery]]:
         if self.without == "claim":
             raise errors.Unavailable("Redis does not answer")
-        return await super().claim(type_, lease, limit, doubtful)
+        return await super().claim(type_, lease, limit, unproven)
 
     async def settle(self, type_: str, went: Iterable[tuple[Delivery, Settlement]]) -> list[str]:
         if self.without == "settle":
@@ -228,10 +228,10 @@ async def test_what_was_handed_back_is_no_try(
     assert (await broker.read(TYPE, "d")).status is Status.GRANTED
 
 
-async def test_the_doubtful_wait_for_room_and_are_told_of_it(
+async def test_the_unproven_wait_for_room_and_are_told_of_it(
     broker: Broker, slots: asyncio.Semaphore
 ) -> None:
-    """With one slot for the doubtful the second goes when the first has landed, and not before."""
+    """With one slot for the unproven the second goes when the first has landed, and not before."""
     for number in range(2):
         await bring(broker, Status.GRANTED, f"d{number}")
     script, told = silent(DOWN), []
@@ -250,7 +250,7 @@ async def test_the_doubtful_wait_for_room_and_are_told_of_it(
     assert all_free(slots)
 
 
-async def test_the_doubtful_go_a_few_at_a_time(
+async def test_the_unproven_go_a_few_at_a_time(
     broker: Broker, slots: asyncio.Semaphore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many are due, each claim leaves most of its room to others, and all are claimed."""
@@ -259,17 +259,17 @@ async def test_the_doubtful_go_a_few_at_a_time(
     asked, claim = list[tuple[int, int | None]](), broker.claim
 
     async def noted(
-        type_: str, lease: float, limit: int, doubtful: int | None = None
+        type_: str, lease: float, limit: int, unproven: int | None = None
     ) -> tuple[float | None, list[Delivery]]:
-        asked.append((limit, doubtful))
-        return await claim(type_, lease, limit, doubtful)
+        asked.append((limit, unproven))
+        return await claim(type_, lease, limit, unproven)
 
     monkeypatch.setattr(broker, "claim", noted)
     one = Courier(broker, TYPE, saying(*[OK] * 9), slots, batch=8)
     await one.run_once()
     await one.drain(10.0)
     assert asked
-    assert all(doubtful == max(1, limit // 4) for limit, doubtful in asked)
+    assert all(unproven == max(1, limit // 4) for limit, unproven in asked)
     assert {(await broker.read(TYPE, f"d{n}")).status for n in range(9)} == {Status.RUNNING}
     assert all_free(slots)
 

@@ -18,7 +18,7 @@ from rq_broker.sources import SourceSnapshot
 from rq_broker.sources.placement import PlacementSource
 from rq_broker.sources.providers import amounts_of
 from rq_broker.store.audit import Severity, audit
-from rq_broker.store.broker import Broker, Sight, Watched
+from rq_broker.store.broker import Broker, SourceReport, WatchStarted
 from tests.making import TYPE, proposal, shape, submit
 from tests.sources.placement_server import Placement
 
@@ -162,7 +162,7 @@ class World:
 
     async def poll(self, before: Callable[[int], Awaitable[None]] | None = None) -> None:
         """Poll as the poller does, with clients' steps before each of its own."""
-        watched, seen = Watched(0, frozenset()), SourceSnapshot(())
+        watched, seen = WatchStarted(0, frozenset()), SourceSnapshot(())
         for number, step in enumerate(POLL):
             if before:
                 await before(number)
@@ -172,7 +172,7 @@ class World:
             elif step == "read":
                 seen = await self.source.snapshot(watched.servers)
             else:
-                sight = Sight(seen.sequence, seen.hosts, seen.consumers, True)
+                sight = SourceReport(seen.sequence, seen.hosts, seen.consumers, True)
                 assert await self.broker.apply(TYPE, "placement", 1, watched.begun, sight)
 
     async def go(self, gap: int) -> None:

@@ -27,8 +27,8 @@ from tests.making import (
     submit,
 )
 
-FAILED = Settlement("failed", "http_404", 3, verdict="well")
-HEARD = Settlement("delivered", "http_200", 3, verdict="well")
+FAILED = Settlement("failed", "http_404", 3, health="healthy")
+HEARD = Settlement("delivered", "http_200", 3, health="healthy")
 
 
 async def _granted_to(broker: Broker, host: str, name: str, owner: str = "o") -> str:
@@ -56,7 +56,7 @@ async def test_each_attempt_is_told_with_its_cause_and_time(broker: Broker) -> N
     assert await broker.attempts(TYPE, "d") == []
     before = await broker.now()
     for cause, took in (("timeout", 10_000), ("http_503", 12)):
-        came = Settlement("retry", cause, took, verdict="ill")
+        came = Settlement("retry", cause, took, health="unhealthy")
         await settle(broker, await claim_one(broker), came)
     await settle(broker, await claim_one(broker), HEARD)
     found = await broker.attempts(TYPE, "d")
@@ -104,7 +104,7 @@ async def test_the_history_of_a_stubborn_job_is_bounded(broker: Broker) -> None:
     """After hundreds of attempts the newest of them are kept."""
     await bring(broker, Status.GRANTED)
     for _ in range(300):
-        came = Settlement("retry", "http_404", verdict="well")
+        came = Settlement("retry", "http_404", health="healthy")
         await settle(broker, await claim_one(broker), came)
     found = await broker.attempts(TYPE, "d")
     assert 100 <= len(found) <= 200

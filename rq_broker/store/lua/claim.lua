@@ -17,7 +17,7 @@
 --- @include "line"
 --- @include "destination"
 
-local lease, limit, doubtful = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local lease, limit, unproven = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 
 local LOOKS = 1000 -- due deliveries looked at in one claim, should most of them have to wait
 
@@ -94,9 +94,9 @@ local function look_at(member, line)
   local there = know(job.destination)
   if there.room <= 0 then
     park(job.destination, member, now)
-  elseif there.prompt or doubtful > 0 then
+  elseif there.prompt or unproven > 0 then
     there.room = there.room - 1
-    doubtful = doubtful - (there.prompt and 0 or 1)
+    unproven = unproven - (there.prompt and 0 or 1)
     claim(job, member, request_id, line, there.prompt)
     return true
   elseif line == 'prompt' then
@@ -137,14 +137,14 @@ local function note_wait(line)
   end
 end
 
--- The doubtful first, as they get only a share: neither line ever waits for the other's end.
-if doubtful > 0 then
+-- The unproven first, as they get only a share: neither line ever waits for the other's end.
+if unproven > 0 then
   take_from('deliveries')
 end
 full = false
 take_from('prompt')
 note_wait('prompt')
-if doubtful > 0 then
+if unproven > 0 then
   note_wait('deliveries')
 end
 return reply

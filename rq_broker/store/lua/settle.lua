@@ -5,7 +5,7 @@
 --- ARGV[1…] eleven a delivery: request_id; ID; fence of the grant; attempt, as claimed; 'delivered',
 ---   'retry', 'failed' or 'release' (handed back untried); ms until the next attempt, for retry; what
 ---   came of it in a class word (ok, http_503, timeout, …); ms it took; destination; what it says of
----   the destination ('well', 'ill' or ''); ms the destination asked to be spared, or '0'
+---   the destination ('healthy', 'unhealthy' or ''); ms the destination asked to be spared, or '0'
 --- Returns for each the job's status now, or 'STALE'
 --- Errors none
 --- @include "become"
@@ -62,9 +62,9 @@ end
 
 local statuses = {}
 for i = 1, #ARGV, FIELDS do
-  local request_id, id, fence, attempt, outcome, delay, cause, took, destination, verdict, spare =
+  local request_id, id, fence, attempt, outcome, delay, cause, took, destination, health, slow_down =
     unpack(ARGV, i, i + FIELDS - 1)
-  judge(destination, member_of(id, request_id), verdict, tonumber(spare), tonumber(took))
+  judge(destination, member_of(id, request_id), health, tonumber(slow_down), tonumber(took))
   statuses[#statuses + 1] = settle(request_id, id, fence, attempt, outcome, tonumber(delay), cause, took)
 end
 make_room()

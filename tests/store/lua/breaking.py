@@ -12,8 +12,8 @@ from tests.making import TYPE, claim_one, grant_to, publish, settle
 HERE = "http://x:80"
 FOR_EVER = 10**13
 KEYS = Keys(TYPE)
-ILL = Settlement("retry", "timeout", verdict="ill")
-WELL = Settlement("delivered", "http_200", verdict="well")
+UNHEALTHY = Settlement("retry", "timeout", health="unhealthy")
+HEALTHY = Settlement("delivered", "http_200", health="healthy")
 
 
 async def known(broker: Broker, name: str = HERE) -> Destination:
@@ -39,7 +39,7 @@ async def opened(broker: Broker, host: str, *names: str) -> str:
     """Let the first of these jobs fail until the breaker of its destination opens."""
     destination = await granted_to(broker, host, names[0])
     for _ in range(5):
-        await settle(broker, await claim_one(broker), ILL)
+        await settle(broker, await claim_one(broker), UNHEALTHY)
     assert (await known(broker, destination)).state == "open"
     return destination
 

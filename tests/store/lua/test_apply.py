@@ -14,7 +14,7 @@ from rq_broker.domain.capacity import Host
 from rq_broker.domain.errors import Conflict
 from rq_broker.domain.jobs import Status
 from rq_broker.store.audit import Severity, audit
-from rq_broker.store.broker import Broker, Sight
+from rq_broker.store.broker import Broker, SourceReport
 from rq_broker.store.keys import Keys
 from tests.making import TYPE, grant, publish, shape, submit
 
@@ -41,7 +41,7 @@ class Lab:
     ) -> tuple[int, int] | None:
         """Apply a snapshot begun now, unless `at` gives begun, sequence or term."""
         self.sequence += 1
-        seen = Sight(at.get("sequence", self.sequence), hosts, shares or {}, tells)
+        seen = SourceReport(at.get("sequence", self.sequence), hosts, shares or {}, tells)
         term = at.get("term", 1)
         begun = at["begun"] if "begun" in at else await self.begin(term)
         return await self.broker.apply(TYPE, self.name, term, begun, seen)

@@ -29,10 +29,10 @@ from tests.making import (
 )
 from tests.store.lua.breaking import (
     FOR_EVER,
+    HEALTHY,
     HERE,
-    ILL,
     KEYS,
-    WELL,
+    UNHEALTHY,
     claims,
     end_leases,
     granted_to,
@@ -59,7 +59,7 @@ async def test_the_limit_is_shared_by_all_claimers(client: Redis, broker: Broker
     heard = set()
     while found:
         heard.add(found[0].job.request_id)
-        await settle(broker, found.pop(0), WELL)
+        await settle(broker, found.pop(0), HEALTHY)
         found += await claims(broker)
         assert (await known(broker)).in_flight == len(found) <= 3
     assert heard == {f"d{n}" for n in range(8)}
@@ -81,10 +81,10 @@ async def test_a_killed_couriers_slot_ends_with_its_lease(client: Redis, broker:
     second = await claims(broker)
     assert len(second) == 2
     for each in second:
-        await settle(broker, each, WELL)
+        await settle(broker, each, HEALTHY)
     third = await claims(broker)
     for each in third:
-        await settle(broker, each, WELL)
+        await settle(broker, each, HEALTHY)
     assert {each.job.request_id for each in second + third} == {"a", "b", "c", "d"}
     assert await audit(client, TYPE) == []
 
@@ -149,7 +149,7 @@ async def test_only_failures_of_health_open_it(broker: Broker) -> None:
     ):
         came = settlement(1, outcome)
         for _ in range(10):
-            asked = Settlement("retry", came.cause, verdict=came.verdict)
+            asked = Settlement("retry", came.cause, health=came.health)
             await settle(broker, await claim_one(broker), asked)
         seen = await known(broker)
         assert (seen.state, seen.failures) == ("closed", 0)
@@ -166,7 +166,7 @@ async def test_failures_of_health_open_it_at_the_fifth(broker: Broker, outcome: 
     for count in range(1, 6):
         assert (await known(broker)).state == "closed"
         came = settlement(1, outcome)
-        asked = Settlement("retry", came.cause, verdict=came.verdict)
+        asked = Settlement("retry", came.cause, health=came.health)
         await settle(broker, await claim_one(broker), asked)
         assert (await known(broker)).failures == count
     assert (await known(broker)).state == "open"
@@ -180,7 +180,7 @@ async def test_429_slows_to_one_at_a_time(broker: Broker) -> None:
     await settle(broker, first, came)
     (single,) = await claims(broker)
     assert (await known(broker)).parked == 1
-    await settle(broker, single, WELL)
+    await settle(broker, single, HEALTHY)
     (single,) = await claims(broker)
     await asyncio.sleep(0.45)
     assert (await known(broker)).in_flight == 1
@@ -195,7 +195,7 @@ async def test_while_open_nothing_goes_there(client: Redis, broker: Broker) -> N
     slow = await claims(broker)
     await opened(broker, "x", "a")
     for each in slow:
-        await settle(broker, each, ILL)
+        await settle(broker, each, UNHEALTHY)
     for _ in range(3):
         await look_again(client)
         await Janitor(broker, TYPE).run_once()
@@ -260,13 +260,13 @@ async def test_a_probe_that_succeeds_heals_it(client: Redis, broker: Broker) -> 
     destination = await _many_parked(broker)
     await half_open(client, destination)
     await Janitor(broker, TYPE).run_once()
-    await settle(broker, await claim_one(broker), WELL)
+    await settle(broker, await claim_one(broker), HEALTHY)
     seen = await known(broker)
     assert (seen.state, seen.failures, seen.parked) == ("closed", 0, 0)
     rest = await claims(broker)
     assert len(rest) == 19
     for each in rest:
-        await settle(broker, each, WELL)
+        await settle(broker, each, HEALTHY)
     assert (await broker.counts(TYPE))[Status.RUNNING] == 20
     assert await grant(broker, await submit(broker, "e")) is not None
     assert await audit(client, TYPE) == []
@@ -278,7 +278,7 @@ async def test_a_probe_that_fails_opens_it_for_longer(client: Redis, broker: Bro
     for seconds in (10, 20, 40, 60, 60):
         await half_open(client, destination)
         await Janitor(broker, TYPE).run_once()
-        await settle(broker, await claim_one(broker), ILL)
+        await settle(broker, await claim_one(broker), UNHEALTHY)
         seen = await known(broker)
         assert seen.state == "open"
         assert seconds - 1 < seen.opens_for <= seconds
@@ -286,7 +286,7 @@ async def test_a_probe_that_fails_opens_it_for_longer(client: Redis, broker: Bro
     assert await audit(client, TYPE) == []
     await broker.reset(TYPE, destination)
     for each in await claims(broker):
-        await settle(broker, each, ILL)
+        await settle(broker, each, UNHEALTHY)
     assert 4 < (await known(broker)).opens_for <= 5
 
 
@@ -311,7 +311,7 @@ async def test_one_grant_probes_a_half_open_destination(client: Redis, broker: B
     assert sorted(fence is not None for fence in fences) == [False, True]
     assert (await broker.view(TYPE)).closed == {HERE}
     assert await Granter(broker, TYPE).run_once() == 0
-    await settle(broker, await claim_one(broker), WELL)
+    await settle(broker, await claim_one(broker), HEALTHY)
     assert (await broker.view(TYPE)).closed == frozenset()
     assert await Granter(broker, TYPE).run_once() == 1
     assert await audit(client, TYPE) == []

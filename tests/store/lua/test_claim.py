@@ -12,7 +12,7 @@ from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker
 from rq_broker.store.deliveries import Settlement
 from tests.making import TYPE, bring, claim_one, settle
-from tests.store.lua.breaking import ILL, claims, granted_to
+from tests.store.lua.breaking import UNHEALTHY, claims, granted_to
 
 
 async def test_a_grant_owes_one_callback(broker: Broker) -> None:
@@ -52,18 +52,18 @@ async def test_no_offer_ends_while_a_callback_is_on_its_way(broker: Broker) -> N
 async def _proven(broker: Broker, host: str, milliseconds: int = 5) -> None:
     """Have a destination answer one callback, in so long."""
     await granted_to(broker, host, f"first-{host}")
-    came = Settlement("delivered", "http_200", milliseconds, verdict="well")
+    came = Settlement("delivered", "http_200", milliseconds, health="healthy")
     await settle(broker, await claim_one(broker), came)
 
 
-async def test_the_doubtful_get_no_more_than_their_share(client: Redis, broker: Broker) -> None:
+async def test_the_unproven_get_no_more_than_their_share(client: Redis, broker: Broker) -> None:
     """Callbacks to whom nobody knows, due long before, leave room for one to a prompt receiver."""
     await _proven(broker, "prompt")
     await granted_to(broker, "unknown", *(f"u{n}" for n in range(5)))
     await granted_to(broker, "prompt", "p")
     _, found = await broker.claim(TYPE, 60.0, 4, 2)
     assert [each.job.request_id for each in found] == ["u0", "u1", "p"]
-    assert [each.doubtful for each in found] == [True, True, False]
+    assert [each.unproven for each in found] == [True, True, False]
     wait, none = await broker.claim(TYPE, 60.0, 4, 0)
     assert none == []
     assert wait is not None
@@ -76,7 +76,7 @@ async def test_who_does_not_fail_goes_before_who_does(client: Redis, broker: Bro
     """A first callback to an unknown destination waits for no number of others' next tries."""
     await granted_to(broker, "ill", *(f"i{n}" for n in range(6)))
     for delivery in await claims(broker, 3):
-        await settle(broker, delivery, ILL)  # to be tried again at once
+        await settle(broker, delivery, UNHEALTHY)  # to be tried again at once
     await granted_to(broker, "new", "n0", "n1")
     found = [each.job.request_id for each in await claims(broker, 4)]
     assert found[:3] == ["i3", "i4", "i5"]  # nobody knew of it when they came
@@ -89,26 +89,26 @@ async def test_who_does_not_fail_goes_before_who_does(client: Redis, broker: Bro
 
 
 @pytest.mark.parametrize(
-    ("came", "doubtful"),
+    ("came", "unproven"),
     [
-        (Settlement("retry", "timeout", 5, verdict="ill"), True),
-        (Settlement("retry", "http_429", 5, spare=0.001), False),
-        (Settlement("retry", "http_404", 1500, verdict="well"), True),
-        (Settlement("retry", "http_404", 5, verdict="well"), False),
+        (Settlement("retry", "timeout", 5, health="unhealthy"), True),
+        (Settlement("retry", "http_429", 5, slow_down=0.001), False),
+        (Settlement("retry", "http_404", 1500, health="healthy"), True),
+        (Settlement("retry", "http_404", 5, health="healthy"), False),
     ],
     ids=["failing", "spared", "slow", "prompt"],
 )
 async def test_a_destination_is_prompt_as_long_as_it_answers_so(
-    client: Redis, broker: Broker, came: Settlement, doubtful: bool
+    client: Redis, broker: Broker, came: Settlement, unproven: bool
 ) -> None:
-    """One failure or one slow answer, and what it is owed, claimed or not, is doubtful again."""
+    """One failure or one slow answer, and what it is owed, claimed or not, is unproven again."""
     await _proven(broker, "x")
     await granted_to(broker, "x", "a", "b")
     _, (first,) = await broker.claim(TYPE, 60.0, 1, 0)
     await settle(broker, first, came)
     await asyncio.sleep(0.01)
-    assert (await broker.claim(TYPE, 60.0, 10, 0))[1] == [] if doubtful else True
+    assert (await broker.claim(TYPE, 60.0, 10, 0))[1] == [] if unproven else True
     _, found = await broker.claim(TYPE, 60.0, 10, 10)
     assert {each.job.request_id for each in found} == {"a", "b"}
-    assert {each.doubtful for each in found} == {doubtful}
+    assert {each.unproven for each in found} == {unproven}
     assert await audit(client, TYPE) == []

@@ -13,7 +13,7 @@ from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Status
 from rq_broker.domain.planning import Protection
 from rq_broker.domain.policy import Policy
-from rq_broker.store.broker import Broker, Sight
+from rq_broker.store.broker import Broker, SourceReport
 from rq_broker.store.deliveries import Settlement
 from rq_broker.store.keys import Keys
 from rq_broker.store.records import policy_text
@@ -163,7 +163,7 @@ async def sent(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> list[tuple[st
     (destination,) = (await broker.destinations(TYPE))[1]
     await broker.reset(TYPE, destination.name)
     await broker.watch(TYPE, "lab", 1, 5.0)
-    sight = Sight(1, [Host("h2", {"VCPU": 1})], {"s": {("h2", "VCPU"): 1}})
+    sight = SourceReport(1, [Host("h2", {"VCPU": 1})], {"s": {("h2", "VCPU"): 1}})
     assert await broker.apply(TYPE, "lab", 1, 0, sight) == (1, 0)
     await broker.fail(TYPE, "lab", 1, "faulty", "torn")
     await broker.sources(TYPE)

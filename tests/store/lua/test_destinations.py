@@ -12,15 +12,15 @@ from rq_broker.store.broker import Broker
 from rq_broker.store.deliveries import Settlement
 from rq_broker.store.keys import Keys
 from tests.making import TYPE, bring, claim_one, grant, settle, submit
-from tests.store.lua.breaking import granted_to
+from tests.store.lua.breaking import UNHEALTHY, granted_to
 
 HERE = "http://x:80"
 
 
 async def fail(broker: Broker, times: int) -> None:
-    """Let one delivery fail so often that it says ill of its destination."""
+    """Let one delivery time out a number of times in a row."""
     for _ in range(times):
-        await settle(broker, await claim_one(broker), Settlement("retry", "timeout", verdict="ill"))
+        await settle(broker, await claim_one(broker), UNHEALTHY)
 
 
 async def test_a_destination_is_known_from_its_first_grant(broker: Broker) -> None:
@@ -63,7 +63,7 @@ async def test_one_success_wipes_the_failures(broker: Broker) -> None:
     """Four failures, one answer, four failures: it stays closed."""
     await bring(broker, Status.GRANTED)
     await fail(broker, 4)
-    await settle(broker, await claim_one(broker), Settlement("retry", "http_404", verdict="well"))
+    await settle(broker, await claim_one(broker), Settlement("retry", "http_404", health="healthy"))
     await fail(broker, 4)
     assert (await broker.destinations(TYPE))[1][0].state == "closed"
 
@@ -76,7 +76,7 @@ async def test_no_more_fly_at_once_than_the_policy_allows(broker: Broker, client
     first, second = (await broker.claim(TYPE, 60.0, 10))[1]
     assert (await broker.destinations(TYPE))[1][0].parked == 1
     assert await audit(client, TYPE) == []
-    await settle(broker, first, Settlement("delivered", verdict="well"))
+    await settle(broker, first, Settlement("delivered", health="healthy"))
     third = await claim_one(broker)
     names = {each.job.request_id for each in (first, second, third)}
     assert names == {"a", "b", "c"}

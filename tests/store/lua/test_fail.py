@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rq_broker.domain.capacity import Host
-from rq_broker.store.broker import Broker, Sight
+from rq_broker.store.broker import Broker, SourceReport
 from tests.making import TYPE
 
 
@@ -12,10 +12,10 @@ async def test_a_cause_stays_until_the_next_good_snapshot(broker: Broker) -> Non
     watched = await broker.watch(TYPE, "lab", 1, 5.0)
     assert watched is not None
     hosts = [Host("h1", {"VCPU": 1})]
-    await broker.apply(TYPE, "lab", 1, watched.begun, Sight(1, hosts, {}))
+    await broker.apply(TYPE, "lab", 1, watched.begun, SourceReport(1, hosts, {}))
     assert await broker.fail(TYPE, "lab", 1, "faulty", "torn: ü")
     (state,) = await broker.sources(TYPE)
     assert (state.cause, state.text, state.hosts) == ("faulty", "torn: ü", 1)
-    await broker.apply(TYPE, "lab", 1, watched.begun, Sight(2, hosts, {}))
+    await broker.apply(TYPE, "lab", 1, watched.begun, SourceReport(2, hosts, {}))
     (state,) = await broker.sources(TYPE)
     assert (state.cause, state.text) == ("", "")

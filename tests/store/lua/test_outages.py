@@ -13,15 +13,17 @@ from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker, Settlement
 from tests.making import TYPE, bring, claim_one, settle, submit
 from tests.store.lua.breaking import (
+    HEALTHY,
     HERE,
-    ILL,
     KEYS,
-    WELL,
+    UNHEALTHY,
     claims,
     granted_to,
     known,
     opened,
 )
+
+NO_NAME = Settlement("retry", "dns", 1, 60, "unhealthy")
 
 
 async def _outage(broker: Broker, *hosts: str) -> list[str]:
@@ -29,7 +31,7 @@ async def _outage(broker: Broker, *hosts: str) -> list[str]:
     found = []
     for host in hosts:
         found.append(await granted_to(broker, host, host))
-        await settle(broker, await claim_one(broker), Settlement("retry", "dns", 1, 60, "ill"))
+        await settle(broker, await claim_one(broker), NO_NAME)
     return found
 
 
@@ -42,7 +44,7 @@ async def test_when_most_fail_nobody_is_charged(client: Redis, broker: Broker) -
         for member in await client.zrange(KEYS.of("deliveries"), 0, -1):
             await client.zadd(KEYS.of("deliveries"), {member: 0})
         for each in await claims(broker):
-            await settle(broker, each, Settlement("retry", "dns", 1, 60, "ill"))
+            await settle(broker, each, NO_NAME)
     outage, seen = await broker.destinations(TYPE)
     assert outage
     assert {each.name: each.failures for each in seen} == before
@@ -78,7 +80,7 @@ async def _answer(broker: Broker, *hosts: str) -> None:
     """Let one callback to each of these be taken."""
     for host in hosts:
         await granted_to(broker, host, f"first-{host}")
-        await settle(broker, await claim_one(broker), WELL)
+        await settle(broker, await claim_one(broker), HEALTHY)
 
 
 async def test_strangers_that_fail_are_no_outage_while_anyone_answers(broker: Broker) -> None:
@@ -97,7 +99,7 @@ async def test_an_outage_ends_when_they_answer(broker: Broker) -> None:
     for host in ("d", "c"):  # those that were never charged
         assert (await broker.destinations(TYPE))[0]
         await granted_to(broker, host, f"again-{host}")
-        await settle(broker, await claim_one(broker), WELL)
+        await settle(broker, await claim_one(broker), HEALTHY)
         assert f"http://{host}:80" not in (await broker.view(TYPE)).closed
     assert not (await broker.destinations(TYPE))[0]
     assert (await broker.view(TYPE)).closed == frozenset()
@@ -129,7 +131,7 @@ async def test_what_is_known_of_a_destination_is_forgotten(client: Redis, broker
     """A day after its last grant or failure a destination leaves no key behind."""
     destination = await opened(broker, "x", "a")
     late = Delivery(await broker.read(TYPE, "a"), 9)
-    await settle(broker, late, Settlement("release", spare=9.0))
+    await settle(broker, late, Settlement("release", slow_down=9.0))
     await broker.withdraw(TYPE, "a")
     await broker.sweep(TYPE)
     assert (await known(broker)).state == "open"
@@ -150,6 +152,6 @@ async def test_trouble_keeps_a_destination_from_being_forgotten(
     await granted_to(broker, "x", "a")
     await client.zadd(KEYS.of("destinations"), {HERE: 1})
     for _ in range(5):
-        await settle(broker, await claim_one(broker), ILL)
+        await settle(broker, await claim_one(broker), UNHEALTHY)
     await broker.sweep(TYPE)
     assert (await known(broker)).state == "open"

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from rq_broker.api.views import source_json
 from rq_broker.domain.capacity import Host
-from rq_broker.store.broker import Broker, Sight
+from rq_broker.store.broker import Broker, SourceReport
 from rq_broker.store.keys import Keys
 from tests.making import TYPE
 
@@ -16,7 +16,7 @@ from tests.making import TYPE
 async def _show(broker: Broker, name: str, *hosts: Host, interval: float = 60.0) -> None:
     watched = await broker.watch(TYPE, name, 1, interval)
     assert watched is not None
-    await broker.apply(TYPE, name, 1, watched.begun, Sight(1, hosts, {}))
+    await broker.apply(TYPE, name, 1, watched.begun, SourceReport(1, hosts, {}))
 
 
 async def test_a_source_without_a_snapshot_for_three_intervals_is_stale(broker: Broker) -> None:

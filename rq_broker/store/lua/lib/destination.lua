@@ -162,33 +162,33 @@ local function charge(destination, record, now)
   end
 end
 
-local landed, well = {}, {} -- destination → members that need no slot there now; all said to be well
+local landed, healthy = {}, {} -- destination → members that need no slot there now; all said to be healthy
 
--- What one attempt said of its destination: 'well', 'ill', or '' for nothing (4xx); how long it
+-- What one attempt said of its destination: 'healthy', 'unhealthy', or '' for nothing (4xx); how long it
 -- asked to be spared, and how long it took, ms. To be followed by `make_room`, once for all.
-local function judge(destination, member, verdict, spare, took)
+local function judge(destination, member, health, slow_down, took)
   local now = now_ms()
   landed[destination] = landed[destination] or {}
   table.insert(landed[destination], member)
-  if spare > 0 or verdict == 'ill' then
+  if slow_down > 0 or health == 'unhealthy' then
     redis.call('ZADD', key('destinations'), whole(now), destination) -- its record is not forgotten yet
   end
-  if spare > 0 then
-    redis.call('HSET', destination_key(destination), 'slow_until', whole(now + spare))
+  if slow_down > 0 then
+    redis.call('HSET', destination_key(destination), 'slow_until', whole(now + slow_down))
   end
-  if verdict == 'ill' then
+  if health == 'unhealthy' then
     charge(destination, read_destination(destination), now)
-  elseif verdict == 'well' and not well[destination] then
+  elseif health == 'healthy' and not healthy[destination] then
     local record = read_destination(destination)
     absolve(destination, record, now)
     if not record.prompt then
       redis.call('HSET', destination_key(destination), 'prompt', '1')
     end
-    well[destination] = true
+    healthy[destination] = true
   end
-  if verdict == 'ill' or took >= PROMPT_MS then
+  if health == 'unhealthy' or took >= PROMPT_MS then
     redis.call('HDEL', destination_key(destination), 'prompt')
-    well[destination] = nil
+    healthy[destination] = nil
   end
 end
 
