@@ -1,84 +1,42 @@
-"""What both clients share: the calls they can make, and how an answer is opened."""
+"""The calls of the HTTP API, one function a verb: what it sends and what its answer holds.
+
+Both clients have a method for each function here, except `page`, which their `jobs` repeats. The
+function's arguments and the result that its Call names are those of the method.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NotRequired, TypedDict
+from typing import Any, Generic, TypeVar, Unpack
 from urllib.parse import quote
 
 import httpx
 
+from rq_broker.client.arguments import (
+    JobFilter,
+    NewHost,
+    NewJob,
+    Place,
+    PolicyChange,
+    StatusDetails,
+)
 from rq_broker.domain import errors
 
 Json = dict[str, Any]
+Result = TypeVar("Result")
 
-_PAGE_LIMIT = "500"
-_REFUSALS = errors.by_word()
+PAGE_LIMIT = 500
+"""Jobs asked for at a time. A larger page takes the API longer, a smaller one more requests."""
 
-
-class NewJob(TypedDict):
-    """What a submit takes."""
-
-    request_id: str
-    owner_id: str
-    data: Json
-    callback: str
-    priority: NotRequired[int]
-
-
-class Filter(TypedDict, total=False):
-    """Which jobs a list shows."""
-
-    owner_id: str
-    status: str
-
-
-class Place(TypedDict, total=False):
-    """Where in line a job goes: exactly one of these."""
-
-    priority: int
-    before: str
-    after: str
-    position: str
-
-
-class Belief(TypedDict, total=False):
-    """With a status: the grant the caller believes newest, an error's cause, what it runs as."""
-
-    fence: int
-    error: str
-    servers: list[str]
-
-
-class NewHost(TypedDict):
-    """What a host publishes."""
-
-    capacity: Mapping[str, int]
-    used: NotRequired[Mapping[str, int]]
-    aggregates: NotRequired[list[str]]
-    max_unit: NotRequired[Mapping[str, int]]
-
-
-class PolicyChange(TypedDict, total=False):
-    """The policy fields to change."""
-
-    patience: float | None
-    offer: float | None
-    running: float | None
-    retention: float | None
-    paused: bool
-    concurrency: int
-    share: str | None
-    limits: Mapping[str, Mapping[str, int]]
-    holds: str
-    settle: float
+_ERRORS = errors.by_word()
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """One request, before anyone sends it."""
+class Call(Generic[Result]):
+    """One request, and how the envelope of its answer becomes the caller's result."""
 
+    extract: Callable[[Json], Result]
     method: str
     path: str
     body: object = None
@@ -86,51 +44,24 @@ class Call:
 
 
 def path(*segments: str) -> str:
-    """Join percent-encoded segments; refuse what would make a URL name something else."""
+    """Join percent-encoded segments to a path.
+
+    Raises:
+        Invalid: A segment is empty, `.` or `..`: the URL would name something else.
+    """
     for segment in segments:
         if segment in ("", ".", ".."):
             raise errors.Invalid(f"no type, job or host can have the name '{segment}'")
     return "/" + "/".join(quote(segment, safe="") for segment in segments)
 
 
-def job(method: str, type_: str, request_id: str, body: object = None) -> Call:
-    """Call upon one job."""
-    return Call(method, path("v1", type_, request_id), body)
+def envelope_of(response: httpx.Response) -> Json:
+    """Return the envelope of a successful answer.
 
-
-def move(type_: str, request_id: str, status: str, belief: Belief) -> Call:
-    """Ask for another status."""
-    return job("POST", type_, request_id, {"status": status, **belief})
-
-
-def page(type_: str, wanted: Filter, cursor: str) -> Call:
-    """Ask for one page; the first cursor is empty."""
-    query = {
-        "owner_id": wanted.get("owner_id", ""),
-        "status": wanted.get("status", ""),
-        "limit": _PAGE_LIMIT,
-        "cursor": cursor,
-    }
-    return Call("GET", path("v1", type_), query=query)
-
-
-def type_call(method: str, type_: str, body: object = None) -> Call:
-    """Call upon a type."""
-    return Call(method, path("types", type_), body)
-
-
-def host(method: str, type_: str, name: str, body: object = None) -> Call:
-    """Call upon one host."""
-    return Call(method, path("types", type_, "hosts", name), body)
-
-
-def under(method: str, type_: str, *below: str, body: object = None) -> Call:
-    """Call upon what a type has: its destinations, its keys."""
-    return Call(method, path("types", type_, *below), body)
-
-
-def opened(response: httpx.Response) -> Json:
-    """Return the envelope of a success; raise what a refusal says."""
+    Raises:
+        BrokerError: The API refuses the call: the class of its `code`, with its sentence; or the
+            answer is none of the API's, such as a proxy's error page.
+    """
     try:
         envelope = response.json()
     except ValueError:
@@ -139,5 +70,251 @@ def opened(response: httpx.Response) -> Json:
         case {"ok": True, "data": _}:
             return dict(envelope)
         case {"ok": False, "error": str(sentence), "code": str(code)}:
-            raise _REFUSALS.get(code.upper(), errors.BrokerError)(sentence)
+            raise _ERRORS.get(code.upper(), errors.BrokerError)(sentence)
     raise errors.BrokerError(f"HTTP {response.status_code} without an envelope of rq-broker")
+
+
+def _data(envelope: Json) -> Any:
+    return envelope["data"]
+
+
+def _nothing(_: Json) -> None:
+    return None
+
+
+def _requeued(envelope: Json) -> int:
+    return int(envelope["data"]["requeued"])
+
+
+def _page(envelope: Json) -> tuple[list[Json], str | None]:
+    return envelope["data"], envelope["next"]
+
+
+# Jobs
+
+
+def submit(type_: str, **job: Unpack[NewJob]) -> Call[Json]:
+    """Submit a job.
+
+    Returns:
+        The job, queued. `Warning` says if no host could ever hold it.
+
+    Raises:
+        DuplicateRequestId: The type has a job of this `request_id`. After an attempt whose answer
+            was lost it means that the job was stored.
+        DuplicateCallback: Another job of the type has this `callback`.
+        CallbackForbidden: The broker never calls this address.
+    """
+    return Call(_data, "POST", path("v1", type_), job)
+
+
+def page(
+    type_: str, cursor: str, **filters: Unpack[JobFilter]
+) -> Call[tuple[list[Json], str | None]]:
+    """Read one page of jobs in priority order.
+
+    Args:
+        type_: The queue's name.
+        cursor: Empty for the first page, then as the page before returned it.
+        **filters: Which jobs the list contains.
+
+    Returns:
+        The jobs, and the cursor of the next page; None on the last one.
+    """
+    query = {
+        "owner_id": filters.get("owner_id", ""),
+        "status": filters.get("status", ""),
+        "limit": str(PAGE_LIMIT),
+        "cursor": cursor,
+    }
+    return Call(_page, "GET", path("v1", type_), query=query)
+
+
+def read(type_: str, request_id: str) -> Call[Json]:
+    """Read one job.
+
+    Returns:
+        The job; while it waits, with its `Position` and the `Reason` why it waits.
+
+    Raises:
+        JobNotFound: The type has no such job.
+    """
+    return Call(_data, "GET", path("v1", type_, request_id))
+
+
+def reorder(type_: str, request_id: str, **place: Unpack[Place]) -> Call[None]:
+    """Move a job within the queue.
+
+    Raises:
+        JobNotFound: The type has no such job.
+        NotWaiting: `before`, `after` and `position` need queued jobs.
+        NoRoom: There is no free priority at that place.
+    """
+    return Call(_nothing, "POST", path("v1", type_, request_id), place)
+
+
+def transition(
+    type_: str, request_id: str, status: str, **details: Unpack[StatusDetails]
+) -> Call[None]:
+    """Give a job another status.
+
+    Raises:
+        JobNotFound: The type has no such job.
+        ImpossibleMove: A job does not go from its present status to this one.
+        StaleFence: The job was granted again since the grant with this `fence`.
+    """
+    return Call(_nothing, "POST", path("v1", type_, request_id), {"status": status, **details})
+
+
+def withdraw(type_: str, request_id: str) -> Call[None]:
+    """Remove a job, and release what it holds.
+
+    Raises:
+        JobNotFound: The type has no such job.
+    """
+    return Call(_nothing, "DELETE", path("v1", type_, request_id))
+
+
+def attempts(type_: str, request_id: str) -> Call[list[Json]]:
+    """Read the attempts to call a job back.
+
+    Returns:
+        Time and outcome of each attempt, oldest first.
+
+    Raises:
+        JobNotFound: The type has no such job.
+    """
+    return Call(_data, "GET", path("v1", type_, request_id, "attempts"))
+
+
+# Types
+
+
+def types() -> Call[Json]:
+    """Count the jobs of every type.
+
+    Returns:
+        Type → status → number of jobs.
+    """
+    return Call(_data, "GET", path("v1"))
+
+
+def policy(type_: str) -> Call[Json]:
+    """Read a type's `policy` and the `counts` of its jobs."""
+    return Call(_data, "GET", path("types", type_))
+
+
+def set_policy(type_: str, **changes: Unpack[PolicyChange]) -> Call[Json]:
+    """Change fields of a type's policy; the others stay.
+
+    Returns:
+        As `policy`, after the change.
+
+    Raises:
+        Invalid: A field is unknown or out of bounds; the sentence names it.
+    """
+    return Call(_data, "PUT", path("types", type_), changes)
+
+
+# Hosts
+
+
+def hosts(type_: str) -> Call[list[Json]]:
+    """Read all hosts of a type, ordered by name."""
+    return Call(_data, "GET", path("types", type_, "hosts"))
+
+
+def host(type_: str, name: str) -> Call[Json]:
+    """Read one host.
+
+    Returns:
+        The host, with what is `held` of it and what is `free`.
+
+    Raises:
+        HostNotFound: The type has no such host.
+    """
+    return Call(_data, "GET", path("types", type_, "hosts", name))
+
+
+def set_host(type_: str, name: str, **host: Unpack[NewHost]) -> Call[Json]:
+    """Publish a host: a new one, or the new figures of a present one.
+
+    Returns:
+        As `host`.
+    """
+    return Call(_data, "PUT", path("types", type_, "hosts", name), host)
+
+
+def drop_host(type_: str, name: str) -> Call[None]:
+    """Take a host out of service; its jobs keep what they hold.
+
+    Raises:
+        HostNotFound: The type has no such host.
+    """
+    return Call(_nothing, "DELETE", path("types", type_, "hosts", name))
+
+
+# Destinations and signing keys
+
+
+def destinations(type_: str) -> Call[Json]:
+    """Read the destinations of a type's callbacks.
+
+    Returns:
+        `destinations`: each with its circuit breaker; `outage`: whether most of them fail at the
+        same time, so that the broker's own network is at fault.
+    """
+    return Call(_data, "GET", path("types", type_, "destinations"))
+
+
+def reset(type_: str, destination: str) -> Call[None]:
+    """Close the circuit breaker of a destination.
+
+    Args:
+        type_: The queue's name.
+        destination: Scheme, host and port, such as `http://10.0.0.9:80`.
+
+    Raises:
+        DestinationNotFound: No job of the type was ever granted to be called there.
+    """
+    return Call(_nothing, "POST", path("types", type_, "destinations", "reset"),
+                {"destination": destination})  # fmt: skip
+
+
+def requeue(type_: str, destination: str) -> Call[int]:
+    """Requeue every job whose callbacks to a destination failed.
+
+    Args:
+        type_: The queue's name.
+        destination: Scheme, host and port, such as `http://10.0.0.9:80`.
+
+    Returns:
+        The number of jobs that are queued again.
+    """
+    return Call(_requeued, "POST", path("types", type_, "destinations", "requeue"),
+                {"destination": destination})  # fmt: skip
+
+
+def keys(type_: str) -> Call[dict[str, list[str]]]:
+    """Read the fingerprints of the keys that callbacks are signed with.
+
+    Returns:
+        Owner, or `*` for every owner → fingerprints, newest key first.
+    """
+    return Call(_data, "GET", path("types", type_, "keys"))
+
+
+def set_keys(type_: str, owner: str, keys: Sequence[str]) -> Call[dict[str, list[str]]]:
+    """Set the signing keys of one owner.
+
+    Args:
+        type_: The queue's name.
+        owner: The owner's id, or `*` for every owner that has no keys of its own.
+        keys: `whsec_…`, newest first; two sign at once while they rotate. An empty sequence
+            removes the owner's keys.
+
+    Returns:
+        As `keys`.
+    """
+    body = {"owner": owner, "keys": list(keys)}
+    return Call(_data, "PUT", path("types", type_, "keys"), body)

@@ -1,26 +1,61 @@
-"""The Python client, sync and async: a method a verb, named as the broker's own.
+"""The Python client, sync and async: one method for each function of `calls`.
 
-Both make the same calls and open answers alike (see calls.py); a refusal raises the class of
-errors.py that its code names. Trouble on the way raises httpx's own.
+`client.read("vm", "r1")` sends what `calls.read("vm", "r1")` describes and returns its result.
+A refusal raises the class of domain/errors.py that its code names; a failed connection raises
+httpx's own exceptions.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import Self, Unpack
+import functools
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 
 import httpx
 
 from rq_broker.client import calls
+from rq_broker.client.arguments import JobFilter
+from rq_broker.client.calls import Call, Json
 
-_TIMEOUT_SECONDS = 10.0
+TIMEOUT_SECONDS = 10.0
+"""How long connecting, sending and each wait for data may take, unless `http` says otherwise."""
+
+Args = ParamSpec("Args")
+Result = TypeVar("Result")
+
+
+def _sync(call: Callable[Args, Call[Result]]) -> Callable[Concatenate[Client, Args], Result]:
+    """Make the method of Client that sends a call; its arguments are those of the call."""
+
+    @functools.wraps(call)
+    def method(client: Client, /, *args: Args.args, **kwargs: Args.kwargs) -> Result:
+        return client._send(call(*args, **kwargs))
+
+    return method
+
+
+def _async(
+    call: Callable[Args, Call[Result]],
+) -> Callable[Concatenate[AsyncClient, Args], Coroutine[Any, Any, Result]]:
+    """Make the method of AsyncClient that sends a call; its arguments are those of the call."""
+
+    @functools.wraps(call)
+    async def method(client: AsyncClient, /, *args: Args.args, **kwargs: Args.kwargs) -> Result:
+        return await client._send(call(*args, **kwargs))
+
+    return method
 
 
 class Client:
-    """The sync client of the API at `url`; jobs, hosts and policies are JSON as it shows them."""
+    """The sync client of the API at `url`; jobs, hosts and policies are JSON as the API has them.
+
+    Args:
+        url: Where the API serves, such as `http://127.0.0.1:8080`.
+        http: The httpx client to send with, in place of a new one. Leaving the `with` closes it.
+    """
 
     def __init__(self, url: str, *, http: httpx.Client | None = None) -> None:
-        self._http = http or httpx.Client(base_url=url, timeout=_TIMEOUT_SECONDS)
+        self._http = http or httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS)
 
     def __enter__(self) -> Self:
         return self
@@ -32,121 +67,47 @@ class Client:
         """Close the connections."""
         self._http.close()
 
-    def _send(self, call: calls.Call) -> calls.Json:
-        request = self._http.build_request(
-            call.method, call.path, json=call.body, params=call.query
-        )
-        return calls.opened(self._http.send(request))
+    def _send(self, call: Call[Result]) -> Result:
+        response = self._http.request(call.method, call.path, json=call.body, params=call.query)
+        return call.extract(calls.envelope_of(response))
 
-    def jobs(self, type_: str, **wanted: Unpack[calls.Filter]) -> Iterator[calls.Json]:
-        """List jobs in priority order, a page of the API at a time."""
+    def jobs(self, type_: str, **filters: Unpack[JobFilter]) -> Iterator[Json]:
+        """Iterate over the jobs in priority order; reads a page when the one before is used up."""
         cursor: str | None = ""
         while cursor is not None:
-            envelope = self._send(calls.page(type_, wanted, cursor))
-            yield from envelope["data"]
-            cursor = envelope["next"]
+            jobs, cursor = self._send(calls.page(type_, cursor, **filters))
+            yield from jobs
 
-    def submit(self, type_: str, **job: Unpack[calls.NewJob]) -> calls.Json:
-        """Put a job in line."""
-        found: calls.Json = self._send(calls.Call("POST", calls.path("v1", type_), job))["data"]
-        return found
-
-    def read(self, type_: str, request_id: str) -> calls.Json:
-        """Read one job; while it waits, also why."""
-        found: calls.Json = self._send(calls.job("GET", type_, request_id))["data"]
-        return found
-
-    def reorder(self, type_: str, request_id: str, **place: Unpack[calls.Place]) -> None:
-        """Give a job another place in line."""
-        self._send(calls.job("POST", type_, request_id, place))
-
-    def transition(
-        self, type_: str, request_id: str, status: str, **belief: Unpack[calls.Belief]
-    ) -> None:
-        """Give a job another status."""
-        self._send(calls.move(type_, request_id, status, belief))
-
-    def withdraw(self, type_: str, request_id: str) -> None:
-        """Take a job out altogether."""
-        self._send(calls.job("DELETE", type_, request_id))
-
-    def attempts(self, type_: str, request_id: str) -> list[calls.Json]:
-        """Read what came of each attempt to call a job back, oldest first."""
-        found: list[calls.Json] = self._send(
-            calls.Call("GET", calls.path("v1", type_, request_id, "attempts"))
-        )["data"]
-        return found
-
-    def types(self) -> calls.Json:
-        """Count the jobs of every type, per status."""
-        found: calls.Json = self._send(calls.Call("GET", "/v1"))["data"]
-        return found
-
-    def policy(self, type_: str) -> calls.Json:
-        """Read a type's policy and counts."""
-        found: calls.Json = self._send(calls.type_call("GET", type_))["data"]
-        return found
-
-    def set_policy(self, type_: str, **changes: Unpack[calls.PolicyChange]) -> calls.Json:
-        """Change the named fields of a type's policy."""
-        found: calls.Json = self._send(calls.type_call("PUT", type_, changes))["data"]
-        return found
-
-    def hosts(self, type_: str) -> list[calls.Json]:
-        """Read all hosts, by name."""
-        found: list[calls.Json] = self._send(
-            calls.Call("GET", calls.path("types", type_, "hosts"))
-        )["data"]
-        return found
-
-    def host(self, type_: str, name: str) -> calls.Json:
-        """Read one host."""
-        found: calls.Json = self._send(calls.host("GET", type_, name))["data"]
-        return found
-
-    def set_host(self, type_: str, name: str, **host: Unpack[calls.NewHost]) -> calls.Json:
-        """Publish a host."""
-        found: calls.Json = self._send(calls.host("PUT", type_, name, host))["data"]
-        return found
-
-    def drop_host(self, type_: str, name: str) -> None:
-        """Take a host out of service."""
-        self._send(calls.host("DELETE", type_, name))
-
-    def destinations(self, type_: str) -> calls.Json:
-        """Read `destinations`, and as `outage` whether most of them fail at once."""
-        found: calls.Json = self._send(calls.under("GET", type_, "destinations"))["data"]
-        return found
-
-    def reset(self, type_: str, destination: str) -> None:
-        """Close a destination's breaker by hand."""
-        body = {"destination": destination}
-        self._send(calls.under("POST", type_, "destinations", "reset", body=body))
-
-    def requeue(self, type_: str, destination: str) -> int:
-        """Put every job back in line whose callbacks to this destination failed; how many."""
-        body = {"destination": destination}
-        answer = self._send(calls.under("POST", type_, "destinations", "requeue", body=body))
-        return int(answer["data"]["requeued"])
-
-    def keys(self, type_: str) -> dict[str, list[str]]:
-        """Read the fingerprints of the signing keys: owner or `*` → the newest first."""
-        found: dict[str, list[str]] = self._send(calls.under("GET", type_, "keys"))["data"]
-        return found
-
-    def set_keys(self, type_: str, owner: str, keys: Sequence[str]) -> dict[str, list[str]]:
-        """Set the signing keys of an owner, or of `*`, the newest first; returns as `keys`."""
-        body = {"owner": owner, "keys": list(keys)}
-        answer = self._send(calls.under("PUT", type_, "keys", body=body))
-        found: dict[str, list[str]] = answer["data"]
-        return found
+    submit = _sync(calls.submit)
+    read = _sync(calls.read)
+    reorder = _sync(calls.reorder)
+    transition = _sync(calls.transition)
+    withdraw = _sync(calls.withdraw)
+    attempts = _sync(calls.attempts)
+    types = _sync(calls.types)
+    policy = _sync(calls.policy)
+    set_policy = _sync(calls.set_policy)
+    hosts = _sync(calls.hosts)
+    host = _sync(calls.host)
+    set_host = _sync(calls.set_host)
+    drop_host = _sync(calls.drop_host)
+    destinations = _sync(calls.destinations)
+    reset = _sync(calls.reset)
+    requeue = _sync(calls.requeue)
+    keys = _sync(calls.keys)
+    set_keys = _sync(calls.set_keys)
 
 
 class AsyncClient:
-    """The async client of the API at `url`; awaits, else as Client."""
+    """The async client of the API at `url`: as Client, with methods to be awaited.
+
+    Args:
+        url: Where the API serves, such as `http://127.0.0.1:8080`.
+        http: The httpx client to send with, in place of a new one. Leaving the `with` closes it.
+    """
 
     def __init__(self, url: str, *, http: httpx.AsyncClient | None = None) -> None:
-        self._http = http or httpx.AsyncClient(base_url=url, timeout=_TIMEOUT_SECONDS)
+        self._http = http or httpx.AsyncClient(base_url=url, timeout=TIMEOUT_SECONDS)
 
     async def __aenter__(self) -> Self:
         return self
@@ -158,114 +119,35 @@ class AsyncClient:
         """Close the connections."""
         await self._http.aclose()
 
-    async def _send(self, call: calls.Call) -> calls.Json:
-        request = self._http.build_request(
+    async def _send(self, call: Call[Result]) -> Result:
+        response = await self._http.request(
             call.method, call.path, json=call.body, params=call.query
         )
-        return calls.opened(await self._http.send(request))
+        return call.extract(calls.envelope_of(response))
 
-    async def jobs(self, type_: str, **wanted: Unpack[calls.Filter]) -> AsyncIterator[calls.Json]:
-        """List jobs in priority order, a page of the API at a time."""
+    async def jobs(self, type_: str, **filters: Unpack[JobFilter]) -> AsyncIterator[Json]:
+        """Iterate over the jobs in priority order; reads a page when the one before is used up."""
         cursor: str | None = ""
         while cursor is not None:
-            envelope = await self._send(calls.page(type_, wanted, cursor))
-            for job in envelope["data"]:
+            jobs, cursor = await self._send(calls.page(type_, cursor, **filters))
+            for job in jobs:
                 yield job
-            cursor = envelope["next"]
 
-    async def submit(self, type_: str, **job: Unpack[calls.NewJob]) -> calls.Json:
-        """Put a job in line."""
-        found: calls.Json = (await self._send(calls.Call("POST", calls.path("v1", type_), job)))[
-            "data"
-        ]
-        return found
-
-    async def read(self, type_: str, request_id: str) -> calls.Json:
-        """Read one job; while it waits, also why."""
-        found: calls.Json = (await self._send(calls.job("GET", type_, request_id)))["data"]
-        return found
-
-    async def reorder(self, type_: str, request_id: str, **place: Unpack[calls.Place]) -> None:
-        """Give a job another place in line."""
-        await self._send(calls.job("POST", type_, request_id, place))
-
-    async def transition(
-        self, type_: str, request_id: str, status: str, **belief: Unpack[calls.Belief]
-    ) -> None:
-        """Give a job another status."""
-        await self._send(calls.move(type_, request_id, status, belief))
-
-    async def withdraw(self, type_: str, request_id: str) -> None:
-        """Take a job out altogether."""
-        await self._send(calls.job("DELETE", type_, request_id))
-
-    async def attempts(self, type_: str, request_id: str) -> list[calls.Json]:
-        """Read what came of each attempt to call a job back, oldest first."""
-        found: list[calls.Json] = (
-            await self._send(calls.Call("GET", calls.path("v1", type_, request_id, "attempts")))
-        )["data"]
-        return found
-
-    async def types(self) -> calls.Json:
-        """Count the jobs of every type, per status."""
-        found: calls.Json = (await self._send(calls.Call("GET", "/v1")))["data"]
-        return found
-
-    async def policy(self, type_: str) -> calls.Json:
-        """Read a type's policy and counts."""
-        found: calls.Json = (await self._send(calls.type_call("GET", type_)))["data"]
-        return found
-
-    async def set_policy(self, type_: str, **changes: Unpack[calls.PolicyChange]) -> calls.Json:
-        """Change the named fields of a type's policy."""
-        found: calls.Json = (await self._send(calls.type_call("PUT", type_, changes)))["data"]
-        return found
-
-    async def hosts(self, type_: str) -> list[calls.Json]:
-        """Read all hosts, by name."""
-        found: list[calls.Json] = (
-            await self._send(calls.Call("GET", calls.path("types", type_, "hosts")))
-        )["data"]
-        return found
-
-    async def host(self, type_: str, name: str) -> calls.Json:
-        """Read one host."""
-        found: calls.Json = (await self._send(calls.host("GET", type_, name)))["data"]
-        return found
-
-    async def set_host(self, type_: str, name: str, **host: Unpack[calls.NewHost]) -> calls.Json:
-        """Publish a host."""
-        found: calls.Json = (await self._send(calls.host("PUT", type_, name, host)))["data"]
-        return found
-
-    async def drop_host(self, type_: str, name: str) -> None:
-        """Take a host out of service."""
-        await self._send(calls.host("DELETE", type_, name))
-
-    async def destinations(self, type_: str) -> calls.Json:
-        """Read `destinations`, and as `outage` whether most of them fail at once."""
-        found: calls.Json = (await self._send(calls.under("GET", type_, "destinations")))["data"]
-        return found
-
-    async def reset(self, type_: str, destination: str) -> None:
-        """Close a destination's breaker by hand."""
-        body = {"destination": destination}
-        await self._send(calls.under("POST", type_, "destinations", "reset", body=body))
-
-    async def requeue(self, type_: str, destination: str) -> int:
-        """Put every job back in line whose callbacks to this destination failed; how many."""
-        body = {"destination": destination}
-        answer = await self._send(calls.under("POST", type_, "destinations", "requeue", body=body))
-        return int(answer["data"]["requeued"])
-
-    async def keys(self, type_: str) -> dict[str, list[str]]:
-        """Read the fingerprints of the signing keys: owner or `*` → the newest first."""
-        found: dict[str, list[str]] = (await self._send(calls.under("GET", type_, "keys")))["data"]
-        return found
-
-    async def set_keys(self, type_: str, owner: str, keys: Sequence[str]) -> dict[str, list[str]]:
-        """Set the signing keys of an owner, or of `*`, the newest first; returns as `keys`."""
-        body = {"owner": owner, "keys": list(keys)}
-        answer = await self._send(calls.under("PUT", type_, "keys", body=body))
-        found: dict[str, list[str]] = answer["data"]
-        return found
+    submit = _async(calls.submit)
+    read = _async(calls.read)
+    reorder = _async(calls.reorder)
+    transition = _async(calls.transition)
+    withdraw = _async(calls.withdraw)
+    attempts = _async(calls.attempts)
+    types = _async(calls.types)
+    policy = _async(calls.policy)
+    set_policy = _async(calls.set_policy)
+    hosts = _async(calls.hosts)
+    host = _async(calls.host)
+    set_host = _async(calls.set_host)
+    drop_host = _async(calls.drop_host)
+    destinations = _async(calls.destinations)
+    reset = _async(calls.reset)
+    requeue = _async(calls.requeue)
+    keys = _async(calls.keys)
+    set_keys = _async(calls.set_keys)

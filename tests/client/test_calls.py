@@ -1,4 +1,4 @@
-"""The calls both clients make, and how their answers are opened."""
+"""The calls that both clients make, and how their answers become results."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from rq_broker.client import calls
+from rq_broker.client.arguments import PolicyChange
 from rq_broker.domain import errors
 from rq_broker.domain.policy import Policy
 
@@ -18,15 +19,15 @@ def test_every_segment_is_percent_encoded() -> None:
 
 
 @pytest.mark.parametrize("name", ["", ".", ".."])
-def test_no_name_moves_a_call_elsewhere(name: str) -> None:
-    """Reading a job without a name lists no type; the refusal is the API's own for such names."""
+def test_a_name_that_no_url_can_carry_is_refused(name: str) -> None:
+    """Reading a job without a name does not list the type; the error is the API's own."""
     with pytest.raises(errors.Invalid, match=f"name '{name}'"):
-        calls.job("GET", "vm", name)
+        calls.read("vm", name)
 
 
-def test_a_policy_change_knows_every_field() -> None:
-    """A field added to models.Policy can be changed through the client too."""
-    assert set(get_type_hints(calls.PolicyChange)) == set(Policy.__slots__)
+def test_a_policy_change_has_every_field() -> None:
+    """Each field of domain.policy.Policy can be changed through the client."""
+    assert set(get_type_hints(PolicyChange)) == set(Policy.__slots__)
 
 
 @pytest.mark.parametrize(
@@ -38,17 +39,17 @@ def test_a_policy_change_knows_every_field() -> None:
         (b"[]", "HTTP 502 without an envelope"),
     ],
 )
-def test_strange_answers(content: bytes, expected: str) -> None:
-    """A code of a newer API, or a proxy's page, still raises the root of the tree."""
+def test_an_unknown_answer_raises_the_root_of_the_errors(content: bytes, expected: str) -> None:
+    """An unknown code, as of a newer API, and a proxy's error page both raise BrokerError."""
     with pytest.raises(errors.BrokerError, match=expected) as raised:
-        calls.opened(httpx.Response(502, content=content))
+        calls.envelope_of(httpx.Response(502, content=content))
     assert type(raised.value) is errors.BrokerError
 
 
-def test_every_code_has_its_class() -> None:
-    """The client raises, for every code of the tree, exactly the class that bears it."""
+def test_every_code_raises_its_class() -> None:
+    """The client raises, for every code of the errors, exactly the class that has it."""
     for cls in errors.by_word().values():
         answer = {"error": "x", "code": cls.code, "ok": False}
         with pytest.raises(cls) as raised:
-            calls.opened(httpx.Response(cls.status, json=answer))
+            calls.envelope_of(httpx.Response(cls.status, json=answer))
         assert type(raised.value) is cls

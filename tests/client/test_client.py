@@ -19,6 +19,7 @@ from rq_broker.store.connection import in_memory
 
 URL = "http://api.test"
 Ask = Callable[..., Awaitable[Any]]
+"""Calls a client's method by its name, with these arguments."""
 
 
 class Bridge(httpx.BaseTransport):
@@ -47,25 +48,25 @@ async def transport() -> AsyncIterator[httpx.ASGITransport]:
 
 @pytest.fixture(params=["sync", "async"])
 async def ask(request: pytest.FixtureRequest, transport: httpx.ASGITransport) -> AsyncIterator[Ask]:
-    """Call a verb by name, on either client; `jobs` comes as a list."""
+    """Call a method by name, on either client; `jobs` returns a list."""
     if request.param == "async":
         http = httpx.AsyncClient(transport=transport, base_url=URL)
         async with AsyncClient(URL, http=http) as client:
 
             async def ask(verb: str, *args: Any, **kwargs: Any) -> Any:
-                found = getattr(client, verb)(*args, **kwargs)
-                return [job async for job in found] if verb == "jobs" else await found
+                result = getattr(client, verb)(*args, **kwargs)
+                return [job async for job in result] if verb == "jobs" else await result
 
             yield ask
         assert http.is_closed
         return
     bridged = httpx.Client(transport=Bridge(transport, asyncio.get_running_loop()), base_url=URL)
-    with Client(URL, http=bridged) as plain:
+    with Client(URL, http=bridged) as sync_client:
 
         async def ask_in_thread(verb: str, *args: Any, **kwargs: Any) -> Any:
             def work() -> Any:
-                found = getattr(plain, verb)(*args, **kwargs)
-                return list(found) if verb == "jobs" else found
+                result = getattr(sync_client, verb)(*args, **kwargs)
+                return list(result) if verb == "jobs" else result
 
             return await asyncio.to_thread(work)
 
@@ -80,13 +81,13 @@ def job(request_id: str, **fields: Any) -> dict[str, Any]:
 
 
 async def test_a_jobs_life(ask: Ask) -> None:
-    """Submit, read, move through the line and the statuses, and withdraw."""
+    """A job is submitted, read, moved in the queue, given a status and withdrawn."""
     new = await ask("submit", "a?b#%", **job("機x"))
     assert (new["Type"], new["RequestID"], new["Status"]) == ("a?b#%", "機x", "queued")
     await ask("submit", "a?b#%", **job("z", priority=5))
-    assert [each["RequestID"] for each in await ask("jobs", "a?b#%")] == ["z", "機x"]
+    assert [listed["RequestID"] for listed in await ask("jobs", "a?b#%")] == ["z", "機x"]
     await ask("reorder", "a?b#%", "z", after="機x")
-    assert [each["RequestID"] for each in await ask("jobs", "a?b#%")] == ["機x", "z"]
+    assert [listed["RequestID"] for listed in await ask("jobs", "a?b#%")] == ["機x", "z"]
     assert (await ask("read", "a?b#%", "z"))["Reason"] == "there is no host"
     await ask("transition", "a?b#%", "z", "error", error="no disk")
     assert (await ask("read", "a?b#%", "z"))["Error"] == "no disk"
@@ -95,14 +96,14 @@ async def test_a_jobs_life(ask: Ask) -> None:
         await ask("read", "a?b#%", "z")
 
 
-async def test_all_pages_are_walked(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    """jobs goes on until the API says it is the end, with its filters on every page."""
-    monkeypatch.setattr(calls, "_PAGE_LIMIT", "2")
+async def test_jobs_reads_every_page(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`jobs` reads until the API has no next cursor, with its filters on every page."""
+    monkeypatch.setattr(calls, "PAGE_LIMIT", 2)
     for number in range(5):
         await ask("submit", "vm", **job(str(number), owner_id="even" if number % 2 == 0 else "odd"))
-    assert [each["RequestID"] for each in await ask("jobs", "vm")] == list("01234")
+    assert [listed["RequestID"] for listed in await ask("jobs", "vm")] == list("01234")
     even = await ask("jobs", "vm", owner_id="even", status="queued")
-    assert [each["RequestID"] for each in even] == list("024")
+    assert [listed["RequestID"] for listed in even] == list("024")
     assert await ask("jobs", "nobody") == []
 
 
@@ -127,7 +128,7 @@ async def test_hosts(ask: Ask) -> None:
 
 
 async def test_destinations(ask: Ask) -> None:
-    """Attempts and destinations are read; a stranger can't be reset and has nothing to requeue."""
+    """Attempts and destinations are read; an unknown one has no breaker and nothing to requeue."""
     await ask("submit", "vm", **job("d"))
     assert await ask("attempts", "vm", "d") == []
     assert await ask("destinations", "vm") == {"outage": False, "destinations": []}
@@ -145,7 +146,7 @@ async def test_keys(ask: Ask) -> None:
 
 
 async def test_refusals_raise_their_class(ask: Ask) -> None:
-    """Each code raises the class of the tree that bears it, with the API's sentence."""
+    """Each code raises the class of domain.errors that has it, with the API's sentence."""
     await ask("submit", "vm", **job("d"))
     with pytest.raises(errors.DuplicateRequestId, match="request_id is taken"):
         await ask("submit", "vm", **job("d"))
@@ -155,7 +156,8 @@ async def test_refusals_raise_their_class(ask: Ask) -> None:
         await ask("reorder", "vm", "d", priority=1.5)
 
 
-def verbs(cls: type) -> dict[str, list[str]]:
+def methods(cls: type) -> dict[str, list[str]]:
+    """Return the public methods of a class: name → parameters."""
     return {
         name: list(inspect.signature(method).parameters)
         for name, method in vars(cls).items()
@@ -163,9 +165,27 @@ def verbs(cls: type) -> dict[str, list[str]]:
     }
 
 
-def test_both_clients_have_the_same_verbs() -> None:
-    """Sync and async differ in await alone, and name their verbs as the broker does."""
-    plain, awaited = verbs(Client), verbs(AsyncClient)
-    assert plain.pop("close") == awaited.pop("aclose")
-    assert plain == awaited
-    assert plain.keys() - {"jobs"} <= set(dir(Broker))
+def test_both_clients_have_the_same_methods() -> None:
+    """Sync and async differ only in await, and name their methods as the broker does."""
+    sync_methods, async_methods = methods(Client), methods(AsyncClient)
+    assert sync_methods.pop("close") == async_methods.pop("aclose")
+    assert sync_methods == async_methods
+    assert sync_methods.keys() - {"jobs"} <= set(dir(Broker))
+
+
+def test_both_clients_have_a_method_for_every_call() -> None:
+    """A call that is added to `calls` is missing in no client; `jobs` sends `page`."""
+    names = {
+        name
+        for name, function in vars(calls).items()
+        if inspect.isfunction(function)
+        and str(inspect.signature(function).return_annotation).startswith("Call[")
+    }
+    assert names - {"page"} | {"jobs", "close"} == methods(Client).keys()
+
+
+def test_a_method_has_the_documentation_of_its_call() -> None:
+    """`help(Client.read)` explains arguments, result and errors."""
+    for cls in (Client, AsyncClient):
+        for name in methods(cls).keys() - {"jobs", "close", "aclose"}:
+            assert getattr(cls, name).__doc__ == getattr(calls, name).__doc__

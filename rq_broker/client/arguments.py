@@ -1,0 +1,70 @@
+"""The keyword arguments of the calls, as types: what the API's bodies and queries take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NotRequired, TypedDict
+
+
+class NewJob(TypedDict):
+    """The fields of a job to submit."""
+
+    request_id: str
+    owner_id: str
+    data: dict[str, Any]
+    callback: str
+    priority: NotRequired[int]
+
+
+class JobFilter(TypedDict, total=False):
+    """Which jobs a list contains: those of an owner, those with a status, or both."""
+
+    owner_id: str
+    status: str
+
+
+class Place(TypedDict, total=False):
+    """Where in the queue a job goes: exactly one of these."""
+
+    priority: int
+    """The smaller goes first."""
+    before: str
+    after: str
+    position: str
+    """`front` or `back`."""
+
+
+class StatusDetails(TypedDict, total=False):
+    """What a change of status may carry."""
+
+    fence: int
+    """The fence of the newest grant that the caller has seen; an older one is refused."""
+    error: str
+    """Why the job is in `error`."""
+    servers: list[str]
+    """The UUIDs that a running job's servers or pods have at its source."""
+
+
+class NewHost(TypedDict):
+    """The fields of a host to publish; amounts are whole numbers by resource name."""
+
+    capacity: Mapping[str, int]
+    used: NotRequired[Mapping[str, int]]
+    aggregates: NotRequired[list[str]]
+    max_unit: NotRequired[Mapping[str, int]]
+    """The most that one instance may have of a resource; all that is free, where not listed."""
+
+
+class PolicyChange(TypedDict, total=False):
+    """The policy fields to change."""
+
+    patience: float | None
+    offer: float | None
+    running: float | None
+    retention: float | None
+    paused: bool
+    concurrency: int
+    share: str | None
+    limits: Mapping[str, Mapping[str, int]]
+    holds: str
+    settle: float
