@@ -30,7 +30,7 @@ def egress_of(settings: Settings, *, own_api: bool = True) -> Egress:
         allow=settings.callback_allow,
         deny=settings.callback_deny,
         ports=settings.callback_ports,
-        ours=closed,
+        own_listeners=closed,
     )
 
 

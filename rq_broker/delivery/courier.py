@@ -25,7 +25,7 @@ from rq_broker.domain import errors
 from rq_broker.domain.deliveries import Delivery
 from rq_broker.domain.jobs import Job
 from rq_broker.domain.representation import job_json
-from rq_broker.egress.callback import resolve
+from rq_broker.egress.callback import absolute_url
 from rq_broker.store.broker import Broker, Settlement
 
 log = logging.getLogger(__name__)
@@ -192,7 +192,7 @@ class Courier:
         except errors.Invalid:  # set past the API; its operator may mend it within the offer
             return Outcome("retry", "invalid_signing_key", 0)
         try:
-            url = resolve(job.callback, self._base)
+            url = absolute_url(job.callback, self._base)
         except errors.Invalid:
             return Outcome("fail", "invalid_callback", 0)
         sent = body(job, now)

@@ -1,4 +1,4 @@
-"""From a callback as a client names it to the URL and the receiver that is called."""
+"""Turns a callback, as a client names it, into the URL to call and into its destination."""
 
 from __future__ import annotations
 
@@ -6,20 +6,25 @@ from functools import lru_cache
 from urllib.parse import urljoin, urlsplit
 
 from rq_broker.domain.errors import CallbackForbidden, Invalid
-from rq_broker.egress import url as target
 from rq_broker.egress.rules import Egress
+from rq_broker.egress.url import parse_authority, split_url
 
-# Callbacks
 
+def absolute_url(callback: str, callback_base: str | None) -> str:
+    """Return the URL to call: the callback itself, or joined to the base if it is relative.
 
-def resolve(callback: str, callback_base: str | None) -> str:
-    """Make a callback absolute: the URL that is called."""
+    Raises Invalid for a callback that is no URL or lacks a base, CallbackForbidden for a scheme
+    other than http and https.
+
+    >>> absolute_url("abc", "http://base.test/inbox/")
+    'http://base.test/inbox/abc'
+    """
     if callback[:8].lower().startswith(("http://", "https://")):
         return callback
     try:
         scheme = urlsplit(callback).scheme
-    except ValueError as reason:
-        raise Invalid(f"callback is not a URL: {reason}") from None
+    except ValueError as error:
+        raise Invalid(f"callback is not a URL: {error}") from None
     if scheme:
         raise CallbackForbidden(f"callback must be an http:// or https:// URL, not {scheme}:")
     if callback_base is None:
@@ -30,18 +35,22 @@ def resolve(callback: str, callback_base: str | None) -> str:
 def destination(
     callback: str, callback_base: str | None = None, egress: Egress | None = None
 ) -> str:
-    """Name the receiver of a callback: `scheme://host:port`, the port always said.
+    """Return the destination of a callback: `scheme://host:port`, always with the port.
 
-    Raises Invalid for what is no URL, its child CallbackForbidden for what no courier would dial.
+    Raises Invalid for what is no URL, and its subclass CallbackForbidden for a URL that cannot be
+    dialled, or may not be under the egress rules if they are given.
+
+    >>> destination("HTTP://Lab.test/done?id=7")
+    'http://lab.test:80'
     """
-    url = resolve(callback, callback_base)
+    url = absolute_url(callback, callback_base)
     if egress is not None:
         return egress.check_url(url).destination
-    scheme, authority, _ = target.split(url)
-    return _receiver(scheme, authority)
+    scheme, authority, _ = split_url(url)
+    return _canonical(scheme, authority)
 
 
 @lru_cache(1024)
-def _receiver(scheme: str, authority: str) -> str:
-    host, _, port = target.parse_authority(scheme, authority)
+def _canonical(scheme: str, authority: str) -> str:
+    host, _, port = parse_authority(scheme, authority)
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

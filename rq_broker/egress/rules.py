@@ -1,9 +1,9 @@
-"""Where callbacks may go: pure rules, asked at submit (the URL) and at the dial (the address).
+"""Decides where callbacks may go: at submit by the URL, at dial by the address.
 
-Private networks are open, for this runs in private clouds. Public ones open by CIDR or by name.
-Everything special (see networks) opens only by listing that network itself or a part of it, so
-`0.0.0.0/0` never opens loopback. Deny wins, and our own Redis and API stay closed whatever is
-listed. The dial has the last word; the submit only refuses what could never pass it.
+Private networks are open, because the broker runs in private clouds. A public network opens by
+CIDR or by name. A special network (see networks) opens only if the network itself or a part of it
+is allowed: `0.0.0.0/0` never opens loopback. Deny wins over allow, and the broker's own Redis and
+API are always closed. The submit refuses only what the dial would certainly refuse as well.
 """
 
 from __future__ import annotations
@@ -14,75 +14,96 @@ from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 
 from rq_broker.domain.errors import CallbackForbidden, Invalid
-from rq_broker.egress import url as target
-from rq_broker.egress.networks import Address, Network, faces, home
-from rq_broker.egress.url import Target
+from rq_broker.egress.networks import Address, Network, effective_addresses, network_of
+from rq_broker.egress.url import Target, parse_authority, parse_host, split_url
 
 _LOOPBACKS = (ip_address("127.0.0.1"), ip_address("::1"))
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether an address may be dialled, and the class word that says why."""
+    """Whether an address may be dialled, and the word for the reason."""
 
     allowed: bool
-    why: str
+    reason: str
+    """The kind of network, or port, denied, own_service."""
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """One side of the rules: networks, and names (`hooks.lab` or, for all below it, `*.lab`)."""
+class AddressList:
+    """The networks and the host names of one option: what is allowed, or what is denied.
+
+    >>> lab = AddressList.parse("callback-allow", ["10.1.0.0/16", "hooks.test", "*.lab.test"])
+    >>> lab.contains(ip_address("10.1.2.3"))
+    True
+    >>> lab.matches("hooks.test"), lab.matches("vm7.lab.test"), lab.matches("lab.test")
+    (True, True, False)
+    """
 
     networks: tuple[Network, ...] = ()
     names: frozenset[str] = frozenset()
+    """Host names; `*.lab.test` stands for every name below lab.test."""
 
     @classmethod
-    def parse(cls, option: str, texts: Iterable[str]) -> Listed:
-        """Read CIDRs, addresses and names; raises Invalid naming `option` and the entry."""
+    def parse(cls, option: str, entries: Iterable[str]) -> AddressList:
+        """Parse CIDRs, addresses and names; raises Invalid naming `option` and the entry."""
         networks: list[Network] = []
         names: set[str] = set()
-        for text in filter(None, map(str.strip, texts)):
+        for entry in filter(None, map(str.strip, entries)):
             try:
-                networks.append(ip_network(text))
+                networks.append(ip_network(entry))
             except ValueError as error:
-                names.add(_pattern(option, text, error))
+                names.add(_parse_name(option, entry, error))
         return cls(tuple(networks), frozenset(names))
 
-    def holds(self, address: Address) -> bool:
-        """Is the address in one of the networks?"""
+    def contains(self, address: Address) -> bool:
+        """Whether one of the networks contains the address."""
         return any(address in network for network in self.networks)
 
-    def names_host(self, host: str) -> bool:
-        """Is the host named, itself or by a pattern above it?"""
+    def matches(self, host: str) -> bool:
+        """Whether the host is listed by its name or by a `*.` entry above it."""
         if host in self.names:
             return True
         labels = host.split(".")
-        return any(f"*.{'.'.join(labels[cut:])}" in self.names for cut in range(1, len(labels)))
+        parents = (".".join(labels[start:]) for start in range(1, len(labels)))
+        return any(f"*.{parent}" in self.names for parent in parents)
 
 
-def _pattern(option: str, text: str, error: ValueError) -> str:
-    star, bare = ("*.", text[2:]) if text.startswith("*.") else ("", text)
+def _parse_name(option: str, entry: str, error: ValueError) -> str:
+    star, bare = ("*.", entry[2:]) if entry.startswith("*.") else ("", entry)
     try:
-        host, address = target.parse_host(bare)
+        host, address = parse_host(bare)
     except CallbackForbidden:
-        address, host = None, ""
-    if not host or address or "/" in text:
-        raise Invalid(f"{option}: {text!r} is neither a network nor a host name: {error}")
+        host, address = "", None
+    if not host or address or "/" in entry:
+        raise Invalid(f"{option}: {entry!r} is neither a network nor a host name: {error}")
     return star + host
 
 
-# Compared and hashed by identity: one lives as long as the process, and is a key of two caches.
+# Compared and hashed by identity: a process has one for its whole life, and it keys two caches.
 @dataclass(frozen=True, eq=False, slots=True)
 class Egress:
-    """The rules of one broker. Build them with `of`."""
+    """The egress rules of one broker. Build them with `of`.
 
-    allow: Listed = Listed()
-    deny: Listed = Listed()
+    >>> egress = Egress.of(allow=["*.lab.test"], own_listeners=[("127.0.0.1", 6379)])
+    >>> egress.check(ip_address("10.0.0.7"), 80)
+    Verdict(allowed=True, reason='private')
+    >>> egress.check(ip_address("93.184.216.34"), 80)
+    Verdict(allowed=False, reason='public')
+    >>> egress.check(ip_address("93.184.216.34"), 80, host="hooks.lab.test")
+    Verdict(allowed=True, reason='public')
+    >>> egress.check(ip_address("::ffff:127.0.0.1"), 6379)
+    Verdict(allowed=False, reason='own_service')
+    """
+
+    allow: AddressList = AddressList()
+    deny: AddressList = AddressList()
     ports: frozenset[int] = frozenset()
-    """Empty: every port."""
-    ours: frozenset[tuple[Address, int]] = frozenset()
-    """Where our Redis and API listen. `0.0.0.0` or `::` stand for every address of this machine:
-    here that is loopback, and the sender knows the rest, see `everywhere`."""
+    """The ports that may be dialled; empty: every port."""
+    own_listeners: frozenset[tuple[Address, int]] = frozenset()
+    """Address and port where the broker's own Redis and API listen. `0.0.0.0` and `::` stand for
+    every address of this machine: here for loopback, at the dial for the rest (see
+    `wildcard_ports`)."""
 
     @classmethod
     def of(
@@ -91,88 +112,107 @@ class Egress:
         allow: Iterable[str] = (),
         deny: Iterable[str] = (),
         ports: Iterable[int] = (),
-        ours: Iterable[tuple[str, int]] = (),
+        own_listeners: Iterable[tuple[str, int]] = (),
     ) -> Egress:
-        """Build the rules from settings; `ours` are (address, port). Raises Invalid."""
-        own = {(face, port) for text, port in ours for face in faces(ip_address(text))}
+        """Build the rules from settings. Raises Invalid for an entry that is neither CIDR nor name.
+
+        Args:
+            allow: CIDRs and names to open beside the private networks.
+            deny: CIDRs and names to close, whatever `allow` says.
+            ports: the only ports to open; empty: all.
+            own_listeners: (address, port) of the broker's own Redis and API.
+        """
         return cls(
-            Listed.parse("callback-allow", allow),
-            Listed.parse("callback-deny", deny),
+            AddressList.parse("callback-allow", allow),
+            AddressList.parse("callback-deny", deny),
             frozenset(ports),
-            frozenset(own),
+            frozenset(
+                (address, port)
+                for text, port in own_listeners
+                for address in effective_addresses(ip_address(text))
+            ),
         )
 
     @property
-    def everywhere(self) -> frozenset[int]:
-        """The ports at which we listen on every address of this machine."""
-        return frozenset(port for address, port in self.ours if _unspecified(address))
+    def wildcard_ports(self) -> frozenset[int]:
+        """The ports on which the broker listens at every address of this machine."""
+        return frozenset(port for address, port in self.own_listeners if _is_unspecified(address))
 
-    def permits(self, address: Address, port: int, host: str = "") -> Verdict:
-        """Judge one address about to be dialled, on behalf of the name `host` if it has one."""
+    def check(self, address: Address, port: int, host: str = "") -> Verdict:
+        """Decide whether an address may be dialled; `host` is the name that resolved to it, if any.
+
+        An address that carries others is allowed only if all its effective addresses are.
+        """
         if self.ports and port not in self.ports:
             return Verdict(False, "port")
-        if self.deny.names_host(host) or self.deny.holds(address):
+        if self.deny.matches(host) or self.deny.contains(address):
             return Verdict(False, "denied")
-        verdicts = [self._face(face, port, host) for face in faces(address)]
+        verdicts = [
+            self._check_effective(each, port, host) for each in effective_addresses(address)
+        ]
         return next((verdict for verdict in verdicts if not verdict.allowed), verdicts[0])
 
-    def _face(self, face: Address, port: int, host: str) -> Verdict:
-        network, kind = home(face)
-        if self._is_ours(face, port, kind):
-            return Verdict(False, "ours")
-        if self.deny.holds(face):
+    def _check_effective(self, address: Address, port: int, host: str) -> Verdict:
+        network, kind = network_of(address)
+        if self._is_own_service(address, port, kind):
+            return Verdict(False, "own_service")
+        if self.deny.contains(address):
             return Verdict(False, "denied")
         if kind == "private":
             return Verdict(True, kind)
         if kind == "public":
-            return Verdict(self.allow.holds(face) or self.allow.names_host(host), kind)
-        return Verdict(any(_within(one, network, face) for one in self.allow.networks), kind)
+            return Verdict(self.allow.contains(address) or self.allow.matches(host), kind)
+        return Verdict(
+            any(_opens(allowed, network, address) for allowed in self.allow.networks), kind
+        )
 
-    def _is_ours(self, face: Address, port: int, kind: str) -> bool:
-        listening = [address for address, at in self.ours if at == port]
+    def _is_own_service(self, address: Address, port: int, kind: str) -> bool:
+        listening = [listener for listener, its_port in self.own_listeners if its_port == port]
         if kind == "unspecified":  # the kernel takes a dial to 0.0.0.0 or :: to loopback
-            return any(home(one)[1] in ("unspecified", "loopback") for one in listening)
-        return face in listening or (kind == "loopback" and any(map(_unspecified, listening)))
+            return any(network_of(each).kind in ("unspecified", "loopback") for each in listening)
+        if kind == "loopback" and any(map(_is_unspecified, listening)):
+            return True
+        return address in listening
 
     def check_url(self, url: str) -> Target:
-        """Read a callback's URL as it will be dialled.
+        """Parse a callback's URL into what will be dialled.
 
-        Raises CallbackForbidden if it is malformed or could never be dialled.
+        Raises CallbackForbidden if the URL is malformed, or if no dial of it could be allowed.
         """
-        scheme, authority, path = target.split(url)
-        host, destination = _judged(self, scheme, authority)
+        scheme, authority, path = split_url(url)
+        host, destination = _check_authority(self, scheme, authority)
         return Target(host, destination, f"{destination}{path}")
 
 
 @lru_cache(maxsize=8192)
-def _judged(egress: Egress, scheme: str, authority: str) -> tuple[str, str]:
+def _check_authority(egress: Egress, scheme: str, authority: str) -> tuple[str, str]:
     """Return the host and the destination that `authority` names. Raises CallbackForbidden."""
-    host, address, port = target.parse_authority(scheme, authority)
+    host, address, port = parse_authority(scheme, authority)
     name = "" if address else host
-    verdict = _prospect(egress, name, address, port)
+    verdict = _check_before_lookup(egress, name, address, port)
     if not verdict.allowed:
-        place = "port" if verdict.why == "port" else f"host ({verdict.why})"
-        raise CallbackForbidden(f"callback {authority!r}: calls to this {place} are not allowed")
+        part = "port" if verdict.reason == "port" else f"host ({verdict.reason})"
+        raise CallbackForbidden(f"callback {authority!r}: calls to this {part} are not allowed")
     shown = f"[{address}]" if isinstance(address, IPv6Address) else host
     return host, f"{scheme}://{shown}:{port}"
 
 
-def _prospect(egress: Egress, name: str, address: Address | None, port: int) -> Verdict:
-    """Judge as far as is possible without a look-up."""
+def _check_before_lookup(egress: Egress, name: str, address: Address | None, port: int) -> Verdict:
+    """Decide as far as that is possible without resolving `name`; the dial decides the rest."""
     if address:
-        return egress.permits(address, port)
-    if name == "localhost" or name.endswith(".localhost"):  # RFC 6761: loopback, by definition
-        verdicts = [egress.permits(loopback, port, name) for loopback in _LOOPBACKS]
+        return egress.check(address, port)
+    if name == "localhost" or name.endswith(".localhost"):  # RFC 6761: always loopback
+        verdicts = [egress.check(loopback, port, name) for loopback in _LOOPBACKS]
         return max(verdicts, key=lambda verdict: verdict.allowed)
     if egress.ports and port not in egress.ports:
         return Verdict(False, "port")
-    return Verdict(not egress.deny.names_host(name), "denied")
+    return Verdict(not egress.deny.matches(name), "denied")
 
 
-def _unspecified(address: Address) -> bool:
+def _is_unspecified(address: Address) -> bool:
     return int(address) == 0
 
 
-def _within(listed: Network, special: Network, face: Address) -> bool:
-    """Does `listed` hold `face` and name the special network itself, or a part of it?"""
-    return face in listed and listed.prefixlen >= special.prefixlen
+def _opens(allowed: Network, special: Network, address: Address) -> bool:
+    """Whether `allowed` contains `address` and is the special network itself or a part of it."""
+    return address in allowed and allowed.prefixlen >= special.prefixlen

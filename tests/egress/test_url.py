@@ -1,4 +1,4 @@
-"""How a callback's URL is read. Which hosts may be dialled: tests/spellings.py, test_egress.py."""
+"""How a callback's URL is parsed. Which hosts may be dialled: see test_rules.py."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rq_broker.domain.errors import CallbackForbidden
-from rq_broker.egress.url import parse_authority, parse_host, split
+from rq_broker.egress.url import parse_authority, parse_host, split_url
 
 
 @pytest.mark.parametrize(
@@ -26,12 +26,12 @@ from rq_broker.egress.url import parse_authority, parse_host, split
     ],
 )
 def test_a_url_is_split_in_three(url: str, parts: tuple[str, str, str]) -> None:
-    """Scheme, authority, and a path that can be sent as it is; nothing is normalised away."""
-    assert split(url) == parts
+    """Scheme, authority, and a path that can be sent; no part of it is removed."""
+    assert split_url(url) == parts
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "sentence"),
     [
         ("ftp://x/", "must be an http"),
         ("//x/", "must be an http"),
@@ -46,10 +46,10 @@ def test_a_url_is_split_in_three(url: str, parts: tuple[str, str, str]) -> None:
         ("http://x/\ud800", "a space, a backslash"),
     ],
 )
-def test_what_two_parsers_could_read_differently_is_refused(url: str, said: str) -> None:
-    """Blanks, backslashes, control characters, fragments and other schemes never get further."""
-    with pytest.raises(CallbackForbidden, match=said):
-        split(url)
+def test_an_ambiguous_url_is_refused(url: str, sentence: str) -> None:
+    """Blanks, backslashes, control characters, fragments and other schemes are refused."""
+    with pytest.raises(CallbackForbidden, match=sentence):
+        split_url(url)
 
 
 @pytest.mark.parametrize(
@@ -67,10 +67,10 @@ def test_what_two_parsers_could_read_differently_is_refused(url: str, said: str)
     ],
 )
 def test_an_authority_has_one_spelling(scheme: str, authority: str, host: str, port: int) -> None:
-    """Case, final dots, default ports, short forms and IDN all come down to one host and port."""
-    found, address, its_port = parse_authority(scheme, authority)
-    assert (found, its_port) == (host, port)
-    assert address is None or str(address) == host
+    """Case, final dots, default ports, short forms and IDN give one host and port."""
+    parsed = parse_authority(scheme, authority)
+    assert (parsed.host, parsed.port) == (host, port)
+    assert parsed.address is None or str(parsed.address) == host
 
 
 @pytest.mark.parametrize(
@@ -82,15 +82,15 @@ def test_an_authority_has_one_spelling(scheme: str, authority: str, host: str, p
         f"{'a.' * 130}b",
     ],
 )
-def test_what_is_no_authority_is_refused(authority: str) -> None:
-    """No user, no port out of range, no zone, no malformed name or number."""
+def test_an_invalid_authority_is_refused(authority: str) -> None:
+    """Users, ports out of range, zones, malformed names and numbers are refused."""
     with pytest.raises(CallbackForbidden):
         parse_authority("http", authority)
 
 
 @given(st.integers(0, 2**32 - 1), st.data())
-def test_every_spelling_of_an_ipv4_address_is_read(number: int, data: st.DataObject) -> None:
-    """Decimal, octal and hex, in one to four parts, mixed at will."""
+def test_every_spelling_of_an_ipv4_address_is_parsed(number: int, data: st.DataObject) -> None:
+    """Decimal, octal and hex, in one to four parts and any mixture, give the same address."""
     address = IPv4Address(number)
     octets = [*address.packed]
     parts = data.draw(st.integers(1, 4))
@@ -101,7 +101,7 @@ def test_every_spelling_of_an_ipv4_address_is_read(number: int, data: st.DataObj
 
 
 @given(st.integers(0, 2**128 - 1).map(IPv6Address))
-def test_every_ipv6_address_is_read(address: IPv6Address) -> None:
-    """Exploded or short, in capitals or not, it is the same host."""
+def test_every_spelling_of_an_ipv6_address_is_parsed(address: IPv6Address) -> None:
+    """Exploded or compressed, in capitals or not, it is the same host."""
     for text in (address.exploded, address.compressed, address.exploded.upper()):
         assert parse_host(f"[{text}]") == (str(address), ip_address(text))

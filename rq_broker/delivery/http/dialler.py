@@ -123,9 +123,9 @@ class Dialler:
 
     def _check(self, address: str, port: int, name: str) -> None:
         parsed = ip_address(address)
-        if not self._egress.permits(parsed, port, name).allowed:
+        if not self._egress.check(parsed, port, name).allowed:
             raise Forbidden("forbidden address")
-        if port in self._egress.everywhere and _is_local(address, parsed.version):
+        if port in self._egress.wildcard_ports and _is_local(address, parsed.version):
             raise Forbidden("forbidden address")
 
     async def close(self) -> None:

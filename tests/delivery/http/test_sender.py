@@ -18,9 +18,8 @@ from rq_broker.delivery.http import dialler as dialling
 from rq_broker.delivery.http.sender import Sender
 from rq_broker.delivery.outcome import Outcome
 from rq_broker.domain.errors import CallbackForbidden
-from rq_broker.egress import url as target
 from rq_broker.egress.rules import Egress
-from rq_broker.egress.url import Target
+from rq_broker.egress.url import Target, parse_authority, split_url
 from tests.receivers import Names, answering, receiver, status
 from tests.spellings import PUBLIC, SPELLINGS
 
@@ -68,8 +67,8 @@ def _closed() -> set[str]:
     found = set()
     for url, address in SPELLINGS:
         with suppress(CallbackForbidden):
-            scheme, authority, _ = target.split(url)
-            _, literal, _ = target.parse_authority(scheme, authority)
+            scheme, authority, _ = split_url(url)
+            _, literal, _ = parse_authority(scheme, authority)
             if literal and not address:
                 found.add(str(literal))
     return found
@@ -120,7 +119,9 @@ async def test_listening_everywhere_closes_every_address_of_this_machine(
 ) -> None:
     """With the API on 0.0.0.0, its port is closed at 10.0.0.5 if that is us, and nowhere else."""
     monkeypatch.setattr(dialling, "_is_local", lambda address, _: address == "10.0.0.5")
-    async with Sender(Egress.of(ours=[("0.0.0.0", 8080)]), resolver=Names("10.0.0.5")) as sender:
+    async with Sender(
+        Egress.of(own_listeners=[("0.0.0.0", 8080)]), resolver=Names("10.0.0.5")
+    ) as sender:
         causes = {
             url: (await sender.post(url, b"{}", {})).cause
             for url in (

@@ -1,0 +1,69 @@
+"""Callbacks as clients name them: the URL that is called, and the destination it counts for."""
+
+from __future__ import annotations
+
+import pytest
+
+from rq_broker.domain.errors import CallbackForbidden, Invalid
+from rq_broker.egress.callback import absolute_url, destination
+
+BASE = "http://base.test:8080/inbox/"
+
+
+def test_a_relative_callback_is_joined_to_the_base() -> None:
+    """A relative callback is called below the base, an absolute one as it is."""
+    assert absolute_url("abc", BASE) == "http://base.test:8080/inbox/abc"
+    assert absolute_url("https://a.test/x", BASE) == "https://a.test/x"
+
+
+def test_a_relative_callback_needs_a_base() -> None:
+    """Without a base the refusal says that there is none."""
+    with pytest.raises(Invalid, match="there is no callback base"):
+        absolute_url("abc", None)
+
+
+@pytest.mark.parametrize(
+    ("callback", "expected"),
+    [
+        ("abc", "http://base.test:8080"),
+        ("/abc?x=http://other.test/", "http://base.test:8080"),
+        ("http://a.test", "http://a.test:80"),
+        ("https://a.test/x", "https://a.test:443"),
+        ("HTTP://A.Test:8080/x?y", "http://a.test:8080"),
+        ("http://[::1]:9/x", "http://[::1]:9"),
+        ("//other.test/x", "http://other.test:80"),
+    ],
+)
+def test_a_destination_is_scheme_host_and_port(callback: str, expected: str) -> None:
+    """However the URL spells them, a destination has one spelling and always a port."""
+    assert destination(callback, BASE) == expected
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [
+        "ftp://a.test/",
+        "localhost:8080/x",
+        "mailto:x@a.test",
+        "http:abc",
+        "http://",
+        "http:///x",
+        "http://a.test:0/",
+        "http://a.test:99999/",
+        "http://a.test:x/",
+        "http://[::1/",
+        "http://a b.test/",
+        "http://user:secret@a.test/",
+        "http://a.test\\@b.test/",
+    ],
+)
+def test_a_callback_that_cannot_be_called_is_refused(callback: str) -> None:
+    """Other schemes, missing hosts, impossible ports and userinfo are refused, naming callback."""
+    with pytest.raises(Invalid, match="callback"):
+        destination(callback, BASE)
+
+
+def test_a_url_that_cannot_be_dialled_has_its_own_code() -> None:
+    """A URL with userinfo is refused with the code callback_forbidden."""
+    with pytest.raises(CallbackForbidden):
+        destination("http://user@a.test/", BASE)
