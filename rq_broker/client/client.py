@@ -15,7 +15,7 @@ import httpx
 
 from rq_broker.client import calls
 from rq_broker.client.arguments import JobFilter
-from rq_broker.client.calls import Call, Json
+from rq_broker.client.call import Call, Json, envelope_of
 
 TIMEOUT_SECONDS = 10.0
 """How long connecting, sending and each wait for data may take, unless `http` says otherwise."""
@@ -69,7 +69,7 @@ class Client:
 
     def _send(self, call: Call[Result]) -> Result:
         response = self._http.request(call.method, call.path, json=call.body, params=call.query)
-        return call.extract(calls.envelope_of(response))
+        return call.extract(envelope_of(response))
 
     def jobs(self, type_: str, **filters: Unpack[JobFilter]) -> Iterator[Json]:
         """Iterate over the jobs in priority order; reads a page when the one before is used up."""
@@ -123,7 +123,7 @@ class AsyncClient:
         response = await self._http.request(
             call.method, call.path, json=call.body, params=call.query
         )
-        return call.extract(calls.envelope_of(response))
+        return call.extract(envelope_of(response))
 
     async def jobs(self, type_: str, **filters: Unpack[JobFilter]) -> AsyncIterator[Json]:
         """Iterate over the jobs in priority order; reads a page when the one before is used up."""

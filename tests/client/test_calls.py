@@ -9,13 +9,14 @@ import pytest
 
 from rq_broker.client import calls
 from rq_broker.client.arguments import PolicyChange
+from rq_broker.client.call import envelope_of, path
 from rq_broker.domain import errors
 from rq_broker.domain.policy import Policy
 
 
 def test_every_segment_is_percent_encoded() -> None:
     """No name can leave its segment of the path."""
-    assert calls.path("v1", "a/b?#%", "機 ") == "/v1/a%2Fb%3F%23%25/%E6%A9%9F%20"
+    assert path("v1", "a/b?#%", "機 ") == "/v1/a%2Fb%3F%23%25/%E6%A9%9F%20"
 
 
 @pytest.mark.parametrize("name", ["", ".", ".."])
@@ -42,7 +43,7 @@ def test_a_policy_change_has_every_field() -> None:
 def test_an_unknown_answer_raises_the_root_of_the_errors(content: bytes, expected: str) -> None:
     """An unknown code, as of a newer API, and a proxy's error page both raise BrokerError."""
     with pytest.raises(errors.BrokerError, match=expected) as raised:
-        calls.envelope_of(httpx.Response(502, content=content))
+        envelope_of(httpx.Response(502, content=content))
     assert type(raised.value) is errors.BrokerError
 
 
@@ -51,5 +52,5 @@ def test_every_code_raises_its_class() -> None:
     for cls in errors.by_word().values():
         answer = {"error": "x", "code": cls.code, "ok": False}
         with pytest.raises(cls) as raised:
-            calls.envelope_of(httpx.Response(cls.status, json=answer))
+            envelope_of(httpx.Response(cls.status, json=answer))
         assert type(raised.value) is cls
