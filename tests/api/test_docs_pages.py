@@ -67,6 +67,14 @@ def test_a_page_holds_no_html(name: str) -> None:
 
 
 @each_page
+def test_a_table_is_regular(name: str) -> None:
+    """Each row of a table has as many cells as its header, so none is lost when it is shown."""
+    tables = re.findall(r"(?:^\|.*\|\n)+", prose(PAGES[name]), re.M)
+    widths = [{line.count("|") for line in table.splitlines()} for table in tables]
+    assert [found for found in widths if len(found) != 1] == []
+
+
+@each_page
 def test_a_link_leads_to_a_page_and_a_heading(name: str) -> None:
     """Each relative link names a file beside the page, and after `#` one of its headings."""
     for link in links(PAGES[name]):

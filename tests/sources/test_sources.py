@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from rq_broker.sources import (
 )
 from rq_broker.sources.feeds import read_feeds
 from rq_broker.sources.file import FileSource
+from tests.pages import block, blocks, page
 from tests.sources.servers import FAULTS, Server
 
 
@@ -87,13 +87,12 @@ def test_every_failure_names_its_cause():
     assert len({one.cause for one in found}) == len(found) == 6
 
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
-
-
-async def test_the_readmes_source_works_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """The new source README writes, put where it says, opened as it says, counts and fails well."""
-    _, _, section = README.partition("### Any other source")
-    code, table = re.findall(r"^```(?:python|toml)\n(.*?)^```", section, re.M | re.S)[:2]
+async def test_the_source_of_the_page_works_as_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The class that the page shows, put and opened as it says, counts and fails well."""
+    code = block("sources", "class Benches")
+    (table,) = [each for each in blocks(page("sources"), "toml") if "benches:Benches" in each]
     assert len([line for line in code.splitlines() if line]) <= 22
     (tmp_path / "benches.py").write_text(code)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -115,16 +114,13 @@ async def test_the_readmes_source_works_as_written(tmp_path: Path, monkeypatch: 
         server.stop()
 
 
-def test_the_readmes_placement_table_names_keys_that_exist(
+def test_the_placement_table_of_the_page_names_keys_that_exist(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """The example of an OpenStack source opens, given a cloud of that name."""
     clouds = {"auth_type": "admin_token", "auth": {"endpoint": "http://127.0.0.1:9", "token": "x"}}
     (tmp_path / "clouds.yaml").write_text(json.dumps({"clouds": {"lab": clouds}}))
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "clouds.yaml"))
-    _, _, section = README.partition("## Capacity from OpenStack")
-    (tmp_path / "sources.toml").write_text(
-        re.findall(r"^```toml\n(.*?)^```", section, re.M | re.S)[0]
-    )
+    (tmp_path / "sources.toml").write_text(blocks(page("sources"), "toml")[0])
     (feed,) = read_feeds(str(tmp_path / "sources.toml"))
     assert (feed.type, feed.name, feed.interval) == ("vm", "lab", 10.0)
