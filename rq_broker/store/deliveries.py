@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from rq_broker.domain import errors
 from rq_broker.domain.deliveries import Attempt, Delivery, Destination
@@ -13,6 +13,8 @@ from rq_broker.domain.jobs import Status
 from rq_broker.store import records
 from rq_broker.store.jobs import Jobs
 from rq_broker.store.keys import Keys
+
+Health = Literal["healthy", "unhealthy", ""]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class Settlement:
     milliseconds: int = 0
     delay: float = 0.0
     """Seconds until the next attempt, for retry."""
-    health: str = ""
+    health: Health = ""
     """What the attempt shows of its destination: healthy, unhealthy, or '' for neither."""
     slow_down: float = 0.0
     """Seconds for which the destination takes one callback at a time, as it asked."""
