@@ -1,8 +1,8 @@
-"""One connection that many callers share: what they ask at once travels together.
+"""Sends the commands of many callers over one connection, several in one write.
 
-redis-py lends a connection per command; at 16 commands in flight most of a submit's time then goes
-to the pool and to its streams. So redis-py dials and greets (TLS, AUTH, database), then its
-transport is ours, and each reply is handed out the moment it arrives.
+redis-py lends a connection to each command; with 16 commands in flight most of a submit's time
+goes to its pool and its streams. Here redis-py only dials (see redis_private); the multiplexer
+then writes and reads the socket itself, and resolves each caller's future as its reply arrives.
 """
 
 from __future__ import annotations
@@ -17,125 +17,156 @@ from hiredis import HiredisError, PushNotification, Reader, pack_command
 from redis import exceptions
 from redis.asyncio import Redis
 
+from rq_broker.store.redis_private import DialledConnection, dial
+
 BATCH = 8
-"""Calls that travel without waiting for the replies still owed; fewer wait, and gather."""
+"""Calls sent in one write while replies are outstanding. Fewer calls wait and gather, which saves
+writes; a larger number saves more of them and keeps Redis idle for longer in between."""
 
 _log = logging.getLogger(__name__)
 
 
-class Lane:
-    """Has a connection once one is needed, and another after that was lost."""
+class Multiplexer:
+    """Sends every call over one connection; dials it at the first call, and again after a loss."""
 
     def __init__(self, client: Redis, timeout: float) -> None:
-        self._pool: Any = client.connection_pool
+        """`timeout`: seconds that a dial may take, and for which Redis may send nothing."""
+        self._client = client
         self._timeout = timeout
-        self._wire: _Wire | None = None
-        self._early: list[tuple[bytes, asyncio.Future[Any]]] = []
+        self._connection: _SharedConnection | None = None
+        self._waiting_for_dial: list[tuple[bytes, asyncio.Future[Any]]] = []
         self._dialling: asyncio.Task[None] | None = None
-        self._told = False
+        self._loss_logged = False
 
     @property
-    def gathered(self) -> int:
-        """How many calls it sends next."""
-        return len(self._wire.packed) if self._wire else len(self._early)
+    def unsent(self) -> int:
+        """The number of calls that go with the next write."""
+        connection = self._connection
+        return len(connection.unsent) if connection else len(self._waiting_for_dial)
 
     @property
-    def owed(self) -> int:
-        """How many replies it waits for."""
-        return len(self._wire.owed) if self._wire else len(self._early)
+    def unanswered(self) -> int:
+        """The number of calls without a reply, the unsent ones included."""
+        connection = self._connection
+        return len(connection.unanswered) if connection else len(self._waiting_for_dial)
 
     def call(self, *command: Any) -> asyncio.Future[Any]:
-        """Send one command; the future is its reply, or what Redis answered instead."""
+        """Send one command.
+
+        Returns:
+            A future of the reply. It raises the error that Redis answers, or ConnectionError where
+            the connection is lost first; the command may have been executed then.
+        """
         packed = _packed(command)
-        wire = self._wire if self._wire and not self._wire.lost else None
-        loop = wire.loop if wire else asyncio.get_running_loop()  # which asks for the process's id
+        connection = self._connection
+        if connection is None or connection.lost:
+            return self._call_after_dial(packed)
+        # The connection's loop: to ask asyncio for the running one costs a system call.
+        future: asyncio.Future[Any] = connection.loop.create_future()
+        connection.enqueue(packed, future)
+        return future
+
+    def _call_after_dial(self, packed: bytes) -> asyncio.Future[Any]:
+        loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-        if wire:
-            wire.ask(packed, future)
-            return future
-        self._early.append((packed, future))
+        self._waiting_for_dial.append((packed, future))
         if self._dialling is None:
             self._dialling = loop.create_task(self._dial())
         return future
 
     async def _dial(self) -> None:
+        """Replace the connection, then send the calls that wait for it, or fail them all."""
         try:
             async with asyncio.timeout(self._timeout):
-                if self._wire:
-                    await self._wire.connection.disconnect(nowait=True)
-                    await self._pool.release(self._wire.connection)
-                    self._wire = None
-                wire = _Wire(await self._pool.get_connection(), self._timeout)
+                lost, self._connection = self._connection, None
+                if lost:
+                    await lost.release()
+                connection = _SharedConnection(self._timeout)
+                await connection.dial(self._client)
         except BaseException as error:
-            _fail((future for _, future in self._early), error)
+            _fail((future for _, future in self._waiting_for_dial), error)
             if not isinstance(error, Exception):
                 raise
-            self._tell(error)
+            self._log_loss_once(error)
         else:
-            self._wire, self._told = wire, False
-            for packed, future in self._early:
-                wire.ask(packed, future)
+            self._connection, self._loss_logged = connection, False
+            for packed, future in self._waiting_for_dial:
+                connection.enqueue(packed, future)
         finally:
-            self._early = []
+            self._waiting_for_dial = []
             self._dialling = None
 
-    def _tell(self, error: Exception) -> None:
-        """Log once per loss why there is no connection; callers only hear that Redis is away."""
-        if not self._told:
+    def _log_loss_once(self, error: Exception) -> None:
+        """Log the cause of a failed dial, once until a dial succeeds.
+
+        Callers only learn that Redis is unavailable: the cause may hold an address or a user name.
+        """
+        if not self._loss_logged:
             _log.warning("no connection to Redis: %s: %s", type(error).__name__, error)
-        self._told = True
+        self._loss_logged = True
 
 
-class _Wire(asyncio.Protocol):
-    """One connection, from the greeting to its end. The n-th reply is the n-th caller's."""
+class _SharedConnection(asyncio.Protocol):
+    """One connection from its greeting to its loss. The n-th reply belongs to the n-th call."""
 
-    def __init__(self, connection: Any, timeout: float) -> None:
-        self.connection = connection
-        self.packed: list[bytes] = []
-        self.owed: deque[asyncio.Future[Any]] = deque()
+    def __init__(self, timeout: float) -> None:
+        self.unsent: list[bytes] = []
+        self.unanswered: deque[asyncio.Future[Any]] = deque()
         self.lost = False
         self.loop = asyncio.get_running_loop()
         self._timeout = timeout
-        self._heard = 0.0
-        self._watch: asyncio.TimerHandle | None = None
-        self._reader = Reader(replyError=_refusal, encoding="utf-8", errors="surrogateescape")
-        self._transport = connection._writer.transport
-        self._former = self._transport.get_protocol()
-        self._transport.set_protocol(self)
+        self._last_received = 0.0
+        """When bytes last arrived, or when the first of the unanswered calls was made."""
+        self._silence_check: asyncio.TimerHandle | None = None
+        self._reader = Reader(replyError=_reply_error, encoding="utf-8", errors="surrogateescape")
 
-    def ask(self, packed: bytes, future: asyncio.Future[Any]) -> None:
-        """Send what is packed at the end of this turn of the loop, or with the next batch."""
-        if not self.owed:
-            self._heard = self.loop.time()
-        self.owed.append(future)
-        self.packed.append(packed)
-        if len(self.packed) == len(self.owed) == 1:
-            self.loop.call_soon(self._send)
-            if self._watch is None:
-                self._watch = self.loop.call_later(self._timeout, self._look)
-        elif len(self.packed) == BATCH:
-            self._send()
+    async def dial(self, client: Redis) -> None:
+        """Connect; must succeed before `enqueue`."""
+        self._dialled: DialledConnection = await dial(client, self)
+        self._transport = self._dialled.transport
 
-    def _send(self) -> None:
-        if self.packed and not self.lost:
-            self._transport.write(b"".join(self.packed))
-            self.packed.clear()
+    async def release(self) -> None:
+        """Close the connection and hand it back to redis-py."""
+        await self._dialled.release()
+
+    def enqueue(self, packed: bytes, future: asyncio.Future[Any]) -> None:
+        """Send a command with the next write.
+
+        That is at the end of this turn of the event loop where nothing is unanswered; else when
+        BATCH commands wait, or when all outstanding replies have arrived.
+        """
+        if not self.unanswered:
+            self._last_received = self.loop.time()
+        self.unanswered.append(future)
+        self.unsent.append(packed)
+        if len(self.unsent) == len(self.unanswered) == 1:
+            self.loop.call_soon(self._write)
+            if self._silence_check is None:
+                self._silence_check = self.loop.call_later(self._timeout, self._check_silence)
+        elif len(self.unsent) == BATCH:
+            self._write()
+
+    def _write(self) -> None:
+        if self.unsent and not self.lost:
+            self._transport.write(b"".join(self.unsent))
+            self.unsent.clear()
 
     def data_received(self, data: bytes) -> None:
-        """Hand out replies; once none is owed, send what gathered meanwhile."""
-        self._heard = self.loop.time()
+        """Resolve the futures of the replies in `data`; then write, if no reply is outstanding."""
+        self._last_received = self.loop.time()
         try:
             self._reader.feed(data)
             while (reply := self._reader.gets()) is not False:
                 if not isinstance(reply, PushNotification):
-                    self._answer(reply)
-        except (HiredisError, IndexError) as error:  # not Redis's protocol; a reply nobody is owed
-            self._lose(error)
-        if len(self.packed) == len(self.owed):
-            self.loop.call_soon(self._send)
+                    self._resolve_first(reply)
+        except (HiredisError, IndexError) as error:  # not RESP, or a reply to no call
+            self._give_up(error)
+        if len(self.unsent) == len(self.unanswered):
+            self.loop.call_soon(self._write)
 
-    def _answer(self, reply: Any) -> None:
-        future = self.owed.popleft()
+    def _resolve_first(self, reply: Any) -> None:
+        """Resolve the future of the oldest unanswered call, unless its caller cancelled it."""
+        future = self.unanswered.popleft()
         if future.done():
             return
         if isinstance(reply, Exception):
@@ -143,27 +174,27 @@ class _Wire(asyncio.Protocol):
         else:
             future.set_result(reply)
 
-    def _look(self) -> None:
-        """Give the connection up after so long without a word while some is owed."""
-        self._watch = None
-        if self.lost or not self.owed:
+    def _check_silence(self) -> None:
+        """Give the connection up if calls are unanswered and nothing arrived for `timeout`."""
+        self._silence_check = None
+        if self.lost or not self.unanswered:
             return
-        left = self._heard + self._timeout - self.loop.time()
-        if left <= 0:
-            self._lose(TimeoutError("no reply in time"))
+        remaining = self._last_received + self._timeout - self.loop.time()
+        if remaining <= 0:
+            self._give_up(TimeoutError("no reply in time"))
         else:
-            self._watch = self.loop.call_later(left, self._look)
+            self._silence_check = self.loop.call_later(remaining, self._check_silence)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Tell all who wait; redis-py's own protocol too, which may wait for the end."""
-        self._former.connection_lost(error)
-        self._lose(error or EOFError("closed"))
+        """Fail the unanswered calls; redis-py's own protocol learns of the loss too."""
+        self._dialled.lost(error)
+        self._give_up(error or EOFError("closed"))
 
-    def _lose(self, error: Exception) -> None:
+    def _give_up(self, error: Exception) -> None:
         if not self.lost:
             self.lost = True
             self._transport.abort()
-            _fail(self.owed, error)
+            _fail(self.unanswered, error)
 
 
 def _fail(futures: Iterable[asyncio.Future[Any]], error: BaseException) -> None:
@@ -173,16 +204,18 @@ def _fail(futures: Iterable[asyncio.Future[Any]], error: BaseException) -> None:
             future.set_exception(lost)
 
 
-def _refusal(text: str) -> exceptions.ResponseError:
+def _reply_error(text: str) -> exceptions.ResponseError:
+    """Make the exception for an error reply of Redis; only NOSCRIPT has a class of its own."""
     if text.startswith("NOSCRIPT"):
         return exceptions.NoScriptError(text)
     return exceptions.ResponseError(text)
 
 
 def _packed(command: tuple[Any, ...]) -> bytes:
+    """Encode a command; bytes read as broken UTF-8 are sent as the same bytes."""
     try:
         packed: bytes = pack_command(command)
-    except UnicodeEncodeError:  # what was read as broken UTF-8 goes back as the same bytes
+    except UnicodeEncodeError:
         parts: list[Any] = [
             part.encode("utf-8", "surrogateescape") if isinstance(part, str) else part
             for part in command

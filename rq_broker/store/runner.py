@@ -1,7 +1,7 @@
 """Runs scripts, and speaks the error tree.
 
-Calls share a few connections (see lane). On a cluster each goes through the cluster client instead,
-which knows the node; and fakeredis has no connection to share.
+Calls share a few connections (see multiplexer). On a cluster each call goes through the cluster
+client instead, which knows the node; and fakeredis has no connection to share.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from redis import exceptions
 from redis.asyncio import Redis, RedisCluster
 
 from rq_broker.domain import errors
-from rq_broker.store.multiplexer import BATCH, Lane
+from rq_broker.store.multiplexer import BATCH, Multiplexer
 from rq_broker.store.scripts import SCRIPTS, Script
 
 _ERRORS = errors.by_word()
@@ -28,8 +28,9 @@ _AWAY = (
 )
 _REFUSED = (exceptions.RedisError, exceptions.RedisClusterException, OSError)
 _UNFIT = ("LOADING", "BUSY", "READONLY", "MASTERDOWN", "OOM", "MISCONF", "NOREPLICAS")
-LANES = 2
-"""One works at what it was sent while calls gather for the other."""
+MULTIPLEXERS = 2
+"""Connections shared by all calls: Redis executes the calls of one while calls gather for the
+other. With one, Redis would be idle meanwhile; more would gather fewer calls into each write."""
 
 
 class Runner:
@@ -40,17 +41,17 @@ class Runner:
         self._call: Callable[..., Awaitable[Any]]
         self._timeout = timeout
         if type(client) is Redis:
-            self._lanes = [Lane(client, timeout) for _ in range(LANES)]
-            self._call = self._by_lane
+            self._multiplexers = [Multiplexer(client, timeout) for _ in range(MULTIPLEXERS)]
+            self._call = self._multiplexed
         else:
             self._call = self._direct
 
-    def _by_lane(self, *command: Any) -> Awaitable[Any]:
-        """Join what a busy lane sends next; another lane only where that is a batch already."""
-        for lane in self._lanes:
-            if lane.owed and lane.gathered < BATCH:
-                return lane.call(*command)
-        return min(self._lanes, key=lambda lane: lane.owed).call(*command)
+    def _multiplexed(self, *command: Any) -> Awaitable[Any]:
+        """Add the call to the next write of a busy connection, unless a batch waits there."""
+        for multiplexer in self._multiplexers:
+            if multiplexer.unanswered and multiplexer.unsent < BATCH:
+                return multiplexer.call(*command)
+        return min(self._multiplexers, key=lambda each: each.unanswered).call(*command)
 
     async def _direct(self, *command: Any) -> Any:
         async with asyncio.timeout(self._timeout):

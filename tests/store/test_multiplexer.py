@@ -1,4 +1,4 @@
-"""A connection many share: every caller gets its own reply or an error, whatever happens to it."""
+"""The multiplexer: every caller gets the reply to its own call or an error, and in time."""
 
 from __future__ import annotations
 
@@ -14,72 +14,72 @@ from redis.asyncio import Redis
 
 from rq_broker.store.connection import connect
 from rq_broker.store.embedded import Server, free_port
-from rq_broker.store.multiplexer import BATCH, Lane
+from rq_broker.store.multiplexer import BATCH, Multiplexer
 
 TIMEOUT = 1.0
 DEADLINE = 10.0
 
 
 @pytest.fixture
-async def lane(real_client: Redis) -> Lane:
-    return Lane(real_client, TIMEOUT)
+async def multiplexer(real_client: Redis) -> Multiplexer:
+    return Multiplexer(real_client, TIMEOUT)
 
 
 @pytest.fixture
-async def own(tmp_path: Path) -> AsyncIterator[tuple[Server, Lane]]:
-    """A server this test may stop, and a lane to it that has been used."""
+async def own(tmp_path: Path) -> AsyncIterator[tuple[Server, Multiplexer]]:
+    """Start a server that the test may stop, and a multiplexer connected to it."""
     server = Server(tmp_path)
     server.start()
     client = connect(server.url)
     assert isinstance(client, Redis)
-    lane = Lane(client, TIMEOUT)
-    await lane.call("PING")
-    yield server, lane
+    multiplexer = Multiplexer(client, TIMEOUT)
+    await multiplexer.call("PING")
+    yield server, multiplexer
     await client.aclose()
     server.kill()
 
 
-async def _answers(lane: Lane) -> None:
-    """Wait until the lane serves again, by itself."""
+async def _answers(multiplexer: Multiplexer) -> None:
+    """Wait until calls succeed again."""
     async with asyncio.timeout(DEADLINE):
         while True:
             try:
-                assert await lane.call("ECHO", "again") == "again"
+                assert await multiplexer.call("ECHO", "again") == "again"
                 return
             except exceptions.ConnectionError:
                 await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize("count", [1, BATCH - 1, BATCH, BATCH + 1, 1000])
-async def test_each_caller_gets_its_own_reply(lane: Lane, count: int) -> None:
-    """However many ask at once, before there is a connection and after, replies keep to askers."""
+async def test_each_caller_gets_its_own_reply(multiplexer: Multiplexer, count: int) -> None:
+    """Any number of calls at once, before the dial and after it, get their own replies."""
     for _ in range(2):
-        replies = await asyncio.gather(*(lane.call("ECHO", str(n)) for n in range(count)))
+        replies = await asyncio.gather(*(multiplexer.call("ECHO", str(n)) for n in range(count)))
         assert replies == [str(n) for n in range(count)]
-    assert (lane.gathered, lane.owed) == (0, 0)
+    assert (multiplexer.unsent, multiplexer.unanswered) == (0, 0)
 
 
-async def test_what_gathers_is_sent(lane: Lane) -> None:
-    """What is asked while a reply is owed goes once that came, or once it is a batch."""
-    await lane.call("PING")
-    first = lane.call("BLPOP", "nothing", 0.1)
+async def test_calls_gather_while_a_reply_is_outstanding(multiplexer: Multiplexer) -> None:
+    """A call made meanwhile is written once the reply arrives, or with a full batch."""
+    await multiplexer.call("PING")
+    first = multiplexer.call("BLPOP", "nothing", 0.1)
     await asyncio.sleep(0)
-    second = lane.call("ECHO", "2")
-    assert (lane.gathered, lane.owed) == (1, 2)
+    second = multiplexer.call("ECHO", "2")
+    assert (multiplexer.unsent, multiplexer.unanswered) == (1, 2)
     async with asyncio.timeout(DEADLINE):
         assert (await first, await second) == (None, "2")
-    first = lane.call("BLPOP", "nothing", 0.1)
+    first = multiplexer.call("BLPOP", "nothing", 0.1)
     await asyncio.sleep(0)
-    batch = [lane.call("ECHO", str(n)) for n in range(BATCH)]
-    assert (lane.gathered, lane.owed) == (0, 1 + BATCH)
+    batch = [multiplexer.call("ECHO", str(n)) for n in range(BATCH)]
+    assert (multiplexer.unsent, multiplexer.unanswered) == (0, 1 + BATCH)
     await asyncio.gather(first, *batch)
 
 
-async def test_a_caller_that_went_shifts_no_reply(lane: Lane) -> None:
+async def test_a_cancelled_call_shifts_no_reply(multiplexer: Multiplexer) -> None:
     """A cancelled call's reply is dropped; the replies behind it still reach their own callers."""
-    calls = [lane.call("ECHO", str(n)) for n in range(20)]
-    for gone in calls[::3]:
-        gone.cancel()
+    calls = [multiplexer.call("ECHO", str(n)) for n in range(20)]
+    for call in calls[::3]:
+        call.cancel()
     replies = await asyncio.gather(*calls, return_exceptions=True)
     assert all(isinstance(reply, asyncio.CancelledError) for reply in replies[::3])
     assert [reply for n, reply in enumerate(replies) if n % 3] == [
@@ -87,24 +87,30 @@ async def test_a_caller_that_went_shifts_no_reply(lane: Lane) -> None:
     ]
 
 
-async def test_what_nobody_asked_for_is_nobody_s_reply(lane: Lane, real_client: Redis) -> None:
-    """A push of the server, which RESP3 allows at any time, is not taken for a reply."""
-    await lane.call("HELLO", "3")
-    await lane.call("CLIENT", "TRACKING", "ON")
-    before = await asyncio.gather(lane.call("CLIENT", "ID"), lane.call("GET", "watched"))
+async def test_a_push_is_not_taken_for_a_reply(
+    multiplexer: Multiplexer, real_client: Redis
+) -> None:
+    """Redis may push a message at any time under RESP3; the replies stay with their calls."""
+    await multiplexer.call("HELLO", "3")
+    await multiplexer.call("CLIENT", "TRACKING", "ON")
+    before = await asyncio.gather(
+        multiplexer.call("CLIENT", "ID"), multiplexer.call("GET", "watched")
+    )
     await real_client.set("watched", "1")
-    after = await asyncio.gather(lane.call("CLIENT", "ID"), lane.call("GET", "watched"))
+    after = await asyncio.gather(
+        multiplexer.call("CLIENT", "ID"), multiplexer.call("GET", "watched")
+    )
     assert (before[1], after[1]) == (None, "1")
     assert before[0] == after[0]
 
 
-async def test_a_refused_command_fails_alone(lane: Lane) -> None:
-    """Redis's error goes to the one who asked; its neighbours in the same piece are served."""
+async def test_a_refused_command_fails_alone(multiplexer: Multiplexer) -> None:
+    """An error reply reaches its own caller; other calls of the same write succeed."""
     before, bad, sha, after = await asyncio.gather(
-        lane.call("ECHO", "1"),
-        lane.call("NONSENSE"),
-        lane.call("EVALSHA", "0" * 40, 0),
-        lane.call("ECHO", "2"),
+        multiplexer.call("ECHO", "1"),
+        multiplexer.call("NONSENSE"),
+        multiplexer.call("EVALSHA", "0" * 40, 0),
+        multiplexer.call("ECHO", "2"),
         return_exceptions=True,
     )
     assert (before, after) == ("1", "2")
@@ -113,101 +119,106 @@ async def test_a_refused_command_fails_alone(lane: Lane) -> None:
     assert isinstance(sha, exceptions.NoScriptError)
 
 
-async def test_what_cannot_be_packed_fails_where_it_is_asked(lane: Lane) -> None:
-    """A command of a type Redis has no words for raises at once and takes nobody along."""
-    good = lane.call("ECHO", "1")
+async def test_a_call_that_cannot_be_encoded_fails_alone(multiplexer: Multiplexer) -> None:
+    """An argument of a type that Redis cannot take raises at once; other calls succeed."""
+    good = multiplexer.call("ECHO", "1")
     with pytest.raises(TypeError):
-        lane.call("ECHO", object())
+        multiplexer.call("ECHO", object())
     assert await good == "1"
 
 
-async def test_broken_text_goes_back_as_the_same_bytes(lane: Lane) -> None:
-    """Bytes that are no UTF-8, once read, name the same thing when they are sent again."""
+async def test_bytes_that_are_no_utf8_survive_a_round_trip(multiplexer: Multiplexer) -> None:
+    """Text read from bytes that are not UTF-8 is sent as the same bytes."""
     name = b"\xff\xfe".decode("utf-8", "surrogateescape")
-    assert await lane.call("ECHO", name) == name
+    assert await multiplexer.call("ECHO", name) == name
 
 
-async def test_large_replies_come_whole(lane: Lane) -> None:
-    """A reply of many reads is put together, and the one behind it is not mixed up with it."""
-    large, small = await asyncio.gather(lane.call("ECHO", "x" * 5_000_000), lane.call("ECHO", "y"))
+async def test_a_large_reply_arrives_whole(multiplexer: Multiplexer) -> None:
+    """A reply of 5 MB, read in many pieces, is complete and separate from the next reply."""
+    large, small = await asyncio.gather(
+        multiplexer.call("ECHO", "x" * 5_000_000), multiplexer.call("ECHO", "y")
+    )
     assert (len(large), small) == (5_000_000, "y")
 
 
-async def test_who_waits_is_told_when_the_connection_ends(own: tuple[Server, Lane]) -> None:
-    """A killed server fails all that is owed at once; back again, the same lane serves."""
-    server, lane = own
-    waiting = [lane.call("BLPOP", "nothing", 0), *(lane.call("PING") for _ in range(5))]
+async def test_a_lost_connection_fails_outstanding_calls(own: tuple[Server, Multiplexer]) -> None:
+    """Killing the server fails all outstanding calls at once; after its restart calls succeed."""
+    server, multiplexer = own
+    waiting = [
+        multiplexer.call("BLPOP", "nothing", 0),
+        *(multiplexer.call("PING") for _ in range(5)),
+    ]
     await asyncio.sleep(0.05)
     await asyncio.to_thread(server.kill)
     async with asyncio.timeout(DEADLINE):
         replies = await asyncio.gather(*waiting, return_exceptions=True)
     assert all(isinstance(reply, exceptions.ConnectionError) for reply in replies)
     with pytest.raises(exceptions.ConnectionError):
-        await lane.call("PING")
+        await multiplexer.call("PING")
     await asyncio.to_thread(server.start)
-    await _answers(lane)
+    await _answers(multiplexer)
 
 
-async def test_the_log_says_once_why_there_is_no_connection(
-    own: tuple[Server, Lane], caplog: pytest.LogCaptureFixture
+async def test_the_cause_of_a_failed_dial_is_logged_once(
+    own: tuple[Server, Multiplexer], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Who runs it learns a dial's cause, once however many calls fail, and anew the next time."""
-    server, lane = own
-    for times in (1, 2):
+    """However many calls fail, each loss of the connection logs its cause once."""
+    server, multiplexer = own
+    for losses in (1, 2):
         await asyncio.to_thread(server.kill)
         for _ in range(3):
             with pytest.raises(exceptions.ConnectionError):
-                await lane.call("PING")
-        assert len(caplog.messages) == times
+                await multiplexer.call("PING")
+        assert len(caplog.messages) == losses
         assert f"Error 111 connecting to 127.0.0.1:{server.port}" in caplog.messages[-1]
         await asyncio.to_thread(server.start)
-        await _answers(lane)
+        await _answers(multiplexer)
 
 
-async def test_a_silent_server_is_given_up(own: tuple[Server, Lane]) -> None:
-    """A server that stands still fails its callers after the timeout, and then serves again."""
-    server, lane = own
+async def test_a_silent_server_is_given_up(own: tuple[Server, Multiplexer]) -> None:
+    """A stopped server fails the calls after the timeout; once it continues, calls succeed."""
+    server, multiplexer = own
     assert server.process
     os.kill(server.process.pid, signal.SIGSTOP)
-    for _ in range(2):  # on the connection it has, and on one that is not greeted
+    for _ in range(2):  # on the open connection, then on one that Redis does not greet
         with pytest.raises(exceptions.ConnectionError):
             async with asyncio.timeout(DEADLINE):
-                await lane.call("PING")
+                await multiplexer.call("PING")
     os.kill(server.process.pid, signal.SIGCONT)
-    await _answers(lane)
+    await _answers(multiplexer)
 
 
-async def test_a_slow_reply_is_no_silence(lane: Lane) -> None:
-    """While one of many is slow and others are answered, the connection is kept."""
+async def test_slow_replies_keep_the_connection(multiplexer: Multiplexer) -> None:
+    """Replies that each take less than the timeout keep the connection, for any number of calls."""
     loop = asyncio.get_running_loop()
     ends = loop.time() + 2 * TIMEOUT
     while loop.time() < ends:
-        assert await lane.call("BLPOP", "nothing", 0.3) is None
+        assert await multiplexer.call("BLPOP", "nothing", 0.3) is None
 
 
-async def test_an_end_that_is_told_late_harms_nobody(lane: Lane) -> None:
-    """A connection given up before its end was told leaves the next one and its callers alone."""
-    first = await lane.call("CLIENT", "ID")
-    old = lane._wire
+async def test_a_late_connection_lost_harms_no_later_call(multiplexer: Multiplexer) -> None:
+    """The old connection's connection_lost does not touch the next connection or its calls."""
+    first = await multiplexer.call("CLIENT", "ID")
+    old = multiplexer._connection
     assert old
-    old.data_received(b"nonsense\r\n")  # given up; its end is told in a later turn of the loop
+    old.data_received(b"nonsense\r\n")  # not RESP: the connection is given up
     async with asyncio.timeout(DEADLINE):
-        second = await lane.call("CLIENT", "ID")
+        second = await multiplexer.call("CLIENT", "ID")
         old.connection_lost(None)
-        assert await lane.call("CLIENT", "ID") == second != first
+        assert await multiplexer.call("CLIENT", "ID") == second != first
 
 
-async def test_a_dial_that_is_cancelled_tells_all_who_waited() -> None:
-    """Nobody waits for a connection that nobody is dialling any more; the next call dials again."""
+async def test_a_cancelled_dial_fails_the_calls_that_wait_for_it() -> None:
+    """No call waits for a dial that was cancelled, and the next call dials again."""
     client = connect(f"redis://127.0.0.1:{free_port()}/0")
     assert isinstance(client, Redis)
-    lane = Lane(client, TIMEOUT)
-    call = lane.call("PING")
-    assert lane._dialling
+    multiplexer = Multiplexer(client, TIMEOUT)
+    call = multiplexer.call("PING")
+    assert multiplexer._dialling
     await asyncio.sleep(0)
-    lane._dialling.cancel()
-    for waiting in (call, lane.call("PING")):
+    multiplexer._dialling.cancel()
+    for outstanding in (call, multiplexer.call("PING")):
         with pytest.raises(exceptions.ConnectionError):
             async with asyncio.timeout(DEADLINE):
-                await waiting
+                await outstanding
     await client.aclose()
