@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from rq_broker.domain.capacity import MAX_WHOLE
 from rq_broker.domain.jobs import Demand
+from rq_broker.domain.validation import MAX_WHOLE
 
 TYPE = "v m:虛"
 HOUR = 3600.0

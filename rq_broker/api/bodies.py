@@ -1,41 +1,164 @@
-"""Validation at the edge: the bodies that change a job, a host, a policy and what callbacks need.
+"""The request bodies: their fields as structs, and what each becomes.
 
-But for jobs, fields that are not known are refused: there a slip of the pen would pass unseen.
+Types, bounds and the schemas of the API document come from the structs. Unknown fields are ignored
+where a job is submitted or updated, as the original did, and refused elsewhere. A field that is
+null counts as left out, but for a policy's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar
 
-from rq_broker.api import submission
+import msgspec
+from msgspec import Meta, Struct
+
 from rq_broker.delivery.signing import SigningKey
-from rq_broker.domain import exact_json as jsontext
-from rq_broker.domain.capacity import MAX_WHOLE
+from rq_broker.domain import capacity
+from rq_broker.domain.capacity import Amounts, Host
+from rq_broker.domain.decoding import convert
 from rq_broker.domain.errors import Invalid
-from rq_broker.domain.jobs import Shape, Status
+from rq_broker.domain.exact_json import dumps
+from rq_broker.domain.jobs import Demand, Shape, Status, Submission
 from rq_broker.domain.planning import Proposal
-from rq_broker.domain.validation import amounts, flag, name, obj, one_of, only, show, text, whole
-from rq_broker.egress import callback as callbacks
+from rq_broker.domain.policy import PolicyChange, changed_fields
+from rq_broker.domain.validation import (
+    MAX_WHOLE,
+    OWNER,
+    Count,
+    Label,
+    Name,
+    Owner,
+    Priority,
+    Text,
+)
+from rq_broker.egress.callback import destination as receiver_of
 from rq_broker.egress.rules import Egress
 
-_UPDATES = ("priority", "status", "before", "after", "position")
-_ERROR_LETTERS = 1000
-_SERVERS = 100
-_SPANS = ("patience", "offer", "running", "retention")
-_SPAN_SECONDS = 100 * 366 * 86400
-_CONCURRENCY = 10_000
-_POLICY = (*_SPANS, "settle", "paused", "concurrency", "share", "limits", "holds")
-_NULLABLE = (*_SPANS, "share", "limits")
-_DESTINATION_BYTES = 300
-_KEYS = 4
-"""Signing keys of one owner: a courier sends a signature for each."""
+Callback = Annotated[
+    str, Text(2048).meta("The URL to POST to, absolute or below the callback base.")
+]
+
+# Jobs
+
+
+class Data(Struct):
+    """What a job needs; all other keys are kept for the callback, digit for digit."""
+
+    instances: (
+        Annotated[
+            list[Amounts],
+            Meta(
+                min_length=1,
+                max_length=1000,
+                description="What each instance needs; left out: one instance of one slot.",
+                extra={"items": "instances"},
+            ),
+        ]
+        | None
+    ) = None
+    host_aggregate: Annotated[str, Text(255, may_be_empty=True).meta()] | None = None
+    spread: Annotated[bool, Meta(description="No two instances on one host.")] | None = None
+
+
+class Submit(Struct):
+    """A job to put in the queue."""
+
+    request_id: Name
+    owner_id: Owner
+    data: Data
+    callback: Callback
+    priority: Annotated[Priority | None, Meta(description="Smaller goes first.")] = None
+
+
+def submission(
+    body: Any, callback_base: str | None = None, egress: Egress | None = None
+) -> Submission:
+    """Read the body of a submit; with `egress`, refuse a callback that could never be dialled."""
+    new = convert(body, Submit)
+    destination = receiver_of(new.callback, callback_base, egress)
+    return Submission(
+        request_id=new.request_id,
+        owner_id=new.owner_id,
+        data=dumps(body["data"]),
+        callback=new.callback,
+        shape=Shape(_demand(new.data), new.owner_id, destination),
+        priority=new.priority,
+    )
+
+
+_ONE_SLOT = ((("Slots", 1),),)
+
+
+def _demand(data: Data) -> Demand:
+    """Drop zeros and sort resources, so that equal demands have one shape."""
+    if data.instances is None:
+        instances: tuple[tuple[tuple[str, int], ...], ...] = _ONE_SLOT
+    else:
+        _check_totals(data.instances)
+        instances = tuple(
+            tuple(sorted(pair for pair in amounts.items() if pair[1])) for amounts in data.instances
+        )
+    return Demand(instances, data.host_aggregate or None, bool(data.spread))
+
+
+def _check_totals(instances: Iterable[Amounts]) -> None:
+    """Refuse a demand of which Lua could not add up a resource exactly."""
+    if sum(sum(amounts.values()) for amounts in instances) <= MAX_WHOLE:
+        return
+    totals: Counter[str] = Counter()
+    for amounts in instances:
+        totals.update(amounts)
+    for resource, amount in totals.items():
+        if amount > MAX_WHOLE:
+            raise Invalid(f"data.instances need {amount} {resource} in all, over 2^53−1")
+
+
+class QueueEnd(StrEnum):
+    """Where in the queue a job goes, whatever its priority was."""
+
+    FRONT = "front"
+    BACK = "back"
+
+
+class Update(Struct):
+    """Exactly one of priority, status, before, after and position."""
+
+    priority: Priority | None = None
+    status: Status | None = None
+    before: Name | None = None
+    after: Name | None = None
+    position: QueueEnd | None = None
+    fence: (
+        Annotated[Count, Meta(description="With status: refused if a newer grant exists.")] | None
+    ) = None
+    error: (
+        Annotated[str, Meta(max_length=1000, description="With status error: the cause.")] | None
+    ) = None
+    servers: (
+        Annotated[
+            list[Annotated[str, Text(255, " ").meta()]],
+            Meta(
+                max_length=100,
+                description="With status running: what the source of its hosts knows it by, such "
+                "as the UUIDs of its servers.",
+                extra={"items": "names"},
+            ),
+        ]
+        | None
+    ) = None
+
+
+_ONE_OF = ("priority", "status", "before", "after", "position")
+_WITH_STATUS = ("fence", "error", "servers")
 
 
 @dataclass(frozen=True, slots=True)
 class Reorder:
-    """An update that gives a job another place in line, see Broker.reorder."""
+    """An update that gives a job another place in the queue, see Broker.reorder."""
 
     mode: str
     value: str
@@ -53,156 +176,141 @@ class Move:
 
 def update(body: Any) -> Reorder | Move:
     """Read the body of an update: exactly one of the things it may change."""
-    fields = obj(body, "the body")
-    named = [each for each in _UPDATES if fields.get(each) is not None]
-    if len(named) != 1:
-        said = " and ".join(named) or "none"
-        raise Invalid(f"an update must give exactly one of {', '.join(_UPDATES)}, not {said}")
-    (mode,) = named
-    if mode == "status":
-        return _move(fields)
-    for each in ("fence", "error", "servers"):
-        if fields.get(each) is not None:
-            raise Invalid(f"{each} goes with status, not with {mode}")
-    return Reorder(mode, _place(mode, fields[mode]))
+    change = convert(body, Update)
+    given = [name for name in _ONE_OF if getattr(change, name) is not None]
+    if len(given) != 1:
+        named = " and ".join(given) or "none"
+        raise Invalid(f"an update must give exactly one of {', '.join(_ONE_OF)}, not {named}")
+    if change.status is not None:
+        return _move(change, change.status)
+    (mode,) = given
+    for name in _WITH_STATUS:
+        if getattr(change, name) is not None:
+            raise Invalid(f"{name} goes with status, not with {mode}")
+    return Reorder(mode, str(getattr(change, mode)))
 
 
-def _place(mode: str, value: Any) -> str:
-    if mode == "priority":
-        return str(whole(value, mode, -MAX_WHOLE))
-    if mode == "position":
-        return one_of(value, mode, ("front", "back"))
-    return name(value, mode)
-
-
-def _move(fields: Mapping[str, Any]) -> Move:
-    to = Status(one_of(fields["status"], "status", tuple(Status)))
-    fence, error = fields.get("fence"), fields.get("error")
-    if error is not None:
-        if to is not Status.ERROR:
-            raise Invalid(f"error goes with status error, not with {to}")
-        if type(error) is not str or len(error) > _ERROR_LETTERS:
-            raise Invalid(f"error must be a string of at most {_ERROR_LETTERS} characters")
-    number = None if fence is None else whole(fence, "fence")
-    return Move(to, number, error or "", _servers(to, fields.get("servers")))
-
-
-def _servers(to: Status, value: Any) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    if to is not Status.RUNNING:
+def _move(change: Update, to: Status) -> Move:
+    if change.error is not None and to is not Status.ERROR:
+        raise Invalid(f"error goes with status error, not with {to}")
+    if change.servers is not None and to is not Status.RUNNING:
         raise Invalid(f"servers go with status running, not with {to}")
-    if type(value) is not list or len(value) > _SERVERS:
-        raise Invalid(f"servers must be a list of at most {_SERVERS} names, not {show(value)}")
-    return tuple(text(each, f"servers[{n}]", 255, " ") for n, each in enumerate(value))
+    return Move(to, change.fence, change.error or "", tuple(change.servers or ()))
+
+
+# Types
+
+
+def host(name: str, body: Any) -> Host:
+    """Read the body that publishes a host."""
+    return capacity.new_host(name, body)
 
 
 def policy(body: Any) -> dict[str, object]:
     """Read the policy fields to change, and only those."""
-    fields = obj(body, "the body")
-    only(fields, _POLICY, "the policy field")
-    return {each: _policy_field(each, value) for each, value in fields.items()}
+    return changed_fields(convert(body, PolicyChange))
 
 
-def _policy_field(field: str, value: Any) -> object:
-    if value is None and field in _NULLABLE:
-        return {} if field == "limits" else None
-    return _POLICY_READERS.get(field, _span)(value, field)
+Position = Annotated[int, Meta(ge=1, le=MAX_WHOLE)] | QueueEnd
+"""1 is next."""
 
 
-def _limits(value: Any, place: str) -> dict[str, dict[str, int]]:
-    return {
-        text(owner, "an owner in limits", 255): amounts(caps, f"{place}.{owner}")
-        for owner, caps in obj(value, place).items()
-    }
+class NewJobForecast(Struct, forbid_unknown_fields=True):
+    """A job that was not submitted."""
+
+    data: Data
+    owner_id: Label | None = None
+    callback: Callback | None = None
+    priority: Priority | None = None
+    position: Position | None = None
 
 
-_POLICY_READERS: Mapping[str, Callable[[Any, str], object]] = {
-    "paused": flag,
-    "concurrency": lambda value, place: whole(value, place, 1, _CONCURRENCY),
-    "share": lambda value, place: one_of(value, place, ("owner",)),
-    "holds": lambda value, place: one_of(value, place, ("until_done", "until_seen")),
-    "limits": _limits,
-}
-"""How a policy field is read; those not named are spans."""
+class MoveForecast(Struct, forbid_unknown_fields=True):
+    """A queued job, put elsewhere."""
+
+    request_id: Name
+    priority: Priority | None = None
+    position: Position | None = None
 
 
-def _span(value: Any, place: str) -> float:
-    number = float(value.text) if isinstance(value, jsontext.Number) else value
-    if type(number) in (int, float) and 0 <= number <= _SPAN_SECONDS:
-        return float(number)
-    raise Invalid(
-        f"{place} must be seconds from 0 to {_SPAN_SECONDS}, or null for without end,"
-        f" not {show(value)}"
-    )
+def what_if(body: Any, callback_base: str | None = None, egress: Egress | None = None) -> Proposal:
+    """Read the body of a what-if; what a submit would refuse is refused here as well."""
+    if isinstance(body, Mapping) and body.get("request_id") is not None:
+        moved = convert(body, MoveForecast)
+        if moved.priority is None and moved.position is None:
+            raise Invalid("a what-if of request_id must give priority or position")
+        return _proposal(moved, None, moved.request_id)
+    new = convert(body, NewJobForecast)
+    destination = new.callback and receiver_of(new.callback, callback_base, egress)
+    shape = Shape(_demand(new.data), new.owner_id or "", destination or "")
+    return _proposal(new, shape, None)
+
+
+def _proposal(
+    asked: NewJobForecast | MoveForecast, shape: Shape | None, request_id: str | None
+) -> Proposal:
+    if asked.priority is not None and asked.position is not None:
+        raise Invalid("a what-if takes priority or position, not both")
+    return Proposal(shape, request_id, asked.priority, asked.position)
 
 
 # Callbacks
 
 
+class OneDestination(Struct, forbid_unknown_fields=True):
+    """A destination, spelled as the list of them shows it."""
+
+    destination: Annotated[str, Text(300).meta("scheme://host:port")]
+
+
 def destination(body: Any) -> str:
-    """Read which destination is meant, spelled as the list of them shows it."""
-    fields = obj(body, "the body")
-    only(fields, ("destination",), "the field")
-    return text(fields.get("destination"), "destination", _DESTINATION_BYTES)
+    """Read which destination is meant."""
+    return convert(body, OneDestination).destination
+
+
+class OwnerKeys(Struct, forbid_unknown_fields=True):
+    """An owner and the keys its callbacks are signed with."""
+
+    secret: ClassVar[bool] = True
+    """No sentence repeats what came: it may be a key, whatever field it stands in."""
+
+    owner: Annotated[str, OWNER.meta("An owner_id or `*`.")]
+    keys: Annotated[
+        list[Annotated[str, Meta(extra_json_schema={"pattern": "^whsec_"})]],
+        Meta(
+            max_length=4,  # a callback carries a signature for each
+            description="The newest first: `whsec_` and 24 to 64 bytes in base64.",
+            extra={"items": "keys"},
+        ),
+    ]
 
 
 def signing_keys(body: Any) -> tuple[str, list[str]]:
-    """Read an owner, or `*`, and its signing keys in their canonical spelling, the newest first.
-
-    No sentence repeats what was given, whatever field it stands in: it may be a secret.
-    """
-    match body:
-        case {"owner": str(owner), "keys": list(given), **rest} if not rest:
-            pass
-        case _:
-            raise Invalid("the body must be a JSON object with owner, a string, and keys, a list")
-    if len(given) > _KEYS:
-        raise Invalid(f"keys must be at most {_KEYS}, not {len(given)}")
-    return text(owner, "owner", 255), [_key(each, f"keys[{n}]") for n, each in enumerate(given)]
+    """Read an owner, or `*`, and its keys in their canonical spelling, the newest first."""
+    new = convert(body, OwnerKeys)
+    return new.owner, [_key(text, f"keys[{number}]") for number, text in enumerate(new.keys)]
 
 
-def _key(value: Any, place: str) -> str:
-    if type(value) is not str:
-        raise Invalid(f"{place} must be a string")
+def _key(text: str, place: str) -> str:
     try:
-        return SigningKey.parse(value).text
+        return SigningKey.parse(text).text
     except Invalid as reason:
         raise Invalid(f"{place}: {reason}") from None
 
 
-_IMAGINED = ("data", "owner_id", "callback", "priority", "position")
-_MOVED = ("request_id", "priority", "position")
-
-
-def what_if(body: Any, callback_base: str | None = None, egress: Egress | None = None) -> Proposal:
-    """Read the body of a what-if: `data` of a job not submitted, or `request_id` of one to move.
-
-    What a submit would refuse is refused here as well.
-    """
-    fields = obj(body, "the body")
-    moved = fields.get("request_id") is not None
-    only(fields, _MOVED if moved else _IMAGINED, "the body")
-    priority, position = fields.get("priority"), _position(fields.get("position"))
-    if priority is not None and position is not None:
-        raise Invalid("a what-if takes priority or position, not both")
-    wanted = None if priority is None else whole(priority, "priority", -MAX_WHOLE)
-    if moved:
-        if wanted is None and position is None:
-            raise Invalid("a what-if of request_id must give priority or position")
-        return Proposal(None, name(fields["request_id"], "request_id"), wanted, position)
-    owner, callback = fields.get("owner_id"), fields.get("callback")
-    shape = Shape(
-        submission.demand(obj(fields.get("data"), "data")),
-        "" if owner is None else text(owner, "owner_id", 255),
-        ""
-        if callback is None
-        else callbacks.destination(text(callback, "callback", 2048), callback_base, egress),
+def schemas() -> dict[str, dict[str, Any]]:
+    """Build the JSON Schemas of the bodies, by the name they have in the API document."""
+    bodies = (Submit, Update, capacity.NewHost, PolicyChange, OneDestination, OwnerKeys)
+    _, found = msgspec.json.schema_components(
+        [*bodies, NewJobForecast, MoveForecast], ref_template="#/components/schemas/{name}"
     )
-    return Proposal(shape, None, wanted, position)
-
-
-def _position(value: Any) -> int | str | None:
-    if value is None or type(value) is int:
-        return value if value is None else whole(value, "position", 1)
-    return one_of(value, "position", ("front", "back"))
+    found["Update"]["oneOf"] = [
+        {"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in _ONE_OF
+    ]
+    found["WhatIf"] = {
+        "oneOf": [
+            {"$ref": f"#/components/schemas/{variant.__name__}"}
+            for variant in (NewJobForecast, MoveForecast)
+        ]
+    }
+    return found

@@ -6,7 +6,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from rq_broker.api import bodies, submission
+from rq_broker.api import bodies
+from rq_broker.api.paths import type_name
 from rq_broker.api.responses import ok, read_json
 from rq_broker.api.views import destination_json
 from rq_broker.store.broker import Broker
@@ -46,4 +47,4 @@ class Destinations:
 
 
 def _type(request: Request) -> str:
-    return submission.type_name(request.path_params["type"])
+    return type_name(request.path_params["type"])

@@ -8,10 +8,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from rq_broker.api import submission
+from rq_broker.api import bodies
+from rq_broker.api.paths import type_name
 from rq_broker.api.responses import ok, read_json
 from rq_broker.api.views import host_json
-from rq_broker.domain import validation
 from rq_broker.store.broker import Broker
 
 
@@ -32,7 +32,7 @@ class Hosts:
 
     async def hosts(self, request: Request) -> Response:
         """List a type's hosts by name."""
-        found = await self._broker.hosts(submission.type_name(request.path_params["type"]))
+        found = await self._broker.hosts(type_name(request.path_params["type"]))
         return ok([host_json(host) for host in found])
 
     async def host(self, request: Request) -> Response:
@@ -42,7 +42,7 @@ class Hosts:
     async def set_host(self, request: Request) -> Response:
         """Publish a host; 201 when it is new."""
         type_, name = _named(request)
-        host = validation.host(name, await read_json(request))
+        host = bodies.host(name, await read_json(request))
         if await self._broker.set_host(type_, host):
             location = f"/types/{quote(type_, safe='')}/hosts/{quote(name, safe='')}"
             return ok(host_json(host), 201, [(b"location", location.encode())])
@@ -56,4 +56,4 @@ class Hosts:
 
 def _named(request: Request) -> tuple[str, str]:
     params = request.path_params
-    return submission.type_name(params["type"]), params["host"]
+    return type_name(params["type"]), params["host"]

@@ -10,7 +10,8 @@ from starlette.routing import Route
 
 from rq_broker.admission.snapshot import Outlook
 from rq_broker.admission.waiting_reason import Reasons, Warnings
-from rq_broker.api import bodies, pagination, submission
+from rq_broker.api import bodies, pagination
+from rq_broker.api.paths import type_name
 from rq_broker.api.responses import ok, read_json
 from rq_broker.api.views import attempt_json
 from rq_broker.domain.jobs import Status
@@ -42,8 +43,8 @@ class Jobs:
 
     async def submit(self, request: Request) -> Response:
         """Put a job in line."""
-        type_ = submission.type_name(request.path_params["type"])
-        new = submission.submission(await read_json(request), self._callback_base, self._egress)
+        type_ = type_name(request.path_params["type"])
+        new = bodies.submission(await read_json(request), self._callback_base, self._egress)
         job = await self._broker.submit(type_, new)
         location = f"/v1/{quote(type_, safe='')}/{quote(new.request_id, safe='')}"
         shown = job_json(job)
@@ -53,7 +54,7 @@ class Jobs:
 
     async def page(self, request: Request) -> Response:
         """List jobs in priority order: all of them, streamed, or a page."""
-        type_ = submission.type_name(request.path_params["type"])
+        type_ = type_name(request.path_params["type"])
         asked = pagination.listing(request.query_params.multi_items())
         if asked.limit is not None:
             page = await pagination.page(self._broker, type_, asked, asked.limit)
@@ -104,4 +105,4 @@ class Jobs:
 
 def _named(request: Request) -> tuple[str, str]:
     params = request.path_params
-    return submission.type_name(params["type"]), params["request_id"]
+    return type_name(params["type"]), params["request_id"]

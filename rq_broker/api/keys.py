@@ -8,7 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from rq_broker.api import bodies, submission
+from rq_broker.api import bodies
+from rq_broker.api.paths import type_name
 from rq_broker.api.responses import ok, read_json
 from rq_broker.store.broker import Broker
 
@@ -28,11 +29,11 @@ class SigningKeys:
 
     async def keys(self, request: Request) -> Response:
         """Show the fingerprints of every owner's signing keys, the newest first."""
-        return await self._answer(submission.type_name(request.path_params["type"]))
+        return await self._answer(type_name(request.path_params["type"]))
 
     async def set_keys(self, request: Request) -> Response:
         """Set the signing keys of an owner, or of all who have none of their own."""
-        type_ = submission.type_name(request.path_params["type"])
+        type_ = type_name(request.path_params["type"])
         owner, keys = bodies.signing_keys(await read_json(request))
         await self._broker.set_keys(type_, owner, keys)
         return await self._answer(type_)

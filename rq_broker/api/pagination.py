@@ -7,11 +7,10 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from rq_broker.api.responses import rendered
-from rq_broker.domain.capacity import MAX_WHOLE
 from rq_broker.domain.errors import Invalid
 from rq_broker.domain.jobs import Job, Status
 from rq_broker.domain.representation import job_json
-from rq_broker.domain.validation import one_of, only, show
+from rq_broker.domain.validation import MAX_WHOLE, one_of, only, show
 from rq_broker.store.broker import Broker, Cursor, Page
 
 _QUERY = ("owner_id", "status", "limit", "cursor")

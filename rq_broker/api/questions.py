@@ -7,7 +7,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from rq_broker.admission.explain import Answers
-from rq_broker.api import bodies, submission
+from rq_broker.api import bodies
+from rq_broker.api.paths import type_name
 from rq_broker.api.responses import ok, read_json
 from rq_broker.egress.rules import Egress
 
@@ -29,11 +30,11 @@ class Questions:
 
     async def explain(self, request: Request) -> Response:
         """Explain why a job waits, for what, and for how long yet."""
-        type_ = submission.type_name(request.path_params["type"])
+        type_ = type_name(request.path_params["type"])
         return ok(await self._answers.explanation(type_, request.path_params["request_id"]))
 
     async def what_if(self, request: Request) -> Response:
         """Answer for a job not submitted, or say whose ETA a reorder would move."""
-        type_ = submission.type_name(request.path_params["type"])
+        type_ = type_name(request.path_params["type"])
         asked = bodies.what_if(await read_json(request), self._callback_base, self._egress)
         return ok(await self._answers.what_if(type_, asked))

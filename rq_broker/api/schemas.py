@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from rq_broker.domain import errors
-from rq_broker.domain.capacity import MAX_WHOLE
 from rq_broker.domain.jobs import Status
+from rq_broker.domain.validation import MAX_WHOLE
 
 Schema = dict[str, Any]
 

@@ -9,7 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from rq_broker.api import bodies, submission
+from rq_broker.api import bodies
+from rq_broker.api.paths import type_name
 from rq_broker.api.responses import ok, read_json
 from rq_broker.domain.jobs import Status
 from rq_broker.domain.policy import Policy
@@ -37,12 +38,12 @@ class Types:
 
     async def policy(self, request: Request) -> Response:
         """Show a type's policy and counts."""
-        type_ = submission.type_name(request.path_params["type"])
+        type_ = type_name(request.path_params["type"])
         return await self._answer(type_, await self._broker.policy(type_))
 
     async def set_policy(self, request: Request) -> Response:
         """Change the named fields of a type's policy."""
-        type_ = submission.type_name(request.path_params["type"])
+        type_ = type_name(request.path_params["type"])
         wanted = bodies.policy(await read_json(request))
         return await self._answer(type_, await self._broker.set_policy(type_, wanted))
 

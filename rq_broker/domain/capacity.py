@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated, Any
 
-MAX_WHOLE = 2**53 - 1
-"""Largest whole number a sorted-set score says exactly."""
+from msgspec import Meta, Struct
 
+from rq_broker.domain.decoding import convert, refuse
+from rq_broker.domain.validation import NAME, Count, Label, Name, Text
 
-Amounts = Mapping[str, int]
+Amounts = Mapping[Annotated[str, Text(64, "/", noun="the resource name").meta()], Count]
 """Resource name → whole number ≥ 0."""
 
 
@@ -17,11 +19,11 @@ Amounts = Mapping[str, int]
 class Host:
     """One place with capacity. `used` is what its source sees; `held` what we have promised."""
 
-    name: str
+    name: Name
     capacity: Amounts
     used: Amounts = field(default_factory=dict)
     held: Amounts = field(default_factory=dict)
-    aggregates: frozenset[str] = frozenset()
+    aggregates: frozenset[Label] = frozenset()
     dropped: bool = False
     """Out of service, kept until its last hold is released."""
     max_unit: Amounts = field(default_factory=dict)
@@ -36,6 +38,45 @@ class Host:
             resource: amount - self.used.get(resource, 0) - self.held.get(resource, 0)
             for resource, amount in self.capacity.items()
         }
+
+
+_Ignored = Annotated[Any, Meta(description="Ignored: the broker computes it.")]
+
+
+class NewHost(Struct, forbid_unknown_fields=True):
+    """A host as HTTP or a file gives it, its name aside."""
+
+    capacity: Amounts
+    used: Annotated[Amounts | None, Meta(description="In use as its source sees it.")] = None
+    aggregates: Annotated[list[Label], Meta(extra={"items": "strings"})] | None = None
+    max_unit: Annotated[
+        Amounts | None,
+        Meta(description="The most one instance may have; whatever is free, where not listed."),
+    ] = None
+    name: _Ignored = None
+    held: _Ignored = None
+    free: _Ignored = None
+    dropped: _Ignored = None
+    source: _Ignored = None
+
+
+def new_host(name: str, fields: Any, place: str = "the body") -> Host:
+    """Read a host; raises Invalid."""
+    new = convert(fields, NewHost, place)
+    aggregates = frozenset(new.aggregates or ())
+    return checked(
+        Host(name, new.capacity, new.used or {}, aggregates=aggregates, max_unit=new.max_unit or {})
+    )
+
+
+def checked(host: Host) -> Host:
+    """Return the host if the broker can name and count it; raises Invalid.
+
+    The one rule for a host, whether HTTP, a file, a service or somebody's source reports it.
+    """
+    NAME.check(host.name, "the host's name")
+    refuse(host, Host, "the host")
+    return host
 
 
 @dataclass(frozen=True, slots=True)

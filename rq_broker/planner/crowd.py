@@ -12,9 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from rq_broker.domain.capacity import MAX_WHOLE, Amounts, Host
+from rq_broker.domain.capacity import Amounts, Host
 from rq_broker.domain.jobs import Demand, Shape
 from rq_broker.domain.planning import Head, Snapshot
+from rq_broker.domain.validation import MAX_WHOLE
 
 MOST = 5000
 """Arrivals of one simulated future at most."""

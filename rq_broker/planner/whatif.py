@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
-from rq_broker.domain.capacity import MAX_WHOLE
 from rq_broker.domain.jobs import Shape
 from rq_broker.domain.planning import Head, Snapshot, Waiting
+from rq_broker.domain.validation import MAX_WHOLE
 from rq_broker.planner.crowd import Running
 from rq_broker.planner.eta import ETA, RUNS, Clock, forecast, unlimited
 

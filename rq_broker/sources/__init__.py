@@ -21,7 +21,7 @@ from inspect import signature
 from time import time_ns
 from typing import Any
 
-from rq_broker.domain.capacity import Amounts, Host
+from rq_broker.domain.capacity import Host
 
 KINDS: Mapping[str, str] = {
     "file": "rq_broker.sources.file:FileSource",
@@ -82,13 +82,12 @@ class SourceSnapshot:
     """What a source saw, to be applied whole: hosts it no longer names are out of service."""
 
     hosts: tuple[Host, ...]
-    """Capacity, used and aggregates; nothing held. A host that takes no new work is left out."""
+    """Capacity, used, aggregates and max_unit; nothing held. A host that takes no new work is left
+    out."""
     consumers: Mapping[str, Mapping[tuple[str, str], int]] = field(default_factory=dict)
     """Each watched consumer → (host, resource) → what of that host's `used` is this consumer's.
     Exactly that: an amount is listed if and only if the same host's `used` here contains it."""
-    max_units: Mapping[str, Amounts] = field(default_factory=dict)
-    """Host → resource → the most one instance may have there, where that is below the capacity."""
-    sequence: int = field(default_factory=tick)
+    sequence: int = field(default_factory=tick, kw_only=True)
     """Grows from snapshot to snapshot; an older one must never overwrite a newer."""
 
 

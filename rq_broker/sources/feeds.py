@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rq_broker.domain import validation as checks
 from rq_broker.domain.errors import Invalid
+from rq_broker.domain.validation import TYPE_NAME, Text, obj, only
 from rq_broker.sources import Misconfigured, Source, open_source
 
 INTERVAL_SECONDS = 10.0
 SHORTEST_SECONDS = 0.1
+_NAME = Text(64, "/{} ", segment=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ def read_feeds(path: str) -> list[Feed]:
     """Open every source of a file; raises Invalid, naming file and table."""
     try:
         document = tomllib.loads(Path(path).read_text())
-        checks.only(document, ("source",), "the table")
+        only(document, ("source",), "the table")
         feeds = list(_feeds(document.get("source")))
     except OSError as error:
         raise Invalid(f"{path}: {error.strerror}") from error
@@ -52,7 +53,7 @@ def _feeds(tables: Any) -> Iterator[Feed]:
     known: set[tuple[str, str]] = set()
     for number, table in enumerate(tables, 1):
         try:
-            feed = _feed(dict(checks.obj(table, "it")))
+            feed = _feed(dict(obj(table, "it")))
         except (Invalid, Misconfigured) as error:
             raise Invalid(f"[[source]] number {number}: {error}") from error
         if (feed.type, feed.name) in known:
@@ -62,8 +63,8 @@ def _feeds(tables: Any) -> Iterator[Feed]:
 
 
 def _feed(table: dict[str, Any]) -> Feed:
-    type_ = checks.name(table.pop("type", None), "type", 64, "/{}")
-    name = checks.name(table.pop("name", table.get("kind")), "name", 64, "/{} ")
+    type_ = TYPE_NAME.check(table.pop("type", None), "type")
+    name = _NAME.check(table.pop("name", table.get("kind")), "name")
     interval = table.pop("interval", INTERVAL_SECONDS)
     if type(interval) not in (int, float) or not SHORTEST_SECONDS <= interval <= 86400:
         raise Invalid(f"interval must be {SHORTEST_SECONDS} to 86400 seconds")

@@ -15,10 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rq_broker.domain import validation
-from rq_broker.domain.capacity import Amounts, Host
+from rq_broker.domain.capacity import Host, new_host
 from rq_broker.domain.errors import Invalid
-from rq_broker.domain.validation import amounts, obj, only
+from rq_broker.domain.validation import obj, only
 from rq_broker.sources import Misconfigured, Source, SourceSnapshot
 
 
@@ -29,7 +28,6 @@ class FileSource(Source):
         self.path = Path(path)
         self._text: bytes | None = None
         self._hosts: tuple[Host, ...] = ()
-        self._max_units: dict[str, Amounts] = {}
 
     async def snapshot(
         self,
@@ -44,22 +42,18 @@ class FileSource(Source):
             raise Misconfigured(f"{self.path}: {error.strerror}") from error
         except (Invalid, ValueError) as error:
             raise Misconfigured(f"{self.path}: {error}") from error
-        return SourceSnapshot(self._hosts, max_units=self._max_units)
+        return SourceSnapshot(self._hosts)
 
     def _load(self, text: bytes) -> None:
-        read = list(_read(tomllib.loads(text.decode())))
-        self._hosts = tuple(host for host, _ in read)
-        self._max_units = {host.name: max_unit for host, max_unit in read if max_unit}
+        self._hosts = tuple(_read(tomllib.loads(text.decode())))
         self._text = text
 
 
-def _read(document: dict[str, Any]) -> Iterator[tuple[Host, Amounts]]:
+def _read(document: dict[str, Any]) -> Iterator[Host]:
     only(document, ("hosts",), "the table")
     # Required, so that an editor's half-written file does not take every host away.
     for name, table in obj(document.get("hosts"), "[hosts]").items():
         try:
-            fields = dict(obj(table, "the host"))
-            max_unit = amounts(fields.pop("max_unit", {}), "max_unit")
-            yield validation.host(name, fields), max_unit
+            yield new_host(name, table, "the host")
         except Invalid as error:
             raise Invalid(f"hosts.{name}: {error}") from None

@@ -95,7 +95,6 @@ class PlacementSource(Source):
         return SourceSnapshot(
             hosts=tuple(tree.host(self._names) for tree in found),
             consumers=self._shares(watch),
-            max_units={tree.root.name: most for tree in found if (most := tree.max_unit())},
             sequence=sequence,
         )
 

@@ -12,10 +12,9 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 
-from rq_broker.domain import errors, validation
-from rq_broker.domain.capacity import Host
+from rq_broker.domain import errors
+from rq_broker.domain.capacity import Host, checked
 from rq_broker.sources import SourceFailed, SourceSnapshot
 from rq_broker.sources.feeds import Feed
 from rq_broker.store.broker import Broker, SourceReport
@@ -117,8 +116,7 @@ class Poller:
     def _hosts(self, found: SourceSnapshot) -> list[Host]:
         """Take the hosts the broker can name and count; one that it cannot is in nobody's way."""
         sound = {}
-        for each in found.hosts:
-            host = replace(each, max_unit=found.max_units.get(each.name, {}))
+        for host in found.hosts:
             if self._sound.get(host.name) == host or self._is_sound(host):
                 sound[host.name] = host
         self._sound = sound
@@ -126,8 +124,7 @@ class Poller:
 
     def _is_sound(self, host: Host) -> bool:
         try:
-            fields = {"capacity": host.capacity, "used": host.used, "max_unit": host.max_unit}
-            validation.host(host.name, {**fields, "aggregates": sorted(host.aggregates)})
+            checked(host)
         except errors.Invalid as error:
             log.warning("%s: host %.100r passed over: %s", self._it, host.name, error)
             return False

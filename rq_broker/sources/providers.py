@@ -82,9 +82,10 @@ class Tree:
             capacity=_sum(one.capacity for one in self.providers),
             used=_sum(one.used for one in self.providers),
             aggregates=frozenset(names.get(uuid, uuid) for uuid in self.root.aggregates),
+            max_unit=self._max_unit(),
         )
 
-    def max_unit(self) -> dict[str, int]:
+    def _max_unit(self) -> dict[str, int]:
         """Say the most one instance may have, of the resources where that is not all of them."""
         most: dict[str, int] = {}
         for one in self.providers:

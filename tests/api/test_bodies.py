@@ -8,11 +8,11 @@ import pytest
 
 from rq_broker.api import bodies
 from rq_broker.api.bodies import Move, Reorder
-from rq_broker.domain import validation
-from rq_broker.domain.capacity import MAX_WHOLE, Host
+from rq_broker.domain.capacity import Host
 from rq_broker.domain.errors import Invalid
 from rq_broker.domain.exact_json import Number
 from rq_broker.domain.jobs import Status
+from rq_broker.domain.validation import MAX_WHOLE
 
 
 @pytest.mark.parametrize(
@@ -79,9 +79,9 @@ def test_a_host() -> None:
     """A host is read with its amounts and aggregates; what we compute is ignored."""
     body = {"capacity": {"VCPU": 64, "GPU": 0}, "used": {"VCPU": 2}, "aggregates": ["b", "a"]}
     expected = Host("h", {"VCPU": 64, "GPU": 0}, {"VCPU": 2}, aggregates=frozenset({"a", "b"}))
-    assert validation.host("h", body) == expected
-    assert validation.host("h", {**body, "held": {"VCPU": 9}, "name": "x", "free": 0}) == expected
-    assert validation.host("h", {"capacity": {}, "used": None, "aggregates": None}) == Host("h", {})
+    assert bodies.host("h", body) == expected
+    assert bodies.host("h", {**body, "held": {"VCPU": 9}, "name": "x", "free": 0}) == expected
+    assert bodies.host("h", {"capacity": {}, "used": None, "aggregates": None}) == Host("h", {})
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_host() -> None:
 def test_bad_hosts(name: str, body: dict[str, Any], sentence: str) -> None:
     """A malformed host is refused with the place."""
     with pytest.raises(Invalid) as refused:
-        validation.host(name, body)
+        bodies.host(name, body)
     assert sentence in str(refused.value)
 
 
@@ -139,7 +139,7 @@ def test_policies(body: dict[str, Any], expected: dict[str, object]) -> None:
         ({"concurrency": 10_001}, "concurrency must be at most 10000, not 10001"),
         ({"share": "fair"}, 'share must be one of owner, not "fair"'),
         ({"limits": []}, "limits must be a JSON object"),
-        ({"limits": {"": {}}}, "an owner in limits must not be empty"),
+        ({"limits": {"": {}}}, 'limits: the owner "" must not be empty'),
         ({"limits": {"lab": {"VCPU": -1}}}, "limits.lab.VCPU must be a whole number ≥ 0"),
     ],
 )

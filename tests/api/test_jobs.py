@@ -204,7 +204,7 @@ async def test_withdraw_frees_both_names(api: httpx.AsyncClient) -> None:
         (b"{", "unreadable_json", "the body is not JSON"),
         (b'{"request_id":"a","request_id":"b"}', "unreadable_json", "'request_id' is given twice"),
         (b"[]", "invalid_request", "the body must be a JSON object"),
-        (b"{}", "invalid_request", "owner_id is required"),
+        (b"{}", "invalid_request", "request_id is required"),
     ],
 )
 async def test_bad_bodies(api: httpx.AsyncClient, body: bytes, code: str, said: str) -> None:

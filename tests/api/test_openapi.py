@@ -12,9 +12,8 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from rq_broker.api import bodies
-from rq_broker.api import submission as submissions
 from rq_broker.api.openapi import OPERATIONS, document
-from rq_broker.domain import errors, validation
+from rq_broker.domain import errors
 from rq_broker.domain import exact_json as jsontext
 from rq_broker.domain.jobs import Job, Status
 from rq_broker.domain.representation import job_json
@@ -91,10 +90,10 @@ def _references(value: Any) -> list[str]:
 def test_examples_are_taken(served: dict[str, Any]) -> None:
     """Every example fits its schema and passes the edge."""
     edges = {
-        "submit": submissions.submission,
+        "submit": bodies.submission,
         "update": bodies.update,
         "set_policy": bodies.policy,
-        "set_host": lambda body: validation.host("h", body),
+        "set_host": lambda body: bodies.host("h", body),
         "reset": bodies.destination,
         "requeue": bodies.destination,
         "what_if": bodies.what_if,

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from rq_broker.domain.capacity import MAX_WHOLE
+from rq_broker.domain.validation import MAX_WHOLE
 from rq_broker.store.broker import Broker, Page
 from rq_broker.store.keys import Keys
 from tests.api.conftest import listed, refused, submit

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rq_broker.api import submission
+from rq_broker.api import bodies, paths
 from rq_broker.domain import exact_json as jsontext
-from rq_broker.domain.capacity import MAX_WHOLE
 from rq_broker.domain.errors import CallbackForbidden, Invalid
 from rq_broker.domain.jobs import Shape, Submission
+from rq_broker.domain.validation import MAX_WHOLE
 from rq_broker.egress import callback as callbacks
 from rq_broker.egress.rules import Egress
 
@@ -32,7 +32,7 @@ def body(**fields: Any) -> dict[str, Any]:
 
 
 def read(**fields: Any) -> Submission:
-    return submission.submission(body(**fields), BASE)
+    return bodies.submission(body(**fields), BASE)
 
 
 def wanted(*instances: Any, **more: Any) -> Submission:
@@ -91,7 +91,7 @@ def test_bad_fields_are_named(fields: dict[str, Any], sentence: str) -> None:
 def test_the_body_must_be_an_object(value: Any) -> None:
     """Any other JSON is refused as such."""
     with pytest.raises(Invalid, match="the body"):
-        submission.submission(value, BASE)
+        bodies.submission(value, BASE)
 
 
 @pytest.mark.parametrize("priority", [0, -MAX_WHOLE, MAX_WHOLE, 83334])
@@ -113,9 +113,9 @@ def test_names_may_be_any_letters() -> None:
 @pytest.mark.parametrize(
     ("instances", "sentence"),
     [
-        ({}, "data.instances must be a list, not {}"),
-        ([], "data.instances must name 1 to 1000 instances, not 0"),
-        ([{}] * 1001, "data.instances must name 1 to 1000 instances, not 1001"),
+        ({}, "data.instances must be a list of 1 to 1000 instances, not {}"),
+        ([], "data.instances must be a list of 1 to 1000 instances, not of 0"),
+        ([{}] * 1001, "data.instances must be a list of 1 to 1000 instances, not of 1001"),
         ([{}, 5], "data.instances[1] must be a JSON object, not 5"),
         ([None], "data.instances[0] is required"),
         ([{}, {}, {"VCPU": -1}], "data.instances[2].VCPU must be a whole number ≥ 0, not -1"),
@@ -205,8 +205,8 @@ def test_destinations(callback: str, expected: str) -> None:
 def test_relative_callbacks_need_a_base() -> None:
     """Without a base a relative callback is a 400 that says so; an absolute one is fine."""
     with pytest.raises(Invalid, match=r"callback must be an absolute http or https URL"):
-        submission.submission(body(), None)
-    absolute = submission.submission(body(callback="http://a.test/x"), None)
+        bodies.submission(body(), None)
+    absolute = bodies.submission(body(callback="http://a.test/x"), None)
     assert absolute.shape.destination == "http://a.test:80"
 
 
@@ -222,17 +222,17 @@ def test_egress_refuses_what_could_never_be_dialled() -> None:
         )
     forbidden = ("http://bad.test/x", "http://127.0.0.1:6379/", "http://[::1]/", "http://0x0/")
     for callback in forbidden:
-        assert submission.submission(body(callback=callback), BASE)
+        assert bodies.submission(body(callback=callback), BASE)
         with pytest.raises(CallbackForbidden, match="are not allowed"):
-            submission.submission(body(callback=callback), BASE, egress)
+            bodies.submission(body(callback=callback), BASE, egress)
     with pytest.raises(CallbackForbidden, match="are not allowed"):
-        submission.submission(body(), "http://bad.test/inbox/", egress)
+        bodies.submission(body(), "http://bad.test/inbox/", egress)
 
 
 @pytest.mark.parametrize("name", ["vm", "虛擬機", "a b", "100%", "a" * 64, "機" * 21, "a:b"])
 def test_types_are_any_string(name: str) -> None:
     """Letters of any script, spaces and percent signs make a type."""
-    assert submission.type_name(name) == name
+    assert paths.type_name(name) == name
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_types_that_are_refused(name: str) -> None:
     """Separators, control characters, broken UTF-8 and over-long names make none, cached or not."""
     for _ in range(2):
         with pytest.raises(Invalid, match="type"):
-            submission.type_name(name)
+            paths.type_name(name)
 
 
 json_values = st.recursive(

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from rq_broker.domain import validation as checks
-from rq_broker.domain.capacity import MAX_WHOLE
+from rq_broker.domain.capacity import NewHost
+from rq_broker.domain.decoding import convert
 from rq_broker.domain.errors import Invalid
 from rq_broker.domain.exact_json import Number
+from rq_broker.domain.validation import MAX_WHOLE, Text
 
 
 @pytest.mark.parametrize(
@@ -17,9 +19,11 @@ from rq_broker.domain.exact_json import Number
 )
 def test_texts_that_just_fit(value: str, limit: int) -> None:
     """The limit counts bytes and is itself allowed; odd spaces are no control characters."""
-    assert checks.text(value, "it", limit) == value
+    assert Text(limit).check(value, "it") == value
+    assert Text(limit).accepts(value)
     with pytest.raises(Invalid, match=f"it must not be longer than {limit - 1} bytes|empty"):
-        checks.text(value, "it", limit - 1)
+        Text(limit - 1).check(value, "it")
+    assert not Text(limit - 1).accepts(value)
 
 
 @pytest.mark.parametrize("letter", ["\x00", "\t", "\n", "\x1f", "\x7f", "\x80", "\x9f"])
@@ -27,7 +31,8 @@ def test_control_characters(letter: str) -> None:
     """C0, DEL and C1 are refused wherever they stand."""
     for value in (letter, f"機{letter}", f"{letter}a"):
         with pytest.raises(Invalid, match="must not contain control characters"):
-            checks.text(value, "it", 99)
+            Text(99).check(value, "it")
+        assert not Text(99).accepts(value)
 
 
 @pytest.mark.parametrize("value", [0, 5, MAX_WHOLE])
@@ -48,9 +53,9 @@ def test_what_is_no_whole_number(value: Any) -> None:
 def test_amounts_are_checked_again_after_a_refusal() -> None:
     """A resource name once seen as bad or good stays so: the cache keeps verdicts, not errors."""
     for _ in range(2):
-        assert checks.amounts({"VCPU": 1, "機": 0}, "it") == {"VCPU": 1, "機": 0}
-        with pytest.raises(Invalid, match="the resource name"):
-            checks.amounts({"VCPU": 1, "a/b": 0}, "it")
+        assert convert({"capacity": {"VCPU": 1, "機": 0}}, NewHost).capacity == {"VCPU": 1, "機": 0}
+        with pytest.raises(Invalid, match="capacity: the resource name"):
+            convert({"capacity": {"VCPU": 1, "a/b": 0}}, NewHost)
 
 
 def test_long_values_are_shown_short() -> None:

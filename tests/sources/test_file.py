@@ -28,10 +28,15 @@ async def test_hosts_are_as_written(tmp_path: Path):
     path.write_text(BENCH)
     snapshot = await FileSource(str(path)).snapshot(frozenset({"anyone"}))
     assert snapshot.hosts == (
-        Host("bench-1", {"Slots": 2, "Scope": 1}, {"Slots": 1}, aggregates=frozenset({"basement"})),
+        Host(
+            "bench-1",
+            {"Slots": 2, "Scope": 1},
+            {"Slots": 1},
+            aggregates=frozenset({"basement"}),
+            max_unit={"Slots": 1},
+        ),
         Host("bench-2", {"Slots": 4}),
     )
-    assert snapshot.max_units == {"bench-1": {"Slots": 1}}
     assert snapshot.consumers == {}
 
 

@@ -47,7 +47,7 @@ async def test_max_unit_is_told_where_it_binds(placement: Placement, source: Pla
         provider,
         {"VCPU": {"total": 8, "allocation_ratio": 4.0, "max_unit": 8}, "MEMORY_MB": {"total": 64}},
     )
-    assert (await source.snapshot()).max_units == {"cn1": {"VCPU": 8}}
+    assert [host.max_unit for host in (await source.snapshot()).hosts] == [{"VCPU": 8}]
 
 
 async def test_disabled_host_is_out_until_enabled(placement: Placement, source: PlacementSource):
@@ -153,7 +153,7 @@ async def test_children_add_to_their_host(placement: Placement, source: Placemen
     assert [one.name for one in snapshot.hosts] == ["cn1"]
     assert host(snapshot).capacity["VGPU"] == 8
     assert host(snapshot).used == {"VCPU": 1, "Memory": 0, "VGPU": 3}
-    assert snapshot.max_units == {"cn1": {"VGPU": 4}}
+    assert [host.max_unit for host in snapshot.hosts] == [{"VGPU": 4}]
     assert snapshot.consumers == {server: {("cn1", "VCPU"): 1, ("cn1", "VGPU"): 3}}
 
 

@@ -27,7 +27,6 @@ class Lab(Source):
 
     def __init__(self) -> None:
         self.hosts: tuple[Host, ...] = (Host("h1", {"VCPU": 4}),)
-        self.max_units: dict[str, dict[str, int]] = {}
         self.failure: Exception | None = None
         self.watched: list[frozenset[str]] = []
         self.gate: asyncio.Event | None = None
@@ -40,7 +39,7 @@ class Lab(Source):
         if self.failure:
             raise self.failure
         shares = {one: {("h1", "VCPU"): 1} for one in watch}
-        return SourceSnapshot(self.hosts, shares, self.max_units)
+        return SourceSnapshot(self.hosts, shares)
 
     async def close(self) -> None:
         self.closed = True
@@ -64,7 +63,7 @@ async def test_a_snapshot_is_applied_and_the_next_one_is_due_after_the_interval(
     broker: Broker, feed: Feed, lab: Lab
 ) -> None:
     """The first look is at once, the next when the interval is over and no earlier."""
-    lab.max_units = {"h1": {"VCPU": 2}}
+    lab.hosts = (Host("h1", {"VCPU": 4}, max_unit={"VCPU": 2}),)
     one = Poller(broker, replace(feed, interval=60.0))
     wait = await one.run_once()
     assert wait is not None
@@ -94,7 +93,12 @@ async def test_hosts_the_broker_cannot_name_are_passed_over(
     broker: Broker, feed: Feed, lab: Lab
 ) -> None:
     """One odd host among many is left out, with a word in the log; the others count."""
-    lab.hosts = (Host("a/b", {"VCPU": 1}), Host("neg", {"VCPU": -1}), Host("ok", {"VCPU": 1}))
+    lab.hosts = (
+        Host("a/b", {"VCPU": 1}),
+        Host("neg", {"VCPU": -1}),
+        Host("unit", {"VCPU": 1}, max_unit={"VCPU": -1}),
+        Host("ok", {"VCPU": 1}),
+    )
     await Poller(broker, feed).run_once()
     assert await names(broker) == ["ok"]
 
@@ -223,3 +227,18 @@ async def _ran(poller: Poller) -> bool:
 
 async def _status(broker: Broker, status: Status) -> bool:
     return (await broker.read(TYPE, "d")).status is status
+
+
+async def test_a_snapshot_with_max_units_says_what_is_wrong(
+    broker: Broker, feed: Feed, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A source written for the former SourceSnapshot is shown as failed, and the field is named."""
+
+    async def former(_: frozenset[str]) -> SourceSnapshot:
+        return SourceSnapshot(lab.hosts, max_units={"h1": {"VCPU": 2}})  # type: ignore[call-arg]  # is the point
+
+    monkeypatch.setattr(lab, "snapshot", former)
+    await Poller(broker, feed).run_once()
+    (source,) = await broker.sources(TYPE)
+    assert source.cause == "failed"
+    assert "max_units" in source.text

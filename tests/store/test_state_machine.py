@@ -20,10 +20,11 @@ from hypothesis.stateful import (
 from redis.asyncio import Redis
 
 from rq_broker.domain import errors
-from rq_broker.domain.capacity import MAX_WHOLE, Host
+from rq_broker.domain.capacity import Host
 from rq_broker.domain.deliveries import Delivery
 from rq_broker.domain.jobs import Demand, Job, Shape, Status, Submission
 from rq_broker.domain.planning import Grant, Head
+from rq_broker.domain.validation import MAX_WHOLE
 from rq_broker.store.audit import Severity, audit
 from rq_broker.store.broker import Broker
 from rq_broker.store.connection import connect, in_memory

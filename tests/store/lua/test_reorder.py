@@ -8,8 +8,8 @@ import pytest
 from redis.asyncio import Redis
 
 from rq_broker.domain import errors
-from rq_broker.domain.capacity import MAX_WHOLE
 from rq_broker.domain.jobs import Status
+from rq_broker.domain.validation import MAX_WHOLE
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker
 from tests.making import TYPE, bring, line, submit
