@@ -245,7 +245,7 @@ class Stage:
         async with asyncio.timeout(60):
             while not all(name in healthy.came for name in made):
                 await asyncio.sleep(0.05)
-        runner = self.broker._runner  # the hash is part of the contract; no verb reads `granted`
+        runner = self.broker.runner  # the hash is part of the contract; no verb reads `granted`
         granted = [await runner.command("HGET", KEYS.of("job", each), "granted") for each in made]
         pairs = zip(made, granted, strict=True)
         return [healthy.came[name] - int(at or 0) / 1000 for name, at in pairs]

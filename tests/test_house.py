@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = ("rq_broker", "scripts", "tests")
 TOP = {*FOLDERS, "pyproject.toml", "Makefile", "README.md"}
 ESSAYS = {
+    "rq_broker/store/contracts/__init__.py",
     "rq_broker/store/keys.py",
     "rq_broker/domain/jobs.py",
     "rq_broker/domain/errors.py",

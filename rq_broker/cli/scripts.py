@@ -11,7 +11,7 @@ def run(verb: str | None) -> None:
     """Print the source of one script, or every script's SHA and contract."""
     if verb is None:
         for script in SCRIPTS.values():
-            click.echo(f"{script.name} {script.sha}\n{script.contract}")
+            click.echo(f"{script.name} {script.sha}\n{script.header}")
     elif verb in SCRIPTS:
         click.echo(SCRIPTS[verb].source, nl=False)
     else:

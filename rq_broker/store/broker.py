@@ -1,14 +1,19 @@
-"""The broker: one async method a verb, one script a method, any number of processes at once.
+"""The broker: one async method a verb, one Lua script a method, any number of processes at once.
 
-Every method raises the classes of errors.py and no others. The verbs stand by who uses them: jobs
-and types by clients, planning and deliveries by the notifier.
+Every method raises the classes of domain/errors.py and no others. The verbs are methods of the
+parts below; Broker binds them, so that callers write `broker.submit(...)`.
 """
 
 from __future__ import annotations
 
+from redis.asyncio import Redis, RedisCluster
+
+from rq_broker.store.capacity import Capacity
 from rq_broker.store.deliveries import Deliveries, Settlement
-from rq_broker.store.grants import Heads, Holdings, View
-from rq_broker.store.jobs import Cursor, Page
+from rq_broker.store.grants import Grants, Heads, Holdings, View
+from rq_broker.store.jobs import Cursor, Jobs, Page
+from rq_broker.store.registry import Registry
+from rq_broker.store.runner import Runner
 from rq_broker.store.sources import SourceReport, Sources, WatchStarted
 
 __all__ = [
@@ -24,5 +29,78 @@ __all__ = [
 ]
 
 
-class Broker(Sources, Deliveries):
+class Broker:
     """All verbs on all types, over one Redis client."""
+
+    def __init__(self, client: Redis | RedisCluster) -> None:
+        self.runner = runner = Runner(client)
+        registry = Registry(runner)
+        self.jobs = jobs = Jobs(runner, registry)
+        grants = Grants(runner)
+        self._bind_server(runner)
+        self._bind_jobs(jobs)
+        self._bind_capacity(Capacity(runner, registry, grants))
+        self._bind_grants(grants)
+        self._bind_deliveries(Deliveries(runner, jobs))
+        self._bind_sources(Sources(runner, registry))
+
+    def _bind_server(self, runner: Runner) -> None:
+        """What every process needs."""
+        self.ping = runner.ping
+        self.now = runner.now
+        self.wait = runner.wait
+        self.aclose = runner.aclose
+
+    def _bind_jobs(self, jobs: Jobs) -> None:
+        """What clients do with jobs."""
+        self.submit = jobs.submit
+        self.read = jobs.read
+        self.page = jobs.page
+        self.reorder = jobs.reorder
+        self.transition = jobs.transition
+        self.withdraw = jobs.withdraw
+
+    def _bind_capacity(self, capacity: Capacity) -> None:
+        """What operators do with types, policies and hosts."""
+        self.types = capacity.types
+        self.names = capacity.names
+        self.counts = capacity.counts
+        self.policy = capacity.policy
+        self.set_policy = capacity.set_policy
+        self.set_host = capacity.set_host
+        self.drop_host = capacity.drop_host
+        self.hosts = capacity.hosts
+        self.host = capacity.host
+
+    def _bind_grants(self, grants: Grants) -> None:
+        """What the granter does, and what its explanations read."""
+        self.turn = grants.turn
+        self.view = grants.view
+        self.heads = grants.heads
+        self.note = grants.note
+        self.grant = grants.grant
+        self.forecast = grants.forecast
+        self.holdings = grants.holdings
+        self.shape_of = grants.shape_of
+        self.shape_rank = grants.shape_rank
+        self.index_in_shape = grants.index_in_shape
+        self.key_at = grants.key_at
+
+    def _bind_deliveries(self, deliveries: Deliveries) -> None:
+        """What the courier and the janitor do; destinations and signing keys."""
+        self.claim = deliveries.claim
+        self.settle = deliveries.settle
+        self.sweep = deliveries.sweep
+        self.attempts = deliveries.attempts
+        self.destinations = deliveries.destinations
+        self.reset = deliveries.reset
+        self.requeue = deliveries.requeue
+        self.set_keys = deliveries.set_keys
+        self.keys = deliveries.keys
+
+    def _bind_sources(self, sources: Sources) -> None:
+        """What the poller of sources does."""
+        self.watch = sources.watch
+        self.apply = sources.apply
+        self.fail = sources.fail
+        self.sources = sources.sources

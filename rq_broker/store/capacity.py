@@ -10,12 +10,19 @@ from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Status
 from rq_broker.domain.policy import Policy
 from rq_broker.store import records
-from rq_broker.store.grants import Planning
+from rq_broker.store.grants import Grants
 from rq_broker.store.keys import TYPES, Keys
+from rq_broker.store.registry import Registry
+from rq_broker.store.runner import Runner
 
 
-class Types(Planning):
+class Capacity:
     """Types, policy and hosts."""
+
+    def __init__(self, runner: Runner, registry: Registry, grants: Grants) -> None:
+        self._runner = runner
+        self._registry = registry
+        self._grants = grants
 
     async def types(self) -> dict[str, dict[Status, int]]:
         """Count the jobs of every type, per status."""
@@ -40,28 +47,28 @@ class Types(Planning):
 
     async def set_policy(self, type_: str, changes: Mapping[str, object]) -> Policy:
         """Change the named fields of the type's policy."""
-        await self._hint(type_)
+        await self._registry.register(type_)
         pairs = [
             text
             for name, value in changes.items()
             for text in (name, records.policy_text(name, value))
         ]
-        await self._run("set_policy", type_, *pairs)
+        await self._runner.run("set_policy", type_, *pairs)
         return await self.policy(type_)
 
     async def set_host(self, type_: str, host: Host) -> bool:
         """Publish a host; returns whether it is new."""
-        await self._hint(type_)
+        await self._registry.register(type_)
         aggregates, pairs = records.aggregates_text(host), records.host_pairs(host)
-        return bool(await self._run("set_host", type_, host.name, aggregates, *pairs))
+        return bool(await self._runner.run("set_host", type_, host.name, aggregates, *pairs))
 
     async def drop_host(self, type_: str, name: str) -> None:
         """Take a host out of service; it stays listed, without capacity, while it holds."""
-        await self._run("drop_host", type_, name)
+        await self._runner.run("drop_host", type_, name)
 
     async def hosts(self, type_: str) -> list[Host]:
         """Read all hosts, by name."""
-        view = await self.view(type_)
+        view = await self._grants.view(type_)
         return [view.hosts[name] for name in sorted(view.hosts)]
 
     async def host(self, type_: str, name: str) -> Host:

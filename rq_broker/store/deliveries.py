@@ -13,6 +13,7 @@ from rq_broker.domain.jobs import Status
 from rq_broker.store import records
 from rq_broker.store.jobs import Jobs
 from rq_broker.store.keys import Keys
+from rq_broker.store.runner import Runner
 
 Health = Literal["healthy", "unhealthy", ""]
 
@@ -32,8 +33,12 @@ class Settlement:
     """Seconds for which the destination takes one callback at a time, as it asked."""
 
 
-class Deliveries(Jobs):
+class Deliveries:
     """Claim, settle, sweep, attempts, destinations, signing keys."""
+
+    def __init__(self, runner: Runner, jobs: Jobs) -> None:
+        self._runner = runner
+        self._jobs = jobs
 
     async def claim(
         self, type_: str, lease: float, limit: int, unproven: int | None = None
@@ -43,7 +48,7 @@ class Deliveries(Jobs):
         At most `unproven` of them go to destinations that are not known to be prompt.
         """
         most = limit if unproven is None else unproven
-        wait, *found = await self._run("claim", type_, round(lease * 1000), limit, most)
+        wait, *found = await self._runner.run("claim", type_, round(lease * 1000), limit, most)
 
         def delivery(entry: Sequence[Any]) -> Delivery:
             prompt, attempt, priority, request_id, keys, fields = entry
@@ -60,21 +65,21 @@ class Deliveries(Jobs):
         Returns for each the job's status now, or STALE when it came too late.
         """
         flat = [text for delivery, came in went for text in _settled(delivery, came)]
-        settled: list[str] = await self._run("settle", type_, *flat)
+        settled: list[str] = await self._runner.run("settle", type_, *flat)
         return settled
 
     async def sweep(self, type_: str, limit: int = 100) -> tuple[float | None, int]:
         """Let expire what is over; returns seconds until the next deadline, and how many went."""
-        wait, moved, *over = await self._run("sweep", type_, limit)
+        wait, moved, *over = await self._runner.run("sweep", type_, limit)
         gone = 0
         for request_id in over[::2]:
             with suppress(errors.JobNotFound):  # another janitor was first
-                gone += await self._withdraw(type_, request_id, only_if_over=True)
+                gone += await self._jobs.remove(type_, request_id, only_if_over=True)
         return _seconds(wait), int(moved) + gone
 
     async def attempts(self, type_: str, request_id: str) -> list[Attempt]:
         """List what came of each attempt to call a job back, oldest first, the newest ~100."""
-        await self.read(type_, request_id)
+        await self._jobs.read(type_, request_id)
         entries = await self._runner.command(
             "XRANGE", Keys(type_).of("attempts", request_id), "-", "+"
         )
@@ -85,22 +90,24 @@ class Deliveries(Jobs):
 
         At most `limit`: those whose breaker is open, then by their last grant or trouble.
         """
-        now, outage, *found = await self._run("destinations", type_, limit)
+        now, outage, *found = await self._runner.run("destinations", type_, limit)
         return bool(outage), [records.destination(int(now), entry) for entry in found]
 
     async def reset(self, type_: str, destination: str) -> None:
         """Close a destination's breaker by hand."""
-        await self._run("reset", type_, destination)
+        await self._runner.run("reset", type_, destination)
 
     async def requeue(self, type_: str, destination: str) -> int:
         """Put every job back in line whose callbacks to this destination failed; how many."""
         count, cursor = 0, None
         while True:
-            page = await self.page(type_, status=Status.ERROR, after=cursor)
+            page = await self._jobs.page(type_, status=Status.ERROR, after=cursor)
             for job in page.jobs:
                 if job.destination == destination and job.status is Status.ERROR:
                     with suppress(errors.JobNotFound, errors.Conflict):  # it moved meanwhile
-                        await self.transition(type_, job.request_id, Status.QUEUED, fence=job.fence)
+                        await self._jobs.transition(
+                            type_, job.request_id, Status.QUEUED, fence=job.fence
+                        )
                         count += 1
             cursor = page.next
             if cursor is None:
@@ -108,7 +115,7 @@ class Deliveries(Jobs):
 
     async def set_keys(self, type_: str, owner: str, keys: Sequence[str]) -> None:
         """Set the signing keys of an owner, or of `*`; the newest first, none to sign no more."""
-        await self._run("set_keys", type_, owner, " ".join(keys))
+        await self._runner.run("set_keys", type_, owner, " ".join(keys))
 
     async def keys(self, type_: str) -> dict[str, tuple[str, ...]]:
         """Read the signing keys: owner or `*` → keys."""

@@ -12,8 +12,8 @@ from rq_broker.domain.jobs import Job, Status
 from rq_broker.domain.planning import Grant, Head, Protection, Waiting
 from rq_broker.domain.policy import Policy
 from rq_broker.store import records
-from rq_broker.store.base import Base
 from rq_broker.store.keys import Keys, job_of, member
+from rq_broker.store.runner import Runner
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +61,16 @@ class Holdings:
     history: tuple[float, ...]
 
 
-class Planning(Base):
+class Grants:
     """Turn, view, heads, note, grant; holders, forecast."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
 
     async def view(self, type_: str, known: View | None = None, *, usage: bool = False) -> View:
         """Read hosts and policy; given an earlier view, only the hosts that changed travel."""
         seen = (known.epoch, known.number) if known else ("", "0")
-        reply = await self._run("hosts", type_, *seen, "1" if usage else "")
+        reply = await self._runner.run("hosts", type_, *seen, "1" if usage else "")
         epoch, number, everything, flat, held, closed, *changed = reply
         if known and int(number) < int(known.number):  # a restored, older state
             return await self.view(type_, usage=usage)
@@ -90,7 +93,7 @@ class Planning(Base):
         self, type_: str, who: str, what: str, seconds: float, about: str = "plan"
     ) -> int:
         """Take or give back the turn at something; its term, or 0 when `who` holds it not."""
-        return int(await self._run("turn", type_, who, what, round(seconds * 1000), about))
+        return int(await self._runner.run("turn", type_, who, what, round(seconds * 1000), about))
 
     async def heads(
         self, type_: str, first: int, shapes: int, jobs: int, earliest: int = 0
@@ -99,10 +102,12 @@ class Planning(Base):
 
         Where not all fit, the shapes of the `earliest` jobs in line come besides.
         """
-        total, *found = await self._run("heads", type_, first, shapes, jobs, earliest)
-        read = records.readable(records.waiting, found)
+        reply = await self._runner.run(
+            "heads", type_, rank=first, limit=shapes, jobs=jobs, earliest=earliest
+        )
+        read = records.readable(records.waiting, reply.shapes)
         passed = {each.heads[0].request_id: since for each, since in read if since is not None}
-        return Heads(total, tuple(each for each, _ in read), passed)
+        return Heads(reply.total, tuple(each for each, _ in read), passed)
 
     async def shape_of(self, type_: str, request_id: str) -> str | None:
         """Read the shape of a job, or None where there is no such job."""
@@ -131,7 +136,7 @@ class Planning(Base):
 
     async def holdings(self, type_: str, limit: int = 5000) -> Holdings:
         """Read who holds capacity since when, and how long others held theirs."""
-        now, history, *found = await self._run("holders", type_, limit)
+        now, history, *found = await self._runner.run("holders", type_, limit)
         holders = records.readable(lambda entry: records.holder(int(now), entry), found)
         return Holdings(
             tuple(Holder(*fields) for fields in holders),
@@ -142,15 +147,16 @@ class Planning(Base):
         """Keep the p90 ETA a job was told; returns how many such held so far, and how many not."""
         name = member(job.id, job.request_id)
         span = "" if seconds is None else round(seconds * 1000)
-        kept, missed = await self._run("forecast", type_, name, span)
+        kept, missed = await self._runner.run("forecast", type_, name, span)
         return int(kept), int(missed)
 
     async def note(
         self, type_: str, protection: Protection | None, passed: Collection[Head]
     ) -> None:
         """Keep what a pass decided: which job is protected, and which jobs are newly passed."""
-        members = (member(head.id, head.request_id) for head in passed)
-        await self._run("note", type_, records.protection_text(protection), *members)
+        text = records.protection_text(protection)
+        members = [member(head.id, head.request_id) for head in passed]
+        await self._runner.run("note", type_, protection=text, passed=members)
 
     async def grant(self, type_: str, grant: Grant, view: View) -> int | None:
         """Commit one grant planned on `view`; its fence, or None when reality had moved on."""
@@ -162,7 +168,7 @@ class Planning(Base):
                 total, most = amounts.get((host, resource), (0, 0))
                 amounts[host, resource] = total + amount, max(most, amount)
         wanted = shape.demand.aggregate
-        reply = await self._run(
+        reply = await self._runner.run(
             "grant",
             type_,
             head.request_id,

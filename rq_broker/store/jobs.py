@@ -10,8 +10,9 @@ from typing import Any
 from rq_broker.domain import errors
 from rq_broker.domain.jobs import Job, Status, Submission, origins
 from rq_broker.store import records
-from rq_broker.store.base import Base
 from rq_broker.store.keys import Keys, digest, fold, unfold
+from rq_broker.store.registry import Registry
+from rq_broker.store.runner import Runner
 
 _shape_name = lru_cache(4096)(digest)
 
@@ -32,45 +33,48 @@ class Page:
     next: Cursor | None
 
 
-class Jobs(Base):
+class Jobs:
     """Submit, read, page, reorder, transition, withdraw."""
+
+    def __init__(self, runner: Runner, registry: Registry) -> None:
+        self._runner = runner
+        self._registry = registry
 
     async def submit(self, type_: str, new: Submission) -> Job:
         """Put a job in line."""
-        await self._hint(type_)
+        await self._registry.register(type_)
         shape = new.shape.canonical()
         name = _shape_name(shape)
-        id_, created, priority, position, capacity = await self._run(
+        reply = await self._runner.run(
             "submit",
             type_,
-            new.request_id,
-            new.owner_id,
-            digest(new.callback),
-            "" if new.priority is None else new.priority,
-            name,
-            shape,
-            *fold("callback", new.callback),
-            *fold("data", new.data),
+            request_id=new.request_id,
+            owner_id=new.owner_id,
+            callback=digest(new.callback),
+            priority=new.priority,
+            shape=name,
+            demand=shape,
+            fields=fold("callback", new.callback) + fold("data", new.data),
         )
         return Job(
-            id=int(id_),
+            id=reply.id,
             type=type_,
             request_id=new.request_id,
             owner_id=new.owner_id,
             data=new.data,
             callback=new.callback,
-            priority=int(priority),
+            priority=reply.priority,
             status=Status.QUEUED,
-            created=int(created),
-            updated=int(created),
+            created=reply.created,
+            updated=reply.created,
             shape=name,
-            position=int(position),
-            capacity_number=capacity,
+            position=reply.position,
+            capacity_number=reply.capacity_number,
         )
 
     async def read(self, type_: str, request_id: str) -> Job:
         """Read one job."""
-        priority, position, *fields = await self._run("read", type_, request_id)
+        priority, position, *fields = await self._runner.run("read", type_, request_id)
         return records.job(type_, request_id, priority, position, fields)
 
     async def page(
@@ -84,7 +88,9 @@ class Jobs(Base):
     ) -> Page:
         """List jobs in priority order, looking at no more than `limit` (≤ 500) of them."""
         start = (after.priority, after.id) if after else ("", "")
-        priority, id_, *found = await self._run("page", type_, owner_id, status, *start, limit)
+        priority, id_, *found = await self._runner.run(
+            "page", type_, owner_id, status, *start, limit
+        )
 
         def job(entry: Sequence[Any]) -> Job:
             score, request_id, position, *fields = entry
@@ -95,7 +101,7 @@ class Jobs(Base):
 
     async def reorder(self, type_: str, request_id: str, mode: str, value: str) -> int:
         """Give a job another place; `mode` is priority, before, after or position."""
-        return int(await self._run("reorder", type_, request_id, mode, value))
+        return int(await self._runner.run("reorder", type_, request_id, mode, value))
 
     async def transition(
         self,
@@ -114,16 +120,18 @@ class Jobs(Base):
         fenced = "" if fence is None else fence
         known = " ".join(servers)
         return Status(
-            await self._run("transition", type_, request_id, to, fenced, error, known, *origins(to))
+            await self._runner.run(
+                "transition", type_, request_id, to, fenced, error, known, *origins(to)
+            )
         )
 
     async def withdraw(self, type_: str, request_id: str) -> None:
         """Take a job out altogether."""
-        if not await self._withdraw(type_, request_id, only_if_over=False):
+        if not await self.remove(type_, request_id, only_if_over=False):
             raise errors.JobNotFound(f"no job {request_id} in type {type_}")
 
-    async def _withdraw(self, type_: str, request_id: str, *, only_if_over: bool) -> bool:
-        """Read no more of the job than its callback: a damaged one must go as well."""
+    async def remove(self, type_: str, request_id: str, *, only_if_over: bool) -> bool:
+        """Take a job out, even one that cannot be read; returns whether it is gone now."""
         flat = await self._runner.command("HGETALL", Keys(type_).of("job", request_id))
         fields = records.pairs(flat)
         if not fields:
@@ -131,5 +139,7 @@ class Jobs(Base):
         callback = digest(unfold(fields, "callback"))
         over = "1" if only_if_over else ""
         return bool(
-            await self._run("withdraw", type_, request_id, fields.get("id", ""), callback, over)
+            await self._runner.run(
+                "withdraw", type_, request_id, fields.get("id", ""), callback, over
+            )
         )

@@ -125,15 +125,11 @@ def policy(base: Mapping[str, str]) -> Policy:
     return Policy(**fields)
 
 
-def waiting(entry: Sequence[Any]) -> tuple[Waiting, float | None]:
-    """Read one shape of `heads`, and since when its first job is passed (seconds since 1970)."""
-    name, shape, count, passed, *flat = entry
-    heads = tuple(
-        Head(*job_of(each), int(priority))
-        for each, priority in zip(flat[::2], flat[1::2], strict=True)
-    )
-    since = int(passed) / 1000 if passed else None
-    return Waiting(name, Shape.parse(shape), heads, int(count)), since
+def waiting(row: Any) -> tuple[Waiting, float | None]:
+    """Read a shape of `heads`, and when its first job was first passed, seconds since 1970."""
+    heads = tuple(Head(*job_of(each), int(priority)) for each, priority in row.heads.items())
+    passed = int(row.passed) / 1000 if row.passed else None
+    return Waiting(row.shape, Shape.parse(row.demand), heads, row.count), passed
 
 
 def usage(fields: Mapping[str, str]) -> dict[str, dict[str, int]]:

@@ -15,6 +15,7 @@ from redis import exceptions
 from redis.asyncio import Redis, RedisCluster
 
 from rq_broker.domain import errors
+from rq_broker.store.keys import TYPES, Keys
 from rq_broker.store.multiplexer import BATCH, Multiplexer
 from rq_broker.store.scripts import SCRIPTS, Script
 
@@ -28,6 +29,8 @@ _AWAY = (
 )
 _REFUSED = (exceptions.RedisError, exceptions.RedisClusterException, OSError)
 _UNFIT = ("LOADING", "BUSY", "READONLY", "MASTERDOWN", "OOM", "MISCONF", "NOREPLICAS")
+_NEVER_WRITTEN = f"{TYPES}:fit"
+"""A key that never exists: writing no bytes to it changes nothing, yet fails where writes fail."""
 MULTIPLEXERS = 2
 """Connections shared by all calls: Redis executes the calls of one while calls gather for the
 other. With one, Redis would be idle meanwhile; more would gather fewer calls into each write."""
@@ -57,15 +60,25 @@ class Runner:
         async with asyncio.timeout(self._timeout):
             return await self.client.execute_command(*command)
 
-    async def run(self, verb: str, base: str, *args: Any) -> Any:
-        """Run one script on one type; raises the error whose word the script answered."""
+    async def run(self, verb: str, type_: str, /, *args: Any, **arguments: Any) -> Any:
+        """Run one script on one type, with the arguments its header declares, by name.
+
+        Returns:
+            The reply as a tuple with the names of the header's Returns; None where it has none.
+
+        Raises:
+            The error whose word the script answered.
+        """
         script = SCRIPTS[verb]
+        base = Keys(type_).base
+        values = script.encode(arguments) if script.encode else args
         try:
-            return await self._call("EVALSHA", script.sha, 1, base, *args)
+            reply = await self._call("EVALSHA", script.sha, 1, base, *values)
         except exceptions.NoScriptError:
-            return await self._load_and_run(script, base, *args)
+            reply = await self._load_and_run(script, base, *values)
         except _REFUSED as error:
             raise translate(error) from error
+        return script.decode(reply) if script.decode else reply
 
     async def _load_and_run(self, script: Script, base: str, *args: Any) -> Any:
         return await self.command("EVAL", script.source, 1, base, *args)
@@ -77,8 +90,22 @@ class Runner:
         except _REFUSED as error:
             raise translate(error) from error
 
-    async def wait(self, key: str, seconds: float) -> str | None:
-        """Pop the first marker of a sorted set, waiting for one; seconds ≥ 1, see BZPOPMIN."""
+    async def ping(self) -> None:
+        """Raise Unavailable unless Redis answers and takes writes."""
+        await self.command("SETRANGE", _NEVER_WRITTEN, 0, "")
+
+    async def now(self) -> float:
+        """Read Redis's clock, seconds since 1970: the one time all processes share."""
+        seconds, microseconds = await self.command("TIME")
+        return int(seconds) + int(microseconds) / 1e6
+
+    async def wait(self, type_: str, seconds: float) -> str | None:
+        """Block for at most `seconds` (≥ 1, see BZPOPMIN) until a loop of the type has work.
+
+        Returns:
+            The marker: `grant` or `deliver`; None where none came in time.
+        """
+        key = Keys(type_).of("wake")
         try:
             async with asyncio.timeout(seconds + self._timeout):
                 popped = await self.client.bzpopmin(key, seconds)

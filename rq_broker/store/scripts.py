@@ -1,8 +1,9 @@
-"""The scripts: one file a verb, includes by name, resolved once at import.
+"""The scripts: one Lua file a verb, with includes by name, resolved once at import.
 
-A line `--- @include "name"` is replaced by lib/<name>.lua the first time the name appears, so every
-include is one copy in each script. The header above the first include is the script's contract; a
-test holds it against what Broker sends.
+A line `--- @include "name"` is replaced by lib/<name>.lua the first time the name appears, so a
+script holds one copy of each include. The lines above the first include are the header: the
+script's contract (see contracts). The code for its arguments and its reply is generated from the
+header and stands between the includes and the body.
 """
 
 from __future__ import annotations
@@ -12,38 +13,72 @@ from dataclasses import dataclass
 from hashlib import sha1
 from pathlib import Path
 
+from rq_broker.store.contracts import header, lua
+from rq_broker.store.contracts.header import COLLECTIONS, Contract
+from rq_broker.store.contracts.values import Decoder, Encoder, decoder, encoder
+
 _HERE = Path(__file__).parent / "lua"
 _INCLUDE = re.compile(r'^--- @include "(\w+)"\n', re.MULTILINE)
+_HEADER = re.compile(r"(?:---.*\n)+")
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """One verb: its source with includes expanded, and the SHA Redis knows it by."""
+    """One verb: its header, its whole source, and the SHA Redis knows it by."""
 
     name: str
-    contract: str
+    header: str
+    contract: Contract | None
     source: str
     sha: str
+    encode: Encoder | None = None
+    decode: Decoder | None = None
 
 
-def _expand(text: str, seen: set[str]) -> str:
+def _expand(text: str, included: set[str]) -> str:
     def include(match: re.Match[str]) -> str:
         name = match[1]
-        if name in seen:
+        if name in included:
             return ""
-        seen.add(name)
-        return _expand((_HERE / "lib" / f"{name}.lua").read_text(), seen)
+        included.add(name)
+        return _expand((_HERE / "lib" / f"{name}.lua").read_text(), included)
 
     return _INCLUDE.sub(include, text)
 
 
-def load(name: str) -> Script:
-    """Read one script."""
-    text = (_HERE / f"{name}.lua").read_text()
-    contract = "".join(line for line in text.splitlines(True) if line.startswith("---"))
-    source = _expand(text, set())
-    sha = sha1(source.encode(), usedforsecurity=False).hexdigest()
-    return Script(name, _INCLUDE.sub("", contract), source, sha)
+def build(name: str, text: str) -> Script:
+    """Make a script of the text of its file."""
+    match = _HEADER.match(text)
+    if not match:
+        raise header.ContractError(f"{name}.lua has no header")
+    declared, body = _INCLUDE.sub("", match[0]), text[match.end() :]
+    if (
+        "ARGV[" in declared or "--- ARGV" not in declared
+    ):  # counted positions, until every header declares names
+        source = _expand(text, set())
+        sha = sha1(source.encode(), usedforsecurity=False).hexdigest()
+        return Script(name, declared, None, source, sha)
+    contract = header.parse(declared)
+    top = match[0]
+    if any(field.type in COLLECTIONS for field in contract.arguments):
+        top += '--- @include "arguments"\n'
+    source = "".join(
+        (
+            _expand(top, set()),
+            lua.arguments(name, contract.arguments),
+            lua.reply(contract.returns),
+            body,
+        )
+    )
+    return Script(
+        name,
+        declared,
+        contract,
+        source,
+        sha1(source.encode(), usedforsecurity=False).hexdigest(),
+        encoder(contract.arguments),
+        decoder(name, contract.returns),
+    )
 
 
-SCRIPTS = {path.stem: load(path.stem) for path in sorted(_HERE.glob("*.lua"))}
+SCRIPTS = {path.stem: build(path.stem, path.read_text()) for path in sorted(_HERE.glob("*.lua"))}

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from redis.asyncio import Redis, RedisCluster
-
 from rq_broker.domain.capacity import Host, SourceState
 from rq_broker.store import records
-from rq_broker.store.capacity import Types
 from rq_broker.store.keys import digest
+from rq_broker.store.registry import Registry
+from rq_broker.store.runner import Runner
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +33,19 @@ class WatchStarted:
     servers: frozenset[str]
 
 
-class Sources(Types):
+class Sources:
     """Verbs of sources; a term is what `turn` at `source:<name>` answered."""
 
-    def __init__(self, client: Redis | RedisCluster) -> None:
-        super().__init__(client)
+    def __init__(self, runner: Runner, registry: Registry) -> None:
+        self._runner = runner
+        self._registry = registry
         self._told: dict[tuple[str, str], dict[str, Host]] = {}
         """By type and source, the hosts Redis was told in full: it need only hear their digest."""
 
     async def watch(self, type_: str, name: str, term: int, interval: float) -> WatchStarted | None:
         """Begin a snapshot; None when a later term polls. `interval`: seconds between two."""
-        await self._hint(type_)
-        reply = await self._run("watch", type_, name, term, round(interval * 1000))
+        await self._registry.register(type_)
+        reply = await self._runner.run("watch", type_, name, term, round(interval * 1000))
         return WatchStarted(int(reply[0]), frozenset(reply[1:])) if reply else None
 
     async def apply(
@@ -64,7 +64,7 @@ class Sources(Types):
             )
         ]
         tells, count = "1" if seen.tells else "", len(seen.hosts)
-        reply = await self._run(
+        reply = await self._runner.run(
             "apply", type_, name, term, seen.sequence, begun, tells, count, *hosts, *shares
         )
         if reply == ["UNKNOWN"]:
@@ -77,11 +77,11 @@ class Sources(Types):
 
     async def fail(self, type_: str, name: str, term: int, cause: str, text: str) -> bool:
         """Say why a source gave no snapshot; returns whether the term was heard."""
-        return bool(await self._run("fail", type_, name, term, cause, text))
+        return bool(await self._runner.run("fail", type_, name, term, cause, text))
 
     async def sources(self, type_: str) -> list[SourceState]:
         """Read how the sources of a type are, by name."""
-        now, *found = await self._run("sources", type_)
+        now, *found = await self._runner.run("sources", type_)
         states = records.readable(lambda entry: records.source_state(int(now), entry), found)
         return sorted(states, key=lambda each: each.name)
 

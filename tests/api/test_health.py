@@ -22,6 +22,7 @@ class Outage:
     """An API, and the switch of the Redis behind it."""
 
     api: httpx.AsyncClient
+    broker: Broker
     server: fakeredis.FakeServer
 
 
@@ -29,10 +30,11 @@ class Outage:
 async def outage() -> AsyncIterator[Outage]:
     server = fakeredis.FakeServer()
     client = fakeredis.FakeAsyncRedis(server=server, decode_responses=True)
-    app = create_app(Broker(client), callback_base=BASE)
+    broker = Broker(client)
+    app = create_app(broker, callback_base=BASE)
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as api:
-        yield Outage(api, server)
+        yield Outage(api, broker, server)
     await client.aclose()
 
 
@@ -122,13 +124,13 @@ async def test_redis_goes_in_mid_list(outage: Outage, monkeypatch: pytest.Monkey
     monkeypatch.setattr("rq_broker.api.pagination._LOOK", 1)
     for name in ("a", "b", "c"):
         await outage.api.post("/v1/vm/", json=submission(name))
-    real = Broker.page
+    real = outage.broker.page
 
-    async def page(self: Broker, *args: Any, **kwargs: Any) -> Page:
-        found = await real(self, *args, **kwargs)
+    async def page(*args: Any, **kwargs: Any) -> Page:
+        found = await real(*args, **kwargs)
         outage.server.connected = False
         return found
 
-    monkeypatch.setattr(Broker, "page", page)
+    monkeypatch.setattr(outage.broker, "page", page)
     with pytest.raises(RuntimeError, match="response already started"):
         await outage.api.get("/v1/vm/")

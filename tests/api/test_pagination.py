@@ -124,19 +124,21 @@ async def test_bytes_that_are_no_text(api: httpx.AsyncClient, client: Redis, que
     assert (job["OwnerID"], job["Error"]) == ("\ufffdy", "\ufffd\ufffd")
 
 
-async def test_head(api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_head(
+    api: httpx.AsyncClient, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """HEAD answers as GET does, and looks no further than the first page."""
     await submit(api, "a", "b", "c")
     looks = 0
-    real = Broker.page
+    real = broker.page
 
-    async def page(self: Broker, *args: Any, **kwargs: Any) -> Page:
+    async def page(*args: Any, **kwargs: Any) -> Page:
         nonlocal looks
         looks += 1
-        return await real(self, *args, **kwargs)
+        return await real(*args, **kwargs)
 
     monkeypatch.setattr("rq_broker.api.pagination._LOOK", 1)
-    monkeypatch.setattr(Broker, "page", page)
+    monkeypatch.setattr(broker, "page", page)
     assert (await api.head("/v1/vm/")).status_code == 200
     assert looks == 1
     assert (await api.head("/v1/vm/a")).status_code == 200

@@ -14,7 +14,7 @@ def test_scripts_prints_every_contract_and_its_sha() -> None:
     result = invoke("scripts")
     assert result.exit_code == 0
     for script in SCRIPTS.values():
-        assert f"{script.name} {script.sha}\n{script.contract}" in result.output
+        assert f"{script.name} {script.sha}\n{script.header}" in result.output
 
 
 def test_scripts_prints_a_source_that_redis_takes(redis_server: Server) -> None:

@@ -60,9 +60,11 @@ async def test_every_verb_runs_on_a_cluster(
     ran: set[str] = set()
     run = Runner.run
 
-    async def spied(self: Runner, verb: str, *args: object) -> object:
+    async def spied(
+        self: Runner, verb: str, type_: str, /, *args: object, **arguments: object
+    ) -> object:
         ran.add(verb)
-        return await run(self, verb, *args)
+        return await run(self, verb, type_, *args, **arguments)
 
     monkeypatch.setattr(Runner, "run", spied)
     broker = Broker(cluster)

@@ -147,12 +147,12 @@ async def test_a_requeue_reaches_beyond_a_page(
     async def short(*args: Any, **more: Any) -> Any:
         return await page(*args, **{**more, "limit": 2})
 
-    monkeypatch.setattr(broker, "page", short)
+    monkeypatch.setattr(broker.jobs, "page", short)
     for number in range(4):
         await _failed(broker, "x", f"a{number}")
         await _failed(broker, "y", f"b{number}")
     assert await broker.requeue(TYPE, "http://y:80") == 4
-    monkeypatch.setattr(broker, "page", page)
+    monkeypatch.setattr(broker.jobs, "page", page)
     assert await line(broker) == [f"b{number}" for number in range(4)]
 
 
@@ -193,9 +193,9 @@ async def test_a_requeue_stumbles_over_nobody(
             assert await grant(broker, await broker.read(TYPE, "a"), wanted) is not None
         return found
 
-    monkeypatch.setattr(broker, "page", late)
+    monkeypatch.setattr(broker.jobs, "page", late)
     assert await broker.requeue(TYPE, there) == 1
-    monkeypatch.setattr(broker, "page", page)
+    monkeypatch.setattr(broker.jobs, "page", page)
     assert await line(broker) == ["b"]
     if meanwhile == "granted again":
         assert (await broker.read(TYPE, "a")).status is Status.GRANTED

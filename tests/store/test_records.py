@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -117,11 +117,15 @@ def test_a_protection_survives_its_text(value: Protection | None) -> None:
 
 def test_a_waiting_shape_is_read() -> None:
     """Its heads with their priorities, how many wait, and since when the first is passed."""
-    entry: list[Any] = ["s", shape().canonical(), 9, "1500", member(7, "a:b"), "-3"]
-    waiting, since = records.waiting([*entry, member(8, "c"), "2"])
+    heads = {member(7, "a:b"): "-3", member(8, "c"): "2"}
+    row = SimpleNamespace(
+        shape="s", demand=shape().canonical(), count=9, passed="1500", heads=heads
+    )
+    waiting, since = records.waiting(row)
     assert waiting.heads == (Head(7, "a:b", -3), Head(8, "c", 2))
     assert (waiting.count, waiting.shape, since) == (9, shape(), 1.5)
-    assert records.waiting([*entry[:3], "", *entry[4:]])[1] is None
+    row.passed = ""
+    assert records.waiting(row)[1] is None
 
 
 def test_an_attempt_is_dated_by_its_entry() -> None:

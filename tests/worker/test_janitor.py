@@ -131,16 +131,16 @@ async def test_a_requeue_is_never_undone_by_the_janitor(
     await broker.set_policy(TYPE, {"retention": SOON})
     await bring(broker, Status.DONE)
     await _over()
-    run, requeued = broker._run, []
+    run, requeued = broker.runner.run, []
 
-    async def run_and_requeue(verb: str, *args: Any) -> Any:
-        reply = await run(verb, *args)
+    async def run_and_requeue(verb: str, type_: str, /, *args: Any, **arguments: Any) -> Any:
+        reply = await run(verb, type_, *args, **arguments)
         if verb == "sweep" and not requeued:
             with suppress(errors.JobNotFound):
                 requeued.append(await broker.transition(TYPE, "d", Status.QUEUED))
         return reply
 
-    monkeypatch.setattr(broker, "_run", run_and_requeue)
+    monkeypatch.setattr(broker.runner, "run", run_and_requeue)
     await _sweep(broker)
     page = await broker.page(TYPE, status="queued")
     assert [job.request_id for job in page.jobs] == ["d"] * len(requeued)

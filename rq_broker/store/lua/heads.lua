@@ -1,65 +1,73 @@
 --- Read the first jobs of each waiting shape, shapes in the order of their first job.
---- Keeps: cost follows the shapes looked at, not the jobs that wait. Shapes that tie are ranked by
----   digest, so a window may end anywhere among them; within it they stand in the order of their
----   first jobs, and those that stand first in line are there, whatever their digest. Where many
----   shapes are read, fewer jobs of each are: Redis does nothing else meanwhile.
+--- Keeps: the cost follows the shapes read, not the jobs that wait. `heads` ranks shapes of equal
+---   priority by digest, so a window may end anywhere among them. Within the window, shapes stand in
+---   the order of their first jobs. Where many shapes are read, fewer jobs of each are, because
+---   Redis does nothing else meanwhile.
 --- KEYS[1] base
---- ARGV[1] rank of the first shape to read
---- ARGV[2] how many shapes to read
---- ARGV[3] how many jobs of each, at most
---- ARGV[4] where not all shapes fit: of how many jobs, first in line, to read the shapes besides
---- Returns {how many shapes wait in all, {digest, shape JSON, jobs waiting, when the first was first
----   passed (ms) or '', member, priority, …} a shape}
+--- ARGV
+---   rank      integer  rank in `heads` of the first shape to read
+---   limit     integer  how many shapes to read
+---   jobs      integer  how many jobs to read of each shape, at most
+---   earliest  integer  if not all shapes fit: read the shapes of this many first jobs besides
+--- Returns
+---   total     integer  how many shapes wait in all
+---   shapes    rows     a waiting shape
+---     shape   string   its digest
+---     demand  string   what it stands for, canonical JSON
+---     count   integer  how many of its jobs wait
+---     passed  string   when its first job was first passed, ms; '' if it was not
+---     heads   fields   its first jobs: member, priority, ...
 --- Errors none
 --- @include "base"
 --- @include "job"
 
-local MOST, LEAST = 20000, 8 -- jobs in all, unless that leaves less of each than a pass begins with
+-- At most this many jobs in one reply: Redis serves nobody else meanwhile. Yet of each shape no fewer
+-- than LEAST are read, which an admission pass begins with.
+local MOST, LEAST = 20000, 8
 
-local rank, shapes, jobs = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local earliest = tonumber(ARGV[4])
-
-local total, window, known = redis.call('ZCARD', key('heads')), {}, {}
-local function show(shape)
-  if shape and not known[shape] then
-    known[shape] = true
+-- 1. Choose the shapes: the window of `heads`, and those of the first jobs of the queue.
+local total = redis.call('ZCARD', key('heads'))
+local window, is_chosen = {}, {}
+local function choose(shape)
+  if shape and not is_chosen[shape] then
+    is_chosen[shape] = true
     window[#window + 1] = shape
   end
 end
 
-for _, shape in ipairs(redis.call('ZRANGE', key('heads'), rank, rank + shapes - 1)) do
-  show(shape)
+for _, shape in ipairs(redis.call('ZRANGE', key('heads'), rank, rank + limit - 1)) do
+  choose(shape)
 end
-if earliest > 0 and total > shapes then
+if earliest > 0 and total > limit then
   for _, member in ipairs(redis.call('ZRANGE', key('status:queued'), 0, earliest - 1)) do
-    show(redis.call('HGET', job_key(request_id_of(member)), 'shape'))
+    choose(redis.call('HGET', job_key(request_id_of(member)), 'shape'))
   end
 end
 
-jobs = math.min(jobs, math.max(math.floor(MOST / #window), LEAST))
-local found = {}
+-- 2. Read the first jobs of each.
+local count = math.min(jobs, math.max(math.floor(MOST / #window), LEAST))
+local shapes = {}
 for _, shape in ipairs(window) do
   local set = key('shape:' .. shape)
-  local entry = redis.call('ZRANGE', set, 0, jobs - 1, 'WITHSCORES')
-  table.insert(entry, 1, redis.call('HGET', key('passed'), entry[1]) or '')
-  table.insert(entry, 1, redis.call('ZCARD', set))
-  table.insert(entry, 1, redis.call('HGET', key('shapes'), shape) or '')
-  table.insert(entry, 1, shape)
-  found[#found + 1] = entry
+  local heads = redis.call('ZRANGE', set, 0, count - 1, 'WITHSCORES')
+  if heads[1] then
+    shapes[#shapes + 1] = {
+      shape = shape,
+      demand = redis.call('HGET', key('shapes'), shape) or '',
+      count = redis.call('ZCARD', set),
+      passed = redis.call('HGET', key('passed'), heads[1]) or '',
+      heads = heads,
+    }
+  end
 end
 
--- Equal priorities are first come, first served across shapes too; heads has ties by digest.
-local function first_of(entry)
-  return tonumber(entry[6] or 'inf'), entry[5] or ''
-end
-
-table.sort(found, function(a, b)
-  local p, member = first_of(a)
-  local q, other = first_of(b)
+-- 3. Order them by their first jobs. Equal priorities are first come, first served, also across
+-- shapes, whereas `heads` orders them by digest.
+table.sort(shapes, function(a, b)
+  local p, q = tonumber(a.heads[2]), tonumber(b.heads[2])
   if p == q then
-    return tonumber(string.sub(member, 1, 16)) < tonumber(string.sub(other, 1, 16))
+    return tonumber(string.sub(a.heads[1], 1, 16)) < tonumber(string.sub(b.heads[1], 1, 16))
   end
   return p < q
 end)
-table.insert(found, 1, total)
-return found
+return reply({ total = total, shapes = shapes })

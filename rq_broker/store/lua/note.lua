@@ -1,20 +1,18 @@
---- Keep what a planning pass found out for the next one, in whichever process it runs.
---- Keeps: a job's first time of being passed is never moved; jobs that left the line are not noted.
+--- Keep what an admission pass found for the next one, in whichever process it runs.
+--- Keeps: the time at which a job was first passed never moves; only queued jobs are noted.
 --- KEYS[1] base
---- ARGV[1] the protection, JSON, or '' for none
---- ARGV[2…] members newly passed
---- Returns 1
+--- ARGV
+---   protection  string   the job that capacity is kept for and its hosts, JSON; '' for none
+---   passed      strings  members of the jobs newly passed
+--- Returns none
 --- Errors none
 --- @include "base"
 --- @include "clock"
 
-local protection = ARGV[1]
-
 redis.call('HSET', base, 'protection', protection)
 local now = whole(now_ms())
-for i = 2, #ARGV do
-  if redis.call('ZSCORE', key('status:queued'), ARGV[i]) then
-    redis.call('HSETNX', key('passed'), ARGV[i], now)
+for _, member in ipairs(passed) do
+  if redis.call('ZSCORE', key('status:queued'), member) then
+    redis.call('HSETNX', key('passed'), member, now)
   end
 end
-return 1

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
 from rq_broker.domain import errors
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Status
 from rq_broker.domain.planning import Protection
 from rq_broker.domain.policy import Policy
+from rq_broker.store import scripts
 from rq_broker.store.broker import Broker, SourceReport
+from rq_broker.store.contracts.header import Contract, Field
 from rq_broker.store.deliveries import Settlement
-from rq_broker.store.keys import Keys
 from rq_broker.store.records import policy_text
 from rq_broker.store.runner import Runner
 from rq_broker.store.scripts import SCRIPTS, Script
@@ -23,6 +26,11 @@ from tests.making import TYPE, bring, claim_one, grant, head_of, settle, submit
 from tests.store.lua.bytecode import globals_of
 
 EACH = pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS.keys())
+NAMED = {name: script for name, script in SCRIPTS.items() if script.contract}
+NAMING = pytest.mark.parametrize("script", NAMED.values(), ids=NAMED.keys())
+COUNTED = {name: script for name, script in SCRIPTS.items() if not script.contract}
+COUNTING = pytest.mark.parametrize("script", COUNTED.values(), ids=COUNTED.keys())
+LUA = Path(scripts.__file__).parent / "lua"
 LABEL = re.compile(r"--- (Keeps|KEYS\[1\]|ARGV\[\d+…?\]|Returns|Errors)(?::| ) ?(.*)")
 FUNCTIONS = {"redis", "KEYS", "ARGV", "string", "table", "math"} | {
     *("ipairs", "pairs", "tonumber", "tostring", "unpack"),
@@ -33,7 +41,7 @@ FUNCTIONS = {"redis", "KEYS", "ARGV", "string", "table", "math"} | {
 def _header(script: Script) -> list[tuple[str, str]]:
     """Read the contract: (label, text) in the order written, the sentence under ''."""
     found: list[tuple[str, str]] = []
-    for line in script.contract.splitlines():
+    for line in script.header.splitlines():
         label = LABEL.fullmatch(line)
         if label:
             found.append((label[1], label[2]))
@@ -48,7 +56,84 @@ def _arguments(script: Script) -> list[tuple[str, str]]:
     return [(label, text) for label, text in _header(script) if label.startswith("ARGV")]
 
 
-@EACH
+def contract_of(script: Script) -> Contract:
+    assert script.contract is not None
+    return script.contract
+
+
+def body_of(script: Script) -> str:
+    """Return what stands in the script's own file, under its header and includes."""
+    text = (LUA / f"{script.name}.lua").read_text()
+    return re.sub(r"^---.*\n", "", text, flags=re.MULTILINE)
+
+
+def _flat(fields: tuple[Field, ...]) -> Iterator[Field]:
+    for field in fields:
+        yield field
+        yield from field.members
+
+
+@NAMING
+def test_headers_are_complete(script: Script) -> None:
+    """A header has one sentence, Keeps, base as its key, and a text for each value it declares."""
+    contract = contract_of(script)
+    assert re.fullmatch(r"[A-Z][^.]*\.", contract.sentence)
+    assert contract.keeps.endswith(".")
+    assert contract.key == "base"
+    values = (*_flat(contract.arguments), *_flat(contract.returns))
+    assert [value.name for value in values if not value.text] == []
+    names = [field.name for field in contract.arguments]
+    assert len(names) == len(set(names))
+
+
+@NAMING
+def test_every_declared_argument_is_used(script: Script) -> None:
+    """The body reads each argument, and each member of its rows, by the name declared."""
+    body = body_of(script)
+    for field in contract_of(script).arguments:
+        assert re.search(rf"(?<![.\w]){field.name}\b", body), field.name
+        for column in field.members:
+            assert re.search(rf"\.{column.name}\b", body), column.name
+
+
+@NAMING
+def test_no_argument_hides_a_name_of_an_include(script: Script) -> None:
+    """An argument has no name that an include has a local or a function of."""
+    included = script.source.split("-- The arguments, in the order")[0]
+    names = re.findall(r"^local (?:function (\w+)|([\w, ]+))", included, re.MULTILINE)
+    taken = {name for function, names_ in names for name in (function, *names_.split(", "))}
+    assert "key" in taken
+    assert [f.name for f in contract_of(script).arguments if f.name in taken] == []
+
+
+@NAMING
+def test_no_body_counts_arguments(script: Script) -> None:
+    """ARGV and KEYS stand in generated code and in two includes only."""
+    assert not re.search(r"\b(ARGV|KEYS)\b", body_of(script))
+
+
+def test_includes_know_no_positions() -> None:
+    """Only `base` reads a key, and only `arguments` reads arguments, none by number."""
+    for path in (LUA / "lib").glob("*.lua"):
+        text = path.read_text()
+        assert ("KEYS[1]" in text) == (path.stem == "base")
+        assert ("ARGV[" in text) == (path.stem == "arguments")
+        assert not re.search(r"ARGV\[\d", text)
+
+
+@NAMING
+def test_replies_name_exactly_what_is_declared(script: Script) -> None:
+    """Each reply in the body gives every declared value by name, and no other."""
+    declared = {field.name for field in contract_of(script).returns}
+    replies = re.findall(r"\breply\(\{(.*?)\}\)", body_of(script), re.DOTALL)
+    assert bool(replies) == bool(declared)
+    for reply in replies:
+        assert set(re.findall(r"(\w+) = ", reply)) == declared
+    returns = re.findall(r"^return (\w+)", body_of(script), re.MULTILINE)
+    assert set(returns) <= {"reply"}
+
+
+@COUNTING
 def test_headers_say_everything_in_the_fixed_order(script: Script) -> None:
     """One sentence, Keeps, KEYS, ARGV from 1 on, Returns, Errors: each once, none empty."""
     labels = [label for label, _ in _header(script)]
@@ -64,7 +149,7 @@ def test_headers_say_everything_in_the_fixed_order(script: Script) -> None:
     assert not any("…" in label for label, _ in _arguments(script)[:-1])
 
 
-@EACH
+@COUNTING
 def test_every_argument_gets_a_local_name(script: Script) -> None:
     """Each single ARGV of the header is read once, into a local; no other is read."""
     singles = [label for label, _ in _arguments(script) if "…" not in label]
@@ -78,9 +163,12 @@ def test_every_argument_gets_a_local_name(script: Script) -> None:
 @EACH
 def test_headers_name_exactly_the_errors_answered(script: Script) -> None:
     """Errors lists the words the script can answer with, and errors.py has a class for each."""
-    said = dict(_header(script))["Errors"]
-    words = set() if said == "none" else set(said.split(", "))
-    answered = set(re.findall(r"error_reply\(\s*'(\w+)", script.source))
+    if script.contract:
+        words = set(script.contract.errors)
+    else:
+        said = dict(_header(script))["Errors"]
+        words = set() if said == "none" else set(said.split(", "))
+    answered = set(re.findall(r"error_reply\(\s*'(\w+)", script.source)) - {"ERR"}
     assert words == answered
     assert words <= errors.by_word().keys()
     assert len(answered) == 0 or "error({" not in script.source
@@ -130,15 +218,27 @@ def test_policy_defaults_are_those_of_the_model() -> None:
     assert defaults == {name: policy_text(name, getattr(Policy(), name)) for name in defaults}
 
 
+@dataclass(frozen=True)
+class Call:
+    """A run of a script: what was sent, and what came back."""
+
+    verb: str
+    args: tuple[Any, ...]
+    arguments: dict[str, Any]
+    reply: Any
+
+
 @pytest.fixture
-async def sent(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
+async def sent(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> list[Call]:
     """Call every verb once or more on job d of type vm; return what went to the scripts."""
-    calls: list[tuple[str, Any]] = []
+    calls: list[Call] = []
     run = Runner.run
 
-    async def spied(self: Runner, verb: str, *args: Any) -> Any:
-        calls.append((verb, args))
-        return await run(self, verb, *args)
+    async def spied(self: Runner, verb: str, type_: str, /, *args: Any, **arguments: Any) -> Any:
+        assert type_ == TYPE
+        reply = await run(self, verb, type_, *args, **arguments)
+        calls.append(Call(verb, args, arguments, reply))
+        return reply
 
     monkeypatch.setattr(Runner, "run", spied)
     limits = {"*": {"VCPU": 9, "GPU": 1}}
@@ -170,38 +270,87 @@ async def sent(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> list[tuple[st
     return calls
 
 
-async def test_the_broker_sends_what_the_headers_say(
-    sent: list[tuple[str, Any]], client: Redis
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _are_texts(value: Any) -> bool:
+    return all(isinstance(text, str) for text in value)
+
+
+def _are_fields(value: Any) -> bool:
+    """Whether these are a dict of texts, or a flat list of an even number of texts."""
+    if isinstance(value, dict):
+        return _are_texts(value) and _are_texts(value.values())
+    return len(value) % 2 == 0 and _are_texts(value)
+
+
+IS_OF = {
+    "string": lambda value: isinstance(value, str),
+    "integer": _is_whole,
+    "decimal": lambda value: re.fullmatch(r"-?\d+", str(value)) is not None,
+    "flag": lambda value: isinstance(value, bool),
+    "strings": _are_texts,
+    "integers": lambda value: all(map(_is_whole, value)),
+    "fields": _are_fields,
+    "amounts": lambda value: _are_texts(value) and all(map(_is_whole, value.values())),
+}
+
+
+def _is(field: Field, value: Any, *, sent: bool) -> bool:
+    """Whether a value is of the type declared: one sent, or one of a decoded reply."""
+    if field.type == "rows":
+        return all(_row_is(field, row, sent=sent) for row in value)
+    return (field.optional and value is None) or IS_OF[field.type](value)
+
+
+def _row_is(field: Field, row: Any, *, sent: bool) -> bool:
+    values = row if sent else row._asdict()
+    return values.keys() == {member.name for member in field.members} and all(
+        _is(member, values[member.name], sent=sent) for member in field.members
+    )
+
+
+async def test_the_broker_sends_and_gets_the_types_declared(sent: list[Call]) -> None:
+    """Every argument sent is of the type its header declares, and so is every value replied."""
+    for call in sent:
+        contract = SCRIPTS[call.verb].contract
+        if contract is None:
+            continue
+        assert call.args == ()
+        assert call.arguments.keys() == {field.name for field in contract.arguments}
+        for field in contract.arguments:
+            assert _is(field, call.arguments[field.name], sent=True), (call.verb, field.name)
+        for field in contract.returns:
+            value = getattr(call.reply, field.name)
+            assert _is(field, value, sent=False), (call.verb, field.name, value)
+
+
+@pytest.mark.parametrize("verb", NAMED)
+async def test_every_collection_is_sent_and_replied_with_values(
+    sent: list[Call], verb: str
 ) -> None:
-    """Every verb of these is sent with its base and as many arguments as its header lists."""
-    assert await client.ping()
-    for verb, (base, *arguments) in sent:
-        listed = _arguments(SCRIPTS[verb])
-        assert base == Keys(TYPE).base
+    """The calls of this test leave no declared collection, and no row's, empty."""
+    contract = contract_of(SCRIPTS[verb])
+    calls = [call for call in sent if call.verb == verb]
+    for field in contract.arguments:
+        assert any(call.arguments[field.name] not in ([], {}) for call in calls), field.name
+    for field in contract.returns:
+        assert any(getattr(call.reply, field.name) not in ([], {}) for call in calls), field.name
+
+
+async def test_counted_arguments_are_as_many_as_listed(sent: list[Call]) -> None:
+    """Every verb of these is sent with as many arguments as its header lists."""
+    for call in sent:
+        if call.verb in NAMED:
+            continue
+        listed = _arguments(SCRIPTS[call.verb])
         fixed = [text for label, text in listed if "…" not in label]
-        rest = len(arguments) - len(fixed)
-        assert rest >= 0, verb
-        assert rest == 0 or len(listed) > len(fixed), verb
-        if listed and "pairs" in listed[-1][1] and "…" in listed[-1][0]:
-            assert rest % 2 == 0, verb
-        named = [value for text, value in zip(fixed, arguments, strict=False) if _is_name(text)]
-        assert set(named) <= {"d"}, verb
+        rest = len(call.args) - len(fixed)
+        assert rest >= 0, call.verb
+        assert rest == 0 or len(listed) > len(fixed), call.verb
 
 
-def _is_name(text: str) -> bool:
-    return text == "request_id"
-
-
-async def test_no_script_is_left_untried(sent: list[tuple[str, Any]]) -> None:
+async def test_no_script_is_left_untried(sent: list[Call]) -> None:
     """Each script has a verb of Broker that runs it."""
-    assert {verb for verb, _ in sent} == SCRIPTS.keys()
-
-
-async def test_grants_send_caps_and_fours(sent: list[tuple[str, Any]]) -> None:
-    """A grant counts its cap pairs, and what follows them are whole fours."""
-    ((_, *arguments),) = [args for verb, args in sent if verb == "grant"]
-    texts = [text for _, text in _arguments(SCRIPTS["grant"])]
-    first = texts.index("how many cap pairs follow") + 1
-    caps = int(arguments[first - 1])
-    assert arguments[first : first + 2 * caps] == ["VCPU", 9, "GPU", 1]
-    assert arguments[first + 2 * caps :] == ["h1", "VCPU", 1, 1]
+    assert {call.verb for call in sent} == SCRIPTS.keys()

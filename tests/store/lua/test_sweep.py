@@ -73,8 +73,10 @@ def _after_sweep(monkeypatch: pytest.MonkeyPatch, act: Callable[[], Awaitable[ob
     """Let `act` happen between the sweep and what its caller does with the reply."""
     run = Runner.run
 
-    async def spied(self: Runner, verb: str, *args: object) -> object:
-        reply = await run(self, verb, *args)
+    async def spied(
+        self: Runner, verb: str, type_: str, /, *args: object, **arguments: object
+    ) -> object:
+        reply = await run(self, verb, type_, *args, **arguments)
         if verb == "sweep":
             await act()
         return reply

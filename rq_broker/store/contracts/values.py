@@ -1,0 +1,129 @@
+"""Encodes arguments and decodes replies as a contract declares them."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+from rq_broker.store.contracts.header import SCALARS, ContractError, Field
+
+Encoder = Callable[[Mapping[str, Any]], list[Any]]
+Decoder = Callable[[Any], Any]
+
+_named_tuple: Callable[..., Any] = namedtuple
+"""Its fields are known only once the header is read, which mypy does not follow."""
+
+
+def encoder(fields: Sequence[Field]) -> Encoder:
+    """Make the function that encodes arguments by name; it refuses missing and unknown names."""
+    scalars = [field.name for field in fields if field.type in SCALARS]
+    converted = [
+        (number, _ENCODERS["flag"] if field.type == "flag" else _encode_optional)
+        for number, field in enumerate(fields)
+        if field.type == "flag" or field.optional
+    ]
+    collections = [
+        (field.name, _rows_encoder(field) if field.type == "rows" else _ENCODERS[field.type])
+        for field in fields[len(scalars) :]
+    ]
+    names = {field.name for field in fields}
+
+    def encode(arguments: Mapping[str, Any]) -> list[Any]:
+        if arguments.keys() != names:
+            raise ContractError(f"arguments are {[*arguments]}, not {sorted(names)}")
+        values = [arguments[name] for name in scalars]
+        for number, convert in converted:
+            values[number] = convert(values[number])
+        for name, convert in collections:
+            values += convert(arguments[name])
+        return values
+
+    return encode
+
+
+def _encode_optional(value: Any) -> Any:
+    return "" if value is None else value
+
+
+def _encode_list(values: Sequence[Any]) -> list[Any]:
+    return [len(values), *values]
+
+
+def _encode_fields(flat: Sequence[str]) -> list[Any]:
+    return [len(flat) // 2, *flat]
+
+
+def _encode_amounts(amounts: Mapping[str, int]) -> list[Any]:
+    return [len(amounts), *chain.from_iterable(amounts.items())]
+
+
+_ENCODERS: Mapping[str, Callable[[Any], Any]] = {
+    "flag": lambda value: "1" if value else "",
+    "strings": _encode_list,
+    "integers": _encode_list,
+    "fields": _encode_fields,
+    "amounts": _encode_amounts,
+}
+
+
+def _rows_encoder(field: Field) -> Callable[[Any], list[Any]]:
+    encode_row = encoder(field.members)
+
+    def encode(rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+        return [len(rows), *chain.from_iterable(map(encode_row, rows))]
+
+    return encode
+
+
+def decoder(name: str, fields: Sequence[Field]) -> Decoder:
+    """Make the function that turns a reply into a named tuple; None for `Returns none`."""
+    if not fields:
+        return _decode_none
+    make = _named_tuple(name, [field.name for field in fields])._make
+    converted = [
+        (number, _value_decoder(field))
+        for number, field in enumerate(fields)
+        if field.optional or field.type not in ("string", "decimal", "strings")
+    ]
+
+    def decode(reply: Any) -> Any:
+        values = list(reply)
+        if len(values) != len(fields):
+            raise ContractError(f"{name} replied {len(values)} values, not {len(fields)}")
+        for number, convert in converted:
+            values[number] = convert(values[number])
+        return make(values)
+
+    return decode
+
+
+def _decode_none(_: object) -> None:
+    return None
+
+
+def _value_decoder(field: Field) -> Decoder:
+    if field.type == "rows":
+        decode_row = decoder(field.name, field.members)
+        return lambda rows: [decode_row(row) for row in rows]
+    if field.optional:
+        convert = int if field.type == "integer" else str
+        return lambda value: None if value == "" else convert(value)
+    return _DECODERS[field.type]
+
+
+def _decode_fields(flat: Sequence[str]) -> dict[str, str]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _decode_integers(values: Iterable[str]) -> list[int]:
+    return [int(value) for value in values]
+
+
+_DECODERS: Mapping[str, Decoder] = {
+    "flag": lambda value: value == 1,
+    "integer": int,
+    "integers": _decode_integers,
+    "fields": _decode_fields,
+}
