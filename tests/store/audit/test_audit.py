@@ -1,4 +1,4 @@
-"""The audit: clean on what the broker writes, and blind to no corruption."""
+"""The audit: no findings on what the broker writes, and a fault for each corruption."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STRAY = "0000000000000099:stray"
 
 @pytest.fixture
 async def jobs(broker: Broker) -> dict[Status, Job]:
-    """Bring a job to each status; its name is the status."""
+    """Bring one job to each status; its request_id is the status."""
     return {status: await bring(broker, status, status) for status in Status}
 
 
@@ -40,14 +40,14 @@ async def _faults(client: Redis) -> list[str]:
 
 
 async def test_every_status_is_clean(client: Redis, jobs: dict[Status, Job]) -> None:
-    """What the broker writes passes, and an unknown type does."""
+    """A type with a job in each status has no findings, and an unknown type has none."""
     assert len(jobs) == len(Status)
     assert await audit(client, TYPE) == []
     assert await audit(client, "unknown") == []
 
 
 async def test_an_audit_changes_nothing(client: Redis, jobs: dict[Status, Job]) -> None:
-    """An audit writes no key, not even when it has something to say."""
+    """An audit writes no key, also when it has findings."""
     await client.zadd(KEYS.of("deliveries"), {_member(jobs[Status.DONE]): 1})
     before = {key: await client.dump(key) for key in await client.keys()}
     assert await audit(client, TYPE)
@@ -58,19 +58,19 @@ Corrupt = Callable[[Redis, Callable[[str], str]], Awaitable[object]]
 CORRUPTIONS: dict[str, tuple[Corrupt, str]] = {
     "a hash is gone": (
         lambda c, _: c.delete(KEYS.of("job", "queued")),
-        ":queued is in queued and has no hash",
+        ":queued is listed as queued but has no hash",
     ),
-    "a hash is gone, seen from its callback": (
+    "a hash is gone and its callback is still indexed": (
         lambda c, _: c.delete(KEYS.of("job", "done")),
-        "names job done, which there is not",
+        "names job done, which does not exist",
     ),
     "a hash says another status": (
         lambda c, _: c.hset(KEYS.of("job", "queued"), "status", "running"),
-        ":queued is in queued, says running",
+        ":queued is listed as queued but its hash says running",
     ),
     "a hash has another ID": (
         lambda c, _: c.hset(KEYS.of("job", "queued"), "id", "77"),
-        ":queued has ID 77, stands as",
+        ":queued has the id 77 in its hash",
     ),
     "a hash cannot be read": (
         lambda c, _: c.hset(KEYS.of("job", "queued"), "created", "soon"),
@@ -82,19 +82,19 @@ CORRUPTIONS: dict[str, tuple[Corrupt, str]] = {
     ),
     "a job is in two statuses": (
         lambda c, m: c.zadd(KEYS.of("status", "running"), {m("queued"): 1}),
-        ":queued is in running, says queued",
+        ":queued is listed as running but its hash says queued",
     ),
     "a job is in no status": (
         lambda c, m: c.zrem(KEYS.of("status", "done"), m("done")),
-        ":done is in no status",
+        ":done has a hash but no status set lists it",
     ),
     "an owner's priority differs": (
         lambda c, m: c.zadd(KEYS.of("owner", "o"), {m("error"): 1}),
-        ":error has priority 1.0 by its owner",
+        ":error has the priority 1.0 in the set of its owner",
     ),
     "an owner's set lacks a job": (
         lambda c, m: c.zrem(KEYS.of("owner", "o"), m("running")),
-        ":running has priority None by its owner",
+        ":running has the priority None in the set of its owner",
     ),
     "an owner's set has a stray": (
         lambda c, _: c.zadd(KEYS.of("owner", "o"), {STRAY: 1}),
@@ -102,11 +102,11 @@ CORRUPTIONS: dict[str, tuple[Corrupt, str]] = {
     ),
     "a shape's priority differs": (
         lambda c, m: c.zadd(KEYS.of("shape", SHAPE), {m("queued"): 1}),
-        ":queued has priority 1.0 by its shape",
+        ":queued has the priority 1.0 in the set of its shape",
     ),
     "a shape has a job that does not wait": (
         lambda c, m: c.zadd(KEYS.of("shape", SHAPE), {m("done"): 2**52}),
-        ":done has priority 4503599627370496.0 by its shape",
+        ":done has the priority 4503599627370496.0 in the set of its shape, not None",
     ),
     "a shape has a stray": (
         lambda c, _: c.zadd(KEYS.of("shape", SHAPE), {STRAY: 2**52}),
@@ -118,51 +118,51 @@ CORRUPTIONS: dict[str, tuple[Corrupt, str]] = {
     ),
     "a shape is not known": (
         lambda c, _: c.hdel(KEYS.of("shapes"), SHAPE),
-        f"shape {SHAPE} stands in shapes for None",
+        f"shape {SHAPE} has the demand None in shapes",
     ),
     "a shape stands for another": (
         lambda c, _: c.hset(KEYS.of("shapes"), SHAPE, "[]"),
-        f"shape {SHAPE} stands in shapes for []",
+        f"shape {SHAPE} has the demand [] in shapes",
     ),
     "a shape has no head": (
         lambda c, _: c.zrem(KEYS.of("heads"), SHAPE),
-        f"shape {SHAPE} is in heads at None",
+        f"shape {SHAPE} has the priority None in heads",
     ),
     "a head's priority differs": (
         lambda c, _: c.zadd(KEYS.of("heads"), {SHAPE: 1}),
-        f"shape {SHAPE} is in heads at 1.0",
+        f"shape {SHAPE} has the priority 1.0 in heads",
     ),
     "a head has no jobs": (
         lambda c, _: c.zadd(KEYS.of("heads"), {"x" * 16: 1}),
-        f"shape {'x' * 16} is in heads at 1.0, not None",
+        f"shape {'x' * 16} has the priority 1.0 in heads, not None",
     ),
-    "a job out of line forgot its demand": (
+    "a done job has no demand": (
         lambda c, _: c.hdel(KEYS.of("job", "done"), "demand"),
-        ":done is done and keeps as demand None",
+        ":done is done but its hash has not its demand: None",
     ),
     "a callback is not indexed": (
         lambda c, _: c.hdel(KEYS.of("callbacks", CALLBACK[:2]), CALLBACK[2:]),
-        ":queued has a callback that names None",
+        ":queued has a callback that the index gives to None",
     ),
     "a callback names another job": (
         lambda c, _: c.hset(KEYS.of("callbacks", CALLBACK[:2]), CALLBACK[2:], "done"),
-        ":queued has a callback that names done",
+        ":queued has a callback that the index gives to done",
     ),
     "a callback is left over in a bucket of its own": (
         lambda c, _: c.hset(KEYS.of("callbacks", "__"), "rest", "nobody"),
-        "callback __rest names job nobody, which there is not",
+        "callback __rest names job nobody, which does not exist",
     ),
     "a callback is left over beside others": (
         lambda c, _: c.hset(KEYS.of("callbacks", CALLBACK[:2]), "rest", "queued"),
-        f"callback {CALLBACK[:2]}rest names job queued, which has another",
+        f"callback {CALLBACK[:2]}rest names job queued, which has another callback",
     ),
     "a host holds too much": (
         lambda c, _: c.hincrby(KEYS.of("host", "h1"), "held:VCPU", 1),
-        "host h1 holds {'VCPU': 3}, ledgers say {'VCPU': 2}",
+        "host h1 has {'VCPU': 3} held but its jobs hold {'VCPU': 2}",
     ),
-    "a host holds what no ledger says": (
+    "a host holds what no job holds": (
         lambda c, _: c.hset(KEYS.of("host", "h1"), "held:GPU", 1),
-        "host h1 holds {'VCPU': 2, 'GPU': 1}, ledgers say {'VCPU': 2}",
+        "host h1 has {'VCPU': 2, 'GPU': 1} held but its jobs hold {'VCPU': 2}",
     ),
     "a host cannot be read": (
         lambda c, _: c.hset(KEYS.of("host", "h1"), "capacity:VCPU", "many"),
@@ -170,73 +170,73 @@ CORRUPTIONS: dict[str, tuple[Corrupt, str]] = {
     ),
     "a host is not listed": (
         lambda c, _: c.zrem(KEYS.of("hosts"), "h1"),
-        "host h1 is not listed, and jobs hold on it",
+        "host h1 is not listed in hosts but jobs hold capacity on it",
     ),
     "a listed host has no hash": (
         lambda c, _: c.zadd(KEYS.of("hosts"), {"h2": 1}),
-        "host h2 is listed and has no hash",
+        "host h2 is listed in hosts but has no hash",
     ),
     "a dropped host stays": (
         lambda c, _: _dropped(c),
-        "host h2 is dropped, empty and still there",
+        "host h2 is out of service and holds nothing but was not deleted",
     ),
     "an owner's usage is wrong": (
         lambda c, _: c.hincrby(KEYS.of("usage"), "VCPU/o", 1),
-        "usage VCPU/o is 3, ledgers say 2",
+        "usage VCPU/o is 3 but the jobs hold 2",
     ),
     "usage is left over": (
         lambda c, _: c.hset(KEYS.of("usage"), "VCPU/gone", 1),
-        "usage VCPU/gone is 1, ledgers say 0",
+        "usage VCPU/gone is 1 but the jobs hold 0",
     ),
     "a queued job holds": (
         lambda c, _: c.hset(KEYS.of("holds", "queued"), "h1/VCPU", 1),
-        ":queued is queued and holds {'h1/VCPU': '1'}",
+        ":queued is queued but holds {'h1/VCPU': '1'}",
     ),
     "a done job is seen": (
         lambda c, _: c.hset(KEYS.of("seen", "done"), "h1/VCPU", 1),
-        ":done is done and was seen with {'h1/VCPU': '1'}",
+        ":done is done but has been seen with {'h1/VCPU': '1'}",
     ),
     "a source sees what no owner uses": (
         lambda c, _: c.hset(KEYS.of("seen", "running"), "h1/GPU", 1),
-        "usage GPU/o is 0, ledgers say 1",
+        "usage GPU/o is 0 but the jobs hold 1",
     ),
-    "what parts is held no longer": (
+    "capacity being released is not held": (
         lambda c, _: c.zadd(KEYS.of("parting"), {"1:3:h1/VCPU": 1}),
-        "host h1 holds {'VCPU': 2}, ledgers say {'VCPU': 5}",
+        "host h1 has {'VCPU': 2} held but its jobs hold {'VCPU': 5}",
     ),
     "a done job names hosts": (
         lambda c, _: c.hset(KEYS.of("job", "done"), "hosts", '["h1"]'),
-        ":done is done and names hosts",
+        ":done is done but names hosts",
     ),
     "a job holds on a host it does not name": (
         lambda c, _: c.hset(KEYS.of("job", "running"), "hosts", '["h2"]'),
-        ":running holds on h1, which it does not name",
+        ":running holds on h1, which its hash does not name",
     ),
     "two jobs hold by one fence": (
         lambda c, _: c.hset(KEYS.of("job", "running"), "fence", 1),
-        "holds by fence 1, as does",
+        "holds under the fence 1, as does",
     ),
     "a granted job has no delivery": (
         lambda c, m: c.zrem(KEYS.of("deliveries"), m("granted")),
-        ":granted is granted, its delivery due at None, parked at None",
+        ":granted is granted and its callback is due at None, parked at None",
     ),
     "a running job has a delivery": (
         lambda c, m: c.zadd(KEYS.of("deliveries"), {m("running"): 1}),
-        ":running is running, its delivery due at 1.0",
+        ":running is running and its callback is due at 1.0",
     ),
     "a delivery is due and parked": (
         lambda c, m: c.zadd(KEYS.of("parked:http://x:80"), {m("granted"): 1}),
-        ":granted is granted, its delivery due at",
+        ":granted is granted and its callback is due at",
     ),
-    "a parked delivery is never looked at": (
+    "a destination of parked callbacks is not listed": (
         lambda c, m: _parked_for_ever(c, m("granted")),
-        "destination http://x:80 is not listed, and callbacks are parked at it",
+        "destination http://x:80 has parked callbacks but is not listed in parked",
     ),
-    "a parked delivery is nobody's": (
+    "a parked delivery is of no job": (
         lambda c, _: _stray_parked(c),
         f"parked:http://x:80 names {STRAY}",
     ),
-    "a delivery is nobody's": (
+    "a delivery is of no job": (
         lambda c, _: c.zadd(KEYS.of("deliveries"), {STRAY: 1}),
         f"deliveries names {STRAY}",
     ),
@@ -244,25 +244,25 @@ CORRUPTIONS: dict[str, tuple[Corrupt, str]] = {
         lambda c, m: c.zadd(KEYS.of("deadlines"), {m("queued"): 1}),
         "deadlines names",
     ),
-    "a deadline is nobody's": (
+    "a deadline is of no job": (
         lambda c, _: c.zadd(KEYS.of("deadlines"), {STRAY: 1}),
         f"deadlines names {STRAY}",
     ),
-    "a job that left was passed": (
+    "a done job is listed as passed": (
         lambda c, m: c.hset(KEYS.of("passed"), m("done"), 1),
         "passed names",
     ),
     "the ID counter is behind": (
         lambda c, _: c.hset(KEYS.base, "id", 2),
-        "counter id is 2, 5 is in use",
+        "counter id is 2 but 5 is in use",
     ),
     "the fence counter is gone": (
         lambda c, _: c.hdel(KEYS.base, "fence"),
-        "counter fence is None, 2 is in use",
+        "counter fence is None but 2 is in use",
     ),
     "the hosts' counter is behind": (
         lambda c, _: c.zadd(KEYS.of("hosts"), {"h1": 99}),
-        "99 is in use",
+        "but 99 is in use",
     ),
 }
 
@@ -290,7 +290,7 @@ async def _dropped(client: Redis) -> None:
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
 async def test_each_corruption_is_found(client: Redis, jobs: dict[Status, Job], name: str) -> None:
-    """Damage one key, and a fault says which and how."""
+    """After one key is damaged a fault names it and says what is wrong."""
     corrupt, expected = CORRUPTIONS[name]
     members = {job.request_id: _member(job) for job in jobs.values()}
     await corrupt(client, members.__getitem__)
@@ -299,7 +299,7 @@ async def test_each_corruption_is_found(client: Redis, jobs: dict[Status, Job], 
 
 
 async def test_a_shrunk_host_is_a_note(broker: Broker, client: Redis) -> None:
-    """Less capacity than holds is allowed: a note, not a fault."""
+    """A host with less capacity than its jobs hold is a note, not a fault."""
     await bring(broker, Status.GRANTED)
     await broker.set_host(TYPE, Host("h1", {"VCPU": 1}, {"VCPU": 1}))
     (found,) = await audit(client, TYPE)
@@ -307,8 +307,8 @@ async def test_a_shrunk_host_is_a_note(broker: Broker, client: Redis) -> None:
     assert str(found).startswith("note: host h1 is overcommitted in ['VCPU']")
 
 
-async def test_more_than_a_page_is_walked(broker: Broker, client: Redis) -> None:
-    """A fault is found wherever it stands among hundreds of jobs."""
+async def test_every_page_of_jobs_is_checked(broker: Broker, client: Redis) -> None:
+    """Of 600 jobs, faults of the first, the middle and the last are found."""
     for start in range(0, 600, 50):
         await asyncio.gather(*(submit(broker, f"r{start + number}") for number in range(50)))
     assert await audit(client, TYPE) == []
@@ -317,10 +317,10 @@ async def test_more_than_a_page_is_walked(broker: Broker, client: Redis) -> None
     assert len(await _faults(client)) == 3
 
 
-async def test_what_is_found_only_once_does_not_count(
+async def test_a_finding_of_the_first_walk_alone_does_not_count(
     broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A job that moves while it is looked at is no fault: it is right when looked at again."""
+    """A job that changes during a walk is no fault: the second walk does not find it."""
     await bring(broker, Status.GRANTED)
     hgetall, left = client.hgetall, [1]
 
@@ -337,7 +337,7 @@ async def test_what_is_found_only_once_does_not_count(
 
 
 async def test_an_audit_beside_a_busy_broker_finds_nothing(redis_server: Server) -> None:
-    """While jobs are submitted, granted and taken out all the time, no fault is made up."""
+    """While jobs are submitted, granted and withdrawn, five audits have no findings."""
     client, mine = connect(redis_server.url), connect(redis_server.url)
     await client.flushall()
     broker, done = Broker(client), asyncio.Event()

@@ -1,0 +1,27 @@
+"""What the audit reports: a finding names a key's owner and says what is wrong, for operators."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """How bad a finding is."""
+
+    FAULT = "fault"
+    """The keys contradict each other."""
+    NOTE = "note"
+    """Allowed, and an operator should know it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One finding; it reads as a sentence: `fault: job 0000000000000007:d is done but …`."""
+
+    severity: Severity
+    subject: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.severity}: {self.subject} {self.text}"

@@ -1,0 +1,35 @@
+"""Checks what a job holds, and adds it to the sums that hosts and owners are compared with."""
+
+from __future__ import annotations
+
+import orjson
+
+from rq_broker.domain.jobs import HOLDING
+from rq_broker.store.audit.walk import ListedJob, Walk
+
+
+def check_holds(walk: Walk, job: ListedJob, holds: dict[str, str], seen: dict[str, str]) -> None:
+    """Check the holds of one job. Raises ValueError or KeyError if they cannot be read.
+
+    `seen` is the part of the grant that a source counts as used: it counts for the owner's usage,
+    and no longer for what the host has as held.
+    """
+    hosts = set(orjson.loads(job.fields.get("hosts", "[]")))
+    if job.status not in HOLDING:
+        state = f"is {job.status}"
+        walk.check(not holds, job.subject, f"{state} but holds {holds}")
+        walk.check(not seen, job.subject, f"{state} but has been seen with {seen}")
+        walk.check(not hosts, job.subject, f"{state} but names hosts")
+    if job.member in walk.tally.holders or not (holds or seen):
+        return
+    walk.tally.holders.add(job.member)
+    fence = int(job.fields.get("fence", 0))
+    other = walk.tally.member_by_fence.setdefault(fence, job.member)
+    walk.check(other == job.member, job.subject, f"holds under the fence {fence}, as does {other}")
+    for place, amount in holds.items():
+        host, _, resource = place.partition("/")
+        walk.check(host in hosts, job.subject, f"holds on {host}, which its hash does not name")
+        walk.tally.held[host][resource] += int(amount)
+    for place, amount in [*holds.items(), *seen.items()]:
+        resource = place.partition("/")[2]
+        walk.tally.usage[f"{resource}/{job.fields['owner']}"] += int(amount)

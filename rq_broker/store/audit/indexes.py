@@ -1,0 +1,57 @@
+"""Checks that no set of members names a job that does not belong there."""
+
+from __future__ import annotations
+
+from rq_broker.domain.jobs import Status
+from rq_broker.store.audit.walk import PAGE, Walk
+
+
+async def check_indexes(walk: Walk) -> None:
+    """Check the deliveries, the deadlines, the facts about waiting jobs, and the owners' sets."""
+    await _check_parked(walk)
+    await check_members(walk, "deliveries", {Status.GRANTED})
+    await check_members(walk, "prompt", {Status.GRANTED})
+    await check_members(walk, "deadlines", set(Status) - {Status.QUEUED})
+    await check_members(walk, "passed", {Status.QUEUED}, command="HSCAN")
+    await check_members(walk, "forecasts", {Status.QUEUED}, command="HSCAN")
+    for name in await with_other_sizes(walk, "owner:", "ZCARD"):
+        await check_members(walk, name, set(Status))
+
+
+async def _check_parked(walk: Walk) -> None:
+    """Check that the sweep knows each destination where callbacks are parked."""
+    listed = [destination for destination, _ in await walk.entries("parked")]
+    for destination in walk.tally.parked_at.difference(listed):
+        text = "has parked callbacks but is not listed in parked"
+        walk.fault(f"destination {destination}", text)
+    for destination in listed:
+        await check_members(walk, f"parked:{destination}", {Status.GRANTED})
+
+
+async def check_members(
+    walk: Walk, name: str, allowed: set[Status], command: str = "ZSCAN"
+) -> None:
+    """Check that a zset or hash names only jobs in the allowed statuses."""
+    statuses = [status for status in Status if status in allowed]
+    sets = [f"status:{status}" for status in statuses]
+    async for page in walk.pages(command, name):
+        members = [member for member, _ in page]
+        for member, scores in zip(members, await walk.scores(sets, members), strict=True):
+            listed = any(score is not None for score in scores)
+            walk.check(listed, name, f"names {member}, which is not {' or '.join(statuses)}")
+
+
+async def with_other_sizes(walk: Walk, kind: str, command: str) -> list[str]:
+    """List the sets of one kind whose size differs from the number of jobs that belong in them.
+
+    The jobs themselves were found in these sets already, so only these can name others.
+    """
+    names = [name for name in walk.tally.members if name.startswith(kind)]
+    differing = []
+    for start in range(0, len(names), PAGE):
+        page = names[start : start + PAGE]
+        sizes = await walk.pipeline((command, walk.keys.of(name)) for name in page)
+        differing += [
+            name for name, size in zip(page, sizes, strict=True) if size != walk.tally.members[name]
+        ]
+    return differing

@@ -1,0 +1,128 @@
+"""One walk over the keys of a type: how they are read, and what the walk has collected."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from redis.asyncio import Redis, RedisCluster
+
+from rq_broker.domain.jobs import Status
+from rq_broker.store.audit.findings import Finding, Severity
+from rq_broker.store.keys import Keys
+
+PAGE = 500
+"""Entries read with one command. It bounds the time for which one command keeps Redis from serving
+others, and the size of a pipeline's replies."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedJob:
+    """A job as one status set lists it, with its hash; the hash is empty where there is none."""
+
+    status: Status
+    member: str
+    priority: float
+    fields: dict[str, str]
+
+    @property
+    def id(self) -> int:
+        """The ID that the member begins with."""
+        return int(self.member[:16])
+
+    @property
+    def request_id(self) -> str:
+        """The request_id that the member ends with."""
+        return self.member[17:]
+
+    @property
+    def subject(self) -> str:
+        """The name that findings give it."""
+        return f"job {self.member}"
+
+
+@dataclass
+class Tally:
+    """What the jobs read so far account for; later checks compare other keys with it."""
+
+    members: Counter[str] = field(default_factory=Counter)
+    """Name of a set or hash → how many of the jobs belong in it."""
+    held: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    """Host → resource → the sum of what jobs hold there."""
+    usage: Counter[str] = field(default_factory=Counter)
+    """`<resource>/<owner_id>` → the sum of what the owner's jobs hold, or have as seen."""
+    holders: set[str] = field(default_factory=set)
+    """The members whose holds are in the sums."""
+    member_by_fence: dict[int, str] = field(default_factory=dict)
+    parked_at: set[str] = field(default_factory=set)
+    """Destinations at which a callback is parked."""
+    highest: Counter[str] = field(default_factory=Counter)
+    """Counter in the base hash → the highest number that is in use."""
+
+
+class Walk:
+    """Reads the keys of one type; keeps the findings, each once, and the tally."""
+
+    def __init__(self, client: Redis | RedisCluster, keys: Keys) -> None:
+        self.client: Any = client
+        self.keys = keys
+        self.tally = Tally()
+        self._findings: dict[Finding, None] = {}
+
+    @property
+    def findings(self) -> list[Finding]:
+        """All findings so far, in the order in which they were made."""
+        return list(self._findings)
+
+    def note(self, subject: str, text: str) -> None:
+        """Report something allowed."""
+        self._findings[Finding(Severity.NOTE, subject, text)] = None
+
+    def fault(self, subject: str, text: str) -> None:
+        """Report a contradiction."""
+        self._findings[Finding(Severity.FAULT, subject, text)] = None
+
+    def check(self, holds: bool, subject: str, text: str) -> None:
+        """Report a contradiction unless the condition holds."""
+        if not holds:
+            self.fault(subject, text)
+
+    async def pages(self, command: str, name: str) -> AsyncIterator[list[tuple[str, Any]]]:
+        """Yield the entries of one zset or hash, at most PAGE at a time; some may be repeated."""
+        scan = {"ZSCAN": self.client.zscan, "HSCAN": self.client.hscan}[command]
+        cursor: Any = 0
+        while True:
+            cursor, entries = await scan(self.keys.of(name), cursor, count=PAGE)
+            page = list(entries.items()) if isinstance(entries, Mapping) else entries
+            for start in range(0, len(page), PAGE):
+                yield page[start : start + PAGE]
+            if not int(cursor):
+                return
+
+    async def entries(self, name: str, command: str = "ZSCAN") -> list[tuple[str, Any]]:
+        """Read all entries of one zset or hash."""
+        return [entry async for page in self.pages(command, name) for entry in page]
+
+    async def pipeline(
+        self, commands: Iterable[tuple[Any, ...]], *, atomic: bool = False
+    ) -> list[Any]:
+        """Send commands together and return their replies; `atomic`: nothing runs in between."""
+        pipeline = self.client.pipeline(transaction=atomic)
+        for command in commands:
+            pipeline.execute_command(*command)
+        return list(await pipeline.execute())
+
+    async def scores(self, sets: Iterable[str], members: list[str]) -> list[list[float | None]]:
+        """Read the score of each member in each set; returns one row for each member."""
+        names = [self.keys.of(name) for name in sets]
+        scores = await self.pipeline(
+            ("ZSCORE", name, member) for member in members for name in names
+        )
+        return [scores[start : start + len(names)] for start in range(0, len(scores), len(names))]
+
+
+def named(fields: list[str], values: list[str | None]) -> dict[str, str]:
+    """Pair the reply of HMGET with the fields asked for; missing fields are left out."""
+    return {name: value for name, value in zip(fields, values, strict=True) if value is not None}
