@@ -14,7 +14,7 @@ from hashlib import sha1
 from pathlib import Path
 
 from rq_broker.store.contracts import header, lua
-from rq_broker.store.contracts.header import COLLECTIONS, Contract
+from rq_broker.store.contracts.header import Contract
 from rq_broker.store.contracts.values import Decoder, Encoder, decoder, encoder
 
 _HERE = Path(__file__).parent / "lua"
@@ -52,33 +52,22 @@ def build(name: str, text: str) -> Script:
     if not match:
         raise header.ContractError(f"{name}.lua has no header")
     declared, body = _INCLUDE.sub("", match[0]), text[match.end() :]
-    if (
-        "ARGV[" in declared or "--- ARGV" not in declared
-    ):  # counted positions, until every header declares names
+    if "ARGV[" in declared or "--- ARGV" not in declared:  # counted positions, until all are named
         source = _expand(text, set())
         sha = sha1(source.encode(), usedforsecurity=False).hexdigest()
         return Script(name, declared, None, source, sha)
     contract = header.parse(declared)
-    top = match[0]
-    if any(field.type in COLLECTIONS for field in contract.arguments):
-        top += '--- @include "arguments"\n'
     source = "".join(
         (
-            _expand(top, set()),
+            _expand(match[0], set()),
             lua.arguments(name, contract.arguments),
             lua.reply(contract.returns),
             body,
         )
     )
-    return Script(
-        name,
-        declared,
-        contract,
-        source,
-        sha1(source.encode(), usedforsecurity=False).hexdigest(),
-        encoder(contract.arguments),
-        decoder(name, contract.returns),
-    )
+    sha = sha1(source.encode(), usedforsecurity=False).hexdigest()
+    encode, decode = encoder(contract.arguments), decoder(name, contract.returns)
+    return Script(name, declared, contract, source, sha, encode, decode)
 
 
 SCRIPTS = {path.stem: build(path.stem, path.read_text()) for path in sorted(_HERE.glob("*.lua"))}

@@ -17,7 +17,7 @@ Arguments follow each other in the order declared, scalars before collections. T
 | type       | as an argument                   | in a reply             | in Lua           |
 |------------|----------------------------------|------------------------|------------------|
 | `string`   | the text                         | the text               | string           |
-| `integer`  | decimal digits                   | digits, or an integer  | number           |
+| `integer`  | decimal digits                   | an integer             | number           |
 | `decimal`  | decimal digits                   | decimal digits         | the same string  |
 | `flag`     | `1`, or the empty text           | 1 or 0                 | boolean          |
 | `strings`  | count, then each                 | an array               | array            |

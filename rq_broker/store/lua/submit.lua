@@ -30,9 +30,9 @@ if redis.call('EXISTS', name) == 1 then
   return redis.error_reply('DUPLICATE_REQUEST_ID request_id is taken in this type')
 end
 local callbacks, rest = callback_entry(callback)
-local owner_of_callback = redis.call('HGET', callbacks, rest)
-if owner_of_callback then
-  return redis.error_reply('DUPLICATE_CALLBACK callback is taken in this type by job ' .. owner_of_callback)
+if redis.call('HSETNX', callbacks, rest, request_id) == 0 then
+  local taken_by = redis.call('HGET', callbacks, rest)
+  return redis.error_reply('DUPLICATE_CALLBACK callback is taken in this type by job ' .. taken_by)
 end
 
 local created = now_us()
@@ -45,7 +45,6 @@ else
   redis.call('HSET', base, 'id', id)
 end
 local member = member_of(id, request_id)
-redis.call('HSET', callbacks, rest, request_id)
 redis.call('HSET', name, 'id', id, 'owner', owner_id, 'status', 'queued', 'shape', shape,
   'created', whole(created), unpack(fields))
 redis.call('ZADD', key('owner:' .. owner_id), priority, member)
