@@ -1,4 +1,4 @@
-"""The HTTP facade: translates, and holds no rules of its own."""
+"""The HTTP API: translates between HTTP and the broker's methods, and holds no rules."""
 
 from rq_broker.api.app import create_app
 

@@ -1,4 +1,4 @@
-"""The HTTP facade: translates, and holds no rules of its own."""
+"""Builds the Starlette application: which resources there are, and what each is given."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from rq_broker.api.hosts import Hosts
 from rq_broker.api.inbox import Inbox
 from rq_broker.api.jobs import Jobs
 from rq_broker.api.keys import SigningKeys
-from rq_broker.api.middleware import NoCallbacks, OneSlash
-from rq_broker.api.openapi import Docs
+from rq_broker.api.middleware import RefuseCallbacks, TrailingSlash
+from rq_broker.api.pages import Pages
 from rq_broker.api.questions import Questions
 from rq_broker.api.responses import HANDLERS, ok, read
 from rq_broker.api.types import Types
@@ -35,12 +35,28 @@ def create_app(
     inbox: bool = False,
     noop: bool = False,
 ) -> Starlette:
-    """Build the facade of one broker.
+    """Build the HTTP API of one broker.
 
-    `callback_base` is what relative callbacks resolve against; with None they are refused.
-    `egress` refuses callbacks that could never be dialled; None lets the dial decide. `inbox` adds
-    the development inbox, `noop` a route to measure against.
+    Args:
+        broker: Carries out every call.
+        callback_base: URL that relative callbacks are resolved against; None refuses them.
+        egress: Refuses callbacks that no courier may dial; None leaves that to the courier.
+        inbox: Adds the development inbox.
+        noop: Adds `POST /noop`, the baseline of the benches.
     """
+    app = Starlette(
+        routes=_routes(broker, callback_base, egress, inbox=inbox, noop=noop),
+        middleware=[Middleware(TrailingSlash), Middleware(RefuseCallbacks)],
+        exception_handlers=dict(HANDLERS),
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+def _routes(
+    broker: Broker, callback_base: str | None, egress: Egress | None, *, inbox: bool, noop: bool
+) -> list[Route]:
+    """List all routes. Starlette tries them in this order, so the busiest come first."""
     outlook = Outlook(broker)
     routes = [
         *([Route("/noop", _noop, methods=["POST"], include_in_schema=False)] if noop else ()),
@@ -53,17 +69,10 @@ def create_app(
         *Health(broker).routes(),
         *(Inbox().routes() if inbox else ()),
     ]
-    routes += Docs(routes).routes()
-    app = Starlette(
-        routes=routes,
-        middleware=[Middleware(OneSlash), Middleware(NoCallbacks)],
-        exception_handlers=dict(HANDLERS),
-    )
-    app.router.redirect_slashes = False
-    return app
+    return [*routes, *Pages(routes).routes()]
 
 
 async def _noop(request: Request) -> Response:
-    """Read a body and answer: what a request costs before anything is done for it."""
+    """Read the body and answer: the cost of a request without any work for it."""
     await read(request)
     return ok({})

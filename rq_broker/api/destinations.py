@@ -1,4 +1,4 @@
-"""Destinations over HTTP: which receivers answer, and what an operator does once one is mended."""
+"""Destinations over HTTP: the state of each, and how an operator resets one after a repair."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from rq_broker.api import bodies
-from rq_broker.api.paths import type_name
+from rq_broker.api.paths import type_of
 from rq_broker.api.responses import ok, read_json
-from rq_broker.api.views import destination_json
+from rq_broker.api.views import DestinationsView, DestinationView, RequeuedView
 from rq_broker.store.broker import Broker
 
 
 class Destinations:
-    """The endpoints of /types/{type}/destinations."""
+    """The endpoints below /types/{type}/destinations."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -28,23 +28,22 @@ class Destinations:
         ]
 
     async def destinations(self, request: Request) -> Response:
-        """List where callbacks go and how that fares; whether most fail, a fault on our side.
+        """List the destinations of callbacks, and whether most of them fail.
 
-        The first 1,000: those whose breaker is open, then the latest.
+        At most 1,000: open breakers first, then the latest used.
         """
-        outage, found = await self._broker.destinations(_type(request))
-        return ok({"outage": outage, "destinations": [destination_json(each) for each in found]})
+        outage, destinations = await self._broker.destinations(type_of(request))
+        views = [DestinationView.of(destination) for destination in destinations]
+        return ok(DestinationsView(outage, views))
 
     async def reset(self, request: Request) -> Response:
-        """Forget what is held against a destination: its breaker closes, its callbacks go out."""
-        await self._broker.reset(_type(request), bodies.destination(await read_json(request)))
+        """Close the breaker of a destination and send its parked callbacks."""
+        type_ = type_of(request)
+        await self._broker.reset(type_, bodies.destination(await read_json(request)))
         return ok({})
 
     async def requeue(self, request: Request) -> Response:
-        """Put every job back in line whose callbacks to a destination failed; say how many."""
-        meant = bodies.destination(await read_json(request))
-        return ok({"requeued": await self._broker.requeue(_type(request), meant)})
-
-
-def _type(request: Request) -> str:
-    return type_name(request.path_params["type"])
+        """Requeue every job whose callbacks to a destination failed, and count them."""
+        type_ = type_of(request)
+        count = await self._broker.requeue(type_, bodies.destination(await read_json(request)))
+        return ok(RequeuedView(count))

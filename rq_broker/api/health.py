@@ -1,24 +1,24 @@
-"""Health over HTTP: whether this process lives, and whether it can serve."""
+"""Health over HTTP: whether this process is alive, and whether it can serve."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from rq_broker.api.responses import ok
-from rq_broker.api.views import source_json
+from rq_broker.api.views import AliveView, ReadyView, SourceView
 from rq_broker.store.broker import Broker
 
 _TYPES = 100
-"""Types that are looked at for an outage, so that being asked often stays cheap."""
+"""Types of which readiness reports outages and sources. It bounds what one probe costs Redis:
+with more types, those that come later in the alphabet are not reported."""
 
 
 class Health:
-    """The endpoints of /healthz and /readyz."""
+    """The endpoints /healthz and /readyz."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -28,28 +28,32 @@ class Health:
         return [Route("/healthz", self.alive), Route("/readyz", self.ready)]
 
     async def alive(self, _: Request) -> Response:
-        """Answer, which is all there is to prove."""
-        return ok({"alive": True})
+        """Answer 200 as long as the process runs; Redis is not asked."""
+        return ok(AliveView())
 
     async def ready(self, _: Request) -> Response:
-        """Answer once Redis is reachable and fit, 503 while not; with callbacks and sources."""
+        """Answer 200 if Redis answers and takes writes, else 503; report callbacks and sources."""
         await self._broker.ping()
-        names = (await self._broker.names())[:_TYPES]
-        callbacks, sources = await asyncio.gather(self._callbacks(names), self._sources(names))
-        return ok({"redis": "ok", "callbacks": callbacks, "sources": sources})
+        types = (await self._broker.names())[:_TYPES]
+        callbacks, sources = await asyncio.gather(self._callbacks(types), self._sources(types))
+        return ok(ReadyView("ok", callbacks, sources))
 
-    async def _sources(self, names: list[str]) -> dict[str, list[dict[str, Any]]]:
-        found = await asyncio.gather(*map(self._broker.sources, names))
+    async def _sources(self, types: list[str]) -> dict[str, list[SourceView]]:
+        """Return the state of the sources of each type that has one."""
+        sources_by_type = await asyncio.gather(*map(self._broker.sources, types))
         return {
-            name: [source_json(source) for source in sources]
-            for name, sources in zip(names, found, strict=True)
+            type_: [SourceView.of(source) for source in sources]
+            for type_, sources in zip(types, sources_by_type, strict=True)
             if sources
         }
 
-    async def _callbacks(self, names: list[str]) -> str:
-        seen = await asyncio.gather(*(self._broker.destinations(name, 0) for name in names))
-        failing = [name for name, (outage, _) in zip(names, seen, strict=True) if outage]
+    async def _callbacks(self, types: list[str]) -> str:
+        """Return `ok`, or a sentence that names the types of which most destinations fail."""
+        answers = await asyncio.gather(*(self._broker.destinations(type_, 0) for type_ in types))
+        failing = [type_ for type_, (outage, _) in zip(types, answers, strict=True) if outage]
         if not failing:
             return "ok"
-        which = ", ".join(failing)
-        return f"most destinations of type {which} fail: look at the way out of this network"
+        return (
+            f"most destinations of type {', '.join(failing)} fail: "
+            "check the outgoing network of the notifiers"
+        )

@@ -1,4 +1,4 @@
-"""Hosts over HTTP: the capacity that jobs wait for."""
+"""Hosts over HTTP: list, read, publish and drop them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from rq_broker.api import bodies
-from rq_broker.api.paths import type_name
-from rq_broker.api.responses import ok, read_json
-from rq_broker.api.views import host_json
+from rq_broker.api.paths import host_of, type_of
+from rq_broker.api.responses import created, ok, read_json
+from rq_broker.api.views import HostView
 from rq_broker.store.broker import Broker
 
 
 class Hosts:
-    """The endpoints of /types/{type}/hosts."""
+    """The endpoints below /types/{type}/hosts."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -31,29 +31,24 @@ class Hosts:
         ]
 
     async def hosts(self, request: Request) -> Response:
-        """List a type's hosts by name."""
-        found = await self._broker.hosts(type_name(request.path_params["type"]))
-        return ok([host_json(host) for host in found])
+        """List the hosts of a type by name."""
+        hosts = await self._broker.hosts(type_of(request))
+        return ok([HostView.of(host) for host in hosts])
 
     async def host(self, request: Request) -> Response:
-        """Show one host."""
-        return ok(host_json(await self._broker.host(*_named(request))))
+        """Read one host."""
+        return ok(HostView.of(await self._broker.host(*host_of(request))))
 
     async def set_host(self, request: Request) -> Response:
-        """Publish a host; 201 when it is new."""
-        type_, name = _named(request)
+        """Publish a host: 201 if it is new, 200 if it replaces one."""
+        type_, name = host_of(request)
         host = bodies.host(name, await read_json(request))
         if await self._broker.set_host(type_, host):
             location = f"/types/{quote(type_, safe='')}/hosts/{quote(name, safe='')}"
-            return ok(host_json(host), 201, [(b"location", location.encode())])
-        return ok(host_json(await self._broker.host(type_, name)))
+            return created(HostView.of(host), location)
+        return ok(HostView.of(await self._broker.host(type_, name)))
 
     async def drop_host(self, request: Request) -> Response:
-        """Take a host out of service; holds on it stay until they are released."""
-        await self._broker.drop_host(*_named(request))
+        """Take a host out of service; its holds stay until they are released."""
+        await self._broker.drop_host(*host_of(request))
         return ok({})
-
-
-def _named(request: Request) -> tuple[str, str]:
-    params = request.path_params
-    return type_name(params["type"]), params["host"]

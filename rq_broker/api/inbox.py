@@ -1,4 +1,4 @@
-"""The inbox of `rq-broker dev`: a receiver of callbacks for those who have none yet."""
+"""The inbox of `rq-broker dev`: receives callbacks while there is no receiver yet."""
 
 from __future__ import annotations
 
@@ -7,24 +7,26 @@ from collections import deque
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from rq_broker.api.responses import ok, read
+from rq_broker.api.views import ReceivedView
 
 INBOX = "/inbox"
-_KEPT = 1000
+_CAPACITY = 1000
+"""Callbacks in memory. When more arrive the oldest are dropped."""
 
 _log = logging.getLogger(__name__)
 
 
 class Inbox:
-    """The endpoints of /inbox; keeps the newest callbacks in memory."""
+    """The endpoints below /inbox. It keeps the newest callbacks in memory."""
 
     def __init__(self) -> None:
-        self._received: deque[dict[str, Any]] = deque(maxlen=_KEPT)
+        self._received: deque[ReceivedView] = deque(maxlen=_CAPACITY)
 
     def routes(self) -> list[Route]:
         """List the routes."""
@@ -34,34 +36,28 @@ class Inbox:
         ]
 
     async def receive(self, request: Request) -> Response:
-        """Keep a callback and say so in the log."""
+        """Store a callback and log it."""
         path = request.path_params["rest"]
         body = _parsed(await read(request))
-        self._received.appendleft(
-            {
-                "path": path,
-                "received": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
-                "headers": dict(request.headers),
-                "body": body,
-            }
-        )
-        _log.info("callback %s: %s", path, _sentence(body))
+        now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        self._received.appendleft(ReceivedView(path, now, dict(request.headers), body))
+        _log.info("callback %s: %s", path, _summary(body))
         return ok({})
 
     async def received(self, _: Request) -> Response:
-        """Show what came in, newest first."""
+        """List the callbacks received, the newest first."""
         return ok(list(self._received))
 
 
 def _parsed(body: bytes) -> Any:
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
+        return msgspec.json.decode(body)
+    except msgspec.DecodeError:
         return body.decode(errors="replace")
 
 
-def _sentence(body: Any) -> str:
+def _summary(body: Any) -> str:
     match body:
         case {"type": event, "data": {"RequestID": job, "Type": type_, "Hosts": list(hosts)}}:
             return f"{event} for job {job} of type {type_} on {', '.join(map(str, hosts))}"
-    return "not a callback of ours"
+    return "not a callback of rq-broker"

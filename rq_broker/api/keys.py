@@ -1,4 +1,4 @@
-"""Signing keys over HTTP: secrets go in and never come out, fingerprints tell them apart."""
+"""Signing keys over HTTP: they are set, and only their fingerprints are ever shown."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from rq_broker.api import bodies
-from rq_broker.api.paths import type_name
+from rq_broker.api.paths import type_of
 from rq_broker.api.responses import ok, read_json
 from rq_broker.store.broker import Broker
 
@@ -28,21 +28,23 @@ class SigningKeys:
         ]
 
     async def keys(self, request: Request) -> Response:
-        """Show the fingerprints of every owner's signing keys, the newest first."""
-        return await self._answer(type_name(request.path_params["type"]))
+        """List the fingerprints of every owner's signing keys, the newest first."""
+        return await self._fingerprints(type_of(request))
 
     async def set_keys(self, request: Request) -> Response:
-        """Set the signing keys of an owner, or of all who have none of their own."""
-        type_ = type_name(request.path_params["type"])
+        """Set the signing keys of one owner, or of every owner without keys of its own."""
+        type_ = type_of(request)
         owner, keys = bodies.signing_keys(await read_json(request))
         await self._broker.set_keys(type_, owner, keys)
-        return await self._answer(type_)
+        return await self._fingerprints(type_)
 
-    async def _answer(self, type_: str) -> Response:
-        found = await self._broker.keys(type_)
-        return ok({owner: [_fingerprint(key) for key in keys] for owner, keys in found.items()})
+    async def _fingerprints(self, type_: str) -> Response:
+        keys_by_owner = await self._broker.keys(type_)
+        return ok(
+            {owner: [_fingerprint(key) for key in keys] for owner, keys in keys_by_owner.items()}
+        )
 
 
 def _fingerprint(key: str) -> str:
-    # Of the text, not the secret in it: a key that another service spelled badly has one too.
+    # Hash the text, not the secret in it: malformed keys, set by other services, have one too.
     return sha256(key.encode(errors="surrogateescape")).hexdigest()[:8]

@@ -8,20 +8,20 @@ from rq_broker.api.inbox import INBOX
 from rq_broker.api.responses import failed
 from rq_broker.domain.errors import CallbackForbidden, Invalid
 
-_NAMED = {
+_PARAMETERS = {
     (b"v1", 0): "type",
     (b"v1", 1): "request_id",
     (b"types", 0): "type",
     (b"types", 2): "the host's name",
 }
-"""Which name stands where below the first segment of a path."""
+"""(first segment of the path, index of a later segment) → the name that the later one holds."""
 
 
-class OneSlash:
-    """Lets every path answer with and without its trailing slash, without a redirect.
+class TrailingSlash:
+    """Makes every path answer with and without its trailing slash, without a redirect.
 
-    A slash inside a name, sent as %2F, is refused: decoded, it would part the path at another
-    place, and `DELETE /v1/a%2Fb` would take job b of type a.
+    It refuses a slash inside a name, sent as %2F: the router sees decoded paths, so
+    `DELETE /v1/a%2Fb` would withdraw job b of type a.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -30,27 +30,29 @@ class OneSlash:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward the request without its trailing slash, or refuse it."""
         if scope["type"] == "http":
-            raw = scope.get("raw_path") or b""
-            if b"%2" in raw and (name := _slashed(raw)):
-                await failed(Invalid(f"{name} must not contain '/'"))(scope, receive, send)
+            raw_path = (scope.get("raw_path") or b"").removeprefix(_root_path(scope).encode())
+            if b"%2" in raw_path and (parameter := _parameter_with_slash(raw_path)):
+                await failed(Invalid(f"{parameter} must not contain '/'"))(scope, receive, send)
                 return
             if scope["path"].endswith("/") and scope["path"] != "/":
                 scope["path"] = scope["path"][:-1]
         await self._app(scope, receive, send)
 
 
-def _slashed(raw_path: bytes) -> str | None:
-    """Find the name that has an encoded slash in it."""
-    root, *names = raw_path.lower().split(b"/")[1:]
-    places = (place for place, name in enumerate(names) if b"%2f" in name)
-    return next((_NAMED[root, place] for place in places if (root, place) in _NAMED), None)
+def _parameter_with_slash(raw_path: bytes) -> str | None:
+    """Return the first parameter of the path that holds an encoded slash."""
+    root, *segments = raw_path.lower().split(b"/")[1:]
+    for index, segment in enumerate(segments):
+        if b"%2f" in segment and (root, index) in _PARAMETERS:
+            return _PARAMETERS[root, index]
+    return None
 
 
-class NoCallbacks:
-    """Refuses what is itself a callback: no job may have the broker POST to a broker's own API.
+class RefuseCallbacks:
+    """Refuses every POST that is itself a callback, so that no job makes a broker call a broker.
 
-    The egress rules know the addresses this process listens at, not those of its peers or of what
-    stands before them.
+    The egress rules refuse the addresses at which this process listens. They do not know those of
+    other API processes or of a load balancer before them.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -59,7 +61,7 @@ class NoCallbacks:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward the request, or refuse it."""
         if scope["type"] == "http" and scope["method"] == "POST" and _is_callback(scope):
-            refusal = CallbackForbidden("callbacks do not go to the broker's own API")
+            refusal = CallbackForbidden("callbacks must not go to the broker's own API")
             await failed(refusal)(scope, receive, send)
         else:
             await self._app(scope, receive, send)
@@ -67,4 +69,11 @@ class NoCallbacks:
 
 def _is_callback(scope: Scope) -> bool:
     signed = any(name == b"webhook-id" for name, _ in scope["headers"])
-    return signed and not scope["path"].startswith(INBOX)
+    path = scope["path"].removeprefix(_root_path(scope))
+    return signed and not path.startswith(INBOX)
+
+
+def _root_path(scope: Scope) -> str:
+    """Return the prefix of every path, where the API is mounted below another application."""
+    root_path: str = scope.get("root_path", "")
+    return root_path

@@ -1,294 +1,35 @@
-"""The OpenAPI document, built from the routes themselves so that it cannot leave one out.
+"""Builds the OpenAPI document from the routes, so that no route can be missing.
 
-A route's endpoint gives the operation its name and its summary; the table here adds what the code
-cannot say. A route that is not in the table stops the app from starting.
+Path, method, name and summary of an operation come from its route and endpoint, schemas from the
+views and bodies, and the rest from the table in `operations`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-import orjson
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+import msgspec
 from starlette.routing import Route
 
 from rq_broker import __version__
-from rq_broker.api.reference import html
-from rq_broker.api.responses import Reply
-from rq_broker.api.schemas import (
-    AMOUNTS,
-    COUNT,
-    ETA,
-    FLAG,
-    SCHEMAS,
-    STATUS,
-    STRING,
-    Schema,
-    envelope,
-    listed,
-    nullable,
-    record,
-    ref,
-)
+from rq_broker.api import bodies, paths
+from rq_broker.api.operations import OPERATIONS, Operation
+from rq_broker.api.views import ErrorView
 from rq_broker.domain import errors
 
-_EMPTY = record({})
-_SHOWN_TYPE = record({"name": STRING, "policy": ref("Policy"), "counts": ref("Counts")})
-_SUBMIT_EXAMPLE = {
-    "request_id": "d",
-    "owner_id": "y",
-    "data": {"instances": [{"VCPU": 1, "Memory": 1, "Disk": 1}], "project": "project id"},
-    "callback": "http://127.0.0.1:9000/granted/d",
-}
-_HOST_EXAMPLE = {"capacity": {"VCPU": 64, "Memory": 65536}, "used": {}, "aggregates": ["host1"]}
+Schema = dict[str, Any]
 
-_DESTINATION_EXAMPLE = {"destination": "http://127.0.0.1:9000"}
-_KEYS_EXAMPLE = {"owner": "lab-7", "keys": [f"whsec_{'A' * 32}"]}
-
-_TOLD: Mapping[str, Schema] = {
-    "reason": {
-        "oneOf": [record({"code": STRING, "text": STRING}), {"type": "null"}],
-        "description": "null: it would be granted now.",
-    },
-    "explains": nullable(STRING),
-    "hosts": listed(STRING),
-    "shortfalls": listed(
-        record({"host": STRING, "resource": STRING, "needed": COUNT, "free": {"type": "integer"}})
-    ),
-    "holders": listed(
-        record(
-            {
-                "request_id": STRING,
-                "owner_id": STRING,
-                "seconds": {"type": "number"},
-                "host": STRING,
-                "resource": STRING,
-                "amount": COUNT,
-            }
-        )
-    ),
-    "protected": FLAG,
-    "passed_since": {"type": ["number", "null"]},
-    "passed_by": listed(STRING),
-    "largest": {
-        "oneOf": [
-            record(
-                {
-                    "instances": COUNT,
-                    "percent": COUNT,
-                    "scaled": {"type": ["array", "null"], "items": AMOUNTS},
-                }
-            ),
-            {"type": "null"},
-        ],
-        "description": "The largest version that would be granted now: so many of its instances, "
-        "or all of them scaled to so many percent.",
-    },
-}
-
-_SOURCES: Schema = {"type": "object", "additionalProperties": listed(ref("Source"))}
-
-_QUERY: Mapping[str, tuple[Schema, str]] = {
-    "owner_id": (STRING, "Jobs of this owner only."),
-    "status": (STATUS, "Jobs in this status only."),
-    "limit": ({"type": "integer", "minimum": 1, "maximum": 1000}, "A page of at most so many."),
-    "cursor": (STRING, "Where to go on: `next` of the page before."),
-}
-
-_TYPED = (errors.Invalid, errors.Unavailable)
-_JOB = (*_TYPED, errors.JobNotFound)
-_HOST = (*_TYPED, errors.HostNotFound)
-_BODY = (errors.Unreadable, errors.TooLarge)
-_TAKEN = (errors.DuplicateRequestId, errors.DuplicateCallback)
-_STATE = (errors.ImpossibleMove, errors.StaleFence, errors.NotWaiting, errors.NoRoom)
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """What the table says of an endpoint."""
-
-    answer: Schema
-    refusals: tuple[type[errors.BrokerError], ...] = ()
-    created: bool | None = False
-    """Whether success is 201 with a Location; None: it may be either."""
-    body: str | None = None
-    example: Any = None
-    query: Mapping[str, tuple[Schema, str]] | None = None
-    note: str = ""
-    media: str = "application/json"
-
-
-OPERATIONS: Mapping[str, Operation] = {
-    "submit": Operation(
-        envelope(ref("Job")),
-        (*_TYPED, *_BODY, errors.CallbackForbidden, *_TAKEN),
-        created=True,
-        body="Submission",
-        example=_SUBMIT_EXAMPLE,
-        note="The callback is POSTed once the capacity is held for the job. A relative one needs "
-        "a callback base. Fields that are not known are ignored; `data` keeps every digit.",
-    ),
-    "page": Operation(
-        envelope(listed(ref("Job")), {"next": {"type": ["string", "null"]}}),
-        _TYPED,
-        query=_QUERY,
-        note="Without `limit` and `cursor` the whole list is streamed. With them it is one page, "
-        "perhaps short; `next` is null at the end.",
-    ),
-    "read": Operation(envelope(ref("Job")), _JOB),
-    "update": Operation(
-        envelope(_EMPTY),
-        (*_JOB, *_BODY, *_STATE),
-        body="Update",
-        example={"status": "done"},
-        note="`before`, `after` and `position` move a queued job in one atomic step. "
-        "`fence` with a status refuses the update if a newer grant exists.",
-    ),
-    "withdraw": Operation(envelope(_EMPTY), _JOB),
-    "attempts": Operation(
-        envelope(listed(ref("Attempt"))), _JOB, note="Of all its grants, the newest hundred or so."
-    ),
-    "explain": Operation(
-        envelope(
-            record(
-                {
-                    **_TOLD,
-                    "position": COUNT,
-                    "jobs_of_its_shape_before": COUNT,
-                    "eta": ETA,
-                    "eta_accuracy": record({"within_p90": COUNT, "beyond_p90": COUNT}),
-                }
-            )
-        ),
-        (*_JOB, errors.NotWaiting),
-        note="`explains` names the job the reasons are of: the first of its shape that waits. "
-        "`eta` is seconds until the grant that half (p50) and nine in ten (p90) simulated futures "
-        "stay within, or null with the `reason`; `eta_accuracy` counts how earlier p90s held.",
-    ),
-    "what_if": Operation(
-        envelope(
-            {
-                "oneOf": [
-                    record({**_TOLD, "impossible": nullable(STRING), "eta": ETA}),
-                    record(
-                        {
-                            "moves": listed(
-                                record(
-                                    {
-                                        "request_id": STRING,
-                                        "before": ETA,
-                                        "after": ETA,
-                                        "seconds": {"type": ["number", "null"]},
-                                    }
-                                )
-                            )
-                        }
-                    ),
-                ]
-            }
-        ),
-        (*_TYPED, *_BODY, errors.CallbackForbidden, errors.NotWaiting),
-        body="WhatIf",
-        example={"data": {"instances": [{"VCPU": 4}]}, "position": 1},
-        note="With `data`, what a job not submitted would be told; with `request_id`, whose ETA "
-        "moves by how many seconds if that job went there. Nothing is written.",
-    ),
-    "types": Operation(
-        envelope({"type": "object", "additionalProperties": ref("Counts")}), (errors.Unavailable,)
-    ),
-    "policy": Operation(envelope(_SHOWN_TYPE), _TYPED),
-    "set_policy": Operation(
-        envelope(_SHOWN_TYPE), (*_TYPED, *_BODY), body="PolicyChange", example={"patience": 60}
-    ),
-    "hosts": Operation(envelope(listed(ref("Host"))), _TYPED),
-    "host": Operation(envelope(ref("Host")), _HOST),
-    "set_host": Operation(
-        envelope(ref("Host")),
-        (*_HOST, *_BODY, errors.Conflict),
-        created=None,
-        body="NewHost",
-        example=_HOST_EXAMPLE,
-    ),
-    "drop_host": Operation(envelope(_EMPTY), _HOST),
-    "destinations": Operation(
-        envelope(record({"outage": FLAG, "destinations": listed(ref("Destination"))})), _TYPED
-    ),
-    "reset": Operation(
-        envelope(_EMPTY),
-        (*_TYPED, *_BODY, errors.DestinationNotFound),
-        body="OneDestination",
-        example=_DESTINATION_EXAMPLE,
-    ),
-    "requeue": Operation(
-        envelope(record({"requeued": COUNT})),
-        (*_TYPED, *_BODY),
-        body="OneDestination",
-        example=_DESTINATION_EXAMPLE,
-        note="Jobs in status error whose newest grant was to be called back there.",
-    ),
-    "keys": Operation(envelope(ref("Fingerprints")), _TYPED),
-    "set_keys": Operation(
-        envelope(ref("Fingerprints")),
-        (*_TYPED, *_BODY),
-        body="SigningKeys",
-        example=_KEYS_EXAMPLE,
-        note="Callbacks are signed by Standard Webhooks, with each of the keys. To rotate, give "
-        "the new key and the old one, and later the new one alone; `[]` removes the owner's own.",
-    ),
-    "alive": Operation(envelope(record({"alive": {"const": True}}))),
-    "ready": Operation(
-        envelope(record({"redis": {"const": "ok"}, "callbacks": STRING, "sources": _SOURCES})),
-        (errors.Unavailable,),
-        note="`callbacks` is `ok`, or says of which types most destinations fail at once. "
-        "`sources` tells by type how old each source's last good snapshot is.",
-    ),
-    "received": Operation(
-        envelope(
-            listed(
-                record(
-                    {
-                        "path": STRING,
-                        "received": {**STRING, "format": "date-time"},
-                        "headers": {"type": "object", "additionalProperties": STRING},
-                        "body": {},
-                    }
-                )
-            )
-        )
-    ),
-    "receive": Operation(envelope(_EMPTY), (errors.TooLarge,)),
-    "openapi": Operation({"type": "object"}),
-    "docs": Operation(STRING, media="text/html"),
-}
-
-
-class Docs:
-    """The endpoints of /openapi.json and /docs, telling of all routes and of themselves."""
-
-    def __init__(self, routes: Iterable[Route]) -> None:
-        self._document = document([*routes, *self.routes()])
-
-    def routes(self) -> list[Route]:
-        """List the routes."""
-        return [Route("/openapi.json", self.openapi), Route("/docs", self.docs)]
-
-    async def openapi(self, _: Request) -> Response:
-        """Show this API as an OpenAPI 3.1 document."""
-        return Reply(orjson.dumps(self._document))
-
-    async def docs(self, _: Request) -> Response:
-        """Show this API as a page for people."""
-        return HTMLResponse(html(self._document))
+_REF = "#/components/schemas/{name}"
 
 
 def document(routes: Iterable[Route]) -> dict[str, Any]:
-    """Describe these routes."""
-    shown = [route for route in routes if route.include_in_schema]
-    by_path = groupby(sorted(shown, key=lambda route: route.path_format), _path)
+    """Describe these routes. Raises KeyError for a route that is not in OPERATIONS."""
+    routes = sorted(
+        (route for route in routes if route.include_in_schema), key=lambda route: route.path_format
+    )
+    answers, components = _schemas({route.name: OPERATIONS[route.name] for route in routes})
     return {
         "openapi": "3.1.0",
         "info": {
@@ -298,73 +39,145 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
             "back when it is held for you. Every path answers with and without a trailing slash.",
         },
         "paths": {
-            path: {method: _operation(route) for route in group for method in _methods(route)}
-            for path, group in by_path
+            path: {
+                method: _operation(route, answers.get(route.name))
+                for route in group
+                for method in _methods(route)
+            }
+            for path, group in groupby(routes, key=lambda route: route.path_format)
         },
-        "components": {"schemas": SCHEMAS},
+        "components": {"schemas": components},
     }
-
-
-def _path(route: Route) -> str:
-    return route.path_format
 
 
 def _methods(route: Route) -> list[str]:
     return sorted(method.lower() for method in route.methods or () if method != "HEAD")
 
 
-def _operation(route: Route) -> dict[str, Any]:
-    told = OPERATIONS[route.name]
-    shown: dict[str, Any] = {
+# Schemas
+
+
+def _schemas(operations: Mapping[str, Operation]) -> tuple[dict[str, Schema], dict[str, Schema]]:
+    """Return the schema of the answer of each operation, and the components they refer to."""
+    alternatives = {
+        name: operation.data if isinstance(operation.data, tuple) else (operation.data,)
+        for name, operation in operations.items()
+        if operation.data is not None
+    }
+    types = [type_ for group in alternatives.values() for type_ in group]
+    schemas, views = msgspec.json.schema_components([*types, ErrorView], ref_template=_REF)
+    remaining = iter(map(_published, schemas))
+    answers = {}
+    for name, group in alternatives.items():
+        data = [next(remaining) for _ in group]
+        answers[name] = _envelope(data[0] if len(data) == 1 else {"oneOf": data}, operations[name])
+    components = {_component(name): _exact(_published(schema)) for name, schema in views.items()}
+    return answers, {**_published(bodies.schemas()), **components}
+
+
+def _component(name: str) -> str:
+    return name.removesuffix("View")
+
+
+def _exact(schema: Schema) -> Schema:
+    """Return the schema of an answer: it has every key, those with defaults too, and no other."""
+    if schema.get("type") != "object" or "additionalProperties" in schema:
+        return schema
+    return {**schema, "required": list(schema["properties"]), "additionalProperties": False}
+
+
+def _published(schema: Any) -> Any:
+    """Return a schema as the document shows it: components without `View`, and without titles."""
+    if isinstance(schema, dict):
+        return {
+            key: _component(value) if key == "$ref" else _published(value)
+            for key, value in schema.items()
+            if key != "title"
+        }
+    return [_published(element) for element in schema] if isinstance(schema, list) else schema
+
+
+def _envelope(data: Schema, operation: Operation) -> Schema:
+    return {
+        "type": "object",
+        "properties": {"data": data, "ok": {"const": True}, **operation.keys},
+        "required": ["data", "ok"],
+        "additionalProperties": False,
+    }
+
+
+# Operations
+
+
+def _operation(route: Route, answer: Schema | None) -> dict[str, Any]:
+    operation = OPERATIONS[route.name]
+    description: dict[str, Any] = {
         "operationId": route.name,
         "summary": (route.endpoint.__doc__ or "").partition("\n")[0],
-        "description": told.note,
-        "parameters": [*_path_params(route), *_query_params(told.query or {})],
-        "responses": {**_successes(told), **_refusals(told)},
+        "description": operation.note,
+        "parameters": [*_path_parameters(route), *_query_parameters(operation)],
+        "responses": {**_successes(operation, answer), **_refusals(operation)},
     }
-    if told.body:
-        content = {"schema": ref(told.body), "example": told.example}
-        shown["requestBody"] = {"required": True, "content": {"application/json": content}}
-    return {key: value for key, value in shown.items() if value}
+    if body := operation.body:
+        schema = {"$ref": _REF.format(name=body.schema)}
+        content = {"application/json": {"schema": schema, "example": body.example}}
+        description["requestBody"] = {"required": True, "content": content}
+    return {key: value for key, value in description.items() if value}
 
 
-def _path_params(route: Route) -> list[dict[str, Any]]:
+def _path_parameters(route: Route) -> list[dict[str, Any]]:
     return [
-        {"name": name, "in": "path", "required": True, "schema": STRING}
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": msgspec.json.schema(paths.PARAMETERS[name]),
+        }
         for name in route.param_convertors
     ]
 
 
-def _query_params(query: Mapping[str, tuple[Schema, str]]) -> list[dict[str, Any]]:
+def _query_parameters(operation: Operation) -> list[dict[str, Any]]:
     return [
-        {"name": name, "in": "query", "schema": schema, "description": said}
-        for name, (schema, said) in query.items()
+        {
+            "name": name,
+            "in": "query",
+            "schema": parameter.schema,
+            "description": parameter.description,
+        }
+        for name, parameter in operation.query.items()
     ]
 
 
-def _successes(told: Operation) -> dict[str, Any]:
-    content = {told.media: {"schema": told.answer}}
-    location = {"Location": {"schema": STRING, "description": "Where it lives from now on."}}
-    both = {
-        "200": {"description": "It went well.", "content": content},
-        "201": {"description": "It is new.", "content": content, "headers": location},
+def _successes(operation: Operation, answer: Schema | None) -> dict[str, Any]:
+    content = {media: {"schema": answer or _without_envelope(media)} for media in operation.media}
+    location = {"schema": {"type": "string"}, "description": "Path of what was created."}
+    descriptions: dict[int, dict[str, Any]] = {
+        200: {"description": "Success.", "content": content},
+        201: {"description": "Created.", "content": content, "headers": {"Location": location}},
     }
-    if told.created is None:
-        return both
-    wanted = "201" if told.created else "200"
-    return {wanted: both[wanted]}
+    return {str(status): descriptions[status] for status in operation.statuses}
 
 
-def _refusals(told: Operation) -> dict[str, Any]:
-    by_status = groupby(sorted(told.refusals, key=_status), _status)
-    shown: dict[str, Any] = {}
-    for status, group in by_status:
-        codes = ", ".join(f"`{each.code}`" for each in group)
-        content = {"application/json": {"schema": ref("Error")}}
-        shown[str(status)] = {"description": codes, "content": content}
-    if "503" in shown:
-        shown["503"]["headers"] = {"Retry-After": {"schema": COUNT, "description": "Seconds."}}
-    return shown
+def _without_envelope(media: str) -> Schema:
+    return {"type": "object" if media == "application/json" else "string"}
+
+
+def _refusals(operation: Operation) -> dict[str, Any]:
+    by_status = groupby(sorted(operation.refusals, key=_status), _status)
+    content = {"application/json": {"schema": {"$ref": _REF.format(name="Error")}}}
+    responses: dict[str, Any] = {
+        str(status): {
+            "description": ", ".join(f"`{error.code}`" for error in group),
+            "content": content,
+        }
+        for status, group in by_status
+    }
+    if "503" in responses:
+        schema = {"type": "integer", "minimum": 0}
+        retry_after = {"schema": schema, "description": "Seconds to wait before repeating."}
+        responses["503"]["headers"] = {"Retry-After": retry_after}
+    return responses
 
 
 def _status(error: type[errors.BrokerError]) -> int:

@@ -1,4 +1,4 @@
-"""How a list is asked for and given: whole and streamed, or page by page with an opaque cursor."""
+"""Lists of jobs: the query, pages with an opaque cursor, and the whole list as a stream."""
 
 from __future__ import annotations
 
@@ -6,24 +6,25 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from rq_broker.api.responses import rendered
 from rq_broker.domain.errors import Invalid
 from rq_broker.domain.jobs import Job, Status
-from rq_broker.domain.representation import job_json
+from rq_broker.domain.representation import JobView, to_json
 from rq_broker.domain.validation import MAX_WHOLE, one_of, only, show
 from rq_broker.store.broker import Broker, Cursor, Page
 
-_QUERY = ("owner_id", "status", "limit", "cursor")
-_PAGE_LIMIT = 1000
-_LOOK = 500
-"""Jobs looked at in one call of the broker."""
-_LOOKS = 20
-"""Calls of the broker for one page: filtered by owner and status it may come out short."""
+PAGE_LIMIT = 1000
+"""Jobs in one page at most. It bounds the memory of one answer."""
+_PARAMETERS = ("owner_id", "status", "limit", "cursor")
+_BATCH = 500
+"""Jobs that one call of the broker examines, at most: the script blocks Redis for that long."""
+_BATCHES = 20
+"""Calls of the broker for one page. A page filtered by owner and status examines 10,000 jobs at
+most and may come out short; its cursor goes on from there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a list is asked for; `limit` None: all of it, streamed."""
+    """The query of a list. Empty filters match every job; `limit` None streams the whole list."""
 
     owner_id: str = ""
     status: str = ""
@@ -32,55 +33,60 @@ class Listing:
 
 
 def listing(query: Sequence[tuple[str, str]]) -> Listing:
-    """Read the query of a list. An empty filter filters nothing; a cursor alone means a page."""
-    params = dict(query)
-    only(params, _QUERY, "the query parameter")
-    if len(params) < len(query):
+    """Parse the query parameters of a list; a cursor without a limit asks for a page.
+
+    Raises Invalid for an unknown, repeated or malformed parameter.
+    """
+    parameters = dict(query)
+    only(parameters, _PARAMETERS, "the query parameter")
+    if len(parameters) < len(query):
         raise Invalid("a query parameter is given twice")
-    limit, cursor, status = params.get("limit"), params.get("cursor"), params.get("status", "")
-    if status:
+    limit, cursor = parameters.get("limit"), parameters.get("cursor")
+    if status := parameters.get("status", ""):
         one_of(status, "status", tuple(Status))
     return Listing(
-        params.get("owner_id", ""),
+        parameters.get("owner_id", ""),
         status,
-        _limit(limit, bool(cursor)),
+        _limit(limit, paged=bool(cursor)),
         _cursor(cursor) if cursor else None,
     )
 
 
-def _limit(text: str | None, paged: bool) -> int | None:
+def _limit(text: str | None, *, paged: bool) -> int | None:
     if text is None:
-        return _PAGE_LIMIT if paged else None
-    if text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= _PAGE_LIMIT:
+        return PAGE_LIMIT if paged else None
+    if text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= PAGE_LIMIT:
         return int(text)
-    raise Invalid(f"limit must be a whole number from 1 to {_PAGE_LIMIT}, not {show(text)}")
+    raise Invalid(f"limit must be a whole number from 1 to {PAGE_LIMIT}, not {show(text)}")
 
 
 def opaque(cursor: Cursor) -> str:
-    """Render a cursor as clients see it."""
+    """Encode a cursor for clients."""
     return urlsafe_b64encode(f"{cursor.priority},{cursor.id}".encode()).decode().rstrip("=")
 
 
 def _cursor(text: str) -> Cursor:
+    """Decode a cursor. Raises Invalid."""
     try:
         priority, id_ = urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().split(",")
         if abs(int(priority)) <= MAX_WHOLE and 0 < int(id_) <= MAX_WHOLE:
             return Cursor(str(int(priority)), str(int(id_)))
     except ValueError:
         pass
-    raise Invalid(f"cursor must be a `next` of an earlier page, not {show(text)}")
+    raise Invalid(f"cursor must be the `next` of an earlier page, not {show(text)}")
 
 
-async def page(broker: Broker, type_: str, asked: Listing, limit: int) -> Page:
+async def page(broker: Broker, type_: str, listing: Listing, limit: int) -> Page:
     """Collect one page of up to `limit` jobs."""
     jobs: list[Job] = []
-    after = asked.after
-    for _ in range(_LOOKS):
-        thin = asked.owner_id and asked.status
-        look = _LOOK if thin else min(_LOOK, limit - len(jobs))
-        found = await _look(broker, type_, asked, after, look)
-        jobs += found.jobs
-        after = found.next
+    after = listing.after
+    both_filters = listing.owner_id and listing.status
+    for _ in range(_BATCHES):
+        # The broker walks one index and drops what the other filter refuses, perhaps most of it.
+        size = _BATCH if both_filters else min(_BATCH, limit - len(jobs))
+        batch = await _batch(broker, type_, listing, after, size)
+        jobs += batch.jobs
+        after = batch.next
         if after is None or len(jobs) >= limit:
             break
     if len(jobs) > limit:
@@ -89,30 +95,30 @@ async def page(broker: Broker, type_: str, asked: Listing, limit: int) -> Page:
     return Page(tuple(jobs), after)
 
 
-async def stream(broker: Broker, type_: str, asked: Listing, first: Page) -> AsyncIterator[bytes]:
-    """Render the whole list as one envelope, a page at a time, so that a million jobs fit.
+async def first_page(broker: Broker, type_: str, listing: Listing) -> Page:
+    """Read the first page of a stream, while a failure can still become an error answer."""
+    return await _batch(broker, type_, listing, None, _BATCH)
 
-    Should Redis go away meanwhile the answer breaks off and its JSON stays unfinished.
+
+async def stream(broker: Broker, type_: str, listing: Listing, first: Page) -> AsyncIterator[bytes]:
+    """Yield the envelope of the whole list, a page at a time, so that memory stays bounded.
+
+    If Redis goes away meanwhile, the answer breaks off and is no valid JSON.
     """
-    lead, current = b'{"data":[', first
+    prefix, current = b'{"data":[', first
     while True:
         if current.jobs:
-            yield lead + rendered([job_json(job) for job in current.jobs])[1:-1]
-            lead = b","
+            yield prefix + to_json([JobView.of(job) for job in current.jobs])[1:-1]
+            prefix = b","
         if current.next is None:
             break
-        current = await _look(broker, type_, asked, current.next, _LOOK)
-    yield (lead if lead != b"," else b"") + b'],"ok":true}'
+        current = await _batch(broker, type_, listing, current.next, _BATCH)
+    yield (prefix if prefix != b"," else b"") + b'],"ok":true}'
 
 
-async def _look(
-    broker: Broker, type_: str, asked: Listing, after: Cursor | None, look: int
+async def _batch(
+    broker: Broker, type_: str, listing: Listing, after: Cursor | None, size: int
 ) -> Page:
     return await broker.page(
-        type_, owner_id=asked.owner_id, status=asked.status, after=after, limit=look
+        type_, owner_id=listing.owner_id, status=listing.status, after=after, limit=size
     )
-
-
-async def begin(broker: Broker, type_: str, asked: Listing) -> Page:
-    """Read the first page of a whole list, while a failure can still be said properly."""
-    return await _look(broker, type_, asked, None, _LOOK)

@@ -1,16 +1,51 @@
-"""What the parameters of a path name."""
+"""Path parameters: how handlers read them, and their types in the API document."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import Annotated, Any
+
+from msgspec import Meta
+from starlette.requests import Request
 
 from rq_broker.domain.errors import Invalid
-from rq_broker.domain.validation import TYPE_NAME
+from rq_broker.domain.validation import TYPE_NAME, Name, TypeName
+
+PARAMETERS: Mapping[str, Any] = {
+    "type": TypeName,
+    "request_id": Name,
+    "host": Name,
+    "page": Annotated[
+        str,
+        Meta(
+            pattern=r"^[a-z-]+(\.md)?$",
+            description="Name of a page. With `.md` the answer is its Markdown.",
+        ),
+    ],
+    "rest": Annotated[str, Meta(min_length=1, description="Any path below the inbox.")],
+}
+"""Path parameter → its type."""
+
+
+def type_of(request: Request) -> str:
+    """Return the type that the path names. Raises Invalid if no type can have this name."""
+    return type_name(request.path_params["type"])
+
+
+def job_of(request: Request) -> tuple[str, str]:
+    """Return the type and the request_id that the path names. Raises Invalid for the type."""
+    return type_of(request), request.path_params["request_id"]
+
+
+def host_of(request: Request) -> tuple[str, str]:
+    """Return the type and the host that the path names. Raises Invalid for the type."""
+    return type_of(request), request.path_params["host"]
 
 
 def type_name(value: str) -> str:
-    """Check the name of a type, as the path gives it."""
-    # A long name is refused before the cache could keep it.
+    """Return the name of a type if a type can have it. Raises Invalid."""
+    # A longer name is refused before the cache could keep it.
     return _type_name(value) if len(value) <= TYPE_NAME.limit else TYPE_NAME.check(value, "type")
 
 

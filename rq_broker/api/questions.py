@@ -1,4 +1,4 @@
-"""Questions about waiting over HTTP: why does it, for how long, and what would be if."""
+"""Questions to the planner over HTTP: why a job waits, for how long, and what-if."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from starlette.routing import Route
 
 from rq_broker.admission.explain import Answers
 from rq_broker.api import bodies
-from rq_broker.api.paths import type_name
+from rq_broker.api.paths import job_of, type_of
 from rq_broker.api.responses import ok, read_json
 from rq_broker.egress.rules import Egress
 
 
 class Questions:
-    """The endpoints that ask the planner. None changes a job."""
+    """The endpoints that run the planner without changing anything."""
 
     def __init__(self, answers: Answers, callback_base: str | None, egress: Egress | None) -> None:
         self._answers = answers
@@ -29,12 +29,11 @@ class Questions:
         ]
 
     async def explain(self, request: Request) -> Response:
-        """Explain why a job waits, for what, and for how long yet."""
-        type_ = type_name(request.path_params["type"])
-        return ok(await self._answers.explanation(type_, request.path_params["request_id"]))
+        """Explain why a job waits, and forecast when it is granted."""
+        return ok(await self._answers.explanation(*job_of(request)))
 
     async def what_if(self, request: Request) -> Response:
-        """Answer for a job not submitted, or say whose ETA a reorder would move."""
-        type_ = type_name(request.path_params["type"])
-        asked = bodies.what_if(await read_json(request), self._callback_base, self._egress)
-        return ok(await self._answers.what_if(type_, asked))
+        """Forecast a job that was not submitted, or the effect of a reorder."""
+        type_ = type_of(request)
+        proposal = bodies.what_if(await read_json(request), self._callback_base, self._egress)
+        return ok(await self._answers.what_if(type_, proposal))

@@ -1,53 +1,35 @@
-"""What every answer looks like, how a body is read, and which exception becomes which answer."""
+"""Answers: the envelope, and the table of which exception becomes which refusal."""
 
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import ExceptionHandler
 
+from rq_broker.api.views import ErrorView
 from rq_broker.domain import errors
 from rq_broker.domain import exact_json as jsontext
+from rq_broker.domain.representation import to_json
 
 BODY_LIMIT = 1 << 20
-"""Largest body that is read, in bytes."""
+"""Largest body that is read, in bytes. It bounds the memory and the parsing time of one request."""
 
 _JSON = (b"content-type", b"application/json")
-_RETRY_SOON = (b"retry-after", b"1")
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_RETRY_AFTER = (b"retry-after", b"1")
+"""Seconds until a client should repeat a call that met a 503: Redis restarts within a few."""
 
 _log = logging.getLogger(__name__)
 
 
-def rendered(value: Any) -> bytes:
-    """Render an answer as JSON; bytes in Redis that are not UTF-8 come out as U+FFFD."""
-    try:
-        return orjson.dumps(value)
-    except orjson.JSONEncodeError:
-        return orjson.dumps(_replaced(value))
-
-
-def _replaced(value: Any) -> Any:
-    if isinstance(value, str):
-        return _SURROGATE.sub("\ufffd", value)
-    if isinstance(value, Mapping):
-        return {_replaced(key): _replaced(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_replaced(inner) for inner in value]
-    return value
-
-
 class Reply(Response):
-    """A JSON answer from ready bytes, without the base class's passes over the headers."""
+    """A JSON answer from encoded bytes. It skips the base class's passes over the headers."""
 
     def __init__(
         self, body: bytes, status: int = 200, headers: Iterable[tuple[bytes, bytes]] = ()
@@ -58,21 +40,24 @@ class Reply(Response):
         self.raw_headers = [_JSON, (b"content-length", b"%d" % len(body)), *headers]
 
 
-def ok(
-    data: Any, status: int = 200, headers: Iterable[tuple[bytes, bytes]] = (), **more: Any
-) -> Reply:
-    """Answer that it went well; `more` stands beside data in the envelope."""
-    return Reply(rendered({"data": data, **more, "ok": True}), status, headers)
+def ok(data: Any, **keys: Any) -> Reply:
+    """Answer 200 with `data` in the envelope; `keys` stand beside it."""
+    return Reply(to_json({"data": data, **keys, "ok": True}))
+
+
+def created(data: Any, location: str) -> Reply:
+    """Answer 201 with `data` in the envelope, and the path of what was created."""
+    body = to_json({"data": data, "ok": True})
+    return Reply(body, HTTPStatus.CREATED, [(b"location", location.encode())])
 
 
 def failed(error: errors.BrokerError, headers: Iterable[tuple[bytes, bytes]] = ()) -> Reply:
-    """Answer what was refused and why."""
-    envelope = {"error": str(error), "code": error.code, "ok": False}
-    return Reply(rendered(envelope), error.status, headers)
+    """Answer a refusal with the status and the code of the error."""
+    return Reply(to_json(ErrorView(str(error), error.code)), error.status, headers)
 
 
 async def read(request: Request) -> bytes:
-    """Read the body as it streams in, never more than the limit, whatever its length claims."""
+    """Return the body. Raises TooLarge beyond BODY_LIMIT, whatever Content-Length claims."""
     body = b""
     async for chunk in request.stream():
         body += chunk
@@ -82,35 +67,38 @@ async def read(request: Request) -> bytes:
 
 
 async def read_json(request: Request) -> Any:
-    """Read the body as JSON that kept every digit."""
+    """Return the body parsed as JSON, with every digit kept. Raises Unreadable."""
     body = await read(request)
     if not body:
         raise errors.Unreadable("the body is empty; it must be a JSON object")
     return jsontext.loads(body)
 
 
-async def _refused(_: Request, error: Exception) -> Response:
+# Exceptions
+
+
+async def _broker_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, errors.BrokerError)
     if isinstance(error, errors.Unavailable):
-        return failed(error, [_RETRY_SOON])
+        return failed(error, [_RETRY_AFTER])
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        _log.error("refused as our fault", exc_info=error)
+        _log.error("internal error", exc_info=error)
     return failed(error)
 
 
-async def _routing(request: Request, error: Exception) -> Response:
+async def _routing_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = ", ".join(_allowed(request))
-        sentence = f"{request.method} is not allowed here; allowed are {allowed}"
-        return failed(errors.MethodNotAllowed(sentence), [(b"allow", allowed.encode())])
+        methods = ", ".join(_methods_at(request))
+        sentence = f"{request.method} is not allowed on this path; allowed are {methods}"
+        return failed(errors.MethodNotAllowed(sentence), [(b"allow", methods.encode())])
     if error.status_code == HTTPStatus.NOT_FOUND:
-        return failed(errors.NotFound("nothing lives at this path; see /docs"))
+        return failed(errors.NotFound("there is no such path; see /docs/api"))
     return failed(errors.Invalid(error.detail))
 
 
-def _allowed(request: Request) -> list[str]:
-    """List the methods of every route at this path: Starlette's own Allow names one route's."""
+def _methods_at(request: Request) -> list[str]:
+    """List the methods of every route at this path; Starlette's Allow names those of one route."""
     routes = request.app.routes
     return sorted(
         method
@@ -120,19 +108,19 @@ def _allowed(request: Request) -> list[str]:
     )
 
 
-async def _gone(_: Request, __: Exception) -> Response:
-    return failed(errors.Unreadable("the client went away in the middle of its body"))
+async def _disconnect(_: Request, __: Exception) -> Response:
+    return failed(errors.Unreadable("the client disconnected before the body was complete"))
 
 
-async def _fault(_: Request, __: Exception) -> Response:
-    # Starlette raises the exception again behind this answer, and so the server logs it.
-    return failed(errors.Internal("a fault of ours; the server's log has the details"))
+async def _unforeseen(_: Request, __: Exception) -> Response:
+    # Starlette raises the exception again after this answer, so the server logs it.
+    return failed(errors.Internal("internal error; the server's log has the details"))
 
 
 HANDLERS: Mapping[type[Exception], ExceptionHandler] = {
-    errors.BrokerError: _refused,
-    HTTPException: _routing,
-    ClientDisconnect: _gone,
-    Exception: _fault,
+    errors.BrokerError: _broker_error,
+    HTTPException: _routing_error,
+    ClientDisconnect: _disconnect,
+    Exception: _unforeseen,
 }
-"""The one table of what an exception becomes."""
+"""Exception → the handler that answers it."""

@@ -1,60 +1,306 @@
-"""What a value looks like in an HTTP answer."""
+"""The JSON objects of HTTP answers, one class each. The view of a job is shared with callbacks."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal, TypeVar
 
-from rq_broker.domain.capacity import Host, SourceState
-from rq_broker.domain.deliveries import Attempt, Destination
-from rq_broker.domain.representation import rfc3339
+from msgspec import UNSET, Meta, UnsetType, field
 
+from rq_broker.domain import errors
+from rq_broker.domain.capacity import Amounts
+from rq_broker.domain.jobs import Status
+from rq_broker.domain.policy import Policy
+from rq_broker.domain.representation import Converted, Count, Number, Time, View
 
-def host_json(host: Host) -> dict[str, Any]:
-    """Build the host's JSON object; max_unit and source only where there is one."""
-    more = {"max_unit": host.max_unit, "source": host.source}
-    return {
-        "name": host.name,
-        "capacity": host.capacity,
-        "used": host.used,
-        "held": host.held,
-        "free": host.free,
-        "aggregates": sorted(host.aggregates),
-        "dropped": host.dropped,
-        **{name: value for name, value in more.items() if value},
-    }
+_Value = TypeVar("_Value")
 
-
-def source_json(source: SourceState) -> dict[str, Any]:
-    """Build the source's JSON object."""
-    return {
-        "name": source.name,
-        "age_seconds": source.age,
-        "stale": source.stale,
-        "hosts": source.hosts,
-        "clashes": source.clashes,
-        "cause": source.cause or None,
-        "text": source.text or None,
-    }
+_STATUSES = [status.value for status in Status]
+Seconds = Annotated[float, Meta(ge=0)]
+Fingerprint = Annotated[str, Meta(pattern="^[0-9a-f]{8}$")]
+Fingerprints = Annotated[
+    dict[str, list[Fingerprint]],
+    Meta(
+        description="Owner or `*` → the first 8 hex digits of SHA-256 of each signing key "
+        "(`whsec_…`, base64 padded), the newest first."
+    ),
+]
 
 
-def attempt_json(attempt: Attempt) -> dict[str, Any]:
-    """Build the attempt's JSON object."""
-    return {
-        "time": rfc3339(attempt.ended),
-        "fence": attempt.fence,
-        "attempt": attempt.attempt,
-        "cause": attempt.cause,
-        "milliseconds": attempt.milliseconds,
-    }
+def _or_unset(value: _Value) -> _Value | UnsetType:
+    return value or UNSET
 
 
-def destination_json(destination: Destination) -> dict[str, Any]:
-    """Build the destination's JSON object."""
-    return {
-        "destination": destination.name,
-        "state": destination.state,
-        "failures": destination.failures,
-        "open_seconds": destination.opens_for,
-        "in_flight": destination.in_flight,
-        "parked": destination.parked,
-    }
+def _or_null(value: _Value) -> _Value | None:
+    return value or None
+
+
+class ErrorView(View, frozen=True):
+    """A refusal."""
+
+    error: Annotated[str, Meta(description="A sentence for people.")]
+    code: Annotated[
+        str,
+        Meta(
+            description="A word for programs, which keeps its meaning for ever.",
+            extra_json_schema={"enum": sorted(word.lower() for word in errors.by_word())},
+        ),
+    ]
+    ok: Annotated[bool, Meta(extra_json_schema={"const": False})] = False
+
+
+class EmptyView(View, frozen=True):
+    """Nothing beyond the success itself."""
+
+
+# Types and hosts
+
+
+Counts = Annotated[
+    dict[Status, Count],
+    Meta(
+        description="Status → number of jobs.",
+        extra_json_schema={"required": _STATUSES, "propertyNames": {"enum": _STATUSES}},
+    ),
+]
+
+
+class TypeView(View, frozen=True):
+    """A type: its policy and its jobs."""
+
+    name: str
+    policy: Policy
+    counts: Counts
+
+
+class HostView(View, frozen=True):
+    """A host."""
+
+    name: str
+    capacity: Amounts
+    used: Annotated[Amounts, Meta(description="In use, as the source of the host reports it.")]
+    held: Annotated[Amounts, Meta(description="Held by grants.")]
+    free: Annotated[
+        dict[str, int],
+        Meta(description="capacity − used − held. Negative after the host shrank under its holds."),
+    ]
+    aggregates: Annotated[list[str], Converted(sorted)]
+    dropped: Annotated[
+        bool, Meta(description="Out of service; listed until its last hold is released.")
+    ]
+    max_unit: Annotated[
+        Amounts | UnsetType,
+        Meta(description="The most that one instance may have of a resource, where it is limited."),
+        Converted(_or_unset),
+    ] = UNSET
+    source: Annotated[
+        str | UnsetType,
+        Meta(description="The source that reports the host. Absent if a client published it."),
+        Converted(_or_unset),
+    ] = UNSET
+
+
+class SourceView(View, frozen=True):
+    """The state of one source of a type's hosts."""
+
+    name: str
+    age: Annotated[
+        float | None,
+        Meta(description="Seconds since its last good snapshot began; null before the first."),
+    ] = field(name="age_seconds")
+    stale: Annotated[bool, Meta(description="No good snapshot for three of its intervals.")]
+    hosts: Count
+    clashes: Annotated[
+        Count, Meta(description="Hosts that it reports but a client or another source published.")
+    ]
+    cause: Annotated[
+        str | None,
+        Meta(description="Why its last poll failed, in a word; null if it succeeded."),
+        Converted(_or_null),
+    ]
+    text: Annotated[str | None, Meta(description="The same in a sentence."), Converted(_or_null)]
+
+
+# Callbacks
+
+
+class AttemptView(View, frozen=True):
+    """One attempt to deliver a callback."""
+
+    ended: Annotated[Time, Meta(description="When it ended.")] = field(name="time")
+    fence: Annotated[Count, Meta(description="Number of the grant that it announced.")]
+    attempt: Annotated[Number, Meta(description="Number of the attempt for this grant.")]
+    cause: Annotated[str, Meta(description="`ok`, or the class of the failure.")]
+    milliseconds: Count
+
+
+class DestinationView(View, frozen=True):
+    """A destination, and the state of its circuit breaker."""
+
+    name: Annotated[str, Meta(description="scheme://host:port")] = field(name="destination")
+    state: Annotated[
+        Literal["closed", "half-open", "open"],
+        Meta(
+            description="State of the breaker. While it is open, no job of this destination gets "
+            "an offer; while it is half-open, one does."
+        ),
+    ]
+    failures: Annotated[Count, Meta(description="Consecutive failures.")]
+    opens_for: Annotated[
+        Seconds, Meta(description="Seconds until the breaker becomes half-open.")
+    ] = field(name="open_seconds")
+    in_flight: Annotated[Count, Meta(description="Callbacks being sent.")]
+    parked: Annotated[Count, Meta(description="Callbacks that wait for the destination.")]
+
+
+class DestinationsView(View, frozen=True):
+    """The destinations of a type."""
+
+    outage: Annotated[
+        bool, Meta(description="Most destinations fail: the fault is on the side of the broker.")
+    ]
+    destinations: list[DestinationView]
+
+
+class RequeuedView(View, frozen=True):
+    """How many jobs went back into the queue."""
+
+    requeued: Count
+
+
+# Explanations and forecasts
+
+
+class ReasonView(View, frozen=True):
+    """Why a job waits."""
+
+    code: str
+    text: str
+
+
+class ShortfallView(View, frozen=True):
+    """What a host lacks for all instances of a job together."""
+
+    host: str
+    resource: str
+    needed: Count
+    free: int
+
+
+class HolderView(View, frozen=True):
+    """A job that holds what another lacks."""
+
+    request_id: str
+    owner_id: str
+    seconds: Annotated[float, Meta(description="How long it has held it.")]
+    host: str
+    resource: str
+    amount: Count
+
+
+class LargestView(View, frozen=True):
+    """The largest version of a job that would be granted now, in two directions."""
+
+    instances: Annotated[Count, Meta(description="How many of its instances, unchanged.")]
+    percent: Annotated[Count, Meta(description="All instances, scaled to this percentage.")]
+    scaled: Annotated[
+        list[Amounts] | None, Meta(description="The scaled instances; null if not even 1 % fits.")
+    ]
+
+
+class EtaView(View, frozen=True):
+    """Seconds until the grant, or null with the reason."""
+
+    p50: Annotated[Seconds | None, Meta(description="Half of the simulations start by then.")]
+    p90: Annotated[Seconds | None, Meta(description="Nine in ten simulations start by then.")]
+    reason: str | None
+
+
+class EtaAccuracyView(View, frozen=True):
+    """How earlier forecasts of this type held."""
+
+    within_p90: Annotated[Count, Meta(description="Jobs that were granted within their p90.")]
+    beyond_p90: Annotated[Count, Meta(description="Jobs that were granted later.")]
+
+
+class _WaitingView(View, frozen=True):
+    """What explanations and forecasts have in common."""
+
+    reason: Annotated[ReasonView | None, Meta(description="null: it would be granted now.")]
+    explains: Annotated[
+        str | None, Meta(description="The job that the reason is of: the first of its shape.")
+    ]
+    hosts: Annotated[
+        tuple[str, ...],
+        Meta(description="Where it would be granted now, or the hosts that come closest."),
+    ]
+    shortfalls: list[ShortfallView]
+    holders: list[HolderView]
+    protected: Annotated[bool, Meta(description="Its hosts are reserved against later jobs.")]
+    passed_since: Annotated[
+        float | None, Meta(description="When a later job first started before it, Unix time.")
+    ]
+    passed_by: Annotated[
+        list[str], Meta(description="Later jobs that started before it, or would start now.")
+    ]
+    largest: LargestView | None
+
+
+class ExplanationView(_WaitingView, frozen=True):
+    """Why a job waits, and for how long."""
+
+    position: Number
+    jobs_of_its_shape_before: Count
+    eta: EtaView
+    eta_accuracy: EtaAccuracyView
+
+
+class ForecastView(_WaitingView, frozen=True):
+    """The explanation and the forecast of a job that was not submitted."""
+
+    impossible: Annotated[str | None, Meta(description="Why no host could ever hold it.")]
+    eta: EtaView
+
+
+class MoveView(View, frozen=True):
+    """A job whose ETA a reorder changes."""
+
+    request_id: str
+    before: EtaView
+    after: EtaView
+    seconds: Annotated[float | None, Meta(description="after − before, of the p50.")]
+
+
+class MovesView(View, frozen=True):
+    """The effect of a reorder."""
+
+    moves: list[MoveView]
+
+
+# Health and the inbox
+
+
+class AliveView(View, frozen=True):
+    """The process answers."""
+
+    alive: Annotated[bool, Meta(extra_json_schema={"const": True})] = True
+
+
+class ReadyView(View, frozen=True):
+    """Redis answers and takes writes."""
+
+    redis: Literal["ok"]
+    callbacks: Annotated[
+        str, Meta(description="`ok`, or the types of which most destinations fail.")
+    ]
+    sources: Annotated[
+        dict[str, list[SourceView]], Meta(description="Type → the sources of its hosts.")
+    ]
+
+
+class ReceivedView(View, frozen=True):
+    """A callback in the inbox."""
+
+    path: str
+    received: Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+    headers: dict[str, str]
+    body: Any

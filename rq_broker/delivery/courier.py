@@ -16,15 +16,13 @@ from functools import lru_cache, partial
 from typing import Protocol
 from urllib.parse import quote
 
-import orjson
-
 from rq_broker.delivery.outcome import Outcome
 from rq_broker.delivery.retry import settlement
 from rq_broker.delivery.signing import SigningKey, sign
 from rq_broker.domain import errors
 from rq_broker.domain.deliveries import Delivery
 from rq_broker.domain.jobs import Job
-from rq_broker.domain.representation import job_json
+from rq_broker.domain.representation import JobView, to_json
 from rq_broker.egress.callback import absolute_url
 from rq_broker.store.broker import Broker, Settlement
 
@@ -53,8 +51,7 @@ def delivery_id(job: Job) -> str:
 def body(job: Job, now: datetime) -> bytes:
     """Build the JSON a receiver gets."""
     stamp = now.isoformat().replace("+00:00", "Z")
-    event = {"type": "job.granted", "timestamp": stamp, "data": job_json(job)}
-    return orjson.dumps(event)
+    return to_json({"type": "job.granted", "timestamp": stamp, "data": JobView.of(job)})
 
 
 @lru_cache(1024)

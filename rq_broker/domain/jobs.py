@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import ClassVar
 
 import orjson
 
@@ -115,6 +116,8 @@ class Job:
     status: Status
     created: int
     updated: int
+    deleted: ClassVar[None] = None
+    """Always None: a job is removed, not marked. The original service had this key."""
     shape: str = ""
     position: int | None = None
     hosts: tuple[str, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import jsonschema
@@ -72,32 +73,51 @@ def app(broker: Broker) -> Starlette:
 
 def truthful(document: dict[str, Any]) -> Any:
     """Make a hook that fails on any answer the document does not promise."""
-    shared = {"components": document["components"]}
+    components = {"components": document["components"]}
 
-    async def hold(response: httpx.Response) -> None:
+    async def check(response: httpx.Response) -> None:
         request = response.request
-        asked = request.url.raw_path.decode().partition("?")[0]
-        operations = [
-            operation
-            for path, methods in document["paths"].items()
-            for method, operation in methods.items()
-            if method.upper() == request.method and _matches(path, asked)
-        ]
-        if not operations:
-            expected = 400 if "%2f" in asked.lower() else 404
+        path = request.url.raw_path.decode().partition("?")[0]
+        operation, path_parameters = _operation(document, request.method, path)
+        if operation is None:
+            expected = 400 if "%2f" in path.lower() else 404
             assert response.status_code in (expected, 405) or request.method == "HEAD"
             return
         await response.aread()
-        promised = operations[0]["responses"][str(response.status_code)]["content"]
-        if media := promised.get("application/json"):
-            jsonschema.validate(response.json(), {**media["schema"], **shared})
+        content = operation["responses"][str(response.status_code)]["content"]
+        media = response.headers["content-type"].partition(";")[0]
+        assert media in content
+        if media == "application/json":
+            jsonschema.validate(response.json(), {**content[media]["schema"], **components})
+        if response.is_success:
+            _check_parameters(operation, {**path_parameters, **request.url.params})
 
-    return hold
+    return check
 
 
-def _matches(path: str, asked: str) -> bool:
-    pattern = re.sub(r"\{(\w+)\}", lambda name: ".+" if name[1] == "rest" else "[^/]+", path)
-    return re.fullmatch(pattern, asked.rstrip("/")) is not None
+def _operation(
+    document: dict[str, Any], method: str, path: str
+) -> tuple[dict[str, Any] | None, dict[str, str]]:
+    """Find the operation that answers a request, and the path parameters of the request."""
+    for template, operations in document["paths"].items():
+        pattern = re.sub(
+            r"\{(\w+)\}",
+            lambda name: f"(?P<{name[1]}>{'.+' if name[1] == 'rest' else '[^/]+'})",
+            template,
+        )
+        match = re.fullmatch(pattern, path.rstrip("/"))
+        if match and method.lower() in operations:
+            parameters = {name: unquote(value) for name, value in match.groupdict().items()}
+            return operations[method.lower()], parameters
+    return None, {}
+
+
+def _check_parameters(operation: dict[str, Any], given: dict[str, str]) -> None:
+    """Expect that the document allows these parameters, since the API took them."""
+    schemas = {each["name"]: each["schema"] for each in operation.get("parameters", ())}
+    for name, text in given.items():
+        integer = schemas[name].get("type") == "integer"
+        jsonschema.validate(int(text) if integer else text, schemas[name])
 
 
 @pytest.fixture

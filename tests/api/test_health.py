@@ -56,7 +56,7 @@ async def test_ready_tells_of_an_outage(
     assert (await api.get("/readyz")).json()["data"]["callbacks"] == "ok"
     await fail_destinations(broker, "c")
     answer = await api.get("/readyz")
-    expected = "most destinations of type vm fail: look at the way out of this network"
+    expected = "most destinations of type vm fail: check the outgoing network of the notifiers"
     assert answer.status_code == 200
     assert answer.json()["data"] == {"redis": "ok", "callbacks": expected, "sources": {}}
     monkeypatch.setattr("rq_broker.api.health._TYPES", 1)  # of two: kube comes before vm
@@ -121,7 +121,7 @@ async def test_redis_away(outage: Outage, method: str, path: str, body: object) 
 
 async def test_redis_goes_in_mid_list(outage: Outage, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list that breaks off never ends in valid JSON, so that nobody takes a part for all."""
-    monkeypatch.setattr("rq_broker.api.pagination._LOOK", 1)
+    monkeypatch.setattr("rq_broker.api.pagination._BATCH", 1)
     for name in ("a", "b", "c"):
         await outage.api.post("/v1/vm/", json=submission(name))
     real = outage.broker.page

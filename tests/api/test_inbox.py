@@ -6,17 +6,18 @@ import logging
 
 import httpx
 import pytest
+from msgspec import to_builtins
 from starlette.applications import Starlette
 
 from rq_broker.api.inbox import Inbox
 from rq_broker.domain.jobs import Job, Status
-from rq_broker.domain.representation import job_json
+from rq_broker.domain.representation import JobView
 
 CALLBACK = {
     "type": "job.granted",
     "timestamp": "2026-01-01T00:00:00Z",
-    "data": job_json(
-        Job(1, "vm", "d", "y", "{}", "abc", 1, Status.GRANTED, 1, 1, hosts=("h1", "h2"))
+    "data": to_builtins(
+        JobView.of(Job(1, "vm", "d", "y", "{}", "abc", 1, Status.GRANTED, 1, 1, hosts=("h1", "h2")))
     ),
 }
 
@@ -33,7 +34,7 @@ async def test_callbacks_are_kept_newest_first(api: httpx.AsyncClient) -> None:
 
 async def test_only_the_newest_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory stays bounded however long the development goes on."""
-    monkeypatch.setattr("rq_broker.api.inbox._KEPT", 3)
+    monkeypatch.setattr("rq_broker.api.inbox._CAPACITY", 3)
     transport = httpx.ASGITransport(Starlette(routes=Inbox().routes()))
     async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as api:
         for number in range(5):
@@ -52,5 +53,5 @@ async def test_one_readable_line_is_logged(
     lines = [record.getMessage() for record in caplog.records if "inbox" in record.name]
     assert lines == [
         "callback abc: job.granted for job d of type vm on h1, h2",
-        "callback x: not a callback of ours",
+        "callback x: not a callback of rq-broker",
     ]

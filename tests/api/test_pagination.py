@@ -45,7 +45,7 @@ async def test_filters(api: httpx.AsyncClient) -> None:
         ("limit=1e2", "limit must be"),
         ("limit=%C2%B2", "limit must be"),
         ("limit=", "limit must be"),
-        ("cursor=nonsense", "cursor must be a `next` of an earlier page"),
+        ("cursor=nonsense", "cursor must be the `next` of an earlier page"),
         ("cursor=MSwx-%F0", "cursor must be"),
         ("cursor=OTk5OTk5OTk5OTk5OTk5OTk5OSwx", "cursor must be"),
         ("status=queued&status=done", "given twice"),
@@ -98,7 +98,7 @@ async def test_the_whole_list_is_streamed(
     api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More jobs than one look of the broker make one envelope, in order."""
-    monkeypatch.setattr("rq_broker.api.pagination._LOOK", 3)
+    monkeypatch.setattr("rq_broker.api.pagination._BATCH", 3)
     names = [f"{number:02}" for number in range(10)]
     await submit(api, *names)
     answer = await api.get("/v1/vm/")
@@ -137,7 +137,7 @@ async def test_head(
         looks += 1
         return await real(*args, **kwargs)
 
-    monkeypatch.setattr("rq_broker.api.pagination._LOOK", 1)
+    monkeypatch.setattr("rq_broker.api.pagination._BATCH", 1)
     monkeypatch.setattr(broker, "page", page)
     assert (await api.head("/v1/vm/")).status_code == 200
     assert looks == 1

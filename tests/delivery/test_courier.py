@@ -14,7 +14,7 @@ from rq_broker.delivery.courier import body, delivery_id
 from rq_broker.delivery.outcome import Outcome
 from rq_broker.delivery.retry import DELAY_AFTER, DELAYS, delay
 from rq_broker.domain.jobs import Job, Status
-from rq_broker.domain.representation import job_json
+from rq_broker.domain.representation import JobView, to_json
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker, Settlement
 from rq_broker.store.keys import Keys, member
@@ -90,7 +90,7 @@ def test_the_body_says_what_was_granted() -> None:
     assert set(said) == {"type", "timestamp", "data"}
     assert said["type"] == "job.granted"
     assert datetime.fromisoformat(said["timestamp"]) == now
-    assert said["data"] == orjson.loads(orjson.dumps(job_json(_job())))
+    assert said["data"] == orjson.loads(to_json(JobView.of(_job())))
 
 
 # What becomes of an attempt

@@ -6,7 +6,7 @@ import asyncio
 
 from redis.asyncio import Redis
 
-from rq_broker.api.views import source_json
+from rq_broker.api.views import SourceView
 from rq_broker.domain.capacity import Host
 from rq_broker.store.broker import Broker, SourceReport
 from rq_broker.store.keys import Keys
@@ -30,7 +30,7 @@ async def test_a_source_without_a_snapshot_for_three_intervals_is_stale(broker: 
     assert never.age is None
     assert quick.age is not None
     assert 0.05 < quick.age < 30
-    assert source_json(quick)["age_seconds"] == quick.age
+    assert SourceView.of(quick).age == quick.age
 
 
 async def test_a_source_nobody_polls_is_forgotten_only_without_hosts(

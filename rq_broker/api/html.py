@@ -1,0 +1,40 @@
+"""The HTML around every page of the documentation: no script, and nothing loaded from elsewhere."""
+
+from __future__ import annotations
+
+from html import escape
+
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 54rem; margin: 2rem auto; padding: 0 1rem;
+       color: #1b1f24; background: #fff }
+h2 { margin-top: 2.5rem; border-top: 1px solid #d8dee4; padding-top: 1.5rem }
+code, pre { font: 14px/1.45 ui-monospace, monospace }
+pre { background: #f6f8fa; padding: .75rem 1rem; overflow-x: auto; border-radius: 6px }
+nav a { margin-right: 1rem }
+.method { display: inline-block; min-width: 4.5rem; font-weight: 700; text-transform: uppercase }
+table { border-collapse: collapse; display: block; overflow-x: auto }
+th, td { padding: .15rem 1rem .15rem 0; vertical-align: top; text-align: left }
+@media (prefers-color-scheme: dark) {
+  body { color: #e6edf3; background: #0d1117 } pre { background: #161b22 }
+  h2 { border-color: #30363d } a { color: #6cb6ff }
+}
+"""
+
+
+def page(title: str, content: str, root_path: str) -> str:
+    """Return a whole page.
+
+    Args:
+        title: Plain text.
+        content: HTML of the body.
+        root_path: Prefix of every path where a proxy serves the API below one, else empty.
+    """
+    root = escape(root_path)
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
+        f"<title>{escape(title)}</title><style>{_STYLE}</style>"
+        f'<nav><a href="{root}/docs">Documentation</a><a href="{root}/docs/api">HTTP reference</a>'
+        f'<a href="{root}/openapi.json">OpenAPI</a></nav>'
+        f"<main>{content}</main></html>"
+    )

@@ -1,0 +1,191 @@
+"""What the OpenAPI document says of each endpoint that its code cannot say.
+
+The key is the endpoint's name. A route that has no row here stops the app from starting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rq_broker.api.pagination import PAGE_LIMIT
+from rq_broker.api.views import (
+    AliveView,
+    AttemptView,
+    Counts,
+    DestinationsView,
+    EmptyView,
+    ExplanationView,
+    Fingerprints,
+    ForecastView,
+    HostView,
+    MovesView,
+    ReadyView,
+    ReceivedView,
+    RequeuedView,
+    TypeView,
+)
+from rq_broker.domain import errors
+from rq_broker.domain.jobs import Status
+from rq_broker.domain.representation import JobView
+
+_TYPE = (errors.Invalid, errors.Unavailable)
+_JOB = (*_TYPE, errors.JobNotFound)
+_HOST = (*_TYPE, errors.HostNotFound)
+_BODY = (errors.Unreadable, errors.TooLarge)
+_DUPLICATE = (errors.DuplicateRequestId, errors.DuplicateCallback)
+_MOVE = (errors.ImpossibleMove, errors.StaleFence, errors.NotWaiting, errors.NoRoom)
+
+_SUBMISSION = {
+    "request_id": "d",
+    "owner_id": "y",
+    "data": {"instances": [{"VCPU": 1, "Memory": 1, "Disk": 1}], "project": "project id"},
+    "callback": "http://127.0.0.1:9000/granted/d",
+}
+_HOST_BODY = {"capacity": {"VCPU": 64, "Memory": 65536}, "used": {}, "aggregates": ["host1"]}
+_DESTINATION = {"destination": "http://127.0.0.1:9000"}
+_KEYS = {"owner": "lab-7", "keys": [f"whsec_{'A' * 32}"]}
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A query parameter."""
+
+    schema: Mapping[str, Any]
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A request body: the name of its schema, and an example."""
+
+    schema: str
+    example: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One row of the table."""
+
+    data: Any = None
+    """Type of `data` in the answer's envelope, or a tuple of alternatives; None: no envelope."""
+    refusals: tuple[type[errors.BrokerError], ...] = ()
+    statuses: tuple[int, ...] = (200,)
+    """Statuses of success."""
+    body: Body | None = None
+    query: Mapping[str, Parameter] = field(default_factory=dict)
+    keys: Mapping[str, Any] = field(default_factory=dict)
+    """Keys beside `data` in the envelope, and their schemas; each may be absent."""
+    note: str = ""
+    media: tuple[str, ...] = ("application/json",)
+
+
+_LIST_QUERY = {
+    "owner_id": Parameter({"type": "string"}, "Only jobs of this owner. Empty: of every owner."),
+    "status": Parameter(
+        {"enum": ["", *(status.value for status in Status)]},
+        "Only jobs in this status. Empty: in every status.",
+    ),
+    "limit": Parameter(
+        {"type": "integer", "minimum": 1, "maximum": PAGE_LIMIT},
+        "Most jobs of a page. Without `limit` and `cursor` the whole list is sent.",
+    ),
+    "cursor": Parameter(
+        {"type": "string"}, "`next` of the page before. Empty: the first page or the whole list."
+    ),
+}
+
+OPERATIONS: Mapping[str, Operation] = {
+    "submit": Operation(
+        JobView,
+        (*_TYPE, *_BODY, errors.CallbackForbidden, *_DUPLICATE),
+        statuses=(201,),
+        body=Body("Submit", _SUBMISSION),
+        note="The broker POSTs to the callback as soon as it holds the capacity. A relative "
+        "callback needs a callback base. Unknown fields are ignored; `data` keeps every digit.",
+    ),
+    "page": Operation(
+        list[JobView],
+        _TYPE,
+        query=_LIST_QUERY,
+        keys={"next": {"type": ["string", "null"]}},
+        note="Without `limit` and `cursor` the answer is the whole list, streamed. With one of "
+        "them it is a page, perhaps shorter than `limit`; only `next: null` marks the last page.",
+    ),
+    "read": Operation(JobView, _JOB),
+    "update": Operation(
+        EmptyView,
+        (*_JOB, *_BODY, *_MOVE),
+        body=Body("Update", {"status": "done"}),
+        note="`before`, `after` and `position` move a queued job in one atomic step. "
+        "With `fence`, an update of the status is refused if the job has a newer grant.",
+    ),
+    "withdraw": Operation(EmptyView, _JOB),
+    "attempts": Operation(
+        list[AttemptView], _JOB, note="Of all grants of the job; about the newest 100."
+    ),
+    "explain": Operation(
+        ExplanationView,
+        (*_JOB, errors.NotWaiting),
+        note="`explains` names the job that the reason is of: the first of its shape that waits. "
+        "`eta` comes from a simulation and is null, with the `reason`, if there is no forecast.",
+    ),
+    "what_if": Operation(
+        (ForecastView, MovesView),
+        (*_TYPE, *_BODY, errors.CallbackForbidden, errors.NotWaiting),
+        body=Body("WhatIf", {"data": {"instances": [{"VCPU": 4}]}, "position": 1}),
+        note="With `data`: the explanation and the forecast of a job that was not submitted. With "
+        "`request_id`: whose ETA changes if that job moves, and by how many seconds. Nothing is "
+        "written.",
+    ),
+    "types": Operation(dict[str, Counts], (errors.Unavailable,)),
+    "policy": Operation(TypeView, _TYPE),
+    "set_policy": Operation(
+        TypeView, (*_TYPE, *_BODY), body=Body("PolicyChange", {"patience": 60})
+    ),
+    "hosts": Operation(list[HostView], _TYPE),
+    "host": Operation(HostView, _HOST),
+    "set_host": Operation(
+        HostView,
+        (*_HOST, *_BODY, errors.Conflict),
+        statuses=(200, 201),
+        body=Body("NewHost", _HOST_BODY),
+        note="409 if a source reports the host.",
+    ),
+    "drop_host": Operation(EmptyView, _HOST),
+    "destinations": Operation(
+        DestinationsView, _TYPE, note="At most 1,000: open breakers first, then the latest used."
+    ),
+    "reset": Operation(
+        EmptyView,
+        (*_TYPE, *_BODY, errors.DestinationNotFound),
+        body=Body("OneDestination", _DESTINATION),
+    ),
+    "requeue": Operation(
+        RequeuedView,
+        (*_TYPE, *_BODY),
+        body=Body("OneDestination", _DESTINATION),
+        note="Requeues the jobs in status `error` whose newest grant was to be announced there.",
+    ),
+    "keys": Operation(Fingerprints, _TYPE),
+    "set_keys": Operation(
+        Fingerprints,
+        (*_TYPE, *_BODY),
+        body=Body("OwnerKeys", _KEYS),
+        note="Callbacks are signed by Standard Webhooks, once with each key. To rotate, set the "
+        "new key and the old one, and later the new one alone. `[]` removes the owner's keys.",
+    ),
+    "alive": Operation(AliveView),
+    "ready": Operation(ReadyView, (errors.Unavailable,)),
+    "received": Operation(list[ReceivedView]),
+    "receive": Operation(EmptyView, (errors.TooLarge,)),
+    "openapi": Operation(),
+    "docs": Operation(media=("text/html", "text/markdown")),
+    "docs_api": Operation(media=("text/html",)),
+    "docs_page": Operation(
+        refusals=(errors.NotFound,),
+        media=("text/html", "text/markdown"),
+        note="With `Accept: text/markdown`, or `.md` after the name, the answer is the Markdown.",
+    ),
+}

@@ -1,0 +1,80 @@
+"""The documentation over HTTP: Markdown pages, the reference of the API, the OpenAPI document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from rq_broker.api import html, markdown, reference
+from rq_broker.api.openapi import document
+from rq_broker.api.responses import Reply
+from rq_broker.domain.errors import NotFound
+from rq_broker.domain.representation import to_json
+
+_FOLDER = Path(__file__).with_name("docs")
+_VARY = {"Vary": "Accept"}
+"""The answer depends on Accept, which caches must know."""
+
+
+class Pages:
+    """The endpoints /docs and /openapi.json, which describe all routes, these included."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._document = document([*routes, *self.routes()])
+        self._json = to_json(self._document)
+
+    def routes(self) -> list[Route]:
+        """List the routes."""
+        return [
+            Route("/openapi.json", self.openapi),
+            Route("/docs", self.docs),
+            Route("/docs/api", self.docs_api),
+            Route("/docs/{page}", self.docs_page),
+        ]
+
+    async def openapi(self, _: Request) -> Response:
+        """Return this API as an OpenAPI 3.1 document."""
+        return Reply(self._json)
+
+    async def docs(self, request: Request) -> Response:
+        """Return the index of the documentation."""
+        return _page(request, "index")
+
+    async def docs_api(self, request: Request) -> Response:
+        """Return the reference of this API as a page for people."""
+        return HTMLResponse(reference.html_page(self._document, request.scope["root_path"]))
+
+    async def docs_page(self, request: Request) -> Response:
+        """Return one page of the documentation."""
+        return _page(request, request.path_params["page"])
+
+
+def _page(request: Request, name: str) -> Response:
+    """Answer a page as HTML, or as Markdown if the client asks for it. Raises NotFound."""
+    stem = name.removesuffix(".md")
+    text = _texts().get(stem)
+    if text is None:
+        raise NotFound(f"there is no page {stem!r}; the pages are {', '.join(_texts())}")
+    accept = request.headers.get("accept", "")
+    if name != stem or ("text/markdown" in accept and "text/html" not in accept):
+        return Response(text, media_type="text/markdown", headers=_VARY)
+    return HTMLResponse(_rendered(stem, request.scope["root_path"]), headers=_VARY)
+
+
+@lru_cache(1)
+def _texts() -> dict[str, str]:
+    """Return page name → Markdown, for every page in the package."""
+    return {path.stem: path.read_text("utf-8") for path in sorted(_FOLDER.glob("*.md"))}
+
+
+@lru_cache(64)
+def _rendered(name: str, root_path: str) -> str:
+    """Render a page, once a process: the root path is the same for all requests of a server."""
+    text = _texts()[name]
+    title = f"{markdown.title(text)}: rq-broker"
+    return html.page(title, markdown.to_html(text, root_path), root_path)

@@ -1,0 +1,77 @@
+"""What hosts, attempts, destinations and sources look like in answers."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec import to_builtins
+
+from rq_broker.api.views import AttemptView, DestinationView, HostView, SourceView
+from rq_broker.domain.capacity import Host, SourceState
+from rq_broker.domain.deliveries import Attempt, Destination
+
+
+@pytest.mark.parametrize(
+    ("capacity", "used", "held", "free"),
+    [
+        ({"VCPU": 8}, {}, {}, {"VCPU": 8}),
+        ({"VCPU": 8}, {"VCPU": 3}, {"VCPU": 4}, {"VCPU": 1}),
+        ({"VCPU": 2}, {"VCPU": 3}, {"VCPU": 4}, {"VCPU": -5}),
+        ({}, {"VCPU": 3}, {"GPU": 1}, {}),
+    ],
+)
+def test_free_is_computed(
+    capacity: dict[str, int], used: dict[str, int], held: dict[str, int], free: dict[str, int]
+) -> None:
+    """Free is capacity without used and held, below zero where a host shrank."""
+    host = Host("h", capacity, used, held, frozenset({"b", "a"}))
+    assert host.free == free
+    assert to_builtins(HostView.of(host)) == {
+        "name": "h",
+        "capacity": capacity,
+        "used": used,
+        "held": held,
+        "free": free,
+        "aggregates": ["a", "b"],
+        "dropped": False,
+    }
+
+
+def test_a_hosts_max_unit_and_source_are_there_only_where_set() -> None:
+    """Both keys come last, and each is absent where the host has none."""
+    host = to_builtins(HostView.of(Host("h", {}, max_unit={"VCPU": 1}, source="lab")))
+    assert [*host][-2:] == ["max_unit", "source"]
+    assert (host["max_unit"], host["source"]) == ({"VCPU": 1}, "lab")
+
+
+def test_attempts_and_destinations_have_plain_keys() -> None:
+    """Both show every field they have, times in RFC 3339 and spans in seconds."""
+    assert to_builtins(AttemptView.of(Attempt(1_500_000, 3, 2, "timeout", 9))) == {
+        "time": "1970-01-01T00:00:01.500000Z",
+        "fence": 3,
+        "attempt": 2,
+        "cause": "timeout",
+        "milliseconds": 9,
+    }
+    assert to_builtins(DestinationView.of(Destination("http://x:80", "open", 5, 4.5, 1, 2))) == {
+        "destination": "http://x:80",
+        "state": "open",
+        "failures": 5,
+        "open_seconds": 4.5,
+        "in_flight": 1,
+        "parked": 2,
+    }
+
+
+@pytest.mark.parametrize(("cause", "text"), [("faulty", "a torn body"), ("", "")])
+def test_a_source_has_a_cause_or_null(cause: str, text: str) -> None:
+    """A source whose last poll succeeded has null for cause and text."""
+    source = to_builtins(SourceView.of(SourceState("lab", 1.5, False, 3, 1, cause, text)))
+    assert source == {
+        "name": "lab",
+        "age_seconds": 1.5,
+        "stale": False,
+        "hosts": 3,
+        "clashes": 1,
+        "cause": cause or None,
+        "text": text or None,
+    }
