@@ -38,7 +38,9 @@ from rq_broker.domain.capacity import Host
 from rq_broker.store.broker import Broker
 from rq_broker.store.embedded import Server, free_port
 from rq_broker.store.keys import Keys
-from tests.receivers import Authority, Manner, answering, forever, name_server, receiver, status
+from tests.authorities import Authority
+from tests.name_servers import name_server
+from tests.receivers import Behaviour, endless, receiver, responding, sending
 
 RATE = 60
 """Grants a second to healthy destinations."""
@@ -56,7 +58,7 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
 GARBAGE = bytes(range(256)) * 40
 
 
-def villains() -> dict[str, Manner]:
+def villains() -> dict[str, Behaviour]:
     """Build the behaviours that need no certificate and no name of their own."""
 
     async def reset(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -65,15 +67,15 @@ def villains() -> dict[str, Manner]:
         writer.transport.abort()
 
     return {
-        "slow-loris headers": forever(HEAD, b"X-A: b\r\n", 0.2),
-        "slow-loris body": forever(HEAD + b"Content-Length: 9999\r\n\r\n", b"x", 0.2),
-        "endless body": forever(HEAD + b"\r\n", b"x" * 65536),
-        "gzip bomb": status(200, "Content-Encoding: gzip", body=compress(bytes(10 * 2**20))),
-        "302 to metadata": status(302, "Location: http://169.254.169.254/latest/"),
+        "slow-loris headers": endless(HEAD, b"X-A: b\r\n", 0.2),
+        "slow-loris body": endless(HEAD + b"Content-Length: 9999\r\n\r\n", b"x", 0.2),
+        "endless body": endless(HEAD + b"\r\n", b"x" * 65536),
+        "gzip bomb": responding(200, "Content-Encoding: gzip", body=compress(bytes(10 * 2**20))),
+        "302 to metadata": responding(302, "Location: http://169.254.169.254/latest/"),
         "reset mid-body": reset,
-        "accept, then silence": forever(b"", b"", 60.0),
-        "200 with garbage": status(200, "Content-Type: application/json", body=GARBAGE),
-        "garbage": answering(GARBAGE, close=True),
+        "accept, then silence": endless(b"", b"", 60.0),
+        "200 with garbage": responding(200, "Content-Type: application/json", body=GARBAGE),
+        "garbage": sending(GARBAGE, close=True),
     }
 
 
@@ -100,14 +102,14 @@ def names() -> Callable[[str], list[str] | None]:
 async def _serve(folder: Path) -> None:
     authority = Authority(folder)
     (folder / "authority.pem").write_bytes(authority.pem)
-    expired = authority.serves("expired.test", lasts=timedelta(days=-1))
+    expired = authority.server_context("expired.test", valid_for=timedelta(days=-1))
     async with AsyncExitStack() as stack:
         where = {}
         for name, manner in villains().items():
             where[name] = (await stack.enter_async_context(receiver(manner))).url()
-        good = status(200)
+        good = responding(200)
         for name, host, tls in (
-            ("TLS, wrong name", "wrong.test", authority.serves("other.test")),
+            ("TLS, wrong name", "wrong.test", authority.server_context("other.test")),
             ("TLS, expired", "expired.test", expired),
         ):
             there = await stack.enter_async_context(receiver(good, tls))
@@ -128,7 +130,7 @@ def serve(folder: str) -> None:
 def notify(nameserver: str, authority: str, *args: str) -> None:
     """Be `rq-broker notifier`, on a machine with this name server and this authority."""
     os.environ["SSL_CERT_FILE"] = authority
-    sender.Cares = functools.partial(sender.Cares, nameservers=[nameserver])
+    sender.CaresResolver = functools.partial(sender.CaresResolver, nameservers=[nameserver])
     cli.main(["notifier", *args])
 
 

@@ -17,8 +17,8 @@ from tests.making import TYPE
 
 OK = Outcome("ok", "http_200", 1)
 GONE = Outcome("gone", "http_410", 1)
-DOWN = Outcome("retry", "http_503", 1, health=True)
-TIMEOUT = Outcome("retry", "timeout", 1, health=True)
+DOWN = Outcome("retry", "http_503", 1, unhealthy=True)
+TIMEOUT = Outcome("retry", "timeout", 1, unhealthy=True)
 REJECTED = Outcome("rejected", "http_404", 1)
 REDIRECT = Outcome("fail", "redirect", 1)
 SLOTS = 4

@@ -1,4 +1,4 @@
-"""Connections with both their ends, on both loops a process may run on: their transports differ."""
+"""Both event loops a process may run on, and connections with both of their ends in the test."""
 
 from __future__ import annotations
 
@@ -23,23 +23,24 @@ REQUEST = b"POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n"
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
 
-def sockets() -> set[str]:
-    """This process's open sockets, each by its inode."""
-    found = set()
+def open_sockets() -> set[str]:
+    """List this process's open sockets, each by its inode."""
+    targets = set()
     for entry in Path("/proc/self/fd").iterdir():
-        with suppress(FileNotFoundError):  # the listing's own
-            found.add(str(entry.readlink()))
-    return {name for name in found if name.startswith("socket:")}
+        with suppress(FileNotFoundError):  # the descriptor of this listing itself
+            targets.add(str(entry.readlink()))
+    return {target for target in targets if target.startswith("socket:")}
 
 
-async def until(true: Callable[[], bool]) -> None:
-    """Wait for what the loop will bring about."""
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until the loop has made the condition true; fail after ten seconds."""
     async with asyncio.timeout(10):
-        while not true():
+        while not condition():
             await asyncio.sleep(0.001)
 
 
-async def _alone(main: Coroutine[Any, Any, None]) -> None:
+async def _finish(main: Coroutine[Any, Any, None]) -> None:
+    """Run the coroutine, then wait until it has left no task behind."""
     async with asyncio.timeout(30):
         await main
     await until(lambda: len(asyncio.all_tasks()) == 1)
@@ -48,14 +49,14 @@ async def _alone(main: Coroutine[Any, Any, None]) -> None:
 def _run(
     new_loop: Callable[[], asyncio.AbstractEventLoop], main: Coroutine[Any, Any, None]
 ) -> None:
-    """Run it; fail if a callback raised, a task is left, or a socket outlived the loop."""
+    """Run on a new loop; fail if a callback raised, or a task or socket outlived the coroutine."""
     complaints: list[dict[str, Any]] = []
-    before = sockets()
+    before = open_sockets()
     with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.get_loop().set_exception_handler(lambda _, context: complaints.append(context))
-        runner.run(_alone(main))
+        runner.run(_finish(main))
     assert complaints == []
-    assert sockets() == before
+    assert open_sockets() == before
 
 
 both_loops = pytest.mark.parametrize(
@@ -63,37 +64,38 @@ both_loops = pytest.mark.parametrize(
     [partial(_run, asyncio.new_event_loop), partial(_run, uvloop.new_event_loop)],
     ids=["asyncio", "uvloop"],
 )
-"""For a test that hands its coroutine to `run`."""
+"""For tests that hand their coroutine to `run`: the transports of the two loops differ."""
 
 
-class Door:
-    """Dials for a pool; of every connection the receiver's end is here, a bare socket."""
+class LoopbackDialler:
+    """Dials for a pool, and keeps the receiver's end of every connection as a bare socket."""
 
     def __init__(self) -> None:
         self.ends: list[socket.socket] = []
+        """The receiver's ends, in the order of the dials."""
 
     async def dial(self, _: str = "") -> Connection:
-        with socket.create_server(("127.0.0.1", 0)) as door:
-            ours = socket.create_connection(door.getsockname())
-            theirs, _address = door.accept()
-        self.ends.append(theirs)
-        ours.setblocking(False)
-        theirs.setblocking(False)
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            client_end = socket.create_connection(server.getsockname())
+            receiver_end, _address = server.accept()
+        self.ends.append(receiver_end)
+        client_end.setblocking(False)
+        receiver_end.setblocking(False)
         loop = asyncio.get_running_loop()
-        return (await loop.create_connection(Connection, sock=ours))[1]
+        return (await loop.create_connection(Connection, sock=client_end))[1]
 
-    async def hears(self, place: int, request: bytes = REQUEST) -> socket.socket:
-        """Read a whole request at one of the ends."""
-        await until(lambda: len(self.ends) > place)
-        heard = b""
-        while heard != request:
-            assert request.startswith(heard)
-            more = await asyncio.get_running_loop().sock_recv(self.ends[place], 1 << 20)
-            assert more
-            heard += more
-        return self.ends[place]
+    async def read_request(self, index: int, request: bytes = REQUEST) -> socket.socket:
+        """Read a whole request at the receiver's end of a dial, and return that end."""
+        await until(lambda: len(self.ends) > index)
+        received = b""
+        while received != request:
+            assert request.startswith(received)
+            chunk = await asyncio.get_running_loop().sock_recv(self.ends[index], 1 << 20)
+            assert chunk
+            received += chunk
+        return self.ends[index]
 
-    def __enter__(self) -> Door:
+    def __enter__(self) -> LoopbackDialler:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,11 +1,28 @@
-"""What became of one attempt to call back, in class words."""
+"""What became of one attempt to deliver a callback.
+
+Clients read the cause of an outcome, so it is one of a few words and holds nothing of what the
+receiver sent: no body, no reason phrase, no address.
+"""
 
 from __future__ import annotations
 
+import re
+import ssl
+import time
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Literal
 
+from rq_broker.delivery.http.errors import ForbiddenAddress, MalformedResponse, NameLookupFailed
+from rq_broker.domain.errors import CallbackForbidden
+
 Kind = Literal["ok", "gone", "retry", "rejected", "fail"]
+
+_MAX_RETRY_AFTER_S = 86400.0
+"""Seconds (a day) that a receiver can postpone its callback at most. Without a limit one that sends
+nonsense could postpone it for decades."""
+_TRANSIENT_STATUSES = frozenset({408, 425, 429})
+"""The 4xx that say nothing against the callback itself: it is tried again, as after a 5xx."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,13 +30,66 @@ class Outcome:
     """What became of one attempt."""
 
     kind: Kind
-    """ok 2xx; gone 410; retry 408, 425, 429, 5xx and all below HTTP; rejected other 4xx; fail:
-    a redirect or a forbidden address, which trying again does not mend."""
+    """ok: 2xx. gone: 410. rejected: any other 4xx but 408, 425, 429. retry: these, 5xx, and every
+    failure below HTTP. fail: a redirect or a forbidden address, which a retry does not change."""
     cause: str
-    """A class word for clients: http_<status>, timeout, connection_refused, connection_reset,
-    unreachable, tls, dns, redirect, forbidden, protocol."""
+    """A word for clients: http_<status>, redirect, forbidden, timeout, tls, dns, unreachable,
+    connection_refused, connection_reset, protocol."""
     milliseconds: int
-    health: bool = False
-    """Whether it counts against the destination's health."""
+    """How long the attempt took."""
+    unhealthy: bool = False
+    """Whether the attempt counts as a failure of its destination."""
     retry_after: float | None = None
-    """Seconds the receiver asks us to wait, at most a day; only with retry."""
+    """Seconds the receiver asks us to wait, at most a day; only for retry."""
+
+
+def outcome_of_response(status: int, retry_after: str | None, milliseconds: int) -> Outcome:
+    """Classify a response by its status; `retry_after` is that header's text."""
+    kind, cause, unhealthy = _classify_status(status)
+    delay = _parse_retry_after(retry_after) if kind == "retry" and retry_after else None
+    return Outcome(kind, cause, milliseconds, unhealthy, delay)
+
+
+def _classify_status(status: int) -> tuple[Kind, str, bool]:
+    """Return kind, cause, and whether it counts as a failure of the destination."""
+    cause = f"http_{status}"
+    if 200 <= status < 300:
+        return "ok", cause, False
+    if 300 <= status < 400:
+        return "fail", "redirect", False
+    if status == 410:
+        return "gone", cause, False
+    if 400 <= status < 500:
+        return ("retry" if status in _TRANSIENT_STATUSES else "rejected"), cause, False
+    return "retry", (cause if 500 <= status < 600 else "protocol"), True
+
+
+def _parse_retry_after(text: str) -> float | None:
+    """Return the seconds that Retry-After asks for, None if it is neither seconds nor a date."""
+    if re.fullmatch(r"[0-9]{1,9}", text):
+        return min(float(text), _MAX_RETRY_AFTER_S)
+    try:
+        seconds = parsedate_to_datetime(text).timestamp() - time.time()
+    except (ValueError, OverflowError):
+        return None
+    return min(max(seconds, 0.0), _MAX_RETRY_AFTER_S)
+
+
+_CAUSES: tuple[tuple[type[BaseException], str], ...] = (
+    (TimeoutError, "timeout"),
+    (ssl.SSLError, "tls"),
+    (NameLookupFailed, "dns"),
+    (ConnectionRefusedError, "connection_refused"),
+    (ConnectionError, "connection_reset"),
+    (OSError, "unreachable"),
+    (MalformedResponse, "protocol"),
+)
+"""Error → cause; the first class that fits counts, so a subclass stands before its base."""
+
+
+def outcome_of_error(error: Exception, milliseconds: int) -> Outcome:
+    """Classify what ended an attempt before its response was complete."""
+    if isinstance(error, (ForbiddenAddress, CallbackForbidden)):
+        return Outcome("fail", "forbidden", milliseconds)
+    causes = (cause for class_, cause in _CAUSES if isinstance(error, class_))
+    return Outcome("retry", next(causes, "protocol"), milliseconds, unhealthy=True)

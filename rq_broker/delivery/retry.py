@@ -44,6 +44,6 @@ def settlement(tries: int, outcome: Outcome) -> Settlement:
         cause="withdrawn by the client (410)" if kind == "gone" else cause,
         milliseconds=outcome.milliseconds,
         delay=delay(tries, outcome) if kind == "retry" else 0.0,
-        health="unhealthy" if outcome.health else "healthy" if answered else "",
+        health="unhealthy" if outcome.unhealthy else "healthy" if answered else "",
         slow_down=outcome.retry_after or SLOW_DOWN if cause == "http_429" else 0.0,
     )

@@ -20,7 +20,7 @@ from rq_broker.egress.rules import Egress
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker
 from tests.making import TYPE, grant, grant_to, publish, shape
-from tests.receivers import Manner, Receiver, receiver, status
+from tests.receivers import Behaviour, Receiver, receiver, responding
 
 LOOPBACK = Egress.of(allow=["127.0.0.0/8"])
 TLS = ssl.create_default_context()  # loading the system's authorities takes a while
@@ -57,9 +57,9 @@ def _headers(head: str) -> dict[str, str]:
     return {name.lower(): value for name, value in lines}
 
 
-def _answers(*codes: int) -> Manner:
+def _answers(*codes: int) -> Behaviour:
     """Answer with these statuses in turn."""
-    manners = [status(code) for code in codes]
+    manners = [responding(code) for code in codes]
 
     async def manner(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await manners.pop(0)(reader, writer)
@@ -102,7 +102,7 @@ async def test_while_keys_rotate_both_verify(broker: Broker, sender: Sender) -> 
     """A receiver that knows only the new key, or only the old one, is served; a third is not."""
     new, old, other = (generate().text for _ in range(3))
     await broker.set_keys(TYPE, "*", [new, old])
-    async with receiver(status(200)) as there:
+    async with receiver(responding(200)) as there:
         for number in range(3):
             await _grant(broker, there, f"d{number}")
         await _rounds(broker, sender, 1)
@@ -119,7 +119,7 @@ async def test_an_owners_callbacks_are_signed_with_its_own_key(
     own, common = generate().text, generate().text
     await broker.set_keys(TYPE, "*", [common])
     await broker.set_keys(TYPE, "lab-7", [own])
-    async with receiver(status(200)) as mine, receiver(status(200)) as theirs:
+    async with receiver(responding(200)) as mine, receiver(responding(200)) as theirs:
         await _grant(broker, mine, "a", "lab-7")
         await _grant(broker, theirs, "b")
         await _rounds(broker, sender, 1)
@@ -131,7 +131,7 @@ async def test_an_owners_callbacks_are_signed_with_its_own_key(
 
 async def test_without_keys_nothing_is_signed(broker: Broker, sender: Sender) -> None:
     """The message is still named and dated, and pretends to no signature."""
-    async with receiver(status(200)) as there:
+    async with receiver(responding(200)) as there:
         await _grant(broker, there, "d")
         await _rounds(broker, sender, 1)
         headers = _headers(there.heads[0])
@@ -145,7 +145,7 @@ async def test_a_key_that_is_none_holds_callbacks_back_until_it_is_mended(
     """Nothing goes out unsigned that should be signed; the history says why; mended, it goes."""
     key = generate().text
     await broker.set_keys(TYPE, "*", ["nonsense"])
-    async with receiver(status(200)) as there:
+    async with receiver(responding(200)) as there:
         await _grant(broker, there, "d")
         await _rounds(broker, sender, 2)
         assert there.heads == []
@@ -163,9 +163,9 @@ async def test_a_dead_receiver_harms_only_itself(
     broker: Broker, client: Redis, sender: Sender
 ) -> None:
     """A closed port opens its breaker and parks the rest, while a receiver that lives gets all."""
-    async with receiver(status(200)) as gone:
+    async with receiver(responding(200)) as gone:
         dead = gone
-    async with receiver(status(200)) as there:
+    async with receiver(responding(200)) as there:
         for number in range(8):
             await _grant(broker, dead, f"dead{number}")
             await _grant(broker, there, f"d{number}")

@@ -124,7 +124,7 @@ async def _clients(desk: Desk, ledger: Ledger) -> AsyncIterator[Receiver]:
 
     async def use(job: dict[str, Any]) -> None:
         await asyncio.sleep(random.uniform(0, 0.02))
-        ledger.given_up(job)
+        ledger.released(job)
         body = {"status": "done", "fence": job["Fence"]}
         answer = await desk.ask("POST", f"/v1/vm/{job['RequestID']}", body)
         assert answer.is_success, answer.text
@@ -337,7 +337,7 @@ async def test_redis_killed_and_restarted_loses_nothing(
         await desk.until("running", "d0", "flying")
         for number in range(12):
             await desk.until("running", f"d{number}")
-            ledger.given_up(await desk.job(f"d{number}"))
+            ledger.released(await desk.job(f"d{number}"))
             assert (await desk.ask("POST", f"/v1/vm/d{number}", {"status": "done"})).is_success
     assert ledger.oversold == []
     assert len(ledger.calls) == 13

@@ -1,1 +1,1 @@
-"""The HTTP client that receivers meet; nothing else in the broker dials them."""
+"""The HTTP client that calls receivers; nothing else in the broker dials them."""

@@ -1,9 +1,9 @@
-"""Dials receivers: from a destination to a connection, past the egress rules and never around them.
+"""Dials receivers within the egress rules: from a destination to an open connection.
 
-Names are resolved by c-ares, not by getaddrinfo: a look-up is then a datagram and a timer instead
-of a thread that hangs, so a thousand dead names wait side by side and delay nobody. The egress
-rules are asked for every answer of a name, and again by the socket factory for the very address
-dialled, literals included; a kept connection therefore leads to an address that was judged.
+Names are resolved by c-ares instead of getaddrinfo: a look-up then costs a datagram and a timer,
+not a thread, so a thousand dead names delay nobody. Every address of a name is checked, and the
+socket factory checks the address it dials once more, literals included: a connection in the pool
+therefore always leads to an address that the rules allow.
 """
 
 from __future__ import annotations
@@ -18,134 +18,154 @@ from ipaddress import ip_address
 from typing import Any, Protocol
 
 import aiodns
-from aiodns.error import ARES_ENODATA, DNSError
+from aiodns.error import DNSError
 from aiohappyeyeballs import start_connection
 
 from rq_broker.delivery.http.connection import Connection
+from rq_broker.delivery.http.errors import ForbiddenAddress, NameLookupFailed
+from rq_broker.egress.networks import Address
 from rq_broker.egress.rules import Egress
 
 _NEXT_ADDRESS_S = 0.25
-"""After so long without an answer a name's next address is tried as well (RFC 8305)."""
-_MOST_ADDRESSES = 16
-"""Of a name, so many are dialled at most: a name server may answer with thousands."""
-
-
-class Forbidden(OSError):
-    """The address may not be dialled."""
+"""Seconds after which a name's next address is dialled as well; RFC 8305 recommends 0.1 to 2. A
+shorter time dials distant receivers twice; a longer one lets a dead address delay callbacks."""
+_MAX_ADDRESSES = 16
+"""Addresses of one name that are dialled. A name server may answer with thousands, and without a
+limit one callback would scan a network."""
+_LOOKUP_TRIES = 3
+"""Queries to a name server for one name. They wait at most ¼, ½ and 1 of an attempt's timeout, so
+that a look-up whose attempt has timed out ends soon after it."""
 
 
 class Resolver(Protocol):
-    """What is needed of a name server's client."""
+    """What the dialler needs of a name server's client."""
 
     async def resolve(self, host: str) -> Sequence[str]:
-        """Look all addresses of a name up; raises aiodns.error.DNSError."""
+        """Return all addresses of a name. Raises NameLookupFailed."""
         ...
 
     async def close(self) -> None:
-        """Give up what is under way."""
+        """Cancel the look-ups in flight."""
         ...
 
 
-class Cares:
+class CaresResolver:
     """A resolver by c-ares, which asks the system's name servers unless others are given."""
 
     def __init__(self, timeout_s: float, nameservers: Sequence[str] | None = None) -> None:
-        # A look-up outlives a caller that timed out; three tries, each twice as long as the one
-        # before, end it soon after.
-        self._resolver = aiodns.DNSResolver(nameservers, timeout=timeout_s / 4, tries=3)
+        self._cares = aiodns.DNSResolver(nameservers, timeout=timeout_s / 4, tries=_LOOKUP_TRIES)
 
     async def resolve(self, host: str) -> Sequence[str]:
-        """Look all addresses of a name up; raises aiodns.error.DNSError."""
-        found = await self._resolver.getaddrinfo(
-            host, family=socket.AF_UNSPEC, type=socket.SOCK_STREAM
-        )
-        return [node.addr[0].decode() for node in found.nodes]
+        """Return all addresses of a name. Raises NameLookupFailed."""
+        try:
+            answer = await self._cares.getaddrinfo(
+                host, family=socket.AF_UNSPEC, type=socket.SOCK_STREAM
+            )
+        except DNSError as error:
+            raise NameLookupFailed(str(error)) from None
+        return [node.addr[0].decode() for node in answer.nodes]
 
     async def close(self) -> None:
-        """Give up what is under way."""
-        await self._resolver.close()
+        """Cancel the look-ups in flight."""
+        await self._cares.close()
 
 
 class Dialler:
-    """Makes connections, within the egress rules."""
+    """Opens connections within the egress rules."""
 
-    def __init__(self, egress: Egress, names: Resolver, tls: ssl.SSLContext) -> None:
+    def __init__(self, egress: Egress, resolver: Resolver, tls: ssl.SSLContext) -> None:
         self._egress = egress
-        self._names = names
+        self._resolver = resolver
         self._tls = tls
 
     async def dial(self, destination: str) -> Connection:
-        """Connect to `scheme://host:port`; raises Forbidden, DNSError, SSLError or OSError."""
+        """Connect to `scheme://host:port`.
+
+        Raises ForbiddenAddress, NameLookupFailed, ssl.SSLError or another OSError.
+        """
         scheme, _, authority = destination.partition("://")
-        host, _, port = authority.rpartition(":")
-        host = host.strip("[]")
-        found = await self._socket(host, int(port))
-        secured = scheme == "https"
+        bracketed_host, _, port = authority.rpartition(":")
+        host = bracketed_host.strip("[]")
+        connected = await self._connect(host, int(port))
+        is_tls = scheme == "https"
         try:
             _, connection = await asyncio.get_running_loop().create_connection(
                 Connection,
-                sock=found,
-                ssl=self._tls if secured else None,
-                server_hostname=host if secured else None,
+                sock=connected,
+                ssl=self._tls if is_tls else None,
+                server_hostname=host if is_tls else None,
             )
         except BaseException:
-            # The transport closes the socket, though once TLS was agreed on not before the receiver
-            # took leave, unless it reads an end. Were the socket closed here, the transport would
-            # go on with a descriptor that is soon another's.
+            # The transport closes the socket, but during TLS only once the receiver closes its side
+            # or the stream ends, so end the stream. Closing the socket here would leave the
+            # transport with a descriptor that soon belongs to another socket.
             with suppress(OSError):
-                found.shutdown(socket.SHUT_RDWR)
+                connected.shutdown(socket.SHUT_RDWR)
             raise
         return connection
 
-    async def _socket(self, host: str, port: int) -> socket.socket:
-        name, addresses = host, [host]
-        try:
-            ip_address(host)
-        except ValueError:
-            addresses = list(dict.fromkeys(await self._names.resolve(host)))
-            if not addresses:
-                raise DNSError(ARES_ENODATA, "a name without an address") from None
-        else:
-            name = ""
+    async def _connect(self, host: str, port: int) -> socket.socket:
+        # 1. Find the addresses: the literal itself, or all that the name resolves to.
+        name, addresses = await self._addresses(host)
+        # 2. Check all of them: one forbidden address makes the whole name forbidden.
         for address in addresses:
             self._check(address, port, name)
+        # 3. Dial them in turn; the first that connects wins (RFC 8305).
         return await start_connection(
-            [_info(address, port) for address in addresses[:_MOST_ADDRESSES]],
+            [_address_info(address, port) for address in addresses[:_MAX_ADDRESSES]],
             happy_eyeballs_delay=_NEXT_ADDRESS_S,
             socket_factory=partial(self._make_socket, name),
         )
 
+    async def _addresses(self, host: str) -> tuple[str, list[str]]:
+        """Return the name to check the rules with ('' for a literal) and the distinct addresses."""
+        if _is_literal(host):
+            return "", [host]
+        addresses = list(dict.fromkeys(await self._resolver.resolve(host)))
+        if not addresses:
+            raise NameLookupFailed("the name has no address")
+        return host, addresses
+
     def _make_socket(self, name: str, info: Any) -> socket.socket:
-        """Make the socket for one (family, type, proto, canonical name, address), if allowed."""
+        """Make a socket for (family, type, proto, canonical name, address) if it is allowed."""
         family, type_, proto, _, (address, port, *_) = info
         self._check(address, port, name)
         return socket.socket(family, type_, proto)
 
-    def _check(self, address: str, port: int, name: str) -> None:
-        parsed = ip_address(address)
-        if not self._egress.check(parsed, port, name).allowed:
-            raise Forbidden("forbidden address")
-        if port in self._egress.wildcard_ports and _is_local(address, parsed.version):
-            raise Forbidden("forbidden address")
+    def _check(self, text: str, port: int, name: str) -> None:
+        address = ip_address(text)
+        if not self._egress.check(address, port, name).allowed:
+            raise ForbiddenAddress("the egress rules forbid this address")
+        if port in self._egress.wildcard_ports and _is_local(address):
+            raise ForbiddenAddress("the broker itself listens there")
 
     async def close(self) -> None:
         """Close the resolver."""
-        await self._names.close()
+        await self._resolver.close()
 
 
-def _info(address: str, port: int) -> tuple[Any, ...]:
-    six = ":" in address
-    family = socket.AF_INET6 if six else socket.AF_INET
-    place = (address, port, 0, 0) if six else (address, port)
-    return family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", place
+def _is_literal(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
-def _is_local(address: str, version: int) -> bool:
-    """Is it an address of this machine? Only those can be bound."""
-    family = socket.AF_INET if version == 4 else socket.AF_INET6
+def _address_info(address: str, port: int) -> tuple[Any, ...]:
+    """Build what getaddrinfo would return for one address."""
+    is_ipv6 = ":" in address
+    family = socket.AF_INET6 if is_ipv6 else socket.AF_INET
+    socket_address = (address, port, 0, 0) if is_ipv6 else (address, port)
+    return family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", socket_address
+
+
+def _is_local(address: Address) -> bool:
+    """Whether an address is one of this machine's: only those can be bound."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:
-            probe.bind((address, 0))
+            probe.bind((str(address), 0))
         except OSError:
             return False
     return True

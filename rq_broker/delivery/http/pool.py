@@ -1,91 +1,107 @@
-"""Keeps idle connections to receivers and posts over them."""
+"""Posts over connections kept open between callbacks, so that most callbacks need no dial."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from rq_broker.delivery.http.connection import Answer, Connection
+from rq_broker.delivery.http.connection import Connection, Response
 
-_IDLE_S = 4.0  # servers close idle connections after 5 s or more: never send into a closing one
-
-
-_MOST_IDLE = 256
-"""Idle connections, at most: with those in use fewer than the 1,024 files a process may open."""
+_IDLE_TIMEOUT_S = 4.0
+"""Seconds after which an idle connection is closed. Servers close theirs after 5 s or more: were it
+longer, requests would be sent into connections that are just being closed."""
+_MAX_IDLE = 256
+"""Idle connections kept in all. With those in use they must stay below the 1,024 files that a
+process may open by default: otherwise dials fail."""
 
 
 class Pool:
-    """Posts over a connection kept from before, or over a new one."""
+    """Posts requests over idle connections, or over new ones that `dial` makes."""
 
     def __init__(self, dial: Callable[[str], Awaitable[Connection]]) -> None:
         self._dial = dial
-        self._kept: dict[str, list[Connection]] = {}
+        self._idle: dict[str, list[Connection]] = {}
         """Destination → its idle connections, the newest last: those are used first."""
-        self._count = 0
-        self._sweeping: asyncio.TimerHandle | None = None
+        self._idle_count = 0
+        self._expiry: asyncio.TimerHandle | None = None
         self._is_closed = False
 
-    async def post(self, destination: str, request: bytes) -> Answer:
-        """Send a request to `scheme://host:port`; raises what `dial` and `Connection.post` do."""
-        connection = self._take(destination)
-        if connection:
-            try:
-                answer = await connection.post(request)
-            except OSError:
-                if not connection.is_silent:
-                    raise
-                connection = None  # it was ending: nothing of this was answered, so once more
-        if not connection:
-            connection = await self._dial(destination)
-            answer = await connection.post(request)
-        if connection.is_open:
-            self._keep(destination, connection)
-        return answer
+    async def post(self, destination: str, request: bytes) -> Response:
+        """Send a request to `scheme://host:port` and return its response.
 
-    def _take(self, destination: str) -> Connection | None:
-        while kept := self._kept.get(destination):
-            connection = kept.pop()
-            self._count -= 1
-            if not kept:
-                del self._kept[destination]
+        Raises what `dial` and `Connection.post` raise.
+        """
+        # 1. Try a connection that is idle. The receiver may have closed it in this very moment.
+        connection = self._take_idle(destination)
+        response = await self._try_idle(connection, request) if connection else None
+        # 2. Without one, or if it was closed, dial: a second attempt, and the last one.
+        if connection is None or response is None:
+            connection = await self._dial(destination)
+            response = await connection.post(request)
+        # 3. Keep the connection for the next request.
+        if connection.is_open:
+            self._keep_idle(destination, connection)
+        return response
+
+    async def _try_idle(self, connection: Connection, request: bytes) -> Response | None:
+        """Post over an idle connection; None if it ended before a byte of a response arrived.
+
+        Then the request may be sent again. After the first byte it may not: the receiver has begun
+        to answer.
+        """
+        try:
+            return await connection.post(request)
+        except OSError:
+            if connection.has_received:
+                raise
+            return None
+
+    def _take_idle(self, destination: str) -> Connection | None:
+        while connections := self._idle.get(destination):
+            connection = connections.pop()
+            self._idle_count -= 1
+            if not connections:
+                del self._idle[destination]
             if connection.is_open:
                 return connection
         return None
 
-    def _keep(self, destination: str, connection: Connection) -> None:
+    def _keep_idle(self, destination: str, connection: Connection) -> None:
         if self._is_closed:
             connection.close()
             return
         loop = asyncio.get_running_loop()
         connection.idle_since = loop.time()
-        self._kept.setdefault(destination, []).append(connection)
-        self._count += 1
-        if self._count > _MOST_IDLE:
-            self._drop(next(iter(self._kept)))
-        if self._sweeping is None:
-            self._sweeping = loop.call_later(_IDLE_S / 4, self._sweep)
+        self._idle.setdefault(destination, []).append(connection)
+        self._idle_count += 1
+        if self._idle_count > _MAX_IDLE:
+            self._close_oldest(next(iter(self._idle)))
+        if self._expiry is None:
+            self._expiry = loop.call_later(_IDLE_TIMEOUT_S / 4, self._close_expired)
 
-    def _sweep(self) -> None:
-        """Close what has been idle for long."""
+    def _close_expired(self) -> None:
+        """Close connections idle for ¾ of the timeout; this runs each ¼, so none exceeds it."""
         loop = asyncio.get_running_loop()
-        oldest = loop.time() - _IDLE_S * 3 / 4
-        for destination, kept in list(self._kept.items()):
-            while kept and kept[0].idle_since <= oldest:
-                self._drop(destination)
-        self._sweeping = loop.call_later(_IDLE_S / 4, self._sweep) if self._kept else None
+        expired_since = loop.time() - _IDLE_TIMEOUT_S * 3 / 4
+        for destination, connections in list(self._idle.items()):
+            while connections and connections[0].idle_since <= expired_since:
+                self._close_oldest(destination)
+        self._expiry = (
+            loop.call_later(_IDLE_TIMEOUT_S / 4, self._close_expired) if self._idle else None
+        )
 
-    def _drop(self, destination: str) -> None:
-        """Close what has been idle there the longest."""
-        kept = self._kept[destination]
-        kept.pop(0).close()
-        self._count -= 1
-        if not kept:
-            del self._kept[destination]
+    def _close_oldest(self, destination: str) -> None:
+        """Close the connection that has been idle at a destination for the longest time."""
+        connections = self._idle[destination]
+        connections.pop(0).close()
+        self._idle_count -= 1
+        if not connections:
+            del self._idle[destination]
 
     def close(self) -> None:
-        """Close what is idle, and from now on what becomes so."""
+        """Close all idle connections, and from now on each that becomes idle."""
         self._is_closed = True
-        if self._sweeping:
-            self._sweeping.cancel()
-        while self._kept:
-            self._drop(next(iter(self._kept)))
+        if self._expiry:
+            self._expiry.cancel()
+        while self._idle:
+            self._close_oldest(next(iter(self._idle)))

@@ -1,4 +1,4 @@
-"""What is read as an answer: whatever a receiver says, however it is cut, on both loops."""
+"""Which bytes are parsed as a response, however they are split, on both event loops."""
 
 from __future__ import annotations
 
@@ -10,50 +10,51 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rq_broker.delivery.http.connection import MAX_BODY, Answer, Connection, Garbage
-from tests.loops import GONE, HEAD, OK, REQUEST, Door, Run, both_loops, until
+from rq_broker.delivery.http.connection import MAX_BODY, Connection, Response
+from rq_broker.delivery.http.errors import MalformedResponse
+from tests.loops import GONE, HEAD, OK, REQUEST, LoopbackDialler, Run, both_loops, until
 
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 END = b"0\r\n\r\n"
 CLOSE = b"Connection: close\r\n"
 
 
-Told = tuple[Answer | type[Exception], bool]
-"""What a POST came to, and whether its connection takes another."""
+Result = tuple[Response | type[Exception], bool]
+"""The response or the class of the error of a POST, and whether its connection is still open."""
 
 
-async def _told(post: asyncio.Future[Answer], connection: Connection) -> Told:
+async def _result(post: asyncio.Future[Response], connection: Connection) -> Result:
     (result,) = await asyncio.gather(post, return_exceptions=True)
-    if isinstance(result, Answer):
+    if isinstance(result, Response):
         return result, connection.is_open
-    assert isinstance(result, (OSError, Garbage)), result
+    assert isinstance(result, (OSError, MalformedResponse)), result
     assert not connection.is_open
-    return (Garbage if isinstance(result, Garbage) else OSError), False
+    return (MalformedResponse if isinstance(result, MalformedResponse) else OSError), False
 
 
-async def _converse(*pieces: bytes) -> Told:
-    """Answer a POST by these pieces, each read before the next is sent; then end, if need be."""
-    with Door() as door:
-        connection = await door.dial()
+async def _exchange(*pieces: bytes) -> Result:
+    """Respond to a POST with these pieces, each read before the next is sent, and end."""
+    with LoopbackDialler() as dialler:
+        connection = await dialler.dial()
         post = asyncio.ensure_future(connection.post(REQUEST))
-        theirs = await door.hears(0)
+        receiver_end = await dialler.read_request(0)
         for piece in pieces:
             try:
-                theirs.send(piece)
-            except OSError:  # hung up on
+                receiver_end.send(piece)
+            except OSError:  # closed by the connection
                 break
             for _ in range(3):
                 await asyncio.sleep(0)
         if not post.done():
-            theirs.shutdown(socket.SHUT_WR)
-        told = await _told(post, connection)
+            receiver_end.shutdown(socket.SHUT_WR)
+        result = await _result(post, connection)
         connection.close()
         await until(connection._transport.is_closing)
         await asyncio.sleep(0)
-        return told
+        return result
 
 
-GOOD: list[tuple[bytes, int, bool]] = [
+VALID: list[tuple[bytes, int, bool]] = [
     (OK, 200, True),
     (HEAD + b"X-Empty:\r\ncontent-LENGTH: 2\r\n\r\nok", 200, True),
     (b"HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", 200, True),
@@ -83,17 +84,17 @@ GOOD: list[tuple[bytes, int, bool]] = [
 
 
 @both_loops
-@pytest.mark.parametrize(("raw", "status", "kept"), GOOD)
-def test_a_good_answer_is_understood(run: Run, raw: bytes, status: int, kept: bool) -> None:
-    """However an answer says where it ends, its status is told, and what may be kept is kept."""
+@pytest.mark.parametrize(("raw", "status", "kept"), VALID)
+def test_a_valid_response_is_parsed(run: Run, raw: bytes, status: int, kept: bool) -> None:
+    """However a response marks its end, its status is read, and its connection kept if allowed."""
 
     async def main() -> None:
-        assert await _converse(raw) == (Answer(status, None), kept)
+        assert await _exchange(raw) == (Response(status, None), kept)
 
     run(main())
 
 
-BAD: list[bytes] = [
+MALFORMED: list[bytes] = [
     b"http/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
     b"HTTP/1.1 099 Low\r\nContent-Length: 2\r\n\r\nok",
     b"HTTP/1.1 000 Low\r\n\r\n",
@@ -120,12 +121,12 @@ BAD: list[bytes] = [
 
 
 @both_loops
-@pytest.mark.parametrize("raw", BAD)
-def test_what_is_no_answer_is_garbage(run: Run, raw: bytes) -> None:
-    """Nonsense is told at once, without waiting for more, and ends its connection."""
+@pytest.mark.parametrize("raw", MALFORMED)
+def test_a_malformed_response_is_an_error(run: Run, raw: bytes) -> None:
+    """A malformed response fails at once, without waiting for more, and closes its connection."""
 
     async def main() -> None:
-        assert await _converse(raw) == (Garbage, False)
+        assert await _exchange(raw) == (MalformedResponse, False)
 
     run(main())
 
@@ -135,86 +136,97 @@ def test_what_is_no_answer_is_garbage(run: Run, raw: bytes) -> None:
     "raw",
     [HEAD, OK[:-1], CHUNKED + b"1\r\nx\r\n", CHUNKED + b"0\r\nX: y\r\n", GONE[:-1], b"H", b""],
 )
-def test_an_end_in_mid_answer_is_an_error(run: Run, raw: bytes) -> None:
-    """An answer that says its length, or has no status yet, is not complete without all of it."""
+def test_an_early_end_is_an_error(run: Run, raw: bytes) -> None:
+    """A response cut off before its stated length, or before its status, is an error."""
 
     async def main() -> None:
-        assert await _converse(raw) == (OSError, False)
+        assert await _exchange(raw) == (OSError, False)
 
     run(main())
 
 
-SHORT = [raw for raw, _, _ in GOOD if len(raw) < 1000] + BAD
+SHORT = [raw for raw, _, _ in VALID if len(raw) < 1000] + MALFORMED
 
 
 @both_loops
-def test_an_answer_may_be_split_anywhere(run: Run) -> None:
-    """An answer in two pieces is told as in one, wherever it is cut; and in single bytes."""
+def test_a_response_may_be_split_anywhere(run: Run) -> None:
+    """In two pieces, wherever they are split, or in single bytes, it gives the same result."""
 
     async def main() -> None:
         for raw in SHORT:
-            whole = await _converse(raw)
-            for place in range(1, len(raw), 1 if len(raw) < 80 else 7):
-                assert await _converse(raw[:place], raw[place:]) == whole, (raw, place)
-            assert await _converse(*(raw[at : at + 1] for at in range(len(raw)))) == whole, raw
+            whole = await _exchange(raw)
+            for split in range(1, len(raw), 1 if len(raw) < 80 else 7):
+                assert await _exchange(raw[:split], raw[split:]) == whole, (raw, split)
+            assert await _exchange(*(raw[i : i + 1] for i in range(len(raw)))) == whole, raw
 
     run(main())
 
 
 @st.composite
 def _garbled(draw: st.DrawFn) -> list[bytes]:
-    """Bytes that were an answer once, in pieces."""
+    """Draw responses with some bytes changed, in pieces."""
     raw = bytearray(b"".join(draw(st.lists(st.sampled_from(SHORT), min_size=1, max_size=3))))
     for _ in range(draw(st.integers(0, 4))):
-        place = draw(st.integers(0, len(raw)))
-        raw[place : place + draw(st.integers(0, 3))] = draw(st.binary(max_size=3))
+        start = draw(st.integers(0, len(raw)))
+        raw[start : start + draw(st.integers(0, 3))] = draw(st.binary(max_size=3))
     cuts = sorted(draw(st.sets(st.integers(0, len(raw)), max_size=4)))
-    return [bytes(raw[a:b]) for a, b in zip([0, *cuts], [*cuts, len(raw)], strict=True)]
+    bounds = zip([0, *cuts], [*cuts, len(raw)], strict=True)
+    return [bytes(raw[start:end]) for start, end in bounds]
 
 
 @both_loops
 @settings(max_examples=150, deadline=None)
 @given(pieces=st.one_of(_garbled(), st.lists(st.binary(min_size=1), min_size=1, max_size=4)))
-def test_whatever_comes_is_told_alike_in_one_piece_and_in_many(
+def test_any_bytes_give_the_same_result_in_one_piece_and_in_many(
     run: Run, pieces: list[bytes]
 ) -> None:
-    """Any bytes are an answer, garbage or an early end, and where they are cut changes nothing."""
+    """Any bytes are a response, malformed or an early end, wherever they are split."""
 
     async def main() -> None:
-        whole, kept = await _converse(b"".join(pieces))
-        split, still = await _converse(*filter(None, pieces))
+        whole, is_open_after_whole = await _exchange(b"".join(pieces))
+        split, is_open_after_split = await _exchange(*filter(None, pieces))
         assert split == whole
-        if kept != still:  # more behind an answer ends its connection as soon as it is read
-            assert isinstance(whole, Answer)
+        # Bytes after a response close its connection, but only once they are read.
+        if is_open_after_whole != is_open_after_split:
+            assert isinstance(whole, Response)
 
     run(main())
 
 
 @both_loops
 @pytest.mark.parametrize(
-    ("opening", "more", "told"),
+    ("opening", "repeated", "expected"),
     [
-        (CHUNKED + b"0\r\n", b"X-Trailer: y\r\n", Answer(200, None)),
-        (CHUNKED + b"1;", b"a=b;" * 1000, Answer(200, None)),
-        (CHUNKED, b"1\r\nx\r\n", Answer(200, None)),
-        (HEAD + b"X: ", b"y" * 5000, Garbage),
-        (HEAD + b"Retry-After: ", b"1" * 5000, Garbage),
-        (b"HTTP/1.1 200 ", b"OK" * 5000, Garbage),
-        (b"", b"\r\n" * 1000, Garbage),
-        (b"", b"HTTP/1.1 102 Wait\r\n\r\n", Garbage),
+        (CHUNKED + b"0\r\n", b"X-Trailer: y\r\n", Response(200, None)),
+        (CHUNKED + b"1;", b"a=b;" * 1000, Response(200, None)),
+        (CHUNKED, b"1\r\nx\r\n", Response(200, None)),
+        (HEAD + b"X: ", b"y" * 5000, MalformedResponse),
+        (HEAD + b"Retry-After: ", b"1" * 5000, MalformedResponse),
+        (b"HTTP/1.1 200 ", b"OK" * 5000, MalformedResponse),
+        (b"", b"\r\n" * 1000, MalformedResponse),
+        (b"", b"HTTP/1.1 102 Wait\r\n\r\n", MalformedResponse),
     ],
-    ids=["trailers", "chunk extension", "chunks", "header", "wish", "phrase", "lines", "interim"],
+    ids=[
+        "trailers",
+        "chunk extension",
+        "chunks",
+        "header",
+        "retry-after",
+        "phrase",
+        "lines",
+        "interim",
+    ],
 )
-def test_what_has_no_end_is_cut_off(
-    run: Run, opening: bytes, more: bytes, told: Answer | type[Exception]
+def test_an_endless_response_is_cut_off(
+    run: Run, opening: bytes, repeated: bytes, expected: Response | type[Exception]
 ) -> None:
-    """An answer has a measure, beyond which nothing of it is read, and nothing is hoarded."""
+    """Past the limit of a response nothing more is read, and little memory is used."""
 
     async def main() -> None:
         tracemalloc.start()
         try:
-            endless = [opening, *[more * (8192 // len(more) + 1)] * 4000]
-            assert await _converse(*endless) == (told, False)
+            endless = [opening, *[repeated * (8192 // len(repeated) + 1)] * 4000]
+            assert await _exchange(*endless) == (expected, False)
             assert tracemalloc.get_traced_memory()[1] < 2**22
         finally:
             tracemalloc.stop()
@@ -224,19 +236,19 @@ def test_what_has_no_end_is_cut_off(
 
 @both_loops
 @pytest.mark.parametrize("size", [150, 9000, 200_000])
-def test_too_many_headers_are_too_many_in_any_pieces(run: Run, size: int) -> None:
-    """Headers beyond the measure are garbage even if they come complete, and at once."""
+def test_too_many_headers_are_malformed_in_any_pieces(run: Run, size: int) -> None:
+    """Headers past the limit are malformed, even if all of them arrive at once."""
     raw = HEAD + b"X: y\r\n" * 20_000 + b"Content-Length: 0\r\n\r\n"
 
     async def main() -> None:
-        pieces = [raw[at : at + size] for at in range(0, len(raw), size)]
-        assert await _converse(*pieces) == (Garbage, False)
+        pieces = [raw[start : start + size] for start in range(0, len(raw), size)]
+        assert await _exchange(*pieces) == (MalformedResponse, False)
 
     run(main())
 
 
 @pytest.mark.parametrize(
-    ("headers", "wish"),
+    ("headers", "retry_after"),
     [
         (b"Retry-After: 5\r\nretry-after: 7\r\n", "5"),
         (b"RETRY-AFTER:\t5 \r\n", "5"),
@@ -244,13 +256,13 @@ def test_too_many_headers_are_too_many_in_any_pieces(run: Run, size: int) -> Non
         (b"X-Retry-After: 5\r\n", None),
     ],
 )
-async def test_the_first_wish_counts(headers: bytes, wish: str | None) -> None:
-    """Retry-After is told as it came, the first one, in any case."""
+async def test_the_first_retry_after_counts(headers: bytes, retry_after: str | None) -> None:
+    """The first Retry-After is kept as it was sent, in upper or lower case."""
     raw = b"HTTP/1.1 503 No\r\n" + headers + b"Content-Length: 0\r\n\r\n"
-    assert await _converse(raw) == (Answer(503, wish), True)
+    assert await _exchange(raw) == (Response(503, retry_after), True)
 
 
-async def test_a_wish_behind_the_body_is_none() -> None:
-    """A trailer is not a header, neither its Retry-After nor an interim answer's."""
+async def test_a_retry_after_in_a_trailer_is_ignored() -> None:
+    """Retry-After counts neither in a trailer nor in an interim response."""
     raw = b"HTTP/1.1 103 Hints\r\nRetry-After: 3\r\n\r\n" + CHUNKED + b"0\r\nRetry-After: 5\r\n\r\n"
-    assert await _converse(raw) == (Answer(200, None), True)
+    assert await _exchange(raw) == (Response(200, None), True)

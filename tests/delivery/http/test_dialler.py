@@ -1,4 +1,4 @@
-"""Which address of a name is reached, as whom a receiver must show itself, and what is left."""
+"""The dialler: which addresses of a name it dials, which certificates it trusts, what it leaves."""
 
 from __future__ import annotations
 
@@ -12,24 +12,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiodns.error import DNSError
 
-from rq_broker.delivery.http import dialler as dialling
-from rq_broker.delivery.http.dialler import Cares, Dialler
+from rq_broker.delivery.http import dialler
+from rq_broker.delivery.http.dialler import CaresResolver, Dialler
+from rq_broker.delivery.http.errors import NameLookupFailed
 from rq_broker.delivery.http.sender import Sender
 from rq_broker.delivery.outcome import Outcome
 from rq_broker.egress.rules import Egress
-from tests.loops import HEAD, OK, Run, both_loops, sockets, until
-from tests.receivers import Authority, Manner, Names, answering, name_server, receiver, status
+from tests.authorities import Authority
+from tests.loops import HEAD, OK, Run, both_loops, open_sockets, until
+from tests.name_servers import StaticResolver, name_server
+from tests.receivers import Behaviour, receiver, responding, sending
 
 LOOPBACK = Egress.of(allow=["127.0.0.0/8", "::1/128"])
 TLS = ssl.create_default_context()  # loading the system's authorities takes a while
-NOBODY, ANYBODY, SIX = "127.0.0.2", "127.0.0.1", "::1"
-HTTPS = f"https://{ANYBODY}"
+CLOSED, OPEN, OPEN_IPV6 = "127.0.0.2", "127.0.0.1", "::1"
+"""Addresses at which no test receiver listens, and at which they do."""
+HTTPS = f"https://{OPEN}"
 
 
 class Silent:
-    """A name server's client that never hears of anything."""
+    """A resolver that never gets an answer."""
 
     async def resolve(self, _: str) -> Sequence[str]:
         await asyncio.Event().wait()
@@ -40,35 +43,35 @@ class Silent:
 
 
 @contextmanager
-def _full(address: str, port: int) -> Iterator[None]:
-    """Listen there without ever taking another connection: who dials hears nothing."""
-    with socket.socket() as door, socket.socket() as first:
-        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        door.bind((address, port))
-        door.listen(0)
+def _full_backlog(address: str, port: int) -> Iterator[None]:
+    """Listen without ever accepting another connection: a dial gets no answer."""
+    with socket.socket() as listener, socket.socket() as first:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address, port))
+        listener.listen(0)
         first.connect((address, port))
         yield
 
 
 @pytest.fixture
 def dials(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Tell the addresses at which a connection was begun."""
+    """Record the addresses that are dialled."""
     addresses: list[str] = []
-    make = Dialler._make_socket
+    make_socket = Dialler._make_socket
 
-    def note(self: Dialler, name: str, info: Any) -> socket.socket:
+    def record(self: Dialler, name: str, info: Any) -> socket.socket:
         addresses.append(info[-1][0])
-        return make(self, name, info)
+        return make_socket(self, name, info)
 
-    monkeypatch.setattr(Dialler, "_make_socket", note)
+    monkeypatch.setattr(Dialler, "_make_socket", record)
     return addresses
 
 
 async def _post(
     url: str, *addresses: str, tls: ssl.SSLContext = TLS, timeout_s: float = 5
 ) -> Outcome:
-    names = Names(*addresses)
-    async with Sender(LOOPBACK, timeout_s=timeout_s, tls=tls, resolver=names) as sender:
+    resolver = StaticResolver(*addresses)
+    async with Sender(LOOPBACK, timeout_s=timeout_s, tls=tls, resolver=resolver) as sender:
         return await sender.post(url, b"{}", {})
 
 
@@ -76,20 +79,20 @@ async def _post(
 @pytest.mark.parametrize(
     ("addresses", "dialled"),
     [
-        ((ANYBODY, NOBODY), [ANYBODY]),
-        ((NOBODY, ANYBODY), [NOBODY, ANYBODY]),
-        ((SIX, NOBODY, ANYBODY), [SIX, NOBODY, ANYBODY]),
-        ((NOBODY, "127.0.0.3", SIX, ANYBODY), [NOBODY, SIX, "127.0.0.3", ANYBODY]),
-        ((NOBODY, NOBODY, NOBODY, ANYBODY), [NOBODY, ANYBODY]),
+        ((OPEN, CLOSED), [OPEN]),
+        ((CLOSED, OPEN), [CLOSED, OPEN]),
+        ((OPEN_IPV6, CLOSED, OPEN), [OPEN_IPV6, CLOSED, OPEN]),
+        ((CLOSED, "127.0.0.3", OPEN_IPV6, OPEN), [CLOSED, OPEN_IPV6, "127.0.0.3", OPEN]),
+        ((CLOSED, CLOSED, CLOSED, OPEN), [CLOSED, OPEN]),
     ],
 )
 def test_the_next_address_is_tried(
     run: Run, dials: list[str], addresses: tuple[str, ...], dialled: list[str]
 ) -> None:
-    """Where one address refuses the next is dialled, families in turn, and none of them twice."""
+    """If an address refuses, the next is dialled, families in turn and no address twice."""
 
     async def main() -> None:
-        async with receiver(status(200)) as here:
+        async with receiver(responding(200)) as here:
             assert (await _post(here.url("many.test"), *addresses)).kind == "ok"
         assert dials == dialled
 
@@ -97,27 +100,27 @@ def test_the_next_address_is_tried(
 
 
 @both_loops
-def test_an_address_that_does_not_answer_delays_little(run: Run, dials: list[str]) -> None:
-    """While one address says nothing the next is dialled, and the first is given up."""
+def test_a_silent_address_delays_little(run: Run, dials: list[str]) -> None:
+    """While one address is silent the next is dialled, and the first dial is abandoned."""
 
     async def main() -> None:
-        async with receiver(status(200)) as here:
-            with _full(NOBODY, here.port):
-                before = sockets()
-                assert (await _post(here.url("many.test"), NOBODY, ANYBODY)).kind == "ok"
-                await until(lambda: not sockets() - before)
-        assert dials == [NOBODY, ANYBODY]
+        async with receiver(responding(200)) as here:
+            with _full_backlog(CLOSED, here.port):
+                before = open_sockets()
+                assert (await _post(here.url("many.test"), CLOSED, OPEN)).kind == "ok"
+                await until(lambda: not open_sockets() - before)
+        assert dials == [CLOSED, OPEN]
 
     run(main())
 
 
 @both_loops
-@pytest.mark.parametrize("addresses", [(ANYBODY,), (ANYBODY, NOBODY), (SIX, ANYBODY, NOBODY)])
+@pytest.mark.parametrize("addresses", [(OPEN,), (OPEN, CLOSED), (OPEN_IPV6, OPEN, CLOSED)])
 def test_refused_by_all_is_refused(run: Run, addresses: tuple[str, ...]) -> None:
-    """However many addresses refuse, in whichever families, the cause is told as one."""
+    """However many addresses refuse, of either family, the cause is connection_refused."""
 
     async def main() -> None:
-        async with receiver(status(200)) as here:
+        async with receiver(responding(200)) as here:
             pass
         outcome = await _post(here.url("many.test"), *addresses)
         assert (outcome.kind, outcome.cause) == ("retry", "connection_refused")
@@ -125,23 +128,23 @@ def test_refused_by_all_is_refused(run: Run, addresses: tuple[str, ...]) -> None
     run(main())
 
 
-async def test_a_name_of_thousands_is_dialled_a_few_times(dials: list[str]) -> None:
-    """A name server cannot make one callback knock at a whole network."""
-    async with receiver(status(200)) as here:
-        crowd = [f"127.0.{high}.{low}" for high in range(1, 5) for low in range(250)]
-        assert (await _post(here.url("crowd.test"), *crowd)).cause == "connection_refused"
-    assert dials == crowd[:16]
+async def test_a_name_with_many_addresses_is_dialled_a_few_times(dials: list[str]) -> None:
+    """A name server cannot make one callback scan a network."""
+    async with receiver(responding(200)) as here:
+        addresses = [f"127.0.{high}.{low}" for high in range(1, 5) for low in range(250)]
+        assert (await _post(here.url("many.test"), *addresses)).cause == "connection_refused"
+    assert dials == addresses[:16]
 
 
-async def test_a_name_without_an_address_is_the_name_servers_failure() -> None:
-    """No address at all is told as such, not as nonsense of the receiver."""
+async def test_a_name_without_an_address_is_a_failed_look_up() -> None:
+    """A name with no address has the cause dns, not protocol."""
     outcome = await _post("http://empty.test/")
-    assert (outcome.kind, outcome.cause, outcome.health) == ("retry", "dns", True)
+    assert (outcome.kind, outcome.cause, outcome.unhealthy) == ("retry", "dns", True)
 
 
 @both_loops
 @pytest.mark.parametrize(
-    ("host", "asked"),
+    ("host", "canonical"),
     [
         ("lab.test", "lab.test"),
         ("LAB.test.", "lab.test"),
@@ -149,40 +152,40 @@ async def test_a_name_without_an_address_is_the_name_servers_failure() -> None:
         ("a_b.test", "a_b.test"),
     ],
 )
-def test_a_name_is_asked_for_and_shown_as_it_was_judged(
-    run: Run, tmp_path: Path, host: str, asked: str
+def test_a_name_is_used_in_its_canonical_form(
+    run: Run, tmp_path: Path, host: str, canonical: str
 ) -> None:
-    """Look-up, SNI, certificate and Host all speak of the one canonical name."""
-    authority, shown = Authority(tmp_path), []
-    tls = authority.serves(asked)
-    tls.sni_callback = lambda _, name, __: shown.append(name)
+    """Look-up, SNI, certificate and Host header all use the name that was checked."""
+    authority, sni_names = Authority(tmp_path), []
+    tls = authority.server_context(canonical)
+    tls.sni_callback = lambda _, name, __: sni_names.append(name)
 
     async def main() -> None:
-        names = Names(ANYBODY)
+        resolver = StaticResolver(OPEN)
         async with (
-            receiver(status(200), tls) as here,
-            Sender(LOOPBACK, tls=authority.trust, resolver=names) as sender,
+            receiver(responding(200), tls) as here,
+            Sender(LOOPBACK, tls=authority.client_context, resolver=resolver) as sender,
         ):
             outcome = await sender.post(here.url(host, scheme="https"), b"{}", {})
             assert outcome.cause == "http_200"
-        assert (names.asked, shown) == ([asked], [asked])
-        assert f"\r\nHost: {asked}:{here.port}\r\n" in here.heads[0]
+        assert (resolver.looked_up, sni_names) == ([canonical], [canonical])
+        assert f"\r\nHost: {canonical}:{here.port}\r\n" in here.heads[0]
 
     run(main())
 
 
 @asynccontextmanager
-async def _six(manner: Manner, tls: ssl.SSLContext | None) -> AsyncIterator[int]:
-    """Serve on the loopback address of IPv6."""
+async def _ipv6_receiver(behave: Behaviour, tls: ssl.SSLContext | None) -> AsyncIterator[int]:
+    """Serve on the IPv6 loopback address."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, asyncio.IncompleteReadError):
             await reader.readuntil(b"{}")
-            await manner(reader, writer)
+            await behave(reader, writer)
             await reader.read()
         writer.close()
 
-    server = await asyncio.start_server(serve, SIX, 0, ssl=tls)
+    server = await asyncio.start_server(serve, OPEN_IPV6, 0, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
@@ -191,46 +194,48 @@ async def _six(manner: Manner, tls: ssl.SSLContext | None) -> AsyncIterator[int]
 
 
 @both_loops
-@pytest.mark.parametrize("certified", [SIX, ANYBODY, "lab.test", None])
-def test_an_ipv6_literal_is_dialled_and_certified(
+@pytest.mark.parametrize("certified", [OPEN_IPV6, OPEN, "lab.test", None])
+def test_an_ipv6_literal_needs_a_certificate_of_that_address(
     run: Run, tmp_path: Path, certified: str | None
 ) -> None:
-    """A literal needs no name server, and over TLS a certificate of that very address."""
+    """A literal is not looked up, and over TLS it needs a certificate of that address."""
     authority = Authority(tmp_path)
-    tls = authority.serves(certified) if certified else None
+    tls = authority.server_context(certified) if certified else None
 
     async def main() -> None:
-        async with _six(answering(OK), tls) as port:
+        async with _ipv6_receiver(sending(OK), tls) as port:
             url = f"{'https' if tls else 'http'}://[0:0::1]:{port}/"
-            outcome = await _post(url, tls=authority.trust)
-        assert outcome.cause == ("http_200" if certified in (SIX, None) else "tls")
+            outcome = await _post(url, tls=authority.client_context)
+        assert outcome.cause == ("http_200" if certified in (OPEN_IPV6, None) else "tls")
 
     run(main())
 
 
 @both_loops
-@pytest.mark.parametrize("certified", [ANYBODY, NOBODY, "lab.test"])
-def test_an_ipv4_literal_is_certified_by_address(run: Run, tmp_path: Path, certified: str) -> None:
-    """Over TLS an address is believed by a certificate of that address alone."""
+@pytest.mark.parametrize("certified", [OPEN, CLOSED, "lab.test"])
+def test_an_ipv4_literal_needs_a_certificate_of_that_address(
+    run: Run, tmp_path: Path, certified: str
+) -> None:
+    """Over TLS no certificate but one of that address is accepted."""
     authority = Authority(tmp_path)
 
     async def main() -> None:
-        async with receiver(status(200), authority.serves(certified)) as here:
-            outcome = await _post(here.url(scheme="https"), tls=authority.trust)
-        assert outcome.cause == ("http_200" if certified == ANYBODY else "tls")
+        async with receiver(responding(200), authority.server_context(certified)) as here:
+            outcome = await _post(here.url(scheme="https"), tls=authority.client_context)
+        assert outcome.cause == ("http_200" if certified == OPEN else "tls")
 
     run(main())
 
 
 @both_loops
-def test_a_tls_connection_is_kept(run: Run, tmp_path: Path) -> None:
-    """One handshake serves many callbacks."""
+def test_a_tls_connection_is_used_again(run: Run, tmp_path: Path) -> None:
+    """Three callbacks need one connection and so one handshake."""
     authority = Authority(tmp_path)
 
     async def main() -> None:
         async with (
-            receiver(status(200), authority.serves(ANYBODY)) as here,
-            Sender(LOOPBACK, tls=authority.trust, resolver=Names()) as sender,
+            receiver(responding(200), authority.server_context(OPEN)) as here,
+            Sender(LOOPBACK, tls=authority.client_context, resolver=StaticResolver()) as sender,
         ):
             for _ in range(3):
                 assert (await sender.post(here.url(scheme="https"), b"{}", {})).kind == "ok"
@@ -240,7 +245,7 @@ def test_a_tls_connection_is_kept(run: Run, tmp_path: Path) -> None:
 
 
 @both_loops
-@pytest.mark.parametrize("rude", [False, True])
+@pytest.mark.parametrize("abort", [False, True])
 @pytest.mark.parametrize(
     ("raw", "cause"),
     [
@@ -249,23 +254,23 @@ def test_a_tls_connection_is_kept(run: Run, tmp_path: Path) -> None:
         (HEAD, "connection_reset"),
     ],
 )
-def test_tls_may_end_without_a_word(
-    run: Run, tmp_path: Path, raw: bytes, cause: str, rude: bool
+def test_tls_may_end_without_close_notify(
+    run: Run, tmp_path: Path, raw: bytes, cause: str, abort: bool
 ) -> None:
-    """An end in mid-answer is one, with close_notify or without; of the status nothing is lost."""
+    """With or without close_notify, an end completes a response or breaks it off."""
     authority = Authority(tmp_path)
 
-    async def manner(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def behave(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(raw)
         await writer.drain()
-        if rude:
+        if abort:
             await asyncio.sleep(0.02)
             writer.transport.abort()
         writer.close()
 
     async def main() -> None:
-        async with receiver(manner, authority.serves(ANYBODY)) as here:
-            outcome = await _post(here.url(scheme="https"), tls=authority.trust)
+        async with receiver(behave, authority.server_context(OPEN)) as here:
+            outcome = await _post(here.url(scheme="https"), tls=authority.client_context)
         assert outcome.cause == cause
 
     run(main())
@@ -273,58 +278,58 @@ def test_tls_may_end_without_a_word(
 
 @asynccontextmanager
 async def _stuck(stage: str) -> AsyncIterator[tuple[str, bytes, Sender]]:
-    """Make a POST that goes no further than this stage: its URL and body, and who sends it."""
-    resolver = Silent() if stage == "resolve" else Names(NOBODY)
+    """Yield URL, body and sender of a POST that hangs at this stage."""
+    resolver = Silent() if stage == "resolve" else StaticResolver(CLOSED)
     scheme = "https" if stage == "handshake" else "http"
     body = bytes(2**24) if stage == "write" else b"{}"
-    with socket.create_server((NOBODY, 0), backlog=0) as door, socket.socket() as first:
-        place = door.getsockname()
+    with socket.create_server((CLOSED, 0), backlog=0) as listener, socket.socket() as first:
+        address = listener.getsockname()
         if stage == "connect":
-            first.connect(place)
+            first.connect(address)
         async with Sender(LOOPBACK, timeout_s=0.3, tls=TLS, resolver=resolver) as sender:
-            yield f"{scheme}://lab.test:{place[1]}/", body, sender
+            yield f"{scheme}://lab.test:{address[1]}/", body, sender
 
 
 @both_loops
 @pytest.mark.parametrize("stage", ["resolve", "connect", "handshake", "write", "read"])
 @pytest.mark.parametrize("cancelled", [False, True], ids=["timeout", "cancelled"])
-def test_an_attempt_given_up_leaves_nothing(run: Run, stage: str, cancelled: bool) -> None:
-    """Wherever it hangs, an attempt ends at its timeout or when told, with its socket and tasks."""
+def test_an_attempt_that_ends_early_leaves_nothing(run: Run, stage: str, cancelled: bool) -> None:
+    """Wherever it hangs, an attempt that times out or is cancelled leaves no socket, no task."""
 
     async def main() -> None:
         async with _stuck(stage) as (url, body, sender):
-            before, tasks = sockets(), asyncio.all_tasks()
+            before, tasks = open_sockets(), asyncio.all_tasks()
             post = asyncio.ensure_future(sender.post(url, body, {}))
             if cancelled:
                 await asyncio.sleep(0.05)
-                assert len(sockets() - before) == (stage != "resolve")
+                assert len(open_sockets() - before) == (stage != "resolve")
                 post.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await post
             else:
                 outcome = await post
                 assert (outcome.kind, outcome.cause) == ("retry", "timeout")
-            await until(lambda: not sockets() - before)
+            await until(lambda: not open_sockets() - before)
             assert asyncio.all_tasks() == tasks
 
     run(main())
 
 
 @both_loops
-def test_an_attempt_given_up_at_any_moment_leaves_nothing(run: Run, tmp_path: Path) -> None:
-    """Cancelled on any turn of the loop, TLS or not, or hoped for in vain, no socket stays open."""
+def test_an_attempt_cancelled_at_any_moment_leaves_nothing(run: Run, tmp_path: Path) -> None:
+    """Cancelled at any turn of the loop, in a TLS handshake too, it closes its socket."""
     authority = Authority(tmp_path)
-    tls = authority.serves(ANYBODY)
+    tls = authority.server_context(OPEN)
 
     async def main() -> None:
-        for certificate, url in ((None, "http://lab.test"), (tls, HTTPS), (None, HTTPS)):
-            async with receiver(status(200), certificate) as here:
+        for context, url in ((None, "http://lab.test"), (tls, HTTPS), (None, HTTPS)):
+            async with receiver(responding(200), context) as here:
                 for turns in range(40):
                     await cancelled(f"{url}:{here.port}/", turns)
 
     async def cancelled(url: str, turns: int) -> None:
-        before, names = sockets(), Names(ANYBODY, SIX)
-        async with Sender(LOOPBACK, tls=authority.trust, resolver=names) as sender:
+        before, resolver = open_sockets(), StaticResolver(OPEN, OPEN_IPV6)
+        async with Sender(LOOPBACK, tls=authority.client_context, resolver=resolver) as sender:
             post = asyncio.ensure_future(sender.post(url, b"{}", {}))
             for _ in range(turns):
                 await asyncio.sleep(0)
@@ -332,14 +337,14 @@ def test_an_attempt_given_up_at_any_moment_leaves_nothing(run: Run, tmp_path: Pa
             post.cancel()
             (result,) = await asyncio.gather(post, return_exceptions=True)
             assert was_done or isinstance(result, asyncio.CancelledError), result
-        await until(lambda: not sockets() - before)
+        await until(lambda: not open_sockets() - before)
 
     run(main())
 
 
 @both_loops
-def test_a_receiver_that_never_reads_costs_no_more_than_the_request(run: Run) -> None:
-    """What cannot be sent is held once or twice, until the timeout, and then no more."""
+def test_a_receiver_that_never_reads_costs_a_few_copies_of_the_request(run: Run) -> None:
+    """An unsent request is in memory at most three times, and not at all after the timeout."""
 
     async def main() -> None:
         async with _stuck("write") as (url, body, sender):
@@ -354,16 +359,16 @@ def test_a_receiver_that_never_reads_costs_no_more_than_the_request(run: Run) ->
     run(main())
 
 
-async def test_the_system_s_files_are_asked_too() -> None:
-    """The resolver finds a name of this machine, and says so when there is none."""
+async def test_the_hosts_file_is_read_too() -> None:
+    """The resolver finds localhost without its name server, and raises for an unknown name."""
     async with name_server(lambda _: ()) as server:
-        names = Cares(2.0, [server.address])
-        assert set(await names.resolve("localhost")) <= {ANYBODY, SIX}
-        with pytest.raises(DNSError):
-            await names.resolve("nobody.test")
-        await names.close()
+        resolver = CaresResolver(2.0, [server.address])
+        assert set(await resolver.resolve("localhost")) <= {OPEN, OPEN_IPV6}
+        with pytest.raises(NameLookupFailed):
+            await resolver.resolve("nobody.test")
+        await resolver.close()
 
 
-def test_next_address_delay_is_the_rfc_s() -> None:
-    """The delay stays within what RFC 8305 recommends, 100 ms to 2 s."""
-    assert 0.1 <= dialling._NEXT_ADDRESS_S <= 2
+def test_the_next_address_is_dialled_when_the_rfc_says() -> None:
+    """The delay is within what RFC 8305 recommends, 100 ms to 2 s."""
+    assert 0.1 <= dialler._NEXT_ADDRESS_S <= 2

@@ -1,4 +1,4 @@
-"""Which connections are used again, which never are, and that none is left behind."""
+"""Which connections are used again, which are not, and that none is left open."""
 
 from __future__ import annotations
 
@@ -8,149 +8,146 @@ from contextlib import suppress
 
 import pytest
 
-from rq_broker.delivery.http import pool as pool_module
-from rq_broker.delivery.http.connection import Answer
+from rq_broker.delivery.http.connection import Response
 from rq_broker.delivery.http.pool import Pool
-from tests.loops import GONE, OK, REQUEST, Door, Run, both_loops, sockets, until
+from tests.loops import GONE, OK, REQUEST, LoopbackDialler, Run, both_loops, open_sockets, until
 
 RECEIVER = "http://receiver.test:80"
 
 
 @both_loops
 def test_a_connection_that_ended_while_idle_is_not_used(run: Run) -> None:
-    """A receiver may close what is idle; the next POST goes over a new connection."""
+    """If the receiver closes an idle connection, the next POST uses a new one."""
 
     async def main() -> None:
-        with Door() as door:
-            pool = Pool(door.dial)
-            await _answered(pool, door, 0)
-            door.ends[0].close()
-            await until(lambda: not pool._kept[RECEIVER][0].is_open)
-            await _answered(pool, door, 1)
-            assert len(door.ends) == 2
+        with LoopbackDialler() as dialler:
+            pool = Pool(dialler.dial)
+            await _post(pool, dialler, 0)
+            dialler.ends[0].close()
+            await until(lambda: not pool._idle[RECEIVER][0].is_open)
+            await _post(pool, dialler, 1)
+            assert len(dialler.ends) == 2
             pool.close()
-            await _gone(door)
+            await _all_closed(dialler)
 
     run(main())
 
 
-async def _answered(pool: Pool, door: Door, place: int, raw: bytes = OK) -> Answer:
-    """Post, and answer at one of the ends."""
+async def _post(pool: Pool, dialler: LoopbackDialler, index: int, raw: bytes = OK) -> Response:
+    """Post, and respond at one of the receiver's ends."""
     post = asyncio.ensure_future(pool.post(RECEIVER, REQUEST))
-    (await door.hears(place)).send(raw)
+    (await dialler.read_request(index)).send(raw)
     return await post
 
 
-async def _gone(door: Door) -> None:
-    """Wait until our end of every connection is closed."""
-    for end in door.ends:
+async def _all_closed(dialler: LoopbackDialler) -> None:
+    """Wait until the pool's end of every connection is closed."""
+    for end in dialler.ends:
         if end.fileno() >= 0:
             with suppress(ConnectionResetError):
                 assert await asyncio.get_running_loop().sock_recv(end, 1 << 16) == b""
 
 
 @both_loops
-def test_a_connection_that_ends_as_it_is_used_is_replaced_once(run: Run) -> None:
-    """A POST that met a closed connection is sent again, whatever else is kept, and only once."""
+def test_a_connection_that_was_just_closed_is_replaced_once(run: Run) -> None:
+    """A POST on a connection closed meanwhile is sent again, once, on a new connection."""
 
     async def main() -> None:
-        with Door() as door:
-            pool = Pool(door.dial)
-            await _keep_three(pool, door)
-            for end in door.ends:
-                end.close()  # and before the loop can tell:
-            assert all(kept.is_open for kept in pool._kept[RECEIVER])
-            assert await _answered(pool, door, 3) == Answer(200, None)
+        with LoopbackDialler() as dialler:
+            pool = Pool(dialler.dial)
+            await _keep_three_idle(pool, dialler)
+            for end in dialler.ends:
+                end.close()  # the event loop has not noticed yet:
+            assert all(connection.is_open for connection in pool._idle[RECEIVER])
+            assert await _post(pool, dialler, 3) == Response(200, None)
             pool.close()
-            await _gone(door)
+            await _all_closed(dialler)
 
     run(main())
 
 
-async def _keep_three(pool: Pool, door: Door) -> None:
+async def _keep_three_idle(pool: Pool, dialler: LoopbackDialler) -> None:
     posts = [asyncio.ensure_future(pool.post(RECEIVER, REQUEST)) for _ in range(3)]
-    for place in range(3):
-        (await door.hears(place)).send(OK)
+    for index in range(3):
+        (await dialler.read_request(index)).send(OK)
     await asyncio.gather(*posts)
-    assert len(pool._kept[RECEIVER]) == 3
+    assert len(pool._idle[RECEIVER]) == 3
 
 
 @both_loops
 @pytest.mark.parametrize("resets", [False, True])
-def test_a_request_that_ends_its_connection_is_sent_twice_at_most(run: Run, resets: bool) -> None:
-    """A receiver that dies of a request does not get it over every connection that is kept."""
+def test_a_request_is_sent_at_most_twice(run: Run, resets: bool) -> None:
+    """A request that crashes its receiver is not sent over every idle connection."""
 
     async def main() -> None:
-        with Door() as door:
-            pool = Pool(door.dial)
-            await _keep_three(pool, door)
+        with LoopbackDialler() as dialler:
+            pool = Pool(dialler.dial)
+            await _keep_three_idle(pool, dialler)
             post = asyncio.ensure_future(pool.post(RECEIVER, REQUEST))
-            for place in (2, 3):  # the newest kept, then a new one
-                end = await door.hears(place)
+            for index in (2, 3):  # the newest idle connection, then a new one
+                end = await dialler.read_request(index)
                 if resets:
                     end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
                 end.close()
             with pytest.raises(ConnectionResetError):
                 await post
-            assert len(door.ends) == 4
+            assert len(dialler.ends) == 4
             pool.close()
-            await _gone(door)
+            await _all_closed(dialler)
 
     run(main())
 
 
 @both_loops
 @pytest.mark.parametrize("raw", [b"H", b"HTTP/1.1 100 Continue\r\n\r\n", OK[:-1]])
-def test_an_answer_begun_is_never_asked_for_again(run: Run, raw: bytes) -> None:
-    """Once a byte of an answer came, its connection's end is the attempt's."""
+def test_a_request_is_not_sent_again_once_a_response_has_begun(run: Run, raw: bytes) -> None:
+    """After the first byte of a response, the connection's end fails the attempt."""
 
     async def main() -> None:
-        with Door() as door:
-            pool = Pool(door.dial)
-            await _answered(pool, door, 0)
+        with LoopbackDialler() as dialler:
+            pool = Pool(dialler.dial)
+            await _post(pool, dialler, 0)
             post = asyncio.ensure_future(pool.post(RECEIVER, REQUEST))
-            end = await door.hears(0)
+            end = await dialler.read_request(0)
             end.send(raw)
             end.close()
             with pytest.raises(ConnectionResetError):
                 await post
-            assert len(door.ends) == 1
-            assert not pool._kept
+            assert len(dialler.ends) == 1
+            assert not pool._idle
 
     run(main())
 
 
 @both_loops
-@pytest.mark.parametrize("more", [GONE, GONE[:1], b"x", b"\r\n\r\n" + GONE])
-def test_what_comes_behind_an_answer_answers_nothing(run: Run, more: bytes) -> None:
-    """A second answer, in the first one's segment or later, is never the next POST's."""
+@pytest.mark.parametrize("extra", [GONE, GONE[:1], b"x", b"\r\n\r\n" + GONE])
+def test_bytes_after_a_response_are_never_the_next_response(run: Run, extra: bytes) -> None:
+    """A second response, in the first one's segment or later, only closes the connection."""
 
     async def main() -> None:
-        with Door() as door:
-            pool = Pool(door.dial)
-            assert await _answered(pool, door, 0, OK + more) == Answer(200, None)
-            assert not pool._kept
-            assert await _answered(pool, door, 1) == Answer(200, None)
-            door.ends[1].send(more)
-            await until(lambda: not pool._kept[RECEIVER][0].is_open)
-            assert await _answered(pool, door, 2) == Answer(200, None)
+        with LoopbackDialler() as dialler:
+            pool = Pool(dialler.dial)
+            assert await _post(pool, dialler, 0, OK + extra) == Response(200, None)
+            assert not pool._idle
+            assert await _post(pool, dialler, 1) == Response(200, None)
+            dialler.ends[1].send(extra)
+            await until(lambda: not pool._idle[RECEIVER][0].is_open)
+            assert await _post(pool, dialler, 2) == Response(200, None)
             pool.close()
-            await _gone(door)
+            await _all_closed(dialler)
 
     run(main())
 
 
 @both_loops
 @pytest.mark.parametrize("ending", [b"", GONE])
-def test_a_connection_that_ends_before_its_first_request_is_an_error(
-    run: Run, ending: bytes
-) -> None:
-    """Between dial and POST a receiver may hang up, or speak unasked; nobody waits for it then."""
+def test_a_connection_that_ends_before_its_request_is_an_error(run: Run, ending: bytes) -> None:
+    """If a receiver closes or speaks between dial and POST, the POST fails at once."""
 
     async def main() -> None:
-        with Door() as door:
-            connection = await door.dial()
-            door.ends[0].send(ending) if ending else door.ends[0].close()
+        with LoopbackDialler() as dialler:
+            connection = await dialler.dial()
+            dialler.ends[0].send(ending) if ending else dialler.ends[0].close()
             await until(lambda: not connection.is_open)
             with pytest.raises(ConnectionResetError):
                 await connection.post(REQUEST)
@@ -165,104 +162,106 @@ LONG = b"POST / HTTP/1.1\r\nContent-Length: 16777216\r\n\r\n" + bytes(2**24)
 @pytest.mark.parametrize(
     "raw", [b"HTTP/1.1 413 Large\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 413 Large\r\n\r\n"]
 )
-def test_an_answer_may_come_before_all_was_sent(run: Run, raw: bytes) -> None:
-    """A 413 counts while most of the request is unread, and what is left unsent is not kept."""
+def test_a_response_may_arrive_before_the_request_is_sent(run: Run, raw: bytes) -> None:
+    """A 413 counts while most of the request is unsent, and its connection is not kept."""
 
     async def main() -> None:
-        with Door() as door:
-            pool = Pool(door.dial)
+        with LoopbackDialler() as dialler:
+            pool = Pool(dialler.dial)
             post = asyncio.ensure_future(pool.post(RECEIVER, LONG))
-            await until(lambda: len(door.ends) == 1)
-            await asyncio.get_running_loop().sock_recv(door.ends[0], 65536)
-            door.ends[0].send(raw)
-            door.ends[0].shutdown(socket.SHUT_WR)
-            assert await post == Answer(413, None)
-            assert not pool._kept
+            await until(lambda: len(dialler.ends) == 1)
+            await asyncio.get_running_loop().sock_recv(dialler.ends[0], 65536)
+            dialler.ends[0].send(raw)
+            dialler.ends[0].shutdown(socket.SHUT_WR)
+            assert await post == Response(413, None)
+            assert not pool._idle
 
     run(main())
 
 
 @both_loops
 @pytest.mark.parametrize("request_", [REQUEST, LONG], ids=["reading", "writing"])
-@pytest.mark.parametrize("kept", [False, True])
-def test_being_cancelled_closes_the_connection(run: Run, request_: bytes, kept: bool) -> None:
-    """A POST given up while it is written or answered leaves no socket and no task."""
+@pytest.mark.parametrize("was_idle", [False, True])
+def test_cancellation_closes_the_connection(run: Run, request_: bytes, was_idle: bool) -> None:
+    """A POST cancelled while it is sent or answered leaves no socket and no task."""
 
     async def main() -> None:
-        before = sockets()
-        with Door() as door:
-            pool = Pool(door.dial)
-            if kept:
-                await _answered(pool, door, 0)
+        before = open_sockets()
+        with LoopbackDialler() as dialler:
+            pool = Pool(dialler.dial)
+            if was_idle:
+                await _post(pool, dialler, 0)
             post = asyncio.ensure_future(pool.post(RECEIVER, request_))
-            await until(lambda: len(door.ends) == 1)
-            await asyncio.get_running_loop().sock_recv(door.ends[0], 100)
+            await until(lambda: len(dialler.ends) == 1)
+            await asyncio.get_running_loop().sock_recv(dialler.ends[0], 100)
             post.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await post
-            assert not pool._kept
-            await until(lambda: len(sockets() - before) == 1)  # the receiver's end
+            assert not pool._idle
+            await until(lambda: len(open_sockets() - before) == 1)  # the receiver's end
 
     run(main())
 
 
 @both_loops
-def test_an_idle_connection_is_closed_before_its_receiver_would(
+def test_an_idle_connection_is_closed_after_the_timeout(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is idle for long is closed, what is used stays, and then nothing is left, no timer."""
-    monkeypatch.setattr(pool_module, "_IDLE_S", 0.2)
+    """Connections in use stay, idle ones are closed, and after the last one the timer stops."""
+    monkeypatch.setattr("rq_broker.delivery.http.pool._IDLE_TIMEOUT_S", 0.2)
 
     async def main() -> None:
-        with Door() as door:
-            pool = Pool(door.dial)
-            await _keep_three(pool, door)
-            for _ in range(20):  # the newest goes on being used
-                await _answered(pool, door, 2)
+        with LoopbackDialler() as dialler:
+            pool = Pool(dialler.dial)
+            await _keep_three_idle(pool, dialler)
+            for _ in range(20):  # the newest stays in use
+                await _post(pool, dialler, 2)
                 await asyncio.sleep(0.02)
-            assert len(pool._kept[RECEIVER]) == 1
-            await until(lambda: not pool._kept)
-            await until(lambda: pool._sweeping is None)
-            assert pool._count == 0
-            await _gone(door)
+            assert len(pool._idle[RECEIVER]) == 1
+            await until(lambda: not pool._idle)
+            await until(lambda: pool._expiry is None)
+            assert pool._idle_count == 0
+            await _all_closed(dialler)
 
     run(main())
 
 
 @both_loops
-def test_so_many_are_kept_and_no_more(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Receivers without number do not use up the descriptors: what was idle longest is closed."""
-    monkeypatch.setattr(pool_module, "_MOST_IDLE", 2)
+def test_the_number_of_idle_connections_is_limited(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Past the limit the connection that has been idle longest is closed."""
+    monkeypatch.setattr("rq_broker.delivery.http.pool._MAX_IDLE", 2)
 
     async def main() -> None:
-        with Door() as door:
-            pool = Pool(door.dial)
-            for place in range(4):
-                post = asyncio.ensure_future(pool.post(f"http://r{place}.test:80", REQUEST))
-                (await door.hears(place)).send(OK)
+        with LoopbackDialler() as dialler:
+            pool = Pool(dialler.dial)
+            for index in range(4):
+                post = asyncio.ensure_future(pool.post(f"http://r{index}.test:80", REQUEST))
+                (await dialler.read_request(index)).send(OK)
                 await post
-            assert list(pool._kept) == ["http://r2.test:80", "http://r3.test:80"]
+            assert list(pool._idle) == ["http://r2.test:80", "http://r3.test:80"]
             pool.close()
-            await _gone(door)
+            await _all_closed(dialler)
 
     run(main())
 
 
 @both_loops
 def test_a_closed_pool_keeps_nothing(run: Run) -> None:
-    """What is idle is closed with the pool; what is in use is, once it was answered."""
+    """Idle connections close with the pool, one in use closes once its POST is answered."""
 
     async def main() -> None:
-        with Door() as door:
-            pool = Pool(door.dial)
-            await _keep_three(pool, door)
+        with LoopbackDialler() as dialler:
+            pool = Pool(dialler.dial)
+            await _keep_three_idle(pool, dialler)
             post = asyncio.ensure_future(pool.post(RECEIVER, REQUEST))
-            end = await door.hears(2)
+            end = await dialler.read_request(2)
             pool.close()
             pool.close()
             end.send(OK)
-            assert await post == Answer(200, None)
-            assert (pool._kept, pool._count) == ({}, 0)
-            await _gone(door)
+            assert await post == Response(200, None)
+            assert (pool._idle, pool._idle_count) == ({}, 0)
+            await _all_closed(dialler)
 
     run(main())

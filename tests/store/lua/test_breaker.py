@@ -157,7 +157,7 @@ async def test_only_failures_of_health_open_it(broker: Broker) -> None:
 
 @pytest.mark.parametrize(
     "outcome",
-    [Outcome("retry", cause, 1, health=True) for cause in ("http_503", "timeout", "dns")],
+    [Outcome("retry", cause, 1, unhealthy=True) for cause in ("http_503", "timeout", "dns")],
     ids=lambda outcome: outcome.cause,
 )
 async def test_failures_of_health_open_it_at_the_fifth(broker: Broker, outcome: Outcome) -> None:
