@@ -19,7 +19,8 @@ from rq_broker.api.keys import SigningKeys
 from rq_broker.api.middleware import RefuseCallbacks, TrailingSlash
 from rq_broker.api.pages import Pages
 from rq_broker.api.questions import Questions
-from rq_broker.api.responses import HANDLERS, ok, read
+from rq_broker.api.request_body import read
+from rq_broker.api.responses import HANDLERS, ok
 from rq_broker.api.types import Types
 from rq_broker.egress.rules import Egress
 from rq_broker.store.broker import Broker

@@ -8,7 +8,8 @@ from starlette.routing import Route
 
 from rq_broker.api import bodies
 from rq_broker.api.paths import type_of
-from rq_broker.api.responses import ok, read_json
+from rq_broker.api.request_body import read_json
+from rq_broker.api.responses import ok
 from rq_broker.api.views import DestinationsView, DestinationView, RequeuedView
 from rq_broker.store.broker import Broker
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from rq_broker.api import bodies
-from rq_broker.api.paths import host_of, type_of
-from rq_broker.api.responses import created, ok, read_json
+from rq_broker.api.paths import host_of, location, type_of
+from rq_broker.api.request_body import read_json
+from rq_broker.api.responses import created, ok
 from rq_broker.api.views import HostView
 from rq_broker.store.broker import Broker
 
@@ -44,8 +43,7 @@ class Hosts:
         type_, name = host_of(request)
         host = bodies.host(name, await read_json(request))
         if await self._broker.set_host(type_, host):
-            location = f"/types/{quote(type_, safe='')}/hosts/{quote(name, safe='')}"
-            return created(HostView.of(host), location)
+            return created(HostView.of(host), location("types", type_, "hosts", name))
         return ok(HostView.of(await self._broker.host(type_, name)))
 
     async def drop_host(self, request: Request) -> Response:

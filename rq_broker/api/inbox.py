@@ -12,7 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from rq_broker.api.responses import ok, read
+from rq_broker.api.request_body import read
+from rq_broker.api.responses import ok
 from rq_broker.api.views import ReceivedView
 
 INBOX = "/inbox"

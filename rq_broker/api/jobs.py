@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -11,8 +9,9 @@ from starlette.routing import Route
 from rq_broker.admission.snapshot import Outlook
 from rq_broker.admission.waiting_reason import Reasons, Warnings
 from rq_broker.api import bodies, pagination
-from rq_broker.api.paths import job_of, type_of
-from rq_broker.api.responses import created, ok, read_json
+from rq_broker.api.paths import job_of, location, type_of
+from rq_broker.api.request_body import read_json
+from rq_broker.api.responses import created, ok
 from rq_broker.api.views import AttemptView
 from rq_broker.domain.jobs import Status
 from rq_broker.domain.representation import JobView
@@ -49,7 +48,7 @@ class Jobs:
         view = JobView.of(job)
         if warning := await self._warnings.warning(new.shape.demand, job):
             view = view.with_fields(warning=warning)
-        return created(view, f"/v1/{quote(type_, safe='')}/{quote(new.request_id, safe='')}")
+        return created(view, location("v1", type_, new.request_id))
 
     async def page(self, request: Request) -> Response:
         """List jobs in priority order: all of them as a stream, or one page."""

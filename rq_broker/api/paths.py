@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from msgspec import Meta
 from starlette.requests import Request
@@ -26,6 +27,11 @@ PARAMETERS: Mapping[str, Any] = {
     "rest": Annotated[str, Meta(min_length=1, description="Any path below the inbox.")],
 }
 """Path parameter → its type."""
+
+
+def location(*segments: str) -> str:
+    """Join segments to a path, percent-encoded."""
+    return "/" + "/".join(quote(segment, safe="") for segment in segments)
 
 
 def type_of(request: Request) -> str:

@@ -9,7 +9,8 @@ from starlette.routing import Route
 from rq_broker.admission.explain import Answers
 from rq_broker.api import bodies
 from rq_broker.api.paths import job_of, type_of
-from rq_broker.api.responses import ok, read_json
+from rq_broker.api.request_body import read_json
+from rq_broker.api.responses import ok
 from rq_broker.egress.rules import Egress
 
 

@@ -15,11 +15,7 @@ from starlette.types import ExceptionHandler
 
 from rq_broker.api.views import ErrorView
 from rq_broker.domain import errors
-from rq_broker.domain import exact_json as jsontext
 from rq_broker.domain.representation import to_json
-
-BODY_LIMIT = 1 << 20
-"""Largest body that is read, in bytes. It bounds the memory and the parsing time of one request."""
 
 _JSON = (b"content-type", b"application/json")
 _RETRY_AFTER = (b"retry-after", b"1")
@@ -54,24 +50,6 @@ def created(data: Any, location: str) -> Reply:
 def failed(error: errors.BrokerError, headers: Iterable[tuple[bytes, bytes]] = ()) -> Reply:
     """Answer a refusal with the status and the code of the error."""
     return Reply(to_json(ErrorView(str(error), error.code)), error.status, headers)
-
-
-async def read(request: Request) -> bytes:
-    """Return the body. Raises TooLarge beyond BODY_LIMIT, whatever Content-Length claims."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_LIMIT:
-            raise errors.TooLarge(f"the body is larger than {BODY_LIMIT} bytes")
-    return body
-
-
-async def read_json(request: Request) -> Any:
-    """Return the body parsed as JSON, with every digit kept. Raises Unreadable."""
-    body = await read(request)
-    if not body:
-        raise errors.Unreadable("the body is empty; it must be a JSON object")
-    return jsontext.loads(body)
 
 
 # Exceptions

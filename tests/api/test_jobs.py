@@ -251,14 +251,6 @@ async def test_what_egress_forbids(broker: Broker) -> None:
         assert await listed(api) == ["a", "b"]
 
 
-async def test_a_callback_of_ours_changes_nothing_here(api: httpx.AsyncClient) -> None:
-    """A broker's API takes no broker's callback, whatever is in it and whoever's it is."""
-    called = {"webhook-id": "vm_1_1"}
-    answer = await api.post("/v1/vm/", json=submission("d"), headers=called)
-    refused(answer, 400, "callback_forbidden", "the broker's own API")
-    assert await listed(api) == []
-
-
 async def test_a_large_body_is_not_read_to_its_end(api: httpx.AsyncClient) -> None:
     """Beyond 1 MiB the answer is 413, whatever the length claims, and the rest is left unread."""
     sent = 0

@@ -9,11 +9,12 @@ import pytest
 from starlette.requests import ClientDisconnect, Request
 
 from rq_broker.api import create_app
-from rq_broker.api.responses import HANDLERS, read
+from rq_broker.api.request_body import read
+from rq_broker.api.responses import HANDLERS
 from rq_broker.domain import errors
 from rq_broker.domain.jobs import Job
 from rq_broker.store.broker import Broker
-from tests.api.conftest import BASE, listed, refused, submission, submit
+from tests.api.conftest import BASE, submission
 
 
 @pytest.mark.parametrize("path", ["/", "/v2/vm", "/v1/vm/d/e", "/v1//d", "/types", "/v1/vm/d/e/f"])
@@ -21,25 +22,6 @@ async def test_unknown_paths(api: httpx.AsyncClient, path: str) -> None:
     """A path nobody serves is a 404 in the envelope."""
     answer = await api.get(path)
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "name"),
-    [
-        ("GET", "/v1/vm/d%2Fattempts", "request_id"),
-        ("DELETE", "/v1/vm/d%2f", "request_id"),
-        ("POST", "/v1/vm/d%2Fe", "request_id"),
-        ("DELETE", "/v1/vm%2Fd", "type"),
-        ("GET", "/v1/vm%2Fd/e/f", "type"),
-        ("GET", "/types/vm%2Fhosts", "type"),
-        ("PUT", "/types/vm/hosts/a%2Fb/", "the host's name"),
-    ],
-)
-async def test_a_slash_in_a_name(api: httpx.AsyncClient, method: str, path: str, name: str) -> None:
-    """A slash that is part of a name is refused, and reaches no job whose path it would spell."""
-    await submit(api, "d")
-    refused(await api.request(method, path), 400, "invalid_request", name)
-    assert await listed(api) == ["d"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,31 @@
+"""Reads the body of a request, up to a limit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+
+from rq_broker.domain import exact_json
+from rq_broker.domain.errors import TooLarge, Unreadable
+
+BODY_LIMIT = 1 << 20
+"""Largest body that is read, in bytes. It bounds the memory and the parsing time of one request."""
+
+
+async def read(request: Request) -> bytes:
+    """Return the body. Raises TooLarge beyond BODY_LIMIT, whatever Content-Length claims."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_LIMIT:
+            raise TooLarge(f"the body is larger than {BODY_LIMIT} bytes")
+    return body
+
+
+async def read_json(request: Request) -> Any:
+    """Return the body parsed as JSON, with every digit kept. Raises TooLarge or Unreadable."""
+    body = await read(request)
+    if not body:
+        raise Unreadable("the body is empty; it must be a JSON object")
+    return exact_json.loads(body)

@@ -1,0 +1,51 @@
+"""What is decided before a request reaches a route: slashes, and callbacks to the API itself."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from rq_broker.api import create_app
+from rq_broker.store.broker import Broker
+from tests.api.conftest import listed, refused, submission, submit
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "name"),
+    [
+        ("GET", "/v1/vm/d%2Fattempts", "request_id"),
+        ("DELETE", "/v1/vm/d%2f", "request_id"),
+        ("POST", "/v1/vm/d%2Fe", "request_id"),
+        ("DELETE", "/v1/vm%2Fd", "type"),
+        ("GET", "/v1/vm%2Fd/e/f", "type"),
+        ("GET", "/types/vm%2Fhosts", "type"),
+        ("PUT", "/types/vm/hosts/a%2Fb/", "the host's name"),
+    ],
+)
+async def test_a_slash_in_a_name(api: httpx.AsyncClient, method: str, path: str, name: str) -> None:
+    """A slash that is part of a name is refused, and reaches no job whose path it would spell."""
+    await submit(api, "d")
+    refused(await api.request(method, path), 400, "invalid_request", name)
+    assert await listed(api) == ["d"]
+
+
+async def test_a_callback_of_ours_changes_nothing_here(api: httpx.AsyncClient) -> None:
+    """A broker's API takes no broker's callback, whatever is in it and whoever's it is."""
+    called = {"webhook-id": "vm_1_1"}
+    answer = await api.post("/v1/vm/", json=submission("d"), headers=called)
+    refused(answer, 400, "callback_forbidden", "the broker's own API")
+    assert await listed(api) == []
+
+
+@pytest.mark.parametrize("root_path", ["", "/rq"])
+async def test_paths_below_a_proxy(broker: Broker, root_path: str) -> None:
+    """Mounted below another path, slashes and callbacks are refused as well, the inbox's aside."""
+    app = httpx.ASGITransport(create_app(broker, inbox=True), root_path=root_path)
+    base = f"http://api.test{root_path}"
+    callback = {"webhook-id": "vm_1_1"}
+    async with httpx.AsyncClient(transport=app, base_url=base) as api:
+        refused(await api.delete("/v1/vm%2Fd"), 400, "invalid_request", "type must not contain")
+        answer = await api.post("/v1/vm/", json=submission("d"), headers=callback)
+        refused(answer, 400, "callback_forbidden", "the broker's own API")
+        answer = await api.post("/inbox/d", json={}, headers=callback)
+        assert answer.json() == {"data": {}, "ok": True}
