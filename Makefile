@@ -26,7 +26,7 @@ test: $(INSTALLED) server ## run the suite, on fakeredis and on a real redis-ser
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 cover: $(INSTALLED) server ## run the suite and report branch coverage; fails below 95 %
-	$(BIN)/python -m pytest -n 2 --cov --cov-report=term-missing:skip-covered $(ARGS)
+	$(BIN)/python -m pytest -n 2 -o faulthandler_timeout=600 --cov --cov-report=term-missing:skip-covered $(ARGS)
 
 check: $(INSTALLED) ## lint, formatting, types, import layers
 	$(BIN)/ruff check .
