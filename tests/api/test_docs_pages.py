@@ -16,7 +16,7 @@ from rq_broker.cli import main
 from rq_broker.domain import errors
 from rq_broker.settings import Settings
 from rq_broker.sources.feeds import read_feeds
-from rq_broker.store import keys
+from rq_broker.store import contracts, keys
 from tests.pages import (
     FOLDER,
     PAGES,
@@ -227,3 +227,8 @@ def test_the_table_of_keys_is_whole() -> None:
     contract = {name for row in rows(text, "key") for name in spans(row[0])} - {"rqb:{<type>}"}
     listed = {name for row in rows(page("redis-contract"), "key") for name in spans(row[0])}
     assert listed - {"…"} == contract
+
+
+def test_the_table_of_types_is_whole() -> None:
+    """The page on the Redis contract lists the types of arguments as store/contracts does."""
+    assert rows(page("redis-contract"), "type") == rows(contracts.__doc__ or "", "type")
