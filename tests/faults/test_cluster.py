@@ -15,6 +15,7 @@ from rq_broker.domain.jobs import Status
 from rq_broker.domain.planning import Protection
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker
+from rq_broker.store.connection import connect
 from rq_broker.store.deliveries import Settlement
 from rq_broker.store.embedded import Server, free_port
 from rq_broker.store.runner import Runner
@@ -48,7 +49,8 @@ async def cluster(cluster_server: Server) -> AsyncIterator[RedisCluster]:
             await asyncio.sleep(0.05)
     await node.flushall()
     await node.aclose()
-    client = RedisCluster.from_url(cluster_server.url, decode_responses=True)
+    client = connect(cluster_server.url.replace("redis://", "redis+cluster://"))
+    assert isinstance(client, RedisCluster)
     yield client
     await client.aclose()
 
