@@ -30,14 +30,14 @@ class Capacity:
         return dict(zip(names, await asyncio.gather(*map(self.counts, names)), strict=True))
 
     async def names(self) -> list[str]:
-        """List the types anyone ever used."""
+        """List the types that were ever used."""
         return sorted(await self._runner.command("SMEMBERS", TYPES))
 
     async def counts(self, type_: str) -> dict[Status, int]:
         """Count the jobs of one type, per status."""
         sets = [Keys(type_).of("status", status) for status in Status]
-        counted = await asyncio.gather(*(self._runner.command("ZCARD", each) for each in sets))
-        return dict(zip(Status, counted, strict=True))
+        counts = await asyncio.gather(*(self._runner.command("ZCARD", name) for name in sets))
+        return dict(zip(Status, counts, strict=True))
 
     async def policy(self, type_: str) -> Policy:
         """Read the type's policy."""
@@ -48,23 +48,30 @@ class Capacity:
     async def set_policy(self, type_: str, changes: Mapping[str, object]) -> Policy:
         """Change the named fields of the type's policy."""
         await self._registry.register(type_)
-        pairs = [
+        texts = [
             text
             for name, value in changes.items()
             for text in (name, records.policy_text(name, value))
         ]
-        await self._runner.run("set_policy", type_, *pairs)
+        await self._runner.run("set_policy", type_, changes=texts)
         return await self.policy(type_)
 
     async def set_host(self, type_: str, host: Host) -> bool:
         """Publish a host; returns whether it is new."""
         await self._registry.register(type_)
-        aggregates, pairs = records.aggregates_text(host), records.host_pairs(host)
-        return bool(await self._runner.run("set_host", type_, host.name, aggregates, *pairs))
+        reply = await self._runner.run(
+            "set_host",
+            type_,
+            host=host.name,
+            aggregates=records.aggregates_text(host),
+            fields=records.host_pairs(host),
+        )
+        new: bool = reply.new
+        return new
 
     async def drop_host(self, type_: str, name: str) -> None:
-        """Take a host out of service; it stays listed, without capacity, while it holds."""
-        await self._runner.run("drop_host", type_, name)
+        """Take a host out of service; it stays listed, without capacity, until its holds end."""
+        await self._runner.run("drop_host", type_, host=name)
 
     async def hosts(self, type_: str) -> list[Host]:
         """Read all hosts, by name."""

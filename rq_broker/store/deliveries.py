@@ -20,11 +20,14 @@ Health = Literal["healthy", "unhealthy", ""]
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What came of one attempt. `outcome` is delivered, retry, failed, or release (untried)."""
+    """What one attempt means for its delivery and for its destination."""
 
     outcome: str
+    """delivered, retry, failed, or release: handed back untried."""
     cause: str = ""
+    """The result in a class word, as in Outcome."""
     milliseconds: int = 0
+    """How long the attempt took."""
     delay: float = 0.0
     """Seconds until the next attempt, for retry."""
     health: Health = ""
@@ -34,7 +37,7 @@ class Settlement:
 
 
 class Deliveries:
-    """Claim, settle, sweep, attempts, destinations, signing keys."""
+    """Claim, settle, sweep; attempts, destinations and signing keys."""
 
     def __init__(self, runner: Runner, jobs: Jobs) -> None:
         self._runner = runner
@@ -43,42 +46,65 @@ class Deliveries:
     async def claim(
         self, type_: str, lease: float, limit: int, unproven: int | None = None
     ) -> tuple[float | None, list[Delivery]]:
-        """Take callbacks that are due, for `lease` seconds; also seconds until the next is due.
+        """Claim callbacks that are due.
 
-        At most `unproven` of them go to destinations that are not known to be prompt.
+        Args:
+            lease: seconds until a claimed callback is due again, unless it is settled.
+            limit: how many to claim at most.
+            unproven: how many of them at most to destinations not known to answer promptly; all
+                where it is None.
+
+        Returns:
+            Seconds until the next callback that could be claimed is due, None if there is none;
+            and the claimed deliveries.
         """
-        most = limit if unproven is None else unproven
-        wait, *found = await self._runner.run("claim", type_, round(lease * 1000), limit, most)
+        reply = await self._runner.run(
+            "claim",
+            type_,
+            lease=round(lease * 1000),
+            limit=limit,
+            unproven=limit if unproven is None else unproven,
+        )
 
-        def delivery(entry: Sequence[Any]) -> Delivery:
-            prompt, attempt, priority, request_id, keys, fields = entry
-            job = records.job(type_, request_id, priority, "", fields)
-            return Delivery(job, int(attempt), tuple(keys.split()), unproven=not prompt)
+        def delivery(row: Any) -> Delivery:
+            job = records.job(type_, row.request_id, row.priority, "", row.fields)
+            keys = tuple(row.signing_keys.split())
+            return Delivery(job, row.attempt, keys, unproven=not row.prompt)
 
-        claimed = records.readable(delivery, found)
-        took_room = len(claimed) < len(found)  # those that cannot be read, of others that are due
-        return 0.0 if took_room else _seconds(wait), claimed
+        deliveries = records.readable(delivery, reply.deliveries)
+        # Jobs that cannot be read took the places of others that are due: claim again at once.
+        unreadable = len(deliveries) < len(reply.deliveries)
+        return 0.0 if unreadable else _seconds(reply.wait), deliveries
 
-    async def settle(self, type_: str, went: Iterable[tuple[Delivery, Settlement]]) -> list[str]:
-        """Say how deliveries went, at most 100.
+    async def settle(
+        self, type_: str, settlements: Iterable[tuple[Delivery, Settlement]]
+    ) -> list[str]:
+        """Record how claimed deliveries went.
 
-        Returns for each the job's status now, or STALE when it came too late.
+        Returns:
+            The status of each job now, or STALE where the attempt does not count any more.
         """
-        flat = [text for delivery, came in went for text in _settled(delivery, came)]
-        settled: list[str] = await self._runner.run("settle", type_, *flat)
-        return settled
+        attempts = [_attempt(delivery, settlement) for delivery, settlement in settlements]
+        reply = await self._runner.run("settle", type_, attempts=attempts)
+        statuses: list[str] = reply.statuses
+        return statuses
 
     async def sweep(self, type_: str, limit: int = 100) -> tuple[float | None, int]:
-        """Let expire what is over; returns seconds until the next deadline, and how many went."""
-        wait, moved, *over = await self._runner.run("sweep", type_, limit)
-        gone = 0
-        for request_id in over[::2]:
-            with suppress(errors.JobNotFound):  # another janitor was first
-                gone += await self._jobs.remove(type_, request_id, only_if_over=True)
-        return _seconds(wait), int(moved) + gone
+        """End what has come to its end: offers, running times, retention.
+
+        Returns:
+            Seconds until the next deadline, None if there is none; and how many jobs were moved or
+            withdrawn.
+        """
+        reply = await self._runner.run("sweep", type_, limit=limit)
+        withdrawn = 0
+        for request_id in reply.ended:
+            with suppress(errors.JobNotFound):  # another janitor withdrew it
+                withdrawn += await self._jobs.remove(type_, request_id, only_if_over=True)
+        return _seconds(reply.wait), reply.moved + withdrawn
 
     async def attempts(self, type_: str, request_id: str) -> list[Attempt]:
-        """List what came of each attempt to call a job back, oldest first, the newest ~100."""
+        """List the attempts to call a job back, oldest first, about the newest 100."""
         await self._jobs.read(type_, request_id)
         entries = await self._runner.command(
             "XRANGE", Keys(type_).of("attempts", request_id), "-", "+"
@@ -86,25 +112,26 @@ class Deliveries:
         return [records.attempt(entry) for entry in entries]
 
     async def destinations(self, type_: str, limit: int = 1000) -> tuple[bool, list[Destination]]:
-        """List destinations; first, whether most fail at once, which is then a fault of ours.
+        """List at most `limit` destinations: open breakers first, then the latest grant or failure.
 
-        At most `limit`: those whose breaker is open, then by their last grant or trouble.
+        Returns:
+            Whether most destinations fail, which is then a fault of our own network; and the list.
         """
-        now, outage, *found = await self._runner.run("destinations", type_, limit)
-        return bool(outage), [records.destination(int(now), entry) for entry in found]
+        reply = await self._runner.run("destinations", type_, limit=limit)
+        return reply.outage, [records.destination(reply.now, row) for row in reply.destinations]
 
     async def reset(self, type_: str, destination: str) -> None:
         """Close a destination's breaker by hand."""
-        await self._runner.run("reset", type_, destination)
+        await self._runner.run("reset", type_, destination=destination)
 
     async def requeue(self, type_: str, destination: str) -> int:
-        """Put every job back in line whose callbacks to this destination failed; how many."""
+        """Put jobs whose callback to a destination failed back in the queue; returns how many."""
         count, cursor = 0, None
         while True:
             page = await self._jobs.page(type_, status=Status.ERROR, after=cursor)
             for job in page.jobs:
                 if job.destination == destination and job.status is Status.ERROR:
-                    with suppress(errors.JobNotFound, errors.Conflict):  # it moved meanwhile
+                    with suppress(errors.JobNotFound, errors.Conflict):  # it changed meanwhile
                         await self._jobs.transition(
                             type_, job.request_id, Status.QUEUED, fence=job.fence
                         )
@@ -114,31 +141,32 @@ class Deliveries:
                 return count
 
     async def set_keys(self, type_: str, owner: str, keys: Sequence[str]) -> None:
-        """Set the signing keys of an owner, or of `*`; the newest first, none to sign no more."""
-        await self._runner.run("set_keys", type_, owner, " ".join(keys))
+        """Set the signing keys of an owner, or of `*`; the newest first, none to stop signing."""
+        await self._runner.run("set_keys", type_, owner_id=owner, signing_keys=" ".join(keys))
 
     async def keys(self, type_: str) -> dict[str, tuple[str, ...]]:
-        """Read the signing keys: owner or `*` → keys."""
-        found = records.pairs(await self._runner.command("HGETALL", Keys(type_).of("keys")))
-        return {owner: tuple(text.split()) for owner, text in found.items()}
+        """Read the signing keys: owner or `*` → keys, the newest first."""
+        fields = records.pairs(await self._runner.command("HGETALL", Keys(type_).of("keys")))
+        return {owner: tuple(text.split()) for owner, text in fields.items()}
 
 
-def _settled(delivery: Delivery, came: Settlement) -> tuple[Any, ...]:
+def _attempt(delivery: Delivery, settlement: Settlement) -> dict[str, Any]:
+    """Make one row of settle's `attempts`."""
     job = delivery.job
-    return (
-        job.request_id,
-        job.id,
-        job.fence,
-        delivery.attempt,
-        came.outcome,
-        round(came.delay * 1000),
-        came.cause,
-        came.milliseconds,
-        job.destination,
-        came.health,
-        round(came.slow_down * 1000),
-    )
+    return {
+        "request_id": job.request_id,
+        "id": job.id,
+        "fence": job.fence,
+        "attempt": delivery.attempt,
+        "outcome": settlement.outcome,
+        "delay": round(settlement.delay * 1000),
+        "cause": settlement.cause,
+        "milliseconds": settlement.milliseconds,
+        "destination": job.destination,
+        "health": settlement.health,
+        "slow_down": round(settlement.slow_down * 1000),
+    }
 
 
-def _seconds(milliseconds: str) -> float | None:
-    return int(milliseconds) / 1000 if milliseconds else None
+def _seconds(milliseconds: int | None) -> float | None:
+    return None if milliseconds is None else milliseconds / 1000

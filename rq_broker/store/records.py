@@ -38,7 +38,13 @@ def pairs(flat: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
-def job(type_: str, request_id: str, priority: str, position: str, flat: Sequence[str]) -> Job:
+def job(
+    type_: str,
+    request_id: str,
+    priority: str,
+    position: str,
+    flat: Sequence[str] | Mapping[str, str],
+) -> Job:
     """Read a job hash; `position` is \'\' unless the job is queued."""
     fields = pairs(flat)
     created = int(fields["created"])
@@ -170,19 +176,18 @@ def attempt(entry: tuple[str, Sequence[str]]) -> Attempt:
     )
 
 
-def destination(now: int, entry: Sequence[Any]) -> Destination:
-    """Read one destination of `destinations`; `now` in ms."""
-    name, in_flight, parked, *flat = entry
-    fields = pairs(flat)
+def destination(now: int, row: Any) -> Destination:
+    """Read one row of the script `destinations`; `now` in ms."""
+    fields = row.fields
     open_until = int(fields.get("open_until", 0))
     state = "closed" if not open_until else "open" if open_until > now else "half-open"
     return Destination(
-        name=name,
+        name=row.destination,
         state=state,
         failures=int(fields.get("failures", 0)),
         opens_for=max(0, open_until - now) / 1000 if open_until else 0.0,
-        in_flight=in_flight,
-        parked=parked,
+        in_flight=row.in_flight,
+        parked=row.parked,
     )
 
 
@@ -197,15 +202,16 @@ def holder(now: int, entry: Sequence[Any]) -> tuple[str, str, float, dict[str, d
 
 
 _STALE_INTERVALS = 3
+"""Poll intervals without a good snapshot after which a source is stale: one failed poll is not
+enough, and operators learn of a source that stays away within minutes."""
 
 
-def source_state(now: int, entry: Sequence[str]) -> SourceState:
-    """Read one source of `sources`; `now` in ms."""
-    name, *flat = entry
-    fields = pairs(flat)
+def source_state(now: int, row: Any) -> SourceState:
+    """Read one row of the script `sources`; `now` in ms."""
+    fields = row.fields
     since = int(fields.get("begun", fields.get("since", now)))
     return SourceState(
-        name=name,
+        name=row.source,
         age=(now - since) / 1000 if "begun" in fields else None,
         stale=now - since > _STALE_INTERVALS * int(fields.get("interval", 0)),
         hosts=int(fields.get("hosts", 0)),

@@ -45,8 +45,13 @@ class Sources:
     async def watch(self, type_: str, name: str, term: int, interval: float) -> WatchStarted | None:
         """Begin a snapshot; None when a later term polls. `interval`: seconds between two."""
         await self._registry.register(type_)
-        reply = await self._runner.run("watch", type_, name, term, round(interval * 1000))
-        return WatchStarted(int(reply[0]), frozenset(reply[1:])) if reply else None
+        milliseconds = round(interval * 1000)
+        reply = await self._runner.run(
+            "watch", type_, source=name, term=term, interval=milliseconds
+        )
+        if reply.begun is None:
+            return None
+        return WatchStarted(reply.begun, frozenset(reply.servers))
 
     async def apply(
         self, type_: str, name: str, term: int, begun: int, seen: SourceReport
@@ -77,13 +82,17 @@ class Sources:
 
     async def fail(self, type_: str, name: str, term: int, cause: str, text: str) -> bool:
         """Say why a source gave no snapshot; returns whether the term was heard."""
-        return bool(await self._runner.run("fail", type_, name, term, cause, text))
+        reply = await self._runner.run(
+            "fail", type_, source=name, term=term, cause=cause, text=text
+        )
+        accepted: bool = reply.accepted
+        return accepted
 
     async def sources(self, type_: str) -> list[SourceState]:
         """Read how the sources of a type are, by name."""
-        now, *found = await self._runner.run("sources", type_)
-        states = records.readable(lambda entry: records.source_state(int(now), entry), found)
-        return sorted(states, key=lambda each: each.name)
+        reply = await self._runner.run("sources", type_)
+        states = records.readable(lambda row: records.source_state(reply.now, row), reply.sources)
+        return sorted(states, key=lambda state: state.name)
 
 
 def _telling(host: Host, told: Mapping[str, Host]) -> list[str | int]:

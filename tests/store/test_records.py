@@ -150,9 +150,12 @@ def test_a_destinations_state_follows_the_time(
     fields: list[str], state: str, opens_for: float
 ) -> None:
     """Open while its end is to come, half-open from then on until it is closed."""
-    found = records.destination(1000, ["http://x:80", 1, 2, *fields])
-    assert (found.state, found.opens_for) == (state, opens_for)
-    assert (found.in_flight, found.parked) == (1, 2)
+    row = SimpleNamespace(
+        destination="http://x:80", in_flight=1, parked=2, fields=records.pairs(fields)
+    )
+    destination = records.destination(1000, row)
+    assert (destination.state, destination.opens_for) == (state, opens_for)
+    assert (destination.in_flight, destination.parked) == (1, 2)
 
 
 def test_a_holder_is_read_with_its_age() -> None:

@@ -1,15 +1,22 @@
---- Take callbacks that are due, each for the length of a lease.
---- Keeps: a claimed delivery is nobody else's until its lease ends; a dead courier's falls due
----   again; no offer ends while a callback is on its way, and none starts after the offer's end;
----   no destination gets more at once than it may, and those not known to be prompt get no more
----   together than the caller says.
+--- Claim callbacks that are due, each for the length of a lease.
+--- Keeps: nobody else claims a callback until its lease ends; then it is due again, so a dead courier
+---   needs no recovery. No offer ends while its callback is in flight, and no callback starts after
+---   its offer's end. No destination gets more callbacks at once than it may take.
 --- KEYS[1] base
---- ARGV[1] lease, ms
---- ARGV[2] how many at most
---- ARGV[3] how many of them at most to destinations not known to be prompt
---- Returns {ms until the next is due that could be claimed or '',
----   {1 if its destination is prompt else 0, attempt, priority, request_id, what to sign it with (keys,
----   the newest first, or ''), {field, value, …}} a delivery}
+--- ARGV
+---   lease           integer   how long a claim lasts, ms
+---   limit           integer   how many to claim at most
+---   unproven        integer   how many of them at most to destinations that are not prompt
+--- Returns
+---   wait            integer?  ms until the next callback that could be claimed is due; none if none
+---                             is
+---   deliveries      rows      a claimed callback
+---     prompt        flag      whether its destination is prompt
+---     attempt       integer   number of the attempt, from 1
+---     priority      decimal   the job's priority
+---     request_id    string    the job's request_id
+---     signing_keys  string    keys to sign it with, the newest first; '' for none
+---     fields        fields    the job's hash
 --- Errors none
 --- @include "base"
 --- @include "clock"
@@ -17,134 +24,154 @@
 --- @include "line"
 --- @include "destination"
 
-local lease, limit, unproven = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local EXAMINE_LIMIT = 1000 -- due callbacks examined in one call: bounds its time if most have to wait
 
-local LOOKS = 1000 -- due deliveries looked at in one claim, should most of them have to wait
+local now = now_ms()
+local lease_ends = whole(now + lease)
+local deliveries = {}
+local destinations = {} -- by name: whether prompt, and how many more callbacks may go there now
+local keys_by_owner = {}
+-- End and member, …: the claims since the last write, by due set and by destination.
+local due_again, slots = { deliveries = {}, prompt = {} }, {}
 
-local now, full = now_ms(), false
-local ends = whole(now + lease)
-local reply, known, keys = { '' }, {}, {}
--- Pairs of end and member: those claimed from each line, and those to each destination.
-local leases, flights = { deliveries = {}, prompt = {} }, {}
-
-local function know(destination)
-  if not known[destination] then
-    local record = read_destination(destination)
-    known[destination] = { prompt = record.prompt, room = free_slots(destination, record, now) }
+local function destination_of(job)
+  local name = job.destination
+  if not destinations[name] then
+    local record = read_destination(name)
+    destinations[name] = { prompt = record.prompt, free = free_slots(name, record, now) }
   end
-  return known[destination]
+  return destinations[name]
 end
 
--- An owner's own keys go before the type's.
-local function keys_of(owner)
-  if not keys[owner] then
+-- An owner's own keys go before those of all owners.
+local function signing_keys_of(owner)
+  if not keys_by_owner[owner] then
     local f = redis.call('HMGET', key('keys'), owner, '*')
-    keys[owner] = f[1] or f[2] or ''
+    keys_by_owner[owner] = f[1] or f[2] or ''
   end
-  return keys[owner]
+  return keys_by_owner[owner]
 end
 
-local function lease_to(pairs_of, member)
-  pairs_of[#pairs_of + 1] = ends
-  pairs_of[#pairs_of + 1] = member
+local function append_lease(flat, member)
+  flat[#flat + 1] = lease_ends
+  flat[#flat + 1] = member
 end
 
-local function claim(job, member, request_id, line, prompt)
+local function claim(job, set, prompt)
   record_lost(job)
-  if line ~= line_of(prompt) then
-    redis.call('ZREM', key(line), member)
+  local member, name, attempt = job.member, job_key(job.request_id), job.attempts + 1
+  if set ~= due_set(prompt) then
+    redis.call('ZREM', key(set), member)
   end
-  flights[job.destination] = flights[job.destination] or {}
-  lease_to(leases[line_of(prompt)], member)
-  lease_to(flights[job.destination], member)
+  append_lease(due_again[due_set(prompt)], member)
+  slots[job.destination] = slots[job.destination] or {}
+  append_lease(slots[job.destination], member)
   if job.offer_ends < now + lease then
-    redis.call('ZADD', key('deadlines'), ends, member)
+    redis.call('ZADD', key('deadlines'), lease_ends, member)
   end
-  local attempt = redis.call('HINCRBY', job_key(request_id), 'attempts', 1)
-  reply[#reply + 1] = { prompt and 1 or 0, attempt, job.priority, request_id, keys_of(job.owner),
-    redis.call('HGETALL', job_key(request_id)) }
+  redis.call('HSET', name, 'attempts', whole(attempt))
+  deliveries[#deliveries + 1] = {
+    prompt = prompt,
+    attempt = attempt,
+    priority = job.priority,
+    request_id = job.request_id,
+    signing_keys = signing_keys_of(job.owner),
+    fields = redis.call('HGETALL', name),
+  }
 end
 
--- Writes down what was claimed since the last time.
-local function note_leases()
-  for line, taken in pairs(leases) do
-    if #taken > 0 then
-      redis.call('ZADD', key(line), unpack(taken))
-    end
-  end
-  leases = { deliveries = {}, prompt = {} }
-  for destination, taken in pairs(flights) do
-    fly(destination, taken)
-  end
-  flights = {}
-end
-
--- Returns whether it was claimed; `full` once no more may go to those not known to be prompt.
-local function look_at(member, line)
-  local request_id = request_id_of(member)
-  local job = load_job(request_id)
+-- Claims one due callback, or moves it to where it has to wait. Returns false once no more may go to
+-- unproven destinations.
+local function examine(member, set)
+  local job = load_job(request_id_of(member))
   if not job or job.member ~= member or job.status ~= 'granted' then
-    redis.call('ZREM', key(line), member)
-    return false
-  elseif job.offer_ends <= now then
-    redis.call('ZADD', key(line), ends, member)
-    redis.call('ZADD', key('deadlines'), whole(now), member)
-    return false
-  end
-  local there = know(job.destination)
-  if there.room <= 0 then
-    park(job.destination, member, now)
-  elseif there.prompt or unproven > 0 then
-    there.room = there.room - 1
-    unproven = unproven - (there.prompt and 0 or 1)
-    claim(job, member, request_id, line, there.prompt)
+    redis.call('ZREM', key(set), member)
     return true
-  elseif line == 'prompt' then
-    owe_again(member, false, now) -- it has been prompt
-  else
-    full = true
+  elseif job.offer_ends <= now then -- the next sweep ends the offer
+    redis.call('ZADD', key(set), lease_ends, member)
+    redis.call('ZADD', key('deadlines'), whole(now), member)
+    return true
   end
-  return false
+  local destination = destination_of(job)
+  if destination.free <= 0 then
+    park(job.destination, member, now)
+  elseif destination.prompt or unproven > 0 then
+    destination.free = destination.free - 1
+    unproven = unproven - (destination.prompt and 0 or 1)
+    claim(job, set, destination.prompt)
+  elseif set == 'prompt' then -- its destination was prompt when it was scheduled
+    reschedule(member, false, now)
+  else
+    return false
+  end
+  return true
 end
 
--- What cannot go now makes room for what is behind it: a thousand callbacks that a dead destination
--- is owed do not hide the one that a healthy one is.
-local claimed, looked = 0, 0
+-- Makes what was claimed due again at the end of the lease, and takes the slots.
+local function write_claims()
+  for set, flat in pairs(due_again) do
+    add_members(key(set), flat)
+  end
+  for destination, flat in pairs(slots) do
+    take_slots(destination, flat)
+  end
+  due_again, slots = { deliveries = {}, prompt = {} }, {}
+end
 
-local function take_from(line)
-  local seen, more = {}, true
-  while more and not full and claimed < limit and looked < LOOKS do
-    more = false
-    local due = redis.call('ZRANGEBYSCORE', key(line), '-inf', whole(now), 'LIMIT', 0, limit)
-    for _, member in ipairs(due) do
-      if claimed < limit and not full and not seen[member] then
-        seen[member], looked, more = true, looked + 1, true
-        claimed = claimed + (look_at(member, line) and 1 or 0)
+local examined = 0
+
+-- Examines the first of a due set. Returns whether to go on behind them.
+local function claim_page(set, was_examined)
+  local progress = false
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', key(set), '-inf', whole(now), 'LIMIT', 0, limit)) do
+    if #deliveries >= limit then
+      return false
+    end
+    if not was_examined[member] then
+      was_examined[member], examined, progress = true, examined + 1, true
+      if not examine(member, set) then
+        return false
       end
     end
-    note_leases()
   end
+  return progress
 end
 
-local function note_wait(line)
-  local first = redis.call('ZRANGE', key(line), 0, 0, 'WITHSCORES')
+-- Claims from a due set in the order in which its callbacks fell due. One that has to wait is moved out
+-- of the way: a thousand callbacks to a dead destination do not hide one to a healthy destination.
+local function claim_from(set)
+  local was_examined = {}
+  while #deliveries < limit and examined < EXAMINE_LIMIT and claim_page(set, was_examined) do
+    write_claims()
+  end
+  write_claims()
+end
+
+local wait
+
+-- Finds when the next callback of a due set is due. One that is due now wakes a courier.
+local function note_wait(set)
+  local first = redis.call('ZRANGE', key(set), 0, 0, 'WITHSCORES')
   if first[1] then
-    local wait = math.max(0, first[2] - now)
-    reply[1] = whole(math.min(wait, tonumber(reply[1]) or wait))
-    if wait == 0 then
+    local ms = math.max(0, first[2] - now)
+    wait = math.min(ms, wait or ms)
+    if ms == 0 then
       wake('deliver')
     end
   end
 end
 
--- The unproven first, as they get only a share: neither line ever waits for the other's end.
+-- 1. Claim for unproven destinations, which get no more than their share of the limit.
 if unproven > 0 then
-  take_from('deliveries')
+  claim_from('deliveries')
 end
-full = false
-take_from('prompt')
+
+-- 2. Claim for prompt destinations, as many as the limit leaves.
+claim_from('prompt')
+
+-- 3. Find when to claim again; where no unproven may be claimed, their callbacks do not count.
 note_wait('prompt')
 if unproven > 0 then
   note_wait('deliveries')
 end
-return reply
+return reply({ wait = wait, deliveries = deliveries })

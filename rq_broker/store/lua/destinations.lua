@@ -1,35 +1,41 @@
---- Read what is known of destinations jobs were granted to be called at, and whether most fail.
---- Keeps: one instant.
+--- Read destinations that jobs were granted to be called at, and whether most of them fail.
+--- Keeps: all are read at one instant; open breakers come first, then the latest grant or trouble.
 --- KEYS[1] base
---- ARGV[1] how many at most: first those whose breaker is open, then by their last grant or trouble
---- Returns {now (ms), 1 in an outage of ours else 0, {destination, in flight, parked, field, value, …}
----   a destination}
+--- ARGV
+---   limit          integer  how many to read
+--- Returns
+---   now            integer  the time, ms
+---   outage         flag     whether most destinations fail, which is then our own network's fault
+---   destinations   rows     a destination
+---     destination  string   scheme://host:port
+---     in_flight    integer  callbacks on their way there
+---     parked       integer  callbacks that wait for a slot there
+---     fields       fields   its record
 --- Errors none
 --- @include "base"
 --- @include "destination"
 
-local limit = tonumber(ARGV[1])
+local now, destinations, is_listed = now_ms(), {}, {}
 
-local now, known = now_ms(), {}
-local reply = { whole(now), is_outage(now) and 1 or 0 }
-local function show(destination)
-  if known[destination] or #reply - 2 >= limit then
+local function list(destination)
+  if is_listed[destination] or #destinations >= limit then
     return
   end
-  known[destination] = true
-  local fields = redis.call('HGETALL', destination_key(destination))
-  table.insert(fields, 1, redis.call('ZCARD', key('parked:' .. destination)))
-  table.insert(fields, 1, redis.call('ZCOUNT', key('flying:' .. destination), whole(now), '+inf'))
-  table.insert(fields, 1, destination)
-  reply[#reply + 1] = fields
+  is_listed[destination] = true
+  destinations[#destinations + 1] = {
+    destination = destination,
+    in_flight = redis.call('ZCOUNT', key('flying:' .. destination), whole(now), '+inf'),
+    parked = redis.call('ZCARD', key('parked:' .. destination)),
+    fields = redis.call('HGETALL', destination_key(destination)),
+  }
 end
 
 if limit > 0 then
   for _, destination in ipairs(redis.call('ZRANGE', key('open'), 0, limit - 1)) do
-    show(destination)
+    list(destination)
   end
   for _, destination in ipairs(redis.call('ZREVRANGE', key('destinations'), 0, limit - 1)) do
-    show(destination)
+    list(destination)
   end
 end
-return reply
+return reply({ now = now, outage = is_outage(now), destinations = destinations })

@@ -95,7 +95,7 @@ local offer = policy_value('offer')
 become(job, 'granted', { 'fence', fence, 'hosts', hosts, 'attempts', '0',
   'granted', whole(now), 'destination', destination,
   'offer_ends', offer == '' and '' or whole(now + offer) })
-owe_first(job.member, destination, now)
+schedule_first(job.member, destination, now)
 redis.call('ZADD', key('destinations'), whole(now), destination)
 wake('deliver')
 return fence

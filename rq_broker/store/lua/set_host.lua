@@ -1,34 +1,44 @@
---- Publish a host: what it can hold, and what its source already sees in use.
---- Keeps: holds are never touched; a host shrunk below them is granted nothing until it fits again.
+--- Publish a host: its capacity, and what its publisher knows to be in use.
+--- Keeps: holds never change; a host with less capacity than its holds gets no grant until it fits.
 --- KEYS[1] base
---- ARGV[1] host
---- ARGV[2] its aggregates, a JSON array
---- ARGV[3…] field/value pairs: capacity:<resource>, used:<resource>, max_unit:<resource>
---- Returns 1 when the host is new, else 0
+--- ARGV
+---   host        string  its name
+---   aggregates  string  its aggregates, a JSON array
+---   fields      fields  its other fields: capacity:<resource>, used:<resource>, max_unit:<resource>
+--- Returns
+---   new         flag    whether the type had no host of this name
 --- Errors CONFLICT
 --- @include "base"
+--- @include "batches"
 --- @include "line"
 --- @include "hold"
 
-local host, aggregates = ARGV[1], ARGV[2]
-
 local name = key('host:' .. host)
 local known = redis.call('HMGET', name, 'source', 'dropped')
-if known[1] and not known[2] then
-  return redis.error_reply('CONFLICT the host is the source ' .. known[1] .. "'s: delete it first, or take it out there")
+local source, is_dropped = known[1], known[2]
+if source and not is_dropped then
+  return redis.error_reply('CONFLICT the host is the source ' .. source .. "'s: delete it first, or take it out there")
 end
+
+-- 1. End the releases under way: no snapshot of a source will end them here.
 part(function(parted)
   return parted == host
 end, '+inf')
-local stale = { 'dropped' }
+local new = redis.call('EXISTS', name) == 0
+
+-- 2. Replace all fields but the holds.
+local replaced = {}
 for _, field in ipairs(redis.call('HKEYS', name)) do
   if string.sub(field, 1, 5) ~= 'held:' then
-    stale[#stale + 1] = field
+    replaced[#replaced + 1] = field
   end
 end
-local new = redis.call('HDEL', name, unpack(stale)) == 0
-redis.call('HSET', name, 'aggregates', aggregates, unpack(ARGV, 3))
+delete_fields(name, replaced)
+redis.call('HSET', name, 'aggregates', aggregates)
+set_fields(name, fields)
+
+-- 3. Tell the granters.
 touch_host(host)
 redis.call('HINCRBY', base, 'capacity_number', 1)
 wake('grant')
-return new and 1 or 0
+return reply({ new = new })

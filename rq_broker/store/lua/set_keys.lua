@@ -1,17 +1,15 @@
---- Set the keys callbacks are signed with, of one owner or of all who have none of their own.
---- Keeps: the next callback claimed is signed with the new keys, by whichever courier.
+--- Set the keys that callbacks are signed with, of one owner or of all owners that have none.
+--- Keeps: every callback claimed from now on is signed with the new keys, by any courier.
 --- KEYS[1] base
---- ARGV[1] owner_id, or '*'
---- ARGV[2] keys, separated by spaces, the newest first; '' for none
---- Returns 1
+--- ARGV
+---   owner_id      string  the owner, or '*' for all owners that have no keys
+---   signing_keys  string  the keys, the newest first, separated by spaces; '' for none
+--- Returns none
 --- Errors none
 --- @include "base"
 
-local owner, keys = ARGV[1], ARGV[2]
-
-if keys == '' then
-  redis.call('HDEL', key('keys'), owner)
+if signing_keys == '' then
+  redis.call('HDEL', key('keys'), owner_id)
 else
-  redis.call('HSET', key('keys'), owner, keys)
+  redis.call('HSET', key('keys'), owner_id, signing_keys)
 end
-return 1

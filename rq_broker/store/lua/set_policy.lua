@@ -1,15 +1,15 @@
---- Change the type's policy.
---- Keeps: fields not named stay as they are; every notifier obeys on its next pass.
+--- Change fields of the type's policy.
+--- Keeps: other fields stay as they are; every notifier reads the policy in its next admission pass.
 --- KEYS[1] base
---- ARGV[1…] field/value pairs, '' for null, spans in ms
---- Returns 1
+--- ARGV
+---   changes  fields  policy field and its new value: '' for null, spans in ms
+--- Returns none
 --- Errors none
 --- @include "base"
 --- @include "line"
 
-for i = 1, #ARGV, 2 do
-  redis.call('HSET', base, 'policy:' .. ARGV[i], ARGV[i + 1])
+for i = 1, #changes, 2 do
+  redis.call('HSET', base, 'policy:' .. changes[i], changes[i + 1])
 end
 redis.call('HINCRBY', base, 'policy_number', 1)
 wake('grant')
-return 1

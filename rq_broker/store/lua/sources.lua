@@ -1,25 +1,29 @@
---- Read how the type's sources are; one without hosts that nobody polled for an hour is forgotten.
---- Keeps: one instant.
+--- Read the state of the type's sources.
+--- Keeps: all sources are read at one instant; one that has no hosts and was not polled for an hour is
+---   forgotten.
 --- KEYS[1] base
---- Returns {now (ms), {source, field, value, …} a source}
+--- ARGV none
+--- Returns
+---   now       integer  the time, ms
+---   sources   rows     a source
+---     source  string   its name
+---     fields  fields   its record
 --- Errors none
 --- @include "base"
 --- @include "clock"
 
-local FORGET_MS = 3600000
+local FORGET_MS = 3600000 -- long enough for an operator to see a source that stopped, and why
 
-local now = now_ms()
-local reply = { whole(now) }
+local now, sources = now_ms(), {}
 for _, source in ipairs(redis.call('SMEMBERS', key('sources'))) do
   local record = key('source:' .. source)
-  local about = redis.call('HMGET', record, 'hosts', 'tried')
-  if tonumber(about[1] or '0') <= 0 and tonumber(about[2] or '0') < now - FORGET_MS then
+  local known = redis.call('HMGET', record, 'hosts', 'tried')
+  local hosts, tried = tonumber(known[1] or '0'), tonumber(known[2] or '0')
+  if hosts <= 0 and tried < now - FORGET_MS then
     redis.call('SREM', key('sources'), source)
     redis.call('DEL', record)
   else
-    local fields = redis.call('HGETALL', record)
-    table.insert(fields, 1, source)
-    reply[#reply + 1] = fields
+    sources[#sources + 1] = { source = source, fields = redis.call('HGETALL', record) }
   end
 end
-return reply
+return reply({ now = now, sources = sources })

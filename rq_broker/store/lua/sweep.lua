@@ -1,54 +1,85 @@
---- Let expire what has come to its end: offers, running time, parking, what is known of destinations.
---- Keeps: a record that cannot be read is dropped from the deadlines, never in the way of the next.
+--- End what has come to its end: offers, running times, retention, parking, records of destinations.
+--- Keeps: a job that cannot be read is dropped from the deadlines, and does not stop the next.
 --- KEYS[1] base
---- ARGV[1] how many at most
---- Returns {ms until the next deadline or '', jobs moved to error, request_id and ID of each
----   done or error job whose retention is over: theirs to withdraw is the caller's}
+--- ARGV
+---   limit  integer   how many of each kind to end at most
+--- Returns
+---   wait   integer?  ms until the next deadline; none if there is none
+---   moved  integer   jobs whose offer or running time ended
+---   ended  strings   request_ids of jobs whose retention ended; the caller withdraws them
 --- Errors none
 --- @include "become"
 --- @include "destination"
 
-local limit = ARGV[1]
-
-local ENDED = {
+local ERRORS = {
   granted = 'offer expired before the callback succeeded',
   running = 'running time ended without renewal',
 }
 
-local deadlines, now, moved, over = key('deadlines'), now_ms(), 0, {}
+local now = now_ms()
 local outage = is_outage(now)
-for _, member in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', whole(now), 'LIMIT', 0, limit)) do
-  local job = load_job(request_id_of(member))
-  if not job or job.member ~= member or job.status == 'queued' then
-    redis.call('ZREM', deadlines, member)
-  elseif ENDED[job.status] then
-    local text = ENDED[job.status]
-    if job.status == 'granted' then
-      record_lost(job)
+local moved, ended = 0, {}
+
+local function first_due(set, time)
+  return redis.call('ZRANGEBYSCORE', key(set), '-inf', whole(time), 'LIMIT', 0, limit)
+end
+
+-- Ends the offer or the running time of a job. An offer that ends in an outage of ours puts the job
+-- back to its place in the queue.
+local function end_time(job)
+  if job.status == 'granted' then
+    record_lost(job)
+    if outage then
+      become(job, 'queued', {})
+      return
     end
-    if job.error ~= '' then
-      text = text .. ': ' .. job.error
+  end
+  local text = ERRORS[job.status]
+  become(job, 'error', { 'error', job.error == '' and text or text .. ': ' .. job.error })
+end
+
+local function end_deadlines()
+  for _, member in ipairs(first_due('deadlines', now)) do
+    local job = load_job(request_id_of(member))
+    if not job or job.member ~= member or job.status == 'queued' then
+      redis.call('ZREM', key('deadlines'), member)
+    elseif ERRORS[job.status] then
+      end_time(job)
+      moved = moved + 1
+    else
+      ended[#ended + 1] = job.request_id
     end
-    -- In an outage of ours nobody is charged: the job keeps its place in line.
-    local spared = job.status == 'granted' and outage
-    become(job, spared and 'queued' or 'error', spared and {} or { 'error', text })
-    moved = moved + 1
-  else
-    over[#over + 1] = job.request_id
-    over[#over + 1] = job.id
   end
 end
-for _, destination in ipairs(redis.call('ZRANGEBYSCORE', key('parked'), '-inf', whole(now), 'LIMIT', 0, limit)) do
-  local record = read_destination(destination)
-  unpark(destination, free_slots(destination, record, now), now)
+
+local function unpark_where_slots_are_free()
+  for _, destination in ipairs(first_due('parked', now)) do
+    local record = read_destination(destination)
+    unpark(destination, free_slots(destination, record, now), now)
+  end
 end
-redis.call('ZREMRANGEBYSCORE', key('failing'), '-inf', whole(now - RECENT_MS))
-redis.call('ZREMRANGEBYSCORE', key('turned'), '-inf', whole(now - RECENT_MS))
-redis.call('ZREMRANGEBYSCORE', key('answering'), '-inf', whole(now - RECENT_MS))
-for _, destination in ipairs(redis.call('ZRANGEBYSCORE', key('destinations'), '-inf', whole(now - FORGET_MS), 'LIMIT', 0, limit)) do
-  redis.call('DEL', destination_key(destination))
-  redis.call('ZREM', key('open'), destination)
-  redis.call('ZREM', key('destinations'), destination)
+
+local function forget_old_health()
+  redis.call('ZREMRANGEBYSCORE', key('failing'), '-inf', whole(now - RECENT_MS))
+  redis.call('ZREMRANGEBYSCORE', key('turned'), '-inf', whole(now - RECENT_MS))
+  redis.call('ZREMRANGEBYSCORE', key('answering'), '-inf', whole(now - RECENT_MS))
 end
-local first = redis.call('ZRANGE', deadlines, 0, 0, 'WITHSCORES')
-return { first[1] and whole(math.max(0, first[2] - now)) or '', moved, unpack(over) }
+
+local function forget_unused_destinations()
+  for _, destination in ipairs(first_due('destinations', now - FORGET_MS)) do
+    redis.call('DEL', destination_key(destination))
+    redis.call('ZREM', key('open'), destination)
+    redis.call('ZREM', key('destinations'), destination)
+  end
+end
+
+-- 1. Offers, running times and retention, by their deadlines.
+end_deadlines()
+-- 2. Callbacks parked at destinations with free slots, which no callback in flight will unpark.
+unpark_where_slots_are_free()
+-- 3. What is known of destinations, once it is old.
+forget_old_health()
+forget_unused_destinations()
+
+local first = redis.call('ZRANGE', key('deadlines'), 0, 0, 'WITHSCORES')
+return reply({ wait = first[1] and math.max(0, first[2] - now), moved = moved, ended = ended })

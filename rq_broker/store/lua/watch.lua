@@ -1,36 +1,41 @@
---- Begin a snapshot of a source: learn when that was, and whose share of it is wanted.
---- Keeps: whoever lost the turn to a later term is told so.
+--- Begin a snapshot of a source.
+--- Keeps: once a later term has begun a snapshot, an earlier term neither begins nor applies one.
 --- KEYS[1] base
---- ARGV[1] source
---- ARGV[2] term of the turn to poll it
---- ARGV[3] ms between two snapshots
---- Returns {now (ms), server, …}, or {} when a later term was here
+--- ARGV
+---   source    string    its name
+---   term      integer   term of the turn to poll it
+---   interval  integer   ms between two snapshots
+--- Returns
+---   begun     integer?  the time now, ms; none if a later term polls the source
+---   servers   strings   servers of running jobs, whose shares of `used` the snapshot must tell
 --- Errors none
 --- @include "base"
 --- @include "clock"
 --- @include "job"
 --- @include "policy"
 
-local source, term, interval = ARGV[1], tonumber(ARGV[2]), ARGV[3]
-
-local record, now = key('source:' .. source), whole(now_ms())
-local last = tonumber(redis.call('HGET', record, 'term') or '0')
-if term < last then
-  return {}
+local record, begun = key('source:' .. source), now_ms()
+local last_term = tonumber(redis.call('HGET', record, 'term') or '0')
+if term < last_term then
+  return reply({ begun = nil, servers = {} })
 end
-if term > last then
+
+-- 1. Record the poll. Sequences of snapshots begin anew with each term.
+if term > last_term then
   redis.call('HDEL', record, 'sequence')
 end
 redis.call('SADD', key('sources'), source)
-redis.call('HSETNX', record, 'since', now)
-redis.call('HSET', record, 'term', whole(term), 'interval', interval, 'tried', now)
-local reply = { now }
+redis.call('HSETNX', record, 'since', whole(begun))
+redis.call('HSET', record, 'term', whole(term), 'interval', whole(interval), 'tried', whole(begun))
+
+-- 2. List the servers whose shares end holds.
+local servers = {}
 if policy_value('holds') == 'until_seen' then
   for _, member in ipairs(redis.call('ZRANGE', key('status:running'), 0, -1)) do
-    local servers = redis.call('HGET', job_key(request_id_of(member)), 'servers') or ''
-    for server in string.gmatch(servers, '%S+') do
-      reply[#reply + 1] = server
+    local names = redis.call('HGET', job_key(request_id_of(member)), 'servers') or ''
+    for server in string.gmatch(names, '%S+') do
+      servers[#servers + 1] = server
     end
   end
 end
-return reply
+return reply({ begun = begun, servers = servers })

@@ -260,11 +260,11 @@ async def test_without_known_servers_a_settle_time_applies(
     broker: Broker, lab: Lab, servers: tuple[str, ...]
 ) -> None:
     """No servers told, or a source that cannot tell: all is seen by a snapshot begun after it."""
-    await until_seen(broker, settle=0.02)
+    await until_seen(broker, settle=0.3)
     await lab.show(host())
     await run(broker, "d", 2, *servers)
     begun = await lab.begin()
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.35)
     await lab.show(host(), tells=not servers, begun=begun)
     assert await held(broker) == 2
     for _ in range(2):

@@ -261,6 +261,9 @@ async def sent(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> list[Call]:
     await broker.set_keys(TYPE, "*", ["whsec_x"])
     (destination,) = (await broker.destinations(TYPE))[1]
     await broker.reset(TYPE, destination.name)
+    await broker.set_policy(TYPE, {"holds": "until_seen"})
+    await bring(broker, Status.RUNNING, "e")
+    await broker.transition(TYPE, "e", Status.RUNNING, servers=("s",))
     await broker.watch(TYPE, "lab", 1, 5.0)
     sight = SourceReport(1, [Host("h2", {"VCPU": 1})], {"s": {("h2", "VCPU"): 1}})
     assert await broker.apply(TYPE, "lab", 1, 0, sight) == (1, 0)

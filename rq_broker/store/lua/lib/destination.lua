@@ -1,40 +1,37 @@
---- Destinations: scheme://host:port of a callback. A bad one harms only itself.
+--- Destinations: the scheme://host:port of callbacks. A destination that fails harms only itself.
 ---
---- `destination:<d>` is its record: `failures` in a row, `openings` in a row, `open_until` (ms),
---- `slow_until` (ms), `probe`, `prompt`. Closed (no `open_until`), it takes as many callbacks at
---- once as the policy's concurrency; open, none; half-open (`open_until` passed), one probe, whose
---- outcome closes it or opens it for longer. What it cannot take now waits in `parked:<d>`, out of
---- the way of the others' deliveries. A slot is an entry of `flying:<d>` and ends with its lease.
+--- `destination:<d>` is its record: `failures` in a row, `openings` of the breaker in a row,
+--- `open_until` (ms), `slow_until` (ms), `probe` (request_id), `prompt`. The breaker decides how many
+--- callbacks go there at once:
+---   closed     no `open_until`        the policy's `concurrency`
+---   open       `open_until` ahead     none
+---   half-open  `open_until` passed    one, the probe: its success closes the breaker, its failure
+---                                     opens it again, for longer
+--- A callback in flight has a slot: an entry of `flying:<d>`, which ends with the claim's lease. A
+--- callback without a free slot is parked in `parked:<d>`, where it delays no other destination's.
 ---
---- It is `prompt` once its last callback was answered within PROMPT_MS. Callbacks owed to prompt
---- ones are due in `prompt`, to all others in `deliveries`: a thousand that may each take the whole
---- timeout then stand in a line of their own, and a courier takes only some of those at once. In
---- that line a first callback to one that does not fail goes before what is tried again.
+--- A destination is prompt if its last callback was answered within PROMPT_MS, else unproven. Callbacks
+--- to prompt destinations are due in `prompt`, all others in `deliveries`. So a thousand callbacks that
+--- may each take the whole timeout wait in a set of their own, and a courier claims only a share of
+--- its slots from it. In `deliveries`, first callbacks to destinations without failures come first.
 --- @include "base"
+--- @include "batches"
 --- @include "clock"
 --- @include "job"
 --- @include "line"
 --- @include "policy"
 
-local FAILURES = 5 -- in a row before it opens
-local OPEN_MS, OPEN_MS_MAX = 5000, 60000
-local RECENT_MS = 60000
-local PARK_MS = 1000
-local PROMPT_MS = 1000
-local UNPARKED = 500
-local HEAD_START_MS = 3600000
-local FORGET_MS = 86400000 -- a destination without grant or failure for a day is as good as new
+local FAILURES = 5 -- in a row open the breaker: fewer would open it for a receiver's short restart
+local OPEN_MS, OPEN_MS_MAX = 5000, 60000 -- doubled from opening to opening: a probe at least once a minute
+local RECENT_MS = 60000 -- failures and answers within it tell whether we have an outage
+local PARK_MS = 1000 -- until a sweep checks parked callbacks, should no callback have freed a slot by then
+local PROMPT_MS = 1000 -- an answer within it is prompt; a slower one can fill a courier's slots
+local UNPARK_LIMIT = 500 -- callbacks unparked in one call: bounds the time of the script
+local HEAD_START_MS = 3600000 -- first callbacks without known failures are due this much before all retries
+local FORGET_MS = 86400000 -- a destination without a grant or a failure for a day is deleted
 
 local function destination_key(destination)
   return key('destination:' .. destination)
-end
-
-local function is_half_open(record, now)
-  return record.open_until > 0 and record.open_until <= now
-end
-
-local function is_prompt(destination)
-  return redis.call('HGET', destination_key(destination), 'prompt') == '1'
 end
 
 local function read_destination(destination)
@@ -47,7 +44,27 @@ local function read_destination(destination)
   }
 end
 
--- How many callbacks it may take at once, now.
+local function is_prompt(destination)
+  return redis.call('HGET', destination_key(destination), 'prompt') == '1'
+end
+
+local function is_half_open(record, now)
+  return record.open_until > 0 and record.open_until <= now
+end
+
+-- Returns whether a grant there would only wait: the breaker is open, or its probe is in flight.
+local function is_closed_to_grants(destination, now)
+  local record = read_destination(destination)
+  if record.open_until > now then
+    return true
+  end
+  return is_half_open(record, now)
+    and redis.call('HGET', key('job:' .. record.probe), 'status') == 'granted'
+end
+
+-- Slots
+
+-- Returns how many callbacks may go there at once.
 local function slots_of(record, now)
   if record.open_until > now then
     return 0
@@ -58,55 +75,61 @@ local function slots_of(record, now)
   return tonumber(policy_value('concurrency'))
 end
 
+-- Returns how many more callbacks may go there now.
 local function free_slots(destination, record, now)
-  local flying = key('flying:' .. destination)
-  redis.call('ZREMRANGEBYSCORE', flying, '-inf', whole(now))
-  return slots_of(record, now) - redis.call('ZCARD', flying)
+  local in_flight = key('flying:' .. destination)
+  redis.call('ZREMRANGEBYSCORE', in_flight, '-inf', whole(now))
+  return slots_of(record, now) - redis.call('ZCARD', in_flight)
 end
 
--- Takes slots; `leases` is end (ms), member, … Whatever happens to their courier, the set itself is
--- gone in a day.
-local function fly(destination, leases)
-  redis.call('ZADD', key('flying:' .. destination), unpack(leases))
-  redis.call('PEXPIRE', key('flying:' .. destination), FORGET_MS)
+-- `leases`: end (ms), member, … The set expires in a day, also if no courier settles.
+local function take_slots(destination, leases)
+  local in_flight = key('flying:' .. destination)
+  add_members(in_flight, leases)
+  redis.call('PEXPIRE', in_flight, FORGET_MS)
 end
 
-local function line_of(prompt)
+-- When a callback is due
+
+local function due_set(prompt)
   return prompt and 'prompt' or 'deliveries'
 end
 
--- Owes a callback, due nowhere yet, at `when`, ms, in the line its destination's are due in.
-local function owe(member, prompt, when)
-  redis.call('ZADD', key(line_of(prompt)), whole(when), member)
+-- Makes a callback that is due nowhere fall due at `when`, ms.
+local function schedule(member, prompt, when)
+  redis.call('ZADD', key(due_set(prompt)), whole(when), member)
 end
 
--- The first callback of a grant: due at once, and first in line unless its destination fails.
-local function owe_first(member, destination, now)
+-- Makes the first callback of a grant due now.
+local function schedule_first(member, destination, now)
   local record = read_destination(destination)
-  local waits_behind = record.prompt or record.failures > 0
-  owe(member, record.prompt, waits_behind and now or now - HEAD_START_MS)
+  local no_head_start = record.prompt or record.failures > 0
+  schedule(member, record.prompt, no_head_start and now or now - HEAD_START_MS)
 end
 
--- Owes one that is due already, perhaps in the other line: its destination may have changed.
-local function owe_again(member, prompt, when)
-  redis.call('ZREM', key(line_of(not prompt)), member)
-  owe(member, prompt, when)
+-- Makes a callback due at `when`, ms; it may have been due in the other set.
+local function reschedule(member, prompt, when)
+  redis.call('ZREM', key(due_set(not prompt)), member)
+  schedule(member, prompt, when)
 end
 
+-- Parked callbacks
+
+-- Parks a callback that is due until its destination has a free slot.
 local function park(destination, member, now)
-  owe_no_more(member)
+  unschedule(member)
   redis.call('ZADD', key('parked:' .. destination), whole(now), member)
   redis.call('ZADD', key('parked'), whole(now + PARK_MS), destination)
 end
 
--- Puts up to `count` parked deliveries back among those due.
+-- Makes parked callbacks due again, at most `count` of them, the longest parked first.
 local function unpark(destination, count, now)
   local parked = key('parked:' .. destination)
   if count > 0 then
     local prompt = is_prompt(destination)
-    for _, member in ipairs(redis.call('ZRANGE', parked, 0, math.min(count, UNPARKED) - 1)) do
+    for _, member in ipairs(redis.call('ZRANGE', parked, 0, math.min(count, UNPARK_LIMIT) - 1)) do
       redis.call('ZREM', parked, member)
-      owe(member, prompt, now)
+      schedule(member, prompt, now)
       wake('deliver')
     end
   end
@@ -117,9 +140,12 @@ local function unpark(destination, count, now)
   end
 end
 
--- Most of those tried within the last minute failing at once is a fault of ours, not of each. Only
--- those that answered before bear witness, while any answers: a client who names a thousand dead
--- receivers neither closes the way out nor keeps breakers from opening.
+-- Health
+
+-- Returns whether most destinations called within RECENT_MS fail, which is then a fault of our network
+-- and not of each. While any destination answers, only failures of destinations that answered before
+-- count (`turned`): a client that names a thousand dead receivers can neither stop all callbacks nor
+-- keep breakers from opening.
 local function is_outage(now)
   local since = whole(now - RECENT_MS)
   local answering = redis.call('ZCOUNT', key('answering'), since, '+inf')
@@ -135,80 +161,35 @@ local function close_destination(destination)
   wake('grant')
 end
 
--- In an outage it may have failed without being charged: then only `failing` knows.
-local function absolve(destination, record, now)
+local function record_answer(destination, record, now)
   redis.call('ZADD', key('answering'), whole(now), destination)
+  -- In an outage a failure is in `failing` alone, and not in the record.
   if record.failures > 0 or redis.call('ZSCORE', key('failing'), destination) then
     close_destination(destination)
   end
 end
 
-local function charge(destination, record, now)
+local function open_breaker(destination, now)
+  local name = destination_key(destination)
+  local openings = redis.call('HINCRBY', name, 'openings', 1)
+  local open_until = whole(now + math.min(OPEN_MS * 2 ^ (openings - 1), OPEN_MS_MAX))
+  redis.call('HSET', name, 'open_until', open_until)
+  redis.call('HDEL', name, 'probe')
+  redis.call('ZADD', key('open'), open_until, destination)
+end
+
+local function record_failure(destination, record, now)
   redis.call('ZADD', key('failing'), whole(now), destination)
-  if redis.call('ZREM', key('answering'), destination) == 1 or redis.call('ZSCORE', key('turned'), destination) then
+  local answered_before = redis.call('ZREM', key('answering'), destination) == 1
+    or redis.call('ZSCORE', key('turned'), destination)
+  if answered_before then
     redis.call('ZADD', key('turned'), whole(now), destination)
   end
   if is_outage(now) then
     return
   end
-  local name = destination_key(destination)
-  local failures = redis.call('HINCRBY', name, 'failures', 1)
+  local failures = redis.call('HINCRBY', destination_key(destination), 'failures', 1)
   if failures >= FAILURES and record.open_until <= now then
-    local openings = redis.call('HINCRBY', name, 'openings', 1)
-    local until_ms = now + math.min(OPEN_MS * 2 ^ (openings - 1), OPEN_MS_MAX)
-    redis.call('HSET', name, 'open_until', whole(until_ms))
-    redis.call('HDEL', name, 'probe')
-    redis.call('ZADD', key('open'), whole(until_ms), destination)
+    open_breaker(destination, now)
   end
-end
-
-local landed, healthy = {}, {} -- destination → members that need no slot there now; all said to be healthy
-
--- What one attempt said of its destination: 'healthy', 'unhealthy', or '' for nothing (4xx); how long it
--- asked to be spared, and how long it took, ms. To be followed by `make_room`, once for all.
-local function judge(destination, member, health, slow_down, took)
-  local now = now_ms()
-  landed[destination] = landed[destination] or {}
-  table.insert(landed[destination], member)
-  if slow_down > 0 or health == 'unhealthy' then
-    redis.call('ZADD', key('destinations'), whole(now), destination) -- its record is not forgotten yet
-  end
-  if slow_down > 0 then
-    redis.call('HSET', destination_key(destination), 'slow_until', whole(now + slow_down))
-  end
-  if health == 'unhealthy' then
-    charge(destination, read_destination(destination), now)
-  elseif health == 'healthy' and not healthy[destination] then
-    local record = read_destination(destination)
-    absolve(destination, record, now)
-    if not record.prompt then
-      redis.call('HSET', destination_key(destination), 'prompt', '1')
-    end
-    healthy[destination] = true
-  end
-  if health == 'unhealthy' or took >= PROMPT_MS then
-    redis.call('HDEL', destination_key(destination), 'prompt')
-    healthy[destination] = nil
-  end
-end
-
--- Frees the slots of what landed, for those that wait for one.
-local function make_room()
-  local now = now_ms()
-  for destination, members in pairs(landed) do
-    redis.call('ZREM', key('flying:' .. destination), unpack(members))
-    if redis.call('ZSCORE', key('parked'), destination) then
-      unpark(destination, free_slots(destination, read_destination(destination), now), now)
-    end
-  end
-end
-
--- Whether a grant to it would only wait: open, or half-open with its probe still out.
-local function is_closed_to_grants(destination, now)
-  local record = read_destination(destination)
-  if record.open_until > now then
-    return true
-  end
-  return is_half_open(record, now)
-    and redis.call('HGET', key('job:' .. record.probe), 'status') == 'granted'
 end

@@ -31,16 +31,16 @@ local function load_job(request_id)
   }
 end
 
--- Its callback is due in one of these at most, see lib/destination.
--- Returns 1 if it was, else 0.
-local function owe_no_more(member)
+-- Removes a job's callback from where it is due: in one of these two at most, see lib/destination.
+-- Returns 1 if it was due, else 0.
+local function unschedule(member)
   local gone = redis.call('ZREM', key('prompt'), member)
   return gone > 0 and gone or redis.call('ZREM', key('deliveries'), member)
 end
 
 -- Takes the job's callback out of wherever it stands: it is due, or parked, in one place only.
 local function drop_delivery(job)
-  if owe_no_more(job.member) == 0 then
+  if unschedule(job.member) == 0 then
     redis.call('ZREM', key('parked:' .. job.destination), job.member)
   end
 end
