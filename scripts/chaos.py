@@ -1,7 +1,7 @@
-"""Kill notifiers at random under load, and count: every grant's callback must still arrive.
+"""Kill notifiers under load and count callbacks: every grant's must arrive. `chaos.py [SECONDS]`
 
-usage: chaos.py [SECONDS]   three notifiers, one killed with SIGKILL every second (default 60)
-prints grants, callbacks received, missing (must be 0), duplicates, and what the audit says.
+For 60 s, or as many as given, one of three notifiers gets SIGKILL every second. Prints the grants,
+the callbacks received and missing (must be 0), the duplicates, and the findings of the audit.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ RATE = 200
 """Submits a second."""
 NOTIFIERS = 3
 TIMEOUT = 1.0
-"""Seconds an attempt may take: a lease is five longer."""
+"""Seconds that an attempt may take. The claim of a killed notifier ends five seconds later."""
 
 
 class Receiver:
-    """Answers 200, a little late, and counts what came by webhook-id."""
+    """Answers 200 after up to 50 ms, and counts the callbacks by webhook-id."""
 
     def __init__(self) -> None:
-        self.came: Counter[str] = Counter()
+        self.callbacks: Counter[str] = Counter()
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError):
@@ -43,7 +43,7 @@ class Receiver:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
                 fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
                 await reader.readexactly(int(fields["content-length"]))
-                self.came[fields["webhook-id"]] += 1
+                self.callbacks[fields["webhook-id"]] += 1
                 await asyncio.sleep(random.random() * 0.05)
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
                 await writer.drain()
@@ -60,7 +60,7 @@ def notifier(server: Server) -> subprocess.Popen[bytes]:
 
 
 async def load(broker: Broker, sink: int, until: float) -> int:
-    """Submit at a steady rate; returns how many."""
+    """Submit at a steady rate; returns the number of jobs."""
     count, started = 0, time.monotonic()
     while time.monotonic() < until:
         body = kit.body(count, f"http://127.0.0.1:{sink}/cb/")
@@ -70,15 +70,15 @@ async def load(broker: Broker, sink: int, until: float) -> int:
     return count
 
 
-async def kill(crew: list[subprocess.Popen[bytes]], server: Server, until: float) -> int:
-    """Kill one at random every second, and start another; returns how many."""
+async def kill(notifiers: list[subprocess.Popen[bytes]], server: Server, until: float) -> int:
+    """Kill a notifier at random every second, and start another; returns the number killed."""
     killed = 0
     while time.monotonic() < until:
         await asyncio.sleep(1)
-        victim = random.randrange(len(crew))
-        crew[victim].kill()
-        crew[victim].wait()
-        crew[victim] = notifier(server)
+        victim = random.randrange(len(notifiers))
+        notifiers[victim].kill()
+        notifiers[victim].wait()
+        notifiers[victim] = notifier(server)
         killed += 1
     return killed
 
@@ -91,40 +91,41 @@ async def main(seconds: float) -> int:
         broker = Broker(client)
         room = {"VCPU": 10**9, "Memory": 10**12, "Disk": 10**12}
         await broker.set_host(kit.TYPE, Host("h", room, aggregates=frozenset({"host1"})))
-        crew = [notifier(server) for _ in range(NOTIFIERS)]
+        notifiers = [notifier(server) for _ in range(NOTIFIERS)]
         try:
             until = time.monotonic() + seconds
             count, killed = await asyncio.gather(
-                load(broker, sink, until), kill(crew, server, until)
+                load(broker, sink, until), kill(notifiers, server, until)
             )
             async with asyncio.timeout(60):
                 while (await broker.counts(kit.TYPE))[Status.RUNNING] < count:
                     await asyncio.sleep(0.2)
         finally:
-            for child in crew:
+            for child in notifiers:
                 child.kill()
                 child.wait()
-        granted = {f"{kit.TYPE}_{job.id}_{job.fence}" for job in await everyone(broker)}
+        granted = {f"{kit.TYPE}_{job.id}_{job.fence}" for job in await all_jobs(broker)}
         findings = await audit(client, kit.TYPE)
         await broker.aclose()
     serving.close()
-    missing = granted - set(receiver.came)
-    again = sum(receiver.came.values()) - len(receiver.came)
+    missing = granted - set(receiver.callbacks)
+    received = sum(receiver.callbacks.values())
+    duplicates = received - len(receiver.callbacks)
     print(f"{seconds:.0f} s, {NOTIFIERS} notifiers, {killed} killed; {len(granted)} grants")
-    print(f"{sum(receiver.came.values())} callbacks received, {again} of them duplicates")
-    print(f"{len(missing)} missing; audit: {[str(each) for each in findings] or 'clean'}")
+    print(f"{received} callbacks received, {duplicates} of them duplicates")
+    print(f"{len(missing)} missing; audit: {[str(finding) for finding in findings] or 'clean'}")
     return len(missing) + len(findings)
 
 
-async def everyone(broker: Broker) -> list[Job]:
+async def all_jobs(broker: Broker) -> list[Job]:
     """Read every job."""
-    found, after = [], None
+    jobs, after = [], None
     while True:
         page = await broker.page(kit.TYPE, after=after)
-        found += page.jobs
+        jobs += page.jobs
         after = page.next
         if after is None:
-            return found
+            return jobs
 
 
 if __name__ == "__main__":

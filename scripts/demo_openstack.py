@@ -1,8 +1,9 @@
-"""Shows jobs flow as OpenStack's capacity comes and goes: `demo_openstack.py [seconds]` (20).
+"""Shows the queue while OpenStack's capacity changes: `demo_openstack.py [seconds]` (20).
 
 Starts the real Placement with 20 hosts, an API and two notifiers on an embedded redis-server, and a
-load. Its client boots a server when called back, tells its UUID, and deletes it a while later;
-other tenants, whom nobody asks, boot and delete theirs meanwhile. Halfway Placement is away a bit.
+client that submits jobs, boots a server when it is called back, reports its UUID, and deletes it a
+while later. Other tenants boot and delete servers without the broker. Halfway Placement stops for a
+while.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ interval = 0.5
 
 
 class Cloud:
-    """Placement as Nova would write it, one request at a time, and whose servers are whose."""
+    """Placement with the writes of Nova, one at a time, and the servers of other tenants."""
 
     def __init__(self, folder: Path) -> None:
         self.placement = Placement(folder)
@@ -55,7 +56,9 @@ class Cloud:
         self.up = threading.Event()
         self.up.set()
         self.uuids: dict[str, str] = {}
+        """Host → UUID of its provider."""
         self.others: list[str] = []
+        """UUIDs of the other tenants' servers."""
         for number in range(HOSTS):
             name = f"cn{number:02}"
             self.uuids[name] = self.placement.add(name, VCPU=VCPU, MEMORY_MB=16384, DISK_GB=200)
@@ -63,19 +66,20 @@ class Cloud:
                 self.placement.aggregates(self.uuids[name], AZ)
 
     def boot(self, name: str, resources: Mapping[str, int]) -> str | None:
-        """Boot a server on a host; None where there is no room, as Nova would find out."""
+        """Boot a server on a host; returns its UUID, or None where there is no room."""
         server = str(uuid4())
-        with self._reached(), suppress(httpx.HTTPError):
+        with self._write_access(), suppress(httpx.HTTPError):
             self.placement.boot(server, **{self.uuids[name]: dict(resources)})
             return server
         return None
 
     def delete(self, server: str) -> None:
-        with self._reached(), suppress(httpx.HTTPError):
+        with self._write_access(), suppress(httpx.HTTPError):
             self.placement.delete(server)
 
     @contextmanager
-    def _reached(self) -> Iterator[None]:
+    def _write_access(self) -> Iterator[None]:
+        """Wait until Placement is up and no other request writes."""
         while True:
             self.up.wait()
             with self.lock:
@@ -84,7 +88,7 @@ class Cloud:
                     return
 
     def switch(self) -> None:
-        """Take Placement away as a crash would, or bring it back."""
+        """Kill Placement, or start it again."""
         with self.lock:
             if self.up.is_set():
                 self.up.clear()
@@ -94,17 +98,19 @@ class Cloud:
                 self.up.set()
 
     def used(self) -> int | None:
-        """Add up what is allocated; None while nobody can tell."""
+        """Return the sum of all allocated VCPU; None while Placement does not answer."""
         if not self.up.is_set():
             return None
         with suppress(httpx.HTTPError):
             path = "/resource_providers/{}/usages"
-            answers = [self.placement.call("GET", path.format(u)) for u in self.uuids.values()]
-            return sum(answer["usages"]["VCPU"] for answer in answers)
+            answers = [
+                self.placement.call("GET", path.format(uuid)) for uuid in self.uuids.values()
+            ]
+            return sum(int(answer["usages"]["VCPU"]) for answer in answers)
         return None
 
-    def crowd(self) -> None:
-        """Have other tenants boot or delete something."""
+    def disturb(self) -> None:
+        """Boot or delete a server of another tenant."""
         if self.others and random.random() < len(self.others) / 56:
             self.delete(self.others.pop(random.randrange(len(self.others))))
         elif server := self.boot(random.choice(list(self.uuids)), {"VCPU": 4, "MEMORY_MB": 4096}):
@@ -112,17 +118,17 @@ class Cloud:
 
 
 class Tenant:
-    """The client of the broker: submits, and on its callback boots, tells, waits, deletes."""
+    """The broker's client: submits, and when called back boots a server, reports and deletes it."""
 
     def __init__(self, cloud: Cloud, api: str) -> None:
         self.cloud = cloud
         self.api = api
         self.count = 0
         self.refused = 0
-        self.ear = Server(self._answer)
+        self.receiver = Server(self._answer)
 
     def submit(self, broker: Client) -> None:
-        """Ask for what the original's own example asked for, only larger."""
+        """Submit a job like the original's example, but larger."""
         self.count += 1
         cores = random.choice((2, 2, 4))
         data: dict[str, Any] = {
@@ -132,7 +138,7 @@ class Tenant:
         if self.count % 5 == 0:
             data["host_aggregate"] = "host1"
         name = f"job-{self.count:03}"
-        callback = f"{self.ear.url}/{name}"
+        callback = f"{self.receiver.url}/{name}"
         broker.submit(TYPE, request_id=name, owner_id="demo", data=data, callback=callback)
 
     def _answer(self, _path: str, _headers: Mapping[str, str], body: bytes) -> Any:
@@ -141,11 +147,15 @@ class Tenant:
         return 200, {}, b"{}"
 
     def _use(self, job: Mapping[str, Any]) -> None:
-        need = json.loads(job["Data"])["instances"][0]
-        wanted = {"VCPU": need["VCPU"], "MEMORY_MB": need["Memory"], "DISK_GB": need["Disk"]}
+        instance = json.loads(job["Data"])["instances"][0]
+        resources = {
+            "VCPU": instance["VCPU"],
+            "MEMORY_MB": instance["Memory"],
+            "DISK_GB": instance["Disk"],
+        }
         name, host = job["RequestID"], job["Hosts"][0]
         with suppress(BrokerError, httpx.HTTPError), Client(self.api) as broker:
-            server = self.cloud.boot(host, wanted)
+            server = self.cloud.boot(host, resources)
             if server is None:
                 self.refused += 1
                 broker.transition(TYPE, name, "error", error="Nova found no room")
@@ -157,7 +167,7 @@ class Tenant:
 
 
 def children(folder: Path, store: Store, cloud: Cloud, nova: Server, port: int) -> ExitStack:
-    """Start API and notifiers; leaving ends them as an operator would."""
+    """Start API and notifiers; closing the stack stops them with SIGTERM."""
     auth = {"endpoint": cloud.placement.url, "token": "admin"}
     demo = {"auth_type": "admin_token", "auth": auth, "compute_endpoint_override": nova.url}
     (folder / "clouds.yaml").write_text(json.dumps({"clouds": {"demo": demo}}))
@@ -187,62 +197,62 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 def ready(api: str) -> None:
-    """Wait until the API serves and the source has shown its hosts."""
+    """Wait until the API serves and the source has reported its hosts."""
     for _ in range(600):
         with suppress(httpx.HTTPError, BrokerError), Client(api) as broker:
             if len(broker.hosts(TYPE)) == HOSTS:
                 return
         time.sleep(0.05)
-    raise SystemExit("the broker shows no hosts")
+    raise SystemExit("the broker has no hosts after 30 s")
 
 
 def line(seconds: float, cloud: Cloud, tenant: Tenant, broker: Client) -> str:
-    """Say in one line where everything is."""
+    """Describe capacity and jobs in one line."""
     counts = broker.types()[TYPE]
     free = sum(host["free"].get("VCPU", 0) for host in broker.hosts(TYPE))
     states = httpx.get(f"{tenant.api}/readyz").json()["data"]["sources"][TYPE]
     cause, used = states[0]["cause"], cloud.used()
-    told = (
+    source = (
         f"stale: {cause}, {states[0]['age_seconds']:.0f} s old" if states[0]["stale"] else "fresh"
     )
-    placement = "is away         " if used is None else f"{used:3}/{HOSTS * VCPU} VCPU used"
-    flow = " ".join(
+    placement = "is down         " if used is None else f"{used:3}/{HOSTS * VCPU} VCPU used"
+    jobs = " ".join(
         f"{state} {counts[state]:3}" for state in ("queued", "granted", "running", "done")
     )
-    return f"{seconds:4.0f} s | Placement {placement} | free told {free:3} ({told}) | {flow}"
+    return f"{seconds:4.0f} s | Placement {placement} | free {free:3} ({source}) | {jobs}"
 
 
 def show(cloud: Cloud, tenant: Tenant, seconds: float) -> None:
-    """Keep the load up, and print a line a second."""
+    """Submit jobs until the end, and print a line each second."""
     start, printed = time.monotonic(), 0
-    away = range(round(seconds * 0.5), round(seconds * 0.7))
+    outage = range(round(seconds * 0.5), round(seconds * 0.7))
     with Client(tenant.api) as broker:
         while (now := time.monotonic() - start) < seconds:
-            if cloud.up.is_set() == (int(now) in away):
+            if cloud.up.is_set() == (int(now) in outage):
                 cloud.switch()
-                print(f"       --- Placement {'is back' if cloud.up.is_set() else 'goes away'} ---")
+                print(f"       --- Placement {'is up again' if cloud.up.is_set() else 'stops'} ---")
             if cloud.up.is_set():
-                cloud.crowd()
+                cloud.disturb()
             for _ in range(2):
                 tenant.submit(broker)
             if now >= printed:
                 print(line(now, cloud, tenant, broker), flush=True)
                 printed = int(now) + 1
             time.sleep(0.15)
-        for waiting in list(broker.jobs(TYPE, status="queued"))[:1]:
-            job = broker.read(TYPE, waiting["RequestID"])
+        for queued in list(broker.jobs(TYPE, status="queued"))[:1]:
+            job = broker.read(TYPE, queued["RequestID"])
             print(f"       {job['RequestID']} waits: {job.get('Reason')}")
 
 
 def main(seconds: float) -> None:
     random.seed(7)
-    with TemporaryDirectory(ignore_cleanup_errors=True) as name, ExitStack() as stack:
-        folder = Path(name)
+    with TemporaryDirectory(ignore_cleanup_errors=True) as directory, ExitStack() as stack:
+        folder = Path(directory)
         print(f"starting Placement with {HOSTS} hosts of {VCPU} VCPU …")
         cloud = Cloud(folder)
         stack.callback(cloud.placement.stop)
         for _ in range(45):
-            cloud.crowd()
+            cloud.disturb()
         store = Store(folder / "redis")
         store.start()
         stack.callback(store.stop)
@@ -251,16 +261,16 @@ def main(seconds: float) -> None:
         stack.callback(nova.stop)
         port = free_port()
         tenant = Tenant(cloud, f"http://127.0.0.1:{port}")
-        stack.callback(tenant.ear.stop)
+        stack.callback(tenant.receiver.stop)
         stack.enter_context(children(folder, store, cloud, nova, port))
         ready(tenant.api)
         with Client(tenant.api) as broker:
             broker.set_policy(TYPE, holds="until_seen", retention=3600)
         show(cloud, tenant, seconds)
         audit = [sys.executable, "-m", "rq_broker.cli", "audit", "--redis", store.url]
-        found = subprocess.run(audit, cwd=ROOT, capture_output=True, text=True, check=False)
-        print(f"audit: {found.stdout.strip()}")
-        print(f"{tenant.refused} grants lost to tenants who do not ask the broker")
+        result = subprocess.run(audit, cwd=ROOT, capture_output=True, text=True, check=False)
+        print(f"audit: {result.stdout.strip()}")
+        print(f"{tenant.refused} grants found no room, taken by tenants that do not use the broker")
 
 
 if __name__ == "__main__":

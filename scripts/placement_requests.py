@@ -1,7 +1,7 @@
-"""Counts what a snapshot of a large cloud costs: `placement_requests.py [providers]` (1,000).
+"""Counts the requests of a snapshot of a large cloud: `placement_requests.py [providers]` (1,000).
 
 Starts the real Placement on loopback, fills a third of its hosts, and prints a table: the first
-snapshot, a quiet one, one after 20 boots, and the same when every server is watched.
+snapshot, one without changes, one after 20 boots, and the same while every server is watched.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from tests.sources.placement_server import Placement
 
 
 async def measure(title: str, source: PlacementSource, watch: frozenset[str] = frozenset()) -> None:
+    """Take a snapshot and print its row."""
     before, start = source.placement.requests + source.nova.requests, perf_counter()
     snapshot = await source.snapshot(watch)
     seconds = perf_counter() - start

@@ -1,4 +1,4 @@
-"""The command line as real child processes: started on free ports, awaited, killed, never left."""
+"""The commands as child processes: started on free ports, awaited, and killed at the end."""
 
 from __future__ import annotations
 
@@ -19,49 +19,49 @@ import redis
 
 from rq_broker.store.embedded import free_port
 
-PATIENCE_S = 30.0
-"""How long a child may take to begin or to end before the test gives it up."""
+TIMEOUT_S = 30.0
+"""How long a child may take to start or to end before the test fails."""
 
 
 @dataclass
 class Child:
-    """One child: its process, and what it said so far."""
+    """One process and its output so far."""
 
     process: subprocess.Popen[bytes]
     log: Path
     url: str = ""
 
-    def said(self) -> str:
+    def output(self) -> str:
         return self.log.read_text(errors="replace")
 
     def send(self, number: signal.Signals) -> None:
         os.killpg(self.process.pid, number)
 
     def wait(self) -> int:
-        """Wait for its end; returns the exit code, negative for a signal."""
-        return self.process.wait(PATIENCE_S)
+        """Wait until it ends; returns the exit code, negative for a signal."""
+        return self.process.wait(TIMEOUT_S)
 
     def kill(self) -> None:
-        """End it, and whatever it has forked, as a power cut would."""
+        """Kill it and its own children with SIGKILL."""
         with suppress(ProcessLookupError):
             self.send(signal.SIGKILL)
-        self.process.wait(PATIENCE_S)
+        self.process.wait(TIMEOUT_S)
 
     def ready(self) -> None:
-        """Wait until it serves HTTP, Redis included."""
-        deadline = time.monotonic() + PATIENCE_S
+        """Wait until it serves HTTP and its Redis answers."""
+        deadline = time.monotonic() + TIMEOUT_S
         while time.monotonic() < deadline:
-            assert self.process.poll() is None, self.said()
+            assert self.process.poll() is None, self.output()
             with suppress(httpx.TransportError):
                 if httpx.get(f"{self.url}/readyz").status_code == 200:
                     return
             time.sleep(0.02)
-        raise AssertionError(f"not ready in {PATIENCE_S} s:\n{self.said()}")
+        raise AssertionError(f"not ready in {TIMEOUT_S} s:\n{self.output()}")
 
 
 @dataclass
 class Children:
-    """Starts children with their logs in a folder, and knows them all."""
+    """Starts processes with their logs in a folder, and keeps them all."""
 
     folder: Path
     started: list[Child] = field(default_factory=list)
@@ -69,7 +69,9 @@ class Children:
     def start(self, *args: str, cwd: Path | None = None, **variables: str) -> Child:
         """Start `rq-broker` with these arguments."""
         log = self.folder / f"{len(self.started)}-{args[0]}.log"
-        clean = {k: v for k, v in os.environ.items() if not k.startswith("RQ_BROKER_")}
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.startswith("RQ_BROKER_")
+        }
         with log.open("wb") as out:
             process = subprocess.Popen(
                 [sys.executable, "-m", "rq_broker.cli", *args],
@@ -77,7 +79,7 @@ class Children:
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 cwd=cwd,
-                env={**clean, **variables},
+                env={**inherited, **variables},
                 start_new_session=True,
             )
         self.started.append(Child(process, log))
@@ -91,11 +93,11 @@ class Children:
         return child
 
     def api(self, store: str, *args: str) -> Child:
-        """Start an API process that takes callbacks to loopback."""
+        """Start an API process that accepts callbacks to loopback."""
         return self.serve("api", "--redis", store, "--callback-allow", "127.0.0.0/8", *args)
 
     def notifier(self, store: str, *args: str, timeout: float = 5.0) -> Child:
-        """Start a notifier that may call back to loopback."""
+        """Start a notifier that sends callbacks to loopback."""
         return self.start(
             "notifier", "--redis", store, "--timeout", str(timeout),
             "--callback-allow", "127.0.0.0/8", *args,
@@ -104,17 +106,17 @@ class Children:
 
 @contextmanager
 def children(folder: Path) -> Iterator[Children]:
-    """Give a nursery of children; whoever still lives at its end is killed."""
-    this = Children(folder)
+    """Yield a starter of processes; at the end those that still run are killed."""
+    starter = Children(folder)
     try:
-        yield this
+        yield starter
     finally:
-        for child in this.started:
+        for child in starter.started:
             child.kill()
 
 
-def answers(port: int) -> bool:
-    """Say whether a Redis serves at this port."""
+def redis_answers(port: int) -> bool:
+    """Tell whether a Redis serves at this port."""
     with redis.Redis(port=port, retry=None, socket_timeout=1) as client:
         try:
             return bool(client.ping())
@@ -123,23 +125,23 @@ def answers(port: int) -> bool:
 
 
 def end_redis(port: int) -> None:
-    """End a Redis somebody left running."""
+    """Shut down a Redis that a killed process has left running."""
     with redis.Redis(port=port, retry=None) as client, suppress(redis.RedisError):
         client.shutdown(nosave=True)
 
 
 def store_port(child: Child) -> int:
-    """Read the port of the embedded store from what `dev` logged."""
-    found = re.search(r"embedded store: .*, port (\d+)", child.said())
-    assert found, child.said()
-    return int(found[1])
+    """Return the port of the embedded store, from the log of `dev`."""
+    match = re.search(r"embedded store: .*, port (\d+)", child.output())
+    assert match, child.output()
+    return int(match[1])
 
 
 async def until(
-    question: Callable[[], Awaitable[bool]], what: str, seconds: float = PATIENCE_S
+    condition: Callable[[], Awaitable[bool]], description: str, seconds: float = TIMEOUT_S
 ) -> None:
-    """Wait until an async question is answered with yes; fail by what was waited for."""
+    """Wait until a condition holds; fail with its description."""
     deadline = time.monotonic() + seconds
-    while not await question():
-        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+    while not await condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s for {description}"
         await asyncio.sleep(0.02)

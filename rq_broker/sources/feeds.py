@@ -2,9 +2,10 @@
 
 [[source]]
 type = "vm"
-kind = "placement"     # what follows are the kind's own keys
-interval = 10          # seconds between two snapshots; and, where the kind does not say enough:
-name = "east"
+kind = "placement"
+interval = 10          # seconds from the start of one snapshot to the start of the next
+name = "east"          # unique in the type; the kind where left out
+cloud = "lab"          # this and all other keys are arguments of the kind
 """
 
 from __future__ import annotations
@@ -17,16 +18,22 @@ from typing import Any
 
 from rq_broker.domain.errors import Invalid
 from rq_broker.domain.validation import TYPE_NAME, Text, obj, only
-from rq_broker.sources import Misconfigured, Source, open_source
+from rq_broker.sources.failures import Misconfigured
+from rq_broker.sources.kinds import open_source
+from rq_broker.sources.source import Source
 
-INTERVAL_SECONDS = 10.0
-SHORTEST_SECONDS = 0.1
+DEFAULT_INTERVAL = 10.0
+"""Seconds. A host's change is seen half of it later on average; a source is stale after three."""
+MIN_INTERVAL = 0.1
+"""Seconds. Shorter, and polling would be all that the notifier does."""
+MAX_INTERVAL = 86400
+"""Seconds: a day."""
 _NAME = Text(64, "/{} ", segment=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """One source and the type whose hosts it reports, every `interval` seconds."""
+    """One source, and the type whose hosts it reports every `interval` seconds."""
 
     name: str
     type: str
@@ -35,7 +42,11 @@ class Feed:
 
 
 def read_feeds(path: str) -> list[Feed]:
-    """Open every source of a file; raises Invalid, naming file and table."""
+    """Open every source that a file lists.
+
+    Raises:
+        Invalid: The file cannot be read or a table is wrong; the sentence names file and table.
+    """
     try:
         document = tomllib.loads(Path(path).read_text())
         only(document, ("source",), "the table")
@@ -50,22 +61,27 @@ def read_feeds(path: str) -> list[Feed]:
 def _feeds(tables: Any) -> Iterator[Feed]:
     if not isinstance(tables, list) or not tables:
         raise Invalid("there is no [[source]]")
-    known: set[tuple[str, str]] = set()
+    names: set[tuple[str, str]] = set()
     for number, table in enumerate(tables, 1):
         try:
             feed = _feed(dict(obj(table, "it")))
         except (Invalid, Misconfigured) as error:
             raise Invalid(f"[[source]] number {number}: {error}") from error
-        if (feed.type, feed.name) in known:
-            raise Invalid(f"[[source]] number {number}: type {feed.type} has a {feed.name} already")
-        known.add((feed.type, feed.name))
+        if (feed.type, feed.name) in names:
+            raise Invalid(
+                f"[[source]] number {number}: type {feed.type} has a {feed.name} already; "
+                "give it another name"
+            )
+        names.add((feed.type, feed.name))
         yield feed
 
 
 def _feed(table: dict[str, Any]) -> Feed:
     type_ = TYPE_NAME.check(table.pop("type", None), "type")
     name = _NAME.check(table.pop("name", table.get("kind")), "name")
-    interval = table.pop("interval", INTERVAL_SECONDS)
-    if type(interval) not in (int, float) or not SHORTEST_SECONDS <= interval <= 86400:
-        raise Invalid(f"interval must be {SHORTEST_SECONDS} to 86400 seconds")
+    interval = table.pop("interval", DEFAULT_INTERVAL)
+    if type(interval) not in (int, float) or not MIN_INTERVAL <= interval <= MAX_INTERVAL:
+        raise Invalid(
+            f"interval must be {MIN_INTERVAL} to {MAX_INTERVAL} seconds, not {interval!r}"
+        )
     return Feed(name, type_, float(interval), open_source(table))

@@ -1,9 +1,9 @@
 """Nodes and pods of a Kubernetes cluster, through the official client.
 
 Tested against a server that answers in the published API's shapes, never on a real cluster: not its
-logins beyond a token (certificates, exec and OIDC plugins are the client's own), not its speed with
-thousands of nodes. Known to be missing: a pod resized in place counts with what it asks for now,
-and devices that resource claims (DRA) give away are not seen.
+logins beyond a token (certificates, exec and OIDC plugins are the client's), not its speed with
+thousands of nodes. Known to be missing: a pod resized in place counts with its present request, and
+devices that resource claims (DRA) allocate are not counted.
 """
 
 from __future__ import annotations
@@ -20,22 +20,24 @@ from kubernetes.client import ApiClient, ApiException, Configuration, CoreV1Api
 from urllib3.exceptions import HTTPError, MaxRetryError, ReadTimeoutError
 
 from rq_broker.domain.capacity import Host
-from rq_broker.sources import (
+from rq_broker.sources.failures import (
     Faulty,
     Misconfigured,
     Missing,
     Refused,
-    Source,
     SourceFailed,
-    SourceSnapshot,
     Unreachable,
-    tick,
 )
 from rq_broker.sources.pods import Quantities, capacity, requests_of, share, used
+from rq_broker.sources.source import Source, SourceSnapshot, next_sequence
 
 UNFINISHED = "status.phase!=Succeeded,status.phase!=Failed"
-CLOSING = {"NoSchedule", "NoExecute"}
-SILENCES = (MaxRetryError, ReadTimeoutError)
+"""Field selector of the pods that count: finished ones use nothing."""
+CLOSING_EFFECTS = {"NoSchedule", "NoExecute"}
+"""Effects of a taint that keep new pods off a node; PreferNoSchedule does not."""
+NO_ANSWER = (MaxRetryError, ReadTimeoutError)
+STATUS_FAILURES: Mapping[int, type[SourceFailed]] = {401: Refused, 403: Refused, 404: Missing}
+"""HTTP status → failure. All others are Faulty."""
 
 Json = Mapping[str, Any]
 
@@ -43,11 +45,12 @@ Json = Mapping[str, Any]
 class KubeSource(Source):
     """Lists all nodes and all unfinished pods for every snapshot, `page` at a time.
 
-    capacity is what a node has allocatable, used what its unfinished pods request. Nodes that are
-    cordoned, or tainted NoSchedule or NoExecute, are out. Each label is an aggregate `label=value`.
-    CPU is counted in thousandths of a core, as `MilliCPU`, for pods ask for fractions and amounts
-    are whole; memory is `Memory` (MiB), ephemeral-storage `Disk` (GiB), pods `Pods`; any other
-    resource keeps its name and unit, with `.` for `/`: `nvidia.com.gpu`.
+    A host is a node: its capacity is what is allocatable, its used what its unfinished pods
+    request, its aggregates are its labels as `label=value`. Cordoned nodes, and nodes with a taint
+    NoSchedule or NoExecute, are left out. Amounts are whole numbers and pods request fractions of a
+    core, so CPU is counted in thousandths of a core, as `MilliCPU`; memory is `Memory` (MiB),
+    ephemeral-storage `Disk` (GiB), pods `Pods`. Any other resource keeps its name and unit, with
+    `.` for `/`: `nvidia.com.gpu`.
     """
 
     def __init__(
@@ -59,10 +62,18 @@ class KubeSource(Source):
         page: int = 500,
         timeout: float = 10.0,
     ) -> None:
-        """Log in by the kubeconfig, or by the pod's service account where there is none.
+        """Read the login; nothing is sent yet.
 
-        `tolerate`: keys of taints that keep no node out, such as `nvidia.com/gpu`. `timeout`:
-        seconds that one page may take to begin.
+        Args:
+            kubeconfig: Path of the kubeconfig. Without it and `context`, the pod's service account
+                where the broker runs in a cluster, else the client's default kubeconfig.
+            context: The context of the kubeconfig; its current one where left out.
+            tolerate: Keys of taints that do not close a node, such as `nvidia.com/gpu`.
+            page: Nodes or pods in one answer.
+            timeout: Seconds to wait for a connection, and for each piece of an answer.
+
+        Raises:
+            Misconfigured: There is no such login.
         """
         self.api = CoreV1Api(_client(kubeconfig, context))
         self.tolerate = frozenset(tolerate)
@@ -71,30 +82,33 @@ class KubeSource(Source):
         self._thread = ThreadPoolExecutor(1, "rq-broker-kube")
 
     async def snapshot(self, watch: frozenset[str] = frozenset()) -> SourceSnapshot:
-        """List once; `watch` names pods by UID."""
-        sequence = tick()
+        """List nodes and pods once; `watch` names pods by their UID."""
+        sequence = next_sequence()
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, self._snapshot, watch, sequence)
 
     async def close(self) -> None:
-        """Let go of connections and the thread."""
+        """Close the connections and abandon the thread."""
         self._thread.shutdown(wait=False, cancel_futures=True)
         self.api.api_client.close()
 
     def _snapshot(self, watch: frozenset[str], sequence: int) -> SourceSnapshot:
         try:
-            nodes = [one for one in self._list(self.api.list_node) if self._open(one)]
-            found = self._list(self.api.list_pod_for_all_namespaces, field_selector=UNFINISHED)
-            return _picture(nodes, found, watch, sequence)
+            nodes = [node for node in self._list(self.api.list_node) if self._is_open(node)]
+            pods = self._list(self.api.list_pod_for_all_namespaces, field_selector=UNFINISHED)
+            return _snapshot_of(nodes, pods, watch, sequence)
         except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise Faulty(f"kubernetes answered in an unknown shape: {error!r}") from error
 
-    def _list(self, verb: Callable[..., Any], **options: str) -> Iterator[Json]:
-        # The answers are read as JSON: the client's own objects cost ten times as much.
+    def _list(self, method: Callable[..., Any], **options: str) -> Iterator[Json]:
+        """Yield the items of all pages.
+
+        The answers are read as JSON: the client's own objects cost ten times as much CPU.
+        """
         token = ""
         while True:
-            page = _ask(
-                verb,
+            page = _get(
+                method,
                 limit=self.page,
                 _preload_content=False,
                 _request_timeout=self.timeout,
@@ -105,27 +119,31 @@ class KubeSource(Source):
             if not token:
                 return
 
-    def _open(self, node: Json) -> bool:
+    def _is_open(self, node: Json) -> bool:
+        """Tell whether the node takes new pods."""
+        if node["spec"].get("unschedulable"):
+            return False
         taints = node["spec"].get("taints") or ()
-        closing = (one for one in taints if one["effect"] in CLOSING)
-        return not node["spec"].get("unschedulable") and all(
-            one["key"] in self.tolerate for one in closing
+        return all(
+            taint["key"] in self.tolerate for taint in taints if taint["effect"] in CLOSING_EFFECTS
         )
 
 
-def _picture(
-    nodes: Sequence[Json], found: Iterable[Json], watch: frozenset[str], sequence: int
+def _snapshot_of(
+    nodes: Sequence[Json], pods: Iterable[Json], watch: frozenset[str], sequence: int
 ) -> SourceSnapshot:
     requests: dict[str, list[Quantities]] = {node["metadata"]["name"]: [] for node in nodes}
     consumers: dict[str, dict[tuple[str, str], int]] = {uid: {} for uid in watch}
-    for pod in found:
-        node, uid = pod["spec"].get("nodeName"), pod["metadata"]["uid"]
-        if node not in requests:
+    for pod in pods:
+        node_name, uid = pod["spec"].get("nodeName"), pod["metadata"]["uid"]
+        if node_name not in requests:  # it waits for a node, or its node is left out
             continue
         request = requests_of(pod)
-        requests[node].append(request)
+        requests[node_name].append(request)
         if uid in watch:
-            consumers[uid] = {(node, name): amount for name, amount in share(request).items()}
+            consumers[uid] = {
+                (node_name, resource): amount for resource, amount in share(request).items()
+            }
     hosts = tuple(_host(node, requests[node["metadata"]["name"]]) for node in nodes)
     return SourceSnapshot(hosts, consumers, sequence=sequence)
 
@@ -142,30 +160,29 @@ def _host(node: Json, requests: Iterable[Quantities]) -> Host:
 
 def _client(kubeconfig: str | None, context: str | None) -> ApiClient:
     settings = Configuration()
-    load: Any = config  # the client leaves its types out here
+    loader: Any = config  # the client's type hints leave these functions out
     try:
         if kubeconfig or context or "KUBERNETES_SERVICE_HOST" not in os.environ:
-            load.load_kube_config(kubeconfig, context, settings)
+            loader.load_kube_config(kubeconfig, context, settings)
         else:
-            load.load_incluster_config(settings)
+            loader.load_incluster_config(settings)
     except (config.ConfigException, OSError) as error:
         raise Misconfigured(f"kubernetes' settings: {error}") from error
     settings.retries = 0  # the next snapshot is the retry
     return ApiClient(settings)
 
 
-def _ask(verb: Callable[..., Any], **options: Any) -> Json:
+def _get(method: Callable[..., Any], **options: Any) -> Json:
     try:
-        answer: Json = orjson.loads(verb(**options).data)
+        answer: Json = orjson.loads(method(**options).data)
     except (ApiException, HTTPError) as error:
-        raise _failure(f"kubernetes {verb.__name__}", error) from error
+        raise _failure_of(f"kubernetes {method.__name__}", error) from error
     return answer
 
 
-def _failure(call: str, error: Exception) -> SourceFailed:
+def _failure_of(call: str, error: Exception) -> SourceFailed:
     if isinstance(error, ApiException):
-        text = f"{call}: {error.status} {error.reason}"
-        known = {401: Refused, 403: Refused, 404: Missing}
-        return known.get(error.status or 0, Faulty)(text)
-    text = f"{call}: {error or type(error).__name__}"
-    return (Unreachable if isinstance(error, SILENCES) else Faulty)(text)
+        failure = STATUS_FAILURES.get(error.status or 0, Faulty)
+        return failure(f"{call}: {error.status} {error.reason}")
+    failure = Unreachable if isinstance(error, NO_ANSWER) else Faulty
+    return failure(f"{call}: {error or type(error).__name__}")

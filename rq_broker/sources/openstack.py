@@ -1,7 +1,7 @@
-"""One OpenStack service, spoken to with the operator's own login: clouds.yaml, OS_* variables.
+"""One OpenStack service, called with the operator's own login: clouds.yaml or OS_* variables.
 
-openstacksdk's configuration loader is what the OpenStack command line reads them with, so every way
-to log in that works there works here: password, application credential, token, and the rest.
+openstacksdk's configuration loader is the one that the OpenStack command line uses, so every login
+that works there works here: password, application credential, token, and the rest.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from openstack.config import OpenStackConfig
 from openstack.config.cloud_region import CloudRegion
 from openstack.exceptions import ConfigException
 
-from rq_broker.sources import (
+from rq_broker.sources.failures import (
     Faulty,
     Misconfigured,
     Missing,
@@ -30,40 +30,61 @@ from rq_broker.sources import (
 
 Item = TypeVar("Item")
 
-REFUSALS = (keystone.Unauthorized, keystone.Forbidden, keystone.AuthorizationFailure)
-SILENCES = (keystone.ConnectTimeout, keystone.ConnectFailure, keystone.SSLError)
-MISTAKES = (keystone.CatalogException, keystone.AuthPluginException, ConfigException)
+FAILURES: tuple[tuple[tuple[type[Exception], ...], type[SourceFailed]], ...] = (
+    ((keystone.NotFound,), Missing),
+    ((keystone.Unauthorized, keystone.Forbidden, keystone.AuthorizationFailure), Refused),
+    (
+        (keystone.CatalogException, keystone.AuthPluginException, ConfigException),
+        Misconfigured,
+    ),
+    ((keystone.ConnectTimeout, keystone.ConnectFailure, keystone.SSLError), Unreachable),
+)
+"""Exceptions of keystoneauth → the broker's; the first row that fits. All others are Faulty."""
 
 
 def region_of(cloud: str | None, region: str | None) -> CloudRegion:
-    """Find the cloud as `openstack --os-cloud … --os-region-name …` would; sends nothing."""
-    chosen: dict[str, Any] = {"cloud": cloud, "region_name": region}
+    """Return the cloud that `openstack --os-cloud … --os-region-name …` would use.
+
+    Nothing is sent. None stands for an option that is left out.
+
+    Raises:
+        Misconfigured: There is no such cloud or region, or its login is incomplete.
+    """
+    options: dict[str, Any] = {}
+    if cloud:
+        options["cloud"] = cloud
+    if region:
+        options["region_name"] = region
     try:
-        with warnings.catch_warnings():  # openstacksdk speaks of InfluxDB to those who have none
+        with warnings.catch_warnings():
+            # openstacksdk warns that InfluxDB is not installed, which only its metrics need.
             warnings.filterwarnings("ignore", message="Support for InfluxDB")
-            found = OpenStackConfig().get_one(**{key: one for key, one in chosen.items() if one})
-        found.get_session()
+            cloud_region = OpenStackConfig().get_one(**options)
+        cloud_region.get_session()
     except (
         ConfigException,
         keystone.ClientException,
-        TypeError,
-    ) as error:  # TypeError: no password
+        TypeError,  # a login without its password
+    ) as error:
         raise Misconfigured(f"OpenStack's settings: {error}") from error
-    return found
+    return cloud_region
 
 
 class Service:
-    """GETs from one service, `connections` at once, in threads: keystoneauth blocks."""
+    """Sends GET requests to one service.
+
+    keystoneauth blocks, so requests run in `connections` threads, as many at the same time.
+    """
 
     def __init__(
         self, region: CloudRegion, type_: str, microversion: str, timeout: float, connections: int
     ) -> None:
         self.type = type_
         self.requests = 0
-        """How many were sent so far, logins aside."""
+        """Number of requests so far, without those of logins."""
         self._timeout = timeout
         self._connections = connections
-        self._pool = self._threads()
+        self._threads = self._new_threads()
         self._session = region.get_session()
         self._adapter = Adapter(
             session=self._session,
@@ -74,14 +95,19 @@ class Service:
             default_microversion=microversion,
         )
 
-    def _threads(self) -> ThreadPoolExecutor:
+    def _new_threads(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(self._connections, f"rq-broker-{self.type}")
 
     async def get(self, path: str) -> Any:
-        """Ask for JSON; raises SourceFailed, and Missing in particular where there is none."""
+        """Return the JSON at a path.
+
+        Raises:
+            Missing: The service answers 404.
+            SourceFailed: It fails otherwise; the class tells how.
+        """
         self.requests += 1
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self._get, path)
+        return await loop.run_in_executor(self._threads, self._get, path)
 
     def _get(self, path: str) -> Any:
         accept = {"Accept": "application/json"}
@@ -89,38 +115,33 @@ class Service:
             answer = self._adapter.get(path, headers=accept, timeout=self._timeout)
             return orjson.loads(answer.content)
         except (keystone.ClientException, ConfigException, ValueError) as error:
-            raise failure(self.type, path, error) from error
+            raise failure_of(self.type, path, error) from error
 
     def renew(self) -> None:
-        """Start afresh with other threads: one that hangs must not starve those to come."""
+        """Replace connections and threads: a thread that hangs would block later requests."""
         self.close()
-        self._pool = self._threads()
+        self._threads = self._new_threads()
 
     def close(self) -> None:
-        """Let go of connections and threads, also of one that hangs."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Close the connections and abandon the threads, hanging ones included."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
         self._session.session.close()
 
 
-def failure(service: str, path: str, error: Exception) -> SourceFailed:
-    """Say in our own classes what keystoneauth reports."""
-    text = f"{service} {path}: {error or type(error).__name__}"
-    if isinstance(error, keystone.NotFound):
-        return Missing(text)
-    if isinstance(error, REFUSALS):
-        return Refused(text)
-    if isinstance(error, MISTAKES):
-        return Misconfigured(text)
-    if isinstance(error, SILENCES):
-        return Unreachable(text)
-    return Faulty(text)
+def failure_of(service: str, path: str, error: Exception) -> SourceFailed:
+    """Return the SourceFailed for what keystoneauth raised, or for a body that is not JSON."""
+    sentence = f"{service} {path}: {error or type(error).__name__}"
+    for exceptions, failure in FAILURES:
+        if isinstance(error, exceptions):
+            return failure(sentence)
+    return Faulty(sentence)
 
 
-async def each(read: Callable[[Item], Coroutine[Any, Any, None]], items: Iterable[Item]) -> None:
-    """Run all at once; the first failure ends the rest and is raised."""
+async def run_all(read: Callable[[Item], Coroutine[Any, Any, None]], items: Iterable[Item]) -> None:
+    """Run `read` on all items at the same time; the first failure cancels the rest."""
     try:
         async with asyncio.TaskGroup() as group:
             for item in items:
                 group.create_task(read(item))
-    except ExceptionGroup as failed:
-        raise failed.exceptions[0] from None
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None

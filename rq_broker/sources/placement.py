@@ -1,7 +1,7 @@
-"""Hypervisors from OpenStack Placement, under Nova's names for their aggregates.
+"""Hypervisors from OpenStack Placement, with Nova's names for their aggregates.
 
-Sharing providers (a common DISK_GB pool) are left out, and what they share with them. min_unit,
-step_size and traits other than COMPUTE_STATUS_DISABLED are not looked at: Nova is to judge them.
+Sharing providers (a common pool of DISK_GB) are left out, and so is what they share. min_unit,
+step_size and traits other than COMPUTE_STATUS_DISABLED are not read: Nova enforces them.
 """
 
 from __future__ import annotations
@@ -11,43 +11,43 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from rq_broker.sources import (
-    Faulty,
-    Missing,
-    Source,
-    SourceFailed,
-    SourceSnapshot,
-    Unreachable,
-    tick,
-)
-from rq_broker.sources.openstack import Service, each, region_of
+from rq_broker.sources.failures import Faulty, Missing, SourceFailed, Unreachable
+from rq_broker.sources.openstack import Service, region_of, run_all
 from rq_broker.sources.providers import Provider, amounts_of, trees
+from rq_broker.sources.source import Source, SourceSnapshot, next_sequence
 
 PLACEMENT_API = "1.35"
-"""Microversion, of the Train release."""
+"""Microversion of the requests, that of the Train release: older services refuse them."""
 COMPUTE_API = "2.41"
-"""Microversion; the first in which an aggregate tells the UUID that Placement knows it by."""
+"""Microversion of Nova's: the first in which an aggregate has the UUID that Placement uses."""
 USABLE = "!COMPUTE_STATUS_DISABLED,!MISC_SHARES_VIA_AGGREGATE"
-NAMING = 5.0
-"""Seconds that a snapshot waits for Nova's names before it does without."""
-REREAD = 16
-"""How many full providers each snapshot reads again although nothing says that they changed."""
+"""Traits that a provider must not have: disabled hosts and sharing providers are left out."""
+NOVA_SECONDS = 5.0
+"""Seconds that a snapshot waits for Nova's names. Longer delays snapshots while Nova hangs;
+shorter leaves new aggregates without their names where Nova is slow."""
+REREAD_PROVIDERS = 16
+"""Full providers that each snapshot reads again although nothing says that they changed. They are
+taken in turn, so among 1,600 full ones a deletion that Placement does not show is seen within 100
+snapshots; each costs one request."""
 
+Summaries = Mapping[str, Any]
+"""UUID of a provider with room → its summary in GET /allocation_candidates."""
 Shares = dict[str, dict[tuple[str, str], int]]
+"""Consumer → (host, resource) → amount."""
 
 
 class PlacementSource(Source):
-    """Asks Placement only for what may have changed since the last snapshot.
+    """Reads from Placement only what may have changed since the last snapshot.
 
-    A provider's `generation` tells whether its inventories or aggregates changed; and one GET
-    /allocation_candidates carries the usages of every provider with room. So a quiet snapshot is
+    The `generation` of a provider tells whether its inventories or aggregates have changed, and one
+    GET /allocation_candidates has the usages of all providers with room. So a quiet snapshot takes
     three requests, 19 where many hosts are full, however many consumers are watched; each changed
     provider adds two or three.
 
-    `used` and `consumers` agree, without a lock. While anyone is watched, whoever has something of
-    a changed provider is read by GET /resource_providers/{uuid}/allocations, one answer from which
-    both are taken. It stays right as long as a later `used`, and a generation listed after that,
-    are the same: nobody came, for that moves the generation, and so nobody can have gone.
+    `used` and `consumers` agree, without a lock. While a consumer is watched, a changed provider is
+    read by GET /resource_providers/{uuid}/allocations, and both are taken from that one answer.
+    They stay right while a `used` that is read later, and a generation that is listed after it, are
+    the same: see Provider.consumers_are_current.
     """
 
     def __init__(
@@ -62,21 +62,29 @@ class PlacementSource(Source):
     ) -> None:
         """Find the cloud as the OpenStack command line does; nothing is sent yet.
 
-        `probe`: resource classes of which every host has at least one. `timeout`: seconds that one
-        request may be silent; `deadline`: seconds that a snapshot may take.
+        Args:
+            cloud: Name of the cloud in clouds.yaml; the OS_* variables where left out.
+            region: Region of the cloud; its own where left out.
+            probe: Resource classes of which every host has at least one.
+            connections: Requests to Placement at the same time.
+            timeout: Seconds that Placement or Nova may be silent within one request.
+            deadline: Seconds that one snapshot may take.
+
+        Raises:
+            Misconfigured: There is no such cloud, or its login is incomplete.
         """
-        found = region_of(cloud, region)
-        self.placement = Service(found, "placement", PLACEMENT_API, timeout, connections)
-        self.nova = Service(found, "compute", COMPUTE_API, timeout, connections=1)
+        cloud_region = region_of(cloud, region)
+        self.placement = Service(cloud_region, "placement", PLACEMENT_API, timeout, connections)
+        self.nova = Service(cloud_region, "compute", COMPUTE_API, timeout, connections=1)
         self.probe = tuple(probe)
         self.deadline = deadline
         self._providers: dict[str, Provider] = {}
-        self._names: dict[str, str] = {}
+        self._aggregate_names: dict[str, str] = {}
         self._round = 0
 
     async def snapshot(self, watch: frozenset[str] = frozenset()) -> SourceSnapshot:
-        """Look at every provider; what was read before a failure is kept for the next try."""
-        sequence = tick()
+        """Read every provider; after a failure the next call goes on with what was read before."""
+        sequence = next_sequence()
         try:
             async with asyncio.timeout(self.deadline):
                 return await self._snapshot(watch, sequence)
@@ -86,47 +94,79 @@ class PlacementSource(Source):
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise Faulty(f"placement answered in an unknown shape: {error!r}") from error
 
+    async def close(self) -> None:
+        """Close the connections to both services."""
+        self.placement.close()
+        self.nova.close()
+
     async def _snapshot(self, watch: frozenset[str], sequence: int) -> SourceSnapshot:
         self._round += 1
-        (seen, listed), _ = await asyncio.gather(self._look(), self._name())
-        await self._describe(listed)
-        await self._use(seen, counting=bool(watch))
-        found = list(trees(self._providers))
+        # 1. Read the summaries, then the list of providers; meanwhile the aggregates' names.
+        (summaries, listed), _ = await asyncio.gather(
+            self._read_providers(), self._read_aggregate_names()
+        )
+        # 2. Read capacity and aggregates of the providers whose generation moved.
+        await run_all(self._read_inventories, self._remember(listed))
+        # 3. Take `used` from the summaries, and read the providers they leave out. While consumers
+        #    are watched, also read those whose consumers may have changed.
+        self._use_summaries(summaries)
+        unlisted = self._left_out_by(summaries)
+        if watch:
+            await run_all(self._read_allocations, self._with_uncertain_consumers(unlisted))
+        else:
+            await run_all(self._read_usages, unlisted)
+        # 4. Sum up each tree of providers.
         return SourceSnapshot(
-            hosts=tuple(tree.host(self._names) for tree in found),
+            hosts=tuple(tree.host(self._aggregate_names) for tree in trees(self._providers)),
             consumers=self._shares(watch),
             sequence=sequence,
         )
 
-    async def close(self) -> None:
-        """Let go of both services."""
-        self.placement.close()
-        self.nova.close()
+    # 1. What there is
 
-    # What there is
-
-    async def _look(self) -> tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]:
-        seen = await self._candidates()
-        return seen, await self._list()  # in this order, see Provider.is_counted
-
-    async def _list(self) -> Sequence[Mapping[str, Any]]:
+    async def _read_providers(self) -> tuple[Summaries, Sequence[Mapping[str, Any]]]:
+        # The list comes second: see Provider.consumers_are_current.
+        summaries = await self._read_summaries()
         answer = await self.placement.get(f"/resource_providers?required={USABLE}")
-        return list(answer["resource_providers"])
+        return summaries, list(answer["resource_providers"])
 
-    async def _describe(self, listed: Iterable[Mapping[str, Any]]) -> None:
-        known, self._providers = self._providers, {}
+    async def _read_summaries(self) -> Summaries:
+        summaries: dict[str, Any] = {}
+        for resource in self.probe:
+            path = f"/allocation_candidates?resources={quote(resource)}:1"
+            summaries |= (await self.placement.get(path))["provider_summaries"]
+        return summaries
+
+    async def _read_aggregate_names(self) -> None:
+        """Read Nova's names; while Nova does not answer, the names read before stay."""
+        try:
+            async with asyncio.timeout(NOVA_SECONDS):
+                answer = await self.nova.get("/os-aggregates")
+        except SourceFailed:
+            return
+        except TimeoutError:
+            self.nova.renew()
+            return
+        self._aggregate_names = {
+            aggregate["uuid"]: aggregate["name"] for aggregate in answer["aggregates"]
+        }
+
+    # 2. What it can give
+
+    def _remember(self, listed: Iterable[Mapping[str, Any]]) -> list[tuple[Provider, int]]:
+        """Keep the listed providers and drop the others; return the changed, with generation."""
+        previous, self._providers = self._providers, {}
         changed = []
         for entry in listed:
-            provider = known.get(entry["uuid"]) or Provider(entry["uuid"])
+            provider = previous.get(entry["uuid"]) or Provider(entry["uuid"])
             self._providers[provider.uuid] = provider
             provider.name, provider.root = entry["name"], entry["root_provider_uuid"]
             if provider.generation != entry["generation"]:
-                provider.read = 0
+                provider.used_round = 0
                 changed.append((provider, entry["generation"]))
-        await each(self._read, changed)
+        return changed
 
-    async def _read(self, change: tuple[Provider, int]) -> None:
-        # The generation kept is the listed one: had it grown since, the next list tells.
+    async def _read_inventories(self, change: tuple[Provider, int]) -> None:
         provider, generation = change
         path = f"/resource_providers/{provider.uuid}"
         try:
@@ -135,69 +175,54 @@ class PlacementSource(Source):
         except Missing:
             del self._providers[provider.uuid]
             return
-        provider.stock(inventories["inventories"])
+        provider.set_inventories(inventories["inventories"])
         provider.aggregates = tuple(aggregates["aggregates"])
+        # The listed generation, not the answers': if it moved in between, the next list tells.
         provider.generation = generation
 
-    async def _name(self) -> None:
-        # Names, once known, stay while Nova is away: no host leaves its aggregate by that.
-        try:
-            async with asyncio.timeout(NAMING):
-                answer = await self.nova.get("/os-aggregates")
-        except SourceFailed:
-            return
-        except TimeoutError:
-            self.nova.renew()
-            return
-        self._names = {one["uuid"]: one["name"] for one in answer["aggregates"]}
+    # 3. What is used, and by which consumers
 
-    # What is used
+    def _use_summaries(self, summaries: Summaries) -> None:
+        for uuid in summaries.keys() & self._providers.keys():
+            resources = summaries[uuid]["resources"]
+            used = {resource: figures["used"] for resource, figures in resources.items()}
+            self._providers[uuid].set_used(used, self._round)
 
-    async def _candidates(self) -> Mapping[str, Any]:
-        seen: dict[str, Any] = {}
-        for resource in self.probe:
-            path = f"/allocation_candidates?resources={quote(resource)}:1"
-            seen |= (await self.placement.get(path))["provider_summaries"]
-        return seen
+    def _left_out_by(self, summaries: Summaries) -> list[Provider]:
+        """Choose the providers without a summary that are read one by one.
 
-    async def _use(self, seen: Mapping[str, Any], *, counting: bool) -> None:
-        for uuid in seen.keys() & self._providers.keys():
-            resources = seen[uuid]["resources"]
-            used = {resource: one["used"] for resource, one in resources.items()}
-            self._providers[uuid].use(used, self._round)
-        unseen = self._unseen(seen)
-        if not counting:
-            await each(self._usages, unseen)
-            return
-        uncounted = [one for one in self._providers.values() if not one.is_counted()]
-        await each(self._allocations, {one.uuid: one for one in unseen + uncounted}.values())
-
-    def _unseen(self, seen: Mapping[str, Any]) -> list[Provider]:
-        """Choose whom to read alone: mostly those left out are full, and were before.
-
-        Read are those that changed; those that should not have been left out (an operator's
-        `max_allocation_candidates` cuts the answer short); and of the full ones the few read
-        longest ago, for behind such a cut a deletion that moves no generation could hide.
+        Most providers without a summary are full, and were full before. Read are those that
+        changed; those that are not full (an operator's `max_allocation_candidates` cuts the list of
+        summaries short); and of the full ones the REREAD_PROVIDERS that were read longest ago,
+        because a deletion on one that is cut off may move no generation.
         """
-        open_: list[Provider] = []
+        certain: list[Provider] = []
         full: list[Provider] = []
         for tree in trees(self._providers):
-            missed = [one for one in tree.providers if one.uuid not in seen]
-            known = tree.full(amounts_of(dict.fromkeys(self.probe, 0)))
-            (full if known and all(one.read for one in missed) else open_).extend(missed)
-        return open_ + sorted(full, key=lambda one: one.read)[:REREAD]
+            missing = [provider for provider in tree.providers if provider.uuid not in summaries]
+            unchanged = all(provider.used_round for provider in missing)
+            is_full = tree.is_full(amounts_of(dict.fromkeys(self.probe, 0)))
+            (full if is_full and unchanged else certain).extend(missing)
+        full.sort(key=lambda provider: provider.used_round)
+        return certain + full[:REREAD_PROVIDERS]
 
-    async def _usages(self, provider: Provider) -> None:
+    def _with_uncertain_consumers(self, providers: Iterable[Provider]) -> Iterable[Provider]:
+        """Return these providers and those whose consumers may have changed, each once."""
+        by_uuid = {provider.uuid: provider for provider in providers}
+        for uuid, provider in self._providers.items():
+            if not provider.consumers_are_current():
+                by_uuid[uuid] = provider
+        return by_uuid.values()
+
+    async def _read_usages(self, provider: Provider) -> None:
         try:
             answer = await self.placement.get(f"/resource_providers/{provider.uuid}/usages")
         except Missing:
             del self._providers[provider.uuid]
             return
-        provider.use(answer["usages"], self._round)
+        provider.set_used(answer["usages"], self._round)
 
-    # Whose it is
-
-    async def _allocations(self, provider: Provider) -> None:
+    async def _read_allocations(self, provider: Provider) -> None:
         path = f"/resource_providers/{provider.uuid}/allocations"
         try:
             answer = await self.placement.get(path)
@@ -205,14 +230,17 @@ class PlacementSource(Source):
             del self._providers[provider.uuid]
             return
         generation = answer["resource_provider_generation"]
-        provider.count(answer["allocations"], generation, self._round)
+        provider.set_allocations(answer["allocations"], generation, self._round)
+
+    # 4. The shares of watched consumers
 
     def _shares(self, watch: frozenset[str]) -> Shares:
         shares: Shares = {consumer: {} for consumer in watch}
         for tree in trees(self._providers):
             for provider in tree.providers:
-                present = watch & provider.consumers.keys() if any(provider.used.values()) else ()
-                for consumer in present:
+                if not any(provider.used.values()):
+                    continue  # its consumers are gone, and were not read again
+                for consumer in watch & provider.consumers.keys():
                     share = shares[consumer]
                     for resource, amount in provider.consumers[consumer].items():
                         place = (tree.root.name, resource)

@@ -9,7 +9,7 @@ from typing import Any
 from kubernetes.utils.quantity import parse_quantity
 
 Quantities = dict[str, Decimal]
-"""Kubernetes' resource name → how much, in its own unit: cores, bytes, pieces."""
+"""Kubernetes' resource name → how much, in Kubernetes' own unit: cores, bytes, pieces."""
 
 UNITS: Mapping[str, tuple[str, Decimal]] = {
     "cpu": ("MilliCPU", Decimal("0.001")),
@@ -17,10 +17,12 @@ UNITS: Mapping[str, tuple[str, Decimal]] = {
     "ephemeral-storage": ("Disk", Decimal(2**30)),
     "pods": ("Pods", Decimal(1)),
 }
-"""Resource name → our word and how much of Kubernetes' unit one of ours is."""
+"""Kubernetes' resource name → the broker's, and the size of the broker's unit in Kubernetes'."""
 
 POD_LEVEL = {"cpu", "memory"}
-"""What `spec.resources` may set for a pod as a whole, hugepages-* besides."""
+"""The resources that `spec.resources` may set for a pod as a whole; hugepages-* too."""
+
+_ZERO = Decimal()
 
 
 def quantities(requests: Mapping[str, Any] | None) -> Quantities:
@@ -32,69 +34,78 @@ def quantities(requests: Mapping[str, Any] | None) -> Quantities:
 
 
 def amounts(parts: Iterable[Quantities], rounding: str) -> dict[str, int]:
-    """Add up, then round to whole numbers of our units, ROUND_FLOOR or ROUND_CEILING."""
-    result = {}
-    for name, quantity in _total(parts).items():
-        word, unit = UNITS.get(name, (name.replace("/", "."), Decimal(1)))
-        result[word] = int((quantity / unit).to_integral_value(rounding))
-    return result
+    """Return the sum under the broker's names, in whole units.
+
+    Args:
+        parts: What to add up.
+        rounding: ROUND_FLOOR or ROUND_CEILING of `decimal`, applied once to the sum.
+    """
+    total: dict[str, int] = {}
+    for name, quantity in _sum(parts).items():
+        resource, unit = UNITS.get(name, (name.replace("/", "."), Decimal(1)))
+        total[resource] = int((quantity / unit).to_integral_value(rounding))
+    return total
 
 
 def capacity(node: Mapping[str, Any]) -> dict[str, int]:
-    """Say what a node lets pods have, rounded down; what it has none of is left out."""
-    found = amounts([quantities(node["status"].get("allocatable"))], ROUND_FLOOR)
-    return {resource: amount for resource, amount in found.items() if amount}
+    """Return what a node can give to pods, rounded down, without the resources it has none of."""
+    allocatable = amounts([quantities(node["status"].get("allocatable"))], ROUND_FLOOR)
+    return {resource: amount for resource, amount in allocatable.items() if amount}
 
 
 def used(requests: Iterable[Quantities]) -> dict[str, int]:
-    """Say what pods have together, rounded up once."""
+    """Return what pods request together, rounded up."""
     return amounts(requests, ROUND_CEILING)
 
 
 def share(request: Quantities) -> dict[str, int]:
-    """Say what one pod surely has of `used`, rounded down."""
+    """Return the part of a node's `used` that is one pod's, rounded down."""
     return amounts([request], ROUND_FLOOR)
 
 
 def requests_of(pod: Mapping[str, Any]) -> Quantities:
-    """Work out what the scheduler reserves for a pod, itself counted as one of `pods`.
+    """Return what the scheduler reserves for a pod, which counts as one of `pods` itself.
 
-    Containers run together. Init containers run before them, one at a time, beside the sidecars
-    (init containers that always restart) started so far; so the larger of the two counts. What the
-    pod asks for as a whole replaces that sum. Overhead comes on top.
+    Containers run at the same time. Init containers run before them, one after the other, beside
+    the sidecars (init containers that always restart) started so far. The pod needs the larger of
+    the two sums. What `spec.resources` requests for the pod as a whole replaces that; the overhead
+    of its runtime class is added to it.
+
+    Source: the Kubernetes documentation, "Sidecar Containers", section on resource sharing.
     """
     spec = pod["spec"]
-    running = _total(_requests(one) for one in spec["containers"])
+    containers = _sum(_requests(container) for container in spec["containers"])
     sidecars: Quantities = {}
-    starting: Quantities = {}
-    for one in spec.get("initContainers") or ():
-        if one.get("restartPolicy") == "Always":
-            sidecars = _add(sidecars, _requests(one))
+    largest_init: Quantities = {}
+    for container in spec.get("initContainers") or ():
+        if container.get("restartPolicy") == "Always":
+            sidecars = _add(sidecars, _requests(container))
         else:
-            starting = _larger(starting, _add(sidecars, _requests(one)))
-    whole = quantities((spec.get("resources") or {}).get("requests"))
-    result = _larger(_add(running, sidecars), starting) | {
+            largest_init = _larger(largest_init, _add(sidecars, _requests(container)))
+    effective = _larger(_add(containers, sidecars), largest_init)
+    pod_level = {
         name: quantity
-        for name, quantity in whole.items()
+        for name, quantity in _requests(spec).items()
         if name in POD_LEVEL or name.startswith("hugepages-")
     }
-    return _add(_add(result, quantities(spec.get("overhead"))), {"pods": Decimal(1)})
+    overhead = quantities(spec.get("overhead"))
+    return _sum([effective | pod_level, overhead, {"pods": Decimal(1)}])
 
 
-def _requests(container: Mapping[str, Any]) -> Quantities:
-    return quantities((container.get("resources") or {}).get("requests"))
+def _requests(spec: Mapping[str, Any]) -> Quantities:
+    """Read `resources.requests` of a container, or of a pod's spec."""
+    return quantities((spec.get("resources") or {}).get("requests"))
 
 
 def _add(left: Quantities, right: Quantities) -> Quantities:
-    return {name: left.get(name, Decimal()) + right.get(name, Decimal()) for name in left | right}
+    return {name: left.get(name, _ZERO) + right.get(name, _ZERO) for name in left | right}
 
 
 def _larger(left: Quantities, right: Quantities) -> Quantities:
-    zero = Decimal()
-    return {name: max(left.get(name, zero), right.get(name, zero)) for name in left | right}
+    return {name: max(left.get(name, _ZERO), right.get(name, _ZERO)) for name in left | right}
 
 
-def _total(parts: Iterable[Quantities]) -> Quantities:
+def _sum(parts: Iterable[Quantities]) -> Quantities:
     total: Quantities = {}
     for part in parts:
         total = _add(total, part)

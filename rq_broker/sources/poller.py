@@ -1,7 +1,7 @@
-"""Has one source's snapshots applied: of all notifiers that know it, one at a time polls it.
+"""Applies the snapshots of one source. Of all notifiers that list it, one at a time polls it.
 
-Whoever holds the turn at the source does; the turn's term grows with each change of holder, and
-Redis takes nothing from an earlier term, so a poller that was thought dead can do no harm.
+That one holds the lease of the source. A lease has a term, which grows with each change of holder,
+and Redis refuses a snapshot of an earlier term: a poller that was taken for dead changes nothing.
 """
 
 from __future__ import annotations
@@ -15,117 +15,152 @@ from contextlib import asynccontextmanager, suppress
 
 from rq_broker.domain import errors
 from rq_broker.domain.capacity import Host, checked
-from rq_broker.sources import SourceFailed, SourceSnapshot
+from rq_broker.sources.failures import SourceFailed
 from rq_broker.sources.feeds import Feed
+from rq_broker.sources.source import SourceSnapshot
 from rq_broker.store.broker import Broker, SourceReport
 
 log = logging.getLogger(__name__)
 
-TURN_SECONDS = 3.0
-"""How long a dead poller keeps others from polling."""
+LEASE_SECONDS = 3.0
+"""How long other notifiers wait before they take over from a dead one. Shorter costs more renewals,
+and lets a process that is merely slow lose the source."""
+RENEWALS = 3
+"""How often the lease is renewed within LEASE_SECONDS, so that one late renewal does not end it."""
+MAX_SENTENCE = 500
+"""Characters of a failure that are kept in Redis; `/readyz` and reasons show them."""
 
 
 class Poller:
-    """The poller of one source in one process."""
+    """Polls one source in one process, while the process holds the source's lease."""
 
     def __init__(self, broker: Broker, feed: Feed) -> None:
         self._broker = broker
         self._feed = feed
-        self._about = f"source:{feed.name}"
-        self._name = uuid.uuid4().hex
+        self._lease = f"source:{feed.name}"
+        self._holder = uuid.uuid4().hex
+        self._term = 0
+        self._label = f"source {feed.name} of {feed.type}"
         self._due = 0.0
-        self._sound: dict[str, Host] = {}
-        self._it = f"source {feed.name} of {feed.type}"
-        self._trouble = ""
+        """The time.monotonic() at which the next snapshot begins."""
+        self._valid_hosts: dict[str, Host] = {}
+        """Name → host of the last snapshot; a host that is as it was is not checked again."""
+        self._cause = ""
+        """The cause that the last snapshot failed for; empty if it did not."""
         self._clashes = 0
+        """Number of hosts that the last snapshot had to leave to other publishers."""
 
     async def run_once(self) -> float | None:
-        """Take a snapshot if it is time and ours to do; returns seconds until our next, if any."""
-        term = await self._turn("take")
+        """Take and apply a snapshot if one is due and this process holds the lease.
+
+        Returns:
+            Seconds until the next snapshot is due; None while another process holds the lease.
+        """
+        # 1. Take the lease, or renew it.
+        term = await self._take_lease()
         if not term:
             return None
+        # 2. Take and apply a snapshot, if the interval has passed since the last one began.
         started = time.monotonic()
         if started >= self._due:
-            async with self._kept():
+            async with self._lease_renewed():
                 await self._poll(term)
             self._due = started + self._feed.interval
         return max(0.0, self._due - time.monotonic())
 
     async def close(self) -> None:
-        """Let another have the turn at once, and close the source."""
+        """Give back the lease, so that another process polls at once, and close the source."""
         with suppress(errors.BrokerError):
-            while await self._turn("give"):
+            # The first release is refused if another process has asked for the lease meanwhile.
+            while await self._broker.turn(
+                self._feed.type, self._holder, "give", LEASE_SECONDS, self._lease
+            ):
                 pass
         await self._feed.source.close()
 
-    async def _turn(self, what: str) -> int:
-        return await self._broker.turn(self._feed.type, self._name, what, TURN_SECONDS, self._about)
+    async def _take_lease(self) -> int:
+        """Take or renew the lease; returns its term, 0 if another process holds it."""
+        term = await self._broker.turn(
+            self._feed.type, self._holder, "take", LEASE_SECONDS, self._lease
+        )
+        if term and term != self._term:
+            log.info("%s: polled by this process every %g s", self._label, self._feed.interval)
+        self._term = term
+        return term
 
     @asynccontextmanager
-    async def _kept(self) -> AsyncIterator[None]:
-        """Keep the turn meanwhile: a snapshot may take longer than a turn lasts."""
+    async def _lease_renewed(self) -> AsyncIterator[None]:
+        """Renew the lease in the background: a snapshot may take longer than LEASE_SECONDS."""
 
-        async def keep() -> None:
+        async def renew() -> None:
             while True:
-                await asyncio.sleep(TURN_SECONDS / 3)
+                await asyncio.sleep(LEASE_SECONDS / RENEWALS)
                 with suppress(errors.BrokerError):
-                    await self._turn("take")
+                    await self._take_lease()
 
-        keeping = asyncio.create_task(keep())
+        task = asyncio.create_task(renew())
         try:
             yield
         finally:
-            keeping.cancel()
+            task.cancel()
 
     async def _poll(self, term: int) -> None:
         feed, broker = self._feed, self._broker
-        watched = await broker.watch(feed.type, feed.name, term, feed.interval)
-        if watched is None:
+        # 1. Record in Redis that a snapshot begins, and learn which servers to watch.
+        started = await broker.watch(feed.type, feed.name, term, feed.interval)
+        if started is None:  # a later term has begun
             return
+        # 2. Read the source.
         try:
-            found = await feed.source.snapshot(watched.servers)
+            snapshot = await feed.source.snapshot(started.servers)
         except SourceFailed as failure:
-            await self._fail(term, failure)
+            await self._record_failure(term, failure)
             return
         except Exception as error:  # a source may be anybody's code
-            log.exception("%s failed as no source should", self._it)
-            await self._fail(term, SourceFailed(f"{type(error).__name__}: {error}"))
+            log.exception("%s raised an exception other than SourceFailed", self._label)
+            await self._record_failure(term, SourceFailed(f"{type(error).__name__}: {error}"))
             return
-        tells = not watched.servers or bool(found.consumers)
-        seen = SourceReport(found.sequence, self._hosts(found), found.consumers, tells)
-        applied = await broker.apply(feed.type, feed.name, term, watched.begun, seen)
-        self._say(applied[1] if applied else 0)
+        # 3. Leave out the hosts that the broker cannot name or count.
+        hosts = self._valid(snapshot)
+        # 4. Apply the snapshot as a whole; Redis refuses it if a newer one was applied.
+        tells_consumers = not started.servers or bool(snapshot.consumers)
+        report = SourceReport(snapshot.sequence, hosts, snapshot.consumers, tells_consumers)
+        applied = await broker.apply(feed.type, feed.name, term, started.begun, report)
+        # 5. Log what is new.
+        self._log_success(clashes=applied[1] if applied else 0)
 
-    async def _fail(self, term: int, failure: SourceFailed) -> None:
-        """Leave the last snapshot, and say why there is no newer; the log hears it once."""
-        if self._trouble != failure.cause:
-            log.warning(
-                "%s fails (%s), its last snapshot stays: %s", self._it, failure.cause, failure
-            )
-        self._trouble = failure.cause
-        text = str(failure)[:500]
-        await self._broker.fail(self._feed.type, self._feed.name, term, failure.cause, text)
+    def _valid(self, snapshot: SourceSnapshot) -> list[Host]:
+        """Return the hosts that the broker can name and count; logs the others."""
+        valid = {}
+        for host in snapshot.hosts:
+            if self._valid_hosts.get(host.name) == host or self._is_valid(host):
+                valid[host.name] = host
+        self._valid_hosts = valid
+        return list(valid.values())
 
-    def _say(self, clashes: int) -> None:
-        if self._trouble:
-            log.info("%s works again", self._it)
-        if clashes and clashes != self._clashes:
-            log.warning("%s: %s hosts left alone, others published them", self._it, clashes)
-        self._trouble, self._clashes = "", clashes
-
-    def _hosts(self, found: SourceSnapshot) -> list[Host]:
-        """Take the hosts the broker can name and count; one that it cannot is in nobody's way."""
-        sound = {}
-        for host in found.hosts:
-            if self._sound.get(host.name) == host or self._is_sound(host):
-                sound[host.name] = host
-        self._sound = sound
-        return list(sound.values())
-
-    def _is_sound(self, host: Host) -> bool:
+    def _is_valid(self, host: Host) -> bool:
         try:
             checked(host)
         except errors.Invalid as error:
-            log.warning("%s: host %.100r passed over: %s", self._it, host.name, error)
+            log.warning("%s: host %.100r is left out: %s", self._label, host.name, error)
             return False
         return True
+
+    async def _record_failure(self, term: int, failure: SourceFailed) -> None:
+        """Store why there is no snapshot; the last one stays. A new cause is logged once."""
+        if failure.cause != self._cause:
+            log.warning(
+                "%s fails (%s), its last snapshot stays: %s", self._label, failure.cause, failure
+            )
+        self._cause = failure.cause
+        sentence = str(failure)[:MAX_SENTENCE]
+        await self._broker.fail(self._feed.type, self._feed.name, term, failure.cause, sentence)
+
+    def _log_success(self, *, clashes: int) -> None:
+        if self._cause:
+            log.info("%s works again", self._label)
+        if clashes and clashes != self._clashes:
+            log.warning(
+                "%s: %s of its hosts are left as others have published them", self._label, clashes
+            )
+        self._cause, self._clashes = "", clashes

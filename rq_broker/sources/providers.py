@@ -1,6 +1,6 @@
-"""Placement's resource providers in our words: pure figures, no requests.
+"""Placement's resource providers as hosts: figures only, no requests.
 
-A host is a root provider; what its children offer is added to it, resource by resource.
+A host is a root provider; the resources of its child providers are added to its own.
 """
 
 from __future__ import annotations
@@ -12,105 +12,128 @@ from typing import Any
 from rq_broker.domain.capacity import Host
 
 RESOURCES: Mapping[str, str] = {"MEMORY_MB": "Memory", "DISK_GB": "Disk"}
-"""Resource class → our word (MB and GB, as Placement counts them); others keep their name."""
+"""Resource class → the broker's name (MB and GB, as in Placement); others keep their name."""
 
 
 def amounts_of(classes: Mapping[str, int]) -> dict[str, int]:
-    """Call resource classes by our words."""
-    return {RESOURCES.get(each, each): amount for each, amount in classes.items()}
+    """Return amounts by resource class as amounts by the broker's resource names."""
+    return {RESOURCES.get(class_, class_): amount for class_, amount in classes.items()}
 
 
 @dataclass(slots=True)
 class Provider:
-    """What is remembered of one provider between snapshots."""
+    """What the source remembers of one provider from snapshot to snapshot."""
 
     uuid: str
     name: str = ""
     root: str = ""
     """UUID of the provider at the top of its tree; its own where it has no parent."""
     generation: int | None = None
-    """Placement's, as of which capacity, max_unit and aggregates were read; None: never."""
+    """The generation in which capacity, max_unit and aggregates were read; None before that.
+    Placement raises it with every change of a provider and every new allocation."""
     capacity: dict[str, int] = field(default_factory=dict)
     max_unit: dict[str, int] = field(default_factory=dict)
     aggregates: tuple[str, ...] = ()
     used: dict[str, int] = field(default_factory=dict)
-    read: int = 0
-    """Number of the snapshot in which `used` was last read; 0: not since the last change."""
+    used_round: int = 0
+    """Number of the snapshot that last read `used`; 0: not read since the generation moved."""
     consumers: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """Who has how much, when it was last asked."""
-    counted: tuple[int, Mapping[str, int]] | None = None
-    """Generation and `used` as of which `consumers` is right."""
+    """Consumer → resource → amount, when allocations were last read."""
+    consumers_state: tuple[int, Mapping[str, int]] | None = None
+    """The generation and the `used` that `consumers` belongs to."""
 
-    def stock(self, inventories: Mapping[str, Mapping[str, Any]]) -> None:
-        """Take over its inventories: capacity = (total − reserved) × allocation_ratio, floored."""
+    def set_inventories(self, inventories: Mapping[str, Mapping[str, Any]]) -> None:
+        """Set max_unit, and capacity: (total − reserved) × allocation_ratio, rounded down."""
         capacity = {
-            each: max(0, int((one["total"] - one["reserved"]) * one["allocation_ratio"]))
-            for each, one in inventories.items()
+            class_: max(0, int((stock["total"] - stock["reserved"]) * stock["allocation_ratio"]))
+            for class_, stock in inventories.items()
         }
+        max_unit = {class_: stock["max_unit"] for class_, stock in inventories.items()}
         self.capacity = amounts_of(capacity)
-        self.max_unit = amounts_of({each: one["max_unit"] for each, one in inventories.items()})
+        self.max_unit = amounts_of(max_unit)
 
-    def use(self, classes: Mapping[str, int], round_: int) -> None:
-        """Take over its usages, as read in that snapshot."""
-        self.used, self.read = dict.fromkeys(self.capacity, 0) | amounts_of(classes), round_
+    def set_used(self, classes: Mapping[str, int], round_: int) -> None:
+        """Set `used` to the usages that the snapshot of this number read."""
+        self.used = dict.fromkeys(self.capacity, 0) | amounts_of(classes)
+        self.used_round = round_
 
-    def count(self, allocations: Mapping[str, Any], generation: int, round_: int) -> None:
-        """Take over who has what, and by that its usages, as read in that snapshot."""
-        self.consumers = {who: amounts_of(one["resources"]) for who, one in allocations.items()}
-        self.use(_sum(one["resources"] for one in allocations.values()), round_)
-        self.counted = generation, self.used
+    def set_allocations(self, allocations: Mapping[str, Any], generation: int, round_: int) -> None:
+        """Set consumers, and `used` as their sum, to the allocations that this snapshot read."""
+        self.consumers = {
+            consumer: amounts_of(allocation["resources"])
+            for consumer, allocation in allocations.items()
+        }
+        self.set_used(_sum(allocation["resources"] for allocation in allocations.values()), round_)
+        self.consumers_state = generation, self.used
 
-    def is_counted(self) -> bool:
-        """Tell whether `consumers` are who has `used`.
+    def consumers_are_current(self) -> bool:
+        """Tell whether `consumers` are those that make up `used`.
 
-        Nobody comes without moving the generation; who goes may, and takes something of `used`.
+        A new allocation always moves the generation. A deletion may leave it as it is, but lowers
+        `used`. So while both are as they were, no consumer has come or gone.
         """
-        return not any(self.used.values()) or self.counted == (self.generation, self.used)
+        return not any(self.used.values()) or self.consumers_state == (self.generation, self.used)
 
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A root provider and its children."""
+    """A root provider and all providers below it, itself included."""
 
     root: Provider
     providers: tuple[Provider, ...]
 
-    def host(self, names: Mapping[str, str]) -> Host:
-        """Make it a host; `names` are Nova's for aggregate UUIDs."""
+    def host(self, aggregate_names: Mapping[str, str]) -> Host:
+        """Return the tree as a host.
+
+        Args:
+            aggregate_names: UUID of an aggregate → Nova's name; others keep their UUID.
+        """
         return Host(
             self.root.name,
-            capacity=_sum(one.capacity for one in self.providers),
-            used=_sum(one.used for one in self.providers),
-            aggregates=frozenset(names.get(uuid, uuid) for uuid in self.root.aggregates),
+            capacity=self._capacity(),
+            used=_sum(provider.used for provider in self.providers),
+            aggregates=frozenset(aggregate_names.get(uuid, uuid) for uuid in self.root.aggregates),
             max_unit=self._max_unit(),
         )
 
-    def _max_unit(self) -> dict[str, int]:
-        """Say the most one instance may have, of the resources where that is not all of them."""
-        most: dict[str, int] = {}
-        for one in self.providers:
-            for resource, amount in one.capacity.items():
-                largest = min(amount, one.max_unit[resource])
-                most[resource] = max(largest, most.get(resource, 0))
-        capacity = _sum(one.capacity for one in self.providers)
-        return {resource: one for resource, one in most.items() if one < capacity[resource]}
+    def _capacity(self) -> dict[str, int]:
+        return _sum(provider.capacity for provider in self.providers)
 
-    def full(self, resources: Iterable[str]) -> bool:
-        """Tell whether it has some of these resources, and none of them left."""
+    def _max_unit(self) -> dict[str, int]:
+        """Return the most one instance can have of a resource, where that is below the capacity.
+
+        One provider must give all of it: two cards of 4 make a capacity of 8 and a max_unit of 4.
+        """
+        largest: dict[str, int] = {}
+        for provider in self.providers:
+            for resource, amount in provider.capacity.items():
+                unit = min(amount, provider.max_unit[resource])
+                largest[resource] = max(unit, largest.get(resource, 0))
+        capacity = self._capacity()
+        return {
+            resource: amount for resource, amount in largest.items() if amount < capacity[resource]
+        }
+
+    def is_full(self, resources: Iterable[str]) -> bool:
+        """Tell whether the tree has some of these resources, and nothing of them is free."""
         free = [
-            one.capacity[resource] - one.used.get(resource, 0)
+            provider.capacity[resource] - provider.used.get(resource, 0)
             for resource in resources
-            for one in self.providers
-            if resource in one.capacity
+            for provider in self.providers
+            if resource in provider.capacity
         ]
         return bool(free) and max(free) <= 0
 
 
 def trees(providers: Mapping[str, Provider]) -> Iterator[Tree]:
-    """Group providers by root; children of one that is not listed (disabled) fall away with it."""
+    """Group providers by their root.
+
+    Where the root is not among the providers, because its host is disabled, its children are left
+    out with it.
+    """
     groups: dict[str, list[Provider]] = {}
-    for one in providers.values():
-        groups.setdefault(one.root, []).append(one)
+    for provider in providers.values():
+        groups.setdefault(provider.root, []).append(provider)
     for root, group in groups.items():
         if root in providers:
             yield Tree(providers[root], tuple(group))

@@ -165,12 +165,14 @@ def methods(cls: type) -> dict[str, list[str]]:
     }
 
 
-def test_both_clients_have_the_same_methods() -> None:
+async def test_both_clients_have_the_same_methods() -> None:
     """Sync and async differ only in await, and name their methods as the broker does."""
     sync_methods, async_methods = methods(Client), methods(AsyncClient)
     assert sync_methods.pop("close") == async_methods.pop("aclose")
     assert sync_methods == async_methods
-    assert sync_methods.keys() - {"jobs"} <= set(dir(Broker))
+    broker = Broker(in_memory())
+    assert sync_methods.keys() - {"jobs"} <= set(dir(broker))
+    await broker.aclose()
 
 
 def test_both_clients_have_a_method_for_every_call() -> None:

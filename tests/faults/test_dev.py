@@ -1,4 +1,4 @@
-"""`rq-broker dev` and its sisters as real processes, as somebody meets them on the first day."""
+"""`rq-broker dev` and other commands as real processes, as a new user runs them."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ import redis
 from rq_broker.store.embedded import Server
 from rq_broker.store.scripts import SCRIPTS
 from tests.desk import SEED, Desk
-from tests.processes import Child, Children, answers, children, end_redis, store_port, until
+from tests.processes import Child, Children, children, end_redis, redis_answers, store_port, until
 
 
 @pytest.fixture
-def crew(tmp_path: Path) -> Iterator[Children]:
-    with children(tmp_path) as this:
-        yield this
+def spawn(tmp_path: Path) -> Iterator[Children]:
+    with children(tmp_path) as starter:
+        yield starter
 
 
 @pytest.fixture
-def dev(crew: Children, tmp_path: Path) -> Iterator[Child]:
-    child = crew.serve("dev", cwd=tmp_path)
+def dev(spawn: Children, tmp_path: Path) -> Iterator[Child]:
+    child = spawn.serve("dev", cwd=tmp_path)
     child.ready()
     yield child
     child.kill()
     end_redis(store_port(child))
 
 
-async def test_dev_does_what_the_seed_says(dev: Child, crew: Children, tmp_path: Path) -> None:
-    """The seed's own request, verbatim, runs on its host within seconds, seen in the inbox."""
+async def test_dev_does_what_the_seed_says(dev: Child, spawn: Children, tmp_path: Path) -> None:
+    """The seed's own request runs on its host within seconds, and its callback is in the inbox."""
     desk = Desk([dev])
     answer = await desk.ask("POST", "/v1/vm/", SEED)
     assert answer.status_code == 201
@@ -46,7 +46,7 @@ async def test_dev_does_what_the_seed_says(dev: Child, crew: Children, tmp_path:
     assert received["path"] == "abc"
     assert received["body"]["type"] == "job.granted"
     assert received["body"]["data"]["RequestID"] == "d"
-    assert "callback abc: job.granted for job d of type vm on host1" in dev.said()
+    assert "callback abc: job.granted for job d of type vm on host1" in dev.output()
     assert (await desk.ask("POST", "/v1/vm/d", {"status": "done"})).json() == {
         "data": {},
         "ok": True,
@@ -56,24 +56,24 @@ async def test_dev_does_what_the_seed_says(dev: Child, crew: Children, tmp_path:
     assert host["capacity"] == {"VCPU": 64, "Memory": 65536, "Disk": 1000}
     await desk.aclose()
     assert (tmp_path / ".rq-broker").is_dir()
-    audit = crew.start("audit", "--redis", f"redis://127.0.0.1:{store_port(dev)}/0")
+    audit = spawn.start("audit", "--redis", f"redis://127.0.0.1:{store_port(dev)}/0")
     await asyncio.to_thread(audit.wait)
-    assert audit.said() == "clean\n"
+    assert audit.output() == "clean\n"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda each: each.name)
-async def test_dev_takes_its_store_with_it_and_finds_it_again(
-    dev: Child, crew: Children, tmp_path: Path, number: signal.Signals
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+async def test_dev_stops_its_store_and_finds_its_data_again(
+    dev: Child, spawn: Children, tmp_path: Path, number: signal.Signals
 ) -> None:
-    """Stopped, it leaves no Redis running; started again in the same place, it knows its jobs."""
+    """Stopped, it leaves no Redis running; started again in the same directory, it has its jobs."""
     port, desk = store_port(dev), Desk([dev])
     assert (await desk.ask("POST", "/v1/vm/", SEED)).status_code == 201
     await desk.until("running", "d")
     await desk.aclose()
     dev.send(number)
     await asyncio.to_thread(dev.wait)
-    assert not answers(port)
-    again = crew.serve("dev", cwd=tmp_path)
+    assert not redis_answers(port)
+    again = spawn.serve("dev", cwd=tmp_path)
     again.ready()
     desk = Desk([again])
     try:
@@ -84,17 +84,19 @@ async def test_dev_takes_its_store_with_it_and_finds_it_again(
         end_redis(store_port(again))
 
 
-async def test_dev_that_was_killed_starts_again(dev: Child, crew: Children, tmp_path: Path) -> None:
-    """The Redis that a kill -9 left running holds up nobody: it is ended, its data is there."""
+async def test_dev_that_was_killed_starts_again(
+    dev: Child, spawn: Children, tmp_path: Path
+) -> None:
+    """A Redis left running by kill -9 is stopped by the next start, which has its data."""
     desk = Desk([dev])
     assert (await desk.ask("POST", "/v1/vm/", SEED)).status_code == 201
     await desk.until("running", "d")
     await desk.aclose()
     dev.kill()
-    assert answers(store_port(dev))
-    again = crew.serve("dev", cwd=tmp_path)
+    assert redis_answers(store_port(dev))
+    again = spawn.serve("dev", cwd=tmp_path)
     again.ready()
-    assert not answers(store_port(dev))
+    assert not redis_answers(store_port(dev))
     desk = Desk([again])
     assert (await desk.job("d"))["Status"] == "running"
     await desk.aclose()
@@ -103,67 +105,69 @@ async def test_dev_that_was_killed_starts_again(dev: Child, crew: Children, tmp_
 
 
 async def test_dev_on_a_taken_port_leaves_nothing_behind(
-    dev: Child, crew: Children, tmp_path: Path
+    dev: Child, spawn: Children, tmp_path: Path
 ) -> None:
-    """It ends with an error, and so does its store."""
+    """It ends with an error and stops its store."""
     (tmp_path / "other").mkdir()
-    child = crew.start("dev", "--port", dev.url.rpartition(":")[2], cwd=tmp_path / "other")
+    child = spawn.start("dev", "--port", dev.url.rpartition(":")[2], cwd=tmp_path / "other")
     assert await asyncio.to_thread(child.wait) != 0
-    assert "address already in use" in child.said()
-    assert not answers(store_port(child))
+    assert "address already in use" in child.output()
+    assert not redis_answers(store_port(child))
 
 
-async def test_two_devs_never_share_a_directory(dev: Child, crew: Children, tmp_path: Path) -> None:
-    """A second one in the same place is refused: two stores on one file would ruin it."""
-    child = crew.serve("dev", cwd=tmp_path)
+async def test_two_devs_never_share_a_directory(
+    dev: Child, spawn: Children, tmp_path: Path
+) -> None:
+    """A second one in the same directory is refused: two stores would corrupt one file."""
+    child = spawn.serve("dev", cwd=tmp_path)
 
-    async def decided() -> bool:
-        return child.process.poll() is not None or "Uvicorn running" in child.said()
+    async def ended_or_serves() -> bool:
+        return child.process.poll() is not None or "Uvicorn running" in child.output()
 
-    await until(decided, "the second to be refused or to serve")
-    refused = child.process.poll()
+    await until(ended_or_serves, "the second to be refused or to serve")
+    exit_code = child.process.poll()
     child.kill()
-    if refused is None:
+    if exit_code is None:
         end_redis(store_port(child))
-    assert refused == 1
-    assert "Error: " in child.said()
-    assert answers(store_port(dev))
+    assert exit_code == 1
+    assert "Error: " in child.output()
+    assert redis_answers(store_port(dev))
 
 
 @pytest.mark.skipif(
     Path(sys.executable).with_name("redis-server").exists(), reason=".venv has a server"
 )
-async def test_dev_without_a_server_lives_in_memory(crew: Children, tmp_path: Path) -> None:
-    """Where there is no redis-server, fakeredis serves the same, and the log says so."""
-    child = crew.serve("dev", cwd=tmp_path, PATH="")
+async def test_dev_without_a_server_lives_in_memory(spawn: Children, tmp_path: Path) -> None:
+    """Without a redis-server it uses fakeredis, and logs that."""
+    child = spawn.serve("dev", cwd=tmp_path, PATH="")
     child.ready()
     desk = Desk([child])
     assert (await desk.ask("POST", "/v1/vm/", SEED)).status_code == 201
     await desk.until("running", "d")
     await desk.aclose()
-    assert "fakeredis, in memory" in child.said()
+    assert "fakeredis, in memory" in child.output()
     assert not (tmp_path / ".rq-broker").exists()
 
 
 @pytest.mark.parametrize("command", ["api", "dev"])
-async def test_a_foreign_address_needs_insecure(
-    crew: Children, tmp_path: Path, command: str
+async def test_an_address_beyond_loopback_needs_insecure(
+    spawn: Children, tmp_path: Path, command: str
 ) -> None:
-    """Refused at start with a sentence, before anything is served or stored."""
-    child = crew.start(command, "--host", "0.0.0.0", cwd=tmp_path)
+    """It is refused with a sentence, before anything is served or stored."""
+    child = spawn.start(command, "--host", "0.0.0.0", cwd=tmp_path)
     assert await asyncio.to_thread(child.wait) == 1
-    assert "--insecure" in child.said()
+    assert "--insecure" in child.output()
     assert not (tmp_path / ".rq-broker").exists()
 
 
 async def test_scripts_are_printed_for_other_languages(
-    crew: Children, redis_server: Server
+    spawn: Children, redis_server: Server
 ) -> None:
-    """A service without our Python reads the contracts, loads a source, and calls it by its SHA."""
-    contracts, source = crew.start("scripts"), crew.start("scripts", "read")
+    """A service without this package reads the contracts, loads a script and calls it by SHA."""
+    contracts, source = spawn.start("scripts"), spawn.start("scripts", "read")
     for child in (contracts, source):
         assert await asyncio.to_thread(child.wait) == 0
-    assert all(f"{name} {script.sha}" in contracts.said() for name, script in SCRIPTS.items())
+    assert all(f"{name} {script.sha}" in contracts.output() for name, script in SCRIPTS.items())
     with redis.Redis(port=redis_server.port) as client:
         sha = client.script_load(source.log.read_bytes())
         assert sha == SCRIPTS["read"].sha

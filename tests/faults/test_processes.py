@@ -1,4 +1,4 @@
-"""API and notifier as what they are in production: several processes over one real Redis."""
+"""API and notifier as in production: several processes on one real Redis."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from tests.processes import Child, Children, children, until
 from tests.receivers import Receiver
 from tests.receivers_app import Ledger, listening
 
-# The house: one Redis and two API processes for all of it, notifiers for each test
+# One Redis and two API processes for all tests of this module, notifiers for each test
 
 
 @pytest.fixture(scope="module")
-def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Children]:
-    with children(tmp_path_factory.mktemp("processes")) as this:
-        yield this
+def module_spawn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Children]:
+    with children(tmp_path_factory.mktemp("processes")) as starter:
+        yield starter
 
 
 @pytest.fixture(scope="module")
-def house_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def module_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("store")
     server = Server(folder, options=("--appendfsync", "always"))
     server.start()
@@ -41,43 +41,43 @@ def house_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def apis(nursery: Children, house_store: Server) -> list[Child]:
-    found = [nursery.api(house_store.url) for _ in range(2)]
-    for child in found:
-        child.ready()
-    return found
+def apis(module_spawn: Children, module_store: Server) -> list[Child]:
+    apis = [module_spawn.api(module_store.url) for _ in range(2)]
+    for api in apis:
+        api.ready()
+    return apis
 
 
 @pytest.fixture
-def store(house_store: Server) -> Server:
-    with redis.Redis(port=house_store.port) as client:
+def store(module_store: Server) -> Server:
+    with redis.Redis(port=module_store.port) as client:
         keys = list(client.scan_iter("rqb:{*", count=1000))
-        client.delete("none", *keys)  # the set of types stays: API processes have told it once
-    return house_store
+        client.delete("none", *keys)  # the set of types stays: an API process adds a type once
+    return module_store
 
 
 @pytest.fixture
-def crew(tmp_path: Path) -> Iterator[Children]:
-    with children(tmp_path) as this:
-        yield this
+def spawn(tmp_path: Path) -> Iterator[Children]:
+    with children(tmp_path) as starter:
+        yield starter
 
 
 @pytest.fixture
 async def desk(apis: list[Child], store: Server) -> AsyncIterator[Desk]:
     assert store.port
-    this = Desk(apis)
-    yield this
-    await this.aclose()
+    desk = Desk(apis)
+    yield desk
+    await desk.aclose()
 
 
-async def _audit(crew: Children, store: Server) -> str:
-    child = crew.start("audit", "--redis", store.url)
+async def _audit(spawn: Children, store: Server) -> str:
+    child = spawn.start("audit", "--redis", store.url)
     await asyncio.to_thread(child.wait)
-    return child.said()
+    return child.output()
 
 
 async def _end(child: Child) -> int:
-    """Send SIGTERM, and wait for the exit code while the loop goes on."""
+    """Send SIGTERM and wait for the exit code without blocking the loop."""
     child.send(signal.SIGTERM)
     return await asyncio.to_thread(child.wait)
 
@@ -86,28 +86,30 @@ async def _end(child: Child) -> int:
 
 
 @pytest.mark.parametrize("same", ["request_id", "callback"])
-async def test_one_of_64_submits_wins(desk: Desk, crew: Children, store: Server, same: str) -> None:
-    """Through two API processes at once, one is told 201 and 63 are told which name is taken."""
+async def test_one_of_64_submits_wins(
+    desk: Desk, spawn: Children, store: Server, same: str
+) -> None:
+    """Of 64 submits through two APIs one gets 201, and 63 get 409 with the name that is taken."""
     bodies = [
         {**SEED, "request_id": f"r{n}", "callback": f"http://10.0.0.1/{n}", same: "http:x"}
         for n in range(64)
     ]
     if same == "callback":
         bodies = [{**body, same: "http://10.0.0.1/one"} for body in bodies]
-    told = await asyncio.gather(*(desk.ask("POST", "/v1/vm", body) for body in bodies))
-    assert Counter((answer.status_code, answer.json().get("code")) for answer in told) == {
+    answers = await asyncio.gather(*(desk.ask("POST", "/v1/vm", body) for body in bodies))
+    assert Counter((answer.status_code, answer.json().get("code")) for answer in answers) == {
         (201, None): 1,
         (409, f"duplicate_{same}"): 63,
     }
-    assert await _audit(crew, store) == "clean\n"
-    won = next(answer.json()["data"] for answer in told if answer.status_code == 201)
-    lost = [body for body in bodies if body["request_id"] != won["RequestID"]]
-    lost = lost or [body for body in bodies if body["callback"] != won["Callback"]]
-    assert (await desk.ask("DELETE", f"/v1/vm/{won['RequestID']}")).is_success
+    assert await _audit(spawn, store) == "clean\n"
+    winner = next(answer.json()["data"] for answer in answers if answer.status_code == 201)
+    losers = [body for body in bodies if body["request_id"] != winner["RequestID"]]
+    losers = losers or [body for body in bodies if body["callback"] != winner["Callback"]]
+    assert (await desk.ask("DELETE", f"/v1/vm/{winner['RequestID']}")).is_success
     with redis.Redis(port=store.port, decode_responses=True) as client:
         left = {key.removeprefix("rqb:{vm}") for key in client.scan_iter("rqb:{vm}*")}
     assert left <= {"", ":events", ":wake"}
-    again = await desk.ask("POST", "/v1/vm", lost[0])
+    again = await desk.ask("POST", "/v1/vm", losers[0])
     assert again.status_code == 201
 
 
@@ -119,7 +121,7 @@ CAPACITY = {"h1": 8, "h2": 8}
 
 @asynccontextmanager
 async def _clients(desk: Desk, ledger: Ledger) -> AsyncIterator[Receiver]:
-    """Receivers that hold what they get for a moment, and then say done."""
+    """Yield a receiver whose clients hold their capacity for a moment, then say done."""
     random, tasks = Random(7), set()
 
     async def use(job: dict[str, Any]) -> None:
@@ -142,19 +144,19 @@ async def _clients(desk: Desk, ledger: Ledger) -> AsyncIterator[Receiver]:
 async def _submit_many(desk: Desk, receiver: Receiver, count: int) -> None:
     random = Random(count)
     for start in range(0, count, 20):
-        wanted = [(f"d{n}", random.choices((1, 2, 4), k=random.randint(1, 3)))
+        jobs = [(f"d{n}", random.choices((1, 2, 4), k=random.randint(1, 3)))
                   for n in range(start, min(start + 20, count))]  # fmt: skip
-        await asyncio.gather(*(desk.submit(receiver, name, *amounts) for name, amounts in wanted))
+        await asyncio.gather(*(desk.submit(receiver, name, *amounts) for name, amounts in jobs))
 
 
 async def test_hundreds_flow_through_and_nothing_is_oversold(
-    desk: Desk, crew: Children, store: Server
+    desk: Desk, spawn: Children, store: Server
 ) -> None:
-    """Two API processes, two notifiers: every job is called once and ends; no host is overfull."""
+    """With two APIs and two notifiers every job is called back once; no host is oversold."""
     ledger = Ledger(CAPACITY)
     await desk.publish(CAPACITY)
     for _ in range(2):
-        crew.notifier(store.url)
+        spawn.notifier(store.url)
     async with _clients(desk, ledger) as receiver:
         await _submit_many(desk, receiver, 120)
         await desk.until_count("done", 120)
@@ -163,36 +165,36 @@ async def test_hundreds_flow_through_and_nothing_is_oversold(
     assert set(ledger.calls.values()) == {1}
     hosts = (await desk.ask("GET", "/types/vm/hosts/")).json()["data"]
     assert [host["held"] for host in hosts] == [{}, {}]
-    assert await _audit(crew, store) == "clean\n"
+    assert await _audit(spawn, store) == "clean\n"
 
 
 async def test_a_notifier_killed_under_load_costs_nothing(
-    desk: Desk, crew: Children, store: Server
+    desk: Desk, spawn: Children, store: Server
 ) -> None:
-    """With one of two notifiers killed in the middle every job still ends, and none is oversold."""
+    """With one of two notifiers killed midway every job still ends, and no host is oversold."""
     ledger = Ledger(CAPACITY)
     await desk.publish(CAPACITY)
-    doomed = crew.notifier(store.url, timeout=0.5)
-    crew.notifier(store.url, timeout=0.5)
+    victim = spawn.notifier(store.url, timeout=0.5)
+    spawn.notifier(store.url, timeout=0.5)
     async with _clients(desk, ledger) as receiver:
         await _submit_many(desk, receiver, 60)
 
-        async def half() -> bool:
+        async def half_are_called() -> bool:
             return len(ledger.calls) >= 30
 
-        await until(half, "half of the callbacks")
-        doomed.kill()
+        await until(half_are_called, "half of the callbacks")
+        victim.kill()
         await desk.until_count("done", 60)
     assert ledger.oversold == []
     assert len(ledger.calls) == 60
-    assert await _audit(crew, store) == "clean\n"
+    assert await _audit(spawn, store) == "clean\n"
 
 
 # A notifier's end
 
 
 class Staller:
-    """A receiver that leaves its first caller without an answer, and answers all later ones."""
+    """A receiver that does not answer the first callback until told to, and answers later ones."""
 
     def __init__(self) -> None:
         self.ids: list[str] = []
@@ -207,91 +209,91 @@ class Staller:
         return 200
 
 
-async def test_a_notifier_killed_in_mid_delivery_is_replaced(
-    desk: Desk, crew: Children, store: Server
+async def test_a_callback_of_a_killed_notifier_is_repeated(
+    desk: Desk, spawn: Children, store: Server
 ) -> None:
-    """Killed while it waits for an answer, its callback comes again, with the same webhook-id."""
+    """Killed while it waits for an answer, its callback is repeated with the same webhook-id."""
     staller = Staller()
     await desk.publish({"h1": 1})
-    doomed = crew.notifier(store.url, timeout=1.0)
+    victim = spawn.notifier(store.url, timeout=1.0)
     async with listening(staller.handle) as receiver:
         await desk.submit(receiver, "d")
         await asyncio.wait_for(staller.called.wait(), 30)
-        doomed.kill()
-        crew.notifier(store.url, timeout=1.0)
+        victim.kill()
+        spawn.notifier(store.url, timeout=1.0)
         await desk.until("running", "d")
     assert len(staller.ids) == 2
     assert len(set(staller.ids)) == 1
-    assert await _audit(crew, store) == "clean\n"
+    assert await _audit(spawn, store) == "clean\n"
 
 
-async def test_a_stopped_notifier_finishes_what_is_on_its_way(
-    desk: Desk, crew: Children, store: Server
+async def test_a_stopped_notifier_finishes_callbacks_in_flight(
+    desk: Desk, spawn: Children, store: Server
 ) -> None:
-    """After SIGTERM an answer that comes is heard, nothing new is begun, and the exit is clean."""
+    """After SIGTERM an answer still counts, no new callback is sent, and the exit code is 0."""
     staller = Staller()
     await desk.publish({"h1": 1})
-    child = crew.notifier(store.url, timeout=20.0)
+    child = spawn.notifier(store.url, timeout=20.0)
     async with listening(staller.handle) as receiver:
         await desk.submit(receiver, "d")
         await asyncio.wait_for(staller.called.wait(), 30)
         asyncio.get_running_loop().call_later(0.3, staller.answer_first.set)
-        assert await _end(child) == 0, child.said()
+        assert await _end(child) == 0, child.output()
         assert (await desk.job("d"))["Status"] == "running"
     assert len(staller.ids) == 1
-    assert "Traceback" not in child.said()
-    assert await _audit(crew, store) == "clean\n"
+    assert "Traceback" not in child.output()
+    assert await _audit(spawn, store) == "clean\n"
 
 
-async def test_a_stopped_notifier_hands_over_what_does_not_end(
-    desk: Desk, crew: Children, store: Server
+async def test_a_stopped_notifier_hands_over_a_callback_that_hangs(
+    desk: Desk, spawn: Children, store: Server
 ) -> None:
-    """Where no answer comes, SIGTERM still ends it, and the next calls with the same id."""
+    """Without an answer SIGTERM still ends it, and the next notifier repeats the callback."""
     staller = Staller()
     await desk.publish({"h1": 1})
-    child = crew.notifier(store.url, timeout=0.5)
+    child = spawn.notifier(store.url, timeout=0.5)
     async with listening(staller.handle) as receiver:
         await desk.submit(receiver, "d")
         await asyncio.wait_for(staller.called.wait(), 30)
-        assert await _end(child) == 0, child.said()
+        assert await _end(child) == 0, child.output()
         assert (await desk.job("d"))["Status"] == "granted"
-        crew.notifier(store.url, timeout=5.0)
+        spawn.notifier(store.url, timeout=5.0)
         await desk.until("running", "d")
     assert len(staller.ids) == 2
     assert len(set(staller.ids)) == 1
-    assert await _audit(crew, store) == "clean\n"
+    assert await _audit(spawn, store) == "clean\n"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda each: each.name)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 async def test_an_idle_notifier_stops_at_once(
-    crew: Children, store: Server, number: signal.Signals
+    spawn: Children, store: Server, number: signal.Signals
 ) -> None:
-    """With nothing in hand SIGTERM and SIGINT are a clean end."""
-    child = crew.notifier(store.url, "--type", "idle")
+    """Without callbacks in flight SIGTERM and SIGINT end it with exit code 0."""
+    child = spawn.notifier(store.url, "--type", "idle")
     with redis.Redis(port=store.port) as client:
 
         async def blocks() -> bool:
-            return any(each["cmd"] == "bzpopmin" for each in client.client_list())
+            return any(entry["cmd"] == "bzpopmin" for entry in client.client_list())
 
         await until(blocks, "the notifier to wait for work")
     child.send(number)
-    assert await asyncio.to_thread(child.wait) == 0, child.said()
-    assert "Traceback" not in child.said()
+    assert await asyncio.to_thread(child.wait) == 0, child.output()
+    assert "Traceback" not in child.output()
 
 
 # Redis's end
 
 
 async def _refused(desk: Desk, method: str, path: str, body: Any = None) -> None:
-    began = time.monotonic()
+    started = time.monotonic()
     answer = await desk.ask(method, path, body)
-    assert time.monotonic() - began < 3.0
+    assert time.monotonic() - started < 3.0
     assert (answer.status_code, answer.json()["code"]) == (503, "redis_unavailable")
     assert int(answer.headers["retry-after"]) >= 1
 
 
 async def _refused_everywhere(desk: Desk) -> None:
-    asked = [
+    requests = [
         ("POST", "/v1/vm", SEED | {"callback": "http://10.0.0.1/x"}),
         ("GET", "/v1/vm", None),
         ("GET", "/v1/vm/d0", None),
@@ -301,28 +303,28 @@ async def _refused_everywhere(desk: Desk) -> None:
         ("GET", "/types/vm", None),
         ("GET", "/readyz", None),
     ]
-    await asyncio.gather(*(_refused(desk, *each) for each in asked * 2))
+    await asyncio.gather(*(_refused(desk, *request) for request in requests * 2))
     assert (await desk.ask("GET", "/healthz")).status_code == 200
 
 
 async def test_redis_killed_and_restarted_loses_nothing(
-    desk: Desk, crew: Children, store: Server
+    desk: Desk, spawn: Children, store: Server
 ) -> None:
-    """503 in time while it is away; back on its append-only file, every job goes its way."""
+    """While it is down calls get 503 within 3 s; restarted on its file, every job goes on."""
     ledger, staller = Ledger({"h1": 2}), Staller()
 
     async def handle(webhook_id: str, job: dict[str, Any]) -> int:
         ledger.called(webhook_id, job)
-        if job["RequestID"] == "flying":
+        if job["RequestID"] == "in-flight":
             return await staller.handle(webhook_id, job)
         return 200
 
     await desk.publish({"h1": 2})
-    notifiers = [crew.notifier(store.url, timeout=2.0) for _ in range(2)]
+    notifiers = [spawn.notifier(store.url, timeout=2.0) for _ in range(2)]
     async with listening(handle) as receiver:
         await desk.submit(receiver, "d0")
         await desk.until("running", "d0")
-        await desk.submit(receiver, "flying")
+        await desk.submit(receiver, "in-flight")
         await asyncio.wait_for(staller.called.wait(), 30)
         for number in range(1, 12):
             await desk.submit(receiver, f"d{number}")
@@ -334,7 +336,7 @@ async def test_redis_killed_and_restarted_loses_nothing(
             await _refused_everywhere(desk)
         finally:
             store.start()
-        await desk.until("running", "d0", "flying")
+        await desk.until("running", "d0", "in-flight")
         for number in range(12):
             await desk.until("running", f"d{number}")
             ledger.released(await desk.job(f"d{number}"))
@@ -343,18 +345,18 @@ async def test_redis_killed_and_restarted_loses_nothing(
     assert len(ledger.calls) == 13
     assert len(set(staller.ids)) == 1
     assert all(child.process.poll() is None for child in notifiers)
-    assert await _audit(crew, store) == "clean\n"
+    assert await _audit(spawn, store) == "clean\n"
 
 
-async def test_processes_started_before_redis_take_up_their_work(
-    crew: Children, tmp_path: Path
+async def test_processes_started_before_redis_serve_once_it_answers(
+    spawn: Children, tmp_path: Path
 ) -> None:
-    """API and notifier may be started first; once Redis is there, they serve."""
+    """API and notifier may be started first; they work as soon as Redis answers."""
     server = Server(tmp_path / "late")
     server.start()
     server.kill()
-    api = crew.api(server.url)
-    crew.notifier(server.url)
+    api = spawn.api(server.url)
+    spawn.notifier(server.url)
 
     async def alive() -> bool:
         try:

@@ -1,4 +1,4 @@
-"""One Placement for all tests, emptied before each, behind a proxy that can misbehave."""
+"""One Placement service for all tests, emptied before each, behind a proxy that can fail."""
 
 from __future__ import annotations
 

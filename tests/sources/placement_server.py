@@ -1,6 +1,6 @@
 """The real Placement service, on loopback, in a child process of the tests and the demo.
 
-Methods that write do so through its API, as Nova would; `placement_app` is the child.
+Writes go through its API, as Nova's do; `placement_app` is the child.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Placement:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Serve, at the same port as before where there was one; returns once it answers."""
+        """Start the service, on its port of before if it had one; returns once it answers."""
         arguments = [sys.executable, str(APP), str(self.database), str(self.port)]
         self.child = subprocess.Popen(
             [*arguments, *(f"{name}={value}" for name, value in self.options.items())],
@@ -50,7 +50,7 @@ class Placement:
         self.client = httpx.Client(base_url=self.url, headers=HEADERS, timeout=30)
 
     def stop(self) -> None:
-        """End the service at once, as a crash would; its database stays."""
+        """Kill the service; its database stays."""
         self.client.close()
         self.child.kill()
         self.child.communicate()
@@ -61,7 +61,7 @@ class Placement:
         return answer.json() if answer.content else None
 
     def add(self, name: str, *, parent: str | None = None, **totals: int) -> str:
-        """Add a provider with that much of each resource class; answers its UUID."""
+        """Add a provider with these totals by resource class; returns its UUID."""
         uuid = str(uuid4())
         body = {"name": name, "uuid": uuid}
         self.call("POST", "/resource_providers", body | {"parent_provider_uuid": parent})
@@ -69,7 +69,7 @@ class Placement:
         return uuid
 
     def inventory(self, provider: str, records: Mapping[str, dict[str, Any]]) -> None:
-        """Replace a provider's inventories; what a record leaves out is as Nova would have it."""
+        """Replace a provider's inventories; fields left out of a record are as Nova sets them."""
         full = {
             resource: UNIT | {"max_unit": record["total"] or 1} | record
             for resource, record in records.items()
@@ -82,16 +82,16 @@ class Placement:
     def aggregates(self, provider: str, *uuids: str) -> None:
         self._replace(provider, "aggregates", list(uuids))
 
-    def _replace(self, provider: str, what: str, value: Any) -> None:
+    def _replace(self, provider: str, part: str, value: Any) -> None:
         generation = self.call("GET", f"/resource_providers/{provider}")["generation"]
-        body = {"resource_provider_generation": generation, what: value}
-        self.call("PUT", f"/resource_providers/{provider}/{what}", body)
+        body = {"resource_provider_generation": generation, part: value}
+        self.call("PUT", f"/resource_providers/{provider}/{part}", body)
 
     def boot(self, consumer: str, **allocations: Mapping[str, int]) -> None:
-        """Allocate to a server: `boot(server, **{provider: {"VCPU": 2}})`; {} takes it all away."""
+        """Set a server's allocations, as in `boot(server, **{provider: {"VCPU": 2}})`."""
         generation = self.call("GET", f"/allocations/{consumer}").get("consumer_generation")
         body = {
-            "allocations": {uuid: {"resources": wanted} for uuid, wanted in allocations.items()},
+            "allocations": {uuid: {"resources": amounts} for uuid, amounts in allocations.items()},
             "consumer_generation": generation,
             "consumer_type": "INSTANCE",
             "project_id": "project",
@@ -100,13 +100,13 @@ class Placement:
         self.call("PUT", f"/allocations/{consumer}", body)
 
     def delete(self, consumer: str) -> None:
-        """Take a server's allocations away as Nova's local delete does: no generation moves."""
+        """Remove a server's allocations as Nova's local delete does: no generation moves."""
         self.client.delete(f"/allocations/{consumer}")
 
     def clear(self) -> None:
-        """Forget every provider and allocation."""
+        """Delete every provider and allocation."""
         providers = self.call("GET", "/resource_providers")["resource_providers"]
-        for provider in sorted(providers, key=lambda one: one["parent_provider_uuid"] is None):
+        for provider in sorted(providers, key=lambda entry: entry["parent_provider_uuid"] is None):
             path = f"/resource_providers/{provider['uuid']}"
             for consumer in self.call("GET", f"{path}/allocations")["allocations"]:
                 self.delete(consumer)

@@ -1,4 +1,4 @@
-"""Small HTTP servers on loopback: stand-ins that answer as told, and that fail as told."""
+"""Small HTTP servers on loopback, which answer or fail as a test sets them up."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FAULTS: Mapping[str, str] = {
     "another shape": "faulty",
     "empty": "faulty",
 }
-"""What a server can do wrong → the cause a source must name."""
+"""Fault of a server → the cause that a source must report."""
 
 
 class Server(ThreadingHTTPServer):
@@ -39,8 +39,9 @@ class Server(ThreadingHTTPServer):
         self.log: list[str] = []
         self.hook: Callable[[str], None] | None = None
         """Called with the path before a request is answered, one request at a time."""
-        self.hooking = threading.Lock()
-        self.patient = threading.Event()
+        self.hook_lock = threading.Lock()
+        self.release_silent = threading.Event()
+        """Ends the silence of requests that hang in the fault `silent`."""
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     @property
@@ -48,10 +49,10 @@ class Server(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing of clients that hung up: some tests are about that."""
+        """Print nothing: in some tests clients hang up."""
 
     def stop(self) -> None:
-        self.patient.set()
+        self.release_silent.set()
         self.shutdown()
         self.server_close()
 
@@ -62,13 +63,13 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        with self.server.hooking:
+        with self.server.hook_lock:
             self.server.log.append(self.path)
             if self.server.hook:
                 self.server.hook(self.path)
         fault = self.server.fault
         if fault == "silent":
-            self.server.patient.wait(300)
+            self.server.release_silent.wait(300)
         if fault in {"reset", "silent"}:
             self.close_connection = True
             return
@@ -82,8 +83,8 @@ class Handler(BaseHTTPRequestHandler):
     do_POST = do_GET  # noqa: N815 - the names are http.server's
 
     def _send(self, fault: str, status: int, headers: dict[str, str], content: bytes) -> None:
-        spoiled = {"not json": b"<html>busy</html>", "another shape": b"[1]", "empty": b""}
-        content = spoiled.get(fault, content)
+        wrong_bodies = {"not json": b"<html>busy</html>", "another shape": b"[1]", "empty": b""}
+        content = wrong_bodies.get(fault, content)
         self.send_response(int(fault) if fault.isdigit() else status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -94,11 +95,11 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(content[: len(content) // 2] if fault == "torn" else content)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing: a test's output is its own."""
+        """Print nothing."""
 
 
 def canned(answers: Mapping[str, Any]) -> Answer:
-    """Answer path → JSON; 404 for every other path."""
+    """Answer these paths with their JSON, every other path with 404."""
 
     def answer(path: str, _headers: Mapping[str, str], _body: bytes) -> Any:
         if path in answers:
@@ -109,7 +110,7 @@ def canned(answers: Mapping[str, Any]) -> Answer:
 
 
 def forward(client: Callable[[], httpx.Client]) -> Answer:
-    """Pass everything on to the server that the client speaks to."""
+    """Forward requests to the server of the client that `client` returns."""
 
     def answer(path: str, headers: Mapping[str, str], _body: bytes) -> Any:
         kept = {

@@ -1,4 +1,4 @@
-"""Which sources feed which types, as the operator's file says."""
+"""Which sources feed which types, as the operator's file has it."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ path = "licences.toml"
 """
 
 
-def test_each_table_is_a_feed(tmp_path: Path):
-    """Type, name and interval are ours, a kind names itself, and the rest goes to the source."""
+def test_each_table_is_a_feed(tmp_path: Path) -> None:
+    """A feed has its table's type, interval and name, or the kind as its name."""
     path = tmp_path / "sources.toml"
     path.write_text(GOOD)
     feeds = read_feeds(str(path))
-    assert [(one.type, one.name, one.interval) for one in feeds] == [
+    assert [(feed.type, feed.name, feed.interval) for feed in feeds] == [
         ("lab", "file", 10.0),
         ("lab", "licences", 0.5),
     ]
@@ -55,15 +55,17 @@ def test_each_table_is_a_feed(tmp_path: Path):
         (("interval = 0.5", "speed = 3"), r"number 2: source file: .*speed"),
     ],
 )
-def test_a_mistake_is_named_with_its_place(tmp_path: Path, change: tuple[str, str], place: str):
-    """Whatever is wrong, the sentence says in which table of which file."""
+def test_a_mistake_is_named_with_its_place(
+    tmp_path: Path, change: tuple[str, str], place: str
+) -> None:
+    """The sentence about a mistake says in which table of which file it is."""
     path = tmp_path / "sources.toml"
     path.write_text(GOOD.replace(*change))
     with pytest.raises(Invalid, match=rf"sources\.toml: .*{place}"):
         read_feeds(str(path))
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path):
-    """A missing file is a mistake of the operator's, told as such."""
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    """A file that is not there is reported as the operator's mistake."""
     with pytest.raises(Invalid, match="No such file"):
         read_feeds(str(tmp_path / "none.toml"))

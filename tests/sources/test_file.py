@@ -1,4 +1,4 @@
-"""A file as a source: read whole or refused, and read again when it changed."""
+"""A file as a source: read whole or refused, and read again once it has changed."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ capacity = { Slots = 4 }
 """
 
 
-async def test_hosts_are_as_written(tmp_path: Path):
-    """Every field of a host comes from its table; what is left out is empty."""
+async def test_hosts_are_as_written(tmp_path: Path) -> None:
+    """Every field of a host comes from its table; a field that is left out is empty."""
     path = tmp_path / "lab.toml"
     path.write_text(BENCH)
     snapshot = await FileSource(str(path)).snapshot(frozenset({"anyone"}))
@@ -40,8 +40,8 @@ async def test_hosts_are_as_written(tmp_path: Path):
     assert snapshot.consumers == {}
 
 
-async def test_edit_counts_from_the_next_snapshot(tmp_path: Path):
-    """An edit of the same length within the same second is seen, and a broken one heals."""
+async def test_an_edit_counts_from_the_next_snapshot(tmp_path: Path) -> None:
+    """An edit of the same length in the same second counts; a broken file works once repaired."""
     path = tmp_path / "lab.toml"
     path.write_text(BENCH)
     source = FileSource(str(path))
@@ -80,15 +80,15 @@ async def test_edit_counts_from_the_next_snapshot(tmp_path: Path):
         ("[hosts]\na = 1", r"hosts\.a: "),
     ],
 )
-async def test_mistake_is_named_with_its_place(tmp_path: Path, text: str, place: str):
-    """Whatever is wrong in the file, the sentence says where: file, host, field."""
+async def test_a_mistake_is_named_with_its_place(tmp_path: Path, text: str, place: str) -> None:
+    """The sentence about a mistake names the file, the host and the field."""
     path = tmp_path / "lab.toml"
     path.write_text(text)
     with pytest.raises(Misconfigured, match=rf"lab\.toml: .*{place}"):
         await FileSource(str(path)).snapshot()
 
 
-async def test_missing_file_is_named(tmp_path: Path):
-    """A file that is not there is a failure, and no empty lab."""
+async def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    """A file that is not there is a failure, not an empty list of hosts."""
     with pytest.raises(Misconfigured, match=r"none\.toml: No such file"):
         await FileSource(str(tmp_path / "none.toml")).snapshot()

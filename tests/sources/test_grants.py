@@ -1,4 +1,4 @@
-"""What Placement shows is what the granter gives: a poller's snapshots, and grants made on them."""
+"""Placement's figures decide grants: a poller's snapshots, and the grants made on them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def granted(broker: Broker) -> list[str]:
 async def test_a_job_is_granted_when_it_fits_and_not_before(
     broker: Broker, placement: Placement, poller: Poller
 ) -> None:
-    """Full, disabled, and too small an instance: the job waits; a server deleted, it is granted."""
+    """The job waits while hosts are full, disabled or too small; a deletion grants it."""
     full, off = placement.add("cn1", **SIZE), placement.add("cn2", **SIZE)
     small = placement.add("cn3", **SIZE)
     servers = [str(uuid4()), str(uuid4())]
@@ -48,23 +48,23 @@ async def test_a_job_is_granted_when_it_fits_and_not_before(
     job = await submit(broker, shape=shape({"VCPU": 2, "Memory": 1}))
     await poller.run_once()
     assert await granted(broker) == []
-    told = await reason(broker, job)
-    assert told is not None
-    assert told.startswith("needs VCPU 2 on one host; the most free is 1 on cn1")
+    text = await reason(broker, job)
+    assert text is not None
+    assert text.startswith("needs VCPU 2 on one host; the most free is 1 on cn1")
     placement.delete(servers[0])
     await poller.run_once()
     assert await granted(broker) == ["d"]
     assert (await broker.read(TYPE, "d")).hosts == ("cn1",)
 
 
-async def test_published_hosts_live_beside(
+async def test_published_hosts_serve_beside_placements(
     broker: Broker, placement: Placement, poller: Poller
 ) -> None:
-    """Hosts of Placement and one published by hand serve one queue; neither takes the other's."""
+    """Hosts of Placement and a published host serve one queue; neither replaces the other."""
     placement.add("cn1", **SIZE)
     await broker.set_host(TYPE, Host("byhand", {"VCPU": 1}))
     for name in ("d", "e"):
         await submit(broker, name, shape=shape({"VCPU": 4} if name == "d" else {"VCPU": 1}))
     await poller.run_once()
     assert sorted(await granted(broker)) == ["d", "e"]
-    assert [one.name for one in await broker.hosts(TYPE)] == ["byhand", "cn1"]
+    assert [host.name for host in await broker.hosts(TYPE)] == ["byhand", "cn1"]

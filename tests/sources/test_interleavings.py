@@ -1,4 +1,4 @@
-"""No slot is told to two clients: boot, status, deletion and snapshot in every order there is."""
+"""No capacity is free twice: boot, status, deletion and snapshot in every order there is."""
 
 from __future__ import annotations
 
@@ -23,99 +23,111 @@ from tests.making import TYPE, proposal, shape, submit
 from tests.sources.placement_server import Placement
 
 POLL = ("watch", "read", "apply")
-BEHIND, NEVER = 2 * len(POLL), 2 * len(POLL) + 1
-"""The gap behind two polls, and the one behind a quiet poll more."""
-ONE = (*range(len(POLL) + 1), NEVER)
-"""The gaps around one poll's steps."""
-TWO = range(NEVER + 1)
-SAMPLE = 20
-"""How many of the ways to spread one order over two polls are tried; over one, all are."""
-TOTAL, PROMISED = 4, 2
+"""The steps of one poll. A client's step falls into the gap before one of them, or after all."""
+AFTER_POLLS, AFTER_QUIET_POLL = 2 * len(POLL), 2 * len(POLL) + 1
+"""The gap after two polls, and the gap after one more poll, before which nothing happened."""
+GAPS_OF_ONE_POLL = (*range(len(POLL) + 1), AFTER_QUIET_POLL)
+GAPS_OF_TWO_POLLS = range(AFTER_QUIET_POLL + 1)
+SAMPLES = 20
+"""How many ways to distribute one order over two polls are tried; over one poll, all are."""
+CAPACITY, GRANTED = 4, 2
+"""Amounts of each client's own resource: what the host has, and what the job is granted."""
 
 Order = tuple[str, ...]
-Gaps = tuple[Order, ...]
+"""A client's steps, first to last."""
+Schedule = tuple[Order, ...]
+"""Gap → the steps that fall into it."""
 
-SILENT = ("boot", "running", "delete", "done")
-DRAWN: tuple[Order, ...] = (
-    SILENT,
+ORDERS: tuple[Order, ...] = (
+    ("boot", "running", "delete", "done"),
     ("boot", "running", "done", "delete"),
     ("boot", "delete", "running", "done"),
     ("running", "boot", "delete", "done"),
     ("running", "boot", "done", "delete"),
 )
-"""What a client may do in which order: it boots before it says done, and deletes what it booted."""
-MUTE: tuple[Order, ...] = (("boot", "delete", "done"), ("boot", "done", "delete"))
-"""And one that ends its job without ever saying running."""
+"""The orders open to a client: it boots before it says done, and deletes after it has booted."""
+ORDERS_WITHOUT_RUNNING: tuple[Order, ...] = (
+    ("boot", "delete", "done"),
+    ("boot", "done", "delete"),
+)
+"""The orders of a client that ends its job without ever saying running."""
 
 
-def heard(order: Order) -> Iterator[Order]:
-    """Add the callback's 2xx, which makes the job running, wherever it may come first."""
+def with_callback(order: Order) -> Iterator[Order]:
+    """Yield the order, and each order with the callback's 2xx, which makes the job running."""
     yield order
-    for at in range(order.index("running") + 1):
-        yield (*order[:at], "heard", *order[at:])
+    for position in range(order.index("running") + 1):
+        yield (*order[:position], "accepted", *order[position:])
 
 
-TELLING = (*(each for order in DRAWN for each in heard(order)), *MUTE)
-"""The orders of clients that tell their server."""
-UNTELLING = (*DRAWN[:3], *MUTE)
-"""And of those that do not, who must have booted when they say running, or settle after."""
+ORDERS_NAMING_THE_SERVER = (
+    *(variant for order in ORDERS for variant in with_callback(order)),
+    *ORDERS_WITHOUT_RUNNING,
+)
+ORDERS_WITHOUT_SERVER = (*ORDERS[:3], *ORDERS_WITHOUT_RUNNING)
+"""A client that does not name its server must have booted it when it says running."""
 
 
-def gaps(order: Order, places: Iterable[int]) -> Iterator[Gaps]:
-    """Put steps, in order, into these gaps in every way."""
-    for chosen in combinations_with_replacement(places, len(order)):
+def schedules(order: Order, gaps: Iterable[int]) -> Iterator[Schedule]:
+    """Distribute steps, in order, over these gaps in every way."""
+    for chosen in combinations_with_replacement(gaps, len(order)):
         yield tuple(
             tuple(step for step, place in zip(order, chosen, strict=True) if place == gap)
-            for gap in TWO
+            for gap in GAPS_OF_TWO_POLLS
         )
 
 
-def every(orders: Iterable[Order]) -> Iterator[Gaps]:
-    """Around one poll every way of every order; around two a sample."""
+def schedules_of_all(orders: Iterable[Order]) -> Iterator[Schedule]:
+    """Yield every schedule of every order around one poll, and a sample around two polls."""
     rng = Random(0)
     for order in orders:
-        yield from gaps(order, ONE)
-        yield from rng.sample(list(gaps(order, TWO)), SAMPLE)
+        yield from schedules(order, GAPS_OF_ONE_POLL)
+        yield from rng.sample(list(schedules(order, GAPS_OF_TWO_POLLS)), SAMPLES)
 
 
 @dataclass
-class Story:
-    """One client whose job was granted, and when it does what."""
+class Client:
+    """One client whose job was granted, when it takes which step, and what it has done so far."""
 
     number: int
-    steps: Gaps
-    tells: bool
-    """It tells its server; else the settle time, none here, ends the hold."""
+    schedule: Schedule
+    names_server: bool
+    """Whether `running` names the server; else the settle time, 0 here, ends the hold."""
     provider: str
     resource: str
     server: str = field(default_factory=lambda: str(uuid4()))
     allocated: bool = False
-    promised: bool = True
-    said: bool = False
+    job_ended: bool = False
+    said_running: bool = False
 
     @property
-    def name(self) -> str:
+    def job(self) -> str:
         return f"d{self.number}"
 
     @property
-    def free(self) -> int:
-        """What may be told to others: neither what is promised nor what is allocated.
-
-        Who tells no server is promised nothing but what is allocated, once settled.
-        """
-        promised = self.promised and (self.tells or not self.said)
-        return TOTAL - (PROMISED if promised or self.allocated else 0)
+    def resource_name(self) -> str:
+        return broker_name(self.resource)
 
     @property
-    def quiet(self) -> int:
-        """What is told once all is quiet: a server nobody spoke of yet counts beside its hold."""
-        unknown = self.allocated and self.promised and not self.said
-        return self.free - (PROMISED if unknown else 0)
+    def most_free(self) -> int:
+        """The most that may be shown as free: neither granted nor allocated.
+
+        A job that has named no server holds nothing once it is settled.
+        """
+        holds = not self.job_ended and (self.names_server or not self.said_running)
+        return CAPACITY - (GRANTED if holds or self.allocated else 0)
+
+    @property
+    def free_when_quiet(self) -> int:
+        """What is free once all is quiet: a server not named yet counts beside its job's hold."""
+        counted_twice = self.allocated and not self.job_ended and not self.said_running
+        return self.most_free - (GRANTED if counted_twice else 0)
 
     def allocation(self, step: str) -> dict[str, Any]:
-        mine = {self.provider: {"resources": {self.resource: PROMISED}}}
+        """Return the body by which Nova allocates or removes the server."""
+        allocations = {self.provider: {"resources": {self.resource: GRANTED}}}
         return {
-            "allocations": mine if step == "boot" else {},
+            "allocations": allocations if step == "boot" else {},
             "consumer_generation": None if step == "boot" else 1,
             "consumer_type": "INSTANCE",
             "project_id": "project",
@@ -124,117 +136,122 @@ class Story:
 
 
 class World:
-    """All stories at once, each with a resource of its own, in one Placement and one type."""
+    """All clients at once, each with a resource of its own, in one Placement and one type."""
 
     def __init__(
-        self, broker: Broker, placement: Placement, source: PlacementSource, *, tells: bool
+        self, broker: Broker, placement: Placement, source: PlacementSource, *, names_server: bool
     ) -> None:
         self.broker = broker
         self.placement = placement
         self.source = source
-        self.tells = tells
-        classes = placement.call("GET", "/resource_classes")["resource_classes"]
-        names = [one["name"] for one in classes if not one["name"].startswith("CUSTOM_")]
+        self.names_server = names_server
+        entries = placement.call("GET", "/resource_classes")["resource_classes"]
+        classes = [entry["name"] for entry in entries if not entry["name"].startswith("CUSTOM_")]
+        orders = ORDERS_NAMING_THE_SERVER if names_server else ORDERS_WITHOUT_SERVER
         self.hosts: dict[str, str] = {}
-        self.stories: list[Story] = []
-        for number, steps in enumerate(every(TELLING if tells else UNTELLING)):
-            if not number % len(names):
+        self.clients: list[Client] = []
+        for number, schedule in enumerate(schedules_of_all(orders)):
+            if not number % len(classes):
                 host = f"cn{number}"
-                provider = placement.add(host, **dict.fromkeys(names, TOTAL))
+                provider = placement.add(host, **dict.fromkeys(classes, CAPACITY))
                 self.hosts[provider] = host
-            resource = names[number % len(names)]
-            self.stories.append(Story(number, steps, tells, provider, resource))
+            resource = classes[number % len(classes)]
+            self.clients.append(Client(number, schedule, names_server, provider, resource))
 
     async def grant_all(self) -> None:
-        """Have every story's job granted, on its own host and resource."""
-        settle = 3600 if self.tells else 0
+        """Have every client's job granted, on the client's own host and resource."""
+        settle = 3600 if self.names_server else 0
         await self.broker.set_policy(TYPE, {"holds": "until_seen", "settle": settle})
         await self.poll()
         view = await self.broker.view(TYPE)
 
-        async def granted(story: Story) -> int | None:
-            wanted = shape({amounts_name(story.resource): PROMISED})
-            job = await submit(self.broker, story.name, shape=wanted)
-            planned = proposal(job, wanted, self.hosts[story.provider])
+        async def grant(client: Client) -> int | None:
+            wanted = shape({client.resource_name: GRANTED})
+            job = await submit(self.broker, client.job, shape=wanted)
+            planned = proposal(job, wanted, self.hosts[client.provider])
             return await self.broker.grant(TYPE, planned, view)
 
-        assert all(await asyncio.gather(*map(granted, self.stories)))
+        assert all(await asyncio.gather(*map(grant, self.clients)))
 
     async def poll(self, before: Callable[[int], Awaitable[None]] | None = None) -> None:
-        """Poll as the poller does, with clients' steps before each of its own."""
-        watched, seen = WatchStarted(0, frozenset()), SourceSnapshot(())
+        """Poll as the poller does, with the clients' steps before each of its own."""
+        started, snapshot = WatchStarted(0, frozenset()), SourceSnapshot(())
         for number, step in enumerate(POLL):
             if before:
                 await before(number)
             if step == "watch":
                 await asyncio.sleep(0.005)
-                watched = await self.broker.watch(TYPE, "placement", 1, 1.0) or watched
+                started = await self.broker.watch(TYPE, "placement", 1, 1.0) or started
             elif step == "read":
-                seen = await self.source.snapshot(watched.servers)
+                snapshot = await self.source.snapshot(started.servers)
             else:
-                sight = SourceReport(seen.sequence, seen.hosts, seen.consumers, True)
-                assert await self.broker.apply(TYPE, "placement", 1, watched.begun, sight)
+                report = SourceReport(snapshot.sequence, snapshot.hosts, snapshot.consumers, True)
+                assert await self.broker.apply(TYPE, "placement", 1, started.begun, report)
 
-    async def go(self, gap: int) -> None:
-        """Take the stories' steps of one gap, all first ones, then all second ones."""
-        for turn in range(max(len(story.steps[gap]) for story in self.stories)):
-            moving: dict[str, list[Story]] = {}
-            for story in self.stories:
-                if len(story.steps[gap]) > turn:
-                    moving.setdefault(story.steps[gap][turn], []).append(story)
-            for step, stories in moving.items():
-                await self.take(step, stories)
+    async def take_steps(self, gap: int) -> None:
+        """Take the clients' steps of one gap: all first ones, then all second ones, and so on."""
+        for turn in range(max(len(client.schedule[gap]) for client in self.clients)):
+            clients_by_step: dict[str, list[Client]] = {}
+            for client in self.clients:
+                if len(client.schedule[gap]) > turn:
+                    clients_by_step.setdefault(client.schedule[gap][turn], []).append(client)
+            for step, clients in clients_by_step.items():
+                await self.take(step, clients)
             await self.check()
 
-    async def take(self, step: str, stories: list[Story]) -> None:
+    async def take(self, step: str, clients: list[Client]) -> None:
         if step in ("boot", "delete"):
-            body = {story.server: story.allocation(step) for story in stories}
+            body = {client.server: client.allocation(step) for client in clients}
             self.placement.call("POST", "/allocations", body)
         else:
-            await asyncio.gather(*(self.say(step, story) for story in stories))
-        for story in stories:
-            story.allocated = step == "boot" or (story.allocated and step != "delete")
-            story.said = story.said or step == "running"
-            story.promised = story.promised and step != "done"
+            await asyncio.gather(*(self.transition(step, client) for client in clients))
+        for client in clients:
+            client.allocated = step == "boot" or (client.allocated and step != "delete")
+            client.said_running = client.said_running or step == "running"
+            client.job_ended = client.job_ended or step == "done"
 
-    async def say(self, step: str, story: Story) -> None:
-        told = (story.server,) if self.tells and step == "running" else ()
+    async def transition(self, step: str, client: Client) -> None:
+        servers = (client.server,) if self.names_server and step == "running" else ()
         status = Status.DONE if step == "done" else Status.RUNNING
-        await self.broker.transition(TYPE, story.name, status, servers=told)
+        await self.broker.transition(TYPE, client.job, status, servers=servers)
 
     async def check(self, *, quiet: bool = False) -> None:
-        """Never is more told free than is; and no less once all is quiet."""
+        """Assert that no more is shown as free than is; once all is quiet, nor less."""
         view = await self.broker.view(TYPE)
-        free = {name: host.free for name, host in view.hosts.items()}
-        for story in self.stories:
-            told = free[self.hosts[story.provider]][amounts_name(story.resource)]
-            assert told == story.quiet if quiet else told <= story.free, (story, told)
+        free_by_host = {name: host.free for name, host in view.hosts.items()}
+        for client in self.clients:
+            free = free_by_host[self.hosts[client.provider]][client.resource_name]
+            if quiet:
+                assert free == client.free_when_quiet, client
+            else:
+                assert free <= client.most_free, client
 
 
-def amounts_name(resource: str) -> str:
-    return next(iter(amounts_of({resource: 0})))
+def broker_name(resource_class: str) -> str:
+    (name,) = amounts_of({resource_class: 0})
+    return name
 
 
 @pytest.fixture
 def proxy(placement: Placement) -> Placement:
-    """Nothing between: this source asks thousands of times."""
+    """Connect the source to Placement itself: it sends thousands of requests."""
     return placement
 
 
-@pytest.mark.parametrize("tells", [True, False], ids=["tells its server", "tells none"])
-async def test_nothing_is_told_free_too_much_or_for_long_too_little(
-    real_client: Redis, placement: Placement, source: PlacementSource, tells: bool
+@pytest.mark.parametrize("names_server", [True, False], ids=["names its server", "names none"])
+async def test_free_capacity_is_right_at_every_interleaving(
+    real_client: Redis, placement: Placement, source: PlacementSource, names_server: bool
 ) -> None:
-    """At every interleaving of boot, 2xx, status, delete and snapshot each slot is counted once."""
-    world = World(Broker(real_client), placement, source, tells=tells)
+    """In every order of boot, 2xx, status, deletion and snapshot each amount is counted once."""
+    world = World(Broker(real_client), placement, source, names_server=names_server)
     await world.grant_all()
     await world.check(quiet=True)
-    await world.poll(world.go)
-    await world.poll(lambda number: world.go(len(POLL) + number))
-    for gap in (BEHIND, NEVER):
-        await world.go(gap)
+    await world.poll(world.take_steps)
+    await world.poll(lambda number: world.take_steps(len(POLL) + number))
+    for gap in (AFTER_POLLS, AFTER_QUIET_POLL):
+        await world.take_steps(gap)
         await world.poll()
         await world.check(quiet=True)
-    assert all(story.free == TOTAL for story in world.stories)
-    found = await audit(real_client, TYPE)
-    assert [one for one in found if one.severity is Severity.FAULT] == []
+    assert all(client.most_free == CAPACITY for client in world.clients)
+    findings = await audit(real_client, TYPE)
+    assert [finding for finding in findings if finding.severity is Severity.FAULT] == []

@@ -1,4 +1,4 @@
-"""Nodes and pods through the official client, from a server of the published API's shapes."""
+"""Nodes and pods through the official client, from a server with the published API's shapes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def pod(uid: str, on: str | None, phase: str = "Running", **requests: str) -> di
 
 
 class Cluster:
-    """Answers list requests as the API server does: paged, selected, with its own shapes."""
+    """Answers list requests as the API server does: in pages, filtered, in its shapes."""
 
     def __init__(self) -> None:
         self.nodes: list[dict[str, Any]] = []
@@ -64,8 +64,8 @@ class Cluster:
         start, limit = int(query.get("continue", 0)), int(query["limit"])
         metadata = {"resourceVersion": "1000", "continue": ""}
         if start + limit < len(items):
-            left = len(items) - start - limit
-            metadata |= {"continue": str(start + limit), "remainingItemCount": left}
+            remaining = len(items) - start - limit
+            metadata |= {"continue": str(start + limit), "remainingItemCount": remaining}
         page = {
             "kind": f"{kind}List",
             "apiVersion": "v1",
@@ -75,8 +75,8 @@ class Cluster:
         return 200, {}, json.dumps(page).encode()
 
     def selected(self, selector: str) -> list[dict[str, Any]]:
-        barred = {part.removeprefix("status.phase!=") for part in selector.split(",")}
-        return [one for one in self.pods if one["status"]["phase"] not in barred]
+        excluded = {part.removeprefix("status.phase!=") for part in selector.split(",")}
+        return [pod for pod in self.pods if pod["status"]["phase"] not in excluded]
 
 
 @pytest.fixture
@@ -113,8 +113,10 @@ async def source(kubeconfig: str) -> AsyncIterator[KubeSource]:
     await source.close()
 
 
-async def test_a_host_is_a_node_less_what_its_pods_request(cluster: Cluster, source: KubeSource):
-    """Allocatable is rounded down, requests up, once; labels are aggregates; the token is sent."""
+async def test_a_host_is_a_node_with_what_its_pods_request(
+    cluster: Cluster, source: KubeSource
+) -> None:
+    """Allocatable is rounded down, the sum of requests up; labels are aggregates."""
     cluster.nodes = [node("n1")]
     cluster.pods = [
         pod("p1", "n1", cpu="250m", memory="100M"),
@@ -138,17 +140,19 @@ async def test_a_host_is_a_node_less_what_its_pods_request(cluster: Cluster, sou
     assert set(cluster.tokens) == {"Bearer secret"}
 
 
-async def test_pages_are_read_to_the_end(cluster: Cluster, source: KubeSource, server: Server):
-    """Lists longer than a page come whole, by the continue token."""
+async def test_pages_are_read_to_the_end(
+    cluster: Cluster, source: KubeSource, server: Server
+) -> None:
+    """Lists longer than a page are read whole, by the continue token."""
     cluster.nodes = [node(f"n{number}") for number in range(7)]
     cluster.pods = [pod(f"p{number}", f"n{number % 7}", cpu="1") for number in range(14)]
     snapshot = await source.snapshot()
-    assert [one.used["Pods"] for one in snapshot.hosts] == [2] * 7
+    assert [host.used["Pods"] for host in snapshot.hosts] == [2] * 7
     assert len(server.log) == 3 + 5
 
 
-async def test_finished_and_unplaced_pods_use_nothing(cluster: Cluster, source: KubeSource):
-    """A pod that ended, that waits for a node, or whose node is out, is not counted."""
+async def test_finished_and_unplaced_pods_use_nothing(cluster: Cluster, source: KubeSource) -> None:
+    """A pod that has ended, waits for a node, or is on a node left out, is not counted."""
     cluster.nodes = [node("n1"), node("n2", unschedulable=True)]
     cluster.pods = [
         pod("p1", "n1", "Succeeded", cpu="1"),
@@ -160,23 +164,25 @@ async def test_finished_and_unplaced_pods_use_nothing(cluster: Cluster, source: 
     assert host.used == {}
 
 
-async def test_cordoned_and_tainted_nodes_are_out(cluster: Cluster, source: KubeSource):
-    """A cordon, NoSchedule or NoExecute keeps a node out; PreferNoSchedule does not."""
+async def test_cordoned_and_tainted_nodes_are_left_out(
+    cluster: Cluster, source: KubeSource
+) -> None:
+    """A cordon, NoSchedule or NoExecute closes a node; PreferNoSchedule does not."""
     cluster.nodes = [
         node("cordoned", unschedulable=True),
         node("tainted", taints=[{"key": "k", "effect": "NoSchedule"}]),
         node("lost", taints=[{"key": "k", "effect": "NoExecute"}]),
-        node("unloved", taints=[{"key": "k", "effect": "PreferNoSchedule"}]),
+        node("avoided", taints=[{"key": "k", "effect": "PreferNoSchedule"}]),
     ]
-    assert [one.name for one in (await source.snapshot()).hosts] == ["unloved"]
+    assert [host.name for host in (await source.snapshot()).hosts] == ["avoided"]
 
 
-async def test_tolerated_taints_keep_no_node_out(cluster: Cluster, kubeconfig: str):
-    """`tolerate` opens nodes that carry only taints of those keys."""
+async def test_tolerated_taints_close_no_node(cluster: Cluster, kubeconfig: str) -> None:
+    """`tolerate` opens the nodes whose taints all have one of these keys."""
     cluster.nodes = [
         node("gpu", taints=[{"key": "nvidia.com/gpu", "effect": "NoSchedule"}]),
         node(
-            "sick",
+            "not-ready",
             taints=[
                 {"key": "nvidia.com/gpu", "effect": "NoSchedule"},
                 {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"},
@@ -184,12 +190,12 @@ async def test_tolerated_taints_keep_no_node_out(cluster: Cluster, kubeconfig: s
         ),
     ]
     source = KubeSource(kubeconfig=kubeconfig, tolerate=["nvidia.com/gpu"])
-    assert [one.name for one in (await source.snapshot()).hosts] == ["gpu"]
+    assert [host.name for host in (await source.snapshot()).hosts] == ["gpu"]
     await source.close()
 
 
-async def test_watched_pod_has_its_share(cluster: Cluster, source: KubeSource):
-    """A watched pod's share is what it surely has of the used; an unknown one has none."""
+async def test_a_watched_pod_has_its_share(cluster: Cluster, source: KubeSource) -> None:
+    """A watched pod's share is its request, rounded down; an unknown pod has none."""
     cluster.nodes = [node("n1")]
     cluster.pods = [pod("p1", "n1", cpu="250m", memory="100M"), pod("p2", "n1", cpu="1")]
     snapshot = await source.snapshot(frozenset({"p1", "gone"}))
@@ -198,10 +204,10 @@ async def test_watched_pod_has_its_share(cluster: Cluster, source: KubeSource):
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_fault_is_named_and_the_next_snapshot_is_whole(
+async def test_a_fault_is_named_and_the_next_snapshot_is_whole(
     cluster: Cluster, source: KubeSource, server: Server, fault: str
-):
-    """Each way the API server can fail has its cause, and is over when it is over."""
+) -> None:
+    """Each fault of the API server has its cause, and leaves no trace when it has ended."""
     cluster.nodes = [node("n1")]
     server.fault = fault
     if fault == "silent":
@@ -214,8 +220,10 @@ async def test_fault_is_named_and_the_next_snapshot_is_whole(
     assert len((await source.snapshot()).hosts) == 1
 
 
-async def test_expired_page_is_a_failure(cluster: Cluster, source: KubeSource, server: Server):
-    """A continue token that the server no longer knows (410) never makes half a picture."""
+async def test_an_expired_page_is_a_failure(
+    cluster: Cluster, source: KubeSource, server: Server
+) -> None:
+    """A continue token that has expired (410) fails the snapshot instead of halving it."""
     cluster.nodes = [node(f"n{number}") for number in range(4)]
     answer = cluster.answer
     server.answer = lambda path, headers, body: (
@@ -225,7 +233,7 @@ async def test_expired_page_is_a_failure(cluster: Cluster, source: KubeSource, s
         await source.snapshot()
 
 
-def test_missing_kubeconfig_says_so(tmp_path: Path):
-    """A login that is not there is found when the source is opened."""
+def test_a_missing_kubeconfig_is_reported_at_once(tmp_path: Path) -> None:
+    """A login that is not there fails when the source is opened."""
     with pytest.raises(Misconfigured, match="kubernetes' settings"):
         KubeSource(kubeconfig=str(tmp_path / "none"))

@@ -1,4 +1,4 @@
-"""Logins as the OpenStack command line reads them, against a stand-in for Keystone."""
+"""Logins as the OpenStack command line reads them, against a replacement for Keystone."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LOGINS: list[Login] = [
 
 
 class Keystone:
-    """Answers logins as Keystone v3 does; the token it gives is what Placement's noauth2 knows."""
+    """Answers logins as Keystone v3 does, with the token that Placement's noauth2 accepts."""
 
     def __init__(self, placement: Placement) -> None:
         self.logins: list[Any] = []
@@ -78,27 +78,27 @@ def keystone(placement: Placement) -> Iterator[Keystone]:
 
 
 @pytest.mark.parametrize("login", LOGINS, ids=lambda login: login[0])
-async def test_login_from_clouds_yaml(
+async def test_a_login_from_clouds_yaml(
     keystone: Keystone, clouds: Callable[..., None], login: Login
-):
-    """Each way to log in is Keystone's own; the region picks Placement from its catalog."""
+) -> None:
+    """Each login uses its own method of Keystone's; the region selects Placement in the catalog."""
     type_, auth, methods = login
     clouds(auth_type=type_, auth=auth | {"auth_url": f"{keystone.url}/v3"}, region_name="RegionTwo")
     source = PlacementSource(cloud="lab")
-    assert [one.name for one in (await source.snapshot()).hosts] == ["cn1"]
+    assert [host.name for host in (await source.snapshot()).hosts] == ["cn1"]
     await source.snapshot()
     assert keystone.logins == [methods]
     await source.close()
 
 
 @pytest.mark.parametrize("login", LOGINS, ids=lambda login: login[0])
-async def test_login_from_the_environment(
+async def test_a_login_from_the_environment(
     keystone: Keystone,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     login: Login,
-):
-    """OS_* variables log in as they do on the OpenStack command line; no file is needed."""
+) -> None:
+    """OS_* variables log in as on the OpenStack command line, without a file."""
     type_, auth, methods = login
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OS_AUTH_TYPE", type_)
@@ -107,12 +107,14 @@ async def test_login_from_the_environment(
     for name, value in auth.items():
         monkeypatch.setenv(f"OS_{name.upper()}", value)
     source = PlacementSource()
-    assert [one.name for one in (await source.snapshot()).hosts] == ["cn1"]
+    assert [host.name for host in (await source.snapshot()).hosts] == ["cn1"]
     assert keystone.logins == [methods]
     await source.close()
 
 
-async def test_region_of_the_table_wins(keystone: Keystone, clouds: Callable[..., None]):
+async def test_the_region_of_the_table_wins(
+    keystone: Keystone, clouds: Callable[..., None]
+) -> None:
     """`region` in the source's table overrides the cloud's own."""
     auth = PASSWORD | {"auth_url": f"{keystone.url}/v3"}
     clouds(auth=auth, regions=["RegionOne", "RegionTwo"])
@@ -121,8 +123,8 @@ async def test_region_of_the_table_wins(keystone: Keystone, clouds: Callable[...
     await source.close()
 
 
-async def test_wrong_password_is_refused(keystone: Keystone, clouds: Callable[..., None]):
-    """Credentials that Keystone turns away are told apart from a cloud that is away."""
+async def test_a_wrong_password_is_refused(keystone: Keystone, clouds: Callable[..., None]) -> None:
+    """Credentials that Keystone rejects raise another class than a cloud that does not answer."""
     clouds(auth=PASSWORD | {"auth_url": f"{keystone.url}/v3", "password": "wrong"})
     source = PlacementSource(cloud="lab")
     with pytest.raises(Refused):
@@ -130,10 +132,10 @@ async def test_wrong_password_is_refused(keystone: Keystone, clouds: Callable[..
     await source.close()
 
 
-async def test_catalog_without_placement_is_a_misconfiguration(
+async def test_a_catalog_without_placement_is_a_misconfiguration(
     keystone: Keystone, clouds: Callable[..., None]
-):
-    """A region in which the catalog has no Placement is said so, and names the service."""
+) -> None:
+    """The sentence about a region whose catalog has no Placement names the service."""
     clouds(auth=PASSWORD | {"auth_url": f"{keystone.url}/v3"}, region_name="Nowhere")
     source = PlacementSource(cloud="lab")
     with pytest.raises(Misconfigured, match="placement"):
@@ -141,8 +143,8 @@ async def test_catalog_without_placement_is_a_misconfiguration(
     await source.close()
 
 
-def test_incomplete_login_is_found_at_once(clouds: Callable[..., None]):
-    """A cloud without a user name fails when the source is opened, not hours later."""
+def test_an_incomplete_login_is_reported_at_once(clouds: Callable[..., None]) -> None:
+    """A cloud without a user name fails when the source is opened, not with the first snapshot."""
     clouds(auth_type="v3password", auth={"auth_url": "http://127.0.0.1:1/v3"})
     with pytest.raises(Misconfigured, match="OpenStack's settings"):
         PlacementSource(cloud="lab")

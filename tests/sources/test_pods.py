@@ -10,8 +10,8 @@ import pytest
 from rq_broker.sources.pods import quantities, requests_of
 
 
-def container(cpu: str, **more: Any) -> dict[str, Any]:
-    return {"resources": {"requests": {"cpu": cpu}}} | more
+def container(cpu: str, **fields: Any) -> dict[str, Any]:
+    return {"resources": {"requests": {"cpu": cpu}}} | fields
 
 
 SIDECAR = {"restartPolicy": "Always"}
@@ -50,13 +50,13 @@ SIDECAR = {"restartPolicy": "Always"}
     ],
     ids=["sum", "init", "small init", "sidecar", "init after", "init before", "overhead", "pod"],
 )
-def test_request_is_what_the_scheduler_reserves(spec: dict[str, Any], cpu: str):
-    """Containers together, or the largest moment of starting up; then the pod's own, overhead."""
+def test_a_request_is_what_the_scheduler_reserves(spec: dict[str, Any], cpu: str) -> None:
+    """It is the larger of containers and start-up, replaced by the pod's own, plus overhead."""
     assert requests_of({"spec": spec}) == {"cpu": Decimal(cpu), "pods": 1}
 
 
-def test_container_without_requests_asks_for_nothing():
-    """A best-effort pod costs its own place only."""
+def test_a_container_without_requests_requests_nothing() -> None:
+    """A best-effort pod counts only as one of `pods`."""
     assert requests_of({"spec": {"containers": [{}, {"resources": {}}]}}) == {"pods": 1}
 
 
@@ -64,6 +64,6 @@ def test_container_without_requests_asks_for_nothing():
     ("text", "value"),
     [("1", 1), ("100m", "0.1"), ("1Ki", 1024), ("2M", 2_000_000), ("1e3", 1000), (4, 4)],
 )
-def test_quantities_are_exact(text: Any, value: Any):
-    """Every suffix the API uses is read without rounding."""
+def test_quantities_are_exact(text: Any, value: Any) -> None:
+    """Every suffix of the API is read without rounding."""
     assert quantities({"x": text}) == {"x": Decimal(value)}

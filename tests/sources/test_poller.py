@@ -1,9 +1,10 @@
-"""The poller: one at a time, in order, and a source that fails leaves what was known."""
+"""The poller: one process at a time polls, in order; a failing source leaves its last snapshot."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -23,7 +24,7 @@ from tests.processes import until
 
 
 class Lab(Source):
-    """A source that shows, or raises, whatever the test says, and notes what it was asked."""
+    """A source that returns or raises what the test sets, and records what it is asked for."""
 
     def __init__(self) -> None:
         self.hosts: tuple[Host, ...] = (Host("h1", {"VCPU": 4}),)
@@ -38,7 +39,7 @@ class Lab(Source):
             await self.gate.wait()
         if self.failure:
             raise self.failure
-        shares = {one: {("h1", "VCPU"): 1} for one in watch}
+        shares = {server: {("h1", "VCPU"): 1} for server in watch}
         return SourceSnapshot(self.hosts, shares)
 
     async def close(self) -> None:
@@ -56,43 +57,43 @@ def feed(lab: Lab) -> Feed:
 
 
 async def names(broker: Broker) -> list[str]:
-    return [one.name for one in await broker.hosts(TYPE)]
+    return [host.name for host in await broker.hosts(TYPE)]
 
 
 async def test_a_snapshot_is_applied_and_the_next_one_is_due_after_the_interval(
     broker: Broker, feed: Feed, lab: Lab
 ) -> None:
-    """The first look is at once, the next when the interval is over and no earlier."""
+    """The first snapshot is taken at once, the next when the interval has passed and no earlier."""
     lab.hosts = (Host("h1", {"VCPU": 4}, max_unit={"VCPU": 2}),)
-    one = Poller(broker, replace(feed, interval=60.0))
-    wait = await one.run_once()
+    poller = Poller(broker, replace(feed, interval=60.0))
+    wait = await poller.run_once()
     assert wait is not None
     assert 30 < wait <= 60
-    await one.run_once()
+    await poller.run_once()
     assert len(lab.watched) == 1
     host = await broker.host(TYPE, "h1")
     assert (host.capacity, host.max_unit, host.source) == ({"VCPU": 4}, {"VCPU": 2}, "lab")
     assert TYPE in await broker.names()
 
 
-async def test_a_running_jobs_servers_are_asked_for(broker: Broker, feed: Feed, lab: Lab) -> None:
-    """What the source tells of a job's servers shortens its hold in the same step."""
+async def test_a_running_jobs_servers_are_watched(broker: Broker, feed: Feed, lab: Lab) -> None:
+    """What a job's servers use shrinks its hold in the step that applies the snapshot."""
     await broker.set_policy(TYPE, {"holds": "until_seen"})
-    one = Poller(broker, replace(feed, interval=0.0))
-    await one.run_once()
+    poller = Poller(broker, replace(feed, interval=0.0))
+    await poller.run_once()
     job = await submit(broker)
     view = await broker.view(TYPE)
     assert await broker.grant(TYPE, proposal(job), view)
     await broker.transition(TYPE, "d", Status.RUNNING, servers=("s",))
-    await one.run_once()
+    await poller.run_once()
     assert lab.watched[-1] == {"s"}
     assert (await broker.host(TYPE, "h1")).held == {}
 
 
-async def test_hosts_the_broker_cannot_name_are_passed_over(
+async def test_hosts_that_the_broker_cannot_name_or_count_are_left_out(
     broker: Broker, feed: Feed, lab: Lab
 ) -> None:
-    """One odd host among many is left out, with a word in the log; the others count."""
+    """One wrong host among many is left out and logged; the others count."""
     lab.hosts = (
         Host("a/b", {"VCPU": 1}),
         Host("neg", {"VCPU": -1}),
@@ -110,36 +111,51 @@ async def test_hosts_the_broker_cannot_name_are_passed_over(
 async def test_a_failing_source_leaves_its_last_snapshot(
     broker: Broker, feed: Feed, lab: Lab, failure: Exception, cause: str
 ) -> None:
-    """Hosts stay, cause and age are told, and the first good snapshot ends it."""
-    one = Poller(broker, replace(feed, interval=0.0))
-    await one.run_once()
+    """Hosts stay, cause and age are shown, and the next good snapshot ends it."""
+    poller = Poller(broker, replace(feed, interval=0.0))
+    await poller.run_once()
     lab.failure = failure
-    await one.run_once()
+    await poller.run_once()
     (state,) = await broker.sources(TYPE)
     assert (state.cause, state.hosts, await names(broker)) == (cause, 1, ["h1"])
     assert state.text
     lab.failure = None
-    await one.run_once()
+    await poller.run_once()
     assert (await broker.sources(TYPE))[0].cause == ""
 
 
+async def test_an_exception_that_is_no_failure_is_shown_too(
+    broker: Broker, feed: Feed, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A source written for the former SourceSnapshot fails, with the wrong argument named."""
+
+    async def former(_: frozenset[str]) -> SourceSnapshot:
+        return SourceSnapshot(lab.hosts, max_units={"h1": {"VCPU": 2}})  # type: ignore[call-arg]  # is the point
+
+    monkeypatch.setattr(lab, "snapshot", former)
+    await Poller(broker, feed).run_once()
+    (source,) = await broker.sources(TYPE)
+    assert source.cause == "failed"
+    assert "max_units" in source.text
+
+
 async def test_reasons_say_how_old_the_capacity_is(broker: Broker, feed: Feed, lab: Lab) -> None:
-    """While its source is stale, whatever is told of capacity carries age and cause; not before."""
-    one = Poller(broker, replace(feed, interval=0.02))
-    await one.run_once()
+    """While the source is stale, and only then, every reason about capacity has age and cause."""
+    poller = Poller(broker, replace(feed, interval=0.02))
+    await poller.run_once()
     job = await submit(broker, shape=shape({"VCPU": 3}, {"VCPU": 3}))
-    told = await reason(broker, job)
-    assert told is not None
-    assert "capacity" not in told
+    text = await reason(broker, job)
+    assert text is not None
+    assert "capacity" not in text
     lab.failure = Unreachable("no answer")
     await asyncio.sleep(0.1)
-    await one.run_once()
-    said = [
+    await poller.run_once()
+    texts = [
         await reason(broker, job),
         (await explanation(broker, job.request_id))["reason"]["text"],
         (await what_if(broker, Proposal(shape({"VCPU": 9}))))["reason"]["text"],
     ]
-    for text in said:
+    for text in texts:
         assert "(capacity as of 0 s ago: source lab fails: unreachable)" in text
     await broker.set_policy(TYPE, {"paused": True})
     paused = await reason(broker, job)
@@ -147,8 +163,8 @@ async def test_reasons_say_how_old_the_capacity_is(broker: Broker, feed: Feed, l
     assert "capacity" not in paused
 
 
-async def test_one_of_many_polls(broker: Broker, feed: Feed, lab: Lab) -> None:
-    """While one poller has the turn no other asks the source; when it closes, another does."""
+async def test_one_of_several_pollers_polls(broker: Broker, feed: Feed, lab: Lab) -> None:
+    """While one poller holds the lease no other reads the source; when it closes, another does."""
     first, second = Poller(broker, feed), Poller(broker, replace(feed, source=Lab()))
     await first.run_once()
     assert await second.run_once() is None
@@ -157,30 +173,30 @@ async def test_one_of_many_polls(broker: Broker, feed: Feed, lab: Lab) -> None:
     assert await second.run_once() is not None
 
 
-async def test_a_dead_pollers_turn_ends_and_its_late_snapshot_is_refused(
+async def test_a_hung_pollers_lease_ends_and_its_late_snapshot_is_refused(
     broker: Broker, feed: Feed, lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A poller that hung while another took over changes nothing when it wakes."""
-    monkeypatch.setattr(poller_module, "TURN_SECONDS", 0.2)
-    monkeypatch.setattr(Poller, "_kept", lambda _: _Nothing())
+    """A poller that hangs until another has taken over changes nothing when it goes on."""
+    monkeypatch.setattr(poller_module, "LEASE_SECONDS", 0.2)
+    monkeypatch.setattr(Poller, "_lease_renewed", lambda _: nullcontext())
     lab.gate = asyncio.Event()
     hung = asyncio.create_task(Poller(broker, feed).run_once())
-    await until(lambda: _true(lambda: bool(lab.watched)), "the first to begin")
+    await until(lambda: _true(lambda: bool(lab.watched)), "the first snapshot to begin")
     fresh = Lab()
     fresh.hosts = (Host("fresh", {"VCPU": 1}),)
     second = Poller(broker, replace(feed, source=fresh))
     assert await second.run_once() is None
-    await until(lambda: _ran(second), "the turn to end")
+    await until(lambda: _polls(second), "the lease to end")
     lab.gate.set()
     await hung
     assert await names(broker) == ["fresh"]
 
 
-async def test_a_long_snapshot_keeps_the_turn(
+async def test_a_long_snapshot_keeps_the_lease(
     broker: Broker, feed: Feed, lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A source slower than a turn lasts is not polled by a second notifier meanwhile."""
-    monkeypatch.setattr(poller_module, "TURN_SECONDS", 0.3)
+    """A source that takes longer than the lease lasts is not polled by a second notifier."""
+    monkeypatch.setattr(poller_module, "LEASE_SECONDS", 0.3)
     lab.gate = asyncio.Event()
     slow = asyncio.create_task(Poller(broker, feed).run_once())
     await until(lambda: _true(lambda: bool(lab.watched)), "the snapshot to begin")
@@ -193,52 +209,33 @@ async def test_a_long_snapshot_keeps_the_turn(
 
 
 class _NoSender:
-    """Nobody to call back."""
+    """Sends no callbacks."""
 
 
-async def test_the_notifier_polls_what_it_is_given(broker: Broker, feed: Feed, lab: Lab) -> None:
-    """A notifier grants what a source shows, and gives turn and source back at its end."""
+async def test_the_notifier_polls_the_sources_of_its_types(
+    broker: Broker, feed: Feed, lab: Lab
+) -> None:
+    """A notifier grants a source's capacity; at its end it gives back the lease and the source."""
     await bring(broker, Status.QUEUED)
-    others = Lab()
-    feeds = [feed, replace(feed, type="other", source=others)]
-    one = Notifier(broker, _NoSender(), types=[TYPE], feeds=feeds)  # type: ignore[arg-type] # unused
-    task = asyncio.create_task(one.run())
-    await until(lambda: _status(broker, Status.GRANTED), "the grant")
+    of_another_type = Lab()
+    feeds = [feed, replace(feed, type="other", source=of_another_type)]
+    notifier = Notifier(broker, _NoSender(), types=[TYPE], feeds=feeds)  # type: ignore[arg-type] # unused
+    task = asyncio.create_task(notifier.run())
+    await until(lambda: _has_status(broker, Status.GRANTED), "the grant")
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert lab.closed
-    assert others.watched == []
+    assert of_another_type.watched == []
     assert await broker.turn(TYPE, "next", "take", 1.0, "source:lab")
-
-
-class _Nothing:
-    async def __aenter__(self) -> None: ...
-
-    async def __aexit__(self, *_: object) -> None: ...
 
 
 async def _true(question: Callable[[], bool]) -> bool:
     return question()
 
 
-async def _ran(poller: Poller) -> bool:
+async def _polls(poller: Poller) -> bool:
     return await poller.run_once() is not None
 
 
-async def _status(broker: Broker, status: Status) -> bool:
+async def _has_status(broker: Broker, status: Status) -> bool:
     return (await broker.read(TYPE, "d")).status is status
-
-
-async def test_a_snapshot_with_max_units_says_what_is_wrong(
-    broker: Broker, feed: Feed, lab: Lab, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A source written for the former SourceSnapshot is shown as failed, and the field is named."""
-
-    async def former(_: frozenset[str]) -> SourceSnapshot:
-        return SourceSnapshot(lab.hosts, max_units={"h1": {"VCPU": 2}})  # type: ignore[call-arg]  # is the point
-
-    monkeypatch.setattr(lab, "snapshot", former)
-    await Poller(broker, feed).run_once()
-    (source,) = await broker.sources(TYPE)
-    assert source.cause == "failed"
-    assert "max_units" in source.text

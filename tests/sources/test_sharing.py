@@ -1,4 +1,4 @@
-"""Whose `used` is whose: what watched servers have of it is in the same snapshot, to the unit."""
+"""Shares of watched servers: they agree with the `used` of the same snapshot, to the unit."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from tests.sources.servers import Server
 SIZE = {"VCPU": 8, "MEMORY_MB": 4096}
 
 
-async def test_watched_server_has_its_share(placement: Placement, source: PlacementSource):
-    """A watched server is listed with what it holds of its host, and empty where it has nothing."""
+async def test_a_watched_server_has_its_share(
+    placement: Placement, source: PlacementSource
+) -> None:
+    """A watched server is listed with what it has of its host; one that has nothing, as empty."""
     provider = placement.add("cn1", **SIZE)
     server, other, absent = (str(uuid4()) for _ in range(3))
     placement.boot(server, **{provider: {"VCPU": 2, "MEMORY_MB": 512}})
@@ -45,8 +47,8 @@ async def test_used_and_shares_agree_at_every_interleaving(
     before: dict[str, int],
     after: dict[str, int],
     newcomer: int,
-):
-    """Whichever request a boot, deletion or migration falls before, used − share is the rest."""
+) -> None:
+    """Before whichever request a server boots, goes or moves, used − share is the others' part."""
     providers = {name: placement.add(name, **SIZE) for name in ("cn1", "cn2")}
     placement.boot(str(uuid4()), **{providers["cn1"]: {"VCPU": 1}})
 
@@ -54,10 +56,10 @@ async def test_used_and_shares_agree_at_every_interleaving(
         wanted = {providers[name]: {"VCPU": amount} for name, amount in places.items()}
         placement.boot(server, **wanted)
 
-    async def rest(server: str) -> tuple[int, int, dict[str, int]]:
+    async def others_use(server: str) -> tuple[int, int, dict[str, int]]:
         snapshot = await source.snapshot(frozenset({server}))
         share = {place[0]: amount for place, amount in snapshot.consumers[server].items()}
-        used = {one.name: one.used["VCPU"] for one in snapshot.hosts}
+        used = {host.name: host.used["VCPU"] for host in snapshot.hosts}
         return used["cn1"] - share.get("cn1", 0), used["cn2"] - share.get("cn2", 0), share
 
     moment = -1
@@ -66,7 +68,7 @@ async def test_used_and_shares_agree_at_every_interleaving(
         server, other = str(uuid4()), str(uuid4())
         if before:
             allocate(server, before)
-        assert await rest(server) == (1, 0, before)
+        assert await others_use(server) == (1, 0, before)
         proxy.log.clear()
 
         def strike(_path: str, server: str = server, other: str = other, at: int = moment) -> None:
@@ -75,12 +77,12 @@ async def test_used_and_shares_agree_at_every_interleaving(
                 allocate(other, {"cn1": newcomer} if newcomer else {})
 
         proxy.hook = strike
-        told = await rest(server)
+        result = await others_use(server)
         proxy.hook = None
-        assert told[:2] in [(1, 0), (1 + newcomer, 0)]
+        assert result[:2] in [(1, 0), (1 + newcomer, 0)]
         if moment < len(proxy.log):
-            assert moment > 0 or told == (1 + newcomer, 0, after)
-            assert await rest(server) == (1 + newcomer, 0, after)
+            assert moment > 0 or result == (1 + newcomer, 0, after)
+            assert await others_use(server) == (1 + newcomer, 0, after)
         placement.delete(server)
         placement.delete(other)
     assert moment >= 2
@@ -88,8 +90,8 @@ async def test_used_and_shares_agree_at_every_interleaving(
 
 async def test_watching_costs_nothing_while_all_is_quiet(
     placement: Placement, source: PlacementSource, proxy: Server
-):
-    """However many servers are watched, only hosts that changed are asked whose their used is."""
+) -> None:
+    """However many servers are watched, allocations are read only of hosts that changed."""
     servers: list[str] = []
     for number in range(4):
         provider = placement.add(f"cn{number}", **SIZE)

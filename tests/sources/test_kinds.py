@@ -1,25 +1,20 @@
-"""What every source shares: the base, the registry, the order of snapshots."""
+"""How a source is found by its kind, and how the examples of the documentation open."""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
+from rq_broker import sources
 from rq_broker.domain.capacity import Host
-from rq_broker.sources import (
-    KINDS,
-    Misconfigured,
-    Source,
-    SourceFailed,
-    SourceSnapshot,
-    open_source,
-    tick,
-)
+from rq_broker.sources import Misconfigured, Source, SourceFailed, SourceSnapshot, open_source
 from rq_broker.sources.feeds import read_feeds
 from rq_broker.sources.file import FileSource
+from rq_broker.sources.kinds import KINDS
 from tests.pages import block, blocks, page
 from tests.sources.servers import FAULTS, Server
 
@@ -32,15 +27,15 @@ class Bench(Source):
         return SourceSnapshot((Host("bench", {"Slots": self.slots - len(watch)}),))
 
 
-async def test_table_opens_a_built_in_source(tmp_path: Path):
-    """A kind of ours is found by its word, and the other keys reach its constructor."""
+async def test_a_table_opens_a_built_in_source(tmp_path: Path) -> None:
+    """A built-in kind is found by its name, and the other keys are arguments of its constructor."""
     source = open_source({"kind": "file", "path": str(tmp_path / "lab.toml")})
     assert isinstance(source, FileSource)
     assert source.path == tmp_path / "lab.toml"
 
 
-async def test_table_opens_anybodys_source():
-    """A class outside the package is found by module and name, and needs one method."""
+async def test_a_table_opens_a_source_outside_the_package() -> None:
+    """A class is found by module and name, and needs one method."""
     source = open_source({"kind": f"{__name__}:Bench", "slots": 3})
     assert (await source.snapshot()).hosts == (Host("bench", {"Slots": 3}),)
     await source.close()
@@ -60,39 +55,56 @@ async def test_table_opens_anybodys_source():
         ({"kind": "placement", "cloud": "unheard-of"}, "unheard-of"),
     ],
 )
-def test_mistake_in_a_table_is_named(table: dict[str, object], words: str):
-    """A table that opens nothing says which word is wrong."""
+def test_a_mistake_in_a_table_is_named(table: dict[str, object], words: str) -> None:
+    """The sentence about a table that opens nothing names the wrong word."""
     with pytest.raises(Misconfigured, match=words):
         open_source(table)
 
 
-def test_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch):
-    """A kind whose library is not installed says what to install."""
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a kind whose library is not installed the sentence says what to install."""
     monkeypatch.setitem(KINDS, "kube", "no_such_library:KubeSource")
     with pytest.raises(Misconfigured, match=r"rq-broker\[kube\]"):
         open_source({"kind": "kube"})
 
 
-def test_numbers_grow_however_fast_they_are_drawn():
-    """Two snapshots of one microsecond still have an order."""
-    numbers = [tick() for _ in range(1000)]
-    assert numbers == sorted(set(numbers))
+def test_a_module_that_python_does_not_find_says_where_it_looked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The sentence names PYTHONPATH and the directories that were searched."""
+    monkeypatch.setattr(sys, "path", ["/opt/lab", "/opt/more"])
+    with pytest.raises(Misconfigured) as failed:
+        open_source({"kind": "benches_of_nobody:Benches"})
+    sentence = str(failed.value)
+    assert "No module named 'benches_of_nobody'" in sentence
+    assert "add its directory to PYTHONPATH" in sentence
+    assert sentence.endswith("Python searched /opt/lab, /opt/more")
 
 
-def test_every_failure_names_its_cause():
-    """No two classes of failure share a cause, for metrics tell them apart by it."""
-    found = [SourceFailed]
-    for one in found:
-        found.extend(one.__subclasses__())
-    assert len({one.cause for one in found}) == len(found) == 6
+def test_a_module_that_lacks_another_one_names_that_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A source that is found, and imports a library that is not installed, needs no PYTHONPATH."""
+    (tmp_path / "lacking.py").write_text("import no_such_library")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(Misconfigured, match=r"No module named 'no_such_library'$"):
+        open_source({"kind": "lacking:Benches"})
+
+
+def test_the_package_exports_all_that_a_source_needs() -> None:
+    """A source outside the package imports from rq_broker.sources only."""
+    code = block("sources", "class Benches")
+    imported = re.findall(r"^from (rq_broker[\w.]*) import (.+)$", code, re.M)
+    assert [module for module, _ in imported] == ["rq_broker.sources"]
+    assert set(imported[0][1].split(", ")) <= set(sources.__all__)
 
 
 async def test_the_source_of_the_page_works_as_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    """The class that the page shows, put and opened as it says, counts and fails well."""
+) -> None:
+    """The class on the page, installed and opened as it says, reports hosts and its failures."""
     code = block("sources", "class Benches")
-    (table,) = [each for each in blocks(page("sources"), "toml") if "benches:Benches" in each]
+    (table,) = [toml for toml in blocks(page("sources"), "toml") if "benches:Benches" in toml]
     assert len([line for line in code.splitlines() if line]) <= 22
     (tmp_path / "benches.py").write_text(code)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -116,8 +128,8 @@ async def test_the_source_of_the_page_works_as_written(
 
 def test_the_placement_table_of_the_page_names_keys_that_exist(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    """The example of an OpenStack source opens, given a cloud of that name."""
+) -> None:
+    """The example of an OpenStack source opens if there is a cloud of that name."""
     clouds = {"auth_type": "admin_token", "auth": {"endpoint": "http://127.0.0.1:9", "token": "x"}}
     (tmp_path / "clouds.yaml").write_text(json.dumps({"clouds": {"lab": clouds}}))
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "clouds.yaml"))

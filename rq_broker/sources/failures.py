@@ -1,0 +1,50 @@
+"""Why a source has no snapshot, drawn as one tree.
+
+    SourceFailed        the last snapshot stays, marked stale
+    ├── Misconfigured   misconfigured   a table, a file or a login is wrong: a person must act
+    ├── Refused         refused         the service refuses the credentials
+    ├── Unreachable     unreachable     no connection, no address, no answer in time
+    └── Faulty          faulty          the answer is not what the service's API promises
+        └── Missing     missing         nothing is at a path that should exist
+
+A source raises the class that fits best. Any other exception counts as SourceFailed, and is logged
+with its traceback.
+"""
+
+from __future__ import annotations
+
+
+class SourceFailed(Exception):
+    """The root; carries a sentence for people, and `cause` for programs and metrics."""
+
+    cause = "failed"
+
+
+class Misconfigured(SourceFailed):
+    """The source cannot work as it is set up; a retry changes nothing."""
+
+    cause = "misconfigured"
+
+
+class Refused(SourceFailed):
+    """The service rejects the credentials, or forbids what a source must read."""
+
+    cause = "refused"
+
+
+class Unreachable(SourceFailed):
+    """There is no answer: no connection, no address for the name, or a timeout."""
+
+    cause = "unreachable"
+
+
+class Faulty(SourceFailed):
+    """The answer cannot be used: a 5xx, an incomplete body, or not the shape of the API."""
+
+    cause = "faulty"
+
+
+class Missing(Faulty):
+    """The service answers 404."""
+
+    cause = "missing"

@@ -1,0 +1,56 @@
+"""What a source is, and what a snapshot of its capacity holds."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from time import time_ns
+
+from rq_broker.domain.capacity import Host
+
+_last_sequence = 0
+
+
+def next_sequence() -> int:
+    """Return the number of a snapshot that begins now.
+
+    It is the time in µs since 1970, or one more than the number before where the clock has not
+    moved on, so that a snapshot begun later always has the higher number.
+    """
+    global _last_sequence  # noqa: PLW0603 - the order holds over all sources of a process
+    _last_sequence = max(_last_sequence + 1, time_ns() // 1000)
+    return _last_sequence
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSnapshot:
+    """All hosts of a source at one moment. A host that is absent goes out of service."""
+
+    hosts: tuple[Host, ...]
+    """Hosts with capacity, used, aggregates and max_unit; `held` is the broker's to add. Hosts that
+    take no new work are left out."""
+    consumers: Mapping[str, Mapping[tuple[str, str], int]] = field(default_factory=dict)
+    """Each watched consumer → (host, resource) → the part of that host's `used` that belongs to it.
+    An amount is listed if and only if the host's `used` in this snapshot contains it."""
+    sequence: int = field(default_factory=next_sequence, kw_only=True)
+    """Grows from snapshot to snapshot; the broker refuses a snapshot older than its last one."""
+
+
+class Source(ABC):
+    """A service or a file that knows of capacity."""
+
+    @abstractmethod
+    async def snapshot(self, watch: frozenset[str] = frozenset()) -> SourceSnapshot:
+        """Read the capacity as it is now.
+
+        Args:
+            watch: Consumers (UUIDs of servers or pods) whose share of `used` is wanted. A source
+                that cannot tell leaves `consumers` empty.
+
+        Raises:
+            SourceFailed: There is no snapshot; the subclass tells why.
+        """
+
+    async def close(self) -> None:  # noqa: B027 - most sources hold nothing open
+        """Release connections and threads."""
