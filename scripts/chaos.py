@@ -16,7 +16,7 @@ from contextlib import suppress
 
 from benches import kit
 
-from rq_broker.api import bodies
+from rq_broker.api.submit import submission
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Job, Status
 from rq_broker.store.audit import audit
@@ -64,7 +64,7 @@ async def load(broker: Broker, sink: int, until: float) -> int:
     count, started = 0, time.monotonic()
     while time.monotonic() < until:
         body = kit.body(count, f"http://127.0.0.1:{sink}/cb/")
-        await broker.submit(kit.TYPE, bodies.submission(body))
+        await broker.submit(kit.TYPE, submission(body))
         count += 1
         await asyncio.sleep(max(0.0, started + count / RATE - time.monotonic()))
     return count

@@ -32,7 +32,7 @@ from benches.kit import Figure
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from rq_broker import cli
-from rq_broker.api import bodies
+from rq_broker.api.submit import submission
 from rq_broker.delivery.http import sender
 from rq_broker.domain.capacity import Host
 from rq_broker.store.broker import Broker
@@ -193,7 +193,7 @@ async def submit(broker: Broker, name: str, callback: str) -> None:
         "data": {"instances": [{"VCPU": 1}]},
         "callback": f"{callback}{name}",
     }
-    await broker.submit(kit.TYPE, bodies.submission(body))
+    await broker.submit(kit.TYPE, submission(body))
 
 
 async def steadily(rate: float, seconds: float, work: Callable[[], Awaitable[None]]) -> None:

@@ -1,4 +1,4 @@
-"""The request bodies: their fields as structs, and what each becomes.
+"""The request bodies, except the submit's (see submit): their fields, and what each becomes.
 
 Types, bounds and the schemas of the API document come from the structs. Unknown fields are ignored
 where a job is submitted or updated, as the original did, and refused elsewhere. A field that is
@@ -7,8 +7,7 @@ null counts as left out, but for a policy's.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
@@ -16,13 +15,13 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta, Struct
 
+from rq_broker.api.submit import Callback, Data, Submit, demand
 from rq_broker.delivery.signing import SigningKey
 from rq_broker.domain import capacity
-from rq_broker.domain.capacity import Amounts, Host
+from rq_broker.domain.capacity import Host
 from rq_broker.domain.decoding import convert
 from rq_broker.domain.errors import Invalid
-from rq_broker.domain.exact_json import dumps
-from rq_broker.domain.jobs import Demand, Shape, Status, Submission
+from rq_broker.domain.jobs import Shape, Status
 from rq_broker.domain.planning import Proposal
 from rq_broker.domain.policy import PolicyChange, changed_fields
 from rq_broker.domain.validation import (
@@ -31,90 +30,13 @@ from rq_broker.domain.validation import (
     Count,
     Label,
     Name,
-    Owner,
     Priority,
     Text,
 )
 from rq_broker.egress.callback import destination as receiver_of
 from rq_broker.egress.rules import Egress
 
-Callback = Annotated[
-    str, Text(2048).meta("The URL to POST to, absolute or below the callback base.")
-]
-
 # Jobs
-
-
-class Data(Struct):
-    """What a job needs; all other keys are kept for the callback, digit for digit."""
-
-    instances: (
-        Annotated[
-            list[Amounts],
-            Meta(
-                min_length=1,
-                max_length=1000,
-                description="What each instance needs; left out: one instance of one slot.",
-                extra={"items": "instances"},
-            ),
-        ]
-        | None
-    ) = None
-    host_aggregate: Annotated[str, Text(255, may_be_empty=True).meta()] | None = None
-    spread: Annotated[bool, Meta(description="No two instances on one host.")] | None = None
-
-
-class Submit(Struct):
-    """A job to put in the queue."""
-
-    request_id: Name
-    owner_id: Owner
-    data: Data
-    callback: Callback
-    priority: Annotated[Priority | None, Meta(description="Smaller goes first.")] = None
-
-
-def submission(
-    body: Any, callback_base: str | None = None, egress: Egress | None = None
-) -> Submission:
-    """Read the body of a submit; with `egress`, refuse a callback that could never be dialled."""
-    new = convert(body, Submit)
-    destination = receiver_of(new.callback, callback_base, egress)
-    return Submission(
-        request_id=new.request_id,
-        owner_id=new.owner_id,
-        data=dumps(body["data"]),
-        callback=new.callback,
-        shape=Shape(_demand(new.data), new.owner_id, destination),
-        priority=new.priority,
-    )
-
-
-_ONE_SLOT = ((("Slots", 1),),)
-
-
-def _demand(data: Data) -> Demand:
-    """Drop zeros and sort resources, so that equal demands have one shape."""
-    if data.instances is None:
-        instances: tuple[tuple[tuple[str, int], ...], ...] = _ONE_SLOT
-    else:
-        _check_totals(data.instances)
-        instances = tuple(
-            tuple(sorted(pair for pair in amounts.items() if pair[1])) for amounts in data.instances
-        )
-    return Demand(instances, data.host_aggregate or None, bool(data.spread))
-
-
-def _check_totals(instances: Iterable[Amounts]) -> None:
-    """Refuse a demand of which Lua could not add up a resource exactly."""
-    if sum(sum(amounts.values()) for amounts in instances) <= MAX_WHOLE:
-        return
-    totals: Counter[str] = Counter()
-    for amounts in instances:
-        totals.update(amounts)
-    for resource, amount in totals.items():
-        if amount > MAX_WHOLE:
-            raise Invalid(f"data.instances need {amount} {resource} in all, over 2^53−1")
 
 
 class QueueEnd(StrEnum):
@@ -242,7 +164,7 @@ def what_if(body: Any, callback_base: str | None = None, egress: Egress | None =
         return _proposal(moved, None, moved.request_id)
     new = convert(body, NewJobForecast)
     destination = new.callback and receiver_of(new.callback, callback_base, egress)
-    shape = Shape(_demand(new.data), new.owner_id or "", destination or "")
+    shape = Shape(demand(new.data), new.owner_id or "", destination or "")
     return _proposal(new, shape, None)
 
 

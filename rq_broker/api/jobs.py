@@ -10,8 +10,9 @@ from rq_broker.admission.snapshot import Outlook
 from rq_broker.admission.waiting_reason import Reasons, Warnings
 from rq_broker.api import bodies, pagination
 from rq_broker.api.paths import job_of, location, type_of
-from rq_broker.api.request_body import read_json
+from rq_broker.api.request_body import read, read_json
 from rq_broker.api.responses import created, ok
+from rq_broker.api.submit import read_submission
 from rq_broker.api.views import AttemptView
 from rq_broker.domain.jobs import Status
 from rq_broker.domain.representation import JobView
@@ -43,7 +44,7 @@ class Jobs:
     async def submit(self, request: Request) -> Response:
         """Put a job in the queue."""
         type_ = type_of(request)
-        new = bodies.submission(await read_json(request), self._callback_base, self._egress)
+        new = read_submission(await read(request), self._callback_base, self._egress)
         job = await self._broker.submit(type_, new)
         view = JobView.of(job)
         if warning := await self._warnings.warning(new.shape.demand, job):

@@ -7,7 +7,7 @@ from typing import Any
 from starlette.requests import Request
 
 from rq_broker.domain import exact_json
-from rq_broker.domain.errors import TooLarge, Unreadable
+from rq_broker.domain.errors import TooLarge
 
 BODY_LIMIT = 1 << 20
 """Largest body that is read, in bytes. It bounds the memory and the parsing time of one request."""
@@ -25,7 +25,4 @@ async def read(request: Request) -> bytes:
 
 async def read_json(request: Request) -> Any:
     """Return the body parsed as JSON, with every digit kept. Raises TooLarge or Unreadable."""
-    body = await read(request)
-    if not body:
-        raise Unreadable("the body is empty; it must be a JSON object")
-    return exact_json.loads(body)
+    return exact_json.loads(await read(request))

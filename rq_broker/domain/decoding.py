@@ -33,7 +33,7 @@ def convert(value: Any, type_: type[_Target], place: str = "the body") -> _Targe
     sentence repeats a value.
     """
     target: Any = type_
-    accepts = _texts_of(target)
+    accepts = texts_check(target)
     try:
         converted = msgspec.convert(value, type_)
     except msgspec.ValidationError as error:
@@ -63,7 +63,8 @@ _type_info: Callable[[Any], inspect.Type] = cache(inspect.type_info)
 
 
 @cache
-def _texts_of(type_: Any) -> _Check:
+def texts_check(type_: Any) -> _Check:
+    """Build the check of what msgspec leaves to us in a value of a type."""
     return _texts(_type_info(type_)) or (lambda _: True)
 
 
@@ -72,7 +73,7 @@ def _texts(node: inspect.Type) -> _Check | None:
     rule, node = _unwrapped(node)
     match node:
         case inspect.StrType() if "text" in rule:
-            accepts: _Check = rule["text"].accepts
+            accepts: _Check = rule["text"].acceptor()
             return accepts
         case inspect.StructType(fields=fields):
             return _fields_check(fields)
@@ -81,7 +82,8 @@ def _texts(node: inspect.Type) -> _Check | None:
         case inspect.DictType(key_type=key, value_type=item):
             return _entries_check(_texts(key), _texts(item))
         case inspect.UnionType(types=types):
-            return _optional_check([check for member in types if (check := _texts(member))])
+            # Where a union has a text, the other members are null, which is no string to check.
+            return next((check for member in types if (check := _texts(member))), None)
     return None
 
 
@@ -91,7 +93,7 @@ def _fields_check(fields: tuple[inspect.Field, ...]) -> _Check | None:
     def accepts(value: Any) -> bool:
         for name, check in checks:
             inner = getattr(value, name)
-            if inner is not UNSET and not check(inner):
+            if inner is not None and inner is not UNSET and not check(inner):
                 return False
         return True
 
@@ -100,11 +102,6 @@ def _fields_check(fields: tuple[inspect.Field, ...]) -> _Check | None:
 
 def _items_check(item: _Check | None) -> _Check | None:
     return item and (lambda values: all(map(item, values)))
-
-
-def _optional_check(checks: list[_Check]) -> _Check | None:
-    """Build the check of a union of which one member has texts and the others are no strings."""
-    return (lambda value: value is None or checks[0](value)) if checks else None
 
 
 def _entries_check(key: _Check | None, item: _Check | None) -> _Check | None:

@@ -35,6 +35,8 @@ def loads(body: bytes) -> Any:
     Raises Unreadable for what is no JSON, for NaN and Infinity, for a key given twice in one
     object, for lone surrogates, and for nesting deeper than `dumps` can write.
     """
+    if not body:
+        raise Unreadable("the body is empty; it must be a JSON object")
     try:
         value = orjson.loads(body)
         written = orjson.dumps(value)

@@ -13,11 +13,11 @@ that `running` renews the running time.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
 import orjson
+from msgspec import Struct
 
 
 class Status(StrEnum):
@@ -47,8 +47,7 @@ def origins(to: Status) -> list[Status]:
     return [source for source, targets in MOVES.items() if to in targets]
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(Struct, frozen=True):
     """What a job needs: all its instances at once, on hosts of one aggregate if it names one."""
 
     instances: tuple[tuple[tuple[str, int], ...], ...]
@@ -58,8 +57,7 @@ class Demand:
     """True: no two instances on one host."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(Struct, frozen=True):
     """What makes waiting jobs interchangeable to the planner: demand, owner and destination.
 
     The owner is part of it so that a cap on one owner never blocks another's jobs; the destination
@@ -89,8 +87,7 @@ class Shape:
         return cls(Demand(pairs, aggregate, spread), owner, destination)
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
+class Submission(Struct, frozen=True):
     """A valid request to wait, as the edge hands it to the broker."""
 
     request_id: str
@@ -102,8 +99,7 @@ class Submission:
     priority: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(Struct, frozen=True):
     """One request and what became of it. Times are µs since 1970."""
 
     id: int

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from urllib.parse import urljoin, urlsplit
 
 from rq_broker.domain.errors import CallbackForbidden, Invalid
 from rq_broker.egress.rules import Egress
 from rq_broker.egress.url import parse_authority, split_url
+
+_PLAIN_SEGMENT = re.compile(r"[A-Za-z0-9?&=%.,;:@!$'()*+~_-]*")
+"""What may follow the last slash of a URL's path and never has to be encoded or refused."""
 
 
 def absolute_url(callback: str, callback_base: str | None) -> str:
@@ -43,6 +47,15 @@ def destination(
     >>> destination("HTTP://Lab.test/done?id=7")
     'http://lab.test:80'
     """
+    # The last segment of a path, plain, does not change the destination: all else is cached.
+    above, slash, segment = callback.rpartition("/")
+    if above.count("/") > 1 and _PLAIN_SEGMENT.fullmatch(segment):
+        return _destination(above + slash, callback_base, egress)
+    return _destination.__wrapped__(callback, callback_base, egress)
+
+
+@lru_cache(1024)
+def _destination(callback: str, callback_base: str | None, egress: Egress | None) -> str:
     url = absolute_url(callback, callback_base)
     if egress is not None:
         return egress.check_url(url).destination

@@ -8,7 +8,6 @@ in a host are read as inet_aton reads them (decimal, octal, hex, short forms), n
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 from urllib.parse import quote
@@ -34,8 +33,13 @@ _PATH_CHARACTERS = "/?&=%.,;:@!$'()*+~_-"
 _ENCODED_PATH = re.compile(rf"[A-Za-z0-9{re.escape(_PATH_CHARACTERS)}]*")
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+_PLAIN_URL = re.compile(
+    rf"(https?)://([A-Za-z0-9.:_-]+)(/[A-Za-z0-9{re.escape(_PATH_CHARACTERS)}]*)"
+)
+"""What nearly every callback looks like: nothing in it is forbidden or has to be encoded."""
+
+
+class Target(NamedTuple):
     """A callback's URL in its canonical form."""
 
     host: str
@@ -75,6 +79,8 @@ def split_url(url: str) -> UrlParts:
     >>> split_url("HTTP://Lab.test:8080?x=ü")
     UrlParts(scheme='http', authority='Lab.test:8080', path='/?x=%C3%BC')
     """
+    if plain := _PLAIN_URL.fullmatch(url):
+        return UrlParts(*plain.groups())
     if _FORBIDDEN_CHARACTER.search(url):
         raise CallbackForbidden("callback contains a space, a backslash or a control character")
     if "#" in url:

@@ -7,7 +7,9 @@ took does not count against it, what is kept for jobs before it does.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from rq_broker.domain.jobs import Demand
 from rq_broker.domain.planning import Grant, Snapshot

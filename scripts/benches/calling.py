@@ -13,7 +13,7 @@ import orjson
 
 from benches import kit
 from benches.kit import Figure, Size
-from rq_broker.api import bodies
+from rq_broker.api.submit import submission
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Submission
 from rq_broker.domain.planning import Grant, Head
@@ -111,7 +111,7 @@ def _due(target: Path, count: int, sink: Sink) -> Path:
     host = Host("host1", amounts, aggregates=frozenset({"host1"}))
 
     def build(number: int) -> Submission:
-        return bodies.submission(kit.body(number, sink.callback(number)))
+        return submission(kit.body(number, sink.callback(number)))
 
     with kit.store() as server:
 

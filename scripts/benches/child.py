@@ -16,7 +16,8 @@ import uvloop
 
 from benches import kit, raw
 from rq_broker.admission.granter import Granter
-from rq_broker.api import bodies, create_app
+from rq_broker.api import create_app
+from rq_broker.api.submit import submission
 from rq_broker.delivery import courier
 from rq_broker.domain import exact_json as jsontext
 from rq_broker.domain.jobs import Job, Status, Submission
@@ -47,7 +48,7 @@ def submit(url: str, count: str) -> None:
 
     Like a trusted service: the job's data is rendered each time, and nothing is validated.
     """
-    shape = bodies.submission(kit.body(0)).shape
+    shape = submission(kit.body(0)).shape
 
     async def work(broker: Broker) -> tuple[float, float]:
         async def submit_job(number: int) -> None:
@@ -100,7 +101,7 @@ def sink(*ports: str) -> None:
 
 def bare(count: str, in_flight: str, *ports: str) -> None:
     """Post the bodies of callbacks with aiohttp and nothing else; prints the seconds it took."""
-    job = Job(1, kit.TYPE, "", kit.OWNER, bodies.submission(kit.body(0)).data, "", 1,
+    job = Job(1, kit.TYPE, "", kit.OWNER, submission(kit.body(0)).data, "", 1,
               Status.GRANTED, 1, 1, hosts=("host1",), fence=1)  # fmt: skip
     content = courier.body(job, datetime.now(UTC))
     headers = {"Content-Type": "application/json"}

@@ -15,7 +15,7 @@ import orjson
 from benches import kit
 from benches.kit import Figure, Size
 from rq_broker.admission.granter import Granter
-from rq_broker.api import bodies
+from rq_broker.api.submit import submission
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Submission
 from rq_broker.store.broker import Broker
@@ -33,7 +33,7 @@ def shaped(number: int) -> Submission:
     """Build a submission of one of 100 shapes: 1 to 10 VCPU, 1 to 10 GiB."""
     shape = random.Random(number).randrange(SHAPES)
     instance = {"VCPU": shape % 10 + 1, "Memory": 1024 * (shape // 10 + 1)}
-    return bodies.submission(kit.body(number, data={"instances": [instance]}))
+    return submission(kit.body(number, data={"instances": [instance]}))
 
 
 # Grants
@@ -152,7 +152,7 @@ def _too_large(number: int) -> Submission:
     shape = number % SHAPES
     amounts = {"VCPU": 7 - shape % 2, "Memory": 1024 + shape}
     count = 5 + shape // 20 if shape % 2 else 1
-    return bodies.submission(kit.body(number, data={"instances": [amounts] * count}))
+    return submission(kit.body(number, data={"instances": [amounts] * count}))
 
 
 async def _publish_nearly_full(broker: Broker) -> None:

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import redis
 import uvloop
 
-from rq_broker.api import bodies
+from rq_broker.api.submit import submission
 from rq_broker.domain.jobs import Submission
 from rq_broker.store.broker import Broker
 from rq_broker.store.connection import connect
@@ -183,7 +183,7 @@ def fill(
     server: Server, count: int, make: Callable[[int], Submission] | None = None, first: int = 0
 ) -> None:
     """Submit `count` jobs, 500 at a time."""
-    build = make or (lambda number: bodies.submission(body(number)))
+    build = make or (lambda number: submission(body(number)))
 
     async def work(broker: Broker) -> None:
         await fan(range(first, first + count), 500, lambda n: broker.submit(TYPE, build(n)))

@@ -12,7 +12,7 @@ import orjson
 
 from benches import kit, raw
 from benches.kit import Figure, Size
-from rq_broker.api import bodies
+from rq_broker.api.submit import submission
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Status, Submission
 from rq_broker.store.broker import Broker
@@ -118,4 +118,4 @@ def _host(slots: int) -> Host:
 def _owned(sink: int, number: int) -> Submission:
     """Build a submission of one of 100 owners, and so of one of 100 shapes."""
     owner = f"owner{number % _OWNERS}"
-    return bodies.submission(kit.body(number, f"http://127.0.0.1:{sink}/cb/", owner_id=owner))
+    return submission(kit.body(number, f"http://127.0.0.1:{sink}/cb/", owner_id=owner))

@@ -9,7 +9,7 @@ from statistics import median
 
 from benches import kit
 from benches.kit import Figure, Size
-from rq_broker.api import bodies
+from rq_broker.api.submit import submission
 from rq_broker.store.broker import Broker
 from rq_broker.store.embedded import Server, free_port
 from rq_broker.store.keys import Keys
@@ -104,9 +104,7 @@ def _cost(server: Server, anywhere: bool, first: int) -> list[float]:
         async def work(broker: Broker) -> float:
             async def submit_job(number: int) -> None:
                 priority = random.randint(*map(int, ends)) if anywhere else None
-                await broker.submit(
-                    kit.TYPE, bodies.submission(kit.body(number, priority=priority))
-                )
+                await broker.submit(kit.TYPE, submission(kit.body(number, priority=priority)))
 
             await broker.ping()
             started = time.perf_counter()

@@ -10,7 +10,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from rq_broker.api import bodies
+from rq_broker.api import bodies, submit
 from rq_broker.api.openapi import document
 from rq_broker.api.operations import OPERATIONS
 from rq_broker.api.responses import ok
@@ -91,7 +91,7 @@ def _references(value: Any) -> list[str]:
 def test_examples_are_taken(served: dict[str, Any]) -> None:
     """Every example fits its schema and passes the edge."""
     edges = {
-        "submit": bodies.submission,
+        "submit": submit.submission,
         "update": bodies.update,
         "set_policy": bodies.policy,
         "set_host": lambda body: bodies.host("h", body),

@@ -20,10 +20,10 @@ from rq_broker.domain.validation import MAX_WHOLE, Text
 def test_texts_that_just_fit(value: str, limit: int) -> None:
     """The limit counts bytes and is itself allowed; odd spaces are no control characters."""
     assert Text(limit).check(value, "it") == value
-    assert Text(limit).accepts(value)
+    assert Text(limit).acceptor()(value)
     with pytest.raises(Invalid, match=f"it must not be longer than {limit - 1} bytes|empty"):
         Text(limit - 1).check(value, "it")
-    assert not Text(limit - 1).accepts(value)
+    assert not Text(limit - 1).acceptor()(value)
 
 
 @pytest.mark.parametrize("letter", ["\x00", "\t", "\n", "\x1f", "\x7f", "\x80", "\x9f"])
@@ -32,7 +32,7 @@ def test_control_characters(letter: str) -> None:
     for value in (letter, f"機{letter}", f"{letter}a"):
         with pytest.raises(Invalid, match="must not contain control characters"):
             Text(99).check(value, "it")
-        assert not Text(99).accepts(value)
+        assert not Text(99).acceptor()(value)
 
 
 @pytest.mark.parametrize("value", [0, 5, MAX_WHOLE])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from typing import Any
 
@@ -9,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rq_broker.api import bodies, paths
-from rq_broker.domain import exact_json as jsontext
+from rq_broker.api import paths, submit
+from rq_broker.api.submit import read_submission, submission
+from rq_broker.domain import exact_json
 from rq_broker.domain.errors import CallbackForbidden, Invalid
 from rq_broker.domain.jobs import Shape, Submission
 from rq_broker.domain.validation import MAX_WHOLE
@@ -32,7 +34,7 @@ def body(**fields: Any) -> dict[str, Any]:
 
 
 def read(**fields: Any) -> Submission:
-    return bodies.submission(body(**fields), BASE)
+    return submission(body(**fields), BASE)
 
 
 def wanted(*instances: Any, **more: Any) -> Submission:
@@ -74,8 +76,8 @@ def test_the_seeds_request() -> None:
         ({"data": "{}"}, 'data must be a JSON object, not "{}"'),
         ({"priority": True}, "priority must be a whole number"),
         ({"priority": "1"}, 'priority must be a whole number ≥ -9007199254740991, not "1"'),
-        ({"priority": jsontext.Number("1.5")}, "not 1.5"),
-        ({"priority": jsontext.Number("1.0")}, "not 1.0"),
+        ({"priority": exact_json.Number("1.5")}, "not 1.5"),
+        ({"priority": exact_json.Number("1.0")}, "not 1.0"),
         ({"priority": 2**53}, "priority must be at most 9007199254740991"),
         ({"priority": -(2**53)}, "priority must be a whole number ≥ -9007199254740991"),
     ],
@@ -91,7 +93,7 @@ def test_bad_fields_are_named(fields: dict[str, Any], sentence: str) -> None:
 def test_the_body_must_be_an_object(value: Any) -> None:
     """Any other JSON is refused as such."""
     with pytest.raises(Invalid, match="the body"):
-        bodies.submission(value, BASE)
+        submission(value, BASE)
 
 
 @pytest.mark.parametrize("priority", [0, -MAX_WHOLE, MAX_WHOLE, 83334])
@@ -122,7 +124,7 @@ def test_names_may_be_any_letters() -> None:
         ([{"VCPU": True}], "data.instances[0].VCPU must be a whole number ≥ 0, not true"),
         ([{"VCPU": None}], "data.instances[0].VCPU must be a whole number ≥ 0, not null"),
         ([{"VCPU": "4"}], 'data.instances[0].VCPU must be a whole number ≥ 0, not "4"'),
-        ([{"VCPU": jsontext.Number("1.5")}], "data.instances[0].VCPU must be a whole number"),
+        ([{"VCPU": exact_json.Number("1.5")}], "data.instances[0].VCPU must be a whole number"),
         ([{"VCPU": 2**53}], "data.instances[0].VCPU must be at most 9007199254740991"),
         ([{"": 1}], 'data.instances[0]: the resource name "" must not be empty'),
         ([{"a/b": 1}], "data.instances[0]: the resource name \"a/b\" must not contain '/'"),
@@ -205,8 +207,8 @@ def test_destinations(callback: str, expected: str) -> None:
 def test_relative_callbacks_need_a_base() -> None:
     """Without a base a relative callback is a 400 that says so; an absolute one is fine."""
     with pytest.raises(Invalid, match=r"callback must be an absolute http or https URL"):
-        bodies.submission(body(), None)
-    absolute = bodies.submission(body(callback="http://a.test/x"), None)
+        submission(body(), None)
+    absolute = submission(body(callback="http://a.test/x"), None)
     assert absolute.shape.destination == "http://a.test:80"
 
 
@@ -222,11 +224,11 @@ def test_egress_refuses_what_could_never_be_dialled() -> None:
         )
     forbidden = ("http://bad.test/x", "http://127.0.0.1:6379/", "http://[::1]/", "http://0x0/")
     for callback in forbidden:
-        assert bodies.submission(body(callback=callback), BASE)
+        assert submission(body(callback=callback), BASE)
         with pytest.raises(CallbackForbidden, match="are not allowed"):
-            bodies.submission(body(callback=callback), BASE, egress)
+            submission(body(callback=callback), BASE, egress)
     with pytest.raises(CallbackForbidden, match="are not allowed"):
-        bodies.submission(body(), "http://bad.test/inbox/", egress)
+        submission(body(), "http://bad.test/inbox/", egress)
 
 
 @pytest.mark.parametrize("name", ["vm", "虛擬機", "a b", "100%", "a" * 64, "機" * 21, "a:b"])
@@ -258,3 +260,101 @@ def test_no_body_gets_through_half(replaced: dict[str, Any]) -> None:
     with suppress(Invalid):
         new = read(**replaced)
         assert Shape.parse(new.shape.canonical()) == new.shape
+
+
+def outcome(body: bytes, *, plainly: bool) -> Submission | str:
+    """Read a body the short way or exactly: what it becomes, or the sentence that refuses it."""
+    try:
+        return read_submission(body, BASE) if plainly else submission(exact_json.loads(body), BASE)
+    except Invalid as refused:
+        return f"{refused.code}: {refused}"
+
+
+README = body(callback="http://127.0.0.1:9000/granted/d", priority=5)
+
+
+@pytest.mark.parametrize("form", [{"separators": (",", ":")}, {}, {"indent": 2}])
+def test_everyday_bodies_take_the_short_way(
+    form: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A body of known fields in plain ASCII is never parsed as a whole, however it is spaced."""
+    text = json.dumps(README, **form).encode()
+    expected = outcome(text, plainly=False)
+    monkeypatch.setattr(submit, "submission", None)
+    assert outcome(text, plainly=True) == expected
+
+
+TEXT = json.dumps(README)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"d"', '"d", "request_id": "e"'),
+        ('"priority"', '"data": {}, "priority"'),
+        ('"priority": 5', '"priority": null, "data": {}'),
+        ('"priority": 5', '"x": 1'),
+        ('"priority": 5', '"x": 1.50'),
+        ('"priority": 5', '"x": "\xff"'),
+        ('"priority": 5', '"x": {"a": 1, "a": 2}'),
+        ("5", "-0"),
+        ("5", "0"),
+        ("5", "null"),
+        ("5", "5.0"),
+        ("5", "18446744073709551616"),
+        ('"d"', '"\\u0064"'),
+        ('"request_id"', '"request\\u005fid"'),
+        ('"d"', '"\\ud800"'),
+        ('"d"', '"\x7f"'),
+        ('"d"', '"\xff"'),
+        ('"d"', '"d/e"'),
+        ('"d"', '".."'),
+        ('"d"', '"\u00fc"'),
+        ('"y"', '"\u6a5f"'),
+        ("project id", "a\\nb"),
+        ("project id", "\\ud800"),
+        ("project id", "\ufffe"),
+        ('"project id"', "1.50"),
+        ('"project id"', "-0"),
+        ('"project id"', '1, "project": 2'),
+        ('"project id"', "[" * 300 + "]" * 300),
+        ('"project id"', "[" * 99_999 + "]" * 99_999),
+        ('"VCPU": 1', '"VCPU": 1.0'),
+        ('"VCPU": 1', '"V/U": 1'),
+        ('"VCPU": 1', '"VCPU": 9007199254740991}, {"VCPU": 1'),
+        ("{", "["),
+        ("}", "}}"),
+    ],
+)
+def test_the_short_way_changes_nothing(old: str, new: str) -> None:
+    """A key given twice, an unknown one, odd numbers and letters mean or are refused the same."""
+    assert old in TEXT
+    odd = TEXT.replace(old, new, 1).encode("latin-1" if "\xff" in new else "utf-8")
+    assert outcome(odd, plainly=True) == outcome(odd, plainly=False)
+
+
+KEYS = ["request_id", "owner_id", "callback", "data", "priority", "x", "\\u0064ata"]
+VALUES = [
+    '"d"',
+    '"a/b"',
+    '"\\n"',
+    "{}",
+    '{"a":1.0}',
+    '{"a":"\\u0041"}',
+    "1",
+    "-0",
+    "null",
+    '"\xfc"',
+]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(KEYS), st.sampled_from(VALUES)), max_size=3), st.booleans()
+)
+def test_both_ways_agree(more: list[tuple[str, str]], after: bool) -> None:
+    """Whatever stands before or after the seed's fields, once more or anew, both ways agree."""
+    seed = json.dumps(body())[1:-1]
+    odd = ", ".join(f'"{key}": {value}' for key, value in more)
+    parts = [seed, odd] if after else [odd, seed]
+    text = f"{{{', '.join(filter(None, parts))}}}".encode()
+    assert outcome(text, plainly=True) == outcome(text, plainly=False)
