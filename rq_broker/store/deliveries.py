@@ -67,7 +67,7 @@ class Deliveries:
         )
 
         def delivery(row: Any) -> Delivery:
-            job = records.job(type_, row.request_id, row.priority, "", row.fields)
+            job = records.job(type_, row.request_id, row.priority, None, row.fields)
             keys = tuple(row.signing_keys.split())
             return Delivery(job, row.attempt, keys, unproven=not row.prompt)
 
@@ -100,7 +100,7 @@ class Deliveries:
         withdrawn = 0
         for request_id in reply.ended:
             with suppress(errors.JobNotFound):  # another janitor withdrew it
-                withdrawn += await self._jobs.remove(type_, request_id, only_if_over=True)
+                withdrawn += await self._jobs.remove(type_, request_id, only_if_ended=True)
         return _seconds(reply.wait), reply.moved + withdrawn
 
     async def attempts(self, type_: str, request_id: str) -> list[Attempt]:

@@ -1,9 +1,10 @@
-"""What the granter does: look, note, grant."""
+"""What the granter does: read a snapshot of a type, note what a pass decided, commit grants."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
@@ -18,16 +19,18 @@ from rq_broker.store.runner import Runner
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A type at one instant, but for its queue; hand it back to `view` to read only changes."""
+    """A type at one instant, without its queue; given to `view`, only changes are read."""
 
     hosts: Mapping[str, Host]
+    aggregates: Mapping[str, str]
+    """Host → the text of its field `aggregates`: a grant holds only while this is unchanged."""
     policy: Policy
     policy_number: str
     usage: Mapping[str, Mapping[str, int]]
     """Owner → resource → what its jobs hold; filled while the policy shares or limits."""
     protection: Protection | None
     closed: frozenset[str]
-    """Destinations no grant may be made for now."""
+    """Destinations that take no grants now."""
     epoch: str
     number: str
 
@@ -45,55 +48,81 @@ class Heads:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A job that holds capacity: host → resource → amount, for so many seconds already."""
+    """A job that holds capacity."""
 
     request_id: str
     owner_id: str
     age: float
+    """Seconds since its grant."""
     holds: Mapping[str, Mapping[str, int]]
+    """Host → resource → amount."""
 
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """Who holds capacity, and how many seconds others held theirs, the newest first."""
+    """The jobs that hold capacity, and how long ended jobs held theirs."""
 
     holders: tuple[Holder, ...]
     history: tuple[float, ...]
+    """Seconds, the newest first."""
 
 
 class Grants:
-    """Turn, view, heads, note, grant; holders, forecast."""
+    """Turn, view, heads, note, grant, forecast, holdings; where a job stands in the queue."""
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
 
     async def view(self, type_: str, known: View | None = None, *, usage: bool = False) -> View:
-        """Read hosts and policy; given an earlier view, only the hosts that changed travel."""
-        seen = (known.epoch, known.number) if known else ("", "0")
-        reply = await self._runner.run("hosts", type_, *seen, "1" if usage else "")
-        epoch, number, everything, flat, held, closed, *changed = reply
-        if known and int(number) < int(known.number):  # a restored, older state
+        """Read hosts and policy; given a known view, only the hosts that changed since."""
+        reply = await self._runner.run(
+            "hosts",
+            type_,
+            epoch=known.epoch if known else None,
+            number=known.number if known else 0,
+            with_usage=usage,
+        )
+        if known and int(reply.number) < int(known.number):  # Redis was restored to an older state
             return await self.view(type_, usage=usage)
-        hosts = {} if everything or not known else dict(known.hosts)
-        for name, *fields in changed:
-            hosts[name] = records.host(name, records.pairs(fields))
-        base = records.pairs(flat)
+        hosts = {} if reply.is_whole or not known else dict(known.hosts)
+        aggregates = {} if reply.is_whole or not known else dict(known.aggregates)
+        for row in reply.hosts:
+            hosts[row.host] = records.host(row.host, row.fields)
+            aggregates[row.host] = row.fields.get("aggregates", "[]")
+        settings = reply.settings
         return View(
             hosts=hosts,
-            policy=records.policy(base),
-            policy_number=base.get("policy_number", "0"),
-            usage=records.usage(records.pairs(held)),
-            protection=records.protection(base.get("protection", "")),
-            closed=frozenset(closed),
-            epoch=epoch,
-            number=number,
+            aggregates=aggregates,
+            policy=records.policy(settings),
+            policy_number=settings.get("policy_number", "0"),
+            usage=records.usage(reply.usage),
+            protection=records.protection(settings.get("protection", "")),
+            closed=frozenset(reply.closed),
+            epoch=reply.epoch,
+            number=reply.number,
         )
 
     async def turn(
-        self, type_: str, who: str, what: str, seconds: float, about: str = "plan"
+        self, type_: str, holder: str, action: str, seconds: float, subject: str = "plan"
     ) -> int:
-        """Take or give back the turn at something; its term, or 0 when `who` holds it not."""
-        return int(await self._runner.run("turn", type_, who, what, round(seconds * 1000), about))
+        """Take or give back a turn.
+
+        Args:
+            type_: The type.
+            holder: The process that asks.
+            action: `take`, which also keeps a turn, or `give`.
+            seconds: After which the turn ends unless it is taken again.
+            subject: The turn: `plan`, or `source:<name>`.
+
+        Returns:
+            The term, or 0 when the process does not hold the turn.
+        """
+        duration = round(seconds * 1000)
+        reply = await self._runner.run(
+            "turn", type_, holder=holder, action=action, duration=duration, subject=subject
+        )
+        term: int = reply.term
+        return term
 
     async def heads(
         self, type_: str, first: int, shapes: int, jobs: int, earliest: int = 0
@@ -135,20 +164,25 @@ class Grants:
         return None if score is None else (int(float(score)), job_of(found[0])[0])
 
     async def holdings(self, type_: str, limit: int = 5000) -> Holdings:
-        """Read who holds capacity since when, and how long others held theirs."""
-        now, history, *found = await self._runner.run("holders", type_, limit)
-        holders = records.readable(lambda entry: records.holder(int(now), entry), found)
+        """Read the jobs that hold capacity, and how long ended jobs held theirs.
+
+        Args:
+            type_: The type.
+            limit: How many holders to read of each status, in priority order.
+        """
+        reply = await self._runner.run("holders", type_, limit=limit)
+        holders = records.readable(lambda row: records.holder(reply.now, row), reply.holders)
         return Holdings(
             tuple(Holder(*fields) for fields in holders),
-            tuple(int(span) / 1000 for span in history),
+            tuple(milliseconds / 1000 for milliseconds in reply.history),
         )
 
     async def forecast(self, type_: str, job: Job, seconds: float | None) -> tuple[int, int]:
-        """Keep the p90 ETA a job was told; returns how many such held so far, and how many not."""
+        """Keep the p90 ETA reported for a job; returns how many of all were kept and missed."""
         name = member(job.id, job.request_id)
-        span = "" if seconds is None else round(seconds * 1000)
-        kept, missed = await self._runner.run("forecast", type_, name, span)
-        return int(kept), int(missed)
+        wait = None if seconds is None else round(seconds * 1000)
+        reply = await self._runner.run("forecast", type_, member=name, wait=wait)
+        return reply.kept, reply.missed
 
     async def note(
         self, type_: str, protection: Protection | None, passed: Collection[Head]
@@ -159,27 +193,50 @@ class Grants:
         await self._runner.run("note", type_, protection=text, passed=members)
 
     async def grant(self, type_: str, grant: Grant, view: View) -> int | None:
-        """Commit one grant planned on `view`; its fence, or None when reality had moved on."""
+        """Commit one grant planned on `view`.
+
+        Returns:
+            Its fence; None when the plan is no longer true, or when the policy refuses it.
+        """
         shape, head, policy = grant.shape, grant.head, view.policy
-        caps = policy.limits.get(shape.owner, policy.limits.get("*", {}))
-        amounts: dict[tuple[str, str], tuple[int, int]] = {}
-        for host, instance in zip(grant.hosts, shape.demand.instances, strict=True):
-            for resource, amount in instance or [("", 0)]:
-                total, most = amounts.get((host, resource), (0, 0))
-                amounts[host, resource] = total + amount, max(most, amount)
         wanted = shape.demand.aggregate
+        if wanted is not None and any(
+            name not in view.hosts or wanted not in view.hosts[name].aggregates
+            for name in grant.hosts
+        ):
+            return None
         reply = await self._runner.run(
             "grant",
             type_,
-            head.request_id,
-            head.id,
-            head.priority,
-            orjson.dumps(grant.hosts).decode(),
-            "" if wanted is None else orjson.dumps(wanted).decode(),
-            shape.destination,
-            view.policy_number,
-            len(caps),
-            *(text for pair in caps.items() for text in pair),
-            *(text for place, both in amounts.items() for text in (*place, *both)),
+            request_id=head.request_id,
+            id=head.id,
+            priority=head.priority,
+            instances=orjson.dumps(grant.hosts).decode(),
+            destination=shape.destination,
+            policy_number=view.policy_number,
+            caps=policy.limits.get(shape.owner, policy.limits.get("*", {})),
+            hosts=_hosts_of(grant, view),
         )
-        return int(reply) if reply.isdigit() else None
+        fence: int | None = reply.fence
+        return fence
+
+
+def _hosts_of(grant: Grant, view: View) -> list[dict[str, Any]]:
+    """List what a grant holds of each host, as grant.lua takes it."""
+    rows: dict[str, dict[str, Any]] = {}
+    needs_aggregate = grant.shape.demand.aggregate is not None
+    for host, instance in zip(grant.hosts, grant.shape.demand.instances, strict=True):
+        row = rows.setdefault(
+            host,
+            {
+                "host": host,
+                "aggregates": view.aggregates[host] if needs_aggregate else None,
+                "amounts": {},
+                "largest": {},
+            },
+        )
+        amounts, largest = row["amounts"], row["largest"]
+        for resource, amount in instance:
+            amounts[resource] = amounts.get(resource, 0) + amount
+            largest[resource] = max(largest.get(resource, 0), amount)
+    return [*rows.values()]

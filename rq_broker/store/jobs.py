@@ -19,7 +19,7 @@ _shape_name = lru_cache(4096)(digest)
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """The place in a listing after which to go on."""
+    """The job after which the next page of a listing begins."""
 
     priority: str
     id: str
@@ -27,7 +27,7 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some jobs in priority order, perhaps none; only `next` being None says it is the end."""
+    """Some jobs in priority order, perhaps none. It is the last page only if `next` is None."""
 
     jobs: tuple[Job, ...]
     next: Cursor | None
@@ -41,7 +41,7 @@ class Jobs:
         self._registry = registry
 
     async def submit(self, type_: str, new: Submission) -> Job:
-        """Put a job in line."""
+        """Put a job in the queue."""
         await self._registry.register(type_)
         shape = new.shape.canonical()
         name = _shape_name(shape)
@@ -74,8 +74,8 @@ class Jobs:
 
     async def read(self, type_: str, request_id: str) -> Job:
         """Read one job."""
-        priority, position, *fields = await self._runner.run("read", type_, request_id)
-        return records.job(type_, request_id, priority, position, fields)
+        reply = await self._runner.run("read", type_, request_id=request_id)
+        return records.job(type_, request_id, reply.priority, reply.position, reply.fields)
 
     async def page(
         self,
@@ -86,22 +86,46 @@ class Jobs:
         after: Cursor | None = None,
         limit: int = 500,
     ) -> Page:
-        """List jobs in priority order, looking at no more than `limit` (≤ 500) of them."""
-        start = (after.priority, after.id) if after else ("", "")
-        priority, id_, *found = await self._runner.run(
-            "page", type_, owner_id, status, *start, limit
+        """List jobs in priority order.
+
+        Args:
+            type_: The type.
+            owner_id: List jobs of this owner only.
+            status: List jobs of this status only.
+            after: Where an earlier page ended.
+            limit: How many jobs to read, at most 500; with both filters fewer may be listed.
+        """
+        reply = await self._runner.run(
+            "page",
+            type_,
+            owner_id=owner_id or None,
+            status=status or None,
+            after_priority=after.priority if after else None,
+            after_id=after.id if after else None,
+            limit=limit,
         )
 
-        def job(entry: Sequence[Any]) -> Job:
-            score, request_id, position, *fields = entry
-            return records.job(type_, request_id, score, position, fields)
+        def job(row: Any) -> Job:
+            return records.job(type_, row.request_id, row.priority, row.position, row.fields)
 
-        jobs = tuple(records.readable(job, found))
-        return Page(jobs, Cursor(priority, id_) if id_ else None)
+        jobs = tuple(records.readable(job, reply.jobs))
+        is_last = reply.next_id is None
+        return Page(jobs, None if is_last else Cursor(reply.next_priority, reply.next_id))
 
     async def reorder(self, type_: str, request_id: str, mode: str, value: str) -> int:
-        """Give a job another place; `mode` is priority, before, after or position."""
-        return int(await self._runner.run("reorder", type_, request_id, mode, value))
+        """Give a job another place; returns its priority.
+
+        Args:
+            type_: The type.
+            request_id: The job.
+            mode: `priority`, `before`, `after` or `position`.
+            value: The priority, the neighbour's request_id, or `front` or `back`.
+        """
+        reply = await self._runner.run(
+            "reorder", type_, request_id=request_id, mode=mode, value=value
+        )
+        priority: int = reply.priority
+        return priority
 
     async def transition(
         self,
@@ -113,33 +137,49 @@ class Jobs:
         error: str = "",
         servers: Sequence[str] = (),
     ) -> Status:
-        """Move a job as its client asks; returns the status it had.
+        """Move a job to another status; returns the status it had.
 
-        `servers` go with running: the names, without spaces, a source knows the job's servers by.
+        Args:
+            type_: The type.
+            request_id: The job.
+            to: The status.
+            fence: The grant that the caller means; StaleFence if it is not the newest.
+            error: A text to keep on the job.
+            servers: With `running`: the names, without spaces, of the job's servers at the source.
         """
-        fenced = "" if fence is None else fence
-        known = " ".join(servers)
-        return Status(
-            await self._runner.run(
-                "transition", type_, request_id, to, fenced, error, known, *origins(to)
-            )
+        reply = await self._runner.run(
+            "transition",
+            type_,
+            request_id=request_id,
+            target=to,
+            fence=fence,
+            error_text=error or None,
+            servers=" ".join(servers) or None,
+            origins=origins(to),
         )
+        return Status(reply.status)
 
     async def withdraw(self, type_: str, request_id: str) -> None:
         """Take a job out altogether."""
-        if not await self.remove(type_, request_id, only_if_over=False):
+        if not await self.remove(type_, request_id, only_if_ended=False):
             raise errors.JobNotFound(f"no job {request_id} in type {type_}")
 
-    async def remove(self, type_: str, request_id: str, *, only_if_over: bool) -> bool:
-        """Take a job out, even one that cannot be read; returns whether it is gone now."""
+    async def remove(self, type_: str, request_id: str, *, only_if_ended: bool) -> bool:
+        """Take a job out, if its retention has ended or in any case; returns whether it is gone.
+
+        Of the job only its ID and its callback are read, so a damaged one can be removed too.
+        """
         flat = await self._runner.command("HGETALL", Keys(type_).of("job", request_id))
         fields = records.pairs(flat)
         if not fields:
             return False
-        callback = digest(unfold(fields, "callback"))
-        over = "1" if only_if_over else ""
-        return bool(
-            await self._runner.run(
-                "withdraw", type_, request_id, fields.get("id", ""), callback, over
-            )
+        reply = await self._runner.run(
+            "withdraw",
+            type_,
+            request_id=request_id,
+            id=fields.get("id"),
+            callback=digest(unfold(fields, "callback")),
+            only_if_ended=only_if_ended,
         )
+        withdrawn: bool = reply.withdrawn
+        return withdrawn

@@ -64,6 +64,7 @@ digest in 4,096 small hashes instead of one large one.
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
+from collections.abc import Mapping
 from hashlib import sha256
 from itertools import count
 
@@ -123,7 +124,7 @@ def fold(field: str, text: str) -> list[str]:
     return [*pairs, next(names), piece]
 
 
-def unfold(fields: dict[str, str], field: str) -> str:
+def unfold(fields: Mapping[str, str], field: str) -> str:
     """Join what `fold` split."""
     text = fields.get(field, "")
     for number in count(2):

@@ -42,11 +42,10 @@ def job(
     type_: str,
     request_id: str,
     priority: str,
-    position: str,
-    flat: Sequence[str] | Mapping[str, str],
+    position: int | None,
+    fields: Mapping[str, str],
 ) -> Job:
-    """Read a job hash; `position` is \'\' unless the job is queued."""
-    fields = pairs(flat)
+    """Read a job hash; `position` is given while the job is queued."""
     created = int(fields["created"])
     return Job(
         id=int(fields["id"]),
@@ -60,7 +59,7 @@ def job(
         created=created,
         updated=int(fields.get("updated", created)),
         shape=fields["shape"],
-        position=int(position) if position else None,
+        position=position,
         hosts=tuple(orjson.loads(fields.get("hosts", "[]"))),
         fence=int(fields["fence"]) if "fence" in fields else None,
         attempts=int(fields.get("attempts", 0)) - int(fields.get("released", 0)),
@@ -191,14 +190,19 @@ def destination(now: int, row: Any) -> Destination:
     )
 
 
-def holder(now: int, entry: Sequence[Any]) -> tuple[str, str, float, dict[str, dict[str, int]]]:
-    """Read one holder of `holders`: request_id, owner, age in seconds, host → resource → amount."""
-    request_id, owner, granted, *flat = entry
+def holder(now: int, row: Any) -> tuple[str, str, float, dict[str, dict[str, int]]]:
+    """Read a row of `holders`: request_id, owner, age in seconds, host → resource → amount.
+
+    Args:
+        now: The time of the reply, ms since 1970.
+        row: The row.
+    """
     holds: dict[str, dict[str, int]] = {}
-    for field, amount in pairs(flat).items():
+    for field, amount in row.amounts.items():
         host, _, resource = field.partition("/")
         holds.setdefault(host, {})[resource] = int(amount)
-    return request_id, owner, (now - int(granted)) / 1000 if granted else 0.0, holds
+    age = (now - int(row.granted)) / 1000 if row.granted else 0.0
+    return row.request_id, row.owner, age, holds
 
 
 _STALE_INTERVALS = 3

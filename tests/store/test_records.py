@@ -72,7 +72,7 @@ FIELDS += fold("callback", "http://x/" + "z" * 100)
 
 def test_a_job_is_read_with_what_it_does_not_have_yet() -> None:
     """A queued job has no hosts, fence, attempts or error; folded values are whole again."""
-    job = records.job("vm", "d", "-3", "1", [*FIELDS, "status", "queued"])
+    job = records.job("vm", "d", "-3", 1, records.pairs([*FIELDS, "status", "queued"]))
     assert (job.id, job.priority, job.position, job.status) == (7, -3, 1, Status.QUEUED)
     assert (job.data, len(job.callback)) == (LONG, 109)
     assert (job.hosts, job.fence, job.attempts, job.error, job.destination) == (
@@ -89,7 +89,7 @@ def test_a_granted_job_is_read_with_all_it_has() -> None:
     """Hosts, fence, attempts, the last cause and the destination come along."""
     more = ["status", "granted", "hosts", '["h1","h1"]', "fence", "9", "attempts", "2"]
     more += ["error", "timeout", "destination", "http://x:80", "updated", "6"]
-    job = records.job("vm", "d", "4", "", [*FIELDS, *more])
+    job = records.job("vm", "d", "4", None, records.pairs([*FIELDS, *more]))
     assert (job.hosts, job.fence, job.attempts, job.error) == (("h1", "h1"), 9, 2, "timeout")
     assert (job.destination, job.position, job.updated) == ("http://x:80", None, 6)
 
@@ -160,7 +160,9 @@ def test_a_destinations_state_follows_the_time(
 
 def test_a_holder_is_read_with_its_age() -> None:
     """What it holds by host and resource, for how many seconds; nobody knows: 0."""
-    flat = ["h1/VCPU", "2", "h1/R:x", "1", "h2/VCPU", "3"]
+    amounts = {"h1/VCPU": "2", "h1/R:x": "1", "h2/VCPU": "3"}
+    row = SimpleNamespace(request_id="d", owner="o", granted="2000", amounts=amounts)
     holds = {"h1": {"VCPU": 2, "R:x": 1}, "h2": {"VCPU": 3}}
-    assert records.holder(5000, ["d", "o", "2000", *flat]) == ("d", "o", 3.0, holds)
-    assert records.holder(5000, ["d", "o", "", *flat])[2] == 0.0
+    assert records.holder(5000, row) == ("d", "o", 3.0, holds)
+    row.granted = ""
+    assert records.holder(5000, row)[2] == 0.0

@@ -31,7 +31,7 @@ def encoder(fields: Sequence[Field]) -> Encoder:
 
     def encode(arguments: Mapping[str, Any]) -> list[Any]:
         try:
-            values = pick(arguments)
+            values = [*pick(arguments)]
             for number, convert in converted:
                 values[number] = convert(values[number])
             for name, encode_values in collections:
@@ -45,12 +45,11 @@ def encoder(fields: Sequence[Field]) -> Encoder:
     return encode
 
 
-def _picker(names: Sequence[str]) -> Callable[[Mapping[str, Any]], list[Any]]:
-    """Make the function that lists the values of these names: one call in C for two or more."""
+def _picker(names: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+    """Make the function that picks the values of these names: one call in C for two or more."""
     if len(names) < 2:
-        return lambda arguments: [arguments[name] for name in names]
-    pick = itemgetter(*names)
-    return lambda arguments: [*pick(arguments)]
+        return lambda arguments: tuple(arguments[name] for name in names)
+    return itemgetter(*names)
 
 
 def _encode_flag(value: bool) -> str:

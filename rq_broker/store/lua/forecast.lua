@@ -1,17 +1,19 @@
---- Keep the first ETA a waiting job was told, to find out later whether it held.
---- Keeps: a forecast is judged once, when its job is granted; leaving the line otherwise drops it.
+--- Keep the first ETA reported for a waiting job, to find out later whether it was kept.
+--- Keeps: a forecast is judged once, when its job is granted, and dropped when it leaves the queue
+---   otherwise.
 --- KEYS[1] base
---- ARGV[1] member
---- ARGV[2] ms until it will be granted with 90% confidence, or '' when nobody can say
---- Returns {forecasts that held, forecasts that did not}
+--- ARGV
+---   member  string    the job's member in the queue
+---   wait    integer?  ms until it is granted with a confidence of 90 %; not given if unknown
+--- Returns
+---   kept    integer   jobs granted by the time forecast
+---   missed  integer   jobs granted later
 --- Errors none
 --- @include "base"
 --- @include "clock"
 
-local member, span = ARGV[1], ARGV[2]
-
-if span ~= '' and redis.call('ZSCORE', key('status:queued'), member) then
-  redis.call('HSETNX', key('forecasts'), member, whole(now_ms() + span))
+if wait and redis.call('ZSCORE', key('status:queued'), member) then
+  redis.call('HSETNX', key('forecasts'), member, whole(now_ms() + wait))
 end
 local judged = redis.call('HMGET', base, 'forecasts_kept', 'forecasts_missed')
-return { judged[1] or '0', judged[2] or '0' }
+return reply({ kept = judged[1] or 0, missed = judged[2] or 0 })

@@ -1,37 +1,54 @@
---- Read who holds capacity since when, seen by a source or not, and how long others held theirs.
+--- Read which jobs hold capacity since when, and how long ended jobs held theirs.
 --- Keeps: holders and history are of one instant.
 --- KEYS[1] base
---- ARGV[1] how many holders at most, of each status, by priority
---- Returns {now (ms), {spans held, ms, newest first}, {request_id, owner, granted (ms) or '',
----   <host>/<resource>, amount, …} a holder}
+--- ARGV
+---   limit         integer   how many holders of each status to read, by priority
+--- Returns
+---   now           integer   time of the reply, ms since 1970
+---   history       integers  how long ended jobs held their capacity, ms, newest first
+---   holders       rows      jobs that hold capacity, whether or not a source counts it as used
+---     request_id  string    the client's name for it
+---     owner       string    its owner, '' if unknown
+---     granted     string    when it was granted, ms since 1970; '' if unknown
+---     amounts     fields    <host>/<resource> and amount
 --- Errors none
 --- @include "base"
 --- @include "clock"
 --- @include "job"
 
-local limit = tonumber(ARGV[1])
+-- Adds up what a job holds and what of its grant its source counts as used; returns field, value, ...
+local function amounts_of(request_id)
+  local amounts, index_of = redis.call('HGETALL', key('holds:' .. request_id)), {}
+  for i = 1, #amounts, 2 do
+    index_of[amounts[i]] = i + 1
+  end
+  local used = redis.call('HGETALL', key('seen:' .. request_id))
+  for i = 1, #used, 2 do
+    local index = index_of[used[i]] or #amounts + 2
+    amounts[index - 1] = used[i]
+    amounts[index] = whole((amounts[index] or 0) + used[i + 1])
+  end
+  return amounts
+end
 
-local reply = { whole(now_ms()), redis.call('LRANGE', key('history'), 0, -1) }
+local holders = {}
 for _, status in ipairs({ 'granted', 'running' }) do
   for _, member in ipairs(redis.call('ZRANGE', key('status:' .. status), 0, limit - 1)) do
     local request_id = request_id_of(member)
-    local ledger, has = redis.call('HGETALL', key('holds:' .. request_id)), {}
-    for i = 1, #ledger, 2 do
-      has[ledger[i]] = i + 1
-    end
-    local seen = redis.call('HGETALL', key('seen:' .. request_id))
-    for i = 1, #seen, 2 do
-      local held = has[seen[i]] or #ledger + 2
-      ledger[held - 1] = seen[i]
-      ledger[held] = whole((ledger[held] or 0) + seen[i + 1])
-    end
-    if #ledger > 0 then
-      local about = redis.call('HMGET', job_key(request_id), 'owner', 'granted')
-      table.insert(ledger, 1, about[2] or '')
-      table.insert(ledger, 1, about[1] or '')
-      table.insert(ledger, 1, request_id)
-      reply[#reply + 1] = ledger
+    local amounts = amounts_of(request_id)
+    if #amounts > 0 then
+      local fields = redis.call('HMGET', job_key(request_id), 'owner', 'granted')
+      holders[#holders + 1] = {
+        request_id = request_id,
+        owner = fields[1] or '',
+        granted = fields[2] or '',
+        amounts = amounts,
+      }
     end
   end
 end
-return reply
+return reply({
+  now = now_ms(),
+  history = redis.call('LRANGE', key('history'), 0, -1),
+  holders = holders,
+})

@@ -1,18 +1,25 @@
---- Read the hosts that changed since the reader last looked, with the policy of the same instant.
---- Keeps: a reader that keeps what it got and asks again with the numbers returned misses nothing.
+--- Read the hosts that changed since an earlier reply, with the policy of the same instant.
+--- Keeps: a reader that keeps what it read, and passes on the numbers of the reply, misses nothing.
 --- KEYS[1] base
---- ARGV[1] epoch from the last reply, or ''
---- ARGV[2] change number from the last reply, or '0'
---- ARGV[3] '1' to read what each owner holds as well
---- Returns {epoch, change number, whether everything follows (1 or 0), fields of base,
----   fields of usage (<resource>/<owner>, amount), destinations closed to grants, {host, field, value, …} a host}
+--- ARGV
+---   epoch       string?  epoch of the earlier reply
+---   number      decimal  change number of the earlier reply, or 0
+---   with_usage  flag     read what each owner holds as well
+--- Returns
+---   epoch       string   with another epoch, numbers start again
+---   number      decimal  number of the last change
+---   is_whole    flag     all hosts follow, not only changed ones
+---   settings    fields   the base hash: the policy and its number, and the protection
+---   usage       fields   <resource>/<owner> and amount; empty unless asked for
+---   closed      strings  destinations that take no grants now
+---   hosts       rows     changed hosts
+---     host      string   its name
+---     fields    fields   its hash
 --- Errors none
 --- @include "base"
 --- @include "destination"
 
-local epoch, since, with_usage = ARGV[1], ARGV[2], ARGV[3] == '1'
-
--- Those whose breaker is open, and in an outage of ours all that fail: they are spared.
+-- Destinations whose circuit breaker is open. In an outage of our own, also all that fail.
 local function closed_to_grants()
   local now, closed = now_ms(), {}
   if is_outage(now) then
@@ -26,15 +33,19 @@ local function closed_to_grants()
   return closed
 end
 
-local current = redis.call('HGET', base, 'hosts_epoch') or '0'
-local all = epoch ~= current
-local names = redis.call('ZRANGEBYSCORE', key('hosts'), all and '-inf' or '(' .. since, '+inf')
-local reply = { current, redis.call('HGET', base, 'hosts') or '0', all and 1 or 0,
-  redis.call('HGETALL', base), with_usage and redis.call('HGETALL', key('usage')) or {},
-  closed_to_grants() }
-for _, host in ipairs(names) do
-  local fields = redis.call('HGETALL', key('host:' .. host))
-  table.insert(fields, 1, host)
-  reply[#reply + 1] = fields
+local current_epoch = redis.call('HGET', base, 'hosts_epoch') or '0'
+local is_whole = epoch ~= current_epoch
+local names = redis.call('ZRANGEBYSCORE', key('hosts'), is_whole and '-inf' or '(' .. number, '+inf')
+local hosts = {}
+for i, host in ipairs(names) do
+  hosts[i] = { host = host, fields = redis.call('HGETALL', key('host:' .. host)) }
 end
-return reply
+return reply({
+  epoch = current_epoch,
+  number = redis.call('HGET', base, 'hosts') or '0',
+  is_whole = is_whole,
+  settings = redis.call('HGETALL', base),
+  usage = with_usage and redis.call('HGETALL', key('usage')) or {},
+  closed = closed_to_grants(),
+  hosts = hosts,
+})

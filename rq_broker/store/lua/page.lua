@@ -1,19 +1,23 @@
 --- List jobs in priority order, one page at a time.
 --- Keeps: a job that keeps its place is listed exactly once, whatever moves around it.
 --- KEYS[1] base
---- ARGV[1] owner_id, or '' for every owner
---- ARGV[2] status, or '' for every status
---- ARGV[3] priority of the last job seen, or '' to begin
---- ARGV[4] ID of the last job seen
---- ARGV[5] how many jobs to look at, at most 500
---- Returns {priority and ID of the last job looked at, both '' at the end, {priority, request_id,
----   position or '', field, value, …} a job}
+--- ARGV
+---   owner_id        string?   list jobs of this owner only
+---   status          string?   list jobs of this status only
+---   after_priority  decimal?  priority of the last job of the page before; not given at the start
+---   after_id        decimal?  ID of that job
+---   limit           integer   how many jobs to read, at most 500; a filter may leave fewer
+--- Returns
+---   next_priority   decimal?  priority of the last job read, not given at the end
+---   next_id         decimal?  ID of that job
+---   jobs            rows      the jobs
+---     priority      decimal   its priority
+---     request_id    string    the client's name for it
+---     position      integer?  its place in the queue, 1 = next; given while it is queued
+---     fields        fields    the job hash
 --- Errors none
 --- @include "base"
 --- @include "job"
-
-local owner_id, status, from, from_id = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-local limit = tonumber(ARGV[5])
 
 local STATUSES = { 'queued', 'granted', 'running', 'done', 'error' }
 
@@ -21,16 +25,17 @@ local function id_of(member)
   return tonumber(string.sub(member, 1, 16))
 end
 
--- Rank of the first entry after (priority, ID): by score, then by halving among the ties.
-local function rank_after(set)
-  if from == '' then
+-- Returns the rank of the first entry after (after_priority, after_id). Among entries of equal
+-- priority it is found by bisection, as these are ordered by ID.
+local function first_rank(set)
+  if not after_priority then
     return 0
   end
-  local low = redis.call('ZCOUNT', set, '-inf', '(' .. from)
-  local high = redis.call('ZCOUNT', set, '-inf', from)
+  local low = redis.call('ZCOUNT', set, '-inf', '(' .. after_priority)
+  local high = redis.call('ZCOUNT', set, '-inf', after_priority)
   while low < high do
     local middle = math.floor((low + high) / 2)
-    if id_of(redis.call('ZRANGE', set, middle, middle)[1]) <= from_id then
+    if id_of(redis.call('ZRANGE', set, middle, middle)[1]) <= tonumber(after_id) then
       low = middle + 1
     else
       high = middle
@@ -39,58 +44,70 @@ local function rank_after(set)
   return low
 end
 
-local sources = {}
-if owner_id ~= '' then
-  sources = { 'owner:' .. owner_id }
-elseif status ~= '' then
-  sources = { 'status:' .. status }
+-- 1. Choose the sorted sets that have all jobs to list: the owner's, the status's, or every status's.
+local names = {}
+if owner_id then
+  names = { 'owner:' .. owner_id }
+elseif status then
+  names = { 'status:' .. status }
 else
-  for _, each in ipairs(STATUSES) do
-    sources[#sources + 1] = 'status:' .. each
+  for _, each_status in ipairs(STATUSES) do
+    names[#names + 1] = 'status:' .. each_status
   end
 end
 
-local found = {}
-for _, source in ipairs(sources) do
-  local set = key(source)
-  local rank = rank_after(set)
+-- 2. Read the next entries of each set.
+local entries = {}
+for _, name in ipairs(names) do
+  local set = key(name)
+  local rank = first_rank(set)
   local slice = redis.call('ZRANGE', set, rank, rank + limit - 1, 'WITHSCORES')
   for i = 1, #slice, 2 do
-    found[#found + 1] = {
-      member = slice[i], id = id_of(slice[i]), text = slice[i + 1], priority = tonumber(slice[i + 1]),
-      position = source == 'status:queued' and rank + (i + 1) / 2,
+    entries[#entries + 1] = {
+      member = slice[i],
+      id = id_of(slice[i]),
+      priority_text = slice[i + 1],
+      priority = tonumber(slice[i + 1]),
+      position = name == 'status:queued' and rank + (i + 1) / 2 or nil,
     }
   end
 end
-table.sort(found, function(a, b)
+
+-- 3. Merge them in the order of the queue.
+table.sort(entries, function(a, b)
   if a.priority == b.priority then
     return a.id < b.id
   end
   return a.priority < b.priority
 end)
 
-local reply = { '', '' }
-for i = 1, math.min(limit, #found) do
-  local entry = found[i]
+-- 4. Read the jobs of the first `limit`, and keep those of the status asked for.
+local jobs = {}
+for i = 1, math.min(limit, #entries) do
+  local entry = entries[i]
   local request_id = request_id_of(entry.member)
   local fields = redis.call('HGETALL', job_key(request_id))
-  local kept = status == ''
+  local job_status
   for f = 1, #fields, 2 do
     if fields[f] == 'status' then
-      kept = kept or fields[f + 1] == status
-      if fields[f + 1] == 'queued' and not entry.position then
-        entry.position = redis.call('ZRANK', key('status:queued'), entry.member) + 1
-      end
+      job_status = fields[f + 1]
     end
   end
-  if kept and #fields > 0 then
-    table.insert(fields, 1, entry.position and whole(entry.position) or '')
-    table.insert(fields, 1, request_id)
-    table.insert(fields, 1, entry.text)
-    reply[#reply + 1] = fields
-  end
-  if i == limit then
-    reply[1], reply[2] = entry.text, whole(entry.id)
+  if #fields > 0 and (not status or job_status == status) then
+    if job_status == 'queued' and not entry.position then
+      entry.position = redis.call('ZRANK', key('status:queued'), entry.member) + 1
+    end
+    jobs[#jobs + 1] = {
+      priority = entry.priority_text,
+      request_id = request_id,
+      position = entry.position,
+      fields = fields,
+    }
   end
 end
-return reply
+local last = entries[limit]
+return reply({
+  next_priority = last and last.priority_text,
+  next_id = last and whole(last.id),
+  jobs = jobs,
+})

@@ -1,30 +1,27 @@
---- Give a job another priority: an absolute one, or a place relative to the line.
---- Keeps: nobody else overtakes anybody; where two neighbours leave no number between them, those
----   before or those behind, whoever are fewer, move away just far enough.
+--- Give a job another priority: an absolute one, or one for a place relative to the queue.
+--- Keeps: no two other jobs change their order. Where two neighbours leave no number between them,
+---   the jobs of one side move away just far enough, on the side where fewer have to.
 --- KEYS[1] base
---- ARGV[1] request_id
---- ARGV[2] 'priority', 'before', 'after' or 'position'
---- ARGV[3] the priority, the neighbour's request_id, or 'front' | 'back'
---- Returns the job's priority
+--- ARGV
+---   request_id  string   the client's name for the job
+---   mode        string   'priority', 'before', 'after' or 'position'
+---   value       string   the priority; the neighbour's request_id; or 'front' or 'back'
+--- Returns
+---   priority    integer  the job's priority now
 --- Errors JOB_NOT_FOUND, NOT_WAITING, PRIORITY_EXHAUSTED
 --- @include "base"
 --- @include "clock"
 --- @include "job"
 --- @include "line"
 
-local request_id, mode, value = ARGV[1], ARGV[2], ARGV[3]
+local LIMIT = 9007199254740991 -- 2^53 - 1: beyond it a score cannot hold every whole number
+local GAP = 1024 -- numbers made free at once, so that the next thousand moves to that place find one
+local MOST = 10000 -- jobs that one move may shift: Redis serves nobody else meanwhile
 
-local LIMIT = 9007199254740991 -- 2^53 - 1: beyond it a score no longer says what it means
-local GAP = 1024 -- room made is made once for many: the next thousand moves there find it
-local MOST = 10000 -- moves in one step: Redis does nothing else meanwhile
 local queue = key('status:queued')
 
-local job = load_job(request_id)
-if not job then
-  return redis.error_reply('JOB_NOT_FOUND no job has this request_id in this type')
-end
-
-local function place(member, shape, status, owner, priority)
+-- Sets the priority of a job in every sorted set that has it.
+local function set_priority(member, shape, status, owner, priority)
   redis.call('ZADD', key('owner:' .. owner), priority, member)
   redis.call('ZADD', key('status:' .. status), priority, member)
   if status == 'queued' then
@@ -32,8 +29,14 @@ local function place(member, shape, status, owner, priority)
   end
 end
 
+-- 1. Find the job.
+local job = load_job(request_id)
+if not job then
+  return redis.error_reply('JOB_NOT_FOUND no job has this request_id in this type')
+end
+
 local function finish(priority)
-  place(job.member, job.shape, job.status, job.owner, priority)
+  set_priority(job.member, job.shape, job.status, job.owner, priority)
   if job.status == 'queued' then
     refresh_head(job.shape)
   end
@@ -42,9 +45,10 @@ local function finish(priority)
   if job.status == 'queued' then
     wake('grant')
   end
-  return priority
+  return reply({ priority = priority })
 end
 
+-- 2. An absolute priority is all that is needed; any other place is one in the queue.
 if mode == 'priority' then
   return finish(value)
 end
@@ -52,23 +56,14 @@ if job.status ~= 'queued' then
   return redis.error_reply('NOT_WAITING ' .. request_id .. ' is ' .. job.status .. ', not queued')
 end
 
--- The entry at a rank of the line without the job itself, or nil past either end.
+-- 3. Find the slot: the rank that the job is to have, counted without the job itself.
 local own_rank = redis.call('ZRANK', queue, job.member)
 local others = redis.call('ZCARD', queue) - 1
-local function other(rank)
-  if rank < 0 or rank >= others then
-    return nil
-  end
-  local real = rank < own_rank and rank or rank + 1
-  local entry = redis.call('ZRANGE', queue, real, real, 'WITHSCORES')
-  return { member = entry[1], priority = tonumber(entry[2]) }
-end
-
-local slot -- the rank, without the job itself, that it is to have
+local slot
 if mode == 'position' then
   slot = value == 'front' and 0 or others
 elseif value == request_id then
-  return job.priority
+  return reply({ priority = job.priority })
 else
   local neighbour = load_job(value)
   if not neighbour then
@@ -84,44 +79,64 @@ else
   end
 end
 if slot == own_rank then
-  return job.priority
+  return reply({ priority = job.priority })
 end
 
-local left, right = other(slot - 1), other(slot)
-if not left or not right then
-  local edge = left and left.priority + 1 or right.priority - 1
-  if math.abs(edge) > LIMIT then
-    return redis.error_reply('PRIORITY_EXHAUSTED no priority is left at that end of the line')
+-- Returns the entry at a rank of the queue without the job itself, or nil past either end.
+local function other_at(rank)
+  if rank < 0 or rank >= others then
+    return nil
   end
-  return finish(whole(edge))
+  local real = rank < own_rank and rank or rank + 1
+  local entry = redis.call('ZRANGE', queue, real, real, 'WITHSCORES')
+  return { member = entry[1], priority = tonumber(entry[2]) }
 end
+
+-- 4. At an end of the queue, take the next number outward.
+local left, right = other_at(slot - 1), other_at(slot)
+if not left or not right then
+  local priority = left and left.priority + 1 or right.priority - 1
+  if math.abs(priority) > LIMIT then
+    return redis.error_reply('PRIORITY_EXHAUSTED no priority is left at that end of the queue')
+  end
+  return finish(whole(priority))
+end
+
+-- 5. Between two neighbours with a number between them, take the middle.
 if right.priority - left.priority >= 2 then
   return finish(whole(math.floor(left.priority + (right.priority - left.priority) / 2)))
 end
 
--- Adjacent: on one side everyone moves away, until a gap swallows the shift.
-local function side(rank, away, neighbour)
-  return { rank = rank, away = away, free = neighbour + away * 2 * GAP, moves = {} }
+-- 6. Otherwise make room: the jobs of one side move away, one after the other, until a gap between
+-- two of them is wide enough. Both sides are walked in step, so the side with fewer moves is found.
+-- `direction` is 1 for the jobs behind the slot, -1 for those before it.
+local function new_side(rank, direction, neighbour_priority)
+  return {
+    rank = rank, direction = direction, moves = {},
+    next_priority = neighbour_priority + direction * 2 * GAP,
+  }
 end
 
--- Looks at the next of a side; returns whether the gap is found.
-local function find_gap(way)
-  local entry = other(way.rank)
-  if not entry or (entry.priority - way.free) * way.away >= 0 then
-    return math.abs(way.free) <= LIMIT
+-- Takes one more job of a side into its moves; returns true once no more has to move.
+local function is_wide_enough(side)
+  local entry = other_at(side.rank)
+  if not entry or (entry.priority - side.next_priority) * side.direction >= 0 then
+    return math.abs(side.next_priority) <= LIMIT
   end
-  way.moves[#way.moves + 1] = { entry.member, way.free }
-  way.rank, way.free = way.rank + way.away, way.free + way.away
+  side.moves[#side.moves + 1] = { member = entry.member, priority = side.next_priority }
+  side.rank = side.rank + side.direction
+  side.next_priority = side.next_priority + side.direction
   return false
 end
 
-local function clear(moves)
+local function apply_moves(moves)
   local shapes = {}
   for _, move in ipairs(moves) do
-    local f = redis.call('HMGET', job_key(request_id_of(move[1])), 'owner', 'shape')
-    if f[1] and f[2] then
-      place(move[1], f[2], 'queued', f[1], whole(move[2]))
-      shapes[f[2]] = true
+    local fields = redis.call('HMGET', job_key(request_id_of(move.member)), 'owner', 'shape')
+    local owner, shape = fields[1], fields[2]
+    if owner and shape then
+      set_priority(move.member, shape, 'queued', owner, whole(move.priority))
+      shapes[shape] = true
     end
   end
   for shape in pairs(shapes) do
@@ -129,14 +144,14 @@ local function clear(moves)
   end
 end
 
-local behind, before = side(slot, 1, left.priority), side(slot - 1, -1, right.priority)
+local behind, before = new_side(slot, 1, left.priority), new_side(slot - 1, -1, right.priority)
 for _ = 0, MOST do
-  if find_gap(behind) then
-    clear(behind.moves)
+  if is_wide_enough(behind) then
+    apply_moves(behind.moves)
     return finish(whole(left.priority + GAP))
   end
-  if find_gap(before) then
-    clear(before.moves)
+  if is_wide_enough(before) then
+    apply_moves(before.moves)
     return finish(whole(right.priority - GAP))
   end
 end

@@ -1,30 +1,31 @@
---- Take, keep or give back the turn at something: to plan, or to poll one source.
---- Keeps: one holds it at a time; whoever is refused leaves word, so that the holder looks once more
----   before it gives back; a dead holder's turn ends by itself; a term is never given twice.
+--- Take, keep or give back a turn: to plan, or to poll one source.
+--- Keeps: one process holds a turn at a time. A process that is refused leaves a mark, so that the
+---   holder works once more before it gives the turn back. A dead holder's turn ends by itself. A
+---   term is never given twice.
 --- KEYS[1] base
---- ARGV[1] who asks
---- ARGV[2] 'take' or 'give'
---- ARGV[3] how long the turn lasts without being taken again, ms
---- ARGV[4] at what: 'plan' or 'source:<name>'
---- Returns the term, which grows with each change of holder, or 0 when the asker does not hold it
+--- ARGV
+---   holder    string   the process that asks
+---   action    string   'take' or 'give'
+---   duration  decimal  ms after which the turn ends unless it is taken again
+---   subject   string   the turn: 'plan', or 'source:<name>'
+--- Returns
+---   term      integer  grows with each change of holder; 0 when the process does not hold the turn
 --- Errors none
 --- @include "base"
 
-local who, what, span, about = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-
-local turn, again = key('turn:' .. about), key('turn:' .. about .. ':again')
-local term, holder = string.match(redis.call('GET', turn) or '', '^(%d+) (.*)$')
-if holder and holder ~= who then
-  redis.call('SET', again, '1', 'PX', span)
-  return 0
+local turn, again = key('turn:' .. subject), key('turn:' .. subject .. ':again')
+local term, current_holder = string.match(redis.call('GET', turn) or '', '^(%d+) (.*)$')
+if current_holder and current_holder ~= holder then
+  redis.call('SET', again, '1', 'PX', duration)
+  return reply({ term = 0 })
 end
-if what == 'give' and redis.call('DEL', again) == 0 then
+if action == 'give' and redis.call('DEL', again) == 0 then
   redis.call('DEL', turn)
-  return 0
+  return reply({ term = 0 })
 end
-if what == 'take' then
+if action == 'take' then
   redis.call('DEL', again)
 end
 term = term or whole(redis.call('HINCRBY', base, 'term', 1))
-redis.call('SET', turn, term .. ' ' .. who, 'PX', span)
-return tonumber(term)
+redis.call('SET', turn, term .. ' ' .. holder, 'PX', duration)
+return reply({ term = term })

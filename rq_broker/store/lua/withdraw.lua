@@ -1,25 +1,25 @@
---- Take a job out altogether, releasing what it holds.
---- Keeps: its request_id and callback are free afterwards, and no index remembers it.
+--- Take a job out altogether, and release what it holds.
+--- Keeps: its request_id and callback are free afterwards, and no index names it.
 --- KEYS[1] base
---- ARGV[1] request_id
---- ARGV[2] ID the caller saw: another job may have taken the name since
---- ARGV[3] digest of the job's callback
---- ARGV[4] '1' to do so only if its retention is over, or ''
---- Returns 1, or 0 when its retention is not over
+--- ARGV
+---   request_id     string    the client's name for the job
+---   id             decimal?  ID that the caller read: another job may have the name since
+---   callback       string    digest of the job's callback
+---   only_if_ended  flag      withdraw it only if its retention has ended
+--- Returns
+---   withdrawn      flag      false if its retention has not ended
 --- Errors JOB_NOT_FOUND
 --- @include "forget"
-
-local request_id, id, callback, over = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '1'
 
 local job = load_job(request_id)
 if not job or job.id ~= id then
   return redis.error_reply('JOB_NOT_FOUND no job has this request_id in this type')
 end
-if over then
+if only_if_ended then
   local ends = redis.call('ZSCORE', key('deadlines'), job.member)
   if not ends or tonumber(ends) > now_ms() or job.status == 'granted' or job.status == 'running' then
-    return 0
+    return reply({ withdrawn = false })
   end
 end
 forget(job, callback)
-return 1
+return reply({ withdrawn = true })

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 from rq_broker.domain import errors
 from rq_broker.domain.capacity import Host
@@ -23,6 +24,7 @@ from rq_broker.store.records import policy_text
 from rq_broker.store.runner import Runner
 from rq_broker.store.scripts import SCRIPTS, Script
 from tests.making import TYPE, bring, claim_one, grant, head_of, settle, submit
+from tests.store.lua.breaking import FOR_EVER, open_until
 from tests.store.lua.bytecode import globals_of
 
 EACH = pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS.keys())
@@ -129,7 +131,7 @@ def test_replies_name_exactly_what_is_declared(script: Script) -> None:
     for reply in replies:
         assert set(re.findall(r"(\w+) = ", reply)) == declared
     returns = re.findall(r"^return (\w+)", body_of(script), re.MULTILINE)
-    assert set(returns) <= {"reply"}
+    assert set(returns) <= {"reply", "redis"}
 
 
 @COUNTING
@@ -228,7 +230,7 @@ class Call:
 
 
 @pytest.fixture
-async def sent(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> list[Call]:
+async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -> list[Call]:
     """Call every verb once or more on job d of type vm; return what went to the scripts."""
     calls: list[Call] = []
     run = Runner.run
@@ -249,17 +251,21 @@ async def sent(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> list[Call]:
     await broker.note(TYPE, Protection(job.id, "d", frozenset({"h1"})), [head_of(job)])
     await broker.turn(TYPE, "me", "take", 1)
     await broker.forecast(TYPE, job, 60.0)
-    await broker.holdings(TYPE)
     await broker.reorder(TYPE, "d", "position", "front")
     assert await grant(broker, job) == 1
+    await broker.view(TYPE, usage=True)
     await settle(broker, await claim_one(broker), Settlement("delivered"))
+    await broker.holdings(TYPE)
     await broker.transition(TYPE, "d", Status.DONE, fence=1)
+    await broker.holdings(TYPE)
     await broker.sweep(TYPE)
     await bring(broker, Status.QUEUED)
     await broker.withdraw(TYPE, "d")
     await broker.drop_host(TYPE, "h1")
     await broker.set_keys(TYPE, "*", ["whsec_x"])
     (destination,) = (await broker.destinations(TYPE))[1]
+    await open_until(client, destination.name, FOR_EVER)
+    await broker.view(TYPE)
     await broker.reset(TYPE, destination.name)
     await broker.set_policy(TYPE, {"holds": "until_seen"})
     await bring(broker, Status.RUNNING, "e")

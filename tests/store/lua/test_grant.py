@@ -9,7 +9,10 @@ from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Status
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker
+from rq_broker.store.keys import Keys
 from tests.making import TYPE, grant, proposal, publish, shape, submit
+
+KEYS = Keys(TYPE)
 
 
 async def test_a_grant_is_whole_or_nothing(broker: Broker, client: Redis) -> None:
@@ -87,6 +90,31 @@ async def test_an_aggregate_is_compared_as_a_whole(
     await broker.set_host(TYPE, Host("h1", {"VCPU": 9}, aggregates=frozenset(has)))
     narrow = shape(aggregate=wanted)
     assert await grant(broker, await submit(broker, shape=narrow), narrow) is None
+
+
+async def test_a_host_that_left_the_aggregate_is_refused(broker: Broker) -> None:
+    """A host whose aggregates changed after the plan gets no job of an aggregate, only others."""
+    await publish(broker)
+    narrow = shape(aggregate="a")
+    job, other = await submit(broker, shape=narrow), await submit(broker, "e")
+    view = await broker.view(TYPE)
+    await broker.set_host(TYPE, Host("h1", {"VCPU": 9}, aggregates=frozenset({"b"})))
+    assert await broker.grant(TYPE, proposal(job, narrow), view) is None
+    assert await broker.grant(TYPE, proposal(other), view) == 1
+
+
+@pytest.mark.parametrize("text", ['["a","b"]', '[ "b",\n"a" ]'])
+async def test_aggregates_are_compared_as_they_are_written(
+    broker: Broker, client: Redis, text: str
+) -> None:
+    """A host gets jobs of its aggregates however the JSON of its field is spaced and ordered."""
+    await publish(broker)
+    narrow = shape(aggregate="a")
+    job = await submit(broker, shape=narrow)
+    await client.hset(KEYS.of("host", "h1"), "aggregates", text)
+    view = await broker.view(TYPE)
+    assert view.hosts["h1"].aggregates == {"a", "b"}
+    assert await broker.grant(TYPE, proposal(job, narrow), view) == 1
 
 
 async def test_caps_hold_per_owner(broker: Broker, client: Redis) -> None:

@@ -84,10 +84,10 @@ async def test_a_taken_request_id_is_refused_in_every_status(broker: Broker) -> 
 async def test_a_taken_callback_is_refused_and_leaves_nothing(
     broker: Broker, client: Redis
 ) -> None:
-    """A submit refused for its callback writes not one key, and frees the name it asked for."""
+    """A submit refused for its callback names the job that has it, and writes not one key."""
     await submit(broker, "d", callback="http://x/one")
     before = await _dump(client)
-    with pytest.raises(errors.DuplicateCallback):
+    with pytest.raises(errors.DuplicateCallback, match="taken in this type by job d"):
         await submit(broker, "e", callback="http://x/one")
     assert await _dump(client) == before
     await submit(broker, "e", callback="http://x/two")
