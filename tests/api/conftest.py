@@ -1,4 +1,4 @@
-"""An API over the suite's broker, whose every answer is held against its own OpenAPI document."""
+"""An API over the suite's broker. Every request and answer is checked against its document."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ UNEXPRESSED = re.compile(
     "must not be longer than|in all, over|signing key:|priority or position|goes? with status"
     "|callback must|percent-encoded|cursor must|given twice"
 )
-"""Refusals for which JSON Schema has no word: sizes in bytes, sums, two fields together, URLs."""
+"""Rules that JSON Schema cannot express: sizes in bytes, sums, combinations of fields, URLs."""
 BASE = "http://receiver.test:9000/inbox/"
 
 
 def submission(request_id: str = "d", **fields: Any) -> dict[str, Any]:
-    """The seed's own request, with fields replaced."""
+    """Return the original's request with some fields replaced."""
     return {
         "request_id": request_id,
         "owner_id": "y",
@@ -38,37 +38,37 @@ def submission(request_id: str = "d", **fields: Any) -> dict[str, Any]:
 
 
 async def submit(api: httpx.AsyncClient, *names: str, **fields: Any) -> None:
-    """Put these jobs in line."""
+    """Submit jobs with these request_ids."""
     for name in names:
         answer = await api.post("/v1/vm/", json=submission(name, **fields))
         assert answer.status_code == 201, answer.text
 
 
 async def listed(api: httpx.AsyncClient, query: str = "") -> list[str]:
-    """List the request_ids a query finds."""
+    """Return the request_ids that a list query answers."""
     answer = await api.get(f"/v1/vm/{query}")
     assert answer.status_code == 200, answer.text
     return [job["RequestID"] for job in answer.json()["data"]]
 
 
-def refused(answer: httpx.Response, status: int, code: str, said: str = "") -> None:
-    """Expect a refusal with this status and code, whose sentence holds `said`."""
+def refused(answer: httpx.Response, status: int, code: str, sentence: str = "") -> None:
+    """Expect a refusal with this status and code, and this text in its sentence."""
     envelope = answer.json()
     assert (answer.status_code, envelope["code"], envelope["ok"]) == (status, code, False)
-    assert said in envelope["error"]
+    assert sentence in envelope["error"]
 
 
-async def called(broker: Broker, name: str, came: Settlement) -> str:
-    """Grant a new job whose destination is `http://<name>:80`, and settle its callback so."""
+async def called(broker: Broker, name: str, settlement: Settlement) -> str:
+    """Grant a new job with the destination `http://<name>:80`, and settle its callback."""
     destination = f"http://{name}:80"
     await making.publish(broker)
     await making.grant_to(broker, destination, name)
-    await making.settle(broker, await making.claim_one(broker), came)
+    await making.settle(broker, await making.claim_one(broker), settlement)
     return destination
 
 
 async def fail_destinations(broker: Broker, *names: str) -> None:
-    """Let a first callback to each of these destinations fail for good."""
+    """Settle one callback to each of these destinations as failed."""
     for name in names:
         await called(broker, name, Settlement("failed", "timeout", 7, health="unhealthy"))
 
@@ -78,8 +78,8 @@ def app(broker: Broker) -> Starlette:
     return create_app(broker, callback_base=BASE, inbox=True)
 
 
-def truthful(document: dict[str, Any]) -> Any:
-    """Make a hook that fails on any answer the document does not promise."""
+def contract(document: dict[str, Any]) -> Any:
+    """Build a hook that fails on a request or an answer that contradicts the document."""
     components = {"components": document["components"]}
 
     async def check(response: httpx.Response) -> None:
@@ -130,7 +130,9 @@ def _allows(
     components: dict[str, Any],
 ) -> bool:
     """Tell whether the document allows the parameters and the body of a request."""
-    schemas = {each["name"]: each["schema"] for each in operation.get("parameters", ())}
+    schemas = {
+        parameter["name"]: parameter["schema"] for parameter in operation.get("parameters", ())
+    }
     if not parameters.keys() <= schemas.keys() or (
         "requestBody" in operation and not request.content
     ):
@@ -167,6 +169,6 @@ async def api(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(
         transport=transport,
         base_url="http://api.test",
-        event_hooks={"response": [truthful(document)]},
+        event_hooks={"response": [contract(document)]},
     ) as client:
         yield client

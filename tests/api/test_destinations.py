@@ -1,4 +1,4 @@
-"""Destinations and attempts over HTTP: what was tried, who answers, and mending by hand."""
+"""Attempts and destinations over HTTP: reading, resetting, requeueing."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from tests.api.conftest import called, fail_destinations, listed, refused, submi
 from tests.making import claim_one, settle
 
 RETRY = Settlement("retry", "5xx", 12, health="unhealthy")
-OVER = Settlement("failed", "timeout", 10_000, health="unhealthy")
+FAILED = Settlement("failed", "timeout", 10_000, health="unhealthy")
 
 
 async def test_attempts(api: httpx.AsyncClient, broker: Broker) -> None:
-    """Every attempt is told, oldest first, with its cause and how long it took."""
+    """Every attempt is listed, oldest first, with its cause and its duration."""
     await submit(api, "waiting")
     assert (await api.get("/v1/vm/waiting/attempts")).json() == {"data": [], "ok": True}
     await called(broker, "h", RETRY)
-    await settle(broker, await claim_one(broker), OVER)
-    shown = (await api.get("/v1/vm/h/attempts/")).json()["data"]
+    await settle(broker, await claim_one(broker), FAILED)
+    attempts = (await api.get("/v1/vm/h/attempts/")).json()["data"]
     fence = (await broker.read("vm", "h")).fence
-    times = [each.pop("time") for each in shown]
+    times = [attempt.pop("time") for attempt in attempts]
     assert times == sorted(times)
-    assert shown == [
+    assert attempts == [
         {"fence": fence, "attempt": 1, "cause": "5xx", "milliseconds": 12},
         {"fence": fence, "attempt": 2, "cause": "timeout", "milliseconds": 10_000},
     ]
 
 
-async def test_attempts_of_nobody(api: httpx.AsyncClient) -> None:
-    """A job that is not there has no history, which is a 404."""
+async def test_attempts_of_an_unknown_job(api: httpx.AsyncClient) -> None:
+    """The attempts of an unknown job are a 404."""
     refused(await api.get("/v1/vm/d/attempts"), 404, "job_not_found")
 
 
 async def test_destinations(api: httpx.AsyncClient, broker: Broker) -> None:
-    """Each destination is shown with its state, and whether most of them fail."""
+    """Each destination is listed with its state, and `outage` is true while most of them fail."""
     empty = {"outage": False, "destinations": []}
     assert (await api.get("/types/vm/destinations")).json()["data"] == empty
     await fail_destinations(broker, "a", "b")
@@ -45,39 +45,39 @@ async def test_destinations(api: httpx.AsyncClient, broker: Broker) -> None:
     await fail_destinations(broker, "c")
     assert (await api.get("/types/vm/destinations")).json()["data"]["outage"] is True
     await called(broker, "well", Settlement("delivered", "ok", 3, health="healthy"))
-    shown = (await api.get("/types/vm/destinations/")).json()["data"]
+    answer = (await api.get("/types/vm/destinations/")).json()["data"]
     closed = {"state": "closed", "open_seconds": 0.0, "in_flight": 0, "parked": 0}
-    assert sorted(shown["destinations"], key=itemgetter("destination")) == [
+    assert sorted(answer["destinations"], key=itemgetter("destination")) == [
         {"destination": "http://a:80", "failures": 1, **closed},
         {"destination": "http://b:80", "failures": 1, **closed},
         {"destination": "http://c:80", "failures": 0, **closed},
         {"destination": "http://well:80", "failures": 0, **closed},
     ]
-    assert shown["outage"] is False  # none that answered before fails
+    assert answer["outage"] is False  # none that answered before fails
 
 
-async def test_an_open_breaker_is_seen_and_reset(api: httpx.AsyncClient, broker: Broker) -> None:
-    """A destination that keeps failing is shown open, for how long yet, and closed by hand."""
+async def test_an_open_breaker_is_listed_and_reset(api: httpx.AsyncClient, broker: Broker) -> None:
+    """A destination that keeps failing has an open breaker, until a reset closes it."""
     destination = await called(broker, "h", RETRY)
     for _ in range(4):
         await settle(broker, await claim_one(broker), RETRY)
-    (shown,) = (await api.get("/types/vm/destinations")).json()["data"]["destinations"]
-    assert (shown["state"], shown["failures"]) == ("open", 5)
-    assert shown["open_seconds"] > 0
+    (row,) = (await api.get("/types/vm/destinations")).json()["data"]["destinations"]
+    assert (row["state"], row["failures"]) == ("open", 5)
+    assert row["open_seconds"] > 0
     answer = await api.post("/types/vm/destinations/reset", json={"destination": destination})
     assert answer.json() == {"data": {}, "ok": True}
-    (shown,) = (await api.get("/types/vm/destinations")).json()["data"]["destinations"]
-    assert (shown["state"], shown["failures"], shown["open_seconds"]) == ("closed", 0, 0.0)
+    (row,) = (await api.get("/types/vm/destinations")).json()["data"]["destinations"]
+    assert (row["state"], row["failures"], row["open_seconds"]) == ("closed", 0, 0.0)
 
 
-async def test_resetting_a_stranger(api: httpx.AsyncClient) -> None:
-    """A destination no job was granted to be called at is a 404 of its own."""
+async def test_resetting_an_unknown_destination(api: httpx.AsyncClient) -> None:
+    """Resetting a destination that no job was granted to call back is a 404 with its own code."""
     answer = await api.post("/types/vm/destinations/reset", json={"destination": "http://h:80"})
     refused(answer, 404, "destination_not_found")
 
 
 async def test_requeue(api: httpx.AsyncClient, broker: Broker) -> None:
-    """The failed jobs of one destination go back in line, others' stay, and it says how many."""
+    """Only the failed jobs of the destination are requeued, and the answer is their number."""
     await fail_destinations(broker, "a", "b")
     requeue = "/types/vm/destinations/requeue"
     answer = await api.post(requeue, json={"destination": "http://a:80"})
@@ -86,14 +86,14 @@ async def test_requeue(api: httpx.AsyncClient, broker: Broker) -> None:
         ["a"],
         ["b"],
     )
-    for again in ("http://a:80", "http://nobody:80"):
-        answer = await api.post(requeue, json={"destination": again})
+    for destination in ("http://a:80", "http://nobody:80"):
+        answer = await api.post(requeue, json={"destination": destination})
         assert answer.json()["data"] == {"requeued": 0}
 
 
 @pytest.mark.parametrize("verb", ["reset", "requeue"])
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "sentence"),
     [
         ({}, "destination is required"),
         ({"destination": 5}, "destination must be a string, not 5"),
@@ -102,7 +102,9 @@ async def test_requeue(api: httpx.AsyncClient, broker: Broker) -> None:
         ([], "the body must be a JSON object"),
     ],
 )
-async def test_bad_destinations(api: httpx.AsyncClient, verb: str, body: object, said: str) -> None:
-    """Both verbs refuse a malformed body with the place."""
+async def test_bad_destinations(
+    api: httpx.AsyncClient, verb: str, body: object, sentence: str
+) -> None:
+    """Reset and requeue refuse a malformed body and name the field."""
     answer = await api.post(f"/types/vm/destinations/{verb}", json=body)
-    refused(answer, 400, "invalid_request", said)
+    refused(answer, 400, "invalid_request", sentence)

@@ -1,4 +1,4 @@
-"""Health over HTTP, and what every call says while Redis is away."""
+"""Health over HTTP, and the answer of every call while Redis is unreachable."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.making import submit
 
 @dataclass
 class Outage:
-    """An API, and the switch of the Redis behind it."""
+    """An API, and the server behind it, which a test can disconnect."""
 
     api: httpx.AsyncClient
     broker: Broker
@@ -39,7 +39,7 @@ async def outage() -> AsyncIterator[Outage]:
 
 
 async def test_healthy(api: httpx.AsyncClient) -> None:
-    """Both answer 200 while Redis is there, in an empty broker too."""
+    """Both probes answer 200 while Redis is reachable, even in an empty broker."""
     assert (await api.get("/healthz")).json() == {"data": {"alive": True}, "ok": True}
     assert (await api.get("/readyz")).json() == {
         "data": {"redis": "ok", "callbacks": "ok", "sources": {}},
@@ -47,10 +47,10 @@ async def test_healthy(api: httpx.AsyncClient) -> None:
     }
 
 
-async def test_ready_tells_of_an_outage(
+async def test_readiness_reports_an_outage(
     api: httpx.AsyncClient, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A type whose destinations mostly fail is named, at 200, and only while they fail."""
+    """While most destinations of a type fail, readiness names the type and still answers 200."""
     await submit(broker, "d", "kube")
     await fail_destinations(broker, "a", "b")
     assert (await api.get("/readyz")).json()["data"]["callbacks"] == "ok"
@@ -63,8 +63,8 @@ async def test_ready_tells_of_an_outage(
     assert (await api.get("/readyz")).json()["data"]["callbacks"] == "ok"
 
 
-async def test_ready_tells_how_old_capacity_is(api: httpx.AsyncClient, broker: Broker) -> None:
-    """Each source of a type is shown with its age, its cause, and whether it is stale."""
+async def test_readiness_reports_sources(api: httpx.AsyncClient, broker: Broker) -> None:
+    """Readiness lists each source with its age, the cause of its failure, and its staleness."""
     watched = await broker.watch("vm", "lab", 1, 60.0)
     assert watched is not None
     report = SourceReport(1, [Host("h1", {"VCPU": 1})], {})
@@ -107,8 +107,10 @@ CALLS = [
 
 
 @pytest.mark.parametrize(("method", "path", "body"), CALLS)
-async def test_redis_away(outage: Outage, method: str, path: str, body: object) -> None:
-    """Without Redis every call is a 503 that says when to ask again, and works once it is back."""
+async def test_every_call_without_redis(
+    outage: Outage, method: str, path: str, body: object
+) -> None:
+    """Without Redis every call is a 503 with Retry-After, and succeeds once Redis is back."""
     await outage.api.post("/v1/vm/", json=submission("d"))
     outage.server.connected = False
     answer = await outage.api.request(method, path, json=body)
@@ -119,17 +121,19 @@ async def test_redis_away(outage: Outage, method: str, path: str, body: object) 
     assert (await outage.api.request(method, path, json=body)).is_success
 
 
-async def test_redis_goes_in_mid_list(outage: Outage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A list that breaks off never ends in valid JSON, so that nobody takes a part for all."""
+async def test_redis_fails_in_the_middle_of_a_list(
+    outage: Outage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list that breaks off is not valid JSON, so no client takes a part of it for the whole."""
     monkeypatch.setattr("rq_broker.api.pagination._BATCH", 1)
     for name in ("a", "b", "c"):
         await outage.api.post("/v1/vm/", json=submission(name))
     real = outage.broker.page
 
     async def page(*args: Any, **kwargs: Any) -> Page:
-        found = await real(*args, **kwargs)
+        jobs = await real(*args, **kwargs)
         outage.server.connected = False
-        return found
+        return jobs
 
     monkeypatch.setattr(outage.broker, "page", page)
     with pytest.raises(RuntimeError, match="response already started"):

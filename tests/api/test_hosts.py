@@ -1,4 +1,4 @@
-"""Hosts over HTTP."""
+"""Hosts over HTTP: publishing, listing, dropping."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHOWN = {
 
 
 async def test_publishing_a_host(api: httpx.AsyncClient) -> None:
-    """A new host is a 201 with its Location, a known one a 200; both show it."""
+    """A new host is a 201 with its Location, a replaced one a 200; both answers hold the host."""
     answer = await api.put("/types/vm/hosts/host1", json=BODY)
     assert (answer.status_code, answer.headers["location"]) == (201, "/types/vm/hosts/host1")
     assert answer.json()["data"] == SHOWN
@@ -29,8 +29,8 @@ async def test_publishing_a_host(api: httpx.AsyncClient) -> None:
     assert (answer.status_code, host["free"], host["aggregates"]) == (200, {"VCPU": -1}, [])
 
 
-async def test_what_is_shown_may_be_published(api: httpx.AsyncClient) -> None:
-    """A host read, changed and put back is taken; what we compute is not believed."""
+async def test_a_host_that_was_read_can_be_published(api: httpx.AsyncClient) -> None:
+    """A host that was read can be published again; computed keys are ignored."""
     await api.put("/types/vm/hosts/host1", json=BODY)
     answer = await api.put("/types/vm/hosts/host1", json={**SHOWN, "held": {"VCPU": 9}})
     assert answer.json()["data"] == SHOWN
@@ -46,7 +46,7 @@ async def test_listing_hosts(api: httpx.AsyncClient) -> None:
 
 
 async def test_dropping_a_host(api: httpx.AsyncClient) -> None:
-    """A host without holds is gone at once; dropping what is not there is a 404."""
+    """A host without holds disappears at once; dropping an unknown host is a 404."""
     await api.put("/types/vm/hosts/host1", json=BODY)
     assert (await api.delete("/types/vm/hosts/host1")).json() == {"data": {}, "ok": True}
     for answer in [
@@ -57,7 +57,7 @@ async def test_dropping_a_host(api: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "body", "said"),
+    ("name", "body", "sentence"),
     [
         ("host1", {}, "capacity is required"),
         ("host1", {"capacity": {"VCPU": 1.5}}, "capacity.VCPU must be a whole number"),
@@ -65,9 +65,9 @@ async def test_dropping_a_host(api: httpx.AsyncClient) -> None:
         ("%01", {"capacity": {}}, "the host's name must not contain control characters"),
     ],
 )
-async def test_bad_hosts(api: httpx.AsyncClient, name: str, body: object, said: str) -> None:
-    """A malformed host is refused with the place, and none is made."""
+async def test_bad_hosts(api: httpx.AsyncClient, name: str, body: object, sentence: str) -> None:
+    """A malformed host is refused with a sentence that names the field, and is not stored."""
     answer = await api.put(f"/types/vm/hosts/{name}", json=body)
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
-    assert said in answer.json()["error"]
+    assert sentence in answer.json()["error"]
     assert (await api.get("/types/vm/hosts/")).json()["data"] == []

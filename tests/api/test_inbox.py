@@ -1,4 +1,4 @@
-"""The development inbox."""
+"""The inbox for callbacks in development."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CALLBACK = {
 
 
 async def test_callbacks_are_kept_newest_first(api: httpx.AsyncClient) -> None:
-    """What was posted, where, and with which headers is shown, the newest first."""
+    """The inbox lists path, headers and body of each callback, the newest first."""
     assert (await api.post("/inbox/abc", json=CALLBACK)).json() == {"data": {}, "ok": True}
     await api.post("/inbox/deep/path/", content=b"not JSON \xff", headers={"webhook-id": "vm_1_1"})
     newest, oldest = (await api.get("/inbox/")).json()["data"]
@@ -33,20 +33,20 @@ async def test_callbacks_are_kept_newest_first(api: httpx.AsyncClient) -> None:
 
 
 async def test_only_the_newest_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory stays bounded however long the development goes on."""
+    """When the inbox is full, the oldest callbacks are dropped."""
     monkeypatch.setattr("rq_broker.api.inbox._CAPACITY", 3)
     transport = httpx.ASGITransport(Starlette(routes=Inbox().routes()))
     async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as api:
         for number in range(5):
             await api.post(f"/inbox/{number}", content=b"{}")
         kept = (await api.get("/inbox")).json()["data"]
-    assert [each["path"] for each in kept] == ["4", "3", "2"]
+    assert [callback["path"] for callback in kept] == ["4", "3", "2"]
 
 
 async def test_one_readable_line_is_logged(
     api: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The log says in a line which job was granted where."""
+    """Each callback is one log line with its job and its hosts."""
     caplog.set_level(logging.INFO, "rq_broker")
     await api.post("/inbox/abc", json=CALLBACK)
     await api.post("/inbox/x", json={})

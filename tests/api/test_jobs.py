@@ -1,4 +1,4 @@
-"""The seed's calls, and ours beside them, over HTTP."""
+"""Jobs over HTTP: the calls of the original service, and what the broker adds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rq_broker.egress.rules import Egress
 from rq_broker.store.broker import Broker
 from tests.api.conftest import BASE, listed, refused, submission, submit
 
-SEED_KEYS = [
+ORIGINAL_KEYS = [
     "ID",
     "CreatedAt",
     "UpdatedAt",
@@ -29,15 +29,15 @@ SEED_KEYS = [
     "Priority",
     "Status",
 ]
-OURS = ["Position", "Hosts", "Fence", "Attempts", "Error"]
+ADDED_KEYS = ["Position", "Hosts", "Fence", "Attempts", "Error"]
 
 
-async def test_the_seed_field_for_field(api: httpx.AsyncClient) -> None:
-    """The seed's request gives 201, its Location, and a job with the seed's keys, then ours."""
+async def test_the_original_request_field_for_field(api: httpx.AsyncClient) -> None:
+    """The original's request is answered 201 with a Location and a job: its keys, then ours."""
     answer = await api.post("/v1/vm/", json=submission("d", callback="abc"))
     assert (answer.status_code, answer.headers["location"]) == (201, "/v1/vm/d")
     job = answer.json()["data"]
-    assert list(job) == SEED_KEYS + OURS
+    assert list(job) == ORIGINAL_KEYS + ADDED_KEYS
     assert job["Data"] == '{"instances":[{"Disk":1,"Memory":1,"VCPU":1}],"project":"project id"}'
     assert (job["RequestID"], job["OwnerID"], job["Callback"]) == ("d", "y", "abc")
     assert (job["Type"], job["Status"], job["DeletedAt"]) == ("vm", "queued", None)
@@ -72,13 +72,13 @@ async def test_both_slash_forms(api: httpx.AsyncClient, slash: str) -> None:
     ]
 
 
-async def test_a_waiting_job_says_why(api: httpx.AsyncClient) -> None:
-    """A queued job's own page has its Position and Reason; once it runs, the Reason is gone."""
+async def test_a_waiting_job_has_a_reason(api: httpx.AsyncClient) -> None:
+    """A queued job has Position and Reason; once it runs, Reason is absent."""
     await submit(api, "a", "d")
     job = (await api.get("/v1/vm/d")).json()["data"]
     assert (job["Position"], job["Reason"]) == (2, "there is no host")
     await api.post("/v1/vm/d", json={"status": "running"})
-    assert list((await api.get("/v1/vm/d")).json()["data"]) == SEED_KEYS + OURS
+    assert list((await api.get("/v1/vm/d")).json()["data"]) == ORIGINAL_KEYS + ADDED_KEYS
 
 
 @pytest.mark.parametrize("type_", ["虛擬機", "a b", "100%", "a:b", "ü+&?#"])
@@ -86,7 +86,7 @@ async def test_a_waiting_job_says_why(api: httpx.AsyncClient) -> None:
 async def test_types_and_ids_are_any_string(
     api: httpx.AsyncClient, type_: str, request_id: str
 ) -> None:
-    """Names come back as they were given, and the Location leads to the job."""
+    """Any text can be a name: it is returned unchanged, and the Location leads to the job."""
     body = submission(request_id, callback="abc")
     answer = await api.post(f"/v1/{quote(type_, safe='')}/", json=body)
     job = (await api.get(answer.headers["location"])).json()["data"]
@@ -96,7 +96,7 @@ async def test_types_and_ids_are_any_string(
 
 @pytest.mark.parametrize("type_", ["%7Bx%7D", "%00", "a" * 65, "%FF"])
 async def test_types_that_are_refused(api: httpx.AsyncClient, type_: str) -> None:
-    """Braces, control characters, over-long names and broken UTF-8 make no type, in any call."""
+    """Every call refuses a type with braces, control characters, broken UTF-8 or too many bytes."""
     refused(await api.get(f"/v1/{type_}"), 400, "invalid_request", "type must")
     answer = await api.post(f"/v1/{type_}/", json=submission())
     refused(answer, 400, "invalid_request", "type must")
@@ -109,12 +109,12 @@ async def test_data_keeps_every_digit(api: httpx.AsyncClient) -> None:
     body = json.dumps(submission(data="?")).replace('"?"', data)
     await api.post("/v1/vm/", content=body)
     job = (await api.get("/v1/vm/d")).json()["data"]
-    kept = '{"a":123456789012345678901234567890,"m":-0.0,"z":1.50,"機":"機\\n"}'
-    assert job["Data"] == kept
+    canonical = '{"a":123456789012345678901234567890,"m":-0.0,"z":1.50,"機":"機\\n"}'
+    assert job["Data"] == canonical
 
 
 async def test_updates(api: httpx.AsyncClient) -> None:
-    """priority, before, after and position move a job; the answer is empty, as the seed's."""
+    """priority, before, after and position reorder a job; the answer is empty."""
     await submit(api, "a", "b", "c", "d")
     moves: list[tuple[str, dict[str, Any], list[str]]] = [
         ("d", {"priority": 83334}, ["d", "a", "b", "c"]),
@@ -129,8 +129,8 @@ async def test_updates(api: httpx.AsyncClient) -> None:
         assert await listed(api) == expected
 
 
-async def test_the_seeds_arithmetic(api: httpx.AsyncClient) -> None:
-    """min-1, max+1 and the average, done by a client as the seed describes, land where it says."""
+async def test_the_priorities_of_the_original(api: httpx.AsyncClient) -> None:
+    """Priorities as the original computes them (min-1, max+1, average) move a job as documented."""
     await submit(api, "a", priority=10)
     await submit(api, "b", priority=20)
     await submit(api, "c", priority=30)
@@ -143,7 +143,7 @@ async def test_the_seeds_arithmetic(api: httpx.AsyncClient) -> None:
 
 
 async def test_status_moves(api: httpx.AsyncClient) -> None:
-    """A client moves its own job; the same again changes nothing; what is not drawn is a 409."""
+    """A repeated status changes nothing, and a move that the state machine lacks is a 409."""
     await submit(api, "d")
     for status in ("running", "running", "done", "queued"):
         assert (await api.post("/v1/vm/d", json={"status": status})).status_code == 200
@@ -156,7 +156,7 @@ async def test_status_moves(api: httpx.AsyncClient) -> None:
 
 
 async def test_servers_go_with_running(api: httpx.AsyncClient, broker: Broker) -> None:
-    """A running job's servers are what a source is asked for from then on."""
+    """The servers of a running job are handed to the source of its hosts."""
     await broker.set_policy("vm", {"holds": "until_seen"})
     await submit(api, "d")
     body = {"status": "running", "servers": ["0d6a", "1f7b"]}
@@ -167,7 +167,7 @@ async def test_servers_go_with_running(api: httpx.AsyncClient, broker: Broker) -
 
 
 async def test_conflicts(api: httpx.AsyncClient) -> None:
-    """Taken names, a stale fence and neighbours that do not wait are 409s with their own codes."""
+    """Duplicate names, a stale fence and a neighbour that is not queued are 409s with own codes."""
     await submit(api, "a", "b")
     answer = await api.post("/v1/vm/", json=submission("a", callback="new"))
     refused(answer, 409, "duplicate_request_id")
@@ -179,7 +179,7 @@ async def test_conflicts(api: httpx.AsyncClient) -> None:
 
 
 async def test_unknown_jobs(api: httpx.AsyncClient) -> None:
-    """Every call upon a job that is not there is a 404 with the job's code."""
+    """Every call for an unknown job is a 404 with the code job_not_found."""
     for answer in [
         await api.get("/v1/vm/d"),
         await api.post("/v1/vm/d", json={"priority": 1}),
@@ -198,7 +198,7 @@ async def test_withdraw_frees_both_names(api: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "code", "said"),
+    ("body", "code", "sentence"),
     [
         (b"", "unreadable_json", "the body is empty"),
         (b"{", "unreadable_json", "the body is not JSON"),
@@ -207,14 +207,14 @@ async def test_withdraw_frees_both_names(api: httpx.AsyncClient) -> None:
         (b"{}", "invalid_request", "request_id is required"),
     ],
 )
-async def test_bad_bodies(api: httpx.AsyncClient, body: bytes, code: str, said: str) -> None:
-    """What is no JSON object of the right fields is a 400 with the right code and sentence."""
-    refused(await api.post("/v1/vm/", content=body), 400, code, said)
+async def test_bad_bodies(api: httpx.AsyncClient, body: bytes, code: str, sentence: str) -> None:
+    """A body that is no JSON, or no valid submit, is a 400 with a code and a sentence."""
+    refused(await api.post("/v1/vm/", content=body), 400, code, sentence)
 
 
 @pytest.mark.parametrize("priority", ["1.5", "1.0", "9007199254740992", '"1"', "true"])
 async def test_bad_priorities(api: httpx.AsyncClient, priority: str) -> None:
-    """Only whole numbers that a score says exactly pass, at submit and at update alike."""
+    """Submit and update take only whole numbers that a sorted set's score holds exactly."""
     body = json.dumps(submission(priority="?")).replace('"?"', priority)
     refused(await api.post("/v1/vm/", content=body), 400, "invalid_request", "priority must be")
     answer = await api.post("/v1/vm/d", content=f'{{"priority":{priority}}}')
@@ -222,20 +222,20 @@ async def test_bad_priorities(api: httpx.AsyncClient, priority: str) -> None:
 
 
 async def test_malformed_instances_are_placed(api: httpx.AsyncClient) -> None:
-    """The sentence names the instance and the resource."""
+    """The sentence about a bad amount names the instance and the resource."""
     data = {"instances": [{"VCPU": 1}, {"VCPU": -1}]}
     answer = await api.post("/v1/vm/", json=submission(data=data))
     refused(answer, 400, "invalid_request", "data.instances[1].VCPU must be a whole number ≥ 0")
 
 
-async def test_what_no_courier_would_dial(api: httpx.AsyncClient) -> None:
+async def test_a_callback_with_a_password(api: httpx.AsyncClient) -> None:
     """A callback with a password is refused with its own code."""
     answer = await api.post("/v1/vm/", json=submission(callback="http://u:p@a.test/"))
     refused(answer, 400, "callback_forbidden", "callback")
 
 
-async def test_what_egress_forbids(broker: Broker) -> None:
-    """With egress rules a callback that could never be dialled is refused, what-if or submit."""
+async def test_callbacks_that_egress_refuses(broker: Broker) -> None:
+    """With egress rules, submit and what-if refuse a callback that no courier may dial."""
     egress = Egress.of(allow=["127.0.0.0/8"], ports=[9000])
     app = create_app(broker, callback_base=BASE, egress=egress)
     transport = httpx.ASGITransport(app)
@@ -245,14 +245,14 @@ async def test_what_egress_forbids(broker: Broker) -> None:
         for callback in ("http://169.254.169.254:9000/", "http://receiver.test/"):
             answer = await api.post("/v1/vm/", json=submission("c", callback=callback))
             refused(answer, 400, "callback_forbidden", "are not allowed")
-            asked = {"data": {}, "callback": callback}
-            answer = await api.post("/types/vm/what-if", json=asked)
+            what_if = {"data": {}, "callback": callback}
+            answer = await api.post("/types/vm/what-if", json=what_if)
             refused(answer, 400, "callback_forbidden", "are not allowed")
         assert await listed(api) == ["a", "b"]
 
 
 async def test_a_large_body_is_not_read_to_its_end(api: httpx.AsyncClient) -> None:
-    """Beyond 1 MiB the answer is 413, whatever the length claims, and the rest is left unread."""
+    """Beyond 1 MiB the answer is 413, whatever Content-Length claims, and reading stops."""
     sent = 0
 
     async def chunks() -> AsyncIterator[bytes]:
@@ -269,7 +269,7 @@ async def test_a_large_body_is_not_read_to_its_end(api: httpx.AsyncClient) -> No
 
 
 async def test_a_body_of_just_the_limit_is_read(api: httpx.AsyncClient) -> None:
-    """1 MiB is the largest body that is taken."""
+    """A body of exactly 1 MiB is accepted."""
     body = json.dumps(submission()).encode()
     answer = await api.post("/v1/vm/", content=body + b" " * ((1 << 20) - len(body)))
     assert answer.status_code == 201

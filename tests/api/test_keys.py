@@ -1,4 +1,4 @@
-"""Signing keys over HTTP: they go in, and never come out again."""
+"""Signing keys over HTTP: they are set, and only their fingerprints are shown."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def fingerprint(key: str) -> str:
 
 
 async def test_rotating_keys(api: httpx.AsyncClient, broker: Broker) -> None:
-    """Keys keep their order, are shown by fingerprint alone, and go with an empty list."""
+    """Keys keep their order, are shown only as fingerprints, and are removed by an empty list."""
     assert (await api.get(URL)).json() == {"data": {}, "ok": True}
     await api.put(URL, json={"owner": "*", "keys": [OLD]})
     answer = await api.put(f"{URL}/", json={"owner": "lab-7", "keys": [NEW, OLD]})
-    shown = {"*": [fingerprint(OLD)], "lab-7": [fingerprint(NEW), fingerprint(OLD)]}
-    assert answer.json() == (await api.get(URL)).json() == {"data": shown, "ok": True}
+    fingerprints = {"*": [fingerprint(OLD)], "lab-7": [fingerprint(NEW), fingerprint(OLD)]}
+    assert answer.json() == (await api.get(URL)).json() == {"data": fingerprints, "ok": True}
     assert await broker.keys("vm") == {"*": (OLD,), "lab-7": (NEW, OLD)}
     await api.put(URL, json={"owner": "*", "keys": []})
     assert await broker.keys("vm") == {"lab-7": (NEW, OLD)}
@@ -36,7 +36,7 @@ async def test_rotating_keys(api: httpx.AsyncClient, broker: Broker) -> None:
 
 
 async def test_a_key_has_one_spelling(api: httpx.AsyncClient, broker: Broker) -> None:
-    """The padding of base64 may be left out: the key, and so its fingerprint, is the same."""
+    """A key without base64 padding is the same key and has the same fingerprint."""
     answer = await api.put(URL, json={"owner": "*", "keys": [NEW.rstrip("=")]})
     assert answer.json()["data"] == {"*": [fingerprint(NEW)]}
     assert await broker.keys("vm") == {"*": (NEW,)}
@@ -46,7 +46,7 @@ SECRET = NEW.removeprefix("whsec_")
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "sentence"),
     [
         (NEW, "the body must be a JSON object"),
         ([NEW], "the body must be a JSON object"),
@@ -68,16 +68,16 @@ SECRET = NEW.removeprefix("whsec_")
     ids=lambda value: "" if isinstance(value, str) else type(value).__name__,
 )
 async def test_no_refusal_repeats_a_secret(
-    api: httpx.AsyncClient, broker: Broker, body: Any, said: str
+    api: httpx.AsyncClient, broker: Broker, body: Any, sentence: str
 ) -> None:
-    """A malformed body is refused with the place but not a piece of a key, and changes nothing."""
+    """The refusal names the field, repeats no part of a key, and changes nothing."""
     answer = await api.put(URL, json=body)
-    refused(answer, 400, "invalid_request", said)
+    refused(answer, 400, "invalid_request", sentence)
     assert SECRET[:8] not in answer.text
     assert await broker.keys("vm") == {}
 
 
 async def test_keys_another_service_set(api: httpx.AsyncClient, client: Redis) -> None:
-    """A key that is none, set past us, is shown by its fingerprint like the others."""
+    """A malformed key, set directly in Redis, is listed by its fingerprint too."""
     await client.hset(Keys("vm").of("keys"), "o", "nonsense")
     assert (await api.get(URL)).json()["data"] == {"o": [fingerprint("nonsense")]}

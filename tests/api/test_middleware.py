@@ -1,4 +1,4 @@
-"""What is decided before a request reaches a route: slashes, and callbacks to the API itself."""
+"""The middleware: encoded slashes in paths, and callbacks to the API itself."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from tests.api.conftest import listed, refused, submission, submit
     ],
 )
 async def test_a_slash_in_a_name(api: httpx.AsyncClient, method: str, path: str, name: str) -> None:
-    """A slash that is part of a name is refused, and reaches no job whose path it would spell."""
+    """An encoded slash in a name is refused and never read as the separator of a path."""
     await submit(api, "d")
     refused(await api.request(method, path), 400, "invalid_request", name)
     assert await listed(api) == ["d"]
 
 
-async def test_a_callback_of_ours_changes_nothing_here(api: httpx.AsyncClient) -> None:
-    """A broker's API takes no broker's callback, whatever is in it and whoever's it is."""
-    called = {"webhook-id": "vm_1_1"}
-    answer = await api.post("/v1/vm/", json=submission("d"), headers=called)
+async def test_a_callback_to_the_api_changes_nothing(api: httpx.AsyncClient) -> None:
+    """The API refuses every callback, whatever its body."""
+    callback = {"webhook-id": "vm_1_1"}
+    answer = await api.post("/v1/vm/", json=submission("d"), headers=callback)
     refused(answer, 400, "callback_forbidden", "the broker's own API")
     assert await listed(api) == []
 
 
 @pytest.mark.parametrize("root_path", ["", "/rq"])
 async def test_paths_below_a_proxy(broker: Broker, root_path: str) -> None:
-    """Mounted below another path, slashes and callbacks are refused as well, the inbox's aside."""
+    """An API mounted below another path refuses encoded slashes and callbacks too."""
     app = httpx.ASGITransport(create_app(broker, inbox=True), root_path=root_path)
     base = f"http://api.test{root_path}"
     callback = {"webhook-id": "vm_1_1"}

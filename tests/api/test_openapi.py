@@ -1,4 +1,4 @@
-"""The document tells the truth. That answers match it, every test of this folder checks."""
+"""The OpenAPI document is complete. Every API test checks requests and answers against it."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ def operations(served: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def test_every_route_is_described_and_nothing_else(app: Starlette, served: dict[str, Any]) -> None:
-    """Paths and methods of the document are those of the app, and no description lacks a route."""
+    """The document has exactly the paths and methods of the app, and the table no row too many."""
     routed = {
         (route.path_format, method.lower())
         for route in app.routes
         if isinstance(route, Route)
         for method in (route.methods or set()) - {"HEAD"}
     }
-    described = {(path, method) for path, found in served["paths"].items() for method in found}
+    described = {(path, method) for path, methods in served["paths"].items() for method in methods}
     assert described == routed
     assert set(operations(served)) == set(OPERATIONS)
 
 
-def test_a_route_nobody_described_stops_the_start() -> None:
-    """A new endpoint cannot be forgotten."""
+def test_a_route_without_a_row_raises_at_start() -> None:
+    """A route without a row in the table raises an error at start."""
 
     async def novelty() -> None: ...
 
@@ -58,18 +58,20 @@ def test_a_route_nobody_described_stops_the_start() -> None:
 
 
 def test_every_path_parameter_is_declared(served: dict[str, Any]) -> None:
-    """What stands in braces is declared, and every operation says what it does."""
+    """Every parameter in a path is declared, and every operation has a summary."""
     for path, methods in served["paths"].items():
         for operation in methods.values():
             declared = [
-                each["name"] for each in operation.get("parameters", ()) if each["in"] == "path"
+                parameter["name"]
+                for parameter in operation.get("parameters", ())
+                if parameter["in"] == "path"
             ]
             assert [f"{{{name}}}" in path for name in declared] == [True] * path.count("{")
             assert operation["summary"].endswith(".")
 
 
 def test_references_lead_somewhere(served: dict[str, Any]) -> None:
-    """Every $ref is to a schema of the document, and every schema is one and is used."""
+    """Every $ref leads to a schema of the document; every schema is valid and used."""
     schemas = served["components"]["schemas"]
     used = set(_references(served))
     assert used == {f"#/components/schemas/{name}" for name in schemas}
@@ -80,17 +82,15 @@ def test_references_lead_somewhere(served: dict[str, Any]) -> None:
 def _references(value: Any) -> list[str]:
     if isinstance(value, dict):
         own = [value["$ref"]] if "$ref" in value else []
-        return own + [found for inner in value.values() for found in _references(inner)]
+        return own + [link for inner in value.values() for link in _references(inner)]
     return (
-        [found for inner in value for found in _references(inner)]
-        if isinstance(value, list)
-        else []
+        [link for inner in value for link in _references(inner)] if isinstance(value, list) else []
     )
 
 
-def test_examples_are_taken(served: dict[str, Any]) -> None:
-    """Every example fits its schema and passes the edge."""
-    edges = {
+def test_examples_are_accepted(served: dict[str, Any]) -> None:
+    """Every example fits its schema and is accepted by the function that reads the body."""
+    readers = {
         "submit": submit.submission,
         "update": bodies.update,
         "set_policy": bodies.policy,
@@ -101,11 +101,11 @@ def test_examples_are_taken(served: dict[str, Any]) -> None:
         "set_keys": bodies.signing_keys,
     }
     for name, operation in operations(served).items():
-        if asked := operation.get("requestBody"):
-            content = asked["content"]["application/json"]
+        if body := operation.get("requestBody"):
+            content = body["content"]["application/json"]
             _validate(served, content["schema"], content["example"])
-            edges.pop(name)(content["example"])
-    assert edges == {}
+            readers.pop(name)(content["example"])
+    assert readers == {}
 
 
 def _validate(served: dict[str, Any], schema: dict[str, Any], value: Any) -> None:
@@ -113,7 +113,7 @@ def _validate(served: dict[str, Any], schema: dict[str, Any], value: Any) -> Non
 
 
 def test_the_schema_of_a_job_is_exact(served: dict[str, Any]) -> None:
-    """One key more, one key less or one type changed is no job."""
+    """The schema of a job refuses an extra key, a missing key and a wrong type."""
     schema = {"$ref": "#/components/schemas/Job"}
     job = jsontext.loads(
         to_json(JobView.of(Job(1, "vm", "d", "y", "{}", "abc", 1, Status.QUEUED, 1, 1)))
@@ -126,16 +126,14 @@ def test_the_schema_of_a_job_is_exact(served: dict[str, Any]) -> None:
 
 
 def test_codes_are_those_of_the_tree(served: dict[str, Any]) -> None:
-    """The document lists every code the broker may answer, from the tree itself."""
+    """The document lists every code of the error tree, and no other."""
     codes = served["components"]["schemas"]["Error"]["properties"]["code"]["enum"]
     assert {code.upper() for code in codes} == set(errors.by_word())
 
 
-async def test_it_would_be_noticed(api: httpx.AsyncClient, app: Starlette) -> None:
-    """The hook that holds every answer against the document fails on one it does not promise."""
+async def test_the_check_of_every_api_test_works(api: httpx.AsyncClient) -> None:
+    """The check that runs in every API test fails on an answer that the document does not allow."""
     await api.post("/v1/vm/", json=submission("d"))
-    route = next(each for each in app.routes if isinstance(each, Route) and each.name == "read")
-    assert route is not None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("rq_broker.api.jobs.ok", lambda view: ok({"ID": view.id}))
         with pytest.raises(jsonschema.ValidationError):

@@ -1,4 +1,4 @@
-"""Answers to what has no endpoint, and to what went wrong with us."""
+"""Errors without an endpoint: unknown paths, wrong methods, internal errors, disconnects."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.api.conftest import BASE, submission
 
 @pytest.mark.parametrize("path", ["/", "/v2/vm", "/v1/vm/d/e", "/v1//d", "/types", "/v1/vm/d/e/f"])
 async def test_unknown_paths(api: httpx.AsyncClient, path: str) -> None:
-    """A path nobody serves is a 404 in the envelope."""
+    """An unknown path is a 404 in the envelope."""
     answer = await api.get(path)
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
@@ -45,10 +45,10 @@ async def test_wrong_methods(api: httpx.AsyncClient, method: str, path: str, all
     assert method in answer.json()["error"]
 
 
-async def test_a_fault_of_ours_leaks_nothing(
+async def test_an_unexpected_exception_leaks_nothing(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An unforeseen exception is a 500 without its words, and still reaches the server's log."""
+    """An unexpected exception is a 500 without its text, and is raised to the server's log."""
 
     async def broken(type_: str, request_id: str) -> Job:
         raise LookupError(f"secret of {type_} {request_id}")
@@ -66,16 +66,16 @@ async def test_a_fault_of_ours_leaks_nothing(
             await api.get("/v1/vm/d")
 
 
-async def test_our_own_internal_error_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """A refusal that is our fault goes to the log with its traceback."""
+async def test_an_internal_error_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """An Internal error of our own is logged with its traceback."""
     request = Request({"type": "http"})
     refuse: Any = HANDLERS[errors.BrokerError]
     assert (await refuse(request, errors.Internal("odd"))).status_code == 500
     assert "odd" in caplog.text
 
 
-async def test_a_client_that_goes_away() -> None:
-    """A body that breaks off is no fault of ours: a 400 nobody will read, and no traceback."""
+async def test_a_client_that_disconnects() -> None:
+    """A disconnect in the middle of the body is a 400 without a traceback."""
 
     async def receive() -> dict[str, str]:
         return {"type": "http.disconnect"}
@@ -88,7 +88,7 @@ async def test_a_client_that_goes_away() -> None:
 
 
 async def test_noop_only_when_asked_for(broker: Broker) -> None:
-    """The bench's route is there only in the bench's app, and in no document."""
+    """The no-op route of the benches exists only with `noop`, and never in the document."""
     for noop, status in ((True, 200), (False, 404)):
         app = create_app(broker, noop=noop)
         transport = httpx.ASGITransport(app)

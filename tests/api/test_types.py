@@ -1,4 +1,4 @@
-"""Types, their counts and their policy over HTTP."""
+"""Types over HTTP: counts and policy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DEFAULTS = {
 
 
 async def test_types_and_counts(api: httpx.AsyncClient) -> None:
-    """Every type that was used is listed with its jobs per status."""
+    """Every type that was used is listed with its number of jobs in each status."""
     assert (await api.get("/v1/")).json() == {"data": {}, "ok": True}
     await api.post("/v1/vm/", json=submission("a"))
     await api.post("/v1/vm/", json=submission("b"))
@@ -33,13 +33,13 @@ async def test_types_and_counts(api: httpx.AsyncClient) -> None:
 
 
 async def test_the_default_policy(api: httpx.AsyncClient) -> None:
-    """A type nobody configured has the defaults of the design."""
-    shown = (await api.get("/types/vm")).json()["data"]
-    assert (shown["name"], shown["policy"]) == ("vm", DEFAULTS)
+    """A type without a policy of its own has the defaults."""
+    answer = (await api.get("/types/vm")).json()["data"]
+    assert (answer["name"], answer["policy"]) == ("vm", DEFAULTS)
 
 
 async def test_changing_a_policy(api: httpx.AsyncClient) -> None:
-    """Only the fields named change, each kind of field survives, and null means without end."""
+    """Only the given fields change, and null means without end."""
     changes = {
         "patience": 1.5,
         "retention": None,
@@ -59,7 +59,7 @@ async def test_changing_a_policy(api: httpx.AsyncClient) -> None:
 
 
 async def test_a_bad_policy_changes_nothing(api: httpx.AsyncClient) -> None:
-    """One bad field refuses the whole body."""
+    """A body with one bad field changes no field."""
     answer = await api.put("/types/vm", json={"paused": True, "patience": -1})
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
     assert (await api.get("/types/vm")).json()["data"]["policy"] == DEFAULTS

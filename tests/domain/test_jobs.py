@@ -1,4 +1,4 @@
-"""Frozen values: the state machine, shapes as text, and what they look like in JSON."""
+"""The state machine, shapes as text, and the default policy."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ SHAPES = st.builds(
 
 
 @given(SHAPES)
-def test_a_shape_survives_its_text(shape: Shape) -> None:
-    """What `canonical` renders, `parse` reads back, every digit of it."""
+def test_a_shape_is_read_back_from_its_text(shape: Shape) -> None:
+    """`parse` reads back every shape that `canonical` rendered, with every digit."""
     assert Shape.parse(shape.canonical()) == shape
 
 
@@ -37,23 +37,23 @@ def test_different_shapes_have_different_texts(one: Shape, other: Shape) -> None
     assert (one.canonical() == other.canonical()) == (one == other)
 
 
-def test_nobody_may_ask_for_a_grant() -> None:
-    """`granted` is the granter's alone, and no arrow leads from a status to itself."""
+def test_no_client_may_set_granted() -> None:
+    """No client may set `granted`, and no arrow leads from a status to itself."""
     assert origins(Status.GRANTED) == []
     assert all(status not in targets for status, targets in MOVES.items())
     assert MOVES.keys() == set(Status)
 
 
 def test_origins_are_the_arrows_backwards() -> None:
-    """Every arrow of MOVES is found from its end, and no other."""
+    """`origins` lists exactly the statuses from which MOVES leads to a status."""
     arrows = {(source, to) for source, targets in MOVES.items() for to in targets}
     assert {(source, to) for to in Status for source in origins(to)} == arrows
     assert origins(Status.QUEUED) == [status for status in Status if status != Status.QUEUED]
     assert {Status.GRANTED, Status.RUNNING} == HOLDING
 
 
-def test_the_default_policy_is_the_designs() -> None:
-    """Five minutes of patience and of offer, running without end, kept for seven days."""
+def test_the_default_policy() -> None:
+    """The defaults: patience and offer five minutes, running without end, retention seven days."""
     policy = Policy()
     assert (policy.patience, policy.offer, policy.running) == (300.0, 300.0, None)
     assert (policy.retention, policy.paused) == (604800.0, False)
@@ -61,6 +61,6 @@ def test_the_default_policy_is_the_designs() -> None:
 
 
 def test_values_are_frozen() -> None:
-    """What a picture of one moment says cannot be changed afterwards."""
+    """A value cannot be changed after it was built."""
     with pytest.raises(dataclasses.FrozenInstanceError):
         Policy().paused = True  # type: ignore[misc]  # that it is refused is what is tested

@@ -15,8 +15,10 @@ from rq_broker.domain.jobs import Job, Status
 from rq_broker.domain.representation import Converted, JobView, View, rfc3339, to_json
 
 JOB = Job(7, "vm", "d", "y", '{"a":1}', "abc", 5, Status.GRANTED, 1, 2, "shape", None, ("h",))
-SEED_KEYS = ["ID", "CreatedAt", "UpdatedAt", "DeletedAt", "RequestID", "Type", "OwnerID", "Data"]
-SEED_KEYS += ["Callback", "Priority", "Status"]
+ORIGINAL_KEYS = [
+    *("ID", "CreatedAt", "UpdatedAt", "DeletedAt", "RequestID", "Type", "OwnerID", "Data"),
+    *("Callback", "Priority", "Status"),
+]
 
 
 @given(st.integers(0, 4_000_000_000_000_000))
@@ -30,10 +32,10 @@ def test_times_keep_every_microsecond(microseconds: int) -> None:
     assert len(text) == 27
 
 
-def test_a_job_begins_with_the_seeds_keys() -> None:
-    """The seed's eleven keys come first, with its types; then ours; nothing internal."""
+def test_a_job_begins_with_the_keys_of_the_original() -> None:
+    """The original's eleven keys come first, with its types; then ours; nothing internal."""
     job = orjson.loads(to_json(JobView.of(JOB)))
-    assert [*job] == [*SEED_KEYS, "Position", "Hosts", "Fence", "Attempts", "Error"]
+    assert [*job] == [*ORIGINAL_KEYS, "Position", "Hosts", "Fence", "Attempts", "Error"]
     assert (job["ID"], job["Data"], job["DeletedAt"]) == (7, '{"a":1}', None)
     assert (job["Status"], job["Hosts"], job["Position"]) == ("granted", ["h"], None)
     assert job["CreatedAt"] == "1970-01-01T00:00:00.000001Z"
