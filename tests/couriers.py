@@ -1,4 +1,4 @@
-"""What courier tests need: a sender that says what it is told to say, and couriers that use it."""
+"""What tests of the courier need: senders with scripted outcomes, and couriers that use them."""
 
 from __future__ import annotations
 
@@ -25,57 +25,64 @@ SLOTS = 4
 
 
 @dataclass
-class Script:
-    """A sender that plays outcomes in order, the last one for ever, and keeps what it was given."""
+class ScriptedSender:
+    """A sender that returns outcomes in order, then the last one again, and keeps its input."""
 
     outcomes: list[Outcome | Exception] = field(default_factory=lambda: [OK])
     urls: list[str] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
-    answer: asyncio.Event = field(default_factory=asyncio.Event)
-    """Nothing is answered before it is set."""
+    may_answer: asyncio.Event = field(default_factory=asyncio.Event)
+    """No outcome is returned before it is set."""
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
         self.urls.append(url)
         self.bodies.append(body)
         self.ids.append(headers["webhook-id"])
-        await self.answer.wait()
+        await self.may_answer.wait()
         outcome = self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
 
-def saying(*outcomes: Outcome | Exception) -> Script:
-    script = Script(list(outcomes) or [OK])
-    script.answer.set()
-    return script
+def answering(*outcomes: Outcome | Exception) -> ScriptedSender:
+    """Make a sender that returns these outcomes at once."""
+    sender = ScriptedSender(list(outcomes) or [OK])
+    sender.may_answer.set()
+    return sender
 
 
-def silent(*outcomes: Outcome) -> Script:
-    return Script(list(outcomes) or [OK])
+def waiting(*outcomes: Outcome) -> ScriptedSender:
+    """Make a sender that returns these outcomes once `may_answer` is set."""
+    return ScriptedSender(list(outcomes) or [OK])
 
 
-def make(broker: Broker, script: Script, slots: asyncio.Semaphore, base: str = "") -> Courier:
-    return Courier(broker, TYPE, script, slots, callback_base=base or None, timeout=1.0, batch=3)
+def make_courier(
+    broker: Broker, sender: ScriptedSender, slots: asyncio.Semaphore, base: str = ""
+) -> Courier:
+    return Courier(broker, TYPE, sender, slots, callback_base=base or None, timeout=1.0, batch=3)
 
 
-async def deliver_once(broker: Broker, script: Script, slots: asyncio.Semaphore) -> None:
-    """Let a courier claim once, and wait until all it started is settled."""
-    one = make(broker, script, slots)
-    await one.run_once()
-    await one.drain(10.0)
+async def deliver_once(broker: Broker, sender: ScriptedSender, slots: asyncio.Semaphore) -> None:
+    """Let a new courier claim once, and wait until all that it sent is settled."""
+    courier = make_courier(broker, sender, slots)
+    await courier.run_once()
+    await courier.drain(10.0)
 
 
 def all_free(slots: asyncio.Semaphore) -> bool:
     return not slots.locked() and slots._value == SLOTS
 
 
-async def due(client: Redis, job: Job) -> float:
-    """When the job's next attempt is due, seconds since 1970."""
+async def due_time(client: Redis, job: Job) -> float:
+    """Return when the job's next attempt is due, in seconds since 1970."""
     name = Keys(TYPE).of("deliveries")
-    return float(await client.zscore(name, member(job.id, job.request_id))) / 1000
+    score = await client.zscore(name, member(job.id, job.request_id))
+    assert score is not None
+    return score / 1000
 
 
 async def held(broker: Broker) -> Mapping[str, int]:
+    """Return what grants hold on host h1."""
     return (await broker.host(TYPE, "h1")).held

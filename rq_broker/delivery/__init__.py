@@ -1,1 +1,1 @@
-"""Callbacks out: claim, sign, POST, settle."""
+"""Callbacks out: claim what is due, sign it, POST it, settle what became of it."""

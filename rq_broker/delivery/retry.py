@@ -1,4 +1,4 @@
-"""When a callback is tried again, and what an outcome means for its delivery."""
+"""Decides when a callback is retried, and what an attempt means for its job and destination."""
 
 from __future__ import annotations
 
@@ -9,41 +9,48 @@ from rq_broker.delivery.outcome import Outcome
 from rq_broker.store.deliveries import Settlement
 
 DELAYS = (1.0, 2.0, 5.0, 12.0, 25.0)
-"""Seconds between attempts: 0, 1, 3, 8, 20, 45 after the grant, then every DELAY_AFTER."""
-
-
-DELAY_AFTER = 60.0
-
-
+"""Seconds between the first attempts, which come 0, 1, 3, 8, 20 and 45 s after the grant. So a
+receiver that restarts is called soon after; longer delays would keep its capacity idle."""
+LAST_DELAY = 60.0
+"""Seconds between all later attempts. A shorter delay spends more attempts on a dead receiver, a
+longer one lets offers end before a receiver that was away is called again."""
 JITTER = 0.2
-
-
-REJECTED_TRIES = 3
-"""A 4xx that is no 408, 410, 425 or 429 is believed after so many attempts."""
-
-
+"""Part by which a delay varies either way. Without it, callbacks that failed together would all be
+retried at the same moment."""
+REJECTED_ATTEMPTS = 3
+"""Attempts after which a 4xx fails the job (410 does at once, 408, 425 and 429 never). A receiver
+that starts up may say 404: with fewer attempts its jobs would fail, more hold capacity in vain."""
 SLOW_DOWN = 1.0
-"""Seconds a destination is slowed for that answers 429 and names none."""
+"""Seconds for which a destination gets one callback at a time after a 429 without Retry-After. With
+less it would get its full concurrency again before it has recovered."""
 
 
-def delay(tries: int, outcome: Outcome, jitter: Callable[[], float] = random.random) -> float:
-    """Seconds until the try after so many: the table, ±20%, Retry-After being a floor."""
-    base = DELAYS[tries - 1] if tries <= len(DELAYS) else DELAY_AFTER
-    spread = base * (1 + JITTER * (2 * jitter() - 1))
-    return max(spread, outcome.retry_after or 0.0)
+def retry_delay(
+    attempts: int, outcome: Outcome, jitter: Callable[[], float] = random.random
+) -> float:
+    """Return the seconds to wait after the newest of `attempts`, at least those of Retry-After.
+
+    Args:
+        attempts: how many there have been, from 1.
+        outcome: of the newest.
+        jitter: a random number from 0 to 1; 0.5 stands for no deviation.
+    """
+    delay = DELAYS[attempts - 1] if attempts <= len(DELAYS) else LAST_DELAY
+    varied = delay * (1 + JITTER * (2 * jitter() - 1))
+    return max(varied, outcome.retry_after or 0.0)
 
 
-def settlement(tries: int, outcome: Outcome) -> Settlement:
-    """Decide what the newest of so many tries means for its delivery and for its destination."""
+def settlement(attempts: int, outcome: Outcome) -> Settlement:
+    """Decide what the newest of `attempts` means for its delivery and its destination."""
     kind, cause = outcome.kind, outcome.cause
     if kind == "rejected":
-        kind = "fail" if tries >= REJECTED_TRIES else "retry"
+        kind = "fail" if attempts >= REJECTED_ATTEMPTS else "retry"
     answered = kind == "ok" or (cause.startswith("http_") and cause != "http_429")
     return Settlement(
         outcome={"ok": "delivered", "retry": "retry"}.get(kind, "failed"),
         cause="withdrawn by the client (410)" if kind == "gone" else cause,
         milliseconds=outcome.milliseconds,
-        delay=delay(tries, outcome) if kind == "retry" else 0.0,
+        delay=retry_delay(attempts, outcome) if kind == "retry" else 0.0,
         health="unhealthy" if outcome.unhealthy else "healthy" if answered else "",
         slow_down=outcome.retry_after or SLOW_DOWN if cause == "http_429" else 0.0,
     )

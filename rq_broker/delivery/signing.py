@@ -1,7 +1,7 @@
-"""Signs callbacks by the Standard Webhooks spec, so that any of its libraries can verify them.
+"""Signs callbacks by the Standard Webhooks specification, so that its libraries can verify them.
 
-Only v1 (HMAC-SHA256): it needs nothing beyond the standard library, and every receiver's library
-knows it. Several keys sign at once while one replaces another.
+Only v1 (HMAC-SHA256) is used: it needs nothing but the standard library here, and every receiver's
+library knows it. While one key replaces another, both sign.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from secrets import token_bytes
 from rq_broker.domain.errors import Invalid
 
 _PREFIX = "whsec_"
-_MIN, _MAX = 24, 64
+_MIN_BYTES, _MAX_BYTES = 24, 64
+"""The specification's bounds of a secret; its libraries refuse others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class SigningKey:
 
     @classmethod
     def parse(cls, text: str) -> SigningKey:
-        """Read `whsec_<base64>`. Raises Invalid, which never repeats the secret."""
+        """Parse `whsec_<base64>`. Raises Invalid, whose sentence never contains the secret."""
         if not text.startswith(_PREFIX):
             raise Invalid(f"signing key: it must start with {_PREFIX}")
         encoded = text.removeprefix(_PREFIX).rstrip("=")
@@ -36,28 +37,42 @@ class SigningKey:
             secret = b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
         except (binascii.Error, ValueError):
             raise Invalid(f"signing key: what follows {_PREFIX} is not base64") from None
-        if not _MIN <= len(secret) <= _MAX:
-            raise Invalid(f"signing key: the secret has {len(secret)} bytes, not {_MIN} to {_MAX}")
+        if not _MIN_BYTES <= len(secret) <= _MAX_BYTES:
+            raise Invalid(
+                f"signing key: the secret has {len(secret)} bytes, not {_MIN_BYTES} to {_MAX_BYTES}"
+            )
         return cls(secret)
 
     @property
     def text(self) -> str:
-        """Render what `parse` reads and a receiver is given."""
+        """Return the form that `parse` accepts and receivers are given."""
         return _PREFIX + b64encode(self.secret).decode()
 
 
 def generate() -> SigningKey:
-    """Make a new key of 32 random bytes."""
+    """Return a new key of 32 random bytes."""
     return SigningKey(token_bytes(32))
+
+
+@lru_cache(1024)
+def parse_keys(texts: tuple[str, ...]) -> tuple[SigningKey, ...]:
+    """Parse several keys. Raises Invalid."""
+    return tuple(SigningKey.parse(text) for text in texts)
 
 
 def sign(
     message_id: str, timestamp: int, body: bytes, keys: Iterable[SigningKey]
 ) -> dict[str, str]:
-    """Build the three headers; without keys, the two that name the message.
+    """Return the three webhook headers of a message; without keys, there is no signature.
 
-    `message_id` stays the same for every attempt; `timestamp`, seconds since 1970, is the
-    attempt's own. Raises ValueError if `message_id` cannot stand in a header.
+    Args:
+        message_id: the same for every attempt; ASCII, printable, not empty.
+        timestamp: of this attempt, in seconds since 1970.
+        body: the bytes that are sent.
+        keys: those to sign with, the newest first.
+
+    Raises:
+        ValueError: `message_id` cannot be part of a header.
     """
     if not (message_id and message_id.isascii() and message_id.isprintable()):
         raise ValueError(f"{message_id!r} cannot be a webhook-id")
@@ -70,12 +85,12 @@ def sign(
 
 
 def _digest(secret: bytes, signed: bytes) -> bytes:
-    keyed = _keyed(secret).copy()
-    keyed.update(signed)
-    return keyed.digest()
+    mac = _prepared(secret).copy()
+    mac.update(signed)
+    return mac.digest()
 
 
 @lru_cache(1024)
-def _keyed(secret: bytes) -> hmac.HMAC:
-    """Prepare a key once: that is half the work of signing something short."""
+def _prepared(secret: bytes) -> hmac.HMAC:
+    """Return an HMAC with its key set, which is half the work of signing a short message."""
     return hmac.new(secret, digestmod="sha256")

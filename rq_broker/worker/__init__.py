@@ -1,1 +1,1 @@
-"""The background process: it grants, calls back, polls sources and lets things expire."""
+"""The background process: it grants, calls back, polls sources and expires jobs."""

@@ -1,4 +1,4 @@
-"""Lets things expire: offers, running time, retention."""
+"""Ends what has reached its deadline: offers, running times, retention."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ class Janitor:
         self._type = type_
 
     async def run_once(self) -> float | None:
-        """Sweep until nothing is over; returns seconds until the next deadline, if there is one."""
+        """Sweep until nothing is past its deadline.
+
+        Returns:
+            Seconds until the next deadline; None if there is none.
+        """
         while True:
             wait, swept = await self._broker.sweep(self._type)
             if not swept:

@@ -1,79 +1,32 @@
-"""The notifier: per type it waits for wake-ups and runs granter, courier, janitor and pollers.
-
-A marker in `wake` says that a loop has work and wakes one notifier of many. Markers are hints only:
-every loop also looks once a second, so whatever a dead process took with it is found.
-"""
+"""The notifier: one process that runs the loops of every type and polls the sources."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Collection
 
-from rq_broker.admission.granter import Granter
-from rq_broker.delivery.courier import Courier, Doubts, Poster
+from rq_broker.delivery.courier import CallbackSender, Courier
+from rq_broker.delivery.slots import UnprovenSlots
 from rq_broker.domain import errors
 from rq_broker.sources.feeds import Feed
 from rq_broker.sources.poller import Poller
 from rq_broker.store.broker import Broker
-from rq_broker.worker.janitor import Janitor
 from rq_broker.worker.loop import SWEEP_SECONDS, Loop
+from rq_broker.worker.type_loops import TypeLoops
 
-log = logging.getLogger(__name__)
-BLOCK_SECONDS = 5.0
-BUSY_SECONDS = 0.002
-"""How long a notifier that is behind with its work leaves the markers to others."""
-UNPROVEN_SHARE = 2
-"""One in so many slots may go to destinations that are not known to answer promptly."""
-
-
-class Watch:
-    """The loops of one type."""
-
-    def __init__(self, broker: Broker, type_: str, courier: Courier) -> None:
-        self._broker = broker
-        self._type = type_
-        self._courier = courier
-        self._granter = Granter(broker, type_)
-        janitor = Janitor(broker, type_)
-        self._loops = {
-            "grant": Loop(f"granter of {type_}", self._grant),
-            "deliver": Loop(f"courier of {type_}", courier.run_once),
-            "sweep": Loop(f"janitor of {type_}", janitor.run_once),
-        }
-        courier.on_room = self._loops["deliver"].nudge
-
-    async def _grant(self) -> None:
-        await self._granter.run_once()
-
-    async def _wait(self) -> None:
-        while True:
-            try:
-                marker = await self._broker.wait(self._type, BLOCK_SECONDS)
-            except errors.BrokerError:
-                await asyncio.sleep(SWEEP_SECONDS)
-                continue
-            if marker in self._loops and not self._loops[marker].nudge():
-                await asyncio.sleep(BUSY_SECONDS)
-
-    async def run(self, grace: float) -> None:
-        """Run until cancelled, then let the courier finish what is on its way."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._wait())
-                for loop in self._loops.values():
-                    group.create_task(loop.run())
-        finally:
-            await asyncio.shield(self._courier.drain(grace))
+UNPROVEN_SHARE_OF_SLOTS = 0.5
+"""Share of a process's slots for destinations not known to answer promptly. With more, timeouts of
+slow receivers take the slots that prompt ones need; with less, a process with many new receivers
+leaves slots unused."""
 
 
 class Notifier:
-    """All types of a process, or the ones it was given."""
+    """The loops of the given types, or of every type, in one process."""
 
     def __init__(
         self,
         broker: Broker,
-        sender: Poster,
+        sender: CallbackSender,
         *,
         types: Collection[str] = (),
         callback_base: str | None = None,
@@ -81,25 +34,39 @@ class Notifier:
         concurrency: int = 512,
         feeds: Collection[Feed] = (),
     ) -> None:
+        """Take what the loops need.
+
+        Args:
+            broker: the store.
+            sender: sends callbacks.
+            types: those to serve; empty: every type there is.
+            callback_base: the URL that relative callbacks are joined to.
+            timeout: seconds an attempt to call back may take; also the grace of a stop.
+            concurrency: callbacks in flight at once, over all types.
+            feeds: sources to poll; only those of the types served.
+        """
         self._broker = broker
         self._sender = sender
         self._types = frozenset(types)
-        self._base = callback_base
+        self._callback_base = callback_base
         self._slots = asyncio.Semaphore(concurrency)
-        self._doubts = Doubts(max(1, concurrency // UNPROVEN_SHARE))
+        self._unproven_slots = UnprovenSlots(max(1, int(concurrency * UNPROVEN_SHARE_OF_SLOTS)))
         self._timeout = timeout
         self._feeds = [feed for feed in feeds if not types or feed.type in types]
 
     async def run(self) -> None:
-        """Run until cancelled; types that appear are taken up within a second."""
-        watched: set[str] = set()
+        """Run until cancelled; a type that appears meanwhile is served within a second."""
+        served: set[str] = set()
         async with asyncio.TaskGroup() as group:
+            # 1. Poll each source in a loop of its own.
             for feed in self._feeds:
                 group.create_task(self._poll(feed))
             while True:
-                for type_ in await self._known() - watched:
-                    watched.add(type_)
-                    group.create_task(self._watch(type_).run(self._timeout))
+                # 2. Start the loops of every type that is new.
+                for type_ in await self._types_to_serve() - served:
+                    served.add(type_)
+                    group.create_task(self._type_loops(type_).run(self._timeout))
+                # 3. Look for new types again after a sweep.
                 await asyncio.sleep(SWEEP_SECONDS)
 
     async def _poll(self, feed: Feed) -> None:
@@ -109,7 +76,7 @@ class Notifier:
         finally:
             await asyncio.shield(poller.close())
 
-    async def _known(self) -> frozenset[str]:
+    async def _types_to_serve(self) -> frozenset[str]:
         if self._types:
             return self._types
         try:
@@ -117,14 +84,14 @@ class Notifier:
         except errors.BrokerError:
             return frozenset()
 
-    def _watch(self, type_: str) -> Watch:
+    def _type_loops(self, type_: str) -> TypeLoops:
         courier = Courier(
             self._broker,
             type_,
             self._sender,
             self._slots,
-            callback_base=self._base,
+            callback_base=self._callback_base,
             timeout=self._timeout,
-            doubts=self._doubts,
+            unproven_slots=self._unproven_slots,
         )
-        return Watch(self._broker, type_, courier)
+        return TypeLoops(self._broker, type_, courier)

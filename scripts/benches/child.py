@@ -18,14 +18,14 @@ from benches import kit, raw
 from rq_broker.admission.granter import Granter
 from rq_broker.api import create_app
 from rq_broker.api.submit import submission
-from rq_broker.delivery import courier
+from rq_broker.delivery.message import message_body
 from rq_broker.domain import exact_json as jsontext
 from rq_broker.domain.jobs import Job, Status, Submission
 from rq_broker.egress.rules import Egress
 from rq_broker.store.broker import Broker
 from rq_broker.store.connection import connect
 from rq_broker.worker.loop import Loop
-from rq_broker.worker.notifier import BLOCK_SECONDS
+from rq_broker.worker.type_loops import BLOCK_SECONDS
 
 
 def api(url: str, port: str) -> None:
@@ -103,7 +103,7 @@ def bare(count: str, in_flight: str, *ports: str) -> None:
     """Post the bodies of callbacks with aiohttp and nothing else; prints the seconds it took."""
     job = Job(1, kit.TYPE, "", kit.OWNER, submission(kit.body(0)).data, "", 1,
               Status.GRANTED, 1, 1, hosts=("host1",), fence=1)  # fmt: skip
-    content = courier.body(job, datetime.now(UTC))
+    content = message_body(job, datetime.now(UTC))
     headers = {"Content-Type": "application/json"}
 
     async def work() -> float:
@@ -136,7 +136,7 @@ def granter(url: str) -> None:
             group.create_task(loop.run())
             while True:
                 if await broker.wait(kit.TYPE, BLOCK_SECONDS) == "grant":
-                    loop.nudge()
+                    loop.wake()
 
     kit.run(url, work)
 

@@ -1,4 +1,4 @@
-"""Callbacks as receivers get them: a real courier, sender and server, the official library."""
+"""Callbacks as receivers get them: real courier, sender and server, verified by the library."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ TLS = ssl.create_default_context()  # loading the system's authorities takes a w
 
 @pytest.fixture
 async def sender() -> AsyncIterator[Sender]:
-    async with Sender(LOOPBACK, timeout_s=5.0, tls=TLS) as one:
-        yield one
+    async with Sender(LOOPBACK, timeout_s=5.0, tls=TLS) as sender:
+        yield sender
 
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every next attempt is due at once."""
+    """Make every retry due at once."""
     monkeypatch.setattr(retry, "DELAYS", ())
-    monkeypatch.setattr(retry, "DELAY_AFTER", 0.0)
+    monkeypatch.setattr(retry, "LAST_DELAY", 0.0)
 
 
 async def _grant(broker: Broker, there: Receiver, name: str, owner: str = "o") -> None:
@@ -45,11 +45,11 @@ async def _grant(broker: Broker, there: Receiver, name: str, owner: str = "o") -
 
 
 async def _rounds(broker: Broker, sender: Sender, count: int) -> None:
-    """Let couriers, each a new one, deliver what is due."""
+    """Deliver what is due, several times, each time by a new courier."""
     for _ in range(count):
-        one = Courier(broker, TYPE, sender, asyncio.Semaphore(20), timeout=5.0)
-        await one.run_once()
-        await one.drain(10.0)
+        courier = Courier(broker, TYPE, sender, asyncio.Semaphore(20), timeout=5.0)
+        await courier.run_once()
+        await courier.drain(10.0)
 
 
 def _headers(head: str) -> dict[str, str]:
@@ -57,31 +57,31 @@ def _headers(head: str) -> dict[str, str]:
     return {name.lower(): value for name, value in lines}
 
 
-def _answers(*codes: int) -> Behaviour:
-    """Answer with these statuses in turn."""
-    manners = [responding(code) for code in codes]
+def _responding_in_turn(*codes: int) -> Behaviour:
+    """Respond with these statuses in turn."""
+    behaviours = [responding(code) for code in codes]
 
-    async def manner(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await manners.pop(0)(reader, writer)
+    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await behaviours.pop(0)(reader, writer)
 
-    return manner
+    return behave
 
 
 def _verified(there: Receiver, key: str) -> list[str]:
-    """Have the official library verify every request; returns the request_ids told."""
-    told = []
+    """Verify every request with the official library; returns the request_ids received."""
+    request_ids = []
     for head, body in zip(there.heads, there.bodies, strict=True):
         event = Webhook(key).verify(body, _headers(head))
         assert event == orjson.loads(body)
-        told.append(event["data"]["RequestID"])
-    return told
+        request_ids.append(event["data"]["RequestID"])
+    return request_ids
 
 
 async def test_every_attempt_verifies(broker: Broker, client: Redis, sender: Sender) -> None:
-    """Each try of each grant carries a signature of its own; the ID is the grant's."""
+    """Each attempt carries a valid signature; its id is the grant's."""
     key = generate().text
     await broker.set_keys(TYPE, "*", [key])
-    async with receiver(_answers(503, 404, 200, 200)) as there:
+    async with receiver(_responding_in_turn(503, 404, 200, 200)) as there:
         await _grant(broker, there, "d")
         await _rounds(broker, sender, 3)
         assert (await broker.read(TYPE, "d")).status is Status.RUNNING
@@ -93,13 +93,13 @@ async def test_every_attempt_verifies(broker: Broker, client: Redis, sender: Sen
         ids = [_headers(head)["webhook-id"] for head in there.heads]
     assert len(set(ids[:3])) == 1
     assert ids[3] != ids[0]
-    causes = [each.cause for each in await broker.attempts(TYPE, "d")]
+    causes = [attempt.cause for attempt in await broker.attempts(TYPE, "d")]
     assert causes == ["http_503", "http_404", "http_200", "http_200"]
     assert await audit(client, TYPE) == []
 
 
-async def test_while_keys_rotate_both_verify(broker: Broker, sender: Sender) -> None:
-    """A receiver that knows only the new key, or only the old one, is served; a third is not."""
+async def test_during_rotation_both_keys_verify(broker: Broker, sender: Sender) -> None:
+    """The new key and the old one verify each callback; another key does not."""
     new, old, other = (generate().text for _ in range(3))
     await broker.set_keys(TYPE, "*", [new, old])
     async with receiver(responding(200)) as there:
@@ -115,22 +115,22 @@ async def test_while_keys_rotate_both_verify(broker: Broker, sender: Sender) -> 
 async def test_an_owners_callbacks_are_signed_with_its_own_key(
     broker: Broker, sender: Sender
 ) -> None:
-    """The owner's key verifies its callbacks and the common one does not; for others it is so."""
+    """An owner's own key verifies its callbacks, the type's key all others, never the reverse."""
     own, common = generate().text, generate().text
     await broker.set_keys(TYPE, "*", [common])
     await broker.set_keys(TYPE, "lab-7", [own])
-    async with receiver(responding(200)) as mine, receiver(responding(200)) as theirs:
-        await _grant(broker, mine, "a", "lab-7")
-        await _grant(broker, theirs, "b")
+    async with receiver(responding(200)) as owners, receiver(responding(200)) as others:
+        await _grant(broker, owners, "a", "lab-7")
+        await _grant(broker, others, "b")
         await _rounds(broker, sender, 1)
-        assert (_verified(mine, own), _verified(theirs, common)) == (["a"], ["b"])
-        for there, key in ((mine, common), (theirs, own)):
+        assert (_verified(owners, own), _verified(others, common)) == (["a"], ["b"])
+        for there, key in ((owners, common), (others, own)):
             with pytest.raises(WebhookVerificationError):
                 _verified(there, key)
 
 
 async def test_without_keys_nothing_is_signed(broker: Broker, sender: Sender) -> None:
-    """The message is still named and dated, and pretends to no signature."""
+    """The message still has its id and timestamp, and no signature."""
     async with receiver(responding(200)) as there:
         await _grant(broker, there, "d")
         await _rounds(broker, sender, 1)
@@ -139,10 +139,10 @@ async def test_without_keys_nothing_is_signed(broker: Broker, sender: Sender) ->
     assert "webhook-signature" not in headers
 
 
-async def test_a_key_that_is_none_holds_callbacks_back_until_it_is_mended(
+async def test_an_invalid_key_holds_callbacks_back_until_it_is_corrected(
     broker: Broker, client: Redis, sender: Sender
 ) -> None:
-    """Nothing goes out unsigned that should be signed; the history says why; mended, it goes."""
+    """Nothing is sent unsigned; the attempts name the cause; once corrected, it is sent."""
     key = generate().text
     await broker.set_keys(TYPE, "*", ["nonsense"])
     async with receiver(responding(200)) as there:
@@ -153,8 +153,8 @@ async def test_a_key_that_is_none_holds_callbacks_back_until_it_is_mended(
         await broker.set_keys(TYPE, "*", [key])
         await _rounds(broker, sender, 1)
         assert _verified(there, key) == ["d"]
-    found = [each.cause for each in await broker.attempts(TYPE, "d")]
-    assert found == ["invalid_signing_key", "invalid_signing_key", "http_200"]
+    causes = [attempt.cause for attempt in await broker.attempts(TYPE, "d")]
+    assert causes == ["invalid_signing_key", "invalid_signing_key", "http_200"]
     assert (await broker.destinations(TYPE))[1][0].failures == 0
     assert await audit(client, TYPE) == []
 
@@ -162,7 +162,7 @@ async def test_a_key_that_is_none_holds_callbacks_back_until_it_is_mended(
 async def test_a_dead_receiver_harms_only_itself(
     broker: Broker, client: Redis, sender: Sender
 ) -> None:
-    """A closed port opens its breaker and parks the rest, while a receiver that lives gets all."""
+    """A closed port opens its breaker and parks its callbacks; another receiver gets its own."""
     async with receiver(responding(200)) as gone:
         dead = gone
     async with receiver(responding(200)) as there:
@@ -171,11 +171,11 @@ async def test_a_dead_receiver_harms_only_itself(
             await _grant(broker, there, f"d{number}")
         await _rounds(broker, sender, 2)
         assert len(there.heads) == 8
-    _, found = await broker.destinations(TYPE)
-    seen = {each.name: each for each in found}
-    assert seen[f"http://127.0.0.1:{dead.port}"].state == "open"
-    assert seen[f"http://127.0.0.1:{dead.port}"].parked == 8
-    assert seen[f"http://127.0.0.1:{there.port}"].state == "closed"
+    _, listed = await broker.destinations(TYPE)
+    destinations = {destination.name: destination for destination in listed}
+    assert destinations[f"http://127.0.0.1:{dead.port}"].state == "open"
+    assert destinations[f"http://127.0.0.1:{dead.port}"].parked == 8
+    assert destinations[f"http://127.0.0.1:{there.port}"].state == "closed"
     counts = await broker.counts(TYPE)
     assert (counts[Status.RUNNING], counts[Status.GRANTED]) == (8, 8)
     assert await audit(client, TYPE) == []

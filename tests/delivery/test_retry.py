@@ -5,7 +5,46 @@ from __future__ import annotations
 import pytest
 
 from rq_broker.delivery.outcome import Outcome
-from rq_broker.delivery.retry import settlement
+from rq_broker.delivery.retry import DELAYS, LAST_DELAY, retry_delay, settlement
+from tests.couriers import DOWN, REJECTED
+
+
+def test_the_delays_are_the_table() -> None:
+    """Attempts come 0, 1, 3, 8, 20 and 45 s after the grant, then every 60 s."""
+    delays = [retry_delay(attempts, DOWN, lambda: 0.5) for attempts in range(1, 9)]
+    assert [round(sum(delays[:count]), 6) for count in range(6)] == [0, 1, 3, 8, 20, 45]
+    assert delays[5:] == [LAST_DELAY] * 3 == [60.0] * 3
+
+
+def test_a_delay_varies_by_a_fifth_either_way() -> None:
+    """The smallest and the largest random number give 20% less and 20% more than the table."""
+    for attempts, delay in enumerate((*DELAYS, LAST_DELAY, LAST_DELAY), 1):
+        assert retry_delay(attempts, DOWN, lambda: 0.0) == pytest.approx(0.8 * delay)
+        assert retry_delay(attempts, DOWN, lambda: 1.0) == pytest.approx(1.2 * delay)
+        assert 0.8 * delay <= retry_delay(attempts, DOWN) <= 1.2 * delay
+
+
+def test_retry_after_only_lengthens_a_delay() -> None:
+    """A receiver can ask for more time than the table gives, never for less."""
+    longer = Outcome("retry", "http_429", 1, retry_after=30.0)
+    shorter = Outcome("retry", "http_429", 1, retry_after=0.1)
+    assert retry_delay(1, longer, lambda: 0.5) == 30.0
+    assert retry_delay(1, shorter, lambda: 0.5) == 1.0
+    assert retry_delay(6, longer, lambda: 0.5) == 60.0
+
+
+def test_a_rejection_fails_the_job_at_the_third_attempt() -> None:
+    """A 404 is retried twice, as a receiver may be starting up."""
+    outcomes = [settlement(attempts, REJECTED).outcome for attempts in (1, 2, 3, 4)]
+    assert outcomes == ["retry", "retry", "failed", "failed"]
+
+
+@pytest.mark.parametrize(("retry_after", "seconds"), [(None, 1.0), (7.0, 7.0)])
+def test_a_429_slows_its_destination_down(retry_after: float | None, seconds: float) -> None:
+    """The destination gets one callback at a time for as long as it asked, or for a second."""
+    outcome = Outcome("retry", "http_429", 1, retry_after=retry_after)
+    assert settlement(1, outcome).slow_down == seconds
+    assert settlement(1, DOWN).slow_down == 0.0
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The janitor: offers, running time and retention come to their end, on both stores."""
+"""The janitor: offers, running times and retention end, on both stores."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from rq_broker.worker.janitor import Janitor
 from tests.making import TYPE, bring, claim_one, settle, submit
 
 SOON = 0.02
-"""Seconds a span lasts in these tests."""
+"""Seconds an offer, a running time or a retention lasts in these tests."""
 
 
-async def _over() -> None:
+async def _until_expired() -> None:
     await asyncio.sleep(2 * SOON)
 
 
@@ -29,13 +29,13 @@ async def _sweep(broker: Broker) -> float | None:
     return await Janitor(broker, TYPE).run_once()
 
 
-async def test_nothing_to_expire_says_so(broker: Broker) -> None:
-    """With no deadline anywhere the janitor has nothing to wait for."""
+async def test_without_deadlines_there_is_nothing_to_wait_for(broker: Broker) -> None:
+    """With no deadline anywhere the janitor returns None."""
     assert await _sweep(broker) is None
 
 
-async def test_the_next_deadline_is_told(broker: Broker) -> None:
-    """The janitor says when to look again: when the earliest deadline comes."""
+async def test_the_next_deadline_is_returned(broker: Broker) -> None:
+    """The janitor returns the seconds until the earliest deadline."""
     await broker.set_policy(TYPE, {"offer": 300.0, "running": 100.0})
     await bring(broker, Status.GRANTED, "a")
     first = await _sweep(broker)
@@ -48,10 +48,10 @@ async def test_the_next_deadline_is_told(broker: Broker) -> None:
 
 
 async def test_an_offer_ends_in_error_with_its_capacity_free(broker: Broker, client: Redis) -> None:
-    """A grant nobody could be told of in time is taken back, and says so."""
+    """A grant whose callback did not succeed in time fails its job and frees its capacity."""
     await broker.set_policy(TYPE, {"offer": SOON})
     await bring(broker, Status.GRANTED)
-    await _over()
+    await _until_expired()
     await _sweep(broker)
     job = await broker.read(TYPE, "d")
     assert job.status is Status.ERROR
@@ -62,11 +62,11 @@ async def test_an_offer_ends_in_error_with_its_capacity_free(broker: Broker, cli
 
 
 async def test_an_offer_that_ends_names_the_last_cause(broker: Broker) -> None:
-    """After failed attempts, the error says what the last of them met."""
+    """After failed attempts, the error names the cause of the last one."""
     await broker.set_policy(TYPE, {"offer": 10 * SOON})
     await bring(broker, Status.GRANTED)
-    came = Settlement("retry", cause="http_503", delay=SOON)
-    await settle(broker, await claim_one(broker, SOON), came)
+    retry = Settlement("retry", cause="http_503", delay=SOON)
+    await settle(broker, await claim_one(broker, SOON), retry)
     await asyncio.sleep(12 * SOON)
     await _sweep(broker)
     assert (await broker.read(TYPE, "d")).error == (
@@ -74,8 +74,8 @@ async def test_an_offer_that_ends_names_the_last_cause(broker: Broker) -> None:
     )
 
 
-async def test_running_time_ends_in_error_unless_said_again(broker: Broker) -> None:
-    """A running job holds for the policy's running time from the last time it said so."""
+async def test_a_running_time_ends_in_error_unless_renewed(broker: Broker) -> None:
+    """A job may run for the policy's running time, counted from its last `running`."""
     await broker.set_policy(TYPE, {"running": 20 * SOON})
     await bring(broker, Status.RUNNING, "silent")
     await bring(broker, Status.RUNNING, "renewed")
@@ -92,8 +92,8 @@ async def test_running_time_ends_in_error_unless_said_again(broker: Broker) -> N
     assert (await broker.host(TYPE, "h1")).held == {"VCPU": 1}
 
 
-async def test_without_spans_nothing_ends(broker: Broker) -> None:
-    """Null spans mean for ever: no deadline is kept for any status."""
+async def test_null_means_for_ever(broker: Broker) -> None:
+    """Without offer, running time and retention there is no deadline for any status."""
     await broker.set_policy(TYPE, {"offer": None, "running": None, "retention": None})
     for status in Status:
         await bring(broker, status, f"{status}")
@@ -103,10 +103,10 @@ async def test_without_spans_nothing_ends(broker: Broker) -> None:
 
 @pytest.mark.parametrize("status", [Status.DONE, Status.ERROR])
 async def test_retention_frees_both_names(broker: Broker, client: Redis, status: Status) -> None:
-    """Once its retention is over a job is gone, and its request_id and callback may come again."""
+    """After its retention a job is gone, and its request_id and callback are free again."""
     await broker.set_policy(TYPE, {"retention": SOON})
     await bring(broker, status)
-    await _over()
+    await _until_expired()
     await _sweep(broker)
     with pytest.raises(errors.JobNotFound):
         await broker.read(TYPE, "d")
@@ -114,24 +114,24 @@ async def test_retention_frees_both_names(broker: Broker, client: Redis, status:
     await submit(broker)
 
 
-async def test_retention_keeps_what_is_still_wanted(broker: Broker) -> None:
-    """A job put back in line is not deleted when the retention it once had is over."""
+async def test_a_requeued_job_has_no_retention(broker: Broker) -> None:
+    """A job that is queued again is not deleted when its former retention ends."""
     await broker.set_policy(TYPE, {"retention": SOON})
     await bring(broker, Status.DONE)
     await broker.transition(TYPE, "d", Status.QUEUED)
-    await _over()
+    await _until_expired()
     assert await _sweep(broker) is None
     assert (await broker.read(TYPE, "d")).status is Status.QUEUED
 
 
-async def test_a_requeue_is_never_undone_by_the_janitor(
+async def test_the_janitor_never_undoes_a_requeue(
     broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A requeue answered with success, even in the middle of a sweep, keeps its job."""
+    """A requeue that succeeds, even during a sweep, keeps its job."""
     await broker.set_policy(TYPE, {"retention": SOON})
     await bring(broker, Status.DONE)
-    await _over()
-    run, requeued = broker.runner.run, []
+    await _until_expired()
+    run, requeued = broker.runner.run, list[Status]()
 
     async def run_and_requeue(verb: str, type_: str, /, *args: Any, **arguments: Any) -> Any:
         reply = await run(verb, type_, *args, **arguments)
@@ -147,8 +147,8 @@ async def test_a_requeue_is_never_undone_by_the_janitor(
     assert await audit(client, TYPE) == []
 
 
-async def test_janitors_do_not_trip_over_each_other(broker: Broker) -> None:
-    """Two janitors that find the same jobs over delete them once, and neither fails."""
+async def test_several_janitors_delete_each_job_once(broker: Broker) -> None:
+    """Janitors that sweep the same jobs at once delete each one once, and none fails."""
     await broker.set_policy(TYPE, {"retention": 0.0})
     for number in range(8):
         await bring(broker, Status.DONE, f"d{number}")
@@ -156,8 +156,8 @@ async def test_janitors_do_not_trip_over_each_other(broker: Broker) -> None:
     assert sum((await broker.counts(TYPE)).values()) == 0
 
 
-async def test_more_than_one_batch_is_swept_in_one_go(broker: Broker) -> None:
-    """The janitor goes on until nothing is over, however many there are."""
+async def test_more_than_one_batch_is_swept(broker: Broker) -> None:
+    """The janitor sweeps until nothing is past its deadline."""
     await broker.set_policy(TYPE, {"retention": 0.0})
     for number in range(120):
         await submit(broker, f"d{number}")
@@ -175,15 +175,16 @@ async def test_more_than_one_batch_is_swept_in_one_go(broker: Broker) -> None:
         pytest.param({"hosts": "no JSON"}, id="hosts"),
     ],
 )
-async def test_an_unreadable_job_is_in_nobodys_way(
+async def test_an_unreadable_job_does_not_delay_others(
     broker: Broker, client: Redis, damage: dict[str, str]
 ) -> None:
-    """A record that cannot be read does not keep others from expiring."""
+    """A job whose record is broken does not keep others from expiring."""
     await broker.set_policy(TYPE, {"retention": SOON})
     await bring(broker, Status.DONE, "broken")
     await bring(broker, Status.DONE, "sound")
-    await client.hset(Keys(TYPE).of("job", "broken"), mapping=damage)
-    await _over()
+    for name, text in damage.items():
+        await client.hset(Keys(TYPE).of("job", "broken"), name, text)
+    await _until_expired()
     await _sweep(broker)
     with pytest.raises(errors.JobNotFound):
         await broker.read(TYPE, "sound")

@@ -1,0 +1,24 @@
+"""Builds the message that a callback carries: its id and its JSON body."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from urllib.parse import quote
+
+from rq_broker.domain.jobs import Job
+from rq_broker.domain.representation import JobView, to_json
+
+
+def message_id(job: Job) -> str:
+    """Return the id of a grant's message.
+
+    Every attempt of one grant carries the same id, so that a receiver recognises repetitions; the
+    next grant of the same job has another.
+    """
+    return f"{quote(job.type, safe='')}_{job.id}_{job.fence}"
+
+
+def message_body(job: Job, now: datetime) -> bytes:
+    """Return the JSON of a `job.granted` event; `now` must be in UTC."""
+    timestamp = now.isoformat().replace("+00:00", "Z")
+    return to_json({"type": "job.granted", "timestamp": timestamp, "data": JobView.of(job)})
