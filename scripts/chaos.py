@@ -119,7 +119,8 @@ async def main(seconds: float) -> int:
 
 async def all_jobs(broker: Broker) -> list[Job]:
     """Read every job."""
-    jobs, after = [], None
+    jobs: list[Job] = []
+    after = None
     while True:
         page = await broker.page(kit.TYPE, after=after)
         jobs += page.jobs

@@ -16,11 +16,14 @@ from pathlib import Path
 
 import httpx
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from rq_broker.store.embedded import free_port
 
 TIMEOUT_S = 30.0
 """How long a child may take to start or to end before the test fails."""
+NO_RETRY = Retry(NoBackoff(), 0)
 
 
 @dataclass
@@ -117,7 +120,7 @@ def children(folder: Path) -> Iterator[Children]:
 
 def redis_answers(port: int) -> bool:
     """Tell whether a Redis serves at this port."""
-    with redis.Redis(port=port, retry=None, socket_timeout=1) as client:
+    with redis.Redis(port=port, retry=NO_RETRY, socket_timeout=1) as client:
         try:
             return bool(client.ping())
         except redis.RedisError:
@@ -126,7 +129,7 @@ def redis_answers(port: int) -> bool:
 
 def end_redis(port: int) -> None:
     """Shut down a Redis that a killed process has left running."""
-    with redis.Redis(port=port, retry=None) as client, suppress(redis.RedisError):
+    with redis.Redis(port=port, retry=NO_RETRY) as client, suppress(redis.RedisError):
         client.shutdown(nosave=True)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import click
 import pytest
@@ -15,7 +15,7 @@ from tests.cli.running import invoke, must_not_serve
 
 
 @pytest.fixture
-def settings_of() -> Iterator[Callable[..., Settings]]:
+def settings_of() -> Callable[..., Settings]:
     """Return the Settings that a command with every option is called with."""
     calls: list[Settings] = []
 

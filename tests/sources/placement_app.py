@@ -12,9 +12,13 @@ from pathlib import Path
 from threading import Thread
 
 from oslo_config import cfg
-from placement import conf, db_api, deploy
-from placement.db.sqlalchemy import migration
-from waitress.server import create_server
+from placement import (  # type: ignore[import-untyped] # the package has no type hints
+    conf,
+    db_api,
+    deploy,
+)
+from placement.db.sqlalchemy import migration  # type: ignore[import-untyped] # likewise
+from waitress.server import create_server  # type: ignore[import-untyped] # likewise
 
 
 def serve(database: str, port: int, options: Mapping[str, str]) -> None:

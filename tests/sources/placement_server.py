@@ -60,11 +60,15 @@ class Placement:
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
-    def add(self, name: str, *, parent: str | None = None, **totals: int) -> str:
-        """Add a provider with these totals by resource class; returns its UUID."""
+    def add(self, name: str, **totals: int) -> str:
+        """Add a root provider with these totals by resource class; returns its UUID."""
+        return self.add_child(None, name, **totals)
+
+    def add_child(self, parent: str | None, name: str, **totals: int) -> str:
+        """Add a provider below another; returns its UUID."""
         uuid = str(uuid4())
-        body = {"name": name, "uuid": uuid}
-        self.call("POST", "/resource_providers", body | {"parent_provider_uuid": parent})
+        body = {"name": name, "uuid": uuid, "parent_provider_uuid": parent}
+        self.call("POST", "/resource_providers", body)
         self.inventory(uuid, {resource: {"total": total} for resource, total in totals.items()})
         return uuid
 

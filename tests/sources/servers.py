@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 
 Answer = Callable[[str, Mapping[str, str], bytes], tuple[int, dict[str, str], bytes]]
+"""Path, headers by lower-case name, body → status, headers, body."""
 
 FAULTS: Mapping[str, str] = {
     "reset": "unreachable",
@@ -67,6 +68,7 @@ class Handler(BaseHTTPRequestHandler):
             self.server.log.append(self.path)
             if self.server.hook:
                 self.server.hook(self.path)
+        headers = {name.lower(): value for name, value in self.headers.items()}
         fault = self.server.fault
         if fault == "silent":
             self.server.release_silent.wait(300)
@@ -74,11 +76,11 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         try:
-            status, headers, content = self.server.answer(self.path, self.headers, body)
+            status, answer_headers, content = self.server.answer(self.path, headers, body)
         except httpx.TransportError:
             self.close_connection = True
         else:
-            self._send(fault, status, headers, content)
+            self._send(fault, status, answer_headers, content)
 
     do_POST = do_GET  # noqa: N815 - the names are http.server's
 
@@ -116,7 +118,7 @@ def forward(client: Callable[[], httpx.Client]) -> Answer:
         kept = {
             name: value
             for name, value in headers.items()
-            if name.lower() in {"x-auth-token", "openstack-api-version", "accept"}
+            if name in {"x-auth-token", "openstack-api-version", "accept"}
         }
         reply = client().get(path, headers=kept)
         return reply.status_code, {}, reply.content

@@ -58,11 +58,11 @@ class Cluster:
     ) -> tuple[int, dict[str, str], bytes]:
         url = urlsplit(path)
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
-        self.tokens.append(headers.get("Authorization", ""))
+        self.tokens.append(headers.get("authorization", ""))
         kind = {"/api/v1/nodes": "Node", "/api/v1/pods": "Pod"}[url.path]
         items = self.nodes if kind == "Node" else self.selected(query.get("fieldSelector", ""))
         start, limit = int(query.get("continue", 0)), int(query["limit"])
-        metadata = {"resourceVersion": "1000", "continue": ""}
+        metadata: dict[str, Any] = {"resourceVersion": "1000", "continue": ""}
         if start + limit < len(items):
             remaining = len(items) - start - limit
             metadata |= {"continue": str(start + limit), "remainingItemCount": remaining}

@@ -60,7 +60,7 @@ async def test_a_disabled_host_is_left_out_until_enabled(
 ) -> None:
     """COMPUTE_STATUS_DISABLED removes a host with its children; without the trait they return."""
     provider = placement.add("cn1", **SIZE)
-    placement.add("cn1-gpu", parent=provider, VGPU=2)
+    placement.add_child(provider, "cn1-gpu", VGPU=2)
     placement.traits(provider, DISABLED)
     assert (await source.snapshot()).hosts == ()
     placement.traits(provider)
@@ -156,7 +156,7 @@ async def test_a_limit_of_candidates_hides_nothing(
 async def test_children_add_to_their_host(placement: Placement, source: PlacementSource) -> None:
     """A host has what its child providers have; one instance can have what one of them has."""
     root = placement.add("cn1", **SIZE)
-    cards = [placement.add(f"cn1-gpu{number}", parent=root, VGPU=4) for number in range(2)]
+    cards = [placement.add_child(root, f"cn1-gpu{number}", VGPU=4) for number in range(2)]
     server = str(uuid4())
     placement.boot(server, **{root: {"VCPU": 1}, cards[0]: {"VGPU": 3}})
     snapshot = await source.snapshot(frozenset({server}))
