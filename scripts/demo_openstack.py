@@ -97,6 +97,12 @@ class Cloud:
                 self.placement.start()
                 self.up.set()
 
+    def close(self) -> None:
+        """Kill Placement for good; a thread that still writes waits until the process ends."""
+        with self.lock:
+            self.up.clear()
+            self.placement.stop()
+
     def used(self) -> int | None:
         """Return the sum of all allocated VCPU; None while Placement does not answer."""
         if not self.up.is_set():
@@ -250,7 +256,7 @@ def main(seconds: float) -> None:
         folder = Path(directory)
         print(f"starting Placement with {HOSTS} hosts of {VCPU} VCPU …")
         cloud = Cloud(folder)
-        stack.callback(cloud.placement.stop)
+        stack.callback(cloud.close)
         for _ in range(45):
             cloud.disturb()
         store = Store(folder / "redis")

@@ -1,12 +1,10 @@
 """The commands and their options. Each command imports what it runs only when it is called.
 
-Importing this module must stay cheap: `rq-broker --help` loads click, the settings, and neither
-Redis nor HTTP. What a command does stands in the module of its name.
+Importing this module must stay cheap, because `rq-broker --help` does: it loads click and the
+settings. What a command does stands in the module of its name.
 """
 
 from __future__ import annotations
-
-import logging
 
 import click
 
@@ -19,6 +17,8 @@ from rq_broker.settings import Settings
 @click.version_option(__version__)
 def main() -> None:
     """Queue requests for scarce capacity, hold it when it fits, and call the client back."""
+    import logging
+
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     # httpx logs each request: one line for every poll of a source that uses it.
     logging.getLogger("httpx").setLevel(logging.WARNING)

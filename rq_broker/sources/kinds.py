@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 from rq_broker.sources.failures import Misconfigured
@@ -72,5 +73,5 @@ def _advice(kind: str, module_name: str, error: Exception) -> str:
     missing = getattr(error, "name", None) or ""
     if missing.partition(".")[0] != package:
         return ""  # the module is there; something that it imports is not
-    searched = ", ".join(path or "the current directory" for path in sys.path)
+    searched = ", ".join(path or "." for path in sys.path if Path(path).is_dir())
     return f"; install it, or add its directory to PYTHONPATH. Python searched {searched}"
