@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from contextlib import aclosing
 
 import orjson
 import uvicorn
@@ -58,5 +59,5 @@ def build_app(settings: Settings, client: Redis | RedisCluster, *, dev: bool = F
 
 
 async def _check_redis(url: str) -> None:
-    async with connect(url) as client:
+    async with aclosing(connect(url)) as client:
         await check_fit(client)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 
 import click
 
@@ -23,7 +24,7 @@ def run(settings: Settings) -> None:
 async def _print_findings(settings: Settings) -> int:
     """Print the findings of the types in the settings, else of all; returns the faults' count."""
     faults = 0
-    async with connect(settings.redis) as client:
+    async with aclosing(connect(settings.redis)) as client:
         for type_ in settings.types or await Broker(client).names():
             for finding in await audit_type(client, type_):
                 click.echo(f"{type_}: {finding}")

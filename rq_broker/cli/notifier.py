@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 
 from redis.asyncio import Redis, RedisCluster
 
@@ -24,7 +24,7 @@ def run(settings: Settings) -> None:
 
 
 async def _run(settings: Settings) -> None:
-    async with connect(settings.redis) as client:
+    async with aclosing(connect(settings.redis)) as client:
         await check_fit(client)
         async with open_notifier(settings, client, open_feeds(settings)) as notifier:
             await notifier.run()
@@ -35,7 +35,7 @@ def open_feeds(settings: Settings) -> Sequence[Feed]:
     return read_feeds(settings.source) if settings.source else ()
 
 
-@contextlib.asynccontextmanager
+@asynccontextmanager
 async def open_notifier(
     settings: Settings,
     client: Redis | RedisCluster,

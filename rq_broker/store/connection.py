@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import fakeredis
@@ -10,6 +11,9 @@ from redis.asyncio import Redis, RedisCluster
 
 from rq_broker.domain.errors import Unavailable
 
+log = logging.getLogger(__name__)
+
+NO_ANSWER = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.RedisClusterException)
 _CONNECTIONS = 10_000  # a notifier blocks on one for each type it serves; all else shares a few
 
 
@@ -43,9 +47,15 @@ def in_memory() -> Redis:
 
 
 async def check_fit(client: Redis | RedisCluster) -> None:
-    """Raise Unavailable where Redis could evict: a queue needs maxmemory-policy noeviction."""
+    """Raise Unavailable if Redis may evict keys: a queue needs maxmemory-policy noeviction.
+
+    A Redis that does not answer yet is logged: the process starts, and serves once it answers.
+    """
     try:
         memory = await client.info("memory")
+    except NO_ANSWER as error:
+        log.warning("Redis does not answer yet; calls fail until it does: %s", error)
+        return
     except (redis.RedisError, NotImplementedError):
         return
     policy = memory.get("maxmemory_policy", "noeviction")

@@ -56,11 +56,12 @@ def test_a_note_is_printed_as_a_note(url: str) -> None:
     assert "fault" not in result.output
 
 
-def test_an_audit_without_redis_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scheme", ["redis", "redis+cluster"])
+def test_an_audit_without_redis_says_so(tmp_path: Path, scheme: str) -> None:
     """A store that does not answer is reported in a sentence, not a traceback."""
     server = Server(tmp_path)
     server.start()
     server.stop()
-    result = invoke("audit", "--redis", server.url)
+    result = invoke("audit", "--redis", f"{scheme}://127.0.0.1:{server.port}")
     assert result.exit_code == 1
     assert "Error: Redis does not answer" in result.output
