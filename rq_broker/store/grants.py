@@ -226,17 +226,20 @@ def _hosts_of(grant: Grant, view: View) -> list[dict[str, Any]]:
     rows: dict[str, dict[str, Any]] = {}
     needs_aggregate = grant.shape.demand.aggregate is not None
     for host, instance in zip(grant.hosts, grant.shape.demand.instances, strict=True):
-        row = rows.setdefault(
-            host,
-            {
+        if host in rows:
+            row = rows[host]
+            amounts, largest = dict(row["amounts"]), dict(row["largest"])
+            for resource, amount in instance:
+                amounts[resource] = amounts.get(resource, 0) + amount
+                largest[resource] = max(largest.get(resource, 0), amount)
+            row["amounts"], row["largest"] = amounts, largest
+        else:
+            amounts = dict(instance)
+            aggregates = view.aggregates[host] if needs_aggregate else None
+            rows[host] = {
                 "host": host,
-                "aggregates": view.aggregates[host] if needs_aggregate else None,
-                "amounts": {},
-                "largest": {},
-            },
-        )
-        amounts, largest = row["amounts"], row["largest"]
-        for resource, amount in instance:
-            amounts[resource] = amounts.get(resource, 0) + amount
-            largest[resource] = max(largest.get(resource, 0), amount)
+                "aggregates": aggregates,
+                "amounts": amounts,
+                "largest": amounts,
+            }
     return [*rows.values()]

@@ -134,7 +134,8 @@ def _decode_flag(value: int) -> bool:
 
 
 def _decode_fields(flat: Sequence[str]) -> dict[str, str]:
-    return dict(zip(flat[::2], flat[1::2], strict=True))
+    values = iter(flat)
+    return dict(zip(values, values, strict=True))
 
 
 def _decode_integers(values: Iterable[str]) -> list[int]:
