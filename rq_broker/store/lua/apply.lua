@@ -17,7 +17,7 @@
 --- Errors none
 --- @include "base"
 --- @include "job"
---- @include "line"
+--- @include "queue"
 --- @include "seen"
 
 local source, term, sequence = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -180,7 +180,7 @@ for host in pairs(touched) do
   number = number + 1
   touch_host(host)
 end
-local parted = part(function(host)
+local parted = end_releases(function(host)
   return mine[host]
 end, whole(begun))
 for _, host in ipairs(gone) do

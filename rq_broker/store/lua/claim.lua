@@ -21,7 +21,7 @@
 --- @include "base"
 --- @include "clock"
 --- @include "job"
---- @include "line"
+--- @include "queue"
 --- @include "destination"
 
 local EXAMINE_LIMIT = 1000 -- due callbacks examined in one call: bounds its time if most have to wait

@@ -23,7 +23,7 @@ retire(host)
 touch_host(host)
 redis.call('HINCRBY', base, 'capacity_number', 1)
 -- No snapshot of a source will end the releases under way on it.
-part(function(parted)
+end_releases(function(parted)
   return parted == host
 end, '+inf')
 forget_if_empty(host)

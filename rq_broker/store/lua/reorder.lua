@@ -12,7 +12,7 @@
 --- @include "base"
 --- @include "clock"
 --- @include "job"
---- @include "line"
+--- @include "queue"
 
 local LIMIT = 9007199254740991 -- 2^53 - 1: beyond it a score cannot hold every whole number
 local GAP = 1024 -- numbers made free at once, so that the next thousand moves to that place find one

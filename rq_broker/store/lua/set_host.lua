@@ -10,7 +10,7 @@
 --- Errors CONFLICT
 --- @include "base"
 --- @include "batches"
---- @include "line"
+--- @include "queue"
 --- @include "hold"
 
 local name = key('host:' .. host)
@@ -21,7 +21,7 @@ if source and not is_dropped then
 end
 
 -- 1. End the releases under way: no snapshot of a source will end them here.
-part(function(parted)
+end_releases(function(parted)
   return parted == host
 end, '+inf')
 local new = redis.call('EXISTS', name) == 0

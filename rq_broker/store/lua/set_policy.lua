@@ -6,7 +6,7 @@
 --- Returns none
 --- Errors none
 --- @include "base"
---- @include "line"
+--- @include "queue"
 
 for i = 1, #changes, 2 do
   redis.call('HSET', base, 'policy:' .. changes[i], changes[i + 1])

@@ -19,7 +19,7 @@
 --- @include "base"
 --- @include "clock"
 --- @include "job"
---- @include "line"
+--- @include "queue"
 --- @include "callback"
 
 -- The zero of default priorities: 2018-07-26T05:51:00.621743Z, the original service's own.
@@ -48,7 +48,7 @@ local member = member_of(id, request_id)
 redis.call('HSET', name, 'id', id, 'owner', owner_id, 'status', 'queued', 'shape', shape,
   'created', whole(created), unpack(fields))
 redis.call('ZADD', key('owner:' .. owner_id), priority, member)
-join_line(member, priority, shape, demand)
+join_queue(member, priority, shape, demand)
 record_event(request_id, id, 'queued')
 local position = redis.call('ZRANK', key('status:queued'), member) + 1
 return reply({

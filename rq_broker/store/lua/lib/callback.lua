@@ -1,6 +1,7 @@
---- Where the callbacks index has a digest: a small hash, and the field in it.
+--- The index of callbacks: it keeps each digest in one of 4,096 small hashes.
 --- @include "base"
 
+-- Returns the hash that has a digest, and the field in it.
 local function callback_entry(digest)
   return key('callbacks:' .. string.sub(digest, 1, 2)), string.sub(digest, 3)
 end

@@ -1,4 +1,4 @@
---- The time is Redis's own, so no two processes disagree about it; one script has one moment.
+--- The time is Redis's own, so that all processes share one clock. One script runs at one moment.
 local moment
 
 local function now_us()

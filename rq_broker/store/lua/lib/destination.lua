@@ -18,7 +18,7 @@
 --- @include "batches"
 --- @include "clock"
 --- @include "job"
---- @include "line"
+--- @include "queue"
 --- @include "policy"
 
 local FAILURES = 5 -- in a row open the breaker: fewer would open it for a receiver's short restart

@@ -1,14 +1,14 @@
---- The end of a job: every key and index entry of it goes, and its two names are free again.
+--- The end of a job: every key and index entry of it is deleted, and its two names are free again.
 --- @include "base"
 --- @include "callback"
 --- @include "job"
---- @include "line"
+--- @include "queue"
 --- @include "hold"
 
--- `digest` is the job's callback's; the entry goes only while it still points at this job.
+-- `digest`: of the job's callback. Its index entry is deleted only if it still names this job.
 local function forget(job, digest)
   if job.status == 'queued' then
-    leave_line(job.member, job.shape)
+    leave_queue(job.member, job.shape)
     wake('grant')
   end
   redis.call('ZREM', key('status:' .. job.status), job.member)
@@ -16,9 +16,9 @@ local function forget(job, digest)
   drop_delivery(job)
   redis.call('ZREM', key('deadlines'), job.member)
   redis.call('DEL', key('attempts:' .. job.request_id))
-  local bucket, rest = callback_entry(digest)
-  if redis.call('HGET', bucket, rest) == job.request_id then
-    redis.call('HDEL', bucket, rest)
+  local callbacks, rest = callback_entry(digest)
+  if redis.call('HGET', callbacks, rest) == job.request_id then
+    redis.call('HDEL', callbacks, rest)
   end
   if release(job) then
     wake('grant')

@@ -1,12 +1,13 @@
---- Holds: `holds:<request_id>` is the ledger, `held:<resource>` of a host its running total;
---- `seen:<request_id>` is what of the grant its source already counts as used.
---- Invariants: a host's held is the sum of the ledgers and of the `parting` that name it; an owner's
---- `usage` is the sum of its jobs' holds and seen, so it is what was granted, whoever counts it.
+--- Holds: `holds:<request_id>` lists what a job holds, and `held:<resource>` of a host is the sum there.
+--- `seen:<request_id>` lists what of the grant a source already counts as used instead.
+--- Keeps: a host's `held` is the sum of the holds, and of the entries of `parting`, that name it. An
+--- owner's `usage` is the sum of its jobs' holds and seen amounts: what was granted to them.
 --- @include "base"
 --- @include "clock"
 --- @include "policy"
 
--- Readers ask for changes since a number; `hosts_epoch` tells them to read all again.
+-- Gives a host the next change number. Readers ask for the changes since a number; a new
+-- `hosts_epoch` makes them read all hosts again.
 local function touch_host(host)
   local number = redis.call('HINCRBY', base, 'hosts', 1)
   if number == 1 then
@@ -15,7 +16,7 @@ local function touch_host(host)
   redis.call('ZADD', key('hosts'), number, host)
 end
 
--- A dropped host is forgotten with its last hold.
+-- Deletes a dropped host once nothing is held on it.
 local function forget_if_empty(host)
   local name = key('host:' .. host)
   if redis.call('HGET', name, 'dropped') then
@@ -30,7 +31,7 @@ local function forget_if_empty(host)
   end
 end
 
--- Adds to a whole number in a hash; a field that comes to nothing goes.
+-- Adds to a whole number in a hash, and deletes a field that becomes 0.
 local function add(name, field, amount)
   if redis.call('HINCRBY', name, field, amount) == 0 then
     redis.call('HDEL', name, field)
@@ -46,7 +47,7 @@ local function hold(request_id, owner, host, resource, amount)
   add(key('usage'), resource .. '/' .. owner, amount)
 end
 
--- What a type's jobs held their capacity for, newest first: the planner's ground for an ETA.
+-- Keeps how long a job held its capacity; the planner predicts from these how long others will.
 local function record_holding(request_id)
   local since = redis.call('HGET', key('job:' .. request_id), 'granted')
   if since then
@@ -55,7 +56,7 @@ local function record_holding(request_id)
   end
 end
 
--- A host's hash without what we hold on it: out of service, and forgotten with its last hold.
+-- Takes a host out of service: of its hash only what is held there stays.
 local function retire(host)
   local name = key('host:' .. host)
   for _, field in ipairs(redis.call('HKEYS', name)) do
@@ -66,44 +67,45 @@ local function retire(host)
   redis.call('HSET', name, 'aggregates', '[]', 'dropped', '1')
 end
 
--- Ends what is parting since before `time` (ms, or '+inf') on the hosts that `over` tells; returns
--- whether anything was.
-local function part(over, time)
-  local found = false
-  for _, entry in ipairs(redis.call('ZRANGEBYSCORE', key('parting'), '-inf', '(' .. time)) do
-    local amount, host, resource = string.match(entry, '^%d+:(%d+):(.-)/(.*)$')
-    if over(host) then
-      redis.call('ZREM', key('parting'), entry)
-      add(key('host:' .. host), 'held:' .. resource, '-' .. amount)
-      touch_host(host)
-      forget_if_empty(host)
-      found = true
-    end
-  end
-  return found
-end
-
--- Under until_seen a client may have started something that no snapshot shows yet. So what a job
--- lets go of on a source's host parts only with a snapshot begun later.
-local function is_parting(host)
+-- Under the policy until_seen, a client may have started servers that no snapshot shows yet. What its
+-- job releases on a host of a source therefore stays held, as an entry of `parting`, until a snapshot
+-- begun later is applied.
+local function is_released_later(host)
   return policy_value('holds') == 'until_seen'
     and redis.call('HGET', key('host:' .. host), 'source')
 end
 
--- Returns whether anything was held or seen.
+-- Ends the delayed releases from before `time` (ms, or '+inf') on the hosts for which `is_included`
+-- returns true. Returns whether there were any.
+local function end_releases(is_included, time)
+  local ended = false
+  for _, entry in ipairs(redis.call('ZRANGEBYSCORE', key('parting'), '-inf', '(' .. time)) do
+    local amount, host, resource = string.match(entry, '^%d+:(%d+):(.-)/(.*)$')
+    if is_included(host) then
+      redis.call('ZREM', key('parting'), entry)
+      add(key('host:' .. host), 'held:' .. resource, '-' .. amount)
+      touch_host(host)
+      forget_if_empty(host)
+      ended = true
+    end
+  end
+  return ended
+end
+
+-- Releases all that a job holds. Returns whether it held anything, or a source counted it as used.
 local function release(job)
-  local ledger = redis.call('HGETALL', key('holds:' .. job.request_id))
+  local holds = redis.call('HGETALL', key('holds:' .. job.request_id))
   local seen = redis.call('HGETALL', key('seen:' .. job.request_id))
-  local touched = {}
-  for i = 1, #ledger, 2 do
-    local host, resource = string.match(ledger[i], '^(.-)/(.*)$')
-    add(key('usage'), resource .. '/' .. job.owner, '-' .. ledger[i + 1])
-    if is_parting(host) then
-      local entry = job.fence .. ':' .. ledger[i + 1] .. ':' .. ledger[i]
-      redis.call('ZADD', key('parting'), whole(now_ms()), entry)
+  local changed_hosts = {}
+  for i = 1, #holds, 2 do
+    local field, amount = holds[i], holds[i + 1]
+    local host, resource = string.match(field, '^(.-)/(.*)$')
+    add(key('usage'), resource .. '/' .. job.owner, '-' .. amount)
+    if is_released_later(host) then
+      redis.call('ZADD', key('parting'), whole(now_ms()), job.fence .. ':' .. amount .. ':' .. field)
     else
-      add(key('host:' .. host), 'held:' .. resource, '-' .. ledger[i + 1])
-      touched[host] = true
+      add(key('host:' .. host), 'held:' .. resource, '-' .. amount)
+      changed_hosts[host] = true
     end
   end
   for i = 1, #seen, 2 do
@@ -111,12 +113,13 @@ local function release(job)
     add(key('usage'), resource .. '/' .. job.owner, '-' .. seen[i + 1])
   end
   redis.call('DEL', key('holds:' .. job.request_id), key('seen:' .. job.request_id))
-  for host in pairs(touched) do
+  for host in pairs(changed_hosts) do
     touch_host(host)
     forget_if_empty(host)
   end
-  if #ledger + #seen > 0 then
+  local held_anything = #holds + #seen > 0
+  if held_anything then
     record_holding(job.request_id)
   end
-  return #ledger + #seen > 0
+  return held_anything
 end

@@ -1,13 +1,14 @@
---- The line: a queued job stands in status:queued, in its shape, and its shape in heads.
---- What a shape means is kept in shapes while it has queued jobs; a job that leaves the line takes
---- it along as `demand`, and brings it back when it joins again.
+--- The queue: a queued job is in `status:queued` and in the set of its shape, and its shape in `heads`.
+--- What a shape stands for is kept in `shapes` while the shape has queued jobs. A job that leaves the
+--- queue takes it along in its field `demand`, and brings it back when it joins again.
 --- @include "base"
 
+-- Leaves a marker for a loop of the notifiers: 'grant' or 'deliver'.
 local function wake(marker)
   redis.call('ZADD', key('wake'), 0, marker)
 end
 
--- A shape's score in heads is its first job's priority; a shape without jobs is forgotten.
+-- Sets a shape's score in `heads` to the priority of its first job; forgets a shape without jobs.
 local function refresh_head(shape)
   local first = redis.call('ZRANGE', key('shape:' .. shape), 0, 0, 'WITHSCORES')
   if first[1] then
@@ -18,8 +19,9 @@ local function refresh_head(shape)
   end
 end
 
--- Whoever becomes the first of its shape may change what can be granted; others cannot.
-local function join_line(member, priority, shape, demand)
+-- The granter is woken only by a job that becomes the first of its shape: jobs behind the first cannot
+-- be granted before it.
+local function join_queue(member, priority, shape, demand)
   redis.call('ZADD', key('status:queued'), priority, member)
   redis.call('ZADD', key('shape:' .. shape), priority, member)
   if redis.call('ZRANK', key('shape:' .. shape), member) == 0 then
@@ -29,8 +31,8 @@ local function join_line(member, priority, shape, demand)
   end
 end
 
--- Returns the shape's demand, for the job to keep.
-local function leave_line(member, shape)
+-- Returns what the shape stands for, for the job to keep.
+local function leave_queue(member, shape)
   local demand = redis.call('HGET', key('shapes'), shape) or ''
   local was_first = redis.call('ZRANK', key('shape:' .. shape), member) == 0
   redis.call('ZREM', key('status:queued'), member)
