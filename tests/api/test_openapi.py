@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -10,7 +12,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from rq_broker.api import bodies, submit
+from rq_broker.api import bodies, create_app, submit
 from rq_broker.api.openapi import document
 from rq_broker.api.operations import OPERATIONS
 from rq_broker.api.responses import ok
@@ -18,13 +20,32 @@ from rq_broker.domain import errors
 from rq_broker.domain import exact_json as jsontext
 from rq_broker.domain.jobs import Job, Status
 from rq_broker.domain.representation import JobView, to_json
-from tests.api.conftest import submission
+from rq_broker.store.broker import Broker
+from rq_broker.store.connection import in_memory
+from tests.api.conftest import BASE, UNEXPRESSED, Validator, submission
+
+READERS: dict[str, Callable[[Any], Any]] = {
+    "submit": lambda body: submit.submission(body, BASE),
+    "update": bodies.update,
+    "set_policy": bodies.policy,
+    "set_host": lambda body: bodies.host("h", body),
+    "reset": bodies.destination,
+    "requeue": bodies.destination,
+    "what_if": lambda body: bodies.what_if(body, BASE),
+    "set_keys": bodies.signing_keys,
+}
+"""Operation → the function that reads its body."""
 
 
 @pytest.fixture
 async def served(api: httpx.AsyncClient) -> dict[str, Any]:
     answer: dict[str, Any] = (await api.get("/openapi.json")).json()
     return answer
+
+
+@pytest.fixture(scope="module")
+def broker_document() -> dict[str, Any]:
+    return document(create_app(Broker(in_memory()), inbox=True).routes)
 
 
 def operations(served: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -90,22 +111,59 @@ def _references(value: Any) -> list[str]:
 
 def test_examples_are_accepted(served: dict[str, Any]) -> None:
     """Every example fits its schema and is accepted by the function that reads the body."""
-    readers = {
-        "submit": submit.submission,
-        "update": bodies.update,
-        "set_policy": bodies.policy,
-        "set_host": lambda body: bodies.host("h", body),
-        "reset": bodies.destination,
-        "requeue": bodies.destination,
-        "what_if": bodies.what_if,
-        "set_keys": bodies.signing_keys,
+    with_body = {
+        name: operation["requestBody"]["content"]["application/json"]
+        for name, operation in operations(served).items()
+        if "requestBody" in operation
     }
-    for name, operation in operations(served).items():
-        if body := operation.get("requestBody"):
-            content = body["content"]["application/json"]
-            _validate(served, content["schema"], content["example"])
-            readers.pop(name)(content["example"])
-    assert readers == {}
+    assert with_body.keys() == READERS.keys()
+    for name, content in with_body.items():
+        _validate(served, content["schema"], content["example"])
+        READERS[name](content["example"])
+
+
+TEXTS = ["", "a", ".", "..", "a/b", "a\n", "é" * 200, "x" * 301, "front", "owner", "done", "error"]
+NUMBERS = [-(2**53), -1, 0, 1, 5, 10_001, 2**53 - 1, 2**53, 1.5, -0.5, 4e9 + 0.5]
+LISTS = [[], ["a"], ["a\n"], ["whsec_" + "A" * 32] * 5, [1], [{}], [{"VCPU": 1}], [{"VCPU": -1}]]
+OBJECTS = [{}, {"VCPU": 1}, {"a/b": 1}, {"VCPU": 1.5}, {"*": {"VCPU": 1}}, {"": {}}, {"a": {"": 1}}]
+VALUES: list[Any] = [None, True, False, *NUMBERS, *TEXTS, *LISTS, *OBJECTS]
+
+
+def _variants(example: dict[str, Any], fields: list[str]) -> Iterator[Any]:
+    """Yield bodies that differ from an example: not an object, or one field changed or removed."""
+    yield from VALUES
+    for name in [*fields, "unknown"]:
+        yield {key: value for key, value in example.items() if key != name}
+        yield from ({**example, name: value} for value in VALUES)
+        yield from ({name: value} for value in VALUES)
+    if "data" in example:
+        for name in ("instances", "host_aggregate", "spread", "unknown"):
+            yield from ({**example, "data": {name: value}} for value in VALUES)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_schemas_are_as_strict_as_the_code(broker_document: dict[str, Any], name: str) -> None:
+    """A body is valid for its schema exactly if the function that reads it accepts it."""
+    content = operations(broker_document)[name]["requestBody"]["content"]["application/json"]
+    schemas = broker_document["components"]["schemas"]
+    validator = Validator({**content["schema"], "components": broker_document["components"]})
+    for body in _variants(content["example"], _fields(content["schema"], schemas)):
+        sentence = ""
+        try:
+            READERS[name](jsontext.loads(json.dumps(body).encode()))
+        except errors.Invalid as refusal:
+            sentence = str(refusal)
+        if not UNEXPRESSED.search(sentence):
+            assert validator.is_valid(body) == (sentence == ""), (body, sentence)
+
+
+def _fields(schema: dict[str, Any], schemas: dict[str, Any]) -> list[str]:
+    """List the fields of a body, of all its alternatives."""
+    if "$ref" in schema:
+        schema = schemas[schema["$ref"].rpartition("/")[2]]
+    alternatives = [alternative for alternative in schema.get("oneOf", ()) if "$ref" in alternative]
+    inner = [name for alternative in alternatives for name in _fields(alternative, schemas)]
+    return [*schema.get("properties", {}), *inner]
 
 
 def _validate(served: dict[str, Any], schema: dict[str, Any], value: Any) -> None:
