@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
-import msgspec
 from msgspec import Meta, Struct
 
-from rq_broker.api.submit import Callback, Data, Submit, demand
+from rq_broker.api.submit import Callback, Data, demand
 from rq_broker.delivery.signing import SigningKey
 from rq_broker.domain import capacity
 from rq_broker.domain.capacity import Host
@@ -76,6 +75,33 @@ class Update(Struct):
 
 _ONE_OF = ("priority", "status", "before", "after", "position")
 _WITH_STATUS = ("fence", "error", "servers")
+
+
+_NULL: Mapping[str, Any] = {"type": "null"}
+_NOT_NULL: Mapping[str, Any] = {"not": _NULL}
+
+
+def _goes_with(name: str, status: Status) -> dict[str, Any]:
+    """Return the JSON Schema of the rule that a field goes with one status only."""
+    given = {"required": [name], "properties": {name: _NOT_NULL}}
+    return {"if": given, "then": {"properties": {"status": {"const": status.value}}}}
+
+
+_UPDATE_RULES = {
+    "oneOf": [
+        {
+            "required": [name],
+            "properties": {
+                name: _NOT_NULL,
+                **({} if name == "status" else dict.fromkeys(_WITH_STATUS, _NULL)),
+            },
+        }
+        for name in _ONE_OF
+    ],
+    "allOf": [_goes_with("error", Status.ERROR), _goes_with("servers", Status.RUNNING)],
+}
+UpdateBody = Annotated[Update, Meta(extra_json_schema=_UPDATE_RULES)]
+"""An update with the rules about fields that exclude each other, as the document shows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,21 +244,3 @@ def _key(text: str, place: str) -> str:
         return SigningKey.parse(text).text
     except Invalid as reason:
         raise Invalid(f"{place}: {reason}") from None
-
-
-def schemas() -> dict[str, dict[str, Any]]:
-    """Build the JSON Schemas of the bodies, by the name they have in the API document."""
-    bodies = (Submit, Update, capacity.NewHost, PolicyChange, OneDestination, OwnerKeys)
-    _, found = msgspec.json.schema_components(
-        [*bodies, NewJobForecast, MoveForecast], ref_template="#/components/schemas/{name}"
-    )
-    found["Update"]["oneOf"] = [
-        {"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in _ONE_OF
-    ]
-    found["WhatIf"] = {
-        "oneOf": [
-            {"$ref": f"#/components/schemas/{variant.__name__}"}
-            for variant in (NewJobForecast, MoveForecast)
-        ]
-    }
-    return found

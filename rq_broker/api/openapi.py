@@ -14,7 +14,7 @@ import msgspec
 from starlette.routing import Route
 
 from rq_broker import __version__
-from rq_broker.api import bodies, paths
+from rq_broker.api import paths
 from rq_broker.api.operations import OPERATIONS, Operation
 from rq_broker.api.views import ErrorView
 from rq_broker.domain import errors
@@ -29,7 +29,13 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
     routes = sorted(
         (route for route in routes if route.include_in_schema), key=lambda route: route.path_format
     )
-    answers, components = _schemas({route.name: OPERATIONS[route.name] for route in routes})
+    operations = {route.name: OPERATIONS[route.name] for route in routes}
+    answers, views = _schemas({name: row.data for name, row in operations.items()})
+    requests, structs = _schemas(
+        {name: row.body.type for name, row in operations.items() if row.body}
+    )
+    _, error = _schemas({"": ErrorView})
+    components = {**structs, **{name: _exact(schema) for name, schema in (views | error).items()}}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -40,13 +46,13 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
         },
         "paths": {
             path: {
-                method: _operation(route, answers.get(route.name))
+                method: _operation(route, answers.get(route.name), requests.get(route.name))
                 for route in group
                 for method in _methods(route)
             }
             for path, group in groupby(routes, key=lambda route: route.path_format)
         },
-        "components": {"schemas": components},
+        "components": {"schemas": dict(sorted(components.items()))},
     }
 
 
@@ -57,22 +63,24 @@ def _methods(route: Route) -> list[str]:
 # Schemas
 
 
-def _schemas(operations: Mapping[str, Operation]) -> tuple[dict[str, Schema], dict[str, Schema]]:
-    """Return the schema of the answer of each operation, and the components they refer to."""
-    alternatives = {
-        name: operation.data if isinstance(operation.data, tuple) else (operation.data,)
-        for name, operation in operations.items()
-        if operation.data is not None
+def _schemas(types: Mapping[str, Any]) -> tuple[dict[str, Schema], dict[str, Schema]]:
+    """Return the schemas of types, by the same keys, and the components that they refer to.
+
+    A tuple of types becomes the schema of a value of one of them; None is left out.
+    """
+    groups = {
+        key: type_ if isinstance(type_, tuple) else (type_,)
+        for key, type_ in types.items()
+        if type_ is not None
     }
-    types = [type_ for group in alternatives.values() for type_ in group]
-    schemas, views = msgspec.json.schema_components([*types, ErrorView], ref_template=_REF)
+    flat = [type_ for group in groups.values() for type_ in group]
+    schemas, components = msgspec.json.schema_components(flat, ref_template=_REF)
     remaining = iter(map(_published, schemas))
-    answers = {}
-    for name, group in alternatives.items():
-        data = [next(remaining) for _ in group]
-        answers[name] = _envelope(data[0] if len(data) == 1 else {"oneOf": data}, operations[name])
-    components = {_component(name): _exact(_published(schema)) for name, schema in views.items()}
-    return answers, {**_published(bodies.schemas()), **components}
+    by_key = {}
+    for key, group in groups.items():
+        alternatives = [next(remaining) for _ in group]
+        by_key[key] = alternatives[0] if len(group) == 1 else {"oneOf": alternatives}
+    return by_key, {_component(name): _published(schema) for name, schema in components.items()}
 
 
 def _component(name: str) -> str:
@@ -109,7 +117,8 @@ def _envelope(data: Schema, operation: Operation) -> Schema:
 # Operations
 
 
-def _operation(route: Route, answer: Schema | None) -> dict[str, Any]:
+def _operation(route: Route, answer: Schema | None, request: Schema | None) -> dict[str, Any]:
+    """Describe a route; `answer` is the schema of `data`, `request` that of the body."""
     operation = OPERATIONS[route.name]
     description: dict[str, Any] = {
         "operationId": route.name,
@@ -119,8 +128,7 @@ def _operation(route: Route, answer: Schema | None) -> dict[str, Any]:
         "responses": {**_successes(operation, answer), **_refusals(operation)},
     }
     if body := operation.body:
-        schema = {"$ref": _REF.format(name=body.schema)}
-        content = {"application/json": {"schema": schema, "example": body.example}}
+        content = {"application/json": {"schema": request, "example": body.example}}
         description["requestBody"] = {"required": True, "content": content}
     return {key: value for key, value in description.items() if value}
 
@@ -150,7 +158,11 @@ def _query_parameters(operation: Operation) -> list[dict[str, Any]]:
 
 
 def _successes(operation: Operation, answer: Schema | None) -> dict[str, Any]:
-    content = {media: {"schema": answer or _without_envelope(media)} for media in operation.media}
+    schemas = {
+        media: _envelope(answer, operation) if answer else _without_envelope(media)
+        for media in operation.media
+    }
+    content = {media: {"schema": schema} for media, schema in schemas.items()}
     location = {"schema": {"type": "string"}, "description": "Path of what was created."}
     descriptions: dict[int, dict[str, Any]] = {
         200: {"description": "Success.", "content": content},

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from rq_broker.api import bodies
 from rq_broker.api.pagination import PAGE_LIMIT
+from rq_broker.api.submit import Submit
 from rq_broker.api.views import (
     AliveView,
     AttemptView,
@@ -27,7 +29,9 @@ from rq_broker.api.views import (
     TypeView,
 )
 from rq_broker.domain import errors
+from rq_broker.domain.capacity import NewHost
 from rq_broker.domain.jobs import Status
+from rq_broker.domain.policy import PolicyChange
 from rq_broker.domain.representation import JobView
 
 _TYPE = (errors.Invalid, errors.Unavailable)
@@ -58,9 +62,9 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A request body: the name of its schema, and an example."""
+    """A request body: its type, or a tuple of alternatives, and an example."""
 
-    schema: str
+    type: Any
     example: Mapping[str, Any]
 
 
@@ -101,7 +105,7 @@ OPERATIONS: Mapping[str, Operation] = {
         JobView,
         (*_TYPE, *_BODY, errors.CallbackForbidden, *_DUPLICATE),
         statuses=(201,),
-        body=Body("Submit", _SUBMISSION),
+        body=Body(Submit, _SUBMISSION),
         note="The broker POSTs to the callback as soon as it holds the capacity. A relative "
         "callback needs a callback base. Unknown fields are ignored; `data` keeps every digit.",
     ),
@@ -117,7 +121,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "update": Operation(
         EmptyView,
         (*_JOB, *_BODY, *_MOVE),
-        body=Body("Update", {"status": "done"}),
+        body=Body(bodies.UpdateBody, {"status": "done"}),
         note="`before`, `after` and `position` move a queued job in one atomic step. "
         "With `fence`, an update of the status is refused if the job has a newer grant.",
     ),
@@ -134,23 +138,24 @@ OPERATIONS: Mapping[str, Operation] = {
     "what_if": Operation(
         (ForecastView, MovesView),
         (*_TYPE, *_BODY, errors.CallbackForbidden, errors.NotWaiting),
-        body=Body("WhatIf", {"data": {"instances": [{"VCPU": 4}]}, "position": 1}),
+        body=Body(
+            (bodies.NewJobForecast, bodies.MoveForecast),
+            {"data": {"instances": [{"VCPU": 4}]}, "position": 1},
+        ),
         note="With `data`: the explanation and the forecast of a job that was not submitted. With "
         "`request_id`: whose ETA changes if that job moves, and by how many seconds. Nothing is "
         "written.",
     ),
     "types": Operation(dict[str, Counts], (errors.Unavailable,)),
     "policy": Operation(TypeView, _TYPE),
-    "set_policy": Operation(
-        TypeView, (*_TYPE, *_BODY), body=Body("PolicyChange", {"patience": 60})
-    ),
+    "set_policy": Operation(TypeView, (*_TYPE, *_BODY), body=Body(PolicyChange, {"patience": 60})),
     "hosts": Operation(list[HostView], _TYPE),
     "host": Operation(HostView, _HOST),
     "set_host": Operation(
         HostView,
         (*_HOST, *_BODY, errors.Conflict),
         statuses=(200, 201),
-        body=Body("NewHost", _HOST_BODY),
+        body=Body(NewHost, _HOST_BODY),
         note="409 if a source reports the host.",
     ),
     "drop_host": Operation(EmptyView, _HOST),
@@ -160,19 +165,19 @@ OPERATIONS: Mapping[str, Operation] = {
     "reset": Operation(
         EmptyView,
         (*_TYPE, *_BODY, errors.DestinationNotFound),
-        body=Body("OneDestination", _DESTINATION),
+        body=Body(bodies.OneDestination, _DESTINATION),
     ),
     "requeue": Operation(
         RequeuedView,
         (*_TYPE, *_BODY),
-        body=Body("OneDestination", _DESTINATION),
+        body=Body(bodies.OneDestination, _DESTINATION),
         note="Requeues the jobs in status `error` whose newest grant was to be announced there.",
     ),
     "keys": Operation(Fingerprints, _TYPE),
     "set_keys": Operation(
         Fingerprints,
         (*_TYPE, *_BODY),
-        body=Body("OwnerKeys", _KEYS),
+        body=Body(bodies.OwnerKeys, _KEYS),
         note="Callbacks are signed by Standard Webhooks, once with each key. To rotate, set the "
         "new key and the old one, and later the new one alone. `[]` removes the owner's keys.",
     ),
