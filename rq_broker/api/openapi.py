@@ -30,12 +30,12 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
         (route for route in routes if route.include_in_schema), key=lambda route: route.path_format
     )
     operations = {route.name: OPERATIONS[route.name] for route in routes}
-    answers, views = _schemas({name: row.data for name, row in operations.items()})
-    requests, structs = _schemas(
-        {name: row.body.type for name, row in operations.items() if row.body}
+    data = {name: operation.data for name, operation in operations.items()}
+    answers, views = _schemas({**data, "": ErrorView})
+    bodies, structs = _schemas(
+        {name: operation.body.type for name, operation in operations.items() if operation.body}
     )
-    _, error = _schemas({"": ErrorView})
-    components = {**structs, **{name: _exact(schema) for name, schema in (views | error).items()}}
+    components = {**structs, **{name: _exact(schema) for name, schema in views.items()}}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -46,7 +46,7 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
         },
         "paths": {
             path: {
-                method: _operation(route, answers.get(route.name), requests.get(route.name))
+                method: _operation(route, answers.get(route.name), bodies.get(route.name))
                 for route in group
                 for method in _methods(route)
             }
@@ -117,8 +117,8 @@ def _envelope(data: Schema, operation: Operation) -> Schema:
 # Operations
 
 
-def _operation(route: Route, answer: Schema | None, request: Schema | None) -> dict[str, Any]:
-    """Describe a route; `answer` is the schema of `data`, `request` that of the body."""
+def _operation(route: Route, answer: Schema | None, body: Schema | None) -> dict[str, Any]:
+    """Describe a route, given the schemas of its answer's `data` and of its body."""
     operation = OPERATIONS[route.name]
     description: dict[str, Any] = {
         "operationId": route.name,
@@ -127,8 +127,8 @@ def _operation(route: Route, answer: Schema | None, request: Schema | None) -> d
         "parameters": [*_path_parameters(route), *_query_parameters(operation)],
         "responses": {**_successes(operation, answer), **_refusals(operation)},
     }
-    if body := operation.body:
-        content = {"application/json": {"schema": request, "example": body.example}}
+    if operation.body:
+        content = {"application/json": {"schema": body, "example": operation.body.example}}
         description["requestBody"] = {"required": True, "content": content}
     return {key: value for key, value in description.items() if value}
 

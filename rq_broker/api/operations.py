@@ -48,6 +48,7 @@ _SUBMISSION = {
     "callback": "http://127.0.0.1:9000/granted/d",
 }
 _HOST_BODY = {"capacity": {"VCPU": 64, "Memory": 65536}, "used": {}, "aggregates": ["host1"]}
+_WHAT_IF = {"data": {"instances": [{"VCPU": 4}]}, "position": 1}
 _DESTINATION = {"destination": "http://127.0.0.1:9000"}
 _KEYS = {"owner": "lab-7", "keys": [f"whsec_{'A' * 32}"]}
 
@@ -138,10 +139,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "what_if": Operation(
         (ForecastView, MovesView),
         (*_TYPE, *_BODY, errors.CallbackForbidden, errors.NotWaiting),
-        body=Body(
-            (bodies.NewJobForecast, bodies.MoveForecast),
-            {"data": {"instances": [{"VCPU": 4}]}, "position": 1},
-        ),
+        body=Body((bodies.NewJobForecast, bodies.MoveForecast), _WHAT_IF),
         note="With `data`: the explanation and the forecast of a job that was not submitted. With "
         "`request_id`: whose ETA changes if that job moves, and by how many seconds. Nothing is "
         "written.",
