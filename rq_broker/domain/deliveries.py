@@ -1,4 +1,4 @@
-"""Callbacks: claimed deliveries, attempts, and the receivers they go to."""
+"""Callbacks: claimed deliveries, attempts to send them, and the destinations they go to."""
 
 from __future__ import annotations
 
@@ -9,37 +9,44 @@ from rq_broker.domain.jobs import Job
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A claimed callback: the job as it is, and which attempt this is (from 1)."""
+    """A claimed callback."""
 
     job: Job
     attempt: int
+    """Number of this attempt for the grant, from 1."""
     keys: tuple[str, ...] = ()
-    """What to sign it with, the newest first."""
+    """The keys to sign it with, the newest first."""
     unproven: bool = False
     """Whether its destination is not known to answer promptly."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt to call back. `ended` is µs since 1970; `cause` a class word, ok if heard."""
+    """One attempt to deliver a callback, after it ended."""
 
     ended: int
+    """µs since 1970."""
     fence: int
+    """Number of the grant that the callback announced."""
     attempt: int
+    """Number of the attempt for that grant, from 1."""
     cause: str
+    """`ok`, or the class of the failure."""
     milliseconds: int
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """What is known of a receiver. `state` is closed (well), open, or half-open (being probed)."""
+    """The scheme://host:port of a receiver, and the state of its circuit breaker."""
 
     name: str
     state: str
+    """closed (healthy), open (no callbacks), or half-open (one probe at a time)."""
     failures: int
-    """Health failures in a row."""
+    """Consecutive failures that count against its health."""
     opens_for: float
-    """Seconds it stays open yet."""
+    """Seconds until the breaker becomes half-open."""
     in_flight: int
+    """Callbacks being sent."""
     parked: int
-    """Callbacks that wait for it, out of the way of others."""
+    """Callbacks that wait for the destination, apart from those of other destinations."""

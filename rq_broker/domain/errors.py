@@ -1,10 +1,10 @@
-"""Everything that can be refused, drawn as one tree.
+"""Every refusal of the broker, as one tree of exceptions.
 
     BrokerError
     ├── Invalid                 400  invalid_request        the body, a field or a parameter
     │   ├── Unreadable          400  unreadable_json
-    │   └── CallbackForbidden   400  callback_forbidden     could never be dialled, see egress
-    ├── NotFound                404  not_found              a path
+    │   └── CallbackForbidden   400  callback_forbidden     no courier may dial it, see egress
+    ├── NotFound                404  not_found              an unknown path
     │   ├── JobNotFound         404  job_not_found
     │   ├── HostNotFound        404  host_not_found
     │   └── DestinationNotFound 404  destination_not_found
@@ -14,47 +14,47 @@
     │   ├── DuplicateCallback   409  duplicate_callback
     │   ├── ImpossibleMove      409  impossible_move
     │   ├── StaleFence          409  stale_fence
-    │   ├── NotWaiting          409  not_waiting            before/after/position need a queued job
+    │   ├── NotWaiting          409  not_waiting            the job is not queued
     │   └── NoRoom              409  priority_exhausted
     ├── TooLarge                413  body_too_large
     ├── Internal                500  internal_error
     └── Unavailable             503  redis_unavailable
 
-A code, once published, keeps its meaning for ever. Lua speaks the same tree: a script answers
-`<WORD> <sentence>`, where WORD is the class's code in capitals, and `from_word` finds the class.
+A published code keeps its meaning for ever. Lua scripts refuse by the same tree: they answer
+`<WORD> <sentence>`, where WORD is the code in capitals, and `by_word` maps it to the class.
 """
 
 from __future__ import annotations
 
 
 class BrokerError(Exception):
-    """The root: carries the sentence for people, `code` for programs, `status` for HTTP."""
+    """The root. Its text is a sentence for people; `code` is for programs, `status` for HTTP."""
 
     status = 500
     code = "error"
 
 
 class Invalid(BrokerError):
-    """The request says something the broker cannot accept; the sentence names the field."""
+    """The request has a field, a parameter or a header that is not valid; the sentence names it."""
 
     status = 400
     code = "invalid_request"
 
 
 class Unreadable(Invalid):
-    """The body is not the JSON it should be."""
+    """The body is not JSON, or not JSON that can be kept exactly."""
 
     code = "unreadable_json"
 
 
 class CallbackForbidden(Invalid):
-    """The callback's address is one the broker never calls."""
+    """The callback goes to an address that the broker never calls."""
 
     code = "callback_forbidden"
 
 
 class NotFound(BrokerError):
-    """Nothing lives at that path."""
+    """There is no such path."""
 
     status = 404
     code = "not_found"
@@ -73,76 +73,76 @@ class HostNotFound(NotFound):
 
 
 class DestinationNotFound(NotFound):
-    """No job of the type was ever granted to be called there."""
+    """No job of the type was ever granted with a callback to this destination."""
 
     code = "destination_not_found"
 
 
 class MethodNotAllowed(BrokerError):
-    """The path exists; the method does not."""
+    """The path does not have this method."""
 
     status = 405
     code = "method_not_allowed"
 
 
 class Conflict(BrokerError):
-    """The request is sound, but the state it meets does not allow it."""
+    """The request is valid, but the current state does not allow it."""
 
     status = 409
     code = "conflict"
 
 
 class DuplicateRequestId(Conflict):
-    """The request_id is taken in this type."""
+    """Another job of the type has this request_id."""
 
     code = "duplicate_request_id"
 
 
 class DuplicateCallback(Conflict):
-    """The callback is taken in this type."""
+    """Another job of the type has this callback."""
 
     code = "duplicate_callback"
 
 
 class ImpossibleMove(Conflict):
-    """The state machine has no such arrow (see models.MOVES)."""
+    """The state machine has no such move, see domain.jobs.MOVES."""
 
     code = "impossible_move"
 
 
 class StaleFence(Conflict):
-    """The update speaks of an earlier grant than the job's newest."""
+    """The fence of the update is not that of the job's newest grant."""
 
     code = "stale_fence"
 
 
 class NotWaiting(Conflict):
-    """Only queued jobs have neighbours to be put before or after."""
+    """The job, or its neighbour, is not queued."""
 
     code = "not_waiting"
 
 
 class NoRoom(Conflict):
-    """No whole number within ±(2^53−1) is left there, or too many jobs would have to make room."""
+    """No priority within ±(2^53−1) is free there, or too many jobs would have to move for it."""
 
     code = "priority_exhausted"
 
 
 class TooLarge(BrokerError):
-    """The body is larger than the facade reads."""
+    """The body is larger than the API reads."""
 
     status = 413
     code = "body_too_large"
 
 
 class Internal(BrokerError):
-    """A fault of ours; the log has the details, the client does not."""
+    """A fault of the broker; its log has the details."""
 
     code = "internal_error"
 
 
 class Unavailable(BrokerError):
-    """Redis did not answer, or answered that it cannot serve now; ask again."""
+    """Redis does not answer, or cannot serve now. The call may have been carried out: repeat it."""
 
     status = 503
     code = "redis_unavailable"
@@ -153,5 +153,5 @@ def _tree(root: type[BrokerError]) -> list[type[BrokerError]]:
 
 
 def by_word() -> dict[str, type[BrokerError]]:
-    """Word a script may answer with → class to raise, over the whole tree."""
+    """Return the word of a script's error reply → the exception to raise, for the whole tree."""
     return {cls.code.upper(): cls for cls in _tree(BrokerError)}

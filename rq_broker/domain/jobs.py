@@ -1,13 +1,13 @@
-"""What the broker speaks of: frozen values, and the state machine they move through.
+"""A job, its demand and its shape, and the state machine of its status.
 
      submit ─► queued ──grant──► granted ──callback 2xx──► running ──► done
                  ▲                  │ offer expired, 410,      │
                  │                  ▼ callbacks exhausted      ▼
                  └──── requeue ─── error ◄──────────────────── error
 
-`MOVES` holds the arrows a client may take; `granted` is the granter's alone. granted and running
-hold capacity; leaving both releases it. The same status again succeeds and changes nothing, except
-that `running` renews the running time.
+`MOVES` holds the arrows that a client may take; only the granter sets `granted`. A job holds
+capacity while it is granted or running, and releases it when it leaves both. Setting the status
+that a job already has succeeds and changes nothing, but `running` renews the running time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from msgspec import Struct
 
 
 class Status(StrEnum):
-    """Where a job is in its life."""
+    """The status of a job."""
 
     QUEUED = "queued"
     GRANTED = "granted"
@@ -37,6 +37,7 @@ MOVES: Mapping[Status, frozenset[Status]] = {
     Status.DONE: frozenset({Status.QUEUED}),
     Status.ERROR: frozenset({Status.QUEUED}),
 }
+"""Status → the statuses to which a client may move a job from it."""
 
 HOLDING = frozenset({Status.GRANTED, Status.RUNNING})
 """The statuses in which a job may hold capacity."""
@@ -48,20 +49,20 @@ def origins(to: Status) -> list[Status]:
 
 
 class Demand(Struct, frozen=True):
-    """What a job needs: all its instances at once, on hosts of one aggregate if it names one."""
+    """What a job needs: all instances at once, on hosts of one aggregate if it names one."""
 
     instances: tuple[tuple[tuple[str, int], ...], ...]
-    """One entry an instance: its (resource, amount > 0) pairs, sorted by resource."""
+    """For each instance its (resource, amount) pairs: amounts > 0, sorted by resource."""
     aggregate: str | None = None
     spread: bool = False
-    """True: no two instances on one host."""
+    """Whether each instance must be on a host of its own."""
 
 
 class Shape(Struct, frozen=True):
-    """What makes waiting jobs interchangeable to the planner: demand, owner and destination.
+    """Demand, owner and destination: queued jobs of equal shape are interchangeable to the planner.
 
-    The owner is part of it so that a cap on one owner never blocks another's jobs; the destination
-    (scheme://host:port of the callback) so that a dead receiver blocks only its own.
+    The owner is part of the shape because limits bind owners. The destination (scheme://host:port
+    of the callback) is part of it because a job whose receiver cannot be called gets no capacity.
     """
 
     demand: Demand
@@ -69,7 +70,7 @@ class Shape(Struct, frozen=True):
     destination: str
 
     def canonical(self) -> str:
-        """Render the JSON that names the shape; equal shapes render equally."""
+        """Render the shape as JSON. Equal shapes have equal texts, and no others do."""
         value = [
             [dict(instance) for instance in self.demand.instances],
             self.demand.aggregate,
@@ -81,26 +82,26 @@ class Shape(Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str) -> Shape:
-        """Read back what `canonical` rendered."""
+        """Return the shape that `canonical` rendered as this text."""
         instances, aggregate, spread, owner, destination = orjson.loads(text)
         pairs = tuple(tuple(instance.items()) for instance in instances)
         return cls(Demand(pairs, aggregate, spread), owner, destination)
 
 
 class Submission(Struct, frozen=True):
-    """A valid request to wait, as the edge hands it to the broker."""
+    """A valid submit, ready for Broker.submit."""
 
     request_id: str
     owner_id: str
     data: str
-    """The client's data, canonical JSON text: sorted keys, no spaces, every digit kept."""
+    """The client's data as canonical JSON: sorted keys, no spaces, every digit kept."""
     callback: str
     shape: Shape
     priority: int | None = None
 
 
 class Job(Struct, frozen=True):
-    """One request and what became of it. Times are µs since 1970."""
+    """One request and its state. Times are µs since 1970."""
 
     id: int
     type: str
@@ -121,6 +122,6 @@ class Job(Struct, frozen=True):
     attempts: int = 0
     error: str | None = None
     destination: str = ""
-    """scheme://host:port its callback goes to, while granted, or could not be delivered to."""
+    """scheme://host:port of the callback, while granted and after its callbacks failed."""
     capacity_number: str = ""
-    """On submit only: which change of the type's hosts was the last. Grants do not count."""
+    """Set only by submit: the number of the type's last change of capacity. Grants do not count."""

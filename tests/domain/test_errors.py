@@ -1,4 +1,4 @@
-"""The tree of errors: as drawn, each with a code and a status of its own meaning."""
+"""The tree of errors: it is as drawn, and every code names one class."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DRAWN = re.findall(r"^    ([│ ├└─]*)(\w+) +(\d{3}) +(\w+)", errors.__doc
 
 
 def test_the_tree_is_as_drawn() -> None:
-    """Each class stands in the drawing below its parent, with its status and its code."""
+    """The drawing has every class below its parent, with its status and its code."""
     parents: list[type[BrokerError]] = [BrokerError]
     for branch, name, status, code in DRAWN:
         depth = len(branch) // 4
@@ -25,12 +25,12 @@ def test_the_tree_is_as_drawn() -> None:
 
 
 def test_a_code_names_one_class() -> None:
-    """No two classes share a code, so a program may tell them apart, and a script name them."""
+    """No two classes share a code, and `by_word` finds the class of each code."""
     codes = [code for _, _, _, code in DRAWN]
     assert len(set(codes)) == len(codes)
     assert all(by_word()[code.upper()].code == code for code in codes)
 
 
 def test_the_sentence_is_kept() -> None:
-    """What is said of an error is what it shows."""
+    """The text of an error is the sentence that it was raised with."""
     assert str(by_word()["DUPLICATE_CALLBACK"]("callback is taken")) == "callback is taken"
