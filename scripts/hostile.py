@@ -1,9 +1,9 @@
 """Measure what hostile receivers cost the healthy ones: `hostile.py [ROUNDS]` (3), a table.
 
-A round: a redis-server, one `rq-broker notifier` and healthy destinations that get a steady trickle
-of grants: alone; beside a crowd of jobs for kind receivers; beside as many for every hostile one
-there is and 1,000 dead names, as they come; and while they stay, with some that are called first.
-The notifier is the command itself, told which name server to ask and which authority to trust.
+Each round starts a redis-server and an `rq-broker notifier`, and grants steadily to healthy
+receivers: alone; while a burst of callbacks to healthy receivers falls due; while a burst as large
+to hostile receivers and 1,000 dead names does; while these stay and new healthy receivers appear.
+The notifier asks a name server of the benchmark and trusts its certificate authority.
 """
 
 from __future__ import annotations
@@ -11,15 +11,12 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
-import os
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
-from gzip import compress
 from itertools import count
 from pathlib import Path
 from statistics import quantiles
@@ -31,312 +28,256 @@ from benches import kit, raw
 from benches.kit import Figure
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from rq_broker import cli
 from rq_broker.api.submit import submission
-from rq_broker.delivery.http import sender
 from rq_broker.domain.capacity import Host
 from rq_broker.store.broker import Broker
 from rq_broker.store.embedded import Server, free_port
 from rq_broker.store.keys import Keys
-from tests.authorities import Authority
-from tests.name_servers import name_server
-from tests.receivers import Behaviour, endless, receiver, responding, sending
 
 RATE = 60
 """Grants a second to healthy destinations."""
-QUIET_S, COME_S, STAY_S = 5.0, 2.0, 8.0
-"""Seconds of a round: alone; while a crowd comes, twice; and while the hostile one stays."""
-DEAD = 1000
-OWED = 60
-"""Callbacks each hostile receiver is owed when it comes."""
-REFILL = 2
-"""Further ones a second to each, as some of them end their jobs at once."""
+QUIET_S, BURST_S, STAY_S = 5.0, 2.0, 8.0
+"""Seconds of the phases: alone, each burst, and while the hostile receivers stay."""
+DEAD_NAMES = 1000
+BURST_CALLBACKS = 60
+"""Callbacks for each hostile receiver in its burst."""
+REFILL_RATE = 2
+"""Callbacks a second for each hostile receiver after its burst, as some end their jobs at once."""
 KEYS = Keys(kit.TYPE)
-HEALTHY = 4
-
-HEAD = b"HTTP/1.1 200 OK\r\n"
-GARBAGE = bytes(range(256)) * 40
-
-
-def villains() -> dict[str, Behaviour]:
-    """Build the behaviours that need no certificate and no name of their own."""
-
-    async def reset(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(HEAD + b"Content-Length: 100\r\n\r\nhalf")
-        await asyncio.sleep(0.05)
-        writer.transport.abort()
-
-    return {
-        "slow-loris headers": endless(HEAD, b"X-A: b\r\n", 0.2),
-        "slow-loris body": endless(HEAD + b"Content-Length: 9999\r\n\r\n", b"x", 0.2),
-        "endless body": endless(HEAD + b"\r\n", b"x" * 65536),
-        "gzip bomb": responding(200, "Content-Encoding: gzip", body=compress(bytes(10 * 2**20))),
-        "302 to metadata": responding(302, "Location: http://169.254.169.254/latest/"),
-        "reset mid-body": reset,
-        "accept, then silence": endless(b"", b"", 60.0),
-        "200 with garbage": responding(200, "Content-Type: application/json", body=GARBAGE),
-        "garbage": sending(GARBAGE, close=True),
-    }
-
-
-def names() -> Callable[[str], list[str] | None]:
-    """Build what the name server answers: good names, one that rebinds, and dead ones.
-
-    Half of the dead have no address, half get no answer at all.
-    """
-    turn = count()
-
-    def answer(name: str) -> list[str] | None:
-        if name == "rebind.test":
-            return [("169.254.169.254", "169.254.169.254", "127.0.0.1")[next(turn) % 3]]
-        if name.endswith(".test"):
-            return ["127.0.0.1"]
-        return [] if int(name[4 : name.index(".")]) % 2 else None
-
-    return answer
-
-
-# The processes
-
-
-async def _serve(folder: Path) -> None:
-    authority = Authority(folder)
-    (folder / "authority.pem").write_bytes(authority.pem)
-    expired = authority.server_context("expired.test", valid_for=timedelta(days=-1))
-    async with AsyncExitStack() as stack:
-        where = {}
-        for name, manner in villains().items():
-            where[name] = (await stack.enter_async_context(receiver(manner))).url()
-        good = responding(200)
-        for name, host, tls in (
-            ("TLS, wrong name", "wrong.test", authority.server_context("other.test")),
-            ("TLS, expired", "expired.test", expired),
-        ):
-            there = await stack.enter_async_context(receiver(good, tls))
-            where[name] = there.url(host, scheme="https")
-        there = await stack.enter_async_context(receiver(good))
-        where["rebinding name"] = there.url("rebind.test")
-        server = await stack.enter_async_context(name_server(names()))
-        (folder / "new").write_text(json.dumps({"names": server.address, "urls": where}))
-        (folder / "new").rename(folder / "where")
-        await asyncio.Event().wait()
-
-
-def serve(folder: str) -> None:
-    """Be every hostile receiver, and the name server; says where in a file."""
-    asyncio.run(_serve(Path(folder)))
-
-
-def notify(nameserver: str, authority: str, *args: str) -> None:
-    """Be `rq-broker notifier`, on a machine with this name server and this authority."""
-    os.environ["SSL_CERT_FILE"] = authority
-    sender.CaresResolver = functools.partial(sender.CaresResolver, nameservers=[nameserver])
-    cli.main(["notifier", *args])
-
-
-def _role(*args: object) -> tuple[str, ...]:
-    return (sys.executable, __file__, *map(str, args))
-
-
-# What is measured
+HEALTHY_DESTINATIONS = 4
+CHILD = Path(__file__).with_name("hostile_child.py")
 
 
 @dataclass
-class Healthy:
-    """The healthy destinations: which callbacks came, and when."""
+class HealthyReceivers:
+    """Healthy destinations, and when their callbacks arrived."""
 
-    ports: list[int] = field(default_factory=lambda: [free_port() for _ in range(HEALTHY)])
-    came: dict[str, float] = field(default_factory=dict)
-    """Name of the job → when its callback came, seconds since 1970."""
+    ports: list[int] = field(
+        default_factory=lambda: [free_port() for _ in range(HEALTHY_DESTINATIONS)]
+    )
+    arrivals: dict[str, float] = field(default_factory=dict)
+    """request_id → when its callback arrived, in seconds since 1970."""
 
     def callback(self, number: int) -> str:
-        """Build a job's callback; half of them go to a name."""
-        there = number % HEALTHY
-        host = f"fine{there}.test" if there % 2 else "127.0.0.1"
-        return f"http://{host}:{self.ports[there]}/"
+        """Build a job's callback; half of the destinations are called by name."""
+        index = number % HEALTHY_DESTINATIONS
+        host = f"fine{index}.test" if index % 2 else "127.0.0.1"
+        return f"http://{host}:{self.ports[index]}/"
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        loop, done = asyncio.get_running_loop(), raw.answer()
+        """Serve on all ports."""
+        loop, response = asyncio.get_running_loop(), raw.answer()
 
-        def answer(head: bytes, _: bytes) -> bytes:
-            self.came.setdefault(head.split(b" ", 2)[1].decode()[1:], time.time())
-            return done
+        def respond(head: bytes, _: bytes) -> bytes:
+            request_id = head.split(b" ", 2)[1].decode().removeprefix("/")
+            self.arrivals.setdefault(request_id, time.time())
+            return response
 
-        made = [
-            await loop.create_server(lambda: raw.Serving(answer), "127.0.0.1", port)
+        servers = [
+            await loop.create_server(lambda: raw.Serving(respond), "127.0.0.1", port)
             for port in self.ports
         ]
         yield
-        for each in made:
-            each.close()
+        for server in servers:
+            server.close()
 
 
 @dataclass
 class Round:
-    """What one round showed."""
+    """The figures of one round."""
 
     times: dict[str, list[float]]
     """Phase → seconds from grant to callback at healthy destinations."""
     memory: dict[str, int]
-    """When → bytes of the notifier."""
-    state: str
-    """What the broker says of its destinations at the end."""
+    """Moment → bytes of the notifier."""
+    destinations: str
+    """How many destinations are in which state at the end."""
     causes: dict[str, Counter[str]]
-    """Behaviour → what came of the attempts."""
+    """Hostile behaviour → how its attempts ended."""
 
 
-async def submit(broker: Broker, name: str, callback: str) -> None:
+async def submit(broker: Broker, request_id: str, callback: str) -> None:
+    """Submit a job whose callback ends in its request_id."""
     body = {
-        "request_id": name,
+        "request_id": request_id,
         "owner_id": kit.OWNER,
         "data": {"instances": [{"VCPU": 1}]},
-        "callback": f"{callback}{name}",
+        "callback": f"{callback}{request_id}",
     }
     await broker.submit(kit.TYPE, submission(body))
 
 
-async def steadily(rate: float, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
-    """Do it so many times a second, whatever each takes."""
-    started, turn = time.monotonic(), 0
+async def steadily(
+    rate: float, seconds: float, work: Callable[[], Coroutine[Any, Any, None]]
+) -> None:
+    """Begin `work` at a steady rate, however long each takes."""
+    started, begun = time.monotonic(), 0
     async with asyncio.TaskGroup() as group:
         while time.monotonic() < started + seconds:
             group.create_task(work())
-            turn += 1
-            await asyncio.sleep(max(0.0, started + turn / rate - time.monotonic()))
+            begun += 1
+            await asyncio.sleep(max(0.0, started + begun / rate - time.monotonic()))
 
 
 class Stage:
-    """One round's broker, receivers and notifier."""
+    """The broker, receivers and notifier of one round."""
 
-    def __init__(self, broker: Broker, notifier: int, hostile: dict[str, str]) -> None:
+    def __init__(self, broker: Broker, notifier: int, hostile_urls: dict[str, str]) -> None:
         self.broker = broker
         self.notifier = notifier
-        self.hostile = hostile
-        self.healthy = Healthy()
-        self.jobs: dict[str, list[str]] = {name: [] for name in [*hostile, "dead names"]}
-        self._number = count()
+        self.hostile_urls = hostile_urls
+        self.healthy = HealthyReceivers()
+        self.hostile_jobs: dict[str, list[str]] = {
+            behaviour: [] for behaviour in [*hostile_urls, "dead names"]
+        }
+        self._numbers = count()
 
-    async def trickle(self, seconds: float) -> list[float]:
-        """Submit to the healthy for a while; returns the seconds from grant to callback."""
-        made: list[str] = []
+    async def submit_steadily(self, seconds: float) -> list[float]:
+        """Submit to healthy destinations; returns the seconds from grant to callback."""
+        request_ids: list[str] = []
 
-        async def one() -> None:
-            number = next(self._number)
-            made.append(f"healthy{number}")
-            await submit(self.broker, made[-1], self.healthy.callback(number))
+        async def submit_one() -> None:
+            number = next(self._numbers)
+            request_ids.append(f"healthy{number}")
+            await submit(self.broker, request_ids[-1], self.healthy.callback(number))
 
-        await steadily(RATE, seconds, one)
-        return await self._times(self.healthy, made)
+        await steadily(RATE, seconds, submit_one)
+        return await self._callback_times(self.healthy, request_ids)
 
-    async def newcomers(self, seconds: float) -> list[float]:
-        """Once a second submit to a healthy receiver that was never called; likewise."""
-        new, made = Healthy([free_port() for _ in range(int(seconds))]), list[str]()
+    async def submit_to_new(self, seconds: float) -> list[float]:
+        """Submit once a second to a healthy destination that was never called; as above."""
+        new = HealthyReceivers([free_port() for _ in range(int(seconds))])
+        request_ids: list[str] = []
 
-        async def one() -> None:
-            number = len(made)
-            made.append(f"new{number}")
-            await submit(self.broker, made[-1], f"http://127.0.0.1:{new.ports[number]}/")
+        async def submit_one() -> None:
+            port = new.ports[len(request_ids)]
+            request_ids.append(f"new{len(request_ids)}")
+            await submit(self.broker, request_ids[-1], f"http://127.0.0.1:{port}/")
 
         async with new.serving():
-            await steadily(1.0, len(new.ports) - 0.5, one)
-            return await self._times(new, made)
+            await steadily(1.0, len(new.ports) - 0.5, submit_one)
+            return await self._callback_times(new, request_ids)
 
-    async def _times(self, healthy: Healthy, made: list[str]) -> list[float]:
-        """Wait for the callbacks of these jobs; returns the seconds from grant to callback."""
+    async def _callback_times(
+        self, receivers: HealthyReceivers, request_ids: list[str]
+    ) -> list[float]:
+        """Wait for the callbacks of these jobs; returns the seconds since their grants."""
         async with asyncio.timeout(60):
-            while not all(name in healthy.came for name in made):
+            while not all(request_id in receivers.arrivals for request_id in request_ids):
                 await asyncio.sleep(0.05)
-        runner = self.broker.runner  # the hash is part of the contract; no verb reads `granted`
-        granted = [await runner.command("HGET", KEYS.of("job", each), "granted") for each in made]
-        pairs = zip(made, granted, strict=True)
-        return [healthy.came[name] - int(at or 0) / 1000 for name, at in pairs]
+        # The hash field is part of the contract with Redis; no method reads it.
+        command = self.broker.runner.command
+        return [
+            receivers.arrivals[request_id]
+            - int(await command("HGET", KEYS.of("job", request_id), "granted") or 0) / 1000
+            for request_id in request_ids
+        ]
 
-    async def owe(self, villain: str) -> None:
-        """Submit one more job for a hostile receiver."""
-        name = f"job{next(self._number)}"
-        self.jobs[villain].append(name)
-        dead = f"http://dead{len(self.jobs[villain])}.invalid/"
-        await submit(self.broker, name, f"{self.hostile.get(villain, dead)}/")
+    async def submit_hostile(self, behaviour: str) -> None:
+        """Submit a job for a hostile receiver, or for the next dead name."""
+        request_ids = self.hostile_jobs[behaviour]
+        request_ids.append(f"job{next(self._numbers)}")
+        dead_url = f"http://dead{len(request_ids)}.invalid/"
+        url = self.hostile_urls.get(behaviour, dead_url)
+        await submit(self.broker, request_ids[-1], f"{url}/")
 
-    async def owe_kind(self) -> None:
-        """Submit one more job for a healthy receiver, whose callback is not looked at."""
-        number = next(self._number)
-        await submit(self.broker, f"kind{number}", self.healthy.callback(number))
+    async def submit_unmeasured(self) -> None:
+        """Submit a job for a healthy receiver, whose callback is not measured."""
+        number = next(self._numbers)
+        await submit(self.broker, f"burst{number}", self.healthy.callback(number))
 
-    async def come(self, hostile: bool) -> None:
-        """Have a crowd owed their callbacks, as fast as submits go."""
-        turns = [name for _ in range(OWED) for name in self.hostile] + ["dead names"] * DEAD
+    async def burst(self, hostile: bool) -> None:
+        """Submit jobs for all hostile receivers, or as many for healthy ones, at full speed."""
+        behaviours = [name for _ in range(BURST_CALLBACKS) for name in self.hostile_urls]
+        behaviours += ["dead names"] * DEAD_NAMES
 
-        async def one(number: int) -> None:
-            await (self.owe(turns[number]) if hostile else self.owe_kind())
+        async def submit_one(number: int) -> None:
+            if hostile:
+                await self.submit_hostile(behaviours[number])
+            else:
+                await self.submit_unmeasured()
 
-        await kit.fan(range(len(turns)), 16, one)
+        await kit.fan(range(len(behaviours)), 16, submit_one)
 
-    async def stay(self, seconds: float) -> None:
-        """Keep the hostile busy."""
+    async def refill(self, seconds: float) -> None:
+        """Keep each hostile receiver supplied with callbacks."""
         await asyncio.gather(
-            *(steadily(REFILL, seconds, functools.partial(self.owe, name)) for name in self.hostile)
+            *(
+                steadily(REFILL_RATE, seconds, functools.partial(self.submit_hostile, behaviour))
+                for behaviour in self.hostile_urls
+            )
         )
 
     async def causes(self) -> dict[str, Counter[str]]:
-        """Count what came of the attempts at each behaviour."""
-        found = {}
-        for villain, jobs in self.jobs.items():
-            attempts = [await self.broker.attempts(kit.TYPE, name) for name in jobs]
-            found[villain] = Counter(each.cause for one in attempts for each in one)
-        return found
+        """Count how the attempts at each hostile behaviour ended."""
+        causes = {}
+        for behaviour, request_ids in self.hostile_jobs.items():
+            causes[behaviour] = Counter[str]()
+            for request_id in request_ids:
+                attempts = await self.broker.attempts(kit.TYPE, request_id)
+                causes[behaviour].update(attempt.cause for attempt in attempts)
+        return causes
 
-    async def state(self) -> str:
-        """Say how many breakers are open, and whether an outage of ours is believed in."""
-        outage, found = await self.broker.destinations(kit.TYPE, 10_000)
-        states = Counter(each.state for each in found)
-        shown = ", ".join(f"{number} {state}" for state, number in states.most_common())
-        return f"{shown}{', outage' if outage else ''}"
+    async def destination_states(self) -> str:
+        """Render the number of destinations in each state, and whether there is an outage."""
+        is_outage, destinations = await self.broker.destinations(kit.TYPE, 10_000)
+        states = Counter(destination.state for destination in destinations)
+        counted = ", ".join(f"{number} {state}" for state, number in states.most_common())
+        return f"{counted}{', outage' if is_outage else ''}"
 
     async def play(self) -> Round:
         """Measure each phase in turn."""
         await self.broker.set_host(kit.TYPE, Host("h", {"VCPU": 10**9}))
         times, memory = {}, {}
         async with self.healthy.serving():
-            await self.trickle(1.5)  # first looks, first connections
-            times["quiet"] = await self.trickle(QUIET_S)
-            times["crowd comes"], _ = await asyncio.gather(self.trickle(COME_S), self.come(False))
-            memory["before"] = kit.resident(self.notifier)
-            times["hostile come"], _ = await asyncio.gather(self.trickle(COME_S), self.come(True))
-            times["hostile stay"], times["newcomers"], _, most = await asyncio.gather(
-                self.trickle(STAY_S),
-                self.newcomers(STAY_S),
-                self.stay(STAY_S),
-                self._watch(STAY_S),
+            await self.submit_steadily(1.5)  # dials, and makes the destinations proven
+            times["quiet"] = await self.submit_steadily(QUIET_S)
+            times["healthy burst"], _ = await asyncio.gather(
+                self.submit_steadily(BURST_S), self.burst(hostile=False)
             )
-            state = await self.state()
+            memory["before"] = kit.resident(self.notifier)
+            times["hostile burst"], _ = await asyncio.gather(
+                self.submit_steadily(BURST_S), self.burst(hostile=True)
+            )
+            times["hostile stay"], times["new receivers"], _, most = await asyncio.gather(
+                self.submit_steadily(STAY_S),
+                self.submit_to_new(STAY_S),
+                self.refill(STAY_S),
+                self._watch_memory(STAY_S),
+            )
+            states = await self.destination_states()
         memory |= {"at most": most, "at the end": kit.resident(self.notifier)}
-        memory["ever"] = kit.resident(self.notifier, "VmHWM")
-        return Round(times, memory, state, await self.causes())
+        memory["peak"] = kit.resident(self.notifier, "VmHWM")
+        return Round(times, memory, states, await self.causes())
 
-    async def _watch(self, seconds: float) -> int:
-        ends, most = time.monotonic() + seconds, 0
-        while time.monotonic() < ends:
+    async def _watch_memory(self, seconds: float) -> int:
+        """Return the most bytes the notifier has in these seconds."""
+        deadline, most = time.monotonic() + seconds, 0
+        while time.monotonic() < deadline:
             most = max(most, kit.resident(self.notifier))
             await asyncio.sleep(0.2)
         return most
 
 
+def _child(*args: object) -> tuple[str, ...]:
+    return (sys.executable, str(CHILD), *map(str, args))
+
+
 @contextmanager
 def staged() -> Iterator[tuple[Server, int, dict[str, str]]]:
-    """Start redis-server, receivers and notifier."""
+    """Start redis-server, hostile receivers and notifier; yields server, its pid, and URLs."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()))
         server = stack.enter_context(kit.store())
-        stack.enter_context(kit.process(*_role("serve", folder)))
-        kit.until((folder / "where").exists, "the hostile receivers")
-        where: dict[str, Any] = json.loads((folder / "where").read_text())
+        stack.enter_context(kit.process(*_child("serve", folder)))
+        kit.until((folder / "addresses").exists, "the hostile receivers")
+        addresses: dict[str, Any] = json.loads((folder / "addresses").read_text())
         options = ("--redis", server.url, "--type", kit.TYPE, *kit.ALLOW_LOOPBACK)
-        command = _role("notify", where["names"], folder / "authority.pem", *options)
+        command = _child("notify", addresses["names"], folder / "authority.pem", *options)
         notifier = stack.enter_context(kit.process(*command))
         kit.until_blocked(server, 1)
-        yield server, notifier, where["urls"]
+        yield server, notifier, addresses["urls"]
 
 
 def one_round() -> Round:
@@ -351,34 +292,30 @@ def p99(seconds: list[float]) -> float:
 
 
 def figures(rounds: list[Round]) -> list[Figure]:
-    """Build the table's lines."""
-    lines = []
-    for number, each in enumerate(rounds, 1):
-        for phase, times in each.times.items():
-            lines.append(Figure(f"round {number}: {phase}", kit.spread(times)))
-        shown = ", ".join(f"{size / 2**20:.0f} MiB {when}" for when, size in each.memory.items())
-        lines.append(Figure(f"round {number}: notifier's memory", shown))
-        lines.append(Figure(f"round {number}: destinations", each.state))
-    for phase, other in (("hostile come", "crowd comes"), ("hostile stay", "quiet")):
-        ratios = [p99(each.times[phase]) / p99(each.times[other]) for each in rounds]
-        lines.append(kit.rated(f"p99: {phase}, {other}", "", ratios, most=2.0))
-    growth = [each.memory["ever"] / each.memory["before"] for each in rounds]
-    return [*lines, kit.rated("memory: ever, before", "", growth)]
+    """Build the rows of the table."""
+    rows = []
+    for number, played in enumerate(rounds, 1):
+        for phase, times in played.times.items():
+            rows.append(Figure(f"round {number}: {phase}", kit.spread(times)))
+        sizes = ", ".join(f"{size / 2**20:.0f} MiB {when}" for when, size in played.memory.items())
+        rows.append(Figure(f"round {number}: notifier's memory", sizes))
+        rows.append(Figure(f"round {number}: destinations", played.destinations))
+    for phase, baseline in (("hostile burst", "healthy burst"), ("hostile stay", "quiet")):
+        ratios = [p99(played.times[phase]) / p99(played.times[baseline]) for played in rounds]
+        rows.append(kit.rated(f"p99: {phase}, {baseline}", "", ratios, most=2.0))
+    growth = [played.memory["peak"] / played.memory["before"] for played in rounds]
+    return [*rows, kit.rated("memory: peak, before", "", growth)]
 
 
 def main(rounds: int) -> None:
     played = [one_round() for _ in range(rounds)]
     print(table(figures(played)))
-    print("\nwhat came of the attempts at the hostile, all rounds:")
-    for villain in played[0].causes:
-        causes = sum((each.causes[villain] for each in played), Counter[str]())
-        print(f"  {villain:22}", ", ".join(f"{c} {n}" for c, n in causes.most_common()) or "none")
+    print("\nhow the attempts at hostile receivers ended, in all rounds:")
+    for behaviour in played[0].causes:
+        causes = sum((each.causes[behaviour] for each in played), Counter[str]())
+        counted = ", ".join(f"{cause} {number}" for cause, number in causes.most_common())
+        print(f"  {behaviour:22}", counted or "none")
 
-
-ROLES = {"serve": serve, "notify": notify}
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1 and sys.argv[1] in ROLES:
-        ROLES[sys.argv[1]](*sys.argv[2:])
-    else:
-        main(int(sys.argv[1]) if len(sys.argv) > 1 else 3)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 3)

@@ -1,11 +1,11 @@
-"""Hosts as they may be spelled, and where a call leads with the whole internet open."""
+"""Spellings of hosts, and the address each leads to if all public networks are allowed."""
 
 from __future__ import annotations
 
 PUBLIC = "93.184.216.34"
 
 SPELLINGS: list[tuple[str, str | None]] = [
-    # What is open stays open, and is dialled as judged.
+    # Allowed addresses and names, which are dialled as they were checked.
     ("http://93.184.216.34/", PUBLIC),
     ("http://93.184.216.34./", PUBLIC),
     ("http://1572395042/", PUBLIC),
@@ -80,14 +80,14 @@ SPELLINGS: list[tuple[str, str | None]] = [
     ("http://[fe80::1%25eth0]/", None),
     ("http://100.100.100.200/", None),
     ("http://168.63.129.16/", None),
-    # The rest of what is special.
+    # Other special networks.
     ("http://100.64.0.1/", None),
     ("http://224.0.0.1/", None),
     ("http://255.255.255.255/", None),
     ("http://4294967295/", None),
     ("http://240.0.0.1/", None),
     ("http://[ff02::1]/", None),
-    # What other parsers might read otherwise.
+    # URLs that another parser may read otherwise.
     ("http://lab.test@127.0.0.1/", None),
     ("http://127.0.0.1@lab.test/", None),
     ("http://lab.test:80@127.0.0.1/", None),
@@ -115,4 +115,4 @@ SPELLINGS: list[tuple[str, str | None]] = [
     ("gopher://lab.test/", None),
     ("unix:/run/redis.sock", None),
 ]
-"""URL → the address dialled, or None: refused."""
+"""URL → the address that is dialled; None if it is refused."""
