@@ -105,7 +105,7 @@ class Courier:
                 self._slots.release()
             unproven_count = sum(delivery.unproven for delivery in claimed)
             self._unproven_slots.give_back(unproven_slots - unproven_count)
-            # The claim used all unproven slots it got, and got fewer than its share.
+            # All unproven slots were used, and there were fewer than the claim's share.
             if unproven_count == unproven_slots < unproven_share:
                 self._unproven_slots.notify_when_free(self.on_slots_freed)
         return wait, claimed

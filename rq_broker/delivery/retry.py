@@ -18,11 +18,12 @@ JITTER = 0.2
 """Part by which a delay varies either way. Without it, callbacks that failed together would all be
 retried at the same moment."""
 REJECTED_ATTEMPTS = 3
-"""Attempts after which a 4xx fails the job (410 does at once, 408, 425 and 429 never). A receiver
-that starts up may say 404: with fewer attempts its jobs would fail, more hold capacity in vain."""
+"""Attempts after which a 4xx fails the job (410 does at once, 408, 425 and 429 never). With fewer,
+a receiver that answers 404 while it starts up loses its jobs; with more, a callback that nobody
+serves holds its capacity for longer."""
 SLOW_DOWN = 1.0
 """Seconds for which a destination gets one callback at a time after a 429 without Retry-After. With
-less it would get its full concurrency again before it has recovered."""
+less, it gets its full concurrency again before it has recovered."""
 
 
 def retry_delay(

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 
 async def acquire_up_to(slots: asyncio.Semaphore, limit: int) -> int:
-    """Wait for a free slot, take it and what else is free; returns how many, at most `limit`."""
+    """Wait for a free slot, and take all that are free; returns how many, at most `limit`."""
     await slots.acquire()
     taken = 1
     while taken < limit and not slots.locked():
@@ -31,7 +31,7 @@ class UnprovenSlots:
         self._waiting: set[Callable[[], object]] = set()
 
     def take(self, limit: int) -> int:
-        """Take what is free; returns how many, at most `limit`."""
+        """Take the free slots; returns how many, at most `limit`."""
         taken = min(limit, self._free)
         self._free -= taken
         return taken

@@ -11,7 +11,7 @@ from rq_broker.egress.rules import Egress
 from rq_broker.egress.url import parse_authority, split_url
 
 _PLAIN_SEGMENT = re.compile(r"[A-Za-z0-9?&=%.,;:@!$'()*+~_-]*")
-"""What may follow the last slash of a URL's path and never has to be encoded or refused."""
+"""The last segment of a path, and a query, in which there is nothing to refuse or encode."""
 
 
 def absolute_url(callback: str, callback_base: str | None) -> str:
@@ -47,10 +47,12 @@ def destination(
     >>> destination("HTTP://Lab.test/done?id=7")
     'http://lab.test:80'
     """
-    # The last segment of a path, plain, does not change the destination: all else is cached.
-    above, slash, segment = callback.rpartition("/")
-    if above.count("/") > 1 and _PLAIN_SEGMENT.fullmatch(segment):
-        return _destination(above + slash, callback_base, egress)
+    # Callbacks of one receiver often differ in their last segment alone, which does not change the
+    # destination: the rest is the key of a cache.
+    parent, slash, segment = callback.rpartition("/")
+    is_absolute = callback.startswith(("http://", "https://")) and parent.count("/") > 1
+    if is_absolute and _PLAIN_SEGMENT.fullmatch(segment):
+        return _destination(parent + slash, callback_base, egress)
     return _destination.__wrapped__(callback, callback_base, egress)
 
 

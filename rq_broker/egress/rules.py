@@ -148,7 +148,8 @@ class Egress:
         if self.deny.matches(host) or self.deny.contains(address):
             return Verdict(False, "denied")
         verdicts = [
-            self._check_effective(each, port, host) for each in effective_addresses(address)
+            self._check_effective(effective, port, host)
+            for effective in effective_addresses(address)
         ]
         return next((verdict for verdict in verdicts if not verdict.allowed), verdicts[0])
 
@@ -169,7 +170,8 @@ class Egress:
     def _is_own_service(self, address: Address, port: int, kind: str) -> bool:
         listening = [listener for listener, its_port in self.own_listeners if its_port == port]
         if kind == "unspecified":  # the kernel takes a dial to 0.0.0.0 or :: to loopback
-            return any(network_of(each).kind in ("unspecified", "loopback") for each in listening)
+            kinds = {network_of(listener).kind for listener in listening}
+            return not kinds.isdisjoint({"unspecified", "loopback"})
         if kind == "loopback" and any(map(_is_unspecified, listening)):
             return True
         return address in listening

@@ -31,12 +31,10 @@ _MAX_NUMBER_LENGTH = 16
 _PATH_CHARACTERS = "/?&=%.,;:@!$'()*+~_-"
 """Punctuation of a path and query that is sent as it is; all else is percent-encoded."""
 _ENCODED_PATH = re.compile(rf"[A-Za-z0-9{re.escape(_PATH_CHARACTERS)}]*")
-
-
 _PLAIN_URL = re.compile(
     rf"(https?)://([A-Za-z0-9.:_-]+)(/[A-Za-z0-9{re.escape(_PATH_CHARACTERS)}]*)"
 )
-"""What nearly every callback looks like: nothing in it is forbidden or has to be encoded."""
+"""An ordinary URL, which has nothing to refuse or encode: one match instead of four."""
 
 
 class Target(NamedTuple):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from rq_broker.domain.errors import CallbackForbidden, Invalid
-from rq_broker.egress.callback import absolute_url, destination
+from rq_broker.egress.callback import _destination, absolute_url, destination
 
 BASE = "http://base.test:8080/inbox/"
 
@@ -67,3 +71,39 @@ def test_a_url_that_cannot_be_dialled_has_its_own_code() -> None:
     """A URL with userinfo is refused with the code callback_forbidden."""
     with pytest.raises(CallbackForbidden):
         destination("http://user@a.test/", BASE)
+
+
+PIECES = [
+    "/",
+    "//",
+    "?",
+    "#",
+    ":",
+    "@",
+    "\\",
+    ".",
+    "..",
+    ";",
+    " ",
+    "\t",
+    "%2f",
+    "a.test",
+    "[::1]",
+    "80",
+]
+
+
+@given(st.lists(st.sampled_from(["http://", "https://", "ftp:", *PIECES]), max_size=8))
+@example(["/", "http://", " ", "/", ".."])
+def test_the_cache_changes_no_destination(pieces: list[str]) -> None:
+    """Any callback, odd ones too, has the destination or the refusal that it has uncached."""
+    callback = "".join(pieces)
+    assert _result(callback, destination) == _result(callback, _destination.__wrapped__)
+
+
+def _result(callback: str, of: Callable[..., str]) -> str:
+    """Return the destination, or the class of the refusal."""
+    try:
+        return of(callback, BASE, None)
+    except Invalid as refusal:
+        return type(refusal).__name__

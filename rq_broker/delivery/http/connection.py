@@ -118,7 +118,7 @@ class Connection(asyncio.Protocol):
             self._cut_off()
 
     def _cut_off(self) -> None:
-        """Stop reading a response that is too long: its status counts, if it has come."""
+        """Stop reading a response that is too long: its status counts, if it has one yet."""
         if self._status:
             self._complete()
             self.close()
