@@ -11,7 +11,7 @@ CONSTRAINTS := .ci/constraints.txt
 export PATH := $(PATH):$(CURDIR)/.venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test cover check format bench demo-openstack pins clean server
+.PHONY: help run test cover check format generate bench demo-openstack pins clean server
 
 help: ## list these commands
 	@echo "Usage: make COMMAND. The first one that needs it installs everything into .venv."
@@ -37,6 +37,9 @@ check: $(INSTALLED) ## lint, formatting, types, import layers
 format: $(INSTALLED) ## repair what ruff can repair
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+generate: $(INSTALLED) ## write what follows from the table of the policy: client types, a page
+	$(BIN)/python scripts/generate.py
 
 bench: $(INSTALLED) server ## measure speed and memory, print the table
 	$(BIN)/python scripts/bench.py $(ARGS)

@@ -53,18 +53,3 @@ class NewHost(TypedDict):
     aggregates: NotRequired[list[str]]
     max_unit: NotRequired[Mapping[str, int]]
     """The most that one instance may have of a resource; all that is free, where not listed."""
-
-
-class PolicyChange(TypedDict, total=False):
-    """The policy fields to change."""
-
-    patience: float | None
-    offer: float | None
-    running: float | None
-    retention: float | None
-    paused: bool
-    concurrency: int
-    share: str | None
-    limits: Mapping[str, Mapping[str, int]]
-    holds: str
-    settle: float

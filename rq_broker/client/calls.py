@@ -14,10 +14,10 @@ from rq_broker.client.arguments import (
     NewHost,
     NewJob,
     Place,
-    PolicyChange,
     StatusDetails,
 )
 from rq_broker.client.call import Call, Json, path
+from rq_broker.client.policy_types import PolicyChange
 
 PAGE_LIMIT = 500
 """Jobs asked for at a time. A larger page takes the API longer, a smaller one more requests."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_type_hints
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, inspect
 
 from rq_broker.domain.capacity import Amounts
 from rq_broker.domain.validation import Owner
@@ -32,23 +32,23 @@ class Policy:
         Span | None,
         Meta(
             description="how long later jobs may overtake the first job that does not fit; "
-            "0 = strict order, null = without end"
+            "0: strict order, null: without end"
         ),
     ] = 300.0
     offer: Annotated[
         Span | None,
         Meta(
             description="how long callbacks are tried before the capacity goes to another job; "
-            "null = without end"
+            "null: without end"
         ),
     ] = 300.0
     running: Annotated[
         Span | None,
-        Meta(description="how long a running job may hold without renewing; null = without end"),
+        Meta(description="how long a running job may hold without renewing; null: without end"),
     ] = None
     retention: Annotated[
         Span | None,
-        Meta(description="how long done and error jobs are kept; null = without end"),
+        Meta(description="how long done and error jobs are kept; null: without end"),
     ] = 7 * 86400.0
     paused: Annotated[bool, Meta(description="submits are accepted, grants stop")] = False
     concurrency: Annotated[
@@ -76,37 +76,71 @@ class Policy:
     ] = 60.0
 
 
+class Row(NamedTuple):
+    """One field of the policy, as its annotation declares it."""
+
+    name: str
+    kind: inspect.Type
+    """The type without its metadata and without null."""
+    nullable: bool
+    meaning: str
+    default: Any
+
+    @property
+    def is_mapping(self) -> bool:
+        """Whether null empties the field."""
+        return isinstance(self.kind, inspect.DictType)
+
+
+def rows_of(policy: type[Policy]) -> tuple[Row, ...]:
+    """List the rows of the table."""
+    declared = inspect.type_info(policy)
+    assert isinstance(declared, inspect.DataclassType)
+    defaults = policy()
+    return tuple(_row(field, getattr(defaults, field.name)) for field in declared.fields)
+
+
+def _row(field: inspect.Field, default: Any) -> Row:
+    kind, meaning = field.type, ""
+    if isinstance(kind, inspect.Metadata):
+        meaning, kind = (kind.extra_json_schema or {}).get("description", ""), kind.type
+    nullable = False
+    if isinstance(kind, inspect.UnionType):
+        (kind,) = [member for member in kind.types if not isinstance(member, inspect.NoneType)]
+        nullable = True
+    while isinstance(kind, inspect.Metadata):
+        kind = kind.type
+    return Row(field.name, kind, nullable, meaning, default)
+
+
+ROWS = rows_of(Policy)
+
+
 class _Change(Struct):
     noun: ClassVar[str] = "the policy field"
 
 
-def _change_fields() -> list[tuple[str, Any, Any]]:
-    """Make each row optional; null empties a mapping."""
-    return [
-        (name, (hint | None if _is_mapping(name) else hint) | UnsetType, UNSET)
-        for name, hint in get_type_hints(Policy, include_extras=True).items()
-    ]
+def change_of(policy: type[Policy]) -> type[Struct]:
+    """Build the body that changes a policy: the rows, each of which may be left out."""
+    hints = get_type_hints(policy, include_extras=True)
+    fields: list[tuple[str, Any, Any]] = []
+    for row in rows_of(policy):
+        type_ = hints[row.name] | None if row.is_mapping else hints[row.name]
+        fields.append((row.name, type_ | UnsetType, UNSET))
+    return msgspec.defstruct(
+        "PolicyChange", fields, bases=(_Change,), forbid_unknown_fields=True, frozen=True
+    )
 
 
-def _is_mapping(name: str) -> bool:
-    return isinstance(getattr(Policy(), name), Mapping)
-
-
-PolicyChange = msgspec.defstruct(
-    "PolicyChange",
-    _change_fields(),
-    bases=(_Change,),
-    forbid_unknown_fields=True,
-    frozen=True,
-)
-"""The body that changes a policy: the rows, each of which may be left out."""
+PolicyChange = change_of(Policy)
 
 
 def changed_fields(change: Struct) -> dict[str, object]:
-    """List the fields that a PolicyChange names, with their values."""
+    """List the fields that a PolicyChange names, with their values; a null mapping is empty."""
+    kinds = {row.name: row.is_mapping for row in ROWS}
     given = {name: getattr(change, name) for name in change.__struct_fields__}
     return {
-        name: {} if value is None and _is_mapping(name) else value
+        name: {} if value is None and kinds.get(name) else value
         for name, value in given.items()
         if value is not UNSET
     }

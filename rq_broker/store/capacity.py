@@ -9,7 +9,7 @@ from rq_broker.domain import errors
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Status
 from rq_broker.domain.policy import Policy
-from rq_broker.store import records
+from rq_broker.store import policy_record, records
 from rq_broker.store.grants import Grants
 from rq_broker.store.keys import TYPES, Keys
 from rq_broker.store.registry import Registry
@@ -41,19 +41,13 @@ class Capacity:
 
     async def policy(self, type_: str) -> Policy:
         """Read the type's policy."""
-        return records.policy(
-            records.pairs(await self._runner.command("HGETALL", Keys(type_).base))
-        )
+        base = await self._runner.command("HGETALL", Keys(type_).base)
+        return policy_record.policy(records.pairs(base))
 
     async def set_policy(self, type_: str, changes: Mapping[str, object]) -> Policy:
         """Change the named fields of the type's policy."""
         await self._registry.register(type_)
-        texts = [
-            text
-            for name, value in changes.items()
-            for text in (name, records.policy_text(name, value))
-        ]
-        await self._runner.run("set_policy", type_, changes=texts)
+        await self._runner.run("set_policy", type_, changes=policy_record.pairs(changes))
         return await self.policy(type_)
 
     async def set_host(self, type_: str, host: Host) -> bool:

@@ -12,7 +12,7 @@ from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Job, Status
 from rq_broker.domain.planning import Grant, Head, Protection, Waiting
 from rq_broker.domain.policy import Policy
-from rq_broker.store import records
+from rq_broker.store import policy_record, records
 from rq_broker.store.keys import Keys, job_of, member
 from rq_broker.store.runner import Runner
 
@@ -93,7 +93,7 @@ class Grants:
         return View(
             hosts=hosts,
             aggregates=aggregates,
-            policy=records.policy(settings),
+            policy=policy_record.policy(settings),
             policy_number=settings.get("policy_number", "0"),
             usage=records.usage(reply.usage),
             protection=records.protection(settings.get("protection", "")),

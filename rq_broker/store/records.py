@@ -12,7 +12,6 @@ from rq_broker.domain.capacity import Host, SourceState
 from rq_broker.domain.deliveries import Attempt, Destination
 from rq_broker.domain.jobs import Job, Shape, Status
 from rq_broker.domain.planning import Head, Protection, Waiting
-from rq_broker.domain.policy import Policy
 from rq_broker.store.keys import job_of, member, unfold
 
 log = logging.getLogger(__name__)
@@ -94,40 +93,6 @@ def host_pairs(host: Host) -> list[str]:
 def aggregates_text(host: Host) -> str:
     """Render a host's aggregates as its hash holds them."""
     return orjson.dumps(sorted(host.aggregates)).decode()
-
-
-_SPANS = {"patience", "offer", "running", "retention", "settle"}
-
-
-def policy_text(name: str, value: Any) -> str:
-    """Render one policy field as the base hash holds it: spans in ms, '' for None."""
-    if value is None:
-        return ""
-    if name in _SPANS:
-        return str(round(value * 1000))
-    if name == "paused":
-        return "1" if value else "0"
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
-
-
-def policy(base: Mapping[str, str]) -> Policy:
-    """Read the policy out of the base hash."""
-    fields: dict[str, Any] = {}
-    for key, text in base.items():
-        kind, _, name = key.partition(":")
-        if kind != "policy":
-            continue
-        if name in _SPANS:
-            fields[name] = int(text) / 1000 if text else None
-        elif name == "paused":
-            fields[name] = text == "1"
-        elif name == "concurrency":
-            fields[name] = int(text)
-        elif name == "limits":
-            fields[name] = orjson.loads(text or "{}")
-        else:
-            fields[name] = text or None
-    return Policy(**fields)
 
 
 def waiting(row: Any) -> tuple[Waiting, float | None]:

@@ -1,18 +1,20 @@
 """The scripts: one Lua file a verb, with includes by name, resolved once at import.
 
-A line `--- @include "name"` is replaced by lib/<name>.lua the first time the name appears, so a
-script holds one copy of each include. The lines above the first include are the header: the
-script's contract (see contracts). The code for its arguments and its reply is generated from the
-header and stands between the includes and the body.
+A line `--- @include "name"` is replaced by lib/<name>.lua, or by what Python generates, the first
+time the name appears, so a script holds one copy of each include. The lines above the first include
+are the header: the script's contract (see contracts). The code for its arguments and its reply is
+generated from the header and stands between the includes and the body.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha1
 from pathlib import Path
 
+from rq_broker.store import policy_record
 from rq_broker.store.contracts import header, lua
 from rq_broker.store.contracts.header import Contract
 from rq_broker.store.contracts.values import Decoder, Encoder, decoder, encoder
@@ -35,13 +37,22 @@ class Script:
     decode: Decoder | None = None
 
 
+_GENERATED: Mapping[str, Callable[[], str]] = {"policy_defaults": policy_record.lua_defaults}
+"""Includes that are no file, but written from what Python declares."""
+
+
+def _include(name: str) -> str:
+    write = _GENERATED.get(name)
+    return write() if write else (_HERE / "lib" / f"{name}.lua").read_text()
+
+
 def _expand(text: str, included: set[str]) -> str:
     def include(match: re.Match[str]) -> str:
         name = match[1]
         if name in included:
             return ""
         included.add(name)
-        return _expand((_HERE / "lib" / f"{name}.lua").read_text(), included)
+        return _expand(_include(name), included)
 
     return _INCLUDE.sub(include, text)
 

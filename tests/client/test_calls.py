@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from rq_broker.client import calls
-from rq_broker.client.arguments import PolicyChange
 from rq_broker.client.call import envelope_of, path
+from rq_broker.client.policy_types import PolicyChange
 from rq_broker.domain import errors
 from rq_broker.domain.policy import Policy
 

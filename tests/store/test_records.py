@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from types import SimpleNamespace
 
 import pytest
@@ -12,38 +11,9 @@ from hypothesis import strategies as st
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Status
 from rq_broker.domain.planning import Head, Protection
-from rq_broker.domain.policy import Policy
 from rq_broker.store import records
 from rq_broker.store.keys import fold, member
 from tests.making import shape
-
-SPANS = st.none() | st.integers(0, 10**9).map(lambda ms: ms / 1000)
-POLICIES = st.builds(
-    Policy,
-    patience=SPANS,
-    offer=SPANS,
-    running=SPANS,
-    retention=SPANS,
-    paused=st.booleans(),
-    concurrency=st.integers(1, 10_000),
-    share=st.sampled_from([None, "owner"]),
-    limits=st.dictionaries(
-        st.text(max_size=9), st.dictionaries(st.text(max_size=9), st.integers(0, 2**53 - 1))
-    ),
-)
-
-
-@given(POLICIES)
-def test_a_policy_survives_its_hash(policy: Policy) -> None:
-    """Every field written as text is read back as it was, spans to the millisecond."""
-    names = [field.name for field in dataclasses.fields(policy)]
-    base = {f"policy:{name}": records.policy_text(name, getattr(policy, name)) for name in names}
-    assert records.policy({**base, "id": "7", "policy_number": "3"}) == policy
-
-
-def test_an_unset_policy_is_the_default() -> None:
-    """A base without policy fields reads as the default policy."""
-    assert records.policy({"id": "7", "hosts": "2"}) == Policy()
 
 
 @given(st.dictionaries(st.text(), st.text()))

@@ -15,12 +15,10 @@ from rq_broker.domain import errors
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Status
 from rq_broker.domain.planning import Protection
-from rq_broker.domain.policy import Policy
 from rq_broker.store import scripts
 from rq_broker.store.broker import Broker, SourceReport
 from rq_broker.store.contracts.header import Contract, Field
 from rq_broker.store.deliveries import Settlement
-from rq_broker.store.records import policy_text
 from rq_broker.store.runner import Runner
 from rq_broker.store.scripts import SCRIPTS, Script
 from tests.making import TYPE, bring, claim_one, grant, head_of, settle, submit
@@ -208,15 +206,6 @@ def test_scripts_reach_only_keys_of_their_type(script: Script) -> None:
     derived = {name for names in made for name in names.split(", ")}
     strange = first - {"base", "name", "set"} - derived
     assert [name for name in strange if not re.fullmatch(maker, name)] == []
-
-
-def test_policy_defaults_are_those_of_the_model() -> None:
-    """The spans Lua assumes for an unset policy are the ones models.Policy has, in ms."""
-    table = re.search(r"POLICY_DEFAULTS = \{(.*?)\}", SCRIPTS["grant"].source, re.DOTALL)
-    assert table
-    defaults = dict(re.findall(r"(\w+) = '(\d*)'", table[1]))
-    assert {"offer", "running", "retention"} <= defaults.keys()
-    assert defaults == {name: policy_text(name, getattr(Policy(), name)) for name in defaults}
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,7 @@
 --- The policy: the field `policy:<name>` of the base hash, or the default.
+--- The table of defaults, POLICY_DEFAULTS, is generated from the rows in domain/policy.py.
 --- @include "base"
-
-local POLICY_DEFAULTS = { -- the same as in domain/policy.py, held by a test
-  offer = '300000', running = '', retention = '604800000', concurrency = '32',
-  holds = 'until_done', settle = '60000',
-}
+--- @include "policy_defaults"
 
 local policy_read = {}
 
