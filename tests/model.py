@@ -15,6 +15,7 @@ from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import HOLDING, MOVES, Shape, Status
 from rq_broker.domain.planning import Grant
 from rq_broker.domain.policy import Policy
+from rq_broker.store.broker import View
 
 Due = bool | None
 ENDS = {
@@ -188,8 +189,8 @@ class Model:
             if not self.held(name):
                 del self.hosts[name]
 
-    def grant(self, proposal: Grant, limits: Mapping[str, Mapping[str, int]], number: int) -> bool:
-        """Commit a proposal if it still holds; `limits` and `number` are of the view planned on."""
+    def grant(self, proposal: Grant, view: View, number: int) -> bool:
+        """Commit a proposal if it still holds; `number` is the policy's in the view planned on."""
         job = self.jobs.get(proposal.head.request_id)
         if self.policy.paused or number != self.policy_number or job is None:
             return False
@@ -200,7 +201,8 @@ class Model:
         for name, instance in zip(proposal.hosts, job.shape.demand.instances, strict=True):
             for resource, amount in instance:
                 wanted[name, resource] += amount
-        if self._capped(job, wanted, limits) or not self._fits(job, wanted):
+        limits = view.policy.limits
+        if self._capped(job, wanted, limits) or not self._fits(job, wanted, view):
             return False
         self.fences += 1
         job.fence, job.hosts, job.holds = self.fences, proposal.hosts, wanted
@@ -220,11 +222,18 @@ class Model:
             after[resource] += amount
         return any(after[resource] > most for resource, most in caps.items())
 
-    def _fits(self, job: MJob, wanted: Counter[tuple[str, str]]) -> bool:
+    def _fits(self, job: MJob, wanted: Counter[tuple[str, str]], view: View) -> bool:
+        """Whether all fits now, on hosts whose aggregates are those that were planned on."""
         aggregate = job.shape.demand.aggregate
         for (name, resource), amount in wanted.items():
-            host = self.hosts.get(name)
-            if host is None or (aggregate and aggregate not in host.aggregates):
+            host, planned = self.hosts.get(name), view.hosts.get(name)
+            if host is None:
+                return False
+            if aggregate and (
+                planned is None
+                or aggregate not in planned.aggregates
+                or planned.aggregates != host.aggregates
+            ):
                 return False
             taken = host.used.get(resource, 0) + self.held(name).get(resource, 0)
             if host.capacity.get(resource, 0) - taken < amount:

@@ -14,7 +14,8 @@ from rq_broker.store.keys import Keys, digest, fold, unfold
 from rq_broker.store.registry import Registry
 from rq_broker.store.runner import Runner
 
-_shape_name = lru_cache(4096)(digest)
+_shape_digest = lru_cache(4096)(digest)
+"""Jobs repeat a few shapes: an entry saves the hashing of one. 4,096 of them take a few MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,34 +41,39 @@ class Jobs:
         self._runner = runner
         self._registry = registry
 
-    async def submit(self, type_: str, new: Submission) -> Job:
-        """Put a job in the queue."""
+    async def submit(self, type_: str, submission: Submission) -> Job:
+        """Put a job in the queue.
+
+        Raises:
+            DuplicateRequestId: Its request_id is taken in the type.
+            DuplicateCallback: Its callback is.
+        """
         await self._registry.register(type_)
-        shape = new.shape.canonical()
-        name = _shape_name(shape)
+        demand = submission.shape.canonical()
+        shape = _shape_digest(demand)
         reply = await self._runner.run(
             "submit",
             type_,
-            request_id=new.request_id,
-            owner_id=new.owner_id,
-            callback=digest(new.callback),
-            priority=new.priority,
-            shape=name,
-            demand=shape,
-            fields=fold("callback", new.callback) + fold("data", new.data),
+            request_id=submission.request_id,
+            owner_id=submission.owner_id,
+            callback=digest(submission.callback),
+            priority=submission.priority,
+            shape=shape,
+            demand=demand,
+            fields=fold("callback", submission.callback) + fold("data", submission.data),
         )
         return Job(
             id=reply.id,
             type=type_,
-            request_id=new.request_id,
-            owner_id=new.owner_id,
-            data=new.data,
-            callback=new.callback,
+            request_id=submission.request_id,
+            owner_id=submission.owner_id,
+            data=submission.data,
+            callback=submission.callback,
             priority=reply.priority,
             status=Status.QUEUED,
             created=reply.created,
             updated=reply.created,
-            shape=name,
+            shape=shape,
             position=reply.position,
             capacity_number=reply.capacity_number,
         )

@@ -1,63 +1,71 @@
 """Every Redis key in one place: the contract (version 1) that trusted services may rely on.
 
-All keys of one type share the hash tag `{<type>}`, so one type lives in one Cluster slot and types
-spread over the nodes. Scripts take KEYS[1] = base and derive the rest, all in that slot.
+All keys of one type share the hash tag `{<type>}`: a type lives in one slot of a Redis Cluster, and
+types spread over its nodes. A script takes the base as its one key and derives the others from it.
+In the table, … stands for the base. Times are ms since 1970 where nothing else is said.
 
-| key                      | type   | holds |
-|--------------------------|--------|-------|
-| `rqb:types`              | set    | type names; a hint for readers, rebuilt on use |
-| `rqb:{<type>}`           | hash   | the base: `id`, `clock`, `fence`, `hosts`, `policy:…` |
-| `…:status:<status>`      | zset   | member → priority; `:status:queued` is *the* queue |
-| `…:owner:<owner_id>`     | zset   | member → priority, every status |
-| `…:shape:<digest>`       | zset   | member → priority, queued jobs of one shape |
-| `…:shapes`               | hash   | digest → what it stands for, JSON, while it has queued jobs |
-| `…:heads`                | zset   | digest → priority of the shape's first job |
-| `…:job:<request_id>`     | hash   | the job, see below |
-| `…:holds:<request_id>`   | hash   | `<host>/<resource>` → amount: what the job's grant holds |
-| `…:callbacks:<2 chars>`  | hash   | rest of the callback's digest → request_id |
-| `…:seen:<request_id>`    | hash   | the same, of what a source's `used` shows of it instead |
-| `…:parting`              | zset   | `<fence>:<amount>:<host>/<resource>` → when let go, ms |
-| `…:usage`                | hash   | `<resource>/<owner_id>` → amount: what each owner has |
-| `…:hosts`                | zset   | host → number of its last change (base `hosts`) |
-| `…:host:<name>`          | hash   | `capacity:…`, `used:…`, `held:…`, `max_unit:…`, |
-|                          |        | `aggregates`, `dropped`, `source` |
-| `…:sources`              | set    | names of the sources that report hosts |
-| `…:source:<name>`        | hash   | `begun` (ms) of its last snapshot, `cause` … |
-| `…:deliveries`           | zset   | member → when its callback is next due, ms; an hour |
-|                          |        | less where it is the first, to who does not fail |
-| `…:prompt`               | zset   | the same, to destinations known to answer promptly |
-| `…:attempts:<request_id>` | stream | what came of each attempt to call back, newest ~100 |
-| `…:destinations`         | zset   | scheme://host:port of callbacks → last grant or trouble, ms |
-| `…:destination:<d>`      | hash   | its breaker, see lua/lib/destination.lua |
-| `…:flying:<d>`           | zset   | member → end of the lease: callbacks on their way there |
-| `…:parked:<d>`           | zset   | member → since when (ms) it waits for a slot there |
-| `…:parked`, `…:open`     | zset   | destination → when to look again; end of being open, ms |
-| `…:failing`, `…:answering` | zset | destination → its last failure, its last answer, ms |
-| `…:turned`               | zset   | those of failing that answered a minute before |
-| `…:keys`                 | hash   | owner_id or `*` → keys its callbacks are signed with |
-| `…:deadlines`            | zset   | member → end of the offer, of running time, of retention, ms |
-| `…:passed`               | hash   | member → when a later job first passed it, ms |
-| `…:forecasts`            | hash   | member → the p90 ETA a waiting job was first told, ms |
-| `…:history`              | list   | how long capacity was held, ms, newest 1,000 |
-| `…:turn:plan`            | string | term and name of who plans now; `:again`: others asked since |
-| `…:turn:source:<name>`   | string | the same of who polls a source |
-| `…:wake`                 | zset   | markers `grant` and `deliver`: hints that a loop has work |
-| `…:events`               | stream | every change of state, newest ~10,000 |
+| key                        | type   | holds |
+|----------------------------|--------|-------|
+| `rqb:types`                | set    | the names of types; a hint for readers, rebuilt on use |
+| `rqb:{<type>}`             | hash   | the base: `id`, `clock`, `fence`, `hosts`, `policy:…` |
+| `…:status:<status>`        | zset   | member → priority; `…:status:queued` is the queue |
+| `…:owner:<owner_id>`       | zset   | member → priority, jobs of every status |
+| `…:shape:<digest>`         | zset   | member → priority, queued jobs of one shape |
+| `…:shapes`                 | hash   | digest → what the shape stands for, JSON, while jobs wait |
+| `…:heads`                  | zset   | digest → priority of the shape's first job |
+| `…:job:<request_id>`       | hash   | the job, see below |
+| `…:holds:<request_id>`     | hash   | `<host>/<resource>` → amount that the job's grant holds |
+| `…:seen:<request_id>`      | hash   | `<host>/<resource>` → amount of the grant that the source |
+|                            |        | of the host counts as `used`: it is held no longer |
+| `…:callbacks:<2 chars>`    | hash   | rest of the callback's digest → request_id |
+| `…:parting`                | zset   | `<fence>:<amount>:<host>/<resource>` → when it was |
+|                            |        | released; it stays held until the source's next snapshot |
+| `…:usage`                  | hash   | `<resource>/<owner_id>` → amount granted to its jobs |
+| `…:hosts`                  | zset   | host → number of its last change (base `hosts`) |
+| `…:host:<name>`            | hash   | `capacity:…`, `used:…`, `held:…`, `max_unit:…`, |
+|                            |        | `aggregates`, `dropped`, `source`, `digest` |
+| `…:sources`                | set    | names of the sources that report hosts |
+| `…:source:<name>`          | hash   | when its last snapshot was `begun`, and why the last |
+|                            |        | attempt failed: `cause`, `text` |
+| `…:deliveries`             | zset   | member → when its callback is due; an hour earlier for the |
+|                            |        | first one to a destination that does not fail |
+| `…:prompt`                 | zset   | the same, for destinations known to answer promptly |
+| `…:attempts:<request_id>`  | stream | the outcome of each attempt to call back, newest ~100 |
+| `…:destinations`           | zset   | scheme://host:port of callbacks → last grant or failure |
+| `…:destination:<d>`        | hash   | its circuit breaker, see lua/lib/destination.lua |
+| `…:flying:<d>`             | zset   | member → end of the lease: callbacks in flight there |
+| `…:parked:<d>`             | zset   | member → since when it waits for a slot there |
+| `…:parked`                 | zset   | destination → when its parked callbacks are checked again |
+| `…:open`                   | zset   | destination → until when its breaker is open |
+| `…:failing`                | zset   | destination → its last failure |
+| `…:answering`              | zset   | destination → its last answer |
+| `…:turned`                 | zset   | failing destinations that had answered within the minute |
+|                            |        | before → their last failure |
+| `…:keys`                   | hash   | owner_id or `*` → keys that its callbacks are signed with |
+| `…:deadlines`              | zset   | member → end of its offer, running time or retention |
+| `…:passed`                 | hash   | member → when a later job first started before it |
+| `…:forecasts`              | hash   | member → the p90 ETA first reported for it |
+| `…:history`                | list   | how long capacity was held, ms, newest 1,000 |
+| `…:turn:plan`              | string | term and name of the notifier that plans now; |
+|                            |        | `…:turn:plan:again`: another one asked since |
+| `…:turn:source:<name>`     | string | the same of the notifier that polls a source |
+| `…:wake`                   | zset   | markers `grant` and `deliver`: hints that a loop has work |
+| `…:events`                 | stream | every change of state, newest ~10,000 |
 
-A **member** is the ID in 16 digits, `:`, the request_id. Ties in a sorted set are ordered by
-member, so equal priorities are first come, first served; and a reader of the set alone can name
-the job.
+A **member** is the ID in 16 digits, `:`, and the request_id. A sorted set orders equal scores by
+member, so jobs of equal priority stand in the order in which they were submitted; and a reader of
+the set alone knows which job an entry is.
 
 A **job** hash has `id`, `owner`, `status`, `shape`, `created` (µs since 1970), `callback`, `data`
-and, once they mean something, `updated` (µs), `hosts` (JSON, one name an instance), `fence`,
-`attempts`, `released`, `settled`, `error`, `granted` and `offer_ends` (ms), `destination`,
-`servers`, and out of line `demand`, what its shape stands for. Its priority is the score of its
-member in `…:status:<status>`: said once, it cannot disagree with itself.
+and, once they apply, `updated` (µs), `hosts` (JSON, one name an instance), `fence`, `attempts`,
+`released`, `settled`, `error`, `granted` and `offer_ends` (ms), `destination`, `servers`; while it
+is not queued also `demand`, what its shape stands for. Its priority is the score of its member in
+`…:status:<status>` and stands nowhere else, so that no two places can disagree.
 
-Why a long `data` or `callback` is *folded* into `data`, `data2`, `data3` …: one value over 64 bytes
-moves a Redis hash out of its compact encoding, which costs every waiting job some 380 bytes. Up to
-`FOLD_LIMIT` bytes a value is therefore stored in pieces of at most 64; a reader joins them. Longer
-ones stay whole, there the overhead no longer matters. For the same reason callbacks are indexed by
+A `data` or `callback` of 65 to `FOLD_LIMIT` bytes is *folded*: stored in pieces of at most 64 bytes
+as `data`, `data2`, `data3` and so on, which a reader joins. One value over 64 bytes would take a
+Redis hash out of its compact encoding, and cost every waiting job some 380 bytes. Longer values
+stay whole, as the overhead matters less there. For the same reason callbacks are indexed by their
 digest in 4,096 small hashes instead of one large one.
 """
 
@@ -72,7 +80,10 @@ TYPES = "rqb:types"
 ID_DIGITS = 16
 """Digits of the ID in a member: enough for 2^53, so that members sort by ID."""
 FOLD = 64
+"""Bytes of one piece: the longest value that Redis keeps in its compact encoding by default
+(`hash-max-listpack-value`)."""
 FOLD_LIMIT = 512
+"""Bytes from which a value stays whole: with more pieces, their names cost more than is saved."""
 
 
 class Keys:
@@ -84,7 +95,7 @@ class Keys:
         self.base = f"rqb:{{{type_}}}"
 
     def of(self, *parts: str) -> str:
-        """`of("job", "d")` → `rqb:{vm}:job:d`."""
+        """Build a key: `of("job", "d")` → `rqb:{vm}:job:d`."""
         return ":".join((self.base, *parts))
 
 
@@ -99,12 +110,12 @@ def job_of(member: str) -> tuple[int, str]:
 
 
 def digest(text: str) -> str:
-    """96 bits of SHA-256 as 16 URL-safe characters: names shapes and callbacks."""
+    """Digest a shape or a callback: 96 bits of SHA-256 as 16 URL-safe characters."""
     return urlsafe_b64encode(sha256(text.encode()).digest()[:12]).decode()
 
 
 def fold(field: str, text: str) -> list[str]:
-    """Split a value into the field/value pairs it is stored as, each piece at most 64 bytes."""
+    """Split a value into field, value, … as it is stored, each piece at most 64 bytes long."""
     if text.isascii():
         if len(text) <= FOLD or len(text) > FOLD_LIMIT:
             return [field, text]
@@ -128,8 +139,8 @@ def unfold(fields: Mapping[str, str], field: str) -> str:
     """Join what `fold` split."""
     text = fields.get(field, "")
     for number in count(2):
-        more = fields.get(f"{field}{number}")
-        if more is None:
+        piece = fields.get(f"{field}{number}")
+        if piece is None:
             return text
-        text += more
+        text += piece
     raise AssertionError

@@ -1,4 +1,4 @@
-"""Between Redis hashes and frozen values: how a record reads and is written, see keys.py."""
+"""Reads records of Redis into frozen values, and renders them as stored; see keys.py."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from rq_broker.store.keys import job_of, member, unfold
 
 log = logging.getLogger(__name__)
 
-_Read = TypeVar("_Read")
+_Value = TypeVar("_Value")
 
 
-def readable(read: Callable[[Any], _Read], entries: Iterable[Any]) -> list[_Read]:
-    """Read what can be read; a damaged record is logged, and in nobody's way."""
-    found = []
+def readable(read: Callable[[Any], _Value], entries: Iterable[Any]) -> list[_Value]:
+    """Read entries one by one; a damaged one is logged and left out, so that it stops nothing."""
+    values = []
     for entry in entries:
         try:
-            found.append(read(entry))
+            values.append(read(entry))
         except (ValueError, KeyError, TypeError, IndexError) as error:
-            log.error("a record in Redis cannot be read, passed over: %.200r: %r", entry, error)
-    return found
+            log.error("skipping a damaged record in Redis: %.200r: %r", entry, error)
+    return values
 
 
 def pairs(flat: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
-    """Read a script's flat field/value reply, or the mapping a plain HGETALL answers."""
+    """Make a dict of field, value, …; a dict, as some clients answer HGETALL, stays as it is."""
     if isinstance(flat, Mapping):
         return dict(flat)
     return dict(zip(flat[::2], flat[1::2], strict=True))
@@ -44,7 +44,15 @@ def job(
     position: int | None,
     fields: Mapping[str, str],
 ) -> Job:
-    """Read a job hash; `position` is given while the job is queued."""
+    """Read a job.
+
+    Args:
+        type_: The type.
+        request_id: The client's name for it.
+        priority: Its score, in decimal digits.
+        position: Its place in the queue, 1 = next; None unless it is queued.
+        fields: Its hash.
+    """
     created = int(fields["created"])
     return Job(
         id=int(fields["id"]),
@@ -80,7 +88,7 @@ def host(name: str, fields: Mapping[str, str]) -> Host:
 
 
 def host_pairs(host: Host) -> list[str]:
-    """Render what a host can hold and what is used of it, as field, value, … of its hash."""
+    """Render capacity, used and max_unit of a host as field, value, … of its hash."""
     kinds = {"capacity": host.capacity, "used": host.used, "max_unit": host.max_unit}
     return [
         text
@@ -112,7 +120,7 @@ def usage(fields: Mapping[str, str]) -> dict[str, dict[str, int]]:
 
 
 def protection(text: str) -> Protection | None:
-    """Read what a pass protects."""
+    """Read the protection of the base hash, None for the empty text."""
     if not text:
         return None
     protected, hosts = orjson.loads(text)
@@ -120,7 +128,7 @@ def protection(text: str) -> Protection | None:
 
 
 def protection_text(value: Protection | None) -> str:
-    """Render what a pass protects, '' for nothing."""
+    """Render a protection as the base hash holds it, '' for none."""
     if value is None:
         return ""
     protected = member(value.job_id, value.request_id)
@@ -128,11 +136,11 @@ def protection_text(value: Protection | None) -> str:
 
 
 def attempt(entry: tuple[str, Sequence[str]]) -> Attempt:
-    """Read one entry of an attempts stream."""
-    stamp, flat = entry
+    """Read an entry of an attempts stream: its ID is the time in ms, and a sequence."""
+    entry_id, flat = entry
     fields = pairs(flat)
     return Attempt(
-        ended=int(stamp.partition("-")[0]) * 1000,
+        ended=int(entry_id.partition("-")[0]) * 1000,
         fence=int(fields["fence"]),
         attempt=int(fields["attempt"]),
         cause=fields["cause"],

@@ -1,7 +1,7 @@
-"""Runs scripts, and speaks the error tree.
+"""Runs scripts and plain commands, and raises the errors of domain/errors.py.
 
 Calls share a few connections (see multiplexer). On a cluster each call goes through the cluster
-client instead, which knows the node; and fakeredis has no connection to share.
+client instead, which knows the node; fakeredis has no connection to share.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rq_broker.store.multiplexer import BATCH, Multiplexer
 from rq_broker.store.scripts import SCRIPTS, Script
 
 _ERRORS = errors.by_word()
-_AWAY = (
+_UNREACHABLE = (
     exceptions.ConnectionError,
     exceptions.TimeoutError,
     exceptions.RedisClusterException,
@@ -28,7 +28,10 @@ _AWAY = (
     TimeoutError,
 )
 _REFUSED = (exceptions.RedisError, exceptions.RedisClusterException, OSError)
-_UNFIT = ("LOADING", "BUSY", "READONLY", "MASTERDOWN", "OOM", "MISCONF", "NOREPLICAS")
+_NOT_SERVING = ("LOADING", "BUSY", "READONLY", "MASTERDOWN", "OOM", "MISCONF", "NOREPLICAS")
+"""First words of the errors by which a Redis that answers says that it cannot serve now."""
+_NOT_SERVING_CLASSES = ("BUSYLOADING", "READONLY", "OUTOFMEMORY")
+"""The same, where redis-py strips the word: how the names of its error classes begin."""
 _NEVER_WRITTEN = f"{TYPES}:fit"
 """A key that never exists: writing no bytes to it changes nothing, yet fails where writes fail."""
 MULTIPLEXERS = 2
@@ -37,7 +40,12 @@ other. With one, Redis would be idle meanwhile; more would gather fewer calls in
 
 
 class Runner:
-    """Runs verbs on whatever Redis it was given, and speaks the error tree."""
+    """Runs verbs on one Redis client.
+
+    Args:
+        client: Its connections are dialled and configured by it.
+        timeout: Seconds for one call.
+    """
 
     def __init__(self, client: Redis | RedisCluster, timeout: float = 1.5) -> None:
         self.client = client
@@ -54,20 +62,21 @@ class Runner:
         for multiplexer in self._multiplexers:
             if multiplexer.unanswered and multiplexer.unsent < BATCH:
                 return multiplexer.call(*command)
-        return min(self._multiplexers, key=lambda each: each.unanswered).call(*command)
+        least_busy = min(self._multiplexers, key=lambda multiplexer: multiplexer.unanswered)
+        return least_busy.call(*command)
 
     async def _direct(self, *command: Any) -> Any:
         async with asyncio.timeout(self._timeout):
             return await self.client.execute_command(*command)
 
     async def run(self, verb: str, type_: str, /, *args: Any, **arguments: Any) -> Any:
-        """Run one script on one type, with the arguments its header declares, by name.
+        """Run the script of a verb on one type, with the arguments that its header declares.
 
         Returns:
-            The reply as a tuple with the names of the header's Returns; None where it has none.
+            The reply, a tuple named as the header's Returns; None for `Returns none`.
 
         Raises:
-            The error whose word the script answered.
+            The error whose word the script replied.
         """
         script = SCRIPTS[verb]
         base = Keys(type_).base
@@ -120,15 +129,12 @@ class Runner:
 
 
 def translate(error: Exception) -> Exception:
-    """Find the error of ours that says what Redis said."""
-    if isinstance(error, _AWAY):
+    """Return the error of domain/errors.py for one of redis-py."""
+    if isinstance(error, _UNREACHABLE):
         return errors.Unavailable("Redis does not answer")
     word, _, sentence = str(error).partition(" ")
     if word in _ERRORS:
         return _ERRORS[word](sentence)
-    name = type(error).__name__.removesuffix("Error").upper()
-    if word in _UNFIT or any(
-        name.startswith(each) for each in ("BUSYLOADING", "READONLY", "OUTOFMEMORY")
-    ):
+    if word in _NOT_SERVING or type(error).__name__.upper().startswith(_NOT_SERVING_CLASSES):
         return errors.Unavailable("Redis cannot serve now")
     return errors.Internal(f"Redis refused: {error}")

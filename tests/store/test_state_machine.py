@@ -223,7 +223,7 @@ class Machine(RuleBasedStateMachine):
         proposal = Grant(head, job.shape, tuple(hosts[: len(job.shape.demand.instances)]))
         answer, granted = self.both(
             self.broker.grant(TYPE, proposal, self.view),
-            lambda: self.model.grant(proposal, self.view.policy.limits, self.number),
+            lambda: self.model.grant(proposal, self.view, self.number),
         )
         assert answer == (self.model.fences if granted else None)
 
