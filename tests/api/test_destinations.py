@@ -71,9 +71,11 @@ async def test_an_open_breaker_is_listed_and_reset(api: httpx.AsyncClient, broke
 
 
 async def test_resetting_an_unknown_destination(api: httpx.AsyncClient) -> None:
-    """Resetting a destination that no job was granted to call back is a 404 with its own code."""
-    answer = await api.post("/types/vm/destinations/reset", json={"destination": "http://h:80"})
-    refused(answer, 404, "destination_not_found")
+    """Resetting an unknown destination is a 404 that says how destinations are written."""
+    for destination in ("http://h:80", "h"):
+        answer = await api.post("/types/vm/destinations/reset", json={"destination": destination})
+        sentence = f"callback to {destination}; a destination is written scheme://host:port"
+        refused(answer, 404, "destination_not_found", sentence)
 
 
 async def test_requeue(api: httpx.AsyncClient, broker: Broker) -> None:

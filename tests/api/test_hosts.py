@@ -38,11 +38,11 @@ async def test_a_host_that_was_read_can_be_published(api: httpx.AsyncClient) -> 
 
 async def test_listing_hosts(api: httpx.AsyncClient) -> None:
     """Hosts are listed by name, of their own type only."""
-    for name in ("b", "機 %", "a"):
+    for name in ("b", "機 %", "a", "{c}"):
         await api.put(f"/types/vm/hosts/{name.replace('%', '%25')}", json=BODY)
     await api.put("/types/kube/hosts/z", json=BODY)
     hosts = (await api.get("/types/vm/hosts/")).json()["data"]
-    assert [host["name"] for host in hosts] == ["a", "b", "機 %"]
+    assert [host["name"] for host in hosts] == ["a", "b", "{c}", "機 %"]
 
 
 async def test_dropping_a_host(api: httpx.AsyncClient) -> None:

@@ -9,7 +9,8 @@
 --- @include "destination"
 
 if not redis.call('ZSCORE', key('destinations'), destination) then
-  return redis.error_reply('DESTINATION_NOT_FOUND no job of this type was granted to be called there')
+  return redis.error_reply('DESTINATION_NOT_FOUND no job of this type was ever granted with a callback to '
+    .. destination .. '; a destination is written scheme://host:port')
 end
 close_destination(destination)
 redis.call('HDEL', destination_key(destination), 'slow_until')
