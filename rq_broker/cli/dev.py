@@ -50,7 +50,7 @@ def _start_store() -> Server | None:
     program = find_server()
     if not program:
         log.warning(
-            "no redis-server or valkey-server found: fakeredis, in memory; the data ends with it"
+            "no redis-server or valkey-server found: using fakeredis, in memory; nothing is kept"
         )
         return None
     server = Server(STORE, options=("--appendfilename", "store.aof"))

@@ -18,7 +18,7 @@ from rq_broker.client.arguments import JobFilter
 from rq_broker.client.call import Call, Json, envelope_of
 
 TIMEOUT_SECONDS = 10.0
-"""How long connecting, sending and each wait for data may take, unless `http` says otherwise."""
+"""How long connecting, sending and each wait for an answer may take; `http` may set another."""
 
 Args = ParamSpec("Args")
 Result = TypeVar("Result")

@@ -23,7 +23,8 @@ from rq_broker.sources.kinds import open_source
 from rq_broker.sources.source import Source
 
 DEFAULT_INTERVAL = 10.0
-"""Seconds. A host's change is seen half of it later on average; a source is stale after three."""
+"""Seconds between snapshots where a table sets none. A change is seen half an interval later on
+average; a source without a snapshot for three intervals is stale."""
 MIN_INTERVAL = 0.1
 """Seconds. Shorter, and polling would be all that the notifier does."""
 MAX_INTERVAL = 86400
@@ -64,7 +65,7 @@ def _feeds(tables: Any) -> Iterator[Feed]:
     names: set[tuple[str, str]] = set()
     for number, table in enumerate(tables, 1):
         try:
-            feed = _feed(dict(obj(table, "it")))
+            feed = _feed(dict(obj(table, "the table")))
         except (Invalid, Misconfigured) as error:
             raise Invalid(f"[[source]] number {number}: {error}") from error
         if (feed.type, feed.name) in names:

@@ -1,7 +1,8 @@
-"""Applies the snapshots of one source. Of all notifiers that list it, one at a time polls it.
+"""Polls one source and applies its snapshots, while this process holds the source's lease.
 
-That one holds the lease of the source. A lease has a term, which grows with each change of holder,
-and Redis refuses a snapshot of an earlier term: a poller that was taken for dead changes nothing.
+Several notifiers may list the same source; one of them at a time has the lease. A lease has a term,
+which grows with each change of holder, and Redis refuses a snapshot of an earlier term: a poller
+that was taken for dead changes nothing.
 """
 
 from __future__ import annotations

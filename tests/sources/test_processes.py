@@ -86,8 +86,8 @@ async def receiver() -> AsyncIterator[Receiver]:
     async def take(_: str, __: dict[str, Any]) -> int:
         return 200
 
-    async with listening(take) as this:
-        yield this
+    async with listening(take) as receiver:
+        yield receiver
 
 
 class Processes:
@@ -145,9 +145,10 @@ async def processes(
     receiver: Receiver,
 ) -> AsyncIterator[Processes]:
     assert await real_client.dbsize() == 0
-    this = Processes(spawn, redis_server.url, feeds(1.0), f"http://127.0.0.1:{receiver.port}/")
-    yield this
-    await this.desk.aclose()
+    base = f"http://127.0.0.1:{receiver.port}/"
+    running = Processes(spawn, redis_server.url, feeds(1.0), base)
+    yield running
+    await running.desk.aclose()
 
 
 # The original's data
