@@ -47,7 +47,7 @@ class Placement:
         )
         assert self.child.stdout is not None
         self.port = int(self.child.stdout.readline())
-        self.client = httpx.Client(base_url=self.url, headers=HEADERS, timeout=30)
+        self.client = httpx.Client(base_url=self.url, headers=HEADERS, timeout=120)
 
     def stop(self) -> None:
         """Kill the service; its database stays."""

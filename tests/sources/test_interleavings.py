@@ -30,6 +30,8 @@ GAPS_OF_ONE_POLL = (*range(len(POLL) + 1), AFTER_QUIET_POLL)
 GAPS_OF_TWO_POLLS = range(AFTER_QUIET_POLL + 1)
 SAMPLES = 20
 """How many ways to distribute one order over two polls are tried; over one poll, all are."""
+PARTS = 3
+"""Tests over which the orders are split, so that each ends within a minute."""
 CAPACITY, GRANTED = 4, 2
 """Amounts of each client's own resource: what the host has, and what the job is granted."""
 
@@ -139,7 +141,13 @@ class World:
     """All clients at once, each with a resource of its own, in one Placement and one type."""
 
     def __init__(
-        self, broker: Broker, placement: Placement, source: PlacementSource, *, names_server: bool
+        self,
+        broker: Broker,
+        placement: Placement,
+        source: PlacementSource,
+        orders: Iterable[Order],
+        *,
+        names_server: bool,
     ) -> None:
         self.broker = broker
         self.placement = placement
@@ -147,7 +155,6 @@ class World:
         self.names_server = names_server
         entries = placement.call("GET", "/resource_classes")["resource_classes"]
         classes = [entry["name"] for entry in entries if not entry["name"].startswith("CUSTOM_")]
-        orders = ORDERS_NAMING_THE_SERVER if names_server else ORDERS_WITHOUT_SERVER
         self.hosts: dict[str, str] = {}
         self.clients: list[Client] = []
         for number, schedule in enumerate(schedules_of_all(orders)):
@@ -238,12 +245,16 @@ def proxy(placement: Placement) -> Placement:
     return placement
 
 
+@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("names_server", [True, False], ids=["names its server", "names none"])
 async def test_free_capacity_is_right_at_every_interleaving(
-    real_client: Redis, placement: Placement, source: PlacementSource, names_server: bool
+    real_client: Redis, placement: Placement, source: PlacementSource, names_server: bool, part: int
 ) -> None:
     """In every order of boot, 2xx, status, deletion and snapshot each amount is counted once."""
-    world = World(Broker(real_client), placement, source, names_server=names_server)
+    orders = ORDERS_NAMING_THE_SERVER if names_server else ORDERS_WITHOUT_SERVER
+    world = World(
+        Broker(real_client), placement, source, orders[part::PARTS], names_server=names_server
+    )
     await world.grant_all()
     await world.check(quiet=True)
     await world.poll(world.take_steps)
