@@ -15,12 +15,12 @@ from rq_broker.api.health import Health
 from rq_broker.api.hosts import Hosts
 from rq_broker.api.inbox import Inbox
 from rq_broker.api.jobs import Jobs
-from rq_broker.api.keys import SigningKeys
 from rq_broker.api.middleware import RefuseCallbacks, TrailingSlash
 from rq_broker.api.pages import Pages
 from rq_broker.api.questions import Questions
 from rq_broker.api.request_body import read
 from rq_broker.api.responses import HANDLERS, ok
+from rq_broker.api.signing_keys import SigningKeys
 from rq_broker.api.types import Types
 from rq_broker.egress.rules import Egress
 from rq_broker.store.broker import Broker

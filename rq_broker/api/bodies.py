@@ -113,7 +113,7 @@ class Reorder:
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class Transition:
     """An update that gives a job another status, see Broker.transition."""
 
     to: Status
@@ -122,7 +122,7 @@ class Move:
     servers: tuple[str, ...] = ()
 
 
-def update(body: Any) -> Reorder | Move:
+def update(body: Any) -> Reorder | Transition:
     """Read the body of an update: exactly one of the things it may change."""
     change = convert(body, Update)
     given = [name for name in _ONE_OF if getattr(change, name) is not None]
@@ -130,7 +130,7 @@ def update(body: Any) -> Reorder | Move:
         named = " and ".join(given) or "none"
         raise Invalid(f"an update must give exactly one of {', '.join(_ONE_OF)}, not {named}")
     if change.status is not None:
-        return _move(change, change.status)
+        return _transition(change, change.status)
     (mode,) = given
     for name in _WITH_STATUS:
         if getattr(change, name) is not None:
@@ -138,12 +138,12 @@ def update(body: Any) -> Reorder | Move:
     return Reorder(mode, str(getattr(change, mode)))
 
 
-def _move(change: Update, to: Status) -> Move:
+def _transition(change: Update, to: Status) -> Transition:
     if change.error is not None and to is not Status.ERROR:
         raise Invalid(f"error goes with status error, not with {to}")
     if change.servers is not None and to is not Status.RUNNING:
         raise Invalid(f"servers go with status running, not with {to}")
-    return Move(to, change.fence, change.error or "", tuple(change.servers or ()))
+    return Transition(to, change.fence, change.error or "", tuple(change.servers or ()))
 
 
 # Types

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rq_broker.api import bodies
-from rq_broker.api.bodies import Move, Reorder
+from rq_broker.api.bodies import Reorder, Transition
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.errors import Invalid
 from rq_broker.domain.exact_json import Number
@@ -24,15 +24,18 @@ from rq_broker.domain.validation import MAX_WHOLE
         ({"after": "機"}, Reorder("after", "機")),
         ({"position": "front"}, Reorder("position", "front")),
         ({"position": "back", "colour": "red"}, Reorder("position", "back")),
-        ({"status": "done"}, Move(Status.DONE)),
-        ({"status": "granted", "priority": None}, Move(Status.GRANTED)),
-        ({"status": "running", "fence": 7}, Move(Status.RUNNING, 7)),
-        ({"status": "running", "servers": ["a", "ü"]}, Move(Status.RUNNING, None, "", ("a", "ü"))),
-        ({"status": "running", "servers": []}, Move(Status.RUNNING)),
-        ({"status": "error", "error": "disk\nfull"}, Move(Status.ERROR, None, "disk\nfull")),
+        ({"status": "done"}, Transition(Status.DONE)),
+        ({"status": "granted", "priority": None}, Transition(Status.GRANTED)),
+        ({"status": "running", "fence": 7}, Transition(Status.RUNNING, 7)),
+        (
+            {"status": "running", "servers": ["a", "ü"]},
+            Transition(Status.RUNNING, None, "", ("a", "ü")),
+        ),
+        ({"status": "running", "servers": []}, Transition(Status.RUNNING)),
+        ({"status": "error", "error": "disk\nfull"}, Transition(Status.ERROR, None, "disk\nfull")),
     ],
 )
-def test_updates(body: dict[str, Any], expected: Reorder | Move) -> None:
+def test_updates(body: dict[str, Any], expected: Reorder | Transition) -> None:
     """Each kind of update becomes its value; null fields count as left out."""
     assert bodies.update(body) == expected
 
