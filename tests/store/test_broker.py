@@ -1,4 +1,4 @@
-"""The broker's own: what no single script does."""
+"""What the broker does without a script: counts, wake-ups, readiness."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.making import TYPE, bring, submit
 
 
 async def test_types_are_counted_per_status(broker: Broker) -> None:
-    """types lists each type ever used with its jobs per status."""
+    """types lists each type ever used, with the number of its jobs per status."""
     await bring(broker, Status.GRANTED)
     await submit(broker, "e")
     await submit(broker, "d", "虛擬機")
@@ -29,14 +29,14 @@ async def test_wait_is_woken_by_work(broker: Broker) -> None:
 
 
 async def test_ping_and_aclose(broker: Broker) -> None:
-    """A broker answers while its store does, and closes twice without complaint."""
+    """A broker answers while Redis does, and can be closed twice."""
     await broker.ping()
     await broker.aclose()
     await broker.aclose()
 
 
-async def test_a_redis_that_takes_no_writes_is_not_fit(real_client: Redis) -> None:
-    """Readiness asks for a write, not for a pong, and leaves nothing behind."""
+async def test_a_redis_that_takes_no_writes_is_unavailable(real_client: Redis) -> None:
+    """A ping is a write, so it fails where writes fail, and it leaves nothing behind."""
     broker = Broker(real_client)
     await broker.ping()
     assert await real_client.dbsize() == 0

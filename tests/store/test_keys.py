@@ -29,7 +29,7 @@ NEAR_THE_LIMITS = st.builds(
 
 @given(st.one_of(TEXTS, NEAR_THE_LIMITS))
 def test_unfold_joins_what_fold_split(text: str) -> None:
-    """Any text survives being folded, in pieces that keep the hash compact or as one."""
+    """Any text is read as it was folded; its pieces are small enough to keep a hash compact."""
     flat = fold("data", text)
     fields = dict(zip(flat[::2], flat[1::2], strict=True))
     assert unfold(fields, "data") == text
@@ -43,7 +43,7 @@ def test_unfold_joins_what_fold_split(text: str) -> None:
 
 @given(st.sets(TEXTS, min_size=2, max_size=20))
 def test_digests_are_short_and_differ(texts: set[str]) -> None:
-    """A digest is 16 URL-safe characters, another for another text."""
+    """A digest is 16 URL-safe characters, and differs for different texts."""
     names = {digest(text) for text in texts}
     assert len(names) == len(texts)
     assert all(re.fullmatch(r"[\w-]{16}", name) for name in names)
@@ -51,7 +51,7 @@ def test_digests_are_short_and_differ(texts: set[str]) -> None:
 
 @given(st.lists(st.integers(0, 10**16 - 1), min_size=2, unique=True), TEXTS)
 def test_members_sort_by_id(ids: list[int], request_id: str) -> None:
-    """The names of two jobs compare as their IDs do, so ties in a set are first come first."""
+    """Members compare as the IDs in them, so equal priorities are first come, first served."""
     members = [member(id_, request_id) for id_ in sorted(ids)]
     assert all(a < b for a, b in pairwise(members))
     assert all(name[17:] == request_id for name in members)
@@ -61,7 +61,7 @@ def test_members_sort_by_id(ids: list[int], request_id: str) -> None:
 async def test_every_key_of_a_type_shares_its_slot(
     broker: Broker, client: Redis, type_: str
 ) -> None:
-    """Whatever happens, each key but the set of types starts with the type's base and tag."""
+    """Every key but the set of types starts with the base of its type."""
     await broker.set_policy(type_, {"limits": {"*": {"VCPU": 9}}})
     for status in Status:
         await bring(broker, status, f"{{x}}{status}", type_)
@@ -72,14 +72,14 @@ async def test_every_key_of_a_type_shares_its_slot(
     await broker.turn(type_, "a", "take", 60)
     await broker.turn(type_, "b", "take", 60)
     await broker.sweep(type_)
-    found = {key.removeprefix(Keys(type_).base) for key in await client.keys()}
-    strange = {key for key in found if not (key.startswith(":") or key in ("", TYPES))}
-    assert strange == set()
-    kinds = {key.split(":")[1] for key in found if key.startswith(":")}
+    suffixes = {key.removeprefix(Keys(type_).base) for key in await client.keys()}
+    foreign = {key for key in suffixes if not (key.startswith(":") or key in ("", TYPES))}
+    assert foreign == set()
+    kinds = {key.split(":")[1] for key in suffixes if key.startswith(":")}
     assert kinds <= _documented()
     assert await broker.policy(type_) == Policy(limits={"*": {"VCPU": 9}})
 
 
 def _documented() -> set[str]:
-    """Read the kinds of keys out of the glossary."""
+    """Read the kinds of keys out of the table."""
     return set(re.findall(r"`…:(\w+)", keys.__doc__ or ""))

@@ -1,4 +1,4 @@
-"""Redis hashes and frozen values: what is written is read back, what is damaged is skipped."""
+"""Records of Redis: what is written is read back, what is damaged is skipped."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from tests.making import shape
 
 @given(st.dictionaries(st.text(), st.text()))
 def test_pairs_are_read_from_both_replies(fields: dict[str, str]) -> None:
-    """A script answers a flat list, a plain HGETALL a mapping: both read the same."""
+    """A flat list and a mapping, as replies come, read the same."""
     flat = [text for pair in fields.items() for text in pair]
     assert records.pairs(flat) == records.pairs(fields) == fields
 
 
-def test_a_lonely_field_is_damage() -> None:
-    """A reply that does not pair up is an error, not a field less."""
+def test_a_field_without_a_value_is_damage() -> None:
+    """An odd number of texts is an error; no field is dropped silently."""
     with pytest.raises(ValueError, match="zip"):
         records.pairs(["a"])
 
 
 def test_damaged_records_are_skipped(caplog: pytest.LogCaptureFixture) -> None:
-    """One damaged record is logged, and the others are read."""
+    """Damaged records are logged, and the others are read."""
     assert records.readable(int, ["1", "one", None, "2"]) == [1, 2]
     assert caplog.text.count("skipping a damaged record") == 2
 
@@ -40,7 +40,7 @@ FIELDS = ["id", "7", "owner", "o", "shape", "s", "created", "5", *fold("data", L
 FIELDS += fold("callback", "http://x/" + "z" * 100)
 
 
-def test_a_job_is_read_with_what_it_does_not_have_yet() -> None:
+def test_a_queued_job_is_read() -> None:
     """A queued job has no hosts, fence, attempts or error; folded values are whole again."""
     job = records.job("vm", "d", "-3", 1, records.pairs([*FIELDS, "status", "queued"]))
     assert (job.id, job.priority, job.position, job.status) == (7, -3, 1, Status.QUEUED)
@@ -55,17 +55,17 @@ def test_a_job_is_read_with_what_it_does_not_have_yet() -> None:
     assert job.updated == job.created == 5
 
 
-def test_a_granted_job_is_read_with_all_it_has() -> None:
-    """Hosts, fence, attempts, the last cause and the destination come along."""
-    more = ["status", "granted", "hosts", '["h1","h1"]', "fence", "9", "attempts", "2"]
-    more += ["error", "timeout", "destination", "http://x:80", "updated", "6"]
-    job = records.job("vm", "d", "4", None, records.pairs([*FIELDS, *more]))
+def test_a_granted_job_is_read() -> None:
+    """A granted job has hosts, fence, attempts, the last error and the destination."""
+    fields = [*FIELDS, "status", "granted", "hosts", '["h1","h1"]', "fence", "9", "attempts", "2"]
+    fields += ["error", "timeout", "destination", "http://x:80", "updated", "6"]
+    job = records.job("vm", "d", "4", None, records.pairs(fields))
     assert (job.hosts, job.fence, job.attempts, job.error) == (("h1", "h1"), 9, 2, "timeout")
     assert (job.destination, job.position, job.updated) == ("http://x:80", None, 6)
 
 
 def test_a_host_is_read_back() -> None:
-    """Capacity, used and held per resource, whatever the resource is called."""
+    """Capacity, used and held are read per resource; a resource's name may have a colon."""
     written = {"capacity:R:x": "4", "used:R:x": "1", "held:R:x": "2", "aggregates": '["b","a"]'}
     assert records.host("h", written) == Host(
         "h", {"R:x": 4}, {"R:x": 1}, {"R:x": 2}, frozenset({"a", "b"})
@@ -74,32 +74,32 @@ def test_a_host_is_read_back() -> None:
 
 
 def test_usage_is_read_by_owner() -> None:
-    """Resources hold no slash, owners may."""
+    """The first slash ends the resource: an owner's name may have more."""
     read = records.usage({"VCPU/o": "3", "R:x/o/p:q": "1", "GPU/o": "2"})
     assert read == {"o": {"VCPU": 3, "GPU": 2}, "o/p:q": {"R:x": 1}}
 
 
 @pytest.mark.parametrize("value", [None, Protection(1, "ä:b", frozenset({"h,1", "h"}))])
 def test_a_protection_survives_its_text(value: Protection | None) -> None:
-    """Nothing is '', and a protection reads back as it was."""
+    """A protection reads back as it was; none is the empty text."""
     assert records.protection(records.protection_text(value)) == value
 
 
 def test_a_waiting_shape_is_read() -> None:
-    """Its heads with their priorities, how many wait, and since when the first is passed."""
+    """A shape has its first jobs with priorities, its count, and when the first was passed."""
     heads = {member(7, "a:b"): "-3", member(8, "c"): "2"}
     row = SimpleNamespace(
         shape="s", demand=shape().canonical(), count=9, passed="1500", heads=heads
     )
-    waiting, since = records.waiting(row)
+    waiting, passed = records.waiting(row)
     assert waiting.heads == (Head(7, "a:b", -3), Head(8, "c", 2))
-    assert (waiting.count, waiting.shape, since) == (9, shape(), 1.5)
+    assert (waiting.count, waiting.shape, passed) == (9, shape(), 1.5)
     row.passed = ""
     assert records.waiting(row)[1] is None
 
 
 def test_an_attempt_is_dated_by_its_entry() -> None:
-    """The ID of a stream's entry is when it was written, in ms."""
+    """The ID of a stream's entry is the time it was written, in ms."""
     fields = ["attempt", "2", "fence", "7", "cause", "timeout", "milliseconds", "10"]
     attempt = records.attempt(("1500-3", fields))
     assert (attempt.ended, attempt.attempt, attempt.fence) == (1_500_000, 2, 7)
@@ -119,7 +119,7 @@ def test_an_attempt_is_dated_by_its_entry() -> None:
 def test_a_destinations_state_follows_the_time(
     fields: list[str], state: str, opens_for: float
 ) -> None:
-    """Open while its end is to come, half-open from then on until it is closed."""
+    """A breaker is open until its end, and half-open from then on until it is closed."""
     row = SimpleNamespace(
         destination="http://x:80", in_flight=1, parked=2, fields=records.pairs(fields)
     )
@@ -129,7 +129,7 @@ def test_a_destinations_state_follows_the_time(
 
 
 def test_a_holder_is_read_with_its_age() -> None:
-    """What it holds by host and resource, for how many seconds; nobody knows: 0."""
+    """A holder has its amounts by host and resource, and its age, 0 if that is unknown."""
     amounts = {"h1/VCPU": "2", "h1/R:x": "1", "h2/VCPU": "3"}
     row = SimpleNamespace(request_id="d", owner="o", granted="2000", amounts=amounts)
     holds = {"h1": {"VCPU": 2, "R:x": 1}, "h2": {"VCPU": 3}}

@@ -1,4 +1,4 @@
-"""Scripts with other constants: limits too large to be reached in a test are made small."""
+"""Scripts with other constants: limits too large to be reached in a test become small."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rq_broker.store.scripts import SCRIPTS
 
 
 def altered(monkeypatch: pytest.MonkeyPatch, verb: str, old: str, new: str) -> None:
-    """Have a verb run with `new` in the place of `old`; again, on what the last time made of it."""
+    """Let a verb run with `new` in place of `old`; a second call alters the altered script."""
     script = SCRIPTS[verb]
     assert script.source.count(old) == 1
     source = script.source.replace(old, new)

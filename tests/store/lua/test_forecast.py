@@ -1,4 +1,4 @@
-"""forecast.lua: whether what a waiting job was told came true."""
+"""forecast.lua: whether the ETA reported for a waiting job was kept."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.making import TYPE, grant, publish, submit
 
 
 async def test_a_forecast_is_judged_by_the_grant(broker: Broker, client: Redis) -> None:
-    """Granted in time it held, granted later it did not; only the first one told counts."""
+    """A forecast is kept if the job is granted in time; only the first one reported counts."""
     await publish(broker)
     for name, seconds in (("kept", 60.0), ("missed", -60.0)):
         job = await submit(broker, name)
@@ -22,8 +22,8 @@ async def test_a_forecast_is_judged_by_the_grant(broker: Broker, client: Redis) 
     assert await audit(client, TYPE) == []
 
 
-async def test_a_job_that_leaves_the_line_is_not_judged(broker: Broker, client: Redis) -> None:
-    """Taken out or withdrawn, a job's forecast goes with it; a job out of line gets none."""
+async def test_a_job_that_leaves_the_queue_is_not_judged(broker: Broker, client: Redis) -> None:
+    """A job that leaves the queue without a grant loses its forecast, and gets no new one."""
     job = await submit(broker)
     await broker.forecast(TYPE, job, 60.0)
     await broker.transition(TYPE, "d", Status.DONE)

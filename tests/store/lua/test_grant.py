@@ -16,15 +16,15 @@ KEYS = Keys(TYPE)
 
 
 async def test_a_grant_is_whole_or_nothing(broker: Broker, client: Redis) -> None:
-    """When the last instance of a gang does not fit, nothing is held on the hosts before it."""
+    """When the last instance of a job does not fit, nothing is held for the others."""
     await publish(broker, "h1", VCPU=4)
     await publish(broker, "h2", VCPU=1)
-    gang = shape({"VCPU": 2}, {"VCPU": 2}, {"VCPU": 2})
-    job = await submit(broker, shape=gang)
-    assert await grant(broker, job, gang, "h1", "h1", "h2") is None
+    wanted = shape({"VCPU": 2}, {"VCPU": 2}, {"VCPU": 2})
+    job = await submit(broker, shape=wanted)
+    assert await grant(broker, job, wanted, "h1", "h1", "h2") is None
     assert all(not host.held for host in await broker.hosts(TYPE))
     await publish(broker, "h2", VCPU=2)
-    assert await grant(broker, job, gang, "h1", "h1", "h2") == 1
+    assert await grant(broker, job, wanted, "h1", "h1", "h2") == 1
     assert {host.name: host.held for host in await broker.hosts(TYPE)} == {
         "h1": {"VCPU": 4},
         "h2": {"VCPU": 2},
@@ -35,14 +35,14 @@ async def test_a_grant_is_whole_or_nothing(broker: Broker, client: Redis) -> Non
 
 
 async def test_instances_on_one_host_count_together(broker: Broker) -> None:
-    """Two instances that fit singly and not together are refused."""
+    """Two instances that fit one by one, but not together, are refused."""
     await publish(broker, VCPU=3)
-    gang = shape({"VCPU": 2}, {"VCPU": 2})
-    assert await grant(broker, await submit(broker, shape=gang), gang) is None
+    wanted = shape({"VCPU": 2}, {"VCPU": 2})
+    assert await grant(broker, await submit(broker, shape=wanted), wanted) is None
 
 
 async def test_used_counts_against_capacity(broker: Broker) -> None:
-    """What the source sees in use is not given away; less than nothing is not given either."""
+    """What a source counts as used is not granted, also where more is used than there is."""
     job = await submit(broker)
     for used in (4, 5):
         await broker.set_host(TYPE, Host("h1", {"VCPU": 4}, {"VCPU": used}))
@@ -51,8 +51,8 @@ async def test_used_counts_against_capacity(broker: Broker) -> None:
     assert await grant(broker, job) == 1
 
 
-async def test_a_proposal_that_reality_left_behind_is_refused(broker: Broker) -> None:
-    """Reordered, taken out, replaced, paused or on a host that is gone: None, and nothing held."""
+async def test_a_plan_that_is_no_longer_true_is_refused(broker: Broker) -> None:
+    """After a reorder, a withdrawal, a pause, or without the host, nothing is held."""
     await publish(broker)
     job = await submit(broker)
     assert await grant(broker, job, None, "nowhere") is None
@@ -86,7 +86,7 @@ async def test_every_host_must_be_in_the_aggregate(broker: Broker, wanted: str) 
 async def test_an_aggregate_is_compared_as_a_whole(
     broker: Broker, has: set[str], wanted: str
 ) -> None:
-    """Punctuation in names of aggregates never makes a host a member of another one."""
+    """Punctuation in the names of aggregates never puts a host into another one."""
     await broker.set_host(TYPE, Host("h1", {"VCPU": 9}, aggregates=frozenset(has)))
     narrow = shape(aggregate=wanted)
     assert await grant(broker, await submit(broker, shape=narrow), narrow) is None
@@ -118,7 +118,7 @@ async def test_aggregates_are_compared_as_they_are_written(
 
 
 async def test_caps_hold_per_owner(broker: Broker, client: Redis) -> None:
-    """An owner's own cap, or the one for all others, is never exceeded; a release gives it back."""
+    """An owner never exceeds its own cap, or that of all others; a release makes room again."""
     await publish(broker)
     await broker.set_policy(TYPE, {"limits": {"*": {"VCPU": 1}, "a/b:c": {"VCPU": 2}}})
     for owner, most in (("a/b:c", 2), ("p", 1)):
@@ -133,7 +133,7 @@ async def test_caps_hold_per_owner(broker: Broker, client: Redis) -> None:
 
 
 async def test_an_instance_of_nothing_needs_a_host_too(broker: Broker) -> None:
-    """Every named host must exist and be of the aggregate, also for an instance of nothing."""
+    """The host of an instance without resources must exist and be in the aggregate too."""
     await publish(broker)
     nothing = shape({}, aggregate="other")
     job = await submit(broker, shape=nothing)
@@ -142,10 +142,10 @@ async def test_an_instance_of_nothing_needs_a_host_too(broker: Broker) -> None:
 
 
 async def test_no_instance_is_larger_than_its_host_allows(broker: Broker) -> None:
-    """max_unit as it is now binds each instance, not their sum, whatever the plan believed."""
-    gang = shape({"VCPU": 2, "Memory": 1}, {"VCPU": 1})
-    job = await submit(broker, shape=gang)
+    """The current max_unit limits each instance, not their sum, whatever was planned."""
+    wanted = shape({"VCPU": 2, "Memory": 1}, {"VCPU": 1})
+    job = await submit(broker, shape=wanted)
     for most, fence in ((1, None), (2, 1)):
         await broker.set_host(TYPE, Host("h1", {"VCPU": 9, "Memory": 9}, max_unit={"VCPU": most}))
-        assert await grant(broker, job, gang) == fence
+        assert await grant(broker, job, wanted) == fence
     assert (await broker.host(TYPE, "h1")).held == {"VCPU": 3, "Memory": 1}

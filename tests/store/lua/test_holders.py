@@ -1,4 +1,4 @@
-"""holders.lua: who holds what, and how long others held theirs."""
+"""holders.lua: the jobs that hold capacity, and how long ended jobs held theirs."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from tests.making import TYPE, bring
 
 
 async def test_holders_are_the_jobs_that_hold(broker: Broker) -> None:
-    """Granted and running jobs are listed; one that holds nothing, or no more, is not."""
+    """Granted and running jobs are listed, jobs that hold nothing are not."""
     for status in Status:
         await bring(broker, status, status)
     await bring(broker, Status.QUEUED, "by hand")
     await broker.transition(TYPE, "by hand", Status.RUNNING)
-    found = await broker.holdings(TYPE)
-    assert {each.request_id for each in found.holders} == {"granted", "running"}
-    assert {each.owner_id for each in found.holders} == {"o"}
+    holders = (await broker.holdings(TYPE)).holders
+    assert {holder.request_id for holder in holders} == {"granted", "running"}
+    assert {holder.owner_id for holder in holders} == {"o"}
 
 
 async def test_history_grows_with_each_release(broker: Broker) -> None:
-    """What a job held for is kept, in seconds, once it released."""
+    """Each job that releases its capacity adds how long it held it, in seconds."""
     assert (await broker.holdings(TYPE)).history == ()
     for name in ("d", "e"):
         await bring(broker, Status.GRANTED, name)
         await broker.withdraw(TYPE, name)
     history = (await broker.holdings(TYPE)).history
     assert len(history) == 2
-    assert all(span >= 0 for span in history)
+    assert all(seconds >= 0 for seconds in history)

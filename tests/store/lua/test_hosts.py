@@ -7,8 +7,8 @@ from rq_broker.store.broker import Broker
 from tests.making import TYPE, bring, publish
 
 
-async def test_a_view_brought_up_to_date_equals_a_fresh_one(broker: Broker) -> None:
-    """Reading only changes ends where reading everything ends, whatever changed in between."""
+async def test_a_view_kept_up_to_date_equals_a_new_one(broker: Broker) -> None:
+    """A view that reads only changes equals one that reads everything, after any change."""
     known = await broker.view(TYPE)
     for step in (
         publish(broker, "h1"),

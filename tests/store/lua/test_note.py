@@ -1,4 +1,4 @@
-"""note.lua: what a pass found out."""
+"""note.lua: what an admission pass decided."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.making import TYPE, head_of, submit
 
 
 async def test_only_first_passes_of_waiting_jobs_are_noted(broker: Broker) -> None:
-    """A first pass is remembered at its first time, forgotten when the job leaves the line."""
+    """The time a job was first passed stays, and is deleted when the job leaves the queue."""
     job = await submit(broker)
     await broker.note(TYPE, None, [head_of(job), Head(99, "gone", 0)])
     first = (await broker.heads(TYPE, 0, 10, 10)).passed

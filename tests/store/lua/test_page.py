@@ -1,4 +1,4 @@
-"""page.lua: lists, filtered and in pieces."""
+"""page.lua: lists of jobs, with filters, page by page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.making import TYPE, bring, submit
 
 @pytest.mark.parametrize("limit", [1, 2, 7, 500])
 async def test_pages_list_every_job_once_in_order(broker: Broker, limit: int) -> None:
-    """Paging by any size lists all jobs of all statuses once, by priority and then by ID."""
+    """Pages of any size list the jobs of all statuses once, by priority and then by ID."""
     for number, status in enumerate([*Status, *Status]):
         name = f"{status}-{number}"
         await bring(broker, status, name)
@@ -27,8 +27,8 @@ async def test_pages_list_every_job_once_in_order(broker: Broker, limit: int) ->
 
 
 @pytest.mark.parametrize("limit", [1, 3, 500])
-async def test_filters_go_together(broker: Broker, limit: int) -> None:
-    """owner_id and status filter alone and both at once; another owner's jobs never show."""
+async def test_filters_can_be_combined(broker: Broker, limit: int) -> None:
+    """owner_id and status filter alone and together; jobs of another owner are never listed."""
     for name in ("a", "b", "c", "d"):
         await submit(broker, name, owner_id="o:1" if name < "c" else "o")
     await broker.transition(TYPE, "a", Status.DONE)
@@ -39,8 +39,8 @@ async def test_filters_go_together(broker: Broker, limit: int) -> None:
     assert await _list(broker, limit, owner_id="nobody") == []
 
 
-async def test_a_page_tells_the_same_positions_as_read(broker: Broker) -> None:
-    """Position counts from 1 in the whole queue, whatever the filter and the page."""
+async def test_a_page_has_the_same_positions_as_read(broker: Broker) -> None:
+    """Positions count from 1 in the whole queue, with any filter and on every page."""
     for name in "abcdef":
         await submit(broker, name, owner_id="o" if name in "ace" else "p")
     await broker.transition(TYPE, "a", Status.DONE)
@@ -52,10 +52,10 @@ async def test_a_page_tells_the_same_positions_as_read(broker: Broker) -> None:
 
 
 async def _list(broker: Broker, limit: int, **filters: str) -> list[tuple[int, int, str]]:
-    found, cursor = [], None
+    entries, cursor = [], None
     while True:
         page = await broker.page(TYPE, after=cursor, limit=limit, **filters)
-        found += [(job.priority, job.id, job.request_id) for job in page.jobs]
+        entries += [(job.priority, job.id, job.request_id) for job in page.jobs]
         cursor = page.next
         if cursor is None:
-            return found
+            return entries

@@ -11,7 +11,7 @@ from tests.making import TYPE
 
 
 async def test_a_missing_job_is_not_found(broker: Broker) -> None:
-    """Every verb on one job answers JobNotFound when there is none."""
+    """Every verb on a job raises JobNotFound when there is none."""
     for call in (
         broker.read(TYPE, "d"),
         broker.withdraw(TYPE, "d"),

@@ -1,4 +1,4 @@
-"""reorder.lua: another place in line."""
+"""reorder.lua: another place in the queue."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from tests.store.lua.altering import altered
 async def test_before_and_after_move_one_job_only(
     broker: Broker, client: Redis, mode: str, gap: int
 ) -> None:
-    """Put before or after any neighbour, at any distance, nobody else changes places."""
+    """A job moves before or after any neighbour, and the others keep their order."""
     names = ["a", "b", "c", "d"]
-    for turn, (moved, neighbour) in enumerate(permutations(names, 2)):
-        type_ = f"type-{turn}"
-        for number, name in enumerate(names):
-            await submit(broker, name, type_, priority=-2 + number * gap)
-        answer = await broker.reorder(type_, moved, mode, neighbour)
+    for number, (moved, neighbour) in enumerate(permutations(names, 2)):
+        type_ = f"type-{number}"
+        for index, name in enumerate(names):
+            await submit(broker, name, type_, priority=-2 + index * gap)
+        priority = await broker.reorder(type_, moved, mode, neighbour)
         expected = [name for name in names if name != moved]
         expected.insert(expected.index(neighbour) + (mode == "after"), moved)
         assert await line(broker, type_) == expected
-        assert (await broker.read(type_, moved)).priority == answer
+        assert (await broker.read(type_, moved)).priority == priority
     assert await audit(client, type_) == []
 
 
 async def test_front_and_back(broker: Broker) -> None:
-    """position puts a job at either end; where it already stands, nothing changes."""
+    """A position puts a job at either end; a job that is there already keeps its priority."""
     for name in "abc":
         await submit(broker, name, priority=0)
     assert await broker.reorder(TYPE, "c", "position", "front") == -1
@@ -47,8 +47,8 @@ async def test_front_and_back(broker: Broker) -> None:
     assert await broker.reorder(TYPE, "a", "before", "a") == 1
 
 
-async def test_a_thousand_moves_into_one_gap_keep_the_order(broker: Broker) -> None:
-    """Always putting the last one after the first makes room again and again."""
+async def test_a_hundred_moves_into_one_gap_keep_the_order(broker: Broker) -> None:
+    """Room is made as often as needed when the last job is always put after the first."""
     for name in "abc":
         await submit(broker, name)
     expected = ["a", "b", "c"]
@@ -59,8 +59,8 @@ async def test_a_thousand_moves_into_one_gap_keep_the_order(broker: Broker) -> N
     assert await line(broker) == expected
 
 
-async def test_the_ends_of_the_line_are_whole_numbers(broker: Broker) -> None:
-    """Past ±(2^53−1) a place is refused with NoRoom, and the line stays as it was."""
+async def test_priorities_end_at_the_largest_whole_number(broker: Broker) -> None:
+    """A place past ±(2^53−1) is refused with NoRoom, and the queue stays as it was."""
     await submit(broker, "first", priority=-MAX_WHOLE)
     await submit(broker, "middle", priority=0)
     await submit(broker, "last", priority=MAX_WHOLE)
@@ -73,37 +73,37 @@ async def test_the_ends_of_the_line_are_whole_numbers(broker: Broker) -> None:
 
 
 @pytest.mark.parametrize("end", [1, -1])
-async def test_where_one_side_ends_the_other_makes_room(
+async def test_room_is_made_on_the_side_that_has_numbers(
     broker: Broker, client: Redis, end: int
 ) -> None:
-    """Beside the largest or the smallest priority there is room on the side that has numbers."""
+    """Next to the largest or the smallest priority, the jobs on the other side move away."""
     await submit(broker, "last", priority=end * MAX_WHOLE)
     await submit(broker, "beside", priority=end * (MAX_WHOLE - 1))
     await submit(broker, "moved", priority=0)
-    found = await broker.reorder(TYPE, "moved", "before" if end > 0 else "after", "last")
-    assert abs(found) < MAX_WHOLE
+    priority = await broker.reorder(TYPE, "moved", "before" if end > 0 else "after", "last")
+    assert abs(priority) < MAX_WHOLE
     assert await line(broker) == ["beside", "moved", "last"][::end]
     assert await audit(client, TYPE) == []
 
 
 @pytest.mark.parametrize("place", [2, 17])
-async def test_the_fewer_make_room(broker: Broker, client: Redis, place: int) -> None:
-    """Of equals only those on the shorter side of the place get another priority."""
+async def test_the_shorter_side_makes_room(broker: Broker, client: Redis, place: int) -> None:
+    """Of jobs of equal priority, only those on the shorter side get another one."""
     names = [f"{number:02d}" for number in range(20)]
     for name in [*names, "moved"]:
         await submit(broker, name, priority=7)
     await broker.reorder(TYPE, "moved", "before", names[place])
-    aside = {name for name in names if (await broker.read(TYPE, name)).priority != 7}
-    assert aside == set(names[:place] if place < 10 else names[place:])
+    moved_aside = {name for name in names if (await broker.read(TYPE, name)).priority != 7}
+    assert moved_aside == set(names[:place] if place < 10 else names[place:])
     assert await line(broker) == [*names[:place], "moved", *names[place:]]
     assert await audit(client, TYPE) == []
 
 
 @pytest.mark.parametrize(("most", "fits"), [(2, False), (3, True)])
-async def test_a_step_moves_only_so_many(
+async def test_a_move_shifts_a_limited_number_of_jobs(
     broker: Broker, monkeypatch: pytest.MonkeyPatch, most: int, fits: bool
 ) -> None:
-    """Where more would have to make room than one step may move, it is refused, and none moves."""
+    """A move that would shift more jobs than the limit is refused, and no job moves."""
     altered(monkeypatch, "reorder", "MOST = 10000", f"MOST = {most}")
     for name in "abcdefg":
         await submit(broker, name, priority=0)
@@ -117,7 +117,7 @@ async def test_a_step_moves_only_so_many(
 
 
 async def test_only_queued_jobs_have_neighbours(broker: Broker) -> None:
-    """before, after and position need queued jobs on both sides; an absolute priority does not."""
+    """before, after and position need queued jobs; an absolute priority does not."""
     await bring(broker, Status.RUNNING, "r")
     await submit(broker, "q")
     for args in (("r", "position", "back"), ("r", "before", "q"), ("q", "after", "r")):
@@ -130,7 +130,7 @@ async def test_only_queued_jobs_have_neighbours(broker: Broker) -> None:
 
 
 async def test_requeued_jobs_return_to_their_priority(broker: Broker, client: Redis) -> None:
-    """A job reordered while it ran goes back in line at its new priority."""
+    """A job reordered while it ran is queued again at its new priority."""
     await submit(broker, "q", priority=5)
     await bring(broker, Status.DONE)
     await broker.reorder(TYPE, "d", "priority", "4")

@@ -20,10 +20,10 @@ NAMES = ["d", "a:b", "虛擬機", "a b", "100%", "q?#&", "'\"\\", "é" * 100, "�
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_job_reads_back_as_submitted(broker: Broker, client: Redis, name: str) -> None:
-    """Whatever the names are made of, a job comes back field for field from every reader."""
+    """A job with any names comes back field for field, from read and from page."""
     type_, data = name[:20], f'{{"note":"{"ü" * 40}","n":12345678901234567890}}'
-    new = submission(name, owner_id=name, data=data, callback=f"http://x/{name}")
-    job = await broker.submit(type_, new)
+    wanted = submission(name, owner_id=name, data=data, callback=f"http://x/{name}")
+    job = await broker.submit(type_, wanted)
     read = await broker.read(type_, name)
     page = await broker.page(type_, owner_id=name)
     assert read == page.jobs[0]
@@ -35,7 +35,7 @@ async def test_a_job_reads_back_as_submitted(broker: Broker, client: Redis, name
 
 @pytest.mark.parametrize("length", [0, 1, 64, 65, 128, 500, 512, 513, 5000])
 async def test_long_data_and_callback_are_kept_whole(broker: Broker, length: int) -> None:
-    """Folded or not, every byte of data and callback comes back."""
+    """Every byte of data and callback comes back, whether stored in pieces or whole."""
     await submit(broker, data="x" * length, callback="y" * length)
     job = await broker.read(TYPE, "d")
     assert (job.data, job.callback) == ("x" * length, "y" * length)
@@ -62,7 +62,7 @@ async def test_a_priority_is_kept_to_the_last_digit(broker: Broker, priority: in
 
 
 async def test_equal_priorities_are_first_come_first_served(broker: Broker) -> None:
-    """Among equals the queue, its pages and a shape's heads follow the IDs, not the names."""
+    """Jobs of equal priority are queued, paged and read by shape in the order of their IDs."""
     names = ["z", "a", "m", "10", "9"]
     for name in names:
         await submit(broker, name, priority=-7)
@@ -73,7 +73,7 @@ async def test_equal_priorities_are_first_come_first_served(broker: Broker) -> N
 
 
 async def test_a_taken_request_id_is_refused_in_every_status(broker: Broker) -> None:
-    """While a job exists, in whatever status, its request_id is taken; another type is free."""
+    """A job in any status keeps its request_id taken in its type, and free in other types."""
     for status in Status:
         await bring(broker, status, status)
         with pytest.raises(errors.DuplicateRequestId):
@@ -94,11 +94,11 @@ async def test_a_taken_callback_is_refused_and_leaves_nothing(
 
 
 async def _dump(client: Redis) -> dict[str, object]:
-    found: dict[str, object] = {}
+    values: dict[str, object] = {}
     for key in await client.keys():
         kind = await client.type(key)
         if kind == "hash":
-            found[key] = await client.hgetall(key)
+            values[key] = await client.hgetall(key)
         elif kind == "zset":
-            found[key] = await client.zrange(key, 0, -1, withscores=True)
-    return found
+            values[key] = await client.zrange(key, 0, -1, withscores=True)
+    return values

@@ -15,10 +15,10 @@ from tests.making import TYPE, bring, claim_one, grant, settle
 
 @pytest.mark.parametrize("start", list(Status))
 @pytest.mark.parametrize("to", list(Status))
-async def test_only_drawn_arrows_are_taken(
+async def test_only_the_moves_of_the_state_machine_are_made(
     broker: Broker, client: Redis, start: Status, to: Status
 ) -> None:
-    """A client's move succeeds if models.MOVES draws it or nothing changes; else ImpossibleMove."""
+    """A move succeeds if MOVES has it or the status is the same; else it is ImpossibleMove."""
     await bring(broker, start)
     if to in MOVES[start] or to == start:
         assert await broker.transition(TYPE, "d", to) == start
@@ -31,7 +31,7 @@ async def test_only_drawn_arrows_are_taken(
 
 
 async def test_a_stale_fence_is_refused(broker: Broker) -> None:
-    """An update that names an earlier grant is refused; the newest grant's is heard."""
+    """An update with the fence of an earlier grant is refused; with the newest, it is made."""
     old = (await bring(broker, Status.GRANTED)).fence
     await broker.transition(TYPE, "d", Status.QUEUED)
     new = await grant(broker, await broker.read(TYPE, "d"))
@@ -44,7 +44,7 @@ async def test_a_stale_fence_is_refused(broker: Broker) -> None:
 
 
 async def test_error_text_is_kept_until_the_job_is_requeued(broker: Broker) -> None:
-    """The client's error text stays on the job in error, and a requeue wipes it."""
+    """The client's error text stays on the job in error until the job is queued again."""
     await bring(broker, Status.RUNNING)
     await broker.transition(TYPE, "d", Status.ERROR, error="disk full")
     assert (await broker.read(TYPE, "d")).error == "disk full"
@@ -54,8 +54,10 @@ async def test_error_text_is_kept_until_the_job_is_requeued(broker: Broker) -> N
 
 
 @pytest.mark.parametrize("to", [Status.RUNNING, Status.DONE])
-async def test_a_cause_goes_when_the_client_moves_its_job_on(broker: Broker, to: Status) -> None:
-    """A job its client set running or done carries no error of an earlier attempt."""
+async def test_an_error_is_deleted_when_the_client_moves_its_job_on(
+    broker: Broker, to: Status
+) -> None:
+    """A job that its client sets running or done has no error of an earlier attempt."""
     await bring(broker, Status.GRANTED)
     await settle(broker, await claim_one(broker), Settlement("retry", delay=60.0, cause="reset"))
     await broker.transition(TYPE, "d", to)

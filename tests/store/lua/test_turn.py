@@ -1,4 +1,4 @@
-"""turn.lua: who plans."""
+"""turn.lua: one process at a time plans a type, or polls a source."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from tests.making import TYPE
 
 
 async def test_one_planner_at_a_time(broker: Broker) -> None:
-    """Who is refused the turn leaves word: the holder keeps it once more before giving it back."""
+    """A process that is refused the turn makes its holder keep it once more before giving it."""
     assert await broker.turn(TYPE, "a", "take", 60)
     assert not await broker.turn(TYPE, "b", "take", 60)
     assert await broker.turn(TYPE, "a", "give", 60)
@@ -16,10 +16,11 @@ async def test_one_planner_at_a_time(broker: Broker) -> None:
 
 
 async def test_a_term_is_kept_by_its_holder_and_never_given_twice(broker: Broker) -> None:
-    """Taking again keeps the term; every change of holder, at anything, has a greater one."""
+    """Taking a turn again keeps its term; every change of holder of any turn has a greater one."""
     first = await broker.turn(TYPE, "a", "take", 60, "source:lab")
     assert await broker.turn(TYPE, "a", "take", 60, "source:lab") == first
     assert not await broker.turn(TYPE, "a", "give", 60, "source:lab")
-    terms = [await broker.turn(TYPE, "b", "take", 60, about) for about in ("source:lab", "plan")]
+    subjects = ("source:lab", "plan")
+    terms = [await broker.turn(TYPE, "b", "take", 60, subject) for subject in subjects]
     assert first < terms[0] < terms[1]
     assert not await broker.turn(TYPE, "a", "take", 60, "source:lab")

@@ -16,12 +16,12 @@ from tests.making import TYPE, bring, submit
 async def test_withdraw_frees_both_names_in_every_status(
     broker: Broker, client: Redis, status: Status
 ) -> None:
-    """After DELETE the names may be taken again, nothing is held, and no key of the job is left."""
+    """A withdrawn job holds nothing, leaves no key, and frees its request_id and callback."""
     await bring(broker, status)
     await broker.withdraw(TYPE, "d")
     assert await audit(client, TYPE) == []
     assert not [host for host in await broker.hosts(TYPE) if host.held]
-    left = {key.removeprefix(Keys(TYPE).base) for key in await client.keys()} - {TYPES}
-    stays = {"", ":events", ":wake", ":hosts", ":host:h1", ":history", ":destinations"}
-    assert left - stays == set()
+    suffixes = {key.removeprefix(Keys(TYPE).base) for key in await client.keys()} - {TYPES}
+    of_the_type = {"", ":events", ":wake", ":hosts", ":host:h1", ":history", ":destinations"}
+    assert suffixes - of_the_type == set()
     await submit(broker)
