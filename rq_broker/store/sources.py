@@ -1,9 +1,10 @@
-"""What the poller does, and what is told of sources: watch, apply, fail, sources."""
+"""What the poller of sources does, and the state of sources: watch, apply, fail, sources."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rq_broker.domain.capacity import Host, SourceState
 from rq_broker.store import records
@@ -11,39 +12,49 @@ from rq_broker.store.keys import digest
 from rq_broker.store.registry import Registry
 from rq_broker.store.runner import Runner
 
+_Reported = tuple[Host, str]
+"""A host and the digest of its fields."""
+
 
 @dataclass(frozen=True, slots=True)
 class SourceReport:
-    """What a source saw, as it is applied."""
+    """What a source saw in one snapshot, as `apply` takes it."""
 
     sequence: int
-    """Grows from one to the next of a term."""
+    """Grows from snapshot to snapshot of a term."""
     hosts: Sequence[Host]
     shares: Mapping[str, Mapping[tuple[str, str], int]]
-    """Server → (host, resource) → what of that host's `used` is this server's."""
-    tells: bool = True
-    """False: the source cannot tell whose what is, and `shares` is empty for that."""
+    """Server → (host, resource) → how much of the host's `used` is this server's."""
+    knows_shares: bool = True
+    """False: the source cannot tell what each server uses, so `shares` is empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class WatchStarted:
-    """A snapshot just begun: at which time of Redis, in ms, and whose shares are wanted."""
+    """A snapshot that was begun."""
 
     begun: int
+    """When, by Redis's clock, ms."""
     servers: frozenset[str]
+    """The servers whose shares of `used` the snapshot must tell."""
 
 
 class Sources:
-    """Verbs of sources; a term is what `turn` at `source:<name>` answered."""
+    """The verbs of sources. Their `term` is the one that `turn` at `source:<name>` returned."""
 
     def __init__(self, runner: Runner, registry: Registry) -> None:
         self._runner = runner
         self._registry = registry
-        self._told: dict[tuple[str, str], dict[str, Host]] = {}
-        """By type and source, the hosts Redis was told in full: it need only hear their digest."""
+        self._reported: dict[tuple[str, str], dict[str, _Reported]] = {}
+        """Type and source → name → the host as last reported. Of a host that did not change since,
+        only the digest is sent."""
 
     async def watch(self, type_: str, name: str, term: int, interval: float) -> WatchStarted | None:
-        """Begin a snapshot; None when a later term polls. `interval`: seconds between two."""
+        """Begin a snapshot; returns None if a later term polls the source.
+
+        Args:
+            interval: seconds between two snapshots; a source is stale after three of them.
+        """
         await self._registry.register(type_)
         milliseconds = round(interval * 1000)
         reply = await self._runner.run(
@@ -54,34 +65,40 @@ class Sources:
         return WatchStarted(reply.begun, frozenset(reply.servers))
 
     async def apply(
-        self, type_: str, name: str, term: int, begun: int, seen: SourceReport
+        self, type_: str, name: str, term: int, begun: int, report: SourceReport
     ) -> tuple[int, int] | None:
-        """Apply a snapshot; hosts changed, and left to others. None: it is not the newest."""
-        told = self._told.setdefault((type_, name), {})
-        hosts = [text for host in seen.hosts for text in _telling(host, told)]
-        shares = [
-            text
-            for server, share in seen.shares.items()
-            for text in (
-                server,
-                len(share),
-                *(part for place, amount in share.items() for part in ("/".join(place), amount)),
-            )
-        ]
-        tells, count = "1" if seen.tells else "", len(seen.hosts)
+        """Apply a snapshot.
+
+        Returns:
+            How many hosts changed, and how many were left alone because they were published or
+            another source reports them; None if the snapshot is not newer than the last.
+        """
+        hosts, changed = _compare(report.hosts, self._reported.get((type_, name), {}))
         reply = await self._runner.run(
-            "apply", type_, name, term, seen.sequence, begun, tells, count, *hosts, *shares
+            "apply",
+            type_,
+            source=name,
+            term=term,
+            sequence=report.sequence,
+            begun=begun,
+            knows_shares=report.knows_shares,
+            digests=[text for host, (_, digest_) in hosts.items() for text in (host, digest_)],
+            reports=changed,
+            shares=[
+                {"server": server, "used": {"/".join(place): n for place, n in used.items()}}
+                for server, used in report.shares.items()
+            ],
         )
-        if reply == ["UNKNOWN"]:
-            self._told.pop((type_, name))
-            return await self.apply(type_, name, term, begun, seen)
-        if not reply:
+        if reply.outcome == "incomplete":  # Redis lost hosts that were reported before
+            self._reported.pop((type_, name), None)
+            return await self.apply(type_, name, term, begun, report)
+        if reply.outcome == "old":
             return None
-        self._told[type_, name] = {host.name: host for host in seen.hosts}
-        return int(reply[0]), int(reply[1])
+        self._reported[type_, name] = hosts
+        return reply.changed, reply.clashes
 
     async def fail(self, type_: str, name: str, term: int, cause: str, text: str) -> bool:
-        """Say why a source gave no snapshot; returns whether the term was heard."""
+        """Record why a source gave no snapshot; returns False if a later term polls the source."""
         reply = await self._runner.run(
             "fail", type_, source=name, term=term, cause=cause, text=text
         )
@@ -89,16 +106,28 @@ class Sources:
         return accepted
 
     async def sources(self, type_: str) -> list[SourceState]:
-        """Read how the sources of a type are, by name."""
+        """Read the state of a type's sources, by name."""
         reply = await self._runner.run("sources", type_)
         states = records.readable(lambda row: records.source_state(reply.now, row), reply.sources)
         return sorted(states, key=lambda state: state.name)
 
 
-def _telling(host: Host, told: Mapping[str, Host]) -> list[str | int]:
-    """Render a host as `apply` takes it: in full, or by its digest where that was told before."""
-    pairs = ["aggregates", records.aggregates_text(host), *records.host_pairs(host)]
-    name = digest("\0".join(pairs))
-    if told.get(host.name) == host:
-        return [host.name, name, 0]
-    return [host.name, name, len(pairs) // 2, *pairs]
+def _compare(
+    hosts: Iterable[Host], last: Mapping[str, _Reported]
+) -> tuple[dict[str, _Reported], list[dict[str, Any]]]:
+    """Compare hosts with what was last reported of them.
+
+    Returns:
+        Name → host and the digest of its fields; and the rows of `apply` for those that changed.
+    """
+    reported: dict[str, _Reported] = {}
+    changed = []
+    for host in hosts:
+        before = last.get(host.name)
+        if before and before[0] == host:
+            reported[host.name] = before
+            continue
+        fields = ["aggregates", records.aggregates_text(host), *records.host_pairs(host)]
+        reported[host.name] = host, digest("\0".join(fields))
+        changed.append({"host": host.name, "fields": fields})
+    return reported, changed

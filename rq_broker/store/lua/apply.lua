@@ -1,136 +1,111 @@
---- Apply one snapshot of a source: its hosts, what they have, what is used there and by whom.
---- Keeps: an older snapshot never overwrites a newer; hosts published otherwise, or by another
----   source, are not touched; a host counts as changed only where it did; `used` and the holds it
----   takes over change in this one step. A quiet host costs one read and a quiet running job two, so
----   thousands of each fit in a call.
+--- Apply one snapshot of a source: its hosts, what they have, what is used there, and by which servers.
+--- Keeps: an older snapshot never overwrites a newer one; a host that was published, or that another
+---   source reports, stays as it is; a host counts as changed only if a field of it changed; `used` and
+---   the holds that it replaces change in this one step. An unchanged host costs one read and an
+---   unchanged running job two, so thousands of each fit in a call.
 --- KEYS[1] base
---- ARGV[1] source
---- ARGV[2] term of the turn to poll it
---- ARGV[3] sequence, which grows within a term
---- ARGV[4] when it was begun (watch), ms
---- ARGV[5] '1' when the source can tell what servers have, or ''
---- ARGV[6] how many hosts
---- ARGV[7…] a host: name, digest of its fields, how many follow (none when the caller believes them
----   known), field, value, …; after them a server: name, how many follow, host/resource, amount, …
---- Returns {hosts changed, hosts left to others}; {} for a snapshot that is not newer, {'UNKNOWN'} when
----   a host must be told in full: then nothing is changed
+--- ARGV
+---   source        string   its name
+---   term          integer  term of the turn to poll it
+---   sequence      integer  number of the snapshot, growing within a term
+---   begun         integer  when the snapshot was begun (watch), ms
+---   knows_shares  flag     whether the source can tell what each server uses
+---   digests       fields   every host in the snapshot, and the digest of its fields
+---   reports       rows     a host whose fields may have changed; others are known by their digest
+---     host        string   its name
+---     fields      fields   its fields
+---   shares        rows     a server's share of `used`
+---     server      string   its name
+---     used        amounts  <host>/<resource> and the amount that the server uses there
+--- Returns
+---   outcome       string   applied; old, if a newer one was applied; incomplete, if a host has to be in
+---                          `reports`: then nothing was written
+---   changed       integer  hosts changed
+---   clashes       integer  hosts left alone, as they were published or another source reports them
 --- Errors none
 --- @include "base"
+--- @include "batches"
 --- @include "job"
 --- @include "queue"
 --- @include "seen"
 
-local source, term, sequence = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local begun, tells, count = tonumber(ARGV[4]), ARGV[5] == '1', tonumber(ARGV[6])
-
 local record = key('source:' .. source)
-local last = redis.call('HMGET', record, 'term', 'sequence')
-local last_term = tonumber(last[1] or '0')
-if term < last_term or (term == last_term and sequence <= tonumber(last[2] or '-1')) then
-  return {}
+local until_seen, settle = policy_value('holds') == 'until_seen', tonumber(policy_value('settle'))
+local is_reported = {} -- host → true: the snapshot has it
+local is_mine = {} -- host → true: this source may change it
+local changed_hosts = {} -- host → true: its number grows
+local capacity_changed = false -- whether more than `used` changed: then what fits at all may have changed
+
+local function is_newer()
+  local last = redis.call('HMGET', record, 'term', 'sequence')
+  local last_term, last_sequence = tonumber(last[1] or '0'), tonumber(last[2] or '-1')
+  return term > last_term or (term == last_term and sequence > last_sequence)
 end
 
-local listed, mine, touched, clashes, capacity = {}, {}, {}, 0, false
-
--- Calls `visit` with each host, its digest, and where its pairs begin and end; returns what follows.
-local function each_host(visit)
-  local at = 7
-  for _ = 1, count do
-    local after = at + 3 + 2 * tonumber(ARGV[at + 2])
-    visit(ARGV[at], ARGV[at + 1], at + 3, after)
-    at = after
-  end
-  return at
-end
-
-local unknown, news = false, {}
-local at = each_host(function(host, digest, first, after)
-  local known = redis.call('HMGET', key('host:' .. host), 'aggregates', 'dropped', 'source', 'digest')
-  listed[host] = true
-  if known[1] and not known[2] and known[3] ~= source then
-    clashes = clashes + 1
-    return
-  end
-  mine[host] = true
-  if known[3] ~= source or known[2] or known[4] ~= digest then
-    news[host] = true
-    unknown = unknown or first == after
-  end
-end)
-if unknown then
-  return { 'UNKNOWN' }
-end
-
-local function report(host, digest, first, after)
-  local name, old = key('host:' .. host), {}
-  local flat = redis.call('HGETALL', name)
-  for i = 1, #flat, 2 do
-    old[flat[i]] = flat[i + 1]
-  end
-  redis.call('HSET', name, 'source', source, 'digest', digest)
-  touched[host] = true
-  for i = first, after - 1, 2 do
-    if old[ARGV[i]] ~= ARGV[i + 1] then
-      redis.call('HSET', name, ARGV[i], ARGV[i + 1])
-      capacity = capacity or string.sub(ARGV[i], 1, 5) ~= 'used:'
-    end
-    old[ARGV[i]] = nil
-  end
-  old.source, old.digest = nil, nil
-  for field in pairs(old) do
-    if string.sub(field, 1, 5) ~= 'held:' then
-      redis.call('HDEL', name, field)
-      capacity = capacity or string.sub(field, 1, 5) ~= 'used:'
-    end
-  end
-end
-
-each_host(function(host, digest, first, after)
-  if news[host] then
-    report(host, digest, first, after)
-  end
-end)
-
-local gone = {}
-for _, host in ipairs(redis.call('ZRANGE', key('hosts'), 0, -1)) do
-  if not listed[host] then
-    local about = redis.call('HMGET', key('host:' .. host), 'source', 'dropped')
-    if about[1] == source then
-      mine[host] = true
-      gone[#gone + 1] = host
-      if not about[2] then
-        retire(host)
-        redis.call('HSET', key('host:' .. host), 'source', source)
-        touched[host], capacity = true, true
+-- Returns the digests of hosts that differ from what is stored, by host, and how many hosts clash.
+local function compare_hosts()
+  local new_digests, clashes = {}, 0
+  for i = 1, #digests, 2 do
+    local host, digest = digests[i], digests[i + 1]
+    local known = redis.call('HMGET', key('host:' .. host), 'aggregates', 'dropped', 'source', 'digest')
+    local exists, is_dropped, reported_by = known[1], known[2], known[3]
+    is_reported[host] = true
+    if exists and not is_dropped and reported_by ~= source then
+      clashes = clashes + 1
+    else
+      is_mine[host] = true
+      if is_dropped or reported_by ~= source or known[4] ~= digest then
+        new_digests[host] = digest
       end
     end
   end
+  return new_digests, clashes
 end
 
-local servers = {}
-while at <= #ARGV do
-  servers[ARGV[at]] = at
-  at = at + 2 + 2 * tonumber(ARGV[at + 1])
-end
-
--- What servers have, by host/resource, and in how many of these. A server this snapshot was not asked
--- for counts as one that has nothing: held twice for a while is safe, held by nobody is not.
-local function used_by(names)
-  local used, fields = {}, 0
-  for server in string.gmatch(names, '%S+') do
-    local first = servers[server]
-    for i = first and first + 2 or 1, first and first + 2 * ARGV[first + 1] or 0, 2 do
-      local field = ARGV[i]
-      fields = fields + (used[field] and 0 or 1)
-      used[field] = (used[field] or 0) + ARGV[i + 1]
+-- Returns the fields of the hosts to write, by host; nil if some of them are not in `reports`.
+local function fields_of(new_digests)
+  local fields_by_host = {}
+  for _, report in ipairs(reports) do
+    fields_by_host[report.host] = report.fields
+  end
+  for host in pairs(new_digests) do
+    if not fields_by_host[host] then
+      return nil
     end
   end
-  return used, fields
+  return fields_by_host
 end
 
--- Whether this is what is seen of a job already, all of its grant where `used` is nil: then nothing
--- is to be done, and most jobs of most snapshots cost no more than this look.
-local function is_seen(request_id, used, fields)
+-- Returns the hosts of this source that the snapshot has not; true for those in service until now.
+local function find_missing()
+  local missing = {}
+  for _, host in ipairs(redis.call('ZRANGE', key('hosts'), 0, -1)) do
+    if not is_reported[host] then
+      local known = redis.call('HMGET', key('host:' .. host), 'source', 'dropped')
+      if known[1] == source then
+        is_mine[host] = true
+        missing[host] = not known[2]
+      end
+    end
+  end
+  return missing
+end
+
+-- Returns what a job's servers use, by <host>/<resource>, and in how many of these. A server that the
+-- snapshot does not have uses nothing: what is held twice for a while is safe, what nobody holds is not.
+local function used_by(servers, used_by_server)
+  local used, count = {}, 0
+  for server in string.gmatch(servers, '%S+') do
+    for field, amount in pairs(used_by_server[server] or {}) do
+      count = count + (used[field] and 0 or 1)
+      used[field] = (used[field] or 0) + amount
+    end
+  end
+  return used, count
+end
+
+-- Returns whether this is what is seen of a job already. Most jobs of most snapshots end here.
+local function is_up_to_date(request_id, used, count)
   if not used then
     return redis.call('EXISTS', key('holds:' .. request_id)) == 0
   end
@@ -140,33 +115,99 @@ local function is_seen(request_id, used, fields)
       return false
     end
   end
-  return #seen == 2 * fields
+  return #seen == 2 * count
 end
 
-local function of_mine(used)
-  local found = {}
+-- Returns the part of `used` on hosts of this source.
+local function on_my_hosts(used)
+  local mine = {}
   for field, amount in pairs(used) do
-    if mine[string.match(field, '^(.-)/')] then
-      found[field] = amount
+    if is_mine[string.match(field, '^(.-)/')] then
+      mine[field] = amount
     end
   end
-  return found
+  return mine
 end
 
-local until_seen, settle = policy_value('holds') == 'until_seen', tonumber(policy_value('settle'))
-if until_seen or redis.call('HGET', base, 'seen') then
+-- Returns what is used of a job's grant, and in how many fields; nil if all of it counts as seen.
+local function use_of(request_id, used_by_server)
+  local job = redis.call('HMGET', job_key(request_id), 'servers', 'updated')
+  local servers, running_since_us = job[1], tonumber(job[2] or '')
+  if until_seen and knows_shares and servers then
+    return used_by(servers, used_by_server)
+  elseif until_seen and running_since_us and running_since_us / 1000 + settle < begun then
+    return nil, 0
+  end
+  return {}, 0
+end
+
+-- Returns the changes of holds, by request_id. Without until_seen nothing counts as seen; then only what
+-- an earlier policy left has to go.
+local function plan_holds()
+  local changes = {}
+  if not until_seen and not redis.call('HGET', base, 'seen') then
+    return changes
+  end
+  local used_by_server = {}
+  for _, share in ipairs(shares) do
+    used_by_server[share.server] = share.used
+  end
   for _, member in ipairs(redis.call('ZRANGE', key('status:running'), 0, -1)) do
     local request_id = request_id_of(member)
-    local about = redis.call('HMGET', job_key(request_id), 'servers', 'updated')
-    local used, fields = {}, 0
-    if until_seen and tells and about[1] then
-      used, fields = used_by(about[1])
-    elseif until_seen and tonumber(about[2] or '') and about[2] / 1000 + settle < begun then
-      used = nil
+    local used, count = use_of(request_id, used_by_server)
+    if not is_up_to_date(request_id, used, count) then
+      changes[request_id] = plan_seen(request_id, used and on_my_hosts(used), is_mine)
     end
-    if not is_seen(request_id, used, fields) then
-      see(request_id, mine, used and of_mine(used), touched)
+  end
+  return changes
+end
+
+local function is_used(field)
+  return string.sub(field, 1, 5) == 'used:'
+end
+
+-- Writes the fields of a host that differ, and deletes those it has no more; its holds stay.
+local function write_host(host, digest, fields)
+  local name = key('host:' .. host)
+  local flat, old = redis.call('HGETALL', name), {}
+  for i = 1, #flat, 2 do
+    old[flat[i]] = flat[i + 1]
+  end
+  local set, deleted = { 'source', source, 'digest', digest }, {}
+  for i = 1, #fields, 2 do
+    local field, value = fields[i], fields[i + 1]
+    if old[field] ~= value then
+      set[#set + 1] = field
+      set[#set + 1] = value
+      capacity_changed = capacity_changed or not is_used(field)
     end
+    old[field] = nil
+  end
+  old.source, old.digest = nil, nil
+  for field in pairs(old) do
+    if string.sub(field, 1, 5) ~= 'held:' then
+      deleted[#deleted + 1] = field
+      capacity_changed = capacity_changed or not is_used(field)
+    end
+  end
+  set_fields(name, set)
+  delete_fields(name, deleted)
+  changed_hosts[host] = true
+end
+
+local function retire_missing(missing)
+  for host, in_service in pairs(missing) do
+    if in_service then
+      retire(host)
+      redis.call('HSET', key('host:' .. host), 'source', source)
+      changed_hosts[host], capacity_changed = true, true
+    end
+  end
+end
+
+local function write_holds(changes)
+  for request_id, change in pairs(changes) do
+    write_seen(request_id, change, changed_hosts)
   end
   if until_seen then
     redis.call('HSET', base, 'seen', '1')
@@ -175,25 +216,61 @@ if until_seen or redis.call('HGET', base, 'seen') then
   end
 end
 
-local number = 0
-for host in pairs(touched) do
-  number = number + 1
-  touch_host(host)
+-- Returns how many hosts changed.
+local function number_changed_hosts()
+  local count = 0
+  for host in pairs(changed_hosts) do
+    count = count + 1
+    touch_host(host)
+  end
+  return count
 end
-local parted = end_releases(function(host)
-  return mine[host]
+
+local function record_snapshot(clashes)
+  redis.call('HSET', record, 'term', whole(term), 'sequence', whole(sequence), 'begun', whole(begun),
+    'hosts', whole(#digests / 2 - clashes), 'clashes', whole(clashes))
+  redis.call('HDEL', record, 'cause', 'text')
+  redis.call('SADD', key('sources'), source)
+  if capacity_changed then
+    redis.call('HINCRBY', base, 'capacity_number', 1)
+  end
+end
+
+-- 1. Refuse a snapshot that is not newer than the last, and one that lacks fields of a host.
+if not is_newer() then
+  return reply({ outcome = 'old', changed = 0, clashes = 0 })
+end
+local new_digests, clashes = compare_hosts()
+local fields_by_host = fields_of(new_digests)
+if not fields_by_host then
+  return reply({ outcome = 'incomplete', changed = 0, clashes = 0 })
+end
+
+-- 2. Plan, before anything is written.
+local missing = find_missing()
+local changes = plan_holds()
+
+-- 3. Write the hosts.
+for host, digest in pairs(new_digests) do
+  write_host(host, digest, fields_by_host[host])
+end
+retire_missing(missing)
+
+-- 4. Write the holds.
+write_holds(changes)
+local changed = number_changed_hosts()
+
+-- 5. End the releases from before the snapshot: it shows what runs there instead.
+local ended = end_releases(function(host)
+  return is_mine[host]
 end, whole(begun))
-for _, host in ipairs(gone) do
+for host in pairs(missing) do
   forget_if_empty(host)
 end
-redis.call('HSET', record, 'term', whole(term), 'sequence', whole(sequence), 'begun', whole(begun),
-  'hosts', count - clashes, 'clashes', clashes)
-redis.call('HDEL', record, 'cause', 'text')
-redis.call('SADD', key('sources'), source)
-if capacity then
-  redis.call('HINCRBY', base, 'capacity_number', 1)
-end
-if number > 0 or parted then
+
+-- 6. Record the snapshot, and tell the granters of a change.
+record_snapshot(clashes)
+if changed > 0 or ended then
   wake('grant')
 end
-return { number, clashes }
+return reply({ outcome = 'applied', changed = changed, clashes = clashes })

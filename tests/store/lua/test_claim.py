@@ -12,7 +12,7 @@ from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker
 from rq_broker.store.deliveries import Settlement
 from tests.making import TYPE, bring, claim_one, settle
-from tests.store.lua.breaking import UNHEALTHY, claims, granted_to
+from tests.store.lua.breaking import KEYS, UNHEALTHY, claims, granted_to
 
 
 async def test_a_grant_owes_one_callback(broker: Broker) -> None:
@@ -47,6 +47,17 @@ async def test_no_offer_ends_while_a_callback_is_on_its_way(broker: Broker) -> N
     await asyncio.sleep(0.4)
     assert (await broker.sweep(TYPE))[1] == 0
     assert await settle(broker, delivery, Settlement("delivered")) == "running"
+
+
+async def test_a_job_whose_attempts_cannot_be_counted_is_claimed_all_the_same(
+    client: Redis, broker: Broker
+) -> None:
+    """A damaged count of attempts begins anew, and stops no other claim of the same call."""
+    for name in ("a", "b"):
+        await bring(broker, Status.GRANTED, name)
+    await client.hset(KEYS.of("job", "a"), "attempts", "many")
+    claimed = {delivery.job.request_id: delivery.attempt for delivery in await claims(broker)}
+    assert claimed == {"a": 1, "b": 1}
 
 
 async def _proven(broker: Broker, host: str, milliseconds: int = 5) -> None:

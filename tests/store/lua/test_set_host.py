@@ -36,3 +36,11 @@ async def test_shrinking_a_host_never_loses_a_hold(broker: Broker) -> None:
     assert await grant(broker, job) is None
     await publish(broker, VCPU=2)
     assert await grant(broker, job) is not None
+
+
+async def test_a_host_of_thousands_of_resources_is_published_whole(broker: Broker) -> None:
+    """More fields than Lua can unpack at once are written, and replaced, in batches."""
+    for count in (5000, 4000):
+        amounts = {f"R{number}": number + 1 for number in range(count)}
+        await broker.set_host(TYPE, Host("h1", amounts))
+        assert (await broker.host(TYPE, "h1")).capacity == amounts
