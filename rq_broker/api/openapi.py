@@ -24,12 +24,17 @@ Schema = dict[str, Any]
 _REF = "#/components/schemas/{name}"
 
 
+def operations_of(routes: Iterable[Route]) -> dict[str, Operation]:
+    """Return the row of each route, by name. Raises KeyError for a route that has none."""
+    return {route.name: OPERATIONS[route.name] for route in routes if route.include_in_schema}
+
+
 def document(routes: Iterable[Route]) -> dict[str, Any]:
     """Describe these routes. Raises KeyError for a route that is not in OPERATIONS."""
     routes = sorted(
         (route for route in routes if route.include_in_schema), key=lambda route: route.path_format
     )
-    operations = {route.name: OPERATIONS[route.name] for route in routes}
+    operations = operations_of(routes)
     data = {name: operation.data for name, operation in operations.items()}
     answers, views = _schemas({**data, "": ErrorView})
     bodies, structs = _schemas(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from rq_broker.api import html, markdown, reference
-from rq_broker.api.openapi import document
+from rq_broker.api.openapi import document, operations_of
 from rq_broker.api.responses import Reply
 from rq_broker.domain.errors import NotFound
 from rq_broker.domain.representation import to_json
@@ -25,8 +26,8 @@ class Pages:
     """The endpoints /docs and /openapi.json, which describe all routes, these included."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        self._document = document([*routes, *self.routes()])
-        self._json = to_json(self._document)
+        self._described = [*routes, *self.routes()]
+        operations_of(self._described)  # a route that nothing describes stops the start
 
     def routes(self) -> list[Route]:
         """List the routes."""
@@ -37,9 +38,13 @@ class Pages:
             Route("/docs/{page}", self.docs_page),
         ]
 
+    @cached_property
+    def _document(self) -> dict[str, Any]:
+        return document(self._described)
+
     async def openapi(self, _: Request) -> Response:
         """Return this API as an OpenAPI 3.1 document."""
-        return Reply(self._json)
+        return Reply(to_json(self._document))
 
     async def docs(self, request: Request) -> Response:
         """Return the index of the documentation."""
