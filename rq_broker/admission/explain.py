@@ -132,7 +132,7 @@ async def _room(
     before = await _before(broker, type_, proposal.position, own)
     if before is not None:
         return await asyncio.to_thread(make_room, snapshot, before)
-    first = await broker.key_at(type_, 1)
+    first = await broker.place_at(type_, 1)
     return snapshot, first[0] - 1 if first else 0
 
 
@@ -151,10 +151,10 @@ async def _before(
     if position in ("front", 1):
         return None
     ahead = int(position or 0) - 1 if position != "back" else 0
-    found = await broker.key_at(type_, ahead) if ahead > 0 else None
+    found = await broker.place_at(type_, ahead) if ahead > 0 else None
     if found and own and own <= found:  # it leaves a place before
-        found = await broker.key_at(type_, ahead + 1)
-    return found or await broker.key_at(type_, 0)
+        found = await broker.place_at(type_, ahead + 1)
+    return found or await broker.place_at(type_, 0)
 
 
 def _reordered(

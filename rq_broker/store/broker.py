@@ -84,7 +84,7 @@ class Broker:
         self.shape_of = grants.shape_of
         self.shape_rank = grants.shape_rank
         self.index_in_shape = grants.index_in_shape
-        self.key_at = grants.key_at
+        self.place_at = grants.place_at
 
     def _bind_deliveries(self, deliveries: Deliveries) -> None:
         """What the courier and the janitor do; destinations and signing keys."""

@@ -127,41 +127,51 @@ class Grants:
     async def heads(
         self, type_: str, first: int, shapes: int, jobs: int, earliest: int = 0
     ) -> Heads:
-        """Read the first `jobs` of each of `shapes` shapes, from the one at rank `first`.
+        """Read the first jobs of some waiting shapes.
 
-        Where not all fit, the shapes of the `earliest` jobs in line come besides.
+        Args:
+            type_: The type.
+            first: Rank of the first shape to read; shapes are ranked by their first jobs.
+            shapes: How many shapes to read.
+            jobs: How many jobs of each shape to read.
+            earliest: If more shapes wait than are read, the shapes of this many first jobs of the
+                queue are read besides.
         """
         reply = await self._runner.run(
             "heads", type_, rank=first, limit=shapes, jobs=jobs, earliest=earliest
         )
-        read = records.readable(records.waiting, reply.shapes)
-        passed = {each.heads[0].request_id: since for each, since in read if since is not None}
-        return Heads(reply.total, tuple(each for each, _ in read), passed)
+        shapes_read = records.readable(records.waiting, reply.shapes)
+        passed = {
+            waiting.heads[0].request_id: since
+            for waiting, since in shapes_read
+            if since is not None
+        }
+        return Heads(reply.total, tuple(waiting for waiting, _ in shapes_read), passed)
 
     async def shape_of(self, type_: str, request_id: str) -> str | None:
-        """Read the shape of a job, or None where there is no such job."""
+        """Read the shape of a job, None if there is no such job."""
         key = Keys(type_).of("job", request_id)
         shape: str | None = await self._runner.command("HGET", key, "shape")
         return shape
 
     async def shape_rank(self, type_: str, shape: str) -> int | None:
-        """Find the rank at which `heads` has a shape, or None where no job of it waits."""
+        """Find the rank of a shape among the waiting ones, None if no job of it waits."""
         rank: int | None = await self._runner.command("ZRANK", Keys(type_).of("heads"), shape)
         return rank
 
     async def index_in_shape(self, type_: str, job: Job) -> int:
-        """Count the jobs of the same shape that go before a waiting one."""
+        """Count the jobs of the same shape before a waiting one."""
         keys = Keys(type_)
         name = member(job.id, job.request_id)
         rank = await self._runner.command("ZRANK", keys.of("shape", job.shape), name)
         return rank or 0
 
-    async def key_at(self, type_: str, position: int) -> tuple[int, int] | None:
-        """Read priority and ID of whoever waits at a position (1 = next, 0 = last), or None."""
-        queue, at = Keys(type_).of("status", Status.QUEUED), position - 1
-        found = await self._runner.command("ZRANGE", queue, at, at)
-        score = await self._runner.command("ZSCORE", queue, found[0]) if found else None
-        return None if score is None else (int(float(score)), job_of(found[0])[0])
+    async def place_at(self, type_: str, position: int) -> tuple[int, int] | None:
+        """Read priority and ID of the job at a position (1 = next, 0 = last), None if none."""
+        queue, rank = Keys(type_).of("status", Status.QUEUED), position - 1
+        members = await self._runner.command("ZRANGE", queue, rank, rank)
+        score = await self._runner.command("ZSCORE", queue, members[0]) if members else None
+        return None if score is None else (int(float(score)), job_of(members[0])[0])
 
     async def holdings(self, type_: str, limit: int = 5000) -> Holdings:
         """Read the jobs that hold capacity, and how long ended jobs held theirs.

@@ -7,7 +7,7 @@ order of arguments stands in one place, the header. A client in another language
     --- ARGV
     ---   host       string    its name                     ARGV[1]
     ---   limit      integer?  how many; all if not given   ARGV[2], '' for none
-    ---   members    strings   who takes part               the count, then each
+    ---   members    strings   jobs of the group            the count, then each
     ---   shares     rows      what each server uses        the count of rows, then of each row:
     ---     server   string    its name                       its name
     ---     used     amounts   resource to amount             the count of pairs, name, amount, ...

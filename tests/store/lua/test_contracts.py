@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ from rq_broker.store import scripts
 from rq_broker.store.broker import Broker, SourceReport
 from rq_broker.store.contracts.header import Contract, Field
 from rq_broker.store.deliveries import Settlement
+from rq_broker.store.keys import Keys, digest
 from rq_broker.store.runner import Runner
 from rq_broker.store.scripts import SCRIPTS, Script
-from tests.making import TYPE, bring, claim_one, grant, head_of, settle, submit
+from tests.making import TYPE, bring, claim_one, grant, head_of, settle, shape, submit
 from tests.store.lua.breaking import FOR_EVER, open_until
 from tests.store.lua.bytecode import globals_of
 
@@ -254,6 +256,7 @@ async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -
     await broker.set_keys(TYPE, "*", ["whsec_x"])
     (destination,) = (await broker.destinations(TYPE))[1]
     await open_until(client, destination.name, FOR_EVER)
+    await broker.destinations(TYPE)
     await broker.view(TYPE)
     await broker.reset(TYPE, destination.name)
     await broker.set_policy(TYPE, {"holds": "until_seen"})
@@ -327,13 +330,32 @@ async def test_the_broker_sends_and_gets_the_types_declared(sent: list[Call]) ->
 async def test_every_collection_is_sent_and_replied_with_values(
     sent: list[Call], verb: str
 ) -> None:
-    """The calls of this test leave no declared collection, and no row's, empty."""
+    """The calls of this test leave no declared collection empty, and none of its rows'."""
     contract = contract_of(SCRIPTS[verb])
     calls = [call for call in sent if call.verb == verb]
     for field in contract.arguments:
-        assert any(call.arguments[field.name] not in ([], {}) for call in calls), field.name
+        _expect_values(field, [call.arguments[field.name] for call in calls])
     for field in contract.returns:
-        assert any(getattr(call.reply, field.name) not in ([], {}) for call in calls), field.name
+        _expect_values(field, [getattr(call.reply, field.name) for call in calls])
+
+
+def _expect_values(field: Field, values: list[Any]) -> None:
+    assert any(value not in ([], {}) for value in values), field.name
+    for column in field.members:
+        rows = [row if isinstance(row, dict) else row._asdict() for row in chain(*values)]
+        _expect_values(column, [row[column.name] for row in rows])
+
+
+async def test_a_client_in_another_language_follows_the_header(
+    broker: Broker, client: Redis
+) -> None:
+    """A submit written by the header alone is a job like any other, and its reply is in order."""
+    fields = ["callback", "http://x/d", "data", "{}"]
+    arguments = ["d", "o", digest("http://x/d"), "", "shape", shape().canonical(), "2", *fields]
+    reply = await client.eval(SCRIPTS["submit"].source, 1, Keys(TYPE).base, *arguments)
+    job = await broker.read(TYPE, "d")
+    assert reply == [job.id, job.created, job.priority, job.position, "0"]
+    assert (job.owner_id, job.callback, job.data) == ("o", "http://x/d", "{}")
 
 
 async def test_counted_arguments_are_as_many_as_listed(sent: list[Call]) -> None:
