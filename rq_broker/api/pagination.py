@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rq_broker.domain.errors import Invalid
 from rq_broker.domain.jobs import Job, Status
 from rq_broker.domain.representation import JobView, to_json
-from rq_broker.domain.validation import MAX_WHOLE, one_of, only, show
+from rq_broker.domain.validation import MAX_WHOLE, one_of, refuse_unknown, show
 from rq_broker.store.broker import Broker, Cursor, Page
 
 PAGE_LIMIT = 1000
@@ -38,7 +38,7 @@ def listing(query: Sequence[tuple[str, str]]) -> Listing:
     Raises Invalid for an unknown, repeated or malformed parameter.
     """
     parameters = dict(query)
-    only(parameters, _PARAMETERS, "the query parameter")
+    refuse_unknown(parameters, _PARAMETERS, "the query parameter")
     if len(parameters) < len(query):
         raise Invalid("a query parameter is given twice")
     limit, cursor = parameters.get("limit"), parameters.get("cursor")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from rq_broker.domain.decoding import convert, refuse
+from rq_broker.domain.decoding import check, convert
 from rq_broker.domain.validation import NAME, Count, Label, Name, Text
 
 Amounts = Mapping[Annotated[str, Text(64, "/", noun="the resource name").meta()], Count]
@@ -48,7 +48,7 @@ class NewHost(Struct, forbid_unknown_fields=True):
 
     capacity: Amounts
     used: Annotated[Amounts | None, Meta(description="In use as its source sees it.")] = None
-    aggregates: Annotated[list[Label], Meta(extra={"items": "strings"})] | None = None
+    aggregates: list[Label] | None = None
     max_unit: Annotated[
         Amounts | None,
         Meta(description="The most one instance may have; whatever is free, where not listed."),
@@ -75,7 +75,7 @@ def checked(host: Host) -> Host:
     The one rule for a host, whether HTTP, a file, a service or somebody's source reports it.
     """
     NAME.check(host.name, "the host's name")
-    refuse(host, Host, "the host")
+    check(host, "the host")
     return host
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from rq_broker.domain.errors import Invalid
-from rq_broker.domain.validation import TYPE_NAME, Text, obj, only
+from rq_broker.domain.validation import TYPE_NAME, Text, json_object, refuse_unknown
 from rq_broker.sources.failures import Misconfigured
 from rq_broker.sources.kinds import open_source
 from rq_broker.sources.source import Source
@@ -29,7 +29,7 @@ MIN_INTERVAL = 0.1
 """Seconds. Shorter, and polling would be all that the notifier does."""
 MAX_INTERVAL = 86400
 """Seconds: a day."""
-_NAME = Text(64, "/{} ", segment=True)
+_NAME = Text(64, "/{} ", is_segment=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def read_feeds(path: str) -> list[Feed]:
     """
     try:
         document = tomllib.loads(Path(path).read_text())
-        only(document, ("source",), "the table")
+        refuse_unknown(document, ("source",), "the table")
         feeds = list(_feeds(document.get("source")))
     except OSError as error:
         raise Invalid(f"{path}: {error.strerror}") from error
@@ -65,7 +65,7 @@ def _feeds(tables: Any) -> Iterator[Feed]:
     names: set[tuple[str, str]] = set()
     for number, table in enumerate(tables, 1):
         try:
-            feed = _feed(dict(obj(table, "the table")))
+            feed = _feed(dict(json_object(table, "the table")))
         except (Invalid, Misconfigured) as error:
             raise Invalid(f"[[source]] number {number}: {error}") from error
         if (feed.type, feed.name) in names:

@@ -17,7 +17,7 @@ from typing import Any
 
 from rq_broker.domain.capacity import Host, new_host
 from rq_broker.domain.errors import Invalid
-from rq_broker.domain.validation import obj, only
+from rq_broker.domain.validation import json_object, refuse_unknown
 from rq_broker.sources.failures import Misconfigured
 from rq_broker.sources.source import Source, SourceSnapshot
 
@@ -54,9 +54,9 @@ class FileSource(Source):
 
 
 def _hosts_of(document: dict[str, Any]) -> Iterator[Host]:
-    only(document, ("hosts",), "the table")
+    refuse_unknown(document, ("hosts",), "the table")
     # [hosts] is required: an editor's half-written, empty file must not remove every host.
-    for name, table in obj(document.get("hosts"), "[hosts]").items():
+    for name, table in json_object(document.get("hosts"), "[hosts]").items():
         try:
             yield new_host(name, table, "the host")
         except Invalid as error:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 
 from rq_broker.domain import errors
-from rq_broker.domain.capacity import Host
+from rq_broker.domain.capacity import Host, checked
 from rq_broker.domain.jobs import Status
 from rq_broker.domain.policy import Policy
 from rq_broker.store import policy_record, records
@@ -51,7 +51,8 @@ class Capacity:
         return await self.policy(type_)
 
     async def set_host(self, type_: str, host: Host) -> bool:
-        """Publish a host; returns whether it is new."""
+        """Publish a host; returns whether it is new. Raises Invalid."""
+        checked(host)
         await self._registry.register(type_)
         reply = await self._runner.run(
             "set_host",

@@ -38,16 +38,16 @@ def test_control_characters(letter: str) -> None:
 @pytest.mark.parametrize("value", [0, 5, MAX_WHOLE])
 def test_whole_numbers(value: int) -> None:
     """Both ends of the range are in it."""
-    assert checks.whole(value, "it") == value
-    assert checks.whole(-value, "it", -MAX_WHOLE) == -value
-    assert checks.whole(7, "it", 7, 7) == 7
+    assert checks.whole_number(value, "it") == value
+    assert checks.whole_number(-value, "it", -MAX_WHOLE) == -value
+    assert checks.whole_number(7, "it", 7, 7) == 7
 
 
 @pytest.mark.parametrize("value", [-1, 2**53, True, 1.0, "1", None, [], Number("1.0")])
 def test_what_is_no_whole_number(value: Any) -> None:
     """Booleans, floats, strings and what lies outside are none."""
     with pytest.raises(Invalid, match="it must be"):
-        checks.whole(value, "it")
+        checks.whole_number(value, "it")
 
 
 def test_amounts_are_checked_again_after_a_refusal() -> None:
@@ -61,12 +61,12 @@ def test_amounts_are_checked_again_after_a_refusal() -> None:
 def test_long_values_are_shown_short() -> None:
     """A sentence quotes no more than the beginning of what it refuses."""
     with pytest.raises(Invalid) as refused:
-        checks.flag("x" * 10_000, "it")
+        checks.boolean("x" * 10_000, "it")
     assert len(str(refused.value)) < 120
 
 
 def test_unknown_names_are_refused_with_the_known_ones() -> None:
     """The sentence says what would have been right."""
-    checks.only({"a": 1}, ("a", "b"), "the field")
+    checks.refuse_unknown({"a": 1}, ("a", "b"), "the field")
     with pytest.raises(Invalid, match='the field "c" is not known; known are a, b'):
-        checks.only({"a": 1, "c": 1}, ("a", "b"), "the field")
+        checks.refuse_unknown({"a": 1, "c": 1}, ("a", "b"), "the field")

@@ -6,6 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from rq_broker.domain import errors
+from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Status
 from rq_broker.store.broker import Broker
 from tests.making import TYPE, bring, submit
@@ -46,3 +47,11 @@ async def test_a_redis_that_takes_no_writes_is_unavailable(real_client: Redis) -
             await broker.ping()
     finally:
         await real_client.config_set("maxmemory", 0)
+
+
+async def test_a_host_that_no_script_could_count_is_refused(broker: Broker) -> None:
+    """A host published from Python keeps the rule that HTTP and sources keep."""
+    for odd in (Host("a/b", {}), Host("h", {"VCPU": -1}), Host("h", {}, max_unit={"VCPU": -1})):
+        with pytest.raises(errors.Invalid):
+            await broker.set_host(TYPE, odd)
+    assert await broker.hosts(TYPE) == []

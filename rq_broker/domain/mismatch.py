@@ -1,0 +1,163 @@
+"""Finds where a value does not fit its type, and says so: the one place that words a 400.
+
+A sentence names the field, what it must be, and the value that came, unless that may be a secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Set
+from functools import cache
+from typing import Any, NoReturn
+
+from msgspec import inspect
+
+from rq_broker.domain.errors import Invalid
+from rq_broker.domain.exact_json import Number
+from rq_broker.domain.validation import (
+    LABEL,
+    MAX_WHOLE,
+    boolean,
+    json_object,
+    one_of,
+    refuse_unknown,
+    rejected,
+    show,
+    whole_number,
+)
+
+type_info: Callable[[Any], inspect.Type] = cache(inspect.type_info)
+
+
+def unwrapped(node: inspect.Type) -> tuple[inspect.Type, dict[str, Any]]:
+    """Return a type without its metadata, and what the metadata says besides the schema."""
+    extra: dict[str, Any] = {}
+    while isinstance(node, inspect.Metadata):
+        extra |= node.extra or {}
+        node = node.type
+    return node, extra
+
+
+def refuse(value: Any, type_: Any, place: str, error: Exception | None = None) -> NoReturn:
+    """Raise Invalid for the first part of a value that does not fit.
+
+    Args:
+        place: What the sentence calls the whole value; its fields are named without it.
+        error: What to say if every part fits, which msgspec then judged otherwise.
+    """
+    _Search(place, shows_values=not getattr(type_, "secret", False)).visit(
+        value, type_info(type_), place
+    )
+    raise Invalid(f"{place} is not valid: {error}")
+
+
+class _Search:
+    """Walks through a value and its type side by side, until some part does not fit."""
+
+    def __init__(self, top: str, *, shows_values: bool) -> None:
+        self._top = top
+        self._shown = shows_values
+
+    def visit(self, value: Any, node: inspect.Type, place: str, nullable: bool = False) -> None:
+        """Raise Invalid unless the value fits; `nullable` tells that null would fit as well."""
+        node, extra = unwrapped(node)
+        match node:
+            case inspect.UnionType():
+                self._union(value, node, place)
+            case inspect.StructType() | inspect.DataclassType():
+                self._fields(value, node, place)
+            case inspect.DictType():
+                self._entries(value, node, place)
+            case inspect.ListType() | inspect.FrozenSetType():
+                self._elements(value, node, place, extra.get("items", "strings"))
+            case inspect.StrType():
+                self._text(value, node, place, extra)
+            case inspect.FloatType():
+                self._seconds(value, node, place, nullable)
+            case _:
+                self._scalar(value, node, place)
+
+    def _scalar(self, value: Any, node: inspect.Type, place: str) -> None:
+        match node:
+            case inspect.IntType(ge=low, le=high):
+                whole_number(value, place, low or 0, high or MAX_WHOLE, self._shown)
+            case inspect.BoolType():
+                boolean(value, place, self._shown)
+            case inspect.EnumType(cls=words):
+                one_of(value, place, [str(word.value) for word in words], self._shown)
+            case inspect.LiteralType(values=words):
+                one_of(value, place, [str(word) for word in words], self._shown)
+
+    def _union(self, value: Any, node: inspect.UnionType, place: str) -> None:
+        members = [member for member in node.types if not isinstance(member, inspect.NoneType)]
+        nullable = len(members) < len(node.types)
+        if nullable and value is None:
+            return
+        numbers = [kind for kind in members if isinstance(unwrapped(kind)[0], inspect.IntType)]
+        others = [kind for kind in members if kind not in numbers]
+        candidates = numbers if numbers and (type(value) is int or not others) else others
+        self.visit(value, candidates[0], place, nullable)
+
+    def _fields(
+        self, value: Any, node: inspect.StructType | inspect.DataclassType, place: str
+    ) -> None:
+        names = [field.name for field in node.fields]
+        if isinstance(node, inspect.DataclassType):
+            values = {name: getattr(value, name) for name in names}
+        else:
+            values = json_object(value, place, self._shown)
+            if node.forbid_unknown_fields:
+                self._known(values, names, getattr(node.cls, "noun", "the field"))
+        prefix = "" if place == self._top else f"{place}."
+        for field in node.fields:
+            if field.name in values or field.required:
+                self.visit(values.get(field.name), field.type, f"{prefix}{field.name}")
+
+    def _known(self, values: dict[str, Any], names: list[str], noun: str) -> None:
+        if self._shown:
+            refuse_unknown(values, names, noun)
+        elif not values.keys() <= set(names):
+            raise Invalid(f"the body must have no field besides {' and '.join(names)}")
+
+    def _entries(self, value: Any, node: inspect.DictType, place: str) -> None:
+        rule = unwrapped(node.key_type)[1].get("text", LABEL)
+        for key, element in json_object(value, place, self._shown).items():
+            key_place = f"{place}: {rule.noun}"
+            rule.check(key, f"{key_place} {show(key)}" if self._shown else key_place)
+            self.visit(element, node.value_type, f"{place}.{key}" if self._shown else place)
+
+    def _elements(
+        self, value: Any, node: inspect.ListType | inspect.FrozenSetType, place: str, noun: str
+    ) -> None:
+        low, high = node.min_length or 0, node.max_length
+        count = f"{low} to {high} " if low and high else f"at most {high} " if high else ""
+        expected = f"{place} must be a list of {count}{noun}"
+        if isinstance(node, inspect.FrozenSetType) and isinstance(value, Set | tuple):
+            value = sorted(value, key=str)
+        if value is None:
+            raise Invalid(f"{place} is required")
+        if type(value) is not list:
+            raise Invalid(f"{expected}{rejected(value, self._shown)}")
+        if len(value) < low or (high is not None and len(value) > high):
+            raise Invalid(f"{expected}, not of {len(value)}")
+        for number, element in enumerate(value):
+            self.visit(element, node.item_type, f"{place}[{number}]")
+
+    def _text(
+        self, value: Any, node: inspect.StrType, place: str, extra: Mapping[str, Any]
+    ) -> None:
+        if "text" in extra:
+            extra["text"].check(value, place, self._shown)
+        elif type(value) is not str:
+            raise Invalid(f"{place} must be a string{rejected(value, self._shown)}")
+        elif node.max_length is not None and len(value) > node.max_length:
+            raise Invalid(f"{place} must be a string of at most {node.max_length} characters")
+
+    def _seconds(self, value: Any, node: inspect.FloatType, place: str, nullable: bool) -> None:
+        number = float(value.text) if isinstance(value, Number) else value
+        low, high = node.ge or 0, node.le or MAX_WHOLE
+        if type(number) in (int, float) and low <= number <= high:
+            return
+        endless = ", or null for without end" if nullable else ""
+        raise Invalid(
+            f"{place} must be seconds from {low} to {high}{endless}{rejected(value, self._shown)}"
+        )
