@@ -17,7 +17,7 @@ from redis.asyncio import Redis, RedisCluster
 from rq_broker.domain import errors
 from rq_broker.store.keys import TYPES, Keys
 from rq_broker.store.multiplexer import BATCH, Multiplexer
-from rq_broker.store.scripts import SCRIPTS, Script
+from rq_broker.store.scripts import SCRIPTS
 
 _ERRORS = errors.by_word()
 _UNREACHABLE = (
@@ -69,7 +69,7 @@ class Runner:
         async with asyncio.timeout(self._timeout):
             return await self.client.execute_command(*command)
 
-    async def run(self, verb: str, type_: str, /, *args: Any, **arguments: Any) -> Any:
+    async def run(self, verb: str, type_: str, /, **arguments: Any) -> Any:
         """Run the script of a verb on one type, with the arguments that its header declares.
 
         Returns:
@@ -80,17 +80,14 @@ class Runner:
         """
         script = SCRIPTS[verb]
         base = Keys(type_).base
-        values = script.encode(arguments) if script.encode else args
+        values = script.encode(arguments)
         try:
             reply = await self._call("EVALSHA", script.sha, 1, base, *values)
         except exceptions.NoScriptError:
-            reply = await self._load_and_run(script, base, *values)
+            reply = await self.command("EVAL", script.source, 1, base, *values)
         except _REFUSED as error:
             raise translate(error) from error
-        return script.decode(reply) if script.decode else reply
-
-    async def _load_and_run(self, script: Script, base: str, *args: Any) -> Any:
-        return await self.command("EVAL", script.source, 1, base, *args)
+        return script.decode(reply)
 
     async def command(self, *command: Any) -> Any:
         """Send a plain command."""

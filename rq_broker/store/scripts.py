@@ -30,11 +30,11 @@ class Script:
 
     name: str
     header: str
-    contract: Contract | None
+    contract: Contract
     source: str
     sha: str
-    encode: Encoder | None = None
-    decode: Decoder | None = None
+    encode: Encoder
+    decode: Decoder
 
 
 _GENERATED: Mapping[str, Callable[[], str]] = {"policy_defaults": policy_record.lua_defaults}
@@ -63,10 +63,6 @@ def build(name: str, text: str) -> Script:
     if not match:
         raise header.ContractError(f"{name}.lua has no header")
     declared, body = _INCLUDE.sub("", match[0]), text[match.end() :]
-    if "ARGV[" in declared or "--- ARGV" not in declared:  # counted positions, until all are named
-        source = _expand(text, set())
-        sha = sha1(source.encode(), usedforsecurity=False).hexdigest()
-        return Script(name, declared, None, source, sha)
     contract = header.parse(declared)
     source = "".join(
         (

@@ -133,8 +133,8 @@ async def test_the_janitor_never_undoes_a_requeue(
     await _until_expired()
     run, requeued = broker.runner.run, list[Status]()
 
-    async def run_and_requeue(verb: str, type_: str, /, *args: Any, **arguments: Any) -> Any:
-        reply = await run(verb, type_, *args, **arguments)
+    async def run_and_requeue(verb: str, type_: str, /, **arguments: Any) -> Any:
+        reply = await run(verb, type_, **arguments)
         if verb == "sweep" and not requeued:
             with suppress(errors.JobNotFound):
                 requeued.append(await broker.transition(TYPE, "d", Status.QUEUED))

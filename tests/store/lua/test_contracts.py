@@ -18,7 +18,7 @@ from rq_broker.domain.jobs import Status
 from rq_broker.domain.planning import Protection
 from rq_broker.store import scripts
 from rq_broker.store.broker import Broker, SourceReport
-from rq_broker.store.contracts.header import Contract, Field
+from rq_broker.store.contracts.header import Field
 from rq_broker.store.deliveries import Settlement
 from rq_broker.store.keys import Keys, digest
 from rq_broker.store.runner import Runner
@@ -28,39 +28,11 @@ from tests.store.lua.breaking import FOR_EVER, open_until
 from tests.store.lua.bytecode import globals_of
 
 EACH = pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS.keys())
-NAMED = {name: script for name, script in SCRIPTS.items() if script.contract}
-NAMING = pytest.mark.parametrize("script", NAMED.values(), ids=NAMED.keys())
-COUNTED = {name: script for name, script in SCRIPTS.items() if not script.contract}
-COUNTING = pytest.mark.parametrize("script", COUNTED.values(), ids=COUNTED.keys())
 LUA = Path(scripts.__file__).parent / "lua"
-LABEL = re.compile(r"--- (Keeps|KEYS\[1\]|ARGV\[\d+…?\]|Returns|Errors)(?::| ) ?(.*)")
 FUNCTIONS = {"redis", "KEYS", "ARGV", "string", "table", "math"} | {
     *("ipairs", "pairs", "tonumber", "tostring", "unpack"),
 }
 """All of Lua that a script may use: no cjson, cmsgpack, bit, and nothing of its own left behind."""
-
-
-def _header(script: Script) -> list[tuple[str, str]]:
-    """Read the contract: (label, text) in the order written, the sentence under ''."""
-    found: list[tuple[str, str]] = []
-    for line in script.header.splitlines():
-        label = LABEL.fullmatch(line)
-        if label:
-            found.append((label[1], label[2]))
-        elif line.startswith("---   ") and found:
-            found[-1] = (found[-1][0], f"{found[-1][1]} {line[6:]}")
-        else:
-            found.append(("", line.removeprefix("--- ")))
-    return found
-
-
-def _arguments(script: Script) -> list[tuple[str, str]]:
-    return [(label, text) for label, text in _header(script) if label.startswith("ARGV")]
-
-
-def contract_of(script: Script) -> Contract:
-    assert script.contract is not None
-    return script.contract
 
 
 def body_of(script: Script) -> str:
@@ -75,10 +47,10 @@ def _flat(fields: tuple[Field, ...]) -> Iterator[Field]:
         yield from field.members
 
 
-@NAMING
+@EACH
 def test_headers_are_complete(script: Script) -> None:
     """A header has one sentence, Keeps, base as its key, and a text for each value it declares."""
-    contract = contract_of(script)
+    contract = script.contract
     assert re.fullmatch(r"[A-Z][^.]*\.", contract.sentence)
     assert contract.keeps.endswith(".")
     assert contract.key == "base"
@@ -88,27 +60,27 @@ def test_headers_are_complete(script: Script) -> None:
     assert len(names) == len(set(names))
 
 
-@NAMING
+@EACH
 def test_every_declared_argument_is_used(script: Script) -> None:
     """The body reads each argument, and each member of its rows, by the name declared."""
     body = body_of(script)
-    for field in contract_of(script).arguments:
+    for field in script.contract.arguments:
         assert re.search(rf"(?<![.\w]){field.name}\b", body), field.name
         for column in field.members:
             assert re.search(rf"\.{column.name}\b", body), column.name
 
 
-@NAMING
+@EACH
 def test_no_argument_hides_a_name_of_an_include(script: Script) -> None:
     """An argument has no name that an include has a local or a function of."""
     included = script.source.split("-- The arguments, in the order")[0]
     names = re.findall(r"^local (?:function (\w+)|([\w, ]+))", included, re.MULTILINE)
     taken = {name for function, names_ in names for name in (function, *names_.split(", "))}
     assert "key" in taken
-    assert [f.name for f in contract_of(script).arguments if f.name in taken] == []
+    assert [f.name for f in script.contract.arguments if f.name in taken] == []
 
 
-@NAMING
+@EACH
 def test_no_body_counts_arguments(script: Script) -> None:
     """A body reads neither ARGV nor KEYS; generated code does, and one include."""
     assert not re.search(r"\b(ARGV|KEYS)\b", body_of(script))
@@ -122,10 +94,10 @@ def test_includes_read_no_arguments() -> None:
         assert "ARGV" not in text
 
 
-@NAMING
+@EACH
 def test_replies_name_exactly_what_is_declared(script: Script) -> None:
     """Each reply in the body gives every declared value by name, and no other."""
-    declared = {field.name for field in contract_of(script).returns}
+    declared = {field.name for field in script.contract.returns}
     replies = re.findall(r"\breply\(\{(.*?)\}\)", body_of(script), re.DOTALL)
     assert bool(replies) == bool(declared)
     for reply in replies:
@@ -134,41 +106,10 @@ def test_replies_name_exactly_what_is_declared(script: Script) -> None:
     assert set(returns) <= {"reply", "redis"}
 
 
-@COUNTING
-def test_headers_say_everything_in_the_fixed_order(script: Script) -> None:
-    """One sentence, Keeps, KEYS, ARGV from 1 on, Returns, Errors: each once, none empty."""
-    labels = [label for label, _ in _header(script)]
-    arguments = [f"ARGV[{number}" for number in range(1, len(_arguments(script)) + 1)]
-    assert [re.sub(r"…?\]$", "", label) for label in labels] == [
-        *("", "Keeps", "KEYS[1"),
-        *arguments,
-        *("Returns", "Errors"),
-    ]
-    assert all(text for _, text in _header(script))
-    assert re.fullmatch(r"[A-Z][^.]*\.", _header(script)[0][1])
-    assert dict(_header(script))["KEYS[1]"] == "base"
-    assert not any("…" in label for label, _ in _arguments(script)[:-1])
-
-
-@COUNTING
-def test_every_argument_gets_a_local_name(script: Script) -> None:
-    """Each single ARGV of the header is read once, into a local; no other is read."""
-    singles = [label for label, _ in _arguments(script) if "…" not in label]
-    locals_ = "\n".join(re.findall(r"^local [\w, ]+ = .*", script.source, re.MULTILINE))
-    assert [label for label in singles if label not in locals_] == []
-    read = set(re.findall(r"ARGV\[\d+\]", script.source))
-    variable = {label.replace("…", "") for label, _ in _arguments(script) if "…" in label}
-    assert read - variable == set(singles)
-
-
 @EACH
 def test_headers_name_exactly_the_errors_answered(script: Script) -> None:
     """Errors lists the words the script can answer with, and errors.py has a class for each."""
-    if script.contract:
-        words = set(script.contract.errors)
-    else:
-        said = dict(_header(script))["Errors"]
-        words = set() if said == "none" else set(said.split(", "))
+    words = set(script.contract.errors)
     answered = set(re.findall(r"error_reply\(\s*'(\w+)", script.source)) - {"ERR"}
     assert words == answered
     assert words <= errors.by_word().keys()
@@ -215,7 +156,6 @@ class Call:
     """A run of a script: what was sent, and what came back."""
 
     verb: str
-    args: tuple[Any, ...]
     arguments: dict[str, Any]
     reply: Any
 
@@ -226,10 +166,10 @@ async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -
     calls: list[Call] = []
     run = Runner.run
 
-    async def spied(self: Runner, verb: str, type_: str, /, *args: Any, **arguments: Any) -> Any:
+    async def spied(self: Runner, verb: str, type_: str, /, **arguments: Any) -> Any:
         assert type_ == TYPE
-        reply = await run(self, verb, type_, *args, **arguments)
-        calls.append(Call(verb, args, arguments, reply))
+        reply = await run(self, verb, type_, **arguments)
+        calls.append(Call(verb, arguments, reply))
         return reply
 
     monkeypatch.setattr(Runner, "run", spied)
@@ -315,9 +255,6 @@ async def test_the_broker_sends_and_gets_the_types_declared(sent: list[Call]) ->
     """Every argument sent is of the type its header declares, and so is every value replied."""
     for call in sent:
         contract = SCRIPTS[call.verb].contract
-        if contract is None:
-            continue
-        assert call.args == ()
         assert call.arguments.keys() == {field.name for field in contract.arguments}
         for field in contract.arguments:
             assert _is(field, call.arguments[field.name], sent=True), (call.verb, field.name)
@@ -326,12 +263,12 @@ async def test_the_broker_sends_and_gets_the_types_declared(sent: list[Call]) ->
             assert _is(field, value, sent=False), (call.verb, field.name, value)
 
 
-@pytest.mark.parametrize("verb", NAMED)
+@pytest.mark.parametrize("verb", SCRIPTS)
 async def test_every_collection_is_sent_and_replied_with_values(
     sent: list[Call], verb: str
 ) -> None:
     """The calls of this test leave no declared collection empty, and none of its rows'."""
-    contract = contract_of(SCRIPTS[verb])
+    contract = SCRIPTS[verb].contract
     calls = [call for call in sent if call.verb == verb]
     for field in contract.arguments:
         _expect_values(field, [call.arguments[field.name] for call in calls])
@@ -356,18 +293,6 @@ async def test_a_client_in_another_language_follows_the_header(
     job = await broker.read(TYPE, "d")
     assert reply == [job.id, job.created, job.priority, job.position, "0"]
     assert (job.owner_id, job.callback, job.data) == ("o", "http://x/d", "{}")
-
-
-async def test_counted_arguments_are_as_many_as_listed(sent: list[Call]) -> None:
-    """Every verb of these is sent with as many arguments as its header lists."""
-    for call in sent:
-        if call.verb in NAMED:
-            continue
-        listed = _arguments(SCRIPTS[call.verb])
-        fixed = [text for label, text in listed if "…" not in label]
-        rest = len(call.args) - len(fixed)
-        assert rest >= 0, call.verb
-        assert rest == 0 or len(listed) > len(fixed), call.verb
 
 
 async def test_no_script_is_left_untried(sent: list[Call]) -> None:

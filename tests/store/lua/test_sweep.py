@@ -73,10 +73,8 @@ def _after_sweep(monkeypatch: pytest.MonkeyPatch, act: Callable[[], Awaitable[ob
     """Let `act` happen between the sweep and what its caller does with the reply."""
     run = Runner.run
 
-    async def spied(
-        self: Runner, verb: str, type_: str, /, *args: object, **arguments: object
-    ) -> object:
-        reply = await run(self, verb, type_, *args, **arguments)
+    async def spied(self: Runner, verb: str, type_: str, /, **arguments: object) -> object:
+        reply = await run(self, verb, type_, **arguments)
         if verb == "sweep":
             await act()
         return reply
