@@ -10,8 +10,10 @@ from random import Random
 
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Demand
-from rq_broker.planner.board import Board
-from rq_broker.planner.packing import SEARCH_STEPS, Want
+from rq_broker.planner.packing.best_fit import SEARCH_STEPS
+from rq_broker.planner.packing.host_table import HostTable
+from rq_broker.planner.packing.placer import Placer
+from rq_broker.planner.packing.search import StepBudget
 
 RESOURCES = ("GPU", "Memory", "VCPU")
 KINDS = {"alike": 1, "mixed": 4}
@@ -66,7 +68,7 @@ def rate(rng: Random, cases: int, kinds: int, steps: int = SEARCH_STEPS) -> Rate
         hosts, demand = case(rng, kinds)
         if brute_force(hosts, demand):
             possible += 1
-            found += Want(Board(hosts), demand).place(0, [steps]) is not None
+            found += Placer(HostTable(hosts), demand).place(0, StepBudget(steps)) is not None
     return Rate(possible, found)
 
 

@@ -16,7 +16,7 @@ from random import Random
 
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Demand, Shape
-from rq_broker.domain.planning import Grant, Head, Protection, Snapshot, Waiting
+from rq_broker.domain.planning import Grant, Head, Protection, Snapshot, WaitingShape
 from rq_broker.domain.policy import Policy
 from rq_broker.planner import plan
 
@@ -130,7 +130,7 @@ class Cluster:
             if ids:
                 shown = (ids[at] for at in range(min(len(ids), SHOWN)))
                 heads = tuple(Head(id_, str(id_), id_) for id_ in shown)
-                line.append(Waiting(kind, self.shapes[kind], heads, len(ids)))
+                line.append(WaitingShape(kind, self.shapes[kind], heads, len(ids)))
         return Snapshot(
             hosts, tuple(line), self.policy, now, passed=self.passed, protection=self.protection
         )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec import to_builtins
 from redis.asyncio import Redis
 
-from rq_broker.admission.explain import Answers
-from rq_broker.admission.snapshot import Outlook
-from rq_broker.admission.waiting_reason import Reasons
+from rq_broker.admission.explain import Explainer
+from rq_broker.admission.snapshot import SnapshotReader
+from rq_broker.admission.waiting_reason import ReasonReader
+from rq_broker.api.waiting_views import explanation_view, what_if_view
 from rq_broker.domain.jobs import Job
 from rq_broker.domain.planning import Proposal
 from rq_broker.store.broker import Broker
@@ -54,14 +56,18 @@ async def learn(client: Redis, *seconds: float) -> None:
 
 async def reason(broker: Broker, job: Job) -> str | None:
     """Ask why a job waits, as a process that never looked before."""
-    return await Reasons(Outlook(broker)).reason(job.type, job)
+    return await ReasonReader(SnapshotReader(broker)).reason(job.type, job)
 
 
 async def explanation(broker: Broker, request_id: str) -> dict[str, Any]:
     """Ask for all there is to say about a job, likewise."""
-    return await Answers(Outlook(broker)).explanation(TYPE, request_id)
+    explained = await Explainer(SnapshotReader(broker)).explain(TYPE, request_id)
+    answer: dict[str, Any] = to_builtins(explanation_view(explained))
+    return answer
 
 
 async def what_if(broker: Broker, proposal: Proposal) -> dict[str, Any]:
     """Ask what would be, likewise."""
-    return await Answers(Outlook(broker)).what_if(TYPE, proposal)
+    answered = await Explainer(SnapshotReader(broker)).what_if(TYPE, proposal)
+    answer: dict[str, Any] = to_builtins(what_if_view(answered))
+    return answer

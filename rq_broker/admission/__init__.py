@@ -1,1 +1,1 @@
-"""Who gets capacity, and why not yet."""
+"""Decides who gets capacity, and explains why the others do not have it yet."""

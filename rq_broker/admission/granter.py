@@ -1,69 +1,95 @@
-"""Makes grants for one type: look, plan, commit, and again until a pass grants nothing."""
+"""Grants capacity to the jobs of one type: snapshot, plan, commit, until nothing more fits."""
 
 from __future__ import annotations
 
 import asyncio
 import uuid
 
-from rq_broker.admission.snapshot import FIRST, JOBS, MOST_JOBS, Picture, picture
+from rq_broker.admission.snapshot import (
+    FRONT_SHAPES,
+    HEADS,
+    MAX_HEADS,
+    WindowedSnapshot,
+    read_snapshot,
+)
 from rq_broker.planner import Plan, plan
 from rq_broker.store.broker import Broker, View
 
 TURN_SECONDS = 2.0
-"""How long a dead planner keeps others from planning."""
+"""Seconds after which others may plan if a granter died in its turn. It must outlast a pass: two
+granters at once waste time, though each commit still keeps capacity from being granted twice."""
 
 
 class Granter:
-    """The granter of one type in one process."""
+    """The granter of one type in one process. Of all processes one plans a type at a time."""
 
     def __init__(self, broker: Broker, type_: str) -> None:
         self._broker = broker
         self._type = type_
         self._name = uuid.uuid4().hex
         self._view: View | None = None
-        self._window = FIRST
-        self._rest = FIRST
-        self._jobs = JOBS
+        self._heads = HEADS
+        self._window = FRONT_SHAPES
+        """Rank of the shape at which the window of the next pass begins."""
+        self._resume_at = FRONT_SHAPES
+        """Where to go on after a pass that returned to the front."""
 
     async def run_once(self) -> int:
-        """Plan until nothing more fits; returns how many grants were committed."""
-        granted, quiet = 0, True
-        while await self._turn("take"):
-            fresh = await self._pass()
-            granted += fresh
-            quiet = quiet and not fresh
-            if self._window == self._rest == FIRST:  # the whole line was looked at
-                if quiet and not await self._turn("give"):
-                    break
-                quiet = True
-        return granted
+        """Run passes until a whole round over the queue grants nothing.
 
-    async def _turn(self, what: str) -> bool:
-        return bool(await self._broker.turn(self._type, self._name, what, TURN_SECONDS))
-
-    async def _pass(self) -> int:
-        seen = await picture(self._broker, self._type, self._view, self._window, jobs=self._jobs)
-        self._view = seen.view
-        planned = plan(seen.snapshot)
-        self._jobs = min(self._jobs * 4, MOST_JOBS) if planned.more else JOBS
-        fences = await asyncio.gather(
-            *(self._broker.grant(self._type, each, seen.view) for each in planned.grants)
-        )
-        await self._note(seen, planned)
-        granted = sum(fence is not None for fence in fences)
-        self._move_on(seen.next, granted, planned.more)
-        return granted
-
-    def _move_on(self, after: int, granted: int, more: bool) -> None:
-        """Look at the front of the line again after a grant, and then go on where that was.
-
-        So order holds as far as it can, and no grants at the front keep the rest out of reach.
+        Returns: how many grants were committed; 0 at once if another process plans the type. That
+        process then runs another round, so that nothing that came meanwhile is missed.
         """
-        detour = self._window != self._rest
-        if not detour and not (granted and more):
-            self._rest = after
-        self._window = FIRST if granted and not detour else self._rest
+        granted, nothing_fits = 0, True
+        # 1. Take the turn to plan this type, or keep it.
+        while await self._turn("take"):
+            # 2. Run one pass over the front of the queue and one window.
+            committed = await self._run_pass()
+            granted += committed
+            nothing_fits = nothing_fits and not committed
+            # 3. When all windows are through and nothing was granted, give the turn back: refused
+            #    if another process asked for it since, and then there is another round to run.
+            if self._window == self._resume_at == FRONT_SHAPES:
+                if nothing_fits and not await self._turn("give"):
+                    break
+                nothing_fits = True
+        return granted
 
-    async def _note(self, seen: Picture, planned: Plan) -> None:
-        if planned.passed or planned.protection != seen.view.protection:
+    async def _turn(self, action: str) -> bool:
+        return bool(await self._broker.turn(self._type, self._name, action, TURN_SECONDS))
+
+    async def _run_pass(self) -> int:
+        """Run one admission pass; returns how many grants were committed."""
+        # 1. Read a snapshot; of the hosts, only those that changed.
+        window = await read_snapshot(
+            self._broker, self._type, self._view, self._window, heads=self._heads
+        )
+        self._view = window.view
+        # 2. Plan on it.
+        planned = plan(window.snapshot)
+        # 3. Commit each grant on its own. Redis refuses those that are no longer true.
+        fences = await asyncio.gather(
+            *(self._broker.grant(self._type, grant, window.view) for grant in planned.grants)
+        )
+        committed = sum(fence is not None for fence in fences)
+        # 4. Note which jobs were passed, and for which one hosts are kept.
+        await self._note(window, planned)
+        # 5. Choose how many jobs and which shapes the next pass sees.
+        self._heads = min(self._heads * 4, MAX_HEADS) if planned.ended_early else HEADS
+        self._choose_window(window.next_window, committed, planned.ended_early)
+        return committed
+
+    async def _note(self, window: WindowedSnapshot, planned: Plan) -> None:
+        if planned.passed or planned.protection != window.view.protection:
             await self._broker.note(self._type, planned.protection, planned.passed)
+
+    def _choose_window(self, next_window: int, committed: int, ended_early: bool) -> None:
+        """After a grant return to the front of the queue for one pass, then go on.
+
+        So order holds as far as it can, and grants at the front do not keep the rest from its turn.
+        """
+        returned_to_front = self._window != self._resume_at
+        if not returned_to_front and not (committed and ended_early):
+            self._resume_at = next_window
+        go_to_front = committed and not returned_to_front
+        self._window = FRONT_SHAPES if go_to_front else self._resume_at

@@ -1,4 +1,4 @@
-"""From Redis to the planner: what a pass sees of a type."""
+"""Reads the planner's snapshot of a type from Redis."""
 
 from __future__ import annotations
 
@@ -10,124 +10,169 @@ from rq_broker.domain.capacity import Host
 from rq_broker.domain.planning import Protection, Snapshot
 from rq_broker.store.broker import Broker, Heads, View
 
-FIRST = 200
-"""Shapes at the front of the line that every pass looks at, so that order and patience hold. Those
-of the first so many jobs are among them, however many shapes tie with theirs."""
-WINDOW = 800
-"""Further shapes a pass looks at; the next pass goes on where it stopped."""
-JOBS = 8
-"""Jobs of one shape a pass looks at, at first: most passes grant few."""
-MOST_JOBS = 256
-"""What that grows to while passes grant all they look at."""
-KEPT = 100
-"""Types whose hosts one process remembers."""
+FRONT_SHAPES = 200
+"""Shapes at the front of the queue that every snapshot shows, so that order and patience hold among
+them. The shapes of the 200 first jobs are always among them, even where more shapes have equal
+priorities. With more, each pass takes longer; with fewer, order holds among fewer shapes."""
+WINDOW_SHAPES = 800
+"""Further shapes that a snapshot shows, so that a pass stays short with any number of shapes; the
+next snapshot begins where this window ends."""
+HEADS = 8
+"""Jobs of each shape that a snapshot shows at first: most passes grant few."""
+MAX_HEADS = 256
+"""What that may grow to while passes grant all jobs shown: bounds the size of a snapshot."""
+REMEMBERED_TYPES = 100
+"""Types whose hosts one process remembers, so that only changes are read: bounds its memory. With
+more types in use, hosts are read whole more often."""
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """One type as a pass sees it, and the rank of the shape the next window begins at."""
+class WindowedSnapshot:
+    """A snapshot of the front of the queue and one window of the rest."""
 
     snapshot: Snapshot
     view: View
-    next: int
+    """What it was built from; grants planned on the snapshot are committed against it."""
+    next_window: int
+    """Rank of the shape at which the next window begins."""
 
 
-class Outlook:
-    """What one process sees of types. It keeps the hosts, so a look brings only what changed."""
+class SnapshotReader:
+    """Reads snapshots of any type for one process, and remembers hosts in between."""
 
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
         self._views: dict[str, View] = {}
 
-    async def picture(
-        self, type_: str, *, jobs: int, about: Collection[str] = (), depth: int = 0
-    ) -> Picture:
-        """Look at a type; see the function `picture`."""
+    async def read(
+        self,
+        type_: str,
+        *,
+        heads: int,
+        include: Collection[str] = (),
+        include_heads: int = 0,
+    ) -> WindowedSnapshot:
+        """Read a snapshot of the front of the queue; the arguments are those of `read_snapshot`."""
         known = self._views.get(type_)
-        seen = await picture(self.broker, type_, known, jobs=jobs, about=about, depth=depth)
-        self._keep(type_, seen.view)
-        return seen
+        window = await read_snapshot(
+            self.broker, type_, known, heads=heads, include=include, include_heads=include_heads
+        )
+        self._remember(type_, window.view)
+        return window
 
-    async def hosts(self, type_: str) -> Mapping[str, Host]:
-        """Look at a type's hosts only."""
+    async def read_hosts(self, type_: str) -> Mapping[str, Host]:
+        """Read the hosts of a type only."""
         view = await self.broker.view(type_, self._views.get(type_))
-        self._keep(type_, view)
+        self._remember(type_, view)
         return view.hosts
 
-    def _keep(self, type_: str, view: View) -> None:
-        if type_ not in self._views and len(self._views) >= KEPT:
+    def _remember(self, type_: str, view: View) -> None:
+        if type_ not in self._views and len(self._views) >= REMEMBERED_TYPES:
             self._views.clear()
         self._views[type_] = view
 
 
-async def picture(
+async def read_snapshot(
     broker: Broker,
     type_: str,
     known: View | None = None,
-    window: int = FIRST,
+    window: int = FRONT_SHAPES,
     *,
-    jobs: int = JOBS,
-    about: Collection[str] = (),
-    depth: int = 0,
-) -> Picture:
-    """Read what a pass needs, in one exchange; a second one where more shapes wait than fit.
+    heads: int = HEADS,
+    include: Collection[str] = (),
+    include_heads: int = 0,
+) -> WindowedSnapshot:
+    """Read what a pass needs.
 
-    `about` names shapes, by digest, that must be among them, with `depth` jobs where that is more.
+    Args:
+        broker: the broker.
+        type_: the type.
+        known: an earlier view of the type: only hosts that changed since are read.
+        window: rank of the shape at which the window behind the front begins.
+        heads: how many jobs of each shape to show.
+        include: digests of shapes to show in any case.
+        include_heads: how many jobs of these shapes to show, if that is more than `heads`.
     """
-    limited = known is None or bool(known.policy.limits or known.policy.share)
+    # 1. Read hosts, policy and the front of the queue.
+    with_usage = known is None or _needs_usage(known)
     view, front, now = await asyncio.gather(
-        broker.view(type_, known, usage=limited),
-        broker.heads(type_, 0, FIRST + WINDOW, jobs, FIRST),
+        broker.view(type_, known, usage=with_usage),
+        broker.heads(type_, 0, FRONT_SHAPES + WINDOW_SHAPES, heads, FRONT_SHAPES),
         broker.now(),
     )
-    if not limited and (view.policy.limits or view.policy.share):
-        return await picture(broker, type_, None, window, jobs=jobs, about=about, depth=depth)
-    heads, after = front, FIRST
-    if front.total > FIRST + WINDOW and window > FIRST:
-        rest = await broker.heads(type_, window, WINDOW, jobs)
-        heads = _joined(front, rest)
-        after = window + WINDOW if window + WINDOW < front.total else FIRST
-    elif front.total > FIRST + WINDOW:
-        after = FIRST + WINDOW
-    if view.protection is not None:  # what is kept for it binds every window
-        about = {*about, *await _protected(broker, type_, view.protection)}
-    for shape in about:
-        heads = await _with_shape(broker, type_, heads, shape, max(jobs, depth))
-    snapshot = Snapshot(
+    if _needs_usage(view) and not with_usage:  # the policy has changed just now
+        return await read_snapshot(
+            broker, type_, None, window, heads=heads, include=include, include_heads=include_heads
+        )
+    # 2. If more shapes wait than fit, put the wanted window behind the front.
+    shown, next_window = await _with_window(broker, type_, front, window, heads)
+    # 3. Include the shapes that must be shown; that of the protected job binds every window.
+    digests = {*include, *await _shape_of_protected(broker, type_, view.protection)}
+    for digest in digests:
+        shown = await _with_shape(broker, type_, shown, digest, max(heads, include_heads))
+    return WindowedSnapshot(_snapshot(view, shown, now), view, next_window)
+
+
+def _snapshot(view: View, shown: Heads, now: float) -> Snapshot:
+    return Snapshot(
         hosts=view.hosts,
-        waiting=heads.waiting,
+        waiting=shown.waiting,
         policy=view.policy,
         now=now,
         usage=view.usage,
-        passed=heads.passed,
+        passed=shown.passed,
         protection=view.protection,
         closed=view.closed,
     )
-    return Picture(snapshot, view, after)
 
 
-def _joined(front: Heads, rest: Heads) -> Heads:
-    """Put a later window behind the front of the line, each shape once."""
-    kept = front.waiting[:FIRST]
-    seen = {each.digest for each in kept}
-    more = tuple(each for each in rest.waiting if each.digest not in seen)
-    return Heads(front.total, kept + more, {**rest.passed, **front.passed})
+def _needs_usage(view: View) -> bool:
+    """Return whether the policy needs to know what owners hold, which costs extra to read."""
+    return bool(view.policy.limits or view.policy.share)
 
 
-async def _protected(broker: Broker, type_: str, protection: Protection) -> Collection[str]:
-    """Find the shape of the job that hosts are kept for."""
-    shape = await broker.shape_of(type_, protection.request_id)
-    return () if shape is None else (shape,)
+async def _with_window(
+    broker: Broker, type_: str, front: Heads, window: int, heads: int
+) -> tuple[Heads, int]:
+    """Return the front with the window that begins at a rank, and where the next one begins.
+
+    `front` reaches to the end of the first window, so only later windows are read.
+    """
+    if front.total <= FRONT_SHAPES + WINDOW_SHAPES:
+        return front, FRONT_SHAPES
+    if window <= FRONT_SHAPES:
+        return front, FRONT_SHAPES + WINDOW_SHAPES
+    behind = await broker.heads(type_, window, WINDOW_SHAPES, heads)
+    end = window + WINDOW_SHAPES
+    return _joined(front, behind), end if end < front.total else FRONT_SHAPES
 
 
-async def _with_shape(broker: Broker, type_: str, heads: Heads, shape: str, jobs: int) -> Heads:
-    """Have so many jobs of this shape in the window, wherever it waits."""
-    shown = next((each for each in heads.waiting if each.digest == shape), None)
-    if shown is not None and len(shown.heads) >= min(jobs, shown.count):
-        return heads
-    rank = await broker.shape_rank(type_, shape)
+def _joined(front: Heads, behind: Heads) -> Heads:
+    """Put a later window behind the front shapes, each shape once."""
+    first = front.waiting[:FRONT_SHAPES]
+    digests = {shape.digest for shape in first}
+    further = tuple(shape for shape in behind.waiting if shape.digest not in digests)
+    return Heads(front.total, first + further, {**behind.passed, **front.passed})
+
+
+async def _shape_of_protected(
+    broker: Broker, type_: str, protection: Protection | None
+) -> Collection[str]:
+    """Return the digest of the protected job's shape, or nothing if there is no such job."""
+    if protection is None:
+        return ()
+    digest = await broker.shape_of(type_, protection.request_id)
+    return () if digest is None else (digest,)
+
+
+async def _with_shape(broker: Broker, type_: str, shown: Heads, digest: str, heads: int) -> Heads:
+    """Return the shapes shown with this one among them, with so many jobs, wherever it waits."""
+    present = next((shape for shape in shown.waiting if shape.digest == digest), None)
+    if present is not None and len(present.heads) >= min(heads, present.count):
+        return shown
+    rank = await broker.shape_rank(type_, digest)
     if rank is None:
-        return heads
-    found = await broker.heads(type_, rank, 1, jobs)
-    waiting = {each.digest: each for each in (*heads.waiting, *found.waiting)}
-    return Heads(heads.total, tuple(waiting.values()), {**found.passed, **heads.passed})
+        return shown
+    read = await broker.heads(type_, rank, 1, heads)
+    by_digest = {shape.digest: shape for shape in (*shown.waiting, *read.waiting)}
+    return Heads(shown.total, tuple(by_digest.values()), {**read.passed, **shown.passed})

@@ -1,124 +1,119 @@
-"""Why a job waits, said with every read of it; and at submit, what no host could ever hold.
+"""Says with every read of a waiting job why it waits.
 
-Both ask the planner that makes the grants. Readers come in crowds: those who ask at once are told
-from one plan, and plans leave most of a process's time to everybody else.
+The planner that makes the grants is asked. Many clients may poll at once, so those that ask while
+a plan is about to be made share it, and plans take only a part of a process's time.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from rq_broker.admission.snapshot import Outlook
+from rq_broker.admission.snapshot import SnapshotReader
 from rq_broker.domain import errors
 from rq_broker.domain.capacity import SourceState
-from rq_broker.domain.jobs import Demand, Job, Status
-from rq_broker.planner import Code, Plan, Reason, could_ever_fit, plan
+from rq_broker.domain.jobs import Job, Status
+from rq_broker.planner import Plan, Reason, ReasonCode, plan
 from rq_broker.store.broker import Broker
 
-OF_CAPACITY = {Code.NO_FIT, Code.IMPOSSIBLE, Code.PROTECTED_OTHER, Code.STRICT_ORDER}
-"""The reasons that would be others if hosts had more."""
-BEHIND = "earlier jobs of the same shape go first"
-SOON = "it fits, and is about to be granted"
-REST, REST_MOST = 4.0, 0.5
-"""After a look no other begins for so many times as long as it took, at most so many seconds."""
-WAIT_SECONDS = 1.5
-"""How long a reader waits for a look."""
-VERDICTS = 1000
-"""Verdicts on demands that one process remembers."""
+CAPACITY_CODES = {
+    ReasonCode.NO_FIT,
+    ReasonCode.IMPOSSIBLE,
+    ReasonCode.PROTECTED_OTHER,
+    ReasonCode.STRICT_ORDER,
+}
+"""The reasons that more capacity could change."""
+BEHIND_OWN_SHAPE = "earlier jobs of the same shape go first"
+ABOUT_TO_BE_GRANTED = "it fits, and is about to be granted"
+PAUSE_FACTOR = 4.0
+"""After planning for t seconds a process makes no further plan for 4 × t seconds: so plans take at
+most a fifth of its time however many clients ask. With less, reads slow submits down."""
+MAX_PAUSE = 0.5
+"""Seconds that pause lasts at most, so that reasons stay prompt where a plan takes long."""
+PLAN_TIMEOUT = 1.5
+"""Seconds a read waits for its plan; then the client is told to retry."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
-    """A look that is about to be taken: the shapes it is for, and what it will find."""
+class _PendingPlan:
+    """A plan whose snapshot is not read yet: further readers may still join it."""
 
-    shapes: set[str]
-    found: asyncio.Task[tuple[Plan, str]]
+    digests: set[str]
+    """The shapes the snapshot must show."""
+    result: asyncio.Task[tuple[Plan, str]]
+    """The plan, and what to say about stale sources."""
 
 
-class Reasons:
-    """Says why jobs wait."""
+class ReasonReader:
+    """Tells why jobs wait, for one process."""
 
-    def __init__(self, outlook: Outlook) -> None:
-        self._outlook = outlook
-        self._next: dict[str, _Look] = {}
-        self._one = asyncio.Lock()
-        self._rested = 0.0
+    def __init__(self, snapshots: SnapshotReader) -> None:
+        self._snapshots = snapshots
+        self._pending: dict[str, _PendingPlan] = {}
+        """Type → the plan its readers join."""
+        self._one_at_a_time = asyncio.Lock()
+        self._pause_ends = 0.0
 
     async def reason(self, type_: str, job: Job) -> str | None:
-        """Say in plain words why a job waits; None for jobs that do not."""
+        """Return why a job waits, as a sentence; None for jobs that do not."""
         if job.status is not Status.QUEUED:
             return None
-        look = self._next.get(type_)
-        if look is None:
-            shapes = set[str]()
-            look = _Look(shapes, asyncio.create_task(self._look(type_, shapes)))
-            self._next[type_] = look
-        look.shapes.add(job.shape)
+        pending = self._pending.get(type_)
+        if pending is None:
+            digests = set[str]()
+            pending = _PendingPlan(digests, asyncio.create_task(self._plan(type_, digests)))
+            self._pending[type_] = pending
+        pending.digests.add(job.shape)
         try:
-            async with asyncio.timeout(WAIT_SECONDS):
-                planned, stale = await asyncio.shield(look.found)
+            async with asyncio.timeout(PLAN_TIMEOUT):
+                planned, staleness = await asyncio.shield(pending.result)
         except TimeoutError:
-            raise errors.Unavailable("there is no look at the line in time") from None
-        return _said(planned, job, stale)
+            text = f"why the job waits could not be found within {PLAN_TIMEOUT} s; try again"
+            raise errors.Unavailable(text) from None
+        return _reason_text(planned, job, staleness)
 
-    async def _look(self, type_: str, shapes: set[str]) -> tuple[Plan, str]:
-        async with self._one:
-            await asyncio.sleep(self._rested - time.monotonic())
-            del self._next[type_]  # who asks from now on shares the next one
-            began = time.monotonic()
-            seen, stale = await asyncio.gather(
-                self._outlook.picture(type_, jobs=1, about=shapes),
-                staleness(self._outlook.broker, type_),
+    async def _plan(self, type_: str, digests: set[str]) -> tuple[Plan, str]:
+        async with self._one_at_a_time:
+            # 1. Wait until the pause after the last plan ends.
+            await asyncio.sleep(self._pause_ends - time.monotonic())
+            # 2. Close this plan to further readers: they ask after the snapshot is read.
+            del self._pending[type_]
+            # 3. Read and plan.
+            started = time.monotonic()
+            window, staleness = await asyncio.gather(
+                self._snapshots.read(type_, heads=1, include=digests),
+                read_staleness(self._snapshots.broker, type_),
             )
-            planned = plan(seen.snapshot)
-            now = time.monotonic()
-            self._rested = now + min(REST * (now - began), REST_MOST)
-            return planned, stale
+            planned = plan(window.snapshot)
+            # 4. Pause for as long as it took, several times.
+            ended = time.monotonic()
+            self._pause_ends = ended + min(PAUSE_FACTOR * (ended - started), MAX_PAUSE)
+            return planned, staleness
 
 
-def _said(planned: Plan, job: Job, stale: str) -> str:
-    found = planned.reasons.get(job.shape)
-    if found is not None:
-        return dated(found, stale)
-    first = any(grant.head.request_id == job.request_id for grant in planned.grants)
-    return SOON + stale if first else BEHIND
+def _reason_text(planned: Plan, job: Job, staleness: str) -> str:
+    reason = planned.reasons.get(job.shape)
+    if reason is not None:
+        return with_staleness(reason, staleness).text
+    granted = any(grant.head.request_id == job.request_id for grant in planned.grants)
+    return ABOUT_TO_BE_GRANTED + staleness if granted else BEHIND_OWN_SHAPE
 
 
-async def staleness(broker: Broker, type_: str) -> str:
-    """Say of which sources the capacity is an old story, to be put behind a reason; or ''."""
-    told = [_stale(each) for each in await broker.sources(type_) if each.stale]
-    return f" ({'; '.join(told)})" if told else ""
+async def read_staleness(broker: Broker, type_: str) -> str:
+    """Return a remark, to put behind a reason, on sources whose capacity is out of date; or ''."""
+    sources = [_staleness(source) for source in await broker.sources(type_) if source.stale]
+    return f" ({'; '.join(sources)})" if sources else ""
 
 
-def _stale(source: SourceState) -> str:
+def _staleness(source: SourceState) -> str:
     trouble = f"fails: {source.cause}" if source.cause else "gives no newer one"
     age = "never known" if source.age is None else f"as of {source.age:.0f} s ago"
     return f"capacity {age}: source {source.name} {trouble}"
 
 
-def dated(reason: Reason, stale: str) -> str:
-    """Put behind a reason, where capacity is it, how old the story is; see `staleness`."""
-    return reason.text + stale if reason.code in OF_CAPACITY else reason.text
-
-
-class Warnings:
-    """Says at submit what no host could ever hold; a verdict lasts until capacity changes."""
-
-    def __init__(self, outlook: Outlook) -> None:
-        self._outlook = outlook
-        self._verdicts: dict[tuple[str, Demand], tuple[str, str | None]] = {}
-
-    async def warning(self, demand: Demand, job: Job) -> str | None:
-        """Return the warning for a job just submitted, or None; a type without hosts has none."""
-        key = (job.type, demand)
-        known = self._verdicts.get(key)
-        if known is None or known[0] != job.capacity_number:
-            hosts = await self._outlook.hosts(job.type)
-            found = could_ever_fit(hosts, demand) if hosts else None
-            known = (job.capacity_number, found.text if found else None)
-            if len(self._verdicts) >= VERDICTS:
-                self._verdicts.clear()
-            self._verdicts[key] = known
-        return known[1]
+def with_staleness(reason: Reason, staleness: str) -> Reason:
+    """Return the reason with the remark of `read_staleness`, if it is about capacity."""
+    if reason.code not in CAPACITY_CODES:
+        return reason
+    return replace(reason, text=reason.text + staleness)

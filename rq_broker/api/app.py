@@ -8,8 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from rq_broker.admission.explain import Answers
-from rq_broker.admission.snapshot import Outlook
+from rq_broker.admission.explain import Explainer
+from rq_broker.admission.snapshot import SnapshotReader
 from rq_broker.api.destinations import Destinations
 from rq_broker.api.health import Health
 from rq_broker.api.hosts import Hosts
@@ -58,11 +58,11 @@ def _routes(
     broker: Broker, callback_base: str | None, egress: Egress | None, *, inbox: bool, noop: bool
 ) -> list[Route]:
     """List all routes. Starlette tries them in this order, so the busiest come first."""
-    outlook = Outlook(broker)
+    snapshots = SnapshotReader(broker)
     routes = [
         *([Route("/noop", _noop, methods=["POST"], include_in_schema=False)] if noop else ()),
-        *Jobs(outlook, callback_base, egress).routes(),
-        *Questions(Answers(outlook), callback_base, egress).routes(),
+        *Jobs(snapshots, callback_base, egress).routes(),
+        *Questions(Explainer(snapshots), callback_base, egress).routes(),
         *Types(broker).routes(),
         *Hosts(broker).routes(),
         *Destinations(broker).routes(),

@@ -6,8 +6,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from rq_broker.admission.snapshot import Outlook
-from rq_broker.admission.waiting_reason import Reasons, Warnings
+from rq_broker.admission.snapshot import SnapshotReader
+from rq_broker.admission.submit_warning import SubmitWarnings
+from rq_broker.admission.waiting_reason import ReasonReader
 from rq_broker.api import bodies, pagination
 from rq_broker.api.paths import job_of, location, type_of
 from rq_broker.api.request_body import read, read_json
@@ -23,12 +24,14 @@ from rq_broker.store.broker import Page
 class Jobs:
     """The endpoints below /v1/{type}."""
 
-    def __init__(self, outlook: Outlook, callback_base: str | None, egress: Egress | None) -> None:
-        self._broker = outlook.broker
-        self._reasons = Reasons(outlook)
+    def __init__(
+        self, snapshots: SnapshotReader, callback_base: str | None, egress: Egress | None
+    ) -> None:
+        self._broker = snapshots.broker
+        self._reasons = ReasonReader(snapshots)
         self._callback_base = callback_base
         self._egress = egress
-        self._warnings = Warnings(outlook)
+        self._warnings = SubmitWarnings(snapshots)
 
     def routes(self) -> list[Route]:
         """List the routes, the busiest first."""

@@ -18,16 +18,14 @@ from rq_broker.api.views import (
     Counts,
     DestinationsView,
     EmptyView,
-    ExplanationView,
     Fingerprints,
-    ForecastView,
     HostView,
-    MovesView,
     ReadyView,
     ReceivedView,
     RequeuedView,
     TypeView,
 )
+from rq_broker.api.waiting_views import ExplanationView, ForecastView, MovesView
 from rq_broker.domain import errors
 from rq_broker.domain.capacity import NewHost
 from rq_broker.domain.jobs import Status

@@ -6,19 +6,22 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from rq_broker.admission.explain import Answers
+from rq_broker.admission.explain import Explainer
 from rq_broker.api import bodies
 from rq_broker.api.paths import job_of, type_of
 from rq_broker.api.request_body import read_json
 from rq_broker.api.responses import ok
+from rq_broker.api.waiting_views import explanation_view, what_if_view
 from rq_broker.egress.rules import Egress
 
 
 class Questions:
     """The endpoints that run the planner without changing anything."""
 
-    def __init__(self, answers: Answers, callback_base: str | None, egress: Egress | None) -> None:
-        self._answers = answers
+    def __init__(
+        self, explainer: Explainer, callback_base: str | None, egress: Egress | None
+    ) -> None:
+        self._explainer = explainer
         self._callback_base = callback_base
         self._egress = egress
 
@@ -31,10 +34,10 @@ class Questions:
 
     async def explain(self, request: Request) -> Response:
         """Explain why a job waits, and forecast when it is granted."""
-        return ok(await self._answers.explanation(*job_of(request)))
+        return ok(explanation_view(await self._explainer.explain(*job_of(request))))
 
     async def what_if(self, request: Request) -> Response:
         """Forecast a job that was not submitted, or the effect of a reorder."""
         type_ = type_of(request)
         proposal = bodies.what_if(await read_json(request), self._callback_base, self._egress)
-        return ok(await self._answers.what_if(type_, proposal))
+        return ok(what_if_view(await self._explainer.what_if(type_, proposal)))

@@ -1,4 +1,4 @@
-"""What the planner is given and what it proposes."""
+"""What the planner is given and what it decides."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class WaitingShape:
     """A shape that has queued jobs: its first ones in order, and how many there are in all."""
 
     digest: str
@@ -31,7 +31,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The planner's proposal: this job, its instances on these hosts (one name an instance)."""
+    """A grant the planner decided on: this job, its instances on these hosts, one name each."""
 
     head: Head
     shape: Shape
@@ -40,23 +40,23 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Protection:
-    """Hosts kept for a job that was passed by others longer than the policy's patience."""
+    """Hosts kept for a job that later jobs passed for longer than the policy's patience."""
 
     job_id: int
     request_id: str
     hosts: frozenset[str]
 
     def is_for(self, head: Head) -> bool:
-        """Say whether this job is the protected one: a job resubmitted under its name is not."""
+        """Return whether this job is the protected one; one submitted later by its name is not."""
         return self.job_id == head.id and self.request_id == head.request_id
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All the planner may know: a picture of one type, taken at `now` (seconds since 1970)."""
+    """All the planner may know of one type, as it was at `now` (seconds since 1970)."""
 
     hosts: Mapping[str, Host]
-    waiting: tuple[Waiting, ...]
+    waiting: tuple[WaitingShape, ...]
     """Shapes in the order of their first job; perhaps only a window of them."""
     policy: Policy
     now: float
@@ -65,17 +65,20 @@ class Snapshot:
     passed: Mapping[str, float] = field(default_factory=dict)
     """request_id → when the job was first passed by a later one, seconds since 1970."""
     protection: Protection | None = None
-    """What the last pass protected: kept while it still serves, so that it never flaps."""
+    """What the last pass protected: kept while it can serve, so that it does not flap."""
     closed: frozenset[str] = frozenset()
-    """Destinations that cannot be called now: their jobs keep their place and get no offer."""
+    """Destinations that cannot be called now: their jobs keep their place and get no grant."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What a what-if asks about: a job not submitted (`shape`), or one put elsewhere."""
+    """What a what-if asks about: a job not submitted (`shape`), or a waiting one put elsewhere.
+
+    The place is a priority, a position, or neither: the back.
+    """
 
     shape: Shape | None = None
     request_id: str | None = None
     priority: int | None = None
     position: int | str | None = None
-    """1 = next; or front or back."""
+    """1 is the first position; or `front` or `back`."""

@@ -1,55 +1,80 @@
-"""Who is granted capacity, why the others wait, and for how long: pure, no Redis, clock or I/O.
+"""Decides which waiting jobs are granted capacity, and says why and how long the others wait.
 
-A pass goes through the waiting jobs once, by priority and then ID (with `share: owner`, at equal
-priority the owner with the smallest dominant share first). Each is granted if all its instances fit
-at once on what is free at that moment; if not, it is skipped, and its shape with it: within a pass
-free capacity only shrinks, so what failed once need not be tried again. Cost follows shapes and
-grants, never the number of jobs that wait, and no shape is skipped because a smaller one failed.
+The planner is pure: a `Snapshot` goes in, a `Plan` comes out. It knows no Redis, no clock, no I/O.
+The same code answers explanations, forecasts and what-if questions, so no two answers disagree.
 
-Rules, in the order they bind:
+**One admission pass** takes the waiting jobs in order: by priority, then by ID. With the policy
+`share: owner`, jobs of equal priority are ordered by their owner's dominant share, smallest first,
+and then by ID. A job is granted if all its instances fit at once on what is free at that moment. If
+they do not fit, its whole shape waits for the rest of the pass: free capacity only shrinks during a
+pass, so a later job of the same shape cannot fit either. Hence the cost of a pass grows with the
+number of shapes and grants, not with the number of waiting jobs. No shape is skipped because a
+smaller one did not fit.
 
-1. paused: nothing is granted.
-2. A closed destination's jobs keep their place; they neither block, nor are they passed.
-3. An owner at its limit waits, alone. Its earliest job passed too long has room kept below the cap.
-4. No fit. Impossible jobs (beyond the capacity of every host) block nobody.
-   patience 0: a job that does not fit shuts all hosts of its aggregate (or all there are) to later
-   jobs. patience n: the first job in order that was passed n seconds ago is *protected*: what it
-   needs on a set of hosts is kept from later jobs. One job at a time; the next overdue one follows
-   when it is granted. patience None: nobody is kept from anything.
+**Why a job is not granted**, in the order in which the rules are tested:
 
-Protection binds only jobs later in order. So an operator's reorder beats it: a job moved to the
-front takes what it wants, and if another overdue job now comes first, protection moves to it.
+1. *The type is paused.* Nothing is granted.
+2. *Its destination is closed.* The job keeps its place. It does not block later jobs, and it does
+   not count as passed.
+3. *Its owner would exceed a limit.* The job blocks nobody else. Exception: once it has been passed
+   for `patience` seconds, room for it is kept below the limit, so that later jobs of the same owner
+   cannot take it. Room is kept for one job of each owner, the earliest.
+4. *There is no room.* What later jobs may do depends on `patience`:
+   - n seconds: later jobs may pass it for n seconds. Then it is *protected*: what it needs on a set
+     of hosts is kept from later jobs (protection.py). One job is protected at a time; when it is
+     granted, the next one passed too long follows.
+   - 0, strict order: all hosts of its aggregate, or all hosts if it names none, are closed to later
+     jobs at once.
+   - null: later jobs may pass it for ever.
 
-A pass ends early, with `more`, when a shape's shown heads are all granted and it has others: a
-hidden one may come before whatever is next. A protected job whose shape is not in the snapshot is
-taken to be gone: a window of shapes must include it. With patience 0 a window starts at the front.
+   Exception: a job that no host could ever hold blocks nobody.
+
+A job is *passed* when a later job is granted a host that it could have used, or capacity below the
+limit of the owner they share.
+
+Protection keeps hosts from later jobs only. So a job that an operator moves before the protected
+one takes what it needs. If that job was itself passed too long, it is protected instead.
+
+**A snapshot may show only some of the waiting jobs**: a window of the shapes, and the first jobs
+(heads) of each. If all heads of a shape are granted and the shape has more jobs, the pass ends
+early, because a hidden job may come before the next one shown. A window of shapes must contain the
+shape of the protected job: otherwise that job is taken to be gone, and its protection ends. With
+patience 0 a window must begin with the first shape.
 """
 
-from rq_broker.planner.crowd import Running
-from rq_broker.planner.eta import ETA, forecast, simulate
+from rq_broker.planner.capacity_reasons import could_ever_fit
 from rq_broker.planner.explaining import Explanation, Largest, explain
-from rq_broker.planner.planning import Plan, plan
-from rq_broker.planner.reasons import Code, Reason, Shortfall, could_ever_fit
-from rq_broker.planner.whatif import IMAGINED, Move, make_room, moves, reordered, with_job
+from rq_broker.planner.forecasting.arrivals import Hold
+from rq_broker.planner.forecasting.forecasts import Forecast, forecast, forecast_one
+from rq_broker.planner.forecasting.what_if import (
+    IMAGINED,
+    ForecastChange,
+    forecast_changes,
+    make_room,
+    with_imagined_job,
+    with_priority,
+)
+from rq_broker.planner.plans import Plan, plan
+from rq_broker.planner.reasons import Reason, ReasonCode, Shortfall
 
 __all__ = [
-    "ETA",
     "IMAGINED",
-    "Code",
     "Explanation",
+    "Forecast",
+    "ForecastChange",
+    "Hold",
     "Largest",
-    "Move",
     "Plan",
     "Reason",
-    "Running",
+    "ReasonCode",
     "Shortfall",
     "could_ever_fit",
     "explain",
     "forecast",
+    "forecast_changes",
+    "forecast_one",
     "make_room",
-    "moves",
     "plan",
-    "reordered",
-    "simulate",
-    "with_job",
+    "with_imagined_job",
+    "with_priority",
 ]

@@ -1,32 +1,38 @@
-"""What a waiting job is told: why it waits, for which hosts, and how much it could have now.
+"""Explains one waiting job: why it waits, for which hosts, and how much it could have now.
 
-All of it is read off the same pass that makes grants, stopped at the job's turn: what jobs after it
-took does not count against it, what is kept for jobs before it does.
+The explanation comes from the same pass that makes grants, stopped at the job's turn. So what later
+jobs would be granted does not count against it; what is kept for earlier jobs does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from msgspec.structs import replace
 
 from rq_broker.domain.jobs import Demand
 from rq_broker.domain.planning import Grant, Snapshot
-from rq_broker.planner.admission import Pass, Stuck
-from rq_broker.planner.board import Board, unheld
-from rq_broker.planner.packing import Want, bits_of, total
-from rq_broker.planner.planning import Reasons, fits, plan
-from rq_broker.planner.protection import Needs, choose
-from rq_broker.planner.reasons import Code, Reason, Shortfall
+from rq_broker.planner.admission_pass import AdmissionPass, BlockedShape
+from rq_broker.planner.packing.best_fit import fits, total
+from rq_broker.planner.packing.host_table import HostTable, indexes_of
+from rq_broker.planner.packing.placer import Placer
+from rq_broker.planner.plans import plan
+from rq_broker.planner.protection import Needs, choose_hosts
+from rq_broker.planner.reasons import Reason, ReasonCode, Shortfall
+from rq_broker.planner.waiting_reasons import WaitingReasons
 
-SIZED = frozenset(Code) - {Code.PAUSED, Code.DESTINATION_CLOSED, Code.NEXT_PASS}
-"""The reasons a smaller request could overcome."""
+REASONS_OF_SIZE = frozenset(ReasonCode) - {
+    ReasonCode.PAUSED,
+    ReasonCode.DESTINATION_CLOSED,
+    ReasonCode.NEXT_PASS,
+}
+"""The reasons that a smaller request could overcome."""
 
 
 @dataclass(frozen=True, slots=True)
 class Largest:
-    """The largest version of a request that would be granted now, in two directions."""
+    """The largest version of a request that would be granted now, made smaller in two ways."""
 
     instances: int
     """How many of its instances, counted from the first, unchanged."""
@@ -38,132 +44,137 @@ class Largest:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Everything there is to say about the first waiting job of a shape."""
+    """Everything the planner knows about the first waiting job of a shape."""
 
     request_id: str | None
     """The job explained: the shape's first that is not granted, or its first if all are."""
     hosts: tuple[str, ...]
-    """Where a pass would grant it now, one name an instance; else those it comes closest to."""
+    """Where a pass would grant it now, one name an instance; else the hosts that come closest."""
     reason: Reason | None
     """None: a pass would grant it now."""
     shortfalls: tuple[Shortfall, ...] = ()
-    """Resource by resource what is missing on `hosts`, for all its instances together."""
+    """What is missing on `hosts`, per resource, for all its instances together."""
     protected: bool = False
     """What it needs on `hosts` is kept from later jobs."""
     passed_since: float | None = None
     """When a later job first passed it, seconds since 1970."""
     passed_by: tuple[str, ...] = ()
-    """request_ids of later jobs a pass would grant now."""
-    pool: frozenset[str] = frozenset()
-    """The hosts it could want, while it waits."""
+    """request_ids of later jobs that a pass would grant now on hosts it could use."""
+    usable_hosts: frozenset[str] = frozenset()
+    """The hosts of its aggregate, while it waits."""
     largest: Largest | None = None
     """None where no size would help: granted, paused, or its destination is closed."""
 
 
 def explain(snapshot: Snapshot, digest: str) -> Explanation:
     """Explain the shape's first waiting job. Raises KeyError for an unknown digest."""
-    done = Pass(snapshot)
-    entry = next((entry for entry, _ in done.shapes if entry.digest == digest), None)
-    if entry is None:
+    waiting = next((shape for shape in snapshot.waiting if shape.digest == digest), None)
+    if waiting is None:
         raise KeyError(digest)
+    # 1. Run a pass up to the job's turn.
+    admission_pass = AdmissionPass(snapshot)
     if not snapshot.policy.paused:
-        done.run(until=digest)
-    stuck = done.stuck.get(digest)
-    if stuck is not None:
-        return _waiting(done, stuck)
-    mine = {head.request_id for head in entry.heads}
-    grant = next((grant for grant in done.grants if grant.head.request_id in mine), None)
-    if grant is not None:
-        return Explanation(grant.head.request_id, grant.hosts, None)
-    first = entry.heads[0].request_id if entry.heads else None
-    return Explanation(first, (), Reasons(done)[digest])
+        admission_pass.run(stop_at=digest)
+    # 2. It waits: say for what.
+    blocked = admission_pass.blocked.get(digest)
+    if blocked is not None:
+        return _explain_blocked(admission_pass, blocked)
+    # 3. It is granted: say where.
+    names = {head.request_id for head in waiting.heads}
+    grants = (grant for grant in admission_pass.grants if grant.head.request_id in names)
+    first_grant = next(grants, None)
+    if first_grant is not None:
+        return Explanation(first_grant.head.request_id, first_grant.hosts, None)
+    # 4. The pass did not come to it: the type is paused, or the pass ended early.
+    first = waiting.heads[0].request_id if waiting.heads else None
+    return Explanation(first, (), WaitingReasons(admission_pass)[digest])
 
 
-def _waiting(done: Pass, stuck: Stuck) -> Explanation:
-    snapshot, head = done.snapshot, stuck.head
-    protected = done.protection is not None and done.protection.is_for(head)
-    board = done.board if not protected else done.unkept
-    hosts, shortfalls = _closest(done, board, stuck.want.demand, done.kept if protected else {})
-    reason = Reasons(done)[stuck.entry.digest]
+def _explain_blocked(admission_pass: AdmissionPass, blocked: BlockedShape) -> Explanation:
+    snapshot, head, placer = admission_pass.snapshot, blocked.head, blocked.placer
+    protection = admission_pass.protection
+    protected = protection is not None and protection.is_for(head)
+    if protected:
+        table, needs = admission_pass.without_protection, admission_pass.protected_needs
+    else:
+        table = admission_pass.table
+        needs = _closest_hosts(admission_pass, table, placer.demand)
+    reason = WaitingReasons(admission_pass)[blocked.waiting.digest]
+    helps = reason.code in REASONS_OF_SIZE
     return Explanation(
-        head.request_id,
-        hosts,
-        reason,
-        shortfalls,
-        protected,
-        snapshot.passed.get(head.request_id),
-        _passed_by(snapshot, done.grants, stuck),
-        frozenset(board.names[bit] for bit in bits_of(stuck.want.pool)),
-        _largest(done, board, stuck) if reason.code in SIZED else None,
+        request_id=head.request_id,
+        hosts=tuple(sorted(table.names[index] for index in needs)),
+        reason=reason,
+        shortfalls=_shortfalls(table, needs),
+        protected=protected,
+        passed_since=snapshot.passed.get(head.request_id),
+        passed_by=_passed_by(snapshot, admission_pass.grants, placer.demand),
+        usable_hosts=frozenset(table.names[index] for index in indexes_of(placer.hosts)),
+        largest=_largest(admission_pass, table, blocked) if helps else None,
     )
 
 
-def _closest(
-    done: Pass, board: Board, demand: Demand, kept: Needs
-) -> tuple[tuple[str, ...], tuple[Shortfall, ...]]:
-    """Find the hosts where least is missing for the whole job, and what that is."""
-    hosts = done.snapshot.hosts
-    potential = board.twin([unheld(hosts[name]) for name in board.names])
-    needs = kept or choose(Want(board, demand), potential, frozenset()) or {}
-    shortfalls = [
-        Shortfall(board.names[bit], resource, amount, board.rows[bit].get(resource, 0))
-        for bit, row in sorted(needs.items(), key=lambda item: board.names[item[0]])
+def _closest_hosts(admission_pass: AdmissionPass, table: HostTable, demand: Demand) -> Needs:
+    """Choose the hosts where least is missing for the whole job: those protection would keep."""
+    without_holds = admission_pass.without_holds(table)
+    return choose_hosts(Placer(table, demand), without_holds, frozenset()) or {}
+
+
+def _shortfalls(table: HostTable, needs: Needs) -> tuple[Shortfall, ...]:
+    """List what the hosts lack of `needs`, by host and resource."""
+    return tuple(
+        Shortfall(table.names[index], resource, amount, table.rows[index].get(resource, 0))
+        for index, row in sorted(needs.items(), key=lambda item: table.names[item[0]])
         for resource, amount in sorted(row.items())
-        if board.rows[bit].get(resource, 0) < amount
-    ]
-    return tuple(sorted(board.names[bit] for bit in needs)), tuple(shortfalls)
+        if table.rows[index].get(resource, 0) < amount
+    )
 
 
-def _passed_by(snapshot: Snapshot, before: list[Grant], stuck: Stuck) -> tuple[str, ...]:
-    """The later grants of a whole pass that use a host the job could have wanted."""
-    demand, hosts = stuck.want.demand, snapshot.hosts
-    later = plan(snapshot).grants[len(before) :]
+def _passed_by(
+    snapshot: Snapshot, earlier_grants: Sequence[Grant], demand: Demand
+) -> tuple[str, ...]:
+    """List the later grants of a whole pass that use a host the job could use."""
+    aggregate, hosts = demand.aggregate, snapshot.hosts
+    later_grants = plan(snapshot).grants[len(earlier_grants) :]
     return tuple(
         grant.head.request_id
-        for grant in later
-        if any(
-            demand.aggregate is None or demand.aggregate in hosts[name].aggregates
-            for name in grant.hosts
-        )
+        for grant in later_grants
+        if any(aggregate is None or aggregate in hosts[name].aggregates for name in grant.hosts)
     )
 
 
-def _largest(done: Pass, board: Board, stuck: Stuck) -> Largest:
-    demand, owner = stuck.want.demand, stuck.entry.shape.owner
-    open_board = _without(board, stuck.shut)
+def _largest(admission_pass: AdmissionPass, table: HostTable, blocked: BlockedShape) -> Largest:
+    demand, owner = blocked.placer.demand, blocked.waiting.shape.owner
+    open_hosts = table.without_hosts(blocked.closed_hosts)
 
-    def granted(version: Demand) -> bool:
-        return done.ledger.cap(owner, total(version)) is None and fits(open_board, version)
+    def would_be_granted(version: Demand) -> bool:
+        exceeded = admission_pass.usage.exceeded_limit(owner, total(version))
+        return exceeded is None and fits(open_hosts, version)
 
-    count = _most(
-        len(demand.instances), lambda n: granted(replace(demand, instances=demand.instances[:n]))
-    )
-    percent = _most(100, lambda p: granted(scaled(demand, p)))
+    def first_instances(count: int) -> Demand:
+        return replace(demand, instances=demand.instances[:count])
+
+    count = _largest_below(len(demand.instances), lambda n: would_be_granted(first_instances(n)))
+    percent = _largest_below(100, lambda percent: would_be_granted(scaled(demand, percent)))
     return Largest(count, percent, scaled(demand, percent) if percent else None)
 
 
-def _without(board: Board, shut: int) -> Board:
-    if not shut:
-        return board
-    other = board.twin(board.rows)
-    other.all &= ~shut
-    other.pools = {name: pool & ~shut for name, pool in board.pools.items()}
-    return other
-
-
-def _most(below: int, good: Callable[[int], bool]) -> int:
-    """Bisect for the largest number under `below` that is good; 0 counts as good, unasked."""
-    low = 0
-    while below - low > 1:
-        middle = (low + below) // 2
-        low, below = (middle, below) if good(middle) else (low, middle)
-    return low
+def _largest_below(limit: int, is_good: Callable[[int], bool]) -> int:
+    """Bisect for the largest number below `limit` that is good; 0 counts as good without a test."""
+    good = 0
+    while limit - good > 1:
+        middle = (good + limit) // 2
+        if is_good(middle):
+            good = middle
+        else:
+            limit = middle
+    return good
 
 
 def scaled(demand: Demand, percent: int) -> Demand:
-    """Scale every amount, rounded down, but to no less than 1."""
-    parts = tuple(
-        tuple((resource, max(amount * percent // 100, 1)) for resource, amount in need)
-        for need in demand.instances
+    """Scale every amount to a percent, rounded down, but to no less than 1."""
+    instances = tuple(
+        tuple((resource, max(amount * percent // 100, 1)) for resource, amount in instance)
+        for instance in demand.instances
     )
-    return replace(demand, instances=parts)
+    return replace(demand, instances=instances)

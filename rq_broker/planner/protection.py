@@ -1,103 +1,146 @@
-"""Which hosts to keep for a job that was passed too long, and how much of each.
+"""Which hosts are kept for a job that was passed too long, and how much of each.
 
-Without knowing when holds end, "soonest" is: the least capacity still missing, on the fewest hosts.
-The set of hosts is remembered from pass to pass; what is needed of each is found anew within it,
-by least missing. Others may take a host's free capacity beyond that need, and no more: it would be
-free beside the protected job even if no other hold ever ended, so it cannot delay the job. Hence
-what is missing never grows, each hold that ends on a needed host shrinks it, and the job's turn
-comes when the holds it met there have ended.
+The planner does not know when holds end. So the hosts on which the job fits "soonest" are those
+where the least capacity is still missing, on the fewest hosts. The set of hosts is remembered from
+pass to pass; within it, what the job needs of each host is computed anew in every pass.
+
+Later jobs may use what a kept host has free beyond that need, and no more. That amount would be
+free beside the protected job even if no other hold ever ended, so using it cannot delay the job.
+Hence what is missing never grows, each hold that ends on a kept host reduces it, and the job starts
+at the latest when the holds that were there at the beginning have ended.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from heapq import heapify, heappop, heapreplace
+from typing import NamedTuple
 
-from rq_broker.planner.board import Board, Need, Row, room
-from rq_broker.planner.packing import Want, bits_of, pack
-from rq_broker.planner.reasons import missing
+from rq_broker.planner.packing.best_fit import pack
+from rq_broker.planner.packing.host_table import (
+    HostTable,
+    Instance,
+    Row,
+    count_fitting,
+    indexes_of,
+)
+from rq_broker.planner.packing.placer import Placer
+from rq_broker.planner.packing.search import StepBudget
 
 Needs = dict[int, Row]
-"""Host, as a bit → what the protected job needs of it."""
+"""Host → what the protected job needs of it."""
+FALLBACK_STEPS = 1000
+"""Search steps for a set of hosts where the greedy choice finds none. At most one job is protected
+a pass; with fewer steps a job of different instances might stay without protection."""
 
 
-def choose(want: Want, potential: Board, kept: frozenset[str]) -> Needs | None:
-    """Pick the hosts to keep, out of those kept before if they still can serve.
+def choose_hosts(placer: Placer, without_holds: HostTable, kept: frozenset[str]) -> Needs | None:
+    """Choose the hosts to keep: those kept before, if they can still hold the job.
 
-    `potential` holds, on the same bits as the want's board, what each host has without our holds.
-    None: no set of hosts was found that could hold the job.
+    Args:
+        placer: the job's demand, on the table of what is free now.
+        without_holds: the same hosts with what each has without any grant of ours.
+        kept: names of the hosts kept for this job by the last pass.
+
+    Returns: what the job needs of each host, or None if no set of hosts could hold it.
     """
-    before = [bit for bit in bits_of(want.pool) if want.board.names[bit] in kept]
-    if len(before) == len(kept):
-        needs = _least_missing(want, potential, before)
+    choice = _Choice(placer, without_holds)
+    allowed = indexes_of(placer.hosts)
+    still_there = [index for index in allowed if placer.table.names[index] in kept]
+    if len(still_there) == len(kept):
+        needs = choice.least_missing(still_there)
         if needs is not None:
             return needs
-    every = bits_of(want.pool)
-    return _least_missing(want, potential, every) or _any(want, potential)
+    return choice.least_missing(allowed) or choice.any_packing()
 
 
-def _least_missing(want: Want, potential: Board, bits: list[int]) -> Needs | None:
-    """Give each instance, largest kind first, the host where it adds least to what is missing."""
-    needs: Needs = {}
-    for need, count in want.kinds:
-        heap = [
-            (_key(want, need, needs, potential, bit), bit)
-            for bit in bits
-            if potential.permitted(need) >> bit & 1
-            and _holds(potential, need, needs, bit, want.demand.spread)
-        ]
-        heapify(heap)
-        for _ in range(count):
-            if not heap:
+class _Preference(NamedTuple):
+    """How well a host suits one more instance; the smallest is chosen."""
+
+    missing: float
+    """What it lacks now, in parts of the largest host."""
+    unused: bool
+    """The job needs nothing else of this host: fewer hosts are better."""
+    negative_room: int
+    """−(how many instances it could hold): then those that could take the most."""
+    host: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """The choice of hosts for one job."""
+
+    placer: Placer
+    without_holds: HostTable
+
+    def least_missing(self, allowed: list[int]) -> Needs | None:
+        """Give each instance, largest kind first, the host where it adds least to what is missing.
+
+        None: the greedy choice found no host for some instance.
+        """
+        needs: Needs = {}
+        for instance, count in self.placer.kinds:
+            allowing = self.without_holds.allowing(instance)
+            heap = [
+                preference
+                for index in allowed
+                if allowing >> index & 1
+                and (preference := self._preference(instance, needs, index)) is not None
+            ]
+            heapify(heap)
+            for _ in range(count):
+                if not heap:
+                    return None
+                index = heap[0].host
+                _add_instance(needs, index, instance)
+                preference = self._preference(instance, needs, index)
+                if preference is None:
+                    heappop(heap)
+                else:
+                    heapreplace(heap, preference)
+        return needs
+
+    def any_packing(self) -> Needs | None:
+        """Fall back on any placement on the hosts without our holds."""
+        demand, hosts = self.placer.demand, self.placer.hosts
+        budget = StepBudget(FALLBACK_STEPS)
+        placement = pack(self.without_holds, self.placer.kinds, hosts, demand.spread, budget)
+        if placement is None:
+            return None
+        needs: Needs = {}
+        for instance, indexes in placement.items():
+            for index in indexes:
+                _add_instance(needs, index, instance)
+        return needs
+
+    def _preference(self, instance: Instance, needs: Needs, index: int) -> _Preference | None:
+        """Return how well a host suits the instance, or None if it cannot hold it beside `needs`.
+
+        Whether it can is judged by what it has without our holds.
+        """
+        table, demand, needed = self.placer.table, self.placer.demand, needs.get(index)
+        row, row_without_holds = table.rows[index], self.without_holds.rows[index]
+        if needed is None:
+            room = count_fitting(row_without_holds, instance, len(demand.instances))
+            if not room:
                 return None
-            bit = heap[0][1]
-            row = needs.setdefault(bit, {})
-            for resource, amount in need:
-                row[resource] = row.get(resource, 0) + amount
-            if _holds(potential, need, needs, bit, want.demand.spread):
-                heapreplace(heap, (_key(want, need, needs, potential, bit), bit))
-            else:
-                heappop(heap)
-    return needs
-
-
-def _holds(potential: Board, need: Need, needs: Needs, bit: int, spread: bool) -> bool:
-    mine = needs.get(bit)
-    if mine is None:
-        return room(potential.rows[bit], need, 1) == 1
-    return not spread and all(
-        potential.rows[bit].get(resource, 0) - mine.get(resource, 0) >= amount
-        for resource, amount in need
-    )
-
-
-def _key(
-    want: Want, need: Need, needs: Needs, potential: Board, bit: int
-) -> tuple[float, bool, int]:
-    """Least missing first, then hosts in use already, then those that could take the most."""
-    row, mine = want.board.rows[bit], needs.get(bit)
-    if mine:
-        left = {resource: row.get(resource, 0) - mine.get(resource, 0) for resource, _ in need}
-        already = {resource: (-min(free, 0)) for resource, free in left.items()}
-        gap = missing(want.board, need, left) - sum(
-            short * want.board.weights.get(resource, 0.0) for resource, short in already.items()
+            return _Preference(table.missing_weight(instance, row), True, -room, index)
+        if demand.spread or any(
+            row_without_holds.get(resource, 0) - needed.get(resource, 0) < amount
+            for resource, amount in instance
+        ):
+            return None
+        left = {
+            resource: row.get(resource, 0) - needed.get(resource, 0) for resource, _ in instance
+        }
+        missing_already = sum(
+            -min(free, 0) * table.weights.get(resource, 0.0) for resource, free in left.items()
         )
-        return gap, False, 0
-    return (
-        missing(want.board, need, row),
-        True,
-        -room(potential.rows[bit], need, len(want.demand.instances)),
-    )
+        missing = table.missing_weight(instance, left) - missing_already
+        return _Preference(missing, False, 0, index)
 
 
-def _any(want: Want, potential: Board) -> Needs | None:
-    """Fall back on any packing of the hosts without our holds."""
-    found = pack(potential, want.kinds, want.pool, want.demand.spread, [1000])
-    if found is None:
-        return None
-    needs: Needs = {}
-    for need, bits in found.items():
-        for bit in bits:
-            row = needs.setdefault(bit, {})
-            for resource, amount in need:
-                row[resource] = row.get(resource, 0) + amount
-    return needs
+def _add_instance(needs: Needs, index: int, instance: Instance) -> None:
+    row = needs.setdefault(index, {})
+    for resource, amount in instance:
+        row[resource] = row.get(resource, 0) + amount

@@ -10,7 +10,7 @@ import orjson
 
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Job, Status
-from rq_broker.domain.planning import Grant, Head, Protection, Waiting
+from rq_broker.domain.planning import Grant, Head, Protection, WaitingShape
 from rq_broker.domain.policy import Policy
 from rq_broker.store import policy_record, records
 from rq_broker.store.keys import Keys, job_of, member
@@ -41,7 +41,7 @@ class Heads:
 
     total: int
     """How many shapes wait in all."""
-    waiting: tuple[Waiting, ...]
+    waiting: tuple[WaitingShape, ...]
     passed: Mapping[str, float]
     """request_id → when the job was first passed, seconds since 1970; of first jobs only."""
 

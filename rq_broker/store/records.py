@@ -11,7 +11,7 @@ import orjson
 from rq_broker.domain.capacity import Host, SourceState
 from rq_broker.domain.deliveries import Attempt, Destination
 from rq_broker.domain.jobs import Job, Shape, Status
-from rq_broker.domain.planning import Head, Protection, Waiting
+from rq_broker.domain.planning import Head, Protection, WaitingShape
 from rq_broker.store.keys import job_of, member, unfold
 
 log = logging.getLogger(__name__)
@@ -103,11 +103,11 @@ def aggregates_text(host: Host) -> str:
     return orjson.dumps(sorted(host.aggregates)).decode()
 
 
-def waiting(row: Any) -> tuple[Waiting, float | None]:
+def waiting(row: Any) -> tuple[WaitingShape, float | None]:
     """Read a shape of `heads`, and when its first job was first passed, seconds since 1970."""
     heads = tuple(Head(*job_of(each), int(priority)) for each, priority in row.heads.items())
     passed = int(row.passed) / 1000 if row.passed else None
-    return Waiting(row.shape, Shape.parse(row.demand), heads, row.count), passed
+    return WaitingShape(row.shape, Shape.parse(row.demand), heads, row.count), passed
 
 
 def usage(fields: Mapping[str, str]) -> dict[str, dict[str, int]]:

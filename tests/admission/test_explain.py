@@ -12,9 +12,9 @@ import pytest
 from redis.asyncio import Redis
 
 from rq_broker.admission import explain as answers
-from rq_broker.admission.explain import Answers
-from rq_broker.admission.snapshot import Outlook
-from rq_broker.admission.waiting_reason import Warnings
+from rq_broker.admission.explain import Explainer
+from rq_broker.admission.snapshot import SnapshotReader
+from rq_broker.admission.submit_warning import SubmitWarnings
 from rq_broker.domain import errors
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Demand, Job, Status
@@ -140,7 +140,7 @@ async def test_a_job_that_leaves_while_it_is_explained_is_told_so(
         return job
 
     monkeypatch.setattr(broker, "read", read_last)
-    with pytest.raises(errors.NotWaiting, match="left the line"):
+    with pytest.raises(errors.NotWaiting, match="left the queue"):
         await explanation(broker, "d")
 
 
@@ -150,7 +150,7 @@ async def test_answers_are_found_one_at_a_time(
     """However many ask, one thread forecasts, and each is answered for its own job."""
     for number in range(4):
         await want(broker, f"d{number}", number + 1)
-    at_work, most, foreseen = set[object](), list[int](), answers._foreseen
+    at_work, most, foreseen = set[object](), list[int](), answers.explain_and_forecast
 
     def watched(*args: Any) -> Any:
         me = object()
@@ -161,10 +161,10 @@ async def test_answers_are_found_one_at_a_time(
         at_work.remove(me)
         return found
 
-    monkeypatch.setattr(answers, "_foreseen", watched)
-    asked = Answers(Outlook(broker))
-    told = await asyncio.gather(*(asked.explanation(TYPE, f"d{number}") for number in range(4)))
-    assert [each["explains"] for each in told] == ["d0", "d1", "d2", "d3"]
+    monkeypatch.setattr(answers, "explain_and_forecast", watched)
+    asked = Explainer(SnapshotReader(broker))
+    told = await asyncio.gather(*(asked.explain(TYPE, f"d{number}") for number in range(4)))
+    assert [each.explanation.request_id for each in told] == ["d0", "d1", "d2", "d3"]
     assert most == [1, 1, 1, 1]
 
 
@@ -172,7 +172,7 @@ async def test_holders_are_named_up_to_a_limit(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A host held by very many is explained by the first of them."""
-    monkeypatch.setattr("rq_broker.admission.explain.HOLDERS", 2)
+    monkeypatch.setattr("rq_broker.admission.explain.MAX_HOLDERS", 2)
     await publish(broker, VCPU=4)
     for number in range(4):
         await hold(broker, f"h{number}", 1)
@@ -264,14 +264,14 @@ async def test_explaining_writes_nothing_but_the_forecast(broker: Broker, client
 # Warnings
 
 
-async def _warned(broker: Broker, warnings: Warnings, name: str, vcpu: int) -> str | None:
+async def _warned(broker: Broker, warnings: SubmitWarnings, name: str, vcpu: int) -> str | None:
     wanted = shape({"VCPU": vcpu})
     return await warnings.warning(wanted.demand, await submit(broker, name, shape=wanted))
 
 
 async def test_a_warning_follows_capacity(broker: Broker) -> None:
     """It comes with the host that is too small, goes with the one that is not, and comes again."""
-    warnings = Warnings(Outlook(broker))
+    warnings = SubmitWarnings(SnapshotReader(broker))
     assert await _warned(broker, warnings, "a", 9) is None
     await publish(broker, "h1", VCPU=8)
     assert "the largest is 8 on h1" in (await _warned(broker, warnings, "b", 9) or "")
@@ -286,14 +286,14 @@ async def test_a_verdict_lasts_while_capacity_does(
 ) -> None:
     """Grants change no verdict: hosts are read once a demand until one of them is set again."""
     await publish(broker)
-    outlook, reads = Outlook(broker), [0]
-    warnings, hosts = Warnings(outlook), outlook.hosts
+    outlook, reads = SnapshotReader(broker), [0]
+    warnings, hosts = SubmitWarnings(outlook), outlook.read_hosts
 
     async def counted(type_: str) -> Mapping[str, Host]:
         reads[0] += 1
         return await hosts(type_)
 
-    monkeypatch.setattr(outlook, "hosts", counted)
+    monkeypatch.setattr(outlook, "read_hosts", counted)
     for number in range(3):
         assert await _warned(broker, warnings, f"d{number}", 1) is None
         assert await grant(broker, await broker.read(TYPE, f"d{number}")) is not None
@@ -303,13 +303,13 @@ async def test_a_verdict_lasts_while_capacity_does(
     assert reads == [2]
 
 
-async def test_verdicts_do_not_pile_up(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_remembered_do_not_pile_up(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many demands are seen, only so many verdicts are kept."""
-    monkeypatch.setattr("rq_broker.admission.waiting_reason.VERDICTS", 3)
+    monkeypatch.setattr("rq_broker.admission.submit_warning.REMEMBERED_DEMANDS", 3)
     await publish(broker, VCPU=5)
-    warnings = Warnings(Outlook(broker))
+    warnings = SubmitWarnings(SnapshotReader(broker))
     job = await submit(broker)
     for vcpu in range(1, 12):
         found = await warnings.warning(Demand(((("VCPU", vcpu),),)), job)
         assert (found is None) == (vcpu <= 5)
-        assert len(warnings._verdicts) <= 3
+        assert len(warnings._remembered) <= 3

@@ -9,8 +9,9 @@ import pytest
 from redis.asyncio import Redis
 
 from rq_broker.admission import granter
-from rq_broker.admission import snapshot as outlook
+from rq_broker.admission import snapshot as snapshots
 from rq_broker.admission.granter import Granter
+from rq_broker.admission.snapshot import WindowedSnapshot, read_snapshot
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Status
 from rq_broker.store.audit import audit
@@ -100,8 +101,8 @@ async def test_more_jobs_of_one_shape_than_a_pass_looks_at_are_all_granted(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A pass sees a few jobs of a shape; the granter goes on until all that fit are granted."""
-    monkeypatch.setattr(granter, "JOBS", 2)
-    monkeypatch.setattr(granter, "MOST_JOBS", 3)
+    monkeypatch.setattr(granter, "HEADS", 2)
+    monkeypatch.setattr(granter, "MAX_HEADS", 3)
     await publish(broker, VCPU=10)
     for number in range(12):
         await _want(broker, f"d{number:02}", 1)
@@ -150,13 +151,13 @@ async def test_a_plan_that_reality_overtook_commits_nothing(
     await _want(broker, "gone", 1)
     await _want(broker, "here", 1)
 
-    async def late(*args: Any, **named: Any) -> outlook.Picture:
-        seen = await outlook.picture(*args, **named)
+    async def late(*args: Any, **named: Any) -> WindowedSnapshot:
+        seen = await read_snapshot(*args, **named)
         if "gone" in [head.request_id for each in seen.snapshot.waiting for head in each.heads]:
             await broker.withdraw(TYPE, "gone")
         return seen
 
-    monkeypatch.setattr(granter, "picture", late)
+    monkeypatch.setattr(granter, "read_snapshot", late)
     assert await Granter(broker, TYPE).run_once() == 1
     assert await _holding(broker) == {"here"}
     assert await audit(client, TYPE) == []
@@ -168,9 +169,9 @@ async def test_a_plan_that_reality_overtook_commits_nothing(
 @pytest.fixture
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every pass looks at the first 2 shapes, and at 3 more."""
-    for module in (outlook, granter):
-        monkeypatch.setattr(module, "FIRST", 2)
-    monkeypatch.setattr(outlook, "WINDOW", 3)
+    for module in (snapshots, granter):
+        monkeypatch.setattr(module, "FRONT_SHAPES", 2)
+    monkeypatch.setattr(snapshots, "WINDOW_SHAPES", 3)
 
 
 @pytest.mark.usefixtures("small_windows")
@@ -231,16 +232,16 @@ async def test_grants_at_the_front_do_not_keep_the_depth_out_of_reach(
     await submit(broker, "deep", shape=shape({"GPU": 1}), priority=99)
     passes = 0
 
-    async def busy(*args: Any, **named: Any) -> outlook.Picture:
+    async def busy(*args: Any, **named: Any) -> WindowedSnapshot:
         nonlocal passes
         passes += 1
         held = await _holding(broker)
         await _end(broker, *held - {"deep"})
         if passes <= 20 and "deep" not in held:
             await _want(broker, f"front{passes}", 1, priority=-passes)
-        return await outlook.picture(*args, **named)
+        return await read_snapshot(*args, **named)
 
-    monkeypatch.setattr(granter, "picture", busy)
+    monkeypatch.setattr(granter, "read_snapshot", busy)
     granted = await Granter(broker, TYPE).run_once()
     assert await _holding(broker) == {"deep"}
     assert granted < 20
@@ -279,16 +280,16 @@ async def test_two_granters_do_not_plan_at_once(
     """Two granters over the same line take turns, and grant every job between them once."""
     planning, most = 0, 0
 
-    async def counted(*args: Any, **named: Any) -> outlook.Picture:
+    async def counted(*args: Any, **named: Any) -> WindowedSnapshot:
         nonlocal planning, most
         planning += 1
         most = max(most, planning)
         await asyncio.sleep(0.01)
-        seen = await outlook.picture(*args, **named)
+        seen = await read_snapshot(*args, **named)
         planning -= 1
         return seen
 
-    monkeypatch.setattr(granter, "picture", counted)
+    monkeypatch.setattr(granter, "read_snapshot", counted)
     await publish(broker)
     for number in range(20):
         await _want(broker, f"d{number}", 1)
@@ -303,13 +304,13 @@ async def test_a_refused_granter_makes_the_holder_look_again(
     """What came after the holder's snapshot is granted by the holder, as the refused one asked."""
     seen_once, go_on = asyncio.Event(), asyncio.Event()
 
-    async def slow(*args: Any, **named: Any) -> outlook.Picture:
-        seen = await outlook.picture(*args, **named)
+    async def slow(*args: Any, **named: Any) -> WindowedSnapshot:
+        seen = await read_snapshot(*args, **named)
         seen_once.set()
         await go_on.wait()
         return seen
 
-    monkeypatch.setattr(granter, "picture", slow)
+    monkeypatch.setattr(granter, "read_snapshot", slow)
     await publish(broker)
     holder = asyncio.create_task(Granter(broker, TYPE).run_once())
     await seen_once.wait()

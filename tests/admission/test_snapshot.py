@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from rq_broker.admission import snapshot as outlook
-from rq_broker.admission.snapshot import Outlook, picture
+from rq_broker.admission import snapshot as snapshots
+from rq_broker.admission.snapshot import SnapshotReader, read_snapshot
 from rq_broker.domain.jobs import Status
 from rq_broker.store.broker import Broker, View
 from tests.asking import reason
@@ -28,7 +28,7 @@ async def _reason(broker: Broker, request_id: str) -> str:
 
 async def test_the_picture_of_an_empty_type_is_empty(broker: Broker) -> None:
     """A type nobody ever used has no hosts and nobody waiting."""
-    seen = (await picture(broker, TYPE)).snapshot
+    seen = (await read_snapshot(broker, TYPE)).snapshot
     assert (dict(seen.hosts), seen.waiting) == ({}, ())
 
 
@@ -38,7 +38,7 @@ async def test_the_picture_shows_shapes_in_order_with_their_first_jobs(broker: B
     for request_id, amount in (("a", 2), ("b", 1), ("c", 2), ("d", 2)):
         await _want(broker, request_id, amount)
     before = await broker.now()
-    seen = (await picture(broker, TYPE, jobs=2)).snapshot
+    seen = (await read_snapshot(broker, TYPE, heads=2)).snapshot
     heads = [[head.request_id for head in each.heads] for each in seen.waiting]
     assert heads == [["a", "c"], ["b"]]
     assert [each.count for each in seen.waiting] == [3, 1]
@@ -50,11 +50,11 @@ async def test_a_known_picture_brings_only_changes_and_misses_none(broker: Broke
     """Reading on from an earlier view sees hosts published, changed and dropped since."""
     await publish(broker, "h1")
     await publish(broker, "h2")
-    first = await picture(broker, TYPE)
+    first = await read_snapshot(broker, TYPE)
     await publish(broker, "h1", VCPU=1)
     await publish(broker, "h3")
     await broker.drop_host(TYPE, "h2")
-    seen = await picture(broker, TYPE, first.view)
+    seen = await read_snapshot(broker, TYPE, first.view)
     assert sorted(seen.view.hosts) == ["h1", "h3"]
     assert seen.view.hosts["h1"].capacity == {"VCPU": 1}
     assert sorted(first.view.hosts) == ["h1", "h2"]
@@ -66,32 +66,32 @@ async def test_what_owners_hold_is_read_once_the_policy_asks_for_it(
 ) -> None:
     """A policy that begins to share or limit finds usage filled in the very same picture."""
     await bring(broker, Status.GRANTED)
-    first = await picture(broker, TYPE)
-    second = await picture(broker, TYPE, first.view)
+    first = await read_snapshot(broker, TYPE)
+    second = await read_snapshot(broker, TYPE, first.view)
     await broker.set_policy(TYPE, policy)
-    third = await picture(broker, TYPE, second.view)
-    fourth = await picture(broker, TYPE, third.view)
+    third = await read_snapshot(broker, TYPE, second.view)
+    fourth = await read_snapshot(broker, TYPE, third.view)
     assert third.snapshot.usage == fourth.snapshot.usage == {"o": {"VCPU": 1}}
 
 
 async def test_windows_tile_the_line(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     """From window to window every shape is shown, the first ones always, and none twice at once."""
-    monkeypatch.setattr(outlook, "FIRST", 2)
-    monkeypatch.setattr(outlook, "WINDOW", 3)
+    monkeypatch.setattr(snapshots, "FRONT_SHAPES", 2)
+    monkeypatch.setattr(snapshots, "WINDOW_SHAPES", 3)
     for number in range(12):
         await _want(broker, f"d{number:02}", number + 1)
     shown, window = [], 2
     for _ in range(3):
-        seen = await picture(broker, TYPE, None, window)
+        seen = await read_snapshot(broker, TYPE, None, window)
         names = [each.heads[0].request_id for each in seen.snapshot.waiting]
         assert names == sorted(set(names))
         assert names[:2] == ["d00", "d01"]
         shown += names
-        window = seen.next
+        window = seen.next_window
     assert set(shown) == {f"d{number:02}" for number in range(11)}
-    seen = await picture(broker, TYPE, None, window)
+    seen = await read_snapshot(broker, TYPE, None, window)
     assert seen.snapshot.waiting[-1].heads[0].request_id == "d11"
-    assert seen.next == 2
+    assert seen.next_window == 2
 
 
 async def test_an_outlook_reads_only_what_changed(
@@ -105,17 +105,17 @@ async def test_an_outlook_reads_only_what_changed(
         return await view(type_, known, usage=usage)
 
     monkeypatch.setattr(broker, "view", noted)
-    monkeypatch.setattr(outlook, "KEPT", 2)
+    monkeypatch.setattr(snapshots, "REMEMBERED_TYPES", 2)
     await publish(broker, "h1")
-    here = Outlook(broker)
-    first = await here.picture(TYPE, jobs=1)
+    here = SnapshotReader(broker)
+    first = await here.read(TYPE, heads=1)
     await publish(broker, "h2")
-    assert sorted(await here.hosts(TYPE)) == ["h1", "h2"]
-    assert sorted((await here.picture(TYPE, jobs=1)).snapshot.hosts) == ["h1", "h2"]
+    assert sorted(await here.read_hosts(TYPE)) == ["h1", "h2"]
+    assert sorted((await here.read(TYPE, heads=1)).snapshot.hosts) == ["h1", "h2"]
     assert sent[:2] == [None, first.view]
     assert sent[2] is not None
     for type_ in ("b", "c"):
-        await here.hosts(type_)
+        await here.read_hosts(type_)
     assert len(here._views) <= 2
 
 
@@ -126,7 +126,9 @@ async def test_a_picture_shows_more_of_the_shapes_it_is_about(broker: Broker, de
         await _want(broker, f"a{number}", 1)
         await _want(broker, f"b{number}", 2)
     about = (await broker.read(TYPE, "a0")).shape
-    seen = (await picture(broker, TYPE, jobs=2, about=[about, "gone"], depth=depth)).snapshot
+    seen = (
+        await read_snapshot(broker, TYPE, heads=2, include=[about, "gone"], include_heads=depth)
+    ).snapshot
     shown = [[head.request_id for head in each.heads] for each in seen.waiting]
     assert shown == [[f"a{n}" for n in range(min(max(depth, 2), 5))], ["b0", "b1"]]
     assert [each.count for each in seen.waiting] == [5, 5]
@@ -136,14 +138,14 @@ async def test_a_shape_beyond_the_window_comes_with_when_it_was_passed(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A job looked for on purpose is known to have been passed, wherever it waits."""
-    monkeypatch.setattr(outlook, "FIRST", 2)
-    monkeypatch.setattr(outlook, "WINDOW", 2)
+    monkeypatch.setattr(snapshots, "FRONT_SHAPES", 2)
+    monkeypatch.setattr(snapshots, "WINDOW_SHAPES", 2)
     for number in range(9):
         await _want(broker, f"d{number}", number + 1)
     last = await broker.read(TYPE, "d8")
     await broker.note(TYPE, None, [head_of(last)])
-    assert "d8" not in (await picture(broker, TYPE)).snapshot.passed
-    assert "d8" in (await picture(broker, TYPE, about=[last.shape])).snapshot.passed
+    assert "d8" not in (await read_snapshot(broker, TYPE)).snapshot.passed
+    assert "d8" in (await read_snapshot(broker, TYPE, include=[last.shape])).snapshot.passed
 
 
 # Reasons
@@ -207,8 +209,8 @@ async def test_a_job_beyond_the_window_is_not_told_a_tale(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A job whose shape the picture does not show is alone in its shape; the reason knows."""
-    monkeypatch.setattr(outlook, "FIRST", 2)
-    monkeypatch.setattr(outlook, "WINDOW", 3)
+    monkeypatch.setattr(snapshots, "FRONT_SHAPES", 2)
+    monkeypatch.setattr(snapshots, "WINDOW_SHAPES", 3)
     await publish(broker, VCPU=1)
     for number in range(9):
         await _want(broker, f"d{number}", number + 2)

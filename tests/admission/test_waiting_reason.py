@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from rq_broker.admission import snapshot as outlook
+from rq_broker.admission import snapshot as snapshots
 from rq_broker.admission import waiting_reason as reasons
-from rq_broker.admission.snapshot import Outlook
-from rq_broker.admission.waiting_reason import Reasons
+from rq_broker.admission.snapshot import SnapshotReader, WindowedSnapshot
+from rq_broker.admission.waiting_reason import ReasonReader
 from rq_broker.domain import errors
 from rq_broker.domain.jobs import Job
 from rq_broker.store.broker import Broker
@@ -18,7 +18,7 @@ from tests.asking import want
 from tests.making import TYPE, publish
 
 
-class Eyes(Outlook):
+class Eyes(SnapshotReader):
     """An outlook that counts its looks, and holds them back until it is let go."""
 
     def __init__(self, broker: Broker) -> None:
@@ -26,9 +26,9 @@ class Eyes(Outlook):
         self.looks = 0
         self.seen, self.go = asyncio.Event(), asyncio.Event()
 
-    async def picture(self, type_: str, **how: Any) -> outlook.Picture:
+    async def read(self, type_: str, **how: Any) -> WindowedSnapshot:
         self.looks += 1
-        seen = await super().picture(type_, **how)
+        seen = await super().read(type_, **how)
         self.seen.set()
         await self.go.wait()
         return seen
@@ -48,7 +48,7 @@ async def job(broker: Broker) -> Job:
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reasons, "REST", 0.0)
+    monkeypatch.setattr(reasons, "PAUSE_FACTOR", 0.0)
 
 
 @pytest.mark.usefixtures("at_once")
@@ -56,11 +56,11 @@ async def test_those_who_ask_at_once_share_a_look(
     broker: Broker, eyes: Eyes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sixty readers, and twelve later ones, cost two looks; each is told of its own job."""
-    monkeypatch.setattr(outlook, "FIRST", 2)
-    monkeypatch.setattr(outlook, "WINDOW", 2)
+    monkeypatch.setattr(snapshots, "FRONT_SHAPES", 2)
+    monkeypatch.setattr(snapshots, "WINDOW_SHAPES", 2)
     await publish(broker, VCPU=1)
     jobs = [await want(broker, f"d{number}", number + 2) for number in range(12)]
-    teller = Reasons(eyes)
+    teller = ReasonReader(eyes)
     asking = [asyncio.create_task(teller.reason(TYPE, job)) for job in jobs * 5]
     await eyes.seen.wait()
     for job in jobs:
@@ -75,14 +75,14 @@ async def test_those_who_ask_at_once_share_a_look(
 @pytest.mark.usefixtures("at_once")
 async def test_a_reason_is_as_fresh_as_its_question(broker: Broker, eyes: Eyes, job: Job) -> None:
     """Who asks while a look is being taken is told what the next one sees."""
-    teller = Reasons(eyes)
+    teller = ReasonReader(eyes)
     first = asyncio.create_task(teller.reason(TYPE, job))
     await eyes.seen.wait()  # and not yet told
     await publish(broker, VCPU=9)
     second = asyncio.create_task(teller.reason(TYPE, job))
     eyes.go.set()
     assert "VCPU 2" in (await first or "")
-    assert await second == reasons.SOON
+    assert await second == reasons.ABOUT_TO_BE_GRANTED
 
 
 @pytest.mark.parametrize(("most", "told"), [(0.05, True), (60.0, False)])
@@ -90,14 +90,14 @@ async def test_looks_rest_and_readers_do_not_wait_for_ever(
     broker: Broker, job: Job, monkeypatch: pytest.MonkeyPatch, most: float, told: bool
 ) -> None:
     """After a look none begins for a while; who would wait too long is told to come again."""
-    monkeypatch.setattr(reasons, "REST", 1e6)
-    monkeypatch.setattr(reasons, "REST_MOST", most)
-    teller = Reasons(Outlook(broker))
+    monkeypatch.setattr(reasons, "PAUSE_FACTOR", 1e6)
+    monkeypatch.setattr(reasons, "MAX_PAUSE", most)
+    teller = ReasonReader(SnapshotReader(broker))
     assert await teller.reason(TYPE, job)
     if told:
         assert await teller.reason(TYPE, job)
     else:
-        monkeypatch.setattr(reasons, "WAIT_SECONDS", 0.2)
+        monkeypatch.setattr(reasons, "PLAN_TIMEOUT", 0.2)
         with pytest.raises(errors.Unavailable):
             await teller.reason(TYPE, job)
 
@@ -105,7 +105,7 @@ async def test_looks_rest_and_readers_do_not_wait_for_ever(
 @pytest.mark.usefixtures("at_once")
 async def test_a_reader_that_goes_away_takes_no_answer_along(eyes: Eyes, job: Job) -> None:
     """One of those who share a look may be cancelled; the others are told."""
-    teller = Reasons(eyes)
+    teller = ReasonReader(eyes)
     gone, stays = (asyncio.create_task(teller.reason(TYPE, job)) for _ in range(2))
     await eyes.seen.wait()
     gone.cancel()
@@ -117,10 +117,10 @@ async def test_a_look_that_fails_fails_only_those_who_shared_it(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once Redis is back, the next who asks is told, and at once: a failure earns no rest."""
-    monkeypatch.setattr(reasons, "REST", 1e6)
-    monkeypatch.setattr(reasons, "REST_MOST", 60.0)
+    monkeypatch.setattr(reasons, "PAUSE_FACTOR", 1e6)
+    monkeypatch.setattr(reasons, "MAX_PAUSE", 60.0)
     job = await want(broker, "d", 2)
-    teller, view = Reasons(Outlook(broker)), broker.view
+    teller, view = ReasonReader(SnapshotReader(broker)), broker.view
 
     async def away(*_: Any, **__: Any) -> Any:
         raise errors.Unavailable("away")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Demand, Shape
-from rq_broker.domain.planning import Grant, Head, Protection, Snapshot, Waiting
+from rq_broker.domain.planning import Grant, Head, Protection, Snapshot, WaitingShape
 from rq_broker.domain.policy import Policy
 
 RESOURCES = ("GPU", "Memory", "VCPU")
@@ -36,7 +36,7 @@ def demand(*instances, aggregate=None, spread=False):
 def waiting(digest, wants, *ids, owner="lab", destination=HERE, count=None, priority=None):
     """A shape whose jobs have the IDs given; each one's priority is its ID unless one is given."""
     heads = tuple(Head(id_, f"r{id_}", id_ if priority is None else priority) for id_ in ids)
-    return Waiting(digest, Shape(wants, owner, destination), heads, count or len(heads))
+    return WaitingShape(digest, Shape(wants, owner, destination), heads, count or len(heads))
 
 
 def world(hosts, shapes, now=1000.0, **rest):
@@ -149,7 +149,7 @@ def random_world(seed: int, hosts: int, shapes: int, patience=(None, 0.0, 60.0),
         there = rng.choice((HERE, HERE, "http://there")) if extras else HERE
         hidden = extras and rng.random() < 0.1
         shape = Shape(random_demand(rng), owner, there)
-        entries.append(Waiting(f"d{number}", shape, heads, len(heads) + hidden))
+        entries.append(WaitingShape(f"d{number}", shape, heads, len(heads) + hidden))
     entries.sort(key=lambda entry: (entry.heads[0].priority, entry.heads[0].id))
     passed = [i for i in range(1, id_ + 1) if rng.random() < 0.7]
     rest = {"passed": {name_of(i): rng.choice((0.0, 990.0)) for i in passed}}

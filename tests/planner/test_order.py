@@ -1,7 +1,7 @@
 """Who goes first: priority, ID, fair shares; and who stays out of the line."""
 
 from rq_broker.domain.policy import Policy
-from rq_broker.planner import Code, plan
+from rq_broker.planner import ReasonCode, plan
 from tests.planner.oracle import demand, granted, host, need, newly_passed, waiting, world
 
 ONE = demand(need(VCPU=1))
@@ -33,8 +33,8 @@ def test_a_pass_ends_where_hidden_jobs_may_come_first():
     shapes = [waiting("a", ONE, 1, 2, count=5), waiting("b", ONE, 9, owner="b")]
     answer = plan(world([cpus(9)], shapes))
     assert granted(answer) == [1, 2]
-    assert answer.more
-    assert {reason.code for reason in answer.reasons.values()} == {Code.NEXT_PASS}
+    assert answer.ended_early
+    assert {reason.code for reason in answer.reasons.values()} == {ReasonCode.NEXT_PASS}
     assert set(answer.reasons) == {"a", "b"}
 
 
@@ -42,7 +42,7 @@ def test_paused_grants_nothing_and_says_so():
     """A paused type keeps everybody waiting with the reason paused."""
     answer = plan(world([cpus(9)], [waiting("a", ONE, 1)], policy=Policy(paused=True)))
     assert answer.grants == ()
-    assert answer.reasons["a"].code is Code.PAUSED
+    assert answer.reasons["a"].code is ReasonCode.PAUSED
 
 
 def test_a_closed_destination_keeps_its_place_and_blocks_nobody():
@@ -55,7 +55,7 @@ def test_a_closed_destination_keeps_its_place_and_blocks_nobody():
         answer = plan(snapshot)
         assert granted(answer) == [2]
         assert newly_passed(answer) == set()
-        assert answer.reasons["dead"].code is Code.DESTINATION_CLOSED
+        assert answer.reasons["dead"].code is ReasonCode.DESTINATION_CLOSED
         assert "http://dead" in answer.reasons["dead"].text
 
 
@@ -93,7 +93,7 @@ def test_limits_hold_within_a_pass_and_by_name_before_the_default():
     ]
     answer = plan(world([cpus(99)], shapes, policy=policy, usage={"small": {"VCPU": 1}}))
     assert granted(answer) == [1, 11, 12, 13, 21, 22, 23, 24, 25]
-    assert answer.reasons["small"].code is Code.OWNER_LIMIT
+    assert answer.reasons["small"].code is ReasonCode.OWNER_LIMIT
     assert "owner small may hold 2 and holds 2" in answer.reasons["small"].text
     assert "free" not in answer.reasons
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from random import Random
 
 from rq_broker.domain.policy import Policy
-from rq_broker.planner import Code, plan
+from rq_broker.planner import ReasonCode, plan
 from rq_broker.planner.explaining import explain
 from tests.planner.oracle import (
     demand,
@@ -62,7 +62,7 @@ def test_an_impossible_job_is_neither_passed_nor_protected_nor_in_the_way():
         assert granted(answer) == [2]
         assert (newly_passed(answer), answer.protection) == (set(), None)
         assert newly_passed(plan(world([busy("h1", 4)], shapes, policy=policy))) == set()
-        assert answer.reasons["never"].code is Code.IMPOSSIBLE
+        assert answer.reasons["never"].code is ReasonCode.IMPOSSIBLE
 
 
 def test_strict_order_waits_for_the_first_and_says_for_whom():
@@ -70,9 +70,9 @@ def test_strict_order_waits_for_the_first_and_says_for_whom():
     shapes = [waiting("big", BIG, 1), waiting("small", SMALL, 2)]
     answer = plan(world([busy("h1", 4)], shapes, policy=Policy(patience=0.0)))
     assert granted(answer) == []
-    assert answer.reasons["small"].code is Code.STRICT_ORDER
+    assert answer.reasons["small"].code is ReasonCode.STRICT_ORDER
     assert "r1" in answer.reasons["small"].text
-    assert answer.reasons["big"].code is Code.NO_FIT
+    assert answer.reasons["big"].code is ReasonCode.NO_FIT
 
 
 def test_strict_order_does_not_reach_beyond_the_aggregate():
@@ -100,9 +100,9 @@ def test_the_overdue_job_is_protected_where_least_is_missing_and_backfill_goes_o
     answer = plan(world(hosts, shapes, policy=FINITE, passed=late(1)))
     assert answer.protection == protection(1, "h2")
     assert sorted(grant.hosts[0] for grant in answer.grants) == ["h1", "h1", "h3"]
-    assert answer.reasons["small"].code is Code.PROTECTED_OTHER
+    assert answer.reasons["small"].code is ReasonCode.PROTECTED_OTHER
     assert "r1" in answer.reasons["small"].text
-    assert answer.reasons["big"].code is Code.NO_FIT
+    assert answer.reasons["big"].code is ReasonCode.NO_FIT
 
 
 def test_backfill_takes_of_a_kept_host_only_what_the_protected_job_leaves():
@@ -194,7 +194,7 @@ def test_an_owner_at_its_limit_has_room_kept_for_its_earliest_job():
     assert newly_passed(first) == {name_of(1)}
     second = plan(replace(snapshot, passed=late(1)))
     assert granted(second) == [3]
-    assert second.reasons["one"].code is Code.OWNER_LIMIT
+    assert second.reasons["one"].code is ReasonCode.OWNER_LIMIT
     assert "kept" in second.reasons["one"].text
 
 

@@ -1,7 +1,7 @@
 """The words a waiting job is given."""
 
 from rq_broker.domain.policy import Policy
-from rq_broker.planner import Code, could_ever_fit, plan
+from rq_broker.planner import ReasonCode, could_ever_fit, plan
 from rq_broker.planner.explaining import explain
 from tests.planner.oracle import demand, host, need, waiting, world
 
@@ -18,7 +18,7 @@ def test_the_reason_names_resource_amount_aggregate_and_best_host():
     """The sentence the issue gives, word for word, and its numbers in fields."""
     hosts = [gpu("gpu-1", 8, 6), gpu("gpu-2", 8, 4), host("h3", {"VCPU": 64})]
     reason = why(hosts, demand(need(VCPU=8), aggregate="gpu"))
-    assert reason.code is Code.NO_FIT
+    assert reason.code is ReasonCode.NO_FIT
     assert reason.text == ("needs VCPU 8 on one host of aggregate gpu; the most free is 4 on gpu-2")
     (lack,) = reason.shortfalls
     assert (lack.host, lack.resource, lack.needed, lack.free) == ("gpu-2", "VCPU", 8, 4)
@@ -71,6 +71,27 @@ def test_impossible_demands_are_told_what_the_largest_host_has():
     assert "needs 2 instances of VCPU 3 at once; 1 would fit" in gang.text
 
 
+def test_a_resource_no_host_has_is_said_to_be_unknown():
+    """The reason names the resource, and one that differs by case only if there is such a one."""
+    hosts = {
+        "h1": host("h1", {"VCPU": 4, "GPU": 1}, "gpu"),
+        "h2": host("h2", {"VCPU": 4, "FPGA": 0}),
+    }
+    said = {}
+    for resource in ("gpu", "FPGA"):
+        reason = could_ever_fit(hosts, demand(need(VCPU=9, **{resource: 2})))
+        assert reason is not None
+        assert reason.code is ReasonCode.IMPOSSIBLE
+        said[resource] = reason.text
+    assert said == {
+        "gpu": "no host could ever hold this: needs gpu 2, but no host has gpu; did you mean GPU?",
+        "FPGA": "no host could ever hold this: needs FPGA 2, but no host has FPGA",
+    }
+    elsewhere = could_ever_fit(hosts, demand(need(FPGA=1), aggregate="gpu"))
+    assert elsewhere is not None
+    assert "but no host of aggregate gpu has FPGA" in elsewhere.text
+
+
 def test_explain_gives_the_largest_version_that_would_be_granted():
     """Instances counted from the first, and all amounts scaled to a percent."""
     hosts = [gpu("h1", 8, 2), gpu("h2", 8, 3)]
@@ -95,7 +116,7 @@ def test_explain_respects_the_owners_cap_and_what_helps_at_all():
     hosts = [gpu("h1", 64, 0)]
     capped = explain(world(hosts, entry, policy=Policy(limits={"*": {"VCPU": 6}})), "a")
     assert capped.reason is not None
-    assert capped.reason.code is Code.OWNER_LIMIT
+    assert capped.reason.code is ReasonCode.OWNER_LIMIT
     assert capped.largest is not None
     assert (capped.largest.instances, capped.largest.percent) == (1, 99)
     tight = explain(world(hosts, entry, policy=Policy(limits={"*": {"VCPU": 3}})), "a")

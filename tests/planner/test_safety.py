@@ -5,7 +5,7 @@ from random import Random
 
 from hypothesis import given, settings
 
-from rq_broker.planner import Code, could_ever_fit, plan
+from rq_broker.planner import ReasonCode, could_ever_fit, plan
 from tests.planner.oracle import (
     SEEDS,
     brute_force,
@@ -86,7 +86,7 @@ def test_best_effort_skips_only_what_no_placement_fits(snapshot):
         elif digest not in stopped:
             stopped.add(digest)
             assert brute_force(snapshot, free, wants) is None
-            assert answer.reasons[digest].code in (Code.NO_FIT, Code.IMPOSSIBLE)
+            assert answer.reasons[digest].code in (ReasonCode.NO_FIT, ReasonCode.IMPOSSIBLE)
 
 
 @MANY
@@ -104,7 +104,7 @@ def test_strict_order_lets_nobody_pass(snapshot):
     for _, id_, digest, wants in line:
         if id_ in grants:
             assert not shut & set(grants[id_].hosts)
-        elif answer.reasons[digest].code is not Code.IMPOSSIBLE:
+        elif answer.reasons[digest].code is not ReasonCode.IMPOSSIBLE:
             shut |= {
                 name
                 for name, place in snapshot.hosts.items()
@@ -147,7 +147,7 @@ def test_impossible_is_only_said_of_what_empty_hosts_could_not_hold(seed):
     said = could_ever_fit(snapshot.hosts, wants)
     if said is not None:
         assert truth is None
-        assert said.code is Code.IMPOSSIBLE
+        assert said.code is ReasonCode.IMPOSSIBLE
     elif len(set(wants.instances)) == 1:
         assert truth is not None
 

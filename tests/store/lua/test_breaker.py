@@ -8,12 +8,12 @@ import pytest
 from redis.asyncio import Redis
 
 from rq_broker.admission.granter import Granter
-from rq_broker.admission.snapshot import picture
+from rq_broker.admission.snapshot import read_snapshot
 from rq_broker.delivery.outcome import Outcome
 from rq_broker.delivery.retry import settlement
 from rq_broker.domain.deliveries import Delivery
 from rq_broker.domain.jobs import Status
-from rq_broker.planner import Code, plan
+from rq_broker.planner import ReasonCode, plan
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker, Settlement
 from rq_broker.worker.janitor import Janitor
@@ -206,8 +206,8 @@ async def test_while_open_nothing_goes_there(client: Redis, broker: Broker) -> N
     assert (await broker.view(TYPE)).closed == {HERE}
     assert await Granter(broker, TYPE).run_once() == 0
     assert (await broker.read(TYPE, "e")).position == 1
-    reasons = plan((await picture(broker, TYPE)).snapshot).reasons
-    assert reasons[waiting.shape].code is Code.DESTINATION_CLOSED
+    reasons = plan((await read_snapshot(broker, TYPE)).snapshot).reasons
+    assert reasons[waiting.shape].code is ReasonCode.DESTINATION_CLOSED
     assert await audit(client, TYPE) == []
 
 

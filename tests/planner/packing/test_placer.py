@@ -7,14 +7,16 @@ from packing import rate
 
 from rq_broker.domain.jobs import Demand
 from rq_broker.planner import could_ever_fit
-from rq_broker.planner.board import Board
-from rq_broker.planner.packing import SEARCH_STEPS, Want
+from rq_broker.planner.packing.best_fit import SEARCH_STEPS
+from rq_broker.planner.packing.host_table import HostTable
+from rq_broker.planner.packing.placer import Placer
+from rq_broker.planner.packing.search import StepBudget
 from tests.planner.oracle import demand, host, need
 
 
 def placed(hosts, wants, steps=SEARCH_STEPS):
-    board = Board(hosts)
-    bits = Want(board, wants).place(0, [steps])
+    board = HostTable(hosts)
+    bits = Placer(board, wants).place(0, StepBudget(steps))
     return None if bits is None else [board.names[bit] for bit in bits]
 
 
@@ -71,19 +73,19 @@ def test_the_search_stops_with_its_budget():
 def test_a_host_touched_without_effect_is_not_counted_twice_for_a_gang():
     """Grants that leave a host as full as before do not make it look like two hosts."""
     hosts = [host("a", {"VCPU": 8}, "x"), host("b", {"VCPU": 1}), host("c", {"VCPU": 1})]
-    board = Board(hosts)
-    nothing = Want(board, demand(need(), aggregate="x"))
-    pair = Want(board, Demand((need(VCPU=1),) * 2, spread=True))
+    board = HostTable(hosts)
+    nothing = Placer(board, demand(need(), aggregate="x"))
+    pair = Placer(board, Demand((need(VCPU=1),) * 2, spread=True))
     for placed_again in (True, False):
-        assert nothing.place(0, [0]) is not None
-        assert (pair.place(0, [0]) is not None) is placed_again
+        assert nothing.place(0, StepBudget(0)) is not None
+        assert (pair.place(0, StepBudget(0)) is not None) is placed_again
 
 
 def test_a_gang_takes_nothing_when_it_does_not_fit_whole():
     """After a failed gang the board is as it was."""
     for parts in ((need(VCPU=3),) * 3, (need(VCPU=3), need(VCPU=2), need(VCPU=4))):
-        board = Board([host("a", {"VCPU": 4}), host("b", {"VCPU": 4})])
-        assert Want(board, Demand(parts)).place(0, [0]) is None
+        board = HostTable([host("a", {"VCPU": 4}), host("b", {"VCPU": 4})])
+        assert Placer(board, Demand(parts)).place(0, StepBudget(0)) is None
         assert board.rows == [{"VCPU": 4}, {"VCPU": 4}]
 
 

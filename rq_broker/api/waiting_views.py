@@ -1,0 +1,164 @@
+"""The JSON objects that say why a job waits, for how long, and what a change would do."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import Meta, field
+
+from rq_broker.admission.explain import ExplainedJob, HeldAmount, ImaginedJob
+from rq_broker.api.views import Seconds
+from rq_broker.domain.capacity import Amounts
+from rq_broker.domain.jobs import Demand
+from rq_broker.domain.representation import Converted, Count, Number, View
+from rq_broker.planner import Explanation, ForecastChange
+
+
+class ReasonView(View, frozen=True):
+    """Why a job waits."""
+
+    code: str
+    text: str
+
+
+class ShortfallView(View, frozen=True):
+    """What a host lacks for all instances of a job together."""
+
+    host: str
+    resource: str
+    needed: Count
+    free: int
+
+
+class HolderView(View, frozen=True):
+    """A job that holds what another lacks."""
+
+    request_id: str
+    owner_id: str
+    seconds: Annotated[float, Meta(description="How long it has held it.")]
+    host: str
+    resource: str
+    amount: Count
+
+
+def _instances(demand: Demand | None) -> list[Amounts] | None:
+    return None if demand is None else [dict(instance) for instance in demand.instances]
+
+
+class LargestView(View, frozen=True):
+    """The largest version of a job that would be granted now, in two directions."""
+
+    instances: Annotated[Count, Meta(description="How many of its instances, unchanged.")]
+    percent: Annotated[Count, Meta(description="All instances, scaled to this percentage.")]
+    demand: Annotated[
+        list[Amounts] | None,
+        Meta(description="The scaled instances; null if not even 1 % fits."),
+        Converted(_instances),
+    ] = field(name="scaled")
+
+
+class EtaView(View, frozen=True):
+    """Seconds until the grant, or null with the reason."""
+
+    p50: Annotated[Seconds | None, Meta(description="Half of the simulations start by then.")]
+    p90: Annotated[Seconds | None, Meta(description="Nine in ten simulations start by then.")]
+    reason: str | None
+
+
+class EtaAccuracyView(View, frozen=True):
+    """How earlier forecasts of this type held."""
+
+    within_p90: Annotated[Count, Meta(description="Jobs that were granted within their p90.")]
+    beyond_p90: Annotated[Count, Meta(description="Jobs that were granted later.")]
+
+
+class _WaitingView(View, frozen=True):
+    """What explanations and forecasts have in common."""
+
+    reason: Annotated[ReasonView | None, Meta(description="null: it would be granted now.")]
+    explains: Annotated[
+        str | None, Meta(description="The job that the reason is of: the first of its shape.")
+    ]
+    hosts: Annotated[
+        tuple[str, ...],
+        Meta(description="Where it would be granted now, or the hosts that come closest."),
+    ]
+    shortfalls: list[ShortfallView]
+    holders: list[HolderView]
+    protected: Annotated[bool, Meta(description="Its hosts are reserved against later jobs.")]
+    passed_since: Annotated[
+        float | None, Meta(description="When a later job first started before it, Unix time.")
+    ]
+    passed_by: Annotated[
+        list[str],
+        Meta(description="Later jobs that started before it, or would start now."),
+    ]
+    largest: LargestView | None
+
+
+class ExplanationView(_WaitingView, frozen=True):
+    """Why a job waits, and for how long."""
+
+    position: Number
+    jobs_of_its_shape_before: Count
+    eta: EtaView
+    eta_accuracy: EtaAccuracyView
+
+
+class ForecastView(_WaitingView, frozen=True):
+    """The explanation and the forecast of a job that was not submitted."""
+
+    impossible: Annotated[str | None, Meta(description="Why no host could ever hold it.")]
+    eta: EtaView
+
+
+class MoveView(View, frozen=True):
+    """A job whose ETA a reorder changes."""
+
+    request_id: str
+    before: Annotated[EtaView, Converted(EtaView.of)]
+    after: Annotated[EtaView, Converted(EtaView.of)]
+    seconds: Annotated[float | None, Meta(description="after − before, of the p50.")]
+
+
+class MovesView(View, frozen=True):
+    """The effect of a reorder."""
+
+    moves: list[MoveView]
+
+
+def explanation_view(job: ExplainedJob) -> ExplanationView:
+    """Build the answer to `explain`."""
+    return ExplanationView(
+        **_waiting_fields(job.explanation, job.holders),
+        position=job.position,
+        jobs_of_its_shape_before=job.index_in_shape,
+        eta=EtaView.of(job.forecast),
+        eta_accuracy=EtaAccuracyView.of(job),
+    )
+
+
+def what_if_view(answer: ImaginedJob | tuple[ForecastChange, ...]) -> ForecastView | MovesView:
+    """Build the answer to `what_if`."""
+    if isinstance(answer, tuple):
+        return MovesView([MoveView.of(change) for change in answer])
+    return ForecastView(
+        **_waiting_fields(answer.explanation, answer.holders),
+        impossible=answer.impossible.text if answer.impossible else None,
+        eta=EtaView.of(answer.forecast),
+    )
+
+
+def _waiting_fields(explanation: Explanation, holders: list[HeldAmount]) -> dict[str, Any]:
+    reason, largest = explanation.reason, explanation.largest
+    return {
+        "reason": reason and ReasonView.of(reason),
+        "explains": explanation.request_id,
+        "hosts": explanation.hosts,
+        "shortfalls": [ShortfallView.of(shortfall) for shortfall in explanation.shortfalls],
+        "holders": [HolderView.of(holder) for holder in holders],
+        "protected": explanation.protected,
+        "passed_since": explanation.passed_since,
+        "passed_by": list(explanation.passed_by),
+        "largest": largest and LargestView.of(largest),
+    }

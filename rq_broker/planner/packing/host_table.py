@@ -1,0 +1,218 @@
+"""What is free on each host during one admission pass.
+
+Hosts are numbered, and a set of hosts is a *mask*: a whole number whose bit n stands for host n.
+"Which hosts could hold this" is then a few ANDs, however many hosts there are.
+
+During a pass free capacity only shrinks. Three things follow: a host that cannot hold an instance
+need not be tried again for that kind of instance; masks computed at the start of the pass stay
+supersets of the truth; and a demand that failed once fails for the rest of the pass.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping
+from copy import copy
+from typing import NamedTuple
+
+from rq_broker.domain.capacity import Amounts, Host
+
+Instance = tuple[tuple[str, int], ...]
+"""One instance of a demand: its (resource, amount > 0) pairs."""
+Row = dict[str, int]
+"""Resource → amount on one host; a free amount may be below 0."""
+
+
+def free_now(host: Host) -> Row:
+    """Return what a host has left: capacity − used − held."""
+    return host.free
+
+
+def free_without_holds(host: Host) -> Row:
+    """Return what a host would have left if every grant on it ended."""
+    return {r: amount - host.used.get(r, 0) for r, amount in host.capacity.items()}
+
+
+def free_when_empty(host: Host) -> Row:
+    """Return what a host would have if nobody used it at all."""
+    return dict(host.capacity)
+
+
+def count_fitting(row: Mapping[str, int], instance: Instance, limit: int) -> int:
+    """Count how often `instance` fits in `row`, up to `limit`."""
+    for resource, amount in instance:
+        times = row.get(resource, 0) // amount
+        if times < limit:
+            if times <= 0:
+                return 0
+            limit = times
+    return limit
+
+
+def indexes_of(mask: int) -> list[int]:
+    """List the hosts of a mask, ascending."""
+    return [index for index, digit in enumerate(bin(mask)[:1:-1]) if digit == "1"]
+
+
+class HostState(NamedTuple):
+    """A host as it was right after something was taken from it; the fullest comes first."""
+
+    weighted_free: float
+    host: int
+    change: int
+    """The number of the change, counted over all hosts."""
+
+
+class HostTable:
+    """The hosts in service, numbered from the fullest to the emptiest, with what is free on each.
+
+    Best fit takes the host where least is left over. Left over is what was free minus what the
+    instance takes, and the latter is the same on every host: so the fullest host that fits is best.
+    """
+
+    __slots__ = (
+        "_allowing",
+        "_thresholds",
+        "aggregates",
+        "all_hosts",
+        "changed",
+        "changes",
+        "max_units",
+        "names",
+        "rows",
+        "states",
+        "weighted_free",
+        "weights",
+    )
+
+    def __init__(self, hosts: Iterable[Host], row_of: Callable[[Host], Row] = free_now) -> None:
+        """Number the hosts that are not dropped; `row_of` says what counts as free on a host."""
+        in_service = [host for host in hosts if not host.dropped]
+        self.weights = _weights(in_service)
+        """Resource → 1 / its amount on the largest host: makes resources comparable."""
+        rows = [row_of(host) for host in in_service]
+        fullest_first = [
+            (self.weigh(row), host.name) for row, host in zip(rows, in_service, strict=True)
+        ]
+        order = sorted(range(len(in_service)), key=fullest_first.__getitem__)
+        self.rows = [rows[position] for position in order]
+        self.weighted_free = [fullest_first[position][0] for position in order]
+        """Per host: its row as one number, see `weigh`."""
+        self.names = [in_service[position].name for position in order]
+        self.all_hosts = (1 << len(order)) - 1
+        self.aggregates: dict[str, int] = {}
+        """Aggregate → mask of its hosts."""
+        self.max_units: dict[int, Amounts] = {}
+        """Host → the most one instance may have of a resource, where that is limited."""
+        for index, position in enumerate(order):
+            host = in_service[position]
+            if host.max_unit:
+                self.max_units[index] = host.max_unit
+            for aggregate in host.aggregates:
+                self.aggregates[aggregate] = self.aggregates.get(aggregate, 0) | 1 << index
+        self.changed = 0
+        """Mask of the hosts something was taken from."""
+        self.changes: list[int] = []
+        """The host of each change, in order."""
+        self.states: dict[int, HostState] = {}
+        """Changed host → its state after its last change."""
+        self._allowing: dict[Instance, int] = {}
+        self._thresholds: dict[str, tuple[list[int], list[int]]] = {}
+
+    def with_rows(self, rows: list[Row]) -> HostTable:
+        """Return a table, to read only, of the same hosts with other amounts free."""
+        other = copy(self)
+        other.rows = rows
+        other.weighted_free = [self.weigh(row) for row in rows]
+        other._thresholds = {}
+        return other
+
+    def without_hosts(self, mask: int) -> HostTable:
+        """Return a table, to read only, in which no demand may use the hosts of `mask`."""
+        if not mask:
+            return self
+        other = self.with_rows(self.rows)
+        other.all_hosts &= ~mask
+        other.aggregates = {name: hosts & ~mask for name, hosts in self.aggregates.items()}
+        return other
+
+    def weigh(self, row: Mapping[str, int]) -> float:
+        """Add up a row's resources, each as a part of the largest host's amount of it."""
+        weights = self.weights
+        return sum(weights[resource] * amount for resource, amount in row.items())
+
+    def missing_weight(self, instance: Instance, row: Mapping[str, int]) -> float:
+        """Add up what a row lacks for an instance, each resource as in `weigh`; 0 if it fits."""
+        total = 0.0
+        for resource, amount in instance:
+            lacking = amount - row.get(resource, 0)
+            if lacking > 0:
+                total += lacking * (self.weights.get(resource) or 1.0)
+        return total
+
+    def hosts_in(self, aggregate: str | None) -> int:
+        """Return the mask of an aggregate's hosts, or of all hosts for None."""
+        return self.all_hosts if aggregate is None else self.aggregates.get(aggregate, 0)
+
+    def allowing(self, instance: Instance) -> int:
+        """Return the mask of the hosts whose `max_unit` lets one instance be this large."""
+        if not self.max_units:
+            return self.all_hosts
+        mask = self._allowing.get(instance)
+        if mask is None:
+            mask = self.all_hosts
+            for index, max_unit in self.max_units.items():
+                if any(amount > max_unit.get(resource, amount) for resource, amount in instance):
+                    mask &= ~(1 << index)
+            self._allowing[instance] = mask
+        return mask
+
+    def free_for_one(self, index: int) -> Row:
+        """Return the largest instance that a host could hold now, `max_unit` considered."""
+        row, max_unit = self.rows[index], self.max_units.get(index)
+        if max_unit is None:
+            return row
+        return {resource: min(free, max_unit.get(resource, free)) for resource, free in row.items()}
+
+    def fitting_at_start(self, instance: Instance, hosts: int) -> int:
+        """Return those of the hosts that could hold one `instance` when the pass began."""
+        hosts &= self.allowing(instance)
+        for resource, amount in instance:
+            amounts, masks = self._thresholds.get(resource) or self._index_resource(resource)
+            position = bisect_left(amounts, amount)
+            hosts &= masks[position] if position < len(masks) else 0
+        return hosts
+
+    def _index_resource(self, resource: str) -> tuple[list[int], list[int]]:
+        """List the free amounts that occur, ascending, and the hosts with at least each."""
+        by_amount: dict[int, int] = {}
+        for index, row in enumerate(self.rows):
+            amount = row.get(resource, 0)
+            by_amount[amount] = by_amount.get(amount, 0) | 1 << index
+        amounts = sorted(by_amount)
+        masks, mask = [], 0
+        for amount in reversed(amounts):
+            mask |= by_amount[amount]
+            masks.append(mask)
+        self._thresholds[resource] = thresholds = (amounts, masks[::-1])
+        return thresholds
+
+    def take(self, index: int, amounts: Iterable[tuple[str, int]], times: int = 1) -> None:
+        """Use up `times` × `amounts` on one host."""
+        row, weighted_free, weights = self.rows[index], self.weighted_free[index], self.weights
+        for resource, amount in amounts:
+            row[resource] = row.get(resource, 0) - amount * times
+            weighted_free -= weights.get(resource, 0.0) * amount * times
+        self.weighted_free[index] = weighted_free
+        self.changed |= 1 << index
+        self.states[index] = HostState(weighted_free, index, len(self.changes))
+        self.changes.append(index)
+
+
+def _weights(hosts: Iterable[Host]) -> dict[str, float]:
+    largest: dict[str, int] = {}
+    for host in hosts:
+        for resource, amount in host.capacity.items():
+            if amount > largest.setdefault(resource, 0):
+                largest[resource] = amount
+    return {resource: 1 / amount if amount else 0.0 for resource, amount in largest.items()}

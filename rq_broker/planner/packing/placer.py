@@ -1,0 +1,75 @@
+"""Places the jobs of one demand during one admission pass."""
+
+from __future__ import annotations
+
+from rq_broker.domain.jobs import Demand
+from rq_broker.planner.packing.best_fit import kinds_of, pack, total
+from rq_broker.planner.packing.candidates import CandidateHosts
+from rq_broker.planner.packing.host_table import HostTable
+from rq_broker.planner.packing.search import StepBudget
+
+
+class Placer:
+    """Finds hosts for one demand, again for each job; all shapes with that demand share it."""
+
+    __slots__ = ("_candidates", "demand", "failed", "hosts", "kinds", "table", "total")
+
+    def __init__(self, table: HostTable, demand: Demand) -> None:
+        self.table = table
+        self.demand = demand
+        self.hosts = table.hosts_in(demand.aggregate)
+        """Mask of the hosts the demand may use at all."""
+        self.kinds = kinds_of(table, demand)
+        self.total = total(demand)
+        self.failed = False
+        """True once the demand did not fit: then it does not fit for the rest of the pass."""
+        self._candidates: CandidateHosts | None = None
+        if len(self.kinds) == 1:
+            self._candidates = CandidateHosts(table, self.kinds[0][0], self.hosts)
+
+    def place(self, closed_hosts: int, budget: StepBudget) -> list[int] | None:
+        """Find a host for each instance and take what it needs there, or change nothing.
+
+        Args:
+            closed_hosts: mask of hosts the job may not use.
+            budget: bounds the search for demands whose instances differ.
+
+        Returns: one host an instance, in the order of the demand's instances; or None.
+        """
+        if self.failed:
+            return None
+        candidates = self._candidates
+        if candidates is None:
+            hosts = self._place_mixed(closed_hosts, budget)
+        else:
+            hosts = self._place_alike(candidates, closed_hosts)
+        self.failed = hosts is None
+        return hosts
+
+    def _place_alike(self, candidates: CandidateHosts, closed_hosts: int) -> list[int] | None:
+        instance, unplaced = self.kinds[0]
+        spread = self.demand.spread
+        picks: list[tuple[int, int]] = []
+        while unplaced:
+            candidate = candidates.pop(closed_hosts)
+            if candidate is None:
+                return None
+            index, times = candidate
+            times = 1 if spread else min(times, unplaced)
+            picks.append((index, times))
+            unplaced -= times
+        hosts: list[int] = []
+        for index, times in picks:
+            self.table.take(index, instance, times)
+            hosts += [index] * times
+        return hosts
+
+    def _place_mixed(self, closed_hosts: int, budget: StepBudget) -> list[int] | None:
+        open_hosts = self.hosts & ~closed_hosts
+        placement = pack(self.table, self.kinds, open_hosts, self.demand.spread, budget)
+        if placement is None:
+            return None
+        hosts = [placement[instance].pop() for instance in self.demand.instances]
+        for index, instance in zip(hosts, self.demand.instances, strict=True):
+            self.table.take(index, instance)
+        return hosts

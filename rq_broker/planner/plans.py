@@ -1,0 +1,47 @@
+"""The planner's answer to a snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rq_broker.domain.planning import Grant, Head, Protection, Snapshot
+from rq_broker.planner.admission_pass import AdmissionPass
+from rq_broker.planner.packing.host_table import HostTable
+from rq_broker.planner.reasons import Reason
+from rq_broker.planner.waiting_reasons import WaitingReasons
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one admission pass decided."""
+
+    grants: tuple[Grant, ...]
+    """In the order in which they should be committed."""
+    reasons: Mapping[str, Reason]
+    """Digest → why the shape's first job that was not granted waits. Computed when read."""
+    passed: tuple[Head, ...]
+    """Jobs that a later job passed in this pass for the first time."""
+    protection: Protection | None
+    """Hosts kept for the earliest job passed too long; the next snapshot's `protection`."""
+    ended_early: bool
+    """True: all shown jobs of some shape are granted and it has more. Plan again after a commit."""
+
+
+def plan(snapshot: Snapshot, empty_hosts: HostTable | None = None) -> Plan:
+    """Decide the grants of one pass. Pure: the same snapshot gives the same plan.
+
+    Args:
+        empty_hosts: the snapshot's hosts as if nobody used them, where the caller has that table
+            already; it saves time and changes nothing.
+    """
+    admission_pass = AdmissionPass(snapshot, empty_hosts)
+    if not snapshot.policy.paused:
+        admission_pass.run()
+    return Plan(
+        tuple(admission_pass.grants),
+        WaitingReasons(admission_pass),
+        tuple(admission_pass.passed_jobs.newly_passed.values()),
+        admission_pass.protection,
+        admission_pass.ended_early,
+    )

@@ -1,0 +1,65 @@
+"""Why each shape waits after an admission pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from rq_broker.domain.jobs import Demand
+from rq_broker.planner import reasons
+from rq_broker.planner.admission_pass import AdmissionPass, BlockedShape
+from rq_broker.planner.capacity_reasons import impossible, no_fit
+from rq_broker.planner.packing.best_fit import fits
+from rq_broker.planner.reasons import Reason, ReasonCode
+
+
+class WaitingReasons(Mapping[str, Reason]):
+    """Digest → reason, for each shape that waits after a pass.
+
+    A reason is computed when it is read: a pass whose reasons nobody reads stays short.
+    """
+
+    def __init__(self, admission_pass: AdmissionPass) -> None:
+        self._pass = admission_pass
+        self._digests = dict.fromkeys(
+            waiting.digest
+            for waiting in admission_pass.snapshot.waiting
+            if waiting.count > len(waiting.heads)
+            or (waiting.count and waiting.digest not in admission_pass.exhausted)
+        )
+        self._by_demand: dict[Demand, Reason] = {}
+
+    def __len__(self) -> int:
+        return len(self._digests)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._digests)
+
+    def __getitem__(self, digest: str) -> Reason:
+        if digest not in self._digests:
+            raise KeyError(digest)
+        if self._pass.snapshot.policy.paused:
+            return reasons.PAUSED
+        blocked = self._pass.blocked.get(digest)
+        if blocked is None:
+            return reasons.NEXT_PASS
+        if blocked.reason is not None:
+            return blocked.reason
+        demand = blocked.placer.demand
+        if demand not in self._by_demand:
+            self._by_demand[demand] = self._no_room(blocked)
+        return self._by_demand[demand]
+
+    def _no_room(self, blocked: BlockedShape) -> Reason:
+        """Name an earlier job as the reason only if the demand would fit without it."""
+        demand, blocker = blocked.placer.demand, self._blocker(blocked)
+        without_protection = self._pass.without_protection
+        if blocker is not None and fits(without_protection, demand):
+            is_strict = self._pass.protection is None
+            code = ReasonCode.STRICT_ORDER if is_strict else ReasonCode.PROTECTED_OTHER
+            return reasons.behind(code, blocker.head.request_id)
+        return impossible(self._pass.empty_hosts, demand) or no_fit(without_protection, demand)
+
+    def _blocker(self, blocked: BlockedShape) -> BlockedShape | None:
+        """Return the first job that keeps hosts this one could use; it may be this one itself."""
+        hosts = blocked.placer.hosts
+        return next((other for other in self._pass.blockers if other.placer.hosts & hosts), None)
