@@ -8,14 +8,28 @@ from functools import lru_cache
 from typing import Any
 
 from rq_broker.domain import errors
-from rq_broker.domain.jobs import Job, Status, Submission, origins
+from rq_broker.domain.jobs import Job, Shape, Status, Submission, origins
 from rq_broker.store import records
 from rq_broker.store.keys import Keys, digest, fold, unfold
 from rq_broker.store.registry import Registry
 from rq_broker.store.runner import Runner
 
-_shape_digest = lru_cache(4096)(digest)
-"""Jobs repeat a few shapes: an entry saves the hashing of one. 4,096 of them take a few MB."""
+_CACHED_DATA = 1024
+"""Characters of a job's data up to which the text of its shape is cached: that text is about as
+long. Jobs repeat a few shapes, and 4,096 cached ones take at most some 10 MB. Without the limit, a
+client that sends bodies of 1 MiB would fill gigabytes."""
+
+
+@lru_cache(4096)
+def _text_and_digest(shape: Shape) -> tuple[str, str]:
+    text = shape.canonical()
+    return text, digest(text)
+
+
+def _describe(submission: Submission) -> tuple[str, str]:
+    """Return what the shape of a job stands for, as JSON, and its digest."""
+    is_small = len(submission.data) <= _CACHED_DATA
+    return (_text_and_digest if is_small else _text_and_digest.__wrapped__)(submission.shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +63,7 @@ class Jobs:
             DuplicateCallback: Its callback is.
         """
         await self._registry.register(type_)
-        demand = submission.shape.canonical()
-        shape = _shape_digest(demand)
+        demand, shape = _describe(submission)
         reply = await self._runner.run(
             "submit",
             type_,
