@@ -1,8 +1,8 @@
-"""The request bodies, except the submit's (see submit): their fields, and what each becomes.
+"""The request bodies, except the submit's (see submit): their fields, and what they become.
 
-Types, bounds and the schemas of the API document come from the structs. Unknown fields are ignored
-where a job is submitted or updated, as the original did, and refused elsewhere. A field that is
-null counts as left out, but for a policy's.
+The structs hold types and bounds, and the schemas of the API document are made from them. Unknown
+fields are ignored in a submit and an update, as the original service ignored them, and refused in
+all other bodies. A field that is null counts as omitted, except in a policy.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta, Struct
 
-from rq_broker.api.submit import Callback, Data, demand
+from rq_broker.api.submit import Callback, Data, demand_of
 from rq_broker.delivery.signing import SigningKey
 from rq_broker.domain import capacity
 from rq_broker.domain.capacity import Host
@@ -123,15 +123,15 @@ class Transition:
 
 
 def update(body: Any) -> Reorder | Transition:
-    """Read the body of an update: exactly one of the things it may change."""
+    """Return what an update changes: the place in the queue or the status. Raises Invalid."""
     change = convert(body, Update)
-    given = [name for name in _ONE_OF if getattr(change, name) is not None]
-    if len(given) != 1:
-        named = " and ".join(given) or "none"
+    changed = [name for name in _ONE_OF if getattr(change, name) is not None]
+    if len(changed) != 1:
+        named = " and ".join(changed) or "none"
         raise Invalid(f"an update must give exactly one of {', '.join(_ONE_OF)}, not {named}")
     if change.status is not None:
         return _transition(change, change.status)
-    (mode,) = given
+    (mode,) = changed
     for name in _WITH_STATUS:
         if getattr(change, name) is not None:
             raise Invalid(f"{name} goes with status, not with {mode}")
@@ -150,12 +150,12 @@ def _transition(change: Update, to: Status) -> Transition:
 
 
 def host(name: str, body: Any) -> Host:
-    """Read the body that publishes a host."""
+    """Return the host to publish. Raises Invalid."""
     return capacity.new_host(name, body)
 
 
 def policy(body: Any) -> dict[str, object]:
-    """Read the policy fields to change, and only those."""
+    """Return the policy fields to change, by name. Raises Invalid."""
     return changed_fields(convert(body, PolicyChange))
 
 
@@ -182,7 +182,7 @@ class MoveForecast(Struct, forbid_unknown_fields=True):
 
 
 def what_if(body: Any, callback_base: str | None = None, egress: Egress | None = None) -> Proposal:
-    """Read the body of a what-if; what a submit would refuse is refused here as well."""
+    """Return what to forecast. Raises Invalid for all that a submit raises it for."""
     if isinstance(body, Mapping) and body.get("request_id") is not None:
         moved = convert(body, MoveForecast)
         if moved.priority is None and moved.position is None:
@@ -190,16 +190,16 @@ def what_if(body: Any, callback_base: str | None = None, egress: Egress | None =
         return _proposal(moved, None, moved.request_id)
     new = convert(body, NewJobForecast)
     destination = new.callback and receiver_of(new.callback, callback_base, egress)
-    shape = Shape(demand(new.data), new.owner_id or "", destination or "")
+    shape = Shape(demand_of(new.data), new.owner_id or "", destination or "")
     return _proposal(new, shape, None)
 
 
 def _proposal(
-    asked: NewJobForecast | MoveForecast, shape: Shape | None, request_id: str | None
+    forecast: NewJobForecast | MoveForecast, shape: Shape | None, request_id: str | None
 ) -> Proposal:
-    if asked.priority is not None and asked.position is not None:
+    if forecast.priority is not None and forecast.position is not None:
         raise Invalid("a what-if takes priority or position, not both")
-    return Proposal(shape, request_id, asked.priority, asked.position)
+    return Proposal(shape, request_id, forecast.priority, forecast.position)
 
 
 # Callbacks
@@ -212,7 +212,7 @@ class OneDestination(Struct, forbid_unknown_fields=True):
 
 
 def destination(body: Any) -> str:
-    """Read which destination is meant."""
+    """Return the destination that the body names. Raises Invalid."""
     return convert(body, OneDestination).destination
 
 
@@ -220,7 +220,7 @@ class OwnerKeys(Struct, forbid_unknown_fields=True):
     """An owner and the keys its callbacks are signed with."""
 
     secret: ClassVar[bool] = True
-    """No sentence repeats what came: it may be a key, whatever field it stands in."""
+    """No sentence repeats a value: any field may hold a key by mistake."""
 
     owner: Annotated[str, OWNER.meta("An owner_id or `*`.")]
     keys: Annotated[
@@ -234,13 +234,14 @@ class OwnerKeys(Struct, forbid_unknown_fields=True):
 
 
 def signing_keys(body: Any) -> tuple[str, list[str]]:
-    """Read an owner, or `*`, and its keys in their canonical spelling, the newest first."""
-    new = convert(body, OwnerKeys)
-    return new.owner, [_key(text, f"keys[{number}]") for number, text in enumerate(new.keys)]
+    """Return an owner, or `*`, and its keys in canonical spelling, newest first. Raises Invalid."""
+    owner_keys = convert(body, OwnerKeys)
+    keys = [_key(text, f"keys[{number}]") for number, text in enumerate(owner_keys.keys)]
+    return owner_keys.owner, keys
 
 
 def _key(text: str, place: str) -> str:
     try:
         return SigningKey.parse(text).text
-    except Invalid as reason:
-        raise Invalid(f"{place}: {reason}") from None
+    except Invalid as error:
+        raise Invalid(f"{place}: {error}") from None

@@ -1,8 +1,8 @@
-"""The body of a submit: its fields as structs, and the Submission it becomes.
+"""The body of a submit: its fields, and the Submission that it becomes.
 
-An everyday body takes a short way: msgspec reads the fields and leaves `data` as it is, and what
-`data` became is remembered, since jobs come in few shapes. Any other body, and any that is refused,
-is parsed exactly, which words the refusal.
+Most bodies take a fast path: msgspec parses the fields beside `data`, and what `data` becomes is
+cached, because jobs repeat a few shapes. Every other body, invalid ones included, is parsed exactly
+and checked field by field, so that a sentence can name the field.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from rq_broker.domain import exact_json
 from rq_broker.domain.capacity import Amounts
 from rq_broker.domain.decoding import convert, texts_check
-from rq_broker.domain.errors import Invalid
+from rq_broker.domain.errors import Invalid, Unreadable
 from rq_broker.domain.jobs import Demand, Shape, Submission
 from rq_broker.domain.validation import MAX_WHOLE, Name, Owner, Priority, Text
 from rq_broker.egress.callback import destination
@@ -30,7 +30,7 @@ _Instances = tuple[tuple[tuple[str, int], ...], ...]
 
 
 class Data(Struct):
-    """What a job needs; all other keys are kept for the callback, digit for digit."""
+    """What a job needs. All other keys are kept for the callback, digit for digit."""
 
     instances: (
         Annotated[
@@ -64,23 +64,24 @@ class Submit(_Fields, kw_only=True):
 
 
 class _PlainSubmit(_Fields, kw_only=True):
-    """The same, its data unread."""
+    """The same; `data` is not parsed."""
 
     data: Raw
-
-
-class _KeptData(NamedTuple):
-    """What the text of `data` became, and how many quotes it has."""
-
-    text: str
-    demand: Demand
-    quotes: int
 
 
 def read_submission(
     body: bytes, callback_base: str | None = None, egress: Egress | None = None
 ) -> Submission:
-    """Read the body of a submit; with `egress`, refuse a callback that could never be dialled."""
+    """Parse the body of a submit.
+
+    Args:
+        callback_base: URL that a relative callback is joined to.
+        egress: Rules that the callback has to pass, if any.
+
+    Raises:
+        Unreadable: The body is not JSON that can be kept exactly.
+        Invalid: Some field is not valid; the sentence names it.
+    """
     plain = _read_plain(body)
     if plain is None:
         return submission(exact_json.loads(body), callback_base, egress)
@@ -92,60 +93,72 @@ def read_submission(
 def submission(
     body: Any, callback_base: str | None = None, egress: Egress | None = None
 ) -> Submission:
-    """Make a Submission of a parsed body."""
-    new = convert(body, Submit)
-    receiver = destination(new.callback, callback_base, egress)
-    return _submission(new, exact_json.dumps(body["data"]), demand(new.data), receiver)
+    """Make a Submission of parsed JSON, as `read_submission` does of bytes."""
+    submit = convert(body, Submit)
+    receiver = destination(submit.callback, callback_base, egress)
+    return _submission(submit, exact_json.dumps(body["data"]), demand_of(submit.data), receiver)
 
 
-def _submission(fields: _Fields, data: str, wanted: Demand, receiver: str) -> Submission:
+def _submission(fields: _Fields, data: str, demand: Demand, receiver: str) -> Submission:
     return Submission(
         fields.request_id,
         fields.owner_id,
         data,
         fields.callback,
-        Shape(wanted, fields.owner_id, receiver),
+        Shape(demand, fields.owner_id, receiver),
         None if fields.priority is UNSET else fields.priority,
     )
 
 
-# The short way
+# The fast path
 
 _decode = msgspec.json.Decoder(_PlainSubmit).decode
-_texts_are_valid = texts_check(_PlainSubmit)
+_has_valid_texts = texts_check(_PlainSubmit)
 _QUOTES = 2 * (len(Submit.__struct_fields__) - 1) + 2 * 3
-"""Of the keys, the priority's aside, and of the three strings beside data."""
-_KEPT_BYTES = 1024
-"""Data longer than this is read each time: 1,024 kept ones then take some 4 MB."""
+"""Quotes of the keys, without that of the optional priority, and of the three strings."""
+_CACHED_BYTES = 1024
+"""Size of `data` up to which it is cached. 1,024 entries of that size take some 4 MB."""
+_MAX_BRACKETS = 250
+"""Brackets in `data` up to which it cannot be nested too deep to be rendered within the body."""
 
 
-def _read_plain(body: bytes) -> tuple[_PlainSubmit, _KeptData] | None:
-    """Read a body that is certainly exact and valid; None where a longer look has to tell.
+class _ParsedData(NamedTuple):
+    """What the JSON of `data` became, and the number of quotes in it."""
 
-    msgspec ignores unknown keys, takes the last of two equal keys and reads -0 as 0. The count of
-    quotes shows a key too many: each has two.
+    text: str
+    demand: Demand
+    quotes: int
+
+
+def _read_plain(body: bytes) -> tuple[_PlainSubmit, _ParsedData] | None:
+    """Parse a body that is exact and valid beyond doubt; returns None for any other.
+
+    msgspec ignores unknown keys, takes the last of two equal keys and reads -0 as 0. The number of
+    quotes shows whether there is a key too many, since each has two.
     """
     try:
         fields = _decode(body)
-        data = _data_of(bytes(fields.data))
+        data = _parse_data(bytes(fields.data))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, Invalid):
         return None
     priority = fields.priority
     quotes = _QUOTES + data.quotes + (0 if priority is UNSET else 2)
     if body.count(b'"') != quotes or (priority == 0 and b"-0" in body):
         return None
-    return (fields, data) if _texts_are_valid(fields) else None
+    return (fields, data) if _has_valid_texts(fields) else None
 
 
-def _data_of(raw: bytes) -> _KeptData:
-    return _keep(raw) if len(raw) <= _KEPT_BYTES else _keep.__wrapped__(raw)
+def _parse_data(json: bytes) -> _ParsedData:
+    return (_parse if len(json) <= _CACHED_BYTES else _parse.__wrapped__)(json)
 
 
 @lru_cache(1024)
-def _keep(raw: bytes) -> _KeptData:
-    value = exact_json.loads(raw)
-    wanted = demand(convert(value, Data, "data"))
-    return _KeptData(exact_json.dumps(value), wanted, raw.count(b'"'))
+def _parse(json: bytes) -> _ParsedData:
+    if json.count(b"[") + json.count(b"{") > _MAX_BRACKETS:
+        raise Unreadable("data may be nested too deep")
+    value = exact_json.loads(json)
+    demand = demand_of(convert(value, Data, "data"))
+    return _ParsedData(exact_json.dumps(value), demand, json.count(b'"'))
 
 
 # What a job needs
@@ -153,8 +166,8 @@ def _keep(raw: bytes) -> _KeptData:
 _ONE_SLOT: _Instances = ((("Slots", 1),),)
 
 
-def demand(data: Data) -> Demand:
-    """Drop zeros and sort resources, so that equal demands have one shape."""
+def demand_of(data: Data) -> Demand:
+    """Return the demand without zeros and with sorted resources: then equal demands are equal."""
     instances = _ONE_SLOT if data.instances is None else _instances(data.instances)
     return Demand(instances, data.host_aggregate or None, bool(data.spread))
 
@@ -176,7 +189,7 @@ def _instances(wanted: list[Amounts]) -> _Instances:
 
 
 def _check_totals(instances: Iterable[Amounts]) -> None:
-    """Refuse a demand of which Lua could not add up a resource exactly."""
+    """Raise Invalid if Lua could not add up the amounts of a resource exactly."""
     totals: Counter[str] = Counter()
     for amounts in instances:
         totals.update(amounts)

@@ -1,4 +1,4 @@
-"""What there is to grant: hosts, their amounts, and the state of the sources that report them."""
+"""Capacity: hosts, amounts of resources, and the sources that report hosts."""
 
 from __future__ import annotations
 
@@ -17,23 +17,25 @@ Amounts = Mapping[Annotated[str, Text(64, "/", noun="the resource name").meta()]
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One place with capacity. `used` is what its source sees; `held` what we have promised."""
+    """One place with capacity. Its annotations are the rule that `checked` applies."""
 
     name: Name
     capacity: Amounts
     used: Amounts = field(default_factory=dict)
+    """In use as its source sees it."""
     held: Amounts = field(default_factory=dict)
+    """Held by grants of the broker."""
     aggregates: frozenset[Label] = frozenset()
     dropped: bool = False
-    """Out of service, kept until its last hold is released."""
+    """Whether it is out of service: it is kept until its last hold is released."""
     max_unit: Amounts = field(default_factory=dict)
-    """The most one instance may have of a resource; whatever is free, where not listed."""
+    """The most one instance may have of a resource; all that is free, where not listed."""
     source: str = ""
-    """The source that reports it; empty for a host that was published."""
+    """The source that reports it; '' for a host that was published over HTTP."""
 
     @property
     def free(self) -> dict[str, int]:
-        """Capacity − used − held per resource; below 0 where a host shrank under its holds."""
+        """Capacity − used − held per resource; negative if the host shrank below its holds."""
         return {
             resource: amount - self.used.get(resource, 0) - self.held.get(resource, 0)
             for resource, amount in self.capacity.items()
@@ -44,14 +46,14 @@ _Ignored = Annotated[Any, Meta(description="Ignored: the broker computes it.")]
 
 
 class NewHost(Struct, forbid_unknown_fields=True):
-    """A host as HTTP or a file gives it, its name aside."""
+    """The fields of a host as HTTP or a file gives them; the name comes apart."""
 
     capacity: Amounts
     used: Annotated[Amounts | None, Meta(description="In use as its source sees it.")] = None
     aggregates: list[Label] | None = None
     max_unit: Annotated[
         Amounts | None,
-        Meta(description="The most one instance may have; whatever is free, where not listed."),
+        Meta(description="The most one instance may have; all that is free, where not listed."),
     ] = None
     name: _Ignored = None
     held: _Ignored = None
@@ -61,7 +63,7 @@ class NewHost(Struct, forbid_unknown_fields=True):
 
 
 def new_host(name: str, fields: Any, place: str = "the body") -> Host:
-    """Read a host; raises Invalid."""
+    """Return the host that parsed JSON or TOML describes. Raises Invalid."""
     new = convert(fields, NewHost, place)
     aggregates = frozenset(new.aggregates or ())
     return checked(
@@ -70,9 +72,12 @@ def new_host(name: str, fields: Any, place: str = "the body") -> Host:
 
 
 def checked(host: Host) -> Host:
-    """Return the host if the broker can name and count it; raises Invalid.
+    """Return the host if the broker can name and count it.
 
-    The one rule for a host, whether HTTP, a file, a service or somebody's source reports it.
+    Every way in applies this rule: HTTP, the poller of sources, and Broker.set_host.
+
+    Raises:
+        Invalid: Some field is not valid; the sentence names it.
     """
     NAME.check(host.name, "the host's name")
     check(host, "the host")
@@ -81,16 +86,17 @@ def checked(host: Host) -> Host:
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
-    """How one source of a type's capacity is."""
+    """The state of a source that reports hosts of a type."""
 
     name: str
     age: float | None
-    """Seconds since its last good snapshot was begun; None before the first."""
+    """Seconds since the start of its last good snapshot; None before the first."""
     stale: bool
-    """No good snapshot for three of its intervals."""
+    """Whether it had no good snapshot for three of its intervals."""
     hosts: int
     clashes: int = 0
-    """Hosts it reports that were published otherwise, which go before."""
+    """Hosts it reports that are ignored, because others publish hosts of these names."""
     cause: str = ""
-    """Why its last try failed, in a word and in a sentence; empty when it did not."""
+    """The class of the failure of its last attempt; '' if it succeeded."""
     text: str = ""
+    """The failure as a sentence."""

@@ -1,8 +1,8 @@
-"""JSON that keeps every digit it came with, or is refused; never changed.
+"""JSON whose numbers keep every digit.
 
-orjson turns integers beyond 64 bits into floats and 1.50 into 1.5, and keeps the last of two equal
-keys without a word. So its result counts only where it writes the same text back, spaces aside. Any
-other body is read by the standard library, with hooks that keep or refuse.
+orjson turns integers beyond 64 bits into floats and 1.50 into 1.5, and of two equal keys it keeps
+the last without an error. So its result is used only if it renders to the same text, white space
+aside. Any other body is parsed by the standard library, with hooks that keep or refuse.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ import orjson
 
 from rq_broker.domain.errors import Unreadable
 
-_SPACES = b" \t\r\n"
-
+_WHITE_SPACE = b" \t\r\n"
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS
 _INT64, _UINT64 = -(2**63), 2**64 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number kept as it was written, because no machine number says the same."""
+    """A number kept as it was written, because no int or float renders to the same text."""
 
     text: str
 
 
 def loads(body: bytes) -> Any:
-    """Parse a body; numbers that are not 64-bit integers come back as `Number`.
+    """Parse JSON. A number whose text would change becomes a `Number`.
 
-    Raises Unreadable for what is no JSON, for NaN and Infinity, for a key given twice in one
-    object, for lone surrogates, and for nesting deeper than `dumps` can write.
+    Raises:
+        Unreadable: The body is not JSON, or has NaN, Infinity, a lone surrogate, a key twice in one
+            object, or deeper nesting than `dumps` can render.
     """
     if not body:
         raise Unreadable("the body is empty; it must be a JSON object")
@@ -41,36 +41,40 @@ def loads(body: bytes) -> Any:
         value = orjson.loads(body)
         written = orjson.dumps(value)
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
-        return _exact(body)
-    # Both are JSON: if they differ in spaces only, they have the same tokens in the same order.
-    same = written == body or written.translate(None, _SPACES) == body.translate(None, _SPACES)
-    return value if same else _exact(body)
+        return _parse_exactly(body)
+    # Two JSON texts that differ in white space only have the same tokens in the same order.
+    is_exact = written == body or _compact(written) == _compact(body)
+    return value if is_exact else _parse_exactly(body)
+
+
+def _compact(text: bytes) -> bytes:
+    return text.translate(None, _WHITE_SPACE)
 
 
 def dumps(value: Any) -> str:
-    """Render compact JSON with sorted keys, `Number`s as they were written."""
-    return _rendered(value).decode()
+    """Render compact JSON with sorted keys. A `Number` is rendered as its text."""
+    return _render(value).decode()
 
 
-def _rendered(value: Any) -> bytes:
+def _render(value: Any) -> bytes:
     try:
-        return orjson.dumps(value, default=_verbatim, option=_OPTIONS)
-    except orjson.JSONEncodeError as reason:
-        raise Unreadable(f"the body cannot be kept as it is: {reason}") from None
+        return orjson.dumps(value, default=_number, option=_OPTIONS)
+    except orjson.JSONEncodeError as error:
+        raise Unreadable(f"the body cannot be kept exactly: {error}") from None
 
 
-def _verbatim(value: Any) -> orjson.Fragment:
+def _number(value: Any) -> orjson.Fragment:
     if isinstance(value, Number):
         return orjson.Fragment(value.text)
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
-def _exact(body: bytes) -> Any:
+def _parse_exactly(body: bytes) -> Any:
     try:
         value = _DECODER.decode(body.decode())
-    except (ValueError, RecursionError) as reason:
-        raise Unreadable(f"the body is not JSON: {reason}") from None
-    _rendered(value)
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(f"the body is not JSON: {error}") from None
+    _render(value)
     return value
 
 
@@ -84,8 +88,8 @@ def _integer(text: str) -> int | Number:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
-        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
-        raise Unreadable(f"the key {twice!r} is given twice in one object")
+        duplicate = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise Unreadable(f"the key {duplicate!r} is given twice in one object")
     return value
 
 

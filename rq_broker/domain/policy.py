@@ -1,8 +1,8 @@
-"""The policy: how a type is run. One row a field, from which everything else follows.
+"""The policy of a type: one row for each field, from which everything else follows.
 
-A row gives name, type, unit, bounds, meaning and default. From it are made: the body of
-`PUT /types/{type}`, the form in Redis, the defaults that scripts know, the schemas and, by
-`make generate`, the client's types and the table of the policy page.
+A row declares name, type, unit, bounds, meaning and default. The body of `PUT /types/{type}`, the
+form in Redis, the defaults that scripts use and the schemas are made from the rows. `make generate`
+writes the types of the client and the table of the policy page.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rq_broker.domain.capacity import Amounts
 from rq_broker.domain.validation import Owner
 
 _CENTURY_SECONDS = 100 * 366 * 86400
-"""Bounds a span, so that milliseconds added to it stay far below 2^53."""
+"""The longest span. Its milliseconds, added to a time, stay far below 2^53."""
 
 Span = Annotated[float, Meta(ge=0, le=_CENTURY_SECONDS, extra={"unit": "s"})]
 """Seconds, whole or not."""
@@ -77,23 +77,23 @@ class Policy:
 
 
 class Row(NamedTuple):
-    """One field of the policy, as its annotation declares it."""
+    """One field of the policy, read from its annotation."""
 
     name: str
     kind: inspect.Type
-    """The type without its metadata and without null."""
+    """The type, without metadata and null."""
     nullable: bool
     meaning: str
     default: Any
 
     @property
     def is_mapping(self) -> bool:
-        """Whether null empties the field."""
+        """Whether the field is a mapping, which null empties."""
         return isinstance(self.kind, inspect.DictType)
 
 
 def rows_of(policy: type[Policy]) -> tuple[Row, ...]:
-    """List the rows of the table."""
+    """Return the rows of a policy, in the order of its fields."""
     declared = inspect.type_info(policy)
     assert isinstance(declared, inspect.DataclassType)
     defaults = policy()
@@ -121,7 +121,7 @@ class _Change(Struct):
 
 
 def change_of(policy: type[Policy]) -> type[Struct]:
-    """Build the body that changes a policy: the rows, each of which may be left out."""
+    """Return the struct of a body that changes a policy: it has every row, and may omit any."""
     hints = get_type_hints(policy, include_extras=True)
     fields: list[tuple[str, Any, Any]] = []
     for row in rows_of(policy):
@@ -136,11 +136,11 @@ PolicyChange = change_of(Policy)
 
 
 def changed_fields(change: Struct) -> dict[str, object]:
-    """List the fields that a PolicyChange names, with their values; a null mapping is empty."""
-    kinds = {row.name: row.is_mapping for row in ROWS}
-    given = {name: getattr(change, name) for name in change.__struct_fields__}
+    """Return the fields that a PolicyChange sets, by name. A mapping that is null becomes empty."""
+    values = {name: getattr(change, name) for name in change.__struct_fields__}
+    mappings = {row.name for row in ROWS if row.is_mapping}
     return {
-        name: {} if value is None and kinds.get(name) else value
-        for name, value in given.items()
+        name: {} if value is None and name in mappings else value
+        for name, value in values.items()
         if value is not UNSET
     }

@@ -186,7 +186,7 @@ def test_a_huge_object_with_one_double_key_is_refused_quickly() -> None:
 
 def test_plain_bodies_take_the_fast_path(monkeypatch: pytest.MonkeyPatch) -> None:
     """An everyday body, its URL with an address and a port, never meets the slow parser."""
-    monkeypatch.setattr("rq_broker.domain.exact_json._exact", None)
+    monkeypatch.setattr("rq_broker.domain.exact_json._parse_exactly", None)
     body = orjson.dumps(
         {"callback": "http://127.0.0.1:8000/e.5", "data": {"VCPU": [16, -3, 2**53]}}
     )
