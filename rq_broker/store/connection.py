@@ -1,4 +1,4 @@
-"""Clients for the Redis a URL names, and whether that Redis is fit for a queue."""
+"""Makes clients for a Redis URL, and checks whether that Redis is fit for a queue."""
 
 from __future__ import annotations
 
@@ -14,20 +14,24 @@ from rq_broker.domain.errors import Unavailable
 log = logging.getLogger(__name__)
 
 NO_ANSWER = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.RedisClusterException)
-_CONNECTIONS = 10_000  # a notifier blocks on one for each type it serves; all else shares a few
-
-
+_CONNECTIONS = 10_000
+"""Most connections of one client. A notifier blocks on one for each type that it serves, and
+redis-py raises an error where more are needed; all other calls share a few."""
 _TEXT: dict[str, Any] = {"decode_responses": True, "encoding_errors": "surrogateescape"}
+"""Replies are text. Bytes that are not UTF-8 become surrogates, and are sent as the same bytes."""
 
 
 def connect(url: str, *, timeout: float = 1.5) -> Redis | RedisCluster:
-    """Make a client for a Redis URL, or a cluster's, `redis+cluster://` or `rediss+cluster://`.
+    """Return a client for a Redis URL; it dials at the first call.
 
-    Nothing is dialled before the first call.
+    Args:
+        url: `redis://`, `rediss://` or `unix://`; for a cluster, `redis+cluster://` or
+            `rediss+cluster://`.
+        timeout: seconds that a dial may take.
     """
     options: dict[str, Any] = {
         **_TEXT,
-        "socket_timeout": None,  # the runner's own spans each exchange, a blocking pop's too
+        "socket_timeout": None,  # the runner has one for each call, longer for a blocking pop
         "socket_connect_timeout": timeout,
         "max_connections": _CONNECTIONS,
     }
@@ -39,7 +43,7 @@ def connect(url: str, *, timeout: float = 1.5) -> Redis | RedisCluster:
 
 
 def in_memory() -> Redis:
-    """Make a client of a Redis that is none: it lives in this process and ends with it."""
+    """Return a client of a fakeredis: its data lives in this process and ends with it."""
     client: Redis = fakeredis.FakeAsyncRedis(
         server=fakeredis.FakeServer(), max_connections=_CONNECTIONS, **_TEXT
     )

@@ -1,7 +1,7 @@
-"""Where Redis comes from: a URL, or the embedded store of `rq-broker dev`.
+"""The embedded store of `rq-broker dev`: a redis-server or valkey-server of our own.
 
-The embedded store is a private redis-server (or valkey-server) with an append-only file, child of
-this process; where neither is found, fakeredis in memory.
+It is a child process with an append-only file in a directory of its own. Where neither server is
+installed, callers use fakeredis instead (see connection.in_memory).
 """
 
 from __future__ import annotations
@@ -24,19 +24,24 @@ import redis
 from rq_broker.domain.errors import Unavailable
 
 _START_SECONDS = 20.0
+"""How long a server may take to load its append-only file, or to end. A wait that is too short
+kills a server that still loads; one that is too long hides one that never serves."""
 
 
 def find_server() -> str | None:
-    """Find a redis-server or valkey-server: on PATH, else beside this Python, in its .venv."""
+    """Return the path of redis-server, else of valkey-server; None if neither is installed.
+
+    They are looked for on PATH and then beside this Python, where scripts/install.sh puts one.
+    """
     path = os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.executable).parent)])
     for name in ("redis-server", "valkey-server"):
-        if found := shutil.which(name, path=path):
-            return found
+        if program := shutil.which(name, path=path):
+            return program
     return None
 
 
 def free_port() -> int:
-    """Ask the kernel for a TCP port nobody listens on."""
+    """Return a TCP port of 127.0.0.1 that no process listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -45,7 +50,7 @@ def free_port() -> int:
 
 @dataclass
 class Server:
-    """A redis-server of our own on loopback, with its own directory."""
+    """A redis-server of our own, on loopback, with its data in a directory of its own."""
 
     directory: Path
     options: Sequence[str] = ()
@@ -58,7 +63,11 @@ class Server:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        """Start it and wait until it serves; again after `kill`, on the same port and data."""
+        """Start the server and wait until it serves; after `kill`, on the same port and data.
+
+        Raises:
+            Unavailable: no server is installed, the directory is in use, or it does not start.
+        """
         program = find_server()
         if program is None:
             raise Unavailable("no redis-server or valkey-server on PATH or in .venv")
@@ -79,20 +88,20 @@ class Server:
         self._await_ready()
 
     def _lock(self) -> IO[str]:
-        """Take the directory, for as long as the server lives: it inherits the lock.
+        """Lock the directory. The server inherits the lock, which ends with the server's process.
 
-        A server whose parent was killed is asked to end first.
+        A server that a killed process of ours left behind is asked to end first.
         """
         lock = (self.directory / "lock").open("a+")
-        if _taken(lock):
+        if _acquire(lock):
             return lock
         lock.seek(0)
         holder, _, parent = lock.read().partition(" ")
-        if not _lives(parent) and _works_in(holder, self.directory):
+        if not _is_running(parent) and _is_server_of(holder, self.directory):
             os.kill(int(holder), signal.SIGTERM)
             deadline = time.monotonic() + _START_SECONDS
             while time.monotonic() < deadline:
-                if _taken(lock):
+                if _acquire(lock):
                     return lock
                 time.sleep(0.05)
         lock.close()
@@ -117,19 +126,20 @@ class Server:
         return self.process is None or self.process.poll() is not None
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """End the server at once, as a power cut would."""
         if self.process:
             self.process.kill()
             self.process.wait()
 
     def stop(self) -> None:
-        """Ask it to end, data safe."""
+        """Ask the server to end, and wait until it has written its data."""
         if self.process:
             self.process.terminate()
             self.process.wait()
 
 
-def _taken(lock: IO[str]) -> bool:
+def _acquire(lock: IO[str]) -> bool:
+    """Lock a file; returns whether no other process has it locked."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -137,8 +147,8 @@ def _taken(lock: IO[str]) -> bool:
     return True
 
 
-def _lives(process: str) -> bool:
-    """Is there such a process? In doubt there is."""
+def _is_running(process: str) -> bool:
+    """Return whether a process of this id runs; True where that cannot be known."""
     try:
         os.kill(int(process), 0)
     except ProcessLookupError:
@@ -148,8 +158,11 @@ def _lives(process: str) -> bool:
     return True
 
 
-def _works_in(process: str, directory: Path) -> bool:
-    """Is this its directory? In doubt it is not: no stranger is ended."""
+def _is_server_of(process: str, directory: Path) -> bool:
+    """Return whether a process works in this directory; False where that cannot be known.
+
+    The id in the lock file may belong to another process by now, which must not be ended.
+    """
     try:
         return Path(f"/proc/{int(process)}/cwd").samefile(directory)
     except (ValueError, OSError):

@@ -30,8 +30,14 @@ _UNREACHABLE = (
 _REFUSED = (exceptions.RedisError, exceptions.RedisClusterException, OSError)
 _NOT_SERVING = ("LOADING", "BUSY", "READONLY", "MASTERDOWN", "OOM", "MISCONF", "NOREPLICAS")
 """First words of the errors by which a Redis that answers says that it cannot serve now."""
-_NOT_SERVING_CLASSES = ("BUSYLOADING", "READONLY", "OUTOFMEMORY")
-"""The same, where redis-py strips the word: how the names of its error classes begin."""
+_NOT_SERVING_CLASSES = (
+    exceptions.ReadOnlyError,
+    exceptions.OutOfMemoryError,
+    exceptions.ClusterDownError,  # MasterDownError is one, too
+    exceptions.TryAgainError,
+)
+"""The same, where redis-py has a class for the word and strips it from the sentence: that is so for
+calls of a cluster. The multiplexer reads replies itself and keeps the word."""
 _NEVER_WRITTEN = f"{TYPES}:fit"
 """A key that never exists: writing no bytes to it changes nothing, yet fails where writes fail."""
 MULTIPLEXERS = 2
@@ -132,6 +138,6 @@ def translate(error: Exception) -> Exception:
     word, _, sentence = str(error).partition(" ")
     if word in _ERRORS:
         return _ERRORS[word](sentence)
-    if word in _NOT_SERVING or type(error).__name__.upper().startswith(_NOT_SERVING_CLASSES):
+    if word in _NOT_SERVING or isinstance(error, _NOT_SERVING_CLASSES):
         return errors.Unavailable("Redis cannot serve now")
     return errors.Internal(f"Redis refused: {error}")
