@@ -1,4 +1,4 @@
-"""One suite, two stores: a test that takes `client` runs on fakeredis and on a real server."""
+"""Fixtures of all tests: a test that takes `client` runs on fakeredis and on a real server."""
 
 from __future__ import annotations
 
@@ -23,10 +23,17 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server.stop()
 
 
+async def _empty(server: Server) -> Redis:
+    """Empty a server; return a client of it."""
+    client = connect(server.url)
+    assert isinstance(client, Redis)
+    await client.flushall()
+    return client
+
+
 @pytest.fixture
 async def real_client(redis_server: Server) -> AsyncIterator[Redis]:
-    client = connect(redis_server.url)
-    await client.flushall()
+    client = await _empty(redis_server)
     yield client
     await client.aclose()
 
@@ -34,9 +41,7 @@ async def real_client(redis_server: Server) -> AsyncIterator[Redis]:
 @pytest.fixture(params=["fake", "real"])
 async def client(request: pytest.FixtureRequest) -> AsyncIterator[Redis]:
     if request.param == "real":
-        server = request.getfixturevalue("redis_server")
-        client = connect(server.url)
-        await client.flushall()
+        client = await _empty(request.getfixturevalue("redis_server"))
     else:
         client = in_memory()
     yield client
@@ -50,5 +55,5 @@ async def broker(client: Redis) -> Broker:
 
 @pytest.fixture
 def slots() -> asyncio.Semaphore:
-    """Make what the couriers of one process share."""
+    """Return the slots that the couriers of one process share."""
     return asyncio.Semaphore(SLOTS)

@@ -1,4 +1,4 @@
-"""What broker tests need made: demands, submissions, grants, and jobs brought to a status."""
+"""Builders for broker tests: demands, submissions, grants, and jobs brought to a status."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def shape(
     destination: str = "http://x:80",
     aggregate: str | None = None,
 ) -> Shape:
-    """Build the shape of some instances, one VCPU if none is given."""
-    wanted = instances or ({"VCPU": 1},)
-    pairs = tuple(tuple(sorted(instance.items())) for instance in wanted)
+    """Build a shape from its instances; of one instance with one VCPU if none is given."""
+    requested = instances or ({"VCPU": 1},)
+    pairs = tuple(tuple(sorted(instance.items())) for instance in requested)
     return Shape(Demand(pairs, aggregate), owner, destination)
 
 
 def submission(request_id: str = "d", **changes: Any) -> Submission:
-    """Build a submission by request_id; its callback is its own unless one is given."""
+    """Build a submission; its callback is made of its request_id unless one is given."""
     owner = changes.get("owner_id", "o")
     fields: dict[str, Any] = {
         "request_id": request_id,
@@ -45,38 +45,38 @@ async def submit(broker: Broker, request_id: str = "d", type_: str = TYPE, **cha
 
 
 async def publish(broker: Broker, name: str = "h1", type_: str = TYPE, **amounts: int) -> None:
-    """Publish a host of aggregates a and b; 64 VCPU unless amounts are given."""
+    """Publish a host in aggregates a and b, of 64 VCPU unless amounts are given."""
     capacity = amounts or {"VCPU": 64}
     await broker.set_host(type_, Host(name, capacity, aggregates=frozenset({"a", "b"})))
 
 
 def head_of(job: Job) -> Head:
-    """Name a job as the planner does."""
+    """Return the head by which the planner names a job."""
     return Head(job.id, job.request_id, job.priority)
 
 
 def proposal(job: Job, wanted: Shape | None = None, *hosts: str) -> Grant:
-    """Propose what a planner would: the job on these hosts, h1 if none is given."""
-    found = wanted or shape(owner=job.owner_id)
-    names = hosts or ("h1",) * len(found.demand.instances)
-    return Grant(head_of(job), found, names)
+    """Build a planner's proposal: the job on these hosts, on h1 if none is given."""
+    granted = wanted or shape(owner=job.owner_id)
+    names = hosts or ("h1",) * len(granted.demand.instances)
+    return Grant(head_of(job), granted, names)
 
 
 async def grant(broker: Broker, job: Job, wanted: Shape | None = None, *hosts: str) -> int | None:
-    """Commit a proposal planned on what the broker shows now."""
+    """Commit a proposal planned on the current view; return its fence, None where it is refused."""
     view = await broker.view(job.type)
     return await broker.grant(job.type, proposal(job, wanted, *hosts), view)
 
 
 async def grant_to(broker: Broker, destination: str, request_id: str, owner: str = "o") -> None:
-    """Submit a job whose callback goes to `scheme://host:port`, and grant it on h1."""
+    """Submit a job whose callback goes to a destination, `scheme://host:port`; grant it on h1."""
     wanted, callback = shape(owner=owner, destination=destination), f"{destination}/{request_id}"
     job = await submit(broker, request_id, owner_id=owner, callback=callback, shape=wanted)
     assert await grant(broker, job, wanted) is not None
 
 
 async def bring(broker: Broker, status: Status, request_id: str = "d", type_: str = TYPE) -> Job:
-    """Submit a job and bring it to a status, by way of a grant where it may hold."""
+    """Submit a job and bring it to a status, through a grant where the status can hold capacity."""
     job = await submit(broker, request_id, type_)
     if status in (Status.GRANTED, Status.RUNNING):
         await publish(broker, type_=type_)
@@ -87,14 +87,14 @@ async def bring(broker: Broker, status: Status, request_id: str = "d", type_: st
 
 
 async def claim_one(broker: Broker, lease: float = 60.0, type_: str = TYPE) -> Delivery:
-    """Claim the one delivery that is due."""
+    """Claim the due delivery; there must be exactly one."""
     (delivery,) = (await broker.claim(type_, lease, 10))[1]
     return delivery
 
 
-async def settle(broker: Broker, delivery: Delivery, came: Settlement) -> str:
-    """Settle one delivery; returns the job's status now, or STALE."""
-    (status,) = await broker.settle(delivery.job.type, [(delivery, came)])
+async def settle(broker: Broker, delivery: Delivery, settlement: Settlement) -> str:
+    """Settle one delivery; return the job's status afterwards, or STALE."""
+    (status,) = await broker.settle(delivery.job.type, [(delivery, settlement)])
     return status
 
 

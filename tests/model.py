@@ -1,7 +1,7 @@
-"""The broker as plain Python: what each verb should answer, and how the type should then look.
+"""A model of the broker in plain Python: the answer of each verb and the state it leaves.
 
-Time is told apart only as far as the state machine's spans do: `True` is due now, `False` is due
-in an hour, None is never.
+The model knows three times only, as the state machine uses no other spans: True is due now, False
+is due in an hour, None is never due.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ ENDS = {
     Status.ERROR: "retention",
 }
 ANY = "whatever"
-"""An error text the model does not foresee to the letter."""
+"""Stands for an error text whose words the model does not predict."""
 
 
 def due(span: float | None) -> Due:
-    """Tell whether a span of 0, or of an hour, from now is over now."""
+    """Return whether a span of 0 s, or of an hour, that starts now is over now."""
     return None if span is None else span == 0
 
 
@@ -76,17 +76,17 @@ class Model:
 
     # Reading
 
-    def line(self) -> list[MJob]:
-        """List the queue in order."""
+    def queue(self) -> list[MJob]:
+        """Return the queued jobs in order."""
         return self.ordered(Status.QUEUED)
 
     def ordered(self, status: Status | None = None) -> list[MJob]:
-        """List the jobs of one status, or all, in priority order."""
-        found = [job for job in self.jobs.values() if status in (None, job.status)]
-        return sorted(found, key=lambda job: (job.priority, job.id))
+        """Return the jobs of one status, or all, in priority order."""
+        jobs = [job for job in self.jobs.values() if status in (None, job.status)]
+        return sorted(jobs, key=lambda job: (job.priority, job.id))
 
     def held(self, host: str) -> dict[str, int]:
-        """Sum what is held on a host, per resource."""
+        """Return the amounts held on a host, by resource."""
         total: Counter[str] = Counter()
         for job in self.jobs.values():
             for (name, resource), amount in job.holds.items():
@@ -94,7 +94,7 @@ class Model:
         return {resource: amount for resource, amount in total.items() if amount}
 
     def usage(self) -> dict[str, dict[str, int]]:
-        """Sum what each owner holds, per resource."""
+        """Return the amounts each owner holds, by owner and resource."""
         total: dict[str, Counter[str]] = {}
         for job in self.jobs.values():
             for (_, resource), amount in job.holds.items():
@@ -102,7 +102,7 @@ class Model:
         return {owner: dict(amounts) for owner, amounts in total.items()}
 
     def find(self, request_id: str) -> MJob:
-        """Find a job or raise."""
+        """Return a job; raises JobNotFound."""
         if request_id not in self.jobs:
             raise errors.JobNotFound(request_id)
         return self.jobs[request_id]
@@ -110,7 +110,7 @@ class Model:
     # Verbs
 
     def submit(self, job: MJob) -> None:
-        """Take a job in; its ID and priority are checked and set by the machine."""
+        """Add a job; the state machine checks its ID and sets its priority."""
         if job.request_id in self.jobs:
             raise errors.DuplicateRequestId(job.request_id)
         if any(other.callback == job.callback for other in self.jobs.values()):
@@ -119,8 +119,8 @@ class Model:
         self.jobs[job.request_id] = job
 
     def slot(self, request_id: str, mode: str, value: str) -> list[str]:
-        """Tell the order of the queue after a relative reorder."""
-        job, order = self.find(request_id), [each.request_id for each in self.line()]
+        """Return the request_ids of the queue in order after a relative reorder."""
+        job, order = self.find(request_id), [queued.request_id for queued in self.queue()]
         if job.status != Status.QUEUED:
             raise errors.NotWaiting(request_id)
         if mode != "position" and value != request_id:
@@ -136,7 +136,7 @@ class Model:
         return order
 
     def become(self, job: MJob, to: Status, error: str | None = None) -> None:
-        """Move a job, whoever asked."""
+        """Set the status of a job, with all that follows from it."""
         if job.status in HOLDING and to not in HOLDING:
             job.hosts, job.holds = (), Counter()
         job.delivery = None
@@ -150,7 +150,7 @@ class Model:
         self.forget_empty_hosts()
 
     def transition(self, request_id: str, to: Status, fence: int | None, error: str) -> Status:
-        """Move a job as its client asks; returns the status it had."""
+        """Set the status of a job for its client; return the status before."""
         job = self.find(request_id)
         if fence is not None and fence != (job.fence or 0):
             raise errors.StaleFence(request_id)
@@ -165,37 +165,37 @@ class Model:
         return before
 
     def withdraw(self, request_id: str) -> None:
-        """Take a job out."""
+        """Remove a job."""
         self.find(request_id)
         del self.jobs[request_id]
         self.forget_empty_hosts()
 
     def set_host(self, host: Host) -> bool:
-        """Publish a host."""
+        """Publish a host; return whether its name is new."""
         new = host.name not in self.hosts
         self.hosts[host.name] = host
         return new
 
     def drop_host(self, name: str) -> None:
-        """Take a host out of service."""
+        """Drop a host; it is forgotten once it holds nothing."""
         if name not in self.hosts:
             raise errors.HostNotFound(name)
         self.hosts[name] = Host(name, {}, dropped=True)
         self.forget_empty_hosts()
 
     def forget_empty_hosts(self) -> None:
-        """Forget dropped hosts that hold nothing."""
+        """Remove the dropped hosts that hold nothing."""
         for name in [name for name, host in self.hosts.items() if host.dropped]:
             if not self.held(name):
                 del self.hosts[name]
 
     def grant(self, proposal: Grant, view: View, number: int) -> bool:
-        """Commit a proposal if it still holds; `number` is the policy's in the view planned on."""
+        """Commit a proposal if it is still true; `number`: of the policy it was planned on."""
         job = self.jobs.get(proposal.head.request_id)
         if self.policy.paused or number != self.policy_number or job is None:
             return False
-        there = (job.id, job.priority, job.status)
-        if there != (proposal.head.id, proposal.head.priority, Status.QUEUED):
+        current = (job.id, job.priority, job.status)
+        if current != (proposal.head.id, proposal.head.priority, Status.QUEUED):
             return False
         wanted: Counter[tuple[str, str]] = Counter()
         for name, instance in zip(proposal.hosts, job.shape.demand.instances, strict=True):
@@ -216,14 +216,15 @@ class Model:
         wanted: Counter[tuple[str, str]],
         limits: Mapping[str, Mapping[str, int]],
     ) -> bool:
+        """Return whether the grant would exceed a limit of the job's owner."""
         caps = limits.get(job.owner, limits.get("*", {}))
         after = Counter(self.usage().get(job.owner, {}))
         for (_, resource), amount in wanted.items():
             after[resource] += amount
-        return any(after[resource] > most for resource, most in caps.items())
+        return any(after[resource] > cap for resource, cap in caps.items())
 
     def _fits(self, job: MJob, wanted: Counter[tuple[str, str]], view: View) -> bool:
-        """Whether all fits now, on hosts whose aggregates are those that were planned on."""
+        """Return whether the job fits now, on hosts of the same aggregates as when planned."""
         aggregate = job.shape.demand.aggregate
         for (name, resource), amount in wanted.items():
             host, planned = self.hosts.get(name), view.hosts.get(name)
@@ -241,7 +242,7 @@ class Model:
         return True
 
     def claim(self, lease: float) -> dict[str, int]:
-        """Claim all that is due: request_id → attempt."""
+        """Claim every due delivery; return request_id → attempt."""
         claimed = {}
         for job in self.jobs.values():
             if not job.delivery:
@@ -255,7 +256,7 @@ class Model:
         return claimed
 
     def settle(self, request_id: str, key: tuple[int, int], outcome: str, delay: float) -> str:
-        """Settle a claim, `key` being its fence and attempt; the cause is 'cause'."""
+        """Settle a claim, `key` being its fence and attempt; return the status, or STALE."""
         job = self.jobs.get(request_id)
         if job is None or (job.status, job.fence, job.claims) != (Status.GRANTED, *key):
             return "STALE"
@@ -278,11 +279,11 @@ class Model:
         return job.status
 
     def sweep(self) -> int:
-        """Let expire all that is over; returns how many."""
-        over = [job for job in self.jobs.values() if job.deadline]
-        for job in over:
+        """Expire every job past its deadline; return their number."""
+        expired = [job for job in self.jobs.values() if job.deadline]
+        for job in expired:
             if job.status in HOLDING:
                 self.become(job, Status.ERROR, ANY)
             else:
                 self.withdraw(job.request_id)
-        return len(over)
+        return len(expired)

@@ -1,4 +1,4 @@
-"""What the state machine draws from: few names, so that they meet, and awkward ones."""
+"""The values that the state machine draws: few names, so that they clash, some of them awkward."""
 
 from __future__ import annotations
 

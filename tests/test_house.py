@@ -1,5 +1,7 @@
 """The house rules that no linter knows, read from the files themselves."""
 
+from __future__ import annotations
+
 import ast
 import re
 import subprocess
@@ -98,18 +100,18 @@ def _dependencies() -> set[str]:
     return {_plain(name[0]) for name in names if name} - {PROJECT["name"]}
 
 
-def test_no_file_is_long():
+def test_no_file_is_long() -> None:
     """A file of Python or Lua has at most 400 lines."""
     code = {name: text for name, text in FILES.items() if name.endswith((".py", ".lua"))}
     _none(name for name, text in code.items() if len(text.splitlines()) > 400)
 
 
-def test_no_function_is_long():
+def test_no_function_is_long() -> None:
     """A function has at most 50 lines, its decorators not counted."""
     _none(where for where, node in _functions() if (node.end_lineno or 0) - node.lineno >= 50)
 
 
-def test_every_test_says_what_it_proves():
+def test_every_test_says_what_it_proves() -> None:
     """A test's docstring is one paragraph that ends as a sentence does."""
     tests = [(where, node) for where, node in _functions() if node.name.startswith("test_")]
     silent = [
@@ -122,7 +124,7 @@ def test_every_test_says_what_it_proves():
     _none(silent)
 
 
-def test_every_module_says_in_few_lines_why_it_exists():
+def test_every_module_says_in_few_lines_why_it_exists() -> None:
     """A module's docstring has one to six lines; only the essays may be longer."""
     lengths = {
         name: len((ast.get_docstring(tree) or "").splitlines())
@@ -134,23 +136,23 @@ def test_every_module_says_in_few_lines_why_it_exists():
     _none(name for name in lengths.keys() - essays if lengths[name] > 6)
 
 
-def test_the_top_level_stays_bare():
+def test_the_top_level_stays_bare() -> None:
     """The top level holds what design allows, dotfiles and ignored build products: nothing else."""
     shown = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
     _none(name for name in shown - TOP if not any(fnmatch(name, rule) for rule in IGNORED))
 
 
-def test_nothing_is_left_for_later():
+def test_nothing_is_left_for_later() -> None:
     """No file holds a note that something is unfinished."""
     _none(_lines(r"\b(TO[D]O|FIX[M]E|X[X]X)\b|Not[I]mplementedError\(\)|raise Not[I]mplemented"))
 
 
-def test_what_silences_a_checker_gives_its_reason():
+def test_what_silences_a_checker_gives_its_reason() -> None:
     """A comment that silences a checker goes on after the rule it silences: why."""
     _none(_lines(r"(type: [i]gnore(\[[\w, -]+\])?|[n]oqa(: [A-Z0-9, ]+)?|pragma: [n]o [a-z]+)\s*$"))
 
 
-def test_no_file_holds_an_address_of_a_registry_or_a_path_of_one_machine():
+def test_no_file_holds_an_address_of_a_registry_or_a_path_of_one_machine() -> None:
     """Installing follows the machine's own settings, so no file names a registry or a home."""
     registries = (
         r"pypi\.[o]rg|pythonhosted\.[o]rg|npmjs\.[o]rg|deb\.[d]ebian|index-[u]rl|find-[l]inks"
@@ -159,17 +161,17 @@ def test_no_file_holds_an_address_of_a_registry_or_a_path_of_one_machine():
     _none(_lines(r"(?<![\w./-])/(wor[k]|roo[t]|hom[e])/"))
 
 
-def test_pins_are_names_and_versions():
+def test_pins_are_names_and_versions() -> None:
     """Every pin reads name==version, so it holds no address and reproduces anywhere."""
     _none(pin for pin in PINS if not re.fullmatch(r"[\w.-]+==[\w.!+-]+", pin))
 
 
-def test_every_dependency_is_pinned():
+def test_every_dependency_is_pinned() -> None:
     """Each package in pyproject has its pin; `make pins` writes them."""
     _none(_dependencies() - {_plain(pin.partition("==")[0]) for pin in PINS})
 
 
-def test_the_package_imports_only_what_it_asks_for():
+def test_the_package_imports_only_what_it_asks_for() -> None:
     """Whatever rq_broker imports is in pyproject, not there by the grace of another package."""
     owners = packages_distributions()
     modules = {
@@ -182,26 +184,26 @@ def test_the_package_imports_only_what_it_asks_for():
     _none(name for name in foreign if not _dependencies() & {*map(_plain, owners.get(name, ()))})
 
 
-def test_the_docs_tell_why_each_dependency_is_there():
+def test_the_docs_tell_why_each_dependency_is_there() -> None:
     """The page on development names each package in pyproject once, and no other."""
     table = rows(page("development"), "dependency")
     named = [name for first_column, _ in table for name in spans(first_column)]
     assert sorted(named) == sorted(_dependencies())
 
 
-def test_the_readme_is_short():
+def test_the_readme_is_short() -> None:
     """README has at most 150 lines; what is longer is a page in rq_broker/api/docs."""
     assert len(README.splitlines()) <= 150
 
 
-def test_the_readme_begins_with_a_callback():
+def test_the_readme_begins_with_a_callback() -> None:
     """A command by line 20 of README shows a callback as it arrived."""
     first_screen = "\n".join(README.splitlines()[:20])
     assert "make run" in first_screen
     assert "/inbox/" in first_screen
 
 
-def test_the_documents_of_a_project_are_there():
+def test_the_documents_of_a_project_are_there() -> None:
     """Contributors find a guide, users a changelog with what is unreleased, all the licence."""
     assert FILES[".github/CONTRIBUTING.md"].startswith("# Contributing\n")
     assert re.search(r"^## \[Unreleased\]$", FILES[".github/CHANGELOG.md"], re.M)
@@ -209,7 +211,7 @@ def test_the_documents_of_a_project_are_there():
     assert "Apache License\n" in FILES[".github/LICENSE"]
 
 
-def test_the_wheel_takes_along_what_is_no_code():
+def test_the_wheel_takes_along_what_is_no_code() -> None:
     """The licence, the pages, the scripts and the mark of types are named in pyproject."""
     assert PROJECT["license-files"] == [".github/LICENSE"]
     patterns = TOOLS["setuptools"]["package-data"]["rq_broker"]
@@ -221,7 +223,7 @@ def test_the_wheel_takes_along_what_is_no_code():
     )
 
 
-def test_make_alone_lists_every_target():
+def test_make_alone_lists_every_target() -> None:
     """`make` without a word prints each documented target with what it does."""
     out = subprocess.run(["make", "-s"], cwd=ROOT, capture_output=True, text=True, check=True)
     listed = dict(re.findall(r"^ +make ([a-z-]+) +(.+)$", out.stdout, re.M))
@@ -229,7 +231,7 @@ def test_make_alone_lists_every_target():
     assert listed == TARGETS
 
 
-def test_the_readme_names_the_first_commands():
+def test_the_readme_names_the_first_commands() -> None:
     """README says how to run, test, check and measure, and which processes serve."""
     typed = "\n".join(code(README))
     made = set(re.findall(r"\bmake ([a-z][a-z-]*)", typed))
@@ -239,14 +241,14 @@ def test_the_readme_names_the_first_commands():
 
 
 @pytest.mark.parametrize("script", [".ci/run", "scripts/install.sh"])
-def test_scripts_can_be_run(script):
+def test_scripts_can_be_run(script: str) -> None:
     """A shell script is executable, parses, and stops at the first failure."""
     assert (ROOT / script).stat().st_mode & 0o100
     assert subprocess.run(["bash", "-n", ROOT / script], check=False).returncode == 0
     assert "set -euo pipefail" in FILES[script]
 
 
-def test_tests_mirror_the_package():
+def test_tests_mirror_the_package() -> None:
     """Each folder has a folder of tests, and each Lua script a test file of its name."""
     package = ROOT / "rq_broker"
     folders = {path.parent.relative_to(package).as_posix() for path in package.rglob("*.py")}

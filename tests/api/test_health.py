@@ -84,7 +84,7 @@ async def test_readiness_reports_sources(api: httpx.AsyncClient, broker: Broker)
     assert (await api.get("/types/vm/hosts/h1")).json()["data"]["source"] == "lab"
 
 
-CALLS = [
+CALLS: list[tuple[str, str, dict[str, Any] | None]] = [
     ("GET", "/readyz", None),
     ("POST", "/v1/vm/", submission("e")),
     ("GET", "/v1/vm/", None),

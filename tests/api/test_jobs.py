@@ -245,8 +245,8 @@ async def test_callbacks_that_egress_refuses(broker: Broker) -> None:
         for callback in ("http://169.254.169.254:9000/", "http://receiver.test/"):
             answer = await api.post("/v1/vm/", json=submission("c", callback=callback))
             refused(answer, 400, "callback_forbidden", "are not allowed")
-            what_if = {"data": {}, "callback": callback}
-            answer = await api.post("/types/vm/what-if", json=what_if)
+            question: dict[str, object] = {"data": {}, "callback": callback}
+            answer = await api.post("/types/vm/what-if", json=question)
             refused(answer, 400, "callback_forbidden", "are not allowed")
         assert await listed(api) == ["a", "b"]
 

@@ -7,7 +7,7 @@ import httpx
 from rq_broker.domain.policy import Policy
 from tests.api.conftest import submission
 
-DEFAULTS = {
+DEFAULTS: dict[str, object] = {
     "patience": 300,
     "offer": 300,
     "running": None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+import generate
 import msgspec
 import pytest
 from msgspec import Meta
@@ -21,7 +22,6 @@ from rq_broker.domain.policy import (
     rows_of,
 )
 from rq_broker.store.policy_record import lua_defaults, parse, render
-from scripts import generate
 
 
 @dataclass(frozen=True, slots=True)

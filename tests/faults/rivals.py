@@ -1,4 +1,4 @@
-"""What a rival process does in a race: it starts at a given time, as others do, and reports."""
+"""The work of one process in a race: both start at the same time and return their answers."""
 
 from __future__ import annotations
 
@@ -13,53 +13,56 @@ from rq_broker.store.connection import connect
 from tests.making import TYPE, grant, submit
 
 Answers = list[str]
-"""One code an attempt, 'ok' for success."""
+"""For each attempt 'ok', 'refused' or the code of its error."""
 
 
 def submit_same(url: str, start: float, field: str, number: int) -> Answers:
-    """Submit 16 jobs through each of two brokers, all of one request_id or of one callback."""
+    """Submit 32 jobs by way of two brokers, all with one request_id or all with one callback."""
 
-    async def one(broker: Broker, attempt: int) -> object:
-        own = f"{number}-{attempt}"
+    async def call(broker: Broker, attempt: int) -> object:
+        unique = f"{number}-{attempt}"
         if field == "request_id":
-            return await submit(broker, "same", callback=f"http://x/{own}", owner_id=own)
-        return await submit(broker, own, callback="http://x/same", owner_id=own)
+            return await submit(broker, "same", callback=f"http://x/{unique}", owner_id=unique)
+        return await submit(broker, unique, callback="http://x/same", owner_id=unique)
 
-    return _race(url, start, 32, one)
+    return _race(url, start, 32, call)
 
 
 def grant_all(url: str, start: float, number: int) -> Answers:
-    """Try to grant every queued job on h1, each rival from another place of the line on."""
+    """Try 60 times to grant a queued job on h1; the processes begin at different jobs."""
 
-    async def one(broker: Broker, attempt: int) -> object:
+    async def call(broker: Broker, attempt: int) -> object:
         jobs = (await broker.page(TYPE, status="queued")).jobs
         fence = await grant(broker, jobs[(attempt + 7 * number) % len(jobs)]) if jobs else None
         return fence or "refused"
 
-    return _race(url, start, 60, one)
+    return _race(url, start, 60, call)
 
 
 def withdraw_all(url: str, start: float, number: int) -> Answers:
-    """Withdraw each of 40 jobs, the even rival; grant each, the odd one."""
+    """Withdraw each of 40 jobs if `number` is even, else grant each."""
 
-    async def one(broker: Broker, attempt: int) -> object:
+    async def call(broker: Broker, attempt: int) -> object:
         name = f"r{attempt}"
         if number % 2 == 0:
-            return await broker.withdraw(TYPE, name)
+            await broker.withdraw(TYPE, name)
+            return None
         return await grant(broker, await broker.read(TYPE, name)) or "refused"
 
-    return _race(url, start, 40, one)
+    return _race(url, start, 40, call)
 
 
 def _race(
-    url: str, start: float, attempts: int, one: Callable[[Broker, int], Awaitable[object]]
+    url: str, start: float, attempts: int, call: Callable[[Broker, int], Awaitable[object]]
 ) -> Answers:
+    """Make the attempts at once, by way of two brokers, from the time `start` on."""
+
     async def answer(broker: Broker, attempt: int) -> str:
         try:
-            said = await one(broker, attempt)
-        except errors.BrokerError as refusal:
-            return refusal.code
-        return "refused" if said == "refused" else "ok"
+            result = await call(broker, attempt)
+        except errors.BrokerError as error:
+            return error.code
+        return "refused" if result == "refused" else "ok"
 
     async def run() -> Answers:
         brokers = [Broker(connect(url)), Broker(connect(url))]

@@ -1,4 +1,4 @@
-"""Races between real processes on a real server: locks in scripts are proven nowhere else."""
+"""Races between two processes on a real server, which prove that the scripts are atomic."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from rq_broker.store.embedded import Server
 from rq_broker.store.keys import Keys
 from tests.faults.rivals import Answers, grant_all, submit_same, withdraw_all
 from tests.making import TYPE, publish, submit
+from tests.redis_reads import key_names
 
 HEAD_START = 0.3
-"""Seconds until all rivals start: time enough to connect."""
+"""Seconds from the call to the start of the race, in which both processes connect."""
 
 
 @pytest.fixture(scope="module")
@@ -34,11 +35,11 @@ def rivals() -> Iterator[ProcessPoolExecutor]:
 
 
 def race(
-    rivals: ProcessPoolExecutor, server: Server, what: Callable[..., Answers], *args: Any
+    rivals: ProcessPoolExecutor, server: Server, work: Callable[..., Answers], *args: Any
 ) -> list[Answers]:
-    """Run the same in both processes at once; the last argument is the rival's number."""
+    """Do the work in both processes at once; its last argument numbers the process."""
     start = time.time() + HEAD_START
-    runs = [rivals.submit(what, server.url, start, *args, number) for number in range(2)]
+    runs = [rivals.submit(work, server.url, start, *args, number) for number in range(2)]
     return [run.result() for run in runs]
 
 
@@ -46,11 +47,11 @@ def race(
 async def test_of_64_submits_exactly_one_wins(
     rivals: ProcessPoolExecutor, redis_server: Server, real_client: Redis, field: str
 ) -> None:
-    """One submit wins, 63 are refused by name, and no loser leaves a key or an index entry."""
+    """One submit succeeds; 63 get the code for the taken name, and leave no key or index entry."""
     answers = Counter(chain(*race(rivals, redis_server, submit_same, field)))
     assert answers == {"ok": 1, f"duplicate_{field}": 63}
     assert await audit(real_client, TYPE) == []
-    keys = [key.removeprefix(Keys(TYPE).base) for key in await real_client.keys()]
+    keys = [key.removeprefix(Keys(TYPE).base) for key in await key_names(real_client)]
     kinds = Counter(key.split(":")[1] for key in keys if key.startswith(":"))
     once = {kind: kinds[kind] for kind in ("job", "owner", "callbacks", "shape", "status")}
     assert once == dict.fromkeys(once, 1)
@@ -60,7 +61,7 @@ async def test_of_64_submits_exactly_one_wins(
 async def test_concurrent_grants_never_oversell(
     rivals: ProcessPoolExecutor, redis_server: Server, real_client: Redis
 ) -> None:
-    """However many grant at once, a host of 10 holds 10 jobs, each by a fence of its own."""
+    """A host of 10 VCPU holds 10 jobs, each with its own fence, after 120 attempts at once."""
     broker = Broker(real_client)
     await publish(broker, VCPU=10)
     await asyncio.gather(*(submit(broker, f"r{number}") for number in range(40)))
@@ -75,7 +76,7 @@ async def test_concurrent_grants_never_oversell(
 async def test_a_withdrawal_racing_a_grant_leaves_nothing_held(
     rivals: ProcessPoolExecutor, redis_server: Server, real_client: Redis
 ) -> None:
-    """Whichever comes first, the job is gone in the end and no capacity is lost."""
+    """Whether the grant or the withdrawal is first, the job is gone and no capacity stays held."""
     broker = Broker(real_client)
     await publish(broker)
     await asyncio.gather(*(submit(broker, f"r{number}") for number in range(40)))

@@ -12,13 +12,9 @@ from pathlib import Path
 from threading import Thread
 
 from oslo_config import cfg
-from placement import (  # type: ignore[import-untyped] # the package has no type hints
-    conf,
-    db_api,
-    deploy,
-)
-from placement.db.sqlalchemy import migration  # type: ignore[import-untyped] # likewise
-from waitress.server import create_server  # type: ignore[import-untyped] # likewise
+from placement import conf, db_api, deploy
+from placement.db.sqlalchemy import migration
+from waitress.server import BaseWSGIServer, create_server
 
 
 def serve(database: str, port: int, options: Mapping[str, str]) -> None:
@@ -35,7 +31,8 @@ def serve(database: str, port: int, options: Mapping[str, str]) -> None:
     if fresh:
         migration.upgrade("head")
     server = create_server(deploy.loadapp(config), host="127.0.0.1", port=port, threads=8)
-    print(server.effective_port, flush=True)
+    assert isinstance(server, BaseWSGIServer)  # several addresses would make another class
+    print(server.getsockname()[1], flush=True)
     Thread(target=server.run, daemon=True).start()
     sys.stdin.read()
 

@@ -106,13 +106,14 @@ async def test_a_push_is_not_taken_for_a_reply(
 
 async def test_a_refused_command_fails_alone(multiplexer: Multiplexer) -> None:
     """An error reply reaches its own caller; other calls of the same write succeed."""
-    before, bad, sha, after = await asyncio.gather(
+    replies: list[object] = await asyncio.gather(
         multiplexer.call("ECHO", "1"),
         multiplexer.call("NONSENSE"),
         multiplexer.call("EVALSHA", "0" * 40, 0),
         multiplexer.call("ECHO", "2"),
         return_exceptions=True,
     )
+    before, bad, sha, after = replies
     assert (before, after) == ("1", "2")
     assert isinstance(bad, exceptions.ResponseError)
     assert "NONSENSE" in str(bad)

@@ -1,4 +1,4 @@
-"""Every verb in any order against the plain-Python model, audited after each step."""
+"""Every verb in random order against a model in plain Python, audited after each step."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ from rq_broker.store.embedded import Server
 from rq_broker.store.keys import TYPES, Keys, digest
 from tests import making
 from tests.model import ANY, MJob, Model
+from tests.redis_reads import key_names
 from tests.strategies import (
     AGGREGATES,
     AMOUNTS,
@@ -49,7 +50,7 @@ from tests.strategies import (
 
 
 class Machine(RuleBasedStateMachine):
-    """Drives the broker and the model side by side, on fakeredis."""
+    """Calls the broker and the model alike and compares them, on fakeredis."""
 
     url: ClassVar[str] = ""
 
@@ -67,6 +68,7 @@ class Machine(RuleBasedStateMachine):
         if not self.url:
             return in_memory()
         client = connect(self.url)
+        assert isinstance(client, Redis)
         await client.flushall()
         return client
 
@@ -77,20 +79,23 @@ class Machine(RuleBasedStateMachine):
         return self.loop.run(awaited())
 
     def both(self, call: Awaitable[Any], expected: Callable[[], Any]) -> tuple[Any, Any]:
-        """Do it in the model and in the broker; the same answer or the same error, or fail."""
+        """Call the model and the broker; return the answers of broker and model.
+
+        Fails unless both raise the same error, or neither raises one.
+        """
         try:
-            said = expected()
+            expected_answer = expected()
         except errors.BrokerError as refusal:
             try:
                 answer = self.run(call)
             except type(refusal):
                 return None, None
             raise AssertionError(f"expected {refusal!r}, got {answer}") from refusal
-        return self.run(call), said
+        return self.run(call), expected_answer
 
     @initialize(demands=st.lists(DEMANDS, min_size=2, max_size=2))
     def begin(self, demands: list[Demand]) -> None:
-        """Start with room and with work, so that grants come early."""
+        """Start with two hosts and two jobs, so that the first grants are possible."""
         self.set_big_host("h")
         self.set_big_host("h:1")
         for name, demand in zip(("a:b", "ü"), demands, strict=True):
@@ -142,7 +147,7 @@ class Machine(RuleBasedStateMachine):
         try:
             answer, order = self.both(call, lambda: self.model.slot(name, *to))
         except errors.NoRoom:
-            assert any(abs(job.priority) > MAX_WHOLE - 9999 for job in self.model.line())
+            assert any(abs(job.priority) > MAX_WHOLE - 9999 for job in self.model.queue())
             return
         if order is not None:
             moved = {job.request_id: job for job in self.run(self.broker.page(TYPE)).jobs}
@@ -162,10 +167,10 @@ class Machine(RuleBasedStateMachine):
     def transition(self, name: str, to: Status, fence: str | None, error: str) -> None:
         job = self.model.jobs.get(name)
         newest = (job.fence if job else None) or 0
-        said = None if fence is None else newest - (fence == "earlier")
+        number = None if fence is None else newest - (fence == "earlier")
         answer, before = self.both(
-            self.broker.transition(TYPE, name, to, fence=said, error=error),
-            lambda: self.model.transition(name, to, said, error),
+            self.broker.transition(TYPE, name, to, fence=number, error=error),
+            lambda: self.model.transition(name, to, number, error),
         )
         assert answer == before
 
@@ -200,7 +205,7 @@ class Machine(RuleBasedStateMachine):
     # The notifier
 
     @rule()
-    def look(self) -> None:
+    def read_view(self) -> None:
         self.view = self.run(self.broker.view(TYPE, self.view, usage=True))
         self.number = self.model.policy_number
         assert self.view == self.run(self.broker.view(TYPE, usage=True))
@@ -213,11 +218,11 @@ class Machine(RuleBasedStateMachine):
         fresh=st.sampled_from([True, True, True, False]),
     )
     def grant(self, pick: int, hosts: list[str], wrong: tuple[int, int], fresh: bool) -> None:
-        jobs = self.model.line() or self.model.ordered()
+        jobs = self.model.queue() or self.model.ordered()
         if not jobs:
             return
         if fresh:
-            self.look()
+            self.read_view()
         job = jobs[pick % len(jobs)]
         head = Head(job.id + wrong[0], job.request_id, job.priority - wrong[1])
         proposal = Grant(head, job.shape, tuple(hosts[: len(job.shape.demand.instances)]))
@@ -240,10 +245,11 @@ class Machine(RuleBasedStateMachine):
         (wait, deliveries), claimed = self.both(
             self.broker.claim(TYPE, lease, 100), lambda: self.model.claim(lease)
         )
-        assert {each.job.request_id: each.attempt for each in deliveries} == claimed
-        owed = [job.delivery for job in self.model.jobs.values() if job.delivery is not None]
-        assert (wait is None) == (not owed)
-        assert (wait == 0) == (True in owed)
+        attempts = {delivery.job.request_id: delivery.attempt for delivery in deliveries}
+        assert attempts == claimed
+        scheduled = [job.delivery for job in self.model.jobs.values() if job.delivery is not None]
+        assert (wait is None) == (not scheduled)
+        assert (wait == 0) == (True in scheduled)
         self.claimed += deliveries
 
     @rule(
@@ -257,11 +263,11 @@ class Machine(RuleBasedStateMachine):
         delivery = self.claimed[-1 - pick % len(self.claimed)]
         assert delivery.job.fence is not None
         key, name = (delivery.job.fence, delivery.attempt), delivery.job.request_id
-        answer, said = self.both(
+        status, expected_status = self.both(
             making.settle(self.broker, delivery, Settlement(outcome, "cause", delay=delay)),
             lambda: self.model.settle(name, key, outcome, delay),
         )
-        assert answer == said
+        assert status == expected_status
 
     @rule()
     def sweep(self) -> None:
@@ -270,20 +276,20 @@ class Machine(RuleBasedStateMachine):
         if all(job.deadline is None for job in self.model.jobs.values()):
             assert wait in (None, 0)
 
-    # What must hold after each step
+    # Invariants, checked after each step
 
     @invariant()
-    def jobs_are_the_model_s(self) -> None:
-        """Compare all jobs, read in small pages, field by field."""
-        found: list[Job] = []
+    def jobs_match_the_model(self) -> None:
+        """Compare every field of every job, read in pages of two."""
+        jobs: list[Job] = []
         cursor = None
         while True:
             page = self.run(self.broker.page(TYPE, after=cursor, limit=2))
-            found += page.jobs
+            jobs += page.jobs
             cursor = page.next
             if cursor is None:
                 break
-        positions = {job.id: n for n, job in enumerate(self.model.line(), 1)}
+        positions = {job.id: position for position, job in enumerate(self.model.queue(), 1)}
         common = ["id", "request_id", "callback", "data", "priority", "status", "fence", "hosts"]
         assert [
             [
@@ -297,23 +303,23 @@ class Machine(RuleBasedStateMachine):
         ] == [
             [job.owner_id, job.attempts, job.position, job.shape]
             + [getattr(job, name) for name in common]
-            for job in found
+            for job in jobs
         ]
-        for job in found:
+        for job in jobs:
             assert self.model.jobs[job.request_id].error in (ANY, job.error)
 
     @invariant()
-    def filters_are_the_model_s(self) -> None:
-        """Compare one owner's jobs of one status, and the counts per status."""
+    def filters_match_the_model(self) -> None:
+        """Compare the queued jobs of one owner, and the number of jobs in each status."""
         counts = self.run(self.broker.counts(TYPE))
         assert counts == {status: len(self.model.ordered(status)) for status in Status}
         page = self.run(self.broker.page(TYPE, owner_id="o", status="queued"))
-        mine = [job.request_id for job in self.model.line() if job.owner == "o"]
-        assert [job.request_id for job in page.jobs] == mine
+        expected = [job.request_id for job in self.model.queue() if job.owner == "o"]
+        assert [job.request_id for job in page.jobs] == expected
 
     @invariant()
-    def hosts_are_the_model_s(self) -> None:
-        """Compare every host and what it holds."""
+    def hosts_match_the_model(self) -> None:
+        """Compare every host, the amounts held on it included."""
         expected = [
             replace(host, held=self.model.held(name))
             for name, host in sorted(self.model.hosts.items())
@@ -321,47 +327,49 @@ class Machine(RuleBasedStateMachine):
         assert self.run(self.broker.hosts(TYPE)) == expected
 
     @invariant()
-    def heads_are_the_model_s(self) -> None:
-        """Compare the waiting shapes, their first jobs, and which of those were passed."""
+    def heads_match_the_model(self) -> None:
+        """Compare the waiting shapes in order, their jobs, and which first jobs were passed."""
         heads = self.run(self.broker.heads(TYPE, 0, 100, 100))
         shapes: dict[Shape, list[MJob]] = {}
-        for job in self.model.line():
+        for job in self.model.queue():
             shapes.setdefault(job.shape, []).append(job)
         assert heads.total == len(shapes)
-        for each in heads.waiting:
-            jobs = shapes.pop(each.shape)
+        for waiting in heads.waiting:
+            jobs = shapes.pop(waiting.shape)
             expected = [Head(job.id, job.request_id, job.priority) for job in jobs]
-            assert list(each.heads) == expected
-            assert each.count == len(jobs)
+            assert list(waiting.heads) == expected
+            assert waiting.count == len(jobs)
             assert (jobs[0].request_id in heads.passed) == jobs[0].passed
         assert shapes == {}
-        priorities = [each.heads[0].priority for each in heads.waiting]
+        priorities = [waiting.heads[0].priority for waiting in heads.waiting]
         assert priorities == sorted(priorities)
 
     @invariant()
     def the_audit_is_clean(self) -> None:
-        """No fault; and notes on exactly the hosts whose capacity shrank under their holds."""
-        found = self.run(audit(self.client, TYPE))
-        assert [str(each) for each in found if each.severity == Severity.FAULT] == []
-        over = {
+        """The audit reports no fault, and a note for each host that holds more than it has."""
+        findings = self.run(audit(self.client, TYPE))
+        faults = [str(finding) for finding in findings if finding.severity == Severity.FAULT]
+        assert faults == []
+        overfull = {
             f"host {name}"
             for name, host in self.model.hosts.items()
             if min(replace(host, held=self.model.held(name)).free.values(), default=0) < 0
         }
-        assert {each.subject for each in found} == over
+        assert {finding.subject for finding in findings} == overfull
 
     def teardown(self) -> None:
-        """Take everything out: then nothing is left but what a type always has."""
+        """Remove all jobs and hosts; only the keys that every type keeps may be left."""
         try:
             for name in list(self.model.jobs):
                 self.withdraw(name)
             for name in list(self.model.hosts):
                 self.drop_host(name)
             assert self.run(audit(self.client, TYPE)) == []
-            left = {key.removeprefix(Keys(TYPE).base) for key in self.run(self.client.keys())}
-            stays = {"", TYPES, ":events", ":wake", ":history", ":destinations", ":answering"}
-            leased = {key for key in left if key.startswith(":flying:")}  # each ends by itself
-            assert left - stays - leased == set()
+            names = self.run(key_names(self.client))
+            remaining = {name.removeprefix(Keys(TYPE).base) for name in names}
+            kept = {"", TYPES, ":events", ":wake", ":history", ":destinations", ":answering"}
+            leases = {key for key in remaining if key.startswith(":flying:")}  # these expire
+            assert remaining - kept - leases == set()
         finally:
             with suppress(errors.BrokerError):
                 self.run(self.broker.aclose())
@@ -378,12 +386,12 @@ def _settings(examples: int, steps: int) -> settings:
 
 
 def test_any_sequence_of_verbs_on_fakeredis() -> None:
-    """Whatever is asked in whatever order, broker and model agree and the audit is clean."""
+    """After any sequence of verbs, broker and model agree and the audit is clean."""
     run_state_machine_as_test(Machine, settings=_settings(10, 30))
 
 
 def test_any_sequence_of_verbs_on_a_real_server(redis_server: Server) -> None:
-    """The same on a real server, with fewer examples."""
+    """On a real server too, with fewer examples, broker and model agree and the audit is clean."""
 
     class RealMachine(Machine):
         url = redis_server.url

@@ -8,6 +8,7 @@ from rq_broker.domain.deliveries import Delivery, Destination
 from rq_broker.store.broker import Broker, Settlement
 from rq_broker.store.keys import Keys
 from tests.making import TYPE, claim_one, grant_to, publish, settle
+from tests.redis_reads import members
 
 HERE = "http://x:80"
 FOR_EVER = 10**13
@@ -58,12 +59,12 @@ async def half_open(client: Redis, destination: str) -> None:
 
 async def look_again(client: Redis) -> None:
     """Let every destination with parked callbacks be looked at by the next sweep."""
-    for destination in await client.zrange(KEYS.of("parked"), 0, -1):
+    for destination in await members(client, KEYS.of("parked")):
         await client.zadd(KEYS.of("parked"), {destination: 1})
 
 
 async def end_leases(client: Redis, destination: str) -> None:
     """Kill the couriers: what they claimed falls due, and its slots end."""
-    for member in await client.zrange(KEYS.of("flying", destination), 0, -1):
+    for member in await members(client, KEYS.of("flying", destination)):
         await client.zadd(KEYS.of("flying", destination), {member: 1})
         await client.zadd(KEYS.of("deliveries"), {member: 1})

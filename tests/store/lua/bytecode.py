@@ -9,6 +9,11 @@ from lupa import lua51
 
 _GET_GLOBAL, _SET_GLOBAL = 5, 7
 _NIL, _BOOLEAN, _NUMBER, _STRING = 0, 1, 3, 4
+_DUMP = """
+local chunk = string.dump(assert(loadstring((...))))
+return (chunk:gsub(".", function(byte) return string.format("%02x", byte:byte()) end))
+"""
+"""Compiles a script; returns the chunk in hexadecimal, since lupa decodes what it returns."""
 
 
 @dataclass
@@ -61,9 +66,8 @@ class _Reader:
 
 def globals_of(source: str) -> tuple[set[str], set[str]]:
     """List the globals a script reads and writes, on paths that run and on those that do not."""
-    lua = lua51.LuaRuntime(encoding=None)
-    dump = lua.eval(b"function(text) return string.dump(assert(loadstring(text))) end")
-    reader = _Reader(dump(source.encode()))
+    dump = lua51.LuaRuntime(unpack_returned_tuples=False).compile(_DUMP)
+    reader = _Reader(bytes.fromhex(str(dump(source))))
     reader.function()
     if reader.at != len(reader.code):
         raise AssertionError("the compiled chunk was not read to its end")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -225,7 +225,7 @@ def _are_fields(value: Any) -> bool:
     return len(value) % 2 == 0 and _are_texts(value)
 
 
-IS_OF = {
+IS_OF: dict[str, Callable[[Any], bool]] = {
     "string": lambda value: isinstance(value, str),
     "integer": _is_whole,
     "decimal": lambda value: re.fullmatch(r"-?\d+", str(value)) is not None,

@@ -12,6 +12,7 @@ from rq_broker.domain.jobs import Status
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker, Settlement
 from tests.making import TYPE, bring, claim_one, settle, submit
+from tests.redis_reads import members
 from tests.store.lua.breaking import (
     HEALTHY,
     HERE,
@@ -41,7 +42,7 @@ async def test_when_most_fail_nobody_is_charged(client: Redis, broker: Broker) -
     assert (await broker.destinations(TYPE))[0]
     before = {each.name: each.failures for each in (await broker.destinations(TYPE))[1]}
     for _ in range(10):
-        for member in await client.zrange(KEYS.of("deliveries"), 0, -1):
+        for member in await members(client, KEYS.of("deliveries")):
             await client.zadd(KEYS.of("deliveries"), {member: 0})
         for each in await claims(broker):
             await settle(broker, each, NO_NAME)
