@@ -98,7 +98,7 @@ async def settle(broker: Broker, delivery: Delivery, settlement: Settlement) -> 
     return status
 
 
-async def line(broker: Broker, type_: str = TYPE) -> list[str]:
-    """List the queue by request_id, first to last."""
+async def queue(broker: Broker, type_: str = TYPE) -> list[str]:
+    """Return the request_ids of the queued jobs, first to last."""
     page = await broker.page(type_, status="queued")
     return [job.request_id for job in page.jobs]

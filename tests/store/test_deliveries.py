@@ -20,8 +20,8 @@ from tests.making import (
     claim_one,
     grant,
     grant_to,
-    line,
     publish,
+    queue,
     settle,
     shape,
     submit,
@@ -132,7 +132,7 @@ async def test_all_of_a_destination_go_back_in_line(broker: Broker, client: Redi
     there = await _failed(broker, "x", "a", "b", "c")
     await _failed(broker, "y", "other")
     assert await broker.requeue(TYPE, there) == 3
-    assert await line(broker) == ["a", "b", "c"]
+    assert await queue(broker) == ["a", "b", "c"]
     assert (await broker.read(TYPE, "other")).status is Status.ERROR
     assert await broker.requeue(TYPE, there) == 0
     assert await audit(client, TYPE) == []
@@ -153,7 +153,7 @@ async def test_a_requeue_reaches_beyond_a_page(
         await _failed(broker, "y", f"b{number}")
     assert await broker.requeue(TYPE, "http://y:80") == 4
     monkeypatch.setattr(broker.jobs, "page", page)
-    assert await line(broker) == [f"b{number}" for number in range(4)]
+    assert await queue(broker) == [f"b{number}" for number in range(4)]
 
 
 @pytest.mark.parametrize("status", [Status.ERROR, Status.DONE])
@@ -196,7 +196,7 @@ async def test_a_requeue_stumbles_over_nobody(
     monkeypatch.setattr(broker.jobs, "page", late)
     assert await broker.requeue(TYPE, there) == 1
     monkeypatch.setattr(broker.jobs, "page", page)
-    assert await line(broker) == ["b"]
+    assert await queue(broker) == ["b"]
     if meanwhile == "granted again":
         assert (await broker.read(TYPE, "a")).status is Status.GRANTED
     assert await audit(client, TYPE) == []

@@ -17,6 +17,7 @@ from rq_broker.store import keys
 from rq_broker.store.broker import Broker
 from rq_broker.store.keys import FOLD, FOLD_LIMIT, TYPES, Keys, digest, fold, member, unfold
 from tests.making import bring, claim_one, head_of, submit
+from tests.redis_reads import key_names
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
 NEAR_THE_LIMITS = st.builds(
@@ -72,7 +73,7 @@ async def test_every_key_of_a_type_shares_its_slot(
     await broker.turn(type_, "a", "take", 60)
     await broker.turn(type_, "b", "take", 60)
     await broker.sweep(type_)
-    suffixes = {key.removeprefix(Keys(type_).base) for key in await client.keys()}
+    suffixes = {key.removeprefix(Keys(type_).base) for key in await key_names(client)}
     foreign = {key for key in suffixes if not (key.startswith(":") or key in ("", TYPES))}
     assert foreign == set()
     kinds = {key.split(":")[1] for key in suffixes if key.startswith(":")}

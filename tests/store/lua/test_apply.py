@@ -90,7 +90,7 @@ async def test_only_real_changes_count(lab: Lab, client: Redis) -> None:
     hosts = [host(f"h{number}") for number in range(3)]
     await lab.show(*hosts)
 
-    async def numbers() -> list[str | None]:
+    async def numbers() -> list[bytes | str | None]:
         return await client.hmget(Keys(TYPE).base, "hosts", "capacity_number")
 
     first = await numbers()

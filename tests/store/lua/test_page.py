@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from rq_broker.domain.jobs import Status
@@ -44,7 +46,8 @@ async def test_a_page_has_the_same_positions_as_read(broker: Broker) -> None:
     for name in "abcdef":
         await submit(broker, name, owner_id="o" if name in "ace" else "p")
     await broker.transition(TYPE, "a", Status.DONE)
-    for filters in ({}, {"owner_id": "o"}, {"status": "queued"}):
+    every_filter: list[dict[str, Any]] = [{}, {"owner_id": "o"}, {"status": "queued"}]
+    for filters in every_filter:
         first = await broker.page(TYPE, limit=2, **filters)
         rest = await broker.page(TYPE, after=first.next, **filters)
         for job in (*first.jobs, *rest.jobs):

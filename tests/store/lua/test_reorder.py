@@ -12,7 +12,7 @@ from rq_broker.domain.jobs import Status
 from rq_broker.domain.validation import MAX_WHOLE
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker
-from tests.making import TYPE, bring, line, submit
+from tests.making import TYPE, bring, queue, submit
 from tests.store.lua.altering import altered
 
 
@@ -30,7 +30,7 @@ async def test_before_and_after_move_one_job_only(
         priority = await broker.reorder(type_, moved, mode, neighbour)
         expected = [name for name in names if name != moved]
         expected.insert(expected.index(neighbour) + (mode == "after"), moved)
-        assert await line(broker, type_) == expected
+        assert await queue(broker, type_) == expected
         assert (await broker.read(type_, moved)).priority == priority
     assert await audit(client, type_) == []
 
@@ -41,7 +41,7 @@ async def test_front_and_back(broker: Broker) -> None:
         await submit(broker, name, priority=0)
     assert await broker.reorder(TYPE, "c", "position", "front") == -1
     assert await broker.reorder(TYPE, "a", "position", "back") == 1
-    assert await line(broker) == ["c", "b", "a"]
+    assert await queue(broker) == ["c", "b", "a"]
     assert await broker.reorder(TYPE, "c", "position", "front") == -1
     assert await broker.reorder(TYPE, "a", "after", "b") == 1
     assert await broker.reorder(TYPE, "a", "before", "a") == 1
@@ -56,7 +56,7 @@ async def test_a_hundred_moves_into_one_gap_keep_the_order(broker: Broker) -> No
         last = expected.pop()
         await broker.reorder(TYPE, last, "after", "a")
         expected.insert(1, last)
-    assert await line(broker) == expected
+    assert await queue(broker) == expected
 
 
 async def test_priorities_end_at_the_largest_whole_number(broker: Broker) -> None:
@@ -69,7 +69,7 @@ async def test_priorities_end_at_the_largest_whole_number(broker: Broker) -> Non
     with pytest.raises(errors.NoRoom):
         await broker.reorder(TYPE, "middle", "after", "last")
     assert await broker.reorder(TYPE, "middle", "before", "last") == 0
-    assert await line(broker) == ["first", "middle", "last"]
+    assert await queue(broker) == ["first", "middle", "last"]
 
 
 @pytest.mark.parametrize("end", [1, -1])
@@ -82,7 +82,7 @@ async def test_room_is_made_on_the_side_that_has_numbers(
     await submit(broker, "moved", priority=0)
     priority = await broker.reorder(TYPE, "moved", "before" if end > 0 else "after", "last")
     assert abs(priority) < MAX_WHOLE
-    assert await line(broker) == ["beside", "moved", "last"][::end]
+    assert await queue(broker) == ["beside", "moved", "last"][::end]
     assert await audit(client, TYPE) == []
 
 
@@ -95,7 +95,7 @@ async def test_the_shorter_side_makes_room(broker: Broker, client: Redis, place:
     await broker.reorder(TYPE, "moved", "before", names[place])
     moved_aside = {name for name in names if (await broker.read(TYPE, name)).priority != 7}
     assert moved_aside == set(names[:place] if place < 10 else names[place:])
-    assert await line(broker) == [*names[:place], "moved", *names[place:]]
+    assert await queue(broker) == [*names[:place], "moved", *names[place:]]
     assert await audit(client, TYPE) == []
 
 
@@ -109,7 +109,7 @@ async def test_a_move_shifts_a_limited_number_of_jobs(
         await submit(broker, name, priority=0)
     if fits:
         await broker.reorder(TYPE, "g", "before", "d")
-        assert await line(broker) == list("abcgdef")
+        assert await queue(broker) == list("abcgdef")
     else:
         with pytest.raises(errors.NoRoom, match=f"over {most} jobs"):
             await broker.reorder(TYPE, "g", "before", "d")
@@ -135,5 +135,5 @@ async def test_requeued_jobs_return_to_their_priority(broker: Broker, client: Re
     await bring(broker, Status.DONE)
     await broker.reorder(TYPE, "d", "priority", "4")
     await broker.transition(TYPE, "d", Status.QUEUED)
-    assert await line(broker) == ["d", "q"]
+    assert await queue(broker) == ["d", "q"]
     assert await audit(client, TYPE) == []

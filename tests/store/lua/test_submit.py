@@ -13,7 +13,8 @@ from rq_broker.domain.jobs import Status
 from rq_broker.domain.validation import MAX_WHOLE
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker
-from tests.making import TYPE, bring, line, submission, submit
+from tests.making import TYPE, bring, queue, submission, submit
+from tests.redis_reads import key_names
 
 NAMES = ["d", "a:b", "虛擬機", "a b", "100%", "q?#&", "'\"\\", "é" * 100, "🜚"]
 
@@ -66,7 +67,7 @@ async def test_equal_priorities_are_first_come_first_served(broker: Broker) -> N
     names = ["z", "a", "m", "10", "9"]
     for name in names:
         await submit(broker, name, priority=-7)
-    assert await line(broker) == names
+    assert await queue(broker) == names
     heads = await broker.heads(TYPE, 0, 10, 10)
     assert [head.request_id for head in heads.waiting[0].heads] == names
     assert [(await broker.read(TYPE, name)).position for name in names] == [1, 2, 3, 4, 5]
@@ -95,7 +96,7 @@ async def test_a_taken_callback_is_refused_and_leaves_nothing(
 
 async def _dump(client: Redis) -> dict[str, object]:
     values: dict[str, object] = {}
-    for key in await client.keys():
+    for key in await key_names(client):
         kind = await client.type(key)
         if kind == "hash":
             values[key] = await client.hgetall(key)

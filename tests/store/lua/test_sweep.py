@@ -15,7 +15,7 @@ from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker
 from rq_broker.store.keys import Keys
 from rq_broker.store.runner import Runner
-from tests.making import TYPE, bring, line, submit
+from tests.making import TYPE, bring, queue, submit
 
 
 async def test_an_offer_that_ended_is_swept_to_error(broker: Broker, client: Redis) -> None:
@@ -66,7 +66,7 @@ async def test_a_requeued_job_has_no_deadline(broker: Broker) -> None:
     await bring(broker, Status.ERROR)
     await broker.transition(TYPE, "d", Status.QUEUED)
     assert await broker.sweep(TYPE) == (None, 0)
-    assert await line(broker) == ["d"]
+    assert await queue(broker) == ["d"]
 
 
 def _after_sweep(monkeypatch: pytest.MonkeyPatch, act: Callable[[], Awaitable[object]]) -> None:
@@ -100,7 +100,7 @@ async def test_a_job_that_came_back_outlives_its_retention(
     _after_sweep(monkeypatch, come_back)
     with suppress(errors.JobNotFound):
         await broker.sweep(TYPE)
-    assert await line(broker) == ["d"]
+    assert await queue(broker) == ["d"]
 
 
 async def test_two_janitors_may_sweep_at_once(

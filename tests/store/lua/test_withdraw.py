@@ -10,6 +10,7 @@ from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker
 from rq_broker.store.keys import TYPES, Keys
 from tests.making import TYPE, bring, submit
+from tests.redis_reads import key_names
 
 
 @pytest.mark.parametrize("status", list(Status))
@@ -21,7 +22,7 @@ async def test_withdraw_frees_both_names_in_every_status(
     await broker.withdraw(TYPE, "d")
     assert await audit(client, TYPE) == []
     assert not [host for host in await broker.hosts(TYPE) if host.held]
-    suffixes = {key.removeprefix(Keys(TYPE).base) for key in await client.keys()} - {TYPES}
+    suffixes = {key.removeprefix(Keys(TYPE).base) for key in await key_names(client)} - {TYPES}
     of_the_type = {"", ":events", ":wake", ":hosts", ":host:h1", ":history", ":destinations"}
     assert suffixes - of_the_type == set()
     await submit(broker)
