@@ -10,18 +10,18 @@ from starlette.routing import Route
 
 from rq_broker.admission.explain import Explainer
 from rq_broker.admission.snapshot import SnapshotReader
-from rq_broker.api.destinations import Destinations
-from rq_broker.api.health import Health
-from rq_broker.api.hosts import Hosts
-from rq_broker.api.inbox import Inbox
-from rq_broker.api.jobs import Jobs
+from rq_broker.api.destinations import DestinationEndpoints
+from rq_broker.api.health import HealthEndpoints
+from rq_broker.api.hosts import HostEndpoints
+from rq_broker.api.inbox import InboxEndpoints
+from rq_broker.api.jobs import JobEndpoints
 from rq_broker.api.middleware import RefuseCallbacks, TrailingSlash
-from rq_broker.api.pages import Pages
-from rq_broker.api.questions import Questions
+from rq_broker.api.pages import PageEndpoints
+from rq_broker.api.questions import QuestionEndpoints
 from rq_broker.api.request_body import read
 from rq_broker.api.responses import HANDLERS, ok
-from rq_broker.api.signing_keys import SigningKeys
-from rq_broker.api.types import Types
+from rq_broker.api.signing_keys import SigningKeyEndpoints
+from rq_broker.api.types import TypeEndpoints
 from rq_broker.egress.rules import Egress
 from rq_broker.store.broker import Broker
 
@@ -61,16 +61,16 @@ def _routes(
     snapshots = SnapshotReader(broker)
     routes = [
         *([Route("/noop", _noop, methods=["POST"], include_in_schema=False)] if noop else ()),
-        *Jobs(snapshots, callback_base, egress).routes(),
-        *Questions(Explainer(snapshots), callback_base, egress).routes(),
-        *Types(broker).routes(),
-        *Hosts(broker).routes(),
-        *Destinations(broker).routes(),
-        *SigningKeys(broker).routes(),
-        *Health(broker).routes(),
-        *(Inbox().routes() if inbox else ()),
+        *JobEndpoints(snapshots, callback_base, egress).routes(),
+        *QuestionEndpoints(Explainer(snapshots), callback_base, egress).routes(),
+        *TypeEndpoints(broker).routes(),
+        *HostEndpoints(broker).routes(),
+        *DestinationEndpoints(broker).routes(),
+        *SigningKeyEndpoints(broker).routes(),
+        *HealthEndpoints(broker).routes(),
+        *(InboxEndpoints().routes() if inbox else ()),
     ]
-    return [*routes, *Pages(routes).routes()]
+    return [*routes, *PageEndpoints(routes).routes()]
 
 
 async def _noop(request: Request) -> Response:

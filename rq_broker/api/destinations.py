@@ -14,7 +14,7 @@ from rq_broker.api.views import DestinationsView, DestinationView, RequeuedView
 from rq_broker.store.broker import Broker
 
 
-class Destinations:
+class DestinationEndpoints:
     """The endpoints below /types/{type}/destinations."""
 
     def __init__(self, broker: Broker) -> None:

@@ -17,7 +17,7 @@ _TYPES = 100
 with more types, those that come later in the alphabet are not reported."""
 
 
-class Health:
+class HealthEndpoints:
     """The endpoints /healthz and /readyz."""
 
     def __init__(self, broker: Broker) -> None:

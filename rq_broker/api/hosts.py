@@ -14,7 +14,7 @@ from rq_broker.api.views import HostView
 from rq_broker.store.broker import Broker
 
 
-class Hosts:
+class HostEndpoints:
     """The endpoints below /types/{type}/hosts."""
 
     def __init__(self, broker: Broker) -> None:

@@ -23,7 +23,7 @@ _CAPACITY = 1000
 _log = logging.getLogger(__name__)
 
 
-class Inbox:
+class InboxEndpoints:
     """The endpoints below /inbox. It keeps the newest callbacks in memory."""
 
     def __init__(self) -> None:

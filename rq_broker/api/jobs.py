@@ -21,7 +21,7 @@ from rq_broker.egress.rules import Egress
 from rq_broker.store.broker import Page
 
 
-class Jobs:
+class JobEndpoints:
     """The endpoints below /v1/{type}."""
 
     def __init__(

@@ -22,7 +22,7 @@ _VARY = {"Vary": "Accept"}
 """The answer depends on Accept, which caches must know."""
 
 
-class Pages:
+class PageEndpoints:
     """The endpoints /docs and /openapi.json, which describe all routes, these included."""
 
     def __init__(self, routes: Iterable[Route]) -> None:

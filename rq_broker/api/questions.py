@@ -15,7 +15,7 @@ from rq_broker.api.waiting_views import explanation_view, what_if_view
 from rq_broker.egress.rules import Egress
 
 
-class Questions:
+class QuestionEndpoints:
     """The endpoints that run the planner without changing anything."""
 
     def __init__(

@@ -15,7 +15,7 @@ from rq_broker.api.responses import ok
 from rq_broker.store.broker import Broker
 
 
-class SigningKeys:
+class SigningKeyEndpoints:
     """The endpoints of /types/{type}/keys."""
 
     def __init__(self, broker: Broker) -> None:

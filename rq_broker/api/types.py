@@ -15,7 +15,7 @@ from rq_broker.domain.policy import Policy
 from rq_broker.store.broker import Broker
 
 
-class Types:
+class TypeEndpoints:
     """The endpoints /v1 and /types/{type}."""
 
     def __init__(self, broker: Broker) -> None:

@@ -10,7 +10,7 @@ from rq_broker.domain import errors
 from rq_broker.domain.capacity import Amounts
 from rq_broker.domain.jobs import Status
 from rq_broker.domain.policy import Policy
-from rq_broker.domain.representation import Converted, Count, Number, Time, View
+from rq_broker.domain.representation import Converted, Count, JsonObject, Number, Time
 
 _Value = TypeVar("_Value")
 
@@ -34,7 +34,7 @@ def _or_null(value: _Value) -> _Value | None:
     return value or None
 
 
-class ErrorView(View, frozen=True):
+class ErrorView(JsonObject, frozen=True):
     """A refusal."""
 
     error: Annotated[str, Meta(description="A sentence for people.")]
@@ -48,7 +48,7 @@ class ErrorView(View, frozen=True):
     ok: Annotated[bool, Meta(extra_json_schema={"const": False})] = False
 
 
-class EmptyView(View, frozen=True):
+class EmptyView(JsonObject, frozen=True):
     """Nothing beyond the success itself."""
 
 
@@ -64,7 +64,7 @@ Counts = Annotated[
 ]
 
 
-class TypeView(View, frozen=True):
+class TypeView(JsonObject, frozen=True):
     """A type: its policy and its jobs."""
 
     name: str
@@ -72,7 +72,7 @@ class TypeView(View, frozen=True):
     counts: Counts
 
 
-class HostView(View, frozen=True):
+class HostView(JsonObject, frozen=True):
     """A host."""
 
     name: str
@@ -99,7 +99,7 @@ class HostView(View, frozen=True):
     ] = UNSET
 
 
-class SourceView(View, frozen=True):
+class SourceView(JsonObject, frozen=True):
     """The state of one source of a type's hosts."""
 
     name: str
@@ -123,7 +123,7 @@ class SourceView(View, frozen=True):
 # Callbacks
 
 
-class AttemptView(View, frozen=True):
+class AttemptView(JsonObject, frozen=True):
     """One attempt to deliver a callback."""
 
     ended: Annotated[Time, Meta(description="When it ended.")] = field(name="time")
@@ -133,7 +133,7 @@ class AttemptView(View, frozen=True):
     milliseconds: Count
 
 
-class DestinationView(View, frozen=True):
+class DestinationView(JsonObject, frozen=True):
     """A destination, and the state of its circuit breaker."""
 
     name: Annotated[str, Meta(description="scheme://host:port")] = field(name="destination")
@@ -152,7 +152,7 @@ class DestinationView(View, frozen=True):
     parked: Annotated[Count, Meta(description="Callbacks that wait for the destination.")]
 
 
-class DestinationsView(View, frozen=True):
+class DestinationsView(JsonObject, frozen=True):
     """The destinations of a type."""
 
     outage: Annotated[
@@ -161,7 +161,7 @@ class DestinationsView(View, frozen=True):
     destinations: list[DestinationView]
 
 
-class RequeuedView(View, frozen=True):
+class RequeuedView(JsonObject, frozen=True):
     """How many jobs went back into the queue."""
 
     requeued: Count
@@ -170,13 +170,13 @@ class RequeuedView(View, frozen=True):
 # Health and the inbox
 
 
-class AliveView(View, frozen=True):
+class AliveView(JsonObject, frozen=True):
     """The process answers."""
 
     alive: Annotated[bool, Meta(extra_json_schema={"const": True})] = True
 
 
-class ReadyView(View, frozen=True):
+class ReadyView(JsonObject, frozen=True):
     """Redis answers and takes writes."""
 
     redis: Literal["ok"]
@@ -188,7 +188,7 @@ class ReadyView(View, frozen=True):
     ]
 
 
-class ReceivedView(View, frozen=True):
+class ReceivedView(JsonObject, frozen=True):
     """A callback in the inbox."""
 
     path: str

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from msgspec import Meta, field
+import msgspec
+from msgspec import Meta, Struct, field
 
 from rq_broker.admission.explain import ExplainedJob, HeldAmount, ImaginedJob
 from rq_broker.api.views import Seconds
 from rq_broker.domain.capacity import Amounts
 from rq_broker.domain.jobs import Demand
-from rq_broker.domain.representation import Converted, Count, Number, View
+from rq_broker.domain.representation import Converted, Count, JsonObject, Number
 from rq_broker.planner import Explanation, ForecastChange
 
 
-class ReasonView(View, frozen=True):
+class ReasonView(JsonObject, frozen=True):
     """Why a job waits."""
 
     code: str
     text: str
 
 
-class ShortfallView(View, frozen=True):
+class ShortfallView(JsonObject, frozen=True):
     """What a host lacks for all instances of a job together."""
 
     host: str
@@ -30,7 +31,7 @@ class ShortfallView(View, frozen=True):
     free: int
 
 
-class HolderView(View, frozen=True):
+class HolderView(JsonObject, frozen=True):
     """A job that holds what another lacks."""
 
     request_id: str
@@ -45,7 +46,7 @@ def _instances(demand: Demand | None) -> list[Amounts] | None:
     return None if demand is None else [dict(instance) for instance in demand.instances]
 
 
-class LargestView(View, frozen=True):
+class LargestView(JsonObject, frozen=True):
     """The largest version of a job that would be granted now, in two directions."""
 
     instances: Annotated[Count, Meta(description="How many of its instances, unchanged.")]
@@ -57,7 +58,7 @@ class LargestView(View, frozen=True):
     ] = field(name="scaled")
 
 
-class EtaView(View, frozen=True):
+class EtaView(JsonObject, frozen=True):
     """Seconds until the grant, or null with the reason."""
 
     p50: Annotated[Seconds | None, Meta(description="Half of the simulations start by then.")]
@@ -65,54 +66,78 @@ class EtaView(View, frozen=True):
     reason: str | None
 
 
-class EtaAccuracyView(View, frozen=True):
+class EtaAccuracyView(JsonObject, frozen=True):
     """How earlier forecasts of this type held."""
 
     within_p90: Annotated[Count, Meta(description="Jobs that were granted within their p90.")]
     beyond_p90: Annotated[Count, Meta(description="Jobs that were granted later.")]
 
 
-class _WaitingView(View, frozen=True):
-    """What explanations and forecasts have in common."""
+_WAITING_ROWS: list[tuple[str, Any]] = [
+    ("reason", Annotated[ReasonView | None, Meta(description="null: it would be granted now.")]),
+    (
+        "explains",
+        Annotated[
+            str | None, Meta(description="The job that the reason is of: the first of its shape.")
+        ],
+    ),
+    (
+        "hosts",
+        Annotated[
+            tuple[str, ...],
+            Meta(description="Where it would be granted now, or the hosts that come closest."),
+        ],
+    ),
+    ("shortfalls", list[ShortfallView]),
+    ("holders", list[HolderView]),
+    ("protected", Annotated[bool, Meta(description="Its hosts are reserved against later jobs.")]),
+    (
+        "passed_since",
+        Annotated[
+            float | None, Meta(description="When a later job first started before it, Unix time.")
+        ],
+    ),
+    (
+        "passed_by",
+        Annotated[
+            list[str], Meta(description="Later jobs that started before it, or would start now.")
+        ],
+    ),
+    ("largest", LargestView | None),
+]
+"""What an explanation and a forecast have in common, in the middle of their keys."""
 
-    reason: Annotated[ReasonView | None, Meta(description="null: it would be granted now.")]
-    explains: Annotated[
-        str | None, Meta(description="The job that the reason is of: the first of its shape.")
-    ]
-    hosts: Annotated[
-        tuple[str, ...],
-        Meta(description="Where it would be granted now, or the hosts that come closest."),
-    ]
-    shortfalls: list[ShortfallView]
-    holders: list[HolderView]
-    protected: Annotated[bool, Meta(description="Its hosts are reserved against later jobs.")]
-    passed_since: Annotated[
-        float | None, Meta(description="When a later job first started before it, Unix time.")
-    ]
-    passed_by: Annotated[
-        list[str],
-        Meta(description="Later jobs that started before it, or would start now."),
-    ]
-    largest: LargestView | None
+ExplanationView = msgspec.defstruct(
+    "ExplanationView",
+    [
+        ("position", Number),
+        ("jobs_of_its_shape_before", Count),
+        *_WAITING_ROWS,
+        ("eta", EtaView),
+        ("eta_accuracy", EtaAccuracyView),
+    ],
+    bases=(JsonObject,),
+    namespace={"__doc__": "Why a job waits, and for how long."},
+    frozen=True,
+)
+
+ForecastView = msgspec.defstruct(
+    "ForecastView",
+    [
+        *_WAITING_ROWS,
+        (
+            "impossible",
+            Annotated[str | None, Meta(description="Why no host could ever hold it.")],
+        ),
+        ("eta", EtaView),
+    ],
+    bases=(JsonObject,),
+    namespace={"__doc__": "The explanation and the forecast of a job that was not submitted."},
+    frozen=True,
+)
 
 
-class ExplanationView(_WaitingView, frozen=True):
-    """Why a job waits, and for how long."""
-
-    position: Number
-    jobs_of_its_shape_before: Count
-    eta: EtaView
-    eta_accuracy: EtaAccuracyView
-
-
-class ForecastView(_WaitingView, frozen=True):
-    """The explanation and the forecast of a job that was not submitted."""
-
-    impossible: Annotated[str | None, Meta(description="Why no host could ever hold it.")]
-    eta: EtaView
-
-
-class MoveView(View, frozen=True):
+class MoveView(JsonObject, frozen=True):
     """A job whose ETA a reorder changes."""
 
     request_id: str
@@ -121,13 +146,13 @@ class MoveView(View, frozen=True):
     seconds: Annotated[float | None, Meta(description="after − before, of the p50.")]
 
 
-class MovesView(View, frozen=True):
+class MovesView(JsonObject, frozen=True):
     """The effect of a reorder."""
 
     moves: list[MoveView]
 
 
-def explanation_view(job: ExplainedJob) -> ExplanationView:
+def explanation_view(job: ExplainedJob) -> Struct:
     """Build the answer to `explain`."""
     return ExplanationView(
         **_waiting_fields(job.explanation, job.holders),
@@ -138,7 +163,7 @@ def explanation_view(job: ExplainedJob) -> ExplanationView:
     )
 
 
-def what_if_view(answer: ImaginedJob | tuple[ForecastChange, ...]) -> ForecastView | MovesView:
+def what_if_view(answer: ImaginedJob | tuple[ForecastChange, ...]) -> Struct:
     """Build the answer to `what_if`."""
     if isinstance(answer, tuple):
         return MovesView([MoveView.of(change) for change in answer])

@@ -23,7 +23,7 @@ from rq_broker.domain.validation import Priority
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ENCODER = msgspec.json.Encoder()
 
-_AnyView = TypeVar("_AnyView", bound="View")
+_AnyView = TypeVar("_AnyView", bound="JsonObject")
 
 
 def to_json(value: Any) -> bytes:
@@ -65,7 +65,7 @@ class Converted:
     by: Callable[[Any], Any]
 
 
-class View(Struct, frozen=True, forbid_unknown_fields=True):
+class JsonObject(Struct, frozen=True, forbid_unknown_fields=True):
     """One JSON object. Fields are named as the attributes of the value that they are read from."""
 
     @classmethod
@@ -110,7 +110,7 @@ Count = Annotated[int, Meta(ge=0)]
 Number = Annotated[int, Meta(ge=1)]
 
 
-class JobView(View, frozen=True):
+class JobView(JsonObject, frozen=True):
     """A job. The first eleven keys are the original service's, with its types."""
 
     id: Number = field(name="ID")

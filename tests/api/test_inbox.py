@@ -9,7 +9,7 @@ import pytest
 from msgspec import to_builtins
 from starlette.applications import Starlette
 
-from rq_broker.api.inbox import Inbox
+from rq_broker.api.inbox import InboxEndpoints
 from rq_broker.domain.jobs import Job, Status
 from rq_broker.domain.representation import JobView
 
@@ -35,7 +35,7 @@ async def test_callbacks_are_kept_newest_first(api: httpx.AsyncClient) -> None:
 async def test_only_the_newest_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """When the inbox is full, the oldest callbacks are dropped."""
     monkeypatch.setattr("rq_broker.api.inbox._CAPACITY", 3)
-    transport = httpx.ASGITransport(Starlette(routes=Inbox().routes()))
+    transport = httpx.ASGITransport(Starlette(routes=InboxEndpoints().routes()))
     async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as api:
         for number in range(5):
             await api.post(f"/inbox/{number}", content=b"{}")

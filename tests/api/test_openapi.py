@@ -15,7 +15,7 @@ from starlette.routing import Route
 from rq_broker.api import bodies, create_app, submit
 from rq_broker.api.openapi import document
 from rq_broker.api.operations import OPERATIONS
-from rq_broker.api.pages import Pages
+from rq_broker.api.pages import PageEndpoints
 from rq_broker.api.responses import ok
 from rq_broker.domain import errors
 from rq_broker.domain import exact_json as jsontext
@@ -77,7 +77,7 @@ def test_a_route_without_a_row_raises_at_start() -> None:
     async def novelty() -> None: ...
 
     with pytest.raises(KeyError, match="novelty"):
-        Pages([Route("/new", novelty)])
+        PageEndpoints([Route("/new", novelty)])
 
 
 def test_every_path_parameter_is_declared(served: dict[str, Any]) -> None:

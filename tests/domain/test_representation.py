@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec import UNSET, UnsetType, field
 
 from rq_broker.domain.jobs import Job, Status
-from rq_broker.domain.representation import Converted, JobView, View, rfc3339, to_json
+from rq_broker.domain.representation import Converted, JobView, JsonObject, rfc3339, to_json
 
 JOB = Job(7, "vm", "d", "y", '{"a":1}', "abc", 5, Status.GRANTED, 1, 2, "shape", None, ("h",))
 ORIGINAL_KEYS = [
@@ -53,7 +53,7 @@ def _where_above_one(number: int) -> int | UnsetType:
     return number if number > 1 else UNSET
 
 
-class Small(View, frozen=True):
+class Small(JsonObject, frozen=True):
     """A view with each kind of field."""
 
     real: int = field(name="Real")
