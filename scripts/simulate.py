@@ -100,14 +100,14 @@ class Cluster:
         return to
 
     def _plan(self, now: float) -> None:
-        more = True
-        while more:
+        ended_early = True
+        while ended_early:
             answer = plan(self._snapshot(now))
             self.protection = answer.protection
             self.passed.update({head.request_id: now for head in answer.passed})
             for grant in answer.grants:
                 self._start(grant, now)
-            more = answer.more
+            ended_early = answer.ended_early
 
     def _start(self, grant: Grant, now: float) -> None:
         id_ = grant.head.id

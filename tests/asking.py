@@ -32,7 +32,7 @@ READERS = {
 async def everything(client: Redis) -> dict[str, Any]:
     """Read every key there is."""
     names = [name async for name in client.scan_iter(match="*")]
-    return {name: await READERS[await client.type(name)](client, name) for name in names}
+    return {name: await READERS[str(await client.type(name))](client, name) for name in names}
 
 
 async def want(broker: Broker, name: str, vcpu: int, **more: Any) -> Job:

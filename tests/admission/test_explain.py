@@ -83,7 +83,7 @@ async def test_an_explanation_says_who_passes(broker: Broker, client: Redis) -> 
     told = await explanation(broker, "big")
     assert (told["passed_by"], told["passed_since"]) == (["small"], None)
     await broker.note(TYPE, None, [head_of(job)])
-    since = int(await client.hget(KEYS.of("passed"), name)) / 1000
+    since = int(await client.hget(KEYS.of("passed"), name) or 0) / 1000
     told = await explanation(broker, "big")
     assert (told["protected"], told["passed_since"]) == (False, since)
     await client.hset(KEYS.of("passed"), name, "1")

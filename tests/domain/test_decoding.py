@@ -137,7 +137,13 @@ HIDDEN: dict[str, Any] = {
     "span": 1,
     "inner": {"name": "a"},
 }
-SECRETS = ["s3cret", ["s3cret"], {"s3cret": 1}, {"name": {"s3cret": 1}}, {"name": ["s3cret"]}]
+SECRETS: list[Any] = [
+    "s3cret",
+    ["s3cret"],
+    {"s3cret": 1},
+    {"name": {"s3cret": 1}},
+    {"name": ["s3cret"]},
+]
 SECRETS += ["s3cret\n", "s3cret" * 50, [["s3cret"]], [5, "s3cret"], {"name": "s3cret/"}]
 SECRETS += [{"name": "a", "amounts": {"s3cret\n": 1}}, {"name": "a", "amounts": {"s3cret": "x"}}]
 

@@ -27,6 +27,7 @@ from tests.making import (
     shape,
     submit,
 )
+from tests.redis_reads import members
 from tests.store.lua.breaking import (
     FOR_EVER,
     HEALTHY,
@@ -104,7 +105,7 @@ async def test_parked_callbacks_go_with_their_jobs(client: Redis, broker: Broker
     await granted_to(broker, "x", "a", "b", "c")
     assert len(await claims(broker)) == 1
     assert (await known(broker)).parked == 2
-    parked = [each[17:] for each in await client.zrange(KEYS.of("parked", HERE), 0, -1)]
+    parked = [member[17:] for member in await members(client, KEYS.of("parked", HERE))]
     for name in parked if end != "expire" else ():
         if end == "withdraw":
             await broker.withdraw(TYPE, name)
