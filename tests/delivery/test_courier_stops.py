@@ -121,6 +121,28 @@ async def test_an_unexpected_error_is_logged_and_costs_no_slot(
     assert (await broker.counts(TYPE))[Status.RUNNING] == 1
 
 
+async def test_an_unexpected_error_while_settling_is_logged(
+    broker: Broker,
+    slots: asyncio.Semaphore,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The log has the error, the slots are free again, and later callbacks are settled."""
+
+    async def fail(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    await bring(broker, Status.GRANTED, "first")
+    with monkeypatch.context() as patch:
+        patch.setattr(broker, "settle", fail)
+        await deliver_once(broker, answering(OK), slots)
+    assert all_free(slots)
+    assert "settling callbacks of type vm failed" in caplog.text
+    await bring(broker, Status.GRANTED, "second")
+    await deliver_once(broker, answering(OK), slots)
+    assert (await broker.read(TYPE, "second")).status is Status.RUNNING
+
+
 async def test_a_relative_callback_is_sent_below_the_base(
     broker: Broker, slots: asyncio.Semaphore
 ) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from rq_broker.domain.errors import CallbackForbidden, Invalid
 from rq_broker.egress.callback import _destination, absolute_url, destination
+from rq_broker.egress.rules import Egress
 
 BASE = "http://base.test:8080/inbox/"
 
@@ -56,6 +57,7 @@ def test_a_destination_is_scheme_host_and_port(callback: str, expected: str) -> 
         "http://a.test:99999/",
         "http://a.test:x/",
         "http://[::1/",
+        "//[::1/x",
         "http://a b.test/",
         "http://user:secret@a.test/",
         "http://a.test\\@b.test/",
@@ -65,6 +67,19 @@ def test_a_callback_that_cannot_be_called_is_refused(callback: str) -> None:
     """Other schemes, missing hosts, impossible ports and userinfo are refused, naming callback."""
     with pytest.raises(Invalid, match="callback"):
         destination(callback, BASE)
+
+
+@pytest.mark.parametrize("callback", ["http://10.0.0.7/done/1", "later", "HTTP://10.0.0.7"])
+def test_egress_rules_change_no_destination(callback: str) -> None:
+    """A callback the rules allow has the same destination with them as without."""
+    assert destination(callback, BASE, Egress()) == destination(callback, BASE)
+
+
+@pytest.mark.parametrize("callback", ["http://127.0.0.1/done/1", "http://127.0.0.1/done/2"])
+def test_egress_rules_refuse_a_destination(callback: str) -> None:
+    """A callback the rules forbid is refused, each time."""
+    with pytest.raises(CallbackForbidden, match="loopback"):
+        destination(callback, BASE, Egress())
 
 
 def test_a_url_that_cannot_be_dialled_has_its_own_code() -> None:
