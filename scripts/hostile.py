@@ -45,7 +45,6 @@ REFILL_RATE = 2
 """Callbacks a second for each hostile receiver after its burst, as some end their jobs at once."""
 KEYS = Keys(kit.TYPE)
 HEALTHY_DESTINATIONS = 4
-CHILD = Path(__file__).with_name("hostile_child.py")
 
 
 @dataclass
@@ -261,7 +260,7 @@ class Stage:
 
 
 def _child(*args: object) -> tuple[str, ...]:
-    return (sys.executable, str(CHILD), *map(str, args))
+    return (sys.executable, "-m", "benches.hostile_child", *map(str, args))
 
 
 @contextmanager

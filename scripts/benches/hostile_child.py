@@ -1,4 +1,4 @@
-"""The processes hostile.py starts: `hostile_child.py serve FOLDER`, `hostile_child.py notify …`."""
+"""The processes that hostile.py starts: `python -m benches.hostile_child ROLE …`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gzip import compress
 from itertools import count
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 from rq_broker import cli
 from rq_broker.delivery.http import dialler, sender
 from tests.authorities import Authority
