@@ -22,7 +22,6 @@ async def test_an_explanation_has_its_keys_in_order(api: httpx.AsyncClient) -> N
     assert [*explanation] == [*place, *WAITING_KEYS, "eta", "eta_accuracy"]
     assert [explanation[key] for key in place] == [2, 1]
     assert [*explanation["reason"]] == ["code", "text"]
-    assert [*explanation["shortfalls"][0]] == ["host", "resource", "needed", "free"]
     assert [*explanation["largest"]] == ["instances", "percent", "scaled"]
     assert [*explanation["eta"]] == ["p50", "p90", "reason"]
     assert [*explanation["eta_accuracy"]] == ["within_p90", "beyond_p90"]
