@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from msgspec import inspect
 
@@ -51,7 +50,7 @@ def _python_type(row: Row) -> str:
     return f"{name} | None" if row.nullable or row.is_mapping else name
 
 
-def _quoted(word: Any) -> str:
+def _quoted(word: object) -> str:
     return f'"{word}"'
 
 

@@ -119,7 +119,7 @@ def _oversold(server: Server) -> int:
             for (name, resource), amount in granted.items()
         )
 
-    return int(kit.run(server.url, work))
+    return kit.run(server.url, work)
 
 
 # A pass

@@ -141,10 +141,10 @@ def plain(server: Server) -> redis.Redis:
     return client
 
 
-def run(url: str, work: Callable[[Broker], Awaitable[Any]]) -> Any:
+def run(url: str, work: Callable[[Broker], Awaitable[T]]) -> T:
     """Run a coroutine function that takes a broker, on uvloop like the real processes."""
 
-    async def main() -> Any:
+    async def main() -> T:
         broker = Broker(connect(url, timeout=30.0))
         try:
             return await work(broker)
@@ -157,7 +157,9 @@ def run(url: str, work: Callable[[Broker], Awaitable[Any]]) -> Any:
 # Jobs
 
 
-def body(number: int, callback: str = "http://127.0.0.1:9999/cb/", **changes: Any) -> Any:
+def body(
+    number: int, callback: str = "http://127.0.0.1:9999/cb/", **changes: Any
+) -> dict[str, Any]:
     """Build the request every benchmark submits."""
     return {
         "request_id": f"req-{number:08d}",
@@ -168,7 +170,7 @@ def body(number: int, callback: str = "http://127.0.0.1:9999/cb/", **changes: An
     }
 
 
-async def fan(numbers: range, workers: int, work: Callable[[int], Awaitable[Any]]) -> None:
+async def fan(numbers: range, workers: int, work: Callable[[int], Awaitable[object]]) -> None:
     """Call `work` with each number, `workers` at a time."""
     remaining = iter(numbers)
 

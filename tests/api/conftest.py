@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote
@@ -79,7 +79,7 @@ def app(broker: Broker) -> Starlette:
     return create_app(broker, callback_base=BASE, inbox=True)
 
 
-def contract(document: dict[str, Any]) -> Any:
+def contract(document: dict[str, Any]) -> Callable[[httpx.Response], Awaitable[None]]:
     """Build a hook that fails on a request or an answer that contradicts the document."""
     components = {"components": document["components"]}
 

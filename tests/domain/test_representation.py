@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import orjson
 import pytest
@@ -75,7 +75,7 @@ def test_a_view_reads_the_attributes_that_its_fields_name() -> None:
         max_leaves=9,
     )
 )
-def test_every_value_can_be_rendered(value: Any) -> None:
+def test_every_value_can_be_rendered(value: object) -> None:
     """Bytes that are not UTF-8 become U+FFFD; what was text before is the same after."""
     dirty = {"\udcff \ud800": [value, ("機\udce6",)]}
     clean = {"\ufffd \ufffd": [value, ["機\ufffd"]]}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from rq_broker.domain import validation as checks
@@ -44,7 +42,7 @@ def test_whole_numbers(value: int) -> None:
 
 
 @pytest.mark.parametrize("value", [-1, 2**53, True, 1.0, "1", None, [], Number("1.0")])
-def test_what_is_no_whole_number(value: Any) -> None:
+def test_what_is_no_whole_number(value: object) -> None:
     """Booleans, floats, strings and what lies outside are none."""
     with pytest.raises(Invalid, match="it must be"):
         checks.whole_number(value, "it")

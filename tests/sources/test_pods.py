@@ -64,6 +64,6 @@ def test_a_container_without_requests_requests_nothing() -> None:
     ("text", "value"),
     [("1", 1), ("100m", "0.1"), ("1Ki", 1024), ("2M", 2_000_000), ("1e3", 1000), (4, 4)],
 )
-def test_quantities_are_exact(text: Any, value: Any) -> None:
+def test_quantities_are_exact(text: int | str, value: int | str) -> None:
     """Every suffix of the API is read without rounding."""
     assert quantities({"x": text}) == {"x": Decimal(value)}

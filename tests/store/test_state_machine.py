@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -48,6 +48,8 @@ from tests.strategies import (
     TYPE,
 )
 
+Answer = TypeVar("Answer")
+
 
 class Machine(RuleBasedStateMachine):
     """Calls the broker and the model alike and compares them, on fakeredis."""
@@ -72,8 +74,10 @@ class Machine(RuleBasedStateMachine):
         await client.flushall()
         return client
 
-    def run(self, call: Awaitable[Any]) -> Any:
-        async def awaited() -> Any:
+    def run(self, call: Awaitable[Answer]) -> Answer:
+        """Run a call to its end; return its answer."""
+
+        async def awaited() -> Answer:
             return await call
 
         return self.loop.run(awaited())
@@ -81,7 +85,7 @@ class Machine(RuleBasedStateMachine):
     def both(self, call: Awaitable[Any], expected: Callable[[], Any]) -> tuple[Any, Any]:
         """Call the model and the broker; return the answers of broker and model.
 
-        Fails unless both raise the same error, or neither raises one.
+        Both are None where both raise the same error. Fails where only one raises it.
         """
         try:
             expected_answer = expected()
