@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
@@ -74,15 +74,11 @@ class Machine(RuleBasedStateMachine):
         await client.flushall()
         return client
 
-    def run(self, call: Awaitable[Answer]) -> Answer:
+    def run(self, call: Coroutine[Any, Any, Answer]) -> Answer:
         """Run a call to its end; return its answer."""
+        return self.loop.run(call)
 
-        async def awaited() -> Answer:
-            return await call
-
-        return self.loop.run(awaited())
-
-    def both(self, call: Awaitable[Any], expected: Callable[[], Any]) -> tuple[Any, Any]:
+    def both(self, call: Coroutine[Any, Any, Any], expected: Callable[[], Any]) -> tuple[Any, Any]:
         """Call the model and the broker; return the answers of broker and model.
 
         Both are None where both raise the same error. Fails where only one raises it.
