@@ -1,4 +1,4 @@
-"""Redis killed, stopped and brought back under a broker that keeps running."""
+"""Redis is killed, stopped and restarted while one broker keeps running."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from rq_broker.store.embedded import Server
 from tests.making import TYPE, bring, grant, submit
 
 DEADLINE = 10.0
-"""Seconds after which a call that should have failed long ago counts as hanging."""
+"""Seconds after which a call counts as hanging; each should fail long before."""
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    """Start a server that has written to disk whatever it acknowledged."""
+    """Start a server that acknowledges a write only once it is on disk."""
     server = Server(tmp_path, ["--appendfsync", "always"])
     server.start()
     yield server
@@ -33,7 +33,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 @pytest.fixture
 async def lasting(server: Server) -> AsyncIterator[Broker]:
-    """Make the one broker that lives through it all."""
+    """Make the broker that keeps running."""
     broker = Broker(connect(server.url))
     yield broker
     await broker.aclose()
@@ -45,7 +45,7 @@ def _signal(server: Server, number: signal.Signals) -> None:
 
 
 async def _recovered(broker: Broker) -> None:
-    """Wait until the broker serves again, all by itself."""
+    """Wait until calls of the broker succeed again."""
     async with asyncio.timeout(DEADLINE):
         while True:
             with suppress(errors.Unavailable):
@@ -55,7 +55,7 @@ async def _recovered(broker: Broker) -> None:
 
 
 async def test_acknowledged_jobs_outlive_a_kill(server: Server, lasting: Broker) -> None:
-    """Killed amid submits and grants, Redis comes back with all that was acknowledged."""
+    """Killed during submits and grants, Redis restarts with every acknowledged job."""
     acknowledged: set[str] = set()
     busy = asyncio.Event()
     fence = (await bring(lasting, Status.GRANTED, "granted")).fence
@@ -88,10 +88,10 @@ async def test_acknowledged_jobs_outlive_a_kill(server: Server, lasting: Broker)
 
 
 @pytest.mark.parametrize("how", ["killed", "stopped"])
-async def test_every_call_says_when_redis_is_away(
+async def test_calls_are_unavailable_while_redis_is_away(
     server: Server, lasting: Broker, how: str
 ) -> None:
-    """Gone or silent, each verb raises Unavailable before long; then the same broker goes on."""
+    """With Redis killed or stopped, each verb raises Unavailable in time, and works afterwards."""
     await submit(lasting, "before")
     if how == "killed":
         await asyncio.to_thread(server.kill)
@@ -119,8 +119,8 @@ async def test_every_call_says_when_redis_is_away(
     assert (await submit(lasting, "after")).status == Status.QUEUED
 
 
-async def test_a_reader_that_waits_survives_a_kill(server: Server, lasting: Broker) -> None:
-    """Blocked on the wake when Redis dies, a notifier hears Unavailable, not silence."""
+async def test_a_blocking_wait_ends_when_redis_is_killed(server: Server, lasting: Broker) -> None:
+    """A notifier that waits for a wake marker gets Unavailable, and can wait again later."""
     waiting = asyncio.create_task(lasting.wait("quiet", 5.0))
     await asyncio.sleep(0.2)
     await asyncio.to_thread(server.kill)

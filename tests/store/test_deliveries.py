@@ -1,4 +1,4 @@
-"""broker/deliveries.py: what comes of callbacks, as couriers settle it and operators see it."""
+"""deliveries.py: the history of attempts, requeued jobs and signing keys."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HEARD = Settlement("delivered", "http_200", 3, health="healthy")
 
 
 async def _granted_to(broker: Broker, host: str, name: str, owner: str = "o") -> str:
-    """Grant a job whose callback goes to `http://<host>:80`; return that."""
+    """Grant a job whose callback goes to `http://<host>:80`; return that destination."""
     destination = f"http://{host}:80"
     await publish(broker)
     await grant_to(broker, destination, name, owner)
@@ -40,7 +40,7 @@ async def _granted_to(broker: Broker, host: str, name: str, owner: str = "o") ->
 
 
 async def _failed(broker: Broker, host: str, *names: str) -> str:
-    """Let the callbacks of these jobs fail for good."""
+    """Let the callbacks of these jobs fail for good; return their destination."""
     for name in names:
         destination = await _granted_to(broker, host, name)
         assert await settle(broker, await claim_one(broker), FAILED) == "error"
@@ -50,48 +50,48 @@ async def _failed(broker: Broker, host: str, *names: str) -> str:
 # Attempts
 
 
-async def test_each_attempt_is_told_with_its_cause_and_time(broker: Broker) -> None:
-    """Oldest first, by Redis's own clock, under the fence of their grant."""
+async def test_attempts_are_listed_with_their_cause_and_time(broker: Broker) -> None:
+    """They come oldest first, with times by Redis's clock and the fence of their grant."""
     job = await bring(broker, Status.GRANTED)
     assert await broker.attempts(TYPE, "d") == []
     before = await broker.now()
     for cause, took in (("timeout", 10_000), ("http_503", 12)):
-        came = Settlement("retry", cause, took, health="unhealthy")
-        await settle(broker, await claim_one(broker), came)
+        settlement = Settlement("retry", cause, took, health="unhealthy")
+        await settle(broker, await claim_one(broker), settlement)
     await settle(broker, await claim_one(broker), HEARD)
-    found = await broker.attempts(TYPE, "d")
-    times = [each.ended for each in found]
+    attempts = await broker.attempts(TYPE, "d")
+    times = [attempt.ended for attempt in attempts]
     assert times == sorted(times)
     assert before - 0.001 <= times[0] / 1e6 <= times[-1] / 1e6 <= await broker.now()
-    assert found == [
+    assert attempts == [
         Attempt(times[0], job.fence or 0, 1, "timeout", 10_000),
         Attempt(times[1], job.fence or 0, 2, "http_503", 12),
         Attempt(times[2], job.fence or 0, 3, "http_200", 3),
     ]
 
 
-async def test_a_killed_couriers_attempt_is_told(broker: Broker, client: Redis) -> None:
-    """What was claimed and never settled is `courier_lost`, once, however often it happens."""
+async def test_the_attempts_of_killed_couriers_are_listed(broker: Broker, client: Redis) -> None:
+    """Each attempt that was claimed and never settled is listed once, as `courier_lost`."""
     await bring(broker, Status.GRANTED)
     for _ in range(2):
         await claim_one(broker, lease=0.0)
     await settle(broker, await claim_one(broker), HEARD)
-    found = [(each.attempt, each.cause) for each in await broker.attempts(TYPE, "d")]
-    assert found == [(1, "courier_lost"), (2, "courier_lost"), (3, "http_200")]
+    attempts = [(attempt.attempt, attempt.cause) for attempt in await broker.attempts(TYPE, "d")]
+    assert attempts == [(1, "courier_lost"), (2, "courier_lost"), (3, "http_200")]
     assert await audit(client, TYPE) == []
 
 
-async def test_what_was_handed_back_untried_is_no_attempt(broker: Broker) -> None:
-    """A courier that stopped in good order leaves no line in the history, before or after."""
+async def test_a_released_claim_is_no_attempt(broker: Broker) -> None:
+    """What a stopping courier hands back untried is not in the history."""
     await bring(broker, Status.GRANTED)
     await settle(broker, await claim_one(broker), Settlement("release"))
     assert await broker.attempts(TYPE, "d") == []
     await settle(broker, await claim_one(broker), HEARD)
-    assert [each.cause for each in await broker.attempts(TYPE, "d")] == ["http_200"]
+    assert [attempt.cause for attempt in await broker.attempts(TYPE, "d")] == ["http_200"]
 
 
-async def test_the_history_goes_with_the_job(broker: Broker) -> None:
-    """A job that is gone has no history, and its successor of the same name begins its own."""
+async def test_the_history_ends_with_its_job(broker: Broker) -> None:
+    """A withdrawn job has no history, and a new job of the same request_id begins without one."""
     await _failed(broker, "x", "d")
     await broker.withdraw(TYPE, "d")
     with pytest.raises(errors.JobNotFound):
@@ -100,22 +100,22 @@ async def test_the_history_goes_with_the_job(broker: Broker) -> None:
     assert await broker.attempts(TYPE, "d") == []
 
 
-async def test_the_history_of_a_stubborn_job_is_bounded(broker: Broker) -> None:
-    """After hundreds of attempts the newest of them are kept."""
+async def test_the_history_is_bounded(broker: Broker) -> None:
+    """Of 300 attempts the newest are kept, at least 100."""
     await bring(broker, Status.GRANTED)
     for _ in range(300):
-        came = Settlement("retry", "http_404", health="healthy")
-        await settle(broker, await claim_one(broker), came)
-    found = await broker.attempts(TYPE, "d")
-    assert 100 <= len(found) <= 200
-    assert found[-1].attempt == 300
+        settlement = Settlement("retry", "http_404", health="healthy")
+        await settle(broker, await claim_one(broker), settlement)
+    attempts = await broker.attempts(TYPE, "d")
+    assert 100 <= len(attempts) <= 200
+    assert attempts[-1].attempt == 300
 
 
 # Requeue
 
 
-async def test_one_failed_job_goes_back_in_line(broker: Broker, client: Redis) -> None:
-    """By status: at its priority, its old cause gone, its history kept; and it is called again."""
+async def test_a_failed_job_can_be_requeued(broker: Broker, client: Redis) -> None:
+    """It is queued at its priority without its cause, keeps its history, and is called again."""
     await _failed(broker, "x", "d")
     await broker.transition(TYPE, "d", Status.QUEUED)
     job = await broker.read(TYPE, "d")
@@ -127,8 +127,8 @@ async def test_one_failed_job_goes_back_in_line(broker: Broker, client: Redis) -
     assert await audit(client, TYPE) == []
 
 
-async def test_all_of_a_destination_go_back_in_line(broker: Broker, client: Redis) -> None:
-    """Every job whose callback there failed, in order of priority, and none of another's."""
+async def test_requeue_puts_back_all_jobs_of_a_destination(broker: Broker, client: Redis) -> None:
+    """Every job whose callback there failed is queued by priority, and no other job is."""
     there = await _failed(broker, "x", "a", "b", "c")
     await _failed(broker, "y", "other")
     assert await broker.requeue(TYPE, there) == 3
@@ -138,14 +138,12 @@ async def test_all_of_a_destination_go_back_in_line(broker: Broker, client: Redi
     assert await audit(client, TYPE) == []
 
 
-async def test_a_requeue_reaches_beyond_a_page(
-    broker: Broker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """However many failed jobs there are, those of the destination are all found."""
+async def test_requeue_reads_every_page(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All failed jobs of the destination are found, also if they take several pages."""
     page = broker.page
 
-    async def short(*args: Any, **more: Any) -> Any:
-        return await page(*args, **{**more, "limit": 2})
+    async def short(*args: Any, **options: Any) -> Any:
+        return await page(*args, **{**options, "limit": 2})
 
     monkeypatch.setattr(broker.jobs, "page", short)
     for number in range(4):
@@ -158,7 +156,7 @@ async def test_a_requeue_reaches_beyond_a_page(
 
 @pytest.mark.parametrize("status", [Status.ERROR, Status.DONE])
 async def test_only_failed_callbacks_are_requeued(broker: Broker, status: Status) -> None:
-    """A job that was heard, ran, and then ended by its client's word stays ended."""
+    """A job whose callback succeeded and that its client ended later stays as it is."""
     destination = await _granted_to(broker, "x", "d")
     await settle(broker, await claim_one(broker), HEARD)
     await broker.transition(TYPE, "d", status)
@@ -166,8 +164,8 @@ async def test_only_failed_callbacks_are_requeued(broker: Broker, status: Status
     assert (await broker.read(TYPE, "d")).status is status
 
 
-async def test_offers_that_ended_are_requeued(broker: Broker) -> None:
-    """A job whose callback never got out in its offer counts as failed."""
+async def test_requeue_includes_offers_that_expired(broker: Broker) -> None:
+    """A job whose callback was never sent within its offer counts as failed."""
     await broker.set_policy(TYPE, {"offer": 0.01})
     destination = await _granted_to(broker, "x", "d")
     await asyncio.sleep(0.05)
@@ -176,22 +174,22 @@ async def test_offers_that_ended_are_requeued(broker: Broker) -> None:
 
 
 @pytest.mark.parametrize("meanwhile", ["withdrawn", "granted again"])
-async def test_a_requeue_stumbles_over_nobody(
+async def test_requeue_skips_jobs_that_changed_meanwhile(
     broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch, meanwhile: str
 ) -> None:
-    """A job that moves on meanwhile is left as it is, and the others are put back."""
+    """A job withdrawn or granted during the requeue is left alone; the others are put back."""
     there = await _failed(broker, "x", "a", "b")
     page = broker.page
 
-    async def late(*args: Any, **more: Any) -> Any:
-        found = await page(*args, **more)
+    async def late(*args: Any, **options: Any) -> Any:
+        jobs = await page(*args, **options)
         if meanwhile == "withdrawn":
             await broker.withdraw(TYPE, "a")
         else:
             await broker.transition(TYPE, "a", Status.QUEUED)
             wanted = shape(destination=there)
             assert await grant(broker, await broker.read(TYPE, "a"), wanted) is not None
-        return found
+        return jobs
 
     monkeypatch.setattr(broker.jobs, "page", late)
     assert await broker.requeue(TYPE, there) == 1
@@ -205,15 +203,16 @@ async def test_a_requeue_stumbles_over_nobody(
 # Signing keys
 
 
-async def test_keys_go_with_the_owners_deliveries(broker: Broker) -> None:
-    """Each delivery of a claim carries its owner's keys, else those of `*`, the newest first."""
-    new, old, own = (generate().text for _ in range(3))
+async def test_deliveries_have_the_keys_of_their_owners(broker: Broker) -> None:
+    """Each delivery has its owner's keys, else those of `*`, the newest first."""
+    new, old, owners_key = (generate().text for _ in range(3))
     await broker.set_keys(TYPE, "*", [new, old])
-    await broker.set_keys(TYPE, "lab/7 x", [own])
+    await broker.set_keys(TYPE, "lab/7 x", [owners_key])
     await _granted_to(broker, "x", "a", "o")
     await _granted_to(broker, "x", "b", "lab/7 x")
-    found = (await broker.claim(TYPE, 60.0, 10))[1]
-    assert {each.job.request_id: each.keys for each in found} == {"a": (new, old), "b": (own,)}
+    _, deliveries = await broker.claim(TYPE, 60.0, 10)
+    keys = {delivery.job.request_id: delivery.keys for delivery in deliveries}
+    assert keys == {"a": (new, old), "b": (owners_key,)}
     await broker.set_keys(TYPE, "*", [])
     await broker.set_keys(TYPE, "nobody", [])
-    assert await broker.keys(TYPE) == {"lab/7 x": (own,)}
+    assert await broker.keys(TYPE) == {"lab/7 x": (owners_key,)}

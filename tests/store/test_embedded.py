@@ -1,4 +1,4 @@
-"""The embedded store: found where it may be, ready when it says so, its data safe."""
+"""The embedded store: how its server is found, started and ended; clients and their checks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _program(directory: Path, name: str) -> str:
 
 @pytest.fixture
 def path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Make a machine with no server; what a test puts into this directory is on PATH."""
+    """Return an empty directory that is all of PATH, on a machine without a server."""
     monkeypatch.setenv("PATH", str(tmp_path / "path"))
     monkeypatch.setattr(sys, "executable", str(tmp_path / "venv" / "python"))
     return tmp_path / "path"
@@ -34,7 +34,7 @@ def path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def beside(path: Path) -> str:
-    """Make a machine that has a server beside its Python only, and answer where."""
+    """Put a server beside Python only, and return its path."""
     return _program(path.parent / "venv", "redis-server")
 
 
@@ -46,51 +46,51 @@ def server(tmp_path: Path) -> Iterator[Server]:
     server.stop()
 
 
-def test_redis_goes_before_valkey(path: Path) -> None:
-    """Of the two servers on PATH, redis-server is taken."""
+def test_redis_server_goes_before_valkey_server(path: Path) -> None:
+    """If both are on PATH, redis-server is used."""
     _program(path, "valkey-server")
     redis_server = _program(path, "redis-server")
     assert find_server() == redis_server
 
 
 def test_valkey_serves_where_redis_is_missing(path: Path) -> None:
-    """A machine with valkey-server alone has a server."""
+    """If only valkey-server is on PATH, it is used."""
     valkey = _program(path, "valkey-server")
     assert find_server() == valkey
 
 
-def test_one_beside_python_serves_where_path_has_none(beside: str) -> None:
-    """A server that was put into .venv is found without anybody setting PATH."""
+def test_a_server_beside_python_is_found(beside: str) -> None:
+    """A server in .venv is found without a change of PATH."""
     assert find_server() == beside
 
 
-def test_path_goes_before_what_is_beside_python(path: Path, beside: str) -> None:
-    """A server of the machine's own is taken even where .venv has one."""
+def test_path_goes_before_a_server_beside_python(path: Path, beside: str) -> None:
+    """A server on PATH is used also if .venv has one."""
     own = _program(path, "redis-server")
     assert find_server() == own != beside
 
 
 @pytest.mark.usefixtures("path")
-def test_no_server_is_said_plainly(tmp_path: Path) -> None:
-    """Without any server, starting one fails with a sentence that names what was looked for."""
+def test_a_missing_server_is_named(tmp_path: Path) -> None:
+    """Without a server, `start` raises Unavailable and names the program to install."""
     assert find_server() is None
     with pytest.raises(Unavailable, match="redis-server"):
         Server(tmp_path / "store").start()
 
 
 def test_free_port_can_be_bound() -> None:
-    """The port handed out is one a server can listen on without privileges."""
+    """The port is one on which a server can listen without privileges."""
     assert 1024 <= free_port() <= 65535
 
 
-async def test_a_started_server_serves_at_once(server: Server) -> None:
-    """When `start` returns, the URL answers; no client has to wait or try again."""
+async def test_a_started_server_answers(server: Server) -> None:
+    """Once `start` has returned, a client gets an answer at once."""
     async with connect(server.url) as client:
         assert await client.ping()
 
 
 async def test_a_started_server_never_evicts(server: Server) -> None:
-    """The embedded store is fit for a queue: noeviction, append-only file, loopback alone."""
+    """The embedded store has noeviction, an append-only file, and listens on loopback only."""
     async with connect(server.url) as client:
         await check_fit(client)
         settings = await client.config_get("*")
@@ -100,7 +100,7 @@ async def test_a_started_server_never_evicts(server: Server) -> None:
 
 @pytest.mark.parametrize("end", [Server.kill, Server.stop])
 async def test_data_outlives_the_process(server: Server, end: Callable[[Server], None]) -> None:
-    """What was acknowledged is there again, at the same URL, after a kill as after a stop."""
+    """After a kill as after a stop, the restarted server has the data, at the same URL."""
     async with connect(server.url) as client:
         await client.set("answer", "42")
     end(server)
@@ -110,7 +110,7 @@ async def test_data_outlives_the_process(server: Server, end: Callable[[Server],
 
 
 async def test_stop_leaves_no_process(server: Server) -> None:
-    """After `stop` the process is gone, and stopping again does no harm."""
+    """After `stop` the process has ended, and a second `stop` does nothing."""
     assert server.process is not None
     pid = server.process.pid
     server.stop()
@@ -119,16 +119,16 @@ async def test_stop_leaves_no_process(server: Server) -> None:
         os.kill(pid, 0)
 
 
-async def test_connect_dials_nothing_yet() -> None:
-    """A client for a Redis that is away can be made; the first call tells."""
+async def test_connect_does_not_dial() -> None:
+    """A client for a Redis that is away can be made; its first call fails."""
     client = connect(f"redis://127.0.0.1:{free_port()}/0", timeout=0.5)
     with pytest.raises(redis.ConnectionError):
         await client.ping()
     await client.aclose()
 
 
-async def test_bytes_that_are_no_text_survive(server: Server) -> None:
-    """A value that is not UTF-8, as a foreign writer may leave, is read and written unchanged."""
+async def test_bytes_that_are_not_utf8_survive(server: Server) -> None:
+    """A value that is not UTF-8, written by another program, is read and written unchanged."""
     async with redis.asyncio.Redis(port=server.port) as raw, connect(server.url) as client:
         await raw.set("odd", b"\xff\xfe")
         await client.set("copy", await client.get("odd") or "")
@@ -136,14 +136,14 @@ async def test_bytes_that_are_no_text_survive(server: Server) -> None:
 
 
 async def test_a_redis_that_may_evict_is_refused(server: Server) -> None:
-    """A maxmemory-policy that could drop jobs is named in the refusal."""
+    """check_fit raises Unavailable and names the maxmemory-policy that may evict keys."""
     async with connect(server.url) as client:
         await client.config_set("maxmemory-policy", "allkeys-lru")
         with pytest.raises(Unavailable, match="allkeys-lru"):
             await check_fit(client)
 
 
-async def test_fakeredis_passes_as_fit() -> None:
-    """The in-memory stand-in, which has no INFO, is no reason to refuse."""
+async def test_fakeredis_passes_the_check() -> None:
+    """fakeredis, which has no INFO, is accepted."""
     async with in_memory() as client:
         await check_fit(client)

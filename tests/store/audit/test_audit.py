@@ -36,7 +36,7 @@ def _member(job: Job) -> str:
 
 
 async def _faults(client: Redis) -> list[str]:
-    return [str(each) for each in await audit(client, TYPE) if each.severity == Severity.FAULT]
+    return [str(fault) for fault in await audit(client, TYPE) if fault.severity == Severity.FAULT]
 
 
 async def test_every_status_is_clean(client: Redis, jobs: dict[Status, Job]) -> None:
@@ -116,7 +116,7 @@ CORRUPTIONS: dict[str, tuple[Corrupt, str]] = {
         lambda c, _: _stray_shape(c),
         "shape:other names",
     ),
-    "a shape is not known": (
+    "a shape has no demand": (
         lambda c, _: c.hdel(KEYS.of("shapes"), SHAPE),
         f"shape {SHAPE} has the demand None in shapes",
     ),
@@ -294,17 +294,17 @@ async def test_each_corruption_is_found(client: Redis, jobs: dict[Status, Job], 
     corrupt, expected = CORRUPTIONS[name]
     members = {job.request_id: _member(job) for job in jobs.values()}
     await corrupt(client, members.__getitem__)
-    found = await _faults(client)
-    assert any(expected in each for each in found), found
+    findings = await _faults(client)
+    assert any(expected in fault for fault in findings), findings
 
 
 async def test_a_shrunk_host_is_a_note(broker: Broker, client: Redis) -> None:
     """A host with less capacity than its jobs hold is a note, not a fault."""
     await bring(broker, Status.GRANTED)
     await broker.set_host(TYPE, Host("h1", {"VCPU": 1}, {"VCPU": 1}))
-    (found,) = await audit(client, TYPE)
-    assert (found.severity, found.subject) == (Severity.NOTE, "host h1")
-    assert str(found).startswith("note: host h1 is overcommitted in ['VCPU']")
+    (finding,) = await audit(client, TYPE)
+    assert (finding.severity, finding.subject) == (Severity.NOTE, "host h1")
+    assert str(finding).startswith("note: host h1 is overcommitted in ['VCPU']")
 
 
 async def test_every_page_of_jobs_is_checked(broker: Broker, client: Redis) -> None:
@@ -325,11 +325,11 @@ async def test_a_finding_of_the_first_walk_alone_does_not_count(
     hgetall, left = client.hgetall, [1]
 
     async def slow(name: str) -> object:
-        found = await hgetall(name)
+        fields = await hgetall(name)
         if left and name == KEYS.of("host", "h1"):
             left.clear()
-            return {**found, "held:GPU": "1"}
-        return found
+            return {**fields, "held:GPU": "1"}
+        return fields
 
     monkeypatch.setattr(client, "hgetall", slow)
     assert await audit(client, TYPE) == []
@@ -348,14 +348,14 @@ async def test_an_audit_beside_a_busy_broker_finds_nothing(redis_server: Server)
             await broker.withdraw(TYPE, name)
 
     workers = [asyncio.create_task(work(f"w{number}")) for number in range(4)]
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for _ in range(5):
-        found += await audit(mine, TYPE)
+        findings += await audit(mine, TYPE)
     done.set()
     await asyncio.gather(*workers)
     await broker.aclose()
     await mine.aclose()
-    assert found == []
+    assert findings == []
 
 
 async def test_an_audit_says_when_redis_is_away() -> None:

@@ -1,4 +1,4 @@
-"""What tests of destinations need made: grants to one, a breaker in some state, dead couriers."""
+"""Brings destinations into a state: grants to one, its breaker open or half-open, dead couriers."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ UNHEALTHY = Settlement("retry", "timeout", health="unhealthy")
 HEALTHY = Settlement("delivered", "http_200", health="healthy")
 
 
-async def known(broker: Broker, name: str = HERE) -> Destination:
-    """Read what is known of one destination."""
-    return {each.name: each for each in (await broker.destinations(TYPE))[1]}[name]
+async def destination_state(broker: Broker, name: str = HERE) -> Destination:
+    """Read the state of one destination."""
+    _, destinations = await broker.destinations(TYPE)
+    return {destination.name: destination for destination in destinations}[name]
 
 
-async def claims(broker: Broker, limit: int = 100, lease: float = 60.0) -> list[Delivery]:
-    """Claim what is due."""
+async def claim_due(broker: Broker, limit: int = 100, lease: float = 60.0) -> list[Delivery]:
+    """Claim the callbacks that are due."""
     return (await broker.claim(TYPE, lease, limit))[1]
 
 
-async def granted_to(broker: Broker, host: str, *names: str) -> str:
-    """Grant jobs of these names whose callbacks go to `http://<host>:80`; return that."""
+async def grant_at(broker: Broker, host: str, *names: str) -> str:
+    """Grant jobs whose callbacks go to `http://<host>:80`; return that destination."""
     destination = f"http://{host}:80"
     await publish(broker, VCPU=5000)
     for name in names:
@@ -36,35 +37,35 @@ async def granted_to(broker: Broker, host: str, *names: str) -> str:
     return destination
 
 
-async def opened(broker: Broker, host: str, *names: str) -> str:
-    """Let the first of these jobs fail until the breaker of its destination opens."""
-    destination = await granted_to(broker, host, names[0])
+async def open_breaker(broker: Broker, host: str, *names: str) -> str:
+    """Let callbacks of the first job fail until the breaker of its destination opens."""
+    destination = await grant_at(broker, host, names[0])
     for _ in range(5):
         await settle(broker, await claim_one(broker), UNHEALTHY)
-    assert (await known(broker, destination)).state == "open"
+    assert (await destination_state(broker, destination)).state == "open"
     return destination
 
 
-async def open_until(client: Redis, destination: str, ends: int) -> None:
-    """Have an open breaker, half-open where `ends` (ms) is over."""
+async def set_open_until(client: Redis, destination: str, ends: int) -> None:
+    """Open a breaker until `ends` (ms); it is half-open if that has passed."""
     await client.hset(KEYS.of("destination", destination), "open_until", str(ends))
     await client.zadd(KEYS.of("open"), {destination: ends})
 
 
 async def half_open(client: Redis, destination: str) -> None:
-    """Let the time of being open be over, and the parked be looked at."""
-    await open_until(client, destination, 1)
-    await look_again(client)
+    """Make a breaker half-open, and its parked callbacks due for the next sweep."""
+    await set_open_until(client, destination, 1)
+    await make_parked_due(client)
 
 
-async def look_again(client: Redis) -> None:
-    """Let every destination with parked callbacks be looked at by the next sweep."""
+async def make_parked_due(client: Redis) -> None:
+    """Let the next sweep check every destination with parked callbacks."""
     for destination in await members(client, KEYS.of("parked")):
         await client.zadd(KEYS.of("parked"), {destination: 1})
 
 
 async def end_leases(client: Redis, destination: str) -> None:
-    """Kill the couriers: what they claimed falls due, and its slots end."""
+    """End the leases as if the couriers were dead: claims are due again, slots free."""
     for member in await members(client, KEYS.of("flying", destination)):
         await client.zadd(KEYS.of("flying", destination), {member: 1})
         await client.zadd(KEYS.of("deliveries"), {member: 1})

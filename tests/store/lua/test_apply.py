@@ -1,4 +1,4 @@
-"""apply.lua: one snapshot of a source, whole or not at all, and in order."""
+"""apply.lua: a snapshot is applied whole or not at all, and never over a newer one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Shares = Mapping[str, Mapping[tuple[str, str], int]]
 
 
 class Lab:
-    """A source whose snapshots are whatever the test says."""
+    """A source whose snapshots the test writes."""
 
     def __init__(self, broker: Broker, name: str = LAB) -> None:
         self.broker = broker
@@ -31,20 +31,20 @@ class Lab:
         self.sequence = 0
 
     async def begin(self, term: int = 1) -> int:
-        await asyncio.sleep(0.002)  # what was let go of in the same millisecond stays
+        await asyncio.sleep(0.002)  # a release of the same millisecond would not end
         watched = await self.broker.watch(TYPE, self.name, term, 5.0)
         assert watched is not None
         return watched.begun
 
     async def show(
-        self, *hosts: Host, shares: Shares | None = None, tells: bool = True, **at: int
+        self, *hosts: Host, shares: Shares | None = None, knows_shares: bool = True, **at: int
     ) -> tuple[int, int] | None:
-        """Apply a snapshot begun now, unless `at` gives begun, sequence or term."""
+        """Apply a snapshot begun now; `at` may give another begun, sequence or term."""
         self.sequence += 1
-        seen = SourceReport(at.get("sequence", self.sequence), hosts, shares or {}, tells)
+        report = SourceReport(at.get("sequence", self.sequence), hosts, shares or {}, knows_shares)
         term = at.get("term", 1)
         begun = at["begun"] if "begun" in at else await self.begin(term)
-        return await self.broker.apply(TYPE, self.name, term, begun, seen)
+        return await self.broker.apply(TYPE, self.name, term, begun, report)
 
 
 @pytest.fixture
@@ -52,41 +52,49 @@ def lab(broker: Broker) -> Lab:
     return Lab(broker)
 
 
-def host(name: str = "h1", used: int = 0, capacity: int = 8, **more: Any) -> Host:
-    return Host(name, {"VCPU": capacity}, {"VCPU": used}, **more)
+def host(name: str = "h1", used: int = 0, capacity: int = 8, **fields: Any) -> Host:
+    return Host(name, {"VCPU": capacity}, {"VCPU": used}, **fields)
 
 
 async def run(broker: Broker, name: str, amount: int, *servers: str, on: str = "h1") -> None:
-    """Bring a job of one instance to running, as these servers."""
+    """Bring a job of one instance to running, with these servers."""
     wanted = shape({"VCPU": amount})
     job = await submit(broker, name, shape=wanted)
     assert await grant(broker, job, wanted, on) is not None
     await broker.transition(TYPE, name, Status.RUNNING, servers=servers)
 
 
-async def until_seen(broker: Broker, **more: object) -> None:
-    await broker.set_policy(TYPE, {"holds": "until_seen", **more})
+async def until_seen(broker: Broker, **fields: object) -> None:
+    await broker.set_policy(TYPE, {"holds": "until_seen", **fields})
 
 
 async def held(broker: Broker, name: str = "h1") -> int:
     return (await broker.host(TYPE, name)).held.get("VCPU", 0)
 
 
+async def host_names(broker: Broker) -> list[str]:
+    """List the type's hosts by name."""
+    return [published.name for published in await broker.hosts(TYPE)]
+
+
 # Hosts
 
 
-async def test_a_snapshot_is_what_hosts_are_afterwards(broker: Broker, lab: Lab) -> None:
-    """Hosts read back as reported, with the source's name; what is no longer reported goes."""
+async def test_hosts_are_as_the_snapshot_reports_them(broker: Broker, lab: Lab) -> None:
+    """Hosts read back as reported, with the source's name; others of the source are deleted."""
     full = host("h1", 2, aggregates=frozenset({"ä,b"}), max_unit={"VCPU": 4})
     assert await lab.show(full, host("h2")) == (2, 0)
-    found = await broker.host(TYPE, "h1")
-    assert found == host("h1", 2, aggregates=frozenset({"ä,b"}), max_unit={"VCPU": 4}, source=LAB)
+    published = await broker.host(TYPE, "h1")
+    assert published == host(
+        "h1", 2, aggregates=frozenset({"ä,b"}), max_unit={"VCPU": 4}, source=LAB
+    )
     assert await lab.show(host("h2", capacity=4)) == (2, 0)
-    assert [(one.name, one.capacity) for one in await broker.hosts(TYPE)] == [("h2", {"VCPU": 4})]
+    assert await host_names(broker) == ["h2"]
+    assert (await broker.host(TYPE, "h2")).capacity == {"VCPU": 4}
 
 
-async def test_only_real_changes_count(lab: Lab, client: Redis) -> None:
-    """A quiet snapshot moves no number; used alone moves the host's, not that of capacity."""
+async def test_only_changed_hosts_count(lab: Lab, client: Redis) -> None:
+    """An unchanged snapshot moves no number; a change of `used` moves the host's number only."""
     hosts = [host(f"h{number}") for number in range(3)]
     await lab.show(*hosts)
 
@@ -103,18 +111,20 @@ async def test_only_real_changes_count(lab: Lab, client: Redis) -> None:
     assert (await numbers())[1] == str(int(first[1] or 0) + 1)
 
 
-async def test_a_change_by_another_hand_is_mended(broker: Broker, lab: Lab, client: Redis) -> None:
-    """A host somebody deleted, or that a restored store forgot, is there again after a snapshot."""
+async def test_a_host_that_redis_lost_is_reported_again(
+    broker: Broker, lab: Lab, client: Redis
+) -> None:
+    """After a host was deleted, or Redis lost its data, the next snapshot restores the hosts."""
     hosts = [host("h1"), host("h2")]
     await lab.show(*hosts)
     await broker.drop_host(TYPE, "h1")
     assert await lab.show(*hosts) == (1, 0)
     await client.flushall()
     assert await lab.show(*hosts) == (2, 0)
-    assert [one.name for one in await broker.hosts(TYPE)] == ["h1", "h2"]
+    assert await host_names(broker) == ["h1", "h2"]
 
 
-async def test_older_never_overwrites_newer(broker: Broker, lab: Lab) -> None:
+async def test_an_older_snapshot_never_overwrites_a_newer(broker: Broker, lab: Lab) -> None:
     """An earlier or equal sequence is refused, and so is any sequence of an earlier term."""
     assert await lab.show(host(used=1), sequence=5) is not None
     for sequence in (4, 5):
@@ -124,10 +134,10 @@ async def test_older_never_overwrites_newer(broker: Broker, lab: Lab) -> None:
     assert (await broker.host(TYPE, "h1")).used == {"VCPU": 2}
 
 
-async def test_a_new_term_silences_the_old_before_its_own_first_snapshot(
+async def test_a_later_term_ends_the_earlier_when_it_begins_a_snapshot(
     broker: Broker, lab: Lab
 ) -> None:
-    """Once a later term began a snapshot, one begun before it under an earlier term is refused."""
+    """Once a later term began a snapshot, an earlier term can neither apply, begin nor fail."""
     begun = await lab.begin(term=1)
     await lab.begin(term=2)
     assert await lab.show(host(), term=1, begun=begun) is None
@@ -136,8 +146,8 @@ async def test_a_new_term_silences_the_old_before_its_own_first_snapshot(
     assert await broker.hosts(TYPE) == []
 
 
-async def test_others_hosts_are_left_alone(broker: Broker, lab: Lab) -> None:
-    """A host published by hand, or reported by another source, stays as it is and is counted."""
+async def test_hosts_of_others_are_left_alone(broker: Broker, lab: Lab) -> None:
+    """A host published by hand, or reported by another source, stays as it is: a clash."""
     await publish(broker, "mine", VCPU=3)
     other = Lab(broker, "other")
     await other.show(host("theirs", 1))
@@ -145,13 +155,13 @@ async def test_others_hosts_are_left_alone(broker: Broker, lab: Lab) -> None:
     assert (await broker.host(TYPE, "mine")).capacity == {"VCPU": 3}
     assert (await broker.host(TYPE, "theirs")).used == {"VCPU": 1}
     assert await lab.show() == (1, 0)
-    assert [one.name for one in await broker.hosts(TYPE)] == ["mine", "theirs"]
-    states = {one.name: (one.hosts, one.clashes) for one in await broker.sources(TYPE)}
+    assert await host_names(broker) == ["mine", "theirs"]
+    states = {state.name: (state.hosts, state.clashes) for state in await broker.sources(TYPE)}
     assert states == {LAB: (0, 0), "other": (1, 0)}
 
 
-async def test_a_sources_host_is_not_published_over(broker: Broker, lab: Lab) -> None:
-    """Publishing over a reported host is refused until the host, or the source, is gone."""
+async def test_a_reported_host_cannot_be_published(broker: Broker, lab: Lab) -> None:
+    """Publishing a host that a source reports is refused until the host was deleted."""
     await lab.show(host(used=1))
     with pytest.raises(Conflict, match="lab"):
         await publish(broker)
@@ -160,8 +170,8 @@ async def test_a_sources_host_is_not_published_over(broker: Broker, lab: Lab) ->
     assert await lab.show(host(used=1)) == (0, 1)
 
 
-async def test_a_host_that_holds_stays_until_it_holds_no_more(broker: Broker, lab: Lab) -> None:
-    """Reported no longer, it is out of service, its holds kept; reported again, it is as before."""
+async def test_a_host_no_longer_reported_stays_while_it_holds(broker: Broker, lab: Lab) -> None:
+    """It is out of service and keeps its holds; reported again, it is back in service."""
     await lab.show(host())
     await run(broker, "d", 2)
     await lab.show()
@@ -174,8 +184,8 @@ async def test_a_host_that_holds_stays_until_it_holds_no_more(broker: Broker, la
     assert await broker.hosts(TYPE) == []
 
 
-async def test_a_snapshot_wakes_the_granter_if_something_changed(lab: Lab, client: Redis) -> None:
-    """The marker is set by a change and not by a quiet snapshot."""
+async def test_a_snapshot_with_changes_wakes_the_granter(lab: Lab, client: Redis) -> None:
+    """A changed host sets the wake marker; an unchanged snapshot does not."""
     wake = Keys(TYPE).of("wake")
     for expected in (["grant"], []):
         await client.delete(wake)
@@ -186,8 +196,8 @@ async def test_a_snapshot_wakes_the_granter_if_something_changed(lab: Lab, clien
 # Holds
 
 
-async def test_until_done_the_broker_is_the_ledger(broker: Broker, lab: Lab) -> None:
-    """By default no snapshot shortens a hold, whatever servers are shown to use."""
+async def test_under_until_done_no_snapshot_ends_a_hold(broker: Broker, lab: Lab) -> None:
+    """By default holds stay, whatever the job's servers are reported to use."""
     await lab.show(host())
     await run(broker, "d", 2, "s")
     await lab.show(host(used=2), shares={"s": {("h1", "VCPU"): 2}})
@@ -195,7 +205,7 @@ async def test_until_done_the_broker_is_the_ledger(broker: Broker, lab: Lab) -> 
 
 
 async def test_hold_and_seen_add_up_to_the_grant(broker: Broker, lab: Lab, client: Redis) -> None:
-    """The hold shrinks by what its servers use, grows back as they shrink, never below nothing."""
+    """The hold shrinks by what the job's servers use, and grows again as they use less."""
     await until_seen(broker)
     await lab.show(host())
     await run(broker, "d", 4, "a", "b")
@@ -204,16 +214,16 @@ async def test_hold_and_seen_add_up_to_the_grant(broker: Broker, lab: Lab, clien
         await lab.show(host(used=a + b), shares=shares)
         assert await held(broker) == left
         assert (await broker.view(TYPE, usage=True)).usage == {"o": {"VCPU": 4}}
-        assert [one.severity for one in await audit(client, TYPE)] == []
+        assert await audit(client, TYPE) == []
     await broker.transition(TYPE, "d", Status.DONE)
     await lab.show(host())
     assert (await held(broker), (await broker.view(TYPE, usage=True)).usage) == (0, {})
 
 
-async def test_what_servers_have_elsewhere_counts_against_the_rest(
+async def test_use_on_another_host_ends_the_hold_where_it_was_granted(
     broker: Broker, lab: Lab
 ) -> None:
-    """A server that a scheduler put, or moved, elsewhere leaves nothing held where it is not."""
+    """A server that a scheduler started on another host, or moved there, ends the hold here."""
     await until_seen(broker)
     await lab.show(host("h1"), host("h2"))
     wanted = shape({"VCPU": 2}, {"VCPU": 2})
@@ -234,8 +244,8 @@ async def test_what_servers_have_elsewhere_counts_against_the_rest(
         assert [await held(broker, "h1"), await held(broker, "h2")] == left
 
 
-async def test_what_servers_have_on_others_hosts_does_not_count(broker: Broker, lab: Lab) -> None:
-    """A host its source may not touch has a `used` of its own: nothing there ends a hold here."""
+async def test_use_on_hosts_of_others_ends_no_hold(broker: Broker, lab: Lab) -> None:
+    """What a server uses on a host that the source may not change does not count."""
     await until_seen(broker)
     await publish(broker, "byhand", VCPU=4)
     await lab.show(host(), host("byhand"))
@@ -244,8 +254,8 @@ async def test_what_servers_have_on_others_hosts_does_not_count(broker: Broker, 
     assert await held(broker) == 2
 
 
-async def test_a_server_nobody_asked_for_is_held_for(broker: Broker, lab: Lab) -> None:
-    """Servers told while a snapshot is under way are not believed seen by it."""
+async def test_a_server_without_a_share_is_held_for(broker: Broker, lab: Lab) -> None:
+    """A server named after the snapshot was begun uses nothing in it, so the hold stays."""
     await until_seen(broker, settle=0)
     await lab.show(host())
     await run(broker, "d", 2, "s")
@@ -259,24 +269,24 @@ async def test_a_server_nobody_asked_for_is_held_for(broker: Broker, lab: Lab) -
 async def test_without_known_servers_a_settle_time_applies(
     broker: Broker, lab: Lab, servers: tuple[str, ...]
 ) -> None:
-    """No servers told, or a source that cannot tell: all is seen by a snapshot begun after it."""
+    """If servers or shares are unknown, a snapshot begun after the settle time ends the hold."""
     await until_seen(broker, settle=0.3)
     await lab.show(host())
     await run(broker, "d", 2, *servers)
     begun = await lab.begin()
     await asyncio.sleep(0.35)
-    await lab.show(host(), tells=not servers, begun=begun)
+    await lab.show(host(), knows_shares=not servers, begun=begun)
     assert await held(broker) == 2
     for _ in range(2):
-        await lab.show(host(used=2), tells=not servers)
+        await lab.show(host(used=2), knows_shares=not servers)
         assert await held(broker) == 0
     await broker.set_policy(TYPE, {"holds": "until_done"})
     await lab.show(host(used=2))
     assert await held(broker) == 2
 
 
-async def test_published_hosts_keep_their_holds(broker: Broker, lab: Lab) -> None:
-    """Nothing a source shows, and no settle time, ends a hold on a host it does not report."""
+async def test_holds_on_published_hosts_stay(broker: Broker, lab: Lab) -> None:
+    """No snapshot and no settle time ends a hold on a host that the source does not report."""
     await until_seen(broker, settle=0)
     await publish(broker, "byhand", VCPU=4)
     await lab.show(host())
@@ -288,10 +298,10 @@ async def test_published_hosts_keep_their_holds(broker: Broker, lab: Lab) -> Non
     assert await held(broker, "byhand") == 1
 
 
-async def test_what_is_let_go_parts_with_a_snapshot_begun_later(
+async def test_a_release_ends_with_a_snapshot_begun_after_it(
     broker: Broker, lab: Lab, client: Redis
 ) -> None:
-    """A server may run that no snapshot shows yet: its job ended, its capacity waits for one."""
+    """A server may run that no snapshot shows, so capacity of an ended job stays held till then."""
     await until_seen(broker)
     await lab.show(host())
     await run(broker, "d", 2, "s")
@@ -306,8 +316,8 @@ async def test_what_is_let_go_parts_with_a_snapshot_begun_later(
     assert await client.exists(Keys(TYPE).of("parting")) == 0
 
 
-async def test_a_deleted_host_lets_part_what_parts(broker: Broker, lab: Lab, client: Redis) -> None:
-    """With its source gone for good, a host deleted by hand leaves nothing held behind."""
+async def test_deleting_a_host_ends_its_releases(broker: Broker, lab: Lab, client: Redis) -> None:
+    """A host deleted by hand leaves nothing held, also if its source never polls again."""
     await until_seen(broker)
     await lab.show(host())
     await run(broker, "d", 2)
@@ -339,10 +349,10 @@ async def test_a_damaged_job_stops_a_snapshot_before_anything_is_written(
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_any_snapshots_of_any_servers_keep_every_sum(
+async def test_random_snapshots_keep_every_sum(
     broker: Broker, lab: Lab, client: Redis, seed: int
 ) -> None:
-    """Whatever servers appear, move and go as jobs come and go: no fault, and free is the truth."""
+    """Servers appear, move and end as jobs do: the audit is clean and free capacity is right."""
     rng = Random(seed)
     await until_seen(broker)
     names = ["h1", "h2"]
@@ -365,8 +375,10 @@ async def test_any_snapshots_of_any_servers_keep_every_sum(
         shares = {server: {(where, "VCPU"): n} for server, (where, n) in has.items()}
         used = {each: sum(n for where, n in has.values() if where == each) for each in names}
         await lab.show(*(host(each, used[each], 20) for each in names), shares=shares)
-        faults = [one for one in await audit(client, TYPE) if one.severity is Severity.FAULT]
+        faults = [
+            finding for finding in await audit(client, TYPE) if finding.severity is Severity.FAULT
+        ]
         assert faults == []
         taken = sum(max(amount, has.get(f"s{each}", ("", 0))[1]) for each, amount in jobs.items())
-        free = sum(one.free["VCPU"] for one in await broker.hosts(TYPE))
+        free = sum(published.free["VCPU"] for published in await broker.hosts(TYPE))
         assert free == 40 - taken

@@ -1,4 +1,4 @@
-"""lib/destination.lua: the limit and the breaker, as claims, settlements and sweeps show them."""
+"""lib/destination.lua: the limit and the breaker of a destination, through the broker's verbs."""
 
 from __future__ import annotations
 
@@ -34,77 +34,82 @@ from tests.store.lua.breaking import (
     HERE,
     KEYS,
     UNHEALTHY,
-    claims,
+    claim_due,
+    destination_state,
     end_leases,
-    granted_to,
+    grant_at,
     half_open,
-    known,
-    look_again,
-    open_until,
-    opened,
+    make_parked_due,
+    open_breaker,
+    set_open_until,
 )
 
-# The limit
+# The limit of callbacks in flight
 
 
-async def test_the_limit_is_shared_by_all_claimers(client: Redis, broker: Broker) -> None:
-    """Ten claimers at once get no more than the policy allows; the rest is parked, not lost."""
+async def test_all_claimers_share_the_limit(client: Redis, broker: Broker) -> None:
+    """Ten claimers at once get as many as the policy allows; the others are parked, not lost."""
     await broker.set_policy(TYPE, {"concurrency": 3})
-    await granted_to(broker, "x", *(f"d{n}" for n in range(8)))
+    await grant_at(broker, "x", *(f"d{n}" for n in range(8)))
     others = [Broker(client) for _ in range(10)]
-    found = [each for one in await asyncio.gather(*map(claims, others)) for each in one]
-    assert len(found) == 3
-    seen = await known(broker)
-    assert (seen.in_flight, seen.parked) == (3, 5)
+    claims = await asyncio.gather(*map(claim_due, others))
+    deliveries = [delivery for claimed in claims for delivery in claimed]
+    assert len(deliveries) == 3
+    state = await destination_state(broker)
+    assert (state.in_flight, state.parked) == (3, 5)
     assert await audit(client, TYPE) == []
-    heard = set()
-    while found:
-        heard.add(found[0].job.request_id)
-        await settle(broker, found.pop(0), HEALTHY)
-        found += await claims(broker)
-        assert (await known(broker)).in_flight == len(found) <= 3
-    assert heard == {f"d{n}" for n in range(8)}
+    delivered = set()
+    while deliveries:
+        delivered.add(deliveries[0].job.request_id)
+        await settle(broker, deliveries.pop(0), HEALTHY)
+        deliveries += await claim_due(broker)
+        assert (await destination_state(broker)).in_flight == len(deliveries) <= 3
+    assert delivered == {f"d{n}" for n in range(8)}
     assert (await broker.counts(TYPE))[Status.RUNNING] == 8
     assert await client.exists(KEYS.of("parked", HERE), KEYS.of("flying", HERE)) == 0
     assert await audit(client, TYPE) == []
 
 
-async def test_a_killed_couriers_slot_ends_with_its_lease(client: Redis, broker: Broker) -> None:
-    """Couriers die with every slot taken: after their leases a sweep lets the parked go out."""
+async def test_the_slot_of_a_killed_courier_ends_with_its_lease(
+    client: Redis, broker: Broker
+) -> None:
+    """After couriers die with all slots, a sweep unparks callbacks once their leases end."""
     await broker.set_policy(TYPE, {"concurrency": 2})
-    await granted_to(broker, "x", "a", "b", "c", "d")
-    assert len(await claims(broker, lease=0.2)) == 2
+    await grant_at(broker, "x", "a", "b", "c", "d")
+    assert len(await claim_due(broker, lease=0.2)) == 2
     await Janitor(broker, TYPE).run_once()
-    assert await claims(broker) == []
+    assert await claim_due(broker) == []
     await asyncio.sleep(0.25)
-    await look_again(client)
+    await make_parked_due(client)
     await Janitor(broker, TYPE).run_once()
-    second = await claims(broker)
+    second = await claim_due(broker)
     assert len(second) == 2
-    for each in second:
-        await settle(broker, each, HEALTHY)
-    third = await claims(broker)
-    for each in third:
-        await settle(broker, each, HEALTHY)
-    assert {each.job.request_id for each in second + third} == {"a", "b", "c", "d"}
+    for delivery in second:
+        await settle(broker, delivery, HEALTHY)
+    third = await claim_due(broker)
+    for delivery in third:
+        await settle(broker, delivery, HEALTHY)
+    assert {delivery.job.request_id for delivery in second + third} == {"a", "b", "c", "d"}
     assert await audit(client, TYPE) == []
 
 
-async def test_the_slots_of_the_dead_are_forgotten(client: Redis, broker: Broker) -> None:
-    """A set of slots goes by itself, should nobody ever ask for that destination again."""
-    await granted_to(broker, "x", "d")
+async def test_slots_expire(client: Redis, broker: Broker) -> None:
+    """A set of slots expires within a day, also if nobody calls the destination again."""
+    await grant_at(broker, "x", "d")
     await claim_one(broker)
     await broker.withdraw(TYPE, "d")
     assert 0 < await client.pttl(KEYS.of("flying", HERE)) <= 86_400_000
 
 
 @pytest.mark.parametrize("end", ["withdraw", "requeue", "expire"])
-async def test_parked_callbacks_go_with_their_jobs(client: Redis, broker: Broker, end: str) -> None:
-    """A job withdrawn, put back or expired while its callback is parked leaves nothing there."""
+async def test_parked_callbacks_end_with_their_jobs(
+    client: Redis, broker: Broker, end: str
+) -> None:
+    """A job withdrawn, requeued or expired while its callback is parked leaves nothing parked."""
     await broker.set_policy(TYPE, {"concurrency": 1, "offer": 0.3 if end == "expire" else 300})
-    await granted_to(broker, "x", "a", "b", "c")
-    assert len(await claims(broker)) == 1
-    assert (await known(broker)).parked == 2
+    await grant_at(broker, "x", "a", "b", "c")
+    assert len(await claim_due(broker)) == 1
+    assert (await destination_state(broker)).parked == 2
     parked = [member[17:] for member in await members(client, KEYS.of("parked", HERE))]
     for name in parked if end != "expire" else ():
         if end == "withdraw":
@@ -113,34 +118,34 @@ async def test_parked_callbacks_go_with_their_jobs(client: Redis, broker: Broker
             await broker.transition(TYPE, name, Status.QUEUED)
     if end == "expire":
         await asyncio.sleep(0.4)
-    await look_again(client)
+    await make_parked_due(client)
     await Janitor(broker, TYPE).run_once()
-    assert (await known(broker)).parked == 0
+    assert (await destination_state(broker)).parked == 0
     assert await client.exists(KEYS.of("parked"), KEYS.of("parked", HERE)) == 0
-    assert await claims(broker) == []
+    assert await claim_due(broker) == []
     assert await audit(client, TYPE) == []
 
 
 @pytest.mark.parametrize("free", [1, 50])
-async def test_a_healthy_destination_is_not_hidden_behind_a_dead_one(
+async def test_a_dead_destination_does_not_delay_a_healthy_one(
     real_client: Redis, free: int
 ) -> None:
-    """A thousand callbacks owed to a dead destination hold up a healthy one for a claim or two."""
+    """Behind a thousand callbacks to a dead destination, a healthy one is called in two claims."""
     broker = Broker(real_client)
-    dead = await granted_to(broker, "dead", *(f"d{n}" for n in range(1000)))
-    await open_until(real_client, dead, FOR_EVER)
-    await granted_to(broker, "healthy", "h")
-    found = await claims(broker, free) or await claims(broker, free)
-    assert [each.job.request_id for each in found] == ["h"]
-    due = await real_client.zcard(KEYS.of("deliveries")) - len(found)
-    assert (await known(broker, dead)).parked + due == 1000
+    dead = await grant_at(broker, "dead", *(f"d{n}" for n in range(1000)))
+    await set_open_until(real_client, dead, FOR_EVER)
+    await grant_at(broker, "healthy", "h")
+    deliveries = await claim_due(broker, free) or await claim_due(broker, free)
+    assert [delivery.job.request_id for delivery in deliveries] == ["h"]
+    due = await real_client.zcard(KEYS.of("deliveries")) - len(deliveries)
+    assert (await destination_state(broker, dead)).parked + due == 1000
 
 
 # The breaker
 
 
-async def test_only_failures_of_health_open_it(broker: Broker) -> None:
-    """Ten refusals by 404, 429 or a redirect, whatever they mean for the job, leave it closed."""
+async def test_refusals_do_not_open_the_breaker(broker: Broker) -> None:
+    """Ten answers of 404, 429 or a redirect leave it closed, whatever they mean for the job."""
     await bring(broker, Status.GRANTED)
     for outcome in (
         Outcome("rejected", "http_404", 1),
@@ -148,12 +153,12 @@ async def test_only_failures_of_health_open_it(broker: Broker) -> None:
         Outcome("retry", "http_429", 1),
         Outcome("fail", "redirect", 1),
     ):
-        came = settlement(1, outcome)
+        real = settlement(1, outcome)
         for _ in range(10):
-            asked = Settlement("retry", came.cause, health=came.health)
+            asked = Settlement("retry", real.cause, health=real.health)
             await settle(broker, await claim_one(broker), asked)
-        seen = await known(broker)
-        assert (seen.state, seen.failures) == ("closed", 0)
+        state = await destination_state(broker)
+        assert (state.state, state.failures) == ("closed", 0)
 
 
 @pytest.mark.parametrize(
@@ -161,47 +166,48 @@ async def test_only_failures_of_health_open_it(broker: Broker) -> None:
     [Outcome("retry", cause, 1, unhealthy=True) for cause in ("http_503", "timeout", "dns")],
     ids=lambda outcome: outcome.cause,
 )
-async def test_failures_of_health_open_it_at_the_fifth(broker: Broker, outcome: Outcome) -> None:
-    """5xx, silence and names that do not resolve count, five in a row."""
+async def test_five_failures_open_the_breaker(broker: Broker, outcome: Outcome) -> None:
+    """5xx, timeouts and names that do not resolve count, five in a row."""
     await bring(broker, Status.GRANTED)
     for count in range(1, 6):
-        assert (await known(broker)).state == "closed"
-        came = settlement(1, outcome)
-        asked = Settlement("retry", came.cause, health=came.health)
+        assert (await destination_state(broker)).state == "closed"
+        real = settlement(1, outcome)
+        asked = Settlement("retry", real.cause, health=real.health)
         await settle(broker, await claim_one(broker), asked)
-        assert (await known(broker)).failures == count
-    assert (await known(broker)).state == "open"
+        assert (await destination_state(broker)).failures == count
+    assert (await destination_state(broker)).state == "open"
 
 
-async def test_429_slows_to_one_at_a_time(broker: Broker) -> None:
-    """For as long as it asked, a destination gets one callback at once; then all again."""
-    await granted_to(broker, "x", "a", "b", "c")
-    first = (await claims(broker, 1))[0]
-    came = settlement(1, Outcome("retry", "http_429", 1, retry_after=0.4))
-    await settle(broker, first, came)
-    (single,) = await claims(broker)
-    assert (await known(broker)).parked == 1
+async def test_a_429_slows_a_destination_down(broker: Broker) -> None:
+    """It gets one callback at a time for as long as it asked; then as many as before."""
+    await grant_at(broker, "x", "a", "b", "c")
+    first = (await claim_due(broker, 1))[0]
+    real = settlement(1, Outcome("retry", "http_429", 1, retry_after=0.4))
+    await settle(broker, first, real)
+    (single,) = await claim_due(broker)
+    assert (await destination_state(broker)).parked == 1
     await settle(broker, single, HEALTHY)
-    (single,) = await claims(broker)
+    (single,) = await claim_due(broker)
     await asyncio.sleep(0.45)
-    assert (await known(broker)).in_flight == 1
-    assert {each.job.request_id for each in (await claims(broker))} <= {first.job.request_id}
-    assert (await known(broker)).state == "closed"
+    assert (await destination_state(broker)).in_flight == 1
+    names = {delivery.job.request_id for delivery in await claim_due(broker)}
+    assert names <= {first.job.request_id}
+    assert (await destination_state(broker)).state == "closed"
 
 
-async def test_while_open_nothing_goes_there(client: Redis, broker: Broker) -> None:
-    """Callbacks are parked and stay so over sweeps; a grant is refused, and the planner told."""
+async def test_an_open_breaker_stops_callbacks_and_grants(client: Redis, broker: Broker) -> None:
+    """Callbacks stay parked over sweeps, a grant is refused, and the view lists it as closed."""
     await publish(broker, VCPU=5000)
-    await granted_to(broker, "x", "b", "c")
-    slow = await claims(broker)
-    await opened(broker, "x", "a")
-    for each in slow:
-        await settle(broker, each, UNHEALTHY)
+    await grant_at(broker, "x", "b", "c")
+    slow = await claim_due(broker)
+    await open_breaker(broker, "x", "a")
+    for delivery in slow:
+        await settle(broker, delivery, UNHEALTHY)
     for _ in range(3):
-        await look_again(client)
+        await make_parked_due(client)
         await Janitor(broker, TYPE).run_once()
-        assert await claims(broker) == []
-    assert (await known(broker)).parked == 3
+        assert await claim_due(broker) == []
+    assert (await destination_state(broker)).parked == 3
     waiting = await submit(broker, "e")
     assert await grant(broker, waiting) is None
     assert (await broker.view(TYPE)).closed == {HERE}
@@ -212,9 +218,9 @@ async def test_while_open_nothing_goes_there(client: Redis, broker: Broker) -> N
     assert await audit(client, TYPE) == []
 
 
-async def test_an_open_destination_blocks_nobody_else(broker: Broker) -> None:
-    """A job of another destination, behind it in line, gets the capacity."""
-    await opened(broker, "x", "a")
+async def test_an_open_breaker_blocks_no_other_destination(broker: Broker) -> None:
+    """A job behind it in the queue, with another destination, gets the capacity."""
+    await open_breaker(broker, "x", "a")
     await submit(broker, "first")
     other = shape(destination="http://y:80")
     await submit(broker, "second", callback="http://y/second", shape=other)
@@ -224,75 +230,77 @@ async def test_an_open_destination_blocks_nobody_else(broker: Broker) -> None:
 
 
 async def _many_parked(broker: Broker) -> str:
-    """Open a breaker with twenty callbacks parked behind it, one of them of the job that failed."""
-    await granted_to(broker, "x", *(f"d{n}" for n in range(19)))
-    slow = await claims(broker)
-    destination = await opened(broker, "x", "a")
-    for each in slow:
-        await settle(broker, each, Settlement("release"))
-    assert await claims(broker) == []
-    assert (await known(broker)).parked == 20
+    """Open a breaker with twenty callbacks parked, one of them of the job that failed."""
+    await grant_at(broker, "x", *(f"d{n}" for n in range(19)))
+    slow = await claim_due(broker)
+    destination = await open_breaker(broker, "x", "a")
+    for delivery in slow:
+        await settle(broker, delivery, Settlement("release"))
+    assert await claim_due(broker) == []
+    assert (await destination_state(broker)).parked == 20
     return destination
 
 
 async def _all_claim(client: Redis) -> list[Delivery]:
-    found = await asyncio.gather(*(claims(Broker(client)) for _ in range(10)))
-    return [each for one in found for each in one]
+    claims = await asyncio.gather(*(claim_due(Broker(client)) for _ in range(10)))
+    return [delivery for claimed in claims for delivery in claimed]
 
 
-async def test_half_open_lets_one_probe_out(client: Redis, broker: Broker) -> None:
-    """Of twenty parked and to ten claimers and sweepers at once, one callback goes; no other."""
+async def test_a_half_open_breaker_lets_one_probe_out(client: Redis, broker: Broker) -> None:
+    """Of twenty parked callbacks one is claimed, by ten claimers and sweepers at once."""
     destination = await _many_parked(broker)
     await half_open(client, destination)
-    assert (await known(broker)).state == "half-open"
+    assert (await destination_state(broker)).state == "half-open"
     await asyncio.gather(*(Janitor(broker, TYPE).run_once() for _ in range(5)))
     assert len(await _all_claim(client)) == 1
     for _ in range(3):
-        await look_again(client)
+        await make_parked_due(client)
         await Janitor(broker, TYPE).run_once()
         assert await _all_claim(client) == []
-    seen = await known(broker)
-    assert (seen.in_flight, seen.parked) == (1, 19)
+    state = await destination_state(broker)
+    assert (state.in_flight, state.parked) == (1, 19)
     assert await audit(client, TYPE) == []
 
 
-async def test_a_probe_that_succeeds_heals_it(client: Redis, broker: Broker) -> None:
-    """All that were parked go out at once, and grants are made again."""
+async def test_a_probe_that_succeeds_closes_the_breaker(client: Redis, broker: Broker) -> None:
+    """All parked callbacks are due at once, and grants are made again."""
     destination = await _many_parked(broker)
     await half_open(client, destination)
     await Janitor(broker, TYPE).run_once()
     await settle(broker, await claim_one(broker), HEALTHY)
-    seen = await known(broker)
-    assert (seen.state, seen.failures, seen.parked) == ("closed", 0, 0)
-    rest = await claims(broker)
+    state = await destination_state(broker)
+    assert (state.state, state.failures, state.parked) == ("closed", 0, 0)
+    rest = await claim_due(broker)
     assert len(rest) == 19
-    for each in rest:
-        await settle(broker, each, HEALTHY)
+    for delivery in rest:
+        await settle(broker, delivery, HEALTHY)
     assert (await broker.counts(TYPE))[Status.RUNNING] == 20
     assert await grant(broker, await submit(broker, "e")) is not None
     assert await audit(client, TYPE) == []
 
 
-async def test_a_probe_that_fails_opens_it_for_longer(client: Redis, broker: Broker) -> None:
-    """5, 10, 20, 40, 60 s, and no longer; healed, it begins anew."""
+async def test_a_probe_that_fails_opens_the_breaker_for_longer(
+    client: Redis, broker: Broker
+) -> None:
+    """For 5, 10, 20, 40, then 60 s; once it was closed, for 5 s again."""
     destination = await _many_parked(broker)
     for seconds in (10, 20, 40, 60, 60):
         await half_open(client, destination)
         await Janitor(broker, TYPE).run_once()
         await settle(broker, await claim_one(broker), UNHEALTHY)
-        seen = await known(broker)
-        assert seen.state == "open"
-        assert seconds - 1 < seen.opens_for <= seconds
-        assert await claims(broker) == []
+        state = await destination_state(broker)
+        assert state.state == "open"
+        assert seconds - 1 < state.opens_for <= seconds
+        assert await claim_due(broker) == []
     assert await audit(client, TYPE) == []
     await broker.reset(TYPE, destination)
-    for each in await claims(broker):
-        await settle(broker, each, UNHEALTHY)
-    assert 4 < (await known(broker)).opens_for <= 5
+    for delivery in await claim_due(broker):
+        await settle(broker, delivery, UNHEALTHY)
+    assert 4 < (await destination_state(broker)).opens_for <= 5
 
 
-async def test_a_probe_lost_with_its_courier_is_sent_again(client: Redis, broker: Broker) -> None:
-    """A courier killed with the probe blocks a half-open destination for its lease alone."""
+async def test_a_probe_of_a_killed_courier_is_sent_again(client: Redis, broker: Broker) -> None:
+    """A courier killed with the probe blocks a half-open destination until its lease ends."""
     destination = await _many_parked(broker)
     await half_open(client, destination)
     await Janitor(broker, TYPE).run_once()
@@ -302,8 +310,8 @@ async def test_a_probe_lost_with_its_courier_is_sent_again(client: Redis, broker
 
 
 async def test_one_grant_probes_a_half_open_destination(client: Redis, broker: Broker) -> None:
-    """With nothing of its own left to call, one waiting job is granted, and a second is not."""
-    await opened(broker, "x", "a")
+    """If no callback is parked there, one waiting job is granted as the probe, and no second."""
+    await open_breaker(broker, "x", "a")
     await broker.withdraw(TYPE, "a")
     jobs = [await submit(broker, name) for name in ("b", "c")]
     await half_open(client, HERE)
@@ -318,9 +326,9 @@ async def test_one_grant_probes_a_half_open_destination(client: Redis, broker: B
     assert await audit(client, TYPE) == []
 
 
-async def test_a_probe_that_leaves_makes_way(client: Redis, broker: Broker) -> None:
-    """When the probing job is withdrawn, another may be granted to probe."""
-    await opened(broker, "x", "a")
+async def test_a_withdrawn_probe_makes_way_for_another(client: Redis, broker: Broker) -> None:
+    """After the job of the probe is withdrawn, another one is granted as the probe."""
+    await open_breaker(broker, "x", "a")
     await broker.withdraw(TYPE, "a")
     jobs = [await submit(broker, name) for name in ("b", "c")]
     await half_open(client, HERE)

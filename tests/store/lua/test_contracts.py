@@ -24,7 +24,7 @@ from rq_broker.store.keys import Keys, digest
 from rq_broker.store.runner import Runner
 from rq_broker.store.scripts import SCRIPTS, Script
 from tests.making import TYPE, bring, claim_one, grant, head_of, settle, shape, submit
-from tests.store.lua.breaking import FOR_EVER, open_until
+from tests.store.lua.breaking import FOR_EVER, set_open_until
 from tests.store.lua.bytecode import globals_of
 
 EACH = pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS.keys())
@@ -195,7 +195,7 @@ async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -
     await broker.drop_host(TYPE, "h1")
     await broker.set_keys(TYPE, "*", ["whsec_x"])
     (destination,) = (await broker.destinations(TYPE))[1]
-    await open_until(client, destination.name, FOR_EVER)
+    await set_open_until(client, destination.name, FOR_EVER)
     await broker.destinations(TYPE)
     await broker.view(TYPE)
     await broker.reset(TYPE, destination.name)

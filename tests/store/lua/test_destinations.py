@@ -1,4 +1,4 @@
-"""destinations.lua, and the breaker behind it: what is known of receivers."""
+"""destinations.lua: how operators see destinations and their breakers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rq_broker.store.broker import Broker
 from rq_broker.store.deliveries import Settlement
 from rq_broker.store.keys import Keys
 from tests.making import TYPE, bring, claim_one, grant, settle, submit
-from tests.store.lua.breaking import UNHEALTHY, granted_to
+from tests.store.lua.breaking import UNHEALTHY, grant_at
 
 HERE = "http://x:80"
 
@@ -23,44 +23,48 @@ async def fail(broker: Broker, times: int) -> None:
         await settle(broker, await claim_one(broker), UNHEALTHY)
 
 
-async def test_a_destination_is_known_from_its_first_grant(broker: Broker) -> None:
-    """It is listed with what is in flight and with its failures in a row."""
+async def test_a_destination_is_listed_from_its_first_grant(broker: Broker) -> None:
+    """The list has its callbacks in flight and its failures in a row."""
     assert await broker.destinations(TYPE) == (False, [])
     await bring(broker, Status.GRANTED)
     await fail(broker, 2)
     await claim_one(broker)
-    outage, (found,) = await broker.destinations(TYPE)
+    outage, (destination,) = await broker.destinations(TYPE)
     assert not outage
-    assert (found.name, found.state, found.failures, found.in_flight) == (HERE, "closed", 2, 1)
+    assert (destination.name, destination.state) == (HERE, "closed")
+    assert (destination.failures, destination.in_flight) == (2, 1)
 
 
-async def test_the_open_and_the_latest_are_listed_first(broker: Broker, client: Redis) -> None:
-    """Of very many some are listed: those in trouble, then those called last; none if so asked."""
+async def test_open_breakers_and_the_latest_used_are_listed_first(
+    broker: Broker, client: Redis
+) -> None:
+    """A limit keeps open breakers, then the latest used destinations; 0 lists none."""
     for name in "abcd":
-        await granted_to(broker, name, name)
+        await grant_at(broker, name, name)
         await asyncio.sleep(0.002)
     await client.zadd(Keys(TYPE).of("open"), {"http://b:80": 10**15})
     for limit, shown in ((9, "bdca"), (3, "bdc"), (1, "b"), (0, "")):
-        outage, found = await broker.destinations(TYPE, limit)
+        outage, destinations = await broker.destinations(TYPE, limit)
         assert not outage
-        assert [each.name for each in found] == [f"http://{name}:80" for name in shown]
+        names = [destination.name for destination in destinations]
+        assert names == [f"http://{name}:80" for name in shown]
 
 
-async def test_five_failures_in_a_row_open_it(broker: Broker, client: Redis) -> None:
-    """Then its callbacks are parked, out of the others' way, and no grant is made to it."""
+async def test_five_failures_in_a_row_open_the_breaker(broker: Broker, client: Redis) -> None:
+    """Then its callbacks are parked, and no job is granted that would be called there."""
     await bring(broker, Status.GRANTED)
     await fail(broker, 5)
     assert (await broker.claim(TYPE, 60.0, 10))[1] == []
-    _, (found,) = await broker.destinations(TYPE)
-    assert (found.state, found.failures, found.parked) == ("open", 5, 1)
-    assert 0 < found.opens_for <= 5.0
+    _, (destination,) = await broker.destinations(TYPE)
+    assert (destination.state, destination.failures, destination.parked) == ("open", 5, 1)
+    assert 0 < destination.opens_for <= 5.0
     waiting: Job = await submit(broker, "e")
     assert await grant(broker, waiting) is None
     assert await audit(client, TYPE) == []
 
 
-async def test_one_success_wipes_the_failures(broker: Broker) -> None:
-    """Four failures, one answer, four failures: it stays closed."""
+async def test_one_answer_ends_the_count_of_failures(broker: Broker) -> None:
+    """After four failures, an answer and four failures the breaker is closed."""
     await bring(broker, Status.GRANTED)
     await fail(broker, 4)
     await settle(broker, await claim_one(broker), Settlement("retry", "http_404", health="healthy"))
@@ -68,8 +72,8 @@ async def test_one_success_wipes_the_failures(broker: Broker) -> None:
     assert (await broker.destinations(TYPE))[1][0].state == "closed"
 
 
-async def test_no_more_fly_at_once_than_the_policy_allows(broker: Broker, client: Redis) -> None:
-    """Past the concurrency callbacks wait parked, and each that lands lets the next go."""
+async def test_no_more_are_in_flight_than_the_policy_allows(broker: Broker, client: Redis) -> None:
+    """Callbacks beyond the policy's concurrency are parked until one in flight is settled."""
     await broker.set_policy(TYPE, {"concurrency": 2})
     for name in ("a", "b", "c"):
         await bring(broker, Status.GRANTED, name)
@@ -78,5 +82,5 @@ async def test_no_more_fly_at_once_than_the_policy_allows(broker: Broker, client
     assert await audit(client, TYPE) == []
     await settle(broker, first, Settlement("delivered", health="healthy"))
     third = await claim_one(broker)
-    names = {each.job.request_id for each in (first, second, third)}
+    names = {delivery.job.request_id for delivery in (first, second, third)}
     assert names == {"a", "b", "c"}

@@ -14,7 +14,7 @@ from tests.making import TYPE, bring, grant, submit
 
 
 async def test_a_dropped_host_goes_with_its_last_hold(broker: Broker, client: Redis) -> None:
-    """Dropped under a hold, a host stays listed without capacity until the hold is released."""
+    """A dropped host that holds something stays listed, without capacity, until it is released."""
     await bring(broker, Status.GRANTED)
     await broker.drop_host(TYPE, "h1")
     assert await broker.host(TYPE, "h1") == Host("h1", {}, {}, {"VCPU": 1}, dropped=True)

@@ -8,7 +8,7 @@ from tests.making import TYPE
 
 
 async def test_a_cause_stays_until_the_next_good_snapshot(broker: Broker) -> None:
-    """What failed is told with its cause, hosts as they were; a good snapshot ends it."""
+    """A failed poll keeps the hosts and records its cause; the next snapshot clears it."""
     watched = await broker.watch(TYPE, "lab", 1, 5.0)
     assert watched is not None
     hosts = [Host("h1", {"VCPU": 1})]

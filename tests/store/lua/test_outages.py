@@ -1,4 +1,4 @@
-"""lib/destination.lua: when most destinations fail at once, and when one is forgotten."""
+"""lib/destination.lua: outages, in which most destinations fail; and destinations forgotten."""
 
 from __future__ import annotations
 
@@ -18,47 +18,50 @@ from tests.store.lua.breaking import (
     HERE,
     KEYS,
     UNHEALTHY,
-    claims,
-    granted_to,
-    known,
-    opened,
+    claim_due,
+    destination_state,
+    grant_at,
+    open_breaker,
 )
 
 NO_NAME = Settlement("retry", "dns", 1, 60, "unhealthy")
 
 
 async def _outage(broker: Broker, *hosts: str) -> list[str]:
-    """Let one callback to each of these fail."""
-    found = []
+    """Let one callback to each of these hosts fail."""
+    destinations = []
     for host in hosts:
-        found.append(await granted_to(broker, host, host))
+        destinations.append(await grant_at(broker, host, host))
         await settle(broker, await claim_one(broker), NO_NAME)
-    return found
+    return destinations
 
 
-async def test_when_most_fail_nobody_is_charged(client: Redis, broker: Broker) -> None:
-    """Once most destinations fail no further breaker opens, however often each of them does."""
+async def test_an_outage_opens_no_breaker(client: Redis, broker: Broker) -> None:
+    """While most destinations fail, no failure is counted against any of them."""
     names = await _outage(broker, "a", "b", "c", "d")
     assert (await broker.destinations(TYPE))[0]
-    before = {each.name: each.failures for each in (await broker.destinations(TYPE))[1]}
+    before = {
+        destination.name: destination.failures
+        for destination in (await broker.destinations(TYPE))[1]
+    }
     for _ in range(10):
         for member in await members(client, KEYS.of("deliveries")):
             await client.zadd(KEYS.of("deliveries"), {member: 0})
-        for each in await claims(broker):
-            await settle(broker, each, NO_NAME)
-    outage, seen = await broker.destinations(TYPE)
+        for delivery in await claim_due(broker):
+            await settle(broker, delivery, NO_NAME)
+    outage, destinations = await broker.destinations(TYPE)
     assert outage
-    assert {each.name: each.failures for each in seen} == before
-    assert {each.state for each in seen} == {"closed"}
+    assert {destination.name: destination.failures for destination in destinations} == before
+    assert {destination.state for destination in destinations} == {"closed"}
     assert (await broker.view(TYPE)).closed == set(names)
     assert await audit(client, TYPE) == []
 
 
 @pytest.mark.parametrize("how", ["settled", "swept"])
-async def test_offers_that_end_in_an_outage_put_jobs_back(
+async def test_an_offer_that_ends_in_an_outage_requeues_its_job(
     client: Redis, broker: Broker, how: str
 ) -> None:
-    """Whether its last attempt or the janitor ends an offer, the job is in line at its place."""
+    """The job is back at its place in the queue, whether a settlement or a sweep ends the offer."""
     first = await submit(broker, "front")
     await broker.set_policy(TYPE, {"offer": 0.5})
     job = await bring(broker, Status.GRANTED, "victim")
@@ -78,64 +81,64 @@ async def test_offers_that_end_in_an_outage_put_jobs_back(
 
 
 async def _answer(broker: Broker, *hosts: str) -> None:
-    """Let one callback to each of these be taken."""
+    """Let each of these hosts answer one callback."""
     for host in hosts:
-        await granted_to(broker, host, f"first-{host}")
+        await grant_at(broker, host, f"first-{host}")
         await settle(broker, await claim_one(broker), HEALTHY)
 
 
-async def test_strangers_that_fail_are_no_outage_while_anyone_answers(broker: Broker) -> None:
-    """A client who names dead receivers by the dozen is charged for each: their breakers open."""
+async def test_destinations_that_never_answered_make_no_outage(broker: Broker) -> None:
+    """While one destination answers, dozens of dead ones open their breakers, each its own."""
     await _answer(broker, "well")
     await _outage(broker, "a", "b", "c", "d")
     assert not (await broker.destinations(TYPE))[0]
-    destination = await opened(broker, "e", "e")
-    assert (await known(broker, destination)).state == "open"
+    destination = await open_breaker(broker, "e", "e")
+    assert (await destination_state(broker, destination)).state == "open"
 
 
-async def test_an_outage_ends_when_they_answer(broker: Broker) -> None:
-    """Each that answers is open to grants at once, and with fewer than three the outage is over."""
+async def test_an_outage_ends_as_destinations_answer(broker: Broker) -> None:
+    """A destination that answers gets grants at once; fewer than three failing are no outage."""
     await _answer(broker, "a", "b", "c", "d")
     await _outage(broker, "a", "b", "c", "d")
-    for host in ("d", "c"):  # those that were never charged
+    for host in ("d", "c"):  # whose failures were not counted
         assert (await broker.destinations(TYPE))[0]
-        await granted_to(broker, host, f"again-{host}")
+        await grant_at(broker, host, f"again-{host}")
         await settle(broker, await claim_one(broker), HEALTHY)
         assert f"http://{host}:80" not in (await broker.view(TYPE)).closed
     assert not (await broker.destinations(TYPE))[0]
     assert (await broker.view(TYPE)).closed == frozenset()
 
 
-async def test_two_dead_ones_are_no_outage(broker: Broker) -> None:
-    """A broker with few destinations charges each of them: fewer than three prove nothing."""
-    await opened(broker, "a", "a")
-    await opened(broker, "b", "b")
-    outage, seen = await broker.destinations(TYPE)
+async def test_two_failing_destinations_are_no_outage(broker: Broker) -> None:
+    """Where only two destinations fail, failures count against each and its breaker opens."""
+    await open_breaker(broker, "a", "a")
+    await open_breaker(broker, "b", "b")
+    outage, destinations = await broker.destinations(TYPE)
     assert not outage
-    assert {each.state for each in seen} == {"open"}
+    assert {destination.state for destination in destinations} == {"open"}
 
 
-async def test_an_open_one_stays_closed_to_grants_in_an_outage(
+async def test_an_outage_does_not_open_a_destination_to_grants(
     client: Redis, broker: Broker
 ) -> None:
-    """Its failures may be older than a minute: the planner must still not plan for it."""
-    destination = await opened(broker, "old", "old")
+    """A breaker opened more than a minute before the outage still keeps grants away."""
+    destination = await open_breaker(broker, "old", "old")
     await client.zrem(KEYS.of("failing"), destination)
     names = await _outage(broker, "a", "b", "c")
     assert (await broker.view(TYPE)).closed == {destination, *names}
 
 
-# Everything expires
+# Destinations are forgotten
 
 
-async def test_what_is_known_of_a_destination_is_forgotten(client: Redis, broker: Broker) -> None:
+async def test_an_unused_destination_is_forgotten(client: Redis, broker: Broker) -> None:
     """A day after its last grant or failure a destination leaves no key behind."""
-    destination = await opened(broker, "x", "a")
+    destination = await open_breaker(broker, "x", "a")
     late = Delivery(await broker.read(TYPE, "a"), 9)
     await settle(broker, late, Settlement("release", slow_down=9.0))
     await broker.withdraw(TYPE, "a")
     await broker.sweep(TYPE)
-    assert (await known(broker)).state == "open"
+    assert (await destination_state(broker)).state == "open"
     await client.zadd(KEYS.of("destinations"), {destination: 1})
     await client.zadd(KEYS.of("failing"), {destination: 1})
     await broker.sweep(TYPE)
@@ -146,13 +149,11 @@ async def test_what_is_known_of_a_destination_is_forgotten(client: Redis, broker
     assert await client.exists(KEYS.of("open"), KEYS.of("failing"), KEYS.of("parked")) == 0
 
 
-async def test_trouble_keeps_a_destination_from_being_forgotten(
-    client: Redis, broker: Broker
-) -> None:
-    """One that still fails, a day after its last grant, keeps its open breaker."""
-    await granted_to(broker, "x", "a")
+async def test_a_failing_destination_is_not_forgotten(client: Redis, broker: Broker) -> None:
+    """A destination that fails a day after its last grant keeps its open breaker."""
+    await grant_at(broker, "x", "a")
     await client.zadd(KEYS.of("destinations"), {HERE: 1})
     for _ in range(5):
         await settle(broker, await claim_one(broker), UNHEALTHY)
     await broker.sweep(TYPE)
-    assert (await known(broker)).state == "open"
+    assert (await destination_state(broker)).state == "open"

@@ -11,8 +11,8 @@ from tests.making import TYPE, bring, claim_one, grant, submit
 from tests.store.lua.test_destinations import HERE, fail
 
 
-async def test_a_reset_closes_the_breaker_and_lets_callbacks_out(broker: Broker) -> None:
-    """What was parked falls due at once, and grants are made again."""
+async def test_a_reset_closes_the_breaker(broker: Broker) -> None:
+    """Parked callbacks are due at once, and grants are made again."""
     await bring(broker, Status.GRANTED)
     await fail(broker, 5)
     assert (await broker.claim(TYPE, 60.0, 10))[1] == []
@@ -23,6 +23,6 @@ async def test_a_reset_closes_the_breaker_and_lets_callbacks_out(broker: Broker)
 
 
 async def test_an_unknown_destination_is_not_found(broker: Broker) -> None:
-    """Only a destination some job was granted to can be reset."""
+    """Only a destination that a job was granted for can be reset."""
     with pytest.raises(errors.NotFound):
         await broker.reset(TYPE, HERE)

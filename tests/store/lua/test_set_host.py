@@ -1,4 +1,4 @@
-"""set_host.lua: what a host can hold."""
+"""set_host.lua: hosts published by hand."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.making import TYPE, bring, grant, publish, submit
 
 
 async def test_a_host_reads_back_as_published(broker: Broker) -> None:
-    """Names and resources may hold colons and any letters; publishing again replaces, not adds."""
+    """Names may have colons and any letters; publishing a host again replaces its fields."""
     host = Host("rack:1", {"GPU:a100": 8, "虛": 1}, {"GPU:a100": 1}, {}, frozenset({"ä", "b:c"}))
     assert await broker.set_host(TYPE, host)
     assert await broker.host(TYPE, "rack:1") == host
@@ -18,16 +18,16 @@ async def test_a_host_reads_back_as_published(broker: Broker) -> None:
     assert await broker.hosts(TYPE) == [smaller]
 
 
-async def test_a_dropped_host_can_come_back_with_its_holds(broker: Broker) -> None:
-    """Publishing a dropped host again puts it in service; what it held is held still."""
+async def test_a_dropped_host_can_be_published_again(broker: Broker) -> None:
+    """Publishing a dropped host puts it back into service, with its holds."""
     await bring(broker, Status.GRANTED)
     await broker.drop_host(TYPE, "h1")
     assert not await broker.set_host(TYPE, Host("h1", {"VCPU": 2}))
     assert await broker.host(TYPE, "h1") == Host("h1", {"VCPU": 2}, {}, {"VCPU": 1})
 
 
-async def test_shrinking_a_host_never_loses_a_hold(broker: Broker) -> None:
-    """Below its holds a host keeps them and is granted nothing until it fits again."""
+async def test_a_shrunk_host_keeps_its_holds(broker: Broker) -> None:
+    """A host with less capacity than its holds keeps them, and gets no grant until one fits."""
     await bring(broker, Status.RUNNING)
     await broker.set_host(TYPE, Host("h1", {"VCPU": 0}))
     host = await broker.host(TYPE, "h1")

@@ -1,4 +1,4 @@
-"""set_keys.lua: what callbacks are signed with."""
+"""set_keys.lua: the keys that callbacks are signed with."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from rq_broker.store.broker import Broker
 from tests.making import TYPE, bring, claim_one
 
 
-async def test_a_delivery_carries_its_owner_s_keys_or_the_type_s(broker: Broker) -> None:
-    """An owner's own keys win over those of all; without any a callback goes unsigned."""
+async def test_a_delivery_has_the_keys_of_its_owner_or_of_all(broker: Broker) -> None:
+    """An owner's own keys go before those of all owners; without either there are none."""
     await bring(broker, Status.GRANTED)
     assert (await claim_one(broker, lease=0.0)).keys == ()
     await broker.set_keys(TYPE, "*", ["new", "old"])

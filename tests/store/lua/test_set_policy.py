@@ -1,4 +1,4 @@
-"""set_policy.lua: field by field."""
+"""set_policy.lua: changes of policy fields."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.making import TYPE
 
 
 async def test_policy_changes_are_kept_field_by_field(broker: Broker) -> None:
-    """Fields not named stay; None means without end; unset fields read as the defaults."""
+    """Other fields stay as they are; None is no limit; unset fields have their defaults."""
     assert await broker.policy(TYPE) == Policy()
     limits = {"*": {"VCPU": 4}, "lab:7": {"GPU": 1}}
     await broker.set_policy(TYPE, {"patience": 0, "running": 1.5, "limits": limits})

@@ -1,4 +1,4 @@
-"""sources.lua: how the sources of a type are."""
+"""sources.lua: the state of a type's sources."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def _show(broker: Broker, name: str, *hosts: Host, interval: float = 60.0)
 
 
 async def test_a_source_without_a_snapshot_for_three_intervals_is_stale(broker: Broker) -> None:
-    """Stale goes by the source's own interval; age counts from when the last good one was begun."""
+    """Each source has its own interval; its age counts from the begin of its last snapshot."""
     await _show(broker, "slow")
     await _show(broker, "quick", interval=0.01)
     await broker.watch(TYPE, "never", 1, 0.01)
@@ -33,13 +33,11 @@ async def test_a_source_without_a_snapshot_for_three_intervals_is_stale(broker: 
     assert SourceView.of(quick).age == quick.age
 
 
-async def test_a_source_nobody_polls_is_forgotten_only_without_hosts(
-    broker: Broker, client: Redis
-) -> None:
-    """One that left no hosts goes after an hour; one whose hosts are still there stays, stale."""
+async def test_an_unpolled_source_without_hosts_is_forgotten(broker: Broker, client: Redis) -> None:
+    """It is forgotten an hour after its last poll; a source with hosts stays, as stale."""
     await _show(broker, "empty")
     await _show(broker, "full", Host("h1", {"VCPU": 1}))
     for name in ("empty", "full"):
         await client.hset(Keys(TYPE).of("source", name), "tried", "0")
-    assert [one.name for one in await broker.sources(TYPE)] == ["full"]
+    assert [state.name for state in await broker.sources(TYPE)] == ["full"]
     assert await client.exists(Keys(TYPE).of("source", "empty")) == 0

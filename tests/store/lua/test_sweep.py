@@ -1,4 +1,4 @@
-"""sweep.lua: what comes to its end."""
+"""sweep.lua: offers, running times and retention that end."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from rq_broker.store.runner import Runner
 from tests.making import TYPE, bring, queue, submit
 
 
-async def test_an_offer_that_ended_is_swept_to_error(broker: Broker, client: Redis) -> None:
-    """After the offer no callback starts, the job is in error with the cause, the hold is gone."""
+async def test_an_offer_that_ended_moves_its_job_to_error(broker: Broker, client: Redis) -> None:
+    """After the offer no callback starts; the job is in error with a cause, and holds nothing."""
     await broker.set_policy(TYPE, {"offer": 0})
     await bring(broker, Status.GRANTED)
     assert (await broker.claim(TYPE, 0.0, 10))[1] == []
@@ -32,7 +32,7 @@ async def test_an_offer_that_ended_is_swept_to_error(broker: Broker, client: Red
 
 
 async def test_running_time_ends_unless_renewed(broker: Broker) -> None:
-    """Saying running again renews the time; without it the job ends in error."""
+    """Setting the status running again renews the time; without it the job ends in error."""
     await broker.set_policy(TYPE, {"running": 0})
     await bring(broker, Status.RUNNING)
     await broker.set_policy(TYPE, {"running": 60})
@@ -47,7 +47,7 @@ async def test_running_time_ends_unless_renewed(broker: Broker) -> None:
 
 
 async def test_retention_forgets_done_and_error_jobs(broker: Broker, client: Redis) -> None:
-    """What is done or in error goes after its retention, others stay."""
+    """Jobs that are done or in error are withdrawn after the retention; others stay."""
     await broker.set_policy(TYPE, {"retention": 0})
     for status in Status:
         await bring(broker, status, status)
@@ -61,7 +61,7 @@ async def test_retention_forgets_done_and_error_jobs(broker: Broker, client: Red
 
 
 async def test_a_requeued_job_has_no_deadline(broker: Broker) -> None:
-    """Once back in line a job is out of retention's reach."""
+    """A job that is back in the queue is not withdrawn."""
     await broker.set_policy(TYPE, {"retention": 0})
     await bring(broker, Status.ERROR)
     await broker.transition(TYPE, "d", Status.QUEUED)
@@ -70,7 +70,7 @@ async def test_a_requeued_job_has_no_deadline(broker: Broker) -> None:
 
 
 def _after_sweep(monkeypatch: pytest.MonkeyPatch, act: Callable[[], Awaitable[object]]) -> None:
-    """Let `act` happen between the sweep and what its caller does with the reply."""
+    """Run `act` between the script of a sweep and what its caller does with the reply."""
     run = Runner.run
 
     async def spied(self: Runner, verb: str, type_: str, /, **arguments: object) -> object:
@@ -86,7 +86,7 @@ def _after_sweep(monkeypatch: pytest.MonkeyPatch, act: Callable[[], Awaitable[ob
 async def test_a_job_that_came_back_outlives_its_retention(
     broker: Broker, monkeypatch: pytest.MonkeyPatch, again: str
 ) -> None:
-    """A client that requeues or resubmits while the sweep runs keeps its new place in line."""
+    """A job requeued or submitted again while the sweep runs keeps its new place in the queue."""
     await broker.set_policy(TYPE, {"retention": 0})
     await bring(broker, Status.DONE)
 
@@ -106,7 +106,7 @@ async def test_a_job_that_came_back_outlives_its_retention(
 async def test_two_janitors_may_sweep_at_once(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A job that another janitor, or its client, took out meanwhile is no error."""
+    """A job that another janitor, or its client, withdrew meanwhile is no error."""
     await broker.set_policy(TYPE, {"retention": 0})
     for name in ("d", "e"):
         await bring(broker, Status.DONE, name)
@@ -116,10 +116,10 @@ async def test_two_janitors_may_sweep_at_once(
 
 
 @pytest.mark.parametrize("field", ["created", "owner"])
-async def test_an_unreadable_job_is_not_in_the_way(
+async def test_an_unreadable_job_does_not_stop_a_sweep(
     broker: Broker, client: Redis, field: str
 ) -> None:
-    """One broken record never stops the others from expiring."""
+    """A damaged record does not keep other jobs from expiring."""
     await broker.set_policy(TYPE, {"retention": 0})
     for name in ("broken", "d"):
         await bring(broker, Status.DONE, name)
@@ -129,16 +129,20 @@ async def test_an_unreadable_job_is_not_in_the_way(
         await broker.read(TYPE, "d")
 
 
-async def test_an_attempt_that_died_with_its_courier_is_in_the_history(
+async def test_the_attempt_of_a_killed_courier_is_in_the_history(
     broker: Broker, client: Redis
 ) -> None:
-    """When the offer ends with the lease of a killed courier, its attempt is told all the same."""
+    """If the offer ends before anybody claims again, the lost attempt is recorded all the same."""
     await broker.set_policy(TYPE, {"offer": 0.3})
     await bring(broker, Status.GRANTED)
     (delivery,) = (await broker.claim(TYPE, 0.35, 1))[1]
     await asyncio.sleep(0.5)
     await broker.sweep(TYPE)
     assert (await broker.read(TYPE, "d")).status is Status.ERROR
-    (found,) = await broker.attempts(TYPE, "d")
-    assert (found.cause, found.attempt, found.fence) == ("courier_lost", 1, delivery.job.fence)
+    (attempt,) = await broker.attempts(TYPE, "d")
+    assert (attempt.cause, attempt.attempt, attempt.fence) == (
+        "courier_lost",
+        1,
+        delivery.job.fence,
+    )
     assert await audit(client, TYPE) == []
