@@ -1,8 +1,8 @@
-"""How true are the ETAs: real processes, a seeded load, and each waiting job asked about once.
+"""How true ETAs are: real processes, a seeded load, and one question about each waiting job.
 
 usage: forecasts.py [--seconds 270] [--seed 1] [--load 0.9] [--patience S]
-One API and one notifier on a Redis of their own; Poisson arrivals, lognormal holding times. Prints
-how often a callback came within the p50 and the p90 told before, per size, and what is served.
+One API and one notifier on a Redis of their own; Poisson arrivals, lognormal holding times. Prints,
+per size, how often a callback came within the forecast p50 and p90, and the type's own accuracy.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from math import log
@@ -24,29 +24,38 @@ from benches.latency import Receiver
 
 from rq_broker.store.embedded import Server, free_port
 
-HOSTS, CPUS = 2, 4
+HOSTS, VCPUS = 2, 4
 SIZES = {"1 VCPU": [1], "2 VCPU": [2], "gang": [2, 2, 2]}
 PARTS = (0.75, 0.2, 0.05)
-"""How often each size comes."""
-MEAN_HOLD, SIGMA = 1.0, 0.8
-"""Seconds."""
+"""How often each size occurs."""
+MEAN_HOLDING_TIME, SIGMA = 1.0, 0.8
+"""Seconds, and the spread of their logarithm."""
 WARM_UP = 10.0
-"""Seconds until asking begins: there must be a history."""
+"""Seconds before the first question: a forecast needs a history."""
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """An ETA as it was told: the job's size, seconds from then on, when, and how long it took."""
+class Answer:
+    """The forecast of one job, in seconds from the answer on."""
 
     size: str
     p50: float
     p90: float
-    at: float
-    took: float
+    answered_at: float
+    duration: float
+    """Seconds the answer took."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A forecast and how long the job's callback really took from the answer on."""
+
+    answer: Answer
+    wait: float
 
 
 class Load:
-    """Submits, asks, holds and gives back, and remembers what was told and what came."""
+    """Submits, asks, holds and releases; keeps the forecasts and the times of the callbacks."""
 
     def __init__(
         self, http: aiohttp.ClientSession, api: int, sink: int, options: argparse.Namespace
@@ -56,98 +65,118 @@ class Load:
         self._callback = f"http://127.0.0.1:{sink}/cb/"
         self._rng = Random(options.seed)
         self._seconds = options.seconds
-        mean_size = sum(part * sum(size) for part, size in zip(PARTS, SIZES.values(), strict=True))
-        self._rate = options.load * HOSTS * CPUS / (mean_size * MEAN_HOLD)
-        self._holds: dict[str, float] = {}
-        self.told: dict[str, Told] = {}
-        self.came: dict[str, float] = {}
-        self.silent = 0
-        """Waiting jobs for which no p90 was told."""
-        self.served: dict[str, int] = {}
+        mean_vcpus = sum(part * sum(size) for part, size in zip(PARTS, SIZES.values(), strict=True))
+        self._jobs_per_second = options.load * HOSTS * VCPUS / (mean_vcpus * MEAN_HOLDING_TIME)
+        self._holding_times: dict[str, float] = {}
+        self._answers: dict[str, Answer] = {}
+        self._callbacks: dict[str, float] = {}
+        self.without_forecast = 0
+        """Waiting jobs whose answer had no p90."""
+        self.accuracy: dict[str, int] = {}
+        """What the type itself reported last about its forecasts."""
+
+    def outcomes(self) -> list[Outcome]:
+        """Return each forecast with what became of it."""
+        return [
+            Outcome(answer, self._callbacks[name] - answer.answered_at)
+            for name, answer in self._answers.items()
+        ]
 
     async def prepare(self, patience: float | None) -> None:
-        """Publish the hosts, and say how the type is run."""
+        """Publish the hosts and set the type's policy."""
         for number in range(HOSTS):
-            await self._ask("PUT", f"/types/vm/hosts/h{number}", {"capacity": {"VCPU": CPUS}})
+            await self._ask("PUT", f"/types/vm/hosts/h{number}", {"capacity": {"VCPU": VCPUS}})
         await self._ask("PUT", "/types/vm", {"patience": patience})
 
     async def run(self, receiver: Receiver) -> None:
-        """Let jobs arrive until the time is over, and all of them have been called back."""
+        """Let jobs arrive until the time is over and all of them have been called back."""
         started, number = time.perf_counter(), 0
         async with asyncio.TaskGroup() as group:
-            hearing = group.create_task(self._hear(receiver, group))
+            receiving = group.create_task(self._receive(receiver, group))
             due = started
             while due < started + self._seconds:
                 await asyncio.sleep(max(0.0, due - time.perf_counter()))
-                group.create_task(self._arrive(number, due > started + WARM_UP))
+                group.create_task(self._submit(number, ask=due > started + WARM_UP))
                 number += 1
-                due += self._rng.expovariate(self._rate)
-            while len(self.came) < number:
+                due += self._rng.expovariate(self._jobs_per_second)
+            while len(self._callbacks) < number:
                 await asyncio.sleep(0.1)
-            hearing.cancel()
+            receiving.cancel()
 
-    async def _arrive(self, number: int, ask: bool) -> None:
+    async def _submit(self, number: int, *, ask: bool) -> None:
         size = self._rng.choices(list(SIZES), PARTS)[0]
         data = {"instances": [{"VCPU": amount} for amount in SIZES[size]]}
         body = kit.body(number, self._callback, data=data)
-        name = body["request_id"]
-        self._holds[name] = self._rng.lognormvariate(log(MEAN_HOLD) - SIGMA**2 / 2, SIGMA)
+        name, mu = body["request_id"], log(MEAN_HOLDING_TIME) - SIGMA**2 / 2
+        self._holding_times[name] = self._rng.lognormvariate(mu, SIGMA)
         await self._ask("POST", "/v1/vm", body)
         if ask:
             await self._explain(name, size)
 
     async def _explain(self, name: str, size: str) -> None:
-        asked = time.perf_counter()
-        answer = await self._ask("GET", f"/v1/vm/{name}/explain")
-        if answer is None:
+        asked_at = time.perf_counter()
+        explanation = await self._ask("GET", f"/v1/vm/{name}/explain")
+        if explanation is None:
             return
-        eta, self.served = answer["eta"], answer["eta_accuracy"]
+        eta, self.accuracy = explanation["eta"], explanation["eta_accuracy"]
         if eta["p90"] is None:
-            self.silent += 1
+            self.without_forecast += 1
         else:
             now = time.perf_counter()
-            self.told[name] = Told(size, eta["p50"], eta["p90"], now, now - asked)
+            self._answers[name] = Answer(size, eta["p50"], eta["p90"], now, now - asked_at)
 
-    async def _hear(self, receiver: Receiver, group: asyncio.TaskGroup) -> None:
+    async def _receive(self, receiver: Receiver, group: asyncio.TaskGroup) -> None:
         while True:
-            name, at = await receiver.next()
-            self.came[name] = at
+            name, received_at = await receiver.next()
+            self._callbacks[name] = received_at
             group.create_task(self._hold(name))
 
     async def _hold(self, name: str) -> None:
-        await asyncio.sleep(self._holds[name])
+        await asyncio.sleep(self._holding_times[name])
         await self._ask("POST", f"/v1/vm/{name}", {"status": "done"})
 
     async def _ask(self, method: str, path: str, body: Any = None) -> Any:
-        """Ask the API; None where the job does not wait any more."""
-        async with self._http.request(method, self._base + path, json=body) as answer:
-            said = await answer.json()
-        if not said["ok"] and said["code"] != "not_waiting":
-            raise RuntimeError(f"{method} {path}: {said}")
-        return said.get("data")
+        """Call the API; returns None where the job does not wait any more."""
+        async with self._http.request(method, self._base + path, json=body) as response:
+            envelope = await response.json()
+        if not envelope["ok"] and envelope["code"] != "not_waiting":
+            raise RuntimeError(f"{method} {path}: {envelope}")
+        return envelope.get("data")
 
 
 def report(load: Load) -> str:
-    """Render how many forecasts held, in all and by size."""
-    waits = [(told, load.came[name] - told.at) for name, told in load.told.items()]
-    lines = [line("all", waits)]
-    lines += [line(size, [each for each in waits if each[0].size == size]) for size in SIZES]
-    strict = sum(wait + told.took <= told.p90 for told, wait in waits) / len(waits)
-    took = kit.spread([told.took for told, _ in waits])
-    lines.append(f"answers took {took}; counted from the question on, {strict:.1%} within p90")
-    lines.append(f"served at the end: {load.served}; jobs told no p90: {load.silent}")
+    """Render how many forecasts were kept, in all and by size."""
+    outcomes = load.outcomes()
+    lines = [report_line("all", outcomes)]
+    for size in SIZES:
+        of_size = [outcome for outcome in outcomes if outcome.answer.size == size]
+        lines.append(report_line(size, of_size))
+    durations = kit.spread([outcome.answer.duration for outcome in outcomes])
+    from_question = part(
+        outcome.wait + outcome.answer.duration <= outcome.answer.p90 for outcome in outcomes
+    )
+    lines.append(f"answers took {durations}; {from_question} within p90 from the question on")
+    lines.append(
+        f"the type's own accuracy: {load.accuracy}; without a p90: {load.without_forecast}"
+    )
     return "\n".join(lines)
 
 
-def line(label: str, waits: list[tuple[Told, float]]) -> str:
-    """Render what came of some forecasts: seconds from the answer to the callback, against told."""
-    if not waits:
+def report_line(label: str, outcomes: Sequence[Outcome]) -> str:
+    """Render how many of some forecasts were kept."""
+    if not outcomes:
         return f"{label:>7}: none"
-    p50 = sum(wait <= told.p50 for told, wait in waits) / len(waits)
-    p90 = sum(wait <= told.p90 for told, wait in waits) / len(waits)
-    mean = sum(wait for _, wait in waits) / len(waits)
-    held = f"{p50:.1%} within p50, {p90:.1%} within p90"
-    return f"{label:>7}: {len(waits)} forecasts, {held}, mean wait {mean:.2f} s"
+    p50 = part(outcome.wait <= outcome.answer.p50 for outcome in outcomes)
+    p90 = part(outcome.wait <= outcome.answer.p90 for outcome in outcomes)
+    mean = sum(outcome.wait for outcome in outcomes) / len(outcomes)
+    kept = f"{p50} within p50, {p90} within p90"
+    return f"{label:>7}: {len(outcomes)} forecasts, {kept}, mean wait {mean:.2f} s"
+
+
+def part(kept: Iterable[bool]) -> str:
+    """Render how many of some are true, in percent."""
+    values = list(kept)
+    return f"{sum(values) / max(len(values), 1):.1%}"
 
 
 @asynccontextmanager
@@ -176,8 +205,10 @@ async def main(options: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=270.0)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--load", type=float, default=0.9, help="offered part of the hosts")
-    parser.add_argument("--patience", type=float, default=5.0)
+    parser.add_argument("--seconds", type=float, default=270.0, help="of arrivals (default: 270)")
+    parser.add_argument("--seed", type=int, default=1, help="of the load (default: 1)")
+    parser.add_argument(
+        "--load", type=float, default=0.9, help="offered part of the hosts (default: 0.9)"
+    )
+    parser.add_argument("--patience", type=float, default=5.0, help="seconds (default: 5)")
     uvloop.run(main(parser.parse_args()))

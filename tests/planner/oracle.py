@@ -1,177 +1,240 @@
-"""Small worlds for the planner, and the slow truth about them: every placement, tried."""
+"""Small types for the planner, and a brute-force answer to compare with: every placement, tried."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from random import Random
+from typing import Any
 
 from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
 
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Demand, Shape
 from rq_broker.domain.planning import Grant, Head, Protection, Snapshot, WaitingShape
 from rq_broker.domain.policy import Policy
+from rq_broker.planner import Plan, Reason
+from rq_broker.planner.packing.host_table import Instance
 
 RESOURCES = ("GPU", "Memory", "VCPU")
 AGGREGATES = ("east", "gpu")
 HERE = "http://here"
+FreeByHost = dict[str, dict[str, int]]
+
+# Values
 
 
-def need(**amounts):
-    """One instance: `need(VCPU=4)`."""
-    return tuple(sorted((r, n) for r, n in amounts.items() if n))
+def instance(**amounts: int) -> Instance:
+    """Build one instance: `instance(VCPU=4)`."""
+    return tuple(sorted((resource, amount) for resource, amount in amounts.items() if amount))
 
 
-def host(name, capacity, *aggregates, used=None, held=None, dropped=False):
-    """One host."""
+def host(
+    name: str,
+    capacity: Mapping[str, int],
+    *aggregates: str,
+    used: Mapping[str, int] | None = None,
+    held: Mapping[str, int] | None = None,
+    dropped: bool = False,
+) -> Host:
+    """Build a host."""
     return Host(name, capacity, used or {}, held or {}, frozenset(aggregates), dropped)
 
 
-def demand(*instances, aggregate=None, spread=False):
-    """What a job needs."""
+def demand(*instances: Instance, aggregate: str | None = None, spread: bool = False) -> Demand:
+    """Build what a job needs."""
     return Demand(tuple(instances), aggregate, spread)
 
 
-def waiting(digest, wants, *ids, owner="lab", destination=HERE, count=None, priority=None):
-    """A shape whose jobs have the IDs given; each one's priority is its ID unless one is given."""
-    heads = tuple(Head(id_, f"r{id_}", id_ if priority is None else priority) for id_ in ids)
-    return WaitingShape(digest, Shape(wants, owner, destination), heads, count or len(heads))
+def waiting(
+    digest: str,
+    wanted: Demand,
+    *ids: int,
+    owner: str = "lab",
+    destination: str = HERE,
+    count: int | None = None,
+    priority: int | None = None,
+) -> WaitingShape:
+    """Build a shape whose jobs have these IDs; a job's priority is its ID unless one is given."""
+    heads = tuple(Head(id_, name_of(id_), id_ if priority is None else priority) for id_ in ids)
+    return WaitingShape(digest, Shape(wanted, owner, destination), heads, count or len(heads))
 
 
-def world(hosts, shapes, now=1000.0, **rest):
-    """A snapshot; `patience=…` and the like may be given as `policy=Policy(…)`."""
-    policy = rest.pop("policy", Policy())
-    return Snapshot({h.name: h for h in hosts}, tuple(shapes), policy, now, **rest)
+def snapshot_of(
+    hosts: Iterable[Host],
+    shapes: Iterable[WaitingShape],
+    now: float = 1000.0,
+    *,
+    policy: Policy | None = None,
+    **fields: Any,
+) -> Snapshot:
+    """Build a snapshot; `fields` are further ones of Snapshot."""
+    by_name = {host.name: host for host in hosts}
+    return Snapshot(by_name, tuple(shapes), policy or Policy(), now, **fields)
 
 
-def name_of(id_):
-    """The request_id of a job made by `waiting`."""
+def name_of(id_: int) -> str:
+    """Return the request_id of a job made by `waiting`."""
     return f"r{id_}"
 
 
-def protection(id_, *hosts):
-    """Hosts kept for a job made by `waiting`."""
+def protection(id_: int, *hosts: str) -> Protection:
+    """Build the protection of a job made by `waiting`."""
     return Protection(id_, name_of(id_), frozenset(hosts))
 
 
-def newly_passed(plan):
-    """request_ids of the jobs newly passed."""
-    return {head.request_id for head in plan.passed}
+# Answers
 
 
-def granted(plan):
-    """IDs of the granted jobs, in order."""
+def granted(plan: Plan) -> list[int]:
+    """List the IDs of the granted jobs, in order."""
     return [grant.head.id for grant in plan.grants]
 
 
-def fits_at(snapshot, free, wants: Demand, hosts: tuple[str, ...]) -> bool:
-    """Say whether instances on these hosts keep every rule, given what is free."""
-    if wants.spread and len(set(hosts)) < len(hosts):
+def newly_passed(plan: Plan) -> set[str]:
+    """Return the request_ids of the jobs newly passed."""
+    return {head.request_id for head in plan.passed}
+
+
+def known(reason: Reason | None) -> Reason:
+    """Return a reason that must not be missing."""
+    assert reason is not None
+    return reason
+
+
+# Brute force
+
+
+def fits_at(snapshot: Snapshot, free: FreeByHost, wanted: Demand, hosts: Sequence[str]) -> bool:
+    """Return whether instances on these hosts keep every rule, given what is free."""
+    if wanted.spread and len(set(hosts)) < len(hosts):
         return False
     for name in hosts:
         place = snapshot.hosts[name]
-        if place.dropped or (wants.aggregate and wants.aggregate not in place.aggregates):
+        if place.dropped or (wanted.aggregate and wanted.aggregate not in place.aggregates):
             return False
     needs: dict[tuple[str, str], int] = {}
-    for name, instance in zip(hosts, wants.instances, strict=True):
-        most = snapshot.hosts[name].max_unit
-        for resource, amount in instance:
-            if amount > most.get(resource, amount):
+    for name, amounts in zip(hosts, wanted.instances, strict=True):
+        max_unit = snapshot.hosts[name].max_unit
+        for resource, amount in amounts:
+            if amount > max_unit.get(resource, amount):
                 return False
             needs[name, resource] = needs.get((name, resource), 0) + amount
     return all(free[name].get(resource, 0) >= n for (name, resource), n in needs.items())
 
 
-def brute_force(snapshot, free, wants: Demand) -> tuple[str, ...] | None:
-    """Try every assignment of instances to hosts."""
-    for hosts in product(sorted(snapshot.hosts), repeat=len(wants.instances)):
-        if fits_at(snapshot, free, wants, hosts):
+def brute_force(snapshot: Snapshot, free: FreeByHost, wanted: Demand) -> tuple[str, ...] | None:
+    """Try every assignment of instances to hosts; return the first that fits."""
+    for hosts in product(sorted(snapshot.hosts), repeat=len(wanted.instances)):
+        if fits_at(snapshot, free, wanted, hosts):
             return hosts
     return None
 
 
-def free_of(snapshot):
-    """What is free on every host before the pass."""
+def free_of(snapshot: Snapshot) -> FreeByHost:
+    """Return what is free on every host before the pass."""
     return {name: dict(place.free) for name, place in snapshot.hosts.items()}
 
 
-def take(free, grant: Grant) -> None:
-    """Apply a grant."""
-    for name, instance in zip(grant.hosts, grant.shape.demand.instances, strict=True):
-        for resource, amount in instance:
+def take(free: FreeByHost, grant: Grant) -> None:
+    """Subtract a grant from what is free."""
+    for name, amounts in zip(grant.hosts, grant.shape.demand.instances, strict=True):
+        for resource, amount in amounts:
             free[name][resource] -= amount
 
 
+def in_order(snapshot: Snapshot) -> list[tuple[int, int, str, Demand]]:
+    """List the shown jobs as the planner must consider them: priority, ID, digest, demand."""
+    return sorted(
+        (head.priority, head.id, shape.digest, shape.shape.demand)
+        for shape in snapshot.waiting
+        for head in shape.heads
+    )
+
+
+# Random snapshots
+
+
 def random_demand(rng: Random, most: int = 4) -> Demand:
-    """Alike or mixed gangs of up to `most` instances."""
+    """Draw up to `most` instances, alike or mixed."""
     count = rng.randint(1, most)
+    instances: tuple[Instance, ...]
     if rng.random() < 0.5:
-        parts = (random_need(rng),) * count
+        instances = (random_instance(rng),) * count
     else:
-        parts = tuple(random_need(rng) for _ in range(count))
+        instances = tuple(random_instance(rng) for _ in range(count))
     aggregate = rng.choices((None, *AGGREGATES, "nowhere"), (6, 2, 2, 1))[0]
-    return Demand(parts, aggregate, rng.random() < 0.3)
+    return Demand(instances, aggregate, rng.random() < 0.3)
 
 
-def random_need(rng: Random):
-    """An instance that needs up to three resources, perhaps nothing."""
+def random_instance(rng: Random) -> Instance:
+    """Draw an instance that needs up to three resources, perhaps nothing."""
     most = rng.choice((2, 4, 8))
-    return need(**{r: rng.randint(0, most) for r in RESOURCES if rng.random() < 0.6})
+    return instance(**{r: rng.randint(0, most) for r in RESOURCES if rng.random() < 0.6})
 
 
 def random_hosts(rng: Random, count: int) -> list[Host]:
-    """Hosts some of which are dropped, lack a resource, or have less than nothing free."""
-    found = []
+    """Draw hosts; some are dropped, lack a resource, or have less than nothing free."""
+    hosts = []
     for number in range(count):
         capacity = {r: rng.randint(0, 16) for r in RESOURCES if rng.random() < 0.9}
         used = {r: rng.randint(0, 3) for r in capacity if rng.random() < 0.4}
         held = {r: rng.randint(0, 4) for r in capacity if rng.random() < 0.4}
-        pools = [aggregate for aggregate in AGGREGATES if rng.random() < 0.5]
+        aggregates = [aggregate for aggregate in AGGREGATES if rng.random() < 0.5]
         dropped = rng.random() < 0.1
-        one = host(f"h{number}", capacity, *pools, used=used, held=held, dropped=dropped)
-        most = {r: rng.randint(1, 8) for r in capacity if rng.random() < 0.4}
-        found.append(replace(one, max_unit=most if rng.random() < 0.4 else {}))
-    return found
+        new = host(f"h{number}", capacity, *aggregates, used=used, held=held, dropped=dropped)
+        max_unit = {r: rng.randint(1, 8) for r in capacity if rng.random() < 0.4}
+        hosts.append(replace(new, max_unit=max_unit if rng.random() < 0.4 else {}))
+    return hosts
 
 
-def random_world(seed: int, hosts: int, shapes: int, patience=(None, 0.0, 60.0), extras=True):
-    """A small snapshot; `extras` adds caps, fair order, closed destinations, hidden jobs."""
+def random_snapshot(
+    seed: int,
+    hosts: int,
+    shapes: int,
+    patience: Sequence[float | None] = (None, 0.0, 60.0),
+    extras: bool = True,
+) -> Snapshot:
+    """Draw a small snapshot; `extras` adds limits, fair order, closed destinations, hidden jobs."""
     rng = Random(seed)
-    entries, id_ = [], 0
+    drawn, id_ = [], 0
     for number in range(shapes):
         jobs = []
         for _ in range(rng.randint(1, 3)):
             id_ += 1
             jobs.append((rng.randint(-2, 2), id_))
-        heads = tuple(Head(i, f"r{i}", p) for p, i in sorted(jobs))
+        heads = tuple(Head(job_id, name_of(job_id), priority) for priority, job_id in sorted(jobs))
         owner = rng.choice(("lab", "ops")) if extras else "lab"
-        there = rng.choice((HERE, HERE, "http://there")) if extras else HERE
+        destination = rng.choice((HERE, HERE, "http://there")) if extras else HERE
         hidden = extras and rng.random() < 0.1
-        shape = Shape(random_demand(rng), owner, there)
-        entries.append(WaitingShape(f"d{number}", shape, heads, len(heads) + hidden))
-    entries.sort(key=lambda entry: (entry.heads[0].priority, entry.heads[0].id))
-    passed = [i for i in range(1, id_ + 1) if rng.random() < 0.7]
-    rest = {"passed": {name_of(i): rng.choice((0.0, 990.0)) for i in passed}}
+        shape = Shape(random_demand(rng), owner, destination)
+        drawn.append(WaitingShape(f"d{number}", shape, heads, len(heads) + hidden))
+    drawn.sort(key=lambda shape: (shape.heads[0].priority, shape.heads[0].id))
+    passed = [job_id for job_id in range(1, id_ + 1) if rng.random() < 0.7]
+    fields: dict[str, Any] = {
+        "passed": {name_of(job_id): rng.choice((0.0, 990.0)) for job_id in passed}
+    }
     policy = Policy(patience=rng.choice(patience))
     if extras:
         limits = rng.choice(({}, {"*": {"VCPU": 9}}, {"lab": {"GPU": 3, "Memory": 5}}))
         policy = replace(policy, share=rng.choice((None, "owner")), limits=limits)
-        rest["usage"] = {"lab": {"VCPU": rng.randint(0, 9)}, "ops": {"GPU": 1}}
-        rest["closed"] = frozenset(rng.sample(("http://there",), rng.randint(0, 1)))
-    return world(random_hosts(rng, hosts), entries, policy=policy, **rest)
+        fields["usage"] = {"lab": {"VCPU": rng.randint(0, 9)}, "ops": {"GPU": 1}}
+        fields["closed"] = frozenset(rng.sample(("http://there",), rng.randint(0, 1)))
+    return snapshot_of(random_hosts(rng, hosts), drawn, policy=policy, **fields)
 
 
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-def worlds(**options):
-    """Worlds from a seed: quick to draw by the thousand; failures shrink to small worlds.
+def snapshots(**options: Any) -> SearchStrategy[Snapshot]:
+    """Draw snapshots from a seed: thousands are quick, and failures shrink to small ones.
 
     Most have hosts and shapes enough that something is granted and something waits.
     """
     return st.builds(
-        lambda seed, hosts, shapes: random_world(seed, hosts, shapes, **options),
+        lambda seed, hosts, shapes: random_snapshot(seed, hosts, shapes, **options),
         SEEDS,
         st.sampled_from((*range(5), *[3, 4] * 5)),
         st.sampled_from((*range(6), *[3, 4, 5] * 4)),
