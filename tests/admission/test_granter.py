@@ -1,4 +1,4 @@
-"""The granter: looks, plans, commits, on fakeredis and on a real server."""
+"""The granter: snapshot, plan and commit, on fakeredis and on a real server."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ from rq_broker.store.keys import Keys
 from tests.making import TYPE, publish, shape, submit
 
 
-async def _want(broker: Broker, request_id: str, *instances: int, **more: Any) -> None:
-    """Submit a job of instances that need so many VCPU each."""
-    priority = more.pop("priority", None)
-    wanted = shape(*({"VCPU": amount} for amount in instances), **more)
+async def _submit(
+    broker: Broker, request_id: str, *vcpus: int, priority: int | None = None, **options: Any
+) -> None:
+    """Submit a job of instances that need so many VCPU each; `options` are of its shape."""
+    wanted = shape(*({"VCPU": amount} for amount in vcpus), **options)
     await submit(broker, request_id, shape=wanted, priority=priority, owner_id=wanted.owner)
 
 
-async def _holding(broker: Broker) -> set[str]:
+async def _granted(broker: Broker) -> set[str]:
     page = await broker.page(TYPE, status="granted")
     return {job.request_id for job in page.jobs}
 
@@ -43,29 +44,29 @@ async def _end(broker: Broker, *request_ids: str) -> None:
 async def test_jobs_are_granted_in_priority_order_until_nothing_fits(
     broker: Broker, client: Redis
 ) -> None:
-    """Capacity goes to the first in line, past those that do not fit, down to the last unit."""
+    """Capacity goes to the first job, past those that do not fit, down to the last unit."""
     await publish(broker, VCPU=6)
     for request_id, amount, priority in [("d", 1, 9), ("c", 1, 4), ("b", 4, 3), ("a", 3, 1)]:
-        await _want(broker, request_id, amount, priority=priority)
-    await _want(broker, "e", 2, priority=8)
+        await _submit(broker, request_id, amount, priority=priority)
+    await _submit(broker, "e", 2, priority=8)
     assert await Granter(broker, TYPE).run_once() == 3
-    assert await _holding(broker) == {"a", "c", "e"}
+    assert await _granted(broker) == {"a", "c", "e"}
     (host,) = await broker.hosts(TYPE)
     assert host.free == {"VCPU": 0}
     assert await audit(client, TYPE) == []
 
 
 async def test_nothing_waiting_grants_nothing(broker: Broker) -> None:
-    """A type nobody ever used, and a drained one, are no trouble."""
+    """An unused type, and one whose queue is empty, cause no error."""
     assert await Granter(broker, TYPE).run_once() == 0
     await publish(broker)
     assert await Granter(broker, TYPE).run_once() == 0
 
 
 async def test_a_gang_is_granted_whole_or_not_at_all(broker: Broker) -> None:
-    """Two instances that one host cannot hold wait until two hosts can, and hold nothing before."""
+    """Two instances that one host cannot hold wait for a second host, and hold nothing before."""
     await publish(broker, "h1", VCPU=4)
-    await _want(broker, "gang", 3, 3)
+    await _submit(broker, "gang", 3, 3)
     assert await Granter(broker, TYPE).run_once() == 0
     assert (await broker.host(TYPE, "h1")).held == {}
     await publish(broker, "h2", VCPU=4)
@@ -74,92 +75,93 @@ async def test_a_gang_is_granted_whole_or_not_at_all(broker: Broker) -> None:
 
 
 async def test_a_job_stays_in_its_aggregate(broker: Broker) -> None:
-    """Capacity outside the aggregate a job names is not for it, however much there is."""
+    """A job gets no capacity outside the aggregate it names, however much there is."""
     await publish(broker, "h1", VCPU=64)
-    await _want(broker, "d", 1, aggregate="gpu")
+    await _submit(broker, "d", 1, aggregate="gpu")
     assert await Granter(broker, TYPE).run_once() == 0
     await broker.set_host(TYPE, Host("g1", {"VCPU": 1}, aggregates=frozenset({"gpu"})))
     assert await Granter(broker, TYPE).run_once() == 1
     assert (await broker.read(TYPE, "d")).hosts == ("g1",)
 
 
-async def test_released_capacity_goes_to_the_next(broker: Broker) -> None:
-    """The same granter, which only reads what changed, sees a release and grants the next."""
+async def test_released_capacity_goes_to_the_next_job(broker: Broker) -> None:
+    """A granter that reads only changes sees a release and grants the next job."""
     await publish(broker, VCPU=2)
     for request_id in "abc":
-        await _want(broker, request_id, 2)
-    one = Granter(broker, TYPE)
+        await _submit(broker, request_id, 2)
+    process = Granter(broker, TYPE)
     for request_id in "abc":
-        assert await one.run_once() == 1
-        assert await _holding(broker) == {request_id}
-        assert await one.run_once() == 0
+        assert await process.run_once() == 1
+        assert await _granted(broker) == {request_id}
+        assert await process.run_once() == 0
         await _end(broker, request_id)
-    assert await one.run_once() == 0
+    assert await process.run_once() == 0
 
 
-async def test_more_jobs_of_one_shape_than_a_pass_looks_at_are_all_granted(
+async def test_more_jobs_of_one_shape_than_a_pass_sees_are_all_granted(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A pass sees a few jobs of a shape; the granter goes on until all that fit are granted."""
+    """A pass sees a few jobs of a shape; the granter runs passes until all that fit are granted."""
     monkeypatch.setattr(granter, "HEADS", 2)
     monkeypatch.setattr(granter, "MAX_HEADS", 3)
     await publish(broker, VCPU=10)
     for number in range(12):
-        await _want(broker, f"d{number:02}", 1)
+        await _submit(broker, f"d{number:02}", 1)
     assert await Granter(broker, TYPE).run_once() == 10
-    assert await _holding(broker) == {f"d{number:02}" for number in range(10)}
+    assert await _granted(broker) == {f"d{number:02}" for number in range(10)}
 
 
 async def test_policy_is_obeyed_on_the_next_pass(broker: Broker) -> None:
-    """Paused stops grants, limits cap an owner, and lifting both lets the same granter go on."""
+    """Pausing stops grants, limits bind an owner, and without both the same granter goes on."""
     await publish(broker, VCPU=9)
     for request_id in "abc":
-        await _want(broker, request_id, 1, owner="lab")
-    one = Granter(broker, TYPE)
+        await _submit(broker, request_id, 1, owner="lab")
+    process = Granter(broker, TYPE)
     await broker.set_policy(TYPE, {"paused": True})
-    assert await one.run_once() == 0
+    assert await process.run_once() == 0
     await broker.set_policy(TYPE, {"paused": False, "limits": {"lab": {"VCPU": 2}}})
-    assert await one.run_once() == 2
-    assert await one.run_once() == 0
+    assert await process.run_once() == 2
+    assert await process.run_once() == 0
     await broker.set_policy(TYPE, {"limits": {}})
-    assert await one.run_once() == 1
+    assert await process.run_once() == 1
 
 
-async def test_a_host_that_shrinks_under_its_holds_is_granted_nothing(broker: Broker) -> None:
-    """Shrinking and dropping keep the holds, and block new grants until it fits again."""
+async def test_a_host_that_shrinks_below_its_holds_gets_no_grants(broker: Broker) -> None:
+    """Shrinking and dropping keep the holds, and block grants until there is room again."""
     await publish(broker, VCPU=4)
-    await _want(broker, "a", 3)
-    await _want(broker, "b", 1)
-    await _want(broker, "c", 1)
-    one = Granter(broker, TYPE)
-    assert await one.run_once() == 2
+    await _submit(broker, "a", 3)
+    await _submit(broker, "b", 1)
+    await _submit(broker, "c", 1)
+    process = Granter(broker, TYPE)
+    assert await process.run_once() == 2
     await publish(broker, VCPU=2)
     await _end(broker, "b")
-    assert await one.run_once() == 0
+    assert await process.run_once() == 0
     await broker.drop_host(TYPE, "h1")
-    assert await one.run_once() == 0
+    assert await process.run_once() == 0
     assert (await broker.host(TYPE, "h1")).held == {"VCPU": 3}
     await publish(broker, VCPU=4)
-    assert await one.run_once() == 1
+    assert await process.run_once() == 1
 
 
-async def test_a_plan_that_reality_overtook_commits_nothing(
+async def test_a_grant_that_is_no_longer_true_is_not_committed(
     broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A job withdrawn between plan and commit is not granted, and the rest of the plan is."""
+    """A job withdrawn between snapshot and commit is not granted; the rest of the plan is."""
     await publish(broker, VCPU=2)
-    await _want(broker, "gone", 1)
-    await _want(broker, "here", 1)
+    await _submit(broker, "gone", 1)
+    await _submit(broker, "here", 1)
 
-    async def late(*args: Any, **named: Any) -> WindowedSnapshot:
-        seen = await read_snapshot(*args, **named)
-        if "gone" in [head.request_id for each in seen.snapshot.waiting for head in each.heads]:
+    async def read_then_withdraw(*args: Any, **named: Any) -> WindowedSnapshot:
+        window = await read_snapshot(*args, **named)
+        heads = [head for shape in window.snapshot.waiting for head in shape.heads]
+        if "gone" in [head.request_id for head in heads]:
             await broker.withdraw(TYPE, "gone")
-        return seen
+        return window
 
-    monkeypatch.setattr(granter, "read_snapshot", late)
+    monkeypatch.setattr(granter, "read_snapshot", read_then_withdraw)
     assert await Granter(broker, TYPE).run_once() == 1
-    assert await _holding(broker) == {"here"}
+    assert await _granted(broker) == {"here"}
     assert await audit(client, TYPE) == []
 
 
@@ -168,7 +170,7 @@ async def test_a_plan_that_reality_overtook_commits_nothing(
 
 @pytest.fixture
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every pass looks at the first 2 shapes, and at 3 more."""
+    """Let every pass see the first 2 shapes and a window of 3 more."""
     for module in (snapshots, granter):
         monkeypatch.setattr(module, "FRONT_SHAPES", 2)
     monkeypatch.setattr(snapshots, "WINDOW_SHAPES", 3)
@@ -178,97 +180,97 @@ def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("priority", [None, 5])
 @pytest.mark.parametrize("shapes", [4, 5, 6, 7, 8, 11, 14])
 async def test_windows_reach_every_shape(broker: Broker, shapes: int, priority: int | None) -> None:
-    """A job that fits is found behind any number of shapes that do not, of equal priority too."""
+    """A job that fits is granted behind any number of shapes that do not, of equal priority too."""
     await publish(broker, VCPU=1)
     for number in range(shapes - 1):
-        await _want(broker, f"big{number}", 2 + number, priority=priority)
-    await _want(broker, "small", 1, priority=priority)
-    one = Granter(broker, TYPE)
-    assert await one.run_once() == 1
-    assert await _holding(broker) == {"small"}
-    assert await one.run_once() == 0
+        await _submit(broker, f"big{number}", 2 + number, priority=priority)
+    await _submit(broker, "small", 1, priority=priority)
+    process = Granter(broker, TYPE)
+    assert await process.run_once() == 1
+    assert await _granted(broker) == {"small"}
+    assert await process.run_once() == 0
 
 
 @pytest.mark.usefixtures("small_windows")
-async def test_after_a_grant_the_front_of_the_line_comes_first_again(broker: Broker) -> None:
-    """Once something was granted deep down, planning goes on from the front."""
+async def test_after_a_grant_the_front_of_the_queue_comes_first_again(broker: Broker) -> None:
+    """After a grant deep in the queue, the next pass begins at the front."""
     await publish(broker, VCPU=3)
     for number in range(9):
-        await _want(broker, f"big{number}", 5 + number)
+        await _submit(broker, f"big{number}", 5 + number)
     for request_id, amount in (("a", 1), ("b", 2)):
-        await _want(broker, request_id, amount)
-    one = Granter(broker, TYPE)
-    assert await one.run_once() == 2
+        await _submit(broker, request_id, amount)
+    process = Granter(broker, TYPE)
+    assert await process.run_once() == 2
     await _end(broker, "a", "b")
-    await _want(broker, "first", 3, priority=0)
-    await _want(broker, "last", 3)
-    assert await one.run_once() == 1
-    assert await _holding(broker) == {"first"}
+    await _submit(broker, "first", 3, priority=0)
+    await _submit(broker, "last", 3)
+    assert await process.run_once() == 1
+    assert await _granted(broker) == {"first"}
 
 
 @pytest.mark.usefixtures("small_windows")
-async def test_first_come_is_first_served_among_more_ties_than_a_window(broker: Broker) -> None:
-    """At one priority, with more shapes than a pass looks at, the earliest job goes first."""
+async def test_ties_beyond_a_window_are_first_come_first_served(broker: Broker) -> None:
+    """At one priority, with more shapes than a pass sees, the earliest job goes first."""
     names = [f"d{number:02}" for number in range(20)]
     for name in names:
-        await _want(broker, name, 1, owner=name, priority=5)
+        await _submit(broker, name, 1, owner=name, priority=5)
     await publish(broker, VCPU=1)
-    one = Granter(broker, TYPE)
+    process = Granter(broker, TYPE)
     for name in names[:10]:
-        assert await one.run_once() == 1
-        assert await _holding(broker) == {name}
+        assert await process.run_once() == 1
+        assert await _granted(broker) == {name}
         await _end(broker, name)
 
 
 @pytest.mark.usefixtures("small_windows")
-async def test_grants_at_the_front_do_not_keep_the_depth_out_of_reach(
+async def test_grants_at_the_front_do_not_starve_jobs_deep_in_the_queue(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While every pass grants at the front of the line, a job deep in it is still found."""
+    """While every pass grants at the front of the queue, a job deep in it is still granted."""
     await publish(broker, "h1", VCPU=1)
     await broker.set_host(TYPE, Host("g1", {"GPU": 1}))
     for number in range(12):
-        await _want(broker, f"big{number:02}", 2 + number, priority=number)
+        await _submit(broker, f"big{number:02}", 2 + number, priority=number)
     await submit(broker, "deep", shape=shape({"GPU": 1}), priority=99)
     passes = 0
 
     async def busy(*args: Any, **named: Any) -> WindowedSnapshot:
         nonlocal passes
         passes += 1
-        held = await _holding(broker)
+        held = await _granted(broker)
         await _end(broker, *held - {"deep"})
         if passes <= 20 and "deep" not in held:
-            await _want(broker, f"front{passes}", 1, priority=-passes)
+            await _submit(broker, f"front{passes}", 1, priority=-passes)
         return await read_snapshot(*args, **named)
 
     monkeypatch.setattr(granter, "read_snapshot", busy)
     granted = await Granter(broker, TYPE).run_once()
-    assert await _holding(broker) == {"deep"}
+    assert await _granted(broker) == {"deep"}
     assert granted < 20
 
 
 @pytest.mark.usefixtures("small_windows")
-async def test_what_is_protected_stays_protected_in_later_windows(broker: Broker) -> None:
-    """A job passed too long keeps its hosts from jobs of every window, not of its own alone."""
+async def test_protection_binds_later_windows_too(broker: Broker) -> None:
+    """Hosts of a job passed too long are kept from jobs of every window, not of its own alone."""
     await publish(broker, VCPU=4)
     await broker.set_policy(TYPE, {"patience": 0.01})
-    await _want(broker, "holder", 2)
-    one = Granter(broker, TYPE)
-    assert await one.run_once() == 1
+    await _submit(broker, "holder", 2)
+    process = Granter(broker, TYPE)
+    assert await process.run_once() == 1
     for number in range(3):
-        await _want(broker, f"never{number}", 100 + number)
-    await _want(broker, "patient", 4)
-    await _want(broker, "passing", 1)
-    assert await one.run_once() == 1
+        await _submit(broker, f"never{number}", 100 + number)
+    await _submit(broker, "patient", 4)
+    await _submit(broker, "passing", 1)
+    assert await process.run_once() == 1
     await asyncio.sleep(0.03)
     await _end(broker, "passing")
     for number in range(3, 8):
-        await _want(broker, f"never{number}", 100 + number)
-    await _want(broker, "late", 2)
-    assert await one.run_once() == 0
+        await _submit(broker, f"never{number}", 100 + number)
+    await _submit(broker, "late", 2)
+    assert await process.run_once() == 0
     await _end(broker, "holder")
-    assert await one.run_once() == 1
-    assert await _holding(broker) == {"patient"}
+    assert await process.run_once() == 1
+    assert await _granted(broker) == {"patient"}
 
 
 # The turn
@@ -277,7 +279,7 @@ async def test_what_is_protected_stays_protected_in_later_windows(broker: Broker
 async def test_two_granters_do_not_plan_at_once(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two granters over the same line take turns, and grant every job between them once."""
+    """Granters of one type plan one after another, and grant every job just once."""
     planning, most = 0, 0
 
     async def counted(*args: Any, **named: Any) -> WindowedSnapshot:
@@ -285,87 +287,87 @@ async def test_two_granters_do_not_plan_at_once(
         planning += 1
         most = max(most, planning)
         await asyncio.sleep(0.01)
-        seen = await read_snapshot(*args, **named)
+        window = await read_snapshot(*args, **named)
         planning -= 1
-        return seen
+        return window
 
     monkeypatch.setattr(granter, "read_snapshot", counted)
     await publish(broker)
     for number in range(20):
-        await _want(broker, f"d{number}", 1)
+        await _submit(broker, f"d{number}", 1)
     granted = await asyncio.gather(*(Granter(broker, TYPE).run_once() for _ in range(4)))
     assert sum(granted) == 20
     assert most == 1
 
 
-async def test_a_refused_granter_makes_the_holder_look_again(
+async def test_a_refused_granter_makes_the_holder_plan_again(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What came after the holder's snapshot is granted by the holder, as the refused one asked."""
-    seen_once, go_on = asyncio.Event(), asyncio.Event()
+    """A job that came after the holder's snapshot is granted by the holder in another round."""
+    has_read, may_return = asyncio.Event(), asyncio.Event()
 
     async def slow(*args: Any, **named: Any) -> WindowedSnapshot:
-        seen = await read_snapshot(*args, **named)
-        seen_once.set()
-        await go_on.wait()
-        return seen
+        window = await read_snapshot(*args, **named)
+        has_read.set()
+        await may_return.wait()
+        return window
 
     monkeypatch.setattr(granter, "read_snapshot", slow)
     await publish(broker)
     holder = asyncio.create_task(Granter(broker, TYPE).run_once())
-    await seen_once.wait()
-    await _want(broker, "late", 1)
+    await has_read.wait()
+    await _submit(broker, "late", 1)
     assert await Granter(broker, TYPE).run_once() == 0
-    go_on.set()
+    may_return.set()
     assert await holder == 1
-    assert await _holding(broker) == {"late"}
+    assert await _granted(broker) == {"late"}
 
 
 async def test_a_dead_holders_turn_ends(broker: Broker) -> None:
-    """A granter that died in its turn keeps the others from planning for a moment only."""
+    """A granter that died in its turn keeps the others from planning for a bounded time only."""
     await publish(broker)
-    await _want(broker, "d", 1)
+    await _submit(broker, "d", 1)
     assert await broker.turn(TYPE, "dead", "take", 0.2)
-    one = Granter(broker, TYPE)
-    assert await one.run_once() == 0
+    process = Granter(broker, TYPE)
+    assert await process.run_once() == 0
     await asyncio.sleep(0.3)
-    assert await one.run_once() == 1
+    assert await process.run_once() == 1
 
 
 async def test_the_turn_is_given_back(broker: Broker, client: Redis) -> None:
-    """After its passes a granter leaves no turn behind for others to wait out."""
+    """After its passes a granter leaves no turn that others would have to wait out."""
     await publish(broker)
-    await _want(broker, "d", 1)
+    await _submit(broker, "d", 1)
     await Granter(broker, TYPE).run_once()
     assert await client.exists(Keys(TYPE).of("turn:plan"), Keys(TYPE).of("turn:plan:again")) == 0
     assert await broker.turn(TYPE, "another", "take", 1.0)
 
 
-# Trouble
+# Damage
 
 
-async def test_a_store_that_went_back_in_time_is_read_anew(broker: Broker, client: Redis) -> None:
-    """A granter that knew more changes than a restored store has still sees its hosts."""
+async def test_a_restored_store_is_read_anew(broker: Broker, client: Redis) -> None:
+    """A granter that has seen more changes than a restored store has still sees its hosts."""
     await publish(broker, VCPU=1)
-    one = Granter(broker, TYPE)
+    process = Granter(broker, TYPE)
     for request_id in "abc":
-        await _want(broker, request_id, 1)
-        assert await one.run_once() == 1
+        await _submit(broker, request_id, 1)
+        assert await process.run_once() == 1
         await _end(broker, request_id)
-    await _want(broker, "d", 1)
-    assert await one.run_once() == 1
+    await _submit(broker, "d", 1)
+    assert await process.run_once() == 1
     await client.flushall()
     await publish(broker, VCPU=1)
-    await _want(broker, "e", 1)
-    assert await one.run_once() == 1
+    await _submit(broker, "e", 1)
+    assert await process.run_once() == 1
 
 
-async def test_an_unreadable_shape_stops_nobody_else(broker: Broker, client: Redis) -> None:
-    """One record that cannot be read does not keep the rest of the line from being granted."""
+async def test_an_unreadable_shape_stops_no_other(broker: Broker, client: Redis) -> None:
+    """One record that cannot be read does not keep the other jobs from being granted."""
     await publish(broker)
-    await _want(broker, "broken", 1)
+    await _submit(broker, "broken", 1)
     digest = (await broker.read(TYPE, "broken")).shape
     await client.hset(Keys(TYPE).of("shapes"), digest, "no JSON")
-    await _want(broker, "sound", 2)
+    await _submit(broker, "sound", 2)
     assert await Granter(broker, TYPE).run_once() == 1
-    assert await _holding(broker) == {"sound"}
+    assert await _granted(broker) == {"sound"}

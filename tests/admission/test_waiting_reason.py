@@ -1,4 +1,4 @@
-"""Reasons for crowds: shared looks that are fresh, that rest, and that end."""
+"""The reason that a read of a waiting job gives; and how many readers share one plan."""
 
 from __future__ import annotations
 
@@ -8,127 +8,204 @@ from typing import Any
 import pytest
 
 from rq_broker.admission import snapshot as snapshots
-from rq_broker.admission import waiting_reason as reasons
+from rq_broker.admission import waiting_reason
 from rq_broker.admission.snapshot import SnapshotReader, WindowedSnapshot
 from rq_broker.admission.waiting_reason import ReasonReader
 from rq_broker.domain import errors
-from rq_broker.domain.jobs import Job
+from rq_broker.domain.jobs import Job, Status
 from rq_broker.store.broker import Broker
-from tests.asking import want
-from tests.making import TYPE, publish
+from tests.explaining import queued, reason_of
+from tests.making import TYPE, bring, publish
 
 
-class Eyes(SnapshotReader):
-    """An outlook that counts its looks, and holds them back until it is let go."""
+async def _reason(broker: Broker, request_id: str) -> str:
+    return await reason_of(broker, await broker.read(TYPE, request_id)) or ""
+
+
+# What a reason says
+
+
+@pytest.mark.parametrize("status", [status for status in Status if status is not Status.QUEUED])
+async def test_jobs_that_do_not_wait_have_no_reason(broker: Broker, status: Status) -> None:
+    """Only a queued job waits for something."""
+    assert await reason_of(broker, await bring(broker, status)) is None
+
+
+async def test_a_reason_names_what_is_missing_and_where(broker: Broker) -> None:
+    """It names the resource, the amount, the aggregate, and the host that comes closest."""
+    await publish(broker, "h1", VCPU=8)
+    await queued(broker, "first", 6)
+    assert await _reason(broker, "first") == "it fits, and is about to be granted"
+    await publish(broker, "h2", VCPU=4)
+    await queued(broker, "big", 7, aggregate="a")
+    text = await _reason(broker, "big")
+    assert text == "needs VCPU 7 on one host of aggregate a; the most free is 4 on h2"
+
+
+async def test_a_reason_says_that_no_host_could_ever_hold_the_job(broker: Broker) -> None:
+    """A demand beyond each host's capacity, or for an aggregate without hosts, is named so."""
+    await publish(broker, VCPU=8)
+    await queued(broker, "huge", 9)
+    assert "could ever hold this" in await _reason(broker, "huge")
+    await queued(broker, "lost", 1, aggregate="nowhere")
+    assert await _reason(broker, "lost") == "there is no host of aggregate nowhere"
+
+
+async def test_a_reason_says_that_grants_are_paused(broker: Broker) -> None:
+    """While an operator pauses a type, this is the reason of each of its jobs."""
+    await publish(broker)
+    await queued(broker, "d", 1)
+    await broker.set_policy(TYPE, {"paused": True})
+    assert "paused" in await _reason(broker, "d")
+
+
+async def test_a_reason_names_the_owners_limit(broker: Broker) -> None:
+    """A job that would take its owner over a limit has that limit as its reason."""
+    await publish(broker)
+    await broker.set_policy(TYPE, {"limits": {"lab": {"VCPU": 2}}})
+    await queued(broker, "d", 3, owner="lab")
+    assert "its owner lab may hold 2" in await _reason(broker, "d")
+
+
+async def test_jobs_of_one_shape_have_one_reason(broker: Broker) -> None:
+    """They wait for the same thing, wherever they stand in the queue."""
+    await publish(broker, VCPU=1)
+    for request_id in "abc":
+        await queued(broker, request_id, 2)
+    assert len({await _reason(broker, request_id) for request_id in "abc"}) == 1
+
+
+async def test_a_job_beyond_the_window_has_its_own_reason(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job whose shape lies beyond the window is not said to wait behind others of its shape."""
+    monkeypatch.setattr(snapshots, "FRONT_SHAPES", 2)
+    monkeypatch.setattr(snapshots, "WINDOW_SHAPES", 3)
+    await publish(broker, VCPU=1)
+    for number in range(9):
+        await queued(broker, f"d{number}", number + 2)
+    assert "same shape" not in await _reason(broker, "d8")
+
+
+# Readers that share a plan
+
+
+class PausedReader(SnapshotReader):
+    """A reader that counts the snapshots it reads, and returns none before it may."""
 
     def __init__(self, broker: Broker) -> None:
         super().__init__(broker)
-        self.looks = 0
-        self.seen, self.go = asyncio.Event(), asyncio.Event()
+        self.count = 0
+        self.has_read, self.may_return = asyncio.Event(), asyncio.Event()
 
-    async def read(self, type_: str, **how: Any) -> WindowedSnapshot:
-        self.looks += 1
-        seen = await super().read(type_, **how)
-        self.seen.set()
-        await self.go.wait()
-        return seen
+    async def read(self, type_: str, **options: Any) -> WindowedSnapshot:
+        self.count += 1
+        window = await super().read(type_, **options)
+        self.has_read.set()
+        await self.may_return.wait()
+        return window
 
 
 @pytest.fixture
-def eyes(broker: Broker) -> Eyes:
-    return Eyes(broker)
+def paused(broker: Broker) -> PausedReader:
+    return PausedReader(broker)
 
 
 @pytest.fixture
 async def job(broker: Broker) -> Job:
     """Have a job wait for 2 VCPU where there is 1."""
     await publish(broker, VCPU=1)
-    return await want(broker, "d", 2)
+    return await queued(broker, "d", 2)
 
 
 @pytest.fixture
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reasons, "PAUSE_FACTOR", 0.0)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a process plan again at once."""
+    monkeypatch.setattr(waiting_reason, "PAUSE_FACTOR", 0.0)
 
 
-@pytest.mark.usefixtures("at_once")
-async def test_those_who_ask_at_once_share_a_look(
-    broker: Broker, eyes: Eyes, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("no_pause")
+async def test_readers_that_ask_at_once_share_a_plan(
+    broker: Broker, paused: PausedReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Sixty readers, and twelve later ones, cost two looks; each is told of its own job."""
+    """Sixty readers, and twelve later ones, cost two plans; each gets the reason of its own job."""
     monkeypatch.setattr(snapshots, "FRONT_SHAPES", 2)
     monkeypatch.setattr(snapshots, "WINDOW_SHAPES", 2)
     await publish(broker, VCPU=1)
-    jobs = [await want(broker, f"d{number}", number + 2) for number in range(12)]
-    teller = ReasonReader(eyes)
-    asking = [asyncio.create_task(teller.reason(TYPE, job)) for job in jobs * 5]
-    await eyes.seen.wait()
+    jobs = [await queued(broker, f"d{number}", number + 2) for number in range(12)]
+    reader = ReasonReader(paused)
+    reads = [asyncio.create_task(reader.reason(TYPE, job)) for job in jobs * 5]
+    await paused.has_read.wait()
     for job in jobs:
-        asking.append(asyncio.create_task(teller.reason(TYPE, job)))
+        reads.append(asyncio.create_task(reader.reason(TYPE, job)))
         await asyncio.sleep(0.001)
-    eyes.go.set()
-    told = await asyncio.gather(*asking)
-    assert all(f"VCPU {n % 12 + 2} " in (text or "") for n, text in enumerate(told))
-    assert eyes.looks == 2
+    paused.may_return.set()
+    reasons = await asyncio.gather(*reads)
+    assert all(f"VCPU {n % 12 + 2} " in (text or "") for n, text in enumerate(reasons))
+    assert paused.count == 2
 
 
-@pytest.mark.usefixtures("at_once")
-async def test_a_reason_is_as_fresh_as_its_question(broker: Broker, eyes: Eyes, job: Job) -> None:
-    """Who asks while a look is being taken is told what the next one sees."""
-    teller = ReasonReader(eyes)
-    first = asyncio.create_task(teller.reason(TYPE, job))
-    await eyes.seen.wait()  # and not yet told
-    await publish(broker, VCPU=9)
-    second = asyncio.create_task(teller.reason(TYPE, job))
-    eyes.go.set()
-    assert "VCPU 2" in (await first or "")
-    assert await second == reasons.ABOUT_TO_BE_GRANTED
-
-
-@pytest.mark.parametrize(("most", "told"), [(0.05, True), (60.0, False)])
-async def test_looks_rest_and_readers_do_not_wait_for_ever(
-    broker: Broker, job: Job, monkeypatch: pytest.MonkeyPatch, most: float, told: bool
+@pytest.mark.usefixtures("no_pause")
+async def test_a_reason_is_as_recent_as_its_question(
+    broker: Broker, paused: PausedReader, job: Job
 ) -> None:
-    """After a look none begins for a while; who would wait too long is told to come again."""
-    monkeypatch.setattr(reasons, "PAUSE_FACTOR", 1e6)
-    monkeypatch.setattr(reasons, "MAX_PAUSE", most)
-    teller = ReasonReader(SnapshotReader(broker))
-    assert await teller.reason(TYPE, job)
-    if told:
-        assert await teller.reason(TYPE, job)
+    """A reader that asks after a snapshot was read gets the reason from the next one."""
+    reader = ReasonReader(paused)
+    first = asyncio.create_task(reader.reason(TYPE, job))
+    await paused.has_read.wait()
+    await publish(broker, VCPU=9)
+    second = asyncio.create_task(reader.reason(TYPE, job))
+    paused.may_return.set()
+    assert "VCPU 2" in (await first or "")
+    assert await second == waiting_reason.ABOUT_TO_BE_GRANTED
+
+
+@pytest.mark.parametrize(("max_pause", "answers"), [(0.05, True), (60.0, False)])
+async def test_plans_pause_and_readers_do_not_wait_for_ever(
+    broker: Broker, job: Job, monkeypatch: pytest.MonkeyPatch, max_pause: float, answers: bool
+) -> None:
+    """After a plan none begins for a while; a reader that would wait too long gets a 503."""
+    monkeypatch.setattr(waiting_reason, "PAUSE_FACTOR", 1e6)
+    monkeypatch.setattr(waiting_reason, "MAX_PAUSE", max_pause)
+    reader = ReasonReader(SnapshotReader(broker))
+    assert await reader.reason(TYPE, job)
+    if answers:
+        assert await reader.reason(TYPE, job)
     else:
-        monkeypatch.setattr(reasons, "PLAN_TIMEOUT", 0.2)
+        monkeypatch.setattr(waiting_reason, "PLAN_TIMEOUT", 0.2)
         with pytest.raises(errors.Unavailable):
-            await teller.reason(TYPE, job)
+            await reader.reason(TYPE, job)
 
 
-@pytest.mark.usefixtures("at_once")
-async def test_a_reader_that_goes_away_takes_no_answer_along(eyes: Eyes, job: Job) -> None:
-    """One of those who share a look may be cancelled; the others are told."""
-    teller = ReasonReader(eyes)
-    gone, stays = (asyncio.create_task(teller.reason(TYPE, job)) for _ in range(2))
-    await eyes.seen.wait()
-    gone.cancel()
-    eyes.go.set()
-    assert "VCPU 2" in (await stays or "")
+@pytest.mark.usefixtures("no_pause")
+async def test_a_cancelled_reader_does_not_cancel_the_others(
+    paused: PausedReader, job: Job
+) -> None:
+    """One of those that share a plan may be cancelled; the others get their reason."""
+    reader = ReasonReader(paused)
+    cancelled, other = (asyncio.create_task(reader.reason(TYPE, job)) for _ in range(2))
+    await paused.has_read.wait()
+    cancelled.cancel()
+    paused.may_return.set()
+    assert "VCPU 2" in (await other or "")
 
 
-async def test_a_look_that_fails_fails_only_those_who_shared_it(
+async def test_a_plan_that_fails_fails_only_those_who_shared_it(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Once Redis is back, the next who asks is told, and at once: a failure earns no rest."""
-    monkeypatch.setattr(reasons, "PAUSE_FACTOR", 1e6)
-    monkeypatch.setattr(reasons, "MAX_PAUSE", 60.0)
-    job = await want(broker, "d", 2)
-    teller, view = ReasonReader(SnapshotReader(broker)), broker.view
+    """Once Redis is back, the next reader gets its reason at once: a failure causes no pause."""
+    monkeypatch.setattr(waiting_reason, "PAUSE_FACTOR", 1e6)
+    monkeypatch.setattr(waiting_reason, "MAX_PAUSE", 60.0)
+    job = await queued(broker, "d", 2)
+    reader, view = ReasonReader(SnapshotReader(broker)), broker.view
 
-    async def away(*_: Any, **__: Any) -> Any:
+    async def unavailable(*_: Any, **__: Any) -> Any:
         raise errors.Unavailable("away")
 
-    monkeypatch.setattr(broker, "view", away)
-    both = await asyncio.gather(
-        *(teller.reason(TYPE, job) for _ in range(2)), return_exceptions=True
+    monkeypatch.setattr(broker, "view", unavailable)
+    results = await asyncio.gather(
+        *(reader.reason(TYPE, job) for _ in range(2)), return_exceptions=True
     )
-    assert [type(each) for each in both] == [errors.Unavailable] * 2
+    assert [type(result) for result in results] == [errors.Unavailable] * 2
     monkeypatch.setattr(broker, "view", view)
-    assert await teller.reason(TYPE, job) == "there is no host"
+    assert await reader.reason(TYPE, job) == "there is no host"

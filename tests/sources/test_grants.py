@@ -13,7 +13,7 @@ from rq_broker.sources.feeds import Feed
 from rq_broker.sources.placement import PlacementSource
 from rq_broker.sources.poller import Poller
 from rq_broker.store.broker import Broker
-from tests.asking import reason
+from tests.explaining import reason_of
 from tests.making import TYPE, shape, submit
 from tests.sources.placement_server import Placement
 
@@ -48,7 +48,7 @@ async def test_a_job_is_granted_when_it_fits_and_not_before(
     job = await submit(broker, shape=shape({"VCPU": 2, "Memory": 1}))
     await poller.run_once()
     assert await granted(broker) == []
-    text = await reason(broker, job)
+    text = await reason_of(broker, job)
     assert text is not None
     assert text.startswith("needs VCPU 2 on one host; the most free is 1 on cn1")
     placement.delete(servers[0])

@@ -18,7 +18,7 @@ from rq_broker.sources.feeds import Feed
 from rq_broker.sources.poller import Poller
 from rq_broker.store.broker import Broker
 from rq_broker.worker.notifier import Notifier
-from tests.asking import explanation, reason, what_if
+from tests.explaining import explanation_of, reason_of, what_if
 from tests.making import TYPE, bring, proposal, shape, submit
 from tests.processes import until
 
@@ -144,21 +144,21 @@ async def test_reasons_say_how_old_the_capacity_is(broker: Broker, feed: Feed, l
     poller = Poller(broker, replace(feed, interval=0.02))
     await poller.run_once()
     job = await submit(broker, shape=shape({"VCPU": 3}, {"VCPU": 3}))
-    text = await reason(broker, job)
+    text = await reason_of(broker, job)
     assert text is not None
     assert "capacity" not in text
     lab.failure = Unreachable("no answer")
     await asyncio.sleep(0.1)
     await poller.run_once()
     texts = [
-        await reason(broker, job),
-        (await explanation(broker, job.request_id))["reason"]["text"],
+        await reason_of(broker, job),
+        (await explanation_of(broker, job.request_id))["reason"]["text"],
         (await what_if(broker, Proposal(shape({"VCPU": 9}))))["reason"]["text"],
     ]
     for text in texts:
         assert "(capacity as of 0 s ago: source lab fails: unreachable)" in text
     await broker.set_policy(TYPE, {"paused": True})
-    paused = await reason(broker, job)
+    paused = await reason_of(broker, job)
     assert paused is not None
     assert "capacity" not in paused
 

@@ -1,4 +1,4 @@
-"""What tests of answers need made: holders, history, jobs in line; and a dump of every key."""
+"""What tests of reasons and explanations need: holders, history, waiting jobs; a dump of Redis."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from rq_broker.store.keys import Keys
 from tests.making import TYPE, grant, shape, submit
 
 KEYS = Keys(TYPE)
-LITTLE = "fewer than 10 jobs of this type have finished"
-READERS = {
+TOO_LITTLE_HISTORY = "fewer than 10 jobs of this type have finished"
+_READERS = {
     "string": lambda client, name: client.get(name),
     "hash": lambda client, name: client.hgetall(name),
     "set": lambda client, name: client.smembers(name),
@@ -29,45 +29,55 @@ READERS = {
 }
 
 
-async def everything(client: Redis) -> dict[str, Any]:
+async def dump(client: Redis) -> dict[str, Any]:
     """Read every key there is."""
     names = [name async for name in client.scan_iter(match="*")]
-    return {name: await READERS[str(await client.type(name))](client, name) for name in names}
+    return {name: await _READERS[str(await client.type(name))](client, name) for name in names}
 
 
-async def want(broker: Broker, name: str, vcpu: int, **more: Any) -> Job:
-    """Submit a job of one instance; it comes back as it stands in line."""
-    wanted = shape({"VCPU": vcpu}, owner=more.pop("owner", "o"))
-    await submit(broker, name, shape=wanted, owner_id=wanted.owner, **more)
-    return await broker.read(TYPE, name)
+async def queued(
+    broker: Broker,
+    request_id: str,
+    vcpus: int,
+    *,
+    owner: str = "o",
+    aggregate: str | None = None,
+    priority: int | None = None,
+) -> Job:
+    """Submit a job of one instance, and read it as it waits."""
+    wanted = shape({"VCPU": vcpus}, owner=owner, aggregate=aggregate)
+    await submit(broker, request_id, shape=wanted, owner_id=owner, priority=priority)
+    return await broker.read(TYPE, request_id)
 
 
-async def hold(broker: Broker, name: str, vcpu: int, host: str = "h1", owner: str = "o") -> None:
-    """Have a job hold so much of a host."""
-    wanted = shape({"VCPU": vcpu}, owner=owner)
-    job = await submit(broker, name, shape=wanted, owner_id=owner)
+async def holding(
+    broker: Broker, request_id: str, vcpus: int, host: str = "h1", owner: str = "o"
+) -> None:
+    """Submit a job and grant it so many VCPU on a host."""
+    wanted = shape({"VCPU": vcpus}, owner=owner)
+    job = await submit(broker, request_id, shape=wanted, owner_id=owner)
     assert await grant(broker, job, wanted, host) is not None
 
 
-async def learn(client: Redis, *seconds: float) -> None:
-    """Have observed that capacity was held for so long."""
+async def add_history(client: Redis, *seconds: float) -> None:
+    """Add to the observed holding times."""
     await client.rpush(KEYS.of("history"), *(round(span * 1000) for span in seconds))
 
 
-async def reason(broker: Broker, job: Job) -> str | None:
-    """Ask why a job waits, as a process that never looked before."""
+async def reason_of(broker: Broker, job: Job) -> str | None:
+    """Ask a new process why a job waits."""
     return await ReasonReader(SnapshotReader(broker)).reason(job.type, job)
 
 
-async def explanation(broker: Broker, request_id: str) -> dict[str, Any]:
-    """Ask for all there is to say about a job, likewise."""
+async def explanation_of(broker: Broker, request_id: str) -> dict[str, Any]:
+    """Ask a new process to explain a job; returns the answer as it is in JSON."""
     explained = await Explainer(SnapshotReader(broker)).explain(TYPE, request_id)
     answer: dict[str, Any] = to_builtins(explanation_view(explained))
     return answer
 
 
 async def what_if(broker: Broker, proposal: Proposal) -> dict[str, Any]:
-    """Ask what would be, likewise."""
+    """Ask a new process what a proposal would do; returns the answer as it is in JSON."""
     answered = await Explainer(SnapshotReader(broker)).what_if(TYPE, proposal)
     answer: dict[str, Any] = to_builtins(what_if_view(answered))
     return answer

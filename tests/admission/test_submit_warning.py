@@ -1,0 +1,69 @@
+"""The warning at submit that no host could ever hold the job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from rq_broker.admission.snapshot import SnapshotReader
+from rq_broker.admission.submit_warning import SubmitWarnings
+from rq_broker.domain.capacity import Host
+from rq_broker.domain.jobs import Demand
+from rq_broker.store.broker import Broker
+from tests.making import TYPE, grant, publish, shape, submit
+
+
+async def _warning(
+    broker: Broker, warnings: SubmitWarnings, request_id: str, vcpus: int
+) -> str | None:
+    wanted = shape({"VCPU": vcpus})
+    return await warnings.warning(wanted.demand, await submit(broker, request_id, shape=wanted))
+
+
+async def test_a_warning_follows_capacity(broker: Broker) -> None:
+    """It comes with a host that is too small, goes with a larger one, and comes back without it."""
+    warnings = SubmitWarnings(SnapshotReader(broker))
+    assert await _warning(broker, warnings, "a", 9) is None
+    await publish(broker, "h1", VCPU=8)
+    assert "the largest is 8 on h1" in (await _warning(broker, warnings, "b", 9) or "")
+    await publish(broker, "h2", VCPU=9)
+    assert await _warning(broker, warnings, "c", 9) is None
+    await broker.drop_host(TYPE, "h2")
+    assert "the largest is 8 on h1" in (await _warning(broker, warnings, "d", 9) or "")
+
+
+async def test_a_warning_lasts_while_capacity_does(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hosts are read once for each demand until one of them is set again; grants do not count."""
+    await publish(broker)
+    snapshots, reads = SnapshotReader(broker), [0]
+    warnings, read_hosts = SubmitWarnings(snapshots), snapshots.read_hosts
+
+    async def counted(type_: str) -> Mapping[str, Host]:
+        reads[0] += 1
+        return await read_hosts(type_)
+
+    monkeypatch.setattr(snapshots, "read_hosts", counted)
+    for number in range(3):
+        assert await _warning(broker, warnings, f"d{number}", 1) is None
+        assert await grant(broker, await broker.read(TYPE, f"d{number}")) is not None
+    assert reads == [1]
+    await publish(broker)
+    await _warning(broker, warnings, "e", 1)
+    assert reads == [2]
+
+
+async def test_remembered_warnings_are_bounded(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many demands are submitted, only so many warnings are remembered."""
+    monkeypatch.setattr("rq_broker.admission.submit_warning.REMEMBERED_DEMANDS", 3)
+    await publish(broker, VCPU=5)
+    warnings = SubmitWarnings(SnapshotReader(broker))
+    job = await submit(broker)
+    for vcpus in range(1, 12):
+        warning = await warnings.warning(Demand(((("VCPU", vcpus),),)), job)
+        assert (warning is None) == (vcpus <= 5)
+        assert len(warnings._remembered) <= 3
