@@ -13,7 +13,7 @@ import redis
 
 from rq_broker.store.embedded import Server
 from rq_broker.store.scripts import SCRIPTS
-from tests.desk import SEED, Desk
+from tests.api_client import SEED, ApiClient
 from tests.processes import Child, Children, children, end_redis, redis_answers, store_port, until
 
 
@@ -34,27 +34,27 @@ def dev(spawn: Children, tmp_path: Path) -> Iterator[Child]:
 
 async def test_dev_does_what_the_seed_says(dev: Child, spawn: Children, tmp_path: Path) -> None:
     """The seed's own request runs on its host within seconds, and its callback is in the inbox."""
-    desk = Desk([dev])
-    answer = await desk.ask("POST", "/v1/vm/", SEED)
+    api_client = ApiClient([dev])
+    answer = await api_client.ask("POST", "/v1/vm/", SEED)
     assert answer.status_code == 201
     submitted = answer.json()["data"]
     assert submitted["Status"] == "queued"
     assert submitted["Callback"] == "abc"
-    await desk.until("running", "d")
-    assert (await desk.job("d"))["Hosts"] == ["host1"]
-    (received,) = (await desk.ask("GET", "/inbox/")).json()["data"]
+    await api_client.until("running", "d")
+    assert (await api_client.job("d"))["Hosts"] == ["host1"]
+    (received,) = (await api_client.ask("GET", "/inbox/")).json()["data"]
     assert received["path"] == "abc"
     assert received["body"]["type"] == "job.granted"
     assert received["body"]["data"]["RequestID"] == "d"
     assert "callback abc: job.granted for job d of type vm on host1" in dev.output()
-    assert (await desk.ask("POST", "/v1/vm/d", {"status": "done"})).json() == {
+    assert (await api_client.ask("POST", "/v1/vm/d", {"status": "done"})).json() == {
         "data": {},
         "ok": True,
     }
-    (host,) = (await desk.ask("GET", "/types/vm/hosts/")).json()["data"]
+    (host,) = (await api_client.ask("GET", "/types/vm/hosts/")).json()["data"]
     assert (host["name"], host["held"], host["aggregates"]) == ("host1", {}, ["host1"])
     assert host["capacity"] == {"VCPU": 64, "Memory": 65536, "Disk": 1000}
-    await desk.aclose()
+    await api_client.aclose()
     assert (tmp_path / ".rq-broker").is_dir()
     audit = spawn.start("audit", "--redis", f"redis://127.0.0.1:{store_port(dev)}/0")
     await asyncio.to_thread(audit.wait)
@@ -66,20 +66,20 @@ async def test_dev_stops_its_store_and_finds_its_data_again(
     dev: Child, spawn: Children, tmp_path: Path, number: signal.Signals
 ) -> None:
     """Stopped, it leaves no Redis running; started again in the same directory, it has its jobs."""
-    port, desk = store_port(dev), Desk([dev])
-    assert (await desk.ask("POST", "/v1/vm/", SEED)).status_code == 201
-    await desk.until("running", "d")
-    await desk.aclose()
+    port, api_client = store_port(dev), ApiClient([dev])
+    assert (await api_client.ask("POST", "/v1/vm/", SEED)).status_code == 201
+    await api_client.until("running", "d")
+    await api_client.aclose()
     dev.send(number)
     await asyncio.to_thread(dev.wait)
     assert not redis_answers(port)
     again = spawn.serve("dev", cwd=tmp_path)
     again.ready()
-    desk = Desk([again])
+    api_client = ApiClient([again])
     try:
-        assert (await desk.job("d"))["Status"] == "running"
+        assert (await api_client.job("d"))["Status"] == "running"
     finally:
-        await desk.aclose()
+        await api_client.aclose()
         again.kill()
         end_redis(store_port(again))
 
@@ -88,18 +88,18 @@ async def test_dev_that_was_killed_starts_again(
     dev: Child, spawn: Children, tmp_path: Path
 ) -> None:
     """A Redis left running by kill -9 is stopped by the next start, which has its data."""
-    desk = Desk([dev])
-    assert (await desk.ask("POST", "/v1/vm/", SEED)).status_code == 201
-    await desk.until("running", "d")
-    await desk.aclose()
+    api_client = ApiClient([dev])
+    assert (await api_client.ask("POST", "/v1/vm/", SEED)).status_code == 201
+    await api_client.until("running", "d")
+    await api_client.aclose()
     dev.kill()
     assert redis_answers(store_port(dev))
     again = spawn.serve("dev", cwd=tmp_path)
     again.ready()
     assert not redis_answers(store_port(dev))
-    desk = Desk([again])
-    assert (await desk.job("d"))["Status"] == "running"
-    await desk.aclose()
+    api_client = ApiClient([again])
+    assert (await api_client.job("d"))["Status"] == "running"
+    await api_client.aclose()
     again.send(signal.SIGTERM)
     await asyncio.to_thread(again.wait)
 
@@ -141,10 +141,10 @@ async def test_dev_without_a_server_lives_in_memory(spawn: Children, tmp_path: P
     """Without a redis-server it uses fakeredis, and logs that."""
     child = spawn.serve("dev", cwd=tmp_path, PATH="")
     child.ready()
-    desk = Desk([child])
-    assert (await desk.ask("POST", "/v1/vm/", SEED)).status_code == 201
-    await desk.until("running", "d")
-    await desk.aclose()
+    api_client = ApiClient([child])
+    assert (await api_client.ask("POST", "/v1/vm/", SEED)).status_code == 201
+    await api_client.until("running", "d")
+    await api_client.aclose()
     assert "fakeredis, in memory" in child.output()
     assert not (tmp_path / ".rq-broker").exists()
 

@@ -17,7 +17,7 @@ import pytest
 import redis
 
 from rq_broker.store.embedded import Server
-from tests.desk import SEED, Desk
+from tests.api_client import SEED, ApiClient
 from tests.processes import Child, Children, children, until
 from tests.receivers import Receiver
 from tests.receivers_app import Ledger, listening
@@ -63,11 +63,11 @@ def spawn(tmp_path: Path) -> Iterator[Children]:
 
 
 @pytest.fixture
-async def desk(apis: list[Child], store: Server) -> AsyncIterator[Desk]:
+async def api_client(apis: list[Child], store: Server) -> AsyncIterator[ApiClient]:
     assert store.port
-    desk = Desk(apis)
-    yield desk
-    await desk.aclose()
+    api_client = ApiClient(apis)
+    yield api_client
+    await api_client.aclose()
 
 
 async def _audit(spawn: Children, store: Server) -> str:
@@ -87,7 +87,7 @@ async def _end(child: Child) -> int:
 
 @pytest.mark.parametrize("same", ["request_id", "callback"])
 async def test_one_of_64_submits_wins(
-    desk: Desk, spawn: Children, store: Server, same: str
+    api_client: ApiClient, spawn: Children, store: Server, same: str
 ) -> None:
     """Of 64 submits through two APIs one gets 201, and 63 get 409 with the name that is taken."""
     bodies = [
@@ -96,7 +96,7 @@ async def test_one_of_64_submits_wins(
     ]
     if same == "callback":
         bodies = [{**body, same: "http://10.0.0.1/one"} for body in bodies]
-    answers = await asyncio.gather(*(desk.ask("POST", "/v1/vm", body) for body in bodies))
+    answers = await asyncio.gather(*(api_client.ask("POST", "/v1/vm", body) for body in bodies))
     assert Counter((answer.status_code, answer.json().get("code")) for answer in answers) == {
         (201, None): 1,
         (409, f"duplicate_{same}"): 63,
@@ -105,11 +105,11 @@ async def test_one_of_64_submits_wins(
     winner = next(answer.json()["data"] for answer in answers if answer.status_code == 201)
     losers = [body for body in bodies if body["request_id"] != winner["RequestID"]]
     losers = losers or [body for body in bodies if body["callback"] != winner["Callback"]]
-    assert (await desk.ask("DELETE", f"/v1/vm/{winner['RequestID']}")).is_success
+    assert (await api_client.ask("DELETE", f"/v1/vm/{winner['RequestID']}")).is_success
     with redis.Redis(port=store.port, decode_responses=True) as client:
         left = {key.removeprefix("rqb:{vm}") for key in client.scan_iter("rqb:{vm}*")}
     assert left <= {"", ":events", ":wake"}
-    again = await desk.ask("POST", "/v1/vm", losers[0])
+    again = await api_client.ask("POST", "/v1/vm", losers[0])
     assert again.status_code == 201
 
 
@@ -120,7 +120,7 @@ CAPACITY = {"h1": 8, "h2": 8}
 
 
 @asynccontextmanager
-async def _clients(desk: Desk, ledger: Ledger) -> AsyncIterator[Receiver]:
+async def _clients(api_client: ApiClient, ledger: Ledger) -> AsyncIterator[Receiver]:
     """Yield a receiver whose clients hold their capacity for a moment, then say done."""
     random, tasks = Random(7), set()
 
@@ -128,7 +128,7 @@ async def _clients(desk: Desk, ledger: Ledger) -> AsyncIterator[Receiver]:
         await asyncio.sleep(random.uniform(0, 0.02))
         ledger.released(job)
         body = {"status": "done", "fence": job["Fence"]}
-        answer = await desk.ask("POST", f"/v1/vm/{job['RequestID']}", body)
+        answer = await api_client.ask("POST", f"/v1/vm/{job['RequestID']}", body)
         assert answer.is_success, answer.text
 
     async def handle(webhook_id: str, job: dict[str, Any]) -> int:
@@ -141,50 +141,52 @@ async def _clients(desk: Desk, ledger: Ledger) -> AsyncIterator[Receiver]:
     await asyncio.gather(*tasks)
 
 
-async def _submit_many(desk: Desk, receiver: Receiver, count: int) -> None:
+async def _submit_many(api_client: ApiClient, receiver: Receiver, count: int) -> None:
     random = Random(count)
     for start in range(0, count, 20):
         jobs = [(f"d{n}", random.choices((1, 2, 4), k=random.randint(1, 3)))
                   for n in range(start, min(start + 20, count))]  # fmt: skip
-        await asyncio.gather(*(desk.submit(receiver, name, *amounts) for name, amounts in jobs))
+        await asyncio.gather(
+            *(api_client.submit(receiver, name, *amounts) for name, amounts in jobs)
+        )
 
 
 async def test_hundreds_flow_through_and_nothing_is_oversold(
-    desk: Desk, spawn: Children, store: Server
+    api_client: ApiClient, spawn: Children, store: Server
 ) -> None:
     """With two APIs and two notifiers every job is called back once; no host is oversold."""
     ledger = Ledger(CAPACITY)
-    await desk.publish(CAPACITY)
+    await api_client.publish(CAPACITY)
     for _ in range(2):
         spawn.notifier(store.url)
-    async with _clients(desk, ledger) as receiver:
-        await _submit_many(desk, receiver, 120)
-        await desk.until_count("done", 120)
+    async with _clients(api_client, ledger) as receiver:
+        await _submit_many(api_client, receiver, 120)
+        await api_client.until_count("done", 120)
     assert ledger.oversold == []
     assert len(ledger.calls) == 120
     assert set(ledger.calls.values()) == {1}
-    hosts = (await desk.ask("GET", "/types/vm/hosts/")).json()["data"]
+    hosts = (await api_client.ask("GET", "/types/vm/hosts/")).json()["data"]
     assert [host["held"] for host in hosts] == [{}, {}]
     assert await _audit(spawn, store) == "clean\n"
 
 
 async def test_a_notifier_killed_under_load_costs_nothing(
-    desk: Desk, spawn: Children, store: Server
+    api_client: ApiClient, spawn: Children, store: Server
 ) -> None:
     """With one of two notifiers killed midway every job still ends, and no host is oversold."""
     ledger = Ledger(CAPACITY)
-    await desk.publish(CAPACITY)
+    await api_client.publish(CAPACITY)
     victim = spawn.notifier(store.url, timeout=0.5)
     spawn.notifier(store.url, timeout=0.5)
-    async with _clients(desk, ledger) as receiver:
-        await _submit_many(desk, receiver, 60)
+    async with _clients(api_client, ledger) as receiver:
+        await _submit_many(api_client, receiver, 60)
 
         async def half_are_called() -> bool:
             return len(ledger.calls) >= 30
 
         await until(half_are_called, "half of the callbacks")
         victim.kill()
-        await desk.until_count("done", 60)
+        await api_client.until_count("done", 60)
     assert ledger.oversold == []
     assert len(ledger.calls) == 60
     assert await _audit(spawn, store) == "clean\n"
@@ -210,55 +212,55 @@ class Staller:
 
 
 async def test_a_callback_of_a_killed_notifier_is_repeated(
-    desk: Desk, spawn: Children, store: Server
+    api_client: ApiClient, spawn: Children, store: Server
 ) -> None:
     """Killed while it waits for an answer, its callback is repeated with the same webhook-id."""
     staller = Staller()
-    await desk.publish({"h1": 1})
+    await api_client.publish({"h1": 1})
     victim = spawn.notifier(store.url, timeout=1.0)
     async with listening(staller.handle) as receiver:
-        await desk.submit(receiver, "d")
+        await api_client.submit(receiver, "d")
         await asyncio.wait_for(staller.called.wait(), 30)
         victim.kill()
         spawn.notifier(store.url, timeout=1.0)
-        await desk.until("running", "d")
+        await api_client.until("running", "d")
     assert len(staller.ids) == 2
     assert len(set(staller.ids)) == 1
     assert await _audit(spawn, store) == "clean\n"
 
 
 async def test_a_stopped_notifier_finishes_callbacks_in_flight(
-    desk: Desk, spawn: Children, store: Server
+    api_client: ApiClient, spawn: Children, store: Server
 ) -> None:
     """After SIGTERM an answer still counts, no new callback is sent, and the exit code is 0."""
     staller = Staller()
-    await desk.publish({"h1": 1})
+    await api_client.publish({"h1": 1})
     child = spawn.notifier(store.url, timeout=20.0)
     async with listening(staller.handle) as receiver:
-        await desk.submit(receiver, "d")
+        await api_client.submit(receiver, "d")
         await asyncio.wait_for(staller.called.wait(), 30)
         asyncio.get_running_loop().call_later(0.3, staller.answer_first.set)
         assert await _end(child) == 0, child.output()
-        assert (await desk.job("d"))["Status"] == "running"
+        assert (await api_client.job("d"))["Status"] == "running"
     assert len(staller.ids) == 1
     assert "Traceback" not in child.output()
     assert await _audit(spawn, store) == "clean\n"
 
 
 async def test_a_stopped_notifier_hands_over_a_callback_that_hangs(
-    desk: Desk, spawn: Children, store: Server
+    api_client: ApiClient, spawn: Children, store: Server
 ) -> None:
     """Without an answer SIGTERM still ends it, and the next notifier repeats the callback."""
     staller = Staller()
-    await desk.publish({"h1": 1})
+    await api_client.publish({"h1": 1})
     child = spawn.notifier(store.url, timeout=0.5)
     async with listening(staller.handle) as receiver:
-        await desk.submit(receiver, "d")
+        await api_client.submit(receiver, "d")
         await asyncio.wait_for(staller.called.wait(), 30)
         assert await _end(child) == 0, child.output()
-        assert (await desk.job("d"))["Status"] == "granted"
+        assert (await api_client.job("d"))["Status"] == "granted"
         spawn.notifier(store.url, timeout=5.0)
-        await desk.until("running", "d")
+        await api_client.until("running", "d")
     assert len(staller.ids) == 2
     assert len(set(staller.ids)) == 1
     assert await _audit(spawn, store) == "clean\n"
@@ -284,15 +286,15 @@ async def test_an_idle_notifier_stops_at_once(
 # Redis's end
 
 
-async def _refused(desk: Desk, method: str, path: str, body: Any = None) -> None:
+async def _refused(api_client: ApiClient, method: str, path: str, body: Any = None) -> None:
     started = time.monotonic()
-    answer = await desk.ask(method, path, body)
+    answer = await api_client.ask(method, path, body)
     assert time.monotonic() - started < 3.0
     assert (answer.status_code, answer.json()["code"]) == (503, "redis_unavailable")
     assert int(answer.headers["retry-after"]) >= 1
 
 
-async def _refused_everywhere(desk: Desk) -> None:
+async def _refused_everywhere(api_client: ApiClient) -> None:
     requests = [
         ("POST", "/v1/vm", SEED | {"callback": "http://10.0.0.1/x"}),
         ("GET", "/v1/vm", None),
@@ -303,12 +305,12 @@ async def _refused_everywhere(desk: Desk) -> None:
         ("GET", "/types/vm", None),
         ("GET", "/readyz", None),
     ]
-    await asyncio.gather(*(_refused(desk, *request) for request in requests * 2))
-    assert (await desk.ask("GET", "/healthz")).status_code == 200
+    await asyncio.gather(*(_refused(api_client, *request) for request in requests * 2))
+    assert (await api_client.ask("GET", "/healthz")).status_code == 200
 
 
 async def test_redis_killed_and_restarted_loses_nothing(
-    desk: Desk, spawn: Children, store: Server
+    api_client: ApiClient, spawn: Children, store: Server
 ) -> None:
     """While it is down calls get 503 within 3 s; restarted on its file, every job goes on."""
     ledger, staller = Ledger({"h1": 2}), Staller()
@@ -319,28 +321,30 @@ async def test_redis_killed_and_restarted_loses_nothing(
             return await staller.handle(webhook_id, job)
         return 200
 
-    await desk.publish({"h1": 2})
+    await api_client.publish({"h1": 2})
     notifiers = [spawn.notifier(store.url, timeout=2.0) for _ in range(2)]
     async with listening(handle) as receiver:
-        await desk.submit(receiver, "d0")
-        await desk.until("running", "d0")
-        await desk.submit(receiver, "in-flight")
+        await api_client.submit(receiver, "d0")
+        await api_client.until("running", "d0")
+        await api_client.submit(receiver, "in-flight")
         await asyncio.wait_for(staller.called.wait(), 30)
         for number in range(1, 12):
-            await desk.submit(receiver, f"d{number}")
+            await api_client.submit(receiver, f"d{number}")
         store.kill()
         try:
-            await _refused_everywhere(desk)
+            await _refused_everywhere(api_client)
             staller.answer_first.set()
             await asyncio.sleep(1.0)
-            await _refused_everywhere(desk)
+            await _refused_everywhere(api_client)
         finally:
             store.start()
-        await desk.until("running", "d0", "in-flight")
+        await api_client.until("running", "d0", "in-flight")
         for number in range(12):
-            await desk.until("running", f"d{number}")
-            ledger.released(await desk.job(f"d{number}"))
-            assert (await desk.ask("POST", f"/v1/vm/d{number}", {"status": "done"})).is_success
+            await api_client.until("running", f"d{number}")
+            ledger.released(await api_client.job(f"d{number}"))
+            assert (
+                await api_client.ask("POST", f"/v1/vm/d{number}", {"status": "done"})
+            ).is_success
     assert ledger.oversold == []
     assert len(ledger.calls) == 13
     assert len(set(staller.ids)) == 1
@@ -366,15 +370,15 @@ async def test_processes_started_before_redis_serve_once_it_answers(
             return False
 
     await until(alive, "the API to answer without Redis")
-    desk = Desk([api])
+    api_client = ApiClient([api])
     try:
-        await _refused(desk, "GET", "/readyz")
+        await _refused(api_client, "GET", "/readyz")
         server.start()
         await asyncio.to_thread(api.ready)
-        await desk.publish({"h1": 1})
+        await api_client.publish({"h1": 1})
         async with listening(Staller().handle) as receiver:
-            await desk.submit(receiver, "first")
-            await desk.until("granted", "first")
+            await api_client.submit(receiver, "first")
+            await api_client.until("granted", "first")
     finally:
-        await desk.aclose()
+        await api_client.aclose()
         server.stop()

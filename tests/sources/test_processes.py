@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from rq_broker.store.broker import Broker
 from rq_broker.store.embedded import Server as Store
-from tests.desk import Desk
+from tests.api_client import ApiClient
 from tests.making import TYPE
 from tests.processes import Child, Children, children, until
 from tests.receivers import Receiver
@@ -99,14 +99,14 @@ class Processes:
         self.options = ("--callback-base", base, "--source", source)
         self.notifiers = [self.notifier(), self.notifier()]
         self.api.ready()
-        self.desk = Desk([self.api])
+        self.api_client = ApiClient([self.api])
 
     def notifier(self) -> Child:
         return self.spawn.notifier(self.store, *self.options)
 
     async def source(self) -> dict[str, Any]:
         """Read the state of the source in /readyz; {} before the first snapshot."""
-        sources = (await self.desk.ask("GET", "/readyz")).json()["data"]["sources"]
+        sources = (await self.api_client.ask("GET", "/readyz")).json()["data"]["sources"]
         states: list[dict[str, Any]] = sources.get(TYPE, [{}])
         return states[0]
 
@@ -118,7 +118,7 @@ class Processes:
         return bool((await self.source()).get("stale"))
 
     async def hosts(self) -> dict[str, Any]:
-        answer = await self.desk.ask("GET", f"/types/{TYPE}/hosts/")
+        answer = await self.api_client.ask("GET", f"/types/{TYPE}/hosts/")
         return {host["name"]: host for host in answer.json()["data"]}
 
     async def shows_a_server(self) -> bool:
@@ -128,10 +128,10 @@ class Processes:
         """Read the reason three times: in the job, in its explanation, and in a what-if."""
         path = f"/v1/{TYPE}/{request_id}"
         ask = {"data": {"instances": [{"VCPU": vcpu}]}}
-        explained = await self.desk.ask("GET", f"{path}/explain")
-        what_if = await self.desk.ask("POST", f"/types/{TYPE}/what-if", ask)
+        explained = await self.api_client.ask("GET", f"{path}/explain")
+        what_if = await self.api_client.ask("POST", f"/types/{TYPE}/what-if", ask)
         return [
-            (await self.desk.job(request_id))["Reason"],
+            (await self.api_client.job(request_id))["Reason"],
             *(answer.json()["data"]["reason"]["text"] for answer in (explained, what_if)),
         ]
 
@@ -148,7 +148,7 @@ async def processes(
     base = f"http://127.0.0.1:{receiver.port}/"
     running = Processes(spawn, redis_server.url, feeds(1.0), base)
     yield running
-    await running.desk.aclose()
+    await running.api_client.aclose()
 
 
 # The original's data
@@ -176,7 +176,7 @@ async def test_the_originals_request_is_called_back(
         "queued",
         ORIGINAL_DATA,
     )
-    await processes.desk.until("running", "d")
+    await processes.api_client.until("running", "d")
     (head,), (body,) = receiver.heads, receiver.bodies
     event = json.loads(body)
     assert head.startswith("POST /abc HTTP/1.1")
@@ -195,16 +195,16 @@ async def test_placement_down_for_a_minute_and_back(
     provider, server = placement.add("cn1", **SIZE), str(uuid4())
     placement.boot(server, **{provider: {"VCPU": 2}})
     await until(processes.shows_a_server, "a snapshot that shows the server")
-    desk = processes.desk
-    await desk.submit(receiver, "large", 4)
+    api_client = processes.api_client
+    await api_client.submit(receiver, "large", 4)
     for reason in await processes.reasons("large", 4):
         assert reason == "needs VCPU 4 on one host; the most free is 2 on cn1"
 
     placement.stop()
     down = time.monotonic()
     await until(processes.stale, "the source to be stale")
-    await desk.submit(receiver, "small", 1)
-    await desk.until("running", "small")
+    await api_client.submit(receiver, "small", 1)
+    await api_client.until("running", "small")
     for notifier in processes.notifiers:
         notifier.kill()
     processes.notifier()
@@ -232,8 +232,8 @@ async def test_placement_down_for_a_minute_and_back(
     state = await processes.source()
     assert state["age_seconds"] < ages[-1]
     assert state["text"] is None
-    assert (await desk.ask("POST", "/v1/vm/small", {"status": "done"})).is_success
-    await desk.until("running", "large")
+    assert (await api_client.ask("POST", "/v1/vm/small", {"status": "done"})).is_success
+    await api_client.until("running", "large")
     assert [json.loads(body)["data"]["RequestID"] for body in receiver.bodies] == ["small", "large"]
 
 
@@ -249,7 +249,7 @@ async def test_a_source_without_any_snapshot_has_no_age(
     processes: Processes, receiver: Receiver
 ) -> None:
     """Where Placement is down from the start, neither readiness nor a reason states an age."""
-    await processes.desk.submit(receiver, "d", 1)
+    await processes.api_client.submit(receiver, "d", 1)
     await until(processes.stale, "the source to be stale")
     state = await processes.source()
     assert (state["age_seconds"], state["cause"], state["hosts"]) == (None, "unreachable", 0)
@@ -293,15 +293,15 @@ async def test_dev_polls_sources_too(spawn: Children, tmp_path: Path) -> None:
     (tmp_path / "sources.toml").write_text(feed)
     dev = spawn.serve("dev", "--source", "sources.toml", cwd=tmp_path)
     dev.ready()
-    desk = Desk([dev])
+    api_client = ApiClient([dev])
     try:
         body = {"request_id": "d", "owner_id": "y", "data": {}, "callback": "abc"}
-        assert (await desk.ask("POST", "/v1/vm/", body)).status_code == 201
-        await desk.until("running", "d")
+        assert (await api_client.ask("POST", "/v1/vm/", body)).status_code == 201
+        await api_client.until("running", "d")
         for type_, name in (("vm", "bench-1"), ("kube", "host1")):
-            (host,) = (await desk.ask("GET", f"/types/{type_}/hosts/")).json()["data"]
+            (host,) = (await api_client.ask("GET", f"/types/{type_}/hosts/")).json()["data"]
             assert host["name"] == name
     finally:
-        await desk.aclose()
+        await api_client.aclose()
         dev.send(signal.SIGTERM)
         await asyncio.to_thread(dev.wait)

@@ -1,4 +1,4 @@
-"""A client of one or more API processes, as tests use it; and the seed's own request."""
+"""A client of one or more API processes; and the request of the service that came before."""
 
 from __future__ import annotations
 
@@ -19,33 +19,37 @@ SEED = {
     },
     "callback": "abc",
 }
+"""The request body in the original service's documentation."""
 
 
-class Desk:
-    """A client that goes to the API processes in turn."""
+class ApiClient:
+    """A client that calls the API processes in turn."""
 
     def __init__(self, apis: Sequence[Child]) -> None:
         limits = httpx.Limits(max_connections=64)
         self._clients = [
             httpx.AsyncClient(base_url=api.url, timeout=30, limits=limits) for api in apis
         ]
-        self._turn = 0
+        self._calls = 0
 
     async def aclose(self) -> None:
         for client in self._clients:
             await client.aclose()
 
     async def ask(self, method: str, path: str, body: Any = None) -> httpx.Response:
-        self._turn += 1
-        client = self._clients[self._turn % len(self._clients)]
+        """Call the next process."""
+        self._calls += 1
+        client = self._clients[self._calls % len(self._clients)]
         return await client.request(method, path, json=body)
 
     async def publish(self, capacity: dict[str, int]) -> None:
+        """Publish hosts: name → VCPU."""
         for name, amount in capacity.items():
             body = {"capacity": {"VCPU": amount}}
             assert (await self.ask("PUT", f"/types/vm/hosts/{name}", body)).is_success
 
     async def submit(self, receiver: Receiver, request_id: str, *vcpus: int) -> None:
+        """Submit a job of instances that need so many VCPU each, one VCPU if none is given."""
         body = {
             "request_id": request_id,
             "owner_id": "y",
@@ -56,23 +60,30 @@ class Desk:
         assert answer.status_code == 201, answer.text
 
     async def job(self, request_id: str) -> dict[str, Any]:
+        """Read a job."""
         answer = await self.ask("GET", f"/v1/vm/{request_id}")
         job: dict[str, Any] = answer.json()["data"]
         return job
 
     async def count(self, status: str) -> int:
-        found: int = (await self.ask("GET", "/v1")).json()["data"]["vm"][status]
-        return found
+        """Count the jobs of a status."""
+        types = (await self.ask("GET", "/v1")).json()["data"]
+        count: int = types["vm"][status]
+        return count
 
     async def until(self, status: str, *request_ids: str) -> None:
-        async def so() -> bool:
-            found = [(await self.job(each))["Status"] for each in request_ids]
-            return found == [status] * len(request_ids)
+        """Wait until all these jobs have a status."""
 
-        await until(so, f"{request_ids} to be {status}")
+        async def have_status() -> bool:
+            statuses = [(await self.job(request_id))["Status"] for request_id in request_ids]
+            return statuses == [status] * len(request_ids)
+
+        await until(have_status, f"{request_ids} to be {status}")
 
     async def until_count(self, status: str, count: int) -> None:
-        async def so() -> bool:
+        """Wait until so many jobs have a status."""
+
+        async def have_status() -> bool:
             return await self.count(status) == count
 
-        await until(so, f"{count} to be {status}")
+        await until(have_status, f"{count} to be {status}")
