@@ -63,9 +63,9 @@ def proposal(job: Job, wanted: Shape | None = None, *hosts: str) -> Grant:
 
 
 async def grant(broker: Broker, job: Job, wanted: Shape | None = None, *hosts: str) -> int | None:
-    """Commit a proposal planned on the current view; return its fence, None where it is refused."""
-    view = await broker.view(job.type)
-    return await broker.grant(job.type, proposal(job, wanted, *hosts), view)
+    """Commit a proposal planned on the state of now; return its fence, None where it is refused."""
+    state = await broker.type_state(job.type)
+    return await broker.grant(job.type, proposal(job, wanted, *hosts), state)
 
 
 async def grant_to(broker: Broker, destination: str, request_id: str, owner: str = "o") -> None:

@@ -15,7 +15,7 @@ from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import HOLDING, MOVES, Shape, Status
 from rq_broker.domain.planning import Grant
 from rq_broker.domain.policy import Policy
-from rq_broker.store.broker import View
+from rq_broker.store.broker import TypeState
 
 Due = bool | None
 ENDS = {
@@ -189,7 +189,7 @@ class Model:
             if not self.held(name):
                 del self.hosts[name]
 
-    def grant(self, proposal: Grant, view: View, number: int) -> bool:
+    def grant(self, proposal: Grant, state: TypeState, number: int) -> bool:
         """Commit a proposal if it is still true; `number`: of the policy it was planned on."""
         job = self.jobs.get(proposal.head.request_id)
         if self.policy.paused or number != self.policy_number or job is None:
@@ -201,8 +201,8 @@ class Model:
         for name, instance in zip(proposal.hosts, job.shape.demand.instances, strict=True):
             for resource, amount in instance:
                 wanted[name, resource] += amount
-        limits = view.policy.limits
-        if self._capped(job, wanted, limits) or not self._fits(job, wanted, view):
+        limits = state.policy.limits
+        if self._capped(job, wanted, limits) or not self._fits(job, wanted, state):
             return False
         self.fences += 1
         job.fence, job.hosts, job.holds = self.fences, proposal.hosts, wanted
@@ -223,11 +223,11 @@ class Model:
             after[resource] += amount
         return any(after[resource] > cap for resource, cap in caps.items())
 
-    def _fits(self, job: MJob, wanted: Counter[tuple[str, str]], view: View) -> bool:
+    def _fits(self, job: MJob, wanted: Counter[tuple[str, str]], state: TypeState) -> bool:
         """Return whether the job fits now, on hosts of the same aggregates as when planned."""
         aggregate = job.shape.demand.aggregate
         for (name, resource), amount in wanted.items():
-            host, planned = self.hosts.get(name), view.hosts.get(name)
+            host, planned = self.hosts.get(name), state.hosts.get(name)
             if host is None:
                 return False
             if aggregate and (

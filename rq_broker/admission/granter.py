@@ -13,7 +13,7 @@ from rq_broker.admission.snapshot import (
     read_snapshot,
 )
 from rq_broker.planner import Plan, plan
-from rq_broker.store.broker import Broker, View
+from rq_broker.store.broker import Broker, TypeState
 
 TURN_SECONDS = 2.0
 """Seconds after which others may plan if a granter died in its turn. It must outlast a pass: two
@@ -27,7 +27,7 @@ class Granter:
         self._broker = broker
         self._type = type_
         self._name = uuid.uuid4().hex
-        self._view: View | None = None
+        self._state: TypeState | None = None
         self._heads = HEADS
         self._window = FRONT_SHAPES
         """Rank of the shape at which the window of the next pass begins."""
@@ -62,14 +62,14 @@ class Granter:
         """Run one admission pass; returns how many grants were committed."""
         # 1. Read a snapshot; of the hosts, only those that changed.
         window = await read_snapshot(
-            self._broker, self._type, self._view, self._window, heads=self._heads
+            self._broker, self._type, self._state, self._window, heads=self._heads
         )
-        self._view = window.view
+        self._state = window.state
         # 2. Plan on it.
         planned = plan(window.snapshot)
         # 3. Commit each grant on its own. Redis refuses those that are no longer true.
         fences = await asyncio.gather(
-            *(self._broker.grant(self._type, grant, window.view) for grant in planned.grants)
+            *(self._broker.grant(self._type, grant, window.state) for grant in planned.grants)
         )
         committed = sum(fence is not None for fence in fences)
         # 4. Note which jobs were passed, and for which one hosts are kept.
@@ -80,7 +80,7 @@ class Granter:
         return committed
 
     async def _note(self, window: WindowedSnapshot, planned: Plan) -> None:
-        if planned.passed or planned.protection != window.view.protection:
+        if planned.passed or planned.protection != window.state.protection:
             await self._broker.note(self._type, planned.protection, planned.passed)
 
     def _choose_window(self, next_window: int, committed: int, ended_early: bool) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.planning import Protection, Snapshot
-from rq_broker.store.broker import Broker, Heads, View
+from rq_broker.store.broker import Broker, Heads, TypeState
 
 FRONT_SHAPES = 200
 """Shapes at the front of the queue that every snapshot shows, so that order and patience hold among
@@ -31,7 +31,7 @@ class WindowedSnapshot:
     """A snapshot of the front of the queue and one window of the rest."""
 
     snapshot: Snapshot
-    view: View
+    state: TypeState
     """What it was built from; grants planned on the snapshot are committed against it."""
     next_window: int
     """Rank of the shape at which the next window begins."""
@@ -42,7 +42,7 @@ class SnapshotReader:
 
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
-        self._views: dict[str, View] = {}
+        self._states: dict[str, TypeState] = {}
 
     async def read(
         self,
@@ -53,29 +53,29 @@ class SnapshotReader:
         include_heads: int = 0,
     ) -> WindowedSnapshot:
         """Read a snapshot of the front of the queue; the arguments are those of `read_snapshot`."""
-        known = self._views.get(type_)
+        known = self._states.get(type_)
         window = await read_snapshot(
             self.broker, type_, known, heads=heads, include=include, include_heads=include_heads
         )
-        self._remember(type_, window.view)
+        self._remember(type_, window.state)
         return window
 
     async def read_hosts(self, type_: str) -> Mapping[str, Host]:
         """Read the hosts of a type only."""
-        view = await self.broker.view(type_, self._views.get(type_))
-        self._remember(type_, view)
-        return view.hosts
+        state = await self.broker.type_state(type_, self._states.get(type_))
+        self._remember(type_, state)
+        return state.hosts
 
-    def _remember(self, type_: str, view: View) -> None:
-        if type_ not in self._views and len(self._views) >= REMEMBERED_TYPES:
-            self._views.clear()
-        self._views[type_] = view
+    def _remember(self, type_: str, state: TypeState) -> None:
+        if type_ not in self._states and len(self._states) >= REMEMBERED_TYPES:
+            self._states.clear()
+        self._states[type_] = state
 
 
 async def read_snapshot(
     broker: Broker,
     type_: str,
-    known: View | None = None,
+    known: TypeState | None = None,
     window: int = FRONT_SHAPES,
     *,
     heads: int = HEADS,
@@ -87,7 +87,7 @@ async def read_snapshot(
     Args:
         broker: the broker.
         type_: the type.
-        known: an earlier view of the type: only hosts that changed since are read.
+        known: an earlier state of the type: only hosts that changed since are read.
         window: rank of the shape at which the window behind the front begins.
         heads: how many jobs of each shape to show.
         include: digests of shapes to show in any case.
@@ -95,40 +95,40 @@ async def read_snapshot(
     """
     # 1. Read hosts, policy and the front of the queue.
     with_usage = known is None or _needs_usage(known)
-    view, front, now = await asyncio.gather(
-        broker.view(type_, known, usage=with_usage),
+    state, front, now = await asyncio.gather(
+        broker.type_state(type_, known, usage=with_usage),
         broker.heads(type_, 0, FRONT_SHAPES + WINDOW_SHAPES, heads, FRONT_SHAPES),
         broker.now(),
     )
-    if _needs_usage(view) and not with_usage:  # the policy has changed just now
+    if _needs_usage(state) and not with_usage:  # the policy has changed just now
         return await read_snapshot(
             broker, type_, None, window, heads=heads, include=include, include_heads=include_heads
         )
     # 2. If more shapes wait than fit, put the wanted window behind the front.
     shown, next_window = await _with_window(broker, type_, front, window, heads)
     # 3. Include the shapes that must be shown; that of the protected job binds every window.
-    digests = {*include, *await _shape_of_protected(broker, type_, view.protection)}
+    digests = {*include, *await _shape_of_protected(broker, type_, state.protection)}
     for digest in digests:
         shown = await _with_shape(broker, type_, shown, digest, max(heads, include_heads))
-    return WindowedSnapshot(_snapshot(view, shown, now), view, next_window)
+    return WindowedSnapshot(_snapshot(state, shown, now), state, next_window)
 
 
-def _snapshot(view: View, shown: Heads, now: float) -> Snapshot:
+def _snapshot(state: TypeState, shown: Heads, now: float) -> Snapshot:
     return Snapshot(
-        hosts=view.hosts,
+        hosts=state.hosts,
         waiting=shown.waiting,
-        policy=view.policy,
+        policy=state.policy,
         now=now,
-        usage=view.usage,
+        usage=state.usage,
         passed=shown.passed,
-        protection=view.protection,
-        closed=view.closed,
+        protection=state.protection,
+        closed=state.closed,
     )
 
 
-def _needs_usage(view: View) -> bool:
+def _needs_usage(state: TypeState) -> bool:
     """Return whether the policy needs to know what owners hold, which costs extra to read."""
-    return bool(view.policy.limits or view.policy.share)
+    return bool(state.policy.limits or state.policy.share)
 
 
 async def _with_window(

@@ -10,7 +10,7 @@ from redis.asyncio import Redis, RedisCluster
 
 from rq_broker.store.capacity import Capacity
 from rq_broker.store.deliveries import Deliveries, Settlement
-from rq_broker.store.grants import Grants, Heads, Holdings, View
+from rq_broker.store.grants import Grants, Heads, Holdings, TypeState
 from rq_broker.store.jobs import Cursor, Jobs, Page
 from rq_broker.store.registry import Registry
 from rq_broker.store.runner import Runner
@@ -24,7 +24,7 @@ __all__ = [
     "Page",
     "Settlement",
     "SourceReport",
-    "View",
+    "TypeState",
     "WatchStarted",
 ]
 
@@ -75,7 +75,7 @@ class Broker:
     def _bind_grants(self, grants: Grants) -> None:
         """What the granter does, and what its explanations read."""
         self.turn = grants.turn
-        self.view = grants.view
+        self.type_state = grants.type_state
         self.heads = grants.heads
         self.note = grants.note
         self.grant = grants.grant

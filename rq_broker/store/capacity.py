@@ -70,8 +70,8 @@ class Capacity:
 
     async def hosts(self, type_: str) -> list[Host]:
         """Read all hosts, by name."""
-        view = await self._grants.view(type_)
-        return [view.hosts[name] for name in sorted(view.hosts)]
+        state = await self._grants.type_state(type_)
+        return [state.hosts[name] for name in sorted(state.hosts)]
 
     async def host(self, type_: str, name: str) -> Host:
         """Read one host."""

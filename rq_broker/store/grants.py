@@ -18,8 +18,8 @@ from rq_broker.store.runner import Runner
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """A type at one instant, without its queue; given to `view`, only changes are read."""
+class TypeState:
+    """A type at one instant, without its queue; given to `type_state`, only changes are read."""
 
     hosts: Mapping[str, Host]
     aggregates: Mapping[str, str]
@@ -68,29 +68,31 @@ class Holdings:
 
 
 class Grants:
-    """Turn, view, heads, note, grant, forecast, holdings; where a job stands in the queue."""
+    """Turn, type_state, heads, note, grant, forecast, holdings; where a job stands in the queue."""
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
 
-    async def view(self, type_: str, known: View | None = None, *, usage: bool = False) -> View:
-        """Read hosts and policy; given a known view, only the hosts that changed since."""
+    async def type_state(
+        self, type_: str, known: TypeState | None = None, *, usage: bool = False
+    ) -> TypeState:
+        """Read hosts and policy; given a known state, read only the hosts that changed since."""
         reply = await self._runner.run(
-            "hosts",
+            "type_state",
             type_,
             epoch=known.epoch if known else None,
             number=known.number if known else 0,
             with_usage=usage,
         )
         if known and int(reply.number) < int(known.number):  # Redis was restored to an older state
-            return await self.view(type_, usage=usage)
+            return await self.type_state(type_, usage=usage)
         hosts = {} if reply.is_whole or not known else dict(known.hosts)
         aggregates = {} if reply.is_whole or not known else dict(known.aggregates)
         for row in reply.hosts:
             hosts[row.host] = records.host(row.host, row.fields)
             aggregates[row.host] = row.fields.get("aggregates", "[]")
         settings = reply.settings
-        return View(
+        return TypeState(
             hosts=hosts,
             aggregates=aggregates,
             policy=policy_record.policy(settings),
@@ -202,16 +204,16 @@ class Grants:
         members = [member(head.id, head.request_id) for head in passed]
         await self._runner.run("note", type_, protection=text, passed=members)
 
-    async def grant(self, type_: str, grant: Grant, view: View) -> int | None:
-        """Commit one grant planned on `view`.
+    async def grant(self, type_: str, grant: Grant, state: TypeState) -> int | None:
+        """Commit one grant planned on `state`.
 
         Returns:
             Its fence; None when the plan is no longer true, or when the policy refuses it.
         """
-        shape, head, policy = grant.shape, grant.head, view.policy
+        shape, head, policy = grant.shape, grant.head, state.policy
         wanted = shape.demand.aggregate
         if wanted is not None and any(
-            name not in view.hosts or wanted not in view.hosts[name].aggregates
+            name not in state.hosts or wanted not in state.hosts[name].aggregates
             for name in grant.hosts
         ):
             return None
@@ -223,15 +225,15 @@ class Grants:
             priority=head.priority,
             instances=orjson.dumps(grant.hosts).decode(),
             destination=shape.destination,
-            policy_number=view.policy_number,
+            policy_number=state.policy_number,
             caps=policy.limits.get(shape.owner, policy.limits.get("*", {})),
-            hosts=_hosts_of(grant, view),
+            hosts=_hosts_of(grant, state),
         )
         fence: int | None = reply.fence
         return fence
 
 
-def _hosts_of(grant: Grant, view: View) -> list[dict[str, Any]]:
+def _hosts_of(grant: Grant, state: TypeState) -> list[dict[str, Any]]:
     """List what a grant holds of each host, as grant.lua takes it."""
     rows: dict[str, dict[str, Any]] = {}
     needs_aggregate = grant.shape.demand.aggregate is not None
@@ -245,7 +247,7 @@ def _hosts_of(grant: Grant, view: View) -> list[dict[str, Any]]:
             row["amounts"], row["largest"] = amounts, largest
         else:
             amounts = dict(instance)
-            aggregates = view.aggregates[host] if needs_aggregate else None
+            aggregates = state.aggregates[host] if needs_aggregate else None
             rows[host] = {
                 "host": host,
                 "aggregates": aggregates,

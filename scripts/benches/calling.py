@@ -120,14 +120,14 @@ def _due(target: Path, count: int, sink: Sink) -> Path:
             await broker.set_policy(kit.TYPE, {"offer": 86400})
             await broker.set_keys(kit.TYPE, "*", [_KEY])
             await broker.set_policy(kit.TYPE, {"concurrency": 1000})  # no limit here
-            view = await broker.view(kit.TYPE)
+            state = await broker.type_state(kit.TYPE)
 
             async def grant_job(number: int) -> None:
                 new = build(number)
                 job = await broker.submit(kit.TYPE, new)
                 head = Head(job.id, job.request_id, job.priority)
                 proposed = Grant(head, new.shape, (host.name,))
-                assert await broker.grant(kit.TYPE, proposed, view) is not None
+                assert await broker.grant(kit.TYPE, proposed, state) is not None
 
             await kit.fan(range(count), 500, grant_job)
 

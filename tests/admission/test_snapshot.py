@@ -9,7 +9,7 @@ import pytest
 from rq_broker.admission import snapshot as snapshots
 from rq_broker.admission.snapshot import SnapshotReader, read_snapshot
 from rq_broker.domain.jobs import Status
-from rq_broker.store.broker import Broker, View
+from rq_broker.store.broker import Broker, TypeState
 from tests.explaining import queued
 from tests.making import TYPE, bring, head_of, publish
 
@@ -43,10 +43,10 @@ async def test_what_owners_hold_is_read_once_the_policy_needs_it(
     """The first snapshot after a policy begins to share or limit has usage already."""
     await bring(broker, Status.GRANTED)
     first = await read_snapshot(broker, TYPE)
-    second = await read_snapshot(broker, TYPE, first.view)
+    second = await read_snapshot(broker, TYPE, first.state)
     await broker.set_policy(TYPE, policy)
-    third = await read_snapshot(broker, TYPE, second.view)
-    fourth = await read_snapshot(broker, TYPE, third.view)
+    third = await read_snapshot(broker, TYPE, second.state)
+    fourth = await read_snapshot(broker, TYPE, third.state)
     assert third.snapshot.usage == fourth.snapshot.usage == {"o": {"VCPU": 1}}
 
 
@@ -54,30 +54,32 @@ async def test_what_owners_hold_is_read_once_the_policy_needs_it(
 
 
 async def test_reading_on_from_a_view_misses_no_change(broker: Broker) -> None:
-    """Given an earlier view, hosts published, changed and dropped since are seen."""
+    """Given an earlier state, hosts published, changed and dropped since are seen."""
     await publish(broker, "h1")
     await publish(broker, "h2")
     first = await read_snapshot(broker, TYPE)
     await publish(broker, "h1", VCPU=1)
     await publish(broker, "h3")
     await broker.drop_host(TYPE, "h2")
-    second = await read_snapshot(broker, TYPE, first.view)
-    assert sorted(second.view.hosts) == ["h1", "h3"]
-    assert second.view.hosts["h1"].capacity == {"VCPU": 1}
-    assert sorted(first.view.hosts) == ["h1", "h2"]
+    second = await read_snapshot(broker, TYPE, first.state)
+    assert sorted(second.state.hosts) == ["h1", "h3"]
+    assert second.state.hosts["h1"].capacity == {"VCPU": 1}
+    assert sorted(first.state.hosts) == ["h1", "h2"]
 
 
 async def test_a_reader_reads_only_what_changed(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From its second snapshot on a process reads changed hosts only, of a bounded set of types."""
-    known_views, view = list[object](), broker.view
+    known_states, type_state = list[object](), broker.type_state
 
-    async def recorded(type_: str, known: View | None = None, *, usage: bool = False) -> View:
-        known_views.append(known)
-        return await view(type_, known, usage=usage)
+    async def recorded(
+        type_: str, known: TypeState | None = None, *, usage: bool = False
+    ) -> TypeState:
+        known_states.append(known)
+        return await type_state(type_, known, usage=usage)
 
-    monkeypatch.setattr(broker, "view", recorded)
+    monkeypatch.setattr(broker, "type_state", recorded)
     monkeypatch.setattr(snapshots, "REMEMBERED_TYPES", 2)
     await publish(broker, "h1")
     reader = SnapshotReader(broker)
@@ -85,11 +87,11 @@ async def test_a_reader_reads_only_what_changed(
     await publish(broker, "h2")
     assert sorted(await reader.read_hosts(TYPE)) == ["h1", "h2"]
     assert sorted((await reader.read(TYPE, heads=1)).snapshot.hosts) == ["h1", "h2"]
-    assert known_views[:2] == [None, first.view]
-    assert known_views[2] is not None
+    assert known_states[:2] == [None, first.state]
+    assert known_states[2] is not None
     for type_ in ("b", "c"):
         await reader.read_hosts(type_)
-    assert len(reader._views) <= 2
+    assert len(reader._states) <= 2
 
 
 # Windows

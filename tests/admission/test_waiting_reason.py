@@ -197,15 +197,15 @@ async def test_a_plan_that_fails_fails_only_those_who_shared_it(
     monkeypatch.setattr(waiting_reason, "PAUSE_FACTOR", 1e6)
     monkeypatch.setattr(waiting_reason, "MAX_PAUSE", 60.0)
     job = await queued(broker, "d", 2)
-    reader, view = ReasonReader(SnapshotReader(broker)), broker.view
+    reader, type_state = ReasonReader(SnapshotReader(broker)), broker.type_state
 
     async def unavailable(*_: Any, **__: Any) -> Any:
         raise errors.Unavailable("away")
 
-    monkeypatch.setattr(broker, "view", unavailable)
+    monkeypatch.setattr(broker, "type_state", unavailable)
     results = await asyncio.gather(
         *(reader.reason(TYPE, job) for _ in range(2)), return_exceptions=True
     )
     assert [type(result) for result in results] == [errors.Unavailable] * 2
-    monkeypatch.setattr(broker, "view", view)
+    monkeypatch.setattr(broker, "type_state", type_state)
     assert await reader.reason(TYPE, job) == "there is no host"

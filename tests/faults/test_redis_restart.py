@@ -103,7 +103,7 @@ async def test_calls_are_unavailable_while_redis_is_away(
         lasting.read(TYPE, "before"),
         lasting.page(TYPE),
         lasting.types(),
-        lasting.view(TYPE),
+        lasting.type_state(TYPE),
         lasting.sweep(TYPE),
         lasting.wait(TYPE, 1.0),
     ]

@@ -170,13 +170,13 @@ class World:
         settle = 3600 if self.names_server else 0
         await self.broker.set_policy(TYPE, {"holds": "until_seen", "settle": settle})
         await self.poll()
-        view = await self.broker.view(TYPE)
+        state = await self.broker.type_state(TYPE)
 
         async def grant(client: Client) -> int | None:
             wanted = shape({client.resource_name: GRANTED})
             job = await submit(self.broker, client.job, shape=wanted)
             planned = proposal(job, wanted, self.hosts[client.provider])
-            return await self.broker.grant(TYPE, planned, view)
+            return await self.broker.grant(TYPE, planned, state)
 
         assert all(await asyncio.gather(*map(grant, self.clients)))
 
@@ -224,8 +224,8 @@ class World:
 
     async def check(self, *, quiet: bool = False) -> None:
         """Assert that no more is shown as free than is; once all is quiet, nor less."""
-        view = await self.broker.view(TYPE)
-        free_by_host = {name: host.free for name, host in view.hosts.items()}
+        state = await self.broker.type_state(TYPE)
+        free_by_host = {name: host.free for name, host in state.hosts.items()}
         for client in self.clients:
             free = free_by_host[self.hosts[client.provider]][client.resource_name]
             if quiet:

@@ -82,8 +82,8 @@ async def test_a_running_jobs_servers_are_watched(broker: Broker, feed: Feed, la
     poller = Poller(broker, replace(feed, interval=0.0))
     await poller.run_once()
     job = await submit(broker)
-    view = await broker.view(TYPE)
-    assert await broker.grant(TYPE, proposal(job), view)
+    state = await broker.type_state(TYPE)
+    assert await broker.grant(TYPE, proposal(job), state)
     await broker.transition(TYPE, "d", Status.RUNNING, servers=("s",))
     await poller.run_once()
     assert lab.watched[-1] == {"s"}

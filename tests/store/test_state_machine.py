@@ -63,7 +63,7 @@ class Machine(RuleBasedStateMachine):
         self.loop = asyncio.Runner()
         self.client = self.loop.run(self._client())
         self.broker = Broker(self.client)
-        self.view = self.run(self.broker.view(TYPE))
+        self.type_state = self.run(self.broker.type_state(TYPE))
         self.number = 0
 
     async def _client(self) -> Redis:
@@ -206,10 +206,10 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def read_view(self) -> None:
-        self.view = self.run(self.broker.view(TYPE, self.view, usage=True))
+        self.type_state = self.run(self.broker.type_state(TYPE, self.type_state, usage=True))
         self.number = self.model.policy_number
-        assert self.view == self.run(self.broker.view(TYPE, usage=True))
-        assert self.view.usage == self.model.usage()
+        assert self.type_state == self.run(self.broker.type_state(TYPE, usage=True))
+        assert self.type_state.usage == self.model.usage()
 
     @rule(
         pick=PICKS,
@@ -227,8 +227,8 @@ class Machine(RuleBasedStateMachine):
         head = Head(job.id + wrong[0], job.request_id, job.priority - wrong[1])
         proposal = Grant(head, job.shape, tuple(hosts[: len(job.shape.demand.instances)]))
         answer, granted = self.both(
-            self.broker.grant(TYPE, proposal, self.view),
-            lambda: self.model.grant(proposal, self.view, self.number),
+            self.broker.grant(TYPE, proposal, self.type_state),
+            lambda: self.model.grant(proposal, self.type_state, self.number),
         )
         assert answer == (self.model.fences if granted else None)
 

@@ -213,11 +213,11 @@ async def test_hold_and_seen_add_up_to_the_grant(broker: Broker, lab: Lab, clien
         shares = {"a": {("h1", "VCPU"): a}, "b": {("h1", "VCPU"): b}}
         await lab.show(host(used=a + b), shares=shares)
         assert await held(broker) == left
-        assert (await broker.view(TYPE, usage=True)).usage == {"o": {"VCPU": 4}}
+        assert (await broker.type_state(TYPE, usage=True)).usage == {"o": {"VCPU": 4}}
         assert await audit(client, TYPE) == []
     await broker.transition(TYPE, "d", Status.DONE)
     await lab.show(host())
-    assert (await held(broker), (await broker.view(TYPE, usage=True)).usage) == (0, {})
+    assert (await held(broker), (await broker.type_state(TYPE, usage=True)).usage) == (0, {})
 
 
 async def test_use_on_another_host_ends_the_hold_where_it_was_granted(

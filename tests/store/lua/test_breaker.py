@@ -196,7 +196,7 @@ async def test_a_429_slows_a_destination_down(broker: Broker) -> None:
 
 
 async def test_an_open_breaker_stops_callbacks_and_grants(client: Redis, broker: Broker) -> None:
-    """Callbacks stay parked over sweeps, a grant is refused, and the view lists it as closed."""
+    """Callbacks stay parked over sweeps, a grant is refused, and the state lists it as closed."""
     await publish(broker, VCPU=5000)
     await grant_at(broker, "x", "b", "c")
     slow = await claim_due(broker)
@@ -210,7 +210,7 @@ async def test_an_open_breaker_stops_callbacks_and_grants(client: Redis, broker:
     assert (await destination_state(broker)).parked == 3
     waiting = await submit(broker, "e")
     assert await grant(broker, waiting) is None
-    assert (await broker.view(TYPE)).closed == {HERE}
+    assert (await broker.type_state(TYPE)).closed == {HERE}
     assert await Granter(broker, TYPE).run_once() == 0
     assert (await broker.read(TYPE, "e")).position == 1
     reasons = plan((await read_snapshot(broker, TYPE)).snapshot).reasons
@@ -315,13 +315,13 @@ async def test_one_grant_probes_a_half_open_destination(client: Redis, broker: B
     await broker.withdraw(TYPE, "a")
     jobs = [await submit(broker, name) for name in ("b", "c")]
     await half_open(client, HERE)
-    assert (await broker.view(TYPE)).closed == frozenset()
+    assert (await broker.type_state(TYPE)).closed == frozenset()
     fences = await asyncio.gather(*(grant(broker, job) for job in jobs))
     assert sorted(fence is not None for fence in fences) == [False, True]
-    assert (await broker.view(TYPE)).closed == {HERE}
+    assert (await broker.type_state(TYPE)).closed == {HERE}
     assert await Granter(broker, TYPE).run_once() == 0
     await settle(broker, await claim_one(broker), HEALTHY)
-    assert (await broker.view(TYPE)).closed == frozenset()
+    assert (await broker.type_state(TYPE)).closed == frozenset()
     assert await Granter(broker, TYPE).run_once() == 1
     assert await audit(client, TYPE) == []
 

@@ -184,7 +184,7 @@ async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -
     await broker.forecast(TYPE, job, 60.0)
     await broker.reorder(TYPE, "d", "position", "front")
     assert await grant(broker, job) == 1
-    await broker.view(TYPE, usage=True)
+    await broker.type_state(TYPE, usage=True)
     await settle(broker, await claim_one(broker), Settlement("delivered"))
     await broker.holdings(TYPE)
     await broker.transition(TYPE, "d", Status.DONE, fence=1)
@@ -197,7 +197,7 @@ async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -
     (destination,) = (await broker.destinations(TYPE))[1]
     await set_open_until(client, destination.name, FOR_EVER)
     await broker.destinations(TYPE)
-    await broker.view(TYPE)
+    await broker.type_state(TYPE)
     await broker.reset(TYPE, destination.name)
     await broker.set_policy(TYPE, {"holds": "until_seen"})
     await bring(broker, Status.RUNNING, "e")

@@ -61,9 +61,9 @@ async def test_a_plan_that_is_no_longer_true_is_refused(broker: Broker) -> None:
     await broker.withdraw(TYPE, "d")
     again = await submit(broker, priority=job.priority)
     assert await grant(broker, job) is None
-    view = await broker.view(TYPE)
+    state = await broker.type_state(TYPE)
     await broker.set_policy(TYPE, {"paused": True})
-    assert await broker.grant(TYPE, proposal(again), view) is None
+    assert await broker.grant(TYPE, proposal(again), state) is None
     assert await grant(broker, again) is None
     await broker.set_policy(TYPE, {"paused": False})
     assert await grant(broker, again) == 1
@@ -97,10 +97,10 @@ async def test_a_host_that_left_the_aggregate_is_refused(broker: Broker) -> None
     await publish(broker)
     narrow = shape(aggregate="a")
     job, other = await submit(broker, shape=narrow), await submit(broker, "e")
-    view = await broker.view(TYPE)
+    state = await broker.type_state(TYPE)
     await broker.set_host(TYPE, Host("h1", {"VCPU": 9}, aggregates=frozenset({"b"})))
-    assert await broker.grant(TYPE, proposal(job, narrow), view) is None
-    assert await broker.grant(TYPE, proposal(other), view) == 1
+    assert await broker.grant(TYPE, proposal(job, narrow), state) is None
+    assert await broker.grant(TYPE, proposal(other), state) == 1
 
 
 @pytest.mark.parametrize("text", ['["a","b"]', '[ "b",\n"a" ]'])
@@ -112,9 +112,9 @@ async def test_aggregates_are_compared_as_they_are_written(
     narrow = shape(aggregate="a")
     job = await submit(broker, shape=narrow)
     await client.hset(KEYS.of("host", "h1"), "aggregates", text)
-    view = await broker.view(TYPE)
-    assert view.hosts["h1"].aggregates == {"a", "b"}
-    assert await broker.grant(TYPE, proposal(job, narrow), view) == 1
+    state = await broker.type_state(TYPE)
+    assert state.hosts["h1"].aggregates == {"a", "b"}
+    assert await broker.grant(TYPE, proposal(job, narrow), state) == 1
 
 
 async def test_caps_hold_per_owner(broker: Broker, client: Redis) -> None:
@@ -127,7 +127,7 @@ async def test_caps_hold_per_owner(broker: Broker, client: Redis) -> None:
         assert [fence is not None for fence in fences] == [True] * most + [False]
         await broker.transition(TYPE, jobs[0].request_id, Status.DONE)
         assert await grant(broker, jobs[-1]) is not None
-    usage = (await broker.view(TYPE, usage=True)).usage
+    usage = (await broker.type_state(TYPE, usage=True)).usage
     assert usage == {"a/b:c": {"VCPU": 2}, "p": {"VCPU": 1}}
     assert await audit(client, TYPE) == []
 

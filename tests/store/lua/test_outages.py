@@ -53,7 +53,7 @@ async def test_an_outage_opens_no_breaker(client: Redis, broker: Broker) -> None
     assert outage
     assert {destination.name: destination.failures for destination in destinations} == before
     assert {destination.state for destination in destinations} == {"closed"}
-    assert (await broker.view(TYPE)).closed == set(names)
+    assert (await broker.type_state(TYPE)).closed == set(names)
     assert await audit(client, TYPE) == []
 
 
@@ -104,9 +104,9 @@ async def test_an_outage_ends_as_destinations_answer(broker: Broker) -> None:
         assert (await broker.destinations(TYPE))[0]
         await grant_at(broker, host, f"again-{host}")
         await settle(broker, await claim_one(broker), HEALTHY)
-        assert f"http://{host}:80" not in (await broker.view(TYPE)).closed
+        assert f"http://{host}:80" not in (await broker.type_state(TYPE)).closed
     assert not (await broker.destinations(TYPE))[0]
-    assert (await broker.view(TYPE)).closed == frozenset()
+    assert (await broker.type_state(TYPE)).closed == frozenset()
 
 
 async def test_two_failing_destinations_are_no_outage(broker: Broker) -> None:
@@ -125,7 +125,7 @@ async def test_an_outage_does_not_open_a_destination_to_grants(
     destination = await open_breaker(broker, "old", "old")
     await client.zrem(KEYS.of("failing"), destination)
     names = await _outage(broker, "a", "b", "c")
-    assert (await broker.view(TYPE)).closed == {destination, *names}
+    assert (await broker.type_state(TYPE)).closed == {destination, *names}
 
 
 # Destinations are forgotten
@@ -143,7 +143,7 @@ async def test_an_unused_destination_is_forgotten(client: Redis, broker: Broker)
     await client.zadd(KEYS.of("failing"), {destination: 1})
     await broker.sweep(TYPE)
     assert await broker.destinations(TYPE) == (False, [])
-    assert (await broker.view(TYPE)).closed == frozenset()
+    assert (await broker.type_state(TYPE)).closed == frozenset()
     left = [name async for name in client.scan_iter(match="*") if destination in name]
     assert left == []
     assert await client.exists(KEYS.of("open"), KEYS.of("failing"), KEYS.of("parked")) == 0

@@ -17,6 +17,6 @@ async def test_policy_changes_are_kept_field_by_field(broker: Broker) -> None:
         patience=0.0, offer=None, running=1.5, paused=True, share="owner", limits=limits
     )
     assert changed == expected
-    assert (await broker.view(TYPE)).policy == expected
+    assert (await broker.type_state(TYPE)).policy == expected
     await broker.set_policy(TYPE, {"running": None, "share": None, "limits": {}, "paused": False})
     assert await broker.policy(TYPE) == Policy(patience=0.0, offer=None)

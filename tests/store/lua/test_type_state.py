@@ -1,4 +1,4 @@
-"""hosts.lua: reading only what changed."""
+"""type_state.lua: reading only what changed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from tests.making import TYPE, bring, publish
 
 
 async def test_a_view_kept_up_to_date_equals_a_new_one(broker: Broker) -> None:
-    """A view that reads only changes equals one that reads everything, after any change."""
-    known = await broker.view(TYPE)
+    """A state that reads only changes equals one that reads everything, after any change."""
+    known = await broker.type_state(TYPE)
     for step in (
         publish(broker, "h1"),
         publish(broker, "h2"),
@@ -20,5 +20,5 @@ async def test_a_view_kept_up_to_date_equals_a_new_one(broker: Broker) -> None:
         broker.set_policy(TYPE, {"paused": True}),
     ):
         await step
-        known = await broker.view(TYPE, known)
-        assert known == await broker.view(TYPE)
+        known = await broker.type_state(TYPE, known)
+        assert known == await broker.type_state(TYPE)
