@@ -17,7 +17,7 @@ from rq_broker.store.connection import connect
 def run(settings: Settings) -> None:
     """Print each finding, or "clean"; exits with 1 if one of them is a fault."""
     if faults := asyncio.run(_print_findings(settings)):
-        raise SystemExit(f"{faults} faults")
+        raise SystemExit(f"{faults} fault{'s' * (faults > 1)}")
     click.echo("clean")
 
 

@@ -115,7 +115,7 @@ class Deliveries:
         """List at most `limit` destinations: open breakers first, then the latest grant or failure.
 
         Returns:
-            Whether most destinations fail, which is then a fault of our own network; and the list.
+            Whether most destinations fail, which is then a fault of our network; and the list.
         """
         reply = await self._runner.run("destinations", type_, limit=limit)
         return reply.outage, [records.destination(reply.now, row) for row in reply.destinations]

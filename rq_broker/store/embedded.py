@@ -1,4 +1,4 @@
-"""The embedded store of `rq-broker dev`: a redis-server or valkey-server of our own.
+"""The embedded store of `rq-broker dev`: a private redis-server or valkey-server.
 
 It is a child process with an append-only file in a directory of its own. Where neither server is
 installed, callers use fakeredis instead (see connection.in_memory).
@@ -25,7 +25,8 @@ from rq_broker.domain.errors import Unavailable
 
 _START_SECONDS = 20.0
 """How long a server may take to load its append-only file, or to end. A wait that is too short
-kills a server that still loads; one that is too long hides one that never serves."""
+kills a server that still loads; one that is too long delays the
+error for a server that never serves."""
 
 
 def find_server() -> str | None:
@@ -50,7 +51,7 @@ def free_port() -> int:
 
 @dataclass
 class Server:
-    """A redis-server of our own, on loopback, with its data in a directory of its own."""
+    """A private redis-server, on loopback, with its data in a directory of its own."""
 
     directory: Path
     options: Sequence[str] = ()
@@ -90,7 +91,7 @@ class Server:
     def _lock(self) -> IO[str]:
         """Lock the directory. The server inherits the lock, which ends with the server's process.
 
-        A server that a killed process of ours left behind is asked to end first.
+        A server that a killed rq-broker process left behind is asked to end first.
         """
         lock = (self.directory / "lock").open("a+")
         if _acquire(lock):

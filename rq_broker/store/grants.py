@@ -107,17 +107,17 @@ class Grants:
     async def turn(
         self, type_: str, holder: str, action: str, seconds: float, subject: str = "plan"
     ) -> int:
-        """Take or give back a turn.
+        """Take or give back the lock on planning a type, or on polling a source.
 
         Args:
             type_: The type.
             holder: The process that asks.
-            action: `take`, which also keeps a turn, or `give`.
-            seconds: After which the turn ends unless it is taken again.
-            subject: The turn: `plan`, or `source:<name>`.
+            action: `take`, which also keeps a lock, or `give`.
+            seconds: After which the lock expires unless it is taken again.
+            subject: What is locked: `plan`, or `source:<name>`.
 
         Returns:
-            The term, or 0 when the process does not hold the turn.
+            The term, or 0 when the process does not hold the lock.
         """
         duration = round(seconds * 1000)
         reply = await self._runner.run(

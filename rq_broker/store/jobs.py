@@ -15,9 +15,9 @@ from rq_broker.store.registry import Registry
 from rq_broker.store.runner import Runner
 
 _CACHED_DATA = 1024
-"""Characters of a job's data up to which the text of its shape is cached: that text is about as
-long. Jobs repeat a few shapes, and 4,096 cached ones take at most some 10 MB. Without the limit, a
-client that sends bodies of 1 MiB would fill gigabytes."""
+"""Characters of a job's data up to which the text of its shape is cached; that text is about as
+long as the data. Jobs repeat a few shapes, and 4,096 cached shapes take at most some 10 MB. Without
+the limit, a client that sends bodies of 1 MiB would fill gigabytes."""
 
 
 @lru_cache(4096)
@@ -60,7 +60,7 @@ class Jobs:
 
         Raises:
             DuplicateRequestId: Its request_id is taken in the type.
-            DuplicateCallback: Its callback is.
+            DuplicateCallback: Its callback is taken in the type.
         """
         await self._registry.register(type_)
         demand, shape = _describe(submission)

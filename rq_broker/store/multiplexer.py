@@ -21,7 +21,7 @@ from rq_broker.store.redis_private import DialledConnection, dial
 
 BATCH = 8
 """Calls sent in one write while replies are outstanding. Fewer calls wait and gather, which saves
-writes; a larger number saves more of them and keeps Redis idle for longer in between."""
+writes; a larger number saves more writes and keeps Redis idle for longer between two writes."""
 
 _log = logging.getLogger(__name__)
 

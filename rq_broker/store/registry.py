@@ -8,8 +8,8 @@ from rq_broker.store.keys import TYPES
 from rq_broker.store.runner import Runner
 
 _INTERVAL = 5.0
-"""Seconds between two writes of one type's name. Longer: a set lost with Redis's data stays
-incomplete longer; shorter: more calls that change nothing."""
+"""Seconds between two writes of one type's name. With a longer interval, a set lost with
+Redis's data stays incomplete longer. A shorter one costs more calls that change nothing."""
 
 
 class Registry:

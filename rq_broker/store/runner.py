@@ -33,16 +33,18 @@ _NOT_SERVING = ("LOADING", "BUSY", "READONLY", "MASTERDOWN", "OOM", "MISCONF", "
 _NOT_SERVING_CLASSES = (
     exceptions.ReadOnlyError,
     exceptions.OutOfMemoryError,
-    exceptions.ClusterDownError,  # MasterDownError is one, too
+    exceptions.ClusterDownError,  # MasterDownError is a subclass
     exceptions.TryAgainError,
 )
 """The same, where redis-py has a class for the word and strips it from the sentence: that is so for
 calls of a cluster. The multiplexer reads replies itself and keeps the word."""
 _NEVER_WRITTEN = f"{TYPES}:fit"
-"""A key that never exists: writing no bytes to it changes nothing, yet fails where writes fail."""
+"""The key of the write check. It never exists: writing no bytes to it changes nothing, yet fails
+where writes fail."""
 MULTIPLEXERS = 2
-"""Connections shared by all calls: Redis executes the calls of one while calls gather for the
-other. With one, Redis would be idle meanwhile; more would gather fewer calls into each write."""
+"""Connections shared by all calls: Redis executes the calls of one connection while calls collect
+for the other. With one connection Redis would be idle meanwhile; with more, each write would have
+fewer calls."""
 
 
 class Runner:

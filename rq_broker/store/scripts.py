@@ -1,4 +1,4 @@
-"""The scripts: one Lua file a verb, with includes by name, resolved once at import.
+"""The scripts: one Lua file per verb, with includes by name, resolved once at import.
 
 A line `--- @include "name"` is replaced by lib/<name>.lua, or by what Python generates, the first
 time the name appears, so a script holds one copy of each include. The lines above the first include

@@ -26,7 +26,7 @@ class SourceReport:
     shares: Mapping[str, Mapping[tuple[str, str], int]]
     """Server → (host, resource) → how much of the host's `used` is this server's."""
     knows_shares: bool = True
-    """False: the source cannot tell what each server uses, so `shares` is empty."""
+    """False: the source does not report what each server uses, so `shares` is empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +36,11 @@ class WatchStarted:
     begun: int
     """When, by Redis's clock, ms."""
     servers: frozenset[str]
-    """The servers whose shares of `used` the snapshot must tell."""
+    """The servers whose shares of `used` the snapshot must report."""
 
 
 class Sources:
-    """The verbs of sources. Their `term` is the one that `turn` at `source:<name>` returned."""
+    """The verbs of sources. Their `term` is the term that `turn` returned for `source:<name>`."""
 
     def __init__(self, runner: Runner, registry: Registry) -> None:
         self._runner = runner

@@ -1,4 +1,4 @@
-"""The audit: compares the keys of one type with each other, and with what keys.py promises.
+"""The audit: compares the keys of one type with each other, and with the contract in keys.py.
 
 It only reads, in pages, so it may run beside a busy broker. A job may change between two reads;
 therefore the whole walk is repeated, and only findings of both walks count. Sums of holds are
@@ -26,7 +26,7 @@ __all__ = ["Finding", "Severity", "audit"]
 
 
 async def audit(client: Redis | RedisCluster, type_: str) -> list[Finding]:
-    """Check one type; returns the findings of two walks in a row, none where all is well.
+    """Check one type; returns the findings that two walks in a row have in common.
 
     Raises:
         Unavailable: Redis does not answer.

@@ -9,7 +9,7 @@ from rq_broker.store.audit.walk import Walk, named
 from rq_broker.store.keys import digest, unfold
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-"""What a digest is written in; two of them name one of the 4,096 hashes of the index."""
+"""The characters of a digest; its first two name one of the 4,096 hashes of the index."""
 _FIELDS = ["id", "status", *CALLBACK]
 
 
@@ -47,7 +47,7 @@ async def _check_page(walk: Walk, bucket: str, page: list[tuple[str, str]]) -> N
         if not job:
             walk.fault(subject, f"names job {request_id}, which does not exist")
             continue
-        same = digest(unfold(job, "callback")) == f"{bucket}{rest}"
-        walk.check(same, subject, f"names job {request_id}, which has another callback")
+        is_its_callback = digest(unfold(job, "callback")) == f"{bucket}{rest}"
+        walk.check(is_its_callback, subject, f"names job {request_id}, which has another callback")
         listed = any(value is not None for value in score)
         walk.check(listed, f"job {member}", "has a hash but no status set lists it")

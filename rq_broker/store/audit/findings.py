@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -25,3 +26,8 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.severity}: {self.subject} {self.text}"
+
+
+def list_amounts(amounts: Mapping[str, int | str]) -> str:
+    """Render amounts for a finding, sorted by name: `GPU 1, VCPU 63`, or `nothing`."""
+    return ", ".join(f"{name} {amount}" for name, amount in sorted(amounts.items())) or "nothing"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import orjson
 
 from rq_broker.domain.jobs import HOLDING
+from rq_broker.store.audit.findings import list_amounts
 from rq_broker.store.audit.walk import ListedJob, Walk
 
 
@@ -17,8 +18,9 @@ def check_holds(walk: Walk, job: ListedJob, holds: dict[str, str], seen: dict[st
     hosts = set(orjson.loads(job.fields.get("hosts", "[]")))
     if job.status not in HOLDING:
         state = f"is {job.status}"
-        walk.check(not holds, job.subject, f"{state} but holds {holds}")
-        walk.check(not seen, job.subject, f"{state} but has been seen with {seen}")
+        walk.check(not holds, job.subject, f"{state} but holds {list_amounts(holds)}")
+        counted = f"a source counts {list_amounts(seen)} as its use"
+        walk.check(not seen, job.subject, f"{state} but {counted}")
         walk.check(not hosts, job.subject, f"{state} but names hosts")
     if job.member in walk.tally.holders or not (holds or seen):
         return

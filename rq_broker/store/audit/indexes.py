@@ -34,17 +34,19 @@ async def check_members(
     """Check that a zset or hash names only jobs in the allowed statuses."""
     statuses = [status for status in Status if status in allowed]
     sets = [f"status:{status}" for status in statuses]
+    kind = "job" if len(statuses) == len(Status) else f"{' or '.join(statuses)} job"
     async for page in walk.pages(command, name):
         members = [member for member, _ in page]
         for member, scores in zip(members, await walk.scores(sets, members), strict=True):
             listed = any(score is not None for score in scores)
-            walk.check(listed, name, f"names {member}, which is not {' or '.join(statuses)}")
+            walk.check(listed, name, f"names {member}, which is no {kind}")
 
 
 async def with_other_sizes(walk: Walk, kind: str, command: str) -> list[str]:
     """List the sets of one kind whose size differs from the number of jobs that belong in them.
 
-    The jobs themselves were found in these sets already, so only these can name others.
+    The jobs themselves are known to be in these sets, so only a set whose size differs can name
+    other jobs.
     """
     names = [name for name in walk.tally.members if name.startswith(kind)]
     differing = []

@@ -64,8 +64,9 @@ def _check_hash(walk: Walk, job: ListedJob) -> None:
     if status == Status.QUEUED:
         walk.check(demand is None, subject, f"is queued but its hash has a demand: {demand}")
     else:
-        known = demand is not None and digest(demand) == fields["shape"]
-        walk.check(known, subject, f"is {status} but its hash has not its demand: {demand}")
+        is_its_demand = demand is not None and digest(demand) == fields["shape"]
+        actual = "no demand" if demand is None else f"another demand: {demand}"
+        walk.check(is_its_demand, subject, f"is {status} but its hash has {actual}")
     if status == Status.GRANTED:
         complete = "fence" in fields and "hosts" in fields
         walk.check(complete, subject, "is granted but its hash lacks the fence or the hosts")
@@ -93,8 +94,9 @@ async def _check_entries(walk: Walk, jobs: list[ListedJob]) -> None:
         _check_priority(walk, job, "owner", by_owner, job.priority)
         expected = job.priority if job.status == Status.QUEUED else None
         _check_priority(walk, job, "shape", by_shape, expected)
-        found = indexed == job.request_id
-        walk.check(found, job.subject, f"has a callback that the index gives to {indexed}")
+        is_indexed = indexed == job.request_id
+        other = "no job" if indexed is None else f"job {indexed}"
+        walk.check(is_indexed, job.subject, f"has a callback that the index gives to {other}")
         _check_delivery(walk, job, *delivery)
 
 
@@ -107,9 +109,13 @@ def _count(walk: Walk, job: ListedJob, callback: str) -> None:
         members[f"shape:{job.fields.get('shape', '')}"] += 1
 
 
-def _check_priority(walk: Walk, job: ListedJob, kind: str, found: Any, expected: Any) -> None:
-    text = f"has the priority {found} in the set of its {kind}, not {expected}"
-    walk.check(found == expected, job.subject, text)
+def _check_priority(walk: Walk, job: ListedJob, kind: str, actual: Any, expected: Any) -> None:
+    text = f"has the priority {actual} in the set of its {kind}, not {expected}"
+    if actual is None:
+        text = f"is not in the set of its {kind}"
+    elif expected is None:
+        text = f"is {job.status} but in the set of its {kind}"
+    walk.check(actual == expected, job.subject, text)
 
 
 def _check_delivery(
@@ -118,9 +124,8 @@ def _check_delivery(
     """Check that a granted job's callback is in one of three places, and no other job's is."""
     if parked is not None:
         walk.tally.parked_at.add(job.fields.get("destination", ""))
-    places = sum(score is not None for score in (in_deliveries, in_prompt, parked))
-    due = in_prompt if in_deliveries is None else in_deliveries
-    right = places == (job.status == Status.GRANTED)
-    walk.check(
-        right, job.subject, f"is {job.status} and its callback is due at {due}, parked at {parked}"
-    )
+    scores = {"deliveries": in_deliveries, "prompt": in_prompt, "parked": parked}
+    places = [name for name, score in scores.items() if score is not None]
+    where = " and ".join(places) or "none of deliveries, prompt and parked"
+    is_right = len(places) == (job.status == Status.GRANTED)
+    walk.check(is_right, job.subject, f"is {job.status} but its callback is in {where}")

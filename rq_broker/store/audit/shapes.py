@@ -29,7 +29,23 @@ async def _check_shape(walk: Walk, name: str) -> None:
     pipeline.zrange(walk.keys.of("shape", name), 0, 0, withscores=True)
     demand, head, first = await pipeline.execute()
     expected = first[0][1] if first else None
-    right = bool(demand) and digest(demand) == name if first else demand is None
+    is_right = bool(demand) and digest(demand) == name if first else demand is None
     subject = f"shape {name}"
-    walk.check(right, subject, f"has the demand {demand} in shapes, which is not its own")
-    walk.check(head == expected, subject, f"has the priority {head} in heads, not {expected}")
+    walk.check(is_right, subject, _describe_demand(demand, waits=bool(first)))
+    walk.check(head == expected, subject, _describe_head(head, expected))
+
+
+def _describe_demand(demand: str | None, *, waits: bool) -> str:
+    if demand is None:
+        return "has no demand in shapes"
+    if not waits:
+        return "is in shapes but has no queued job"
+    return f"has another demand in shapes: {demand}"
+
+
+def _describe_head(head: float | None, expected: float | None) -> str:
+    if head is None:
+        return "is not in heads but has queued jobs"
+    if expected is None:
+        return "is in heads but has no queued job"
+    return f"has the priority {head} in heads, not {expected}"

@@ -84,9 +84,9 @@ class Walk:
         """Report a contradiction."""
         self._findings[Finding(Severity.FAULT, subject, text)] = None
 
-    def check(self, holds: bool, subject: str, text: str) -> None:
-        """Report a contradiction unless the condition holds."""
-        if not holds:
+    def check(self, is_true: bool, subject: str, text: str) -> None:
+        """Report a contradiction unless the condition is true."""
+        if not is_true:
             self.fault(subject, text)
 
     async def pages(self, command: str, name: str) -> AsyncIterator[list[tuple[str, Any]]]:

@@ -72,7 +72,7 @@ def _text(lines: Sequence[str]) -> str:
 
 
 def _fields(lines: Sequence[str]) -> tuple[Field, ...]:
-    """Read a section of fields, one a line; members of rows stand two columns further in."""
+    """Read a section of fields, one per line; members of rows stand two columns further in."""
     if _text(lines) == "none":
         return ()
     fields: list[Field] = []

@@ -6,10 +6,10 @@
 --- KEYS[1] base
 --- ARGV
 ---   source        string   its name
----   term          integer  term of the turn to poll it
+---   term          integer  term of the lock on polling it
 ---   sequence      integer  number of the snapshot, growing within a term
 ---   begun         integer  when the snapshot was begun (watch), ms
----   knows_shares  flag     whether the source can tell what each server uses
+---   knows_shares  flag     whether the source reports what each server uses
 ---   digests       fields   every host in the snapshot, and the digest of its fields
 ---   reports       rows     a host whose fields may have changed; others are known by their digest
 ---     host        string   its name
@@ -47,14 +47,14 @@ local function compare_hosts()
   local new_digests, clashes = {}, 0
   for i = 1, #digests, 2 do
     local host, digest = digests[i], digests[i + 1]
-    local known = redis.call('HMGET', key('host:' .. host), 'aggregates', 'dropped', 'source', 'digest')
-    local exists, is_dropped, reported_by = known[1], known[2], known[3]
+    local stored = redis.call('HMGET', key('host:' .. host), 'aggregates', 'dropped', 'source', 'digest')
+    local exists, is_dropped, reported_by = stored[1], stored[2], stored[3]
     is_reported[host] = true
     if exists and not is_dropped and reported_by ~= source then
       clashes = clashes + 1
     else
       is_mine[host] = true
-      if is_dropped or reported_by ~= source or known[4] ~= digest then
+      if is_dropped or reported_by ~= source or stored[4] ~= digest then
         new_digests[host] = digest
       end
     end
@@ -76,23 +76,23 @@ local function fields_of(new_digests)
   return fields_by_host
 end
 
--- Returns the hosts of this source that the snapshot has not; true for those in service until now.
+-- Returns the hosts of this source that the snapshot lacks: host → whether it is in service until now.
 local function find_missing()
   local missing = {}
   for _, host in ipairs(redis.call('ZRANGE', key('hosts'), 0, -1)) do
     if not is_reported[host] then
-      local known = redis.call('HMGET', key('host:' .. host), 'source', 'dropped')
-      if known[1] == source then
+      local stored = redis.call('HMGET', key('host:' .. host), 'source', 'dropped')
+      if stored[1] == source then
         is_mine[host] = true
-        missing[host] = not known[2]
+        missing[host] = not stored[2]
       end
     end
   end
   return missing
 end
 
--- Returns what a job's servers use, by <host>/<resource>, and in how many of these. A server that the
--- snapshot does not have uses nothing: what is held twice for a while is safe, what nobody holds is not.
+-- Returns what a job's servers use, by <host>/<resource>, and the number of these fields. A server that the
+-- snapshot does not have uses nothing: counting its use twice is safe, counting it nowhere oversells.
 local function used_by(servers, used_by_server)
   local used, count = {}, 0
   for server in string.gmatch(servers, '%S+') do
@@ -104,7 +104,7 @@ local function used_by(servers, used_by_server)
   return used, count
 end
 
--- Returns whether this is what is seen of a job already. Most jobs of most snapshots end here.
+-- Returns whether the job's `seen` is equal to `used` already, as it is for most jobs of most snapshots.
 local function is_up_to_date(request_id, used, count)
   if not used then
     return redis.call('EXISTS', key('holds:' .. request_id)) == 0
@@ -129,7 +129,7 @@ local function on_my_hosts(used)
   return mine
 end
 
--- Returns what is used of a job's grant, and in how many fields; nil if all of it counts as seen.
+-- Returns what is used of a job's grant, and the number of its fields; nil if all of it counts as seen.
 local function use_of(request_id, used_by_server)
   local job = redis.call('HMGET', job_key(request_id), 'servers', 'updated')
   local servers, running_since_us = job[1], tonumber(job[2] or '')
@@ -141,8 +141,8 @@ local function use_of(request_id, used_by_server)
   return {}, 0
 end
 
--- Returns the changes of holds, by request_id. Without until_seen nothing counts as seen; then only what
--- an earlier policy left has to go.
+-- Returns the changes of holds, by request_id. Without until_seen nothing counts as seen; then only the
+-- seen amounts left by an earlier policy are removed.
 local function plan_holds()
   local changes = {}
   if not until_seen and not redis.call('HGET', base, 'seen') then
@@ -268,7 +268,7 @@ for host in pairs(missing) do
   forget_if_empty(host)
 end
 
--- 6. Record the snapshot, and tell the granters of a change.
+-- 6. Record the snapshot, and wake the granters after a change.
 record_snapshot(clashes)
 if changed > 0 or ended then
   wake('grant')

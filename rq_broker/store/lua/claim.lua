@@ -6,10 +6,10 @@
 --- ARGV
 ---   lease           integer   how long a claim lasts, ms
 ---   limit           integer   how many to claim at most
----   unproven        integer   how many of them at most to destinations that are not prompt
+---   unproven        integer   how many of these at most to destinations that are not prompt
 --- Returns
----   wait            integer?  ms until the next callback that could be claimed is due; none if none
----                             is
+---   wait            integer?  ms until the next callback that could be claimed is due; not given
+---                             if there is none
 ---   deliveries      rows      a claimed callback
 ---     prompt        flag      whether its destination is prompt
 ---     attempt       integer   number of the attempt, from 1
@@ -31,7 +31,7 @@ local lease_ends = whole(now + lease)
 local deliveries = {}
 local destinations = {} -- by name: whether prompt, and how many more callbacks may go there now
 local keys_by_owner = {}
--- End and member, …: the claims since the last write, by due set and by destination.
+-- Lists of (lease end, member) for the claims since the last write, by due set and by destination.
 local due_again, slots = { deliveries = {}, prompt = {} }, {}
 
 local function destination_of(job)
@@ -80,7 +80,7 @@ local function claim(job, set, prompt)
   }
 end
 
--- Claims one due callback, or moves it to where it has to wait. Returns false once no more may go to
+-- Claims one due callback, or moves it to the set in which it has to wait. Returns false once no more may go to
 -- unproven destinations.
 local function examine(member, set)
   local job = load_job(request_id_of(member))
@@ -169,7 +169,8 @@ end
 -- 2. Claim for prompt destinations, as many as the limit leaves.
 claim_from('prompt')
 
--- 3. Find when to claim again; where no unproven may be claimed, their callbacks do not count.
+-- 3. Find when to claim again. If this call may claim none to unproven destinations, their callbacks
+-- do not count.
 note_wait('prompt')
 if unproven > 0 then
   note_wait('deliveries')

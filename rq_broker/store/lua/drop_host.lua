@@ -13,8 +13,8 @@ local name = key('host:' .. host)
 if redis.call('EXISTS', name) == 0 then
   return redis.error_reply('HOST_NOT_FOUND no host of this type has this name')
 end
-local known = redis.call('HMGET', name, 'source', 'dropped')
-local source, is_dropped = known[1], known[2]
+local stored = redis.call('HMGET', name, 'source', 'dropped')
+local source, is_dropped = stored[1], stored[2]
 if source and not is_dropped and redis.call('HINCRBY', key('source:' .. source), 'hosts', -1) <= 0 then
   redis.call('DEL', key('source:' .. source))
   redis.call('SREM', key('sources'), source)
@@ -23,7 +23,7 @@ retire(host)
 touch_host(host)
 redis.call('HINCRBY', base, 'capacity_number', 1)
 -- No snapshot of a source will end the releases under way on it.
-end_releases(function(parted)
-  return parted == host
+end_releases(function(release_host)
+  return release_host == host
 end, '+inf')
 forget_if_empty(host)

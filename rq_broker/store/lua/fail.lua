@@ -3,7 +3,7 @@
 --- KEYS[1] base
 --- ARGV
 ---   source    string   its name
----   term      integer  term of the turn to poll it
+---   term      integer  term of the lock on polling it
 ---   cause     string   the cause in a word
 ---   text      string   the cause in a sentence
 --- Returns

@@ -12,7 +12,8 @@
 ---   caps           amounts   resource to the most that the job's owner may hold
 ---   hosts          rows      what the job holds of each host, every host once
 ---     host         string    its name
----     aggregates   string?   the text of its field `aggregates` that the plan read, if it needs one
+---     aggregates   string?   the text of its field `aggregates` that the plan read; given if the
+---                          job needs an aggregate
 ---     amounts      amounts   resource to the amount held, all instances together
 ---     largest      amounts   resource to the largest amount of one instance
 --- Returns
@@ -43,15 +44,15 @@ if is_probe and is_closed_to_grants(destination, now) then
 end
 
 -- 3. The owner stays within its limits.
-local wanted = {}
+local amounts_needed = {}
 for _, row in ipairs(hosts) do
   for resource, amount in pairs(row.amounts) do
-    wanted[resource] = (wanted[resource] or 0) + amount
+    amounts_needed[resource] = (amounts_needed[resource] or 0) + amount
   end
 end
 for resource, cap in pairs(caps) do
   local usage = redis.call('HGET', key('usage'), resource .. '/' .. job.owner) or '0'
-  if usage + (wanted[resource] or 0) > cap then
+  if usage + (amounts_needed[resource] or 0) > cap then
     return reply({ fence = nil, refusal = 'CAPPED' })
   end
 end
@@ -92,10 +93,10 @@ for _, row in ipairs(hosts) do
   touch_host(row.host)
 end
 
--- 6. Count whether the forecast for the job was kept.
-local promised = redis.call('HGET', key('forecasts'), job.member)
-if promised then
-  local kept = now <= tonumber(promised)
+-- 6. Count whether the job is granted by the end of its forecast wait.
+local forecast_end = redis.call('HGET', key('forecasts'), job.member)
+if forecast_end then
+  local kept = now <= tonumber(forecast_end)
   redis.call('HINCRBY', base, kept and 'forecasts_kept' or 'forecasts_missed', 1)
 end
 

@@ -1,8 +1,8 @@
 --- Read the first jobs of each waiting shape, shapes in the order of their first job.
 --- Keeps: the cost follows the shapes read, not the jobs that wait. `heads` ranks shapes of equal
 ---   priority by digest, so a window may end anywhere among them. Within the window, shapes stand in
----   the order of their first jobs. Where many shapes are read, fewer jobs of each are, because
----   Redis does nothing else meanwhile.
+---   the order of their first jobs. Where many shapes are read, fewer jobs are read of each shape,
+---   because Redis does nothing else meanwhile.
 --- KEYS[1] base
 --- ARGV
 ---   rank      integer  rank in `heads` of the first shape to read
@@ -21,9 +21,9 @@
 --- @include "base"
 --- @include "job"
 
--- At most this many jobs in one reply: Redis serves nobody else meanwhile. Yet of each shape no fewer
--- than LEAST are read, which an admission pass begins with.
-local MOST, LEAST = 20000, 8
+-- At most MAX_JOBS jobs in one reply: Redis serves nobody else meanwhile. But at least MIN_JOBS of each
+-- shape: as many as an admission pass first asks for.
+local MAX_JOBS, MIN_JOBS = 20000, 8
 
 -- 1. Choose the shapes: the window of `heads`, and those of the first jobs of the queue.
 local total = redis.call('ZCARD', key('heads'))
@@ -44,8 +44,8 @@ if earliest > 0 and total > limit then
   end
 end
 
--- 2. Read the first jobs of each.
-local count = math.min(jobs, math.max(math.floor(MOST / #window), LEAST))
+-- 2. Read the first jobs of each shape.
+local count = math.min(jobs, math.max(math.floor(MAX_JOBS / #window), MIN_JOBS))
 local shapes = {}
 for _, shape in ipairs(window) do
   local set = key('shape:' .. shape)

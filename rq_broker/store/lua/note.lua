@@ -1,4 +1,4 @@
---- Keep what an admission pass found for the next one, in whichever process it runs.
+--- Store an admission pass's decisions for the next pass, which may run in another process.
 --- Keeps: the time at which a job was first passed never moves; only queued jobs are noted.
 --- KEYS[1] base
 --- ARGV

@@ -26,7 +26,7 @@ local function id_of(member)
 end
 
 -- Returns the rank of the first entry after (after_priority, after_id). Among entries of equal
--- priority it is found by bisection, as these are ordered by ID.
+-- priority this is a bisection, as these are ordered by ID.
 local function first_rank(set)
   if not after_priority then
     return 0
@@ -51,8 +51,8 @@ if owner_id then
 elseif status then
   names = { 'status:' .. status }
 else
-  for _, each_status in ipairs(STATUSES) do
-    names[#names + 1] = 'status:' .. each_status
+  for _, name in ipairs(STATUSES) do
+    names[#names + 1] = 'status:' .. name
   end
 end
 

@@ -1,6 +1,6 @@
 --- Give a job another priority: an absolute one, or one for a place relative to the queue.
 --- Keeps: no two other jobs change their order. Where two neighbours leave no number between them,
----   the jobs of one side move away just far enough, on the side where fewer have to.
+---   the jobs of one side move away just far enough; it is the side where fewer jobs have to move.
 --- KEYS[1] base
 --- ARGV
 ---   request_id  string   the client's name for the job
@@ -16,7 +16,7 @@
 
 local LIMIT = 9007199254740991 -- 2^53 - 1: beyond it a score cannot hold every whole number
 local GAP = 1024 -- numbers made free at once, so that the next thousand moves to that place find one
-local MOST = 10000 -- jobs that one move may shift: Redis serves nobody else meanwhile
+local MAX_MOVES = 10000 -- jobs that one move may shift: Redis serves nobody else meanwhile
 
 local queue = key('status:queued')
 
@@ -48,7 +48,7 @@ local function finish(priority)
   return reply({ priority = priority })
 end
 
--- 2. An absolute priority is all that is needed; any other place is one in the queue.
+-- 2. An absolute priority can be set at once; the other modes need the queue.
 if mode == 'priority' then
   return finish(value)
 end
@@ -108,7 +108,7 @@ if right.priority - left.priority >= 2 then
 end
 
 -- 6. Otherwise make room: the jobs of one side move away, one after the other, until a gap between
--- two of them is wide enough. Both sides are walked in step, so the side with fewer moves is found.
+-- two of them is wide enough. Both sides are walked in step, so the side with fewer moves is the first to end.
 -- `direction` is 1 for the jobs behind the slot, -1 for those before it.
 local function new_side(rank, direction, neighbour_priority)
   return {
@@ -117,7 +117,7 @@ local function new_side(rank, direction, neighbour_priority)
   }
 end
 
--- Takes one more job of a side into its moves; returns true once no more has to move.
+-- Takes one more job of a side into its moves; returns true once no further job has to move.
 local function is_wide_enough(side)
   local entry = other_at(side.rank)
   if not entry or (entry.priority - side.next_priority) * side.direction >= 0 then
@@ -145,7 +145,7 @@ local function apply_moves(moves)
 end
 
 local behind, before = new_side(slot, 1, left.priority), new_side(slot - 1, -1, right.priority)
-for _ = 0, MOST do
+for _ = 0, MAX_MOVES do
   if is_wide_enough(behind) then
     apply_moves(behind.moves)
     return finish(whole(left.priority + GAP))
@@ -155,5 +155,5 @@ for _ = 0, MOST do
     return finish(whole(right.priority - GAP))
   end
 end
-return redis.error_reply('PRIORITY_EXHAUSTED no priority is left there, and over ' .. MOST
+return redis.error_reply('PRIORITY_EXHAUSTED no priority is left there, and over ' .. MAX_MOVES
   .. ' jobs on either side would have to make room; give it a priority of its own')

@@ -14,15 +14,15 @@
 --- @include "hold"
 
 local name = key('host:' .. host)
-local known = redis.call('HMGET', name, 'source', 'dropped')
-local source, is_dropped = known[1], known[2]
+local stored = redis.call('HMGET', name, 'source', 'dropped')
+local source, is_dropped = stored[1], stored[2]
 if source and not is_dropped then
   return redis.error_reply('CONFLICT the host is the source ' .. source .. "'s: delete it first, or take it out there")
 end
 
 -- 1. End the releases under way: no snapshot of a source will end them here.
-end_releases(function(parted)
-  return parted == host
+end_releases(function(release_host)
+  return release_host == host
 end, '+inf')
 local new = redis.call('EXISTS', name) == 0
 
@@ -37,7 +37,7 @@ delete_fields(name, replaced)
 redis.call('HSET', name, 'aggregates', aggregates)
 set_fields(name, fields)
 
--- 3. Tell the granters.
+-- 3. Wake the granters.
 touch_host(host)
 redis.call('HINCRBY', base, 'capacity_number', 1)
 wake('grant')

@@ -1,5 +1,5 @@
---- Record how claimed callbacks went.
---- Keeps: each is settled as if alone. Only the newest attempt of the newest grant counts, and only
+--- Record the outcomes of claimed callbacks.
+--- Keeps: each attempt is settled as if it were alone. Only the newest attempt of the newest grant counts, and only
 ---   once; an attempt that outlived its lease and was claimed again does not. The slot at the
 ---   destination is free afterwards in any case.
 --- KEYS[1] base
@@ -11,10 +11,10 @@
 ---     attempt       decimal  number of the attempt, as claimed
 ---     outcome       string   delivered, retry, failed, or release (handed back untried)
 ---     delay         integer  ms until the next attempt, for retry
----     cause         string   the result in a class word: ok, http_503, timeout, ...
----     milliseconds  integer  how long it took
----     destination   string   where it went
----     health        string   what it shows of the destination: healthy, unhealthy, or ''
+---     cause         string   the result in one word: http_200, timeout, ...
+---     milliseconds  integer  how long the attempt took
+---     destination   string   scheme://host:port that was called
+---     health        string   what the attempt shows of the destination: healthy, unhealthy, or ''
 ---     slow_down     integer  ms for which the destination takes one callback at a time; 0 for none
 --- Returns
 ---   statuses        strings  the status of each job now, or STALE if its attempt does not count
@@ -80,7 +80,8 @@ local function give_up(job, cause)
   return 'error'
 end
 
--- The offer ends before the next attempt. In an outage of ours the job goes back to its place.
+-- The offer ends before the next attempt. In an outage on the broker's side the job goes back to its place
+-- in the queue.
 local function end_offer(job, cause)
   if is_outage(now) then
     become(job, 'queued', {})
@@ -98,7 +99,7 @@ local function settle(attempt)
   if attempt.outcome ~= 'release' then
     record_attempt(attempt.request_id, attempt.attempt, attempt.fence, attempt.cause, whole(attempt.milliseconds))
   end
-  if job.status ~= 'granted' then -- its client moved it before it answered
+  if job.status ~= 'granted' then -- its client changed the status before its receiver answered
     return 'STALE'
   end
   if attempt.outcome == 'release' then

@@ -17,8 +17,8 @@ local FORGET_MS = 3600000 -- long enough for an operator to see a source that st
 local now, sources = now_ms(), {}
 for _, source in ipairs(redis.call('SMEMBERS', key('sources'))) do
   local record = key('source:' .. source)
-  local known = redis.call('HMGET', record, 'hosts', 'tried')
-  local hosts, tried = tonumber(known[1] or '0'), tonumber(known[2] or '0')
+  local stored = redis.call('HMGET', record, 'hosts', 'tried')
+  local hosts, tried = tonumber(stored[1] or '0'), tonumber(stored[2] or '0')
   if hosts <= 0 and tried < now - FORGET_MS then
     redis.call('SREM', key('sources'), source)
     redis.call('DEL', record)

@@ -6,8 +6,8 @@
 ---   owner_id         string    the job's owner
 ---   callback         string    digest of the callback, 16 characters (keys.digest)
 ---   priority         decimal?  if not given, the next tick of the type's clock
----   shape            string    digest of the demand
----   demand           string    what the shape stands for, canonical JSON
+---   shape            string    digest of `demand`, 16 characters (keys.digest)
+---   demand           string    the shape: demand, owner and destination, canonical JSON
 ---   fields           fields    fields of the job hash, folded: callback and data
 --- Returns
 ---   id               integer   the job's ID

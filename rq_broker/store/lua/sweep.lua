@@ -1,10 +1,11 @@
---- End what has come to its end: offers, running times, retention, parking, records of destinations.
---- Keeps: a job that cannot be read is dropped from the deadlines, and does not stop the next.
+--- End expired offers, running times and retention; unpark callbacks; delete old records of
+--- destinations.
+--- Keeps: a job that cannot be read is dropped from the deadlines, and does not stop the others.
 --- KEYS[1] base
 --- ARGV
 ---   limit  integer   how many of each kind to end at most
 --- Returns
----   wait   integer?  ms until the next deadline; none if there is none
+---   wait   integer?  ms until the next deadline; not given if there is none
 ---   moved  integer   jobs whose offer or running time ended
 ---   ended  strings   request_ids of jobs whose retention ended; the caller withdraws them
 --- Errors none
@@ -24,8 +25,8 @@ local function first_due(set, time)
   return redis.call('ZRANGEBYSCORE', key(set), '-inf', whole(time), 'LIMIT', 0, limit)
 end
 
--- Ends the offer or the running time of a job. An offer that ends in an outage of ours puts the job
--- back to its place in the queue.
+-- Ends the offer or the running time of a job. If an offer ends in an outage on the broker's side, the
+-- job goes back to its place in the queue.
 local function end_time(job)
   if job.status == 'granted' then
     record_lost(job)
@@ -73,11 +74,11 @@ local function forget_unused_destinations()
   end
 end
 
--- 1. Offers, running times and retention, by their deadlines.
+-- 1. End offers, running times and retention, by their deadlines.
 end_deadlines()
--- 2. Callbacks parked at destinations with free slots, which no callback in flight will unpark.
+-- 2. Unpark callbacks at destinations with free slots: no callback in flight may be left to do it.
 unpark_where_slots_are_free()
--- 3. What is known of destinations, once it is old.
+-- 3. Delete old records of destinations.
 forget_old_health()
 forget_unused_destinations()
 

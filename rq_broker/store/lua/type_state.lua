@@ -19,7 +19,8 @@
 --- @include "base"
 --- @include "destination"
 
--- Destinations whose circuit breaker is open. In an outage of our own, also all that fail.
+-- Destinations whose circuit breaker is open. In an outage on the broker's side, also all
+-- that fail.
 local function closed_to_grants()
   local now, closed = now_ms(), {}
   if is_outage(now) then

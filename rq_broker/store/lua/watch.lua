@@ -3,11 +3,11 @@
 --- KEYS[1] base
 --- ARGV
 ---   source    string    its name
----   term      integer   term of the turn to poll it
+---   term      integer   term of the lock on polling it
 ---   interval  integer   ms between two snapshots
 --- Returns
----   begun     integer?  the time now, ms; none if a later term polls the source
----   servers   strings   servers of running jobs, whose shares of `used` the snapshot must tell
+---   begun     integer?  the time now, ms; not given if a later term polls the source
+---   servers   strings   servers of running jobs, whose shares of `used` the snapshot must report
 --- Errors none
 --- @include "base"
 --- @include "clock"
@@ -28,7 +28,7 @@ redis.call('SADD', key('sources'), source)
 redis.call('HSETNX', record, 'since', whole(begun))
 redis.call('HSET', record, 'term', whole(term), 'interval', whole(interval), 'tried', whole(begun))
 
--- 2. List the servers whose shares end holds.
+-- 2. List the servers whose reported use replaces holds.
 local servers = {}
 if policy_value('holds') == 'until_seen' then
   for _, member in ipairs(redis.call('ZRANGE', key('status:running'), 0, -1)) do

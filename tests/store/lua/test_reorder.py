@@ -104,7 +104,7 @@ async def test_a_move_shifts_a_limited_number_of_jobs(
     broker: Broker, monkeypatch: pytest.MonkeyPatch, most: int, fits: bool
 ) -> None:
     """A move that would shift more jobs than the limit is refused, and no job moves."""
-    altered(monkeypatch, "reorder", "MOST = 10000", f"MOST = {most}")
+    altered(monkeypatch, "reorder", "MAX_MOVES = 10000", f"MAX_MOVES = {most}")
     for name in "abcdefg":
         await submit(broker, name, priority=0)
     if fits:

@@ -9,7 +9,7 @@
 
 local HOLDS_CAPACITY = { granted = true, running = true }
 
--- Status to the policy field that says after how many milliseconds it ends by itself.
+-- Status → the policy field with the milliseconds after which a job's time in that status ends.
 local SPANS = { granted = 'offer', running = 'running', done = 'retention', error = 'retention' }
 
 -- Fields that a job has only while it holds capacity.
@@ -45,7 +45,7 @@ local function become(job, to, changes)
   local from, member, name = job.status, job.member, job_key(job.request_id)
   local obsolete = { 'error' }
   leave_status(job, to)
-  if from == 'granted' and to ~= 'error' then -- in `error` it says where the callback failed
+  if from == 'granted' and to ~= 'error' then -- a job in `error` keeps it: it names where the callback failed
     obsolete[#obsolete + 1] = 'destination'
   end
   if HOLDS_CAPACITY[from] and not HOLDS_CAPACITY[to] then

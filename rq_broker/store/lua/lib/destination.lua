@@ -23,7 +23,7 @@
 
 local FAILURES = 5 -- in a row open the breaker: fewer would open it for a receiver's short restart
 local OPEN_MS, OPEN_MS_MAX = 5000, 60000 -- doubled from opening to opening: a probe at least once a minute
-local RECENT_MS = 60000 -- failures and answers within it tell whether we have an outage
+local RECENT_MS = 60000 -- failures and answers within it decide whether there is an outage
 local PARK_MS = 1000 -- until a sweep checks parked callbacks, should no callback have freed a slot by then
 local PROMPT_MS = 1000 -- an answer within it is prompt; a slower one can fill a courier's slots
 local UNPARK_LIMIT = 500 -- callbacks unparked in one call: bounds the time of the script
@@ -143,9 +143,9 @@ end
 -- Health
 
 -- Returns whether most destinations called within RECENT_MS fail, which is then a fault of our network
--- and not of each. While any destination answers, only failures of destinations that answered before
--- count (`turned`): a client that names a thousand dead receivers can neither stop all callbacks nor
--- keep breakers from opening.
+-- and not of the destinations. While any destination answers, only newly failing destinations count,
+-- those that answered before (key `turned`): a client that names a thousand dead receivers can neither
+-- stop all callbacks nor keep breakers from opening.
 local function is_outage(now)
   local since = whole(now - RECENT_MS)
   local answering = redis.call('ZCOUNT', key('answering'), since, '+inf')

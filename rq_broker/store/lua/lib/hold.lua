@@ -1,5 +1,6 @@
---- Holds: `holds:<request_id>` lists what a job holds, and `held:<resource>` of a host is the sum there.
---- `seen:<request_id>` lists what of the grant a source already counts as used instead.
+--- Holds: `holds:<request_id>` lists what a job holds, and `held:<resource>` of a host is the sum of
+--- what jobs hold on that host. `seen:<request_id>` lists the part of the job's grant that is no longer
+--- held because a source counts it as used.
 --- Keeps: a host's `held` is the sum of the holds, and of the entries of `parting`, that name it. An
 --- owner's `usage` is the sum of its jobs' holds and seen amounts: what was granted to them.
 --- @include "base"
@@ -56,7 +57,7 @@ local function record_holding(request_id)
   end
 end
 
--- Takes a host out of service: of its hash only what is held there stays.
+-- Takes a host out of service: its hash keeps only the `held` fields.
 local function retire(host)
   local name = key('host:' .. host)
   for _, field in ipairs(redis.call('HKEYS', name)) do

@@ -61,7 +61,7 @@ local function record_lost(job)
   end
 end
 
--- Tells readers of the stream that a job changed its status.
+-- Adds a job's change of status to the stream of events.
 local function record_event(request_id, id, status)
   redis.call('XADD', key('events'), 'MAXLEN', '~', '10000', '*',
     'request_id', request_id, 'id', id, 'status', status)

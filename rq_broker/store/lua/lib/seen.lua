@@ -30,17 +30,17 @@ end
 -- counts there first. Use elsewhere (a scheduler chose another host, a server moved) counts against
 -- the rest of the grant, in the order of the hosts' names.
 local function seen_of(granted, used)
-  local seen, elsewhere = {}, {}
+  local seen, used_elsewhere = {}, {}
   for field, amount in pairs(used) do
     local resource = resource_of(field)
     seen[field] = math.min(granted[field] or 0, amount)
-    elsewhere[resource] = (elsewhere[resource] or 0) + amount - seen[field]
+    used_elsewhere[resource] = (used_elsewhere[resource] or 0) + amount - seen[field]
   end
   for _, field in ipairs(sorted_fields(granted)) do
-    local resource, there = resource_of(field), seen[field] or 0
-    local more = math.min(granted[field] - there, elsewhere[resource] or 0)
-    seen[field] = there + more
-    elsewhere[resource] = (elsewhere[resource] or 0) - more
+    local resource, seen_here = resource_of(field), seen[field] or 0
+    local added = math.min(granted[field] - seen_here, used_elsewhere[resource] or 0)
+    seen[field] = seen_here + added
+    used_elsewhere[resource] = (used_elsewhere[resource] or 0) - added
   end
   return seen
 end
@@ -55,9 +55,9 @@ local function plan_seen(request_id, used, hosts)
   add_amounts(granted, redis.call('HGETALL', key('holds:' .. request_id)), hosts)
   local after = used and seen_of(granted, used) or granted
   for field in pairs(granted) do
-    local more = after[field] - (before[field] or 0)
-    if more ~= 0 then
-      changes[field] = more
+    local added = after[field] - (before[field] or 0)
+    if added ~= 0 then
+      changes[field] = added
     end
   end
   return changes
@@ -65,11 +65,11 @@ end
 
 -- Carries out what `plan_seen` returned, and adds the hosts whose holds changed to `changed_hosts`.
 local function write_seen(request_id, changes, changed_hosts)
-  for field, more in pairs(changes) do
+  for field, added in pairs(changes) do
     local host, resource = string.match(field, '^(.-)/(.*)$')
-    add(key('host:' .. host), 'held:' .. resource, whole(-more))
-    add(key('holds:' .. request_id), field, whole(-more))
-    add(key('seen:' .. request_id), field, whole(more))
+    add(key('host:' .. host), 'held:' .. resource, whole(-added))
+    add(key('holds:' .. request_id), field, whole(-added))
+    add(key('seen:' .. request_id), field, whole(added))
     changed_hosts[host] = true
   end
 end
