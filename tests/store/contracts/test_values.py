@@ -171,5 +171,5 @@ def test_names_in_rows_must_be_those_declared() -> None:
 
 def test_a_reply_of_another_length_is_refused() -> None:
     """A reply with a value too few is no reply of this script."""
-    with pytest.raises(ContractError, match="echo replied 3 values, not 14"):
+    with pytest.raises(ContractError, match="echo has 3 values, not 14"):
         ECHO.decode(["a", "b", "c"])
