@@ -135,7 +135,7 @@ def end_redis(port: int) -> None:
 
 def store_port(child: Child) -> int:
     """Return the port of the embedded store, from the log of `dev`."""
-    match = re.search(r"embedded store: .*, port (\d+)", child.output())
+    match = re.search(r"embedded store: .*, redis://127\.0\.0\.1:(\d+)/0", child.output())
     assert match, child.output()
     return int(match[1])
 

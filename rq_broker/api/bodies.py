@@ -31,6 +31,7 @@ from rq_broker.domain.validation import (
     Name,
     Priority,
     Text,
+    show,
 )
 from rq_broker.egress.callback import destination as receiver_of
 from rq_broker.egress.rules import Egress
@@ -75,6 +76,8 @@ class Update(Struct):
 
 _ONE_OF = ("priority", "status", "before", "after", "position")
 _WITH_STATUS = ("fence", "error", "servers")
+_NAMED_FIELDS = 3
+"""How many of a body's fields a sentence names: enough to see a misspelt one."""
 
 
 _NULL: Mapping[str, Any] = {"type": "null"}
@@ -127,7 +130,7 @@ def update(body: Any) -> Reorder | Transition:
     change = convert(body, Update)
     changed = [name for name in _ONE_OF if getattr(change, name) is not None]
     if len(changed) != 1:
-        named = " and ".join(changed) or "none"
+        named = " and ".join(changed) or f"none{_fields_of(body)}"
         raise Invalid(f"an update must give exactly one of {', '.join(_ONE_OF)}, not {named}")
     if change.status is not None:
         return _transition(change, change.status)
@@ -136,6 +139,12 @@ def update(body: Any) -> Reorder | Transition:
         if getattr(change, name) is not None:
             raise Invalid(f"{name} goes with status, not with {mode}")
     return Reorder(mode, str(getattr(change, mode)))
+
+
+def _fields_of(body: Mapping[str, Any]) -> str:
+    """Render the end of a sentence that names the first fields of a body; empty if it has none."""
+    names = [show(name) for name, value in body.items() if value is not None]
+    return f"; the body has {', '.join(names[:_NAMED_FIELDS])}" if names else ""
 
 
 def _transition(change: Update, to: Status) -> Transition:
@@ -186,8 +195,11 @@ def what_if(body: Any, callback_base: str | None = None, egress: Egress | None =
     if isinstance(body, Mapping) and body.get("request_id") is not None:
         moved = convert(body, MoveForecast)
         if moved.priority is None and moved.position is None:
-            raise Invalid("a what-if of request_id must give priority or position")
+            raise Invalid("with request_id, give priority or position")
         return _proposal(moved, None, moved.request_id)
+    known = {*NewJobForecast.__struct_fields__, "request_id"}
+    if isinstance(body, Mapping) and body.get("data") is None and body.keys() <= known:
+        raise Invalid("data or request_id is required")
     new = convert(body, NewJobForecast)
     destination = new.callback and receiver_of(new.callback, callback_base, egress)
     shape = Shape(demand_of(new.data), new.owner_id or "", destination or "")
@@ -241,7 +253,4 @@ def signing_keys(body: Any) -> tuple[str, list[str]]:
 
 
 def _key(text: str, place: str) -> str:
-    try:
-        return SigningKey.parse(text).text
-    except Invalid as error:
-        raise Invalid(f"{place}: {error}") from None
+    return SigningKey.parse(text, place).text

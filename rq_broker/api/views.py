@@ -129,7 +129,9 @@ class AttemptView(JsonObject, frozen=True):
     ended: Annotated[Time, Meta(description="When it ended.")] = field(name="time")
     fence: Annotated[Count, Meta(description="Number of the grant that it announced.")]
     attempt: Annotated[Number, Meta(description="Number of the attempt for this grant.")]
-    cause: Annotated[str, Meta(description="`ok`, or the class of the failure.")]
+    cause: Annotated[
+        str, Meta(description="`http_200`, `http_503`, … or a word such as `timeout`.")
+    ]
     milliseconds: Count
 
 

@@ -59,7 +59,7 @@ def _start_store() -> Server | None:
     except SystemExit:  # a signal while it starts
         server.stop()
         raise
-    log.info("embedded store: %s in %s, port %s", program, STORE, server.port)
+    log.info("embedded store: %s in %s, %s", program, STORE, server.url)
     return server
 
 

@@ -28,18 +28,23 @@ class SigningKey:
     secret: bytes = field(repr=False)
 
     @classmethod
-    def parse(cls, text: str) -> SigningKey:
-        """Parse `whsec_<base64>`. Raises Invalid, whose sentence never contains the secret."""
+    def parse(cls, text: str, place: str = "the signing key") -> SigningKey:
+        """Parse `whsec_<base64>`. Raises Invalid, whose sentence never contains the secret.
+
+        Args:
+            text: The key.
+            place: What a sentence calls it.
+        """
         if not text.startswith(_PREFIX):
-            raise Invalid(f"signing key: it must start with {_PREFIX}")
+            raise Invalid(f"{place} must start with {_PREFIX}")
         encoded = text.removeprefix(_PREFIX).rstrip("=")
         try:
             secret = b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
         except (binascii.Error, ValueError):
-            raise Invalid(f"signing key: what follows {_PREFIX} is not base64") from None
+            raise Invalid(f"{place} must be base64 after {_PREFIX}") from None
         if not _MIN_BYTES <= len(secret) <= _MAX_BYTES:
             raise Invalid(
-                f"signing key: the secret has {len(secret)} bytes, not {_MIN_BYTES} to {_MAX_BYTES}"
+                f"{place} must hold {_MIN_BYTES} to {_MAX_BYTES} bytes, not {len(secret)}"
             )
         return cls(secret)
 

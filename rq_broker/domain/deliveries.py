@@ -31,7 +31,7 @@ class Attempt:
     attempt: int
     """Number of the attempt for that grant, from 1."""
     cause: str
-    """`ok`, or the class of the failure."""
+    """`http_` and the status of the answer, or a word for why there was none, such as `timeout`."""
     milliseconds: int
 
 

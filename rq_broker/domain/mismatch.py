@@ -6,6 +6,7 @@ A sentence names the field, what it must be, and the value that came, unless tha
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Set
+from enum import Enum
 from functools import cache
 from typing import Any, NoReturn
 
@@ -22,7 +23,9 @@ from rq_broker.domain.validation import (
     refuse_unknown,
     rejected,
     show,
+    the_word,
     whole_number,
+    whole_number_range,
 )
 
 type_info: Callable[[Any], inspect.Type] = cache(inspect.type_info)
@@ -42,7 +45,7 @@ def refuse(value: Any, type_: Any, place: str, error: Exception | None = None) -
 
     Args:
         place: What the sentence calls the whole value; its fields are named without it.
-        error: What to say if every part fits, which msgspec then judged otherwise.
+        error: msgspec's error, used if no part is at fault.
     """
     _Search(place, shows_values=not getattr(type_, "secret", False)).visit(
         value, type_info(type_), place
@@ -58,7 +61,7 @@ class _Search:
         self._shown = shows_values
 
     def visit(self, value: Any, node: inspect.Type, place: str, nullable: bool = False) -> None:
-        """Raise Invalid unless the value fits; `nullable` tells that null would fit as well."""
+        """Raise Invalid unless the value fits; `nullable` means that null would fit as well."""
         node, extra = unwrapped(node)
         match node:
             case inspect.UnionType():
@@ -74,9 +77,9 @@ class _Search:
             case inspect.FloatType():
                 self._seconds(value, node, place, nullable)
             case _:
-                self._scalar(value, node, place)
+                self._scalar(value, node, place, nullable)
 
-    def _scalar(self, value: Any, node: inspect.Type, place: str) -> None:
+    def _scalar(self, value: Any, node: inspect.Type, place: str, nullable: bool) -> None:
         match node:
             case inspect.IntType(ge=low, le=high):
                 whole_number(value, place, low or 0, high or MAX_WHOLE, self._shown)
@@ -84,6 +87,8 @@ class _Search:
                 boolean(value, place, self._shown)
             case inspect.EnumType(cls=words):
                 one_of(value, place, [str(word.value) for word in words], self._shown)
+            case inspect.LiteralType(values=(str(word),)):
+                the_word(value, place, word, nullable, self._shown)
             case inspect.LiteralType(values=words):
                 one_of(value, place, [str(word) for word in words], self._shown)
 
@@ -92,10 +97,20 @@ class _Search:
         nullable = len(members) < len(node.types)
         if nullable and value is None:
             return
-        numbers = [kind for kind in members if isinstance(unwrapped(kind)[0], inspect.IntType)]
-        others = [kind for kind in members if kind not in numbers]
-        candidates = numbers if numbers and (type(value) is int or not others) else others
-        self.visit(value, candidates[0], place, nullable)
+        match [unwrapped(member)[0] for member in members]:
+            case [inspect.IntType(ge=low, le=high), inspect.EnumType(cls=words)]:
+                self._number_or_word(value, place, low or 0, high or MAX_WHOLE, list(words))
+            case _:
+                self.visit(value, members[0], place, nullable)
+
+    def _number_or_word(
+        self, value: Any, place: str, low: int, high: int, words: list[Enum]
+    ) -> None:
+        allowed = [str(word.value) for word in words]
+        if value in allowed or (type(value) is int and low <= value <= high):
+            return
+        expected = f"{whole_number_range(low, high)}, {' or '.join(allowed)}"
+        raise Invalid(f"{place} must be {expected}{rejected(value, self._shown)}")
 
     def _fields(
         self, value: Any, node: inspect.StructType | inspect.DataclassType, place: str

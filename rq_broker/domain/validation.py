@@ -137,9 +137,13 @@ def whole_number(
     """Return the value if it is a whole number from `low` to `high`; 1.0 and true are not."""
     if type(value) is int and low <= value <= high:
         return value
-    if type(value) is int and value >= low:
-        raise Invalid(f"{place} must be at most {high}{rejected(value, shown)}")
-    raise Invalid(f"{place} must be a whole number ≥ {low}{rejected(value, shown)}")
+    raise Invalid(f"{place} must be {whole_number_range(low, high)}{rejected(value, shown)}")
+
+
+def whole_number_range(low: int, high: int) -> str:
+    """Render the range of a number for a sentence: `a whole number from 0 to 2^53−1`."""
+    shown = {MAX_WHOLE: "2^53−1", -MAX_WHOLE: "−(2^53−1)"}
+    return f"a whole number from {shown.get(low, low)} to {shown.get(high, high)}"
 
 
 def boolean(value: Any, place: str, shown: bool = True) -> bool:
@@ -154,6 +158,14 @@ def one_of(value: Any, place: str, allowed: Collection[str], shown: bool = True)
     if type(value) is str and value in allowed:
         return value
     raise Invalid(f"{place} must be one of {', '.join(allowed)}{rejected(value, shown)}")
+
+
+def the_word(value: Any, place: str, word: str, nullable: bool, shown: bool = True) -> str:
+    """Return the value if it is the only allowed word; `nullable` only adds null to a sentence."""
+    if value == word:
+        return word
+    expected = f"{show(word)} or null" if nullable else show(word)
+    raise Invalid(f"{place} must be {expected}{rejected(value, shown)}")
 
 
 def refuse_unknown(names: Collection[str], allowed: Collection[str], noun: str) -> None:

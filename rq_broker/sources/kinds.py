@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from inspect import signature
+from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,9 @@ KINDS: Mapping[str, str] = {
 """Kind → module and class."""
 EXTRAS: Mapping[str, str] = {"kube": "kube", "placement": "openstack"}
 """Kind → the extra of the package that installs what its module imports."""
+COMMON_KEYS = ("type", "kind", "interval", "name")
+"""Keys that a table of every kind may have; the others are arguments of the kind's class."""
+_NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
 
 def open_source(table: Mapping[str, Any]) -> Source:
@@ -36,11 +39,26 @@ def open_source(table: Mapping[str, Any]) -> Source:
     if not isinstance(kind, str):
         raise Misconfigured(f"a source needs a kind: {_known_kinds()}")
     factory = _class_of(kind)
+    expected = signature(factory)
     try:
-        signature(factory).bind(**arguments)
+        expected.bind(**arguments)
     except TypeError as error:
-        raise Misconfigured(f"source {kind}: {error}") from None
+        mistake = _wrong_key(expected, arguments) or error
+        raise Misconfigured(f"source {kind}: {mistake}") from None
     return factory(**arguments)
+
+
+def _wrong_key(expected: Signature, arguments: Mapping[str, Any]) -> str:
+    """Say which key of a table its class does not take, or which one it lacks; else ''."""
+    parameters = expected.parameters.values()
+    named = [each for each in parameters if each.kind in _NAMED]
+    known = (*COMMON_KEYS, *(each.name for each in named))
+    unknown = [key for key in arguments if key not in known]
+    if unknown and all(each.kind is not Parameter.VAR_KEYWORD for each in parameters):
+        return f"the key {unknown[0]} is not known; known are {', '.join(known)}"
+    required = [each.name for each in named if each.default is Parameter.empty]
+    missing = [name for name in required if name not in arguments]
+    return f"the key {missing[0]} is required" if missing else ""
 
 
 def _known_kinds() -> str:

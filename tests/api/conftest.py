@@ -19,7 +19,7 @@ from rq_broker.store.broker import Broker, Settlement
 from tests import making
 
 UNEXPRESSED = re.compile(
-    "must not be longer than|in all, over|signing key:|priority or position"
+    "must not be longer than|in all, over|must be base64|must hold|priority or position"
     "|callback (must be an |may |is |port |host |contains |')|percent-encoded|cursor must"
     "|given twice"
 )

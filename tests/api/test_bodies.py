@@ -44,11 +44,12 @@ def test_updates(body: dict[str, Any], expected: Reorder | Transition) -> None:
     ("body", "sentence"),
     [
         ({}, "exactly one of priority, status, before, after, position, not none"),
+        ({"statuss": "done", "fence": 1}, 'not none; the body has "statuss", "fence"'),
         ({"priority": None}, "not none"),
         ({"priority": 1, "status": "done"}, "not priority and status"),
         ({"before": "a", "after": "b"}, "not before and after"),
         ({"priority": Number("1.5")}, "priority must be a whole number"),
-        ({"priority": 2**53}, "priority must be at most"),
+        ({"priority": 2**53}, "priority must be a whole number from −(2^53−1) to 2^53−1"),
         ({"status": "paused"}, "status must be one of queued, granted, running, done, error"),
         (
             {"status": ["done"]},
@@ -59,7 +60,7 @@ def test_updates(body: dict[str, Any], expected: Reorder | Transition) -> None:
         ({"position": "middle"}, 'position must be one of front, back, not "middle"'),
         ({"priority": 1, "fence": 1}, "fence goes with status, not with priority"),
         ({"position": "back", "error": "x"}, "error goes with status, not with position"),
-        ({"status": "done", "fence": -1}, "fence must be a whole number ≥ 0"),
+        ({"status": "done", "fence": -1}, "fence must be a whole number from 0 to 2^53−1"),
         ({"status": "done", "error": "x"}, "error goes with status error, not with done"),
         ({"priority": 1, "servers": []}, "servers goes with status, not with priority"),
         ({"status": "done", "servers": ["a"]}, "servers go with status running, not with done"),
@@ -78,6 +79,27 @@ def test_bad_updates(body: Any, sentence: str) -> None:
     assert sentence in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ({}, "data or request_id is required"),
+        ({"request_id": None, "priority": 1}, "data or request_id is required"),
+        (
+            {"data": {}, "position": "middle"},
+            'position must be a whole number from 1 to 2^53−1, front or back, not "middle"',
+        ),
+        ({"dta": {}}, 'the field "dta" is not known; known are data, owner_id'),
+        ({"request_id": "d"}, "with request_id, give priority or position"),
+        ({"data": {}, "priority": 1, "position": 1}, "takes priority or position, not both"),
+    ],
+)
+def test_bad_forecasts(body: dict[str, Any], sentence: str) -> None:
+    """A what-if that does not say what to forecast is refused with what it lacks."""
+    with pytest.raises(Invalid) as refused:
+        bodies.what_if(body)
+    assert sentence in str(refused.value)
+
+
 def test_a_host() -> None:
     """A host is read with its amounts and aggregates; what we compute is ignored."""
     body = {"capacity": {"VCPU": 64, "GPU": 0}, "used": {"VCPU": 2}, "aggregates": ["b", "a"]}
@@ -91,7 +113,11 @@ def test_a_host() -> None:
     ("name", "body", "sentence"),
     [
         ("h", {}, "capacity is required"),
-        ("h", {"capacity": {"VCPU": -1}}, "capacity.VCPU must be a whole number ≥ 0, not -1"),
+        (
+            "h",
+            {"capacity": {"VCPU": -1}},
+            "capacity.VCPU must be a whole number from 0 to 2^53−1, not -1",
+        ),
         ("h", {"capacity": {"a/b": 1}}, 'capacity: the resource name "a/b"'),
         ("h", {"capacity": {}, "used": []}, "used must be a JSON object"),
         ("h", {"capacity": {}, "max_unit": {"VCPU": 1.5}}, "max_unit.VCPU must be a whole number"),
@@ -138,12 +164,15 @@ def test_policies(body: dict[str, Any], expected: dict[str, object]) -> None:
         ({"offer": Number("1e400")}, "offer must be seconds from 0"),
         ({"retention": 10**18}, "retention must be seconds from 0"),
         ({"paused": None}, "paused must be true or false, not null"),
-        ({"concurrency": 0}, "concurrency must be a whole number ≥ 1, not 0"),
-        ({"concurrency": 10_001}, "concurrency must be at most 10000, not 10001"),
-        ({"share": "fair"}, 'share must be one of owner, not "fair"'),
+        ({"concurrency": 0}, "concurrency must be a whole number from 1 to 10000, not 0"),
+        ({"concurrency": 10_001}, "concurrency must be a whole number from 1 to 10000, not 10001"),
+        ({"share": "fair"}, 'share must be "owner" or null, not "fair"'),
         ({"limits": []}, "limits must be a JSON object"),
         ({"limits": {"": {}}}, 'limits: the owner "" must not be empty'),
-        ({"limits": {"lab": {"VCPU": -1}}}, "limits.lab.VCPU must be a whole number ≥ 0"),
+        (
+            {"limits": {"lab": {"VCPU": -1}}},
+            "limits.lab.VCPU must be a whole number from 0 to 2^53−1",
+        ),
     ],
 )
 def test_bad_policies(body: dict[str, Any], sentence: str) -> None:

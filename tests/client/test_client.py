@@ -152,7 +152,7 @@ async def test_refusals_raise_their_class(ask: Ask) -> None:
         await ask("submit", "vm", **job("d"))
     with pytest.raises(errors.StaleFence):
         await ask("transition", "vm", "d", "done", fence=9)
-    with pytest.raises(errors.Invalid, match=r"priority must be a whole number ≥ .* not 1\.5"):
+    with pytest.raises(errors.Invalid, match=r"priority must be a whole number from .* not 1\.5"):
         await ask("reorder", "vm", "d", priority=1.5)
 
 

@@ -39,16 +39,28 @@ def test_a_valid_host_is_returned() -> None:
         ({"name": "h" * 256}, "the host's name must not be longer than 255 bytes"),
         ({"capacity": None}, "capacity is required"),
         ({"capacity": []}, "capacity must be a JSON object, not []"),
-        ({"capacity": {"VCPU": -1}}, "capacity.VCPU must be a whole number ≥ 0, not -1"),
-        ({"capacity": {"VCPU": True}}, "capacity.VCPU must be a whole number ≥ 0, not true"),
-        ({"capacity": {"VCPU": 1.0}}, "capacity.VCPU must be a whole number ≥ 0, not 1.0"),
-        ({"capacity": {"VCPU": 2**53}}, "capacity.VCPU must be at most 9007199254740991"),
+        (
+            {"capacity": {"VCPU": -1}},
+            "capacity.VCPU must be a whole number from 0 to 2^53−1, not -1",
+        ),
+        (
+            {"capacity": {"VCPU": True}},
+            "capacity.VCPU must be a whole number from 0 to 2^53−1, not true",
+        ),
+        (
+            {"capacity": {"VCPU": 1.0}},
+            "capacity.VCPU must be a whole number from 0 to 2^53−1, not 1.0",
+        ),
+        ({"capacity": {"VCPU": 2**53}}, "capacity.VCPU must be a whole number from 0 to 2^53−1"),
         ({"capacity": {"a/b": 1}}, "capacity: the resource name \"a/b\" must not contain '/'"),
         ({"capacity": {"r" * 65: 1}}, "must not be longer than 64 bytes"),
         ({"capacity": {"機" * 22: 1}}, "must not be longer than 64 bytes"),
-        ({"used": {"VCPU": -1}}, "used.VCPU must be a whole number ≥ 0, not -1"),
-        ({"held": {"VCPU": "1"}}, 'held.VCPU must be a whole number ≥ 0, not "1"'),
-        ({"max_unit": {"VCPU": -1}}, "max_unit.VCPU must be a whole number ≥ 0, not -1"),
+        ({"used": {"VCPU": -1}}, "used.VCPU must be a whole number from 0 to 2^53−1, not -1"),
+        ({"held": {"VCPU": "1"}}, 'held.VCPU must be a whole number from 0 to 2^53−1, not "1"'),
+        (
+            {"max_unit": {"VCPU": -1}},
+            "max_unit.VCPU must be a whole number from 0 to 2^53−1, not -1",
+        ),
         ({"max_unit": {"a\n": 1}}, "max_unit: the resource name"),
         ({"aggregates": frozenset({"a", ""})}, "aggregates[0] must not be empty"),
         ({"aggregates": {"a\x00"}}, "aggregates[0] must not contain control characters"),
@@ -69,5 +81,7 @@ def test_a_host_given_as_json_keeps_the_same_rule() -> None:
     assert new_host("h", {**fields, "max_unit": {"VCPU": MAX_WHOLE}}) == GOOD
     with pytest.raises(Invalid, match="the host's name must not contain '/'"):
         new_host("a/b", fields)
-    with pytest.raises(Invalid, match=r"max_unit\.VCPU must be a whole number ≥ 0, not -1"):
+    with pytest.raises(
+        Invalid, match=r"max_unit\.VCPU must be a whole number from 0 to 2\^53−1, not -1"
+    ):
         new_host("h", {**fields, "max_unit": {"VCPU": -1}})

@@ -16,7 +16,7 @@ from rq_broker.domain.decoding import convert
 from rq_broker.domain.errors import Invalid
 from rq_broker.domain.exact_json import Number
 from rq_broker.domain.mismatch import refuse
-from rq_broker.domain.validation import MAX_WHOLE, Count, Label, Name, Text
+from rq_broker.domain.validation import Count, Label, Name, Text
 
 
 class Word(StrEnum):
@@ -45,6 +45,7 @@ class Whole(Struct, forbid_unknown_fields=True):
     span: Annotated[float, Meta(ge=0, le=9, extra={"unit": "s"})] | None = None
     word: Word | None = None
     literal: Literal["a", "b"] | None = None
+    only: Literal["a"] | None = None
     place: Annotated[int, Meta(ge=1)] | Word | None = None
     inner: Inner | None = None
     parts: Annotated[list[Inner], Meta(min_length=1, max_length=2)] | None = None
@@ -64,18 +65,22 @@ class Whole(Struct, forbid_unknown_fields=True):
         ({"plain": "four"}, "plain must be a string of at most 3 characters"),
         ({"plain": 4}, "plain must be a string, not 4"),
         ({"flag": 0}, "flag must be true or false, not 0"),
-        ({"count": -1}, "count must be a whole number ≥ 0, not -1"),
-        ({"count": 2**53}, f"count must be at most {MAX_WHOLE}, not {2**53}"),
-        ({"count": Number("1.0")}, "count must be a whole number ≥ 0, not 1.0"),
-        ({"count": Number("-0")}, "count must be a whole number ≥ 0, not -0"),
+        ({"count": -1}, "count must be a whole number from 0 to 2^53−1, not -1"),
+        ({"count": 2**53}, f"count must be a whole number from 0 to 2^53−1, not {2**53}"),
+        ({"count": Number("1.0")}, "count must be a whole number from 0 to 2^53−1, not 1.0"),
+        ({"count": Number("-0")}, "count must be a whole number from 0 to 2^53−1, not -0"),
         ({"span": "5"}, 'span must be seconds from 0 to 9, or null for without end, not "5"'),
         ({"span": Number("9.01")}, "span must be seconds from 0 to 9"),
         ({"span": True}, "span must be seconds from 0 to 9"),
         ({"word": "three"}, 'word must be one of one, two, not "three"'),
         ({"literal": "c"}, 'literal must be one of a, b, not "c"'),
-        ({"place": 0}, "place must be a whole number ≥ 1, not 0"),
-        ({"place": "middle"}, 'place must be one of one, two, not "middle"'),
-        ({"place": True}, "place must be one of one, two, not true"),
+        ({"only": "b"}, 'only must be "a" or null, not "b"'),
+        ({"place": 0}, "place must be a whole number from 1 to 2^53−1, one or two, not 0"),
+        (
+            {"place": "middle"},
+            'place must be a whole number from 1 to 2^53−1, one or two, not "middle"',
+        ),
+        ({"place": True}, "one or two, not true"),
         ({"inner": {}}, "inner.name is required"),
         ({"inner": {"name": None}}, "inner.name is required"),
         ({"inner": {"name": "."}}, "inner.name must not be '.', which no URL can name"),

@@ -46,8 +46,8 @@ def test_a_new_row_is_parsed_and_refused_by_name() -> None:
     assert change({"grace": None}) == {"grace": None}
     for body, sentence in (
         ({"grace": -1}, "grace must be seconds from 0"),
-        ({"tries": 10}, "tries must be at most 9, not 10"),
-        ({"tries": None}, "tries must be a whole number ≥ 1, not null"),
+        ({"tries": 10}, "tries must be a whole number from 1 to 9, not 10"),
+        ({"tries": None}, "tries must be a whole number from 1 to 9, not null"),
         ({"grays": 1}, "settle, grace, tries"),
     ):
         with pytest.raises(Invalid) as refused:

@@ -27,6 +27,11 @@ class Bench(Source):
         return SourceSnapshot((Host("bench", {"Slots": self.slots - len(watch)}),))
 
 
+class Lenient(Bench):
+    def __init__(self, slots: int, **others: str) -> None:
+        super().__init__(slots + len(others))
+
+
 async def test_a_table_opens_a_built_in_source(tmp_path: Path) -> None:
     """A built-in kind is found by its name, and the other keys are arguments of its constructor."""
     source = open_source({"kind": "file", "path": str(tmp_path / "lab.toml")})
@@ -50,8 +55,13 @@ async def test_a_table_opens_a_source_outside_the_package() -> None:
         ({"kind": "no.such:Thing"}, "no.such"),
         ({"kind": f"{__name__}:Nothing"}, "Nothing"),
         ({"kind": "pathlib:Path"}, "Path is not a subclass"),
-        ({"kind": "file"}, "path"),
-        ({"kind": "file", "path": "x", "colour": "red"}, "colour"),
+        ({"kind": "file"}, "source file: the key path is required$"),
+        ({"kind": f"{__name__}:Lenient", "colour": "red"}, "the key slots is required$"),
+        ({"kind": "file", "path": "x", "type": "vm"}, "unexpected keyword argument 'type'"),
+        (
+            {"kind": "file", "pth": "x"},
+            "source file: the key pth is not known; known are type, kind, interval, name, path$",
+        ),
         ({"kind": "placement", "cloud": "unheard-of"}, "unheard-of"),
     ],
 )

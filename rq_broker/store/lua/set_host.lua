@@ -17,7 +17,8 @@ local name = key('host:' .. host)
 local stored = redis.call('HMGET', name, 'source', 'dropped')
 local source, is_dropped = stored[1], stored[2]
 if source and not is_dropped then
-  return redis.error_reply('CONFLICT the host is the source ' .. source .. "'s: delete it first, or take it out there")
+  return redis.error_reply('CONFLICT the source ' .. source .. ' reports this host: take it out there; after a '
+    .. 'DELETE its next snapshot puts the host back')
 end
 
 -- 1. End the releases under way: no snapshot of a source will end them here.
