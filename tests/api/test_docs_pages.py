@@ -12,7 +12,9 @@ import click
 import orjson
 import pytest
 
+from rq_broker.api.submit import submission
 from rq_broker.cli import main
+from rq_broker.client import AsyncClient, Client
 from rq_broker.domain import errors
 from rq_broker.settings import Settings
 from rq_broker.sources.feeds import read_feeds
@@ -227,6 +229,30 @@ def test_the_table_of_keys_is_whole() -> None:
     contract = {name for row in rows(text, "key") for name in spans(row[0])} - {"rqb:{<type>}"}
     listed = {name for row in rows(page("redis-contract"), "key") for name in spans(row[0])}
     assert listed - {"…"} == contract
+
+
+def test_the_example_of_digests_is_right() -> None:
+    """The page on the Redis contract shows what the broker passes to the script for that submit."""
+    (body,) = blocks(page("redis-contract"), "json")
+    job = submission(orjson.loads(body))
+    demand = job.shape.canonical()
+    shown = {
+        spans(row[0])[0]: spans(row[1])[0]
+        for row in rows(page("redis-contract"), "argument of `submit`")
+    }
+    assert shown == {
+        "callback": keys.digest(job.callback),
+        "demand": demand,
+        "shape": keys.digest(demand),
+    }
+
+
+def test_the_methods_of_the_client_are_listed() -> None:
+    """The page on HTTP names every method of the Python client that makes a call, and no other."""
+    listed = re.findall(r"They are named as the broker's verbs: (.*?)\. There", page("http"), re.S)
+    for client, closing in ((Client, "close"), (AsyncClient, "aclose")):
+        methods = {name for name in vars(client) if not name.startswith("_")}
+        assert set(spans(listed[0])) == methods - {closing}
 
 
 def test_the_table_of_types_is_whole() -> None:
