@@ -122,7 +122,8 @@ OPERATIONS: Mapping[str, Operation] = {
         (*_JOB, *_BODY, *_MOVE),
         body=Body(bodies.UpdateBody, {"status": "done"}),
         note="`before`, `after` and `position` move a queued job in one atomic step. "
-        "With `fence`, an update of the status is refused if the job has a newer grant.",
+        "With `fence`, an update of the status is refused if the job has a newer grant. Unknown "
+        "fields are ignored.",
     ),
     "withdraw": Operation(EmptyView, _JOB),
     "attempts": Operation(
@@ -154,7 +155,9 @@ OPERATIONS: Mapping[str, Operation] = {
         body=Body(NewHost, _HOST_BODY),
         note="409 if a source reports the host.",
     ),
-    "drop_host": Operation(EmptyView, _HOST),
+    "drop_host": Operation(
+        EmptyView, _HOST, note="If a source reports the host, its next snapshot puts it back."
+    ),
     "destinations": Operation(
         DestinationsView, _TYPE, note="At most 1,000: open breakers first, then the latest used."
     ),
