@@ -55,17 +55,17 @@ def head_of(job: Job) -> Head:
     return Head(job.id, job.request_id, job.priority)
 
 
-def proposal(job: Job, wanted: Shape | None = None, *hosts: str) -> Grant:
-    """Build a planner's proposal: the job on these hosts, on h1 if none is given."""
+def planned_grant(job: Job, wanted: Shape | None = None, *hosts: str) -> Grant:
+    """Build a grant as the planner does: the job on these hosts, on h1 if none is given."""
     granted = wanted or shape(owner=job.owner_id)
     names = hosts or ("h1",) * len(granted.demand.instances)
     return Grant(head_of(job), granted, names)
 
 
 async def grant(broker: Broker, job: Job, wanted: Shape | None = None, *hosts: str) -> int | None:
-    """Commit a proposal planned on the state of now; return its fence, None where it is refused."""
+    """Plan and commit a grant on the state of now; return its fence, None where it is refused."""
     state = await broker.type_state(job.type)
-    return await broker.grant(job.type, proposal(job, wanted, *hosts), state)
+    return await broker.grant(job.type, planned_grant(job, wanted, *hosts), state)
 
 
 async def grant_to(broker: Broker, destination: str, request_id: str, owner: str = "o") -> None:

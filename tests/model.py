@@ -189,23 +189,23 @@ class Model:
             if not self.held(name):
                 del self.hosts[name]
 
-    def grant(self, proposal: Grant, state: TypeState, number: int) -> bool:
-        """Commit a proposal if it is still true; `number`: of the policy it was planned on."""
-        job = self.jobs.get(proposal.head.request_id)
+    def grant(self, planned: Grant, state: TypeState, number: int) -> bool:
+        """Commit a planned grant if it is still true; `number`: of the policy it was planned on."""
+        job = self.jobs.get(planned.head.request_id)
         if self.policy.paused or number != self.policy_number or job is None:
             return False
         current = (job.id, job.priority, job.status)
-        if current != (proposal.head.id, proposal.head.priority, Status.QUEUED):
+        if current != (planned.head.id, planned.head.priority, Status.QUEUED):
             return False
         wanted: Counter[tuple[str, str]] = Counter()
-        for name, instance in zip(proposal.hosts, job.shape.demand.instances, strict=True):
+        for name, instance in zip(planned.hosts, job.shape.demand.instances, strict=True):
             for resource, amount in instance:
                 wanted[name, resource] += amount
         limits = state.policy.limits
         if self._capped(job, wanted, limits) or not self._fits(job, wanted, state):
             return False
         self.fences += 1
-        job.fence, job.hosts, job.holds = self.fences, proposal.hosts, wanted
+        job.fence, job.hosts, job.holds = self.fences, planned.hosts, wanted
         self.become(job, Status.GRANTED)
         job.delivery, job.offer = True, due(self.policy.offer)
         return True

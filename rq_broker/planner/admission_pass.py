@@ -40,7 +40,7 @@ class AdmissionPass:
     """The state of one admission pass."""
 
     def __init__(self, snapshot: Snapshot, empty_hosts: HostTable | None = None) -> None:
-        """Begin a pass; `empty_hosts` spares it to build that table, see the property."""
+        """Begin a pass; given `empty_hosts` it need not build that table, see the property."""
         hosts = snapshot.hosts.values()
         self.snapshot = snapshot
         self.table = HostTable(hosts)
@@ -77,7 +77,7 @@ class AdmissionPass:
         return placers
 
     def run(self, stop_at: str | None = None) -> None:
-        """Consider the waiting jobs in order, until all are through or the snapshot shows no more.
+        """Consider the waiting jobs in order, until none is left or a shape has only hidden ones.
 
         With `stop_at`, a digest, stop as soon as that shape is blocked.
         """
@@ -132,11 +132,11 @@ class AdmissionPass:
         self.blocked[waiting.digest] = blocked
         if self._is_overdue(head) and self._is_possible(placer.demand):
             if not self.snapshot.policy.patience:
-                self._closed_hosts |= placer.hosts
+                self._closed_hosts |= placer.usable_hosts
                 self.blockers.append(blocked)
             elif self.protection is None:
                 self._protect(blocked)
-        self.passed_jobs.wait_for_hosts(head, placer.demand, placer.hosts)
+        self.passed_jobs.wait_for_hosts(head, placer.demand, placer.usable_hosts)
 
     def _is_overdue(self, head: Head) -> bool:
         """Return whether the job was passed for as long as patience allows; always for 0."""

@@ -109,7 +109,7 @@ def _explain_blocked(admission_pass: AdmissionPass, blocked: BlockedShape) -> Ex
         protected=protected,
         passed_since=snapshot.passed.get(head.request_id),
         passed_by=_passed_by(snapshot, admission_pass.grants, placer.demand),
-        usable_hosts=frozenset(table.names[index] for index in indexes_of(placer.hosts)),
+        usable_hosts=frozenset(table.names[index] for index in indexes_of(placer.usable_hosts)),
         largest=_largest(admission_pass, table, blocked) if helps else None,
     )
 

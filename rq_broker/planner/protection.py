@@ -45,7 +45,7 @@ def choose_hosts(placer: Placer, without_holds: HostTable, kept: frozenset[str])
     Returns: what the job needs of each host, or None if no set of hosts could hold it.
     """
     choice = _Choice(placer, without_holds)
-    allowed = indexes_of(placer.hosts)
+    allowed = indexes_of(placer.usable_hosts)
     still_there = [index for index in allowed if placer.table.names[index] in kept]
     if len(still_there) == len(kept):
         needs = choice.least_missing(still_there)
@@ -102,7 +102,7 @@ class _Choice:
 
     def any_packing(self) -> Needs | None:
         """Fall back on any placement on the hosts without our holds."""
-        demand, hosts = self.placer.demand, self.placer.hosts
+        demand, hosts = self.placer.demand, self.placer.usable_hosts
         budget = StepBudget(FALLBACK_STEPS)
         placement = pack(self.without_holds, self.placer.kinds, hosts, demand.spread, budget)
         if placement is None:

@@ -37,7 +37,7 @@ class TurnQueue:
         heapify(self._heap)
 
     def first(self) -> Turn | None:
-        """Return whose turn it is and leave it in the queue; None when all shapes are through."""
+        """Return whose turn it is and leave it in the queue; None when no shape is left."""
         if self._usage.fair_order:
             self._requeue_grown_shares()
         return self._heap[0] if self._heap else None

@@ -61,5 +61,7 @@ class WaitingReasons(Mapping[str, Reason]):
 
     def _blocker(self, blocked: BlockedShape) -> BlockedShape | None:
         """Return the first job that keeps hosts this one could use; it may be this one itself."""
-        hosts = blocked.placer.hosts
-        return next((other for other in self._pass.blockers if other.placer.hosts & hosts), None)
+        hosts = blocked.placer.usable_hosts
+        return next(
+            (other for other in self._pass.blockers if other.placer.usable_hosts & hosts), None
+        )

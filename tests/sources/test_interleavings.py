@@ -19,7 +19,7 @@ from rq_broker.sources.placement import PlacementSource
 from rq_broker.sources.providers import amounts_of
 from rq_broker.store.audit import Severity, audit
 from rq_broker.store.broker import Broker, SourceReport, WatchStarted
-from tests.making import TYPE, proposal, shape, submit
+from tests.making import TYPE, planned_grant, shape, submit
 from tests.sources.placement_server import Placement
 
 POLL = ("watch", "read", "apply")
@@ -175,7 +175,7 @@ class World:
         async def grant(client: Client) -> int | None:
             wanted = shape({client.resource_name: GRANTED})
             job = await submit(self.broker, client.job, shape=wanted)
-            planned = proposal(job, wanted, self.hosts[client.provider])
+            planned = planned_grant(job, wanted, self.hosts[client.provider])
             return await self.broker.grant(TYPE, planned, state)
 
         assert all(await asyncio.gather(*map(grant, self.clients)))

@@ -19,7 +19,7 @@ from rq_broker.sources.poller import Poller
 from rq_broker.store.broker import Broker
 from rq_broker.worker.notifier import Notifier
 from tests.explaining import explanation_of, reason_of, what_if
-from tests.making import TYPE, bring, proposal, shape, submit
+from tests.making import TYPE, bring, planned_grant, shape, submit
 from tests.processes import until
 
 
@@ -83,7 +83,7 @@ async def test_a_running_jobs_servers_are_watched(broker: Broker, feed: Feed, la
     await poller.run_once()
     job = await submit(broker)
     state = await broker.type_state(TYPE)
-    assert await broker.grant(TYPE, proposal(job), state)
+    assert await broker.grant(TYPE, planned_grant(job), state)
     await broker.transition(TYPE, "d", Status.RUNNING, servers=("s",))
     await poller.run_once()
     assert lab.watched[-1] == {"s"}

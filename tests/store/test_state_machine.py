@@ -225,10 +225,10 @@ class Machine(RuleBasedStateMachine):
             self.read_view()
         job = jobs[pick % len(jobs)]
         head = Head(job.id + wrong[0], job.request_id, job.priority - wrong[1])
-        proposal = Grant(head, job.shape, tuple(hosts[: len(job.shape.demand.instances)]))
+        planned = Grant(head, job.shape, tuple(hosts[: len(job.shape.demand.instances)]))
         answer, granted = self.both(
-            self.broker.grant(TYPE, proposal, self.type_state),
-            lambda: self.model.grant(proposal, self.type_state, self.number),
+            self.broker.grant(TYPE, planned, self.type_state),
+            lambda: self.model.grant(planned, self.type_state, self.number),
         )
         assert answer == (self.model.fences if granted else None)
 

@@ -12,12 +12,12 @@ from rq_broker.planner.packing.search import StepBudget
 class Placer:
     """Finds hosts for one demand, again for each job; all shapes with that demand share it."""
 
-    __slots__ = ("_candidates", "demand", "failed", "hosts", "kinds", "table", "total")
+    __slots__ = ("_candidates", "demand", "failed", "kinds", "table", "total", "usable_hosts")
 
     def __init__(self, table: HostTable, demand: Demand) -> None:
         self.table = table
         self.demand = demand
-        self.hosts = table.hosts_in(demand.aggregate)
+        self.usable_hosts = table.hosts_in(demand.aggregate)
         """Mask of the hosts the demand may use at all."""
         self.kinds = kinds_of(table, demand)
         self.total = total(demand)
@@ -25,7 +25,7 @@ class Placer:
         """True once the demand did not fit: then it does not fit for the rest of the pass."""
         self._candidates: CandidateHosts | None = None
         if len(self.kinds) == 1:
-            self._candidates = CandidateHosts(table, self.kinds[0][0], self.hosts)
+            self._candidates = CandidateHosts(table, self.kinds[0][0], self.usable_hosts)
 
     def place(self, closed_hosts: int, budget: StepBudget) -> list[int] | None:
         """Find a host for each instance and take what it needs there, or change nothing.
@@ -65,7 +65,7 @@ class Placer:
         return hosts
 
     def _place_mixed(self, closed_hosts: int, budget: StepBudget) -> list[int] | None:
-        open_hosts = self.hosts & ~closed_hosts
+        open_hosts = self.usable_hosts & ~closed_hosts
         placement = pack(self.table, self.kinds, open_hosts, self.demand.spread, budget)
         if placement is None:
             return None

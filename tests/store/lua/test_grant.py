@@ -10,7 +10,7 @@ from rq_broker.domain.jobs import Status
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker
 from rq_broker.store.keys import Keys
-from tests.making import TYPE, grant, proposal, publish, shape, submit
+from tests.making import TYPE, grant, planned_grant, publish, shape, submit
 
 KEYS = Keys(TYPE)
 
@@ -63,7 +63,7 @@ async def test_a_plan_that_is_no_longer_true_is_refused(broker: Broker) -> None:
     assert await grant(broker, job) is None
     state = await broker.type_state(TYPE)
     await broker.set_policy(TYPE, {"paused": True})
-    assert await broker.grant(TYPE, proposal(again), state) is None
+    assert await broker.grant(TYPE, planned_grant(again), state) is None
     assert await grant(broker, again) is None
     await broker.set_policy(TYPE, {"paused": False})
     assert await grant(broker, again) == 1
@@ -99,8 +99,8 @@ async def test_a_host_that_left_the_aggregate_is_refused(broker: Broker) -> None
     job, other = await submit(broker, shape=narrow), await submit(broker, "e")
     state = await broker.type_state(TYPE)
     await broker.set_host(TYPE, Host("h1", {"VCPU": 9}, aggregates=frozenset({"b"})))
-    assert await broker.grant(TYPE, proposal(job, narrow), state) is None
-    assert await broker.grant(TYPE, proposal(other), state) == 1
+    assert await broker.grant(TYPE, planned_grant(job, narrow), state) is None
+    assert await broker.grant(TYPE, planned_grant(other), state) == 1
 
 
 @pytest.mark.parametrize("text", ['["a","b"]', '[ "b",\n"a" ]'])
@@ -114,7 +114,7 @@ async def test_aggregates_are_compared_as_they_are_written(
     await client.hset(KEYS.of("host", "h1"), "aggregates", text)
     state = await broker.type_state(TYPE)
     assert state.hosts["h1"].aggregates == {"a", "b"}
-    assert await broker.grant(TYPE, proposal(job, narrow), state) == 1
+    assert await broker.grant(TYPE, planned_grant(job, narrow), state) == 1
 
 
 async def test_caps_hold_per_owner(broker: Broker, client: Redis) -> None:
