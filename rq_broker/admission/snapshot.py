@@ -12,13 +12,14 @@ from rq_broker.store.broker import Broker, Heads, TypeState
 
 FRONT_SHAPES = 200
 """Shapes at the front of the queue that every snapshot shows, so that order and patience hold among
-them. The shapes of the 200 first jobs are always among them, even where more shapes have equal
-priorities. With more, each pass takes longer; with fewer, order holds among fewer shapes."""
+them. The shapes of the first 200 jobs are always among them, even where more shapes than that have
+equal priorities. With more, each pass takes longer; with fewer, order holds among fewer shapes."""
 WINDOW_SHAPES = 800
 """Further shapes that a snapshot shows, so that a pass stays short with any number of shapes; the
 next snapshot begins where this window ends."""
 HEADS = 8
-"""Jobs of each shape that a snapshot shows at first: most passes grant few."""
+"""Jobs of each shape that a snapshot shows at first: most passes grant few. With more, each pass
+reads more; with fewer, more passes end early."""
 MAX_HEADS = 256
 """What that may grow to while passes grant all jobs shown: bounds the size of a snapshot."""
 REMEMBERED_TYPES = 100

@@ -77,7 +77,7 @@ class ReasonReader:
         async with self._one_at_a_time:
             # 1. Wait until the pause after the last plan ends.
             await asyncio.sleep(self._pause_ends - time.monotonic())
-            # 2. Close this plan to further readers: they ask after the snapshot is read.
+            # 2. Close this plan to further readers: they shall not get an older snapshot.
             del self._pending[type_]
             # 3. Read and plan.
             started = time.monotonic()

@@ -16,7 +16,7 @@ from rq_broker.planner.packing.host_table import HostTable, free_when_empty
 MIN_OBSERVATIONS = 10
 """Observed holding times a forecast needs: with fewer its p90 would be the largest of a handful."""
 MAX_PASSES = 1000
-"""Passes one forecast may run, all futures together: bounds its cost where no clock is given."""
+"""Passes one forecast may run, all futures together: bounds its cost on any clock."""
 MAX_SECONDS = 2.0
 """Seconds by its clock one forecast may take, all futures together: a request waits for it, and one
 process makes one forecast at a time. With less, far turns have no forecast."""
@@ -80,9 +80,10 @@ def forecast_one(
     if waiting is None or index >= len(waiting.heads):
         return TOO_FAR
     request_id = waiting.heads[index].request_id
-    return forecast(filled, holds, holding_times, (request_id,), rng, futures=futures, clock=clock)[
-        request_id
-    ]
+    forecasts = forecast(
+        filled, holds, holding_times, (request_id,), rng, futures=futures, clock=clock
+    )
+    return forecasts[request_id]
 
 
 def forecast(
@@ -130,10 +131,8 @@ def forecast(
 
 def _budget_of_one(futures: int, clock: Clock) -> Callable[[int], bool]:
     """Return a test whether one future has used up its budget, given its passes so far."""
-    max_passes, deadline = (
-        MAX_PASSES * OVERDRAFT // futures,
-        clock() + MAX_SECONDS * OVERDRAFT / futures,
-    )
+    max_passes = MAX_PASSES * OVERDRAFT // futures
+    deadline = clock() + MAX_SECONDS * OVERDRAFT / futures
     return lambda passes: passes >= max_passes or clock() > deadline
 
 
@@ -143,9 +142,9 @@ def _impossible(
     """Return the targets that no host could ever hold: no future need be simulated for them."""
     names = set[str]()
     for waiting in snapshot.waiting:
-        mine = {head.request_id for head in waiting.heads}.intersection(targets)
-        if mine and impossible(empty_hosts, waiting.shape.demand):
-            names |= mine
+        shown_targets = {head.request_id for head in waiting.heads}.intersection(targets)
+        if shown_targets and impossible(empty_hosts, waiting.shape.demand):
+            names |= shown_targets
     return frozenset(names)
 
 
