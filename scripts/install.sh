@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Install what the Makefile's words need, without root, where there is Python and make at least.
+# Install what the Makefile's targets need, without root; needs Python and make.
 #
-#   install.sh venv [python]   lay .venv: the project, editable, with its development extra
-#   install.sh server          see to it that a redis-server is there, in .venv if nowhere else
+#   install.sh venv [python]   make .venv: the project, editable, with its development extra
+#   install.sh server          install a redis-server in .venv unless one is on PATH
 #   install.sh pins [python]   print name==version of what a fresh resolution gives
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,9 +12,9 @@ fail() {
     exit 1
 }
 
-# Debian's packages and what they miss, unpacked in a directory: apt asks for root to install only.
+# Unpack Debian packages and their missing dependencies in a directory: apt needs root only to install.
 unpack() {
-    local root=$1 scratch deb got=1
+    local root=$1 scratch deb status=1
     shift
     command -v apt-get dpkg-deb >/dev/null || return
     scratch=$(mktemp -d)
@@ -24,15 +24,15 @@ unpack() {
     if "${apt[@]}" update </dev/null >&2 &&
         "${apt[@]}" -y --no-install-recommends --reinstall --download-only install "$@" \
             </dev/null >&2; then
-        got=0
-        for deb in "$scratch"/cache/archives/*.deb; do dpkg-deb -x "$deb" "$root" || got=1; done
+        status=0
+        for deb in "$scratch"/cache/archives/*.deb; do dpkg-deb -x "$deb" "$root" || status=1; done
     fi
     rm -rf "$scratch"
-    return $got
+    return $status
 }
 
-# Debian keeps the pip that venv needs in a package of its own, which may not be installed.
-lay() {
+# Debian keeps the pip that venv needs in a separate package, which may not be installed.
+make_venv() {
     local python=$1 venv=$2 debian=$2/debian
     "$python" -m venv --clear "$venv" >/dev/null 2>&1 && return
     if "$python" -m venv --clear --without-pip "$venv"; then
@@ -42,30 +42,30 @@ lay() {
                 -q install pip && return
     fi
     rm -rf "$venv"
-    fail "$python makes no virtual environment with pip in it, and no pip was found elsewhere." \
-        "On Debian, as root: apt-get install python3-venv. Or another one: make PYTHON=python3.12"
+    fail "$python makes no virtual environment with pip in it, and no other pip is available." \
+        "On Debian, as root: apt-get install python3-venv. Or name another Python: make PYTHON=python3.12"
 }
 
 require_python() {
     "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
-        fail "$1 is no Python 3.11 or newer. Name one that is: make PYTHON=python3.12"
+        fail "$1 is no Python 3.11 or newer. Name a newer one: make PYTHON=python3.12"
 }
 
 venv() {
     require_python "$1"
-    .venv/bin/python -m pip --version >/dev/null 2>&1 || lay "$1" .venv
-    # setuptools warns at length of what every editable install is.
+    .venv/bin/python -m pip --version >/dev/null 2>&1 || make_venv "$1" .venv
+    # setuptools prints a long warning about every editable install.
     PYTHONWARNINGS=ignore .venv/bin/python -m pip -q install \
         --constraint .ci/constraints.txt --editable '.[dev]'
 }
 
-found() {
+server_installed() {
     .venv/bin/python -c \
         'import sys; from rq_broker.store.embedded import find_server; sys.exit(not find_server())'
 }
 
 server() {
-    found && return
+    server_installed && return
     local debian=$PWD/.venv/debian
     if unpack "$debian" redis-server; then
         {
@@ -76,15 +76,15 @@ server() {
         } >.venv/bin/redis-server
         chmod +x .venv/bin/redis-server
     fi
-    found || fail "The tests need a real redis-server or valkey-server. There is none on PATH," \
-        "and Debian's package could not be had. Install one; then again."
+    server_installed || fail "The tests need a real redis-server or valkey-server. There is none on PATH," \
+        "and Debian's package could not be downloaded. Install one, then run this again."
 }
 
 pins() {
     require_python "$1"
     scratch=$(mktemp -d)
     trap 'rm -rf "$scratch"' EXIT
-    lay "$1" "$scratch"
+    make_venv "$1" "$scratch"
     "$scratch/bin/python" -m pip -q install --editable '.[dev]' >&2
     "$scratch/bin/python" -m pip freeze --exclude-editable
 }

@@ -1,1 +1,1 @@
-"""Decides who gets capacity, and explains why the others do not have it yet."""
+"""Decides which jobs get capacity, and explains why the other jobs do not have any yet."""

@@ -112,7 +112,7 @@ class Explainer:
         # 3. Keep the forecast, as seconds from now, to judge it when the job is granted.
         remaining = None if forecast.p90 is None else max(forecast.p90 - elapsed, 0.0)
         kept, missed = await self._broker.forecast(type_, job, remaining)
-        # 4. Add who has passed the job to who would pass it now.
+        # 4. Add the jobs that have passed this job to those that would pass it now.
         passers = await self._passers(type_, snapshot, explanation, holdings)
         explanation = replace(explanation, passed_by=(*passers, *explanation.passed_by))
         return ExplainedJob(

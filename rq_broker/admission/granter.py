@@ -15,13 +15,14 @@ from rq_broker.admission.snapshot import (
 from rq_broker.planner import Plan, plan
 from rq_broker.store.broker import Broker, TypeState
 
-TURN_SECONDS = 2.0
-"""Seconds after which others may plan if a granter died in its turn. It must outlast a pass: two
-granters at once waste time, though each commit still keeps capacity from being granted twice."""
+LOCK_SECONDS = 2.0
+"""Seconds after which others may plan if the granter that holds the lock died. They must outlast
+a pass: two granters at once waste time, though each commit still keeps capacity from being
+granted twice."""
 
 
 class Granter:
-    """The granter of one type in one process. Of all processes one plans a type at a time."""
+    """The granter of one type in one process. One process at a time plans a type."""
 
     def __init__(self, broker: Broker, type_: str) -> None:
         self._broker = broker
@@ -38,25 +39,25 @@ class Granter:
         """Run passes until a whole round over the queue grants nothing.
 
         Returns: how many grants were committed; 0 at once if another process plans the type. That
-        process then runs another round, so that nothing that came meanwhile is missed.
+        process then runs another round, so that no change made meanwhile is missed.
         """
         granted, nothing_fits = 0, True
-        # 1. Take the turn to plan this type, or keep it.
-        while await self._turn("take"):
+        # 1. Take the lock on planning this type, or keep it.
+        while await self._lock("take"):
             # 2. Run one pass over the front of the queue and one window.
             committed = await self._run_pass()
             granted += committed
             nothing_fits = nothing_fits and not committed
-            # 3. When all windows are through and nothing was granted, give the turn back: refused
-            #    if another process asked for it since, and then there is another round to run.
+            # 3. When a whole round granted nothing, give the lock back. Redis refuses that if
+            #    another process has asked for the lock since; then run one more round.
             if self._window == self._resume_at == FRONT_SHAPES:
-                if nothing_fits and not await self._turn("give"):
+                if nothing_fits and not await self._lock("give"):
                     break
                 nothing_fits = True
         return granted
 
-    async def _turn(self, action: str) -> bool:
-        return bool(await self._broker.turn(self._type, self._name, action, TURN_SECONDS))
+    async def _lock(self, action: str) -> bool:
+        return bool(await self._broker.turn(self._type, self._name, action, LOCK_SECONDS))
 
     async def _run_pass(self) -> int:
         """Run one admission pass; returns how many grants were committed."""
@@ -86,7 +87,8 @@ class Granter:
     def _choose_window(self, next_window: int, committed: int, ended_early: bool) -> None:
         """After a grant return to the front of the queue for one pass, then go on.
 
-        So order holds as far as it can, and grants at the front do not keep the rest from its turn.
+        The return keeps the order as strict as windows allow. Going on after one pass makes sure
+        that grants at the front do not keep later windows from being planned.
         """
         returned_to_front = self._window != self._resume_at
         if not returned_to_front and not (committed and ended_early):

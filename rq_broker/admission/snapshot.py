@@ -107,7 +107,7 @@ async def read_snapshot(
         )
     # 2. If more shapes wait than fit, put the wanted window behind the front.
     shown, next_window = await _with_window(broker, type_, front, window, heads)
-    # 3. Include the shapes that must be shown; that of the protected job binds every window.
+    # 3. Include the shapes that must be shown; the protected job's shape binds every window.
     digests = {*include, *await _shape_of_protected(broker, type_, state.protection)}
     for digest in digests:
         shown = await _with_shape(broker, type_, shown, digest, max(heads, include_heads))
@@ -167,7 +167,7 @@ async def _shape_of_protected(
 
 
 async def _with_shape(broker: Broker, type_: str, shown: Heads, digest: str, heads: int) -> Heads:
-    """Return the shapes shown with this one among them, with so many jobs, wherever it waits."""
+    """Return `shown` with `heads` jobs of one shape, or all it has; reads the missing ones."""
     present = next((shape for shape in shown.waiting if shape.digest == digest), None)
     if present is not None and len(present.heads) >= min(heads, present.count):
         return shown

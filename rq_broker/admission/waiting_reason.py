@@ -32,7 +32,7 @@ most a fifth of its time however many clients ask. With less, reads slow submits
 MAX_PAUSE = 0.5
 """Seconds that pause lasts at most, so that reasons stay prompt where a plan takes long."""
 PLAN_TIMEOUT = 1.5
-"""Seconds a read waits for its plan; then the client is told to retry."""
+"""Seconds a read waits for its plan; then the client is asked to retry."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ def create_app(
         callback_base: URL that relative callbacks are resolved against; None refuses them.
         egress: Refuses callbacks that no courier may dial; None leaves that to the courier.
         inbox: Adds the development inbox.
-        noop: Adds `POST /noop`, the baseline of the benches.
+        noop: Adds `POST /noop`, the baseline of the benchmarks.
     """
     app = Starlette(
         routes=_routes(broker, callback_base, egress, inbox=inbox, noop=noop),

@@ -64,7 +64,7 @@ class Submit(_Fields, kw_only=True):
 
 
 class _PlainSubmit(_Fields, kw_only=True):
-    """The same; `data` is not parsed."""
+    """Submit with `data` left unparsed."""
 
     data: Raw
 

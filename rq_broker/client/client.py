@@ -72,7 +72,7 @@ class Client:
         return call.extract(envelope_of(response))
 
     def jobs(self, type_: str, **filters: Unpack[JobFilter]) -> Iterator[Json]:
-        """Iterate over the jobs in priority order; reads a page when the one before is used up."""
+        """Iterate over the jobs in priority order; reads the next page when needed."""
         cursor: str | None = ""
         while cursor is not None:
             jobs, cursor = self._send(calls.page(type_, cursor, **filters))
@@ -126,7 +126,7 @@ class AsyncClient:
         return call.extract(envelope_of(response))
 
     async def jobs(self, type_: str, **filters: Unpack[JobFilter]) -> AsyncIterator[Json]:
-        """Iterate over the jobs in priority order; reads a page when the one before is used up."""
+        """Iterate over the jobs in priority order; reads the next page when needed."""
         cursor: str | None = ""
         while cursor is not None:
             jobs, cursor = await self._send(calls.page(type_, cursor, **filters))

@@ -1,1 +1,1 @@
-"""Callbacks out: claim what is due, sign it, POST it, settle what became of it."""
+"""Callbacks out: claim those due, sign them, POST them, settle their outcomes."""

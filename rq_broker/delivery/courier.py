@@ -1,4 +1,4 @@
-"""Delivers the callbacks of one type: claims what is due, sends it, settles what became of it.
+"""Delivers the callbacks of one type: claims those due, sends them, settles their outcomes.
 
 A claim is a lease that is longer than any attempt. The claims of a courier that dies need no
 recovery: their leases end, they fall due again, and another courier sends them.
@@ -29,8 +29,8 @@ LEASE_MARGIN = 5.0
 """Seconds by which a lease exceeds an attempt's timeout: the time there is to settle it. With less,
 a callback that is settled slowly falls due meanwhile and is sent twice."""
 BATCH = 16
-"""Callbacks claimed, or settled, by one call to Redis at most. Fewer cost more calls a callback;
-with more, none of a batch is sent while Redis works on all of it."""
+"""Callbacks claimed, or settled, by one call to Redis at most. Fewer cost more Redis calls per
+callback; with more, none of a batch is sent while Redis works on all of it."""
 UNPROVEN_SHARE_OF_CLAIM = 0.25
 """Share of a claim's slots for unproven destinations. With more, callbacks to proven ones queue
 behind them; with less, a receiver that is called for the first time waits longer."""
@@ -68,7 +68,7 @@ class Courier:
         self._batch = batch
         self._unproven_slots = unproven_slots or UnprovenSlots()
         self.on_slots_freed: Callable[[], object] = lambda: None
-        """Called when unproven slots become free that a claim lacked."""
+        """Called when slots that a claim lacked become free."""
         self._in_flight: set[asyncio.Task[None]] = set()
         self._unsettled: list[tuple[Delivery, Settlement]] = []
         self._settling: asyncio.Task[None] | None = None

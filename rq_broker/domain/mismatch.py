@@ -1,4 +1,4 @@
-"""Finds where a value does not fit its type, and says so: the one place that words a 400.
+"""Finds where a value does not fit its type; the only module that words the sentences of a 400.
 
 A sentence names the field, what it must be, and the value that came, unless that may be a secret.
 """

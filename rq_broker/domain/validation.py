@@ -56,7 +56,7 @@ class Text:
         return ""
 
     def acceptor(self) -> Callable[[str], bool]:
-        """Return a function that tells whether a string keeps the rule, fast for plain ASCII."""
+        """Return a function that checks whether a string keeps the rule, fast for plain ASCII."""
         low, limit, problem = 0 if self.may_be_empty else 1, self.limit, self.problem
         forbidden, dots = tuple(self.forbidden), _DOTS if self.is_segment else ()
 

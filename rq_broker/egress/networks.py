@@ -1,8 +1,8 @@
 """Says which kind of network an address belongs to, and which addresses it can stand for.
 
 The tables are our own, from the IANA special-purpose registries and the cloud providers' manuals,
-because `ipaddress` classifies differently: it takes ::ffff:169.254.169.254 for not link-local, and
-the same address behind a NAT64 prefix for global.
+because `ipaddress` classifies differently: it says that ::ffff:169.254.169.254 is not link-local,
+and that the same address behind a NAT64 prefix is global.
 """
 
 from __future__ import annotations

@@ -80,7 +80,8 @@ def _parse_name(option: str, entry: str, error: ValueError) -> str:
     return star + host
 
 
-# Compared and hashed by identity: a process has one for its whole life, and it keys two caches.
+# Compared and hashed by identity: a process has one for its whole life, and it is
+# the key of two caches.
 @dataclass(frozen=True, eq=False, slots=True)
 class Egress:
     """The egress rules of one broker. Build them with `of`.

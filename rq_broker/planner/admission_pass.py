@@ -40,7 +40,7 @@ class AdmissionPass:
     """The state of one admission pass."""
 
     def __init__(self, snapshot: Snapshot, empty_hosts: HostTable | None = None) -> None:
-        """Begin a pass; given `empty_hosts` it need not build that table, see the property."""
+        """Begin a pass; `empty_hosts` passes in that table if already built, see the property."""
         hosts = snapshot.hosts.values()
         self.snapshot = snapshot
         self.table = HostTable(hosts)
@@ -52,12 +52,12 @@ class AdmissionPass:
         self.exhausted: set[str] = set()
         """Digests of the shapes whose shown jobs were all granted."""
         self.ended_early = False
-        """True: such a shape has more jobs than the snapshot shows."""
+        """True if a shape in `exhausted` has more jobs than the snapshot shows."""
         self.protection: Protection | None = None
         self.protected_needs: Needs = {}
         """What the protected job needs of each kept host."""
         self.blockers: list[BlockedShape] = []
-        """Those that keep hosts from later jobs: the protected one, or each that closed hosts."""
+        """Shapes that keep hosts from later jobs: the protected one, or all that closed hosts."""
         self._closed_hosts = 0
         """Mask of the hosts that strict order closed to later jobs."""
         self._search_budget = StepBudget(SEARCH_STEPS)
@@ -92,15 +92,15 @@ class AdmissionPass:
             head, owner = waiting.heads[turn.head_number], waiting.shape.owner
             # 2. Its callback could not be delivered: its shape waits for the rest of the pass.
             if waiting.shape.destination in closed:
-                self._wait_for_destination(waiting, placer, head)
+                self._block_for_destination(waiting, placer, head)
                 turns.drop_shape()
             # 3. Its owner would exceed a limit: its shape waits.
             elif (exceeded := self.usage.exceeded_limit(owner, placer.total)) is not None:
-                self._wait_for_owner(waiting, placer, head, exceeded)
+                self._block_for_owner(waiting, placer, head, exceeded)
                 turns.drop_shape()
             # 4. No hosts have room for the whole job: its shape waits.
             elif (hosts := placer.place(self._closed_hosts, self._search_budget)) is None:
-                self._wait_for_room(waiting, placer, head)
+                self._block_for_room(waiting, placer, head)
                 turns.drop_shape()
             # 5. Otherwise grant it, note which waiting jobs it passes, queue the shape's next job.
             else:
@@ -109,12 +109,12 @@ class AdmissionPass:
                 if not turns.queue_next_of_shape(turn):
                     self._exhaust(waiting)
 
-    def _wait_for_destination(self, waiting: WaitingShape, placer: Placer, head: Head) -> None:
+    def _block_for_destination(self, waiting: WaitingShape, placer: Placer, head: Head) -> None:
         """Block the shape until its callbacks can be delivered."""
         reason = reasons.destination_closed(waiting.shape.destination)
         self.blocked[waiting.digest] = BlockedShape(waiting, placer, head, reason)
 
-    def _wait_for_owner(
+    def _block_for_owner(
         self, waiting: WaitingShape, placer: Placer, head: Head, exceeded: ExceededLimit
     ) -> None:
         """Block the shape; for a job passed too long, keep room below its owner's limit."""
@@ -124,9 +124,9 @@ class AdmissionPass:
         if exceeded.needs <= exceeded.limit:  # otherwise it can never be granted
             if self._is_overdue(head):
                 self.usage.keep_room(owner, placer.total)
-            self.passed_jobs.wait_for_owner(head, owner)
+            self.passed_jobs.add_waiting_for_owner(head, owner)
 
-    def _wait_for_room(self, waiting: WaitingShape, placer: Placer, head: Head) -> None:
+    def _block_for_room(self, waiting: WaitingShape, placer: Placer, head: Head) -> None:
         """Block the shape; for a job passed too long, keep from later jobs what it waits for."""
         blocked = BlockedShape(waiting, placer, head, closed_hosts=self._closed_hosts)
         self.blocked[waiting.digest] = blocked
@@ -136,7 +136,7 @@ class AdmissionPass:
                 self.blockers.append(blocked)
             elif self.protection is None:
                 self._protect(blocked)
-        self.passed_jobs.wait_for_hosts(head, placer.demand, placer.usable_hosts)
+        self.passed_jobs.add_waiting_for_hosts(head, placer.demand, placer.usable_hosts)
 
     def _is_overdue(self, head: Head) -> bool:
         """Return whether the job was passed for as long as patience allows; always for 0."""

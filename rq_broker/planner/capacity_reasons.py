@@ -21,8 +21,8 @@ from rq_broker.planner.reasons import Reason, ReasonCode, Shortfall
 def could_ever_fit(hosts: Mapping[str, Host], demand: Demand) -> Reason | None:
     """Return why no hosts of the type could ever hold the demand, or None if they perhaps could.
 
-    Only the capacity of hosts in service counts, as if nobody used them. None does not promise a
-    fit: instances that differ may still be impossible to pack.
+    Only the capacity of hosts in service counts, as if nobody used them. None does not mean
+    that the demand fits: instances that differ may still be impossible to pack.
     """
     return impossible(HostTable(hosts.values(), free_when_empty), demand)
 
@@ -38,12 +38,12 @@ def impossible(empty_hosts: HostTable, demand: Demand) -> Reason | None:
     for instance, _ in kinds:
         closest = _closest_host(empty_hosts, instance, indexes)
         if closest is not None:
-            lack = _unknown_resource(empty_hosts, instance, indexes, where)
-            lack = lack or _lack(closest, "the largest is")
-            text = f"no host{where} could ever hold this: needs {lack}"
+            shortfall = _unknown_resource(empty_hosts, instance, indexes, where)
+            shortfall = shortfall or _describe_shortfall(closest, "the largest is")
+            text = f"no host{where} could ever hold this: needs {shortfall}"
             return Reason(ReasonCode.IMPOSSIBLE, text, closest.shortfalls)
-    gang = _gang(empty_hosts, demand, kinds[0], indexes)
-    return Reason(ReasonCode.IMPOSSIBLE, f"the hosts{where} could never hold this: needs {gang}")
+    needed = _describe_all_instances(empty_hosts, demand, kinds[0], indexes)
+    return Reason(ReasonCode.IMPOSSIBLE, f"the hosts{where} could never hold this: needs {needed}")
 
 
 def no_fit(table: HostTable, demand: Demand) -> Reason:
@@ -53,10 +53,11 @@ def no_fit(table: HostTable, demand: Demand) -> Reason:
     for instance, _ in kinds:
         closest = _closest_host(table, instance, indexes)
         if closest is not None:
-            text = f"needs {_lack(closest, 'the most free is', where)}"
+            text = f"needs {_describe_shortfall(closest, 'the most free is', where)}"
             return Reason(ReasonCode.NO_FIT, text, closest.shortfalls)
     scarcest = min(kinds, key=lambda kind: _count(table, kind, indexes, demand.spread) / kind[1])
-    return Reason(ReasonCode.NO_FIT, f"needs {_gang(table, demand, scarcest, indexes, where)}")
+    needed = _describe_all_instances(table, demand, scarcest, indexes, where)
+    return Reason(ReasonCode.NO_FIT, f"needs {needed}")
 
 
 def _where(demand: Demand) -> str:
@@ -89,9 +90,9 @@ def _closest_host(
         for resource, amount in instance
         if row.get(resource, 0) < amount
     )
-    first = shortfalls[0]
+    shortfall = shortfalls[0]
     has_most = len(shortfalls) == 1 and all(
-        table.free_for_one(index).get(first.resource, 0) <= first.free for index in indexes
+        table.free_for_one(index).get(shortfall.resource, 0) <= shortfall.free for index in indexes
     )
     return _ClosestHost(shortfalls, has_most)
 
@@ -100,22 +101,23 @@ def _unknown_resource(
     empty_hosts: HostTable, instance: Instance, indexes: Sequence[int], where: str
 ) -> str | None:
     """Say which resource of an instance no host has, and which one differs by case only."""
-    known = {name for index in indexes for name, n in empty_hosts.rows[index].items() if n}
+    rows = (empty_hosts.rows[index] for index in indexes)
+    names = {name for row in rows for name, amount in row.items() if amount}
     for resource, amount in instance:
-        if resource not in known:
-            similar = sorted(name for name in known if name.casefold() == resource.casefold())
+        if resource not in names:
+            similar = sorted(name for name in names if name.casefold() == resource.casefold())
             hint = f"; did you mean {' or '.join(similar)}?" if similar else ""
             return f"{resource} {amount}, but no host{where} has {resource}{hint}"
     return None
 
 
-def _lack(closest: _ClosestHost, best: str, where: str = "") -> str:
+def _describe_shortfall(closest: _ClosestHost, best: str, where: str = "") -> str:
     """Say what an instance needs, and what the closest host has of it."""
     shortfalls, host = closest.shortfalls, closest.shortfalls[0].host
-    needed = " and ".join(f"{lack.resource} {lack.needed}" for lack in shortfalls)
+    needed = " and ".join(f"{shortfall.resource} {shortfall.needed}" for shortfall in shortfalls)
     if closest.has_most:
         return f"{needed} on one host{where}; {best} {shortfalls[0].free} on {host}"
-    free = " and ".join(f"{lack.resource} {lack.free}" for lack in shortfalls)
+    free = " and ".join(f"{shortfall.resource} {shortfall.free}" for shortfall in shortfalls)
     return f"{needed} on one host{where}; the closest is {host} with {free}"
 
 
@@ -132,7 +134,7 @@ def _count(
     )
 
 
-def _gang(
+def _describe_all_instances(
     table: HostTable,
     demand: Demand,
     kind: tuple[Instance, int],
@@ -144,9 +146,9 @@ def _gang(
     needed = " and ".join(f"{resource} {amount}" for resource, amount in instance) or "nothing"
     fitting = _count(table, kind, indexes, demand.spread)
     spread = ", each on a host of its own," if demand.spread else ""
-    wanted = f"{count} instance{'s' * (count > 1)} of {needed}"
+    instances = f"{count} instance{'s' * (count > 1)} of {needed}"
     if fitting < count:
-        return f"{wanted}{spread} at once{where}; {fitting} would fit"
+        return f"{instances}{spread} at once{where}; {fitting} would fit"
     others = len(demand.instances) - count
     rest = f"{others} other{'s' * (others > 1)}"
-    return f"{wanted} and {rest}{spread} at once{where}; not all would fit"
+    return f"{instances} and {rest}{spread} at once{where}; not all would fit"

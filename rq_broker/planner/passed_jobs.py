@@ -34,12 +34,12 @@ class PassedJobs:
         self._by_owner: dict[str, list[Head]] = {}
         """Owner → its jobs that wait for its limit."""
 
-    def wait_for_hosts(self, head: Head, demand: Demand, hosts: int) -> None:
+    def add_waiting_for_hosts(self, head: Head, demand: Demand, hosts: int) -> None:
         """Note that a job waits for room on any host of the mask."""
         if head.request_id not in self._passed_before:
             self._by_hosts.setdefault(hosts, []).append((head, demand))
 
-    def wait_for_owner(self, head: Head, owner: str) -> None:
+    def add_waiting_for_owner(self, head: Head, owner: str) -> None:
         """Note that a job waits for its owner to hold less."""
         if head.request_id not in self._passed_before:
             self._by_owner.setdefault(owner, []).append(head)

@@ -31,7 +31,7 @@ Needs = dict[int, Row]
 """Host → what the protected job needs of it."""
 FALLBACK_STEPS = 1000
 """Search steps for a set of hosts where the greedy choice finds none. At most one job is protected
-a pass; with fewer steps a job of different instances might stay without protection."""
+per pass; with fewer steps a job of different instances might stay without protection."""
 
 
 def choose_hosts(placer: Placer, without_holds: HostTable, kept: frozenset[str]) -> Needs | None:
@@ -39,7 +39,7 @@ def choose_hosts(placer: Placer, without_holds: HostTable, kept: frozenset[str])
 
     Args:
         placer: the job's demand, on the table of what is free now.
-        without_holds: the same hosts with what each has without any grant of ours.
+        without_holds: the same hosts with what each has free if all our grants ended.
         kept: names of the hosts kept for this job by the last pass.
 
     Returns: what the job needs of each host, or None if no set of hosts could hold it.
@@ -58,11 +58,11 @@ class _Preference(NamedTuple):
     """How well a host suits one more instance; the smallest is chosen."""
 
     missing: float
-    """What it lacks now, in parts of the largest host."""
+    """First: what the host lacks now, in parts of the largest host."""
     unused: bool
-    """The job needs nothing else of this host: fewer hosts are better."""
+    """Second: the job needs nothing else of this host; fewer hosts are better."""
     negative_room: int
-    """−(how many instances it could hold): then those that could take the most."""
+    """Third: prefer hosts with room for more instances (negated, since the smallest wins)."""
     host: int
 
 
@@ -76,7 +76,7 @@ class _Choice:
     def least_missing(self, allowed: list[int]) -> Needs | None:
         """Give each instance, largest kind first, the host where it adds least to what is missing.
 
-        None: the greedy choice found no host for some instance.
+        None: the greedy choice has no host for some instance.
         """
         needs: Needs = {}
         for instance, count in self.placer.kinds:
@@ -114,9 +114,9 @@ class _Choice:
         return needs
 
     def _preference(self, instance: Instance, needs: Needs, index: int) -> _Preference | None:
-        """Return how well a host suits the instance, or None if it cannot hold it beside `needs`.
+        """Return how well a host suits the instance; None if it cannot hold this beside `needs`.
 
-        Whether it can is judged by what it has without our holds.
+        "Can hold" ignores our holds: only `without_holds` counts.
         """
         table, demand, needed = self.placer.table, self.placer.demand, needs.get(index)
         row, row_without_holds = table.rows[index], self.without_holds.rows[index]

@@ -1,4 +1,4 @@
-"""The order of one admission pass: whose turn is next among the first jobs of all shapes."""
+"""The order of one admission pass: which of the first jobs of all shapes is considered next."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class TurnQueue:
         heapify(self._heap)
 
     def first(self) -> Turn | None:
-        """Return whose turn it is and leave it in the queue; None when no shape is left."""
+        """Return the next turn and leave it in the queue; None when no shape has more jobs."""
         if self._usage.fair_order:
             self._requeue_grown_shares()
         return self._heap[0] if self._heap else None
@@ -59,7 +59,7 @@ class TurnQueue:
     def queue_next_of_shape(self, turn: Turn) -> bool:
         """Queue the next job of the first turn's shape; without one, drop the shape.
 
-        Returns: whether the shape had another job to show.
+        Returns: whether the snapshot shows another job of the shape.
         """
         heads, number = self._shapes[turn.shape_number].heads, turn.head_number + 1
         if number == len(heads):

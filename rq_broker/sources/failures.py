@@ -4,7 +4,7 @@
     ├── Misconfigured   misconfigured   a table, a file or a login is wrong: a person must act
     ├── Refused         refused         the service refuses the credentials
     ├── Unreachable     unreachable     no connection, no address, no answer in time
-    └── Faulty          faulty          the answer is not what the service's API promises
+    └── Faulty          faulty          the answer does not fit the service's API
         └── Missing     missing         nothing is at a path that should exist
 
 A source raises the class that fits best. Any other exception counts as SourceFailed, and is logged

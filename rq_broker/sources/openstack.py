@@ -103,7 +103,7 @@ class Service:
 
         Raises:
             Missing: The service answers 404.
-            SourceFailed: It fails otherwise; the class tells how.
+            SourceFailed: It fails otherwise; the class says how.
         """
         self.requests += 1
         loop = asyncio.get_running_loop()

@@ -39,7 +39,7 @@ Shares = dict[str, dict[tuple[str, str], int]]
 class PlacementSource(Source):
     """Reads from Placement only what may have changed since the last snapshot.
 
-    The `generation` of a provider tells whether its inventories or aggregates have changed, and one
+    The `generation` of a provider shows whether its inventories or aggregates have changed, and one
     GET /allocation_candidates has the usages of all providers with room. So a quiet snapshot takes
     three requests, 19 where many hosts are full, however many consumers are watched; each changed
     provider adds two or three.
@@ -177,7 +177,7 @@ class PlacementSource(Source):
             return
         provider.set_inventories(inventories["inventories"])
         provider.aggregates = tuple(aggregates["aggregates"])
-        # The listed generation, not the answers': if it moved in between, the next list tells.
+        # The listed generation, not the answers': if it moved in between, the next list shows it.
         provider.generation = generation
 
     # 3. What is used, and by which consumers

@@ -1,8 +1,8 @@
-"""Polls one source and applies its snapshots, while this process holds the source's lease.
+"""Polls one source and applies its snapshots, while this process holds the source's lock.
 
-Several notifiers may list the same source; one of them at a time has the lease. A lease has a term,
-which grows with each change of holder, and Redis refuses a snapshot of an earlier term: a poller
-that was taken for dead changes nothing.
+Several notifiers may list the same source; one of them at a time holds the lock, see Broker.turn.
+The lock has a term, which grows with each change of holder. Redis refuses a snapshot of an earlier
+term, so a poller that was taken for dead changes nothing.
 """
 
 from __future__ import annotations
@@ -23,66 +23,66 @@ from rq_broker.store.broker import Broker, SourceReport
 
 log = logging.getLogger(__name__)
 
-LEASE_SECONDS = 3.0
+LOCK_SECONDS = 3.0
 """How long other notifiers wait before they take over from a dead one. Shorter costs more renewals,
 and lets a process that is merely slow lose the source."""
 RENEWALS = 3
-"""How often the lease is renewed within LEASE_SECONDS, so that one late renewal does not end it."""
+"""How often the lock is renewed within LOCK_SECONDS, so that one late renewal does not end it."""
 MAX_SENTENCE = 500
 """Characters of a failure that are kept in Redis; `/readyz` and reasons show them."""
 
 
 class Poller:
-    """Polls one source in one process, while the process holds the source's lease."""
+    """Polls one source in one process, while the process holds the source's lock."""
 
     def __init__(self, broker: Broker, feed: Feed) -> None:
         self._broker = broker
         self._feed = feed
-        self._lease = f"source:{feed.name}"
+        self._lock = f"source:{feed.name}"
         self._holder = uuid.uuid4().hex
         self._term = 0
         self._label = f"source {feed.name} of {feed.type}"
         self._due = 0.0
         """The time.monotonic() at which the next snapshot begins."""
         self._valid_hosts: dict[str, Host] = {}
-        """Name → host of the last snapshot; a host that is as it was is not checked again."""
+        """Name → host of the last snapshot; a host that did not change is not checked again."""
         self._cause = ""
-        """The cause that the last snapshot failed for; empty if it did not."""
+        """Why the last snapshot failed; empty if it did not."""
         self._clashes = 0
         """Number of hosts that the last snapshot had to leave to other publishers."""
 
     async def run_once(self) -> float | None:
-        """Take and apply a snapshot if one is due and this process holds the lease.
+        """Take and apply a snapshot if one is due and this process holds the lock.
 
         Returns:
-            Seconds until the next snapshot is due; None while another process holds the lease.
+            Seconds until the next snapshot is due; None while another process holds the lock.
         """
-        # 1. Take the lease, or renew it.
-        term = await self._take_lease()
+        # 1. Take the lock, or renew it.
+        term = await self._take_lock()
         if not term:
             return None
         # 2. Take and apply a snapshot, if the interval has passed since the last one began.
         started = time.monotonic()
         if started >= self._due:
-            async with self._lease_renewed():
+            async with self._lock_renewed():
                 await self._poll(term)
             self._due = started + self._feed.interval
         return max(0.0, self._due - time.monotonic())
 
     async def close(self) -> None:
-        """Give back the lease, so that another process polls at once, and close the source."""
+        """Give back the lock, so that another process polls at once, and close the source."""
         with suppress(errors.BrokerError):
-            # The first release is refused if another process has asked for the lease meanwhile.
+            # The first release is refused if another process has asked for the lock meanwhile.
             while await self._broker.turn(
-                self._feed.type, self._holder, "give", LEASE_SECONDS, self._lease
+                self._feed.type, self._holder, "give", LOCK_SECONDS, self._lock
             ):
                 pass
         await self._feed.source.close()
 
-    async def _take_lease(self) -> int:
-        """Take or renew the lease; returns its term, 0 if another process holds it."""
+    async def _take_lock(self) -> int:
+        """Take or renew the lock; returns its term, 0 if another process holds it."""
         term = await self._broker.turn(
-            self._feed.type, self._holder, "take", LEASE_SECONDS, self._lease
+            self._feed.type, self._holder, "take", LOCK_SECONDS, self._lock
         )
         if term and term != self._term:
             log.info("%s: polled by this process every %g s", self._label, self._feed.interval)
@@ -90,14 +90,14 @@ class Poller:
         return term
 
     @asynccontextmanager
-    async def _lease_renewed(self) -> AsyncIterator[None]:
-        """Renew the lease in the background: a snapshot may take longer than LEASE_SECONDS."""
+    async def _lock_renewed(self) -> AsyncIterator[None]:
+        """Renew the lock in the background: a snapshot may take longer than LOCK_SECONDS."""
 
         async def renew() -> None:
             while True:
-                await asyncio.sleep(LEASE_SECONDS / RENEWALS)
+                await asyncio.sleep(LOCK_SECONDS / RENEWALS)
                 with suppress(errors.BrokerError):
-                    await self._take_lease()
+                    await self._take_lock()
 
         task = asyncio.create_task(renew())
         try:
@@ -124,8 +124,8 @@ class Poller:
         # 3. Leave out the hosts that the broker cannot name or count.
         hosts = self._valid(snapshot)
         # 4. Apply the snapshot as a whole; Redis refuses it if a newer one was applied.
-        tells_consumers = not started.servers or bool(snapshot.consumers)
-        report = SourceReport(snapshot.sequence, hosts, snapshot.consumers, tells_consumers)
+        knows_shares = not started.servers or bool(snapshot.consumers)
+        report = SourceReport(snapshot.sequence, hosts, snapshot.consumers, knows_shares)
         applied = await broker.apply(feed.type, feed.name, term, started.begun, report)
         # 5. Log what is new.
         self._log_success(clashes=applied[1] if applied else 0)

@@ -49,7 +49,7 @@ class Source(ABC):
                 that cannot tell leaves `consumers` empty.
 
         Raises:
-            SourceFailed: There is no snapshot; the subclass tells why.
+            SourceFailed: There is no snapshot; the subclass says why.
         """
 
     async def close(self) -> None:  # noqa: B027 - most sources hold nothing open

@@ -16,7 +16,7 @@ the work waits for this long. A shorter time costs calls to Redis for each idle 
 
 
 class Loop:
-    """Runs a step when it is woken, when its last run asked for that, and at least each sweep."""
+    """Runs a step when woken, when its last run asked for it, and at least every SWEEP_SECONDS."""
 
     def __init__(self, name: str, step: Callable[[], Awaitable[float | None]]) -> None:
         """Take the name for log lines, and a step that returns seconds until it wants to run."""

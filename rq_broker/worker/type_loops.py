@@ -1,8 +1,8 @@
 """The loops of one type in one process, and the wake-ups that Redis sends them.
 
-Every change that makes work puts a marker into the type's `wake` set, which one of all notifiers
-takes. Markers are only hints: each loop also runs every second, so that work whose marker was lost
-with a process is found.
+Every change that makes work puts a marker into the type's `wake` set; one notifier takes it.
+Markers are only hints: each loop also runs every second, so work whose marker was lost with a
+process waits for a second at most.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BLOCK_SECONDS = 5.0
 """Seconds one blocking call to Redis waits for a marker. A longer one keeps a dead connection
 unnoticed for longer; a shorter one costs calls for each idle type."""
 BUSY_SECONDS = 0.002
-"""Seconds for which a notifier takes no marker after one for a loop that has yet to run. Another
+"""Seconds for which a notifier takes no marker after a marker whose loop was already woken. Another
 notifier takes it meanwhile, and shares the work; with more, a lone notifier loses throughput."""
 
 

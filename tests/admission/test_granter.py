@@ -273,7 +273,7 @@ async def test_protection_binds_later_windows_too(broker: Broker) -> None:
     assert await _granted(broker) == {"patient"}
 
 
-# The turn
+# The lock on planning
 
 
 async def test_two_granters_do_not_plan_at_once(
@@ -324,7 +324,7 @@ async def test_a_refused_granter_makes_the_holder_plan_again(
 
 
 async def test_a_dead_holders_turn_ends(broker: Broker) -> None:
-    """A granter that died in its turn keeps the others from planning for a bounded time only."""
+    """A granter that died with the lock keeps the others from planning for a bounded time only."""
     await publish(broker)
     await _submit(broker, "d", 1)
     assert await broker.turn(TYPE, "dead", "take", 0.2)
@@ -335,7 +335,7 @@ async def test_a_dead_holders_turn_ends(broker: Broker) -> None:
 
 
 async def test_the_turn_is_given_back(broker: Broker, client: Redis) -> None:
-    """After its passes a granter leaves no turn that others would have to wait out."""
+    """After its passes a granter leaves no lock that others would have to wait out."""
     await publish(broker)
     await _submit(broker, "d", 1)
     await Granter(broker, TYPE).run_once()

@@ -164,7 +164,7 @@ async def test_reasons_say_how_old_the_capacity_is(broker: Broker, feed: Feed, l
 
 
 async def test_one_of_several_pollers_polls(broker: Broker, feed: Feed, lab: Lab) -> None:
-    """While one poller holds the lease no other reads the source; when it closes, another does."""
+    """While one poller holds the lock no other reads the source; when it closes, another does."""
     first, second = Poller(broker, feed), Poller(broker, replace(feed, source=Lab()))
     await first.run_once()
     assert await second.run_once() is None
@@ -173,12 +173,12 @@ async def test_one_of_several_pollers_polls(broker: Broker, feed: Feed, lab: Lab
     assert await second.run_once() is not None
 
 
-async def test_a_hung_pollers_lease_ends_and_its_late_snapshot_is_refused(
+async def test_a_hung_pollers_lock_ends_and_its_late_snapshot_is_refused(
     broker: Broker, feed: Feed, lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A poller that hangs until another has taken over changes nothing when it goes on."""
-    monkeypatch.setattr(poller_module, "LEASE_SECONDS", 0.2)
-    monkeypatch.setattr(Poller, "_lease_renewed", lambda _: nullcontext())
+    monkeypatch.setattr(poller_module, "LOCK_SECONDS", 0.2)
+    monkeypatch.setattr(Poller, "_lock_renewed", lambda _: nullcontext())
     lab.gate = asyncio.Event()
     hung = asyncio.create_task(Poller(broker, feed).run_once())
     await until(lambda: _true(lambda: bool(lab.watched)), "the first snapshot to begin")
@@ -186,17 +186,17 @@ async def test_a_hung_pollers_lease_ends_and_its_late_snapshot_is_refused(
     fresh.hosts = (Host("fresh", {"VCPU": 1}),)
     second = Poller(broker, replace(feed, source=fresh))
     assert await second.run_once() is None
-    await until(lambda: _polls(second), "the lease to end")
+    await until(lambda: _polls(second), "the lock to end")
     lab.gate.set()
     await hung
     assert await names(broker) == ["fresh"]
 
 
-async def test_a_long_snapshot_keeps_the_lease(
+async def test_a_long_snapshot_keeps_the_lock(
     broker: Broker, feed: Feed, lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A source that takes longer than the lease lasts is not polled by a second notifier."""
-    monkeypatch.setattr(poller_module, "LEASE_SECONDS", 0.3)
+    """A source that takes longer than the lock lasts is not polled by a second notifier."""
+    monkeypatch.setattr(poller_module, "LOCK_SECONDS", 0.3)
     lab.gate = asyncio.Event()
     slow = asyncio.create_task(Poller(broker, feed).run_once())
     await until(lambda: _true(lambda: bool(lab.watched)), "the snapshot to begin")
@@ -215,7 +215,7 @@ class _NoSender:
 async def test_the_notifier_polls_the_sources_of_its_types(
     broker: Broker, feed: Feed, lab: Lab
 ) -> None:
-    """A notifier grants a source's capacity; at its end it gives back the lease and the source."""
+    """A notifier grants a source's capacity; at its end it gives back the lock and the source."""
     await bring(broker, Status.QUEUED)
     of_another_type = Lab()
     feeds = [feed, replace(feed, type="other", source=of_another_type)]

@@ -1,4 +1,4 @@
-"""The hosts that can hold one kind of instance, found without trying every host."""
+"""The hosts that can hold one kind of instance, computed without a trial of every host."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class HostTable:
     )
 
     def __init__(self, hosts: Iterable[Host], row_of: Callable[[Host], Row] = free_now) -> None:
-        """Number the hosts that are not dropped; `row_of` says what counts as free on a host."""
+        """Number the hosts that are not dropped; `row_of` returns what counts as free on a host."""
         in_service = [host for host in hosts if not host.dropped]
         self.weights = _weights(in_service)
         """Resource → 1 / its amount on the largest host: makes resources comparable."""
