@@ -125,6 +125,12 @@ class Runner:
                 popped = await self.client.bzpopmin(key, seconds)
         except _REFUSED as error:
             raise translate(error) from error
+        finally:
+            # A client may answer although it was cancelled: fakeredis does while it connects. The
+            # caller waits in a loop, so without this it would never end.
+            task = asyncio.current_task()
+            if task and task.cancelling():
+                raise asyncio.CancelledError
         return str(popped[1]) if popped else None
 
     async def aclose(self) -> None:

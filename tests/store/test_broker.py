@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+
 import pytest
+from redis import exceptions
 from redis.asyncio import Redis
 
 from rq_broker.domain import errors
@@ -29,6 +33,26 @@ async def test_wait_is_woken_by_work(broker: Broker) -> None:
     await bring(broker, Status.GRANTED)
     markers = {await broker.wait(TYPE, 1.0), await broker.wait(TYPE, 1.0)}
     assert markers == {"grant", "deliver"}
+
+
+@pytest.mark.parametrize("answer", [None, exceptions.ConnectionError("closed")])
+async def test_a_cancelled_wait_ends(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch, answer: Exception | None
+) -> None:
+    """A wait ends when it is cancelled, also if the client answers or fails instead."""
+
+    async def swallow(*_: object) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        if answer:
+            raise answer
+
+    monkeypatch.setattr(broker.runner.client, "bzpopmin", swallow)
+    waiting = asyncio.create_task(broker.wait(TYPE, 1.0))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
 
 
 async def test_ping_and_aclose(broker: Broker) -> None:
