@@ -35,7 +35,7 @@ class Recorder(asyncio.Protocol):
 
 
 def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in text.split(".")[:2])
+    return tuple(int(number) for number in text.split(".")[:3])
 
 
 def test_the_installed_redis_py_is_in_the_range_that_pyproject_allows() -> None:

@@ -23,10 +23,13 @@ async def check_shapes(walk: Walk) -> None:
 
 async def _check_shape(walk: Walk, name: str) -> None:
     """Check that `shapes` and `heads` have the shape if and only if it has queued jobs."""
+    # As plain commands: redis-py 7 cannot read the reply of pipeline.zscore from a cluster.
     pipeline = walk.client.pipeline(transaction=True)
-    pipeline.hget(walk.keys.of("shapes"), name)
-    pipeline.zscore(walk.keys.of("heads"), name)
-    pipeline.zrange(walk.keys.of("shape", name), 0, 0, withscores=True)
+    pipeline.execute_command("HGET", walk.keys.of("shapes"), name)
+    pipeline.execute_command("ZSCORE", walk.keys.of("heads"), name)
+    pipeline.execute_command(
+        "ZRANGE", walk.keys.of("shape", name), 0, 0, "WITHSCORES", withscores=True
+    )
     demand, head, first = await pipeline.execute()
     expected = first[0][1] if first else None
     is_right = bool(demand) and digest(demand) == name if first else demand is None
