@@ -68,8 +68,8 @@ def build(name: str, text: str) -> Script:
         (
             _expand(match[0], set()),
             lua.arguments(name, contract.arguments),
-            lua.reply(contract.returns),
-            body,
+            lua.reply_functions(contract.returns),
+            lua.expand_replies(body, contract.returns),
         )
     )
     sha = sha1(source.encode(), usedforsecurity=False).hexdigest()

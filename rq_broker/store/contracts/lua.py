@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
-from rq_broker.store.contracts.header import SCALARS, Field
+from rq_broker.store.contracts.header import SCALARS, ContractError, Field
+
+_UNPACK_LIMIT = 500
+"""Values that Lua's `unpack` is given at most: it fails near 8,000."""
 
 
 def arguments(verb: str, fields: Sequence[Field]) -> str:
@@ -15,7 +19,7 @@ def arguments(verb: str, fields: Sequence[Field]) -> str:
         lines.append(f"local {field.name} = {_scalar(field, f'ARGV[{number}]')}")
     lines.append(f"local next_argument = {len(scalars) + 1}")
     for field in fields[len(scalars) :]:
-        lines += [f"local {field.name} = {{}}", *_collection(field, field.name)]
+        lines += [f"local {field.name}", *_collection(field, field.name)]
     lines += [
         "if next_argument ~= #ARGV + 1 then",
         f"  return redis.error_reply('ERR the arguments are not those {verb} declares')",
@@ -38,21 +42,41 @@ def _collection(field: Field, table: str) -> list[str]:
         values = _rows(field, table)
     elif field.type == "amounts":
         values = [
+            f"  {table} = {{}}",
             "  for i = next_argument + 1, next_argument + 2 * count, 2 do",
             f"    {table}[ARGV[i] or ''] = tonumber(ARGV[i + 1])",
             "  end",
             "  next_argument = next_argument + 1 + 2 * count",
         ]
     else:
-        item = "ARGV[next_argument + i]"
+        length = "2 * count" if field.type == "fields" else "count"
         values = [
-            *(["  count = 2 * count"] if field.type == "fields" else []),
-            "  for i = 1, count do",
-            f"    {table}[i] = {f'tonumber({item})' if field.type == 'integers' else item}",
-            "  end",
-            "  next_argument = next_argument + 1 + count",
+            f"  local last_argument = next_argument + {length}",
+            *_slice(field, table),
+            "  next_argument = last_argument + 1",
         ]
     return ["do", "  local count = tonumber(ARGV[next_argument]) or 0", *values, "end"]
+
+
+def _slice(field: Field, table: str) -> list[str]:
+    """Copy the arguments up to the last: by unpack, the fastest way, unless there are too many."""
+    if field.type == "integers":
+        return [
+            f"  {table} = {{}}",
+            "  for i = next_argument + 1, last_argument do",
+            f"    {table}[i - next_argument] = tonumber(ARGV[i])",
+            "  end",
+        ]
+    return [
+        f"  if last_argument - next_argument <= {_UNPACK_LIMIT} then",
+        f"    {table} = {{ unpack(ARGV, next_argument + 1, last_argument) }}",
+        "  else",
+        f"    {table} = {{}}",
+        "    for i = next_argument + 1, last_argument do",
+        f"      {table}[i - next_argument] = ARGV[i]",
+        "    end",
+        "  end",
+    ]
 
 
 def _rows(field: Field, table: str) -> list[str]:
@@ -62,9 +86,10 @@ def _rows(field: Field, table: str) -> list[str]:
         lines.append(f"  {member.name} = {_scalar(member, f'ARGV[next_argument + {number}]')},")
     lines += ["}", f"next_argument = next_argument + {len(scalars)}"]
     for member in field.members[len(scalars) :]:
-        lines += [f"row.{member.name} = {{}}", *_collection(member, f"row.{member.name}")]
+        lines += _collection(member, f"row.{member.name}")
     lines.append(f"{table}[number] = row")
     return [
+        f"  {table} = {{}}",
         "  next_argument = next_argument + 1",
         "  for number = 1, count do",
         *(f"    {line}" for line in lines),
@@ -72,42 +97,73 @@ def _rows(field: Field, table: str) -> list[str]:
     ]
 
 
-def reply(fields: Sequence[Field]) -> str:
-    """Write the Lua function that puts the values of a reply in the order declared."""
-    if not fields:
-        return ""
-    loops: list[str] = []
-    items = []
+def reply_functions(fields: Sequence[Field]) -> str:
+    """Write a Lua function for each list of rows in a reply: it puts their values in order."""
+    lines = []
     for field in fields:
         if field.type == "rows":
-            items.append(field.name)
-            members = ", ".join(_value(member, "row") for member in field.members)
-            loops += [
-                f"  local {field.name} = {{}}",
-                f"  for i, row in ipairs(values.{field.name}) do",
-                f"    {field.name}[i] = {{ {members} }}",
+            members = ", ".join(_value(member, f"row.{member.name}") for member in field.members)
+            lines += [
+                "",
+                f"local function {field.name}_in_order(rows)",
+                "  local ordered = {}",
+                "  for i, row in ipairs(rows) do",
+                f"    ordered[i] = {{ {members} }}",
                 "  end",
+                "  return ordered",
+                "end",
             ]
-        else:
-            items.append(_value(field, "values"))
-    listed = ",\n    ".join(items)
-    return "\n".join(
-        [
-            "",
-            "-- The reply, in the order the header declares it.",
-            "local function reply(values)",
-            *loops,
-            f"  return {{\n    {listed},\n  }}",
-            "end",
-            "",
-        ]
-    )
+    return "\n".join([*lines, ""]) if lines else ""
 
 
-def _value(field: Field, table: str) -> str:
-    value = f"{table}.{field.name}"
+_REPLY = re.compile(r"\breply\(\{")
+_TOKEN = re.compile(r"'(?:[^'\\]|\\.)*'|[({\[]|[)}\]]|,|[^'({\[)}\],]+")
+
+
+def expand_replies(body: str, fields: Sequence[Field]) -> str:
+    """Put the values of each `reply({ name = value, ... })` in the order declared.
+
+    This is done in the text, because a table of names would be made and thrown away in each call.
+
+    Raises:
+        ContractError: A reply does not name exactly the values declared.
+    """
+    expanded, end = [], 0
+    for match in _REPLY.finditer(body):
+        values, after = _named_values(body, match.end())
+        if sorted(values) != sorted(field.name for field in fields):
+            raise ContractError(f"a reply names {sorted(values)}, not what is declared")
+        items = ", ".join(_value(field, values[field.name]) for field in fields)
+        expanded += [body[end : match.start()], f"{{ {items} }}"]
+        end = after
+    return "".join((*expanded, body[end:]))
+
+
+def _named_values(body: str, start: int) -> tuple[dict[str, str], int]:
+    """Read `name = value, ... })`; returns the values by name, and where the text goes on."""
+    items, depth, position = [""], 1, start
+    while depth:
+        token = _TOKEN.match(body, position)
+        if not token:
+            raise ContractError(f"a reply does not end: {body[start : start + 80]}")
+        position = token.end()
+        depth += (token[0] in "({[") - (token[0] in ")}]")
+        if token[0] == "," and depth == 1:
+            items.append("")
+        elif depth:
+            items[-1] += token[0]
+    named = [item.partition("=") for item in items if item.strip()]
+    return {name.strip(): value.strip() for name, _, value in named}, position + len(")")
+
+
+def _value(field: Field, value: str) -> str:
+    """Write one value of a reply as its type is replied; the empty text stands for nil."""
+    operand = value if re.fullmatch(r"[\w.]+", value) else f"({value})"
+    if field.type == "rows":
+        return f"{field.name}_in_order({value})"
     if field.type == "flag":
-        return f"{value} and 1 or 0"
-    if field.type == "integer":
-        return f"tonumber({value} or '') or ''" if field.optional else f"tonumber({value})"
-    return f"{value} or ''" if field.optional else value
+        return f"{operand} and 1 or 0"
+    if field.optional:
+        number = f"tonumber({operand} or '')" if field.type == "integer" else operand
+        return f"{number} or ''"
+    return f"tonumber({value})" if field.type == "integer" else value
