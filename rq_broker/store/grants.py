@@ -240,18 +240,18 @@ def _hosts_of(grant: Grant, state: TypeState) -> list[dict[str, Any]]:
     for host, instance in zip(grant.hosts, grant.shape.demand.instances, strict=True):
         if host in rows:
             row = rows[host]
-            amounts, largest = dict(row["amounts"]), dict(row["largest"])
+            amounts = row["amounts"]
+            largest = row["largest"] or dict(amounts)
             for resource, amount in instance:
                 amounts[resource] = amounts.get(resource, 0) + amount
                 largest[resource] = max(largest.get(resource, 0), amount)
-            row["amounts"], row["largest"] = amounts, largest
+            row["largest"] = largest
         else:
-            amounts = dict(instance)
             aggregates = state.aggregates[host] if needs_aggregate else None
             rows[host] = {
                 "host": host,
                 "aggregates": aggregates,
-                "amounts": amounts,
-                "largest": amounts,
+                "amounts": dict(instance),
+                "largest": {},
             }
     return [*rows.values()]

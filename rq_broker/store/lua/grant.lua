@@ -15,7 +15,8 @@
 ---     aggregates   string?   the text of its field `aggregates` that the plan read; given if the
 ---                          job needs an aggregate
 ---     amounts      amounts   resource to the amount held, all instances together
----     largest      amounts   resource to the largest amount of one instance
+---     largest      amounts   resource to the largest amount of one instance; empty if the host is
+---                            to have one instance only
 --- Returns
 ---   fence          integer?  fence of the grant; not given if the grant is refused
 ---   refusal        string?   why: 'PAUSED'; 'MOVED', when queue or policy changed since the plan;
@@ -58,26 +59,31 @@ for resource, cap in pairs(caps) do
 end
 
 -- 4. Every host is in service, is in the aggregates that the plan read, and has room.
-local function has_room(row)
-  local host = key('host:' .. row.host)
-  local fields = redis.call('HMGET', host, 'aggregates', 'dropped')
-  if not fields[1] or fields[2] or (row.aggregates and row.aggregates ~= fields[1]) then
+local function has_room(row, resource, amount, largest)
+  local fields = redis.call('HMGET', key('host:' .. row.host), 'aggregates', 'dropped',
+    'capacity:' .. resource, 'used:' .. resource, 'held:' .. resource, 'max_unit:' .. resource)
+  local is_in_service = fields[1] and not fields[2]
+  if not is_in_service or (row.aggregates and row.aggregates ~= fields[1]) then
     return false
   end
+  local free = (fields[3] or 0) - (fields[4] or 0) - (fields[5] or 0)
+  return amount <= free and largest <= tonumber(fields[6] or math.huge)
+end
+
+-- A job without resources needs the host as well.
+local function fits(row)
+  local is_checked = false
   for resource, amount in pairs(row.amounts) do
-    local numbers = redis.call('HMGET', host, 'capacity:' .. resource, 'used:' .. resource,
-      'held:' .. resource, 'max_unit:' .. resource)
-    local free = (numbers[1] or 0) - (numbers[2] or 0) - (numbers[3] or 0)
-    local max_unit = tonumber(numbers[4] or math.huge)
-    if amount > free or row.largest[resource] > max_unit then
+    if not has_room(row, resource, amount, row.largest[resource] or amount) then
       return false
     end
+    is_checked = true
   end
-  return true
+  return is_checked or has_room(row, '', 0, 0)
 end
 
 for _, row in ipairs(hosts) do
-  if not has_room(row) then
+  if not fits(row) then
     return reply({ fence = nil, refusal = 'FULL' })
   end
 end
