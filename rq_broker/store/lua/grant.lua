@@ -45,15 +45,17 @@ if is_probe and is_closed_to_grants(destination, now) then
 end
 
 -- 3. The owner stays within its limits.
-local amounts_needed = {}
-for _, row in ipairs(hosts) do
-  for resource, amount in pairs(row.amounts) do
-    amounts_needed[resource] = (amounts_needed[resource] or 0) + amount
+local function amount_needed(resource)
+  local sum = 0
+  for _, row in ipairs(hosts) do
+    sum = sum + (row.amounts[resource] or 0)
   end
+  return sum
 end
+
 for resource, cap in pairs(caps) do
   local usage = redis.call('HGET', key('usage'), resource .. '/' .. job.owner) or '0'
-  if usage + (amounts_needed[resource] or 0) > cap then
+  if usage + amount_needed(resource) > cap then
     return reply({ fence = nil, refusal = 'CAPPED' })
   end
 end
