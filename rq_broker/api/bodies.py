@@ -2,7 +2,8 @@
 
 The structs hold types and bounds, and the schemas of the API document are made from them. Unknown
 fields are ignored in a submit and an update, as the original service ignored them, and refused in
-all other bodies. A field that is null counts as omitted, except in a policy.
+all other bodies. A field that is null counts as omitted, except in a policy and where an update is
+of `expected` alone.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from rq_broker.api.submit import Callback, Data, demand_of
 from rq_broker.delivery.signing import SigningKey
@@ -20,13 +21,14 @@ from rq_broker.domain import capacity
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.decoding import convert
 from rq_broker.domain.errors import Invalid
-from rq_broker.domain.jobs import Shape, Status
+from rq_broker.domain.jobs import Shape, Status, expected_class
 from rq_broker.domain.planning import Proposal
 from rq_broker.domain.policy import PolicyChange, changed_fields
 from rq_broker.domain.validation import (
     MAX_WHOLE,
     OWNER,
     Count,
+    HoldSpan,
     Label,
     Name,
     Priority,
@@ -47,7 +49,7 @@ class QueueEnd(StrEnum):
 
 
 class Update(Struct):
-    """Exactly one of priority, status, before, after and position."""
+    """Exactly one of priority, status, before, after, position and expected."""
 
     priority: Priority | None = None
     status: Status | None = None
@@ -72,9 +74,16 @@ class Update(Struct):
         ]
         | None
     ) = None
+    expected: (
+        Annotated[
+            HoldSpan | None,
+            Meta(description="Seconds it holds from its grant on; null: it does not say any more."),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
-_ONE_OF = ("priority", "status", "before", "after", "position")
+_ONE_OF = ("priority", "status", "before", "after", "position", "expected")
 _WITH_STATUS = ("fence", "error", "servers")
 _NAMED_FIELDS = 3
 """How many of a body's fields a sentence names: enough to see a misspelt one."""
@@ -92,14 +101,17 @@ def _goes_with(name: str, status: Status) -> dict[str, Any]:
 
 _UPDATE_RULES = {
     "oneOf": [
-        {
-            "required": [name],
-            "properties": {
-                name: _NOT_NULL,
-                **({} if name == "status" else dict.fromkeys(_WITH_STATUS, _NULL)),
-            },
-        }
-        for name in _ONE_OF
+        *(
+            {
+                "required": [name],
+                "properties": {
+                    name: _NOT_NULL,
+                    **({} if name == "status" else dict.fromkeys(_WITH_STATUS, _NULL)),
+                },
+            }
+            for name in _ONE_OF
+        ),
+        {"required": ["expected"], "properties": dict.fromkeys((*_ONE_OF, *_WITH_STATUS), _NULL)},
     ],
     "allOf": [_goes_with("error", Status.ERROR), _goes_with("servers", Status.RUNNING)],
 }
@@ -125,10 +137,19 @@ class Transition:
     servers: tuple[str, ...] = ()
 
 
-def update(body: Any) -> Reorder | Transition:
-    """Return what an update changes: the place in the queue or the status. Raises Invalid."""
+@dataclass(frozen=True, slots=True)
+class NewExpected:
+    """An update of how long a job says it will hold, see Broker.set_expected."""
+
+    seconds: float | None
+
+
+def update(body: Any) -> Reorder | Transition | NewExpected:
+    """Return what an update changes: the place, the status or what it expects. Raises Invalid."""
     change = convert(body, Update)
-    changed = [name for name in _ONE_OF if getattr(change, name) is not None]
+    changed = [name for name in _ONE_OF if getattr(change, name) not in (None, UNSET)]
+    if not changed and change.expected is None:
+        changed = ["expected"]
     if len(changed) != 1:
         named = " and ".join(changed) or f"none{_fields_of(body)}"
         raise Invalid(f"an update must give exactly one of {', '.join(_ONE_OF)}, not {named}")
@@ -138,6 +159,8 @@ def update(body: Any) -> Reorder | Transition:
     for name in _WITH_STATUS:
         if getattr(change, name) is not None:
             raise Invalid(f"{name} goes with status, not with {mode}")
+    if change.expected is not UNSET and mode == "expected":
+        return NewExpected(change.expected)
     return Reorder(mode, str(getattr(change, mode)))
 
 
@@ -180,6 +203,9 @@ class NewJobForecast(Struct, forbid_unknown_fields=True):
     callback: Callback | None = None
     priority: Priority | None = None
     position: Position | None = None
+    expected: (
+        Annotated[HoldSpan, Meta(description="Seconds it would hold, as far as you know.")] | None
+    ) = None
 
 
 class MoveForecast(Struct, forbid_unknown_fields=True):
@@ -202,7 +228,8 @@ def what_if(body: Any, callback_base: str | None = None, egress: Egress | None =
         raise Invalid("data or request_id is required")
     new = convert(body, NewJobForecast)
     destination = new.callback and receiver_of(new.callback, callback_base, egress)
-    shape = Shape(demand_of(new.data), new.owner_id or "", destination or "")
+    expected = expected_class(new.expected)
+    shape = Shape(demand_of(new.data), new.owner_id or "", destination or "", expected)
     return _proposal(new, shape, None)
 
 

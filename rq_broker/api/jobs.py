@@ -78,11 +78,13 @@ class JobEndpoints:
         return ok(view)
 
     async def update(self, request: Request) -> Response:
-        """Reorder a job, or move it to another status."""
+        """Reorder a job, move it to another status, or change how long it says it will hold."""
         type_, request_id = job_of(request)
         change = bodies.update(await read_json(request))
         if isinstance(change, bodies.Reorder):
             await self._broker.reorder(type_, request_id, change.mode, change.value)
+        elif isinstance(change, bodies.NewExpected):
+            await self._broker.set_expected(type_, request_id, change.seconds)
         else:
             await self._broker.transition(
                 type_,

@@ -38,6 +38,7 @@ _HOST = (*_TYPE, errors.HostNotFound)
 _BODY = (errors.Unreadable, errors.TooLarge)
 _DUPLICATE = (errors.DuplicateRequestId, errors.DuplicateCallback)
 _MOVE = (errors.ImpossibleMove, errors.StaleFence, errors.NotWaiting, errors.NoRoom)
+_EXPECT = (errors.ExpectedTooLong, errors.Conflict)
 
 _SUBMISSION = {
     "request_id": "d",
@@ -102,7 +103,7 @@ _LIST_QUERY = {
 OPERATIONS: Mapping[str, Operation] = {
     "submit": Operation(
         JobView,
-        (*_TYPE, *_BODY, errors.CallbackForbidden, *_DUPLICATE),
+        (*_TYPE, *_BODY, errors.CallbackForbidden, errors.ExpectedTooLong, *_DUPLICATE),
         statuses=(201,),
         body=Body(Submit, _SUBMISSION),
         note="The broker POSTs to the callback as soon as it holds the capacity. A relative "
@@ -119,11 +120,12 @@ OPERATIONS: Mapping[str, Operation] = {
     "read": Operation(JobView, _JOB),
     "update": Operation(
         EmptyView,
-        (*_JOB, *_BODY, *_MOVE),
+        (*_JOB, *_BODY, *_MOVE, *_EXPECT),
         body=Body(bodies.UpdateBody, {"status": "done"}),
         note="`before`, `after` and `position` move a queued job in one atomic step. "
-        "With `fence`, an update of the status is refused if the job has a newer grant. Unknown "
-        "fields are ignored.",
+        "With `fence`, an update of the status is refused if the job has a newer grant. "
+        "`expected` changes how long a queued, granted or running job says it will hold; its place "
+        "in the queue stays. Unknown fields are ignored.",
     ),
     "withdraw": Operation(EmptyView, _JOB),
     "attempts": Operation(

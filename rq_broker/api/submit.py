@@ -19,8 +19,8 @@ from rq_broker.domain import exact_json
 from rq_broker.domain.capacity import Amounts
 from rq_broker.domain.decoding import convert, texts_check
 from rq_broker.domain.errors import Invalid, Unreadable
-from rq_broker.domain.jobs import Demand, Shape, Submission
-from rq_broker.domain.validation import MAX_WHOLE, Name, Owner, Priority, Text
+from rq_broker.domain.jobs import Demand, Shape, Submission, expected_class
+from rq_broker.domain.validation import MAX_WHOLE, HoldSpan, Name, Owner, Priority, Text
 from rq_broker.egress.callback import destination
 from rq_broker.egress.rules import Egress
 
@@ -55,6 +55,12 @@ class _Fields(Struct, kw_only=True):
     priority: Annotated[Priority | None, Meta(description="Smaller goes first.")] | UnsetType = (
         UNSET
     )
+    expected: (
+        Annotated[
+            HoldSpan | None, Meta(description="Seconds it will hold, as far as its client knows.")
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class Submit(_Fields, kw_only=True):
@@ -100,13 +106,15 @@ def submission(
 
 
 def _submission(fields: _Fields, data: str, demand: Demand, receiver: str) -> Submission:
+    expected = None if fields.expected is UNSET else fields.expected
     return Submission(
         fields.request_id,
         fields.owner_id,
         data,
         fields.callback,
-        Shape(demand, fields.owner_id, receiver),
+        Shape(demand, fields.owner_id, receiver, expected_class(expected)),
         None if fields.priority is UNSET else fields.priority,
+        expected,
     )
 
 
@@ -114,8 +122,8 @@ def _submission(fields: _Fields, data: str, demand: Demand, receiver: str) -> Su
 
 _decode = msgspec.json.Decoder(_PlainSubmit).decode
 _has_valid_texts = texts_check(_PlainSubmit)
-_QUOTES = 2 * (len(Submit.__struct_fields__) - 1) + 2 * 3
-"""Quotes of the keys, without that of the optional priority, and of the three strings."""
+_QUOTES = 2 * (len(Submit.__struct_fields__) - 2) + 2 * 3
+"""Quotes of the keys, without the optional priority and expected, and of the three strings."""
 _CACHED_BYTES = 1024
 """Size of `data` up to which it is cached. 1,024 entries of that size take some 4 MB."""
 _MAX_BRACKETS = 250
@@ -143,6 +151,8 @@ def _read_plain(body: bytes) -> tuple[_PlainSubmit, _ParsedData] | None:
         return None
     priority = fields.priority
     quotes = _QUOTES + data.quotes + (0 if priority is UNSET else 2)
+    if fields.expected is not UNSET:
+        quotes += 2
     if body.count(b'"') != quotes or (priority == 0 and b"-0" in body):
         return None
     return (fields, data) if _has_valid_texts(fields) else None

@@ -14,6 +14,8 @@ class NewJob(TypedDict):
     data: dict[str, Any]
     callback: str
     priority: NotRequired[int]
+    expected: NotRequired[float]
+    """Seconds it will hold, as far as you know."""
 
 
 class JobFilter(TypedDict, total=False):

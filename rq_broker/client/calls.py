@@ -53,6 +53,7 @@ def submit(type_: str, **job: Unpack[NewJob]) -> Call[Json]:
             was lost it means that the job was stored.
         DuplicateCallback: Another job of the type has this `callback`.
         CallbackForbidden: The broker never calls this address.
+        ExpectedTooLong: `expected` is over the policy's `expected_most`.
     """
     return Call(_data, "POST", path("v1", type_), job)
 
@@ -113,6 +114,22 @@ def transition(
         StaleFence: The job was granted again since the grant with this `fence`.
     """
     return Call(_nothing, "POST", path("v1", type_, request_id), {"status": status, **details})
+
+
+def set_expected(type_: str, request_id: str, expected: float | None) -> Call[None]:
+    """Change how long a job says it will hold.
+
+    Args:
+        type_: The queue's name.
+        request_id: The job: queued, granted or running.
+        expected: Seconds from its grant on; None if it does not say any more.
+
+    Raises:
+        JobNotFound: The type has no such job.
+        ExpectedTooLong: It is over the policy's `expected_most`.
+        Conflict: The job is `done` or in `error`.
+    """
+    return Call(_nothing, "POST", path("v1", type_, request_id), {"expected": expected})
 
 
 def withdraw(type_: str, request_id: str) -> Call[None]:

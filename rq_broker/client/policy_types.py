@@ -10,6 +10,9 @@ class PolicyChange(TypedDict, total=False):
     """The policy fields to change. Spans are seconds; None means without end."""
 
     patience: float | None
+    strict_order: bool
+    expected_default: float | None
+    expected_most: float | None
     offer: float | None
     running: float | None
     retention: float | None

@@ -3,7 +3,8 @@
     BrokerError
     ├── Invalid                 400  invalid_request        the body, a field or a parameter
     │   ├── Unreadable          400  unreadable_json
-    │   └── CallbackForbidden   400  callback_forbidden     no courier may dial it, see egress
+    │   ├── CallbackForbidden   400  callback_forbidden     no courier may dial it, see egress
+    │   └── ExpectedTooLong     400  expected_too_long      over the policy's expected_most
     ├── NotFound                404  not_found              an unknown path
     │   ├── JobNotFound         404  job_not_found
     │   ├── HostNotFound        404  host_not_found
@@ -51,6 +52,12 @@ class CallbackForbidden(Invalid):
     """The callback goes to an address that the broker never calls."""
 
     code = "callback_forbidden"
+
+
+class ExpectedTooLong(Invalid):
+    """The job says that it will hold for longer than the policy's `expected_most`."""
+
+    code = "expected_too_long"
 
 
 class NotFound(BrokerError):

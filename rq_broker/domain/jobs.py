@@ -12,12 +12,15 @@ that a job already has succeeds and changes nothing, but `running` renews the ru
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import ClassVar
 
 import orjson
 from msgspec import Struct
+
+from rq_broker.domain.validation import LONGEST_SPAN
 
 
 class Status(StrEnum):
@@ -58,8 +61,27 @@ class Demand(Struct, frozen=True):
     """Whether each instance must be on a host of its own."""
 
 
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+EXPECTED_CLASSES = (
+    *(_MINUTE, 5 * _MINUTE, 10 * _MINUTE, 15 * _MINUTE, 30 * _MINUTE),
+    *(_HOUR, 2 * _HOUR, 3 * _HOUR, 4 * _HOUR, 8 * _HOUR, 12 * _HOUR, 18 * _HOUR),
+    *(_DAY, 2 * _DAY, 7 * _DAY, 30 * _DAY, LONGEST_SPAN),
+)
+"""The seconds to which a shape rounds up what its jobs say. With few classes one failure to place a
+job speaks for many; each distinct number would be a shape of its own. They are the spans people
+name: on the logs KTH-SP2 and SDSC-SP2 the users' estimates grow by 18 % and 9 % on average, and by
+29 % and 41 % with as many powers of two."""
+
+
+def expected_class(seconds: float | None) -> int | None:
+    """Round what a job says it will hold up to one of EXPECTED_CLASSES; None if it says nothing."""
+    if seconds is None:
+        return None
+    return EXPECTED_CLASSES[bisect_left(EXPECTED_CLASSES, seconds)]
+
+
 class Shape(Struct, frozen=True):
-    """Demand, owner and destination: queued jobs of equal shape are interchangeable to the planner.
+    """What makes queued jobs interchangeable to the planner: those of equal shape are.
 
     The owner is part of the shape because limits bind owners. The destination (scheme://host:port
     of the callback) is part of it because a job whose receiver cannot be called gets no capacity.
@@ -68,24 +90,28 @@ class Shape(Struct, frozen=True):
     demand: Demand
     owner: str
     destination: str
+    expected: int | None = None
+    """Seconds its jobs say they will hold, one of EXPECTED_CLASSES; None if they do not say."""
 
     def canonical(self) -> str:
         """Render the shape as JSON. Equal shapes have equal texts, and no others do."""
-        value = [
+        value: list[object] = [
             [dict(instance) for instance in self.demand.instances],
             self.demand.aggregate,
             self.demand.spread,
             self.owner,
             self.destination,
         ]
+        if self.expected is not None:
+            value.append(self.expected)
         return orjson.dumps(value).decode()
 
     @classmethod
     def parse(cls, text: str) -> Shape:
         """Return the shape that `canonical` rendered as this text."""
-        instances, aggregate, spread, owner, destination = orjson.loads(text)
+        instances, aggregate, spread, owner, destination, *expected = orjson.loads(text)
         pairs = tuple(tuple(instance.items()) for instance in instances)
-        return cls(Demand(pairs, aggregate, spread), owner, destination)
+        return cls(Demand(pairs, aggregate, spread), owner, destination, *expected)
 
 
 class Submission(Struct, frozen=True):
@@ -98,6 +124,8 @@ class Submission(Struct, frozen=True):
     callback: str
     shape: Shape
     priority: int | None = None
+    expected: float | None = None
+    """Seconds it says it will hold."""
 
 
 class Job(Struct, frozen=True):
@@ -121,6 +149,8 @@ class Job(Struct, frozen=True):
     fence: int | None = None
     attempts: int = 0
     error: str | None = None
+    expected: float | None = None
+    """Seconds it says it will hold from its grant on."""
     destination: str = ""
     """scheme://host:port of the callback, while granted and after its callbacks failed."""
     capacity_number: str = ""

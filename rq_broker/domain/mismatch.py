@@ -169,10 +169,14 @@ class _Search:
 
     def _seconds(self, value: Any, node: inspect.FloatType, place: str, nullable: bool) -> None:
         number = float(value.text) if isinstance(value, Number) else value
-        low, high = node.ge or 0, node.le or MAX_WHOLE
-        if type(number) in (int, float) and low <= number <= high:
+        above, low, high = node.gt, node.ge or 0, node.le or MAX_WHOLE
+        is_number = type(number) in (int, float)
+        if is_number and low <= number <= high and (above is None or number > above):
             return
-        endless = ", or null for without end" if nullable else ""
-        raise Invalid(
-            f"{place} must be seconds from {low} to {high}{endless}{rejected(value, self._shown)}"
-        )
+        if above is None:
+            expected = f"seconds from {low} to {high}"
+            null = ", or null for without end"
+        else:
+            expected, null = f"seconds above {above}, {high} at most", ", or null"
+        expected += null if nullable else ""
+        raise Invalid(f"{place} must be {expected}{rejected(value, self._shown)}")

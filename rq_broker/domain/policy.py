@@ -15,13 +15,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, inspect
 
 from rq_broker.domain.capacity import Amounts
-from rq_broker.domain.validation import Owner
-
-_CENTURY_SECONDS = 100 * 366 * 86400
-"""The longest span. Its milliseconds, added to a time, stay far below 2^53."""
-
-Span = Annotated[float, Meta(ge=0, le=_CENTURY_SECONDS, extra={"unit": "s"})]
-"""Seconds, whole or not."""
+from rq_broker.domain.validation import HoldSpan, Owner, Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +29,24 @@ class Policy:
             "0: strict order, null: without end"
         ),
     ] = 300.0
+    strict_order: Annotated[
+        bool,
+        Meta(
+            description="no job overtakes an earlier one that waits for room (FCFS); "
+            "`patience` is not used"
+        ),
+    ] = False
+    expected_default: Annotated[
+        HoldSpan | None,
+        Meta(
+            description="what a job that does not say how long it will hold is taken to say; "
+            "null: nothing"
+        ),
+    ] = None
+    expected_most: Annotated[
+        HoldSpan | None,
+        Meta(description="the longest `expected` that a job may say; null: without end"),
+    ] = None
     offer: Annotated[
         Span | None,
         Meta(

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from rq_broker.domain.jobs import Status
-from rq_broker.domain.validation import Priority
+from rq_broker.domain.validation import Priority, Span
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ENCODER = msgspec.json.Encoder()
@@ -143,6 +143,12 @@ class JobView(JsonObject, frozen=True):
     error: Annotated[str | None, Meta(description="Why the status is `error`.")] = field(
         name="Error"
     )
+    expected: Annotated[
+        Span | None,
+        Meta(
+            description="Seconds it says it will hold from its grant on; null if it does not say."
+        ),
+    ] = field(name="Expected")
     reason: Annotated[
         str | UnsetType | None,
         Meta(description="Why a queued job waits. Only where one job is read."),

@@ -109,6 +109,12 @@ TypeName = Annotated[str, TYPE_NAME.meta()]
 Owner = Annotated[str, OWNER.meta()]
 Count = Annotated[int, Meta(ge=0, le=MAX_WHOLE)]
 Priority = Annotated[int, Meta(ge=-MAX_WHOLE, le=MAX_WHOLE)]
+LONGEST_SPAN = 100 * 366 * 86400
+"""The longest span, seconds. Its milliseconds, added to a time, stay far below 2^53."""
+Span = Annotated[float, Meta(ge=0, le=LONGEST_SPAN)]
+"""Seconds, whole or not."""
+HoldSpan = Annotated[float, Meta(gt=0, le=LONGEST_SPAN)]
+"""Seconds for which a job holds its capacity."""
 
 
 def show(value: object) -> str:

@@ -58,6 +58,7 @@ class Broker:
         self.page = jobs.page
         self.reorder = jobs.reorder
         self.transition = jobs.transition
+        self.set_expected = jobs.set_expected
         self.withdraw = jobs.withdraw
 
     def _bind_capacity(self, capacity: Capacity) -> None:

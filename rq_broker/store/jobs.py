@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from msgspec.structs import replace
+
 from rq_broker.domain import errors
-from rq_broker.domain.jobs import Job, Shape, Status, Submission, origins
+from rq_broker.domain.jobs import Job, Shape, Status, Submission, expected_class, origins
 from rq_broker.store import records
 from rq_broker.store.keys import Keys, digest, fold, unfold
 from rq_broker.store.registry import Registry
@@ -32,6 +34,11 @@ def _describe(submission: Submission) -> tuple[str, str]:
     return (_text_and_digest if is_small else _text_and_digest.__wrapped__)(submission.shape)
 
 
+def _milliseconds(seconds: float | None) -> int | None:
+    """Return whole ms of a span above 0 that stay above 0."""
+    return None if seconds is None else max(1, round(seconds * 1000))
+
+
 @dataclass(frozen=True, slots=True)
 class Cursor:
     """The job after which the next page of a listing begins."""
@@ -49,7 +56,7 @@ class Page:
 
 
 class Jobs:
-    """Submit, read, page, reorder, transition, withdraw."""
+    """Submit, read, page, reorder, transition, set_expected, withdraw."""
 
     def __init__(self, runner: Runner, registry: Registry) -> None:
         self._runner = runner
@@ -61,9 +68,11 @@ class Jobs:
         Raises:
             DuplicateRequestId: Its request_id is taken in the type.
             DuplicateCallback: Its callback is taken in the type.
+            ExpectedTooLong: It says it will hold for longer than the policy's `expected_most`.
         """
         await self._registry.register(type_)
         demand, shape = _describe(submission)
+        expected = _milliseconds(submission.expected)
         reply = await self._runner.run(
             "submit",
             type_,
@@ -71,6 +80,7 @@ class Jobs:
             owner_id=submission.owner_id,
             callback=digest(submission.callback),
             priority=submission.priority,
+            expected=expected,
             shape=shape,
             demand=demand,
             fields=fold("callback", submission.callback) + fold("data", submission.data),
@@ -88,6 +98,7 @@ class Jobs:
             updated=reply.created,
             shape=shape,
             position=reply.position,
+            expected=expected and expected / 1000,
             capacity_number=reply.capacity_number,
         )
 
@@ -177,6 +188,37 @@ class Jobs:
             origins=origins(to),
         )
         return Status(reply.status)
+
+    async def set_expected(self, type_: str, request_id: str, expected: float | None) -> None:
+        """Change how long a queued, granted or running job says it will hold.
+
+        Args:
+            type_: The type.
+            request_id: The job.
+            expected: Seconds from its grant on; None if it does not say any more.
+
+        Raises:
+            JobNotFound: The type has no such job.
+            ExpectedTooLong: It is longer than the policy's `expected_most`.
+            Conflict: The job is done or in error.
+        """
+        known_shape, demand = None, None
+        while True:
+            reply = await self._runner.run(
+                "set_expected",
+                type_,
+                request_id=request_id,
+                expected=_milliseconds(expected),
+                known_shape=known_shape,
+                shape=demand and digest(demand),
+                demand=demand,
+            )
+            if reply.current_shape is None:
+                return
+            # The job has another shape than the caller knew: nothing was written.
+            known_shape = reply.current_shape
+            shape = Shape.parse(reply.current_demand)
+            demand = replace(shape, expected=expected_class(expected)).canonical()
 
     async def withdraw(self, type_: str, request_id: str) -> None:
         """Take a job out altogether."""

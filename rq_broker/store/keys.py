@@ -57,9 +57,10 @@ member, so jobs of equal priority stand in the order in which they were submitte
 the set alone knows which job an entry is.
 
 A **job** hash has `id`, `owner`, `status`, `shape`, `created` (µs since 1970), `callback`, `data`
-and, once they apply, `updated` (µs), `hosts` (JSON, one name an instance), `fence`, `attempts`,
-`released`, `settled`, `error`, `granted` and `offer_ends` (ms), `destination`, `servers`; while it
-is not queued also `demand`, what its shape stands for. Its priority is the score of its member in
+and, once they apply, `expected` (ms), `updated` (µs), `hosts` (JSON, one name an instance),
+`fence`, `attempts`, `released`, `settled`, `error`, `granted` and `offer_ends` (ms), `predicted`
+(ms) and `predicted_from`, `destination`, `servers`; while it is not queued also `demand`, what its
+shape stands for. Its priority is the score of its member in
 `…:status:<status>` and stands nowhere else, so that no two places can disagree.
 
 A `data` or `callback` of 65 to `FOLD_LIMIT` bytes is *folded*: stored in pieces of at most 64 bytes

@@ -71,6 +71,7 @@ def job(
         fence=int(fields["fence"]) if "fence" in fields else None,
         attempts=int(fields.get("attempts", 0)) - int(fields.get("released", 0)),
         error=fields.get("error"),
+        expected=int(fields["expected"]) / 1000 if "expected" in fields else None,
         destination=fields.get("destination", ""),
     )
 

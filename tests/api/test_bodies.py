@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rq_broker.api import bodies
-from rq_broker.api.bodies import Reorder, Transition
+from rq_broker.api.bodies import NewExpected, Reorder, Transition
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.errors import Invalid
 from rq_broker.domain.exact_json import Number
@@ -33,21 +33,31 @@ from rq_broker.domain.validation import MAX_WHOLE
         ),
         ({"status": "running", "servers": []}, Transition(Status.RUNNING)),
         ({"status": "error", "error": "disk\nfull"}, Transition(Status.ERROR, None, "disk\nfull")),
+        ({"status": "done", "expected": None}, Transition(Status.DONE)),
+        ({"expected": 60}, NewExpected(60.0)),
+        ({"expected": Number("0.5"), "priority": None}, NewExpected(0.5)),
+        ({"expected": None}, NewExpected(None)),
+        ({"expected": None, "position": None}, NewExpected(None)),
     ],
 )
-def test_updates(body: dict[str, Any], expected: Reorder | Transition) -> None:
-    """Each kind of update becomes its value; null fields count as left out."""
+def test_updates(body: dict[str, Any], expected: Reorder | Transition | NewExpected) -> None:
+    """Each kind of update becomes its value; null counts as left out, but in `expected` alone."""
     assert bodies.update(body) == expected
 
 
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
-        ({}, "exactly one of priority, status, before, after, position, not none"),
+        ({}, "exactly one of priority, status, before, after, position, expected, not none"),
         ({"statuss": "done", "fence": 1}, 'not none; the body has "statuss", "fence"'),
         ({"priority": None}, "not none"),
         ({"priority": 1, "status": "done"}, "not priority and status"),
         ({"before": "a", "after": "b"}, "not before and after"),
+        ({"before": "a", "expected": 1}, "not before and expected"),
+        ({"expected": 0}, "expected must be seconds above 0, 3162240000 at most, or null, not 0"),
+        ({"expected": "1"}, "expected must be seconds above 0"),
+        ({"expected": 4e9}, "expected must be seconds above 0"),
+        ({"expected": None, "fence": 1}, "fence goes with status, not with expected"),
         ({"priority": Number("1.5")}, "priority must be a whole number"),
         ({"priority": 2**53}, "priority must be a whole number from −(2^53−1) to 2^53−1"),
         ({"status": "paused"}, "status must be one of queued, granted, running, done, error"),

@@ -29,7 +29,7 @@ ORIGINAL_KEYS = [
     "Priority",
     "Status",
 ]
-ADDED_KEYS = ["Position", "Hosts", "Fence", "Attempts", "Error"]
+ADDED_KEYS = ["Position", "Hosts", "Fence", "Attempts", "Error", "Expected"]
 
 
 async def test_the_original_request_field_for_field(api: httpx.AsyncClient) -> None:
@@ -127,6 +127,24 @@ async def test_updates(api: httpx.AsyncClient) -> None:
         answer = await api.post(f"/v1/vm/{name}", json=body)
         assert (answer.status_code, answer.json()) == (200, {"data": {}, "ok": True})
         assert await listed(api) == expected
+
+
+async def test_what_a_job_expects(api: httpx.AsyncClient) -> None:
+    """expected is given at the submit or later, shown as Expected, and bounded by the policy."""
+    answer = await api.post("/v1/vm/", json=submission("d", expected=90))
+    assert answer.json()["data"]["Expected"] == 90
+    for expected in (7200.5, None, 60):
+        answer = await api.post("/v1/vm/d", json={"expected": expected})
+        assert (answer.status_code, answer.json()) == (200, {"data": {}, "ok": True})
+        assert (await api.get("/v1/vm/d")).json()["data"]["Expected"] == expected
+    await api.put("/types/vm", json={"expected_most": 60})
+    update = await api.post("/v1/vm/d", json={"expected": 61})
+    refused(update, 400, "expected_too_long", "expected must be at most 60 seconds")
+    answer = await api.post("/v1/vm/", json=submission("e", expected=61))
+    refused(answer, 400, "expected_too_long", "expected must be at most 60 seconds")
+    assert await listed(api) == ["d"]
+    await api.post("/v1/vm/d", json={"status": "error"})
+    refused(await api.post("/v1/vm/d", json={"expected": 60}), 409, "conflict", "d is error")
 
 
 async def test_the_priorities_of_the_original(api: httpx.AsyncClient) -> None:

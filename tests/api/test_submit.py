@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rq_broker.api import paths, submit
+from rq_broker.api import submit
 from rq_broker.api.submit import read_submission, submission
 from rq_broker.domain import exact_json
 from rq_broker.domain.errors import CallbackForbidden, Invalid
@@ -74,6 +74,11 @@ def test_the_seeds_request() -> None:
         ({"data": ABSENT}, "data is required"),
         ({"data": []}, "data must be a JSON object, not []"),
         ({"data": "{}"}, 'data must be a JSON object, not "{}"'),
+        ({"expected": 0}, "expected must be seconds above 0, 3162240000 at most, or null, not 0"),
+        ({"expected": -1}, "expected must be seconds above 0"),
+        ({"expected": True}, "expected must be seconds above 0"),
+        ({"expected": "60"}, "expected must be seconds above 0"),
+        ({"expected": exact_json.Number("1e400")}, "expected must be seconds above 0"),
         ({"priority": True}, "priority must be a whole number"),
         ({"priority": "1"}, 'priority must be a whole number from −(2^53−1) to 2^53−1, not "1"'),
         ({"priority": exact_json.Number("1.5")}, "not 1.5"),
@@ -100,6 +105,26 @@ def test_the_body_must_be_an_object(value: Any) -> None:
 def test_whole_priorities_are_taken(priority: int) -> None:
     """Every whole number a score says exactly may be a priority."""
     assert read(priority=priority).priority == priority
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds", "rounded"),
+    [
+        (ABSENT, None, None),
+        (None, None, None),
+        (0.5, 0.5, 60),
+        (60, 60.0, 60),
+        (exact_json.Number("60.5"), 60.5, 300),
+        (3 * 86400, 259_200.0, 604_800),
+        (3e9, 3e9, 3_162_240_000),
+    ],
+)
+def test_what_a_job_expects_is_kept_and_rounded_up_in_its_shape(
+    said: Any, seconds: float | None, rounded: int | None
+) -> None:
+    """The submission has the seconds as said; its shape has the next class, or none."""
+    new = read(expected=said)
+    assert (new.expected, new.shape.expected) == (seconds, rounded)
 
 
 def test_unknown_fields_are_ignored() -> None:
@@ -243,27 +268,11 @@ def test_egress_refuses_what_could_never_be_dialled() -> None:
         submission(body(), "http://bad.test/inbox/", egress)
 
 
-@pytest.mark.parametrize("name", ["vm", "虛擬機", "a b", "100%", "a" * 64, "機" * 21, "a:b"])
-def test_types_are_any_string(name: str) -> None:
-    """Letters of any script, spaces and percent signs make a type."""
-    assert paths.type_name(name) == name
-
-
-@pytest.mark.parametrize(
-    "name", ["", "a/b", "{", "a}", "a\x1f", "\x7f", "a" * 65, "機" * 22, ".", "..", "a\ufffd"]
-)
-def test_types_that_are_refused(name: str) -> None:
-    """Separators, control characters, broken UTF-8 and over-long names make none, cached or not."""
-    for _ in range(2):
-        with pytest.raises(Invalid, match="type"):
-            paths.type_name(name)
-
-
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner, max_size=3)
     | st.dictionaries(st.text(max_size=5), inner, max_size=3), max_leaves=8
 )  # fmt: skip
-fields = st.sampled_from(["request_id", "owner_id", "callback", "data", "priority"])
+fields = st.sampled_from(["request_id", "owner_id", "callback", "data", "priority", "expected"])
 
 
 @given(st.dictionaries(fields, json_values))
@@ -292,8 +301,11 @@ def test_plain_bodies_take_the_fast_path(
     """A body of known fields in ASCII is not parsed exactly, however it is spaced."""
     text = json.dumps(README, **form).encode()
     expected = outcome(text, fast=False)
+    expecting = json.dumps({**README, "expected": 90.5}, **form).encode()
+    expected_of_expecting = outcome(expecting, fast=False)
     monkeypatch.setattr(submit, "submission", None)
     assert outcome(text, fast=True) == expected
+    assert outcome(expecting, fast=True) == expected_of_expecting
 
 
 TEXT = json.dumps(README)
@@ -305,6 +317,14 @@ TEXT = json.dumps(README)
         ('"d"', '"d", "request_id": "e"'),
         ('"priority"', '"data": {}, "priority"'),
         ('"priority": 5', '"priority": null, "data": {}'),
+        ('"priority": 5', '"expected": 5'),
+        ('"priority": 5', '"expected": 1.50e2'),
+        ('"priority": 5', '"expected": 1e400'),
+        ('"priority": 5', '"expected": 1e-400'),
+        ('"priority": 5', '"expected": -0'),
+        ('"priority": 5', '"expected": null'),
+        ('"priority": 5', '"expected": 60, "expected": 61'),
+        ('"priority": 5', '"priority": 5.0, "expected": 0.5'),
         ('"priority": 5', '"x": 1'),
         ('"priority": 5', '"x": 1.50'),
         ('"priority": 5', '"x": "\xff"'),
@@ -348,7 +368,7 @@ def test_the_fast_path_changes_nothing(old: str, new: str) -> None:
     assert outcome(odd, fast=True) == outcome(odd, fast=False)
 
 
-KEYS = ["request_id", "owner_id", "callback", "data", "priority", "x", "\\u0064ata"]
+KEYS = ["request_id", "owner_id", "callback", "data", "priority", "expected", "x", "\\u0064ata"]
 VALUES = [
     '"d"',
     '"a/b"',
@@ -357,6 +377,7 @@ VALUES = [
     '{"a":1.0}',
     '{"a":"\\u0041"}',
     "1",
+    "0.5",
     "-0",
     "null",
     '"\xfc"',

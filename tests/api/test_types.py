@@ -9,6 +9,9 @@ from tests.api.conftest import submission
 
 DEFAULTS: dict[str, object] = {
     "patience": 300,
+    "strict_order": False,
+    "expected_default": None,
+    "expected_most": None,
     "offer": 300,
     "running": None,
     "retention": 604800,

@@ -18,11 +18,11 @@ from rq_broker.domain.capacity import NewHost
     [
         (arguments.NewJob, Submit, set()),
         (arguments.NewHost, NewHost, {"name", "held", "free", "dropped", "source"}),
-        (arguments.Place, Update, {"status", "fence", "error", "servers"}),
+        (arguments.Place, Update, {"status", "fence", "error", "servers", "expected"}),
         (
             arguments.StatusDetails,
             Update,
-            {"status", "priority", "before", "after", "position"},
+            {"status", "priority", "before", "after", "position", "expected"},
         ),
     ],
 )

@@ -81,7 +81,7 @@ def job(request_id: str, **fields: Any) -> dict[str, Any]:
 
 
 async def test_a_jobs_life(ask: Ask) -> None:
-    """A job is submitted, read, moved in the queue, given a status and withdrawn."""
+    """A job is submitted, read, moved, told how long it holds, given a status and withdrawn."""
     new = await ask("submit", "a?b#%", **job("機x"))
     assert (new["Type"], new["RequestID"], new["Status"]) == ("a?b#%", "機x", "queued")
     await ask("submit", "a?b#%", **job("z", priority=5))
@@ -89,6 +89,8 @@ async def test_a_jobs_life(ask: Ask) -> None:
     await ask("reorder", "a?b#%", "z", after="機x")
     assert [listed["RequestID"] for listed in await ask("jobs", "a?b#%")] == ["機x", "z"]
     assert (await ask("read", "a?b#%", "z"))["Reason"] == "there is no host"
+    await ask("set_expected", "a?b#%", "z", 7200)
+    assert (await ask("read", "a?b#%", "z"))["Expected"] == 7200
     await ask("transition", "a?b#%", "z", "error", error="no disk")
     assert (await ask("read", "a?b#%", "z"))["Error"] == "no disk"
     await ask("withdraw", "a?b#%", "z")

@@ -8,8 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rq_broker.domain.jobs import HOLDING, MOVES, Demand, Shape, Status, origins
+from rq_broker.domain.jobs import (
+    EXPECTED_CLASSES,
+    HOLDING,
+    MOVES,
+    Demand,
+    Shape,
+    Status,
+    expected_class,
+    origins,
+)
 from rq_broker.domain.policy import Policy
+from rq_broker.domain.validation import LONGEST_SPAN
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 NEEDS = st.dictionaries(TEXTS, st.integers(1, 2**53 - 1), max_size=3).map(
@@ -22,6 +32,7 @@ SHAPES = st.builds(
     ),
     TEXTS,
     TEXTS,
+    st.none() | st.sampled_from(EXPECTED_CLASSES),
 )
 
 
@@ -35,6 +46,21 @@ def test_a_shape_is_read_back_from_its_text(shape: Shape) -> None:
 def test_different_shapes_have_different_texts(one: Shape, other: Shape) -> None:
     """Two shapes share their text only when they are equal."""
     assert (one.canonical() == other.canonical()) == (one == other)
+
+
+def test_a_shape_without_expected_keeps_its_text() -> None:
+    """The text has a sixth value only if the shape expects: digests of earlier versions stay."""
+    plain = Shape(Demand(((("VCPU", 4),),), "host1"), "lab-7", "https://lab:443")
+    assert plain.canonical() == '[[{"VCPU":4}],"host1",false,"lab-7","https://lab:443"]'
+    expecting = Shape(plain.demand, plain.owner, plain.destination, 3600)
+    assert expecting.canonical() == f"{plain.canonical()[:-1]},3600]"
+
+
+@given(st.floats(0, LONGEST_SPAN, exclude_min=True))
+def test_a_class_is_the_next_above_what_is_said(seconds: float) -> None:
+    """What a job says is rounded up, to the smallest class that is not below it."""
+    rounded = expected_class(seconds)
+    assert rounded == min(bound for bound in EXPECTED_CLASSES if bound >= seconds)
 
 
 def test_no_client_may_set_granted() -> None:

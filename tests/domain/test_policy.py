@@ -16,11 +16,11 @@ from rq_broker.domain.policy import (
     ROWS,
     Policy,
     PolicyChange,
-    Span,
     change_of,
     changed_fields,
     rows_of,
 )
+from rq_broker.domain.validation import Span
 from rq_broker.store.policy_record import lua_defaults, parse, render
 
 
@@ -46,6 +46,10 @@ def test_a_new_row_is_parsed_and_refused_by_name() -> None:
     assert change({"grace": None}) == {"grace": None}
     for body, sentence in (
         ({"grace": -1}, "grace must be seconds from 0"),
+        (
+            {"expected_most": 0},
+            "expected_most must be seconds above 0, 3162240000 at most, or null",
+        ),
         ({"tries": 10}, "tries must be a whole number from 1 to 9, not 10"),
         ({"tries": None}, "tries must be a whole number from 1 to 9, not null"),
         ({"grays": 1}, "settle, grace, tries"),

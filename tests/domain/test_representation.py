@@ -35,7 +35,7 @@ def test_times_keep_every_microsecond(microseconds: int) -> None:
 def test_a_job_begins_with_the_keys_of_the_original() -> None:
     """The original's eleven keys come first, with its types; then ours; nothing internal."""
     job = orjson.loads(to_json(JobView.of(JOB)))
-    assert [*job] == [*ORIGINAL_KEYS, "Position", "Hosts", "Fence", "Attempts", "Error"]
+    assert [*job] == [*ORIGINAL_KEYS, "Position", "Hosts", "Fence", "Attempts", "Error", "Expected"]
     assert (job["ID"], job["Data"], job["DeletedAt"]) == (7, '{"a":1}', None)
     assert (job["Status"], job["Hosts"], job["Position"]) == ("granted", ["h"], None)
     assert job["CreatedAt"] == "1970-01-01T00:00:00.000001Z"

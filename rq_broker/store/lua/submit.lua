@@ -6,8 +6,9 @@
 ---   owner_id         string    the job's owner
 ---   callback         string    digest of the callback, 16 characters (keys.digest)
 ---   priority         decimal?  if not given, the next tick of the type's clock
+---   expected         integer?  how long it says it will hold, ms
 ---   shape            string    digest of `demand`, 16 characters (keys.digest)
----   demand           string    the shape: demand, owner and destination, canonical JSON
+---   demand           string    the shape, canonical JSON (Shape.canonical)
 ---   fields           fields    fields of the job hash, folded: callback and data
 --- Returns
 ---   id               integer   the job's ID
@@ -15,12 +16,13 @@
 ---   priority         integer   the job's priority
 ---   position         integer   its place in the queue, 1 = next
 ---   capacity_number  string    number of the type's last change of capacity
---- Errors DUPLICATE_REQUEST_ID, DUPLICATE_CALLBACK
+--- Errors EXPECTED_TOO_LONG, DUPLICATE_REQUEST_ID, DUPLICATE_CALLBACK
 --- @include "base"
 --- @include "clock"
 --- @include "job"
 --- @include "queue"
 --- @include "callback"
+--- @include "expected"
 
 -- The zero of default priorities: 2018-07-26T05:51:00.621743Z, the original service's own.
 local EPOCH_US = 1532584260621743
@@ -28,6 +30,10 @@ local EPOCH_US = 1532584260621743
 local name = job_key(request_id)
 if redis.call('EXISTS', name) == 1 then
   return redis.error_reply('DUPLICATE_REQUEST_ID request_id is taken in this type')
+end
+local refusal = expected and refuse_expected(expected)
+if refusal then
+  return refusal
 end
 local callbacks, rest = callback_entry(callback)
 if redis.call('HSETNX', callbacks, rest, request_id) == 0 then
@@ -47,6 +53,9 @@ end
 local member = member_of(id, request_id)
 redis.call('HSET', name, 'id', id, 'owner', owner_id, 'status', 'queued', 'shape', shape,
   'created', whole(created), unpack(fields))
+if expected then
+  redis.call('HSET', name, 'expected', whole(expected))
+end
 redis.call('ZADD', key('owner:' .. owner_id), priority, member)
 join_queue(member, priority, shape, demand)
 record_event(request_id, id, 'queued')

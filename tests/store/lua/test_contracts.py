@@ -184,6 +184,7 @@ async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -
     await broker.turn(TYPE, "me", "take", 1)
     await broker.forecast(TYPE, job, 60.0)
     await broker.reorder(TYPE, "d", "position", "front")
+    await broker.set_expected(TYPE, "d", 60.0)
     assert await grant(broker, job, wanted) == 1
     await broker.type_state(TYPE, usage=True)
     await settle(broker, await claim_one(broker), Settlement("delivered"))
@@ -289,7 +290,8 @@ async def test_a_client_in_another_language_follows_the_header(
 ) -> None:
     """A submit written by the header alone is a job like any other, and its reply is in order."""
     fields = ["callback", "http://x/d", "data", "{}"]
-    arguments = ["d", "o", digest("http://x/d"), "", "shape", shape().canonical(), "2", *fields]
+    arguments = ["d", "o", digest("http://x/d"), "", "", "shape", shape().canonical()]
+    arguments += ["2", *fields]
     reply = await client.eval(SCRIPTS["submit"].source, 1, Keys(TYPE).base, *arguments)
     job = await broker.read(TYPE, "d")
     assert reply == [job.id, job.created, job.priority, job.position, "0"]

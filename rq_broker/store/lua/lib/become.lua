@@ -13,7 +13,9 @@ local HOLDS_CAPACITY = { granted = true, running = true }
 local SPANS = { granted = 'offer', running = 'running', done = 'retention', error = 'retention' }
 
 -- Fields that a job has only while it holds capacity.
-local HELD_FIELDS = { 'hosts', 'offer_ends', 'granted', 'settled', 'servers' }
+local HELD_FIELDS = {
+  'hosts', 'offer_ends', 'granted', 'settled', 'servers', 'predicted', 'predicted_from', 'demand_key', 'size',
+}
 
 local function set_deadline(member, status)
   local field = SPANS[status]

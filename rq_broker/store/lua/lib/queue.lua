@@ -21,8 +21,7 @@ end
 
 -- The granter is woken only by a job that becomes the first of its shape: jobs behind the first cannot
 -- be granted before it.
-local function join_queue(member, priority, shape, demand)
-  redis.call('ZADD', key('status:queued'), priority, member)
+local function join_shape(member, priority, shape, demand)
   redis.call('ZADD', key('shape:' .. shape), priority, member)
   if redis.call('ZRANK', key('shape:' .. shape), member) == 0 then
     redis.call('ZADD', key('heads'), priority, shape)
@@ -31,16 +30,25 @@ local function join_queue(member, priority, shape, demand)
   end
 end
 
--- Returns what the shape stands for, for the job to keep.
-local function leave_queue(member, shape)
-  local demand = redis.call('HGET', key('shapes'), shape) or ''
+local function leave_shape(member, shape)
   local was_first = redis.call('ZRANK', key('shape:' .. shape), member) == 0
-  redis.call('ZREM', key('status:queued'), member)
   redis.call('ZREM', key('shape:' .. shape), member)
-  redis.call('HDEL', key('passed'), member)
-  redis.call('HDEL', key('forecasts'), member)
   if was_first then
     refresh_head(shape)
   end
+end
+
+local function join_queue(member, priority, shape, demand)
+  redis.call('ZADD', key('status:queued'), priority, member)
+  join_shape(member, priority, shape, demand)
+end
+
+-- Returns what the shape stands for, for the job to keep.
+local function leave_queue(member, shape)
+  local demand = redis.call('HGET', key('shapes'), shape) or ''
+  redis.call('ZREM', key('status:queued'), member)
+  leave_shape(member, shape)
+  redis.call('HDEL', key('passed'), member)
+  redis.call('HDEL', key('forecasts'), member)
   return demand
 end

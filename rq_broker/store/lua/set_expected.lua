@@ -1,0 +1,68 @@
+--- Change how long a job says it will hold.
+--- Keeps: a queued job keeps its place, the mark that it was passed, and its forecast. A job that holds
+---   capacity is expected to end that long after its grant; if it does not say any more, nothing is
+---   predicted of it here. A caller that does not know the job's shape writes nothing.
+--- KEYS[1] base
+--- ARGV
+---   request_id      string    the client's name for the job
+---   expected        integer?  how long it holds from its grant on, ms; not given: it does not say
+---   known_shape     string?   digest of the shape that the job has now; not given if unknown
+---   shape           string?   digest of `demand`, 16 characters (keys.digest)
+---   demand          string?   the shape that it gets, canonical JSON (Shape.canonical)
+--- Returns
+---   current_shape   string?   digest of the job's shape, if `known_shape` is another
+---   current_demand  string?   what that shape stands for
+--- Errors JOB_NOT_FOUND, CONFLICT, EXPECTED_TOO_LONG
+--- @include "base"
+--- @include "clock"
+--- @include "job"
+--- @include "queue"
+--- @include "expected"
+
+-- 1. Refuse what cannot be said, and a caller that computed the new shape from another.
+local name = job_key(request_id)
+local job = load_job(request_id)
+if not job then
+  return redis.error_reply('JOB_NOT_FOUND no job has this request_id in this type')
+end
+if job.status == 'done' or job.status == 'error' then
+  return redis.error_reply('CONFLICT ' .. request_id .. ' is ' .. job.status .. ': it will not hold anything')
+end
+local refusal = expected and refuse_expected(expected)
+if refusal then
+  return refusal
+end
+local is_queued = job.status == 'queued'
+if known_shape ~= job.shape then
+  local current_demand = is_queued and redis.call('HGET', key('shapes'), job.shape)
+    or redis.call('HGET', name, 'demand')
+  return reply({ current_shape = job.shape, current_demand = current_demand or '' })
+end
+
+-- 2. Change the shape.
+if shape ~= job.shape then
+  redis.call('HSET', name, 'shape', shape)
+  if is_queued then
+    leave_shape(job.member, job.shape)
+    join_shape(job.member, job.priority, shape, demand)
+  else
+    redis.call('HSET', name, 'demand', demand)
+  end
+end
+
+-- 3. Change what the job says, and what is predicted of its hold.
+local is_holding = redis.call('HEXISTS', name, 'granted') == 1
+if expected then
+  redis.call('HSET', name, 'expected', whole(expected))
+  if is_holding then
+    redis.call('HSET', name, 'predicted', whole(expected), 'predicted_from', 'expected')
+  end
+else
+  redis.call('HDEL', name, 'expected', 'predicted', 'predicted_from')
+end
+redis.call('HSET', name, 'updated', whole(now_us()))
+record_event(request_id, job.id, 'expected')
+if is_holding then
+  wake('grant')
+end
+return reply({ current_shape = nil, current_demand = nil })
