@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from rq_broker.domain import errors
@@ -25,8 +26,7 @@ async def waiting_shapes(broker: Broker) -> dict[Shape, list[str]]:
 
 
 def expecting(seconds: int | None) -> Shape:
-    plain = shape()
-    return Shape(plain.demand, plain.owner, plain.destination, seconds)
+    return replace(shape(), expected=seconds)
 
 
 async def test_a_queued_job_moves_to_its_new_shape_and_keeps_its_place(
@@ -117,10 +117,10 @@ async def test_the_policy_bounds_what_jobs_say(broker: Broker, client: Redis) ->
     assert (await broker.read(TYPE, "e")).expected == 1e9
 
 
-async def test_a_shape_that_changes_meanwhile_is_read_again(
+async def test_the_shape_of_another_job_is_not_given_to_this_one(
     broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If another update changes the shape between read and write, both are in the result."""
+    """If another job takes the name between read and write, its own shape is changed."""
     await submit(broker)
     run = Runner.run
     interrupted = False
@@ -129,10 +129,11 @@ async def test_a_shape_that_changes_meanwhile_is_read_again(
         nonlocal interrupted
         if arguments.get("demand") and not interrupted:
             interrupted = True
-            await broker.set_expected(TYPE, "d", 3600.0)
+            await broker.withdraw(TYPE, "d")
+            await submit(broker, shape=shape({"GPU": 2}))
         return await run(self, verb, type_, **arguments)
 
     monkeypatch.setattr(Runner, "run", interrupt)
     await broker.set_expected(TYPE, "d", 60.0)
-    assert await waiting_shapes(broker) == {expecting(60): ["d"]}
+    assert await waiting_shapes(broker) == {replace(shape({"GPU": 2}), expected=60): ["d"]}
     assert await audit(client, TYPE) == []
