@@ -61,7 +61,8 @@ async def holding(
 
 async def add_history(client: Redis, *seconds: float) -> None:
     """Add to the observed holding times."""
-    await client.rpush(KEYS.of("history"), *(round(span * 1000) for span in seconds))
+    for span in seconds:
+        await client.xadd(KEYS.of("holding_times"), {"milliseconds": round(span * 1000)})
 
 
 async def reason_of(broker: Broker, job: Job) -> str | None:

@@ -9,7 +9,7 @@ from rq_broker.domain.capacity import Host
 from rq_broker.domain.deliveries import Delivery
 from rq_broker.domain.jobs import Demand, Job, Shape, Status, Submission
 from rq_broker.domain.planning import Grant, Head
-from rq_broker.store.broker import Broker, Settlement
+from rq_broker.store.broker import Broker, PredictedHold, Settlement
 
 TYPE = "vm"
 
@@ -62,10 +62,16 @@ def planned_grant(job: Job, wanted: Shape | None = None, *hosts: str) -> Grant:
     return Grant(head_of(job), granted, names)
 
 
-async def grant(broker: Broker, job: Job, wanted: Shape | None = None, *hosts: str) -> int | None:
+async def grant(
+    broker: Broker,
+    job: Job,
+    wanted: Shape | None = None,
+    *hosts: str,
+    predicted: PredictedHold | None = None,
+) -> int | None:
     """Plan and commit a grant on the state of now; return its fence, None where it is refused."""
     state = await broker.type_state(job.type)
-    return await broker.grant(job.type, planned_grant(job, wanted, *hosts), state)
+    return await broker.grant(job.type, planned_grant(job, wanted, *hosts), state, predicted)
 
 
 async def grant_to(broker: Broker, destination: str, request_id: str, owner: str = "o") -> None:

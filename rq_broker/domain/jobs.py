@@ -77,7 +77,8 @@ def expected_class(seconds: float | None) -> int | None:
     """Round what a job says it will hold up to one of EXPECTED_CLASSES; None if it says nothing."""
     if seconds is None:
         return None
-    return EXPECTED_CLASSES[bisect_left(EXPECTED_CLASSES, seconds)]
+    milliseconds = round(seconds * 1000)  # as they are kept
+    return EXPECTED_CLASSES[bisect_left(EXPECTED_CLASSES, milliseconds / 1000)]
 
 
 class Shape(Struct, frozen=True):

@@ -67,6 +67,19 @@ class Holdings:
     """Seconds, the newest first."""
 
 
+@dataclass(frozen=True, slots=True)
+class PredictedHold:
+    """What is kept with a grant: how long it is predicted to hold, and by what others learn."""
+
+    seconds: float
+    source: str
+    """What the prediction rests on, in a word."""
+    demand_key: str
+    """Digest of the demand."""
+    size: int
+    """Size class."""
+
+
 class Grants:
     """Turn, type_state, heads, note, grant, forecast, holdings; where a job stands in the queue."""
 
@@ -204,8 +217,10 @@ class Grants:
         members = [member(head.id, head.request_id) for head in passed]
         await self._runner.run("note", type_, protection=text, passed=members)
 
-    async def grant(self, type_: str, grant: Grant, state: TypeState) -> int | None:
-        """Commit one grant planned on `state`.
+    async def grant(
+        self, type_: str, grant: Grant, state: TypeState, predicted: PredictedHold | None = None
+    ) -> int | None:
+        """Commit one grant planned on `state`, and keep how long it is predicted to hold.
 
         Returns:
             Its fence; None when the plan is no longer true, or when the policy refuses it.
@@ -226,6 +241,10 @@ class Grants:
             instances=orjson.dumps(grant.hosts).decode(),
             destination=shape.destination,
             policy_number=state.policy_number,
+            predicted=predicted and round(predicted.seconds * 1000),
+            predicted_from=predicted and predicted.source,
+            demand_key=predicted and predicted.demand_key,
+            size=predicted and predicted.size,
             caps=policy.limits.get(shape.owner, policy.limits.get("*", {})),
             hosts=_hosts_of(grant, state),
         )

@@ -45,7 +45,8 @@ In the table, … stands for the base. Times are ms since 1970 where nothing els
 | `…:deadlines`              | zset   | member → end of its offer, running time or retention |
 | `…:passed`                 | hash   | member → when a later job first started before it |
 | `…:forecasts`              | hash   | member → the p90 ETA first reported for it |
-| `…:history`                | list   | how long capacity was held, ms, newest 1,000 |
+| `…:holding_times`          | stream | how long ended jobs held: `milliseconds`, `owner`, |
+|                            |        | `demand_key`, `size`, `expected`; newest ~10,000 |
 | `…:turn:plan`              | string | term and name of the notifier that plans now; |
 |                            |        | `…:turn:plan:again`: another one asked since |
 | `…:turn:source:<name>`     | string | the same of the notifier that polls a source |
@@ -59,8 +60,8 @@ the set alone knows which job an entry is.
 A **job** hash has `id`, `owner`, `status`, `shape`, `created` (µs since 1970), `callback`, `data`
 and, once they apply, `expected` (ms), `updated` (µs), `hosts` (JSON, one name an instance),
 `fence`, `attempts`, `released`, `settled`, `error`, `granted` and `offer_ends` (ms), `predicted`
-(ms) and `predicted_from`, `destination`, `servers`; while it is not queued also `demand`, what its
-shape stands for. Its priority is the score of its member in
+(ms), `predicted_from`, `demand_key` and `size`, `destination`, `servers`; while it is not queued
+also `demand`, what its shape stands for. Its priority is the score of its member in
 `…:status:<status>` and stands nowhere else, so that no two places can disagree.
 
 A `data` or `callback` of 65 to `FOLD_LIMIT` bytes is *folded*: stored in pieces of at most 64 bytes

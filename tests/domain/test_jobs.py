@@ -58,9 +58,11 @@ def test_a_shape_without_expected_keeps_its_text() -> None:
 
 @given(st.floats(0, LONGEST_SPAN, exclude_min=True))
 def test_a_class_is_the_next_above_what_is_said(seconds: float) -> None:
-    """What a job says is rounded up, to the smallest class that is not below it."""
+    """What a job says, to the ms, is rounded up to the smallest class that is not below it."""
+    kept = round(seconds * 1000) / 1000
     rounded = expected_class(seconds)
-    assert rounded == min(bound for bound in EXPECTED_CLASSES if bound >= seconds)
+    assert rounded == min(bound for bound in EXPECTED_CLASSES if bound >= kept)
+    assert expected_class(kept) == rounded
 
 
 def test_no_client_may_set_granted() -> None:

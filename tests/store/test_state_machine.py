@@ -367,7 +367,7 @@ class Machine(RuleBasedStateMachine):
             assert self.run(audit(self.client, TYPE)) == []
             names = self.run(key_names(self.client))
             remaining = {name.removeprefix(Keys(TYPE).base) for name in names}
-            kept = {"", TYPES, ":events", ":wake", ":history", ":destinations", ":answering"}
+            kept = {"", TYPES, ":events", ":wake", ":holding_times", ":destinations", ":answering"}
             leases = {key for key in remaining if key.startswith(":flying:")}  # these expire
             assert remaining - kept - leases == set()
         finally:

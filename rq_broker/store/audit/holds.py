@@ -22,6 +22,7 @@ def check_holds(walk: Walk, job: ListedJob, holds: dict[str, str], seen: dict[st
         counted = f"a source counts {list_amounts(seen)} as its use"
         walk.check(not seen, job.subject, f"{state} but {counted}")
         walk.check(not hosts, job.subject, f"{state} but names hosts")
+        walk.check("predicted" not in job.fields, job.subject, f"{state} but has a prediction")
     if job.member in walk.tally.holders or not (holds or seen):
         return
     walk.tally.holders.add(job.member)

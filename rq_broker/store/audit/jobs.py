@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rq_broker.domain.jobs import Status
+from rq_broker.domain.jobs import Shape, Status, expected_class
 from rq_broker.store import records
 from rq_broker.store.audit.holds import check_holds
 from rq_broker.store.audit.walk import ListedJob, Walk, named
@@ -14,6 +14,7 @@ CALLBACK = ["callback", *(f"callback{piece}" for piece in range(2, 11))]
 """All fields that a folded callback may have, see keys.fold."""
 _FIELDS = [
     *("id", "owner", "status", "shape", "created", "fence", "hosts", "demand", "destination"),
+    *("expected", "predicted"),
     *CALLBACK,
 ]
 
@@ -67,9 +68,20 @@ def _check_hash(walk: Walk, job: ListedJob) -> None:
         is_its_demand = demand is not None and digest(demand) == fields["shape"]
         actual = "no demand" if demand is None else f"another demand: {demand}"
         walk.check(is_its_demand, subject, f"is {status} but its hash has {actual}")
+        _check_expected(walk, job)
     if status == Status.GRANTED:
         complete = "fence" in fields and "hosts" in fields
         walk.check(complete, subject, "is granted but its hash lacks the fence or the hosts")
+
+
+def _check_expected(walk: Walk, job: ListedJob) -> None:
+    """Check that the demand of a job that does not wait expects what the job says, rounded up."""
+    said, demand = job.fields.get("expected"), job.fields.get("demand")
+    if demand is not None:
+        wanted = expected_class(None if said is None else int(said) / 1000)
+        rounded = Shape.parse(demand).expected
+        text = f"says it holds {said} ms but its demand expects {rounded} s"
+        walk.check(rounded == wanted, job.subject, text)
 
 
 async def _check_entries(walk: Walk, jobs: list[ListedJob]) -> None:

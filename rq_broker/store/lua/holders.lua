@@ -16,6 +16,8 @@
 --- @include "clock"
 --- @include "job"
 
+local HISTORY = 1000 -- holding times that a forecast draws from
+
 -- Adds up what a job holds and what of its grant its source counts as used; returns field, value, ...
 local function amounts_of(request_id)
   local amounts, index_of = redis.call('HGETALL', key('holds:' .. request_id)), {}
@@ -29,6 +31,11 @@ local function amounts_of(request_id)
     amounts[index] = whole((amounts[index] or 0) + used[i + 1])
   end
   return amounts
+end
+
+local history = {}
+for i, entry in ipairs(redis.call('XREVRANGE', key('holding_times'), '+', '-', 'COUNT', HISTORY)) do
+  history[i] = entry[2][2]
 end
 
 local holders = {}
@@ -49,6 +56,6 @@ for _, status in ipairs({ 'granted', 'running' }) do
 end
 return reply({
   now = now_ms(),
-  history = redis.call('LRANGE', key('history'), 0, -1),
+  history = history,
   holders = holders,
 })

@@ -56,6 +56,14 @@ async def test_an_audit_changes_nothing(client: Redis, jobs: dict[Status, Job]) 
 
 Corrupt = Callable[[Redis, Callable[[str], str]], Awaitable[object]]
 CORRUPTIONS: dict[str, tuple[Corrupt, str]] = {
+    "an ended job is predicted": (
+        lambda c, _: c.hset(KEYS.of("job", "done"), "predicted", "60000"),
+        "is done but has a prediction",
+    ),
+    "a job says something else than its demand": (
+        lambda c, _: c.hset(KEYS.of("job", "running"), "expected", "60000"),
+        "says it holds 60000 ms but its demand expects None s",
+    ),
     "a hash is gone": (
         lambda c, _: c.delete(KEYS.of("job", "queued")),
         ":queued is listed as queued but has no hash",

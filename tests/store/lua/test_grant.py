@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Status
 from rq_broker.store.audit import audit
-from rq_broker.store.broker import Broker
+from rq_broker.store.broker import Broker, PredictedHold
 from rq_broker.store.keys import Keys
 from tests.making import TYPE, grant, planned_grant, publish, shape, submit
 
@@ -149,3 +149,19 @@ async def test_no_instance_is_larger_than_its_host_allows(broker: Broker) -> Non
         await broker.set_host(TYPE, Host("h1", {"VCPU": 9, "Memory": 9}, max_unit={"VCPU": most}))
         assert await grant(broker, job, wanted) == fence
     assert (await broker.host(TYPE, "h1")).held == {"VCPU": 3, "Memory": 1}
+
+
+async def test_a_grant_keeps_what_was_predicted_of_it(broker: Broker, client: Redis) -> None:
+    """The prediction is in the job's hash while the job holds, and leaves it with the grant."""
+    await publish(broker)
+    job = await submit(broker)
+    predicted = PredictedHold(90.5, "owner", "demand", -3)
+    assert await grant(broker, job, predicted=predicted) == 1
+    fields = ["predicted", "predicted_from", "demand_key", "size"]
+    name = KEYS.of("job", "d")
+    assert await client.hmget(name, fields) == ["90500", "owner", "demand", "-3"]
+    await broker.transition(TYPE, "d", Status.RUNNING)
+    assert await client.hmget(name, fields) == ["90500", "owner", "demand", "-3"]
+    await broker.transition(TYPE, "d", Status.QUEUED)
+    assert await client.hmget(name, fields) == [None] * 4
+    assert await audit(client, TYPE) == []

@@ -51,7 +51,7 @@ local function become(job, to, changes)
     obsolete[#obsolete + 1] = 'destination'
   end
   if HOLDS_CAPACITY[from] and not HOLDS_CAPACITY[to] then
-    if release(job) then
+    if release(job, to) then
       wake('grant')
     end
     for _, field in ipairs(HELD_FIELDS) do

@@ -20,7 +20,7 @@ local function forget(job, digest)
   if redis.call('HGET', callbacks, rest) == job.request_id then
     redis.call('HDEL', callbacks, rest)
   end
-  if release(job) then
+  if release(job, nil) then
     wake('grant')
   end
   redis.call('DEL', job_key(job.request_id))

@@ -49,11 +49,12 @@ local function hold(request_id, owner, host, resource, amount)
 end
 
 -- Keeps how long a job held its capacity; the planner predicts from these how long others will.
-local function record_holding(request_id)
-  local since = redis.call('HGET', key('job:' .. request_id), 'granted')
-  if since then
-    redis.call('LPUSH', key('history'), whole(now_ms() - since))
-    redis.call('LTRIM', key('history'), 0, 999)
+local function record_holding(job)
+  local f = redis.call('HMGET', key('job:' .. job.request_id), 'granted', 'demand_key', 'size', 'expected')
+  if f[1] then
+    redis.call('XADD', key('holding_times'), 'MAXLEN', '~', '10000', '*', 'milliseconds', whole(now_ms() - f[1]),
+      'owner', job.owner, 'demand_key', f[2] or '', 'size', f[3] or '', 'expected', f[4] or '')
+    redis.call('DEL', key('history')) -- the list that version 0.1 kept
   end
 end
 
@@ -93,8 +94,10 @@ local function end_releases(is_included, time)
   return ended
 end
 
--- Releases all that a job holds. Returns whether it held anything, or a source counted it as used.
-local function release(job)
+-- Releases all that a job holds; `to`: the status that it leaves for, nil if it is deleted. Returns whether
+-- it held anything, or a source counted it as used. An offer that was not taken up says nothing about
+-- how long jobs hold.
+local function release(job, to)
   local holds = redis.call('HGETALL', key('holds:' .. job.request_id))
   local seen = redis.call('HGETALL', key('seen:' .. job.request_id))
   local changed_hosts = {}
@@ -119,8 +122,8 @@ local function release(job)
     forget_if_empty(host)
   end
   local held_anything = #holds + #seen > 0
-  if held_anything then
-    record_holding(job.request_id)
+  if held_anything and (job.status == 'running' or to == 'done') then
+    record_holding(job)
   end
   return held_anything
 end
