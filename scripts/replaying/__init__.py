@@ -1,0 +1,1 @@
+"""What `scripts/replay.py` is made of: logs in, schedulers, measures out."""

@@ -1,0 +1,149 @@
+"""Our side of a replay: the planner, driven as the granter drives it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from itertools import islice
+
+from replaying.jobs import Job
+from rq_broker.admission.snapshot import HEADS, MAX_HEADS
+from rq_broker.domain.capacity import Host
+from rq_broker.domain.jobs import Demand, Shape, expected_class
+from rq_broker.domain.planning import Grant, Head, Protection, Snapshot, WaitingShape
+from rq_broker.domain.policy import Policy
+from rq_broker.planner import plan
+from rq_broker.planner.packing.host_table import HostTable, free_when_empty
+
+RESOURCE = "CPU"
+"""What the hosts of a log have."""
+
+
+def hosts_of(count: int, cpus: int) -> list[Host]:
+    """Return the hosts of a log's cluster: so many, of so many CPUs each."""
+    return [Host(f"h{number:05d}", {RESOURCE: cpus}) for number in range(count)]
+
+
+def gang(job: Job) -> Demand:
+    """Return the demand of a log's job: one instance of one CPU for each processor."""
+    return Demand((((RESOURCE, 1),),) * job.processors)
+
+
+@dataclass(slots=True)
+class _ShapeLine:
+    """The waiting jobs of one shape."""
+
+    digest: str
+    shape: Shape
+    heads: deque[Head] = field(default_factory=deque)
+    shown: WaitingShape | None = None
+    """What a snapshot shows of it; None after a change."""
+
+    def waiting(self, heads: int) -> WaitingShape:
+        if self.shown is None or len(self.shown.heads) < min(heads, len(self.heads)):
+            first = tuple(islice(self.heads, heads))
+            self.shown = WaitingShape(self.digest, self.shape, first, len(self.heads))
+        return self.shown
+
+
+class PlannedCluster:
+    """Hosts, line and policy of one type."""
+
+    def __init__(
+        self,
+        hosts: Iterable[Host],
+        policy: Policy,
+        demand_of: Callable[[Job], Demand],
+        estimate: Callable[[Job], float] | None,
+    ) -> None:
+        """Begin with an empty line.
+
+        Args:
+            hosts: the hosts.
+            policy: the policy.
+            demand_of: what a job needs.
+            estimate: how long a job says it will hold, seconds; None: no job says it.
+        """
+        self._hosts = {host.name: host for host in hosts}
+        self._empty_hosts = HostTable(self._hosts.values(), free_when_empty)
+        self._policy = policy
+        self._demand_of = demand_of
+        self._estimate = estimate
+        self._lines: dict[Shape, _ShapeLine] = {}
+        """Shape → its waiting jobs."""
+        self._jobs: dict[int, Job] = {}
+        """ID → job that waits."""
+        self._granted: dict[Job, Grant] = {}
+        self._passed: dict[str, float] = {}
+        self._protection: Protection | None = None
+        self._usage: dict[str, dict[str, int]] = {}
+        """Owner → what its jobs hold."""
+        self._arrived = 0
+
+    def arrive(self, job: Job) -> None:
+        """Put a job at the end of the line."""
+        self._arrived += 1
+        id_ = self._arrived
+        self._jobs[id_] = job
+        said = expected_class(self._estimate(job)) if self._estimate else None
+        shape = Shape(self._demand_of(job), f"user{job.user}", "", said)
+        line = self._lines.get(shape)
+        if line is None:
+            line = self._lines[shape] = _ShapeLine(f"shape{id_}", shape)
+        line.heads.append(Head(id_, str(id_), id_))
+        line.shown = None
+
+    def end(self, job: Job, now: float) -> None:  # noqa: ARG002 - until ends are learnt from
+        """Release what a job holds."""
+        self._hold(self._granted.pop(job), -1)
+
+    def start(self, now: float) -> list[Job]:
+        """Run admission passes until one grants nothing."""
+        started, heads, committed = list[Job](), HEADS, True
+        while committed and self._lines:
+            planned = plan(self._snapshot(now, heads), self._empty_hosts)
+            started += [self._commit(grant) for grant in planned.grants]
+            self._passed.update({head.request_id: now for head in planned.passed})
+            self._protection = planned.protection
+            heads = min(heads * 4, MAX_HEADS) if planned.ended_early else HEADS
+            committed = bool(planned.grants)
+        return started
+
+    def _snapshot(self, now: float, heads: int) -> Snapshot:
+        lines = sorted(self._lines.values(), key=lambda line: line.heads[0].id)
+        return Snapshot(
+            hosts=self._hosts,
+            waiting=tuple(line.waiting(heads) for line in lines),
+            policy=self._policy,
+            now=now,
+            usage=self._usage,
+            passed=self._passed,
+            protection=self._protection,
+        )
+
+    def _commit(self, grant: Grant) -> Job:
+        """Let a job hold what it is granted; it waits no longer."""
+        line = self._lines[grant.shape]
+        first = line.heads.popleft()
+        assert first == grant.head
+        line.shown = None
+        if not line.heads:
+            del self._lines[grant.shape]
+        self._passed.pop(first.request_id, None)
+        job = self._jobs.pop(first.id)
+        self._granted[job] = grant
+        self._hold(grant, 1)
+        return job
+
+    def _hold(self, grant: Grant, sign: int) -> None:
+        """Add what a grant holds to its hosts and its owner, or with sign -1 take it away."""
+        held: dict[str, dict[str, int]] = {}
+        usage = self._usage.setdefault(grant.shape.owner, {})
+        for name, instance in zip(grant.hosts, grant.shape.demand.instances, strict=True):
+            amounts = held.setdefault(name, dict(self._hosts[name].held))
+            for resource, amount in instance:
+                amounts[resource] = amounts.get(resource, 0) + sign * amount
+                usage[resource] = usage.get(resource, 0) + sign * amount
+        for name, amounts in held.items():
+            self._hosts[name] = replace(self._hosts[name], held=amounts)
