@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from rq_broker.domain import errors
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import HOLDING, MOVES, Shape, Status
-from rq_broker.domain.planning import Grant
+from rq_broker.domain.planning import Grant, Head
 from rq_broker.domain.policy import Policy
 from rq_broker.store.broker import TypeState
 
@@ -44,6 +44,7 @@ class MJob:
     data: str
     priority: int
     shape: Shape
+    own_priority: bool = False
     status: Status = Status.QUEUED
     fence: int | None = None
     hosts: tuple[str, ...] = ()
@@ -56,6 +57,10 @@ class MJob:
     deadline: Due = None
     offer: Due = None
     passed: bool = False
+
+    @property
+    def head(self) -> Head:
+        return Head(self.id, self.request_id, self.priority, self.own_priority)
 
     @property
     def attempts(self) -> int:
@@ -117,6 +122,11 @@ class Model:
             raise errors.DuplicateCallback(job.callback)
         self.ids += 1
         self.jobs[job.request_id] = job
+
+    def reorder(self, request_id: str, priority: int) -> None:
+        """Give a job this priority as its own."""
+        job = self.find(request_id)
+        job.priority, job.own_priority = priority, True
 
     def slot(self, request_id: str, mode: str, value: str) -> list[str]:
         """Return the request_ids of the queue in order after a relative reorder."""

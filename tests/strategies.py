@@ -5,10 +5,13 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from rq_broker.domain.jobs import Demand
+from rq_broker.domain.sharing import Share
 from rq_broker.domain.validation import MAX_WHOLE
 
 TYPE = "v m:虛"
 HOUR = 3600.0
+KEPT_KEYS = [":events", ":wake", ":holding_times", ":destinations", ":answering", ":past_usage"]
+"""The keys that every type keeps once all jobs and hosts are gone."""
 NAMES = st.sampled_from(["a:b", "ü", "front", "0000000000000001:a:b"])
 PICKS = st.integers(0, 11)
 OWNERS = st.sampled_from(["o", "o/p:q"])
@@ -34,6 +37,7 @@ POLICIES = st.fixed_dictionaries(
         "running": SPANS,
         "retention": SPANS,
         "paused": st.sampled_from([False, False, True]),
+        "share": st.sampled_from([None, "owner", Share("owner", 0.001, {"o": 2.0, "*": 0.5})]),
         "limits": st.sampled_from([{}, {"*": {"R": 2}}, {"o": {"R": 3, "R:x": 0}}]),
     },
 )

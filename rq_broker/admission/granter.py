@@ -34,6 +34,9 @@ class Granter:
         """Rank of the shape at which the window of the next pass begins."""
         self._resume_at = FRONT_SHAPES
         """Where to go on after a pass that returned to the front."""
+        self._begin_at = FRONT_SHAPES
+        """Where the next round begins. While the policy shares, each begins one window further: so
+        an owner far behind is, in its turn, the first to see what came free."""
 
     async def run_once(self) -> int:
         """Run passes until a whole round over the queue grants nothing.
@@ -41,11 +44,16 @@ class Granter:
         Returns: how many grants were committed; 0 at once if another process plans the type. That
         process then runs another round, so that no change made meanwhile is missed.
         """
-        granted, nothing_fits = 0, True
+        self._window = self._resume_at = self._begin_at
+        granted, begins = 0, True
+        nothing_fits = self._begin_at == FRONT_SHAPES  # otherwise the first round is not whole
         # 1. Take the lock on planning this type, or keep it.
         while await self._lock("take"):
             # 2. Run one pass over the front of the queue and one window.
-            committed = await self._run_pass()
+            committed, next_window = await self._run_pass()
+            if begins and self._state:
+                self._begin_at = next_window if self._state.policy.share else FRONT_SHAPES
+                begins = False
             granted += committed
             nothing_fits = nothing_fits and not committed
             # 3. When a whole round granted nothing, give the lock back. Redis refuses that if
@@ -59,8 +67,8 @@ class Granter:
     async def _lock(self, action: str) -> bool:
         return bool(await self._broker.turn(self._type, self._name, action, LOCK_SECONDS))
 
-    async def _run_pass(self) -> int:
-        """Run one admission pass; returns how many grants were committed."""
+    async def _run_pass(self) -> tuple[int, int]:
+        """Run one admission pass; returns how many grants were committed, and the next window."""
         # 1. Read a snapshot; of the hosts, only those that changed.
         window = await read_snapshot(
             self._broker, self._type, self._state, self._window, heads=self._heads
@@ -78,7 +86,7 @@ class Granter:
         # 5. Choose how many jobs and which shapes the next pass sees.
         self._heads = min(self._heads * 4, MAX_HEADS) if planned.ended_early else HEADS
         self._choose_window(window.next_window, committed, planned.ended_early)
-        return committed
+        return committed, window.next_window
 
     async def _note(self, window: WindowedSnapshot, planned: Plan) -> None:
         if planned.passed or planned.protection != window.state.protection:

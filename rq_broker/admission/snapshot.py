@@ -95,22 +95,23 @@ async def read_snapshot(
         include_heads: how many jobs of these shapes to show, if that is more than `heads`.
     """
     # 1. Read hosts, policy and the front of the queue.
-    with_usage = known is None or _needs_usage(known)
+    with_usage, own = known is None or _needs_usage(known), known is None or _shares(known)
     state, front, now = await asyncio.gather(
         broker.type_state(type_, known, usage=with_usage),
-        broker.heads(type_, 0, FRONT_SHAPES + WINDOW_SHAPES, heads, FRONT_SHAPES),
+        broker.heads(type_, 0, FRONT_SHAPES + WINDOW_SHAPES, heads, FRONT_SHAPES, own=own),
         broker.now(),
     )
-    if _needs_usage(state) and not with_usage:  # the policy has changed just now
+    if (_needs_usage(state) and not with_usage) or (_shares(state) and not own):
+        # The policy has changed just now.
         return await read_snapshot(
             broker, type_, None, window, heads=heads, include=include, include_heads=include_heads
         )
     # 2. If more shapes wait than fit, put the wanted window behind the front.
-    shown, next_window = await _with_window(broker, type_, front, window, heads)
+    shown, next_window = await _with_window(broker, type_, front, window, heads, own=own)
     # 3. Include the shapes that must be shown; the protected job's shape binds every window.
     digests = {*include, *await _shape_of_protected(broker, type_, state.protection)}
     for digest in digests:
-        shown = await _with_shape(broker, type_, shown, digest, max(heads, include_heads))
+        shown = await _with_shape(broker, type_, shown, digest, max(heads, include_heads), own=own)
     return WindowedSnapshot(_snapshot(state, shown, now), state, next_window)
 
 
@@ -121,10 +122,31 @@ def _snapshot(state: TypeState, shown: Heads, now: float) -> Snapshot:
         policy=state.policy,
         now=now,
         usage=state.usage,
+        past_usage=_past_usage(state, now),
         passed=shown.passed,
         protection=state.protection,
         closed=state.closed,
     )
+
+
+def _past_usage(state: TypeState, now: float) -> dict[str, dict[str, float]]:
+    """Return what each owner held on average until now; without an entry, what it holds now."""
+    sharing = state.policy.sharing
+    if sharing is None:
+        return {}
+    averages = {owner: dict[str, float](amounts) for owner, amounts in state.usage.items()}
+    for owner, by_resource in state.past_usage.items():
+        held = state.usage.get(owner, {})
+        averages.setdefault(owner, {}).update(
+            (resource, average.at(now, held.get(resource, 0), sharing.half_life))
+            for resource, average in by_resource.items()
+        )
+    return averages
+
+
+def _shares(state: TypeState) -> bool:
+    """Return whether the policy needs to know which jobs have a priority of their own."""
+    return state.policy.share is not None
 
 
 def _needs_usage(state: TypeState) -> bool:
@@ -133,7 +155,7 @@ def _needs_usage(state: TypeState) -> bool:
 
 
 async def _with_window(
-    broker: Broker, type_: str, front: Heads, window: int, heads: int
+    broker: Broker, type_: str, front: Heads, window: int, heads: int, *, own: bool
 ) -> tuple[Heads, int]:
     """Return the front with the window that begins at a rank, and where the next one begins.
 
@@ -143,7 +165,7 @@ async def _with_window(
         return front, FRONT_SHAPES
     if window <= FRONT_SHAPES:
         return front, FRONT_SHAPES + WINDOW_SHAPES
-    behind = await broker.heads(type_, window, WINDOW_SHAPES, heads)
+    behind = await broker.heads(type_, window, WINDOW_SHAPES, heads, own=own)
     end = window + WINDOW_SHAPES
     return _joined(front, behind), end if end < front.total else FRONT_SHAPES
 
@@ -166,7 +188,9 @@ async def _shape_of_protected(
     return () if digest is None else (digest,)
 
 
-async def _with_shape(broker: Broker, type_: str, shown: Heads, digest: str, heads: int) -> Heads:
+async def _with_shape(
+    broker: Broker, type_: str, shown: Heads, digest: str, heads: int, *, own: bool
+) -> Heads:
     """Return `shown` with `heads` jobs of one shape, or all it has; reads the missing ones."""
     present = next((shape for shape in shown.waiting if shape.digest == digest), None)
     if present is not None and len(present.heads) >= min(heads, present.count):
@@ -174,6 +198,6 @@ async def _with_shape(broker: Broker, type_: str, shown: Heads, digest: str, hea
     rank = await broker.shape_rank(type_, digest)
     if rank is None:
         return shown
-    read = await broker.heads(type_, rank, 1, heads)
+    read = await broker.heads(type_, rank, 1, heads, own=own)
     by_digest = {shape.digest: shape for shape in (*shown.waiting, *read.waiting)}
     return Heads(shown.total, tuple(by_digest.values()), {**read.passed, **shown.passed})

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
+
+
+class Share(TypedDict):
+    """Jobs without a priority of their own are ordered by what their owner used for its weight."""
+
+    by: Literal["owner"]
+    half_life: NotRequired[float]
+    weights: NotRequired[Mapping[str, float]]
 
 
 class PolicyChange(TypedDict, total=False):
@@ -18,7 +26,7 @@ class PolicyChange(TypedDict, total=False):
     retention: float | None
     paused: bool
     concurrency: int
-    share: Literal["owner"] | None
+    share: Literal["owner"] | Share | None
     limits: Mapping[str, Mapping[str, int]] | None
     holds: Literal["until_done", "until_seen"]
     settle: float

@@ -75,7 +75,7 @@ class _Search:
             case inspect.StrType():
                 self._text(value, node, place, extra)
             case inspect.FloatType():
-                self._seconds(value, node, place, nullable)
+                self._number(value, node, place, nullable, extra.get("noun", "seconds"))
             case _:
                 self._scalar(value, node, place, nullable)
 
@@ -100,6 +100,8 @@ class _Search:
         match [unwrapped(member)[0] for member in members]:
             case [inspect.IntType(ge=low, le=high), inspect.EnumType(cls=words)]:
                 self._number_or_word(value, place, low or 0, high or MAX_WHOLE, list(words))
+            case [inspect.LiteralType(values=(str(word),)), inspect.StructType() as struct]:
+                self._word_or_object(value, place, word, struct)
             case _:
                 self.visit(value, members[0], place, nullable)
 
@@ -111,6 +113,15 @@ class _Search:
             return
         expected = f"{whole_number_range(low, high)}, {' or '.join(allowed)}"
         raise Invalid(f"{place} must be {expected}{rejected(value, self._shown)}")
+
+    def _word_or_object(
+        self, value: Any, place: str, word: str, struct: inspect.StructType
+    ) -> None:
+        if type(value) is dict:
+            self.visit(value, struct, place)
+        elif value != word:
+            expected = f"{show(word)}, a JSON object or null"
+            raise Invalid(f"{place} must be {expected}{rejected(value, self._shown)}")
 
     def _fields(
         self, value: Any, node: inspect.StructType | inspect.DataclassType, place: str
@@ -167,16 +178,17 @@ class _Search:
         elif node.max_length is not None and len(value) > node.max_length:
             raise Invalid(f"{place} must be a string of at most {node.max_length} characters")
 
-    def _seconds(self, value: Any, node: inspect.FloatType, place: str, nullable: bool) -> None:
+    def _number(
+        self, value: Any, node: inspect.FloatType, place: str, nullable: bool, noun: str
+    ) -> None:
         number = float(value.text) if isinstance(value, Number) else value
         above, low, high = node.gt, node.ge or 0, node.le or MAX_WHOLE
         is_number = type(number) in (int, float)
         if is_number and low <= number <= high and (above is None or number > above):
             return
         if above is None:
-            expected = f"seconds from {low} to {high}"
-            null = ", or null for without end"
+            expected, null = f"{noun} from {low} to {high}", ", or null for without end"
         else:
-            expected, null = f"seconds above {above}, {high} at most", ", or null"
+            expected, null = f"{noun} above {above}, {high} at most", ", or null"
         expected += null if nullable else ""
         raise Invalid(f"{place} must be {expected}{rejected(value, self._shown)}")

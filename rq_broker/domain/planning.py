@@ -17,6 +17,8 @@ class Head:
     id: int
     request_id: str
     priority: int
+    own_priority: bool = False
+    """Whether its client or an operator gave it its priority; filled while the policy shares."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ class Snapshot:
     now: float
     usage: Mapping[str, Amounts] = field(default_factory=dict)
     """Owner → what its jobs hold now."""
+    past_usage: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Owner → resource → what it held on average until now, see `sharing`; empty unless shared."""
     passed: Mapping[str, float] = field(default_factory=dict)
     """request_id → when the job was first passed by a later one, seconds since 1970."""
     protection: Protection | None = None

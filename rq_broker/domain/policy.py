@@ -15,6 +15,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, inspect
 
 from rq_broker.domain.capacity import Amounts
+from rq_broker.domain.sharing import Share
 from rq_broker.domain.validation import HoldSpan, Owner, Span
 
 
@@ -68,10 +69,10 @@ class Policy:
         Meta(description="callbacks in flight to one destination at once, of all notifiers"),
     ] = 32
     share: Annotated[
-        Literal["owner"] | None,
+        Literal["owner"] | Share | None,
         Meta(
-            description='"owner": at equal priority the owner with the smallest dominant share '
-            "goes first"
+            description="jobs without a priority of their own go in the order of what their owner "
+            "used for its weight, the least first"
         ),
     ] = None
     limits: Annotated[
@@ -87,13 +88,18 @@ class Policy:
         Meta(description="under `until_seen`, how long a running job that named no servers holds"),
     ] = 60.0
 
+    @property
+    def sharing(self) -> Share | None:
+        """How capacity is shared; the word `owner` stands for the defaults."""
+        return Share("owner") if self.share == "owner" else self.share
+
 
 class Row(NamedTuple):
     """One field of the policy, read from its annotation."""
 
     name: str
     kind: inspect.Type
-    """The type, without metadata and null."""
+    """The type, without metadata and null; a union where it has several forms."""
     nullable: bool
     meaning: str
     default: Any
@@ -118,8 +124,9 @@ def _row(field: inspect.Field, default: Any) -> Row:
         meaning, kind = (kind.extra_json_schema or {}).get("description", ""), kind.type
     nullable = False
     if isinstance(kind, inspect.UnionType):
-        (kind,) = [member for member in kind.types if not isinstance(member, inspect.NoneType)]
-        nullable = True
+        members = [member for member in kind.types if not isinstance(member, inspect.NoneType)]
+        nullable = len(members) < len(kind.types)
+        kind = members[0] if len(members) == 1 else inspect.UnionType(tuple(members))
     while isinstance(kind, inspect.Metadata):
         kind = kind.type
     return Row(field.name, kind, nullable, meaning, default)

@@ -3,13 +3,12 @@
 The planner is pure: a `Snapshot` goes in, a `Plan` comes out. It knows no Redis, no clock, no I/O.
 The same code answers explanations, forecasts and what-if questions, so no two answers disagree.
 
-**One admission pass** takes the waiting jobs in order: by priority, then by ID. With the policy
-`share: owner`, jobs of equal priority are ordered by their owner's dominant share, smallest first,
-and then by ID. A job is granted if all its instances fit at once on what is free at that moment. If
-they do not fit, its whole shape waits for the rest of the pass: free capacity only shrinks during a
-pass, so a later job of the same shape cannot fit either. Hence the cost of a pass grows with the
-number of shapes and grants, not with the number of waiting jobs. No shape is skipped because a
-smaller one did not fit.
+**One admission pass** takes the waiting jobs in order: by priority, then by ID; while the policy
+shares, by what their owners used (share_order.py). A job is granted if all its instances fit at
+once on what is free at that moment. If they do not fit, its whole shape waits for the rest of the
+pass: free capacity only shrinks during a pass, so a later job of the same shape cannot fit either.
+Hence the cost of a pass grows with the number of shapes and grants, not with the number of waiting
+jobs. No shape is skipped because a smaller one did not fit.
 
 **Why a job is not granted**, in the order in which the rules are tested:
 

@@ -20,6 +20,7 @@ from rq_broker.planner.packing.search import StepBudget
 from rq_broker.planner.passed_jobs import PassedJobs
 from rq_broker.planner.protection import Needs, choose_hosts
 from rq_broker.planner.reasons import Reason
+from rq_broker.planner.share_order import ShareOrder
 from rq_broker.planner.turns import TurnQueue
 
 
@@ -44,7 +45,7 @@ class AdmissionPass:
         hosts = snapshot.hosts.values()
         self.snapshot = snapshot
         self.table = HostTable(hosts)
-        self.usage = OwnerUsage(hosts, snapshot.policy, snapshot.usage)
+        self.usage = OwnerUsage(snapshot)
         self.passed_jobs = PassedJobs(snapshot.passed, self._is_possible)
         self.grants: list[Grant] = []
         self.blocked: dict[str, BlockedShape] = {}
@@ -82,9 +83,9 @@ class AdmissionPass:
         With `stop_at`, a digest, stop as soon as that shape is blocked.
         """
         shapes, placers, closed = self.snapshot.waiting, self._placers, self.snapshot.closed
-        turns = TurnQueue(shapes, self.usage)
+        turns = ShareOrder(shapes, self.usage) if self.usage.shares else TurnQueue(shapes)
         while not self.ended_early and stop_at not in self.blocked:
-            # 1. Take the job that comes first by priority, owner's share and ID.
+            # 1. Take the job that comes first by priority and ID, or by shares.
             turn = turns.first()
             if turn is None:
                 return

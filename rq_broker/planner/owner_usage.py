@@ -1,12 +1,11 @@
-"""What each owner holds: its limits, and its dominant share for fair order."""
+"""What each owner holds and used: its limits, and its share, by which jobs are ordered."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from rq_broker.domain.capacity import Amounts, Host
-from rq_broker.domain.policy import Policy
+from rq_broker.domain.capacity import Amounts
+from rq_broker.domain.planning import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,31 +23,45 @@ class ExceededLimit:
 class OwnerUsage:
     """What each owner holds, the grants of this pass included."""
 
-    __slots__ = ("_capacity", "_kept", "_limits", "_shares", "_usage", "fair_order")
+    __slots__ = ("_capacity", "_kept", "_limits", "_past_usage", "_shares", "_sharing", "_usage")
 
-    def __init__(self, hosts: Iterable[Host], policy: Policy, usage: Mapping[str, Amounts]) -> None:
-        self.fair_order = policy.share == "owner"
-        self._limits = policy.limits
-        self._usage = {owner: dict(amounts) for owner, amounts in usage.items()}
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._sharing = snapshot.policy.sharing
+        self._limits = snapshot.policy.limits
+        self._usage = {owner: dict(amounts) for owner, amounts in snapshot.usage.items()}
+        self._past_usage = snapshot.past_usage
         self._kept: dict[str, Amounts] = {}
         self._shares: dict[str, float] = {}
-        """Owner → its dominant share, once computed, until its next grant."""
+        """Owner → its share, once computed, until its next grant."""
         self._capacity: dict[str, int] = {}
-        """All hosts' capacity together, which shares are parts of; filled for fair order only."""
-        if self.fair_order:
-            for host in hosts:
+        """All hosts' capacity together, which shares are parts of; filled if the policy shares."""
+        if self._sharing:
+            for host in snapshot.hosts.values():
                 if not host.dropped:
                     add_amounts(self._capacity, host.capacity)
 
-    def dominant_share(self, owner: str) -> float:
-        """Return the owner's largest part of any resource, 0 to 1; 0 without fair order."""
-        if not self.fair_order:
-            return 0.0
+    @property
+    def shares(self) -> bool:
+        """Whether the policy orders jobs by what their owners used."""
+        return self._sharing is not None
+
+    def share(self, owner: str) -> float:
+        """Return what an owner uses of its dominant resource, by its weight.
+
+        That is the largest part of the capacity, of any resource, that it held on average, plus
+        what it holds now.
+        """
+        assert self._sharing is not None
         share = self._shares.get(owner)
         if share is None:
-            capacity, usage = self._capacity, self._usage.get(owner, {})
-            parts = (amount / capacity[r] for r, amount in usage.items() if capacity.get(r))
-            share = self._shares[owner] = max(parts, default=0.0)
+            usage, past = self._usage.get(owner, {}), self._past_usage.get(owner, {})
+            parts = [
+                (usage.get(resource, 0) + past.get(resource, 0.0)) / self._capacity[resource]
+                for resource in usage.keys() | past.keys()
+                if self._capacity.get(resource)
+            ]
+            share = max(parts, default=0.0) / self._sharing.weight(owner)
+            self._shares[owner] = share
         return share
 
     def exceeded_limit(self, owner: str, amounts: Amounts) -> ExceededLimit | None:
@@ -66,7 +79,7 @@ class OwnerUsage:
 
     def add_grant(self, owner: str, amounts: Amounts) -> None:
         """Count a grant."""
-        if self.fair_order or self._limits:
+        if self._sharing or self._limits:
             add_amounts(self._usage.setdefault(owner, {}), amounts)
             self._shares.pop(owner, None)
 

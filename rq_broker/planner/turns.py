@@ -7,7 +7,6 @@ from heapq import heapify, heappop, heapreplace
 from typing import NamedTuple
 
 from rq_broker.domain.planning import WaitingShape
-from rq_broker.planner.owner_usage import OwnerUsage
 
 
 class Turn(NamedTuple):
@@ -15,7 +14,7 @@ class Turn(NamedTuple):
 
     priority: int
     owner_share: float
-    """The owner's dominant share; 0 where order is not fair."""
+    """What its owner used for its weight; 0 where that does not count."""
     job_id: int
     shape_number: int
     """The shape's index in the snapshot."""
@@ -24,33 +23,20 @@ class Turn(NamedTuple):
 
 
 class TurnQueue:
-    """The waiting shapes as a heap, each by its next job: priority, then owner's share, then ID."""
+    """The waiting shapes as a heap, each by its next job: priority, then ID."""
 
-    def __init__(self, shapes: Sequence[WaitingShape], usage: OwnerUsage) -> None:
+    def __init__(self, shapes: Sequence[WaitingShape]) -> None:
         self._shapes = shapes
-        self._usage = usage
         self._heap: list[Turn] = []
         for number, waiting in enumerate(shapes):
             if waiting.heads:
-                head, share = waiting.heads[0], usage.dominant_share(waiting.shape.owner)
-                self._heap.append(Turn(head.priority, share, head.id, number, 0))
+                head = waiting.heads[0]
+                self._heap.append(Turn(head.priority, 0.0, head.id, number, 0))
         heapify(self._heap)
 
     def first(self) -> Turn | None:
         """Return the next turn and leave it in the queue; None when no shape has more jobs."""
-        if self._usage.fair_order:
-            self._requeue_grown_shares()
         return self._heap[0] if self._heap else None
-
-    def _requeue_grown_shares(self) -> None:
-        """Put back each first turn whose owner's share grew since; no share shrinks in a pass."""
-        heap = self._heap
-        while heap:
-            priority, queued_share, job_id, shape_number, head_number = heap[0]
-            share = self._usage.dominant_share(self._shapes[shape_number].shape.owner)
-            if share <= queued_share:
-                return
-            heapreplace(heap, Turn(priority, share, job_id, shape_number, head_number))
 
     def drop_shape(self) -> None:
         """Take the first turn's shape out of the queue."""
@@ -66,6 +52,6 @@ class TurnQueue:
             self.drop_shape()
             return False
         head = heads[number]
-        following = Turn(head.priority, turn.owner_share, head.id, turn.shape_number, number)
+        following = Turn(head.priority, 0.0, head.id, turn.shape_number, number)
         heapreplace(self._heap, following)
         return True

@@ -12,6 +12,7 @@ from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Job, Status
 from rq_broker.domain.planning import Grant, Head, Protection, WaitingShape
 from rq_broker.domain.policy import Policy
+from rq_broker.domain.sharing import Average
 from rq_broker.store import policy_record, records
 from rq_broker.store.keys import Keys, job_of, member
 from rq_broker.store.runner import Runner
@@ -28,6 +29,8 @@ class TypeState:
     policy_number: str
     usage: Mapping[str, Mapping[str, int]]
     """Owner → resource → what its jobs hold; filled while the policy shares or limits."""
+    past_usage: Mapping[str, Mapping[str, Average]]
+    """Owner → resource → what it held on average; filled while the policy shares."""
     protection: Protection | None
     closed: frozenset[str]
     """Destinations that take no grants now."""
@@ -43,7 +46,8 @@ class Heads:
     """How many shapes wait in all."""
     waiting: tuple[WaitingShape, ...]
     passed: Mapping[str, float]
-    """request_id → when the job was first passed, seconds since 1970; of first jobs only."""
+    """request_id → when the job was first passed, seconds since 1970; of first jobs only, of all
+    and of those with a priority of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,7 @@ class Grants:
             policy=policy_record.policy(settings),
             policy_number=settings.get("policy_number", "0"),
             usage=records.usage(reply.usage),
+            past_usage=records.past_usage(reply.past_usage),
             protection=records.protection(settings.get("protection", "")),
             closed=frozenset(reply.closed),
             epoch=reply.epoch,
@@ -140,7 +145,14 @@ class Grants:
         return term
 
     async def heads(
-        self, type_: str, first: int, shapes: int, jobs: int, earliest: int = 0
+        self,
+        type_: str,
+        first: int,
+        shapes: int,
+        jobs: int,
+        earliest: int = 0,
+        *,
+        own: bool = False,
     ) -> Heads:
         """Read the first jobs of some waiting shapes.
 
@@ -151,16 +163,13 @@ class Grants:
             jobs: How many jobs of each shape to read.
             earliest: If more shapes wait than are read, the shapes of this many first jobs of the
                 queue are read besides.
+            own: Whether to read which jobs have a priority of their own.
         """
         reply = await self._runner.run(
-            "heads", type_, rank=first, limit=shapes, jobs=jobs, earliest=earliest
+            "heads", type_, rank=first, limit=shapes, jobs=jobs, earliest=earliest, with_own=own
         )
         shapes_read = records.readable(records.waiting, reply.shapes)
-        passed = {
-            waiting.heads[0].request_id: since
-            for waiting, since in shapes_read
-            if since is not None
-        }
+        passed = {name: since for _, passed in shapes_read for name, since in passed.items()}
         return Heads(reply.total, tuple(waiting for waiting, _ in shapes_read), passed)
 
     async def shape_of(self, type_: str, request_id: str) -> str | None:

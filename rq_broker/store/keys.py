@@ -21,6 +21,9 @@ In the table, … stands for the base. Times are ms since 1970 where nothing els
 | `…:parting`                | zset   | `<fence>:<amount>:<host>/<resource>` → when it was |
 |                            |        | released; it stays held until the source's next snapshot |
 | `…:usage`                  | hash   | `<resource>/<owner_id>` → amount granted to its jobs |
+| `…:past_usage`             | hash   | `<resource>/<owner_id>` → `<amount> <time>`: what its jobs |
+|                            |        | held on average at that time, see lua/lib/past_usage; |
+|                            |        | only while the policy shares |
 | `…:hosts`                  | zset   | host → number of its last change (base `hosts`) |
 | `…:host:<name>`            | hash   | `capacity:…`, `used:…`, `held:…`, `max_unit:…`, |
 |                            |        | `aggregates`, `dropped`, `source`, `digest` |
@@ -43,6 +46,8 @@ In the table, … stands for the base. Times are ms since 1970 where nothing els
 |                            |        | before → their last failure |
 | `…:keys`                   | hash   | owner_id or `*` → keys that its callbacks are signed with |
 | `…:deadlines`              | zset   | member → end of its offer, running time or retention |
+| `…:own_priority`           | set    | members, of every status, whose priority was given: at |
+|                            |        | submit or by a reorder |
 | `…:passed`                 | hash   | member → when a later job first started before it |
 | `…:forecasts`              | hash   | member → the p90 ETA first reported for it |
 | `…:holding_times`          | stream | how long ended jobs held: `milliseconds`, `owner`, |

@@ -1,7 +1,8 @@
 """The policy in Redis: the fields `policy:<name>` of a type's base hash, each a text.
 
 The form of a field follows from its type: a span is milliseconds, a flag 1 or 0, a mapping JSON,
-and null is ''. A field that is not there has its default, which the scripts know too.
+and null is ''. `share` is `owner`, or JSON that begins with `by` and `half_life` in seconds. A
+field that is not there has its default, which the scripts know too.
 """
 
 from __future__ import annotations
@@ -9,15 +10,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+import msgspec
 import orjson
 from msgspec import inspect
 
 from rq_broker.domain.policy import ROWS, Policy, Row
+from rq_broker.domain.sharing import DEFAULT_HALF_LIFE, Share
 
 
 class _Form(NamedTuple):
     render: Callable[[Any], str]
     parse: Callable[[str], Any]
+
+
+def _share_text(value: str | Share) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _share(text: str) -> str | Share:
+    if not text.startswith("{"):
+        return text
+    fields = orjson.loads(text)
+    return Share(**{name: fields[name] for name in Share.__struct_fields__ if name in fields})
 
 
 _TEXT = _Form(str, str)
@@ -28,6 +42,7 @@ _FORMS: Mapping[type[inspect.Type], _Form] = {
     inspect.IntType: _Form(str, int),
     inspect.BoolType: _Form(lambda flag: "1" if flag else "0", lambda text: text == "1"),
     inspect.DictType: _Form(lambda value: orjson.dumps(value).decode(), orjson.loads),
+    inspect.UnionType: _Form(_share_text, _share),
 }
 """How a value of a type is written; words are written as they are."""
 
@@ -63,9 +78,10 @@ def pairs(changes: Mapping[str, object]) -> list[str]:
 
 
 def lua_defaults(rows: Iterable[Row] = ROWS) -> str:
-    """Write the Lua table of the defaults, which lib/policy includes."""
+    """Write the Lua table of the defaults, and that of a share, which lib/policy includes."""
     lines = [f"  {row.name} = {_quoted(render(row, row.default))},\n" for row in rows]
-    return "".join(("local POLICY_DEFAULTS = {\n", *lines, "}\n"))
+    half_life = f"local DEFAULT_HALF_LIFE = {DEFAULT_HALF_LIFE:.0f}\n"
+    return "".join(("local POLICY_DEFAULTS = {\n", *lines, "}\n", half_life))
 
 
 def _quoted(text: str) -> str:

@@ -12,6 +12,7 @@ from rq_broker.domain.capacity import Host, SourceState
 from rq_broker.domain.deliveries import Attempt, Destination
 from rq_broker.domain.jobs import Job, Shape, Status
 from rq_broker.domain.planning import Head, Protection, WaitingShape
+from rq_broker.domain.sharing import Average
 from rq_broker.store.keys import job_of, member, unfold
 
 log = logging.getLogger(__name__)
@@ -104,10 +105,13 @@ def aggregates_text(host: Host) -> str:
     return orjson.dumps(sorted(host.aggregates)).decode()
 
 
-def waiting(row: Any) -> tuple[WaitingShape, float | None]:
-    """Read a shape of `heads`, and when its first job was first passed, seconds since 1970."""
-    heads = tuple(Head(*job_of(each), int(priority)) for each, priority in row.heads.items())
-    passed = int(row.passed) / 1000 if row.passed else None
+def waiting(row: Any) -> tuple[WaitingShape, dict[str, float]]:
+    """Read a shape of `heads`, and which of its jobs were first passed when, seconds since 1970."""
+    own = set(row.own)
+    heads = tuple(
+        Head(*job_of(name), int(priority), name in own) for name, priority in row.heads.items()
+    )
+    passed = {job_of(name)[1]: int(since) / 1000 for name, since in row.passed.items()}
     return WaitingShape(row.shape, Shape.parse(row.demand), heads, row.count), passed
 
 
@@ -117,6 +121,16 @@ def usage(fields: Mapping[str, str]) -> dict[str, dict[str, int]]:
     for field, amount in fields.items():
         resource, _, owner = field.partition("/")
         owners.setdefault(owner, {})[resource] = int(amount)
+    return owners
+
+
+def past_usage(fields: Mapping[str, str]) -> dict[str, dict[str, Average]]:
+    """Read the past usage: owner → resource → average."""
+    owners: dict[str, dict[str, Average]] = {}
+    for field, text in fields.items():
+        resource, _, owner = field.partition("/")
+        amount, since = text.split(" ")
+        owners.setdefault(owner, {})[resource] = Average(float(amount), int(since) / 1000)
     return owners
 
 

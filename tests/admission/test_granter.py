@@ -192,6 +192,24 @@ async def test_windows_reach_every_shape(broker: Broker, shapes: int, priority: 
 
 
 @pytest.mark.usefixtures("small_windows")
+@pytest.mark.parametrize("share", [None, "owner"])
+async def test_an_owner_far_behind_has_its_turn(broker: Broker, share: str | None) -> None:
+    """While the policy shares, it need not wait until the shapes before its own are all gone."""
+    await broker.set_policy(TYPE, {"share": share})
+    await publish(broker, VCPU=1)
+    for number in range(12):
+        await _submit(broker, f"heavy{number}", 1, destination=f"http://x:{number}")
+    await _submit(broker, "light", 1, owner="light")
+    process, granted = Granter(broker, TYPE), list[str]()
+    for _ in range(13):
+        assert await process.run_once() == 1
+        granted += await _granted(broker)
+        await _end(broker, granted[-1])
+    assert (granted.index("light") < 5) == (share == "owner")
+    assert granted[-1] == ("heavy11" if share else "light")
+
+
+@pytest.mark.usefixtures("small_windows")
 async def test_after_a_grant_the_front_of_the_queue_comes_first_again(broker: Broker) -> None:
     """After a grant deep in the queue, the next pass begins at the front."""
     await publish(broker, VCPU=3)

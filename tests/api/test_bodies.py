@@ -12,6 +12,7 @@ from rq_broker.domain.capacity import Host
 from rq_broker.domain.errors import Invalid
 from rq_broker.domain.exact_json import Number
 from rq_broker.domain.jobs import Status
+from rq_broker.domain.sharing import Share
 from rq_broker.domain.validation import MAX_WHOLE
 
 
@@ -155,6 +156,11 @@ def test_bad_hosts(name: str, body: dict[str, Any], sentence: str) -> None:
         ({"running": None, "retention": 0}, {"running": None, "retention": 0.0}),
         ({"paused": True, "share": "owner"}, {"paused": True, "share": "owner"}),
         ({"concurrency": 1}, {"concurrency": 1}),
+        ({"share": {"by": "owner"}}, {"share": Share("owner", 86400.0, {})}),
+        (
+            {"share": {"by": "owner", "half_life": 60, "weights": {"lab": 2, "*": Number("0.5")}}},
+            {"share": Share("owner", 60.0, {"lab": 2.0, "*": 0.5})},
+        ),
         ({"share": None, "limits": None}, {"share": None, "limits": {}}),
         ({"limits": {"*": {"VCPU": 64}}}, {"limits": {"*": {"VCPU": 64}}}),
     ],
@@ -176,7 +182,32 @@ def test_policies(body: dict[str, Any], expected: dict[str, object]) -> None:
         ({"paused": None}, "paused must be true or false, not null"),
         ({"concurrency": 0}, "concurrency must be a whole number from 1 to 10000, not 0"),
         ({"concurrency": 10_001}, "concurrency must be a whole number from 1 to 10000, not 10001"),
-        ({"share": "fair"}, 'share must be "owner" or null, not "fair"'),
+        ({"share": "fair"}, 'share must be "owner", a JSON object or null, not "fair"'),
+        ({"share": {}}, 'share.by must be "owner", not null'),
+        ({"share": {"by": "type"}}, 'share.by must be "owner", not "type"'),
+        (
+            {"share": {"by": "owner", "halflife": 1}},
+            'the field of share "halflife" is not known; known are by, half_life, weights',
+        ),
+        (
+            {"share": {"by": "owner", "half_life": 0}},
+            "share.half_life must be seconds above 0, 3162240000 at most, not 0",
+        ),
+        ({"share": {"by": "owner", "half_life": None}}, "share.half_life must be seconds above 0"),
+        ({"share": {"by": "owner", "weights": []}}, "share.weights must be a JSON object"),
+        (
+            {"share": {"by": "owner", "weights": {"lab": 0}}},
+            "share.weights.lab must be a number above 0, 1000000 at most, not 0",
+        ),
+        ({"share": {"by": "owner", "weights": {"lab": "2"}}}, "share.weights.lab must be a number"),
+        (
+            {"share": {"by": "owner", "weights": {"": 1}}},
+            'share.weights: the owner "" must not be empty',
+        ),
+        (
+            {"share": {"by": "owner", "weights": {"a\n": 1}}},
+            'share.weights: the owner "a\\n" must not contain control characters',
+        ),
         ({"limits": []}, "limits must be a JSON object"),
         ({"limits": {"": {}}}, 'limits: the owner "" must not be empty'),
         (

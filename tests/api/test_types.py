@@ -61,6 +61,18 @@ async def test_changing_a_policy(api: httpx.AsyncClient) -> None:
     assert (policy["share"], policy["limits"]) == (None, {})
 
 
+async def test_a_share_is_shown_as_it_was_put(api: httpx.AsyncClient) -> None:
+    """The short form stays short; of the long form all fields are shown."""
+    full = {"by": "owner", "half_life": 3600, "weights": {"lab-7": 2, "*": 0.5}}
+    for share, shown in (
+        ("owner", "owner"),
+        ({"by": "owner"}, {"by": "owner", "half_life": 86400, "weights": {}}),
+        (full, full),
+    ):
+        assert (await api.put("/types/vm", json={"share": share})).status_code == 200
+        assert (await api.get("/types/vm")).json()["data"]["policy"]["share"] == shown
+
+
 async def test_a_bad_policy_changes_nothing(api: httpx.AsyncClient) -> None:
     """A body with one bad field changes no field."""
     answer = await api.put("/types/vm", json={"paused": True, "patience": -1})

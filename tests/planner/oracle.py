@@ -197,7 +197,7 @@ def random_snapshot(
     patience: Sequence[float | None] = (None, 0.0, 60.0),
     extras: bool = True,
 ) -> Snapshot:
-    """Draw a small snapshot; `extras` adds limits, fair order, closed destinations, hidden jobs."""
+    """Draw a small snapshot; `extras` adds limits, shares, closed destinations, hidden jobs."""
     rng = Random(seed)
     drawn, id_ = [], 0
     for number in range(shapes):
@@ -205,7 +205,10 @@ def random_snapshot(
         for _ in range(rng.randint(1, 3)):
             id_ += 1
             jobs.append((rng.randint(-2, 2), id_))
-        heads = tuple(Head(job_id, name_of(job_id), priority) for priority, job_id in sorted(jobs))
+        heads = tuple(
+            Head(job_id, name_of(job_id), priority, extras and rng.random() < 0.3)
+            for priority, job_id in sorted(jobs)
+        )
         owner = rng.choice(("lab", "ops")) if extras else "lab"
         destination = rng.choice((HERE, HERE, "http://there")) if extras else HERE
         hidden = extras and rng.random() < 0.1
@@ -220,6 +223,7 @@ def random_snapshot(
     if extras:
         limits = rng.choice(({}, {"*": {"VCPU": 9}}, {"lab": {"GPU": 3, "Memory": 5}}))
         policy = replace(policy, share=rng.choice((None, "owner")), limits=limits)
+        fields["past_usage"] = {"ops": {"VCPU": rng.choice((0.5, 20.0))}}
         fields["usage"] = {"lab": {"VCPU": rng.randint(0, 9)}, "ops": {"GPU": 1}}
         fields["closed"] = frozenset(rng.sample(("http://there",), rng.randint(0, 1)))
     return snapshot_of(random_hosts(rng, hosts), drawn, policy=policy, **fields)

@@ -1,4 +1,4 @@
-"""The order of a pass: priority, ID, fair shares; and which jobs do not take part."""
+"""The order of a pass: priority and ID; and which jobs do not take part."""
 
 from __future__ import annotations
 
@@ -67,31 +67,6 @@ def test_a_job_to_a_closed_destination_keeps_its_place_and_blocks_no_other() -> 
         assert newly_passed(planned) == set()
         assert planned.reasons["dead"].code is ReasonCode.DESTINATION_CLOSED
         assert "http://dead" in planned.reasons["dead"].text
-
-
-def test_fair_order_lets_the_owner_with_the_smallest_dominant_share_go_first() -> None:
-    """Shares are of the dominant resource and count the grants of this very pass."""
-    hosts = [host("h1", {"VCPU": 9, "Memory": 18})]
-    shapes = [
-        waiting("a", demand(instance(VCPU=1, Memory=4)), 1, 2, 3, 4, owner="a", priority=0),
-        waiting("b", demand(instance(VCPU=3, Memory=1)), 5, 6, 7, 8, owner="b", priority=0),
-    ]
-    fair = plan(snapshot_of(hosts, shapes, policy=Policy(share="owner")))
-    assert granted(fair) == [1, 5, 2, 6, 3]
-    assert granted(plan(snapshot_of(hosts, shapes))) == [1, 2, 3, 4, 5]
-
-
-def test_fair_order_counts_what_owners_hold_already_and_never_beats_priority() -> None:
-    """Usage before the pass counts; a smaller priority goes first whatever its owner holds."""
-    usage = {"a": {"VCPU": 5}}
-    equal = [
-        waiting("a", ONE, 1, owner="a", priority=0),
-        waiting("b", ONE, 2, owner="b", priority=0),
-    ]
-    policy = Policy(share="owner")
-    assert granted(plan(snapshot_of([cpus(9)], equal, policy=policy, usage=usage))) == [2, 1]
-    urgent = [waiting("a", ONE, 1, owner="a", priority=-1), equal[1]]
-    assert granted(plan(snapshot_of([cpus(9)], urgent, policy=policy, usage=usage))) == [1, 2]
 
 
 def test_limits_hold_within_a_pass_and_by_name_before_the_default() -> None:

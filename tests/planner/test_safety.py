@@ -61,11 +61,15 @@ def test_no_grant_exceeds_its_owners_limit(snapshot: Snapshot) -> None:
 @MANY
 @given(snapshots())
 def test_jobs_of_one_shape_go_strictly_in_order(snapshot: Snapshot) -> None:
-    """A shape's grants are the first of its heads, and a shape that waits has a reason."""
+    """A shape's grants are the first of its heads, of each kind of job while the policy shares."""
     planned = plan(snapshot)
+    kinds = ((True,), (False,)) if snapshot.policy.share else ((True, False),)
     for shape in snapshot.waiting:
         heads = [grant.head for grant in planned.grants if grant.head in shape.heads]
-        assert heads == list(shape.heads[: len(heads)])
+        for kind in kinds:
+            granted_ones = [head for head in heads if head.own_priority in kind]
+            of_kind = [head for head in shape.heads if head.own_priority in kind]
+            assert granted_ones == of_kind[: len(granted_ones)]
         assert (shape.digest in planned.reasons) == (len(heads) < shape.count)
         assert len(heads) == shape.count or planned.reasons[shape.digest].text
 

@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rq_broker.domain.policy import ROWS, Policy
+from rq_broker.domain.sharing import DEFAULT_HALF_LIFE, Share
 from rq_broker.store import policy_record
 from rq_broker.store.policy_record import lua_defaults, pairs, parse, render
 from rq_broker.store.scripts import SCRIPTS
 
+POSITIVE = st.floats(0, 1e6, exclude_min=True)
 SPANS = st.none() | st.integers(0, 10**9).map(lambda ms: ms / 1000)
 POLICIES = st.builds(
     Policy,
@@ -23,7 +25,9 @@ POLICIES = st.builds(
     retention=SPANS,
     paused=st.booleans(),
     concurrency=st.integers(1, 10_000),
-    share=st.sampled_from([None, "owner"]),
+    share=st.none()
+    | st.just("owner")
+    | st.builds(Share, st.just("owner"), POSITIVE, st.dictionaries(st.text(max_size=9), POSITIVE)),
     limits=st.dictionaries(
         st.text(max_size=9), st.dictionaries(st.text(max_size=9), st.integers(0, 2**53 - 1))
     ),
@@ -57,6 +61,12 @@ ROW = {row.name: row for row in ROWS}
         ("concurrency", 32, "32"),
         ("share", "owner", "owner"),
         ("share", None, ""),
+        ("share", Share("owner"), '{"by":"owner","half_life":86400.0,"weights":{}}'),
+        (
+            "share",
+            Share("owner", 1.5, {"half_life": 2.0}),
+            '{"by":"owner","half_life":1.5,"weights":{"half_life":2.0}}',
+        ),
         ("limits", {"*": {"VCPU": 64}}, '{"*":{"VCPU":64}}'),
         ("limits", {}, "{}"),
         ("holds", "until_seen", "until_seen"),
@@ -66,6 +76,12 @@ def test_the_published_forms(name: str, value: Any, text: str) -> None:
     """A field is written as the Redis contract says, and read back from that."""
     assert pairs({name: value}) == [name, render(ROW[name], value)] == [name, text]
     assert parse(ROW[name], text) == value
+
+
+def test_a_share_may_have_fields_of_a_later_version() -> None:
+    """A notifier that is not upgraded yet shares by the fields that it knows."""
+    text = '{"by":"owner","half_life":60.0,"weights":{},"grace":5}'
+    assert parse(ROW["share"], text) == Share("owner", 60.0)
 
 
 def test_limits_without_a_text_are_none() -> None:
@@ -83,6 +99,7 @@ def test_scripts_have_the_default_of_every_row() -> None:
     expected = {row.name: render(row, row.default) for row in ROWS}
     assert dict(re.findall(r"  (\w+) = '(.*)',", lua_defaults())) == expected
     assert expected["retention"] == "604800000"
+    assert f"local DEFAULT_HALF_LIFE = {DEFAULT_HALF_LIFE:.0f}\n" in lua_defaults()
     readers = [script for script in SCRIPTS.values() if "policy_value(" in script.source]
     assert len(readers) > 3
     assert all(script.source.count(lua_defaults()) == 1 for script in readers)

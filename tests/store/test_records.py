@@ -86,16 +86,15 @@ def test_a_protection_survives_its_text(value: Protection | None) -> None:
 
 
 def test_a_waiting_shape_is_read() -> None:
-    """A shape has its first jobs with priorities, its count, and when the first was passed."""
+    """A shape has its first jobs with priorities, its count, and when jobs were first passed."""
     heads = {member(7, "a:b"): "-3", member(8, "c"): "2"}
+    own, since = [member(8, "c")], {member(7, "a:b"): "1500"}
     row = SimpleNamespace(
-        shape="s", demand=shape().canonical(), count=9, passed="1500", heads=heads
+        shape="s", demand=shape().canonical(), count=9, heads=heads, own=own, passed=since
     )
     waiting, passed = records.waiting(row)
-    assert waiting.heads == (Head(7, "a:b", -3), Head(8, "c", 2))
-    assert (waiting.count, waiting.shape, passed) == (9, shape(), 1.5)
-    row.passed = ""
-    assert records.waiting(row)[1] is None
+    assert waiting.heads == (Head(7, "a:b", -3), Head(8, "c", 2, own_priority=True))
+    assert (waiting.count, waiting.shape, passed) == (9, shape(), {"a:b": 1.5})
 
 
 def test_an_attempt_is_dated_by_its_entry() -> None:

@@ -34,6 +34,7 @@ async def check_hosts(walk: Walk, before: dict[str, float]) -> None:
         for name in held.keys() - after.keys():
             walk.fault(f"host {name}", "is not listed in hosts but jobs hold capacity on it")
         _check_usage(walk, usage)
+    await _check_past_usage(walk)
 
 
 def _check_host(walk: Walk, name: str, fields: dict[str, str], *, unchanged: bool) -> None:
@@ -61,6 +62,20 @@ def _check_usage(walk: Walk, usage: Counter[str]) -> None:
         recorded, summed = usage[field], walk.tally.usage[field]
         text = f"is {recorded} but the jobs hold {summed}"
         walk.check(recorded == summed, f"usage {field}", text)
+
+
+async def _check_past_usage(walk: Walk) -> None:
+    """Check that what owners used can be read, and is kept only while the policy shares."""
+    entries = dict(await walk.entries("past_usage", "HSCAN"))
+    shares = await walk.client.hget(walk.keys.base, "policy:share")
+    walk.check(
+        bool(shares) or not entries, "past_usage", "is kept though the policy does not share"
+    )
+    for field, text in entries.items():
+        try:
+            records.past_usage({field: text})
+        except ValueError as error:
+            walk.fault(f"past usage {field}", f"cannot be read: {error!r}")
 
 
 async def check_counters(walk: Walk) -> None:

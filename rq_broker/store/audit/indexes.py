@@ -12,6 +12,7 @@ async def check_indexes(walk: Walk) -> None:
     await check_members(walk, "deliveries", {Status.GRANTED})
     await check_members(walk, "prompt", {Status.GRANTED})
     await check_members(walk, "deadlines", set(Status) - {Status.QUEUED})
+    await check_members(walk, "own_priority", set(Status), command="SSCAN")
     await check_members(walk, "passed", {Status.QUEUED}, command="HSCAN")
     await check_members(walk, "forecasts", {Status.QUEUED}, command="HSCAN")
     for name in await with_other_sizes(walk, "owner:", "ZCARD"):
@@ -31,7 +32,7 @@ async def _check_parked(walk: Walk) -> None:
 async def check_members(
     walk: Walk, name: str, allowed: set[Status], command: str = "ZSCAN"
 ) -> None:
-    """Check that a zset or hash names only jobs in the allowed statuses."""
+    """Check that a zset, hash or set names only jobs in the allowed statuses."""
     statuses = [status for status in Status if status in allowed]
     sets = [f"status:{status}" for status in statuses]
     kind = "job" if len(statuses) == len(Status) else f"{' or '.join(statuses)} job"

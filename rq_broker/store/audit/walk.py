@@ -90,11 +90,17 @@ class Walk:
             self.fault(subject, text)
 
     async def pages(self, command: str, name: str) -> AsyncIterator[list[tuple[str, Any]]]:
-        """Yield the entries of one zset or hash, at most PAGE at a time; some may be repeated."""
-        scan = {"ZSCAN": self.client.zscan, "HSCAN": self.client.hscan}[command]
+        """Yield the entries of a zset, hash or set, at most PAGE at a time; some may be repeated.
+
+        An entry of a set has the value None.
+        """
+        client = self.client
+        scan = {"ZSCAN": client.zscan, "HSCAN": client.hscan, "SSCAN": client.sscan}[command]
         cursor: Any = 0
         while True:
             cursor, entries = await scan(self.keys.of(name), cursor, count=PAGE)
+            if command == "SSCAN":
+                entries = dict.fromkeys(entries)
             page = list(entries.items()) if isinstance(entries, Mapping) else entries
             for start in range(0, len(page), PAGE):
                 yield page[start : start + PAGE]

@@ -30,7 +30,8 @@
 --- @include "destination"
 
 -- 1. The plan is of the queue and the policy as they are now.
-if redis.call('HGET', base, 'policy:paused') == '1' then
+read_policy({ 'paused', 'offer', 'share' })
+if policy_value('paused') == '1' then
   return reply({ fence = nil, refusal = 'PAUSED' })
 end
 local job = load_job(request_id)

@@ -9,17 +9,20 @@
 ---   limit     integer  how many shapes to read
 ---   jobs      integer  how many jobs to read of each shape, at most
 ---   earliest  integer  if not all shapes fit: read the shapes of this many first jobs besides
+---   with_own  flag     tell which jobs have a priority of their own
 --- Returns
 ---   total     integer  how many shapes wait in all
 ---   shapes    rows     a waiting shape
 ---     shape   string   its digest
 ---     demand  string   what it stands for, canonical JSON
 ---     count   integer  how many of its jobs wait
----     passed  string   when its first job was first passed, ms; '' if it was not
 ---     heads   fields   its first jobs: member, priority, ...
+---     own     strings  those of them with a priority of their own; none unless asked for
+---     passed  fields   when the first of all and the first of these were first passed: member, ms
 --- Errors none
 --- @include "base"
 --- @include "job"
+--- @include "batches"
 
 -- At most MAX_JOBS jobs in one reply: Redis serves nobody else meanwhile. But at least MIN_JOBS of each
 -- shape: as many as an admission pass first asks for.
@@ -44,6 +47,35 @@ if earliest > 0 and total > limit then
   end
 end
 
+-- Returns those of some jobs that have a priority of their own, in order.
+local any_own = with_own and redis.call('EXISTS', key('own_priority')) == 1
+local function own_of(heads)
+  local own = {}
+  for first = 1, any_own and #heads or 0, 2 * BATCH do
+    local members = {}
+    for i = first, math.min(first + 2 * BATCH, #heads) - 1, 2 do
+      members[#members + 1] = heads[i]
+    end
+    for i, is_own in ipairs(redis.call('SMISMEMBER', key('own_priority'), unpack(members))) do
+      own[#own + 1] = is_own == 1 and members[i] or nil
+    end
+  end
+  return own
+end
+
+-- Returns when each of two jobs was first passed, if it was.
+local function passed_of(first, first_own)
+  local passed = {}
+  for _, member in ipairs({ first, first_own ~= first and first_own or nil }) do
+    local since = redis.call('HGET', key('passed'), member)
+    if since then
+      passed[#passed + 1] = member
+      passed[#passed + 1] = since
+    end
+  end
+  return passed
+end
+
 -- 2. Read the first jobs of each shape.
 local count = math.min(jobs, math.max(math.floor(MAX_JOBS / #window), MIN_JOBS))
 local shapes = {}
@@ -51,12 +83,14 @@ for _, shape in ipairs(window) do
   local set = key('shape:' .. shape)
   local heads = redis.call('ZRANGE', set, 0, count - 1, 'WITHSCORES')
   if heads[1] then
+    local own = own_of(heads)
     shapes[#shapes + 1] = {
       shape = shape,
       demand = redis.call('HGET', key('shapes'), shape) or '',
       count = redis.call('ZCARD', set),
-      passed = redis.call('HGET', key('passed'), heads[1]) or '',
       heads = heads,
+      own = own,
+      passed = passed_of(heads[1], own[1]),
     }
   end
 end

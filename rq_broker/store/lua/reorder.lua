@@ -1,5 +1,5 @@
 --- Give a job another priority: an absolute one, or one for a place relative to the queue.
---- Keeps: no two other jobs change their order. Where two neighbours leave no number between them,
+--- Keeps: the job has a priority of its own from then on. No two other jobs change their order. Where two neighbours leave no number between them,
 ---   the jobs of one side move away just far enough; it is the side where fewer jobs have to move.
 --- KEYS[1] base
 --- ARGV
@@ -35,6 +35,14 @@ if not job then
   return redis.error_reply('JOB_NOT_FOUND no job has this request_id in this type')
 end
 
+-- A job with a priority of its own keeps its place when owners share.
+local function keep_priority(priority)
+  if redis.call('SADD', key('own_priority'), job.member) == 1 and job.status == 'queued' then
+    wake('grant')
+  end
+  return reply({ priority = priority })
+end
+
 local function finish(priority)
   set_priority(job.member, job.shape, job.status, job.owner, priority)
   if job.status == 'queued' then
@@ -45,7 +53,7 @@ local function finish(priority)
   if job.status == 'queued' then
     wake('grant')
   end
-  return reply({ priority = priority })
+  return keep_priority(priority)
 end
 
 -- 2. An absolute priority can be set at once; the other modes need the queue.
@@ -79,7 +87,7 @@ else
   end
 end
 if slot == own_rank then
-  return reply({ priority = job.priority })
+  return keep_priority(job.priority)
 end
 
 -- Returns the entry at a rank of the queue without the job itself, or nil past either end.

@@ -1,5 +1,6 @@
 --- Change fields of the type's policy.
 --- Keeps: other fields stay as they are; every notifier reads the policy in its next admission pass.
+---   What owners used is forgotten when the policy stops to share.
 --- KEYS[1] base
 --- ARGV
 ---   changes  fields  policy field and its new value: '' for null, spans in ms
@@ -10,6 +11,9 @@
 
 for i = 1, #changes, 2 do
   redis.call('HSET', base, 'policy:' .. changes[i], changes[i + 1])
+  if changes[i] == 'share' and changes[i + 1] == '' then
+    redis.call('DEL', key('past_usage'))
+  end
 end
 redis.call('HINCRBY', base, 'policy_number', 1)
 wake('grant')

@@ -44,13 +44,14 @@ end
 local created = now_us()
 local counters = redis.call('HMGET', base, 'id', 'clock', 'capacity_number')
 local id = whole((counters[1] or 0) + 1)
+local member = member_of(id, request_id)
 if not priority then
   priority = whole(math.max(created - EPOCH_US, (counters[2] or -1) + 1))
   redis.call('HSET', base, 'id', id, 'clock', priority)
 else
   redis.call('HSET', base, 'id', id)
+  redis.call('SADD', key('own_priority'), member)
 end
-local member = member_of(id, request_id)
 redis.call('HSET', name, 'id', id, 'owner', owner_id, 'status', 'queued', 'shape', shape,
   'created', whole(created), unpack(fields))
 if expected then

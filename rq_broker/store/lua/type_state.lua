@@ -11,6 +11,7 @@
 ---   is_whole    flag     all hosts follow, not only changed ones
 ---   settings    fields   the base hash: the policy and its number, and the protection
 ---   usage       fields   <resource>/<owner> and amount; empty unless asked for
+---   past_usage  fields   <resource>/<owner>, and its average and when that was, ms; the same
 ---   closed      strings  destinations that take no grants now
 ---   hosts       rows     changed hosts
 ---     host      string   its name
@@ -47,6 +48,7 @@ return reply({
   is_whole = is_whole,
   settings = redis.call('HGETALL', base),
   usage = with_usage and redis.call('HGETALL', key('usage')) or {},
+  past_usage = with_usage and redis.call('HGETALL', key('past_usage')) or {},
   closed = closed_to_grants(),
   hosts = hosts,
 })

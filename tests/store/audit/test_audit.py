@@ -196,6 +196,18 @@ CORRUPTIONS: dict[str, tuple[Corrupt, str]] = {
         lambda c, _: c.hset(KEYS.of("usage"), "VCPU/gone", 1),
         "usage VCPU/gone is 1 but the jobs hold 0",
     ),
+    "a priority is of no job": (
+        lambda c, _: c.sadd(KEYS.of("own_priority"), STRAY),
+        f"own_priority names {STRAY}, which is no job",
+    ),
+    "past usage is left over": (
+        lambda c, _: c.hset(KEYS.of("past_usage"), "VCPU/o", "1 2"),
+        "past_usage is kept though the policy does not share",
+    ),
+    "past usage cannot be read": (
+        lambda c, _: c.hset(KEYS.of("past_usage"), "VCPU/o", "much"),
+        "past usage VCPU/o cannot be read",
+    ),
     "a queued job holds": (
         lambda c, _: c.hset(KEYS.of("holds", "queued"), "h1/VCPU", 1),
         ":queued is queued but holds h1/VCPU 1",

@@ -174,16 +174,16 @@ async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(Runner, "run", spied)
     limits = {"*": {"VCPU": 9, "GPU": 1}}
-    await broker.set_policy(TYPE, {"retention": 0, "limits": limits})
+    await broker.set_policy(TYPE, {"retention": 0, "limits": limits, "share": "owner"})
     await broker.set_host(TYPE, Host("h1", {"VCPU": 9, "GPU": 1}, {"VCPU": 1}))
     wanted = shape({"VCPU": 1}, {"VCPU": 1})
     job = await submit(broker, data='{"long":"' + "x" * 200 + '"}', shape=wanted)
     await broker.page(TYPE, owner_id="o", status="queued", limit=1)
-    await broker.heads(TYPE, 0, 10, 10)
     await broker.note(TYPE, Protection(job.id, "d", frozenset({"h1"})), [head_of(job)])
     await broker.turn(TYPE, "me", "take", 1)
     await broker.forecast(TYPE, job, 60.0)
     await broker.reorder(TYPE, "d", "position", "front")
+    await broker.heads(TYPE, 0, 10, 10, own=True)
     await broker.set_expected(TYPE, "d", 60.0)
     assert await grant(broker, job, wanted) == 1
     await broker.type_state(TYPE, usage=True)

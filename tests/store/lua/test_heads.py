@@ -6,8 +6,9 @@ from itertools import permutations
 
 import pytest
 
+from rq_broker.domain.jobs import Status
 from rq_broker.store.broker import Broker
-from tests.making import TYPE, submit
+from tests.making import TYPE, bring, head_of, submit
 from tests.store.lua.altering import altered
 
 
@@ -69,6 +70,66 @@ async def test_fewer_jobs_are_read_of_each_of_many_shapes(
         2,
         2,
     ]
+
+
+async def test_jobs_have_a_priority_of_their_own_once_it_was_given(broker: Broker) -> None:
+    """At submit or by any reorder, also one that leaves it in place; not by being moved aside."""
+    for name in ("plain", "before", "after", "raised", "aside"):
+        await submit(broker, name)
+    await submit(broker, "given", priority=2**52)
+    await broker.reorder(TYPE, "before", "before", "after")
+    await broker.reorder(TYPE, "after", "after", "plain")
+    await broker.reorder(TYPE, "raised", "priority", "7")
+    await broker.reorder(TYPE, "plain", "before", "plain")
+    for number in range(3):
+        await submit(broker, f"tight{number}", priority=2**52)
+    await broker.reorder(TYPE, "aside", "position", "front")
+    await bring(broker, Status.RUNNING, "again")
+    await broker.reorder(TYPE, "again", "priority", "8")
+    await broker.transition(TYPE, "again", Status.QUEUED)
+    assert await _own(broker) == {
+        *("before", "after", "raised", "given", "tight0", "tight1", "tight2", "aside", "again")
+    }
+    await broker.withdraw(TYPE, "given")
+    await submit(broker, "given")
+    assert "given" not in await _own(broker)
+
+
+async def test_jobs_that_make_room_for_another_get_no_priority_of_their_own(
+    broker: Broker,
+) -> None:
+    """Only the jobs that were moved have one, though others moved aside for them."""
+    jobs = {name: await submit(broker, name) for name in "abcde"}
+    for _ in range(40):
+        await broker.reorder(TYPE, "d", "after", "a")
+        await broker.reorder(TYPE, "e", "after", "a")
+    priorities = {name: (await broker.read(TYPE, name)).priority for name in "abc"}
+    assert priorities != {name: jobs[name].priority for name in "abc"}
+    assert await _own(broker) == {"d", "e"}
+
+
+async def test_when_the_first_job_with_a_priority_of_its_own_was_passed_is_read(
+    broker: Broker,
+) -> None:
+    """It may be passed although jobs of its shape stand before it."""
+    jobs = [await submit(broker, "a"), await submit(broker, "b", priority=2**52)]
+    await broker.note(TYPE, None, [head_of(jobs[1])])
+    assert (await broker.heads(TYPE, 0, 10, 10, own=True)).passed.keys() == {"b"}
+    assert (await broker.heads(TYPE, 0, 10, 10)).passed == {}
+
+
+async def test_priorities_of_their_own_are_told_of_any_number_of_jobs(broker: Broker) -> None:
+    """Redis is asked for some hundred jobs at a time."""
+    for number in range(520):
+        await submit(broker, f"d{number}", priority=2**52 if number in (3, 510) else None)
+    heads = (await broker.heads(TYPE, 0, 10, 600, own=True)).waiting[0].heads
+    assert [head.request_id for head in heads if head.own_priority] == ["d3", "d510"]
+    assert len(heads) == 520
+
+
+async def _own(broker: Broker) -> set[str]:
+    waiting = (await broker.heads(TYPE, 0, 10, 100, own=True)).waiting
+    return {head.request_id for shape in waiting for head in shape.heads if head.own_priority}
 
 
 async def _owners(broker: Broker, rank: int = 0, shapes: int = 10) -> list[str]:

@@ -15,6 +15,7 @@ local function forget(job, digest)
   redis.call('ZREM', key('owner:' .. job.owner), job.member)
   drop_delivery(job)
   redis.call('ZREM', key('deadlines'), job.member)
+  redis.call('SREM', key('own_priority'), job.member)
   redis.call('DEL', key('attempts:' .. job.request_id))
   local callbacks, rest = callback_entry(digest)
   if redis.call('HGET', callbacks, rest) == job.request_id then

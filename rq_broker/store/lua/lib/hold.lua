@@ -6,6 +6,7 @@
 --- @include "base"
 --- @include "clock"
 --- @include "policy"
+--- @include "past_usage"
 
 -- Gives a host the next change number. Readers ask for the changes since a number; a new
 -- `hosts_epoch` makes them read all hosts again.
@@ -39,13 +40,19 @@ local function add(name, field, amount)
   end
 end
 
+-- Changes what an owner holds of a resource: `field` is <resource>/<owner>.
+local function change_usage(field, amount)
+  average_until_now(field)
+  add(key('usage'), field, amount)
+end
+
 local function hold(request_id, owner, host, resource, amount)
   if tonumber(amount) == 0 then
     return
   end
   add(key('host:' .. host), 'held:' .. resource, amount)
   add(key('holds:' .. request_id), host .. '/' .. resource, amount)
-  add(key('usage'), resource .. '/' .. owner, amount)
+  change_usage(resource .. '/' .. owner, amount)
 end
 
 -- Keeps how long a job held its capacity; the planner predicts from these how long others will.
@@ -101,10 +108,13 @@ local function release(job, to)
   local holds = redis.call('HGETALL', key('holds:' .. job.request_id))
   local seen = redis.call('HGETALL', key('seen:' .. job.request_id))
   local changed_hosts = {}
+  if #holds + #seen > 0 then
+    read_policy({ 'holds', 'share' })
+  end
   for i = 1, #holds, 2 do
     local field, amount = holds[i], holds[i + 1]
     local host, resource = string.match(field, '^(.-)/(.*)$')
-    add(key('usage'), resource .. '/' .. job.owner, '-' .. amount)
+    change_usage(resource .. '/' .. job.owner, '-' .. amount)
     if is_released_later(host) then
       redis.call('ZADD', key('parting'), whole(now_ms()), job.fence .. ':' .. amount .. ':' .. field)
     else
@@ -114,7 +124,7 @@ local function release(job, to)
   end
   for i = 1, #seen, 2 do
     local resource = string.match(seen[i], '^.-/(.*)$')
-    add(key('usage'), resource .. '/' .. job.owner, '-' .. seen[i + 1])
+    change_usage(resource .. '/' .. job.owner, '-' .. seen[i + 1])
   end
   redis.call('DEL', key('holds:' .. job.request_id), key('seen:' .. job.request_id))
   for host in pairs(changed_hosts) do

@@ -5,6 +5,17 @@
 
 local policy_read = {}
 
+-- Reads several fields with one command.
+local function read_policy(fields)
+  local names = {}
+  for i, field in ipairs(fields) do
+    names[i] = 'policy:' .. field
+  end
+  for i, value in ipairs(redis.call('HMGET', base, unpack(names))) do
+    policy_read[fields[i]] = value or POLICY_DEFAULTS[fields[i]]
+  end
+end
+
 -- Returns a field as text: spans are in ms, and '' is none. A script that reads a field does not
 -- change it, so each is read once.
 local function policy_value(field)

@@ -1,0 +1,57 @@
+"""How capacity is shared between owners: the policy's `share`, and what an owner used.
+
+What an owner used is an exponential average of what its jobs held: after one half-life of holding
+nothing, half of it is left. The average has the unit of the amounts, so both can be added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, NamedTuple
+
+from msgspec import Meta, Struct
+
+from rq_broker.domain.validation import LONGEST_SPAN, Owner
+
+DEFAULT_HALF_LIFE = 86400.0
+"""Seconds. With an hour an owner that filled a night is forgotten by noon; with a week one that
+filled a weekend pays for most of the next. Measured: docs/measured.md."""
+
+Weight = Annotated[float, Meta(gt=0, le=1_000_000, extra={"noun": "a number"})]
+
+
+class Share(Struct, frozen=True, forbid_unknown_fields=True):
+    """Jobs without a priority of their own are ordered by what their owner used for its weight."""
+
+    noun: ClassVar[str] = "the field of share"
+
+    by: Literal["owner"]
+    half_life: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=LONGEST_SPAN,
+            description="Seconds after which half of what an owner used is forgotten.",
+        ),
+    ] = DEFAULT_HALF_LIFE
+    weights: Annotated[
+        Mapping[Owner, Weight],
+        Meta(description="Owner, or `*` for every other, to its weight; 1 where not listed."),
+    ] = {}
+
+    def weight(self, owner: str) -> float:
+        """Return the owner's weight."""
+        return self.weights.get(owner, self.weights.get("*", 1.0))
+
+
+class Average(NamedTuple):
+    """What an owner held of a resource on average, as it was at a moment."""
+
+    amount: float
+    since: float
+    """Seconds since 1970. What the owner holds has not changed since then."""
+
+    def at(self, now: float, held: float, half_life: float) -> float:
+        """Return the average at `now`, if the owner holds `held` since."""
+        faded: float = 0.5 ** (max(now - self.since, 0.0) / half_life)
+        return held + (self.amount - held) * faded
