@@ -11,6 +11,7 @@ from redis.asyncio import Redis, RedisCluster
 from rq_broker.store.capacity import Capacity
 from rq_broker.store.deliveries import Deliveries, Settlement
 from rq_broker.store.grants import Grants, Heads, Holdings, PredictedHold, TypeState
+from rq_broker.store.holds import ChangedHolds, EndedHold, EndedHolds, Holds, RunningHold
 from rq_broker.store.jobs import Cursor, Jobs, Page
 from rq_broker.store.registry import Registry
 from rq_broker.store.runner import Runner
@@ -18,11 +19,15 @@ from rq_broker.store.sources import SourceReport, Sources, WatchStarted
 
 __all__ = [
     "Broker",
+    "ChangedHolds",
     "Cursor",
+    "EndedHold",
+    "EndedHolds",
     "Heads",
     "Holdings",
     "Page",
     "PredictedHold",
+    "RunningHold",
     "Settlement",
     "SourceReport",
     "TypeState",
@@ -42,6 +47,7 @@ class Broker:
         self._bind_jobs(jobs)
         self._bind_capacity(Capacity(runner, registry, grants))
         self._bind_grants(grants)
+        self._bind_holds(Holds(runner))
         self._bind_deliveries(Deliveries(runner, jobs))
         self._bind_sources(Sources(runner, registry))
 
@@ -87,6 +93,12 @@ class Broker:
         self.shape_rank = grants.shape_rank
         self.index_in_shape = grants.index_in_shape
         self.place_at = grants.place_at
+
+    def _bind_holds(self, holds: Holds) -> None:
+        """What predictions are made of and learned from."""
+        self.running_holds = holds.running_holds
+        self.changed_holds = holds.changed_holds
+        self.holding_times = holds.holding_times
 
     def _bind_deliveries(self, deliveries: Deliveries) -> None:
         """What the courier and the janitor do; destinations and signing keys."""

@@ -189,7 +189,7 @@ async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -
     await broker.type_state(TYPE, usage=True)
     await settle(broker, await claim_one(broker), Settlement("delivered"))
     await broker.holdings(TYPE)
-    await broker.transition(TYPE, "d", Status.DONE, fence=1)
+    await _read_holds(broker)
     await broker.holdings(TYPE)
     await broker.sweep(TYPE)
     await bring(broker, Status.QUEUED)
@@ -210,6 +210,16 @@ async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -
     await broker.fail(TYPE, "lab", 1, "faulty", "torn")
     await broker.sources(TYPE)
     return calls
+
+
+async def _read_holds(broker: Broker) -> None:
+    """Read the hold of job d while it runs, after it changed, and after it ended."""
+    await broker.running_holds(TYPE, Status.RUNNING)
+    last = (await broker.changed_holds(TYPE, None)).last
+    await broker.set_expected(TYPE, "d", None)
+    last = (await broker.changed_holds(TYPE, last)).last
+    await broker.transition(TYPE, "d", Status.DONE, fence=1)
+    await broker.changed_holds(TYPE, last)
 
 
 def _is_whole(value: Any) -> bool:

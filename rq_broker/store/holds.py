@@ -1,0 +1,186 @@
+"""What jobs hold, and how long ended jobs held: what predictions are made of and learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import orjson
+
+from rq_broker.domain.jobs import Demand, Shape, Status
+from rq_broker.store import records
+from rq_broker.store.keys import Keys
+from rq_broker.store.runner import Runner
+
+_CACHED_CHARACTERS = 1024
+"""Text of a shape up to which its demand is cached: running jobs repeat a few shapes. With longer
+ones 4,096 entries could fill hundreds of megabytes."""
+_ENTRIES = 1000
+"""Holding times read with one command, which takes Redis about a millisecond."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunningHold:
+    """A job that holds capacity, with all that its grant gave it."""
+
+    id: int
+    request_id: str
+    owner: str
+    granted: float
+    """When it was granted, seconds since 1970."""
+    amounts: Mapping[str, Mapping[str, int]]
+    """Host → resource → amount."""
+    demand: Demand
+    predicted: float | None
+    """Seconds that it is predicted to hold, from its grant on; None if nothing was predicted."""
+    predicted_from: str
+    """What the prediction rests on, in a word; '' for nothing."""
+    demand_key: str
+    """Digest of its demand, as the grant was given it; '' for none."""
+    size: int | None
+    """Its size class, as the grant was given it."""
+    expected: float | None
+    """Seconds that it says it will hold."""
+
+
+class EndedHold(NamedTuple):
+    """One job that held, and how long."""
+
+    owner: str
+    demand_key: str
+    size: int
+    seconds: float
+    expected: float | None
+    """Seconds that it said it would hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndedHolds:
+    """Ended holds, the oldest first."""
+
+    holds: tuple[EndedHold, ...]
+    last: str | None
+    """ID to read on from; None if there is none yet."""
+    is_whole: bool
+    """Whether these are all that are kept, not only those after the ID that was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedHolds:
+    """The jobs that changed since an event; `is_known` is false if that cannot be told any more."""
+
+    last: str
+    """ID of the last event."""
+    is_known: bool
+    has_more: bool
+    ended: Sequence[str]
+    """The request_ids of jobs that hold nothing now."""
+    holds: Sequence[RunningHold]
+
+
+class Holds:
+    """Running_holds, changed_holds, holding_times."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    async def running_holds(
+        self, type_: str, status: Status, cursor: str = "0", limit: int = 250
+    ) -> tuple[str, list[RunningHold]]:
+        """Read about `limit` jobs of a status that hold; a few may be read twice.
+
+        Returns:
+            The cursor of the next part, `0` if there is none; and the jobs.
+        """
+        reply = await self._runner.run(
+            "running_holds", type_, status=status, cursor=cursor, limit=limit
+        )
+        return reply.cursor, records.readable(_running_hold, reply.holds)
+
+    async def changed_holds(self, type_: str, since: str | None, limit: int = 500) -> ChangedHolds:
+        """Read the jobs that changed since an event; of `limit` events at most."""
+        reply = await self._runner.run("changed_holds", type_, since=since, limit=limit)
+        holds = records.readable(_running_hold, reply.holds)
+        return ChangedHolds(reply.last, reply.is_known, reply.has_more, reply.ended, holds)
+
+    async def holding_times(self, type_: str, after: str | None = None) -> EndedHolds:
+        """Read how long ended jobs held.
+
+        Args:
+            type_: The type.
+            after: `last` of an earlier answer: only what came later is read, unless that entry is
+                gone, because it was trimmed or Redis was restored.
+        """
+        entries = await self._entries(Keys(type_).of("holding_times"), after or "-")
+        is_whole = after is None or not entries or entries[0][0] != after
+        if not is_whole:
+            entries = entries[1:]
+        elif after is not None:
+            entries = await self._entries(Keys(type_).of("holding_times"), "-")
+        last = entries[-1][0] if entries else None if is_whole else after
+        known = [entry for entry in entries if records.pairs(entry[1]).get("size")]
+        return EndedHolds(tuple(records.readable(_ended_hold, known)), last, is_whole)
+
+    async def _entries(self, stream: str, start: str) -> list[tuple[str, Any]]:
+        """Read a stream from an ID on, to its end."""
+        entries: list[tuple[str, Any]] = []
+        while True:
+            page = await self._runner.command("XRANGE", stream, start, "+", "COUNT", _ENTRIES)
+            entries += page
+            if len(page) < _ENTRIES:
+                return entries
+            start = f"({page[-1][0]}"
+
+
+def _running_hold(row: Any) -> RunningHold:
+    demand = _demand_of(row.demand)
+    return RunningHold(
+        id=int(row.id),
+        request_id=row.request_id,
+        owner=row.owner,
+        granted=int(row.granted) / 1000,
+        amounts=_amounts(orjson.loads(row.hosts), demand),
+        demand=demand,
+        predicted=_seconds(row.predicted),
+        predicted_from=row.predicted_from or "",
+        demand_key=row.demand_key or "",
+        size=None if row.size is None else int(row.size),
+        expected=_seconds(row.expected),
+    )
+
+
+def _demand_of(text: str) -> Demand:
+    return (_parse if len(text) <= _CACHED_CHARACTERS else _parse.__wrapped__)(text)
+
+
+@lru_cache(4096)
+def _parse(text: str) -> Demand:
+    """Return the demand of a shape."""
+    return Shape.parse(text).demand
+
+
+def _amounts(hosts: Sequence[str], demand: Demand) -> dict[str, dict[str, int]]:
+    """Add up what instances have of each host."""
+    amounts: dict[str, dict[str, int]] = {}
+    for host, instance in zip(hosts, demand.instances, strict=True):
+        of_host = amounts.setdefault(host, {})
+        for resource, amount in instance:
+            of_host[resource] = of_host.get(resource, 0) + amount
+    return amounts
+
+
+def _ended_hold(entry: tuple[str, Any]) -> EndedHold:
+    fields = records.pairs(entry[1])
+    return EndedHold(
+        fields["owner"],
+        fields["demand_key"],
+        int(fields["size"]),
+        int(fields["milliseconds"]) / 1000,
+        _seconds(fields.get("expected") or None),
+    )
+
+
+def _seconds(milliseconds: str | None) -> float | None:
+    return None if milliseconds is None else int(milliseconds) / 1000
