@@ -17,7 +17,7 @@ from rq_broker.admission.running_holds import RunningHolds
 from rq_broker.domain import errors
 from rq_broker.domain.jobs import Status
 from rq_broker.store.audit import audit
-from rq_broker.store.broker import Broker, PredictedHold
+from rq_broker.store.broker import Broker
 from rq_broker.store.connection import connect, in_memory
 from rq_broker.store.embedded import Server
 from rq_broker.store.keys import Keys
@@ -96,8 +96,7 @@ class Life:
         await publish(self.broker)
         with suppress(errors.Conflict):
             await submit(self.broker, name)
-        predicted = PredictedHold(90.0, "type", "demand", 0)
-        await grant(self.broker, await self.broker.read(TYPE, name), predicted=predicted)
+        await grant(self.broker, await self.broker.read(TYPE, name))
 
     async def check(self) -> None:
         """Compare the reader that reads often with Redis; what it kept does not change."""

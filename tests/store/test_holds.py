@@ -7,18 +7,19 @@ from redis.asyncio import Redis
 
 from rq_broker.domain.jobs import Status
 from rq_broker.store import holds
-from rq_broker.store.broker import Broker, EndedHold, PredictedHold
+from rq_broker.store.broker import Broker, EndedHold
 from rq_broker.store.keys import Keys
 from tests.making import TYPE, bring, grant, publish, submit
 
 STREAM = Keys(TYPE).of("holding_times")
 
 
-async def end(broker: Broker, name: str, expected: float | None = None) -> None:
-    """Let a job hold, whose size class is the number of its name, and end."""
+async def end(broker: Broker, client: Redis, name: str, expected: float | None = None) -> None:
+    """Let a job hold, whose size class is its name, and end."""
     await publish(broker)
-    predicted = PredictedHold(1.0, "type", "demand", int(name))
-    await grant(broker, await submit(broker, name, expected=expected), predicted=predicted)
+    await grant(broker, await submit(broker, name, expected=expected))
+    kept = {"demand_key": "demand", "size": name}
+    await client.hset(Keys(TYPE).of("job", name), mapping=kept)
     await broker.transition(TYPE, name, Status.DONE)
 
 
@@ -28,19 +29,19 @@ def sizes(ended: tuple[EndedHold, ...]) -> list[int]:
 
 @pytest.mark.parametrize("page", [1, 2, 1000])
 async def test_holding_times_are_read_on(
-    broker: Broker, monkeypatch: pytest.MonkeyPatch, page: int
+    broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch, page: int
 ) -> None:
     """Each read has what ended since the one before, in order, in as many commands as it takes."""
     monkeypatch.setattr(holds, "_ENTRIES", page)
     nothing = await broker.holding_times(TYPE)
     assert (nothing.holds, nothing.last, nothing.is_whole) == ((), None, True)
     for name in ("0", "1", "2"):
-        await end(broker, name)
+        await end(broker, client, name)
     first = await broker.holding_times(TYPE, nothing.last)
     assert (sizes(first.holds), first.is_whole) == ([0, 1, 2], True)
     same = await broker.holding_times(TYPE, first.last)
     assert (same.holds, same.last, same.is_whole) == ((), first.last, False)
-    await end(broker, "3", expected=60.5)
+    await end(broker, client, "3", expected=60.5)
     then = await broker.holding_times(TYPE, first.last)
     assert (sizes(then.holds), then.is_whole) == ([3], False)
     (hold,) = then.holds
@@ -53,9 +54,9 @@ async def test_after_a_trim_or_a_restore_all_that_is_kept_is_read(
 ) -> None:
     """Without the entry that was read last, the answer is whole and says so."""
     for name in ("0", "1", "2"):
-        await end(broker, name)
+        await end(broker, client, name)
     last = (await broker.holding_times(TYPE)).last
-    await end(broker, "3")
+    await end(broker, client, "3")
     await client.xtrim(STREAM, maxlen=1, approximate=False)
     trimmed = await broker.holding_times(TYPE, last)
     assert (sizes(trimmed.holds), trimmed.is_whole) == ([3], True)
@@ -64,9 +65,10 @@ async def test_after_a_trim_or_a_restore_all_that_is_kept_is_read(
     assert (emptied.holds, emptied.last, emptied.is_whole) == ((), None, True)
 
 
-async def test_holds_whose_size_was_not_kept_are_left_out(broker: Broker) -> None:
-    """Nothing can be learned of a hold whose grant kept no demand and no size."""
+async def test_holds_whose_size_was_not_kept_are_left_out(broker: Broker, client: Redis) -> None:
+    """Nothing can be learned of a hold that an earlier version granted without these fields."""
     await bring(broker, Status.RUNNING)
+    await client.hdel(Keys(TYPE).of("job", "d"), "demand_key", "size")
     await broker.transition(TYPE, "d", Status.DONE)
     read = await broker.holding_times(TYPE)
     assert read.holds == ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from redis.asyncio import Redis
 
 from rq_broker.domain.jobs import Status
-from rq_broker.store.broker import Broker, PredictedHold, RunningHold
+from rq_broker.store.broker import Broker, RunningHold
 from rq_broker.store.keys import Keys
 from tests.making import TYPE, bring, grant, publish, shape, submit
 
@@ -18,10 +18,11 @@ async def test_a_hold_has_all_that_its_grant_gave_it(broker: Broker, client: Red
     await publish(broker, "h2")
     wanted = shape({"VCPU": 2, "GPU": 0}, {"VCPU": 3}, {"VCPU": 1})
     job = await submit(broker, shape=wanted, expected=90.5)
-    await grant(
-        broker, job, wanted, "h1", "h1", "h2", predicted=PredictedHold(7.5, "owner", "demand", -3)
-    )
+    await grant(broker, job, wanted, "h1", "h1", "h2")
+    kept = {"predicted": "7500", "predicted_from": "owner", "demand_key": "demand", "size": "-3"}
+    await client.hset(KEYS.of("job", "d"), mapping=kept)
     await bring(broker, Status.RUNNING, "plain")
+    await client.hdel(KEYS.of("job", "plain"), *kept)
     (cursor, (hold,)) = await broker.running_holds(TYPE, Status.GRANTED)
     granted = int(await client.hget(KEYS.of("job", "d"), "granted") or 0) / 1000
     amounts = {"h1": {"VCPU": 5, "GPU": 0}, "h2": {"VCPU": 1}}
