@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from redis.asyncio import Redis
 
@@ -18,7 +20,7 @@ async def end(broker: Broker, client: Redis, name: str, expected: float | None =
     """Let a job hold, whose size class is its name, and end."""
     await publish(broker)
     await grant(broker, await submit(broker, name, expected=expected))
-    kept = {"demand_key": "demand", "size": name}
+    kept: Any = {"demand_key": "demand", "size": name}
     await client.hset(Keys(TYPE).of("job", name), mapping=kept)
     await broker.transition(TYPE, name, Status.DONE)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from redis.asyncio import Redis
 
 from rq_broker.domain.jobs import Status
@@ -19,7 +21,12 @@ async def test_a_hold_has_all_that_its_grant_gave_it(broker: Broker, client: Red
     wanted = shape({"VCPU": 2, "GPU": 0}, {"VCPU": 3}, {"VCPU": 1})
     job = await submit(broker, shape=wanted, expected=90.5)
     await grant(broker, job, wanted, "h1", "h1", "h2")
-    kept = {"predicted": "7500", "predicted_from": "owner", "demand_key": "demand", "size": "-3"}
+    kept: Any = {
+        "predicted": "7500",
+        "predicted_from": "owner",
+        "demand_key": "demand",
+        "size": "-3",
+    }
     await client.hset(KEYS.of("job", "d"), mapping=kept)
     await bring(broker, Status.RUNNING, "plain")
     await client.hdel(KEYS.of("job", "plain"), *kept)
