@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis, RedisCluster
 
+from rq_broker.admission.running_holds import RunningHolds
 from rq_broker.domain import errors
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Status
@@ -91,12 +92,17 @@ async def _live(broker: Broker, type_: str) -> None:
     await broker.reorder(type_, "w", "position", "front")
     assert (await broker.heads(type_, 0, 10, 10)).waiting[0].heads[0].request_id == "w"
     assert len((await broker.page(type_)).jobs) == 3
+    await broker.set_expected(type_, "w", 60.0)
     await grant(broker, await broker.read(type_, "w"))
     await settle(broker, await claim_one(broker, type_=type_), Settlement("delivered"))
     await broker.set_keys(type_, "*", ["whsec_x"])
     for destination in (await broker.destinations(type_))[1]:
         await broker.reset(type_, destination.name)
+    holds = RunningHolds(broker, type_)
+    assert {hold.request_id for hold in await holds.read()} == {"r", "w"}
     await broker.withdraw(type_, "w")
+    assert {hold.request_id for hold in await holds.read()} == {"r"}
+    assert not (await broker.holding_times(type_, (await broker.holding_times(type_)).last)).holds
     await submit(broker, "w", type_)
     await broker.forecast(type_, await broker.read(type_, "w"), 60.0)
     await broker.holdings(type_)
