@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+from msgspec import structs
 
 from rq_broker.domain import errors
 from rq_broker.domain.capacity import Host
-from rq_broker.domain.jobs import HOLDING, MOVES, Shape, Status
+from rq_broker.domain.jobs import HOLDING, MOVES, Shape, Status, expected_class
 from rq_broker.domain.planning import Grant, Head
 from rq_broker.domain.policy import Policy
 from rq_broker.store.broker import TypeState
@@ -57,6 +59,7 @@ class MJob:
     deadline: Due = None
     offer: Due = None
     passed: bool = False
+    expected: float | None = None
 
     @property
     def head(self) -> Head:
@@ -97,6 +100,21 @@ class Model:
             for (name, resource), amount in job.holds.items():
                 total[resource] += amount if name == host else 0
         return {resource: amount for resource, amount in total.items() if amount}
+
+    def overfull(self) -> set[str]:
+        """Return the hosts on which more is held than they have."""
+        return {
+            name
+            for name, host in self.hosts.items()
+            if min(replace(host, held=self.held(name)).free.values(), default=0) < 0
+        }
+
+    def waiting(self) -> dict[Shape, list[MJob]]:
+        """Return the queued jobs in order, by shape."""
+        shapes: dict[Shape, list[MJob]] = {}
+        for job in self.queue():
+            shapes.setdefault(job.shape, []).append(job)
+        return shapes
 
     def usage(self) -> dict[str, dict[str, int]]:
         """Return the amounts each owner holds, by owner and resource."""
@@ -173,6 +191,14 @@ class Model:
         before, stale = job.status, job.error is not None and to != Status.QUEUED
         self.become(job, to, error or (ANY if stale else None))
         return before
+
+    def set_expected(self, request_id: str, seconds: float | None) -> None:
+        """Change how long a job says it will hold."""
+        job = self.find(request_id)
+        if job.status in (Status.DONE, Status.ERROR):
+            raise errors.Conflict(request_id)
+        job.expected = seconds
+        job.shape = structs.replace(job.shape, expected=expected_class(seconds))
 
     def withdraw(self, request_id: str) -> None:
         """Remove a job."""

@@ -174,6 +174,11 @@ class Machine(RuleBasedStateMachine):
         )
         assert answer == before
 
+    @rule(name=NAMES, seconds=st.sampled_from([None, 1.0, 7200.0]))
+    def set_expected(self, name: str, seconds: float | None) -> None:
+        call = self.broker.set_expected(TYPE, name, seconds)
+        self.both(call, lambda: self.model.set_expected(name, seconds))
+
     @rule(name=NAMES)
     def withdraw(self, name: str) -> None:
         self.both(self.broker.withdraw(TYPE, name), lambda: self.model.withdraw(name))
@@ -291,6 +296,7 @@ class Machine(RuleBasedStateMachine):
                 break
         positions = {job.id: position for position, job in enumerate(self.model.queue(), 1)}
         common = ["id", "request_id", "callback", "data", "priority", "status", "fence", "hosts"]
+        common.append("expected")
         assert [
             [
                 job.owner,
@@ -330,9 +336,7 @@ class Machine(RuleBasedStateMachine):
     def heads_match_the_model(self) -> None:
         """Compare the waiting shapes in order, their jobs, and which first jobs were passed."""
         heads = self.run(self.broker.heads(TYPE, 0, 100, 100, own=True))
-        shapes: dict[Shape, list[MJob]] = {}
-        for job in self.model.queue():
-            shapes.setdefault(job.shape, []).append(job)
+        shapes = self.model.waiting()
         assert heads.total == len(shapes)
         for waiting in heads.waiting:
             jobs = shapes.pop(waiting.shape)
@@ -350,11 +354,7 @@ class Machine(RuleBasedStateMachine):
         findings = self.run(audit(self.client, TYPE))
         faults = [str(finding) for finding in findings if finding.severity == Severity.FAULT]
         assert faults == []
-        overfull = {
-            f"host {name}"
-            for name, host in self.model.hosts.items()
-            if min(replace(host, held=self.model.held(name)).free.values(), default=0) < 0
-        }
+        overfull = {f"host {name}" for name in self.model.overfull()}
         assert {finding.subject for finding in findings} == overfull
 
     def teardown(self) -> None:
