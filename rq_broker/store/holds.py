@@ -56,7 +56,7 @@ class EndedHold(NamedTuple):
     size: int
     seconds: float
     expected: float | None
-    """Seconds that it said it would hold."""
+    """Seconds that it said it would hold: the least of what it said while it held."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,9 +65,9 @@ the set alone knows which job an entry is.
 A **job** hash has `id`, `owner`, `status`, `shape`, `created` (µs since 1970), `callback`, `data`
 and, once they apply, `expected` (ms), `updated` (µs), `hosts` (JSON, one name an instance),
 `fence`, `attempts`, `released`, `settled`, `error`, `granted` and `offer_ends` (ms), `predicted`
-(ms), `predicted_from`, `demand_key` and `size`, `destination`, `servers`; while it is not queued
-also `demand`, what its shape stands for. Its priority is the score of its member in
-`…:status:<status>` and stands nowhere else, so that no two places can disagree.
+(ms), `predicted_from`, `least_expected` (ms), `demand_key`, `size`, `destination`, `servers`; while
+it is not queued also `demand`, what its shape stands for. Its priority is the score of its member
+in `…:status:<status>` and stands nowhere else, so that no two places can disagree.
 
 A `data` or `callback` of 65 to `FOLD_LIMIT` bytes is *folded*: stored in pieces of at most 64 bytes
 as `data`, `data2`, `data3` and so on, which a reader joins. One value over 64 bytes would take a

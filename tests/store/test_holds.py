@@ -51,6 +51,36 @@ async def test_holding_times_are_read_on(
     assert 0 <= hold.seconds < 60
 
 
+@pytest.mark.parametrize(
+    ("before", "during", "kept"),
+    [
+        (60.0, [7200.0], 60.0),
+        (7200.0, [60.0, 3600.0], 60.0),
+        (60.0, [None], 60.0),
+        (None, [60.0, None, 7200.0], 60.0),
+        (None, [None], None),
+    ],
+)
+async def test_the_least_that_a_job_said_while_it_held_is_kept(
+    broker: Broker,
+    client: Redis,
+    before: float | None,
+    during: list[float | None],
+    kept: float | None,
+) -> None:
+    """An owner is measured by its promises, not by what it admits at the end."""
+    await publish(broker)
+    await grant(broker, await submit(broker, expected=before))
+    for expected in during:
+        await broker.set_expected(TYPE, "d", expected)
+    await client.hset(Keys(TYPE).of("job", "d"), "size", "0")
+    await client.hset(Keys(TYPE).of("job", "d"), "demand_key", "demand")
+    await broker.transition(TYPE, "d", Status.DONE)
+    (hold,) = (await broker.holding_times(TYPE)).holds
+    assert hold.expected == kept
+    assert await client.hget(Keys(TYPE).of("job", "d"), "least_expected") is None
+
+
 async def test_after_a_trim_or_a_restore_all_that_is_kept_is_read(
     broker: Broker, client: Redis
 ) -> None:

@@ -50,8 +50,15 @@ if shape ~= job.shape then
   end
 end
 
--- 3. Change what the job says, and what is predicted of its hold.
-local is_holding = redis.call('HEXISTS', name, 'granted') == 1
+-- 3. Keep the least that it says while it holds: its holding time is compared with that when it ends, so
+-- that an owner is not believed for what it admits at the end.
+local f = redis.call('HMGET', name, 'granted', 'expected', 'least_expected')
+local is_holding, least = f[1], tonumber(f[3] or f[2] or expected or '')
+if is_holding and least then
+  redis.call('HSET', name, 'least_expected', whole(math.min(least, expected or least)))
+end
+
+-- 4. Change what the job says, and what is predicted of its hold.
 if expected then
   redis.call('HSET', name, 'expected', whole(expected))
   if is_holding then

@@ -57,10 +57,11 @@ end
 
 -- Keeps how long a job held its capacity; the planner predicts from these how long others will.
 local function record_holding(job)
-  local f = redis.call('HMGET', key('job:' .. job.request_id), 'granted', 'demand_key', 'size', 'expected')
+  local f = redis.call('HMGET', key('job:' .. job.request_id), 'granted', 'demand_key', 'size', 'expected',
+    'least_expected')
   if f[1] then
     redis.call('XADD', key('holding_times'), 'MAXLEN', '~', '10000', '*', 'milliseconds', whole(now_ms() - f[1]),
-      'owner', job.owner, 'demand_key', f[2] or '', 'size', f[3] or '', 'expected', f[4] or '')
+      'owner', job.owner, 'demand_key', f[2] or '', 'size', f[3] or '', 'expected', f[5] or f[4] or '')
     redis.call('DEL', key('history')) -- the list that version 0.1 kept
   end
 end
