@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Demand, Shape
-from rq_broker.domain.planning import Grant, Head, Protection, Snapshot, WaitingShape
+from rq_broker.domain.planning import Grant, Head, Promise, Snapshot, WaitingShape
 from rq_broker.domain.policy import Policy
 from rq_broker.planner import plan
 
@@ -96,7 +96,7 @@ class Cluster:
         self.shapes = {size: Shape(demand, "", "") for size, demand in demands().items()}
         self.ends: list[HoldEnd] = []
         self.passed: dict[str, float] = {}
-        self.protection: Protection | None = None
+        self.promises: tuple[Promise, ...] = ()
         self.starts: dict[int, float] = {}
         """Job → when it was granted."""
         self.used_vcpu_seconds = 0.0
@@ -123,7 +123,7 @@ class Cluster:
         unfinished = True
         while unfinished:
             planned = plan(self._snapshot(now))
-            self.protection = planned.protection
+            self.promises = planned.promises
             self.passed.update({head.request_id: now for head in planned.passed})
             for grant in planned.grants:
                 self._start(grant, now)
@@ -152,7 +152,7 @@ class Cluster:
                 heads = tuple(Head(job_id, str(job_id), job_id) for job_id in shown)
                 waiting.append(WaitingShape(size, self.shapes[size], heads, len(job_ids)))
         return Snapshot(
-            hosts, tuple(waiting), self.policy, now, passed=self.passed, protection=self.protection
+            hosts, tuple(waiting), self.policy, now, passed=self.passed, promises=self.promises
         )
 
 

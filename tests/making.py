@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.deliveries import Delivery
+from rq_broker.domain.holding_times import Prediction, Source
 from rq_broker.domain.jobs import Demand, Job, Shape, Status, Submission
 from rq_broker.domain.planning import Grant, Head
-from rq_broker.store.broker import Broker, PredictedHold, Settlement
+from rq_broker.store.broker import Broker, Settlement
 
 TYPE = "vm"
 
@@ -67,11 +69,17 @@ async def grant(
     job: Job,
     wanted: Shape | None = None,
     *hosts: str,
-    predicted: PredictedHold | None = None,
+    predicted: float = 60.0,
+    size: int = -3,
 ) -> int | None:
-    """Plan and commit a grant on the state of now; return its fence, None where it is refused."""
+    """Plan and commit a grant on the state of now; return its fence, None where it is refused.
+
+    `predicted`: seconds the job is predicted to hold, by what its owner did; `size`: size class.
+    """
     state = await broker.type_state(job.type)
-    return await broker.grant(job.type, planned_grant(job, wanted, *hosts), state, predicted)
+    prediction = Prediction(predicted, predicted, predicted, Source.OWNER)
+    planned = replace(planned_grant(job, wanted, *hosts), prediction=prediction, size=size)
+    return await broker.grant(job.type, planned, state)
 
 
 async def grant_to(broker: Broker, destination: str, request_id: str, owner: str = "o") -> None:

@@ -81,7 +81,7 @@ class Granter:
             *(self._broker.grant(self._type, grant, window.state) for grant in planned.grants)
         )
         committed = sum(fence is not None for fence in fences)
-        # 4. Note which jobs were passed, and for which one hosts are kept.
+        # 4. Note which jobs were passed, and what was promised.
         await self._note(window, planned)
         # 5. Choose how many jobs and which shapes the next pass sees.
         self._heads = min(self._heads * 4, MAX_HEADS) if planned.ended_early else HEADS
@@ -89,8 +89,8 @@ class Granter:
         return committed, window.next_window
 
     async def _note(self, window: WindowedSnapshot, planned: Plan) -> None:
-        if planned.passed or planned.protection != window.state.protection:
-            await self._broker.note(self._type, planned.protection, planned.passed)
+        if planned.passed or planned.promises != window.state.promises:
+            await self._broker.note(self._type, planned.promises, planned.passed)
 
     def _choose_window(self, next_window: int, committed: int, ended_early: bool) -> None:
         """After a grant return to the front of the queue for one pass, then go on.

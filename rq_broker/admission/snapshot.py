@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rq_broker.domain.capacity import Host
-from rq_broker.domain.planning import Protection, Snapshot
-from rq_broker.store.broker import Broker, Heads, TypeState
+from rq_broker.domain.holding_times import HoldingTimes, Observation
+from rq_broker.domain.planning import Hold, Promise, Snapshot
+from rq_broker.domain.policy import Policy
+from rq_broker.store.broker import Broker, Heads, Holdings, TypeState
 
 FRONT_SHAPES = 200
 """Shapes at the front of the queue that every snapshot shows, so that order and patience hold among
@@ -108,11 +110,41 @@ async def read_snapshot(
         )
     # 2. If more shapes wait than fit, put the wanted window behind the front.
     shown, next_window = await _with_window(broker, type_, front, window, heads, own=own)
-    # 3. Include the shapes that must be shown; the protected job's shape binds every window.
-    digests = {*include, *await _shape_of_protected(broker, type_, state.protection)}
+    # 3. Include the shapes that must be shown; the reservations bind every window.
+    digests = {*include, *await _promised_shapes(broker, type_, state.promises)}
     for digest in digests:
         shown = await _with_shape(broker, type_, shown, digest, max(heads, include_heads), own=own)
-    return WindowedSnapshot(_snapshot(state, shown, now), state, next_window)
+    # 4. Read what jobs hold until when, if a reservation may be due.
+    snapshot = _snapshot(state, shown, now)
+    if _is_reservation_due(state.policy, shown, now):
+        snapshot = _with_holds(snapshot, await broker.holdings(type_))
+    return WindowedSnapshot(snapshot, state, next_window)
+
+
+def _is_reservation_due(policy: Policy, shown: Heads, now: float) -> bool:
+    """Return whether some job may have been passed for as long as patience allows."""
+    patience = policy.patience
+    if patience is None or policy.strict_order or policy.paused:
+        return False
+    return patience <= 0 or any(now - since >= patience for since in shown.passed.values())
+
+
+def _with_holds(snapshot: Snapshot, holdings: Holdings) -> Snapshot:
+    history = HoldingTimes(Observation("", "", 0, seconds) for seconds in holdings.history[::-1])
+    guess = history.predict("", "", 0).hold
+    holds = (
+        Hold(
+            holder.request_id,
+            holder.owner_id,
+            snapshot.now - holder.age,
+            snapshot.now - holder.age + history.corrected(guess, holder.age, "", ""),
+            holder.holds,
+        )
+        for holder in holdings.holders
+    )
+    return replace(
+        snapshot, holds=tuple(sorted(holds, key=lambda hold: hold.ends)), history=history
+    )
 
 
 def _snapshot(state: TypeState, shown: Heads, now: float) -> Snapshot:
@@ -124,7 +156,7 @@ def _snapshot(state: TypeState, shown: Heads, now: float) -> Snapshot:
         usage=state.usage,
         past_usage=_past_usage(state, now),
         passed=shown.passed,
-        protection=state.protection,
+        promises=state.promises,
         closed=state.closed,
     )
 
@@ -178,14 +210,13 @@ def _joined(front: Heads, behind: Heads) -> Heads:
     return Heads(front.total, first + further, {**behind.passed, **front.passed})
 
 
-async def _shape_of_protected(
-    broker: Broker, type_: str, protection: Protection | None
+async def _promised_shapes(
+    broker: Broker, type_: str, promises: Collection[Promise]
 ) -> Collection[str]:
-    """Return the digest of the protected job's shape, or nothing if there is no such job."""
-    if protection is None:
-        return ()
-    digest = await broker.shape_of(type_, protection.request_id)
-    return () if digest is None else (digest,)
+    """Return the digests of the shapes of jobs that have a reservation."""
+    names = [promise.request_id for promise in promises]
+    digests = await asyncio.gather(*(broker.shape_of(type_, name) for name in names))
+    return [digest for digest in digests if digest is not None]
 
 
 async def _with_shape(

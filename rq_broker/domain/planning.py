@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rq_broker.domain.capacity import Amounts, Host
+from rq_broker.domain.holding_times import FIRST_PREDICTION, HoldingTimes, Prediction
 from rq_broker.domain.jobs import Shape
 from rq_broker.domain.policy import Policy
 
@@ -38,18 +39,42 @@ class Grant:
     head: Head
     shape: Shape
     hosts: tuple[str, ...]
+    prediction: Prediction = FIRST_PREDICTION
+    size: int = 0
+    """Its size class, kept to learn from how long it will have held."""
 
 
 @dataclass(frozen=True, slots=True)
-class Protection:
-    """Hosts kept for a job that later jobs passed for longer than the policy's patience."""
+class Hold:
+    """What one job holds now."""
+
+    request_id: str
+    owner: str
+    granted: float
+    """Seconds since 1970."""
+    ends: float
+    """When it is expected to end, seconds since 1970."""
+    amounts: Mapping[str, Amounts]
+    """Host → what it holds there."""
+    demand: str = ""
+    """Digest of its demand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """The first start time found for a job at the head of the line; later passes may move it."""
 
     job_id: int
     request_id: str
-    hosts: frozenset[str]
+    start: float
+    """When the job was to start, seconds since 1970."""
+    made: float
+    """When that was found, seconds since 1970."""
+    hosts: frozenset[str] = frozenset()
+    """Hosts that are kept for the job until it starts, once its promise was missed by far."""
 
     def is_for(self, head: Head) -> bool:
-        """Return whether this job is the protected one; one submitted later by its name is not."""
+        """Return whether it is this job's; a job submitted later by its name has no part in it."""
         return self.job_id == head.id and self.request_id == head.request_id
 
 
@@ -68,8 +93,12 @@ class Snapshot:
     """Owner → resource → what it held on average until now, see `sharing`; empty unless shared."""
     passed: Mapping[str, float] = field(default_factory=dict)
     """request_id → when the job was first passed by a later one, seconds since 1970."""
-    protection: Protection | None = None
-    """What the last pass protected: kept while it can serve, so that it does not flap."""
+    promises: tuple[Promise, ...] = ()
+    """What earlier passes promised to jobs that still wait."""
+    holds: tuple[Hold, ...] = ()
+    """What jobs hold now, the earliest expected end first."""
+    history: HoldingTimes = field(default_factory=HoldingTimes)
+    """How long ended jobs held their capacity."""
     closed: frozenset[str] = frozenset()
     """Destinations that cannot be called now: their jobs keep their place and get no grant."""
 

@@ -26,8 +26,8 @@ class Policy:
     patience: Annotated[
         Span | None,
         Meta(
-            description="how long later jobs may overtake the first job that does not fit; "
-            "0: strict order, null: without end"
+            description="how long later jobs may delay the first job that does not fit; then its "
+            "start is reserved; 0: at once, null: never"
         ),
     ] = 300.0
     strict_order: Annotated[

@@ -18,27 +18,30 @@ jobs. No shape is skipped because a smaller one did not fit.
 3. *Its owner would exceed a limit.* The job blocks nobody else. Exception: once it has been passed
    for `patience` seconds, room for it is kept below the limit, so that later jobs of the same owner
    cannot take it. Room is kept for one job of each owner, the earliest.
-4. *There is no room.* What later jobs may do depends on `patience`:
-   - n seconds: later jobs may pass it for n seconds. Then it is *protected*: what it needs on a set
-     of hosts is kept from later jobs (protection.py). One job is protected at a time; when it is
-     granted, the next one passed too long follows.
-   - 0, strict order: all hosts of its aggregate, or all hosts if it names none, are closed to later
-     jobs at once.
-   - null: later jobs may pass it for ever.
-
-   Exception: a job that no host could ever hold blocks nobody.
+4. *There is no room.* Later jobs may pass it for `patience` seconds (null: for ever). Then its
+   start is *reserved* in time, as below. Exceptions: a job that no host could ever hold blocks
+   nobody; with `strict_order` all hosts of its aggregate, or all hosts, are closed to later jobs.
 
 A job is *passed* when a later job is granted a host that it could have used, or capacity below the
 limit of the owner they share.
 
-Protection keeps hosts from later jobs only. So a job that an operator moves before the protected
-one takes what it needs. If that job was itself passed too long, it is protected instead.
+**A reservation** is a start time and hosts (EASY: Lifka 1995). Each hold has an expected end, from
+a prediction made at its grant and corrected once it is outlived (domain/holding_times.py). The job
+starts at the first moment at which it fits if holds end as expected (start_times.py). A later job
+goes ahead if it is expected to end by then, or uses what is free now and stays free beside the
+reserved job (reservations.py). Every pass finds start and hosts anew, so new knowledge moves them.
+Only the first start found is kept, as a promise: once that is missed by far, the job's hosts are
+fixed, so that predictions that are always too short cannot starve it (promising.py).
+
+The first job in order that is due claims all hosts of its aggregate; another job has a reservation
+of its own only if it may use none of them. So a job that an operator moves before the reserved one
+takes what it needs, and the reservation too if it is due itself.
 
 **A snapshot may show only some of the waiting jobs**: a window of the shapes, and the first jobs
 (heads) of each. If all heads of a shape are granted and the shape has more jobs, the pass ends
 early, because a hidden job may come before the next one shown. A window of shapes must contain the
-shape of the protected job: otherwise that job is taken to be gone, and its protection ends. With
-patience 0 a window must begin with the first shape.
+shapes of the jobs that were promised a start: otherwise those jobs are taken to be gone. With
+patience 0, or strict order, a window must begin with the first shape.
 """
 
 from rq_broker.planner.capacity_reasons import could_ever_fit

@@ -5,23 +5,36 @@ The rules and their order are in the package's docstring.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
+from rq_broker.domain.holding_times import Prediction, demand_key
 from rq_broker.domain.jobs import Demand
-from rq_broker.domain.planning import Grant, Head, Protection, Snapshot, WaitingShape
+from rq_broker.domain.planning import Grant, Head, Promise, Snapshot, WaitingShape
 from rq_broker.planner import reasons
 from rq_broker.planner.capacity_reasons import impossible
-from rq_broker.planner.owner_usage import ExceededLimit, OwnerUsage, add_amounts
-from rq_broker.planner.packing.best_fit import SEARCH_STEPS
-from rq_broker.planner.packing.host_table import HostTable, free_when_empty, free_without_holds
+from rq_broker.planner.closest_hosts import choose_hosts
+from rq_broker.planner.hold_ends import HoldEnds
+from rq_broker.planner.owner_usage import ExceededLimit, OwnerUsage
+from rq_broker.planner.packing.best_fit import SEARCH_STEPS, size_class
+from rq_broker.planner.packing.host_table import (
+    HostTable,
+    free_when_empty,
+    free_without_holds,
+)
 from rq_broker.planner.packing.placer import Placer
 from rq_broker.planner.packing.search import StepBudget
 from rq_broker.planner.passed_jobs import PassedJobs
-from rq_broker.planner.protection import Needs, choose_hosts
+from rq_broker.planner.promising import promise_for
 from rq_broker.planner.reasons import Reason
+from rq_broker.planner.reservations import Reservations
 from rq_broker.planner.share_order import ShareOrder
+from rq_broker.planner.start_times import StartTime, earliest_start
 from rq_broker.planner.turns import TurnQueue
+
+STRICT_AFTER = 10.0
+"""Mean holding times after which a reservation becomes strict: jobs that outlive their span have
+moved it for so long. Without, a stream of such jobs delays the head five times as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +67,16 @@ class AdmissionPass:
         """Digests of the shapes whose shown jobs were all granted."""
         self.ended_early = False
         """True if a shape in `exhausted` has more jobs than the snapshot shows."""
-        self.protection: Protection | None = None
-        self.protected_needs: Needs = {}
-        """What the protected job needs of each kept host."""
+        self.reservations = Reservations(self.table)
+        self.promises: list[Promise] = []
+        """Of the reservations."""
         self.blockers: list[BlockedShape] = []
-        """Shapes that keep hosts from later jobs: the protected one, or all that closed hosts."""
+        """Shapes that keep hosts from later jobs: those with a reservation, or in strict order."""
+        self._claimed_hosts = 0
+        """Mask of all hosts that a job passed too long may use: no later job reserves there."""
+        self._hold_ends = HoldEnds(snapshot, self.table)
+        self._predictions: dict[str, Prediction] = {}
+        """Digest → how long a job of the shape holds."""
         self._closed_hosts = 0
         """Mask of the hosts that strict order closed to later jobs."""
         self._search_budget = StepBudget(SEARCH_STEPS)
@@ -99,8 +117,8 @@ class AdmissionPass:
             elif (exceeded := self.usage.exceeded_limit(owner, placer.total)) is not None:
                 self._block_for_owner(waiting, placer, head, exceeded)
                 turns.drop_shape()
-            # 4. No hosts have room for the whole job: its shape waits.
-            elif (hosts := placer.place(self._closed_hosts, self._search_budget)) is None:
+            # 4. No hosts have room for the whole job beside the reservations: its shape waits.
+            elif (hosts := self._place(waiting, placer)) is None:
                 self._block_for_room(waiting, placer, head)
                 turns.drop_shape()
             # 5. Otherwise grant it, note which waiting jobs it passes, queue the shape's next job.
@@ -127,16 +145,53 @@ class AdmissionPass:
                 self.usage.keep_room(owner, placer.total)
             self.passed_jobs.add_waiting_for_owner(head, owner)
 
+    def _place(self, waiting: WaitingShape, placer: Placer) -> list[int] | None:
+        """Take room for a job, as far as earlier jobs' reservations leave it."""
+        if not self.reservations.are_on(placer.usable_hosts):
+            hosts = placer.place(self._closed_hosts, self._search_budget)
+            if hosts is not None:
+                self.reservations.took_elsewhere(hosts)
+            return hosts
+        is_early = self._ends_in_time(waiting, placer)
+        return self.reservations.place(placer, is_early, self._closed_hosts, self._search_budget)
+
+    def _ends_in_time(self, waiting: WaitingShape, placer: Placer) -> bool:
+        """Return whether a job that starts now ends before reservations on its hosts begin."""
+        prediction = self.prediction(waiting)
+        return self.reservations.let_ahead(placer.usable_hosts, self.snapshot.now, prediction)
+
+    def table_for(self, blocked: BlockedShape) -> HostTable:
+        """Return what a blocked job may use of each host, beside reservations made before it."""
+        is_first = self.reservations.of(blocked.head) is not None
+        if is_first or self._ends_in_time(blocked.waiting, blocked.placer):
+            return self.table
+        return self.reservations.late_table
+
+    def prediction(self, waiting: WaitingShape) -> Prediction:
+        """Predict how long a job of the shape will hold what it is granted."""
+        prediction = self._predictions.get(waiting.digest)
+        if prediction is None:
+            shape, snapshot = waiting.shape, self.snapshot
+            prediction = self._predictions[waiting.digest] = snapshot.history.predict(
+                shape.owner,
+                demand_key(shape.demand),
+                size_class(self.table, shape.demand),
+                snapshot.policy.expected_default if shape.expected is None else shape.expected,
+            )
+        return prediction
+
     def _block_for_room(self, waiting: WaitingShape, placer: Placer, head: Head) -> None:
-        """Block the shape; for a job passed too long, keep from later jobs what it waits for."""
+        """Block the shape; for a job passed too long, reserve its capacity in time."""
         blocked = BlockedShape(waiting, placer, head, closed_hosts=self._closed_hosts)
         self.blocked[waiting.digest] = blocked
-        if self._is_overdue(head) and self._is_possible(placer.demand):
-            if not self.snapshot.policy.patience:
+        if self.snapshot.policy.strict_order:
+            if self._is_possible(placer.demand):
                 self._closed_hosts |= placer.usable_hosts
                 self.blockers.append(blocked)
-            elif self.protection is None:
-                self._protect(blocked)
+        elif self._is_overdue(head) and self._is_possible(placer.demand):
+            if not self._claimed_hosts & placer.usable_hosts:
+                self._reserve(blocked)
+            self._claimed_hosts |= placer.usable_hosts
         self.passed_jobs.add_waiting_for_hosts(head, placer.demand, placer.usable_hosts)
 
     def _is_overdue(self, head: Head) -> bool:
@@ -151,25 +206,39 @@ class AdmissionPass:
         """Return whether the hosts might hold the demand if nobody used them."""
         return impossible(self.empty_hosts, demand) is None
 
-    def _protect(self, blocked: BlockedShape) -> None:
-        """Keep hosts for the job: those the last pass kept for it, as long as they can serve."""
-        last, head = self.snapshot.protection, blocked.head
-        kept = last.hosts if last is not None and last.is_for(head) else frozenset()
-        needs = choose_hosts(blocked.placer, self.without_holds(self.table), kept)
-        if needs is None:
+    def _reserve(self, blocked: BlockedShape) -> None:
+        """Reserve capacity from the moment on at which the job fits if holds end as expected."""
+        placer, head, snapshot = blocked.placer, blocked.head, self.snapshot
+        start = earliest_start(placer, self._hold_ends.in_order())
+        if start is None:  # what it lacks is used by others, and nobody knows until when
             return
-        names = frozenset(self.table.names[index] for index in needs)
-        self.protection = Protection(head.id, head.request_id, names)
-        self.protected_needs, self.blockers = needs, [blocked]
-        for index, amounts in needs.items():
-            self.table.take(index, amounts.items())
+        promise, is_fixed = promise_for(head, start.seconds, snapshot)
+        if is_fixed:
+            start = self._on_fixed_hosts(placer, promise, start)
+            promise = replace(promise, hosts=self._names(start.needs))
+        waited = snapshot.now - snapshot.passed.get(head.request_id, snapshot.now)
+        is_strict = waited >= STRICT_AFTER * snapshot.history.mean
+        self.reservations.add(head, start, is_strict=is_strict, is_fixed=is_fixed)
+        self.promises.append(promise)
+        self.blockers.append(blocked)
+        self.usage.keep_room(blocked.waiting.shape.owner, placer.total)
+
+    def _on_fixed_hosts(self, placer: Placer, promise: Promise, start: StartTime) -> StartTime:
+        """Keep the hosts that were kept for the job before, else those of the start time."""
+        kept = promise.hosts or self._names(start.needs)
+        needs = choose_hosts(placer, self.without_holds(self.table), kept) or start.needs
+        return StartTime(start.seconds, needs, {index: self.table.rows[index] for index in needs})
+
+    def _names(self, indexes: Iterable[int]) -> frozenset[str]:
+        return frozenset(self.table.names[index] for index in indexes)
 
     def _grant(self, waiting: WaitingShape, placer: Placer, head: Head, hosts: list[int]) -> None:
         """Propose the grant, and count it for its owner."""
-        names = self.table.names
-        grant = Grant(head, waiting.shape, tuple([names[index] for index in hosts]))
-        self.grants.append(grant)
+        prediction, size = self.prediction(waiting), size_class(self.table, placer.demand)
+        names = tuple([self.table.names[index] for index in hosts])
+        self.grants.append(Grant(head, waiting.shape, names, prediction, size))
         self.usage.add_grant(waiting.shape.owner, placer.total)
+        self._hold_ends.add_grant(placer.demand, hosts, prediction.hold)
 
     def _exhaust(self, waiting: WaitingShape) -> None:
         """Note that all shown jobs of a shape are granted.
@@ -185,15 +254,6 @@ class AdmissionPass:
         if self._empty_hosts is None:
             self._empty_hosts = HostTable(self.snapshot.hosts.values(), free_when_empty)
         return self._empty_hosts
-
-    @cached_property
-    def without_protection(self) -> HostTable:
-        """The hosts as the pass left them, with what is kept for the protected job free again."""
-        rows = list(self.table.rows)
-        for index, amounts in self.protected_needs.items():
-            rows[index] = dict(rows[index])
-            add_amounts(rows[index], amounts)
-        return self.table.with_rows(rows)
 
     def without_holds(self, table: HostTable) -> HostTable:
         """Return the hosts of a table with what each would have left if every grant ended."""

@@ -14,11 +14,11 @@ from msgspec.structs import replace
 from rq_broker.domain.jobs import Demand
 from rq_broker.domain.planning import Grant, Snapshot
 from rq_broker.planner.admission_pass import AdmissionPass, BlockedShape
+from rq_broker.planner.closest_hosts import choose_hosts
 from rq_broker.planner.packing.best_fit import fits, total
-from rq_broker.planner.packing.host_table import HostTable, indexes_of
+from rq_broker.planner.packing.host_table import HostTable, Needs, indexes_of
 from rq_broker.planner.packing.placer import Placer
 from rq_broker.planner.plans import plan
-from rq_broker.planner.protection import Needs, choose_hosts
 from rq_broker.planner.reasons import Reason, ReasonCode, Shortfall
 from rq_broker.planner.waiting_reasons import WaitingReasons
 
@@ -92,13 +92,12 @@ def explain(snapshot: Snapshot, digest: str) -> Explanation:
 
 def _explain_blocked(admission_pass: AdmissionPass, blocked: BlockedShape) -> Explanation:
     snapshot, head, placer = admission_pass.snapshot, blocked.head, blocked.placer
-    protection = admission_pass.protection
-    protected = protection is not None and protection.is_for(head)
-    if protected:
-        table, needs = admission_pass.without_protection, admission_pass.protected_needs
-    else:
-        table = admission_pass.table
+    table = admission_pass.table_for(blocked)
+    reserved = admission_pass.reservations.of(head)
+    if reserved is None:
         needs = _closest_hosts(admission_pass, table, placer.demand)
+    else:
+        needs = reserved.needs
     reason = WaitingReasons(admission_pass)[blocked.waiting.digest]
     helps = reason.code in REASONS_OF_SIZE
     return Explanation(
@@ -106,7 +105,7 @@ def _explain_blocked(admission_pass: AdmissionPass, blocked: BlockedShape) -> Ex
         hosts=tuple(sorted(table.names[index] for index in needs)),
         reason=reason,
         shortfalls=_shortfalls(table, needs),
-        protected=protected,
+        protected=reserved is not None,
         passed_since=snapshot.passed.get(head.request_id),
         passed_by=_passed_by(snapshot, admission_pass.grants, placer.demand),
         usable_hosts=frozenset(table.names[index] for index in indexes_of(placer.usable_hosts)),

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rq_broker.domain.planning import Grant, Head, Protection, Snapshot
+from rq_broker.domain.planning import Grant, Head, Promise, Snapshot
 from rq_broker.planner.admission_pass import AdmissionPass
 from rq_broker.planner.packing.host_table import HostTable
 from rq_broker.planner.reasons import Reason
+from rq_broker.planner.reservations import Reservation
 from rq_broker.planner.waiting_reasons import WaitingReasons
 
 
@@ -22,8 +23,10 @@ class Plan:
     """Digest → why the shape's first job that was not granted waits. Computed when read."""
     passed: tuple[Head, ...]
     """Jobs that a later job passed in this pass for the first time."""
-    protection: Protection | None
-    """Hosts kept for the earliest job passed too long; the next snapshot's `protection`."""
+    reservations: tuple[Reservation, ...]
+    """Capacity reserved in time for jobs passed too long."""
+    promises: tuple[Promise, ...]
+    """What the jobs with a reservation were first promised; the next snapshot's `promises`."""
     ended_early: bool
     """True: all shown jobs of some shape are granted and it has more. Plan again after a commit."""
 
@@ -42,6 +45,7 @@ def plan(snapshot: Snapshot, empty_hosts: HostTable | None = None) -> Plan:
         tuple(admission_pass.grants),
         WaitingReasons(admission_pass),
         tuple(admission_pass.passed_jobs.newly_passed.values()),
-        admission_pass.protection,
+        tuple(admission_pass.reservations.all),
+        tuple(admission_pass.promises),
         admission_pass.ended_early,
     )

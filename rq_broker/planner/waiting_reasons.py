@@ -52,12 +52,11 @@ class WaitingReasons(Mapping[str, Reason]):
     def _no_room(self, blocked: BlockedShape) -> Reason:
         """Name an earlier job as the reason only if the demand would fit without it."""
         demand, blocker = blocked.placer.demand, self._blocker(blocked)
-        without_protection = self._pass.without_protection
-        if blocker is not None and fits(without_protection, demand):
-            is_strict = self._pass.protection is None
+        if blocker is not None and fits(self._pass.table, demand):
+            is_strict = self._pass.snapshot.policy.strict_order
             code = ReasonCode.STRICT_ORDER if is_strict else ReasonCode.PROTECTED_OTHER
             return reasons.behind(code, blocker.head.request_id)
-        return impossible(self._pass.empty_hosts, demand) or no_fit(without_protection, demand)
+        return impossible(self._pass.empty_hosts, demand) or no_fit(self._pass.table, demand)
 
     def _blocker(self, blocked: BlockedShape) -> BlockedShape | None:
         """Return the first job that keeps hosts this one could use; it may be this one itself."""

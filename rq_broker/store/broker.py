@@ -10,7 +10,7 @@ from redis.asyncio import Redis, RedisCluster
 
 from rq_broker.store.capacity import Capacity
 from rq_broker.store.deliveries import Deliveries, Settlement
-from rq_broker.store.grants import Grants, Heads, Holdings, PredictedHold, TypeState
+from rq_broker.store.grants import Grants, Heads, Holdings, TypeState
 from rq_broker.store.holds import ChangedHolds, EndedHold, EndedHolds, Holds, RunningHold
 from rq_broker.store.jobs import Cursor, Jobs, Page
 from rq_broker.store.registry import Registry
@@ -26,7 +26,6 @@ __all__ = [
     "Heads",
     "Holdings",
     "Page",
-    "PredictedHold",
     "RunningHold",
     "Settlement",
     "SourceReport",

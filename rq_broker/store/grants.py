@@ -9,8 +9,9 @@ from typing import Any
 import orjson
 
 from rq_broker.domain.capacity import Host
+from rq_broker.domain.holding_times import demand_key
 from rq_broker.domain.jobs import Job, Status
-from rq_broker.domain.planning import Grant, Head, Protection, WaitingShape
+from rq_broker.domain.planning import Grant, Head, Promise, WaitingShape
 from rq_broker.domain.policy import Policy
 from rq_broker.domain.sharing import Average
 from rq_broker.store import policy_record, records
@@ -31,7 +32,8 @@ class TypeState:
     """Owner → resource → what its jobs hold; filled while the policy shares or limits."""
     past_usage: Mapping[str, Mapping[str, Average]]
     """Owner → resource → what it held on average; filled while the policy shares."""
-    protection: Protection | None
+    promises: tuple[Promise, ...]
+    """What jobs with a reservation were first promised."""
     closed: frozenset[str]
     """Destinations that take no grants now."""
     epoch: str
@@ -71,19 +73,6 @@ class Holdings:
     """Seconds, the newest first."""
 
 
-@dataclass(frozen=True, slots=True)
-class PredictedHold:
-    """What is kept with a grant: how long it is predicted to hold, and by what others learn."""
-
-    seconds: float
-    source: str
-    """What the prediction rests on, in a word."""
-    demand_key: str
-    """Digest of the demand."""
-    size: int
-    """Size class."""
-
-
 class Grants:
     """Turn, type_state, heads, note, grant, forecast, holdings; where a job stands in the queue."""
 
@@ -116,7 +105,7 @@ class Grants:
             policy_number=settings.get("policy_number", "0"),
             usage=records.usage(reply.usage),
             past_usage=records.past_usage(reply.past_usage),
-            protection=records.protection(settings.get("protection", "")),
+            promises=records.promises(settings.get("promises", "")),
             closed=frozenset(reply.closed),
             epoch=reply.epoch,
             number=reply.number,
@@ -219,16 +208,14 @@ class Grants:
         return reply.kept, reply.missed
 
     async def note(
-        self, type_: str, protection: Protection | None, passed: Collection[Head]
+        self, type_: str, promises: Collection[Promise], passed: Collection[Head]
     ) -> None:
-        """Keep what a pass decided: which job is protected, and which jobs are newly passed."""
-        text = records.protection_text(protection)
+        """Keep what a pass decided: what it promised, and which jobs are newly passed."""
+        text = records.promises_text(promises)
         members = [member(head.id, head.request_id) for head in passed]
-        await self._runner.run("note", type_, protection=text, passed=members)
+        await self._runner.run("note", type_, promises=text, passed=members)
 
-    async def grant(
-        self, type_: str, grant: Grant, state: TypeState, predicted: PredictedHold | None = None
-    ) -> int | None:
+    async def grant(self, type_: str, grant: Grant, state: TypeState) -> int | None:
         """Commit one grant planned on `state`, and keep how long it is predicted to hold.
 
         Returns:
@@ -250,10 +237,10 @@ class Grants:
             instances=orjson.dumps(grant.hosts).decode(),
             destination=shape.destination,
             policy_number=state.policy_number,
-            predicted=predicted and round(predicted.seconds * 1000),
-            predicted_from=predicted and predicted.source,
-            demand_key=predicted and predicted.demand_key,
-            size=predicted and predicted.size,
+            predicted=round(grant.prediction.hold * 1000),
+            predicted_from=grant.prediction.source,
+            demand_key=demand_key(shape.demand),
+            size=grant.size,
             caps=policy.limits.get(shape.owner, policy.limits.get("*", {})),
             hosts=_hosts_of(grant, state),
         )

@@ -11,7 +11,7 @@ import orjson
 from rq_broker.domain.capacity import Host, SourceState
 from rq_broker.domain.deliveries import Attempt, Destination
 from rq_broker.domain.jobs import Job, Shape, Status
-from rq_broker.domain.planning import Head, Protection, WaitingShape
+from rq_broker.domain.planning import Head, Promise, WaitingShape
 from rq_broker.domain.sharing import Average
 from rq_broker.store.keys import job_of, member, unfold
 
@@ -134,20 +134,23 @@ def past_usage(fields: Mapping[str, str]) -> dict[str, dict[str, Average]]:
     return owners
 
 
-def protection(text: str) -> Protection | None:
-    """Read the protection of the base hash, None for the empty text."""
-    if not text:
-        return None
-    protected, hosts = orjson.loads(text)
-    return Protection(*job_of(protected), frozenset(hosts))
+def promises(text: str) -> tuple[Promise, ...]:
+    """Read the promises of the base hash; the empty text has none."""
+    return tuple(readable(_promise, orjson.loads(text) if text else ()))
 
 
-def protection_text(value: Protection | None) -> str:
-    """Render a protection as the base hash holds it, '' for none."""
-    if value is None:
-        return ""
-    protected = member(value.job_id, value.request_id)
-    return orjson.dumps([protected, sorted(value.hosts)]).decode()
+def _promise(row: Any) -> Promise:
+    promised, start, made, hosts = row
+    return Promise(*job_of(promised), float(start), float(made), frozenset(hosts))
+
+
+def promises_text(values: Iterable[Promise]) -> str:
+    """Render promises as the base hash holds them, '' for none."""
+    rows = [
+        (member(value.job_id, value.request_id), value.start, value.made, sorted(value.hosts))
+        for value in values
+    ]
+    return orjson.dumps(rows).decode() if rows else ""
 
 
 def attempt(entry: tuple[str, Sequence[str]]) -> Attempt:

@@ -10,8 +10,10 @@ from itertools import islice
 from replaying.jobs import Job
 from rq_broker.admission.snapshot import HEADS, MAX_HEADS
 from rq_broker.domain.capacity import Host
+from rq_broker.domain.hold_book import HoldBook
+from rq_broker.domain.holding_times import HoldingTimes, Observation, demand_key
 from rq_broker.domain.jobs import Demand, Shape, expected_class
-from rq_broker.domain.planning import Grant, Head, Protection, Snapshot, WaitingShape
+from rq_broker.domain.planning import Grant, Head, Hold, Promise, Snapshot, WaitingShape
 from rq_broker.domain.policy import Policy
 from rq_broker.planner import plan
 from rq_broker.planner.packing.host_table import HostTable, free_when_empty
@@ -76,7 +78,9 @@ class PlannedCluster:
         """ID → job that waits."""
         self._granted: dict[Job, Grant] = {}
         self._passed: dict[str, float] = {}
-        self._protection: Protection | None = None
+        self._promises: tuple[Promise, ...] = ()
+        self._history = HoldingTimes()
+        self._holds = HoldBook()
         self._usage: dict[str, dict[str, int]] = {}
         """Owner → what its jobs hold."""
         self._arrived = 0
@@ -94,18 +98,23 @@ class PlannedCluster:
         line.heads.append(Head(id_, str(id_), id_))
         line.shown = None
 
-    def end(self, job: Job, now: float) -> None:  # noqa: ARG002 - until ends are learnt from
-        """Release what a job holds."""
-        self._hold(self._granted.pop(job), -1)
+    def end(self, job: Job, now: float) -> None:
+        """Release what a job holds, and learn for how long it did."""
+        grant = self._granted.pop(job)
+        self._change_held(grant, -1)
+        hold = self._holds.remove(grant.head.request_id)
+        assert hold is not None
+        seconds, said = now - hold.granted, grant.shape.expected
+        self._history.add(Observation(hold.owner, hold.demand, grant.size, seconds, said))
 
     def start(self, now: float) -> list[Job]:
         """Run admission passes until one grants nothing."""
         started, heads, committed = list[Job](), HEADS, True
         while committed and self._lines:
             planned = plan(self._snapshot(now, heads), self._empty_hosts)
-            started += [self._commit(grant) for grant in planned.grants]
+            started += [self._commit(grant, now) for grant in planned.grants]
             self._passed.update({head.request_id: now for head in planned.passed})
-            self._protection = planned.protection
+            self._promises = planned.promises
             heads = min(heads * 4, MAX_HEADS) if planned.ended_early else HEADS
             committed = bool(planned.grants)
         return started
@@ -119,10 +128,12 @@ class PlannedCluster:
             now=now,
             usage=self._usage,
             passed=self._passed,
-            protection=self._protection,
+            promises=self._promises,
+            holds=self._holds.in_order(now, self._history),
+            history=self._history,
         )
 
-    def _commit(self, grant: Grant) -> Job:
+    def _commit(self, grant: Grant, now: float) -> Job:
         """Let a job hold what it is granted; it waits no longer."""
         line = self._lines[grant.shape]
         first = line.heads.popleft()
@@ -133,17 +144,33 @@ class PlannedCluster:
         self._passed.pop(first.request_id, None)
         job = self._jobs.pop(first.id)
         self._granted[job] = grant
-        self._hold(grant, 1)
+        self._holds.add(
+            Hold(
+                first.request_id,
+                grant.shape.owner,
+                now,
+                now + grant.prediction.hold,
+                self._change_held(grant, 1),
+                demand_key(grant.shape.demand),
+            )
+        )
         return job
 
-    def _hold(self, grant: Grant, sign: int) -> None:
-        """Add what a grant holds to its hosts and its owner, or with sign -1 take it away."""
-        held: dict[str, dict[str, int]] = {}
+    def _change_held(self, grant: Grant, sign: int) -> dict[str, dict[str, int]]:
+        """Add what a grant holds to its hosts and its owner, or with sign -1 take it away.
+
+        Returns: host → resource → amount that the grant holds there.
+        """
+        amounts_by_host: dict[str, dict[str, int]] = {}
         usage = self._usage.setdefault(grant.shape.owner, {})
         for name, instance in zip(grant.hosts, grant.shape.demand.instances, strict=True):
-            amounts = held.setdefault(name, dict(self._hosts[name].held))
+            amounts = amounts_by_host.setdefault(name, {})
             for resource, amount in instance:
-                amounts[resource] = amounts.get(resource, 0) + sign * amount
+                amounts[resource] = amounts.get(resource, 0) + amount
                 usage[resource] = usage.get(resource, 0) + sign * amount
-        for name, amounts in held.items():
-            self._hosts[name] = replace(self._hosts[name], held=amounts)
+        for name, amounts in amounts_by_host.items():
+            held = dict(self._hosts[name].held)
+            for resource, amount in amounts.items():
+                held[resource] = held.get(resource, 0) + sign * amount
+            self._hosts[name] = replace(self._hosts[name], held=held)
+        return amounts_by_host

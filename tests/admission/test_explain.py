@@ -88,7 +88,7 @@ async def test_an_explanation_says_which_jobs_pass(broker: Broker, client: Redis
     name = member(job.id, "big")
     explanation = await explanation_of(broker, "big")
     assert (explanation["passed_by"], explanation["passed_since"]) == (["small"], None)
-    await broker.note(TYPE, None, [head_of(job)])
+    await broker.note(TYPE, (), [head_of(job)])
     since = int(await client.hget(KEYS.of("passed"), name) or 0) / 1000
     explanation = await explanation_of(broker, "big")
     assert (explanation["protected"], explanation["passed_since"]) == (False, since)
@@ -109,7 +109,7 @@ async def test_an_explanation_names_the_jobs_that_have_passed(broker: Broker) ->
     await broker.reorder(TYPE, "urgent", "priority", "-1")
     await broker.transition(TYPE, "gone", Status.DONE)
     assert (await explanation_of(broker, "big"))["passed_by"] == []
-    await broker.note(TYPE, None, [head_of(big)])
+    await broker.note(TYPE, (), [head_of(big)])
     assert (await explanation_of(broker, "big"))["passed_by"] == ["later"]
     await queued(broker, "next", 2)
     assert (await explanation_of(broker, "big"))["passed_by"] == ["later", "next"]

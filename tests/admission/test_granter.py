@@ -268,8 +268,8 @@ async def test_grants_at_the_front_do_not_starve_jobs_deep_in_the_queue(
 
 
 @pytest.mark.usefixtures("small_windows")
-async def test_protection_binds_later_windows_too(broker: Broker) -> None:
-    """Hosts of a job passed too long are kept from jobs of every window, not of its own alone."""
+async def test_a_reservation_binds_later_windows_too(broker: Broker) -> None:
+    """What is reserved is kept from jobs of every window, not of the head's own alone."""
     await publish(broker, VCPU=4)
     await broker.set_policy(TYPE, {"patience": 0.01})
     await _submit(broker, "holder", 2)
@@ -281,12 +281,11 @@ async def test_protection_binds_later_windows_too(broker: Broker) -> None:
     await _submit(broker, "passing", 1)
     assert await process.run_once() == 1
     await asyncio.sleep(0.03)
-    await _end(broker, "passing")
     for number in range(3, 8):
         await _submit(broker, f"never{number}", 100 + number)
-    await _submit(broker, "late", 2)
+    await _submit(broker, "late", 1)
     assert await process.run_once() == 0
-    await _end(broker, "holder")
+    await _end(broker, "holder", "passing")
     assert await process.run_once() == 1
     assert await _granted(broker) == {"patient"}
 

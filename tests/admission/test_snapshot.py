@@ -143,6 +143,6 @@ async def test_a_shape_beyond_the_window_is_included_with_when_it_was_passed(
     for number in range(9):
         await queued(broker, f"d{number}", number + 1)
     last = await broker.read(TYPE, "d8")
-    await broker.note(TYPE, None, [head_of(last)])
+    await broker.note(TYPE, (), [head_of(last)])
     assert "d8" not in (await read_snapshot(broker, TYPE)).snapshot.passed
     assert "d8" in (await read_snapshot(broker, TYPE, include=[last.shape])).snapshot.passed

@@ -14,7 +14,7 @@ from rq_broker.admission.running_holds import RunningHolds
 from rq_broker.domain import errors
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Status
-from rq_broker.domain.planning import Protection
+from rq_broker.domain.planning import Promise
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker, SourceReport
 from rq_broker.store.connection import connect
@@ -87,7 +87,7 @@ async def _live(broker: Broker, type_: str) -> None:
     waiting = await submit(broker, "w", type_)
     await submit(broker, "x", type_)
     assert await broker.wait(type_, 1.0) in {"grant", "deliver"}
-    await broker.note(type_, Protection(waiting.id, "w", frozenset({"h1"})), [head_of(waiting)])
+    await broker.note(type_, [Promise(waiting.id, "w", 2.0, 1.0)], [head_of(waiting)])
     assert await broker.turn(type_, "me", "take", 1)
     await broker.reorder(type_, "w", "position", "front")
     assert (await broker.heads(type_, 0, 10, 10)).waiting[0].heads[0].request_id == "w"

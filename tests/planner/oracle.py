@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from rq_broker.domain.capacity import Host
+from rq_broker.domain.holding_times import HoldingTimes, Observation, demand_key
 from rq_broker.domain.jobs import Demand, Shape
-from rq_broker.domain.planning import Grant, Head, Protection, Snapshot, WaitingShape
+from rq_broker.domain.planning import Grant, Head, Hold, Snapshot, WaitingShape
 from rq_broker.domain.policy import Policy
 from rq_broker.planner import Plan, Reason
 from rq_broker.planner.packing.host_table import Instance
@@ -80,9 +81,15 @@ def name_of(id_: int) -> str:
     return f"r{id_}"
 
 
-def protection(id_: int, *hosts: str) -> Protection:
-    """Build the protection of a job made by `waiting`."""
-    return Protection(id_, name_of(id_), frozenset(hosts))
+def hold(name: str, ends: float, **hosts: int) -> Hold:
+    """Build what a job holds on hosts, in VCPU: `hold("a", 1100.0, h1=4)`."""
+    amounts = {host_name: {"VCPU": vcpus} for host_name, vcpus in hosts.items()}
+    return Hold(name, "lab", 0.0, ends, amounts)
+
+
+def reserved(plan: Plan) -> dict[str, tuple[float, set[str]]]:
+    """Return the reservations: request_id → start time and hosts."""
+    return {made.head.request_id: (made.start, set(made.hosts)) for made in plan.reservations}
 
 
 # Answers
@@ -194,7 +201,9 @@ def random_snapshot(
     seed: int,
     hosts: int,
     shapes: int,
+    *,
     patience: Sequence[float | None] = (None, 0.0, 60.0),
+    strict_order: Sequence[bool] = (False, False, True),
     extras: bool = True,
 ) -> Snapshot:
     """Draw a small snapshot; `extras` adds limits, shares, closed destinations, hidden jobs."""
@@ -219,14 +228,25 @@ def random_snapshot(
     fields: dict[str, Any] = {
         "passed": {name_of(job_id): rng.choice((0.0, 990.0)) for job_id in passed}
     }
-    policy = Policy(patience=rng.choice(patience))
+    policy = Policy(patience=rng.choice(patience), strict_order=rng.choice(strict_order))
     if extras:
         limits = rng.choice(({}, {"*": {"VCPU": 9}}, {"lab": {"GPU": 3, "Memory": 5}}))
         policy = replace(policy, share=rng.choice((None, "owner")), limits=limits)
         fields["past_usage"] = {"ops": {"VCPU": rng.choice((0.5, 20.0))}}
         fields["usage"] = {"lab": {"VCPU": rng.randint(0, 9)}, "ops": {"GPU": 1}}
         fields["closed"] = frozenset(rng.sample(("http://there",), rng.randint(0, 1)))
-    return snapshot_of(random_hosts(rng, hosts), drawn, policy=policy, **fields)
+    places = random_hosts(rng, hosts)
+    holds = [
+        Hold(f"on {place.name}", "lab", 0.0, 1000.0 + rng.randint(1, 9), {place.name: place.held})
+        for place in places
+    ]
+    fields["holds"] = tuple(sorted(holds, key=lambda hold: hold.ends))
+    fields["history"] = HoldingTimes(
+        Observation("lab", demand_key(shape.shape.demand), 0, float(rng.randint(1, 12)))
+        for shape in drawn
+        for _ in "12"
+    )
+    return snapshot_of(places, drawn, policy=policy, **fields)
 
 
 SEEDS = st.integers(0, 2**32 - 1)

@@ -1,32 +1,37 @@
-"""Patience: which jobs may pass which, for how long, and what is kept for one passed too long."""
+"""Patience: which jobs may pass which, for how long, and what is reserved for one passed."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from random import Random
 from typing import Any
 
 import pytest
 
 from rq_broker.domain.capacity import Host
-from rq_broker.domain.planning import Protection
+from rq_broker.domain.holding_times import HoldingTimes, Observation, demand_key
+from rq_broker.domain.planning import Promise
 from rq_broker.domain.policy import Policy
 from rq_broker.planner import ReasonCode, explain, plan
 from tests.planner.oracle import (
     demand,
     granted,
+    hold,
     host,
     instance,
     name_of,
     newly_passed,
-    protection,
+    reserved,
     snapshot_of,
     waiting,
 )
 
 BIG, SMALL = demand(instance(VCPU=8)), demand(instance(VCPU=1))
 BIG_THEN_SMALL = [waiting("big", BIG, 1), waiting("small", SMALL, 2)]
-FINITE = Policy(patience=60.0)
+FINITE, BEST_EFFORT = Policy(patience=60.0), Policy(patience=None)
+EAGER, STRICT = Policy(patience=0.0), Policy(strict_order=True)
+SECONDS = 100.0
+"""What jobs of SMALL hold, by all that is known."""
+HISTORY = HoldingTimes([Observation("lab", demand_key(SMALL), -3, SECONDS)] * 2)
 
 
 def busy(name: str, held: int, *aggregates: str) -> Host:
@@ -43,7 +48,7 @@ def test_a_job_that_does_not_fit_is_passed_and_the_clock_starts_once() -> None:
     planned = plan(snapshot)
     assert granted(planned) == [2]
     assert newly_passed(planned) == {name_of(1)}
-    assert planned.protection is None
+    assert reserved(planned) == {}
     assert newly_passed(plan(replace(snapshot, passed={name_of(1): 950.0}))) == set()
 
 
@@ -58,23 +63,25 @@ def test_no_job_is_passed_when_nothing_is_granted_that_it_could_have_used() -> N
     assert newly_passed(plan(snapshot_of(hosts, [waiting("big", BIG, 1)]))) == set()
 
 
-@pytest.mark.parametrize("patience", [0.0, 60.0, None])
-def test_an_impossible_job_is_neither_passed_nor_protected_nor_in_the_way(
-    patience: float | None,
+@pytest.mark.parametrize(
+    "policy", [Policy(patience=0.0), FINITE, BEST_EFFORT, Policy(strict_order=True)]
+)
+def test_an_impossible_job_is_neither_passed_nor_reserved_for_nor_in_the_way(
+    policy: Policy,
 ) -> None:
-    """What no host could ever hold delays no other job, with any patience."""
+    """What no host could ever hold delays no other job, under any policy."""
     shapes = [waiting("never", demand(instance(VCPU=9)), 1), waiting("small", SMALL, 2)]
-    hosts, policy = [busy("h1", 4)], Policy(patience=patience)
+    hosts = [busy("h1", 4)]
     planned = plan(snapshot_of(hosts, shapes, policy=policy, passed=passed_long_ago(1)))
     assert granted(planned) == [2]
-    assert (newly_passed(planned), planned.protection) == (set(), None)
+    assert (newly_passed(planned), reserved(planned)) == (set(), {})
     assert newly_passed(plan(snapshot_of(hosts, shapes, policy=policy))) == set()
     assert planned.reasons["never"].code is ReasonCode.IMPOSSIBLE
 
 
 def test_strict_order_waits_for_the_first_job_and_names_it() -> None:
-    """patience 0: a later job that would fit waits, with a reason that names the one before it."""
-    planned = plan(snapshot_of([busy("h1", 4)], BIG_THEN_SMALL, policy=Policy(patience=0.0)))
+    """FCFS: a later job that would fit waits, with a reason that names the one before it."""
+    planned = plan(snapshot_of([busy("h1", 4)], BIG_THEN_SMALL, policy=STRICT))
     assert granted(planned) == []
     assert planned.reasons["small"].code is ReasonCode.STRICT_ORDER
     assert "r1" in planned.reasons["small"].text
@@ -82,113 +89,171 @@ def test_strict_order_waits_for_the_first_job_and_names_it() -> None:
 
 
 def test_strict_order_does_not_reach_beyond_the_aggregate() -> None:
-    """patience 0: hosts outside the first job's aggregate stay open to later jobs."""
+    """FCFS: hosts outside the first job's aggregate stay open to later jobs."""
     gpu = demand(instance(VCPU=8), aggregate="gpu")
     hosts = [busy("h1", 4, "gpu"), busy("h2", 4)]
     shapes = [waiting("big", gpu, 1), waiting("small", SMALL, 2, 3, 4, 5, 6)]
-    planned = plan(snapshot_of(hosts, shapes, policy=Policy(patience=0.0)))
+    planned = plan(snapshot_of(hosts, shapes, policy=STRICT))
     assert {grant.hosts for grant in planned.grants} == {("h2",)}
     assert granted(planned) == [2, 3, 4, 5]
 
 
-def test_patience_null_never_protects() -> None:
+def test_patience_null_never_reserves() -> None:
     """Best effort lets later jobs pass for ever."""
-    policy, passed = Policy(patience=None), passed_long_ago(1)
-    planned = plan(snapshot_of([busy("h1", 4)], BIG_THEN_SMALL, policy=policy, passed=passed))
+    fields: dict[str, Any] = {"passed": passed_long_ago(1), "holds": (hold("a", 1100.0, h1=4),)}
+    planned = plan(snapshot_of([busy("h1", 4)], BIG_THEN_SMALL, policy=BEST_EFFORT, **fields))
     assert granted(planned) == [2]
-    assert planned.protection is None
+    assert reserved(planned) == {}
 
 
-def test_a_job_passed_too_long_is_protected_where_least_is_missing() -> None:
-    """The host nearest to fitting is kept; later jobs use the others, to the last unit."""
-    hosts = [busy("h1", 6), busy("h2", 1), busy("h3", 7)]
-    shapes = [waiting("big", BIG, 1), waiting("small", SMALL, *range(2, 12))]
-    planned = plan(snapshot_of(hosts, shapes, policy=FINITE, passed=passed_long_ago(1)))
-    assert planned.protection == protection(1, "h2")
-    assert sorted(grant.hosts[0] for grant in planned.grants) == ["h1", "h1", "h3"]
-    assert planned.reasons["small"].code is ReasonCode.PROTECTED_OTHER
-    assert "r1" in planned.reasons["small"].text
+def test_a_gang_is_reserved_the_hosts_that_are_free_first() -> None:
+    """Of three hosts, busy for 100, 100,000 and 10 s, a gang of two gets the first and third."""
+    hosts = [host(f"h{n}", {"VCPU": 1}, held={"VCPU": 1}) for n in (1, 2, 3)]
+    holds = (hold("c", 1010.0, h3=1), hold("a", 1100.0, h1=1), hold("b", 101_000.0, h2=1))
+    gang = [waiting("gang", demand(instance(VCPU=1), instance(VCPU=1)), 1)]
+    fields: dict[str, Any] = {"passed": passed_long_ago(1), "holds": holds}
+    planned = plan(snapshot_of(hosts, gang, policy=FINITE, **fields))
+    assert reserved(planned) == {name_of(1): (1100.0, {"h1", "h3"})}
+
+
+@pytest.mark.parametrize(("ends", "expected"), [(1000.0 + SECONDS, [2, 3]), (1099.0, [])])
+def test_a_later_job_goes_ahead_if_it_ends_before_the_reservation(
+    ends: float, expected: list[int]
+) -> None:
+    """Jobs known to hold 100 s pass a reservation that begins in 100 s, not one in 99."""
+    shapes = [waiting("big", BIG, 1), waiting("small", SMALL, 2, 3)]
+    fields: dict[str, Any] = {
+        "passed": passed_long_ago(1),
+        "holds": (hold("a", ends, h1=6),),
+        "history": HISTORY,
+    }
+    planned = plan(snapshot_of([busy("h1", 6)], shapes, policy=FINITE, **fields))
+    assert reserved(planned) == {name_of(1): (ends, {"h1"})}
+    assert granted(planned) == expected
+    if not expected:
+        assert planned.reasons["small"].code is ReasonCode.PROTECTED_OTHER
+        assert "r1" in planned.reasons["small"].text
     assert planned.reasons["big"].code is ReasonCode.NO_FIT
 
 
-def test_later_jobs_get_of_a_kept_host_only_what_the_protected_job_leaves() -> None:
-    """On a kept host they get what is free beyond the need, and other resources."""
-    hosts = [host("h1", {"VCPU": 8, "GPU": 2}, held={"VCPU": 2})]
+def test_a_later_job_may_use_what_the_reserved_job_will_not_need() -> None:
+    """Jobs that end too late get what is free now and stays free beside the reserved job."""
+    shapes = [waiting("big", demand(instance(VCPU=6)), 1), waiting("small", SMALL, *range(2, 12))]
+    fields: dict[str, Any] = {
+        "passed": passed_long_ago(1),
+        "holds": (hold("a", 1001.0, h1=3),),
+        "history": HISTORY,
+    }
+    planned = plan(snapshot_of([busy("h1", 3), busy("h2", 7)], shapes, policy=FINITE, **fields))
+    assert reserved(planned) == {name_of(1): (1001.0, {"h1"})}
+    assert sorted(grant.hosts for grant in planned.grants) == [("h1",), ("h1",), ("h2",)]
+
+
+def test_a_later_job_that_ends_in_time_prefers_reserved_hosts() -> None:
+    """It leaves the other hosts to jobs that end later, though they are fuller."""
+    fields: dict[str, Any] = {
+        "passed": passed_long_ago(1),
+        "holds": (hold("a", 2000.0, h1=3),),
+        "history": HISTORY,
+    }
+    hosts = [busy("h1", 3), busy("h2", 7)]
+    planned = plan(snapshot_of(hosts, BIG_THEN_SMALL, policy=FINITE, **fields))
+    assert [grant.hosts for grant in planned.grants] == [("h1",)]
+
+
+def test_patience_0_reserves_at_once() -> None:
+    """With patience 0 the first job that does not fit is reserved for before anyone passed it."""
+    fields: dict[str, Any] = {"holds": (hold("a", 1050.0, h1=4),), "history": HISTORY}
+    planned = plan(snapshot_of([busy("h1", 4)], BIG_THEN_SMALL, policy=EAGER, **fields))
+    assert reserved(planned) == {name_of(1): (1050.0, {"h1"})}
+    assert granted(planned) == []
+
+
+def test_a_reservation_moves_when_a_hold_is_expected_to_end_earlier() -> None:
+    """Each pass finds start time and hosts anew; the promise stays the first."""
+    fields: dict[str, Any] = {"passed": passed_long_ago(1), "holds": (hold("a", 1050.0, h1=8),)}
+    hosts = [busy("h1", 8), busy("h2", 8)]
+    first = plan(snapshot_of(hosts, BIG_THEN_SMALL, policy=FINITE, **fields))
+    assert first.promises == (Promise(1, name_of(1), 1050.0, 1000.0),)
+    fields |= {"holds": (hold("b", 1020.0, h2=8), hold("a", 1050.0, h1=8))}
+    snapshot = snapshot_of(hosts, BIG_THEN_SMALL, policy=FINITE, promises=first.promises, **fields)
+    second = plan(snapshot)
+    assert reserved(second) == {name_of(1): (1020.0, {"h2"})}
+    assert second.promises == first.promises
+
+
+def test_each_pool_has_a_reservation_of_its_own() -> None:
+    """Jobs of disjoint aggregates are both reserved for; a later one of the same pool is not."""
+    hosts = [busy("h1", 8, "gpu"), busy("h2", 8, "cpu")]
+    holds = (hold("a", 1050.0, h1=8), hold("b", 1060.0, h2=8))
     shapes = [
-        waiting("big", demand(instance(VCPU=7)), 1),
-        waiting("small", SMALL, 2),
-        waiting("gpu", demand(instance(GPU=1)), 3),
+        waiting(f"{name}{n}", demand(instance(VCPU=8 - n), aggregate=name), 2 * n + position)
+        for n in (0, 1)
+        for position, name in enumerate(("gpu", "cpu"), 1)
     ]
-    planned = plan(snapshot_of(hosts, shapes, policy=FINITE, passed=passed_long_ago(1)))
-    assert granted(planned) == [3]
-    roomy = [host("h1", {"VCPU": 12}, held={"VCPU": 4}), host("h2", {"VCPU": 12}, held={"VCPU": 9})]
-    pair = demand(instance(VCPU=6), instance(VCPU=6))
-    shapes = [waiting("pair", pair, 1), waiting("small", SMALL, *range(2, 12))]
-    planned = plan(snapshot_of(roomy, shapes, policy=FINITE, passed=passed_long_ago(1)))
-    assert planned.protection is not None
-    kept = planned.protection.hosts
-    assert all(grant.hosts[0] not in kept or grant.hosts[0] == "h1" for grant in planned.grants)
+    planned = plan(snapshot_of(hosts, shapes, policy=EAGER, holds=holds))
+    assert reserved(planned) == {name_of(1): (1050.0, {"h1"}), name_of(2): (1060.0, {"h2"})}
 
 
-def test_a_protected_gang_keeps_as_few_hosts_as_it_can() -> None:
-    """Where as much is missing either way, its instances share a host."""
-    pair = demand(instance(VCPU=2), instance(VCPU=2))
+def test_nothing_is_reserved_that_holds_do_not_free() -> None:
+    """What sources count as used never ends by prediction: the job waits without a reservation."""
+    hosts = [host("h1", {"VCPU": 8}, used={"VCPU": 6}, held={"VCPU": 1})]
+    fields: dict[str, Any] = {"holds": (hold("a", 1050.0, h1=1),), "passed": passed_long_ago(1)}
+    planned = plan(snapshot_of(hosts, BIG_THEN_SMALL, policy=FINITE, **fields))
+    assert reserved(planned) == {}
+    assert granted(planned) == [2]
+
+
+def test_a_job_whose_kinds_differ_is_reserved_when_all_of_them_fit() -> None:
+    """Instances of two kinds start at the first moment at which both fit together."""
+    mixed = demand(instance(VCPU=8), instance(VCPU=6))
     hosts = [busy("h1", 8), busy("h2", 8), busy("h3", 8)]
-    shapes = [waiting("pair", pair, 1)]
-    planned = plan(snapshot_of(hosts, shapes, policy=FINITE, passed=passed_long_ago(1)))
-    assert planned.protection is not None
-    assert len(planned.protection.hosts) == 1
+    holds = (hold("a", 1010.0, h1=8), hold("b", 1020.0, h2=5), hold("c", 1030.0, h2=3))
+    planned = plan(snapshot_of(hosts, [waiting("mixed", mixed, 1)], policy=EAGER, holds=holds))
+    assert reserved(planned) == {name_of(1): (1030.0, {"h1", "h2"})}
 
 
-def test_protection_does_not_flap_while_it_can_serve() -> None:
-    """A kept host stays kept though another comes nearer; it moves only when it cannot serve."""
-    kept, passed = protection(1, "h1"), passed_long_ago(1)
-    hosts = [busy("h1", 7), busy("h2", 1)]
-    near = snapshot_of(hosts, BIG_THEN_SMALL, policy=FINITE, passed=passed, protection=kept)
-    assert plan(near).protection == kept
-    dropped = replace(near.hosts["h1"], dropped=True)
-    moved = plan(replace(near, hosts={**near.hosts, "h1": dropped})).protection
-    assert moved == protection(1, "h2")
-
-
-def test_the_protected_job_takes_any_hosts_that_fit_first() -> None:
-    """Protection ends with the grant, wherever the job fits, even outside the kept hosts."""
-    kept, passed = protection(1, "h1"), passed_long_ago(1)
+def test_the_reserved_job_takes_any_hosts_that_fit_first() -> None:
+    """The reservation ends with the grant, wherever the job fits."""
+    fields: dict[str, Any] = {"passed": passed_long_ago(1), "holds": (hold("a", 1050.0, h1=4),)}
     hosts = [busy("h1", 4), busy("h2", 0)]
-    planned = plan(
-        snapshot_of(hosts, BIG_THEN_SMALL, policy=FINITE, passed=passed, protection=kept)
-    )
+    planned = plan(snapshot_of(hosts, BIG_THEN_SMALL, policy=FINITE, **fields))
     assert [grant.hosts for grant in planned.grants] == [("h2",), ("h1",)]
-    assert planned.protection is None
+    assert (planned.reservations, planned.promises) == ((), ())
 
 
-def test_an_operators_reorder_beats_protection() -> None:
-    """A job put before the protected one takes what it needs; one passed too long takes over."""
-    fields: dict[str, Any] = {"policy": FINITE, "protection": protection(2, "h1")}
+def test_an_operators_reorder_beats_a_reservation() -> None:
+    """A job put before the reserved one takes what it needs, and the reservation if it is due."""
+    fields: dict[str, Any] = {"policy": FINITE, "holds": (hold("a", 1050.0, h1=4),)}
     shapes = [waiting("small", SMALL, 1), waiting("big", BIG, 2)]
     planned = plan(snapshot_of([busy("h1", 4)], shapes, passed=passed_long_ago(2), **fields))
     assert granted(planned) == [1]
     shapes = [waiting("other", demand(instance(VCPU=7)), 1), waiting("big", BIG, 2)]
     planned = plan(snapshot_of([busy("h1", 4)], shapes, passed=passed_long_ago(1, 2), **fields))
-    assert planned.protection == protection(1, "h1")
+    assert set(reserved(planned)) == {name_of(1)}
 
 
-def test_a_job_that_is_gone_is_not_protected_any_more() -> None:
-    """Protection of a job no longer among the heads ends, and its hosts are open."""
-    shapes, kept = [waiting("small", SMALL, 8)], protection(7, "h1")
-    planned = plan(snapshot_of([busy("h1", 4)], shapes, protection=kept))
-    assert granted(planned) == [8]
-    assert planned.protection is None
+def test_a_promise_missed_by_far_fixes_the_hosts() -> None:
+    """Then nobody gets what the job needs there, however soon it would end; others stay open."""
+    late = Promise(1, name_of(1), 10.0, 0.0)
+    hosts = [busy("h1", 6), busy("h2", 7)]
+    holds = (hold("a", 10_010.0, h1=6), hold("b", 10_500.0, h2=7))
+    fields: dict[str, Any] = {"passed": passed_long_ago(1), "holds": holds, "history": HISTORY}
+    snapshot = snapshot_of(hosts, BIG_THEN_SMALL, 10_000.0, policy=FINITE, **fields)
+    planned = plan(replace(snapshot, promises=(late,)))
+    assert planned.promises == (replace(late, hosts=frozenset({"h1"})),)
+    assert [grant.hosts for grant in planned.grants] == [("h2",)]
+    nearer = replace(snapshot, holds=(hold("b", 10_005.0, h2=7),), promises=planned.promises)
+    assert plan(nearer).promises == planned.promises
 
 
-def test_a_job_submitted_again_by_the_same_name_inherits_no_hosts() -> None:
-    """Hosts are kept for a job's ID: its successor by name is protected where it is best now."""
-    earlier = Protection(9, name_of(1), frozenset({"h1"}))
-    hosts, passed = [busy("h1", 7), busy("h2", 1)], passed_long_ago(1)
-    planned = plan(
-        snapshot_of(hosts, BIG_THEN_SMALL, policy=FINITE, passed=passed, protection=earlier)
-    )
-    assert planned.protection == protection(1, "h2")
+def test_a_job_submitted_again_by_the_same_name_inherits_no_promise() -> None:
+    """A promise is a job's, by its ID: its successor by name gets one of its own."""
+    earlier = Promise(9, name_of(1), 10.0, 0.0, frozenset({"h1"}))
+    fields: dict[str, Any] = {"passed": passed_long_ago(1), "holds": (hold("a", 1050.0, h1=7),)}
+    snapshot = snapshot_of([busy("h1", 7)], BIG_THEN_SMALL, policy=FINITE, **fields)
+    planned = plan(replace(snapshot, promises=(earlier,)))
+    assert planned.promises == (Promise(1, name_of(1), 1050.0, 1000.0),)
 
 
 def test_an_owner_at_its_limit_has_room_kept_for_its_earliest_job() -> None:
@@ -210,36 +275,11 @@ def test_an_owner_at_its_limit_has_room_kept_for_its_earliest_job() -> None:
     assert "kept" in second.reasons["one"].text
 
 
-def test_a_steady_stream_cannot_starve_a_gang_and_the_kept_hosts_only_shrink() -> None:
-    """Jobs that hold one host each for long arrive for ever: the gang starts once they end."""
-    rng = Random(7)
-    gang = waiting("gang", demand(*[instance(VCPU=8)] * 3), 1)
-    holds = {f"h{n}": [(rng.randint(1, 60), 4)] for n in range(6)}
-    kept: Protection | None = None
-    next_id = 2
-    for now in range(100, 400):
-        for name, ends in holds.items():
-            holds[name] = [(left - 1, amount) for left, amount in ends if left > 1]
-        hosts = [busy(name, sum(amount for _, amount in ends)) for name, ends in holds.items()]
-        small = waiting("small", demand(instance(VCPU=4)), *range(next_id, next_id + 20))
-        fields: dict[str, Any] = {"passed": {name_of(1): 0.0}, "protection": kept}
-        planned = plan(snapshot_of(hosts, [gang, small], float(now), policy=FINITE, **fields))
-        if 1 in granted(planned):
-            break
-        assert planned.protection is not None
-        assert kept is None or planned.protection.hosts <= kept.hosts
-        kept = planned.protection
-        for grant in planned.grants:
-            holds[grant.hosts[0]].append((rng.randint(1, 60), 4))
-        next_id += len(planned.grants)
-    assert now <= 160
-    assert next_id > 5
-
-
-def test_the_explanation_of_a_protected_job_names_its_hosts() -> None:
-    """`explain` shows what is kept, since when the job is passed, and what is missing there."""
+def test_the_explanation_of_a_reserved_job_names_its_hosts() -> None:
+    """`explain` shows what is reserved, since when the job is passed, and what is missing there."""
     hosts, passed = [busy("h1", 6), busy("h2", 1)], passed_long_ago(1)
-    snapshot = snapshot_of(hosts, BIG_THEN_SMALL, policy=FINITE, passed=passed)
+    fields: dict[str, Any] = {"holds": (hold("a", 1001.0, h2=1),), "passed": passed}
+    snapshot = snapshot_of(hosts, BIG_THEN_SMALL, policy=FINITE, **fields)
     explanation = explain(snapshot, "big")
     assert explanation.protected
     assert (explanation.hosts, explanation.passed_since) == (("h2",), 0.0)

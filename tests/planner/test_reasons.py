@@ -139,7 +139,7 @@ def test_explain_behind_strict_order_offers_no_smaller_version() -> None:
     """Hosts closed by an earlier job are closed to any size of a later one, not to the earlier."""
     big, small = demand(instance(VCPU=8)), demand(instance(VCPU=2))
     shapes = [waiting("big", big, 1), waiting("small", small, 2)]
-    snapshot = snapshot_of([gpu_host("h1", 8, 4)], shapes, policy=Policy(patience=0.0))
+    snapshot = snapshot_of([gpu_host("h1", 8, 4)], shapes, policy=Policy(strict_order=True))
     smaller, bigger = explain(snapshot, "small").largest, explain(snapshot, "big").largest
     assert smaller is not None
     assert (smaller.instances, smaller.percent, smaller.demand) == (0, 0, None)

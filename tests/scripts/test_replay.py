@@ -45,8 +45,8 @@ def test_without_patience_for_anyone_jobs_start_as_under_first_fit(cluster: Clus
 
 
 def test_in_strict_order_jobs_start_as_under_fcfs() -> None:
-    """With patience 0 our planner starts every job in the same second as FCFS."""
-    assert ours(Policy(patience=0.0)) == starts("FCFS")
+    """In strict order our planner starts every job in the same second as FCFS."""
+    assert ours(Policy(strict_order=True)) == starts("FCFS")
 
 
 def job(number: int, submitted: float, run_time: float, processors: int) -> Job:

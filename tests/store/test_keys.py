@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from rq_broker.domain.jobs import Status
-from rq_broker.domain.planning import Protection
+from rq_broker.domain.planning import Promise
 from rq_broker.domain.policy import Policy
 from rq_broker.store import keys
 from rq_broker.store.broker import Broker
@@ -68,8 +68,7 @@ async def test_every_key_of_a_type_shares_its_slot(
         await bring(broker, status, f"{{x}}{status}", type_)
     await claim_one(broker, type_=type_)
     waiting = await submit(broker, "w", type_)
-    protection = Protection(waiting.id, "w", frozenset({"h1"}))
-    await broker.note(type_, protection, [head_of(waiting)])
+    await broker.note(type_, [Promise(waiting.id, "w", 2.0, 1.0)], [head_of(waiting)])
     await broker.turn(type_, "a", "take", 60)
     await broker.turn(type_, "b", "take", 60)
     await broker.sweep(type_)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Status
-from rq_broker.domain.planning import Head, Protection
+from rq_broker.domain.planning import Head, Promise
 from rq_broker.store import records
 from rq_broker.store.keys import fold, member
 from tests.making import shape
@@ -79,10 +79,13 @@ def test_usage_is_read_by_owner() -> None:
     assert read == {"o": {"VCPU": 3, "GPU": 2}, "o/p:q": {"R:x": 1}}
 
 
-@pytest.mark.parametrize("value", [None, Protection(1, "ä:b", frozenset({"h,1", "h"}))])
-def test_a_protection_survives_its_text(value: Protection | None) -> None:
-    """A protection reads back as it was; none is the empty text."""
-    assert records.protection(records.protection_text(value)) == value
+@pytest.mark.parametrize(
+    "values",
+    [(), (Promise(1, "ä:b", 0.1 + 0.2, 1e9, frozenset({"h,1", "h"})), Promise(2, "c", 1.0, 0.0))],
+)
+def test_promises_survive_their_text(values: tuple[Promise, ...]) -> None:
+    """Promises read back as they were; none is the empty text."""
+    assert records.promises(records.promises_text(values)) == values
 
 
 def test_a_waiting_shape_is_read() -> None:

@@ -241,7 +241,7 @@ class Machine(RuleBasedStateMachine):
     def note(self, back: int) -> None:
         jobs = self.model.ordered()
         noted = [Head(job.id - back, job.request_id, job.priority) for job in jobs]
-        self.run(self.broker.note(TYPE, None, noted))
+        self.run(self.broker.note(TYPE, (), noted))
         for job in jobs:
             job.passed = job.passed or (not back and job.status == Status.QUEUED)
 

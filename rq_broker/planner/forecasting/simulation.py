@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from rq_broker.domain.capacity import Amounts, Host
 from rq_broker.domain.planning import Grant, Head, Snapshot, WaitingShape
+from rq_broker.domain.planning import Hold as PlannedHold
 from rq_broker.planner.forecasting.arrivals import Arrival, Hold
 from rq_broker.planner.owner_usage import add_amounts
 from rq_broker.planner.packing.best_fit import total
@@ -77,7 +78,7 @@ class SimulatedFuture:
         self._hosts: dict[str, Host] = dict(snapshot.hosts)
         self._usage = {owner: dict(amounts) for owner, amounts in snapshot.usage.items()}
         self._passed = dict(snapshot.passed)
-        self._protection = snapshot.protection
+        self._promises = snapshot.promises
         self._shapes = {
             waiting.digest: _SimulatedShape(waiting, list(waiting.heads))
             for waiting in snapshot.waiting
@@ -129,7 +130,7 @@ class SimulatedFuture:
         while unfinished and not is_spent(self.passes):
             self.passes += 1
             planned = plan(self._snapshot_at(now), self._empty_hosts)
-            self._protection = planned.protection
+            self._promises = planned.promises
             for head in planned.passed:
                 self._passed[head.request_id] = self._snapshot.now + now
             for grant in planned.grants:
@@ -170,7 +171,16 @@ class SimulatedFuture:
             now=self._snapshot.now + now,
             usage=self._usage,
             passed=self._passed,
-            protection=self._protection,
+            promises=self._promises,
+            holds=self._expected_holds(),
+        )
+
+    def _expected_holds(self) -> tuple[PlannedHold, ...]:
+        """List the holds as a pass sees them; it knows when they end."""
+        start = self._snapshot.now
+        return tuple(
+            PlannedHold("", end.owner, start, start + end.seconds, end.amounts)
+            for end in sorted(self._ends)
         )
 
     def _start(self, grant: Grant, now: float) -> None:

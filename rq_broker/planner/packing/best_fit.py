@@ -10,6 +10,7 @@ exists.
 from __future__ import annotations
 
 from collections import Counter
+from math import floor, log2
 
 from rq_broker.domain.jobs import Demand
 from rq_broker.planner.packing.host_table import (
@@ -50,6 +51,16 @@ def _size(table: HostTable, instance: Instance) -> float:
     return max(
         (table.weights.get(resource, 0.0) * amount for resource, amount in instance), default=0.0
     )
+
+
+def size_class(table: HostTable, demand: Demand) -> int:
+    """Return the base-2 logarithm of a demand's size in largest hosts, rounded down.
+
+    Each instance counts by the resource of which it needs the largest part. Jobs of one class are
+    alike enough for one to tell how long another will hold.
+    """
+    size = sum(_size(table, instance) for instance in demand.instances)
+    return floor(log2(size)) if size else 0
 
 
 def fits(table: HostTable, demand: Demand) -> bool:

@@ -21,6 +21,8 @@ Instance = tuple[tuple[str, int], ...]
 """One instance of a demand: its (resource, amount > 0) pairs."""
 Row = dict[str, int]
 """Resource → amount on one host; a free amount may be below 0."""
+Needs = dict[int, Row]
+"""Host → what a job needs of it."""
 
 
 def free_now(host: Host) -> Row:
@@ -127,6 +129,13 @@ class HostTable:
         other._thresholds = {}
         return other
 
+    def fork(self) -> HostTable:
+        """Return a table that goes its own way from here; rows are shared until one is replaced."""
+        other = copy(self)
+        other.rows, other.weighted_free = list(self.rows), list(self.weighted_free)
+        other.changes, other.states = list(self.changes), dict(self.states)
+        return other
+
     def without_hosts(self, mask: int) -> HostTable:
         """Return a table, to read only, in which no demand may use the hosts of `mask`."""
         if not mask:
@@ -203,6 +212,13 @@ class HostTable:
         for resource, amount in amounts:
             row[resource] = row.get(resource, 0) - amount * times
             weighted_free -= weights.get(resource, 0.0) * amount * times
+        self._note_change(index, weighted_free)
+
+    def note_change(self, index: int) -> None:
+        """Note that a host's row, which others share or replace, has less free."""
+        self._note_change(index, self.weigh(self.rows[index]))
+
+    def _note_change(self, index: int, weighted_free: float) -> None:
         self.weighted_free[index] = weighted_free
         self.changed |= 1 << index
         self.states[index] = HostState(weighted_free, index, len(self.changes))

@@ -14,7 +14,8 @@ class Placer:
 
     __slots__ = ("_candidates", "demand", "failed", "kinds", "table", "total", "usable_hosts")
 
-    def __init__(self, table: HostTable, demand: Demand) -> None:
+    def __init__(self, table: HostTable, demand: Demand, preferred_hosts: int = 0) -> None:
+        """Place on `table`; alike instances go to hosts of the mask `preferred_hosts` first."""
         self.table = table
         self.demand = demand
         self.usable_hosts = table.hosts_in(demand.aggregate)
@@ -23,9 +24,14 @@ class Placer:
         self.total = total(demand)
         self.failed = False
         """True once the demand did not fit: then it does not fit for the rest of the pass."""
-        self._candidates: CandidateHosts | None = None
+        self._candidates: tuple[CandidateHosts, ...] = ()
+        """Of the only kind of instance, in the order in which they are used up."""
         if len(self.kinds) == 1:
-            self._candidates = CandidateHosts(table, self.kinds[0][0], self.usable_hosts)
+            preferred, hosts = self.usable_hosts & preferred_hosts, self.usable_hosts
+            masks = (preferred, hosts & ~preferred) if preferred else (hosts,)
+            self._candidates = tuple(
+                CandidateHosts(table, self.kinds[0][0], mask) for mask in masks
+            )
 
     def place(self, closed_hosts: int, budget: StepBudget) -> list[int] | None:
         """Find a host for each instance and take what it needs there, or change nothing.
@@ -38,20 +44,19 @@ class Placer:
         """
         if self.failed:
             return None
-        candidates = self._candidates
-        if candidates is None:
-            hosts = self._place_mixed(closed_hosts, budget)
+        if self._candidates:
+            hosts = self._place_alike(closed_hosts)
         else:
-            hosts = self._place_alike(candidates, closed_hosts)
+            hosts = self._place_mixed(closed_hosts, budget)
         self.failed = hosts is None
         return hosts
 
-    def _place_alike(self, candidates: CandidateHosts, closed_hosts: int) -> list[int] | None:
+    def _place_alike(self, closed_hosts: int) -> list[int] | None:
         instance, unplaced = self.kinds[0]
         spread = self.demand.spread
         picks: list[tuple[int, int]] = []
         while unplaced:
-            candidate = candidates.pop(closed_hosts)
+            candidate = self._next_candidate(closed_hosts)
             if candidate is None:
                 return None
             index, times = candidate
@@ -63,6 +68,13 @@ class Placer:
             self.table.take(index, instance, times)
             hosts += [index] * times
         return hosts
+
+    def _next_candidate(self, closed_hosts: int) -> tuple[int, int] | None:
+        for candidates in self._candidates:
+            candidate = candidates.pop(closed_hosts)
+            if candidate is not None:
+                return candidate
+        return None
 
     def _place_mixed(self, closed_hosts: int, budget: StepBudget) -> list[int] | None:
         open_hosts = self.usable_hosts & ~closed_hosts

@@ -9,10 +9,10 @@
 ---   instances      string    the host of each instance, a JSON array
 ---   destination    string    the destination of its callback
 ---   policy_number  decimal   number of the policy that the plan obeys
----   predicted      integer?  how long it is predicted to hold, ms
----   predicted_from string?   what the prediction rests on, in a word
----   demand_key     string?   digest of its demand, to keep with its holding time when it ends
----   size           integer?  its size class, to keep likewise
+---   predicted      integer   how long it is predicted to hold, ms
+---   predicted_from string    what the prediction rests on, in a word
+---   demand_key     string    digest of its demand, to keep with its holding time when it ends
+---   size           integer   its size class, to keep likewise
 ---   caps           amounts   resource to the most that the job's owner may hold
 ---   hosts          rows      what the job holds of each host, every host once
 ---     host         string    its name
@@ -116,26 +116,18 @@ end
 -- 7. Give the job its fence and its hosts, and schedule its callback.
 local fence = redis.call('HINCRBY', base, 'fence', 1)
 local offer = policy_value('offer')
-local changes = {
+become(job, 'granted', {
   'fence', whole(fence),
   'hosts', instances,
   'attempts', '0',
   'granted', whole(now),
   'destination', destination,
   'offer_ends', offer == '' and '' or whole(now + offer),
-}
-local function keep(field, value)
-  if value then
-    changes[#changes + 1] = field
-    changes[#changes + 1] = value
-  end
-end
-
-keep('predicted', predicted and whole(predicted))
-keep('predicted_from', predicted_from)
-keep('demand_key', demand_key)
-keep('size', size and whole(size))
-become(job, 'granted', changes)
+  'predicted', whole(predicted),
+  'predicted_from', predicted_from,
+  'demand_key', demand_key,
+  'size', whole(size),
+})
 schedule_first(job.member, destination, now)
 redis.call('ZADD', key('destinations'), whole(now), destination)
 wake('deliver')

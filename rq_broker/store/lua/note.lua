@@ -2,14 +2,15 @@
 --- Keeps: the time at which a job was first passed never moves; only queued jobs are noted.
 --- KEYS[1] base
 --- ARGV
----   protection  string   the job that capacity is kept for and its hosts, JSON; '' for none
----   passed      strings  members of the jobs newly passed
+---   promises  string   what jobs with a reservation were first promised, JSON; '' for none
+---   passed    strings  members of the jobs newly passed
 --- Returns none
 --- Errors none
 --- @include "base"
 --- @include "clock"
 
-redis.call('HSET', base, 'protection', protection)
+redis.call('HSET', base, 'promises', promises)
+redis.call('HDEL', base, 'protection') -- written by earlier versions
 local now = whole(now_ms())
 for _, member in ipairs(passed) do
   if redis.call('ZSCORE', key('status:queued'), member) then

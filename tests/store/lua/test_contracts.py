@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from rq_broker.domain import errors
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Status
-from rq_broker.domain.planning import Protection
+from rq_broker.domain.planning import Promise
 from rq_broker.store import scripts
 from rq_broker.store.broker import Broker, SourceReport
 from rq_broker.store.contracts.header import Field
@@ -179,7 +179,8 @@ async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -
     wanted = shape({"VCPU": 1}, {"VCPU": 1})
     job = await submit(broker, data='{"long":"' + "x" * 200 + '"}', shape=wanted)
     await broker.page(TYPE, owner_id="o", status="queued", limit=1)
-    await broker.note(TYPE, Protection(job.id, "d", frozenset({"h1"})), [head_of(job)])
+    await broker.heads(TYPE, 0, 10, 10)
+    await broker.note(TYPE, [Promise(job.id, "d", 2.0, 1.0)], [head_of(job)])
     await broker.turn(TYPE, "me", "take", 1)
     await broker.forecast(TYPE, job, 60.0)
     await broker.reorder(TYPE, "d", "position", "front")

@@ -6,9 +6,10 @@ import pytest
 from redis.asyncio import Redis
 
 from rq_broker.domain.capacity import Host
+from rq_broker.domain.holding_times import demand_key
 from rq_broker.domain.jobs import Status
 from rq_broker.store.audit import audit
-from rq_broker.store.broker import Broker, PredictedHold
+from rq_broker.store.broker import Broker
 from rq_broker.store.keys import Keys
 from tests.making import TYPE, grant, planned_grant, publish, shape, submit
 
@@ -155,13 +156,13 @@ async def test_a_grant_keeps_what_was_predicted_of_it(broker: Broker, client: Re
     """The prediction is in the job's hash while the job holds, and leaves it with the grant."""
     await publish(broker)
     job = await submit(broker)
-    predicted = PredictedHold(90.5, "owner", "demand", -3)
-    assert await grant(broker, job, predicted=predicted) == 1
+    assert await grant(broker, job, predicted=90.5) == 1
+    key = demand_key(shape().demand)
     fields = ["predicted", "predicted_from", "demand_key", "size"]
     name = KEYS.of("job", "d")
-    assert await client.hmget(name, fields) == ["90500", "owner", "demand", "-3"]
+    assert await client.hmget(name, fields) == ["90500", "owner", key, "-3"]
     await broker.transition(TYPE, "d", Status.RUNNING)
-    assert await client.hmget(name, fields) == ["90500", "owner", "demand", "-3"]
+    assert await client.hmget(name, fields) == ["90500", "owner", key, "-3"]
     await broker.transition(TYPE, "d", Status.QUEUED)
     assert await client.hmget(name, fields) == [None] * 4
     assert await audit(client, TYPE) == []

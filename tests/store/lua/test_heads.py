@@ -5,9 +5,11 @@ from __future__ import annotations
 from itertools import permutations
 
 import pytest
+from redis.asyncio import Redis
 
 from rq_broker.domain.jobs import Status
 from rq_broker.store.broker import Broker
+from rq_broker.store.keys import Keys
 from tests.making import TYPE, bring, head_of, submit
 from tests.store.lua.altering import altered
 
@@ -96,9 +98,10 @@ async def test_jobs_have_a_priority_of_their_own_once_it_was_given(broker: Broke
 
 
 async def test_jobs_that_make_room_for_another_get_no_priority_of_their_own(
-    broker: Broker,
+    broker: Broker, client: Redis
 ) -> None:
     """Only the jobs that were moved have one, though others moved aside for them."""
+    await client.hset(Keys(TYPE).base, "clock", "300000000000000")  # so that there is no room
     jobs = {name: await submit(broker, name) for name in "abcde"}
     for _ in range(40):
         await broker.reorder(TYPE, "d", "after", "a")
@@ -113,7 +116,7 @@ async def test_when_the_first_job_with_a_priority_of_its_own_was_passed_is_read(
 ) -> None:
     """It may be passed although jobs of its shape stand before it."""
     jobs = [await submit(broker, "a"), await submit(broker, "b", priority=2**52)]
-    await broker.note(TYPE, None, [head_of(jobs[1])])
+    await broker.note(TYPE, (), [head_of(jobs[1])])
     assert (await broker.heads(TYPE, 0, 10, 10, own=True)).passed.keys() == {"b"}
     assert (await broker.heads(TYPE, 0, 10, 10)).passed == {}
 

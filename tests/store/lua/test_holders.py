@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from rq_broker.domain.holding_times import demand_key
 from rq_broker.domain.jobs import Status
-from rq_broker.store.broker import Broker, PredictedHold
+from rq_broker.store.broker import Broker
 from rq_broker.store.keys import Keys
-from tests.making import TYPE, bring, grant, publish, submit
+from tests.making import TYPE, bring, grant, publish, shape, submit
 
 KEYS = Keys(TYPE)
 
@@ -42,12 +43,17 @@ async def test_a_holding_time_tells_whose_and_what_it_was(broker: Broker, client
     await client.rpush(KEYS.of("history"), "1000")
     await publish(broker)
     job = await submit(broker, expected=60.0)
-    assert await grant(broker, job, predicted=PredictedHold(1.0, "type", "demand", -3)) == 1
+    assert await grant(broker, job, predicted=1.0) == 1
     await broker.transition(TYPE, "d", Status.DONE)
     entries: Any = await client.xrange(KEYS.of("holding_times"))
     ((_, entry),) = entries
     assert int(entry.pop("milliseconds")) >= 0
-    assert entry == {"owner": "o", "demand_key": "demand", "size": "-3", "expected": "60000"}
+    assert entry == {
+        "owner": "o",
+        "demand_key": demand_key(shape().demand),
+        "size": "-3",
+        "expected": "60000",
+    }
     assert await client.exists(KEYS.of("history")) == 0
 
 

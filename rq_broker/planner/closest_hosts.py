@@ -1,13 +1,11 @@
-"""Which hosts are kept for a job that was passed too long, and how much of each.
+"""The hosts on which a job comes closest to fitting, and how much of each it needs.
 
-The planner does not know when holds end. So the hosts on which the job fits "soonest" are those
-where the least capacity is still missing, on the fewest hosts. The set of hosts is remembered from
-pass to pass; within it, what the job needs of each host is computed anew in every pass.
+Closest are those where the least capacity is still missing, on the fewest hosts. An explanation
+names them, and they are kept for a job whose reservation was missed by far.
 
-Later jobs may use what a kept host has free beyond that need, and no more. That amount would be
-free beside the protected job even if no other hold ever ended, so using it cannot delay the job.
-Hence what is missing never grows, each hold that ends on a kept host reduces it, and the job starts
-at the latest when the holds that were there at the beginning have ended.
+What a job needs on a fixed set of hosts, and later jobs do not get there, is free beside it even if
+no other hold ever ends. So what is missing there never grows, and the job starts at the latest when
+the holds that were there at the beginning have ended.
 """
 
 from __future__ import annotations
@@ -20,18 +18,16 @@ from rq_broker.planner.packing.best_fit import pack
 from rq_broker.planner.packing.host_table import (
     HostTable,
     Instance,
-    Row,
+    Needs,
     count_fitting,
     indexes_of,
 )
 from rq_broker.planner.packing.placer import Placer
 from rq_broker.planner.packing.search import StepBudget
 
-Needs = dict[int, Row]
-"""Host → what the protected job needs of it."""
 FALLBACK_STEPS = 1000
-"""Search steps for a set of hosts where the greedy choice finds none. At most one job is protected
-per pass; with fewer steps a job of different instances might stay without protection."""
+"""Search steps for a set of hosts where the greedy choice finds none. With fewer a job of different
+instances might get no fixed set."""
 
 
 def choose_hosts(placer: Placer, without_holds: HostTable, kept: frozenset[str]) -> Needs | None:

@@ -1,0 +1,200 @@
+"""How long jobs held their capacity, and how long the next ones will hold theirs.
+
+Predictions come from what the same owner did before (Tsafrir, Etsion, Feitelson 2007). When running
+capacity comes back is guessed high, so that a reservation rarely slips; whether a job ends before
+one is guessed lower, so that little is left idle. One guess for both uses made waits longer.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from hashlib import sha256
+from typing import NamedTuple
+
+import msgspec
+
+from rq_broker.domain.jobs import Demand
+
+RECENT = 20
+"""Holding times remembered of each owner and demand: with fewer one short run misleads, with more
+a changed habit is noticed late."""
+SPAN_RECENT = 10
+"""The newest of them from which a span is predicted."""
+SPAN_QUANTILE, STRICT_QUANTILE, TYPE_QUANTILE = 0.75, 0.9, 0.9
+TYPE_RECENT = 1000
+"""Holding times remembered of the whole type."""
+LEAST_SAMPLES = 2
+"""Holding times of one demand, or of one size, that a prediction needs: one alone says little."""
+FIRST_GUESS = 3600.0
+"""Seconds a hold is taken to last while nothing of the type has ended yet."""
+LIE_PART, LEAST_LIES = 0.25, 3
+"""An owner is not believed once more than this part of its recent jobs, and at least so many,
+outlived what it had said: by more than LIE_SLACK."""
+LIE_SLACK = 1.1
+
+
+@lru_cache(4096)
+def demand_key(demand: Demand) -> str:
+    """Digest a demand: jobs of equal demand have equal keys, whoever owns them."""
+    return sha256(msgspec.json.encode(demand)).hexdigest()[:12]
+
+
+class Source(StrEnum):
+    """What a prediction rests on."""
+
+    EXPECTED = "expected"
+    DEMAND = "demand"
+    SIZE = "size"
+    OWNER = "owner"
+    TYPE = "type"
+    DEFAULT = "default"
+
+
+class Observation(NamedTuple):
+    """How long one job held its capacity."""
+
+    owner: str
+    demand: str
+    """Digest of what it needed."""
+    size: int
+    """Its size class, see `planner.size_class`."""
+    seconds: float
+    expected: float | None = None
+    """What its client had said, seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """How long a job will hold its capacity, seconds."""
+
+    hold: float
+    """For when its capacity comes back."""
+    span: float
+    """For whether it ends before a reservation begins."""
+    strict_span: float
+    """The same for a reservation that was made long ago."""
+    source: Source
+    """What `hold` rests on."""
+
+
+FIRST_PREDICTION = Prediction(FIRST_GUESS, FIRST_GUESS, FIRST_GUESS, Source.DEFAULT)
+
+
+class HoldingTimes:
+    """The holding times of one type, learnt from its ended jobs."""
+
+    def __init__(self, observations: Iterable[Observation] = ()) -> None:
+        """Learn from observations, oldest first."""
+        self._recent: dict[tuple[str, ...] | tuple[str, int], deque[float]] = {}
+        """(owner, demand), (owner, size) and (owner,) → the newest seconds held, oldest first."""
+        self._said: dict[str, deque[bool]] = {}
+        """Owner → whether its newest jobs that said how long they hold outlived that."""
+        self._type_recent: deque[float] = deque()
+        self._type_sorted: list[float] = []
+        self._sum = 0.0
+        self._count = 0
+        self._predictions: dict[tuple[str, str, int], Prediction] = {}
+        """Computed predictions, until the owner's next observation."""
+        for observation in observations:
+            self.add(observation)
+
+    def add(self, observation: Observation) -> None:
+        """Learn from one more ended job."""
+        owner, demand, size, seconds, expected = observation
+        for key in ((owner, demand), (owner, size), (owner,)):
+            self._recent.setdefault(key, deque(maxlen=RECENT)).append(seconds)
+        if expected is not None:
+            outlived = seconds > expected * LIE_SLACK
+            self._said.setdefault(owner, deque(maxlen=RECENT)).append(outlived)
+        if len(self._type_recent) == TYPE_RECENT:
+            oldest = self._type_recent.popleft()
+            del self._type_sorted[bisect_right(self._type_sorted, oldest) - 1]
+        self._type_recent.append(seconds)
+        insort(self._type_sorted, seconds)
+        self._sum += seconds
+        self._count += 1
+        self._predictions.clear()
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def mean(self) -> float:
+        """The mean holding time, seconds."""
+        return self._sum / self._count if self._count else FIRST_GUESS
+
+    def believes(self, owner: str) -> bool:
+        """Return whether what an owner says of its jobs is used: not if they often outlive it."""
+        said = self._said.get(owner, ())
+        return sum(said) < max(LEAST_LIES, LIE_PART * len(said))
+
+    def predict(
+        self, owner: str, demand: str, size: int, expected: float | None = None
+    ) -> Prediction:
+        """Predict how long a job will hold its capacity.
+
+        Args:
+            owner: Its owner.
+            demand: Digest of its demand.
+            size: Its size class.
+            expected: What its client says, seconds; it counts while the owner is believed.
+        """
+        if expected is not None and self.believes(owner):
+            return Prediction(expected, expected, expected, Source.EXPECTED)
+        key = (owner, demand, size)
+        prediction = self._predictions.get(key)
+        if prediction is None:
+            prediction = self._predictions[key] = self._from_history(owner, demand, size)
+        return prediction
+
+    def _from_history(self, owner: str, demand: str, size: int) -> Prediction:
+        candidates = (
+            (Source.DEMAND, self._recent.get((owner, demand), ()), LEAST_SAMPLES),
+            (Source.SIZE, self._recent.get((owner, size), ()), LEAST_SAMPLES),
+            (Source.OWNER, self._recent.get((owner,), ()), 1),
+        )
+        usable = [(source, times) for source, times, least in candidates if len(times) >= least]
+        if not usable:
+            if not self._count:
+                return FIRST_PREDICTION
+            guess = _quantile(self._type_sorted, TYPE_QUANTILE)
+            return Prediction(guess, guess, guess, Source.TYPE)
+        source, times = usable[0]
+        of_size = next(times for source, times in usable if source is not Source.DEMAND)
+        newest = list(of_size)[-SPAN_RECENT:]
+        return Prediction(
+            hold=max(times),
+            span=_quantile(sorted(newest), SPAN_QUANTILE),
+            strict_span=_quantile(sorted(times), STRICT_QUANTILE),
+            source=source,
+        )
+
+    def corrected(self, predicted: float, age: float, owner: str, demand: str) -> float:
+        """Return a longer prediction for a hold that outlived the one made at its grant.
+
+        Step by step: the next longer holding time of the same owner and demand, else the median of
+        the type's longer ones, else double. Equal histories give equal results, whoever asks when.
+        """
+        history = sorted(self._recent.get((owner, demand), ()))
+        while predicted <= age:
+            predicted = self._next_longer(predicted, history)
+        return predicted
+
+    def _next_longer(self, seconds: float, history: Sequence[float]) -> float:
+        longer = bisect_right(history, seconds)
+        if longer < len(history):
+            return history[longer]
+        first = bisect_right(self._type_sorted, seconds)
+        if first < len(self._type_sorted):
+            return self._type_sorted[(first + len(self._type_sorted)) // 2]
+        return max(2 * seconds, 1.0)
+
+
+def _quantile(values: Sequence[float], part: float) -> float:
+    """Return the value that `part` of the sorted values do not exceed."""
+    return values[min(int(len(values) * part), len(values) - 1)]

@@ -1,0 +1,143 @@
+"""The reservations of one pass, and what they leave to later jobs.
+
+A later job that ends before a reservation begins may use everything that is free now: what it
+takes is back in time. Any other later job gets, on a reserved host, no more than what is free now
+and also free *later*: when the reservation begins, besides what the reserved job needs. So neither
+can delay it, as long as holds end when they are expected to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rq_broker.domain.holding_times import Prediction
+from rq_broker.domain.jobs import Demand
+from rq_broker.domain.planning import Head
+from rq_broker.planner.packing.host_table import HostTable, Needs, Row
+from rq_broker.planner.packing.placer import Placer
+from rq_broker.planner.packing.search import StepBudget
+from rq_broker.planner.start_times import StartTime
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Capacity kept in time for one job."""
+
+    head: Head
+    start: float
+    """When it begins, seconds since 1970."""
+    hosts: frozenset[str]
+    needs: Needs
+    """Host's number → what the job needs of it."""
+    mask: int
+    """The hosts in `needs`."""
+    is_strict: bool
+    """Whether the job waits for so long that later jobs must end in time almost surely."""
+    is_fixed: bool
+    """Whether these hosts are kept until the job starts, whatever ends when."""
+
+    def lets_ahead(self, now: float, prediction: Prediction) -> bool:
+        """Return whether a job that starts now ends before the reservation begins."""
+        if self.is_fixed:
+            return False
+        span = prediction.strict_span if self.is_strict else prediction.span
+        return now + span <= self.start
+
+
+class Reservations:
+    """The reservations made so far in a pass, on hosts of their own each."""
+
+    def __init__(self, table: HostTable) -> None:
+        self.all: list[Reservation] = []
+        self._table = table
+        """What is free now."""
+        self._mask = 0
+        self._later: dict[int, Row] = {}
+        """Reserved host → what is free there later."""
+        self.late_table = table
+        """What jobs that do not end in time may use; a fork from the first reservation on."""
+        self._placers: dict[tuple[Demand, bool], Placer] = {}
+        """(demand, whether its job ends in time) → its placer beside the reservations."""
+
+    def add(self, head: Head, start: StartTime, *, is_strict: bool, is_fixed: bool) -> None:
+        """Keep what a job needs, from its start time on; see Reservation for the flags."""
+        if not self.all:
+            self.late_table = self._table.fork()
+        mask = sum(1 << index for index in start.needs)
+        names = frozenset(self._table.names[index] for index in start.needs)
+        self.all.append(
+            Reservation(head, start.seconds, names, start.needs, mask, is_strict, is_fixed)
+        )
+        self._mask |= mask
+        for index, needs in start.needs.items():
+            row = start.rows[index]
+            self._later[index] = {r: free - needs.get(r, 0) for r, free in row.items()}
+            self._update_late(index)
+        self._placers.clear()
+
+    def of(self, head: Head) -> Reservation | None:
+        """Return the job's reservation, if it has one."""
+        return next((made for made in self.all if made.head is head), None)
+
+    def are_on(self, hosts: int) -> bool:
+        """Return whether any host of the mask has a reservation."""
+        return bool(self._mask & hosts)
+
+    def let_ahead(self, hosts: int, now: float, prediction: Prediction) -> bool:
+        """Return whether a job that starts now ends before each reservation on these hosts."""
+        nearby = (reservation for reservation in self.all if reservation.mask & hosts)
+        return all(reservation.lets_ahead(now, prediction) for reservation in nearby)
+
+    def place(
+        self, placer: Placer, is_early: bool, closed_hosts: int, budget: StepBudget
+    ) -> list[int] | None:
+        """Place a job of the placer's demand beside the reservations.
+
+        Args:
+            placer: The demand's placer without reservations.
+            is_early: Whether the job ends before each reservation on its hosts begins.
+            closed_hosts: Mask of hosts the job may not use.
+            budget: Bounds the search for demands whose instances differ.
+        """
+        if placer.failed:
+            return None
+        key = placer.demand, is_early
+        beside = self._placers.get(key)
+        if beside is None:
+            # An early job prefers reserved hosts, and leaves the others to jobs that end later.
+            table, preferred = (self._table, self._mask) if is_early else (self.late_table, 0)
+            beside = self._placers[key] = Placer(table, placer.demand, preferred)
+        hosts = beside.place(closed_hosts, budget)
+        if hosts is not None and is_early:
+            self._took_early(hosts)
+        elif hosts is not None:
+            self._took_late(hosts, placer.demand)
+        return hosts
+
+    def took_elsewhere(self, hosts: Sequence[int]) -> None:
+        """Note what a job took whose hosts have no reservation."""
+        if self.all:
+            self._took_early(hosts)
+
+    def _took_early(self, hosts: Sequence[int]) -> None:
+        for index in dict.fromkeys(hosts):
+            self._update_late(index)
+
+    def _took_late(self, hosts: Sequence[int], demand: Demand) -> None:
+        for index, instance in zip(hosts, demand.instances, strict=True):
+            later = self._later.get(index)
+            if later is None:  # both tables share the row
+                self._table.note_change(index)
+                continue
+            self._table.take(index, instance)
+            for resource, amount in instance:
+                later[resource] = later.get(resource, 0) - amount
+
+    def _update_late(self, index: int) -> None:
+        """Bring the late jobs' table up to date on a host; it shares the rows of other hosts."""
+        later = self._later.get(index)
+        if later is not None:
+            now = self._table.rows[index]
+            self.late_table.rows[index] = {r: min(now[r], later.get(r, 0)) for r in now}
+        self.late_table.note_change(index)

@@ -1,0 +1,195 @@
+"""When a job can start that does not fit now, and on which hosts.
+
+Holds are taken to end when they are expected to. The moments at which some of them end are tried
+in order; the job starts at the first at which all its instances fit (EASY: Lifka 1995; Mu'alem and
+Feitelson 2001).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import groupby, takewhile
+
+from rq_broker.planner.hold_ends import HoldEnd, end_of
+from rq_broker.planner.owner_usage import add_amounts
+from rq_broker.planner.packing.best_fit import pack
+from rq_broker.planner.packing.host_table import (
+    HostTable,
+    Instance,
+    Needs,
+    Row,
+    count_fitting,
+    indexes_of,
+)
+from rq_broker.planner.packing.placer import Placer
+from rq_broker.planner.packing.search import StepBudget
+
+TRIED_MOMENTS = 12
+"""Moments at which instances of different kinds are packed: each costs up to some milliseconds on a
+thousand hosts. With fewer, such a job may be promised a later start than it could have."""
+PACK_STEPS = 200
+"""Search steps of each of them, where best fit finds no place."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartTime:
+    """When and where a job starts."""
+
+    seconds: float
+    """Since 1970."""
+    needs: Needs
+    rows: dict[int, Row]
+    """What those hosts have free at that moment, the job not counted."""
+
+
+def earliest_start(placer: Placer, ends: Iterable[HoldEnd]) -> StartTime | None:
+    """Find the first moment at which the job fits.
+
+    Args:
+        placer: the job's demand, on the table of what is free now.
+        ends: of all holds, the earliest first.
+
+    Returns: None if it does not fit even once all holds have ended.
+    """
+    if len(placer.kinds) == 1:
+        return _start_of_alike(placer, ends)
+    return _MixedStart(placer, ends).run()
+
+
+class _Room:
+    """How many instances of one kind fit on the hosts, while holds end."""
+
+    def __init__(self, table: HostTable, hosts: int, instance: Instance, limit: int) -> None:
+        self._table = table
+        self._hosts = hosts & table.allowing(instance)
+        self._instance = instance
+        self._limit = limit
+        """The most instances that count on one host."""
+        self.rows: dict[int, Row] = {}
+        """Hosts on which something ended → what is free there by then."""
+        free = table.fitting_at_start(instance, self._hosts)
+        self.now = {
+            index: times
+            for index in indexes_of(free)
+            if (times := count_fitting(table.rows[index], instance, limit))
+        }
+        """Host → how many fit there now, where that is more than 0."""
+        self.total = sum(self.now.values())
+        self.rises: list[tuple[int, int]] = []
+        """(host, how many more fit) in the order in which holds end."""
+        self._by_host = dict(self.now)
+
+    def release(self, end: HoldEnd) -> None:
+        """Let a hold end."""
+        for index, amounts in end.amounts.items():
+            if self._hosts >> index & 1:
+                row = self.rows.get(index)
+                if row is None:
+                    row = self.rows[index] = dict(self._table.rows[index])
+                add_amounts(row, amounts)
+                before = self._by_host.get(index, 0)
+                rise = count_fitting(row, self._instance, self._limit) - before
+                if rise > 0:
+                    self._by_host[index] = before + rise
+                    self.rises.append((index, rise))
+                    self.total += rise
+
+    def release_until(self, ends: Iterable[HoldEnd], wanted: int) -> float | None:
+        """Let holds end until `wanted` instances fit; returns when, None if they never do."""
+        for seconds, tied in groupby(ends, key=end_of):
+            for end in tied:
+                self.release(end)
+            if self.total >= wanted:
+                return seconds
+        return None
+
+
+def _start_of_alike(placer: Placer, ends: Iterable[HoldEnd]) -> StartTime | None:
+    instance, count = placer.kinds[0]
+    table, limit = placer.table, 1 if placer.demand.spread else count
+    room = _Room(table, placer.usable_hosts, instance, limit)
+    seconds = room.release_until(ends, count)
+    if seconds is None:
+        return None
+    # Take the hosts that become free last, so that those free now stay open to others.
+    free_now = sorted(room.now.items(), key=lambda item: table.weighted_free[item[0]])
+    taken: dict[int, int] = {}
+    for index, room_there in [*reversed(room.rises), *free_now]:
+        times = min(room_there, count)
+        if times:
+            taken[index] = taken.get(index, 0) + times
+            count -= times
+    needs = {
+        index: {resource: amount * times for resource, amount in instance}
+        for index, times in taken.items()
+    }
+    return StartTime(seconds, needs, _rows_of(table, room.rows, needs))
+
+
+class _MixedStart:
+    """The search for a moment at which instances of several kinds fit together."""
+
+    def __init__(self, placer: Placer, ends: Iterable[HoldEnd]) -> None:
+        self._placer = placer
+        self._ends = list(ends)
+        self._moments = [seconds for seconds, _ in groupby(self._ends, key=end_of)]
+        self._tries = TRIED_MOMENTS
+
+    def run(self) -> StartTime | None:
+        """Step over more and more moments until the job fits, then halve the last step."""
+        moment = self._first_possible()
+        if moment is None:
+            return None
+        failed, step, last = moment - 1, 1, len(self._moments) - 1
+        start = self._start_at(moment)
+        while start is None and moment < last:
+            failed = moment
+            moment = last if self._tries <= TRIED_MOMENTS // 2 else min(moment + step, last)
+            step *= 2
+            start = self._start_at(moment)
+        while start is not None and moment - failed > 1 and self._tries > 0:
+            middle = (moment + failed) // 2
+            earlier = self._start_at(middle)
+            if earlier is None:
+                failed = middle
+            else:
+                moment, start = middle, earlier
+        return start
+
+    def _first_possible(self) -> int | None:
+        """Return the first moment at which each kind alone would fit."""
+        table, demand, first = self._placer.table, self._placer.demand, 0
+        for instance, count in self._placer.kinds:
+            room = _Room(table, self._placer.usable_hosts, instance, 1 if demand.spread else count)
+            seconds = room.release_until(self._ends, count)
+            if seconds is None:
+                return None
+            first = max(first, bisect_left(self._moments, seconds))
+        return first
+
+    def _start_at(self, moment: int) -> StartTime | None:
+        """Place the instances on the hosts as they will be at a moment."""
+        self._tries -= 1
+        placer, table, seconds = self._placer, self._placer.table, self._moments[moment]
+        rows: dict[int, Row] = {}
+        for end in takewhile(lambda end: end.seconds <= seconds, self._ends):
+            for index, amounts in end.amounts.items():
+                if index not in rows:
+                    rows[index] = dict(table.rows[index])
+                add_amounts(rows[index], amounts)
+        then = table.with_rows([rows.get(index, row) for index, row in enumerate(table.rows)])
+        spread, budget = placer.demand.spread, StepBudget(PACK_STEPS)
+        placement = pack(then, placer.kinds, placer.usable_hosts, spread, budget)
+        if placement is None:
+            return None
+        needs: Needs = {}
+        for instance, indexes in placement.items():
+            for index in indexes:
+                add_amounts(needs.setdefault(index, {}), dict(instance))
+        return StartTime(seconds, needs, _rows_of(table, rows, needs))
+
+
+def _rows_of(table: HostTable, rows: Mapping[int, Row], needs: Needs) -> dict[int, Row]:
+    return {index: rows.get(index) or dict(table.rows[index]) for index in needs}
