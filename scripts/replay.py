@@ -18,9 +18,10 @@ from replaying.comparison import (
     replay_ours,
     replay_reference,
 )
+from replaying.files import BadLog
 from replaying.jobs import Job, NeverStarted, Starts
 from replaying.measures import measure, offered_load, widest_jobs
-from replaying.swf import BadLog, Log, read_log
+from replaying.swf import Log, read_log
 from replaying.tables import header, policy_row, ratio_row
 
 from rq_broker.api import bodies

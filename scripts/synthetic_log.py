@@ -1,6 +1,6 @@
 """Prints a seeded log of one user, in the Standard Workload Format, for `scripts/replay.py`.
 
-Sizes and run times follow Lublin and Feitelson (2003), batch jobs; arrivals are a Poisson process.
+Sizes and run times follow Lublin and Feitelson (2003); arrivals are a Poisson process.
 All jobs are of one user and none has an estimate, so nothing in the log predicts a run time.
 """
 
@@ -17,9 +17,9 @@ SERIAL_PART, POWER_OF_TWO_PART = 0.244, 0.576
 LEAST_LOG2, MIDDLE_BELOW_MOST, LOWER_PART = 0.8, 2.5, 0.86
 """The base-2 logarithm of a size is uniform from the least to the middle, and so often it is;
 otherwise it is uniform from the middle to that of the whole cluster."""
-SHORT, LONG = (6.57, 0.823), (639.1, 0.0156)
+SHORT, LONG = (4.2, 0.94), (312.0, 0.03)
 """Shape and scale of the logarithm of a run time, which is gamma distributed."""
-SHORT_PART, SHORT_PART_BY_SIZE = 0.6986, -0.003
+SHORT_PART, SHORT_PART_BY_SIZE = 0.78, -0.0054
 """How many jobs of no size run short, and how that changes with each processor."""
 LONGEST_LOG = 12.0
 """Of a run time: e^12 s are 45 hours."""

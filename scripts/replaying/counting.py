@@ -76,8 +76,12 @@ def first_fit(cluster: CountingCluster, now: float) -> None:
             return
 
 
-def easy(estimate: Estimate) -> Rule:
-    """Return EASY on these estimates: no backfilled job delays the first job that does not fit."""
+def easy(estimate: Estimate, *, ties: bool = False) -> Rule:
+    """Return EASY on these estimates: no backfilled job delays the first job that does not fit.
+
+    With `ties`, all that ends in the second in which the first job can start counts as free then;
+    otherwise only as much of it as that job needs. The literature leaves it open.
+    """
 
     def rule(cluster: CountingCluster, now: float) -> None:
         # 1. Start jobs in order while they fit.
@@ -87,12 +91,11 @@ def easy(estimate: Estimate) -> Rule:
         # 2. Find when the first that does not fit starts, and what it leaves free then.
         start, free_then = now, cluster.free
         running = cluster.running.items()
-        for end, processors in sorted(
-            (began + estimate(job), job.processors) for job, began in running
-        ):
-            start, free_then = end, free_then + processors
-            if free_then >= head.processors:
+        ends = ((granted + estimate(job), job.processors) for job, granted in running)
+        for end, processors in sorted(ends):
+            if free_then >= head.processors and not (ties and end == start):
                 break
+            start, free_then = end, free_then + processors
         spare = free_then - head.processors
         # 3. Start later jobs that end before it, or use only what it leaves free.
         for job in list(cluster.waiting)[1:]:

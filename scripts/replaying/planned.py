@@ -15,6 +15,7 @@ from rq_broker.domain.holding_times import HoldingTimes, Observation, demand_key
 from rq_broker.domain.jobs import Demand, Shape, expected_class
 from rq_broker.domain.planning import Grant, Head, Hold, Promise, Snapshot, WaitingShape
 from rq_broker.domain.policy import Policy
+from rq_broker.domain.sharing import Average
 from rq_broker.planner import plan
 from rq_broker.planner.packing.host_table import HostTable, free_when_empty
 
@@ -69,6 +70,7 @@ class PlannedCluster:
         """
         self._hosts = {host.name: host for host in hosts}
         self._empty_hosts = HostTable(self._hosts.values(), free_when_empty)
+        self._resources = {name for host in self._hosts.values() for name in host.capacity}
         self._policy = policy
         self._demand_of = demand_of
         self._estimate = estimate
@@ -83,6 +85,8 @@ class PlannedCluster:
         self._holds = HoldBook()
         self._usage: dict[str, dict[str, int]] = {}
         """Owner → what its jobs hold."""
+        self._averages: dict[str, dict[str, Average]] = {}
+        """Owner → resource → what it held on average; empty unless the policy shares."""
         self._arrived = 0
 
     def arrive(self, job: Job) -> None:
@@ -90,8 +94,8 @@ class PlannedCluster:
         self._arrived += 1
         id_ = self._arrived
         self._jobs[id_] = job
-        said = expected_class(self._estimate(job)) if self._estimate else None
-        shape = Shape(self._demand_of(job), f"user{job.user}", "", said)
+        expected = expected_class(self._said(job))
+        shape = Shape(self._demand_of(job), f"user{job.user}", "", expected)
         line = self._lines.get(shape)
         if line is None:
             line = self._lines[shape] = _ShapeLine(f"shape{id_}", shape)
@@ -101,10 +105,10 @@ class PlannedCluster:
     def end(self, job: Job, now: float) -> None:
         """Release what a job holds, and learn for how long it did."""
         grant = self._granted.pop(job)
-        self._change_held(grant, -1)
+        self._change_held(grant, now, -1)
         hold = self._holds.remove(grant.head.request_id)
         assert hold is not None
-        seconds, said = now - hold.granted, grant.shape.expected
+        seconds, said = now - hold.granted, self._said(job)
         self._history.add(Observation(hold.owner, hold.demand, grant.size, seconds, said))
 
     def start(self, now: float) -> list[Job]:
@@ -119,6 +123,10 @@ class PlannedCluster:
             committed = bool(planned.grants)
         return started
 
+    def _said(self, job: Job) -> float | None:
+        """Return how long a job says it will hold, seconds; None if it does not say it."""
+        return self._estimate(job) if self._estimate else None
+
     def _snapshot(self, now: float, heads: int) -> Snapshot:
         lines = sorted(self._lines.values(), key=lambda line: line.heads[0].id)
         return Snapshot(
@@ -127,6 +135,7 @@ class PlannedCluster:
             policy=self._policy,
             now=now,
             usage=self._usage,
+            past_usage={owner: self._past_usage(owner, now) for owner in self._averages},
             passed=self._passed,
             promises=self._promises,
             holds=self._holds.in_order(now, self._history),
@@ -150,19 +159,35 @@ class PlannedCluster:
                 grant.shape.owner,
                 now,
                 now + grant.prediction.hold,
-                self._change_held(grant, 1),
+                self._change_held(grant, now, 1),
                 demand_key(grant.shape.demand),
             )
         )
         return job
 
-    def _change_held(self, grant: Grant, sign: int) -> dict[str, dict[str, int]]:
+    def _past_usage(self, owner: str, now: float) -> dict[str, float]:
+        """Return what an owner held of each resource on average until now."""
+        sharing, averages, held = (
+            self._policy.sharing,
+            self._averages.get(owner, {}),
+            self._usage[owner],
+        )
+        assert sharing is not None
+        return {
+            resource: averages.get(resource, Average(0.0, now)).at(now, amount, sharing.half_life)
+            for resource, amount in held.items()
+        }
+
+    def _change_held(self, grant: Grant, now: float, sign: int) -> dict[str, dict[str, int]]:
         """Add what a grant holds to its hosts and its owner, or with sign -1 take it away.
 
         Returns: host → resource → amount that the grant holds there.
         """
-        amounts_by_host: dict[str, dict[str, int]] = {}
-        usage = self._usage.setdefault(grant.shape.owner, {})
+        owner, amounts_by_host = grant.shape.owner, dict[str, dict[str, int]]()
+        usage = self._usage.setdefault(owner, dict.fromkeys(self._resources, 0))
+        if self._policy.sharing:
+            averages = self._past_usage(owner, now)
+            self._averages[owner] = {name: Average(value, now) for name, value in averages.items()}
         for name, instance in zip(grant.hosts, grant.shape.demand.instances, strict=True):
             amounts = amounts_by_host.setdefault(name, {})
             for resource, amount in instance:

@@ -5,14 +5,13 @@ One job a line, 18 fields between blanks, -1 for what is unknown; comments begin
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
 
+from replaying.files import BadLog, read_lines
 from replaying.jobs import Job
 
 FIELDS = {
@@ -25,11 +24,6 @@ FIELDS = {
     12: "user",
 }
 """The fields that are read, counted from 1."""
-_GZIP_MAGIC = b"\x1f\x8b"
-
-
-class BadLog(Exception):
-    """The log cannot be read; the sentence names the file, and the line where one is at fault."""
 
 
 class Log(NamedTuple):
@@ -61,7 +55,7 @@ def read_log(path: Path, processors: int) -> Log:
         BadLog: The file cannot be read, or some line is not a job.
     """
     jobs, left_out = list[Job](), Counter[str]()
-    for number, line in enumerate(_lines(path), 1):
+    for number, line in enumerate(read_lines(path), 1):
         if not line.strip() or line.lstrip().startswith(";"):
             continue
         try:
@@ -75,18 +69,6 @@ def read_log(path: Path, processors: int) -> Log:
         else:
             jobs.append(job)
     return Log(path, sorted(jobs, key=lambda job: job.submitted), left_out)
-
-
-def _lines(path: Path) -> Iterator[str]:
-    try:
-        content = path.read_bytes()
-        if content.startswith(_GZIP_MAGIC):
-            content = gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise BadLog(f"{path} cannot be read: {reason}") from None
-    # Comments hold names in several encodings; the fields are ASCII.
-    yield from content.decode("ascii", "replace").split("\n")
 
 
 def _job(texts: Sequence[str]) -> Job:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import replay
-from replaying.comparison import REFERENCES, Cluster, replay_ours, replay_reference
+from replaying.comparison import ESTIMATES, REFERENCES, Cluster, replay_ours, replay_reference
 from replaying.counting import CountingCluster, Rule, easy, fcfs, first_fit, users_estimate
 from replaying.jobs import Job, NeverStarted
 from replaying.jobs import replay as play
+from replaying.measures import mean
 from replaying.swf import read_log
 
+from rq_broker.domain.jobs import expected_class
 from rq_broker.domain.policy import Policy
 
 EXCERPT = Path(__file__).parent / "kth_excerpt.swf"
@@ -47,6 +50,40 @@ def test_without_patience_for_anyone_jobs_start_as_under_first_fit(cluster: Clus
 def test_in_strict_order_jobs_start_as_under_fcfs() -> None:
     """In strict order our planner starts every job in the same second as FCFS."""
     assert ours(Policy(strict_order=True)) == starts("FCFS")
+
+
+@pytest.mark.parametrize("cluster", [CLUSTER, Cluster(25, 4)])
+@pytest.mark.parametrize("estimates", ["user", "perfect"])
+def test_with_estimates_and_no_patience_jobs_start_as_under_easy(
+    estimates: str, cluster: Cluster
+) -> None:
+    """With patience 0 our planner starts every job in the same second as a counting EASY that is
+    told the same: estimates rounded up to the classes of a shape.
+    """
+    estimate = ESTIMATES[estimates]
+    assert estimate is not None
+    rule = easy(lambda job: expected_class(estimate(job)) or 0, ties=True)
+    played = replay_ours(JOBS, cluster, Policy(patience=0.0), estimate)
+    assert played == replay_reference(JOBS, cluster, rule)
+
+
+def test_owners_that_used_little_wait_less_if_the_policy_shares() -> None:
+    """The two owners that used most wait longer under `share`, all others less, on average."""
+    work = Counter[int]()
+    for job in JOBS:
+        work[job.user] += round(job.run_time * job.processors)
+    heavy = {user for user, _ in work.most_common(2)}
+    waits: list[tuple[float, float]] = []
+    for policy in (Policy(), Policy(share="owner")):
+        played = replay_ours(JOBS, CLUSTER, policy, None)
+        waits_of = [
+            [played[job] - job.submitted for job in JOBS if (job.user in heavy) is is_heavy]
+            for is_heavy in (True, False)
+        ]
+        waits.append((mean(waits_of[0]), mean(waits_of[1])))
+    (heavy_before, light_before), (heavy_after, light_after) = waits
+    assert heavy_after > heavy_before
+    assert light_after < light_before
 
 
 def job(number: int, submitted: float, run_time: float, processors: int) -> Job:

@@ -6,7 +6,8 @@ import gzip
 from pathlib import Path
 
 import pytest
-from replaying.swf import BadLog, Log, read_log
+from replaying.files import BadLog
+from replaying.swf import Log, read_log
 
 
 def line(**fields: object) -> str:
