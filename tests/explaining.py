@@ -62,7 +62,11 @@ async def holding(
 async def add_history(client: Redis, *seconds: float) -> None:
     """Add to the observed holding times."""
     for span in seconds:
-        await client.xadd(KEYS.of("holding_times"), {"milliseconds": round(span * 1000)})
+        milliseconds = round(span * 1000)
+        await client.xadd(
+            KEYS.of("holding_times"),
+            {"milliseconds": milliseconds, "owner": "o", "demand_key": "", "size": 0},
+        )
 
 
 async def reason_of(broker: Broker, job: Job) -> str | None:

@@ -1,47 +1,45 @@
 """Explains a waiting job, and answers what would be if a job were submitted or moved.
 
-The planner that makes the grants is asked, on a snapshot of this moment. Nothing is written but the
-forecast, which is judged when the job is granted. An answer may take seconds: the planner runs in a
-thread, for one answer at a time, so that other requests go on.
+The planner that makes the grants is asked, on a snapshot of this moment. Those who ask at once
+share a snapshot, and a pass runs once for each shape they ask about. ETAs come from the type's
+forecast (forecaster.py). Nothing is written but the ETA, which is judged when the job is granted.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from random import Random
+from itertools import islice
 
+from rq_broker.admission.forecaster import Forecaster
+from rq_broker.admission.held_capacity import Held
 from rq_broker.admission.snapshot import SnapshotReader
 from rq_broker.admission.waiting_reason import read_staleness, with_staleness
-from rq_broker.admission.what_if import MOVABLE_HEADS, place_in_queue, reordered
+from rq_broker.admission.what_if import imagined_line, moved_lines, place_in_queue
 from rq_broker.domain import errors
 from rq_broker.domain.jobs import Job, Status
 from rq_broker.domain.planning import Proposal, Snapshot
+from rq_broker.domain.validation import MAX_WHOLE
 from rq_broker.planner import (
     IMAGINED,
     Explanation,
     Forecast,
     ForecastChange,
-    Hold,
     Reason,
     could_ever_fit,
     explain,
     forecast_changes,
-    forecast_one,
+    forecast_line,
     with_imagined_job,
 )
-from rq_broker.store.broker import Holdings
 
 MAX_HOLDERS = 50
 """Holders and passers that one explanation names: bounds its size, and the reads it costs."""
 NOTE_DELAY = 1.0
 """Seconds by which a grant may be older than the note that it passed a job: the granter notes after
 it grants. With less the first passer may not be named."""
-HEADS = 100
-"""Jobs of each shape an answer's snapshot shows: more than for a pass, so that the forecast of a
-job behind many of its shape rests on their real priorities."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,46 +82,70 @@ class ImaginedJob:
     """Why no host could ever hold it."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """What those who asked at once are told."""
+
+    snapshot: Snapshot
+    held: Held
+    staleness: str
+    explanations: Mapping[str, Explanation]
+    """By the digest of the shape, of those that wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """Shapes to explain from a snapshot that is not read yet: others may still join."""
+
+    digests: set[str]
+    answers: asyncio.Task[_Answers]
+
+
 class Explainer:
-    """Answers for one process, one at a time."""
+    """Answers for one process."""
 
     def __init__(self, snapshots: SnapshotReader) -> None:
         self._snapshots = snapshots
         self._broker = snapshots.broker
+        self._forecaster = Forecaster(snapshots)
+        self._questions: dict[str, _Question] = {}
+        """Type → the question that its clients may join."""
         self._one_at_a_time = asyncio.Lock()
 
     async def explain(self, type_: str, request_id: str) -> ExplainedJob:
         """Explain a waiting job and forecast its grant. Raises NotWaiting for other jobs."""
-        async with self._one_at_a_time:
-            # 1. Read the job, what others hold, and a snapshot that shows its shape.
-            started = time.monotonic()
-            job = await self._queued(type_, request_id)
-            (snapshot, holdings, staleness), index = await asyncio.gather(
-                self._read(type_, [job.shape]), self._broker.index_in_shape(type_, job)
-            )
-            if all(waiting.digest != job.shape for waiting in snapshot.waiting):
-                raise errors.NotWaiting(f"{request_id} left the queue while it was explained")
-            # 2. Ask the planner.
-            target, rng = (job.shape, index), Random(job.id)
-            explanation, forecast = await asyncio.to_thread(
-                explain_and_forecast, snapshot, holdings, target, rng
-            )
-            elapsed = time.monotonic() - started
-        # 3. Keep the forecast, as seconds from now, to judge it when the job is granted.
-        remaining = None if forecast.p90 is None else max(forecast.p90 - elapsed, 0.0)
-        kept, missed = await self._broker.forecast(type_, job, remaining)
-        # 4. Add the jobs that have passed this job to those that would pass it now.
-        passers = await self._passers(type_, snapshot, explanation, holdings)
+        # 1. Read the job; have its shape explained, and its grant forecast.
+        job = await self._queued(type_, request_id)
+        answers, index, (forecast,) = await asyncio.gather(
+            self._ask(type_, job.shape),
+            self._broker.index_in_shape(type_, job),
+            self._forecaster.forecasts(type_, [job]),
+        )
+        explanation = answers.explanations.get(job.shape)
+        if explanation is None:
+            raise errors.NotWaiting(f"{request_id} left the queue while it was explained")
+        assert forecast is not None  # the job was queued
+        # 2. Keep the forecast, to judge it when the job is granted.
+        kept, missed = await self._broker.forecast(type_, p90s([job], [forecast]))
+        # 3. Add the jobs that have passed this job to those that would pass it now.
+        passers = await self._passers(type_, answers.snapshot, explanation, answers.held)
         explanation = replace(explanation, passed_by=(*passers, *explanation.passed_by))
         return ExplainedJob(
-            _with_staleness(explanation, staleness),
-            _holders(explanation, holdings),
+            _with_staleness(explanation, answers.staleness),
+            _holders(explanation, answers.held, answers.snapshot.now),
             forecast,
             position=job.position or 0,
             index_in_shape=index,
             within_p90=kept,
             beyond_p90=missed,
         )
+
+    async def forecasts(self, type_: str, jobs: Collection[Job]) -> list[Forecast | None]:
+        """Forecast the grants of jobs, and keep the forecasts; None for those that do not wait."""
+        listed = list(jobs)
+        forecasts = await self._forecaster.forecasts(type_, listed)
+        await self._broker.forecast(type_, p90s(listed, forecasts))
+        return forecasts
 
     async def what_if(
         self, type_: str, proposal: Proposal
@@ -132,29 +154,51 @@ class Explainer:
 
         Raises NotWaiting when the job to move does not wait.
         """
-        async with self._one_at_a_time:
-            # 1. Read a snapshot; of the job to move, its shape with many jobs.
-            name, shape = proposal.request_id, proposal.shape
-            digest = await self._broker.shape_of(type_, name) if name else None
-            digests = [] if digest is None else [digest]
-            snapshot, holdings, staleness = await self._read(type_, digests, MOVABLE_HEADS)
-            # 2. Make room at the proposed place.
-            hosts = snapshot.hosts
-            snapshot, priority = await place_in_queue(self._broker, type_, proposal, snapshot)
-            # 3. Compare the forecasts before and after the move.
-            if shape is None:
-                return await asyncio.to_thread(_changes, snapshot, holdings, name or "", priority)
-            # 4. Or explain the imagined job there.
-            imagined = with_imagined_job(snapshot, shape, priority)
-            explanation, forecast = await asyncio.to_thread(
-                explain_and_forecast, imagined, holdings, (IMAGINED, 0), Random(0)
-            )
+        if proposal.shape is None:
+            return await self._changes(type_, proposal)
+        # 1. Put the imagined job at its place, in a snapshot and in the line.
+        (snapshot, held, staleness), (capacity, _), line = await asyncio.gather(
+            self._read(type_, ()), self._snapshots.read_capacity(type_), self._broker.line(type_)
+        )
+        shifted, priority = await place_in_queue(self._broker, type_, proposal, snapshot)
+        imagined = with_imagined_job(shifted, proposal.shape, priority)
+        lengthened = imagined_line(line, proposal)
+        # 2. Explain it there, and forecast its grant.
+        explanation = await asyncio.to_thread(explain, imagined, IMAGINED)
+        forecast = await self._forecaster.run(
+            lambda: forecast_line(
+                capacity, lengthened, held.demands, targets=[MAX_WHOLE], clock=time.thread_time
+            ).of(MAX_WHOLE, 0, IMAGINED)
+        )
         return ImaginedJob(
             _with_staleness(explanation, staleness),
-            _holders(explanation, holdings),
+            _holders(explanation, held, snapshot.now),
             forecast,
-            impossible=could_ever_fit(hosts, shape.demand),
+            impossible=could_ever_fit(snapshot.hosts, proposal.shape.demand),
         )
+
+    async def _changes(self, type_: str, proposal: Proposal) -> tuple[ForecastChange, ...]:
+        """Forecast what changes if a job moves."""
+        (capacity, held), line, job = await asyncio.gather(
+            self._snapshots.read_capacity(type_),
+            self._broker.line(type_),
+            self._movable(type_, proposal.request_id or ""),
+        )
+        shape = await self._broker.shape(type_, job.shape)
+        if shape is None:
+            raise errors.NotWaiting(f"{job.request_id} left the queue meanwhile")
+        before, after, moved = moved_lines(line, proposal, job, shape)
+        return await self._forecaster.run(
+            lambda: forecast_changes(
+                capacity, before, after, moved, held.demands, clock=time.thread_time
+            )
+        )
+
+    async def _movable(self, type_: str, request_id: str) -> Job:
+        try:
+            return await self._queued(type_, request_id)
+        except errors.JobNotFound:
+            raise errors.NotWaiting(f"{request_id} does not wait: there is no such job") from None
 
     async def _queued(self, type_: str, request_id: str) -> Job:
         job = await self._broker.read(type_, request_id)
@@ -162,19 +206,38 @@ class Explainer:
             raise errors.NotWaiting(f"{request_id} is {job.status}, not queued")
         return job
 
-    async def _read(
-        self, type_: str, digests: Collection[str], include_heads: int = 0
-    ) -> tuple[Snapshot, Holdings, str]:
+    async def _ask(self, type_: str, digest: str) -> _Answers:
+        """Have a shape explained, together with those that others ask about at the same time."""
+        question = self._questions.get(type_)
+        if question is None:
+            digests = set[str]()
+            question = _Question(digests, asyncio.create_task(self._answer(type_, digests)))
+            self._questions[type_] = question
+        question.digests.add(digest)
+        return await asyncio.shield(question.answers)
+
+    async def _answer(self, type_: str, digests: set[str]) -> _Answers:
+        async with self._one_at_a_time:
+            # From here on nobody joins: they shall not get an older snapshot.
+            del self._questions[type_]
+            snapshot, held, staleness = await self._read(type_, digests)
+            waiting = digests.intersection(shape.digest for shape in snapshot.waiting)
+            explanations = await asyncio.to_thread(
+                lambda: {digest: explain(snapshot, digest) for digest in waiting}
+            )
+        return _Answers(snapshot, held, staleness, explanations)
+
+    async def _read(self, type_: str, digests: Collection[str]) -> tuple[Snapshot, Held, str]:
         """Read a snapshot that shows these shapes, what jobs hold, and which sources are stale."""
-        window, holdings, staleness = await asyncio.gather(
-            self._snapshots.read(type_, heads=HEADS, include=digests, include_heads=include_heads),
-            self._broker.holdings(type_),
+        window, held, staleness = await asyncio.gather(
+            self._snapshots.read(type_, heads=1, include=digests),
+            self._snapshots.held(type_),
             read_staleness(self._broker, type_),
         )
-        return window.snapshot, holdings, staleness
+        return window.snapshot, held, staleness
 
     async def _passers(
-        self, type_: str, snapshot: Snapshot, explanation: Explanation, holdings: Holdings
+        self, type_: str, snapshot: Snapshot, explanation: Explanation, held: Held
     ) -> list[str]:
         """List the later jobs that hold hosts the job could use and were granted since it waits."""
         if explanation.passed_since is None:
@@ -185,15 +248,15 @@ class Explainer:
             for head in waiting.heads
             if head.request_id == explanation.request_id
         )
-        max_age = snapshot.now - explanation.passed_since + NOTE_DELAY
+        earliest = explanation.passed_since - NOTE_DELAY
         recent = [
-            holder
-            for holder in holdings.holders
-            if holder.age <= max_age and explanation.usable_hosts & holder.holds.keys()
+            row
+            for row in held.rows
+            if row.granted >= earliest and explanation.usable_hosts & row.amounts.keys()
         ]
-        newest = sorted(recent, key=lambda holder: holder.age)[:MAX_HOLDERS]
+        newest = sorted(recent, key=lambda row: -row.granted)[:MAX_HOLDERS]
         jobs = await asyncio.gather(
-            *(self._broker.read(type_, holder.request_id) for holder in newest),
+            *(self._broker.read(type_, row.request_id) for row in newest),
             return_exceptions=True,  # a job may be gone by now
         )
         return [
@@ -203,27 +266,13 @@ class Explainer:
         ]
 
 
-def explain_and_forecast(
-    snapshot: Snapshot, holdings: Holdings, target: tuple[str, int], rng: Random
-) -> tuple[Explanation, Forecast]:
-    """Explain a shape and forecast one job of it: `target` is its digest and the job's index."""
-    forecast = forecast_one(
-        snapshot, _holds(holdings), holdings.history, target, rng, clock=time.thread_time
-    )
-    return explain(snapshot, target[0]), forecast
-
-
-def _changes(
-    before: Snapshot, holdings: Holdings, request_id: str, priority: int
-) -> tuple[ForecastChange, ...]:
-    """Forecast what changes if a job gets another priority."""
-    after = reordered(before, request_id, priority)
-    holds, history = _holds(holdings), holdings.history
-    return forecast_changes(before, after, holds, history, Random(0), clock=time.thread_time)
-
-
-def _holds(holdings: Holdings) -> Sequence[Hold]:
-    return [Hold(holder.holds, holder.age, holder.owner_id) for holder in holdings.holders]
+def p90s(jobs: Collection[Job], forecasts: Collection[Forecast | None]) -> list[tuple[Job, float]]:
+    """Return the jobs whose forecast has a p90, with it."""
+    return [
+        (job, forecast.p90)
+        for job, forecast in zip(jobs, forecasts, strict=True)
+        if forecast is not None and forecast.p90 is not None
+    ]
 
 
 def _with_staleness(explanation: Explanation, staleness: str) -> Explanation:
@@ -232,14 +281,15 @@ def _with_staleness(explanation: Explanation, staleness: str) -> Explanation:
     return replace(explanation, reason=with_staleness(explanation.reason, staleness))
 
 
-def _holders(explanation: Explanation, holdings: Holdings) -> list[HeldAmount]:
+def _holders(explanation: Explanation, held: Held, now: float) -> list[HeldAmount]:
     """List what other jobs hold of the resources the job lacks."""
     missing = {(lack.host, lack.resource) for lack in explanation.shortfalls}
-    held = [
-        HeldAmount(holder.request_id, holder.owner_id, holder.age, host, resource, amount)
-        for holder in holdings.holders
-        for host, amounts in holder.holds.items()
-        for resource, amount in amounts.items()
+    hosts = {host for host, _ in missing}
+    amounts = (
+        HeldAmount(row.request_id, row.owner, max(now - row.granted, 0.0), host, resource, amount)
+        for row in held.rows
+        for host in row.amounts.keys() & hosts
+        for resource, amount in row.amounts[host].items()
         if (host, resource) in missing
-    ]
-    return held[:MAX_HOLDERS]
+    )
+    return list(islice(amounts, MAX_HOLDERS))

@@ -59,10 +59,11 @@ def _routes(
 ) -> list[Route]:
     """List all routes. Starlette tries them in this order, so the busiest come first."""
     snapshots = SnapshotReader(broker)
+    explainer = Explainer(snapshots)
     routes = [
         *([Route("/noop", _noop, methods=["POST"], include_in_schema=False)] if noop else ()),
-        *JobEndpoints(snapshots, callback_base, egress).routes(),
-        *QuestionEndpoints(Explainer(snapshots), callback_base, egress).routes(),
+        *JobEndpoints(snapshots, explainer, callback_base, egress).routes(),
+        *QuestionEndpoints(explainer, callback_base, egress).routes(),
         *TypeEndpoints(broker).routes(),
         *HostEndpoints(broker).routes(),
         *DestinationEndpoints(broker).routes(),

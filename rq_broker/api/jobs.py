@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from rq_broker.admission.explain import Explainer
 from rq_broker.admission.snapshot import SnapshotReader
 from rq_broker.admission.submit_warning import SubmitWarnings
 from rq_broker.admission.waiting_reason import ReasonReader
@@ -16,7 +17,7 @@ from rq_broker.api.responses import created, ok
 from rq_broker.api.submit import read_submission
 from rq_broker.api.views import AttemptView
 from rq_broker.domain.jobs import Status
-from rq_broker.domain.representation import JobView
+from rq_broker.domain.representation import EtaView, JobView
 from rq_broker.egress.rules import Egress
 from rq_broker.store.broker import Page
 
@@ -25,9 +26,14 @@ class JobEndpoints:
     """The endpoints below /v1/{type}."""
 
     def __init__(
-        self, snapshots: SnapshotReader, callback_base: str | None, egress: Egress | None
+        self,
+        snapshots: SnapshotReader,
+        explainer: Explainer,
+        callback_base: str | None,
+        egress: Egress | None,
     ) -> None:
         self._broker = snapshots.broker
+        self._explainer = explainer
         self._reasons = ReasonReader(snapshots)
         self._callback_base = callback_base
         self._egress = egress
@@ -61,7 +67,14 @@ class JobEndpoints:
         if listing.limit is not None:
             page = await pagination.page(self._broker, type_, listing, listing.limit)
             next_cursor = pagination.opaque(page.next) if page.next else None
-            return ok([JobView.of(job) for job in page.jobs], next=next_cursor)
+            views = [JobView.of(job) for job in page.jobs]
+            if listing.with_eta:
+                forecasts = await self._explainer.forecasts(type_, page.jobs)
+                views = [
+                    view.with_fields(eta=forecast and EtaView.of(forecast))
+                    for view, forecast in zip(views, forecasts, strict=True)
+                ]
+            return ok(views, next=next_cursor)
         first = await pagination.first_page(self._broker, type_, listing)
         if request.method == "HEAD":
             first = Page((), None)  # the answer has no body, so no further page is read

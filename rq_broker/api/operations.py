@@ -98,6 +98,7 @@ _LIST_QUERY = {
     "cursor": Parameter(
         {"type": "string"}, "`next` of the page before. Empty: the first page or the whole list."
     ),
+    "eta": Parameter({"enum": ["0", "1"]}, "`1`: a page, with the `ETA` of each queued job."),
 }
 
 OPERATIONS: Mapping[str, Operation] = {
@@ -115,7 +116,8 @@ OPERATIONS: Mapping[str, Operation] = {
         query=_LIST_QUERY,
         keys={"next": {"type": ["string", "null"]}},
         note="Without `limit` and `cursor` the answer is the whole list, streamed. With one of "
-        "them it is a page, perhaps shorter than `limit`; only `next: null` marks the last page.",
+        "them it is a page, perhaps shorter than `limit`; only `next: null` marks the last page. "
+        "With `eta=1` one forecast of the whole line gives every queued job of the page its `ETA`.",
     ),
     "read": Operation(JobView, _JOB),
     "update": Operation(

@@ -14,7 +14,7 @@ from rq_broker.store.broker import Broker, Cursor, Page
 
 PAGE_LIMIT = 1000
 """Jobs in one page at most. It bounds the memory of one answer."""
-_PARAMETERS = ("owner_id", "status", "limit", "cursor")
+_PARAMETERS = ("owner_id", "status", "limit", "cursor", "eta")
 _BATCH = 500
 """Jobs that one call of the broker examines, at most: the script blocks Redis for that long."""
 _BATCHES = 20
@@ -30,10 +30,12 @@ class Listing:
     status: str = ""
     limit: int | None = None
     after: Cursor | None = None
+    with_eta: bool = False
+    """Whether each queued job has its forecast."""
 
 
 def listing(query: Sequence[tuple[str, str]]) -> Listing:
-    """Parse the query parameters of a list; a cursor without a limit asks for a page.
+    """Parse the query parameters of a list; a cursor or `eta=1` without a limit asks for a page.
 
     Raises Invalid for an unknown, repeated or malformed parameter.
     """
@@ -44,11 +46,14 @@ def listing(query: Sequence[tuple[str, str]]) -> Listing:
     limit, cursor = parameters.get("limit"), parameters.get("cursor")
     if status := parameters.get("status", ""):
         one_of(status, "status", tuple(Status))
+    if (eta := parameters.get("eta")) is not None:
+        one_of(eta, "eta", ("0", "1"))
     return Listing(
         parameters.get("owner_id", ""),
         status,
-        _limit(limit, paged=bool(cursor)),
+        _limit(limit, paged=bool(cursor) or eta == "1"),
         _cursor(cursor) if cursor else None,
+        with_eta=eta == "1",
     )
 
 

@@ -10,12 +10,11 @@ from rq_broker.domain import errors
 from rq_broker.domain.capacity import Amounts
 from rq_broker.domain.jobs import Status
 from rq_broker.domain.policy import Policy
-from rq_broker.domain.representation import Converted, Count, JsonObject, Number, Time
+from rq_broker.domain.representation import Converted, Count, JsonObject, Number, Seconds, Time
 
 _Value = TypeVar("_Value")
 
 _STATUSES = [status.value for status in Status]
-Seconds = Annotated[float, Meta(ge=0)]
 Fingerprint = Annotated[str, Meta(pattern="^[0-9a-f]{8}$")]
 Fingerprints = Annotated[
     dict[str, list[Fingerprint]],

@@ -8,10 +8,9 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from rq_broker.admission.explain import ExplainedJob, HeldAmount, ImaginedJob
-from rq_broker.api.views import Seconds
 from rq_broker.domain.capacity import Amounts
 from rq_broker.domain.jobs import Demand
-from rq_broker.domain.representation import Converted, Count, JsonObject, Number
+from rq_broker.domain.representation import Converted, Count, EtaView, JsonObject, Number
 from rq_broker.planner import Explanation, ForecastChange
 
 
@@ -56,14 +55,6 @@ class LargestView(JsonObject, frozen=True):
         Meta(description="The scaled instances; null if not even 1 % fits."),
         Converted(_instances),
     ] = field(name="scaled")
-
-
-class EtaView(JsonObject, frozen=True):
-    """Seconds until the grant, or null with the reason."""
-
-    p50: Annotated[Seconds | None, Meta(description="Half of the simulations start by then.")]
-    p90: Annotated[Seconds | None, Meta(description="Nine in ten simulations start by then.")]
-    reason: str | None
 
 
 class EtaAccuracyView(JsonObject, frozen=True):

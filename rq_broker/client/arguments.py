@@ -19,10 +19,12 @@ class NewJob(TypedDict):
 
 
 class JobFilter(TypedDict, total=False):
-    """Which jobs a list contains: those of an owner, those with a status, or both."""
+    """Which jobs a list contains, and whether they come with their ETA."""
 
     owner_id: str
     status: str
+    eta: bool
+    """Whether queued jobs come with their `ETA`."""
 
 
 class Place(TypedDict, total=False):

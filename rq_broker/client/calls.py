@@ -66,7 +66,7 @@ def page(
     Args:
         type_: The queue's name.
         cursor: Empty for the first page, then as the page before returned it.
-        **filters: Which jobs the list contains.
+        **filters: Which jobs the list contains; with `eta`, queued ones have their `ETA`.
 
     Returns:
         The jobs, and the cursor of the next page; None on the last one.
@@ -76,6 +76,7 @@ def page(
         "status": filters.get("status", ""),
         "limit": str(PAGE_LIMIT),
         "cursor": cursor,
+        "eta": "1" if filters.get("eta") else "0",
     }
     return Call(_page, "GET", path("v1", type_), query=query)
 

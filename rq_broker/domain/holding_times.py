@@ -28,6 +28,8 @@ SPAN_RECENT = 10
 SPAN_QUANTILE, STRICT_QUANTILE, TYPE_QUANTILE = 0.75, 0.9, 0.9
 TYPE_RECENT = 1000
 """Holding times remembered of the whole type."""
+NEWEST = 256
+"""Ended jobs remembered whole, of the type."""
 LEAST_SAMPLES = 2
 """Holding times of one demand, or of one size, that a prediction needs: one alone says little."""
 FIRST_GUESS = 3600.0
@@ -85,17 +87,22 @@ class Prediction:
 FIRST_PREDICTION = Prediction(FIRST_GUESS, FIRST_GUESS, FIRST_GUESS, Source.DEFAULT)
 
 
+_Key = tuple[str, ...] | tuple[str, int]
+
+
 class HoldingTimes:
     """The holding times of one type, learnt from its ended jobs."""
 
     def __init__(self, observations: Iterable[Observation] = ()) -> None:
         """Learn from observations, oldest first."""
-        self._recent: dict[tuple[str, ...] | tuple[str, int], deque[float]] = {}
+        self._recent: dict[_Key, deque[float]] = {}
         """(owner, demand), (owner, size) and (owner,) → the newest seconds held, oldest first."""
         self._said: dict[str, deque[bool]] = {}
         """Owner → whether its newest jobs that said how long they hold outlived that."""
         self._type_recent: deque[float] = deque()
         self._type_sorted: list[float] = []
+        self.newest: deque[Observation] = deque(maxlen=NEWEST)
+        """The jobs that ended last."""
         self._sum = 0.0
         self._count = 0
         self._predictions: dict[tuple[str, str, int], Prediction] = {}
@@ -116,9 +123,18 @@ class HoldingTimes:
             del self._type_sorted[bisect_right(self._type_sorted, oldest) - 1]
         self._type_recent.append(seconds)
         insort(self._type_sorted, seconds)
+        self.newest.append(observation)
         self._sum += seconds
         self._count += 1
         self._predictions.clear()
+
+    def histories(self, owner: str, demand: str, size: int) -> tuple[Sequence[float], ...]:
+        """Return the newest holding times by likeness, those without any left out: of the owner's
+        equal jobs, of its jobs of that size, of all its jobs, and of the type.
+        """
+        keys: tuple[_Key, ...] = ((owner, demand), (owner, size), (owner,))
+        known = [tuple(self._recent[key]) for key in keys if key in self._recent]
+        return (*known, tuple(self._type_sorted))
 
     def __len__(self) -> int:
         return self._count

@@ -108,6 +108,15 @@ def _builder(view: type[_AnyView]) -> Callable[[object], _AnyView]:
 Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"}), Converted(rfc3339)]
 Count = Annotated[int, Meta(ge=0)]
 Number = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(ge=0)]
+
+
+class EtaView(JsonObject, frozen=True):
+    """Seconds until the grant, or null with the reason."""
+
+    p50: Annotated[Seconds | None, Meta(description="Half of the simulations start by then.")]
+    p90: Annotated[Seconds | None, Meta(description="Nine in ten simulations start by then.")]
+    reason: str | None
 
 
 class JobView(JsonObject, frozen=True):
@@ -157,3 +166,7 @@ class JobView(JsonObject, frozen=True):
         str | UnsetType,
         Meta(description="Why no host of the type could ever hold the job. Only at submit."),
     ] = field(name="Warning", default=UNSET)
+    eta: Annotated[
+        EtaView | UnsetType | None,
+        Meta(description="When a queued job is expected to start. Only in a list with `eta=1`."),
+    ] = field(name="ETA", default=UNSET)

@@ -46,15 +46,13 @@ patience 0, or strict order, a window must begin with the first shape.
 
 from rq_broker.planner.capacity_reasons import could_ever_fit
 from rq_broker.planner.explaining import Explanation, Largest, explain
-from rq_broker.planner.forecasting.arrivals import Hold
-from rq_broker.planner.forecasting.forecasts import Forecast, forecast, forecast_one
+from rq_broker.planner.forecasting.forecasts import Forecast, LineForecast, forecast_line
 from rq_broker.planner.forecasting.what_if import (
     IMAGINED,
     ForecastChange,
     forecast_changes,
     make_room,
     with_imagined_job,
-    with_priority,
 )
 from rq_broker.planner.plans import Plan, plan
 from rq_broker.planner.reasons import Reason, ReasonCode, Shortfall
@@ -64,19 +62,17 @@ __all__ = [
     "Explanation",
     "Forecast",
     "ForecastChange",
-    "Hold",
     "Largest",
+    "LineForecast",
     "Plan",
     "Reason",
     "ReasonCode",
     "Shortfall",
     "could_ever_fit",
     "explain",
-    "forecast",
     "forecast_changes",
-    "forecast_one",
+    "forecast_line",
     "make_room",
     "plan",
     "with_imagined_job",
-    "with_priority",
 ]

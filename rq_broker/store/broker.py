@@ -10,6 +10,7 @@ from redis.asyncio import Redis, RedisCluster
 
 from rq_broker.store.capacity import Capacity
 from rq_broker.store.deliveries import Deliveries, Settlement
+from rq_broker.store.forecasts import Forecasts
 from rq_broker.store.grants import Grants, Heads, Holdings, TypeState
 from rq_broker.store.holds import ChangedHolds, EndedHold, EndedHolds, Holds, RunningHold
 from rq_broker.store.jobs import Cursor, Jobs, Page
@@ -47,6 +48,7 @@ class Broker:
         self._bind_capacity(Capacity(runner, registry, grants))
         self._bind_grants(grants)
         self._bind_holds(Holds(runner))
+        self._bind_forecasts(Forecasts(runner))
         self._bind_deliveries(Deliveries(runner, jobs))
         self._bind_sources(Sources(runner, registry))
 
@@ -86,7 +88,6 @@ class Broker:
         self.heads = grants.heads
         self.note = grants.note
         self.grant = grants.grant
-        self.forecast = grants.forecast
         self.holdings = grants.holdings
         self.shape_of = grants.shape_of
         self.shape_rank = grants.shape_rank
@@ -98,6 +99,12 @@ class Broker:
         self.running_holds = holds.running_holds
         self.changed_holds = holds.changed_holds
         self.holding_times = holds.holding_times
+
+    def _bind_forecasts(self, forecasts: Forecasts) -> None:
+        """What forecasts read and keep."""
+        self.line = forecasts.line
+        self.shape = forecasts.shape
+        self.forecast = forecasts.forecast
 
     def _bind_deliveries(self, deliveries: Deliveries) -> None:
         """What the courier and the janitor do; destinations and signing keys."""

@@ -74,7 +74,7 @@ class Holdings:
 
 
 class Grants:
-    """Turn, type_state, heads, note, grant, forecast, holdings; where a job stands in the queue."""
+    """Turn, type_state, heads, note, grant, holdings; where a job stands in the queue."""
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
@@ -199,13 +199,6 @@ class Grants:
             tuple(Holder(*fields) for fields in holders),
             tuple(milliseconds / 1000 for milliseconds in reply.history),
         )
-
-    async def forecast(self, type_: str, job: Job, seconds: float | None) -> tuple[int, int]:
-        """Keep the p90 ETA reported for a job; returns how many of all were kept and missed."""
-        name = member(job.id, job.request_id)
-        wait = None if seconds is None else round(seconds * 1000)
-        reply = await self._runner.run("forecast", type_, member=name, wait=wait)
-        return reply.kept, reply.missed
 
     async def note(
         self, type_: str, promises: Collection[Promise], passed: Collection[Head]

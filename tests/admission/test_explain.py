@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import time
+from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
+from rq_broker import planner
 from rq_broker.admission import explain as explain_module
 from rq_broker.admission.explain import Explainer
-from rq_broker.admission.snapshot import SnapshotReader
+from rq_broker.admission.snapshot import SnapshotReader, WindowedSnapshot
 from rq_broker.domain import errors
 from rq_broker.domain.jobs import Job, Status
+from rq_broker.domain.planning import Snapshot
+from rq_broker.planner import Explanation
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker
 from rq_broker.store.keys import member
@@ -151,28 +153,49 @@ async def test_a_job_that_leaves_while_it_is_explained_is_a_conflict(
         await explanation_of(broker, "d")
 
 
-async def test_a_process_explains_one_job_at_a_time(
+async def test_clients_that_ask_at_once_share_a_snapshot(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many clients ask, one thread forecasts, and each gets the answer for its job."""
-    for number in range(4):
-        await queued(broker, f"d{number}", number + 1)
-    running, counts, original = set[object](), list[int](), explain_module.explain_and_forecast
+    """Those who ask while one is answered share the next snapshot, and a pass for each shape."""
+    for name, vcpus in (("d0", 1), ("d1", 1), ("d2", 3), ("d3", 3)):
+        await queued(broker, name, vcpus)
+    snapshots = SnapshotReader(broker)
+    explainer, explained = Explainer(snapshots), list[str]()
+    read = snapshots.read
+    reading, all_asked, reads = asyncio.Event(), asyncio.Event(), list[set[str]]()
 
-    def recorded(*args: Any) -> Any:
-        call = object()
-        running.add(call)
-        counts.append(len(running))
-        time.sleep(0.02)
-        result = original(*args)
-        running.remove(call)
-        return result
+    async def slow_read(type_: str, *, heads: int, include: set[str]) -> WindowedSnapshot:
+        reads.append(include)
+        reading.set()
+        await all_asked.wait()
+        return await read(type_, heads=heads, include=include)
 
-    monkeypatch.setattr(explain_module, "explain_and_forecast", recorded)
-    explainer = Explainer(SnapshotReader(broker))
-    explained = await asyncio.gather(*(explainer.explain(TYPE, f"d{n}") for n in range(4)))
-    assert [job.explanation.request_id for job in explained] == ["d0", "d1", "d2", "d3"]
-    assert counts == [1, 1, 1, 1]
+    def recorded(snapshot: Snapshot, digest: str) -> Explanation:
+        explained.append(digest)
+        return planner.explain(snapshot, digest)
+
+    monkeypatch.setattr(snapshots, "read", slow_read)
+    monkeypatch.setattr(explain_module, "explain", recorded)
+    first = asyncio.create_task(explainer.explain(TYPE, "d0"))
+    await reading.wait()
+
+    def asked_about() -> set[str]:
+        question = explainer._questions.get(TYPE)
+        return question.digests if question else set()
+
+    others = [asyncio.create_task(explainer.explain(TYPE, f"d{n}")) for n in (1, 2, 3)]
+    await _until(lambda: len(asked_about()) == 2)
+    all_asked.set()
+    jobs = await asyncio.gather(first, *others)
+    assert [job.explanation.request_id for job in jobs] == ["d0", "d0", "d2", "d2"]
+    assert [job.index_in_shape for job in jobs] == [0, 1, 0, 1]
+    assert [len(digests) for digests in reads] == [1, 2]
+    assert len(explained) == 3
+
+
+async def _until(is_met: Callable[[], bool]) -> None:
+    while not is_met():
+        await asyncio.sleep(0)
 
 
 async def test_holders_are_named_up_to_a_limit(
@@ -246,7 +269,7 @@ async def test_the_accuracy_is_given_without_a_forecast_too(broker: Broker, clie
     """Where no forecast can be made now, the answer still counts how earlier ones held."""
     await publish(broker, VCPU=1)
     job = await queued(broker, "d", 1)
-    await broker.forecast(TYPE, job, 60.0)
+    await broker.forecast(TYPE, [(job, 60.0)])
     await grant(broker, job)
     await queued(broker, "never", 9)
     explanation = await explanation_of(broker, "never")

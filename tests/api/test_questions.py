@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
+import pytest
+from redis.asyncio import Redis
 
 from tests.api.conftest import submit
+from tests.explaining import KEYS, add_history
 
 WAITING_KEYS = ["reason", "explains", "hosts", "shortfalls", "holders", "protected"]
 WAITING_KEYS += ["passed_since", "passed_by", "largest"]
@@ -34,3 +37,36 @@ async def test_a_forecast_has_its_keys_in_order(api: httpx.AsyncClient) -> None:
     forecast = answer.json()["data"]
     assert [*forecast] == [*WAITING_KEYS, "impossible", "eta"]
     assert forecast["impossible"] is None
+
+
+async def test_a_page_has_the_etas_of_its_queued_jobs(api: httpx.AsyncClient) -> None:
+    """With `eta=1` each queued job has p50, p90 and a reason, any other null; without, no key."""
+    for name in ("c", "d"):
+        await submit(api, name)
+    await api.post("/v1/vm/d", json={"status": "error"})
+    envelope = (await api.get("/v1/vm/?eta=1")).json()
+    page = envelope["data"]
+    assert envelope["next"] is None
+    etas = {job["RequestID"]: job["ETA"] for job in page}
+    assert [*etas["c"]] == ["p50", "p90", "reason"]
+    assert (etas["c"]["p50"], etas["d"]) == (None, None)
+    for query in ("?limit=9", "?limit=9&eta=0", "?eta=0"):
+        listed = (await api.get(f"/v1/vm/{query}")).json()["data"]
+        assert len(listed) == 2
+        assert all("ETA" not in job for job in listed)
+
+
+async def test_the_etas_of_a_page_are_those_that_explain_gives(
+    api: httpx.AsyncClient, client: Redis
+) -> None:
+    """A page of jobs says of each what its explanation says, and both count as told."""
+    await api.put("/types/vm/hosts/h", json={"capacity": {"VCPU": 2}})
+    await add_history(client, *[100.0] * 20)
+    for name in ("c", "d", "e"):
+        await submit(api, name, data={"instances": [{"VCPU": 2}]})
+    page = (await api.get("/v1/vm/?status=queued&limit=100&eta=1")).json()["data"]
+    assert [job["ETA"]["p50"] for job in page] == pytest.approx([0.0, 100.0, 200.0], abs=5)
+    assert len(await client.hgetall(KEYS.of("forecasts"))) == 3
+    for job in page:
+        explanation = (await api.get(f"/v1/vm/{job['RequestID']}/explain")).json()["data"]
+        assert explanation["eta"]["p90"] == pytest.approx(job["ETA"]["p90"], abs=5)

@@ -107,6 +107,9 @@ async def test_jobs_reads_every_page(ask: Ask, monkeypatch: pytest.MonkeyPatch) 
     even = await ask("jobs", "vm", owner_id="even", status="queued")
     assert [listed["RequestID"] for listed in even] == list("024")
     assert await ask("jobs", "nobody") == []
+    assert all("ETA" not in listed for listed in even)
+    with_eta = await ask("jobs", "vm", owner_id="even", eta=True)
+    assert [listed["ETA"]["p50"] for listed in with_eta] == [None] * 3
 
 
 async def test_types_and_policy(ask: Ask) -> None:

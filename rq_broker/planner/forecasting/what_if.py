@@ -1,20 +1,19 @@
-"""Snapshots with a change that did not happen, and whose forecast the change would move."""
+"""Changes that did not happen: a job in a snapshot, and whose forecasts a move would change."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from random import Random
 
-from rq_broker.domain.jobs import Shape
+from rq_broker.domain.jobs import Demand, Shape
+from rq_broker.domain.line import Line, WaitingJob
 from rq_broker.domain.planning import Head, Snapshot, WaitingShape
 from rq_broker.domain.validation import MAX_WHOLE
-from rq_broker.planner.forecasting.arrivals import Hold, priority_behind_all
 from rq_broker.planner.forecasting.forecasts import (
     FUTURES,
     Clock,
     Forecast,
-    forecast,
+    forecast_line,
     standing_clock,
 )
 
@@ -36,7 +35,8 @@ class ForecastChange:
 def with_imagined_job(snapshot: Snapshot, shape: Shape, priority: int | None = None) -> Snapshot:
     """Add a job nobody submitted, its digest `IMAGINED`; without a priority, behind all shown."""
     if priority is None:
-        priority = priority_behind_all(snapshot)
+        priorities = (head.priority for waiting in snapshot.waiting for head in waiting.heads)
+        priority = min(max(priorities, default=0) + 1, MAX_WHOLE)
     waiting = WaitingShape(IMAGINED, shape, (Head(MAX_WHOLE, IMAGINED, priority),), 1)
     return replace(snapshot, waiting=(*snapshot.waiting, waiting))
 
@@ -58,62 +58,44 @@ def make_room(snapshot: Snapshot, key: tuple[int, int]) -> tuple[Snapshot, int]:
     return replace(snapshot, waiting=waiting), key[0] + 1
 
 
-def with_priority(snapshot: Snapshot, request_id: str, priority: int) -> Snapshot:
-    """Give one of the shown jobs another priority. Raises KeyError when it is not shown."""
-    shown = {head.request_id for shape in snapshot.waiting for head in shape.heads}
-    if request_id not in shown:
-        raise KeyError(request_id)
-
-    def changed(head: Head) -> Head:
-        return replace(head, priority=priority) if head.request_id == request_id else head
-
-    def in_order(shape: WaitingShape) -> WaitingShape:
-        heads = sorted(map(changed, shape.heads), key=lambda head: (head.priority, head.id))
-        return replace(shape, heads=tuple(heads))
-
-    return replace(snapshot, waiting=tuple(in_order(shape) for shape in snapshot.waiting))
-
-
 def forecast_changes(
-    before: Snapshot,
-    after: Snapshot,
-    holds: Sequence[Hold],
-    holding_times: Sequence[float],
-    rng: Random,
+    snapshot: Snapshot,
+    before: Line,
+    after: Line,
+    moved: WaitingJob,
+    demands: Mapping[str, Demand] | None = None,
     *,
     futures: int = FUTURES,
     clock: Clock = standing_clock,
 ) -> tuple[ForecastChange, ...]:
-    """Forecast how a change moves every shape's first job, and every job moved; most first.
+    """Forecast how a move changes the moved job and every shape's first job; most first.
 
     Both sides see the same random futures: a difference comes from the change, not from chance.
+
+    Args:
+        snapshot: of the type; its waiting shapes are not used.
+        before: the line as it is.
+        after: the same jobs after the move.
+        moved: the job that moves.
+        demands: as of `forecast_line`, like those that follow.
+        futures: how many to simulate of each line.
+        clock: bounds the time spent on each line.
     """
-    targets = _targets(before, after)
-    state = rng.getstate()
-    forecasts_before = forecast(
-        before, holds, holding_times, targets, rng, futures=futures, clock=clock
+    firsts = {job.digest: job for job in reversed(before.jobs)}
+    targets = {job.id: job for job in (moved, *reversed(firsts.values()))}
+    forecasts_before, forecasts_after = (
+        forecast_line(snapshot, line, demands, targets=targets, futures=futures, clock=clock)
+        for line in (before, after)
     )
-    rng.setstate(state)
-    forecasts_after = forecast(
-        after, holds, holding_times, targets, rng, futures=futures, clock=clock
-    )
-    changes = [_change(name, forecasts_before[name], forecasts_after[name]) for name in targets]
-    return tuple(sorted(changes, key=lambda change: -abs(change.seconds or 0.0)))
-
-
-def _targets(before: Snapshot, after: Snapshot) -> list[str]:
-    """List the jobs whose priority differs, then the first job of each shape."""
-    priorities = {
-        head.request_id: head.priority for shape in before.waiting for head in shape.heads
-    }
-    moved = [
-        head.request_id
-        for shape in after.waiting
-        for head in shape.heads
-        if head.request_id in priorities and priorities[head.request_id] != head.priority
+    changes = [
+        _change(
+            job.request_id,
+            forecasts_before.of(job.id, job.rank, job.digest),
+            forecasts_after.of(job.id, job.rank, job.digest),
+        )
+        for job in targets.values()
     ]
-    firsts = [shape.heads[0].request_id for shape in before.waiting if shape.heads]
-    return list(dict.fromkeys([*moved, *firsts]))
+    return tuple(sorted(changes, key=lambda change: -abs(change.seconds or 0.0)))
 
 
 def _change(request_id: str, before: Forecast, after: Forecast) -> ForecastChange:

@@ -1,10 +1,11 @@
---- Keep the first ETA reported for a waiting job, to find out later whether it was kept.
+--- Keep the first ETA reported for waiting jobs, to find out later whether it was kept.
 --- Keeps: a forecast is judged once, when its job is granted, and dropped when it leaves the queue
 ---   otherwise.
 --- KEYS[1] base
 --- ARGV
----   member  string    the job's member in the queue
----   wait    integer?  ms until it is granted with a confidence of 90 %; not given if unknown
+---   waits   rows      a job for which an ETA is reported
+---     member  string  the job's member in the queue
+---     wait    integer ms until it is granted with a confidence of 90 %
 --- Returns
 ---   kept    integer   jobs granted by the time forecast
 ---   missed  integer   jobs granted later
@@ -12,8 +13,11 @@
 --- @include "base"
 --- @include "clock"
 
-if wait and redis.call('ZSCORE', key('status:queued'), member) then
-  redis.call('HSETNX', key('forecasts'), member, whole(now_ms() + wait))
+local now = now_ms()
+for _, row in ipairs(waits) do
+  if redis.call('ZSCORE', key('status:queued'), row.member) then
+    redis.call('HSETNX', key('forecasts'), row.member, whole(now + row.wait))
+  end
 end
 local judged = redis.call('HMGET', base, 'forecasts_kept', 'forecasts_missed')
 return reply({ kept = judged[1] or 0, missed = judged[2] or 0 })

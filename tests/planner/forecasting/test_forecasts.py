@@ -1,42 +1,37 @@
-"""Forecasts: the same planner run forward, bounded, and clear about what it cannot say."""
+"""Forecasts: the line run forward, bounded, and clear about what they cannot say."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from itertools import count
 from random import Random
-from statistics import median
 
 import pytest
 
 from rq_broker.domain.capacity import Host
+from rq_broker.domain.holding_times import HoldingTimes, Observation
+from rq_broker.domain.line import Line, WaitingJob
 from rq_broker.domain.planning import Snapshot
 from rq_broker.domain.policy import Policy
-from rq_broker.planner import Forecast, Hold, forecast, forecast_one
-from rq_broker.planner.forecasting.forecasts import MAX_PASSES, MAX_SECONDS, NEVER
-from rq_broker.planner.forecasting.hidden_jobs import with_hidden_jobs
+from rq_broker.planner import forecast_line
+from rq_broker.planner.forecasting.forecasts import MAX_SECONDS
+from tests.planner.forecasting.lines import FOUR, HOUR, forecasts, history, holds, line_of
 from tests.planner.oracle import demand, host, instance, snapshot_of, waiting
-
-FOUR = demand(instance(VCPU=4))
-HOUR = [3600.0] * 20
 
 
 def full_host(number: int = 0) -> Host:
     return host(f"h{number}", {"VCPU": 4}, held={"VCPU": 4})
 
 
-def queue(*ids: int, count: int | None = None, policy: Policy | None = None) -> Snapshot:
+def queue(*ids: int, policy: Policy | None = None, age: float = 600.0) -> Snapshot:
     """Build a type with one full host and jobs of one shape, `a`, that need all of it."""
-    return snapshot_of([full_host()], [waiting("a", FOUR, *ids, count=count)], policy=policy)
-
-
-def holds(*ages: float) -> list[Hold]:
-    """Build a hold of each age, each of a host of its own."""
-    return [Hold({f"h{n}": {"VCPU": 4}}, age, "lab") for n, age in enumerate(ages)]
-
-
-def reason_of(forecast: Forecast) -> str:
-    return forecast.reason or ""
+    return snapshot_of(
+        [full_host()],
+        [waiting("a", FOUR, *ids)],
+        policy=policy,
+        holds=holds(age),
+        history=history(HOUR),
+    )
 
 
 # What a forecast says
@@ -44,82 +39,86 @@ def reason_of(forecast: Forecast) -> str:
 
 def test_the_next_job_waits_for_the_rest_of_the_hold_before_it() -> None:
     """If every job holds for an hour and one has held for 600 s, the next turn is in 3,000 s."""
-    found = forecast_one(queue(1), holds(600.0), HOUR, ("a", 0), Random(1))
+    found = forecasts(queue(1))[1]
     assert (found.p50, found.p90, found.reason) == (3000.0, 3000.0, None)
 
 
 def test_each_job_before_it_adds_a_holding_time() -> None:
     """The third in the queue of one host waits for the rest of one hold and two whole ones."""
-    found = forecast_one(queue(1, 2, 3), holds(600.0), HOUR, ("a", 2), Random(1))
-    assert found.p50 == pytest.approx(3000.0 + 2 * 3600.0, rel=0.05)
+    assert [forecasts(queue(1, 2, 3))[id_].p50 for id_ in (1, 2, 3)] == [3000.0, 6600.0, 10200.0]
 
 
 def test_a_job_that_fits_now_has_no_wait() -> None:
     """A free host means 0 seconds."""
-    snapshot = snapshot_of([host("h0", {"VCPU": 4})], [waiting("a", FOUR, 1)])
-    assert forecast_one(snapshot, [], HOUR, ("a", 0), Random(1)).p90 == 0.0
+    shapes = [waiting("a", FOUR, 1)]
+    snapshot = snapshot_of([host("h0", {"VCPU": 4})], shapes, history=history(HOUR))
+    assert forecasts(snapshot)[1].p90 == 0.0
 
 
-def test_a_job_deeper_than_the_shown_heads_is_imagined_in_its_place() -> None:
-    """Hidden jobs before the target are filled in, spaced as the shown ones are; none after it."""
-    filled = with_hidden_jobs(queue(10, 20, 30, count=100), "a", 5).waiting[0]
-    assert [head.priority for head in filled.heads] == [10, 20, 30, 40, 50, 60]
-    found = forecast_one(queue(10, 20, count=100), holds(0.0), HOUR, ("a", 4), Random(1))
-    assert found.p50 == pytest.approx(5 * 3600.0, rel=0.06)
+def test_a_forecast_ages() -> None:
+    """Some seconds later it says so many seconds less, and never less than none."""
+    found = forecasts(queue(1))[1]
+    assert (found.after(1000.0).p50, found.after(4000.0).p90) == (2000.0, 0.0)
 
 
 def test_p90_is_later_than_p50_when_holding_times_spread() -> None:
     """The spread of the observed times shows in the forecast, and a hold's age conditions it."""
     rng = Random(3)
     times = [rng.lognormvariate(5, 1) for _ in range(200)]
-    young = forecast_one(queue(1), holds(0.0), times, ("a", 0), Random(1), futures=200)
+    young = forecasts(replace(queue(1, age=0.0), history=history(times)), futures=200)[1]
     assert young.p50 is not None
     assert young.p90 is not None
     assert young.p90 > 1.5 * young.p50
-    assert young.p50 == pytest.approx(sorted(times)[100], rel=0.35)
-    short = [1.0] * 50 + [1000.0] * 50
-    assert forecast_one(queue(1), holds(2.0), short, ("a", 0), Random(1)).p50 == 998.0
+    short = history([1.0] * 10 + [1000.0] * 10)
+    assert forecasts(replace(queue(1, age=2.0), history=short))[1].p50 == 998.0
+
+
+def test_holding_times_are_those_of_the_same_owner() -> None:
+    """Behind a job whose owner holds for a minute the wait is a minute, not that of all jobs."""
+    times = [Observation("quick", "", 0, 60.0)] * 20 + [Observation("slow", "", 0, 6000.0)] * 20
+    waits = []
+    for owner in ("quick", "slow"):
+        shapes = [waiting("a", FOUR, 1, owner=owner), waiting("b", FOUR, 2)]
+        snapshot = snapshot_of([host("h0", {"VCPU": 4})], shapes, history=HoldingTimes(times))
+        waits.append(forecasts(snapshot)[2].p50)
+    assert waits == [60.0, 6000.0]
 
 
 def test_a_job_that_can_be_passed_waits_for_jobs_that_arrive() -> None:
-    """While small jobs arrive as fast as they end, best effort lets a gang wait; patience helps."""
+    """While small jobs arrive as fast as they end, best effort lets a gang wait; a reservation
+    does not.
+    """
     rng = Random(5)
     times = [rng.uniform(50, 150) for _ in range(50)]
-    hosts, held = [full_host(n) for n in range(4)], holds(0.0, 25.0, 50.0, 75.0)
+    hosts = [full_host(n) for n in range(4)]
     gang = [waiting("gang", demand(*[instance(VCPU=4)] * 4), 1)]
-    ratios = []
-    for seed in range(9):
-        best_effort, patient, strict = (
-            forecast_one(
-                snapshot_of(hosts, gang, policy=Policy(patience=patience)),
-                held,
-                times,
-                ("gang", 0),
-                Random(seed),
-            )
-            for patience in (None, 200.0, 0.0)
+    p50s = []
+    for policy in (Policy(patience=None), Policy(patience=0.0)):
+        snapshot = snapshot_of(
+            hosts,
+            gang,
+            policy=policy,
+            holds=holds(0.0, 25.0, 50.0, 75.0, ends=1150.0),
+            history=history(times),
         )
-        assert strict.p90 is not None
-        assert strict.p90 <= 150
-        assert patient.p50 is not None
-        assert 200 <= patient.p50 <= 400
-        ratios.append((best_effort.p50 or NEVER) / patient.p50)
-    assert median(ratios) > 3
+        p50s.append(forecasts(snapshot)[1].p50 or float("inf"))
+    best_effort, reserved = p50s
+    assert reserved <= 300
+    assert best_effort > 3 * reserved
 
 
-def test_the_forecast_uses_the_planners_own_patience() -> None:
-    """A gang behind a stream of small jobs starts sooner when patience protects it."""
-    rng = Random(5)
-    times = [rng.uniform(50, 150) for _ in range(50)]
-    gang = waiting("gang", demand(*[instance(VCPU=4)] * 4), 1)
-    small = waiting("small", FOUR, *range(2, 60))
-    hosts, held = [full_host(n) for n in range(4)], holds(0.0, 10.0, 20.0, 30.0)
-    waits = []
-    for patience in (0.0, None):
-        snapshot = snapshot_of(hosts, [gang, small], policy=Policy(patience=patience))
-        found = forecast_one(snapshot, held, times, ("gang", 0), Random(1), futures=20)
-        waits.append(found.p50 or NEVER)
-    assert waits[0] < 0.5 * waits[1] < NEVER
+def test_a_job_that_was_not_simulated_lies_between_those_like_it() -> None:
+    """A job that came later, or one of a sample's gaps, has the ETA of its neighbours in rank."""
+    jobs = tuple(WaitingJob(rank, rank + 1, f"r{rank + 1}", 0, "a") for rank in (0, 2))
+    snapshot = queue()
+    found = forecast_line(snapshot, Line(3, jobs, {"a": waiting("a", FOUR).shape}))
+    assert [found.knows(id_) for id_ in (1, 2, 3)] == [True, False, True]
+    between, behind = found.of(2, 1, "a"), found.of(3, 2, "a")
+    assert behind.p50 is not None
+    assert between.p50 == pytest.approx((3000.0 + behind.p50) / 2)
+    assert found.of(9, 100, "a") == behind
+    assert found.of(9, 0, "unknown") == found.of(1, 0, "a")
+    assert "further" in (forecast_line(snapshot, Line(0)).of(1, 0, "a").reason or "")
 
 
 # What it cannot say
@@ -127,58 +126,84 @@ def test_the_forecast_uses_the_planners_own_patience() -> None:
 
 def test_too_little_history_is_the_reason_for_no_forecast() -> None:
     """Fewer than ten observed holding times give no numbers, and the reason."""
-    found = forecast_one(queue(1), holds(1.0), HOUR[:9], ("a", 0), Random(1))
+    found = forecasts(replace(queue(1), history=history(HOUR[:9])))[1]
     assert (found.p50, found.p90) == (None, None)
-    assert "fewer than 10" in reason_of(found)
+    assert "fewer than 10" in (found.reason or "")
 
 
 def test_a_turn_that_never_comes_is_said_to_be_so() -> None:
-    """An impossible job and a paused type have no numbers, and each its reason."""
-    impossible = snapshot_of([host("h0", {"VCPU": 4})], [waiting("a", demand(instance(VCPU=5)), 1)])
-    assert "never" in reason_of(forecast_one(impossible, [], HOUR, ("a", 0), Random(1)))
-    paused = queue(1, policy=Policy(paused=True))
-    assert "paused" in reason_of(forecast_one(paused, holds(1.0), HOUR, ("a", 0), Random(1)))
+    """Impossible jobs, paused types and closed destinations have no numbers, each its reason."""
+    shapes = [
+        waiting("never", demand(instance(VCPU=5)), 1),
+        waiting("closed", FOUR, 2, destination="http://gone"),
+        waiting("a", FOUR, 3),
+    ]
+    snapshot = replace(queue(), waiting=tuple(shapes), closed=frozenset({"http://gone"}))
+    found = forecasts(snapshot)
+    assert "no host could ever hold it" in (found[1].reason or "")
+    assert "callbacks" in (found[2].reason or "")
+    assert found[3].p50 == 3000.0
+    paused = forecasts(queue(1, policy=Policy(paused=True)))[1]
+    assert "paused" in (paused.reason or "")
 
 
-def test_a_turn_beyond_the_budget_is_said_to_be_too_far() -> None:
-    """A job behind thousands costs no more than the budget."""
-    deep = queue(1, 2, count=1_000_000)
-    found = forecast_one(deep, holds(1.0), HOUR, ("a", 900_000), Random(1))
-    assert "further" in reason_of(found)
-    far = queue(*range(1, 3 * MAX_PASSES))
-    assert "further" in reason_of(forecast(far, holds(1.0), HOUR, ("r2999",), Random(1))["r2999"])
+def test_a_job_beyond_its_owners_limit_never_starts() -> None:
+    """An owner that may hold less than the job needs has no turn; others are not held up."""
+    shapes = [waiting("a", FOUR, 1, owner="small"), waiting("b", FOUR, 2)]
+    policy = Policy(limits={"small": {"VCPU": 3}})
+    found = forecasts(replace(queue(policy=policy), waiting=tuple(shapes)))
+    assert "never comes" in (found[1].reason or "")
+    assert found[2].p50 == 3000.0
 
 
-@pytest.mark.parametrize(("tick", "near_has_forecast"), [(0.001, True), (0.3, False)])
-def test_a_forecast_ends_when_its_time_is_spent(tick: float, near_has_forecast: bool) -> None:
-    """With a clock that goes on at each reading, little is simulated beyond what it allows."""
-    readings = count()
-    found = forecast(
-        queue(*range(1, 400)),
-        holds(1.0),
-        HOUR,
-        ("r2", "r399"),
-        Random(1),
-        clock=lambda: next(readings) * tick,
-    )
-    assert next(readings) * tick <= 1.1 * MAX_SECONDS + 6 * tick
-    assert (found["r2"].p50 is not None) == near_has_forecast
-    assert "further" in reason_of(found["r399"])
-
-
-def test_an_impossible_job_spoils_no_other_forecast() -> None:
-    """It is known at once with any history; the other jobs keep their numbers."""
-    shapes = [waiting("never", demand(instance(VCPU=5)), 1), waiting("a", FOUR, 2)]
-    snapshot = snapshot_of([full_host()], shapes)
-    for times, p50 in ((HOUR, 3000.0), (HOUR[:9], None)):
-        found = forecast(snapshot, holds(600.0), times, ("r1", "r2"), Random(1))
-        assert "no host could ever hold it" in reason_of(found["r1"])
-        assert found["r2"].p50 == p50
+@pytest.mark.parametrize(("tick", "futures"), [(0.0, 30), (0.1, 21), (3.0, 1)])
+def test_a_forecast_ends_when_its_time_is_spent(tick: float, futures: int) -> None:
+    """With a clock that goes on at each reading no future begins after the time allowed."""
+    readings, snapshot = count(), queue(1)
+    found = forecast_line(snapshot, line_of(snapshot.waiting), clock=lambda: next(readings) * tick)
+    assert next(readings) == futures + 1
+    assert (futures - 1) * tick <= MAX_SECONDS
+    assert found.of(1, 0, "a").p50 == 3000.0
 
 
 def test_a_name_that_is_no_text_has_a_forecast_too() -> None:
     """What a foreign writer left in Redis does not keep a job from its forecast."""
     shape = waiting("a", FOUR, 1)
     odd = replace(shape, heads=(replace(shape.heads[0], request_id="\udcff"),))
-    snapshot = snapshot_of([full_host()], [odd])
-    assert forecast_one(snapshot, holds(600.0), HOUR, ("a", 0), Random(1)).p50 == 3000.0
+    assert forecasts(replace(queue(), waiting=(odd,)))[1].p50 == 3000.0
+
+
+# Long lines
+
+
+def test_a_long_line_agrees_with_the_same_line_in_full() -> None:
+    """Jobs that stand for many start about when the simulation of each one says."""
+    hosts = [full_host(n) for n in range(20)]
+    snapshot = snapshot_of(
+        hosts,
+        (),
+        holds=holds(*[30.0 * n for n in range(20)], ends=1300.0),
+        history=history([600.0] * 20),
+    )
+    shapes = {"a": waiting("a", FOUR).shape}
+    jobs = [WaitingJob(rank, rank + 1, f"r{rank}", 0, "a") for rank in range(1500)]
+    sample = [
+        replace(job, weight=1 if job.rank < 300 else 20)
+        for job in jobs
+        if job.rank < 300 or job.rank % 20 == 0
+    ]
+    full = forecast_line(snapshot, Line(1500, tuple(jobs), shapes), futures=3)
+    sampled = forecast_line(snapshot, Line(1500, tuple(sample), shapes), futures=3)
+    for rank in (100, 299, 500, 800, 1480):
+        assert sampled.of(rank + 1, rank, "a").p50 == pytest.approx(
+            full.of(rank + 1, rank, "a").p50, rel=0.06
+        )
+
+
+def test_a_million_jobs_on_few_hosts_take_few_passes() -> None:
+    """Where many jobs follow each other within a step, they are counted and not simulated."""
+    snapshot = queue()
+    jobs = [WaitingJob(10_000 * n, n + 1, f"r{n}", 0, "a", None, 10_000) for n in range(100)]
+    line = Line(1_000_000, tuple(jobs), {"a": waiting("a", FOUR).shape})
+    found = forecast_line(snapshot, line, futures=1)
+    assert found.of(100, 990_000, "a").p50 == pytest.approx(990_000 * 3600.0, rel=0.1)

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from random import Random
-
-import pytest
+from dataclasses import replace
 
 from rq_broker.domain.jobs import Shape
+from rq_broker.domain.line import Line
 from rq_broker.planner import (
     IMAGINED,
-    Hold,
     ReasonCode,
     explain,
     forecast_changes,
     with_imagined_job,
-    with_priority,
 )
+from tests.planner.forecasting.lines import FOUR, history, holds, line_of
 from tests.planner.oracle import HERE, demand, host, instance, known, snapshot_of, waiting
 
-FOUR = demand(instance(VCPU=4))
+
+def moved(line: Line, job_id: int, rank: int) -> Line:
+    """Return the line with one of its jobs at another rank."""
+    job = next(job for job in line.jobs if job.id == job_id)
+    return line.without(job_id, job.rank).with_job(replace(job, rank=rank), line.shapes[job.digest])
 
 
 def test_a_job_not_submitted_is_explained_like_one_that_waits() -> None:
@@ -36,31 +38,31 @@ def test_a_reorder_says_whose_forecast_moves_by_how_much() -> None:
     """Put to the front, the last job gains two holding times, and the others lose one each."""
     hosts = [host("h0", {"VCPU": 4}, held={"VCPU": 4})]
     shapes = [waiting(f"d{n}", FOUR, n, owner=f"o{n}") for n in (1, 2, 3)]
-    before = snapshot_of(hosts, shapes)
-    after = with_priority(before, "r3", 0)
-    holds = [Hold({"h0": {"VCPU": 4}}, 0.0)]
-    changes = forecast_changes(before, after, holds, [100.0] * 10, Random(1), futures=5)
-    assert {change.request_id: change.seconds for change in changes} == {
-        "r3": pytest.approx(-200, rel=0.1),
-        "r1": pytest.approx(100, rel=0.1),
-        "r2": pytest.approx(100, rel=0.1),
-    }
-    assert before.waiting == tuple(shapes)
+    snapshot = snapshot_of(hosts, (), holds=holds(0.0), history=history([100.0] * 10))
+    before = line_of(shapes)
+    changes = forecast_changes(snapshot, before, moved(before, 3, 0), before.jobs[2], futures=5)
+    assert [(change.request_id, change.seconds) for change in changes] == [
+        ("r3", -200.0),
+        ("r1", 100.0),
+        ("r2", 100.0),
+    ]
 
 
 def test_a_job_that_a_reorder_does_not_touch_does_not_move() -> None:
     """Both sides see the same futures: a job on hosts of its own moves by exactly nothing."""
     hosts = [host(f"h{n}", {"VCPU": 4}, f"pool{n}", held={"VCPU": 4}) for n in (0, 1)]
     demands = [demand(instance(VCPU=4), aggregate=f"pool{n}") for n in (0, 1)]
-    before = snapshot_of(hosts, [waiting("a", demands[0], 1, 2), waiting("b", demands[1], 3)])
-    holds = [Hold({f"h{n}": {"VCPU": 4}}, 0.0) for n in (0, 1)]
     times = [float(7 * n) for n in range(1, 30)]
-    changes = forecast_changes(before, with_priority(before, "r2", 0), holds, times, Random(1))
-    assert {change.request_id: change.seconds for change in changes}["r3"] == 0.0
-    assert changes[0].seconds != 0.0
-
-
-def test_a_job_that_is_not_shown_cannot_be_moved() -> None:
-    """An unknown request_id is a KeyError."""
-    with pytest.raises(KeyError):
-        with_priority(snapshot_of([], [waiting("a", FOUR, 1)]), "r9", 0)
+    snapshot = snapshot_of(hosts, (), holds=holds(0.0, 0.0), history=history(times))
+    shapes = [
+        waiting("a", demands[0], 1, 2),
+        waiting("b", demands[1], 3),
+        waiting("c", demands[0], 4, owner="other"),
+    ]
+    before = line_of(shapes)
+    changes = forecast_changes(snapshot, before, moved(before, 4, 0), before.jobs[3])
+    seconds = {change.request_id: change.seconds for change in changes}
+    assert seconds["r3"] == 0.0
+    assert changes[0].request_id == "r4"
+    assert changes[0].seconds is not None
+    assert changes[0].seconds < 0

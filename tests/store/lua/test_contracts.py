@@ -27,6 +27,8 @@ from tests.making import TYPE, bring, claim_one, grant, head_of, settle, shape, 
 from tests.store.lua.breaking import FOR_EVER, set_open_until
 from tests.store.lua.bytecode import globals_of
 
+POLICY = {"retention": 0, "limits": {"*": {"VCPU": 9, "GPU": 1}}, "share": "owner"}
+WANTED = shape({"VCPU": 1}, {"VCPU": 1})
 EACH = pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS.keys())
 LUA = Path(scripts.__file__).parent / "lua"
 FUNCTIONS = {"redis", "KEYS", "ARGV", "string", "table", "math"} | {
@@ -173,20 +175,21 @@ async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -
         return reply
 
     monkeypatch.setattr(Runner, "run", spied)
-    limits = {"*": {"VCPU": 9, "GPU": 1}}
-    await broker.set_policy(TYPE, {"retention": 0, "limits": limits, "share": "owner"})
+    await broker.set_policy(
+        TYPE, {"retention": 0, "limits": {"*": {"VCPU": 9, "GPU": 1}}, "share": "owner"}
+    )
     await broker.set_host(TYPE, Host("h1", {"VCPU": 9, "GPU": 1}, {"VCPU": 1}))
-    wanted = shape({"VCPU": 1}, {"VCPU": 1})
-    job = await submit(broker, data='{"long":"' + "x" * 200 + '"}', shape=wanted)
+    job = await submit(broker, data='{"long":"' + "x" * 200 + '"}', shape=WANTED)
     await broker.page(TYPE, owner_id="o", status="queued", limit=1)
     await broker.heads(TYPE, 0, 10, 10)
     await broker.note(TYPE, [Promise(job.id, "d", 2.0, 1.0)], [head_of(job)])
     await broker.turn(TYPE, "me", "take", 1)
-    await broker.forecast(TYPE, job, 60.0)
+    await broker.line(TYPE)
+    await broker.forecast(TYPE, [(job, 60.0)])
     await broker.reorder(TYPE, "d", "position", "front")
     await broker.heads(TYPE, 0, 10, 10, own=True)
     await broker.set_expected(TYPE, "d", 60.0)
-    assert await grant(broker, job, wanted) == 1
+    assert await grant(broker, job, WANTED) == 1
     await broker.type_state(TYPE, usage=True)
     await settle(broker, await claim_one(broker), Settlement("delivered"))
     await broker.holdings(TYPE)
@@ -202,6 +205,12 @@ async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -
     await broker.destinations(TYPE)
     await broker.type_state(TYPE)
     await broker.reset(TYPE, destination.name)
+    await _report_servers(broker)
+    return calls
+
+
+async def _report_servers(broker: Broker) -> None:
+    """Let a source report a server that a running job named, and then fail."""
     await broker.set_policy(TYPE, {"holds": "until_seen"})
     await bring(broker, Status.RUNNING, "e")
     await broker.transition(TYPE, "e", Status.RUNNING, servers=("s",))
@@ -210,7 +219,6 @@ async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -
     assert await broker.apply(TYPE, "lab", 1, 0, sight) == (1, 0)
     await broker.fail(TYPE, "lab", 1, "faulty", "torn")
     await broker.sources(TYPE)
-    return calls
 
 
 async def _read_holds(broker: Broker) -> None:

@@ -1,0 +1,162 @@
+"""Forecasts when waiting jobs start, for one process: one forecast of a type serves all who ask.
+
+The whole line is simulated at once, in a thread, so that other requests go on. A forecast is shown
+while it is young, as it looks after its age; whoever asks starts the next one. So a page of a
+hundred jobs costs no more than one, and forecasts take a bounded part of a process's time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from rq_broker.admission.snapshot import SnapshotReader
+from rq_broker.domain.jobs import Job, Status
+from rq_broker.planner import Forecast, LineForecast, forecast_line
+
+PAUSE_FACTOR = 4.0
+"""After a forecast that took t seconds a process makes none for 4 × t seconds: so forecasts take at
+most a fifth of its time, however many clients ask for however many types."""
+LEAST_AGE = 1.0
+"""Seconds for which a forecast is not made anew, even if that costs little."""
+MAX_AGE = 60.0
+"""Seconds after which a forecast is not shown any more: too much may have changed since."""
+WAIT_SECONDS = 1.0
+"""Seconds for which answers wait for a forecast; then they go without. Short lines take less."""
+REMEMBERED_TYPES = 500
+"""Types whose last forecast is kept: bounds its memory. With more, some are made anew."""
+
+COMPUTING = Forecast(None, None, "it is being computed; ask again in a few seconds")
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class _KeptForecast:
+    """The last forecast of a type."""
+
+    forecast: LineForecast
+    made: float
+    """When its line was read, by the monotonic clock."""
+    seconds: float
+    """How long it took."""
+
+
+class Forecaster:
+    """Keeps one forecast of each type that somebody asks for."""
+
+    def __init__(self, snapshots: SnapshotReader) -> None:
+        self._snapshots = snapshots
+        self._broker = snapshots.broker
+        self._kept: dict[str, _KeptForecast] = {}
+        self._pending: dict[str, asyncio.Task[None]] = {}
+        """Type → its next forecast, while its line is not read yet: whoever asks may join."""
+        self._running: dict[str, asyncio.Task[None]] = {}
+        """Type → the forecast that is made now."""
+        self._wanted: dict[str, float] = {}
+        """Type → when somebody first waited for its next forecast."""
+        self._one_at_a_time = asyncio.Lock()
+        self._pause_ends = 0.0
+
+    async def forecasts(self, type_: str, jobs: Sequence[Job]) -> list[Forecast | None]:
+        """Forecast the grants of jobs of one type; None for those that do not wait.
+
+        Raises Unavailable when Redis does not answer.
+        """
+        waiting = [job for job in jobs if job.status is Status.QUEUED]
+        if not waiting:
+            return [None] * len(jobs)
+        kept = self._kept.get(type_)
+        if kept is None or _age(kept) > MAX_AGE:
+            await self._wait_for(type_, self._running.get(type_) or self._refresh(type_))
+        elif not _serves(kept, waiting):
+            await self._wait_for(type_, self._refresh(type_))
+        elif _age(kept) > max(LEAST_AGE, PAUSE_FACTOR * kept.seconds):
+            self._refresh(type_)
+        kept = self._kept.get(type_)
+        if kept is None or _age(kept) > MAX_AGE:
+            return [COMPUTING if job.status is Status.QUEUED else None for job in jobs]
+        return [_forecast_of(job, kept) for job in jobs]
+
+    async def run(self, simulate: Callable[[], _Result]) -> _Result:
+        """Run a simulation in a thread, alone; the next forecast is made after a pause."""
+        async with self._one_at_a_time:
+            started = time.monotonic()
+            try:
+                return await asyncio.to_thread(simulate)
+            finally:
+                self._pause(time.monotonic() - started)
+
+    async def _wait_for(self, type_: str, refresh: asyncio.Task[None]) -> None:
+        """Wait for a forecast, but not long after it was first wanted."""
+        now = time.monotonic()
+        rest = self._wanted.setdefault(type_, now) + WAIT_SECONDS - now
+        done, _ = await asyncio.wait({refresh}, timeout=max(rest, 0.0))
+        for task in done:
+            task.result()
+
+    def _refresh(self, type_: str) -> asyncio.Task[None]:
+        """Make the next forecast of a type, or join the one about to be made."""
+        task = self._pending.get(type_)
+        if task is None:
+            task = self._pending[type_] = asyncio.create_task(self._make(type_))
+            task.add_done_callback(_note_failure)
+        return task
+
+    async def _make(self, type_: str) -> None:
+        try:
+            async with self._one_at_a_time:
+                # 1. Wait until the pause after the last forecast ends.
+                await asyncio.sleep(self._pause_ends - time.monotonic())
+                # 2. Close this one to jobs that come later: they shall not miss in its line.
+                self._running[type_] = self._pending.pop(type_)
+                # 3. Read and simulate.
+                started = time.monotonic()
+                line, (snapshot, held) = await asyncio.gather(
+                    self._broker.line(type_), self._snapshots.read_capacity(type_)
+                )
+                forecast = await asyncio.to_thread(
+                    forecast_line, snapshot, line, held.demands, clock=time.thread_time
+                )
+                seconds = time.monotonic() - started
+                self._remember(type_, _KeptForecast(forecast, started, seconds))
+                self._pause(seconds)
+        finally:
+            self._wanted.pop(type_, None)
+            for tasks in (self._pending, self._running):
+                if tasks.get(type_) is asyncio.current_task():
+                    del tasks[type_]
+
+    def _pause(self, seconds: float) -> None:
+        self._pause_ends = time.monotonic() + PAUSE_FACTOR * seconds
+
+    def _remember(self, type_: str, kept: _KeptForecast) -> None:
+        self._kept.pop(type_, None)
+        while len(self._kept) >= REMEMBERED_TYPES:
+            del self._kept[next(iter(self._kept))]
+        self._kept[type_] = kept
+
+
+def _serves(kept: _KeptForecast, jobs: Sequence[Job]) -> bool:
+    """Return whether a forecast is of these jobs, or of many like them."""
+    return not kept.forecast.is_complete or all(kept.forecast.knows(job.id) for job in jobs)
+
+
+def _age(kept: _KeptForecast) -> float:
+    return time.monotonic() - kept.made
+
+
+def _forecast_of(job: Job, kept: _KeptForecast) -> Forecast | None:
+    if job.status is not Status.QUEUED:
+        return None
+    rank = (job.position or 1) - 1
+    return kept.forecast.of(job.id, rank, job.shape).after(_age(kept))
+
+
+def _note_failure(refresh: asyncio.Task[None]) -> None:
+    """Take note of a failure that nobody waits for: who asks next without a forecast meets it."""
+    if not refresh.cancelled():
+        refresh.exception()

@@ -1,0 +1,151 @@
+"""The hosts of a type as simulated futures see them: groups of alike hosts, and their amounts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from math import floor, log2
+
+from rq_broker.domain.capacity import Amounts, Host
+from rq_broker.domain.jobs import Demand
+from rq_broker.planner.forecasting.room import Need, Room, Vector
+from rq_broker.planner.packing.host_table import Instance
+
+UNLIMITED = 1 << 62
+"""An amount that no host has."""
+MIDDLE_OF_CLASS = 0.4
+"""Base-2 logarithm of a size class's middle over its least size."""
+
+
+class SimulatedHosts:
+    """Hosts in groups: those of a group are in the same aggregates and can hold the same instances.
+
+    The hosts of a group are merged into one, if asked, or if all demands consist of one and the
+    same instance: then it makes no difference which of the hosts has room.
+    """
+
+    def __init__(
+        self, hosts: Collection[Host], demands: Collection[Demand], *, merged: bool
+    ) -> None:
+        """Group the hosts by what some demand asks for."""
+        in_service = [host for host in hosts if not host.dropped]
+        instances = {instance for demand in demands for instance in demand.instances}
+        self.resources = sorted({resource for instance in instances for resource, _ in instance})
+        self._index = {resource: index for index, resource in enumerate(self.resources)}
+        self._largest: Counter[str] = Counter()
+        for host in in_service:
+            self._largest |= Counter(host.capacity)
+        self._groups: dict[tuple[frozenset[str], Vector], int] = {}
+        """(aggregates that matter, largest instance a host could hold) → number of the group."""
+        self._number_of: dict[str, int] = {}
+        """Name of a host → its number in the room."""
+        aggregates = {demand.aggregate for demand in demands if demand.aggregate is not None}
+        self._only_instance = next(iter(instances)) if len(instances) == 1 else None
+        self.room = self._build_room(
+            in_service, aggregates, merged=merged or self._only_instance is not None
+        )
+
+    def _build_room(
+        self, hosts: Collection[Host], aggregates: Collection[str], *, merged: bool
+    ) -> Room:
+        rows: list[Vector] = []
+        groups: list[int] = []
+        sizes: list[int] = []
+        number_of_group: dict[int, int] = {}
+        for host in hosts:
+            unit = tuple(
+                min(host.capacity.get(name, 0), host.max_unit.get(name, UNLIMITED))
+                for name in self.resources
+            )
+            key = (host.aggregates.intersection(aggregates), unit)
+            group = self._groups.setdefault(key, len(self._groups))
+            row = self.vector(host.free)
+            if merged and group in number_of_group:
+                number = number_of_group[group]
+                free = [max(amount, 0) for amount in row]
+                rows[number] = tuple(map(sum, zip(rows[number], free, strict=True)))
+                sizes[number] += 1
+            else:
+                number = number_of_group[group] = len(rows)
+                rows.append(row)
+                groups.append(group)
+                sizes.append(1)
+            self._number_of[host.name] = number
+        weights = [
+            1 / self._largest[name] if self._largest[name] else 0.0 for name in self.resources
+        ]
+        return Room(rows, groups, sizes, weights)
+
+    def vector(self, amounts: Amounts) -> Vector:
+        """Return amounts of the resources that matter."""
+        return tuple([amounts.get(resource, 0) for resource in self.resources])
+
+    def placement(self, amounts_by_host: Mapping[str, Amounts]) -> list[tuple[int, Vector]]:
+        """Return what is held on each host that is in service."""
+        held: dict[int, Vector] = {}
+        for name, amounts in amounts_by_host.items():
+            number = self._number_of.get(name)
+            if number is not None:
+                vector = self.vector(amounts)
+                known = held.get(number)
+                held[number] = vector if known is None else add(known, vector)
+        return list(held.items())
+
+    def needs(self, demand: Demand) -> tuple[Need, ...]:
+        """Return the instances of a demand, the largest first."""
+        needs = []
+        for instance, count in Counter(demand.instances).items():
+            parts = tuple((self._index[resource], amount) for resource, amount in instance)
+            groups = frozenset(
+                group
+                for (aggregates, unit), group in self._groups.items()
+                if (demand.aggregate is None or demand.aggregate in aggregates)
+                and all(amount <= unit[index] for index, amount in parts)
+            )
+            vector = self.vector(dict(instance))
+            needs.append(Need(parts, vector, count, groups, demand.spread))
+        return tuple(sorted(needs, key=lambda need: -self._part_of_host(need)))
+
+    def _part_of_host(self, need: Need) -> float:
+        return max(
+            amount / (self._largest[self.resources[index]] or 1) for index, amount in need.parts
+        )
+
+    def size_class(self, amounts_of_hosts: Collection[Amounts]) -> int:
+        """Return the size class of a hold or a demand, as the admission pass computes it.
+
+        Args:
+            amounts_of_hosts: what is held on each host, or the instances of a demand.
+        """
+        size = self._size(amounts_of_hosts)
+        return floor(log2(size)) if size else 0
+
+    def _size(self, amounts_of_hosts: Collection[Amounts]) -> float:
+        largest = self._largest
+        return sum(
+            max(
+                (amount / largest[name] for name, amount in amounts.items() if largest[name]),
+                default=0.0,
+            )
+            for amounts in amounts_of_hosts
+        )
+
+    def demand_of_size(self, size: int) -> Demand:
+        """Return a demand of a size class: the usual instance, or a part of a host, or whole hosts.
+
+        The usual instance is that of all demands, where they have the same.
+        """
+        hosts = 2.0 ** (size + MIDDLE_OF_CLASS)
+        instance = self._only_instance or self._part_instance(min(hosts, 1.0))
+        of_one = self._size([dict(instance)])
+        return Demand((instance,) * max(round(hosts / of_one), 1))
+
+    def _part_instance(self, part: float) -> Instance:
+        return tuple(
+            (resource, max(round(self._largest[resource] * part), 1)) for resource in self.resources
+        )
+
+
+def add(amounts: Vector, others: Vector) -> Vector:
+    """Add vectors."""
+    return tuple([amount + other for amount, other in zip(amounts, others, strict=True)])

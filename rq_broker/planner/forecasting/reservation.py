@@ -1,0 +1,157 @@
+"""A reservation in a simulated future: when a job will fit, and what is kept for it until then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from rq_broker.planner.forecasting.room import Need, Room, Vector, count_fitting
+from rq_broker.planner.forecasting.simulated_jobs import NEVER, Batch, Kind, RunningHold
+
+STRICT_AFTER = 10.0
+"""Mean holding times that a job has a reservation before only what surely ends in time goes first:
+as in the admission pass."""
+
+
+@dataclass(eq=False, slots=True)
+class Reservation:
+    """What is kept for a job that does not fit, from the time at which it will."""
+
+    batch: Batch
+    start: float = NEVER
+    is_strict: bool = False
+    is_resolved: bool = False
+    """Whether `start` is known: it is found only where a later job would go first."""
+    withheld: dict[int, Vector] = field(default_factory=dict)
+    """Host → what is free there and later jobs may not use, unless they end in time."""
+
+    def binds(self, kind: Kind, now: float) -> bool:
+        """Return whether the kind might not end before the reservation begins."""
+        span = kind.strict_span if self.is_strict else kind.span
+        return self.is_resolved and now + span > self.start
+
+    def release(self, room: Room) -> None:
+        """Make what is withheld usable."""
+        room.give(self.withheld.items())
+
+    def withhold_rest(self, room: Room, taken: Mapping[int, Vector]) -> None:
+        """Withhold again, but for what was taken since from those hosts."""
+        for host, amounts in self.withheld.items():
+            used = taken.get(host, (0,) * len(amounts))
+            self.withheld[host] = rest = tuple(
+                [max(amount - part, 0) for amount, part in zip(amounts, used, strict=True)]
+            )
+            room.take(host, rest)
+
+    def resolve(
+        self, room: Room, ends: Iterable[tuple[float, RunningHold]], now: float, mean_hold: float
+    ) -> None:
+        """Find the first time at which the job fits, and withhold what it needs then.
+
+        Args:
+            room: what is free now.
+            ends: all holds with their expected ends, the earliest first.
+            now: seconds from the beginning of the future.
+            mean_hold: the mean holding time.
+        """
+        self.is_resolved, batch = True, self.batch
+        rising = _RisingRoom(room, batch.kind)
+        self.start = batch.start = rising.release_until_fit(ends)
+        if self.start == NEVER:
+            return
+        if batch.reserved is None:
+            batch.reserved = now
+        self.is_strict = now - batch.reserved > STRICT_AFTER * mean_hold
+        rising.reserve()
+        self.withheld = rising.withheld()
+        for host, amounts in self.withheld.items():
+            room.take(host, amounts)
+
+
+class _RisingRoom:
+    """What hosts have free while holds end, for one kind of job."""
+
+    def __init__(self, room: Room, kind: Kind) -> None:
+        self._room = room
+        self._kind = kind
+        self._counts = [room.count(need, need.instances) for need in kind.needs]
+        """For each need how many instances fit."""
+        self._rows: dict[int, Vector] = {}
+        """Host → what will be free there, of the hosts where something ends."""
+
+    def release_until_fit(self, ends: Iterable[tuple[float, RunningHold]]) -> float:
+        """Let holds end until the job fits; returns when that is, or NEVER."""
+        start, needs = NEVER, self._kind.needs
+        for seconds, hold in ends:
+            if seconds > start:
+                break
+            self._release(hold)
+            if start == NEVER and all(
+                count >= need.instances for count, need in zip(self._counts, needs, strict=True)
+            ):
+                start = seconds
+        return start
+
+    def _release(self, hold: RunningHold) -> None:
+        room, rows = self._room, self._rows
+        for host, amounts in hold.placement:
+            group = room.group(host)
+            if group not in self._kind.groups:
+                continue
+            before = rows.get(host) or room.row(host)
+            after = tuple([free + amount for free, amount in zip(before, amounts, strict=True)])
+            rows[host] = after
+            for index, need in enumerate(self._kind.needs):
+                if group in need.groups:
+                    self._counts[index] += self._fitting(need, host, after)
+                    self._counts[index] -= self._fitting(need, host, before)
+
+    def _fitting(self, need: Need, host: int, row: Vector) -> int:
+        times = max(count_fitting(row, need.parts), 0)
+        return min(times, self._room.size(host)) if need.spread else times
+
+    def reserve(self) -> None:
+        """Place the job: on hosts where holds end last, then on those that are free now."""
+        risen = list(reversed(self._rows))
+        for need in self._kind.needs:
+            left = need.instances
+            for host in risen:
+                left -= self._place(need, host, left)
+                if not left:
+                    break
+            if left:
+                left = self._place_elsewhere(need, left)
+
+    def _place_elsewhere(self, need: Need, left: int) -> int:
+        for host in self._room.hosts():
+            if host not in self._rows:
+                left -= self._place(need, host, left)
+                if not left:
+                    break
+        return left
+
+    def _place(self, need: Need, host: int, most: int) -> int:
+        if self._room.group(host) not in need.groups:
+            return 0
+        row = self._rows.get(host) or self._room.row(host)
+        times = min(self._fitting(need, host, row), most)
+        if times:
+            self._rows[host] = tuple(
+                [free - times * amount for free, amount in zip(row, need.amounts, strict=True)]
+            )
+        return times
+
+    def withheld(self) -> dict[int, Vector]:
+        """Return what is free now but will not be beside the job: host → amounts."""
+        withheld = {}
+        for host, later in self._rows.items():
+            now = self._room.row(host)
+            amounts = tuple(
+                [
+                    max(free, 0) - max(min(free, rest), 0)
+                    for free, rest in zip(now, later, strict=True)
+                ]
+            )
+            if any(amounts):
+                withheld[host] = amounts
+        return withheld

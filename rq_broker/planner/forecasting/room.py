@@ -1,0 +1,200 @@
+"""What is free on the hosts of a simulated future.
+
+Hosts with equal amounts free are interchangeable, so they are kept in levels: a demand is tried on
+a few levels and not on a thousand hosts. Where a line is too long to simulate job by job, the alike
+hosts of one group are merged into one large host; that loses what does not fit on any single host.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+Vector = tuple[int, ...]
+"""An amount of each resource that some demand names, in one order."""
+Placement = list[tuple[int, Vector]]
+"""What is taken of which hosts."""
+
+
+class Need(NamedTuple):
+    """Alike instances of a demand."""
+
+    parts: tuple[tuple[int, int], ...]
+    """(index of the resource, amount > 0) of one instance."""
+    amounts: Vector
+    """The same as a vector."""
+    instances: int
+    """How many instances one job has."""
+    groups: frozenset[int]
+    """Groups of hosts on which an instance may be."""
+    spread: bool
+    """Whether each instance needs a host of its own."""
+
+
+class _Level(NamedTuple):
+    """Hosts of one group that have equal amounts free; the fullest sort first."""
+
+    weight: float
+    group: int
+    row: Vector
+
+
+class Room:
+    """What is free on each host."""
+
+    __slots__ = ("_hosts", "_level_of", "_levels", "_sizes", "_weights")
+
+    def __init__(
+        self,
+        rows: Sequence[Vector],
+        groups: Sequence[int],
+        sizes: Sequence[int],
+        weights: Sequence[float],
+    ) -> None:
+        """Begin with these hosts.
+
+        Args:
+            rows: what is free on each host.
+            groups: the group of each host.
+            sizes: how many hosts each stands for.
+            weights: of each resource: makes amounts comparable.
+        """
+        self._sizes = sizes
+        self._weights = weights
+        self._level_of: list[_Level] = []
+        self._hosts: dict[_Level, dict[int, None]] = {}
+        for host, (row, group) in enumerate(zip(rows, groups, strict=True)):
+            level = _Level(self._weigh(row), group, row)
+            self._level_of.append(level)
+            self._hosts.setdefault(level, {})[host] = None
+        self._levels = sorted(self._hosts)
+
+    def copy(self) -> Room:
+        """Return a room that changes on its own."""
+        other = Room.__new__(Room)
+        other._sizes, other._weights = self._sizes, self._weights
+        other._level_of = list(self._level_of)
+        other._hosts = {level: dict(hosts) for level, hosts in self._hosts.items()}
+        other._levels = list(self._levels)
+        return other
+
+    def row(self, host: int) -> Vector:
+        """Return what a host has free; below 0 where it shrank under its holds."""
+        return self._level_of[host].row
+
+    def rows(self) -> list[Vector]:
+        """Return what each host has free."""
+        return [level.row for level in self._level_of]
+
+    def size(self, host: int) -> int:
+        """Return how many hosts a host stands for."""
+        return self._sizes[host]
+
+    def group(self, host: int) -> int:
+        """Return the group of a host."""
+        return self._level_of[host].group
+
+    def hosts(self) -> Iterator[int]:
+        """Yield the hosts, the fullest first."""
+        for level in self._levels:
+            yield from self._hosts[level]
+
+    def count(self, need: Need, limit: int) -> int:
+        """Count the instances that fit, up to a limit."""
+        total, groups, parts = 0, need.groups, need.parts
+        for level in self._levels:
+            if level.group in groups and (times := count_fitting(level.row, parts)) > 0:
+                hosts = self._hosts[level]
+                if need.spread:
+                    times = min(times, self._sizes[next(iter(hosts))])
+                total += times * len(hosts)
+                if total >= limit:
+                    return limit
+        return total
+
+    def place(self, needs: Sequence[Need], jobs: int) -> tuple[int, Placement]:
+        """Take what up to so many equal jobs need, fullest hosts first.
+
+        Returns: for how many jobs there was room, and what they took.
+        """
+        for need in needs:
+            jobs = min(jobs, self.count(need, jobs * need.instances) // need.instances)
+            if not jobs:
+                return 0, []
+        placement: Placement = []
+        for need in needs:
+            if not self._fill(need, jobs * need.instances, placement):
+                self.give(placement)
+                return self.place(needs, jobs // 2) if jobs > 1 else (0, [])
+        return jobs, placement
+
+    def _fill(self, need: Need, count: int, placement: Placement) -> bool:
+        groups, parts, amounts = need.groups, need.parts, need.amounts
+        picks: list[tuple[int, int]] = []
+        for level in self._levels:
+            if level.group not in groups:
+                continue
+            most = count_fitting(level.row, parts)
+            if most <= 0:
+                continue
+            for host in self._hosts[level]:
+                times = min(most, count, self._sizes[host]) if need.spread else min(most, count)
+                picks.append((host, times))
+                count -= times
+                if not count:
+                    break
+            if not count:
+                break
+        taken = [
+            (host, amounts if times == 1 else tuple([amount * times for amount in amounts]))
+            for host, times in picks
+        ]
+        for host, vector in taken:
+            self.take(host, vector)
+        placement += taken
+        return not count
+
+    def take(self, host: int, amounts: Vector) -> None:
+        """Use up amounts on a host."""
+        row = self._level_of[host].row
+        self.set_row(
+            host, tuple([free - amount for free, amount in zip(row, amounts, strict=True)])
+        )
+
+    def give(self, amounts_by_host: Iterable[tuple[int, Vector]]) -> None:
+        """Release amounts on hosts."""
+        for host, amounts in amounts_by_host:
+            row = self._level_of[host].row
+            self.set_row(
+                host, tuple([free + amount for free, amount in zip(row, amounts, strict=True)])
+            )
+
+    def set_row(self, host: int, row: Vector) -> None:
+        """Set what a host has free."""
+        hosts = self._hosts
+        old = self._level_of[host]
+        level = _Level(self._weigh(row), old.group, row)
+        members = hosts[old]
+        del members[host]
+        if not members:
+            del hosts[old]
+            del self._levels[bisect_left(self._levels, old)]
+        if level in hosts:
+            hosts[level][host] = None
+        else:
+            hosts[level] = {host: None}
+            insort(self._levels, level)
+        self._level_of[host] = level
+
+    def _weigh(self, row: Vector) -> float:
+        return sum([free * weight for free, weight in zip(row, self._weights, strict=True)])
+
+
+def count_fitting(row: Vector, parts: Sequence[tuple[int, int]]) -> int:
+    """Count how often an instance fits in a row; 0 or less if it does not."""
+    index, amount = parts[0]
+    times = row[index] // amount
+    for index, amount in parts[1:]:
+        times = min(times, row[index] // amount)
+    return times

@@ -1,0 +1,248 @@
+"""What all futures of a type have in common: hosts, rules, kinds of jobs, what is held now."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from random import Random
+
+from rq_broker.domain.holding_times import Observation, demand_key
+from rq_broker.domain.jobs import Demand, Shape
+from rq_broker.domain.line import Line
+from rq_broker.domain.planning import Snapshot
+from rq_broker.planner.forecasting.arrivals import ArrivalModel
+from rq_broker.planner.forecasting.holding_draws import Histories, HoldingDraws
+from rq_broker.planner.forecasting.hosts import SimulatedHosts, add
+from rq_broker.planner.forecasting.room import Placement, Vector
+from rq_broker.planner.forecasting.simulated_jobs import Batch, Kind, Rules, RunningHold
+from rq_broker.planner.forecasting.simulation import DRAWS, SimulatedFuture, Start
+
+EXACT_HOLDS = 2000
+"""Holds up to which each is simulated on its own hosts, if the line is short too."""
+EXACT_HOSTS = 2000
+"""The same of hosts."""
+MERGED_HOLDS = 500
+"""Holds that are simulated otherwise: similar ones of an owner end together."""
+LEAST_STEP = 0.01
+"""Then the smallest step, as a part of the mean holding time."""
+
+
+@dataclass(frozen=True, slots=True)
+class _HeldNow:
+    """What a job holds at the beginning of each future, or several alike."""
+
+    histories: Histories
+    """Sorted."""
+    age: float
+    expected: float
+    """Seconds until it is expected to end."""
+    placement: Placement
+    owner: str
+    total: Vector
+    jobs: int
+
+
+class Scene:
+    """Begins the futures of a type."""
+
+    def __init__(self, snapshot: Snapshot, line: Line, demands: Mapping[str, Demand]) -> None:
+        """Prepare the futures of a snapshot.
+
+        Args:
+            snapshot: of the type; its waiting shapes are not used.
+            line: the jobs that wait.
+            demands: key → demand, of jobs that may come again; those that wait are known.
+        """
+        self._snapshot = snapshot
+        self._line = line
+        self._history = snapshot.history
+        is_exact = (
+            line.is_complete
+            and len(snapshot.holds) <= EXACT_HOLDS
+            and len(snapshot.hosts) <= EXACT_HOSTS
+        )
+        mean = self._history.mean
+        self._rules = Rules(
+            snapshot.policy.patience,
+            snapshot.policy.strict_order,
+            mean,
+            0.0 if is_exact else LEAST_STEP * mean,
+        )
+        newest = list(self._history.newest) if is_exact else []
+        known = {demand_key(shape.demand): shape.demand for shape in line.shapes.values()}
+        arriving = {
+            ended.demand: demands[ended.demand] for ended in newest if ended.demand in demands
+        }
+        known = {**arriving, **known}
+        self._hosts = SimulatedHosts(
+            snapshot.hosts.values(), set(known.values()), merged=not is_exact
+        )
+        self._demands: dict[Demand, int] = {}
+        self._kinds: dict[tuple[Shape, bool], Kind] = {}
+        self._kind_of = {digest: self._kind(shape) for digest, shape in line.shapes.items()}
+        """Digest → kind of its jobs."""
+        self._held = self._held_now() if is_exact else self._merged(self._held_now())
+        self.arrivals = self._arrival_model(newest, known)
+
+    def future(self, seed: int) -> SimulatedFuture:
+        """Begin a future; equal seeds draw the same for equal jobs, whatever their order."""
+        rng = Random(seed)
+        draws, arriving = HoldingDraws(rng), Random(rng.getrandbits(64))
+        holds = [
+            (
+                draws.remaining_time(held.histories, held.age),
+                held.expected,
+                RunningHold(held.placement, held.owner, held.total, -held.age, held.jobs),
+            )
+            for held in self._held
+        ]
+        start = Start(
+            self._hosts.room.copy(),
+            self._rules,
+            self._batches(draws),
+            len(self._kinds),
+            holds,
+            self._usage(),
+            self.arrivals.draw(arriving),
+        )
+        return SimulatedFuture(start, draws, rng)
+
+    def _batches(self, draws: HoldingDraws) -> list[Batch]:
+        jobs, now = self._line.jobs, self._snapshot.now
+        times: list[tuple[float, ...]] = [()] * len(jobs)
+        for index in sorted(range(len(jobs)), key=lambda index: jobs[index].id):
+            histories = self._kind_of[jobs[index].digest].histories
+            count = min(jobs[index].weight, DRAWS)
+            times[index] = tuple([draws.holding_time(histories) for _ in range(count)])
+        return [
+            Batch(
+                job.rank,
+                self._kind_of[job.digest],
+                job.weight,
+                index,
+                times[index],
+                None if job.passed is None else job.passed - now,
+            )
+            for index, job in enumerate(jobs)
+        ]
+
+    def _usage(self) -> dict[str, Vector]:
+        usage = self._snapshot.usage
+        limited = {kind.owner for kind in self._kinds.values() if kind.limit is not None}
+        return {owner: self._hosts.vector(usage.get(owner, {})) for owner in limited}
+
+    # Kinds of jobs
+
+    def _kind(self, shape: Shape) -> Kind:
+        """Return the kind of a shape's jobs; those of a closed destination are a kind apart."""
+        is_open = shape.destination not in self._snapshot.closed
+        key = (Shape(shape.demand, shape.owner, "", shape.expected), is_open)
+        kind = self._kinds.get(key)
+        if kind is None:
+            kind = self._kinds[key] = self._new_kind(shape, is_open=is_open)
+        return kind
+
+    def _new_kind(self, shape: Shape, *, is_open: bool) -> Kind:
+        demand, owner, hosts = shape.demand, shape.owner, self._hosts
+        needs = hosts.needs(demand)
+        digest = demand_key(demand)
+        size = hosts.size_class([dict(instance) for instance in demand.instances])
+        prediction = self._history.predict(owner, digest, size, shape.expected)
+        limits = self._snapshot.policy.limits
+        limit = limits.get(owner, limits.get("*"))
+        total = hosts.vector({})
+        for need in needs:
+            total = add(total, tuple([need.instances * amount for amount in need.amounts]))
+        return Kind(
+            len(self._kinds),
+            needs,
+            frozenset().union(*(need.groups for need in needs)),
+            self._demands.setdefault(demand, len(self._demands)),
+            owner,
+            total,
+            tuple([limit.get(name, -1) for name in hosts.resources]) if limit else None,
+            prediction.hold,
+            prediction.span,
+            prediction.strict_span,
+            self._history.histories(owner, digest, size),
+            can_start=is_open and all(need.groups for need in needs),
+        )
+
+    # What is held
+
+    def _held_now(self) -> list[_HeldNow]:
+        now, hosts, held = self._snapshot.now, self._hosts, []
+        histories: dict[tuple[str, int], Histories] = {}
+        for hold in self._snapshot.holds:
+            key = (hold.owner, hosts.size_class(hold.amounts.values()))
+            if key not in histories:
+                known = self._history.histories(key[0], "", key[1])
+                histories[key] = [sorted(times) for times in known]
+            placement = hosts.placement(hold.amounts)
+            total = hosts.vector({})
+            for _, amounts in placement:
+                total = add(total, amounts)
+            held.append(
+                _HeldNow(
+                    histories[key],
+                    now - hold.granted,
+                    hold.ends - now,
+                    placement,
+                    hold.owner,
+                    total,
+                    1,
+                )
+            )
+        return held
+
+    def _merged(self, held: list[_HeldNow]) -> list[_HeldNow]:
+        """Merge holds that share histories and are of similar age."""
+        size = -(-len(held) // MERGED_HOLDS)
+        if size <= 1:
+            return held
+        held.sort(key=lambda hold: (hold.owner, id(hold.histories), hold.age))
+        return [
+            _merge(similar[first : first + size])
+            for similar in (list(group) for _, group in groupby(held, lambda h: id(h.histories)))
+            for first in range(0, len(similar), size)
+        ]
+
+    # What arrives
+
+    def _arrival_model(
+        self, newest: Sequence[Observation], known: Mapping[str, Demand]
+    ) -> ArrivalModel:
+        """Let jobs arrive that are like those that ended last."""
+        held, mean = len(self._snapshot.holds), self._history.mean
+        kinds = Counter(
+            self._kind(Shape(self._arriving_demand(ended, known), ended.owner, ""))
+            for ended in newest
+        )
+        return ArrivalModel(list(kinds.items()), held / mean if mean else 0.0)
+
+    def _arriving_demand(self, ended: Observation, known: Mapping[str, Demand]) -> Demand:
+        """Return the demand of an ended job, or one of its size where it is not known."""
+        return known.get(ended.demand) or self._hosts.demand_of_size(ended.size)
+
+
+def _merge(holds: list[_HeldNow]) -> _HeldNow:
+    middle = holds[len(holds) // 2]
+    placement, total = dict[int, Vector](), middle.total
+    for hold in holds:
+        for host, amounts in hold.placement:
+            placement[host] = add(placement[host], amounts) if host in placement else amounts
+    for hold in holds:
+        if hold is not middle:
+            total = add(total, hold.total)
+    expected = sum(hold.expected for hold in holds) / len(holds)
+    return _HeldNow(
+        middle.histories,
+        middle.age,
+        expected,
+        list(placement.items()),
+        middle.owner,
+        total,
+        len(holds),
+    )

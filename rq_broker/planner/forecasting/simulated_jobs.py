@@ -1,0 +1,93 @@
+"""The jobs of a simulated future: kinds of them, those that wait, and those that hold capacity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from rq_broker.planner.forecasting.room import Need, Placement, Vector
+
+NEVER = float("inf")
+"""Seconds until what does not happen."""
+
+
+@dataclass(eq=False, slots=True)
+class Kind:
+    """Jobs that are alike to a simulation."""
+
+    number: int
+    needs: tuple[Need, ...]
+    """Its instances, the largest first."""
+    groups: frozenset[int]
+    """Groups of hosts that it may use."""
+    demand: int
+    """Number of its demand: where one kind of a demand does not fit, no other does."""
+    owner: str
+    total: Vector
+    """What one job needs in all."""
+    limit: Vector | None
+    """The most its owner may hold, -1 where that is not limited; None without any limit."""
+    hold: float
+    """Seconds after its start at which its capacity is expected back."""
+    span: float
+    """Seconds it is expected to hold, where it would go before a reservation."""
+    strict_span: float
+    """The same once the reservation is old."""
+    histories: tuple[Sequence[float], ...]
+    """Observed holding times, of the most alike jobs first; the last one is never empty."""
+    can_start: bool
+    """False: no host could ever hold it, or its callbacks cannot be delivered."""
+
+
+@dataclass(eq=False, slots=True)
+class Batch:
+    """Waiting jobs of one kind at one place in the line."""
+
+    order: float
+    kind: Kind
+    count: int
+    target: int
+    """Number of the job whose start is recorded; -1 where none is."""
+    holding_times: tuple[float, ...]
+    """Drawn for them, to be used in turn."""
+    passed: float | None = None
+    """When a later job first started before it, seconds from now."""
+    reserved: float | None = None
+    """When it was first given a reservation."""
+    start: float = NEVER
+    """When the reservation last found begins."""
+
+
+class Arrival(NamedTuple):
+    """A job that arrives in a simulated future."""
+
+    seconds: float
+    kind: Kind
+    holding_time: float
+
+
+@dataclass(eq=False, slots=True)
+class RunningHold:
+    """Capacity that one job holds, or several that end at once."""
+
+    placement: Placement
+    owner: str
+    total: Vector
+    began: float
+    """Seconds from now; below 0 for what is held already."""
+    jobs: int
+    is_live: bool = True
+    """False once it has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What of a type's policy and history a simulation keeps."""
+
+    patience: float | None
+    strict_order: bool
+    mean_hold: float
+    """The mean holding time, seconds."""
+    least_step: float
+    """Seconds of the smallest step; 0: each end is an event of its own."""

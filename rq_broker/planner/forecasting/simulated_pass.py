@@ -1,0 +1,169 @@
+"""One admission pass of a simulated future: who starts now, who waits, and what is kept for whom.
+
+The rules are those of the planner: jobs in order, a reservation for the first that does not fit
+once it was passed for `patience`, later jobs where they end before it or leave what it needs. Not
+simulated: the last resort of a reservation that was missed by far.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from heapq import heapify, heappop, heapreplace
+
+from rq_broker.planner.forecasting.reservation import Reservation
+from rq_broker.planner.forecasting.room import Room
+from rq_broker.planner.forecasting.simulated_jobs import Batch, Kind, Rules
+
+BACKFILL_DEPTH = 100
+"""Kinds of jobs tried behind the first that has a reservation: bounds the cost of one pass."""
+
+
+class SimulatedPass:
+    """The state of one pass."""
+
+    def __init__(
+        self,
+        room: Room,
+        rules: Rules,
+        queues: Sequence[deque[Batch]],
+        now: float,
+        *,
+        start: Callable[[Batch, int], int],
+        resolve: Callable[[Reservation], None],
+        startable: Callable[[Batch], int],
+    ) -> None:
+        """Begin a pass.
+
+        Args:
+            room: what is free.
+            rules: of the type.
+            queues: the waiting batches, by the number of their kind.
+            now: seconds from the beginning of the future.
+            start: starts up to so many jobs of a batch, as there is room; returns how many.
+            resolve: finds when a reservation begins.
+            startable: returns how many jobs of a batch may start, were there room.
+        """
+        self._room = room
+        self._rules = rules
+        self._queues = queues
+        self._now = now
+        self._start = start
+        self._resolve = resolve
+        self._startable = startable
+        self._reservations: list[Reservation] = []
+        self._claimed: frozenset[int] = frozenset()
+        """Groups of hosts that some reservation is about."""
+        self._closed: frozenset[int] = frozenset()
+        """Groups of hosts that strict order closed to later jobs."""
+        self._waiting: list[Batch] = []
+        """Those that do not fit and that no later job has passed in this pass."""
+        self._failed: set[int] = set()
+        """Demands that do not fit at all."""
+        self._failed_late: set[int] = set()
+        """Demands that do not fit beside the reservations."""
+
+    def run(self) -> None:
+        """Consider the first jobs of all kinds in order."""
+        queues, tried = self._queues, 0
+        heap = [(queue[0].order, number) for number, queue in enumerate(queues) if queue]
+        heapify(heap)
+        while heap and tried < BACKFILL_DEPTH:
+            number = heap[0][1]
+            queue = queues[number]
+            tried += bool(self._claimed)
+            if not self._consider(queue[0]):
+                heappop(heap)
+            elif queue[0].count:
+                continue
+            else:
+                queue.popleft()
+                if queue:
+                    heapreplace(heap, (queue[0].order, number))
+                else:
+                    heappop(heap)
+        for reservation in self._reservations:
+            reservation.release(self._room)
+
+    def _consider(self, batch: Batch) -> int:
+        """Start jobs of a batch; returns how many. With 0 its kind waits for the next pass."""
+        kind = batch.kind
+        if not kind.can_start or kind.groups & self._closed:
+            return 0
+        most = self._startable(batch)
+        if most < 0:  # its owner holds as much as it may
+            return 0
+        started = self._start_beside_reservations(batch, most) if most else 0
+        if started:
+            batch.count -= started
+            for earlier in self._waiting:
+                if earlier.passed is None:
+                    earlier.passed = self._now
+            self._waiting.clear()
+        else:
+            self._wait(batch)
+        return started
+
+    def _start_beside_reservations(self, batch: Batch, most: int) -> int:
+        kind = batch.kind
+        if kind.demand in self._failed:
+            return 0
+        reservations = [r for r in self._reservations if r.batch.kind.groups & kind.groups]
+        if not reservations:
+            return self._start_or_fail(batch, most, self._failed)
+        # 1. Find when the reservations begin, unless the job does not fit anyway.
+        if not self._resolve_all(reservations, kind):
+            self._failed.add(kind.demand)
+            return 0
+        # 2. A job that might not end in time may use what the reserved jobs will not need.
+        if any(reservation.binds(kind, self._now) for reservation in reservations):
+            if kind.demand in self._failed_late:
+                return 0
+            return self._start_or_fail(batch, most, self._failed_late)
+        # 3. Any other may use everything, and first what is withheld.
+        for reservation in reservations:
+            reservation.release(self._room)
+        before = {host: self._room.row(host) for made in reservations for host in made.withheld}
+        started = self._start_or_fail(batch, most, self._failed)
+        taken = {
+            host: tuple([was - now for was, now in zip(row, self._room.row(host), strict=True)])
+            for host, row in before.items()
+        }
+        for reservation in reservations:
+            reservation.withhold_rest(self._room, taken)
+        return started
+
+    def _resolve_all(self, reservations: Sequence[Reservation], kind: Kind) -> bool:
+        """Find when reservations begin; returns False if the kind does not fit anyway."""
+        unresolved = [r for r in reservations if not r.is_resolved]
+        if unresolved and any(
+            self._room.count(need, need.instances) < need.instances for need in kind.needs
+        ):
+            return False
+        for reservation in unresolved:
+            self._resolve(reservation)
+        return True
+
+    def _start_or_fail(self, batch: Batch, most: int, failed: set[int]) -> int:
+        started = self._start(batch, most)
+        if not started:
+            failed.add(batch.kind.demand)
+        return started
+
+    def _wait(self, batch: Batch) -> None:
+        """Let a batch wait for room; reserve for it where it is due."""
+        kind = batch.kind
+        if self._rules.strict_order:
+            self._closed |= kind.groups
+            return
+        self._waiting.append(batch)
+        if self._is_due(batch) and not self._claimed & kind.groups:
+            self._claimed |= kind.groups
+            self._reservations.append(Reservation(batch))
+
+    def _is_due(self, batch: Batch) -> bool:
+        """Return whether a batch was passed for as long as patience allows."""
+        patience = self._rules.patience
+        if patience is None:
+            return False
+        return patience <= 0 or (batch.passed is not None and self._now - batch.passed >= patience)

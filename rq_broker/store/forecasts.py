@@ -1,0 +1,60 @@
+"""What forecasts read and keep: the line of a type, and the ETAs reported for its jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from itertools import pairwise
+from typing import Any
+
+from rq_broker.domain.jobs import Job, Shape
+from rq_broker.domain.line import EXACT_JOBS, SPACING, Line, WaitingJob
+from rq_broker.store import records
+from rq_broker.store.keys import Keys, job_of, member
+from rq_broker.store.runner import Runner
+
+
+class Forecasts:
+    """Line, shape, forecast."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    async def line(self, type_: str) -> Line:
+        """Read the line of a type: each job near the front, and a sample of those behind."""
+        reply = await self._runner.run("line", type_, exact=EXACT_JOBS, spacing=SPACING)
+        shapes = dict(records.readable(_shape, reply.shapes.items()))
+        rows = [row for row in reply.jobs if row.shape in shapes]
+        ranks = [*(row.rank for row in rows), reply.total]
+        jobs = (
+            _waiting_job(row, following - rank)
+            for row, (rank, following) in zip(rows, pairwise(ranks), strict=True)
+        )
+        return Line(reply.total, tuple(jobs), shapes)
+
+    async def shape(self, type_: str, digest: str) -> Shape | None:
+        """Read the shape of waiting jobs, None if no job of it waits."""
+        text = await self._runner.command("HGET", Keys(type_).of("shapes"), digest)
+        return None if text is None else Shape.parse(text)
+
+    async def forecast(self, type_: str, p90s: Collection[tuple[Job, float]]) -> tuple[int, int]:
+        """Keep the p90 ETAs reported for jobs, in seconds from now.
+
+        Returns: how many of all forecasts were kept, and how many were missed.
+        """
+        waits = [
+            {"member": member(job.id, job.request_id), "wait": round(seconds * 1000)}
+            for job, seconds in p90s
+        ]
+        reply = await self._runner.run("forecast", type_, waits=waits)
+        return reply.kept, reply.missed
+
+
+def _shape(entry: tuple[str, str]) -> tuple[str, Shape]:
+    digest, text = entry
+    return digest, Shape.parse(text)
+
+
+def _waiting_job(row: Any, weight: int) -> WaitingJob:
+    id_, request_id = job_of(row.member)
+    passed = int(row.passed) / 1000 if row.passed else None
+    return WaitingJob(row.rank, id_, request_id, row.priority, row.shape, passed, weight)

@@ -1,0 +1,90 @@
+"""A simulated future keeps the planner's own rules: where all is known, both start alike."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from rq_broker.domain.capacity import Host
+from rq_broker.domain.holding_times import HoldingTimes, Observation, demand_key
+from rq_broker.domain.policy import Policy
+from rq_broker.planner.forecasting import holding_draws
+from rq_broker.planner.forecasting.scene import Scene
+from tests.planner.clusters import Cluster, Job
+from tests.planner.forecasting.lines import line_of
+from tests.planner.oracle import demand, host, instance, snapshot_of, waiting
+
+SECONDS = {"quick": 10.0, "usual": 100.0, "slow": 1000.0}
+"""Owner → how long each of its jobs holds."""
+
+
+def line(seed: int, jobs: int, widest: int) -> list[Job]:
+    """Build jobs of gangs of one CPU that all wait at once."""
+    rng = Random(seed)
+    return [
+        Job(
+            number,
+            0.0,
+            SECONDS[owner],
+            demand(*[instance(VCPU=1)] * rng.choice([1, 1, 2, rng.randint(1, widest)])),
+            owner,
+        )
+        for number, owner in enumerate(rng.choices(list(SECONDS), k=jobs), 1)
+    ]
+
+
+def learnt(jobs: list[Job]) -> HoldingTimes:
+    """Build a history from which each of the jobs is predicted exactly."""
+    return HoldingTimes(
+        Observation(job.owner, demand_key(job.demand), 0, job.seconds) for job in jobs * 2
+    )
+
+
+def simulated_starts(hosts: list[Host], jobs: list[Job], policy: Policy) -> dict[int, float]:
+    """Run one simulated future; returns ID → start."""
+    shapes = [waiting(f"s{job.id}", job.demand, job.id, owner=job.owner) for job in jobs]
+    snapshot = snapshot_of(hosts, shapes, 0.0, policy=policy, history=learnt(jobs))
+    future = Scene(snapshot, line_of(shapes), {}).future(1)
+    assert future.run(frozenset(range(len(jobs))))
+    return {jobs[target].id: start for target, start in future.starts.items()}
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        Policy(patience=0.0),
+        Policy(patience=None),
+        Policy(patience=150.0),
+        Policy(strict_order=True),
+    ],
+    ids=["patience 0", "best effort", "patience 150", "strict order"],
+)
+@pytest.mark.parametrize("seed", range(6))
+def test_jobs_start_when_the_planner_starts_them(
+    policy: Policy, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On hosts of one CPU, with holding times that are known, every start is the same."""
+    monkeypatch.setattr(holding_draws, "SURPRISE", 0.0)
+    monkeypatch.setattr(holding_draws, "DOUBT", 0.0)
+    hosts = [host(f"h{number}", {"VCPU": 1}) for number in range(12)]
+    jobs = line(seed, 60, 9)
+    cluster = Cluster(hosts, policy, learnt(jobs))
+    cluster.run(jobs)
+    assert simulated_starts(hosts, jobs, policy) == cluster.starts
+
+
+def test_a_whole_host_waits_for_fragments() -> None:
+    """An instance as large as a host does not start on what two hosts have free together."""
+    hosts = [
+        host("h1", {"VCPU": 4}, held={"VCPU": 2}),
+        host("h2", {"VCPU": 4}, held={"VCPU": 2}),
+    ]
+    shapes = [
+        waiting("big", demand(instance(VCPU=4)), 1),
+        waiting("small", demand(instance(VCPU=2)), 2),
+    ]
+    snapshot = snapshot_of(hosts, shapes, history=HoldingTimes([Observation("lab", "", 0, 9.0)]))
+    future = Scene(snapshot, line_of(shapes), {}).future(1)
+    future.run(frozenset({0, 1}))
+    assert future.starts == {1: 0.0}
