@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 
+from rq_broker.admission.held_capacity import HeldCapacity
 from rq_broker.admission.snapshot import (
     FRONT_SHAPES,
     HEADS,
@@ -29,6 +30,7 @@ class Granter:
         self._type = type_
         self._name = uuid.uuid4().hex
         self._state: TypeState | None = None
+        self._held = HeldCapacity(broker, type_)
         self._heads = HEADS
         self._window = FRONT_SHAPES
         """Rank of the shape at which the window of the next pass begins."""
@@ -71,7 +73,12 @@ class Granter:
         """Run one admission pass; returns how many grants were committed, and the next window."""
         # 1. Read a snapshot; of the hosts, only those that changed.
         window = await read_snapshot(
-            self._broker, self._type, self._state, self._window, heads=self._heads
+            self._broker,
+            self._type,
+            self._state,
+            self._window,
+            heads=self._heads,
+            held=self._held,
         )
         self._state = window.state
         # 2. Plan on it.

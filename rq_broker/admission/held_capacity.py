@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rq_broker.admission.running_holds import RunningHolds
-from rq_broker.domain.holding_times import HoldingTimes, Observation, demand_key
+from rq_broker.domain.hold_book import HoldBook
+from rq_broker.domain.holding_times import HoldingTimes, Observation, Source, demand_key
 from rq_broker.domain.jobs import Demand
 from rq_broker.domain.planning import Hold
 from rq_broker.store.broker import Broker, RunningHold
@@ -31,53 +32,56 @@ class Held:
 
 
 class HeldCapacity:
-    """What the jobs of one type hold."""
+    """What the jobs of one type hold; each read adds what is new in Redis."""
 
     def __init__(self, broker: Broker, type_: str) -> None:
         self._broker = broker
         self._type = type_
         self._running = RunningHolds(broker, type_)
+        self._rows: tuple[RunningHold, ...] = ()
+        self._book = HoldBook()
+        self._demands: dict[str, Demand] = {}
         self._history = HoldingTimes()
         self._last: str | None = None
         """The last ended hold that the history has learnt from."""
-        self._holds: dict[str, tuple[RunningHold, Hold]] = {}
-        self._demands: dict[str, Demand] = {}
         self._one_at_a_time = asyncio.Lock()
 
     async def read(self) -> Held:
         """Bring up to date what is known, and return it. Raises Unavailable."""
         async with self._one_at_a_time:
-            rows, ended, now = await asyncio.gather(
-                self._running.read(),
-                self._broker.holding_times(self._type, self._last),
-                self._broker.now(),
+            rows, _, now = await asyncio.gather(
+                self._running.read(), self._learn(), self._broker.now()
             )
-            if ended.is_whole:
-                self._history = HoldingTimes()
-            for hold in ended.holds:
-                self._history.add(Observation(*hold))
-            self._last = ended.last
-            self._update(rows, now)
-        holds = sorted((hold for _, hold in self._holds.values()), key=lambda hold: hold.ends)
-        return Held(rows, tuple(holds), self._history, self._demands)
+            for request_id, row in self._running.take_changes().items():
+                if row is None:
+                    self._book.remove(request_id)
+                else:
+                    self._book.add(self._hold(row))
+            if rows is not self._rows:
+                self._rows = rows
+                self._demands = {row.demand_key: row.demand for row in rows}
+            holds = self._book.in_order(now, self._history)
+            return Held(rows, holds, self._history, self._demands)
 
-    def _update(self, rows: tuple[RunningHold, ...], now: float) -> None:
-        """Keep the holds of these rows; those that are new or outlived are predicted anew."""
-        holds: dict[str, tuple[RunningHold, Hold]] = {}
-        demands: dict[str, Demand] = {}
-        for row in rows:
-            known = self._holds.get(row.request_id)
-            if known is None or known[0] is not row or known[1].ends <= now:
-                known = (row, self._hold(row, now))
-            holds[row.request_id] = known
-            demands[row.demand_key] = row.demand
-        self._holds, self._demands = holds, demands
+    async def read_history(self) -> HoldingTimes:
+        """Return how long ended jobs held, which costs less to read."""
+        async with self._one_at_a_time:
+            await self._learn()
+            return self._history
 
-    def _hold(self, row: RunningHold, now: float) -> Hold:
-        history, owner = self._history, row.owner
-        key = row.demand_key or demand_key(row.demand)
-        predicted = row.predicted
-        if predicted is None:
-            predicted = history.predict(owner, key, row.size or 0, row.expected).hold
-        seconds = history.corrected(predicted, now - row.granted, owner, key)
-        return Hold(row.request_id, owner, row.granted, row.granted + seconds, row.amounts)
+    async def _learn(self) -> None:
+        ended = await self._broker.holding_times(self._type, self._last)
+        if ended.is_whole:
+            self._history = HoldingTimes()
+        for hold in ended.holds:
+            self._history.add(Observation(*hold))
+        self._last = ended.last
+
+    def _hold(self, row: RunningHold) -> Hold:
+        """Add the expected end: what was predicted at the grant, or said by who is believed."""
+        key, predicted = row.demand_key or demand_key(row.demand), row.predicted
+        is_said = row.predicted_from == Source.EXPECTED
+        if predicted is None or (is_said and not self._history.believes(row.owner)):
+            predicted = self._history.predict(row.owner, key, row.size or 0).hold
+        ends = row.granted + predicted
+        return Hold(row.request_id, row.owner, row.granted, ends, row.amounts, key)

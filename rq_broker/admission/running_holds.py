@@ -27,6 +27,7 @@ class RunningHolds:
         """request_id → its hold, as of the event `_last`."""
         self._last: str | None = None
         self._rows: tuple[RunningHold, ...] = ()
+        self._changed = set[str]()
         self._one_at_a_time = asyncio.Lock()
 
     async def read(self) -> tuple[RunningHold, ...]:
@@ -44,6 +45,11 @@ class RunningHolds:
                     return self._rows
             raise errors.Unavailable("the running jobs change faster than they can be read")
 
+    def take_changes(self) -> dict[str, RunningHold | None]:
+        """Return the jobs whose holds changed since the last call; None for one without a hold."""
+        changed, self._changed = self._changed, set()
+        return {request_id: self._holds.get(request_id) for request_id in changed}
+
     async def _catch_up(self) -> bool:
         """Apply the changes since the last event; returns whether they are all known."""
         while True:
@@ -60,6 +66,7 @@ class RunningHolds:
             del self._holds[request_id]
         for hold in changes.holds:
             self._holds[hold.request_id] = hold
+        self._changed.update(was_held, (hold.request_id for hold in changes.holds))
         if was_held or changes.holds:
             self._rows = tuple(self._holds.values())
         self._last = changes.last
@@ -74,4 +81,5 @@ class RunningHolds:
                 cursor, part = await self._broker.running_holds(self._type, status, cursor)
                 holds.update((hold.request_id, hold) for hold in part)
                 is_first = False
+        self._changed.update(self._holds, holds)
         self._holds, self._last, self._rows = holds, last or None, tuple(holds.values())

@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 
 from rq_broker.admission.held_capacity import Held, HeldCapacity
 from rq_broker.domain.capacity import Host
-from rq_broker.domain.holding_times import HoldingTimes, Observation
-from rq_broker.domain.planning import Hold, Promise, Snapshot
+from rq_broker.domain.planning import Promise, Snapshot
 from rq_broker.domain.policy import Policy
-from rq_broker.store.broker import Broker, Heads, Holdings, TypeState
+from rq_broker.store.broker import Broker, Heads, TypeState
 
 FRONT_SHAPES = 200
 """Shapes at the front of the queue that every snapshot shows, so that order and patience hold among
@@ -63,9 +62,14 @@ class SnapshotReader:
         include_heads: int = 0,
     ) -> WindowedSnapshot:
         """Read a snapshot of the front of the queue; the arguments are those of `read_snapshot`."""
-        known = self._states.get(type_)
         window = await read_snapshot(
-            self.broker, type_, known, heads=heads, include=include, include_heads=include_heads
+            self.broker,
+            type_,
+            self._states.get(type_),
+            heads=heads,
+            include=include,
+            include_heads=include_heads,
+            held=self._held_reader(type_),
         )
         self._remember(type_, window.state)
         return window
@@ -87,11 +91,14 @@ class SnapshotReader:
 
     async def held(self, type_: str) -> Held:
         """Read what jobs of a type hold until when, and how long ended ones held."""
+        return await self._held_reader(type_).read()
+
+    def _held_reader(self, type_: str) -> HeldCapacity:
         reader = self._held.pop(type_, None) or HeldCapacity(self.broker, type_)
         self._held[type_] = reader  # the latest used is the last
         if len(self._held) > REMEMBERED_HELD:
             del self._held[next(iter(self._held))]
-        return await reader.read()
+        return reader
 
     async def read_hosts(self, type_: str) -> Mapping[str, Host]:
         """Read the hosts of a type only."""
@@ -114,6 +121,7 @@ async def read_snapshot(
     heads: int = HEADS,
     include: Collection[str] = (),
     include_heads: int = 0,
+    held: HeldCapacity | None = None,
 ) -> WindowedSnapshot:
     """Read what a pass needs.
 
@@ -125,19 +133,14 @@ async def read_snapshot(
         heads: how many jobs of each shape to show.
         include: digests of shapes to show in any case.
         include_heads: how many jobs of these shapes to show, if that is more than `heads`.
+        held: what is known of what jobs hold and held: only what is new is read.
     """
-    # 1. Read hosts, policy and the front of the queue.
-    with_usage, own = known is None or _needs_usage(known), known is None or _shares(known)
-    state, front, now = await asyncio.gather(
-        broker.type_state(type_, known, usage=with_usage),
-        broker.heads(type_, 0, FRONT_SHAPES + WINDOW_SHAPES, heads, FRONT_SHAPES, own=own),
-        broker.now(),
+    held = held or HeldCapacity(broker, type_)
+    # 1. Read hosts, policy and the front of the queue, and how long jobs held.
+    (state, front, now), history = await asyncio.gather(
+        _read_front(broker, type_, known, heads), held.read_history()
     )
-    if (_needs_usage(state) and not with_usage) or (_shares(state) and not own):
-        # The policy has changed just now.
-        return await read_snapshot(
-            broker, type_, None, window, heads=heads, include=include, include_heads=include_heads
-        )
+    own = _shares(state)
     # 2. If more shapes wait than fit, put the wanted window behind the front.
     shown, next_window = await _with_window(broker, type_, front, window, heads, own=own)
     # 3. Include the shapes that must be shown; the reservations bind every window.
@@ -145,10 +148,25 @@ async def read_snapshot(
     for digest in digests:
         shown = await _with_shape(broker, type_, shown, digest, max(heads, include_heads), own=own)
     # 4. Read what jobs hold until when, if a reservation may be due.
-    snapshot = _snapshot(state, shown, now)
-    if _is_reservation_due(state.policy, shown, now):
-        snapshot = _with_holds(snapshot, await broker.holdings(type_))
+    is_due = _is_reservation_due(state.policy, shown, now)
+    holds = (await held.read()).holds if is_due else ()
+    snapshot = replace(_snapshot(state, shown, now), history=history, holds=holds)
     return WindowedSnapshot(snapshot, state, next_window)
+
+
+async def _read_front(
+    broker: Broker, type_: str, known: TypeState | None, heads: int
+) -> tuple[TypeState, Heads, float]:
+    """Read the type, its first shapes, and the time."""
+    with_usage, own = known is None or _needs_usage(known), known is None or _shares(known)
+    state, front, now = await asyncio.gather(
+        broker.type_state(type_, known, usage=with_usage),
+        broker.heads(type_, 0, FRONT_SHAPES + WINDOW_SHAPES, heads, FRONT_SHAPES, own=own),
+        broker.now(),
+    )
+    if (_needs_usage(state) and not with_usage) or (_shares(state) and not own):
+        return await _read_front(broker, type_, None, heads)  # the policy has changed just now
+    return state, front, now
 
 
 def _is_reservation_due(policy: Policy, shown: Heads, now: float) -> bool:
@@ -157,24 +175,6 @@ def _is_reservation_due(policy: Policy, shown: Heads, now: float) -> bool:
     if patience is None or policy.strict_order or policy.paused:
         return False
     return patience <= 0 or any(now - since >= patience for since in shown.passed.values())
-
-
-def _with_holds(snapshot: Snapshot, holdings: Holdings) -> Snapshot:
-    history = HoldingTimes(Observation("", "", 0, seconds) for seconds in holdings.history[::-1])
-    guess = history.predict("", "", 0).hold
-    holds = (
-        Hold(
-            holder.request_id,
-            holder.owner_id,
-            snapshot.now - holder.age,
-            snapshot.now - holder.age + history.corrected(guess, holder.age, "", ""),
-            holder.holds,
-        )
-        for holder in holdings.holders
-    )
-    return replace(
-        snapshot, holds=tuple(sorted(holds, key=lambda hold: hold.ends)), history=history
-    )
 
 
 def _snapshot(state: TypeState, shown: Heads, now: float) -> Snapshot:

@@ -91,13 +91,16 @@ _Key = tuple[str, ...] | tuple[str, int]
 
 
 class HoldingTimes:
-    """The holding times of one type, learnt from its ended jobs."""
+    """The holding times of one type, learnt from its ended jobs.
+
+    A thread may predict while another one adds: what is remembered is replaced, never changed.
+    """
 
     def __init__(self, observations: Iterable[Observation] = ()) -> None:
         """Learn from observations, oldest first."""
-        self._recent: dict[_Key, deque[float]] = {}
+        self._recent: dict[_Key, tuple[float, ...]] = {}
         """(owner, demand), (owner, size) and (owner,) → the newest seconds held, oldest first."""
-        self._said: dict[str, deque[bool]] = {}
+        self._said: dict[str, tuple[bool, ...]] = {}
         """Owner → whether its newest jobs that said how long they hold outlived that."""
         self._type_recent: deque[float] = deque()
         self._type_sorted: list[float] = []
@@ -114,10 +117,10 @@ class HoldingTimes:
         """Learn from one more ended job."""
         owner, demand, size, seconds, expected = observation
         for key in ((owner, demand), (owner, size), (owner,)):
-            self._recent.setdefault(key, deque(maxlen=RECENT)).append(seconds)
+            self._recent[key] = (*self._recent.get(key, ())[1 - RECENT :], seconds)
         if expected is not None:
             outlived = seconds > expected * LIE_SLACK
-            self._said.setdefault(owner, deque(maxlen=RECENT)).append(outlived)
+            self._said[owner] = (*self._said.get(owner, ())[1 - RECENT :], outlived)
         if len(self._type_recent) == TYPE_RECENT:
             oldest = self._type_recent.popleft()
             del self._type_sorted[bisect_right(self._type_sorted, oldest) - 1]
@@ -133,7 +136,7 @@ class HoldingTimes:
         equal jobs, of its jobs of that size, of all its jobs, and of the type.
         """
         keys: tuple[_Key, ...] = ((owner, demand), (owner, size), (owner,))
-        known = [tuple(self._recent[key]) for key in keys if key in self._recent]
+        known = [self._recent[key] for key in keys if key in self._recent]
         return (*known, tuple(self._type_sorted))
 
     def __len__(self) -> int:
@@ -182,10 +185,9 @@ class HoldingTimes:
             return Prediction(guess, guess, guess, Source.TYPE)
         source, times = usable[0]
         of_size = next(times for source, times in usable if source is not Source.DEMAND)
-        newest = list(of_size)[-SPAN_RECENT:]
         return Prediction(
             hold=max(times),
-            span=_quantile(sorted(newest), SPAN_QUANTILE),
+            span=_quantile(sorted(of_size[-SPAN_RECENT:]), SPAN_QUANTILE),
             strict_span=_quantile(sorted(times), STRICT_QUANTILE),
             source=source,
         )
