@@ -31,6 +31,8 @@ class WaitingJob:
     """When a later job first started before it, seconds since 1970."""
     weight: int = 1
     """How many jobs it stands for: those from its rank on."""
+    own_priority: bool = False
+    """Whether its priority was given, so that no share of its owner moves it."""
 
 
 @dataclass(frozen=True, slots=True)

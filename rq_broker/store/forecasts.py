@@ -57,4 +57,6 @@ def _shape(entry: tuple[str, str]) -> tuple[str, Shape]:
 def _waiting_job(row: Any, weight: int) -> WaitingJob:
     id_, request_id = job_of(row.member)
     passed = int(row.passed) / 1000 if row.passed else None
-    return WaitingJob(row.rank, id_, request_id, row.priority, row.shape, passed, weight)
+    return WaitingJob(
+        row.rank, id_, request_id, row.priority, row.shape, passed, weight, row.is_own
+    )

@@ -1,4 +1,4 @@
-"""The cost of queries to submits: an API alone, then beside readers, then beside explanations."""
+"""What questions about waiting jobs take, and what they cost submits beside them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from statistics import median
+from typing import Any
 from urllib.parse import quote
 
 import aiohttp
@@ -24,6 +25,8 @@ from rq_broker.store.embedded import free_port
 
 CLIENTS = 8
 """Concurrent clients; each sends its next query as soon as the last one is answered."""
+EXPLAINED, PAGES = 100, 20
+"""Questions asked one after the other."""
 _PAUSE = 0.01
 _JOBS = f"/v1/{quote(kit.TYPE)}"
 _NUMBERS = itertools.count(10_000_000)
@@ -61,14 +64,47 @@ async def _beside(port: int, seconds: float) -> list[Figure]:
         names = [quote(job["RequestID"]) for job in page["data"]]
         await _submits(http, 1.0)  # a warm-up
         alone = await _submits(http, seconds)
-        figures = [Figure("asking: a submit alone", kit.spread(alone))]
-        for query, path in ("read waiting jobs", ""), ("ask for explanations", "/explain"):
+        figures = [
+            *await _questions(http, names),
+            Figure("asking: a submit alone", kit.spread(alone)),
+        ]
+        for query, path, wanted in (
+            ("read waiting jobs", "", ""),
+            ("ask for explanations", "/explain", "median 0.3 s"),
+        ):
             async with _queries(http, names, path) as answered:
                 busy = await _submits(http, seconds)
             value = f"{kit.spread(busy)}; {len(answered)} answers, median {median(answered):.2f} s"
             ratio = f"{median(busy) / median(alone):.1f}"
-            figures.append(Figure(f"asking: beside {CLIENTS} clients that {query}", value, ratio))
+            figures.append(
+                Figure(f"asking: beside {CLIENTS} clients that {query}", value, ratio, wanted)
+            )
         return figures
+
+
+async def _questions(http: aiohttp.ClientSession, names: list[str]) -> list[Figure]:
+    """Ask about one job at a time, first without and then with a forecast; then for pages."""
+    first = await _times(http, [f"{_JOBS}/{names[0]}/explain"])
+    while (await _get(http, f"{_JOBS}/{names[0]}/explain"))["data"]["eta"]["p90"] is None:
+        await asyncio.sleep(_PAUSE)
+    explanations = await _times(http, [f"{_JOBS}/{name}/explain" for name in names[:EXPLAINED]])
+    pages = await _times(http, [f"{_JOBS}?status=queued&limit=100&eta=1"] * PAGES)
+    return [
+        Figure("asking: the first explanation of a type", f"{first[0] * 1000:.0f} ms", "", "~ 1 s"),
+        Figure("asking: an explanation", kit.spread(explanations), "", "< 50 ms"),
+        Figure("asking: a page of 100 jobs with ETAs", kit.spread(pages)),
+    ]
+
+
+async def _times(http: aiohttp.ClientSession, paths: list[str]) -> list[float]:
+    """Ask one question after the other; returns how long each took."""
+    latencies = []
+    for path in paths:
+        started = time.perf_counter()
+        await _get(http, path)
+        latencies.append(time.perf_counter() - started)
+        await asyncio.sleep(_PAUSE)
+    return latencies
 
 
 async def _submits(http: aiohttp.ClientSession, seconds: float) -> list[float]:
@@ -102,8 +138,7 @@ async def _queries(
         over.set()
 
 
-async def _get(http: aiohttp.ClientSession, path: str) -> dict[str, list[dict[str, str]]]:
+async def _get(http: aiohttp.ClientSession, path: str) -> Any:
     async with http.get(path) as answer:
         answer.raise_for_status()
-        page: dict[str, list[dict[str, str]]] = await answer.json()
-        return page
+        return await answer.json()

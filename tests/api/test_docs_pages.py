@@ -118,9 +118,13 @@ def test_every_rq_broker_command_parses(name: str, monkeypatch: pytest.MonkeyPat
 
 @each_page
 def test_every_option_exists(name: str) -> None:
-    """Each `--option` and each RQ_BROKER_ variable of a page belongs to a command."""
+    """Each `--option` and each RQ_BROKER_ variable of a page belongs to a command or a script."""
     text = "\n".join(code(PAGES[name]))
-    assert set(re.findall(r"(?<!\w)--[a-z][a-z-]+", text)) <= {*OPTIONS, "--callback-"}
+    for line in text.splitlines():
+        script = re.search(r"(scripts/\w+\.py) ", line)
+        source = (ROOT / script[1]).read_text() if script else ""
+        known = set(re.findall(r'"(--[a-z-]+)"', source)) if script else {*OPTIONS, "--callback-"}
+        assert set(re.findall(r"(?<!\w)--[a-z][a-z-]+", line)) <= known, line
     variables = {parameter.envvar for parameter in OPTIONS.values()}
     assert set(re.findall(r"RQ_BROKER_[A-Z_]+", text)) <= variables
 

@@ -33,8 +33,12 @@ class SimulatedHosts:
         self.resources = sorted({resource for instance in instances for resource, _ in instance})
         self._index = {resource: index for index, resource in enumerate(self.resources)}
         self._largest: Counter[str] = Counter()
+        capacity: Counter[str] = Counter()
         for host in in_service:
             self._largest |= Counter(host.capacity)
+            capacity.update(host.capacity)
+        self.capacity = self.vector(capacity)
+        """What all hosts have together."""
         self._groups: dict[tuple[frozenset[str], Vector], int] = {}
         """(aggregates that matter, largest instance a host could hold) → number of the group."""
         self._number_of: dict[str, int] = {}

@@ -17,6 +17,7 @@ from rq_broker.planner.forecasting.holding_draws import Histories, HoldingDraws
 from rq_broker.planner.forecasting.hosts import SimulatedHosts, add
 from rq_broker.planner.forecasting.room import Placement, Vector
 from rq_broker.planner.forecasting.simulated_jobs import Batch, Kind, Rules, RunningHold
+from rq_broker.planner.forecasting.simulated_shares import SimulatedShares
 from rq_broker.planner.forecasting.simulation import DRAWS, SimulatedFuture, Start
 
 EXACT_HOLDS = 2000
@@ -70,7 +71,7 @@ class Scene:
             mean,
             0.0 if is_exact else LEAST_STEP * mean,
         )
-        newest = list(self._history.newest) if is_exact else []
+        newest = list(self._history.newest)
         known = {demand_key(shape.demand): shape.demand for shape in line.shapes.values()}
         arriving = {
             ended.demand: demands[ended.demand] for ended in newest if ended.demand in demands
@@ -79,12 +80,15 @@ class Scene:
         self._hosts = SimulatedHosts(
             snapshot.hosts.values(), set(known.values()), merged=not is_exact
         )
+        self._parts_held = _parts_held(newest)
         self._demands: dict[Demand, int] = {}
-        self._kinds: dict[tuple[Shape, bool], Kind] = {}
-        self._kind_of = {digest: self._kind(shape) for digest, shape in line.shapes.items()}
-        """Digest → kind of its jobs."""
+        self._kinds: dict[tuple[Shape, bool, bool], Kind] = {}
+        self._kind_of = [
+            self._kind(line.shapes[job.digest], own_priority=job.own_priority) for job in line.jobs
+        ]
+        """For each job of the line its kind."""
         self._held = self._held_now() if is_exact else self._merged(self._held_now())
-        self.arrivals = self._arrival_model(newest, known)
+        self.arrivals = self._arrival_model(newest if is_exact else [], known)
 
     def future(self, seed: int) -> SimulatedFuture:
         """Begin a future; equal seeds draw the same for equal jobs, whatever their order."""
@@ -98,13 +102,15 @@ class Scene:
             )
             for held in self._held
         ]
+        usage = self._usage()
         start = Start(
             self._hosts.room.copy(),
             self._rules,
             self._batches(draws),
             len(self._kinds),
             holds,
-            self._usage(),
+            usage,
+            self._shares(usage),
             self.arrivals.draw(arriving),
         )
         return SimulatedFuture(start, draws, rng)
@@ -113,13 +119,13 @@ class Scene:
         jobs, now = self._line.jobs, self._snapshot.now
         times: list[tuple[float, ...]] = [()] * len(jobs)
         for index in sorted(range(len(jobs)), key=lambda index: jobs[index].id):
-            histories = self._kind_of[jobs[index].digest].histories
+            histories = self._kind_of[index].histories
             count = min(jobs[index].weight, DRAWS)
             times[index] = tuple([draws.holding_time(histories) for _ in range(count)])
         return [
             Batch(
                 job.rank,
-                self._kind_of[job.digest],
+                self._kind_of[index],
                 job.weight,
                 index,
                 times[index],
@@ -130,21 +136,35 @@ class Scene:
 
     def _usage(self) -> dict[str, Vector]:
         usage = self._snapshot.usage
-        limited = {kind.owner for kind in self._kinds.values() if kind.limit is not None}
-        return {owner: self._hosts.vector(usage.get(owner, {})) for owner in limited}
+        owners = {kind.owner for kind in self._kinds.values() if kind.limit is not None}
+        if self._snapshot.policy.sharing:
+            owners.update(kind.owner for kind in self._kinds.values())
+        return {owner: self._hosts.vector(usage.get(owner, {})) for owner in owners}
+
+    def _shares(self, usage: dict[str, Vector]) -> SimulatedShares | None:
+        sharing, resources = self._snapshot.policy.sharing, self._hosts.resources
+        if sharing is None:
+            return None
+        averages = {
+            owner: [amounts.get(name, 0.0) for name in resources]
+            for owner, amounts in self._snapshot.past_usage.items()
+        }
+        return SimulatedShares(sharing, self._hosts.capacity, usage, averages)
 
     # Kinds of jobs
 
-    def _kind(self, shape: Shape) -> Kind:
+    def _kind(self, shape: Shape, *, own_priority: bool = False) -> Kind:
         """Return the kind of a shape's jobs; those of a closed destination are a kind apart."""
         is_open = shape.destination not in self._snapshot.closed
-        key = (Shape(shape.demand, shape.owner, "", shape.expected), is_open)
+        key = (Shape(shape.demand, shape.owner, "", shape.expected), is_open, own_priority)
         kind = self._kinds.get(key)
         if kind is None:
-            kind = self._kinds[key] = self._new_kind(shape, is_open=is_open)
+            kind = self._kinds[key] = self._new_kind(
+                shape, own_priority=own_priority, is_open=is_open
+            )
         return kind
 
-    def _new_kind(self, shape: Shape, *, is_open: bool) -> Kind:
+    def _new_kind(self, shape: Shape, own_priority: bool, is_open: bool) -> Kind:
         demand, owner, hosts = shape.demand, shape.owner, self._hosts
         needs = hosts.needs(demand)
         digest = demand_key(demand)
@@ -166,20 +186,32 @@ class Scene:
             prediction.hold,
             prediction.span,
             prediction.strict_span,
-            self._history.histories(owner, digest, size),
+            self._histories(shape, digest, size),
+            own_priority=own_priority,
             can_start=is_open and all(need.groups for need in needs),
         )
+
+    def _histories(self, shape: Shape, digest: str, size: int) -> tuple[Sequence[float], ...]:
+        """Return holding times of jobs like these; of those that say one, in proportion to it."""
+        known = self._history.histories(shape.owner, digest, size)
+        if shape.expected is None:
+            return known
+        said = [
+            [shape.expected * part for part in parts]
+            for parts in (self._parts_held.get(shape.owner), self._parts_held.get(None))
+            if parts
+        ]
+        return (*said, *known)
 
     # What is held
 
     def _held_now(self) -> list[_HeldNow]:
         now, hosts, held = self._snapshot.now, self._hosts, []
-        histories: dict[tuple[str, int], Histories] = {}
+        histories: dict[tuple[str, str, int], Histories] = {}
         for hold in self._snapshot.holds:
-            key = (hold.owner, hosts.size_class(hold.amounts.values()))
+            key = (hold.owner, hold.demand, hosts.size_class(hold.amounts.values()))
             if key not in histories:
-                known = self._history.histories(key[0], "", key[1])
-                histories[key] = [sorted(times) for times in known]
+                histories[key] = [sorted(times) for times in self._history.histories(*key)]
             placement = hosts.placement(hold.amounts)
             total = hosts.vector({})
             for _, amounts in placement:
@@ -225,6 +257,16 @@ class Scene:
     def _arriving_demand(self, ended: Observation, known: Mapping[str, Demand]) -> Demand:
         """Return the demand of an ended job, or one of its size where it is not known."""
         return known.get(ended.demand) or self._hosts.demand_of_size(ended.size)
+
+
+def _parts_held(newest: Sequence[Observation]) -> dict[str | None, list[float]]:
+    """Return what parts of what they said ended jobs held: owner, or None for all → parts."""
+    parts: dict[str | None, list[float]] = {}
+    for ended in newest:
+        if ended.expected:
+            for owner in (ended.owner, None):
+                parts.setdefault(owner, []).append(ended.seconds / ended.expected)
+    return parts
 
 
 def _merge(holds: list[_HeldNow]) -> _HeldNow:

@@ -36,6 +36,8 @@ class Kind:
     """The same once the reservation is old."""
     histories: tuple[Sequence[float], ...]
     """Observed holding times, of the most alike jobs first; the last one is never empty."""
+    own_priority: bool
+    """Whether its jobs keep their places where others are ordered by shares."""
     can_start: bool
     """False: no host could ever hold it, or its callbacks cannot be delivered."""
 

@@ -7,13 +7,12 @@ simulated: the last resort of a reservation that was missed by far.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
-from heapq import heapify, heappop, heapreplace
 
 from rq_broker.planner.forecasting.reservation import Reservation
 from rq_broker.planner.forecasting.room import Room
 from rq_broker.planner.forecasting.simulated_jobs import Batch, Kind, Rules
+from rq_broker.planner.forecasting.simulated_turns import Queues, Turns
 
 BACKFILL_DEPTH = 100
 """Kinds of jobs tried behind the first that has a reservation: bounds the cost of one pass."""
@@ -26,7 +25,8 @@ class SimulatedPass:
         self,
         room: Room,
         rules: Rules,
-        queues: Sequence[deque[Batch]],
+        queues: Queues,
+        turns: Turns,
         now: float,
         *,
         start: Callable[[Batch, int], int],
@@ -39,6 +39,7 @@ class SimulatedPass:
             room: what is free.
             rules: of the type.
             queues: the waiting batches, by the number of their kind.
+            turns: the order in which kinds are considered.
             now: seconds from the beginning of the future.
             start: starts up to so many jobs of a batch, as there is room; returns how many.
             resolve: finds when a reservation begins.
@@ -47,6 +48,7 @@ class SimulatedPass:
         self._room = room
         self._rules = rules
         self._queues = queues
+        self._turns = turns
         self._now = now
         self._start = start
         self._resolve = resolve
@@ -65,23 +67,15 @@ class SimulatedPass:
 
     def run(self) -> None:
         """Consider the first jobs of all kinds in order."""
-        queues, tried = self._queues, 0
-        heap = [(queue[0].order, number) for number, queue in enumerate(queues) if queue]
-        heapify(heap)
-        while heap and tried < BACKFILL_DEPTH:
-            number = heap[0][1]
-            queue = queues[number]
+        turns, tried = self._turns, 0
+        while tried < BACKFILL_DEPTH and (number := turns.first()) is not None:
+            queue = self._queues[number]
             tried += bool(self._claimed)
             if not self._consider(queue[0]):
-                heappop(heap)
-            elif queue[0].count:
-                continue
-            else:
+                turns.drop()
+            elif not queue[0].count:
                 queue.popleft()
-                if queue:
-                    heapreplace(heap, (queue[0].order, number))
-                else:
-                    heappop(heap)
+                turns.requeue()
         for reservation in self._reservations:
             reservation.release(self._room)
 

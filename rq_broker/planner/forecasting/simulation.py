@@ -30,6 +30,8 @@ from rq_broker.planner.forecasting.simulated_jobs import (
     RunningHold,
 )
 from rq_broker.planner.forecasting.simulated_pass import SimulatedPass
+from rq_broker.planner.forecasting.simulated_shares import SimulatedShares
+from rq_broker.planner.forecasting.simulated_turns import LineTurns, SharedTurns, Turns
 
 EXACT_PASSES = 300
 """Passes of a short line's future before it takes steps: bounds what a job that starves costs."""
@@ -62,7 +64,9 @@ class Start:
     holds: Sequence[tuple[float, float, RunningHold]]
     """When each ends, when it is expected to end, and what it holds."""
     usage: dict[str, Vector]
-    """Owner → what its jobs hold, for each owner with a limit."""
+    """Owner → what its jobs hold, for each owner with a limit; of all, if the type shares."""
+    shares: SimulatedShares | None
+    """The owners' shares, if the type shares."""
     arrivals: Iterator[Arrival]
     """Jobs that come later, in order of time."""
 
@@ -85,6 +89,7 @@ class SimulatedFuture:
         self._room = room
         self._rules = rules
         self._usage = start.usage
+        self._shares = start.shares
         self._draws = draws
         self._random = rng.random
         self._queues: list[deque[Batch]] = [deque() for _ in range(start.kinds)]
@@ -163,10 +168,14 @@ class SimulatedFuture:
             self._next_arrival = next(self._arrivals, None)
 
     def _run_pass(self, *, one_by_one: bool) -> None:
+        turns: Turns = LineTurns(self._queues)
+        if self._shares:
+            turns = SharedTurns(self._queues, self._share)
         SimulatedPass(
             self._room,
             self._rules,
             self._queues,
+            turns,
             self._now,
             start=self._start,
             resolve=self._resolve,
@@ -174,6 +183,10 @@ class SimulatedFuture:
         ).run()
 
     # What a pass asks for
+
+    def _share(self, owner: str) -> float:
+        assert self._shares is not None
+        return self._shares.share(owner, self._now)
 
     def _startable(self, batch: Batch) -> int:
         """Return how many jobs of a batch its owner's limit allows; -1 for none."""
@@ -284,6 +297,8 @@ class SimulatedFuture:
     def _count_usage(self, owner: str, amounts: Vector, sign: int) -> None:
         usage = self._usage.get(owner)
         if usage is not None:
+            if self._shares:
+                self._shares.settle(owner, self._now)
             self._usage[owner] = tuple(
                 [held + sign * amount for held, amount in zip(usage, amounts, strict=True)]
             )

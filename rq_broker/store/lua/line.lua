@@ -13,6 +13,7 @@
 ---     priority integer its priority
 ---     shape   string   digest of its shape
 ---     passed  string   when it was first passed, ms; '' if it was not, or is not near the front
+---     is_own  flag     whether it has a priority of its own
 ---   shapes    fields   digest and canonical JSON of each of these shapes
 --- Errors none
 --- @include "base"
@@ -21,6 +22,7 @@
 local queue = key('status:queued')
 local total = redis.call('ZCARD', queue)
 local jobs, shapes, is_known = {}, {}, {}
+local any_own = redis.call('EXISTS', key('own_priority')) == 1
 
 local function add(rank, member, priority)
   local shape = redis.call('HGET', job_key(request_id_of(member)), 'shape')
@@ -38,6 +40,7 @@ local function add(rank, member, priority)
     priority = priority,
     shape = shape,
     passed = rank < exact and redis.call('HGET', key('passed'), member) or '',
+    is_own = any_own and redis.call('SISMEMBER', key('own_priority'), member) == 1,
   }
 end
 

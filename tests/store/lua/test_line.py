@@ -32,6 +32,21 @@ async def test_each_job_of_a_short_line_is_read(broker: Broker) -> None:
     assert await broker.shape(TYPE, "gone") is None
 
 
+async def test_own_priorities_are_told(broker: Broker) -> None:
+    """A job that was given a priority, or moved, keeps its place whatever owners' shares are."""
+    for name in ("a", "b"):
+        await submit(broker, name)
+    assert [job.own_priority for job in (await broker.line(TYPE)).jobs] == [False, False]
+    await submit(broker, "c", priority=2**52)
+    await broker.reorder(TYPE, "b", "position", "front")
+    line = await broker.line(TYPE)
+    assert {job.request_id: job.own_priority for job in line.jobs} == {
+        "a": False,
+        "b": True,
+        "c": True,
+    }
+
+
 async def test_an_unused_type_has_an_empty_line(broker: Broker) -> None:
     """Nobody waits there."""
     assert await broker.line(TYPE) == Line(0)
