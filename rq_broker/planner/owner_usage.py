@@ -23,19 +23,21 @@ class ExceededLimit:
 class OwnerUsage:
     """What each owner holds, the grants of this pass included."""
 
-    __slots__ = ("_capacity", "_kept", "_limits", "_past_usage", "_shares", "_sharing", "_usage")
+    __slots__ = ("_capacity", "_kept", "_limits", "_shares", "_sharing", "_usage", "_used")
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._sharing = snapshot.policy.sharing
         self._limits = snapshot.policy.limits
         self._usage = {owner: dict(amounts) for owner, amounts in snapshot.usage.items()}
-        self._past_usage = snapshot.past_usage
+        self._used: dict[str, dict[str, float]] = {}
+        """Owner → resource → what it held on average, and was granted in this pass."""
         self._kept: dict[str, Amounts] = {}
         self._shares: dict[str, float] = {}
         """Owner → its share, once computed, until its next grant."""
         self._capacity: dict[str, int] = {}
         """All hosts' capacity together, which shares are parts of; filled if the policy shares."""
         if self._sharing:
+            self._used = {owner: dict(past) for owner, past in snapshot.past_usage.items()}
             for host in snapshot.hosts.values():
                 if not host.dropped:
                     add_amounts(self._capacity, host.capacity)
@@ -46,20 +48,16 @@ class OwnerUsage:
         return self._sharing is not None
 
     def share(self, owner: str) -> float:
-        """Return what an owner uses of its dominant resource, by its weight.
+        """Return what an owner used of its dominant resource, by its weight.
 
-        That is the largest part of the capacity, of any resource, that it held on average, plus
-        what it holds now.
+        That is the largest part of the capacity, of any resource, that it held on average, the
+        grants of this pass added in full.
         """
         assert self._sharing is not None
         share = self._shares.get(owner)
         if share is None:
-            usage, past = self._usage.get(owner, {}), self._past_usage.get(owner, {})
-            parts = [
-                (usage.get(resource, 0) + past.get(resource, 0.0)) / self._capacity[resource]
-                for resource in usage.keys() | past.keys()
-                if self._capacity.get(resource)
-            ]
+            capacity, used = self._capacity, self._used.get(owner, {})
+            parts = (amount / capacity[r] for r, amount in used.items() if capacity.get(r))
             share = max(parts, default=0.0) / self._sharing.weight(owner)
             self._shares[owner] = share
         return share
@@ -79,8 +77,12 @@ class OwnerUsage:
 
     def add_grant(self, owner: str, amounts: Amounts) -> None:
         """Count a grant."""
-        if self._sharing or self._limits:
+        if self._limits:
             add_amounts(self._usage.setdefault(owner, {}), amounts)
+        if self._sharing:
+            used = self._used.setdefault(owner, {})
+            for resource, amount in amounts.items():
+                used[resource] = used.get(resource, 0.0) + amount
             self._shares.pop(owner, None)
 
     def keep_room(self, owner: str, amounts: Amounts) -> None:

@@ -7,10 +7,12 @@ the job whose owner's share is the smallest now, and of equal ones by the one th
 the queue. A job's turn takes one place. A shape that has to wait takes at once as many places as it
 has such jobs left, for none of them will be granted in this pass.
 
-An owner's *share* is what it held on average (domain/sharing.py) plus what it holds now, the grants
-of this pass included; of the resource of which that is the largest part of the capacity; divided by
-its weight. Without the second part, an owner that was away would be granted the whole cluster
-before its average moved. Without the first, who waited long would get no more than who just ended.
+An owner's *share* is what it held on average until now (domain/sharing.py), plus what this pass
+grants it; of the resource of which that is the largest part of the capacity; divided by its weight.
+The average moves with time only, so grants of this pass count in full: otherwise one owner would be
+granted all that is free at once. What an owner holds since earlier passes counts by its average
+alone: added in full, it makes the order change with each end of a job, and reservations with it. On
+a log with two heavy owners (scripts/share.py) that cost six points of utilisation.
 
 The order is that of the jobs a snapshot shows. While more shapes wait than one shows, each round
 over the queue begins with another window, so that an owner far behind is first to see what came

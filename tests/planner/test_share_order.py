@@ -43,7 +43,6 @@ def random_shared(seed: int, cpus: int) -> Snapshot:
         shape = waiting(f"d{number}", wanted, owner=owner)
         shapes.append(replace(shape, heads=tuple(heads), count=len(heads)))
     fields: dict[str, Any] = {
-        "usage": {owner: {"VCPU": rng.randint(0, 4)} for owner in OWNERS},
         "past_usage": {owner: {"VCPU": rng.choice((0.0, 1.5, 4.0))} for owner in OWNERS[1:]},
     }
     return snapshot_of([host("h1", {"VCPU": cpus})], shapes, policy=SHARED, **fields)
@@ -63,8 +62,7 @@ def expected_grants(snapshot: Snapshot, cpus: int) -> list[int]:
     """Grant one job after the other, by the words of the planner's docstring."""
     queue, used = queue_of(snapshot), dict[str, float]()
     for owner in OWNERS:
-        used[owner] = snapshot.usage[owner]["VCPU"]
-        used[owner] += snapshot.past_usage.get(owner, {}).get("VCPU", 0.0)
+        used[owner] = snapshot.past_usage.get(owner, {}).get("VCPU", 0.0)
     places = [job[:2] for job in queue if not job[2]]
     free, grants = cpus, list[int]()
     while queue:
@@ -138,16 +136,21 @@ def test_an_owner_gets_by_its_weight() -> None:
 
 
 def test_what_an_owner_used_counts_until_it_is_forgotten() -> None:
-    """An owner that used more goes second, even if it holds nothing now."""
+    """An owner that used more goes second, though the other one holds more now."""
     shapes = [waiting("a", ONE, 1, 2, owner="a"), waiting("c", ONE, 3, 4, owner="c")]
-    assert order(*shapes, past_usage={"a": {"VCPU": 9.5}}) == [3, 4, 1, 2]
+    assert order(*shapes, past_usage={"a": {"VCPU": 9.5}}, usage={"c": {"VCPU": 50}}) == [
+        3,
+        4,
+        1,
+        2,
+    ]
 
 
 def test_the_resource_counts_of_which_an_owner_has_the_largest_part() -> None:
     """One of ten GPUs weighs as much as ten of a hundred VCPU."""
     shapes = [waiting("a", GPU, 1, 2, owner="a"), waiting("c", ONE, *range(3, 9), owner="c")]
     assert order(*shapes) == [1, 3, 4, 5, 6, 7, 8, 2]
-    assert order(*shapes, usage={"c": {"VCPU": 9}}) == [1, 3, 2, 4, 5, 6, 7, 8]
+    assert order(*shapes, past_usage={"c": {"VCPU": 9}}) == [1, 3, 2, 4, 5, 6, 7, 8]
 
 
 def test_a_job_moved_by_hand_keeps_its_place_among_the_others() -> None:
@@ -155,8 +158,8 @@ def test_a_job_moved_by_hand_keeps_its_place_among_the_others() -> None:
     heavy, light = waiting("a", ONE, 1, 2, 9, owner="a"), waiting("c", ONE, 3, 4, owner="c")
     moved = waiting("m", GPU, 8, owner="a")
     moved = replace(moved, heads=(Head(8, "r8", 2, own_priority=True),))
-    usage = {"a": {"VCPU": 50}}
-    assert order(heavy, light, moved, usage=usage) == [3, 4, 8, 1, 2, 9]
+    past_usage = {"a": {"VCPU": 50.0}}
+    assert order(heavy, light, moved, past_usage=past_usage) == [3, 4, 8, 1, 2, 9]
 
 
 def test_equal_priorities_that_were_given_are_ordered_by_share() -> None:
@@ -185,5 +188,5 @@ def test_of_one_shape_both_kinds_of_jobs_are_granted() -> None:
     mixed = waiting("a", ONE, 1, 2, 4, 5, owner="a")
     heads = tuple(replace(head, own_priority=head.id == 4) for head in mixed.heads)
     light = waiting("c", ONE, 3, owner="c")
-    usage = {"a": {"VCPU": 9}}
-    assert order(replace(mixed, heads=heads), light, usage=usage) == [3, 1, 2, 4, 5]
+    past_usage = {"a": {"VCPU": 9.0}}
+    assert order(replace(mixed, heads=heads), light, past_usage=past_usage) == [3, 1, 2, 4, 5]
