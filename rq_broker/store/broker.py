@@ -11,7 +11,7 @@ from redis.asyncio import Redis, RedisCluster
 from rq_broker.store.capacity import Capacity
 from rq_broker.store.deliveries import Deliveries, Settlement
 from rq_broker.store.forecasts import Forecasts
-from rq_broker.store.grants import Grants, Heads, Holdings, TypeState
+from rq_broker.store.grants import Grants, Heads, TypeState
 from rq_broker.store.holds import ChangedHolds, EndedHold, EndedHolds, Holds, RunningHold
 from rq_broker.store.jobs import Cursor, Jobs, Page
 from rq_broker.store.registry import Registry
@@ -25,7 +25,6 @@ __all__ = [
     "EndedHold",
     "EndedHolds",
     "Heads",
-    "Holdings",
     "Page",
     "RunningHold",
     "Settlement",
@@ -88,7 +87,6 @@ class Broker:
         self.heads = grants.heads
         self.note = grants.note
         self.grant = grants.grant
-        self.holdings = grants.holdings
         self.shape_of = grants.shape_of
         self.shape_rank = grants.shape_rank
         self.index_in_shape = grants.index_in_shape

@@ -52,29 +52,8 @@ class Heads:
     and of those with a priority of their own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """A job that holds capacity."""
-
-    request_id: str
-    owner_id: str
-    age: float
-    """Seconds since its grant."""
-    holds: Mapping[str, Mapping[str, int]]
-    """Host → resource → amount."""
-
-
-@dataclass(frozen=True, slots=True)
-class Holdings:
-    """The jobs that hold capacity, and how long ended jobs held theirs."""
-
-    holders: tuple[Holder, ...]
-    history: tuple[float, ...]
-    """Seconds, the newest first."""
-
-
 class Grants:
-    """Turn, type_state, heads, note, grant, holdings; where a job stands in the queue."""
+    """Turn, type_state, heads, note, grant; where a job stands in the queue."""
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
@@ -185,20 +164,6 @@ class Grants:
         members = await self._runner.command("ZRANGE", queue, rank, rank)
         score = await self._runner.command("ZSCORE", queue, members[0]) if members else None
         return None if score is None else (int(float(score)), job_of(members[0])[0])
-
-    async def holdings(self, type_: str, limit: int = 5000) -> Holdings:
-        """Read the jobs that hold capacity, and how long ended jobs held theirs.
-
-        Args:
-            type_: The type.
-            limit: How many holders to read of each status, in priority order.
-        """
-        reply = await self._runner.run("holders", type_, limit=limit)
-        holders = records.readable(lambda row: records.holder(reply.now, row), reply.holders)
-        return Holdings(
-            tuple(Holder(*fields) for fields in holders),
-            tuple(milliseconds / 1000 for milliseconds in reply.history),
-        )
 
     async def note(
         self, type_: str, promises: Collection[Promise], passed: Collection[Head]

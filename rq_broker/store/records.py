@@ -181,21 +181,6 @@ def destination(now: int, row: Any) -> Destination:
     )
 
 
-def holder(now: int, row: Any) -> tuple[str, str, float, dict[str, dict[str, int]]]:
-    """Read a row of `holders`: request_id, owner, age in seconds, host → resource → amount.
-
-    Args:
-        now: The time of the reply, ms since 1970.
-        row: The row.
-    """
-    holds: dict[str, dict[str, int]] = {}
-    for field, amount in row.amounts.items():
-        host, _, resource = field.partition("/")
-        holds.setdefault(host, {})[resource] = int(amount)
-    age = (now - int(row.granted)) / 1000 if row.granted else 0.0
-    return row.request_id, row.owner, age, holds
-
-
 _STALE_INTERVALS = 3
 """Poll intervals without a good snapshot after which a source is stale: one failed poll is not
 enough, and operators learn of a source that stays away within minutes."""

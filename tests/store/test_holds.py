@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from rq_broker.domain.holding_times import demand_key
 from rq_broker.domain.jobs import Status
 from rq_broker.store import holds
 from rq_broker.store.broker import Broker, EndedHold
 from rq_broker.store.keys import Keys
-from tests.making import TYPE, bring, grant, publish, submit
+from tests.making import TYPE, bring, grant, publish, shape, submit
 
 STREAM = Keys(TYPE).of("holding_times")
 
@@ -105,3 +106,35 @@ async def test_holds_whose_size_was_not_kept_are_left_out(broker: Broker, client
     read = await broker.holding_times(TYPE)
     assert read.holds == ()
     assert read.last is not None
+
+
+async def test_a_holding_time_tells_whose_and_what_it_was(broker: Broker, client: Redis) -> None:
+    """An ended hold is kept with its owner, demand, size and what it said; the old list goes."""
+    await client.rpush(Keys(TYPE).of("history"), "1000")
+    await publish(broker)
+    job = await submit(broker, expected=60.0)
+    assert await grant(broker, job, predicted=1.0) == 1
+    await broker.transition(TYPE, "d", Status.DONE)
+    entries: Any = await client.xrange(STREAM)
+    ((_, entry),) = entries
+    assert int(entry.pop("milliseconds")) >= 0
+    assert entry == {
+        "owner": "o",
+        "demand_key": demand_key(shape().demand),
+        "size": "-3",
+        "expected": "60000",
+    }
+    assert await client.exists(Keys(TYPE).of("history")) == 0
+
+
+@pytest.mark.parametrize("to", [Status.QUEUED, Status.ERROR, None])
+async def test_an_offer_that_was_not_taken_up_is_no_holding_time(
+    broker: Broker, client: Redis, to: Status | None
+) -> None:
+    """A granted job that is requeued, fails or is withdrawn tells nothing of how long jobs hold."""
+    await bring(broker, Status.GRANTED)
+    if to:
+        await broker.transition(TYPE, "d", to)
+    else:
+        await broker.withdraw(TYPE, "d")
+    assert await client.exists(STREAM) == 0

@@ -128,13 +128,3 @@ def test_a_destinations_state_follows_the_time(
     destination = records.destination(1000, row)
     assert (destination.state, destination.opens_for) == (state, opens_for)
     assert (destination.in_flight, destination.parked) == (1, 2)
-
-
-def test_a_holder_is_read_with_its_age() -> None:
-    """A holder has its amounts by host and resource, and its age, 0 if that is unknown."""
-    amounts = {"h1/VCPU": "2", "h1/R:x": "1", "h2/VCPU": "3"}
-    row = SimpleNamespace(request_id="d", owner="o", granted="2000", amounts=amounts)
-    holds = {"h1": {"VCPU": 2, "R:x": 1}, "h2": {"VCPU": 3}}
-    assert records.holder(5000, row) == ("d", "o", 3.0, holds)
-    row.granted = ""
-    assert records.holder(5000, row)[2] == 0.0

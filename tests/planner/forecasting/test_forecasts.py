@@ -10,6 +10,7 @@ import pytest
 
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.holding_times import HoldingTimes, Observation
+from rq_broker.domain.jobs import Shape
 from rq_broker.domain.line import Line, WaitingJob
 from rq_broker.domain.planning import Snapshot
 from rq_broker.domain.policy import Policy
@@ -82,6 +83,19 @@ def test_holding_times_are_those_of_the_same_owner() -> None:
         snapshot = snapshot_of([host("h0", {"VCPU": 4})], shapes, history=HoldingTimes(times))
         waits.append(forecasts(snapshot)[2].p50)
     assert waits == [60.0, 6000.0]
+
+
+def test_what_a_job_says_counts_in_proportion_to_what_became_of_it() -> None:
+    """Where jobs held a quarter of what they said, one that says an hour is drawn as 15 minutes."""
+    ended = [Observation("lab", "", 0, said / 4, said) for said in (400.0, 8000.0) * 40]
+    shape = waiting("a", FOUR, 1)
+    says = replace(shape, shape=Shape(FOUR, "lab", "", 3600))
+    snapshot = snapshot_of(
+        [host("h0", {"VCPU": 4})], [says, waiting("b", FOUR, 2)], history=HoldingTimes(ended)
+    )
+    assert forecasts(snapshot)[2].p50 == 900.0
+    silent = replace(snapshot, waiting=(shape, *snapshot.waiting[1:]))
+    assert forecasts(silent)[2].p50 in (100.0, 2000.0)
 
 
 def test_a_job_that_can_be_passed_waits_for_jobs_that_arrive() -> None:

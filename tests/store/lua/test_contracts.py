@@ -192,9 +192,7 @@ async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -
     assert await grant(broker, job, WANTED) == 1
     await broker.type_state(TYPE, usage=True)
     await settle(broker, await claim_one(broker), Settlement("delivered"))
-    await broker.holdings(TYPE)
     await _read_holds(broker)
-    await broker.holdings(TYPE)
     await broker.sweep(TYPE)
     await bring(broker, Status.QUEUED)
     await broker.withdraw(TYPE, "d")
