@@ -8,7 +8,7 @@ from math import floor, log2
 
 from rq_broker.domain.capacity import Amounts, Host
 from rq_broker.domain.jobs import Demand
-from rq_broker.planner.forecasting.room import Need, Room, Vector
+from rq_broker.planner.forecasting.room import Need, Room, Vector, add
 from rq_broker.planner.packing.host_table import Instance
 
 UNLIMITED = 1 << 62
@@ -148,8 +148,3 @@ class SimulatedHosts:
         return tuple(
             (resource, max(round(self._largest[resource] * part), 1)) for resource in self.resources
         )
-
-
-def add(amounts: Vector, others: Vector) -> Vector:
-    """Add vectors."""
-    return tuple([amount + other for amount, other in zip(amounts, others, strict=True)])

@@ -198,3 +198,8 @@ def count_fitting(row: Vector, parts: Sequence[tuple[int, int]]) -> int:
     for index, amount in parts[1:]:
         times = min(times, row[index] // amount)
     return times
+
+
+def add(amounts: Vector, others: Vector) -> Vector:
+    """Add vectors."""
+    return tuple([amount + other for amount, other in zip(amounts, others, strict=True)])

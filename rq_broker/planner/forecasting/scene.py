@@ -14,8 +14,8 @@ from rq_broker.domain.line import Line
 from rq_broker.domain.planning import Snapshot
 from rq_broker.planner.forecasting.arrivals import ArrivalModel
 from rq_broker.planner.forecasting.holding_draws import Histories, HoldingDraws
-from rq_broker.planner.forecasting.hosts import SimulatedHosts, add
-from rq_broker.planner.forecasting.room import Placement, Vector
+from rq_broker.planner.forecasting.hosts import SimulatedHosts
+from rq_broker.planner.forecasting.room import Placement, Vector, add
 from rq_broker.planner.forecasting.simulated_jobs import Batch, Kind, Rules, RunningHold
 from rq_broker.planner.forecasting.simulated_shares import SimulatedShares
 from rq_broker.planner.forecasting.simulation import DRAWS, SimulatedFuture, Start

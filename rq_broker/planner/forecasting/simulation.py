@@ -20,7 +20,7 @@ from random import Random
 
 from rq_broker.planner.forecasting.holding_draws import HoldingDraws
 from rq_broker.planner.forecasting.reservation import Reservation
-from rq_broker.planner.forecasting.room import Placement, Room, Vector
+from rq_broker.planner.forecasting.room import Placement, Room, Vector, add
 from rq_broker.planner.forecasting.simulated_jobs import (
     NEVER,
     Arrival,
@@ -152,7 +152,7 @@ class SimulatedFuture:
             hold.is_live = False
             self._count_usage(hold.owner, hold.total, -1)
             for host, amounts in hold.placement:
-                released[host] = _sum(released[host], amounts) if host in released else amounts
+                released[host] = add(released[host], amounts) if host in released else amounts
             ended.append(hold)
         self._lag = sum(lags) / len(lags) if lags else 0.0
         if self._rules.least_step:
@@ -170,7 +170,8 @@ class SimulatedFuture:
     def _run_pass(self, *, one_by_one: bool) -> None:
         turns: Turns = LineTurns(self._queues)
         if self._shares:
-            turns = SharedTurns(self._queues, self._share)
+            self._shares.begin_pass(self._now)
+            turns = SharedTurns(self._queues, self._shares.share)
         SimulatedPass(
             self._room,
             self._rules,
@@ -183,10 +184,6 @@ class SimulatedFuture:
         ).run()
 
     # What a pass asks for
-
-    def _share(self, owner: str) -> float:
-        assert self._shares is not None
-        return self._shares.share(owner, self._now)
 
     def _startable(self, batch: Batch) -> int:
         """Return how many jobs of a batch its owner's limit allows; -1 for none."""
@@ -299,13 +296,11 @@ class SimulatedFuture:
         if usage is not None:
             if self._shares:
                 self._shares.settle(owner, self._now)
+                if sign > 0:
+                    self._shares.grant(owner, amounts)
             self._usage[owner] = tuple(
                 [held + sign * amount for held, amount in zip(usage, amounts, strict=True)]
             )
-
-
-def _sum(amounts: Vector, others: Vector) -> Vector:
-    return tuple([amount + other for amount, other in zip(amounts, others, strict=True)])
 
 
 def is_within(amounts: Sequence[float], limits: Sequence[float]) -> bool:

@@ -68,13 +68,18 @@ def test_a_priority_of_its_own_keeps_a_jobs_place() -> None:
 
 
 def test_a_share_is_of_the_dominant_resource() -> None:
-    """The larger of two parts counts, held now and on average, divided by the weight."""
+    """The larger of two parts counts, on average and granted in a pass, divided by the weight."""
     usage = {"a": (2, 8)}
     shares = SimulatedShares(
         Share("owner", half_life=10.0, weights={"*": 2.0}), (4, 80), usage, {"a": [1.0, 0.0]}
     )
-    assert shares.share("a", 0.0) == pytest.approx((2 + 1) / 4 / 2)
-    assert shares.share("a", 10.0) == pytest.approx((2 + 1.5) / 4 / 2)
+    assert shares.share("a") == pytest.approx(1 / 4 / 2)
+    shares.begin_pass(10.0)
+    assert shares.share("a") == pytest.approx(1.5 / 4 / 2)
+    shares.grant("a", (1, 0))
+    shares.grant("a", (0, 60))
+    assert shares.share("a") == pytest.approx((60 + 4) / 80 / 2)
     shares.settle("a", 10.0)
     usage["a"] = (0, 8)
-    assert shares.share("a", 20.0) == pytest.approx(0.75 / 4 / 2)
+    shares.begin_pass(20.0)
+    assert shares.share("a") == pytest.approx(0.75 / 4 / 2)
