@@ -72,7 +72,7 @@ def main() -> None:
     """Print the log."""
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("--seed", type=int, default=1, help="of the log (default: 1)")
-    words.add_argument("--jobs", type=int, default=10_000, help="(default: 10000)")
+    words.add_argument("--jobs", type=int, default=4000, help="(default: 4000)")
     words.add_argument("--processors", type=int, default=256, help="of the cluster (default: 256)")
     words.add_argument("--load", type=float, default=0.95, help="part of them (default: 0.95)")
     options = words.parse_args()

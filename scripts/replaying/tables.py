@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from math import inf
+from typing import NamedTuple
 
 from replaying.measures import Measures
 
@@ -21,8 +21,7 @@ HEADER = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Ratios:
+class Ratios(NamedTuple):
     """One policy's waits as parts of another's."""
 
     mean_wait: float

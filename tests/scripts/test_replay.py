@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import replay
+import replay_table
 from replaying.comparison import ESTIMATES, REFERENCES, Cluster, replay_ours, replay_reference
 from replaying.counting import CountingCluster, Rule, easy, fcfs, first_fit, users_estimate
 from replaying.jobs import Job, NeverStarted
@@ -176,3 +177,24 @@ def test_a_bad_log_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) 
     status, _, err = run(capsys, file, "--hosts", 1, "--cpus", 1)
     assert status == 1
     assert f"{file}, line 1: has 3 fields" in err
+
+
+def test_the_table_has_a_line_for_each_part(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each part of a log gives a line of ratios, and the last line has their geometric means."""
+    replay_table.main([f"{EXCERPT}:100x1:0+100", f"{EXCERPT}:50x2:100"])
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()]
+    assert [cells[:2] for cells in rows[2:4]] == [
+        ["kth_excerpt, 0", "100"],
+        ["kth_excerpt, 100", "200"],
+    ]
+    column = rows[0].index("best effort")
+    first, second, means = (float(cells[column].split(" / ")[0]) for cells in rows[2:])
+    assert means == pytest.approx((first * second) ** 0.5, abs=0.01)
+
+
+@pytest.mark.parametrize("text", ["log.swf", "log.swf:0x1:0", "log.swf:1x1", "log.swf:1x1:0+x"])
+def test_a_bad_part_is_named(capsys: pytest.CaptureFixture[str], text: str) -> None:
+    """A part that is not a file, a cluster and the jobs to skip ends the command."""
+    with pytest.raises(SystemExit):
+        replay_table.main([text])
+    assert f"must be FILE:HOSTSxCPUS:SKIP[+FIRST], not '{text}'" in capsys.readouterr().err
