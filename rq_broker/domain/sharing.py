@@ -14,8 +14,9 @@ from msgspec import Meta, Struct
 from rq_broker.domain.validation import LONGEST_SPAN, Owner
 
 DEFAULT_HALF_LIFE = 86400.0
-"""Seconds. With an hour an owner that filled a night is forgotten by noon; with a week one that
-filled a weekend pays for most of the next. Measured: docs/measured.md."""
+"""Seconds. An owner that filled a night is not forgotten by noon, and one that filled a weekend
+does not pay for all of the next week. On a log, six hours and a week did about as well
+(docs/measured.md)."""
 
 Weight = Annotated[float, Meta(gt=0, le=1_000_000, extra={"noun": "a number"})]
 

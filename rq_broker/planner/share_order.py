@@ -12,7 +12,7 @@ grants it; of the resource of which that is the largest part of the capacity; di
 The average moves with time only, so grants of this pass count in full: otherwise one owner would be
 granted all that is free at once. What an owner holds since earlier passes counts by its average
 alone: added in full, it makes the order change with each end of a job, and reservations with it. On
-a log with two heavy owners (scripts/share.py) that cost six points of utilisation.
+a log with two heavy owners that cost six points of utilisation (docs/measured.md).
 
 The order is that of the jobs a snapshot shows. While more shapes wait than one shows, each round
 over the queue begins with another window, so that an owner far behind is first to see what came
