@@ -26,8 +26,8 @@ MAX_AGE = 60.0
 """Seconds after which a forecast is not shown any more: too much may have changed since."""
 WAIT_SECONDS = 1.0
 """Seconds for which answers wait for a forecast; then they go without. Short lines take less."""
-REMEMBERED_TYPES = 500
-"""Types whose last forecast is kept: bounds its memory. With more, some are made anew."""
+REMEMBERED_TYPES = 100
+"""Types whose last forecast is kept, each in up to 1 MB. With more in use, some are made anew."""
 
 COMPUTING = Forecast(None, None, "it is being computed; ask again in a few seconds")
 

@@ -29,7 +29,7 @@ class SimulatedHosts:
     ) -> None:
         """Group the hosts by what some demand asks for."""
         in_service = [host for host in hosts if not host.dropped]
-        instances = {instance for demand in demands for instance in demand.instances}
+        instances = {instance for demand in demands for instance in demand.instances if instance}
         self.resources = sorted({resource for instance in instances for resource, _ in instance})
         self._index = {resource: index for index, resource in enumerate(self.resources)}
         self._largest: Counter[str] = Counter()
@@ -100,6 +100,8 @@ class SimulatedHosts:
         needs = []
         for instance, count in Counter(demand.instances).items():
             parts = tuple((self._index[resource], amount) for resource, amount in instance)
+            if not parts:  # it needs nothing, so it fits anywhere
+                continue
             groups = frozenset(
                 group
                 for (aggregates, unit), group in self._groups.items()
@@ -142,7 +144,7 @@ class SimulatedHosts:
         hosts = 2.0 ** (size + MIDDLE_OF_CLASS)
         instance = self._only_instance or self._part_instance(min(hosts, 1.0))
         of_one = self._size([dict(instance)])
-        return Demand((instance,) * max(round(hosts / of_one), 1))
+        return Demand((instance,) * (max(round(hosts / of_one), 1) if of_one else 1))
 
     def _part_instance(self, part: float) -> Instance:
         return tuple(

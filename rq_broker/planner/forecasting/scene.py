@@ -122,6 +122,7 @@ class Scene:
 
     def _batches(self, draws: HoldingDraws) -> list[Batch]:
         jobs, now = self._line.jobs, self._snapshot.now
+        promised = {promise.job_id: promise.made - now for promise in self._snapshot.promises}
         times: list[tuple[float, ...]] = [()] * len(jobs)
         for index in sorted(range(len(jobs)), key=lambda index: jobs[index].id):
             histories = self._kind_of[index].histories
@@ -135,6 +136,7 @@ class Scene:
                 index,
                 times[index],
                 None if job.passed is None else job.passed - now,
+                promised.get(job.id),
             )
             for index, job in enumerate(jobs)
         ]

@@ -56,6 +56,16 @@ def test_a_job_that_fits_now_has_no_wait() -> None:
     assert forecasts(snapshot)[1].p90 == 0.0
 
 
+def test_a_job_that_needs_nothing_starts_at_once() -> None:
+    """It fits on full hosts too, and also where nobody needs anything."""
+    for shapes in (
+        [waiting("a", demand(()), 1)],
+        [waiting("a", demand(()), 1), waiting("b", FOUR, 2)],
+    ):
+        found = forecasts(replace(queue(), waiting=tuple(shapes)))
+        assert found[1].p90 == 0.0
+
+
 def test_a_forecast_ages() -> None:
     """Some seconds later it says so many seconds less, and never less than none."""
     found = forecasts(queue(1))[1]

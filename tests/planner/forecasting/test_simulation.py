@@ -8,12 +8,13 @@ import pytest
 
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.holding_times import HoldingTimes, Observation, demand_key
+from rq_broker.domain.planning import Promise
 from rq_broker.domain.policy import Policy
 from rq_broker.planner.forecasting import holding_draws
 from rq_broker.planner.forecasting.scene import Scene
 from tests.planner.clusters import Cluster, Job
 from tests.planner.forecasting.lines import line_of
-from tests.planner.oracle import demand, host, instance, snapshot_of, waiting
+from tests.planner.oracle import demand, hold, host, instance, snapshot_of, waiting
 
 SECONDS = {"quick": 10.0, "usual": 100.0, "slow": 1000.0}
 """Owner → how long each of its jobs holds."""
@@ -88,3 +89,27 @@ def test_a_whole_host_waits_for_fragments() -> None:
     future = Scene(snapshot, line_of(shapes), {}).future(1)
     future.run(frozenset({0, 1}))
     assert future.starts == {1: 0.0}
+
+
+def test_a_job_promised_long_ago_is_passed_by_sure_ends_only() -> None:
+    """Once a reservation is old, the strict span decides; a younger one is passed by the usual."""
+    ended = [Observation("lab", "", 0, seconds) for seconds in [150.0] * 3 + [10.0] * 17]
+    hosts = [host("h1", {"VCPU": 1}, held={"VCPU": 1}), host("h2", {"VCPU": 1})]
+    shapes = [
+        waiting("wide", demand(instance(VCPU=1), instance(VCPU=1)), 1),
+        waiting("small", demand(instance(VCPU=1)), 2),
+    ]
+    starts = []
+    for made in (1000.0, 1.0):
+        snapshot = snapshot_of(
+            hosts,
+            shapes,
+            policy=Policy(patience=0.0),
+            history=HoldingTimes(ended),
+            holds=(hold("x", 1100.0, h1=1),),
+            promises=(Promise(1, "r1", 1100.0, made),),
+        )
+        future = Scene(snapshot, line_of(shapes), {}).future(1)
+        future.run(frozenset({0, 1}))
+        starts.append(future.starts[1] == 0.0)
+    assert starts == [True, False]
