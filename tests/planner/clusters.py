@@ -27,6 +27,8 @@ class Job:
     """How long it will hold."""
     demand: Demand
     owner: str
+    says: bool = False
+    """Whether its client says how long it will hold."""
 
 
 class Cluster:
@@ -81,7 +83,7 @@ class Cluster:
     def _snapshot(self) -> Snapshot:
         by_shape: dict[Shape, list[Head]] = defaultdict(list)
         for job in self._waiting.values():
-            shape = Shape(job.demand, job.owner, "")
+            shape = Shape(job.demand, job.owner, "", int(job.seconds) if job.says else None)
             by_shape[shape].append(Head(job.id, name_of(job.id), job.id))
         waiting = tuple(
             WaitingShape(shape.canonical(), shape, tuple(heads), len(heads))

@@ -123,7 +123,8 @@ def test_grants_leave_each_reservation_what_it_needs_when_it_begins(snapshot: Sn
                 for resource, amount in amounts.items() if name in free else ():
                     free[name][resource] += amount
         for grant in planned.grants:
-            holds_for = min(grant.prediction.hold, grant.prediction.span)
+            holds_for = min(grant.prediction.hold, grant.prediction.strict_span)
+            holds_for = min(holds_for, grant.prediction.span)
             if snapshot.now + holds_for > reservation.start:
                 for name, instance in zip(grant.hosts, grant.shape.demand.instances, strict=True):
                     for resource, amount in instance if name in free else ():

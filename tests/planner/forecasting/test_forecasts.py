@@ -127,7 +127,7 @@ def test_a_job_that_can_be_passed_waits_for_jobs_that_arrive() -> None:
         )
         p50s.append(forecasts(snapshot)[1].p50 or float("inf"))
     best_effort, reserved = p50s
-    assert reserved <= 300
+    assert reserved <= 400
     assert best_effort > 3 * reserved
 
 
