@@ -43,7 +43,7 @@ class _Level(NamedTuple):
 class Room:
     """What is free on each host."""
 
-    __slots__ = ("_hosts", "_level_of", "_levels", "_sizes", "_weights")
+    __slots__ = ("_by_row", "_hosts", "_level_of", "_levels", "_sizes", "_weights")
 
     def __init__(
         self,
@@ -62,10 +62,12 @@ class Room:
         """
         self._sizes = sizes
         self._weights = weights
+        self._by_row: dict[int, dict[Vector, _Level]] = {group: {} for group in groups}
+        """Group → row → its level, once made; shared by all copies."""
         self._level_of: list[_Level] = []
         self._hosts: dict[_Level, dict[int, None]] = {}
         for host, (row, group) in enumerate(zip(rows, groups, strict=True)):
-            level = _Level(self._weigh(row), group, row)
+            level = self._level(group, row)
             self._level_of.append(level)
             self._hosts.setdefault(level, {})[host] = None
         self._levels = sorted(self._hosts)
@@ -73,7 +75,7 @@ class Room:
     def copy(self) -> Room:
         """Return a room that changes on its own."""
         other = Room.__new__(Room)
-        other._sizes, other._weights = self._sizes, self._weights
+        other._sizes, other._weights, other._by_row = self._sizes, self._weights, self._by_row
         other._level_of = list(self._level_of)
         other._hosts = {level: dict(hosts) for level, hosts in self._hosts.items()}
         other._levels = list(self._levels)
@@ -174,7 +176,7 @@ class Room:
         """Set what a host has free."""
         hosts = self._hosts
         old = self._level_of[host]
-        level = _Level(self._weigh(row), old.group, row)
+        level = self._by_row[old.group].get(row) or self._level(old.group, row)
         members = hosts[old]
         del members[host]
         if not members:
@@ -187,8 +189,10 @@ class Room:
             insort(self._levels, level)
         self._level_of[host] = level
 
-    def _weigh(self, row: Vector) -> float:
-        return sum([free * weight for free, weight in zip(row, self._weights, strict=True)])
+    def _level(self, group: int, row: Vector) -> _Level:
+        weight = sum([free * weight for free, weight in zip(row, self._weights, strict=True)])
+        level = self._by_row[group][row] = _Level(weight, group, row)
+        return level
 
 
 def count_fitting(row: Vector, parts: Sequence[tuple[int, int]]) -> int:
