@@ -123,7 +123,7 @@ class _RisingRoom:
                 left = self._place_elsewhere(need, left)
 
     def _place_elsewhere(self, need: Need, left: int) -> int:
-        for host in self._room.hosts():
+        for host in self._room.hosts_for(need):
             if host not in self._rows:
                 left -= self._place(need, host, left)
                 if not left:

@@ -97,10 +97,11 @@ class Room:
         """Return the group of a host."""
         return self._level_of[host].group
 
-    def hosts(self) -> Iterator[int]:
-        """Yield the hosts, the fullest first."""
+    def hosts_for(self, need: Need) -> Iterator[int]:
+        """Yield the hosts on which an instance fits, the fullest first."""
         for level in self._levels:
-            yield from self._hosts[level]
+            if level.group in need.groups and count_fitting(level.row, need.parts) > 0:
+                yield from self._hosts[level]
 
     def count(self, need: Need, limit: int) -> int:
         """Count the instances that fit, up to a limit."""

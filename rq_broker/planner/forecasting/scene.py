@@ -24,7 +24,7 @@ EXACT_HOLDS = 2000
 """Holds up to which each is simulated on its own hosts, if the line is short too."""
 EXACT_HOSTS = 2000
 """The same of hosts."""
-SEPARATE_HOSTS = 100
+SEPARATE_HOSTS = 200
 """Hosts up to which they stay separate in a longer line. More are merged to one of each group: that
 is four times as fast on a thousand hosts, but large instances then find room too early."""
 MERGED_HOLDS = 500
