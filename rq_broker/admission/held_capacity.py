@@ -79,9 +79,20 @@ class HeldCapacity:
 
     def _hold(self, row: RunningHold) -> Hold:
         """Add the expected end: what was predicted at the grant, or said by who is believed."""
-        key, predicted = row.demand_key or demand_key(row.demand), row.predicted
-        is_said = row.predicted_from == Source.EXPECTED
-        if predicted is None or (is_said and not self._history.believes(row.owner)):
-            predicted = self._history.predict(row.owner, key, row.size or 0).hold
+        key, predicted, source = _key(row), row.predicted, _source(row)
+        is_lie = source is Source.EXPECTED and not self._history.believes(row.owner)
+        if predicted is None or is_lie:
+            prediction = self._history.predict(row.owner, key, row.size or 0)
+            predicted, source = prediction.hold, prediction.source
         ends = row.granted + predicted
-        return Hold(row.request_id, row.owner, row.granted, ends, row.amounts, key)
+        return Hold(row.request_id, row.owner, row.granted, ends, row.amounts, key, source)
+
+
+def _key(row: RunningHold) -> str:
+    return row.demand_key or demand_key(row.demand)
+
+
+def _source(row: RunningHold) -> Source:
+    """Return what the prediction kept with a grant rests on; a word of a later version is none."""
+    known = {source.value: source for source in Source}
+    return known.get(row.predicted_from, Source.DEFAULT)

@@ -10,6 +10,7 @@ from msgspec import Meta, Struct, field
 from rq_broker.admission.explain import ExplainedJob, HeldAmount, ImaginedJob
 from rq_broker.domain.capacity import Amounts
 from rq_broker.domain.jobs import Demand
+from rq_broker.domain.planning import Hold
 from rq_broker.domain.representation import Converted, Count, EtaView, JsonObject, Number
 from rq_broker.planner import Explanation, ForecastChange
 
@@ -41,6 +42,10 @@ class HolderView(JsonObject, frozen=True):
     amount: Count
 
 
+MAX_AWAITED = 50
+"""Jobs that a reservation names: bounds the answer."""
+
+
 def _instances(demand: Demand | None) -> list[Amounts] | None:
     return None if demand is None else [dict(instance) for instance in demand.instances]
 
@@ -55,6 +60,27 @@ class LargestView(JsonObject, frozen=True):
         Meta(description="The scaled instances; null if not even 1 % fits."),
         Converted(_instances),
     ] = field(name="scaled")
+
+
+class AwaitedView(JsonObject, frozen=True):
+    """A job for whose end a reservation waits."""
+
+    request_id: str
+    ends: Annotated[float, Meta(description="When that is expected, Unix time.")]
+    source: Annotated[
+        str, Meta(description="By what it said (expected), or by earlier jobs like it.")
+    ] = field(name="predicted_from")
+
+
+def _awaited(holds: tuple[Hold, ...]) -> list[AwaitedView]:
+    return [AwaitedView.of(hold) for hold in holds[:MAX_AWAITED]]
+
+
+class ReservationView(JsonObject, frozen=True):
+    """When a job is to start, if running jobs end as expected."""
+
+    start: Annotated[float, Meta(description="Unix time.")]
+    awaited: Annotated[list[AwaitedView], Converted(_awaited)] = field(name="waits_for")
 
 
 class EtaAccuracyView(JsonObject, frozen=True):
@@ -82,6 +108,7 @@ _WAITING_ROWS: list[tuple[str, Any]] = [
     ("shortfalls", list[ShortfallView]),
     ("holders", list[HolderView]),
     ("protected", Annotated[bool, Meta(description="Its hosts are reserved against later jobs.")]),
+    ("reservation", ReservationView | None),
     (
         "passed_since",
         Annotated[
@@ -173,7 +200,8 @@ def _waiting_fields(explanation: Explanation, holders: list[HeldAmount]) -> dict
         "hosts": explanation.hosts,
         "shortfalls": [ShortfallView.of(shortfall) for shortfall in explanation.shortfalls],
         "holders": [HolderView.of(holder) for holder in holders],
-        "protected": explanation.protected,
+        "protected": explanation.start is not None,
+        "reservation": None if explanation.start is None else ReservationView.of(explanation),
         "passed_since": explanation.passed_since,
         "passed_by": list(explanation.passed_by),
         "largest": largest and LargestView.of(largest),

@@ -65,7 +65,7 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 EXPECTED_CLASSES = (
     *(_MINUTE, 5 * _MINUTE, 10 * _MINUTE, 15 * _MINUTE, 30 * _MINUTE),
     *(_HOUR, 2 * _HOUR, 3 * _HOUR, 4 * _HOUR, 8 * _HOUR, 12 * _HOUR, 18 * _HOUR),
-    *(_DAY, 2 * _DAY, 7 * _DAY, 30 * _DAY, LONGEST_SPAN),
+    *(_DAY, 2 * _DAY, 7 * _DAY, 30 * _DAY, 90 * _DAY, 365 * _DAY, LONGEST_SPAN),
 )
 """The seconds to which a shape rounds up what its jobs say. With few classes one failure to place a
 job speaks for many; each distinct number would be a shape of its own. They are the spans people

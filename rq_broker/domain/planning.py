@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rq_broker.domain.capacity import Amounts, Host
-from rq_broker.domain.holding_times import FIRST_PREDICTION, HoldingTimes, Prediction
+from rq_broker.domain.holding_times import FIRST_PREDICTION, HoldingTimes, Prediction, Source
 from rq_broker.domain.jobs import Shape
 from rq_broker.domain.policy import Policy
 
@@ -58,6 +58,8 @@ class Hold:
     """Host → what it holds there."""
     demand: str = ""
     """Digest of its demand."""
+    source: Source = Source.DEFAULT
+    """What the expected end rests on."""
 
 
 @dataclass(frozen=True, slots=True)

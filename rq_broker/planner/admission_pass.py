@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from rq_broker.domain.holding_times import Prediction, demand_key
 from rq_broker.domain.jobs import Demand
-from rq_broker.domain.planning import Grant, Head, Promise, Snapshot, WaitingShape
+from rq_broker.domain.planning import Grant, Head, Hold, Promise, Snapshot, WaitingShape
 from rq_broker.planner import reasons
 from rq_broker.planner.capacity_reasons import impossible
 from rq_broker.planner.closest_hosts import choose_hosts
@@ -27,7 +27,7 @@ from rq_broker.planner.packing.search import StepBudget
 from rq_broker.planner.passed_jobs import PassedJobs
 from rq_broker.planner.promising import promise_for
 from rq_broker.planner.reasons import Reason
-from rq_broker.planner.reservations import Reservations
+from rq_broker.planner.reservations import Reservation, Reservations
 from rq_broker.planner.share_order import ShareOrder
 from rq_broker.planner.start_times import StartTime, earliest_start
 from rq_broker.planner.turns import TurnQueue
@@ -228,6 +228,20 @@ class AdmissionPass:
         kept = promise.hosts or self._names(start.needs)
         needs = choose_hosts(placer, self.without_holds(self.table), kept) or start.needs
         return StartTime(start.seconds, needs, {index: self.table.rows[index] for index in needs})
+
+    def awaited_holds(self, made: Reservation) -> list[Hold]:
+        """List the holds for whose ends a reservation waits, the earliest first."""
+        table = self.table
+        short = {
+            table.names[index]
+            for index, row in made.needs.items()
+            if any(table.rows[index].get(resource, 0) < amount for resource, amount in row.items())
+        }
+        return [
+            hold
+            for hold in self.snapshot.holds
+            if hold.ends <= made.start and not short.isdisjoint(hold.amounts)
+        ]
 
     def _names(self, indexes: Iterable[int]) -> frozenset[str]:
         return frozenset(self.table.names[index] for index in indexes)

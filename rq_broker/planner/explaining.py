@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from rq_broker.domain.jobs import Demand
-from rq_broker.domain.planning import Grant, Snapshot
+from rq_broker.domain.planning import Grant, Hold, Snapshot
 from rq_broker.planner.admission_pass import AdmissionPass, BlockedShape
 from rq_broker.planner.closest_hosts import choose_hosts
 from rq_broker.planner.packing.best_fit import fits, total
@@ -54,8 +54,10 @@ class Explanation:
     """None: a pass would grant it now."""
     shortfalls: tuple[Shortfall, ...] = ()
     """What is missing on `hosts`, per resource, for all its instances together."""
-    protected: bool = False
-    """What it needs on `hosts` is kept from later jobs."""
+    start: float | None = None
+    """From when on its capacity is reserved on `hosts`, seconds since 1970; None if it is not."""
+    awaited: tuple[Hold, ...] = ()
+    """The holds whose expected ends it then waits for, the earliest first."""
     passed_since: float | None = None
     """When a later job first passed it, seconds since 1970."""
     passed_by: tuple[str, ...] = ()
@@ -105,7 +107,8 @@ def _explain_blocked(admission_pass: AdmissionPass, blocked: BlockedShape) -> Ex
         hosts=tuple(sorted(table.names[index] for index in needs)),
         reason=reason,
         shortfalls=_shortfalls(table, needs),
-        protected=reserved is not None,
+        start=None if reserved is None else reserved.start,
+        awaited=tuple(admission_pass.awaited_holds(reserved)) if reserved else (),
         passed_since=snapshot.passed.get(head.request_id),
         passed_by=_passed_by(snapshot, admission_pass.grants, placer.demand),
         usable_hosts=frozenset(table.names[index] for index in indexes_of(placer.usable_hosts)),

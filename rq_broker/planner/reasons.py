@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from rq_broker.planner.owner_usage import ExceededLimit
+
+NAMED = 3
+"""Hosts, or jobs, that a sentence names before it counts the others."""
 
 
 class ReasonCode(StrEnum):
@@ -67,5 +72,43 @@ def behind(code: ReasonCode, request_id: str) -> Reason:
     """Return the reason of a job that would fit, but on hosts kept for an earlier job."""
     if code is ReasonCode.STRICT_ORDER:
         return Reason(code, f"would fit, but strict order puts {request_id} first")
-    text = f"would fit, but hosts are kept for {request_id}, which later jobs passed for too long"
+    text = f"would fit, but could delay {request_id}, which later jobs passed for too long"
     return Reason(code, text)
+
+
+def reserved(
+    no_room: Reason, hosts: Iterable[str], start: float | None, awaited: Sequence[str], now: float
+) -> Reason:
+    """Return the reason of a job that has a reservation.
+
+    Args:
+        no_room: What it lacks now.
+        hosts: Where its capacity is reserved.
+        start: From when on, seconds since 1970; None if the hosts are kept until it starts.
+        awaited: request_ids of the jobs whose ends it waits for.
+        now: Seconds since 1970.
+    """
+    where = f"reserved on {_listed(sorted(hosts))}"
+    if start is None:
+        return replace(no_room, text=f"{no_room.text}; {where} until it starts")
+    ends = f", when {_listed(awaited)} {_are(awaited)} expected to end" if awaited else ""
+    return replace(no_room, text=f"{no_room.text}; {where} from about {_clock(start, now)}{ends}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Join names as a sentence does, the first few if there are many."""
+    shown = list(names[:NAMED])
+    if len(names) > NAMED:
+        shown.append(f"{len(names) - NAMED} more")
+    *earlier, last = shown
+    return f"{', '.join(earlier)} and {last}" if earlier else last
+
+
+def _are(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"
+
+
+def _clock(seconds: float, now: float) -> str:
+    """Write a time of today as 14:20 UTC, another one with its date."""
+    when, today = datetime.fromtimestamp(seconds, UTC), datetime.fromtimestamp(now, UTC)
+    return f"{when:%H:%M} UTC" if when.date() == today.date() else f"{when:%Y-%m-%d %H:%M} UTC"

@@ -10,6 +10,7 @@ from rq_broker.planner.admission_pass import AdmissionPass, BlockedShape
 from rq_broker.planner.capacity_reasons import impossible, no_fit
 from rq_broker.planner.packing.best_fit import fits
 from rq_broker.planner.reasons import Reason, ReasonCode
+from rq_broker.planner.reservations import Reservation
 
 
 class WaitingReasons(Mapping[str, Reason]):
@@ -47,7 +48,15 @@ class WaitingReasons(Mapping[str, Reason]):
         demand = blocked.placer.demand
         if demand not in self._by_demand:
             self._by_demand[demand] = self._no_room(blocked)
-        return self._by_demand[demand]
+        made = self._pass.reservations.of(blocked.head)
+        return self._by_demand[demand] if made is None else self._reserved(blocked, made)
+
+    def _reserved(self, blocked: BlockedShape, made: Reservation) -> Reason:
+        """Say what a job with a reservation lacks now, and from when on it will have it."""
+        lacking = no_fit(self._pass.table, blocked.placer.demand)
+        awaited = [hold.request_id for hold in self._pass.awaited_holds(made)]
+        start = None if made.is_fixed else made.start
+        return reasons.reserved(lacking, made.hosts, start, awaited, self._pass.snapshot.now)
 
     def _no_room(self, blocked: BlockedShape) -> Reason:
         """Name an earlier job as the reason only if the demand would fit without it."""

@@ -56,6 +56,7 @@ async def test_an_explanation_says_all_there_is(broker: Broker, client: Redis) -
         "hosts": ("h1",),
         "shortfalls": [{"host": "h1", "resource": "VCPU", "needed": 6, "free": 3}],
         "protected": False,
+        "reservation": None,
         "passed_since": None,
         "passed_by": [],
         "largest": {"instances": 0, "percent": 66, "scaled": [{"VCPU": 3}]},

@@ -12,7 +12,7 @@ from tests.api.conftest import submit
 from tests.explaining import KEYS, add_history
 
 WAITING_KEYS = ["reason", "explains", "hosts", "shortfalls", "holders", "protected"]
-WAITING_KEYS += ["passed_since", "passed_by", "largest"]
+WAITING_KEYS += ["reservation", "passed_since", "passed_by", "largest"]
 HOST: dict[str, Any] = {"capacity": {"VCPU": 2}, "used": {"VCPU": 1}}
 
 

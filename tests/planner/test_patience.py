@@ -281,7 +281,12 @@ def test_the_explanation_of_a_reserved_job_names_its_hosts() -> None:
     fields: dict[str, Any] = {"holds": (hold("a", 1001.0, h2=1),), "passed": passed}
     snapshot = snapshot_of(hosts, BIG_THEN_SMALL, policy=FINITE, **fields)
     explanation = explain(snapshot, "big")
-    assert explanation.protected
+    assert explanation.start == 1001.0
+    assert [awaited.request_id for awaited in explanation.awaited] == ["a"]
+    assert explanation.reason is not None
+    assert (
+        "reserved on h2 from about 00:16 UTC, when a is expected to end" in explanation.reason.text
+    )
     assert (explanation.hosts, explanation.passed_since) == (("h2",), 0.0)
     (lack,) = explanation.shortfalls
     assert (lack.host, lack.resource, lack.needed, lack.free) == ("h2", "VCPU", 8, 7)
