@@ -14,7 +14,7 @@ from rq_broker.domain.planning import Grant, Head, Hold, Promise, Snapshot, Wait
 from rq_broker.planner import reasons
 from rq_broker.planner.capacity_reasons import impossible
 from rq_broker.planner.closest_hosts import choose_hosts
-from rq_broker.planner.hold_ends import HoldEnds
+from rq_broker.planner.hold_ends import holds_in_order
 from rq_broker.planner.owner_usage import ExceededLimit, OwnerUsage
 from rq_broker.planner.packing.best_fit import SEARCH_STEPS, size_class
 from rq_broker.planner.packing.host_table import (
@@ -74,7 +74,6 @@ class AdmissionPass:
         """Shapes that keep hosts from later jobs: those with a reservation, or in strict order."""
         self._claimed_hosts = 0
         """Mask of all hosts that a job passed too long may use: no later job reserves there."""
-        self._hold_ends = HoldEnds(snapshot, self.table)
         self._predictions: dict[str, Prediction] = {}
         """Digest → how long a job of the shape holds."""
         self._closed_hosts = 0
@@ -209,7 +208,7 @@ class AdmissionPass:
     def _reserve(self, blocked: BlockedShape) -> None:
         """Reserve capacity from the moment on at which the job fits if holds end as expected."""
         placer, head, snapshot = blocked.placer, blocked.head, self.snapshot
-        start = earliest_start(placer, self._hold_ends.in_order())
+        start = earliest_start(placer, holds_in_order(snapshot, self.grants))
         if start is None:  # what it lacks is used by others, and nobody knows until when
             return
         promise, is_fixed = promise_for(head, start.seconds, snapshot)
@@ -252,7 +251,6 @@ class AdmissionPass:
         names = tuple([self.table.names[index] for index in hosts])
         self.grants.append(Grant(head, waiting.shape, names, prediction, size))
         self.usage.add_grant(waiting.shape.owner, placer.total)
-        self._hold_ends.add_grant(placer.demand, hosts, prediction.hold)
 
     def _exhaust(self, waiting: WaitingShape) -> None:
         """Note that all shown jobs of a shape are granted.

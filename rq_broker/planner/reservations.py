@@ -107,7 +107,7 @@ class Reservations:
         if beside is None:
             # An early job prefers reserved hosts, and leaves the others to jobs that end later.
             table, preferred = (self._table, self._mask) if is_early else (self.late_table, 0)
-            beside = self._placers[key] = Placer(table, placer.demand, preferred)
+            beside = self._placers[key] = placer.beside(table, preferred)
         hosts = beside.place(closed_hosts, budget)
         if hosts is not None and is_early:
             self._took_early(hosts)

@@ -10,9 +10,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import groupby, takewhile
+from itertools import takewhile
 
-from rq_broker.planner.hold_ends import HoldEnd, end_of
+from rq_broker.domain.planning import Hold
 from rq_broker.planner.owner_usage import add_amounts
 from rq_broker.planner.packing.best_fit import pack
 from rq_broker.planner.packing.host_table import (
@@ -44,18 +44,18 @@ class StartTime:
     """What those hosts have free at that moment, the job not counted."""
 
 
-def earliest_start(placer: Placer, ends: Iterable[HoldEnd]) -> StartTime | None:
+def earliest_start(placer: Placer, holds: Iterable[Hold]) -> StartTime | None:
     """Find the first moment at which the job fits.
 
     Args:
         placer: the job's demand, on the table of what is free now.
-        ends: of all holds, the earliest first.
+        holds: all of them, the earliest expected end first.
 
     Returns: None if it does not fit even once all holds have ended.
     """
     if len(placer.kinds) == 1:
-        return _start_of_alike(placer, ends)
-    return _MixedStart(placer, ends).run()
+        return _start_of_alike(placer, holds)
+    return _MixedStart(placer, holds).run()
 
 
 class _Room:
@@ -63,13 +63,14 @@ class _Room:
 
     def __init__(self, table: HostTable, hosts: int, instance: Instance, limit: int) -> None:
         self._table = table
-        self._hosts = hosts & table.allowing(instance)
+        allowed = indexes_of(hosts & table.allowing(instance))
+        self._index_of = {table.names[index]: index for index in allowed}
         self._instance = instance
         self._limit = limit
         """The most instances that count on one host."""
         self.rows: dict[int, Row] = {}
         """Hosts on which something ended → what is free there by then."""
-        free = table.fitting_at_start(instance, self._hosts)
+        free = table.fitting_at_start(instance, hosts)
         self.now = {
             index: times
             for index in indexes_of(free)
@@ -81,36 +82,41 @@ class _Room:
         """(host, how many more fit) in the order in which holds end."""
         self._by_host = dict(self.now)
 
-    def release(self, end: HoldEnd) -> None:
-        """Let a hold end."""
-        for index, amounts in end.amounts.items():
-            if self._hosts >> index & 1:
-                row = self.rows.get(index)
-                if row is None:
-                    row = self.rows[index] = dict(self._table.rows[index])
-                add_amounts(row, amounts)
-                before = self._by_host.get(index, 0)
-                rise = count_fitting(row, self._instance, self._limit) - before
-                if rise > 0:
-                    self._by_host[index] = before + rise
-                    self.rises.append((index, rise))
-                    self.total += rise
+    def release_until(self, holds: Iterable[Hold], wanted: int) -> float | None:
+        """Let holds end until `wanted` instances fit; returns when, None if they never do.
 
-    def release_until(self, ends: Iterable[HoldEnd], wanted: int) -> float | None:
-        """Let holds end until `wanted` instances fit; returns when, None if they never do."""
-        for seconds, tied in groupby(ends, key=end_of):
-            for end in tied:
-                self.release(end)
-            if self.total >= wanted:
-                return seconds
-        return None
+        All holds that end at that moment end.
+        """
+        seconds = None
+        for hold in holds:
+            if self.total >= wanted and hold.ends != seconds:
+                break
+            seconds = hold.ends
+            self._release(hold)
+        return seconds if self.total >= wanted else None
+
+    def _release(self, hold: Hold) -> None:
+        for name, amounts in hold.amounts.items():
+            index = self._index_of.get(name)
+            if index is None:
+                continue
+            row = self.rows.get(index)
+            if row is None:
+                row = self.rows[index] = dict(self._table.rows[index])
+            add_amounts(row, amounts)
+            before = self._by_host.get(index, 0)
+            rise = count_fitting(row, self._instance, self._limit) - before
+            if rise > 0:
+                self._by_host[index] = before + rise
+                self.rises.append((index, rise))
+                self.total += rise
 
 
-def _start_of_alike(placer: Placer, ends: Iterable[HoldEnd]) -> StartTime | None:
+def _start_of_alike(placer: Placer, holds: Iterable[Hold]) -> StartTime | None:
     instance, count = placer.kinds[0]
     table, limit = placer.table, 1 if placer.demand.spread else count
     room = _Room(table, placer.usable_hosts, instance, limit)
-    seconds = room.release_until(ends, count)
+    seconds = room.release_until(holds, count)
     if seconds is None:
         return None
     # Take the hosts that become free last, so that those free now stay open to others.
@@ -131,10 +137,11 @@ def _start_of_alike(placer: Placer, ends: Iterable[HoldEnd]) -> StartTime | None
 class _MixedStart:
     """The search for a moment at which instances of several kinds fit together."""
 
-    def __init__(self, placer: Placer, ends: Iterable[HoldEnd]) -> None:
+    def __init__(self, placer: Placer, holds: Iterable[Hold]) -> None:
         self._placer = placer
-        self._ends = list(ends)
-        self._moments = [seconds for seconds, _ in groupby(self._ends, key=end_of)]
+        self._holds = list(holds)
+        self._index_of = {name: index for index, name in enumerate(placer.table.names)}
+        self._moments = [*dict.fromkeys(hold.ends for hold in self._holds)]
         self._tries = TRIED_MOMENTS
 
     def run(self) -> StartTime | None:
@@ -163,7 +170,7 @@ class _MixedStart:
         table, demand, first = self._placer.table, self._placer.demand, 0
         for instance, count in self._placer.kinds:
             room = _Room(table, self._placer.usable_hosts, instance, 1 if demand.spread else count)
-            seconds = room.release_until(self._ends, count)
+            seconds = room.release_until(self._holds, count)
             if seconds is None:
                 return None
             first = max(first, bisect_left(self._moments, seconds))
@@ -174,11 +181,11 @@ class _MixedStart:
         self._tries -= 1
         placer, table, seconds = self._placer, self._placer.table, self._moments[moment]
         rows: dict[int, Row] = {}
-        for end in takewhile(lambda end: end.seconds <= seconds, self._ends):
-            for index, amounts in end.amounts.items():
-                if index not in rows:
-                    rows[index] = dict(table.rows[index])
-                add_amounts(rows[index], amounts)
+        for hold in takewhile(lambda hold: hold.ends <= seconds, self._holds):
+            for name, amounts in hold.amounts.items():
+                if name in self._index_of:
+                    index = self._index_of[name]
+                    add_amounts(rows.setdefault(index, dict(table.rows[index])), amounts)
         then = table.with_rows([rows.get(index, row) for index, row in enumerate(table.rows)])
         spread, budget = placer.demand.spread, StepBudget(PACK_STEPS)
         placement = pack(then, placer.kinds, placer.usable_hosts, spread, budget)

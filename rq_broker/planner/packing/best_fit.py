@@ -34,9 +34,9 @@ FIT_STEPS = 200
 def total(demand: Demand) -> Row:
     """Add up what all instances need together."""
     amounts: Row = {}
-    for instance in demand.instances:
+    for instance, count in Counter(demand.instances).items():
         for resource, amount in instance:
-            amounts[resource] = amounts.get(resource, 0) + amount
+            amounts[resource] = amounts.get(resource, 0) + amount * count
     return amounts
 
 
@@ -59,7 +59,8 @@ def size_class(table: HostTable, demand: Demand) -> int:
     Each instance counts by the resource of which it needs the largest part. Jobs of one class are
     alike enough for one to tell how long another will hold.
     """
-    size = sum(_size(table, instance) for instance in demand.instances)
+    kinds = Counter(demand.instances).items()
+    size = sum(_size(table, instance) * count for instance, count in kinds)
     return floor(log2(size)) if size else 0
 
 

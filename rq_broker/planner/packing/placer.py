@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 from rq_broker.domain.jobs import Demand
 from rq_broker.planner.packing.best_fit import kinds_of, pack, total
 from rq_broker.planner.packing.candidates import CandidateHosts
@@ -14,8 +16,7 @@ class Placer:
 
     __slots__ = ("_candidates", "demand", "failed", "kinds", "table", "total", "usable_hosts")
 
-    def __init__(self, table: HostTable, demand: Demand, preferred_hosts: int = 0) -> None:
-        """Place on `table`; alike instances go to hosts of the mask `preferred_hosts` first."""
+    def __init__(self, table: HostTable, demand: Demand) -> None:
         self.table = table
         self.demand = demand
         self.usable_hosts = table.hosts_in(demand.aggregate)
@@ -26,12 +27,24 @@ class Placer:
         """True once the demand did not fit: then it does not fit for the rest of the pass."""
         self._candidates: tuple[CandidateHosts, ...] = ()
         """Of the only kind of instance, in the order in which they are used up."""
+        self._use_hosts(self.usable_hosts)
+
+    def beside(self, table: HostTable, preferred_hosts: int) -> Placer:
+        """Return a placer of the same demand on another table of the same hosts.
+
+        It gives alike instances hosts of the mask `preferred_hosts` first.
+        """
+        other = copy(self)
+        other.table = table
+        preferred = self.usable_hosts & preferred_hosts
+        other._use_hosts(*filter(None, (preferred, self.usable_hosts & ~preferred)))
+        return other
+
+    def _use_hosts(self, *masks: int) -> None:
+        """Give alike instances hosts of these masks, the first ones first."""
         if len(self.kinds) == 1:
-            preferred, hosts = self.usable_hosts & preferred_hosts, self.usable_hosts
-            masks = (preferred, hosts & ~preferred) if preferred else (hosts,)
-            self._candidates = tuple(
-                CandidateHosts(table, self.kinds[0][0], mask) for mask in masks
-            )
+            instance = self.kinds[0][0]
+            self._candidates = tuple(CandidateHosts(self.table, instance, mask) for mask in masks)
 
     def place(self, closed_hosts: int, budget: StepBudget) -> list[int] | None:
         """Find a host for each instance and take what it needs there, or change nothing.
