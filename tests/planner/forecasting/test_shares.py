@@ -13,7 +13,7 @@ from rq_broker.domain.policy import Policy
 from rq_broker.domain.sharing import Share
 from rq_broker.planner import forecast_line
 from rq_broker.planner.forecasting.simulated_shares import SimulatedShares
-from tests.planner.forecasting.lines import FOUR
+from tests.planner.forecasting.lines import FOUR, forecasts
 from tests.planner.oracle import host, snapshot_of, waiting
 
 HISTORY = HoldingTimes(Observation(owner, "", 0, 100.0) for owner in ("a", "b") for _ in range(9))
@@ -45,6 +45,14 @@ def test_without_a_share_the_line_is_served_in_order() -> None:
 def test_owners_of_equal_usage_take_turns() -> None:
     """After a job of one owner the other has used less."""
     assert order("aaabbb") == "ababab"
+
+
+def test_a_grant_counts_within_its_pass() -> None:
+    """Of two hosts that are free at once each owner gets one, wherever its jobs stand."""
+    shapes = [waiting("a", FOUR, 1, 2, owner="a"), waiting("b", FOUR, 3, owner="b")]
+    hosts = [host(name, {"VCPU": 4}) for name in ("h1", "h2")]
+    snapshot = snapshot_of(hosts, shapes, policy=SHARING, history=HISTORY)
+    assert {id_: found.p50 for id_, found in forecasts(snapshot).items()} == {1: 0, 2: 100, 3: 0}
 
 
 def test_what_an_owner_used_counts_until_it_fades() -> None:

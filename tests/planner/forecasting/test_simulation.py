@@ -91,6 +91,27 @@ def test_a_whole_host_waits_for_fragments() -> None:
     assert future.starts == {1: 0.0}
 
 
+def test_hosts_that_come_free_last_are_reserved_first() -> None:
+    """What is free on a host that a reservation does not need stays usable by long jobs."""
+    ended = [Observation("lab", "", size, 1000.0) for size in (-1, 1) for _ in range(3)]
+    hosts = [host("h1", {"VCPU": 4}, held={"VCPU": 2})]
+    hosts += [host(name, {"VCPU": 4}, held={"VCPU": 4}) for name in ("h2", "h3")]
+    shapes = [
+        waiting("wide", demand(instance(VCPU=4), instance(VCPU=4)), 1),
+        waiting("small", demand(instance(VCPU=2)), 2),
+    ]
+    snapshot = snapshot_of(
+        hosts,
+        shapes,
+        policy=Policy(patience=0.0),
+        history=HoldingTimes(ended),
+        holds=(hold("x", 1010.0, h1=2), hold("y", 1020.0, h2=4), hold("z", 1020.0, h3=4)),
+    )
+    future = Scene(snapshot, line_of(shapes), {}).future(1)
+    future.run(frozenset({1}))
+    assert future.starts == {1: 0.0}
+
+
 def test_a_job_promised_long_ago_is_passed_by_sure_ends_only() -> None:
     """Once a reservation is old, the strict span decides; a younger one is passed by the usual."""
     ended = [Observation("lab", "", 0, seconds) for seconds in [150.0] * 3 + [10.0] * 17]
