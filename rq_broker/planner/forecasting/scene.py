@@ -20,9 +20,9 @@ from rq_broker.planner.forecasting.simulated_jobs import Batch, Kind, Rules, Run
 from rq_broker.planner.forecasting.simulated_shares import SimulatedShares
 from rq_broker.planner.forecasting.simulation import DRAWS, SimulatedFuture, Start
 
-EXACT_HOLDS = 2000
+EXACT_HOLDS = 10_000
 """Holds up to which each is simulated on its own hosts, if the line is short too."""
-EXACT_HOSTS = 2000
+EXACT_HOSTS = 5000
 """The same of hosts."""
 SEPARATE_HOSTS = 200
 """Hosts up to which they stay separate in a longer line. More are merged to one of each group: that

@@ -3,10 +3,11 @@
 It is written apart from the admission pass, because a forecast runs some ten thousand passes: it
 keeps the order, the reservation in time and the backfill, and it does not say why a job waits.
 
-Near the front each end of a hold is an event of its own. A long line is simulated in steps. Many
-holds end in one step; if the first job of the line might use all they release together, it would
-hardly ever wait for its reservation. So in a step a job first starts only where it fits into what
-one of the holds releases, as if they ended one by one, and then into what all jobs left over.
+In a short line each end of a hold is an event of its own, at first; a long line is simulated in
+steps from the beginning. Many holds end in one step; if the first job of a long line might use all
+they release together, it would hardly ever wait for its reservation. So there a job first starts
+only where it fits into what one of the holds releases, as if they ended one by one, and then into
+what all jobs left over. (Short lines are nearer to the logs without that.)
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from rq_broker.planner.forecasting.simulated_pass import SimulatedPass
 from rq_broker.planner.forecasting.simulated_shares import SimulatedShares
 from rq_broker.planner.forecasting.simulated_turns import LineTurns, SharedTurns, Turns
 
-EXACT_PASSES = 300
+EXACT_PASSES = 400
 """Passes of a short line's future before it takes steps: bounds what a job that starves costs."""
 STEP = 0.05
 """Step, as a part of the time simulated so far: a far future costs few passes, at the price of an
