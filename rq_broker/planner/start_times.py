@@ -83,11 +83,11 @@ class _Room:
         self._by_host = dict(self.now)
 
     def release_until(self, holds: Iterable[Hold], wanted: int) -> float | None:
-        """Let holds end until `wanted` instances fit; returns when, None if they never do.
+        """Let holds end until `wanted` instances fit, all that end at that moment included.
 
-        All holds that end at that moment end.
+        Returns: that moment; 0 if they fit before any hold ends, None if they never do.
         """
-        seconds = None
+        seconds = 0.0
         for hold in holds:
             if self.total >= wanted and hold.ends != seconds:
                 break
