@@ -147,7 +147,7 @@ class _MixedStart:
     def run(self) -> StartTime | None:
         """Step over more and more moments until the job fits, then halve the last step."""
         moment = self._first_possible()
-        if moment is None:
+        if moment is None or not self._moments:
             return None
         failed, step, last = moment - 1, 1, len(self._moments) - 1
         start = self._start_at(moment)

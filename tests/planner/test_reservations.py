@@ -14,7 +14,7 @@ from tests.planner.clusters import Cluster, Job
 from tests.planner.oracle import SEEDS, demand, host, instance, random_demand, random_hosts
 
 
-@settings(max_examples=300)
+@settings(max_examples=500)
 @given(SEEDS)
 def test_with_perfect_ends_no_head_starts_later_than_first_promised(seed: int) -> None:
     """If all clients say how long, gangs of several resources and kinds start as promised."""
@@ -51,3 +51,11 @@ def test_a_stream_that_outlives_its_predictions_cannot_starve_a_gang(patience: f
     cluster.run(jobs)
     assert cluster.starts[1] < 50 + 60 * 100
     assert not cluster.never_started
+
+
+def test_without_holds_nothing_is_reserved() -> None:
+    """A job of two kinds that fit one by one, but not together, has no start time to wait for."""
+    mixed = demand(instance(VCPU=3), instance(VCPU=2))
+    cluster = Cluster([host("h1", {"VCPU": 4})], Policy(patience=0.0), HoldingTimes())
+    cluster.run([Job(1, 0.0, 1.0, mixed, "lab")])
+    assert (cluster.first_promises, cluster.never_started) == ({}, {1})
