@@ -111,6 +111,8 @@ class Explainer:
         self._questions: dict[str, _Question] = {}
         """Type → the question that its clients may join."""
         self._one_at_a_time = asyncio.Lock()
+        self._pause_ends = 0.0
+        """Explanations take at most half of a process's time, however many clients ask."""
 
     async def explain(self, type_: str, request_id: str) -> ExplainedJob:
         """Explain a waiting job and forecast its grant. Raises NotWaiting for other jobs."""
@@ -218,13 +220,19 @@ class Explainer:
 
     async def _answer(self, type_: str, digests: set[str]) -> _Answers:
         async with self._one_at_a_time:
-            # From here on nobody joins: they shall not get an older snapshot.
+            # 1. Wait until the pause after the last answer ends; meanwhile others join.
+            await asyncio.sleep(self._pause_ends - time.monotonic())
+            # 2. From here on nobody joins: they shall not get an older snapshot.
             del self._questions[type_]
+            started = time.monotonic()
+            # 3. Read and plan.
             snapshot, held, staleness = await self._read(type_, digests)
             waiting = digests.intersection(shape.digest for shape in snapshot.waiting)
             explanations = await asyncio.to_thread(
                 lambda: {digest: explain(snapshot, digest) for digest in waiting}
             )
+            # 4. Pause for as long as that took.
+            self._pause_ends = 2 * time.monotonic() - started
         return _Answers(snapshot, held, staleness, explanations)
 
     async def _read(self, type_: str, digests: Collection[str]) -> tuple[Snapshot, Held, str]:

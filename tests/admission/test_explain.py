@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -12,6 +13,7 @@ from redis.asyncio import Redis
 from rq_broker import planner
 from rq_broker.admission import explain as explain_module
 from rq_broker.admission.explain import Explainer
+from rq_broker.admission.held_capacity import Held
 from rq_broker.admission.snapshot import SnapshotReader, WindowedSnapshot
 from rq_broker.domain import errors
 from rq_broker.domain.jobs import Job, Status
@@ -192,6 +194,27 @@ async def test_clients_that_ask_at_once_share_a_snapshot(
     assert [job.index_in_shape for job in jobs] == [0, 1, 0, 1]
     assert [len(digests) for digests in reads] == [1, 2]
     assert len(explained) == 3
+
+
+async def test_those_who_ask_during_a_pause_share_the_next_answer(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an answer a process pauses as long as it took; meanwhile others join one question."""
+    for name in ("d0", "d1", "d2"):
+        await queued(broker, name, 1)
+    explainer, reads = Explainer(SnapshotReader(broker)), list[str]()
+    await explainer.explain(TYPE, "d0")
+    assert explainer._pause_ends > 0
+    read = explainer._read
+
+    async def recorded(type_: str, digests: set[str]) -> tuple[Snapshot, Held, str]:
+        reads.append(type_)
+        return await read(type_, digests)
+
+    monkeypatch.setattr(explainer, "_read", recorded)
+    monkeypatch.setattr(explainer, "_pause_ends", time.monotonic() + 0.2)
+    await asyncio.gather(*(explainer.explain(TYPE, f"d{number}") for number in range(3)))
+    assert len(reads) == 1
 
 
 async def _until(is_met: Callable[[], bool]) -> None:

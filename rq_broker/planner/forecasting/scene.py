@@ -9,7 +9,7 @@ from itertools import groupby
 from random import Random
 
 from rq_broker.domain.holding_times import Observation, demand_key
-from rq_broker.domain.jobs import Demand, Shape
+from rq_broker.domain.jobs import Demand, Shape, expected_class
 from rq_broker.domain.line import Line
 from rq_broker.domain.planning import Snapshot
 from rq_broker.planner.forecasting.arrivals import ArrivalModel
@@ -256,7 +256,14 @@ class Scene:
         """Let jobs arrive that are like those that ended last."""
         held, mean = len(self._snapshot.holds), self._history.mean
         kinds = Counter(
-            self._kind(Shape(self._arriving_demand(ended, known), ended.owner, ""))
+            self._kind(
+                Shape(
+                    self._arriving_demand(ended, known),
+                    ended.owner,
+                    "",
+                    expected_class(ended.expected),
+                )
+            )
             for ended in newest
         )
         return ArrivalModel(list(kinds.items()), held / mean if mean else 0.0)

@@ -46,6 +46,13 @@ def test_they_are_like_the_jobs_that_ended_last() -> None:
     assert {arrival.kind.owner for arrival in drawn} == {"lab", "ops"}
 
 
+def test_they_say_what_those_jobs_said() -> None:
+    """A type whose clients tell how long jobs hold is forecast with new jobs that tell it too."""
+    drawn = arrivals(*[Observation("lab", demand_key(FOUR), 0, 10.0, 250.0)] * 3)
+    assert {(arrival.kind.hold, arrival.kind.span) for arrival in drawn} == {(300.0, 300.0)}
+    assert {arrival.holding_time for arrival in drawn} == {12.0, 10.0}
+
+
 def test_nothing_arrives_where_nothing_runs() -> None:
     """A type without running jobs has no rate that could go on."""
     assert arrivals(Observation("lab", demand_key(FOUR), 0, 10.0), running=0) == []
