@@ -12,6 +12,7 @@ from benches.calling import callbacks
 from benches.granting import empty_pass, grants
 from benches.kit import Figure, Size
 from benches.latency import callback_latency, freed
+from benches.planning import reservations
 from benches.submitting import depth, http_submit, memory, submit
 
 BENCHES = {
@@ -22,6 +23,7 @@ BENCHES = {
     "callback-latency": callback_latency,
     "grants": grants,
     "pass": empty_pass,
+    "reservation": reservations,
     "freed": freed,
     "callbacks": callbacks,
     "asking": asking,
