@@ -27,8 +27,8 @@ class Job:
     """How long it will hold."""
     demand: Demand
     owner: str
-    says: bool = False
-    """Whether its client says how long it will hold."""
+    says: int | None = None
+    """How long its client says it will hold, seconds."""
 
 
 class Cluster:
@@ -83,7 +83,7 @@ class Cluster:
     def _snapshot(self) -> Snapshot:
         by_shape: dict[Shape, list[Head]] = defaultdict(list)
         for job in self._waiting.values():
-            shape = Shape(job.demand, job.owner, "", int(job.seconds) if job.says else None)
+            shape = Shape(job.demand, job.owner, "", job.says)
             by_shape[shape].append(Head(job.id, name_of(job.id), job.id))
         waiting = tuple(
             WaitingShape(shape.canonical(), shape, tuple(heads), len(heads))
