@@ -1,4 +1,4 @@
-"""Every Redis key in one place: the contract (version 1) that trusted services may rely on.
+"""Every Redis key in one place: the contract (version 2) that trusted services may rely on.
 
 All keys of one type share the hash tag `{<type>}`: a type lives in one slot of a Redis Cluster, and
 types spread over its nodes. A script takes the base as its one key and derives the others from it.
@@ -7,7 +7,8 @@ In the table, … stands for the base. Times are ms since 1970 where nothing els
 | key                        | type   | holds |
 |----------------------------|--------|-------|
 | `rqb:types`                | set    | the names of types; a hint for readers, rebuilt on use |
-| `rqb:{<type>}`             | hash   | the base: `id`, `clock`, `fence`, `hosts`, `policy:…` |
+| `rqb:{<type>}`             | hash   | the base: `id`, `clock`, `fence`, `hosts`, `policy:…`, |
+|                            |        | `promises` |
 | `…:status:<status>`        | zset   | member → priority; `…:status:queued` is the queue |
 | `…:owner:<owner_id>`       | zset   | member → priority, jobs of every status |
 | `…:shape:<digest>`         | zset   | member → priority, queued jobs of one shape |
