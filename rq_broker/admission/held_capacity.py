@@ -78,10 +78,15 @@ class HeldCapacity:
         self._last = ended.last
 
     def _hold(self, row: RunningHold) -> Hold:
-        """Add the expected end: what was predicted at the grant, or said by who is believed."""
+        """Add the expected end: what was predicted at the grant, or exactly what its client says.
+
+        What a client says does not count any more where its owner is not believed.
+        """
         key, predicted, source = _key(row), row.predicted, _source(row)
-        is_lie = source is Source.EXPECTED and not self._history.believes(row.owner)
-        if predicted is None or is_lie:
+        is_said = source is Source.EXPECTED
+        if is_said and row.expected is not None:
+            predicted = row.expected
+        if predicted is None or (is_said and not self._history.believes(row.owner)):
             prediction = self._history.predict(row.owner, key, row.size or 0)
             predicted, source = prediction.hold, prediction.source
         ends = row.granted + predicted

@@ -26,10 +26,10 @@ a changed habit is noticed late."""
 SPAN_RECENT = 10
 """The newest of them from which a span is predicted."""
 SPAN_QUANTILE, STRICT_QUANTILE, TYPE_QUANTILE = 0.75, 0.9, 0.9
-SPAN_SLACK, STRICT_SLACK = 1.2, 1.4
-"""By these a quantile is divided to predict a span. Ends of holds are guesses as well, and slip
-more often than not: without the slack a log of one user, whose history tells little, leaves 6 % of
-its capacity idle before start times that nobody keeps. With 1.5 the widest jobs of KTH wait longer.
+STRICT_SLACK = 1.4
+"""By this the quantile of a strict span is divided. Reservations that became strict have slipped
+again and again, as they do where history tells little: without the slack a log of one user leaves
+6 % of its capacity idle before start times that nobody keeps. With 2 the widest jobs wait longer.
 """
 TYPE_RECENT = 1000
 """Holding times remembered of the whole type."""
@@ -187,12 +187,12 @@ class HoldingTimes:
             if not self._count:
                 return FIRST_PREDICTION
             guess = _quantile(self._type_sorted, TYPE_QUANTILE)
-            return Prediction(guess, guess / SPAN_SLACK, guess / STRICT_SLACK, Source.TYPE)
+            return Prediction(guess, guess, guess / STRICT_SLACK, Source.TYPE)
         source, times = usable[0]
         of_size = next(times for source, times in usable if source is not Source.DEMAND)
         return Prediction(
             hold=max(times),
-            span=_quantile(sorted(of_size[-SPAN_RECENT:]), SPAN_QUANTILE) / SPAN_SLACK,
+            span=_quantile(sorted(of_size[-SPAN_RECENT:]), SPAN_QUANTILE),
             strict_span=_quantile(sorted(times), STRICT_QUANTILE) / STRICT_SLACK,
             source=source,
         )

@@ -16,7 +16,7 @@ from rq_broker.planner.capacity_reasons import impossible
 from rq_broker.planner.closest_hosts import choose_hosts
 from rq_broker.planner.hold_ends import holds_in_order
 from rq_broker.planner.owner_usage import ExceededLimit, OwnerUsage
-from rq_broker.planner.packing.best_fit import SEARCH_STEPS, size_class
+from rq_broker.planner.packing.best_fit import SEARCH_STEPS
 from rq_broker.planner.packing.host_table import (
     HostTable,
     free_when_empty,
@@ -156,7 +156,7 @@ class AdmissionPass:
 
     def _ends_in_time(self, waiting: WaitingShape, placer: Placer) -> bool:
         """Return whether a job that starts now ends before reservations on its hosts begin."""
-        prediction = self.prediction(waiting)
+        prediction = self.prediction(waiting, placer)
         return self.reservations.let_ahead(placer.usable_hosts, self.snapshot.now, prediction)
 
     def table_for(self, blocked: BlockedShape) -> HostTable:
@@ -166,7 +166,7 @@ class AdmissionPass:
             return self.table
         return self.reservations.late_table
 
-    def prediction(self, waiting: WaitingShape) -> Prediction:
+    def prediction(self, waiting: WaitingShape, placer: Placer) -> Prediction:
         """Predict how long a job of the shape will hold what it is granted."""
         prediction = self._predictions.get(waiting.digest)
         if prediction is None:
@@ -174,7 +174,7 @@ class AdmissionPass:
             prediction = self._predictions[waiting.digest] = snapshot.history.predict(
                 shape.owner,
                 demand_key(shape.demand),
-                size_class(self.table, shape.demand),
+                placer.size,
                 snapshot.policy.expected_default if shape.expected is None else shape.expected,
             )
         return prediction
@@ -247,9 +247,9 @@ class AdmissionPass:
 
     def _grant(self, waiting: WaitingShape, placer: Placer, head: Head, hosts: list[int]) -> None:
         """Propose the grant, and count it for its owner."""
-        prediction, size = self.prediction(waiting), size_class(self.table, placer.demand)
         names = tuple([self.table.names[index] for index in hosts])
-        self.grants.append(Grant(head, waiting.shape, names, prediction, size))
+        prediction = self.prediction(waiting, placer)
+        self.grants.append(Grant(head, waiting.shape, names, prediction, placer.size))
         self.usage.add_grant(waiting.shape.owner, placer.total)
 
     def _exhaust(self, waiting: WaitingShape) -> None:

@@ -11,7 +11,7 @@ from replaying.jobs import Job
 from rq_broker.admission.snapshot import HEADS, MAX_HEADS
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.hold_book import HoldBook
-from rq_broker.domain.holding_times import HoldingTimes, Observation, demand_key
+from rq_broker.domain.holding_times import HoldingTimes, Observation, Source, demand_key
 from rq_broker.domain.jobs import Demand, Shape, expected_class
 from rq_broker.domain.planning import Grant, Head, Hold, Promise, Snapshot, WaitingShape
 from rq_broker.domain.policy import Policy
@@ -153,12 +153,13 @@ class PlannedCluster:
         self._passed.pop(first.request_id, None)
         job = self._jobs.pop(first.id)
         self._granted[job] = grant
+        said = self._said(job) if grant.prediction.source is Source.EXPECTED else None
         self._holds.add(
             Hold(
                 first.request_id,
                 grant.shape.owner,
                 now,
-                now + grant.prediction.hold,
+                now + (grant.prediction.hold if said is None else said),
                 self._change_held(grant, now, 1),
                 demand_key(grant.shape.demand),
             )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rq_broker.domain.capacity import Host
-from rq_broker.domain.holding_times import SPAN_SLACK, HoldingTimes, Observation, demand_key
+from rq_broker.domain.holding_times import HoldingTimes, Observation, demand_key
 from rq_broker.domain.planning import Promise
 from rq_broker.domain.policy import Policy
 from rq_broker.planner import ReasonCode, explain, plan
@@ -31,7 +31,7 @@ FINITE, BEST_EFFORT = Policy(patience=60.0), Policy(patience=None)
 EAGER, STRICT = Policy(patience=0.0), Policy(strict_order=True)
 SECONDS = 100.0
 """The span of jobs of SMALL, by all that is known."""
-HISTORY = HoldingTimes([Observation("lab", demand_key(SMALL), -3, SECONDS * SPAN_SLACK)] * 2)
+HISTORY = HoldingTimes([Observation("lab", demand_key(SMALL), -3, SECONDS)] * 2)
 
 
 def busy(name: str, held: int, *aggregates: str) -> Host:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import copy
 
 from rq_broker.domain.jobs import Demand
-from rq_broker.planner.packing.best_fit import kinds_of, pack, total
+from rq_broker.planner.packing.best_fit import kinds_of, pack, size_class, total
 from rq_broker.planner.packing.candidates import CandidateHosts
 from rq_broker.planner.packing.host_table import HostTable
 from rq_broker.planner.packing.search import StepBudget
@@ -14,7 +14,16 @@ from rq_broker.planner.packing.search import StepBudget
 class Placer:
     """Finds hosts for one demand, again for each job; all shapes with that demand share it."""
 
-    __slots__ = ("_candidates", "demand", "failed", "kinds", "table", "total", "usable_hosts")
+    __slots__ = (
+        "_candidates",
+        "_size",
+        "demand",
+        "failed",
+        "kinds",
+        "table",
+        "total",
+        "usable_hosts",
+    )
 
     def __init__(self, table: HostTable, demand: Demand) -> None:
         self.table = table
@@ -23,11 +32,19 @@ class Placer:
         """Mask of the hosts the demand may use at all."""
         self.kinds = kinds_of(table, demand)
         self.total = total(demand)
+        self._size: int | None = None
         self.failed = False
         """True once the demand did not fit: then it does not fit for the rest of the pass."""
         self._candidates: tuple[CandidateHosts, ...] = ()
         """Of the only kind of instance, in the order in which they are used up."""
         self._use_hosts(self.usable_hosts)
+
+    @property
+    def size(self) -> int:
+        """The demand's size class."""
+        if self._size is None:
+            self._size = size_class(self.table, self.demand)
+        return self._size
 
     def beside(self, table: HostTable, preferred_hosts: int) -> Placer:
         """Return a placer of the same demand on another table of the same hosts.
