@@ -76,12 +76,14 @@ def first_fit(cluster: CountingCluster, now: float) -> None:
             return
 
 
-def easy(estimate: Estimate, *, ties: bool = False) -> Rule:
+def easy(estimate: Estimate, span: Estimate | None = None, *, ties: bool = False) -> Rule:
     """Return EASY on these estimates: no backfilled job delays the first job that does not fit.
 
+    With `span`, jobs that did not start before now are taken to run for that long.
     With `ties`, all that ends in the second in which the first job can start counts as free then;
     otherwise only as much of it as that job needs. The literature leaves it open.
     """
+    span = span or estimate
 
     def rule(cluster: CountingCluster, now: float) -> None:
         # 1. Start jobs in order while they fit.
@@ -90,8 +92,10 @@ def easy(estimate: Estimate, *, ties: bool = False) -> Rule:
             return
         # 2. Find when the first that does not fit starts, and what it leaves free then.
         start, free_then = now, cluster.free
-        running = cluster.running.items()
-        ends = ((granted + estimate(job), job.processors) for job, granted in running)
+        ends = [
+            (granted + (span if granted == now else estimate)(job), job.processors)
+            for job, granted in cluster.running.items()
+        ]
         for end, processors in sorted(ends):
             if free_then >= head.processors and not (ties and end == start):
                 break
@@ -101,7 +105,7 @@ def easy(estimate: Estimate, *, ties: bool = False) -> Rule:
         for job in list(cluster.waiting)[1:]:
             if job.processors > cluster.free:
                 continue
-            if now + estimate(job) > start:
+            if now + span(job) > start:
                 if job.processors > spare:
                     continue
                 spare -= job.processors

@@ -31,7 +31,10 @@ FINITE, BEST_EFFORT = Policy(patience=60.0), Policy(patience=None)
 EAGER, STRICT = Policy(patience=0.0), Policy(strict_order=True)
 SECONDS = 100.0
 """The span of jobs of SMALL, by all that is known."""
-HISTORY = HoldingTimes([Observation("lab", demand_key(SMALL), -3, SECONDS)] * 2)
+_SMALL_ENDED = [Observation("lab", demand_key(SMALL), -3, SECONDS)] * 2
+SHORT = HoldingTimes(_SMALL_ENDED)
+HISTORY = HoldingTimes([*_SMALL_ENDED, Observation("ops", "", 0, 9000.0)])
+"""The mean of all is long, so no reservation is strict."""
 
 
 def busy(name: str, held: int, *aggregates: str) -> Host:
@@ -238,7 +241,7 @@ def test_a_promise_missed_by_far_fixes_the_hosts() -> None:
     late = Promise(1, name_of(1), 10.0, 0.0)
     hosts = [busy("h1", 6), busy("h2", 7)]
     holds = (hold("a", 10_010.0, h1=6), hold("b", 10_500.0, h2=7))
-    fields: dict[str, Any] = {"passed": passed_long_ago(1), "holds": holds, "history": HISTORY}
+    fields: dict[str, Any] = {"passed": passed_long_ago(1), "holds": holds, "history": SHORT}
     snapshot = snapshot_of(hosts, BIG_THEN_SMALL, 10_000.0, policy=FINITE, **fields)
     planned = plan(replace(snapshot, promises=(late,)))
     assert planned.promises == (replace(late, hosts=frozenset({"h1"})),)

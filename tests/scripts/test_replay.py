@@ -59,11 +59,11 @@ def test_with_estimates_and_no_patience_jobs_start_as_under_easy(
     estimates: str, cluster: Cluster
 ) -> None:
     """With patience 0 our planner starts every job in the same second as a counting EASY that is
-    told the same: estimates rounded up to the classes of a shape.
+    told the same: the estimates of waiting jobs are rounded up to the classes of a shape.
     """
     estimate = ESTIMATES[estimates]
     assert estimate is not None
-    rule = easy(lambda job: expected_class(estimate(job)) or 0, ties=True)
+    rule = easy(estimate, lambda job: expected_class(estimate(job)) or 0, ties=True)
     played = replay_ours(JOBS, cluster, Policy(patience=0.0), estimate)
     assert played == replay_reference(JOBS, cluster, rule)
 
