@@ -9,10 +9,10 @@
 ---   instances      string    the host of each instance, a JSON array
 ---   destination    string    the destination of its callback
 ---   policy_number  decimal   number of the policy that the plan obeys
----   predicted      integer   how long it is predicted to hold, ms
+---   predicted      decimal   how long it is predicted to hold, ms
 ---   predicted_from string    what the prediction rests on, in a word
 ---   demand_key     string    digest of its demand, to keep with its holding time when it ends
----   size           integer   its size class, to keep likewise
+---   size           decimal   its size class, to keep likewise
 ---   caps           amounts   resource to the most that the job's owner may hold
 ---   hosts          rows      what the job holds of each host, every host once
 ---     host         string    its name
@@ -99,12 +99,7 @@ end
 if is_probe then
   redis.call('HSET', destination_key(destination), 'probe', request_id)
 end
-for _, row in ipairs(hosts) do
-  for resource, amount in pairs(row.amounts) do
-    hold(request_id, job.owner, row.host, resource, whole(amount))
-  end
-  touch_host(row.host)
-end
+hold(job, hosts)
 
 -- 6. Count whether the job is granted by the end of its forecast wait.
 local forecast_end = redis.call('HGET', key('forecasts'), job.member)
@@ -123,10 +118,10 @@ become(job, 'granted', {
   'granted', whole(now),
   'destination', destination,
   'offer_ends', offer == '' and '' or whole(now + offer),
-  'predicted', whole(predicted),
+  'predicted', predicted,
   'predicted_from', predicted_from,
   'demand_key', demand_key,
-  'size', whole(size),
+  'size', size,
 })
 schedule_first(job.member, destination, now)
 redis.call('ZADD', key('destinations'), whole(now), destination)

@@ -4,6 +4,7 @@
 --- Keeps: a host's `held` is the sum of the holds, and of the entries of `parting`, that name it. An
 --- owner's `usage` is the sum of its jobs' holds and seen amounts: what was granted to them.
 --- @include "base"
+--- @include "batches"
 --- @include "clock"
 --- @include "policy"
 --- @include "past_usage"
@@ -46,13 +47,22 @@ local function change_usage(field, amount)
   add(key('usage'), field, amount)
 end
 
-local function hold(request_id, owner, host, resource, amount)
-  if tonumber(amount) == 0 then
-    return
+-- Holds capacity for a job that holds none. `rows`: each host once, and what the job has of it.
+local function hold(job, rows)
+  local holds = {}
+  for _, row in ipairs(rows) do
+    for resource, number in pairs(row.amounts) do
+      if number > 0 then
+        local amount = whole(number)
+        add(key('host:' .. row.host), 'held:' .. resource, amount)
+        change_usage(resource .. '/' .. job.owner, amount)
+        holds[#holds + 1] = row.host .. '/' .. resource
+        holds[#holds + 1] = amount
+      end
+    end
+    touch_host(row.host)
   end
-  add(key('host:' .. host), 'held:' .. resource, amount)
-  add(key('holds:' .. request_id), host .. '/' .. resource, amount)
-  change_usage(resource .. '/' .. owner, amount)
+  set_fields(key('holds:' .. job.request_id), holds)
 end
 
 -- Keeps how long a job held its capacity; the planner predicts from these how long others will.
