@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from rq_broker.admission.held_capacity import Held, HeldCapacity
 from rq_broker.domain.capacity import Host
+from rq_broker.domain.holding_times import HoldingTimes
 from rq_broker.domain.planning import Promise, Snapshot
 from rq_broker.domain.policy import Policy
 from rq_broker.store.broker import Broker, Heads, TypeState
@@ -137,9 +138,7 @@ async def read_snapshot(
     """
     held = held or HeldCapacity(broker, type_)
     # 1. Read hosts, policy and the front of the queue, and how long jobs held.
-    (state, front, now), history = await asyncio.gather(
-        _read_front(broker, type_, known, heads), held.read_history()
-    )
+    state, front, now, history = await _read_front(broker, type_, known, heads, held)
     own = _shares(state)
     # 2. If more shapes wait than fit, put the wanted window behind the front.
     shown, next_window = await _with_window(broker, type_, front, window, heads, own=own)
@@ -155,18 +154,19 @@ async def read_snapshot(
 
 
 async def _read_front(
-    broker: Broker, type_: str, known: TypeState | None, heads: int
-) -> tuple[TypeState, Heads, float]:
-    """Read the type, its first shapes, and the time."""
+    broker: Broker, type_: str, known: TypeState | None, heads: int, held: HeldCapacity
+) -> tuple[TypeState, Heads, float, HoldingTimes]:
+    """Read the type, its first shapes, the time, and how long jobs held; all at once."""
     with_usage, own = known is None or _needs_usage(known), known is None or _shares(known)
-    state, front, now = await asyncio.gather(
+    state, front, now, history = await asyncio.gather(
         broker.type_state(type_, known, usage=with_usage),
         broker.heads(type_, 0, FRONT_SHAPES + WINDOW_SHAPES, heads, FRONT_SHAPES, own=own),
         broker.now(),
+        held.read_history(),
     )
     if (_needs_usage(state) and not with_usage) or (_shares(state) and not own):
-        return await _read_front(broker, type_, None, heads)  # the policy has changed just now
-    return state, front, now
+        return await _read_front(broker, type_, None, heads, held)  # the policy has just changed
+    return state, front, now, history
 
 
 def _is_reservation_due(policy: Policy, shown: Heads, now: float) -> bool:

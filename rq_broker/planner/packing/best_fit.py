@@ -10,6 +10,7 @@ exists.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from math import floor, log2
 
 from rq_broker.domain.jobs import Demand
@@ -32,9 +33,14 @@ FIT_STEPS = 200
 
 
 def total(demand: Demand) -> Row:
-    """Add up what all instances need together."""
+    """Add up what all instances of a demand need together."""
+    return total_of(Counter(demand.instances).items())
+
+
+def total_of(kinds: Iterable[tuple[Instance, int]]) -> Row:
+    """Add up what instances of these kinds, so many of each, need together."""
     amounts: Row = {}
-    for instance, count in Counter(demand.instances).items():
+    for instance, count in kinds:
         for resource, amount in instance:
             amounts[resource] = amounts.get(resource, 0) + amount * count
     return amounts

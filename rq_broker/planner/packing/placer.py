@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import copy
 
 from rq_broker.domain.jobs import Demand
-from rq_broker.planner.packing.best_fit import kinds_of, pack, size_class, total
+from rq_broker.planner.packing.best_fit import kinds_of, pack, size_class, total_of
 from rq_broker.planner.packing.candidates import CandidateHosts
 from rq_broker.planner.packing.host_table import HostTable
 from rq_broker.planner.packing.search import StepBudget
@@ -31,7 +31,7 @@ class Placer:
         self.usable_hosts = table.hosts_in(demand.aggregate)
         """Mask of the hosts the demand may use at all."""
         self.kinds = kinds_of(table, demand)
-        self.total = total(demand)
+        self.total = total_of(self.kinds)
         self._size: int | None = None
         self.failed = False
         """True once the demand did not fit: then it does not fit for the rest of the pass."""
