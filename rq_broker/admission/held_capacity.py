@@ -11,10 +11,12 @@ from dataclasses import dataclass
 
 from rq_broker.admission.running_holds import RunningHolds
 from rq_broker.domain.hold_book import HoldBook
-from rq_broker.domain.holding_times import HoldingTimes, Observation, Source, demand_key
+from rq_broker.domain.holding_times import HoldingTimes, Source, demand_key
 from rq_broker.domain.jobs import Demand
 from rq_broker.domain.planning import Hold
 from rq_broker.store.broker import Broker, RunningHold
+
+_SOURCES = {source.value: source for source in Source}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +75,8 @@ class HeldCapacity:
         ended = await self._broker.holding_times(self._type, self._last)
         if ended.is_whole:
             self._history = HoldingTimes()
-        for hold in ended.holds:
-            self._history.add(Observation(*hold))
+        for observation in ended.holds:
+            self._history.add(observation)
         self._last = ended.last
 
     def _hold(self, row: RunningHold) -> Hold:
@@ -99,5 +101,4 @@ def _key(row: RunningHold) -> str:
 
 def _source(row: RunningHold) -> Source:
     """Return what the prediction kept with a grant rests on; a word of a later version is none."""
-    known = {source.value: source for source in Source}
-    return known.get(row.predicted_from, Source.DEFAULT)
+    return _SOURCES.get(row.predicted_from, Source.DEFAULT)

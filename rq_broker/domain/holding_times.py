@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from hashlib import sha256
+from math import floor, log2
 from typing import NamedTuple
 
 import msgspec
@@ -51,6 +52,14 @@ def demand_key(demand: Demand) -> str:
     return sha256(msgspec.json.encode(demand)).hexdigest()[:12]
 
 
+def size_class(hosts: float) -> int:
+    """Return the class of a size in largest hosts: its base-2 logarithm, rounded down.
+
+    Jobs of one class are alike enough for one to tell how long another will hold.
+    """
+    return floor(log2(hosts)) if hosts else 0
+
+
 class Source(StrEnum):
     """What a prediction rests on."""
 
@@ -69,7 +78,7 @@ class Observation(NamedTuple):
     demand: str
     """Digest of what it needed."""
     size: int
-    """Its size class, see `planner.size_class`."""
+    """Its size class, see `size_class`."""
     seconds: float
     expected: float | None = None
     """What its client had said, seconds."""
@@ -121,7 +130,7 @@ class HoldingTimes:
     def add(self, observation: Observation) -> None:
         """Learn from one more ended job."""
         owner, demand, size, seconds, expected = observation
-        for key in ((owner, demand), (owner, size), (owner,)):
+        for key in _keys(owner, demand, size):
             self._recent[key] = (*self._recent.get(key, ())[1 - RECENT :], seconds)
         if expected is not None:
             outlived = seconds > expected * LIE_SLACK
@@ -140,7 +149,7 @@ class HoldingTimes:
         """Return the newest holding times by likeness, those without any left out: of the owner's
         equal jobs, of its jobs of that size, of all its jobs, and of the type.
         """
-        keys: tuple[_Key, ...] = ((owner, demand), (owner, size), (owner,))
+        keys = _keys(owner, demand, size)
         known = [self._recent[key] for key in keys if key in self._recent]
         return (*known, tuple(self._type_sorted))
 
@@ -216,6 +225,11 @@ class HoldingTimes:
         if first < len(self._type_sorted):
             return self._type_sorted[(first + len(self._type_sorted)) // 2]
         return max(2 * seconds, 1.0)
+
+
+def _keys(owner: str, demand: str, size: int) -> tuple[_Key, ...]:
+    """Return by what a holding time is remembered, the most alike jobs first."""
+    return ((owner, demand), (owner, size), (owner,))
 
 
 def _quantile(values: Sequence[float], part: float) -> float:

@@ -27,14 +27,10 @@ from rq_broker.planner.packing.search import StepBudget
 from rq_broker.planner.passed_jobs import PassedJobs
 from rq_broker.planner.promising import promise_for
 from rq_broker.planner.reasons import Reason
-from rq_broker.planner.reservations import Reservation, Reservations
+from rq_broker.planner.reservations import STRICT_AFTER, Reservation, Reservations
 from rq_broker.planner.share_order import ShareOrder
 from rq_broker.planner.start_times import StartTime, earliest_start
 from rq_broker.planner.turns import TurnQueue
-
-STRICT_AFTER = 10.0
-"""Mean holding times after which a reservation becomes strict: jobs that outlive their span have
-moved it for so long. Without, a stream of such jobs delays the head five times as long."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,10 @@ from rq_broker.planner.packing.placer import Placer
 from rq_broker.planner.packing.search import StepBudget
 from rq_broker.planner.start_times import StartTime
 
+STRICT_AFTER = 10.0
+"""Mean holding times after which a reservation becomes strict: jobs that outlive their span have
+moved it for so long. Without, a stream of such jobs delays the head five times as long."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reservation:

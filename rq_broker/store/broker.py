@@ -12,7 +12,7 @@ from rq_broker.store.capacity import Capacity
 from rq_broker.store.deliveries import Deliveries, Settlement
 from rq_broker.store.forecasts import Forecasts
 from rq_broker.store.grants import Grants, Heads, TypeState
-from rq_broker.store.holds import ChangedHolds, EndedHold, EndedHolds, Holds, RunningHold
+from rq_broker.store.holds import ChangedHolds, EndedHolds, Holds, RunningHold
 from rq_broker.store.jobs import Cursor, Jobs, Page
 from rq_broker.store.registry import Registry
 from rq_broker.store.runner import Runner
@@ -22,7 +22,6 @@ __all__ = [
     "Broker",
     "ChangedHolds",
     "Cursor",
-    "EndedHold",
     "EndedHolds",
     "Heads",
     "Page",

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
+from rq_broker.domain.holding_times import Observation
 from rq_broker.domain.jobs import Demand, Shape, Status
 from rq_broker.store import records
 from rq_broker.store.keys import Keys
@@ -48,22 +49,11 @@ class RunningHold:
     """Seconds that it says it will hold."""
 
 
-class EndedHold(NamedTuple):
-    """One job that held, and how long."""
-
-    owner: str
-    demand_key: str
-    size: int
-    seconds: float
-    expected: float | None
-    """Seconds that it said it would hold: the least of what it said while it held."""
-
-
 @dataclass(frozen=True, slots=True)
 class EndedHolds:
     """Ended holds, the oldest first."""
 
-    holds: tuple[EndedHold, ...]
+    holds: tuple[Observation, ...]
     last: str | None
     """ID to read on from; None if there is none yet."""
     is_whole: bool
@@ -126,7 +116,7 @@ class Holds:
             entries = await self._entries(Keys(type_).of("holding_times"), "-")
         last = entries[-1][0] if entries else None if is_whole else after
         known = [entry for entry in entries if records.pairs(entry[1]).get("size")]
-        return EndedHolds(tuple(records.readable(_ended_hold, known)), last, is_whole)
+        return EndedHolds(tuple(records.readable(_observation, known)), last, is_whole)
 
     async def _entries(self, stream: str, start: str) -> list[tuple[str, Any]]:
         """Read a stream from an ID on, to its end."""
@@ -176,9 +166,9 @@ def _amounts(hosts: Sequence[str], demand: Demand) -> dict[str, dict[str, int]]:
     return amounts
 
 
-def _ended_hold(entry: tuple[str, Any]) -> EndedHold:
+def _observation(entry: tuple[str, Any]) -> Observation:
     fields = records.pairs(entry[1])
-    return EndedHold(
+    return Observation(
         fields["owner"],
         fields["demand_key"],
         int(fields["size"]),

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from rq_broker.domain.holding_times import demand_key
+from rq_broker.domain.holding_times import Observation, demand_key
 from rq_broker.domain.jobs import Status
 from rq_broker.store import holds
-from rq_broker.store.broker import Broker, EndedHold
+from rq_broker.store.broker import Broker
 from rq_broker.store.keys import Keys
 from tests.making import TYPE, bring, grant, publish, shape, submit
 
@@ -26,7 +26,7 @@ async def end(broker: Broker, client: Redis, name: str, expected: float | None =
     await broker.transition(TYPE, name, Status.DONE)
 
 
-def sizes(ended: tuple[EndedHold, ...]) -> list[int]:
+def sizes(ended: tuple[Observation, ...]) -> list[int]:
     return [hold.size for hold in ended]
 
 
@@ -48,7 +48,7 @@ async def test_holding_times_are_read_on(
     then = await broker.holding_times(TYPE, first.last)
     assert (sizes(then.holds), then.is_whole) == ([3], False)
     (hold,) = then.holds
-    assert (hold.owner, hold.demand_key, hold.expected) == ("o", "demand", 60.5)
+    assert (hold.owner, hold.demand, hold.expected) == ("o", "demand", 60.5)
     assert 0 <= hold.seconds < 60
 
 

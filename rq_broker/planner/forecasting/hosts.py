@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
-from math import floor, log2
 
 from rq_broker.domain.capacity import Amounts, Host
+from rq_broker.domain.holding_times import size_class
 from rq_broker.domain.jobs import Demand
 from rq_broker.planner.forecasting.room import Need, Room, Vector, add
 from rq_broker.planner.packing.host_table import Instance
@@ -123,8 +123,7 @@ class SimulatedHosts:
         Args:
             amounts_of_hosts: what is held on each host, or the instances of a demand.
         """
-        size = self._size(amounts_of_hosts)
-        return floor(log2(size)) if size else 0
+        return size_class(self._size(amounts_of_hosts))
 
     def _size(self, amounts_of_hosts: Collection[Amounts]) -> float:
         largest = self._largest

@@ -7,10 +7,7 @@ from dataclasses import dataclass, field
 
 from rq_broker.planner.forecasting.room import Need, Room, Vector, count_fitting
 from rq_broker.planner.forecasting.simulated_jobs import NEVER, Batch, Kind, RunningHold
-
-STRICT_AFTER = 10.0
-"""Mean holding times that a job has a reservation before only what surely ends in time goes first:
-as in the admission pass."""
+from rq_broker.planner.reservations import STRICT_AFTER
 
 
 @dataclass(eq=False, slots=True)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from math import floor, log2
 
 from rq_broker.domain.jobs import Demand
 from rq_broker.planner.packing.host_table import (
@@ -59,15 +58,13 @@ def _size(table: HostTable, instance: Instance) -> float:
     )
 
 
-def size_class(table: HostTable, demand: Demand) -> int:
-    """Return the base-2 logarithm of a demand's size in largest hosts, rounded down.
+def hosts_needed(table: HostTable, demand: Demand) -> float:
+    """Return a demand's size in largest hosts.
 
-    Each instance counts by the resource of which it needs the largest part. Jobs of one class are
-    alike enough for one to tell how long another will hold.
+    Each instance counts by the resource of which it needs the largest part.
     """
     kinds = Counter(demand.instances).items()
-    size = sum(_size(table, instance) * count for instance, count in kinds)
-    return floor(log2(size)) if size else 0
+    return sum(_size(table, instance) * count for instance, count in kinds)
 
 
 def fits(table: HostTable, demand: Demand) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from copy import copy
 
+from rq_broker.domain.holding_times import size_class
 from rq_broker.domain.jobs import Demand
-from rq_broker.planner.packing.best_fit import kinds_of, pack, size_class, total_of
+from rq_broker.planner.packing.best_fit import hosts_needed, kinds_of, pack, total_of
 from rq_broker.planner.packing.candidates import CandidateHosts
 from rq_broker.planner.packing.host_table import HostTable
 from rq_broker.planner.packing.search import StepBudget
@@ -43,7 +44,7 @@ class Placer:
     def size(self) -> int:
         """The demand's size class."""
         if self._size is None:
-            self._size = size_class(self.table, self.demand)
+            self._size = size_class(hosts_needed(self.table, self.demand))
         return self._size
 
     def beside(self, table: HostTable, preferred_hosts: int) -> Placer:
