@@ -93,6 +93,10 @@ class Policy:
         """How capacity is shared; the word `owner` stands for the defaults."""
         return Share("owner") if self.share == "owner" else self.share
 
+    def expected(self, said: float | None) -> float | None:
+        """Return how long a job says it will hold, or is taken to say if it says nothing."""
+        return self.expected_default if said is None else said
+
 
 class Row(NamedTuple):
     """One field of the policy, read from its annotation."""

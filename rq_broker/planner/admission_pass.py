@@ -171,7 +171,7 @@ class AdmissionPass:
                 shape.owner,
                 demand_key(shape.demand),
                 placer.size,
-                snapshot.policy.expected_default if shape.expected is None else shape.expected,
+                snapshot.policy.expected(shape.expected),
             )
         return prediction
 

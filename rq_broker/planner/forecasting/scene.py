@@ -176,8 +176,9 @@ class Scene:
         needs = hosts.needs(demand)
         digest = demand_key(demand)
         size = hosts.size_class([dict(instance) for instance in demand.instances])
-        prediction = self._history.predict(owner, digest, size, shape.expected)
-        limits = self._snapshot.policy.limits
+        policy = self._snapshot.policy
+        prediction = self._history.predict(owner, digest, size, policy.expected(shape.expected))
+        limits = policy.limits
         limit = limits.get(owner, limits.get("*"))
         total = hosts.vector({})
         for need in needs:

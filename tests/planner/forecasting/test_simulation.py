@@ -58,8 +58,9 @@ def simulated_starts(hosts: list[Host], jobs: list[Job], policy: Policy) -> dict
         Policy(patience=None),
         Policy(patience=150.0),
         Policy(strict_order=True),
+        Policy(patience=0.0, expected_default=1000.0),
     ],
-    ids=["patience 0", "best effort", "patience 150", "strict order"],
+    ids=["patience 0", "best effort", "patience 150", "strict order", "expected_default"],
 )
 @pytest.mark.parametrize("seed", range(6))
 def test_jobs_start_when_the_planner_starts_them(
