@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
-from replay import log_parser, policy_of, whole
+from replay import policy_of, whole
 from replaying.calibration import (
     CLASSES,
     ForecastingCluster,
@@ -40,7 +41,12 @@ HEADER = (
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    words = log_parser(__doc__)
+    words = argparse.ArgumentParser(description=__doc__)
+    words.add_argument("log", type=Path, metavar="LOG.swf[.gz]")
+    words.add_argument("--hosts", type=whole(1), required=True, help="hosts of the cluster")
+    words.add_argument("--cpus", type=whole(1), required=True, help="CPUs of each host")
+    words.add_argument("--skip", type=whole(0), default=0, help="jobs at the start (default: 0)")
+    words.add_argument("--first", type=whole(1), help="jobs to replay (default: all)")
     words.add_argument(
         "--every", type=whole(1), default=10, help="one job in so many is forecast (default: 10)"
     )

@@ -51,20 +51,14 @@ def policy_of(text: str) -> Policy:
         raise argparse.ArgumentTypeError(f"is not a policy: {error}") from None
 
 
-def log_parser(description: str | None) -> argparse.ArgumentParser:
-    """Return a parser of what part of a log to replay, on which cluster."""
-    words = argparse.ArgumentParser(description=description)
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("log", type=Path, metavar="LOG.swf[.gz]")
     words.add_argument("--hosts", type=whole(1), required=True, help="hosts of the cluster")
     words.add_argument("--cpus", type=whole(1), required=True, help="CPUs of each host")
     words.add_argument("--skip", type=whole(0), default=0, help="jobs at the start (default: 0)")
     words.add_argument("--first", type=whole(1), help="jobs to replay (default: all)")
-    return words
-
-
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    words = log_parser(__doc__)
     words.add_argument(
         "--estimates",
         choices=ESTIMATES,
