@@ -1,8 +1,8 @@
 """Forecasts when waiting jobs start, for one process: one forecast of a type serves all who ask.
 
 The whole line is simulated at once, in a thread, so that other requests go on. A forecast is shown
-while it is young, as it looks after its age; whoever asks starts the next one. So a page of a
-hundred jobs costs no more than one, and forecasts take a bounded part of a process's time.
+for a minute, less the time since it was made; a request starts the next one. So a page of a hundred
+jobs costs no more than one, and forecasts take a bounded part of a process's time.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Forecaster:
         self._broker = snapshots.broker
         self._kept: dict[str, _KeptForecast] = {}
         self._pending: dict[str, asyncio.Task[None]] = {}
-        """Type → its next forecast, while its line is not read yet: whoever asks may join."""
+        """Type → its next forecast, while its line is not read yet: further requests join it."""
         self._running: dict[str, asyncio.Task[None]] = {}
         """Type → the forecast that is made now."""
         self._wanted: dict[str, float] = {}
@@ -157,6 +157,6 @@ def _forecast_of(job: Job, kept: _KeptForecast) -> Forecast | None:
 
 
 def _note_failure(refresh: asyncio.Task[None]) -> None:
-    """Take note of a failure that nobody waits for: who asks next without a forecast meets it."""
+    """Read the exception of a task that no request awaits, so that asyncio logs nothing."""
     if not refresh.cancelled():
         refresh.exception()

@@ -41,14 +41,15 @@ LEAST_SAMPLES = 2
 FIRST_GUESS = 3600.0
 """Seconds a hold is taken to last while nothing of the type has ended yet."""
 LIE_PART, LEAST_LIES = 0.25, 3
-"""An owner is not believed once more than this part of its recent jobs, and at least so many,
-outlived what it had said: by more than LIE_SLACK."""
+"""An owner is not believed once this part of its recent jobs outlived what it had said of them, and
+at least LEAST_LIES jobs did. With fewer, one slow job would cost an honest owner its word."""
 LIE_SLACK = 1.1
+"""A job outlives what was said if it holds for more than this many times as long."""
 
 
 @lru_cache(4096)
 def demand_key(demand: Demand) -> str:
-    """Digest a demand: jobs of equal demand have equal keys, whoever owns them."""
+    """Digest a demand: jobs of equal demand have equal keys, of all owners."""
     return sha256(msgspec.json.encode(demand)).hexdigest()[:12]
 
 
@@ -210,7 +211,7 @@ class HoldingTimes:
         """Return a longer prediction for a hold that outlived the one made at its grant.
 
         Step by step: the next longer holding time of the same owner and demand, else the median of
-        the type's longer ones, else double. Equal histories give equal results, whoever asks when.
+        the type's longer ones, else double. Equal histories give equal results.
         """
         history = sorted(self._recent.get((owner, demand), ()))
         while predicted <= age:
