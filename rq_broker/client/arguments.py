@@ -49,7 +49,7 @@ class StatusDetails(TypedDict, total=False):
     """The UUIDs that a running job's servers or pods have at its source."""
 
 
-class NewHost(TypedDict):
+class HostFields(TypedDict):
     """The fields of a host to publish; amounts are whole numbers by resource name."""
 
     capacity: Mapping[str, int]

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Any, Unpack
 
 from rq_broker.client.arguments import (
+    HostFields,
     JobFilter,
-    NewHost,
     NewJob,
     Place,
     StatusDetails,
@@ -203,7 +203,7 @@ def host(type_: str, name: str) -> Call[Json]:
     return Call(_data, "GET", path("types", type_, "hosts", name))
 
 
-def set_host(type_: str, name: str, **host: Unpack[NewHost]) -> Call[Json]:
+def set_host(type_: str, name: str, **host: Unpack[HostFields]) -> Call[Json]:
     """Publish a host: a new one, or the new figures of a present one.
 
     Returns:

@@ -56,7 +56,7 @@ class UrlParts(NamedTuple):
     path: str
 
 
-class Host(NamedTuple):
+class UrlHost(NamedTuple):
     """A host in its canonical spelling, and its address if it is an IP literal."""
 
     name: str
@@ -115,14 +115,14 @@ def parse_authority(scheme: str, authority: str) -> Authority:
     return Authority(*parse_host(match[1]), port)
 
 
-def parse_host(text: str) -> Host:
+def parse_host(text: str) -> UrlHost:
     """Parse a host name or IP literal, IPv6 in brackets. Raises CallbackForbidden."""
     if text.startswith("["):
         ipv6 = _parse_ipv6(text[1:-1])
-        return Host(str(ipv6), ipv6)
+        return UrlHost(str(ipv6), ipv6)
     name = _to_ascii(text)
     ipv4 = _parse_ipv4(name)
-    return Host(str(ipv4) if ipv4 else name, ipv4)
+    return UrlHost(str(ipv4) if ipv4 else name, ipv4)
 
 
 def _to_ascii(text: str) -> str:
