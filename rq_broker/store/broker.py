@@ -14,6 +14,7 @@ from rq_broker.store.forecasts import Forecasts
 from rq_broker.store.grants import Grants, Heads, TypeState
 from rq_broker.store.holds import ChangedHolds, EndedHolds, Holds, RunningHold
 from rq_broker.store.jobs import Cursor, Jobs, Page
+from rq_broker.store.notifiers import NotifierReport, Notifiers
 from rq_broker.store.registry import Registry
 from rq_broker.store.runner import Runner
 from rq_broker.store.sources import SourceReport, Sources, WatchStarted
@@ -24,6 +25,7 @@ __all__ = [
     "Cursor",
     "EndedHolds",
     "Heads",
+    "NotifierReport",
     "Page",
     "RunningHold",
     "Settlement",
@@ -49,6 +51,7 @@ class Broker:
         self._bind_forecasts(Forecasts(runner))
         self._bind_deliveries(Deliveries(runner, jobs))
         self._bind_sources(Sources(runner, registry))
+        self._bind_notifiers(Notifiers(runner))
 
     def _bind_server(self, runner: Runner) -> None:
         """What every process needs."""
@@ -121,3 +124,9 @@ class Broker:
         self.apply = sources.apply
         self.fail = sources.fail
         self.sources = sources.sources
+
+    def _bind_notifiers(self, notifiers: Notifiers) -> None:
+        """How notifiers know of each other, and others of them."""
+        self.report_notifier = notifiers.report_notifier
+        self.retire_notifier = notifiers.retire_notifier
+        self.notifiers = notifiers.notifiers

@@ -7,6 +7,8 @@ In the table, … stands for the base. Times are ms since 1970 where nothing els
 | key                        | type   | holds |
 |----------------------------|--------|-------|
 | `rqb:types`                | set    | the names of types; a hint for readers, rebuilt on use |
+| `rqb:notifiers`            | hash   | notifier → when it last `reported`, and its `types` (none: |
+|                            |        | every type), JSON; each notifier reports every second |
 | `rqb:{<type>}`             | hash   | the base: `id`, `clock`, `fence`, `hosts`, `policy:…`, |
 |                            |        | `promises` |
 | `…:status:<status>`        | zset   | member → priority; `…:status:queued` is the queue |
@@ -85,6 +87,7 @@ from hashlib import sha256
 from itertools import count
 
 TYPES = "rqb:types"
+NOTIFIERS = "rqb:notifiers"
 ID_DIGITS = 16
 """Digits of the ID in a member: enough for 2^53, so that members sort by ID."""
 FOLD = 64

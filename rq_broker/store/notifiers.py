@@ -1,0 +1,95 @@
+"""The live notifiers: each reports itself every second, and all read who else does.
+
+A notifier that stops reporting is dead to the others. Its age must not depend on a clock that an
+operator may step: a reader remembers the reports it saw, and counts on its own monotonic clock how
+long the newest one has stood.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+import orjson
+
+from rq_broker.store import records
+from rq_broker.store.keys import NOTIFIERS
+from rq_broker.store.runner import Runner
+
+
+@dataclass(frozen=True, slots=True)
+class NotifierReport:
+    """What one notifier last said of itself."""
+
+    name: str
+    types: tuple[str, ...]
+    """The types that it serves; empty: every type."""
+    age: float
+    """Seconds since its last report."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sighting:
+    """The newest report of a notifier that this process has read."""
+
+    text: str
+    first_read: float
+    """Monotonic time at which it was first read."""
+    read_before: float | None
+    """Monotonic time of the last read that showed an earlier report of the same notifier."""
+
+
+class Notifiers:
+    """report_notifier, retire_notifier, notifiers."""
+
+    def __init__(self, runner: Runner, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._runner = runner
+        self._monotonic = monotonic
+        self._sightings: dict[str, _Sighting] = {}
+        self._last_read: float | None = None
+
+    async def report_notifier(self, name: str, types: Collection[str] = ()) -> None:
+        """Report that a notifier is alive, and which types it serves; empty: every type."""
+        now = round(await self._runner.now() * 1000)
+        text = orjson.dumps({"reported": now, "types": sorted(types)}).decode()
+        await self._runner.command("HSET", NOTIFIERS, name, text)
+
+    async def retire_notifier(self, name: str) -> None:
+        """Take a notifier that stops, or has died, off the list."""
+        await self._runner.command("HDEL", NOTIFIERS, name)
+
+    async def notifiers(self) -> list[NotifierReport]:
+        """Read what each notifier last reported, by name.
+
+        The age is the time since the report by Redis's clock, within the bounds that this process
+        knows from its own reads: a step of Redis's clock neither revives nor kills a notifier.
+        """
+        texts = records.pairs(await self._runner.command("HGETALL", NOTIFIERS))
+        now = await self._runner.now()
+        self._note(texts)
+        reports = (self._report(name, text, now) for name, text in sorted(texts.items()))
+        return [report for report in reports if report]
+
+    def _note(self, texts: dict[str, str]) -> None:
+        """Remember when each report was first read; forget notifiers that are listed no more."""
+        read = self._monotonic()
+        sightings = {}
+        for name, text in texts.items():
+            known = self._sightings.get(name)
+            if known is None or known.text != text:
+                known = _Sighting(text, read, self._last_read if known else None)
+            sightings[name] = known
+        self._sightings, self._last_read = sightings, read
+
+    def _report(self, name: str, text: str, now: float) -> NotifierReport | None:
+        """Decode a report; None for a text that no notifier writes."""
+        try:
+            fields = orjson.loads(text)
+            reported, types = fields["reported"] / 1000, tuple(map(str, fields["types"]))
+        except (ValueError, TypeError, KeyError):
+            return None
+        sighting, read = self._sightings[name], self._monotonic()
+        least = read - sighting.first_read
+        most = read - sighting.read_before if sighting.read_before is not None else float("inf")
+        return NotifierReport(name, types, min(max(now - reported, least), most))
