@@ -11,12 +11,11 @@ import argparse
 import asyncio
 import sys
 
-from faulting.servers import Topology
 from faulting.strikes import LOSES_STATE, ONLY_CLUSTER, STRIKES
-from faulting.topologies import ClusterOfSix, SentinelTrio, Single
+from faulting.topologies import ClusterOfSix, SentinelTrio, Single, Way
 from faulting.trial import Plan, Result, run
 
-TOPOLOGIES: tuple[type[Topology], ...] = (Single, SentinelTrio, ClusterOfSix)
+TOPOLOGIES = (Single, SentinelTrio, ClusterOfSix)
 QUICK = (
     (Single, "kill"), (Single, "move"), (Single, "cut"), (SentinelTrio, "kill"),
     (ClusterOfSix, "move"), (ClusterOfSix, "open-slot"),
@@ -31,7 +30,7 @@ HEAD = (
 
 def plans(only: list[str], *, quick: bool) -> list[Plan]:
     """List the trials: the whole matrix, or a small one; of the named ones only."""
-    pairs = list(QUICK) if quick else [
+    pairs: list[tuple[Way, str]] = list(QUICK) if quick else [
         (topology, fault)
         for topology in TOPOLOGIES
         for fault in STRIKES

@@ -191,3 +191,7 @@ class ClusterOfSix(Topology):
     def move_primary(self) -> None:
         """Have the replica of the tested type's slot take over."""
         self.replica().call("CLUSTER", "FAILOVER")
+
+
+Way = type[Single] | type[SentinelTrio] | type[ClusterOfSix]
+"""One way to run Redis."""

@@ -20,6 +20,7 @@ from faulting.ledger import Ledger
 from faulting.load import TYPE, Load
 from faulting.servers import Topology
 from faulting.strikes import STEPS_CLOCK, STRIKES, Scene
+from faulting.topologies import Way
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.errors import BrokerError
 from rq_broker.domain.jobs import Status
@@ -44,7 +45,7 @@ POLL_SECONDS = 0.05
 class Plan:
     """What one trial does."""
 
-    topology: type[Topology]
+    topology: Way
     fault: str
     rate: float = 60.0
     """Submits a second over HTTP; half as many come from direct clients."""
