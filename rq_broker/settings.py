@@ -43,6 +43,11 @@ class Settings:
     source: str | None = None
     """Path of the TOML file that lists the sources to poll, see sources.feeds. Default: none."""
 
+    role: str = "api"
+    """What the process of a Redis user does, for `acl`. Default: it serves the API."""
+    user: str | None = None
+    """Name of the Redis user that `acl` makes. Default, None: `rq-broker-` and the role."""
+
     def __post_init__(self) -> None:
         url = urlsplit(self.redis)
         try:

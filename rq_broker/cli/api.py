@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from rq_broker.api import create_app
 from rq_broker.cli.egress import egress_of
 from rq_broker.settings import Settings
+from rq_broker.store.acl import check_rights
 from rq_broker.store.broker import Broker
 from rq_broker.store.connection import check_fit, connect
 
@@ -61,3 +62,4 @@ def build_app(settings: Settings, client: Redis | RedisCluster, *, dev: bool = F
 async def _check_redis(url: str) -> None:
     async with aclosing(connect(url)) as client:
         await check_fit(client)
+        await check_rights(client, "api")

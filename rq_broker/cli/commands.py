@@ -71,6 +71,18 @@ def audit(settings: Settings) -> None:
 
 
 @main.command()
+@with_settings("role", "types", "user")
+def acl(settings: Settings) -> None:
+    """Print the line that gives a Redis user the rights of a role.
+
+    Replace PASSWORD, and give the line to redis-cli on each node.
+    """
+    from rq_broker.cli.acl import run
+
+    run(settings)
+
+
+@main.command()
 @click.argument("verb", required=False)
 def scripts(verb: str | None) -> None:
     """Print the Lua scripts for other languages.

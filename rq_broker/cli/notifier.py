@@ -12,6 +12,7 @@ from rq_broker.cli.process import freeze_garbage, run_loop, until_signal
 from rq_broker.delivery.http.sender import Sender
 from rq_broker.settings import Settings
 from rq_broker.sources.feeds import Feed, read_feeds
+from rq_broker.store.acl import check_rights
 from rq_broker.store.broker import Broker
 from rq_broker.store.connection import check_fit, connect
 from rq_broker.worker.notifier import Notifier
@@ -26,6 +27,7 @@ def run(settings: Settings) -> None:
 async def _run(settings: Settings) -> None:
     async with aclosing(connect(settings.redis)) as client:
         await check_fit(client)
+        await check_rights(client, "notifier", settings.types)
         async with open_notifier(settings, client, open_feeds(settings)) as notifier:
             await notifier.run()
 

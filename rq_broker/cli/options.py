@@ -88,6 +88,12 @@ OPTIONS: dict[str, Decorator] = {
         metavar="FILE.toml",
         show_default="poll no source",
     ),
+    "role": _option(
+        "--role",
+        "What the process of the Redis user does.",
+        type=click.Choice(["api", "notifier", "reader", "submitter", "granter"]),
+    ),
+    "user": _option("--user", "Name of the Redis user.", show_default="rq-broker-ROLE"),
 }
 _LISTS: dict[str, type[str] | type[int]] = {
     "callback_allow": str,

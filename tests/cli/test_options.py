@@ -49,6 +49,8 @@ VALUES = {
     "timeout": ("2.5", 2.5),
     "concurrency": ("7", 7),
     "source": ("sources.toml", "sources.toml"),
+    "role": ("notifier", "notifier"),
+    "user": ("lab", "lab"),
 }
 """Option → a text for it, and the value that it becomes."""
 

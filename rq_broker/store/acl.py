@@ -1,0 +1,291 @@
+"""Which rights in Redis each role needs, and the check at a process's start that its user has them.
+
+A script that lacks the right to one of its commands ends there, after its earlier writes. The check
+queues each command after MULTI and then closes the connection: Redis refuses a command without the
+right when it is queued, and carries out none. Unlike ACL DRYRUN, that needs no right to ACL, and
+works on every supported version.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redis import exceptions
+from redis.asyncio import Redis, RedisCluster
+
+from rq_broker.domain import errors
+from rq_broker.store.connection import NO_ANSWER
+from rq_broker.store.keys import NOTIFIERS, TYPES, Keys
+from rq_broker.store.scripts import SCRIPTS
+
+CHANNELS = ("rqb:wake",)
+"""Channels on which scripts wake notifiers."""
+GLOBAL_KEYS = (TYPES, f"{TYPES}:*", NOTIFIERS)
+"""Patterns of the keys that belong to no type."""
+_ANY_TYPE = "rq-broker"
+"""The type whose keys are checked where a process serves every type."""
+_CHECKED_TYPES = 20
+"""How many existing types are checked where a process serves every type. It bounds the check's time
+with thousands of types, and finds a pattern that misses some keys of a type."""
+_CALLED = re.compile(r"redis\.p?call\(\s*'(\w+)'")
+_CONNECTION = (
+    "PING",
+    "SELECT",
+    "INFO",
+    "SRANDMEMBER",
+    "CLUSTER|SLOTS",
+    "CLUSTER|SHARDS",
+    "COMMAND",
+)
+"""What redis-py and the checks at the start send; AUTH and HELLO need no right."""
+_READS = ("HGET", "HGETALL", "HMGET", "SMEMBERS", "TIME", "XRANGE", "ZCARD", "ZRANGE", "ZRANK",
+          "ZSCORE", "XREVRANGE")  # fmt: skip
+"""Plain commands that read."""
+_AUDIT = ("EXEC", "EXISTS", "HLEN", "HSCAN", "SSCAN", "ZSCAN")
+"""Plain commands of the audit besides _READS."""
+_WRITES = ("SADD", "SETRANGE")
+"""Plain commands that register a type, and check that Redis takes writes."""
+_WAKING = ("BZPOPMIN", "SUBSCRIBE", "UNSUBSCRIBE")
+"""Plain commands that wait for work."""
+_READING_SCRIPTS = ("changed_holds", "destinations", "heads", "line", "page", "read",
+                    "running_holds", "sources", "type_state")  # fmt: skip
+_READING_PROBES: Mapping[str, str] = {
+    "EVAL": "x 1 K", "EVALSHA": "x 1 K", "EXISTS": "K", "GET": "K", "HEXISTS": "K x",
+    "HGET": "K x", "HGETALL": "K", "HKEYS": "K", "HLEN": "K", "HMGET": "K x", "HRANDFIELD": "K",
+    "HSCAN": "K 0", "INFO": "memory", "PING": "", "SCARD": "K", "SISMEMBER": "K x",
+    "SMEMBERS": "K", "SMISMEMBER": "K x", "SRANDMEMBER": "K 1", "SSCAN": "K 0",
+    "SUBSCRIBE": "C", "TIME": "", "UNSUBSCRIBE": "C",
+    "XLEN": "K", "XRANGE": "K - +", "XREVRANGE": "K + -", "ZCARD": "K",
+    "ZCOUNT": "K 0 1", "ZMSCORE": "K x", "ZRANGE": "K 0 1", "ZRANGEBYSCORE": "K 0 1",
+    "ZRANK": "K x", "ZREVRANGE": "K 0 1", "ZREVRANGEBYSCORE": "K 1 0", "ZSCAN": "K 0",
+    "ZSCORE": "K x",
+}  # fmt: skip
+"""Command that writes nothing → arguments with which it is queued; K stands for a key, C for a
+channel. Redis checks the number of arguments before the rights, so a row must have enough."""
+_WRITING_PROBES: Mapping[str, str] = {
+    "BZPOPMIN": "K 1", "DEL": "K", "HDEL": "K x", "HINCRBY": "K x 1", "HSET": "K x x",
+    "HSETNX": "K x x", "PEXPIRE": "K 1", "PUBLISH": "C x", "SADD": "K x", "SET": "K x",
+    "SETRANGE": "K 0 x", "SREM": "K x", "XADD": "K * x x", "ZADD": "K 0 x", "ZREM": "K x",
+    "ZREMRANGEBYSCORE": "K 0 1",
+}  # fmt: skip
+"""The same of commands that write."""
+PROBES = {**_READING_PROBES, **_WRITING_PROBES}
+"""The same of every command."""
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What one kind of process does."""
+
+    scripts: Collection[str]
+    plain: tuple[str, ...]
+    """Commands that it sends besides scripts."""
+    only_reads: bool = False
+
+    def commands(self) -> list[str]:
+        """List the commands that it needs, in capitals."""
+        called = {
+            command
+            for name in self.scripts
+            for command in _CALLED.findall(SCRIPTS[name].source)
+            # A script that only reads may include a library with functions that write.
+            if not self.only_reads or command in _READING_PROBES
+        }
+        return sorted({*called, *self.plain, *_CONNECTION, "EVAL", "EVALSHA", "MULTI"})
+
+
+ROLES: Mapping[str, Role] = {
+    "api": Role(tuple(SCRIPTS), (*_READS, *_WRITES)),
+    "notifier": Role(tuple(SCRIPTS), (*_READS, *_WRITES, *_WAKING)),
+    "reader": Role(_READING_SCRIPTS, (*_READS, *_AUDIT), only_reads=True),
+    "submitter": Role(
+        ("submit", "read", "page", "set_expected", "reorder", "transition", "withdraw"),
+        (*_READS, *_WRITES),
+    ),
+    "granter": Role(
+        (*_READING_SCRIPTS, "turn", "note", "grant", "sweep", "withdraw"),
+        (*_READS, *_WRITES, *_WAKING),
+    ),
+}
+"""Role → what it does. `api` and `notifier` are the broker's own processes; `reader` is the audit
+or a dashboard, `submitter` a service that submits by the scripts, `granter` one that grants."""
+
+
+def acl_rules(role: str, types: Collection[str] = ()) -> list[str]:
+    """Return the rules of a role's user, as ACL SETUSER takes them; without a password.
+
+    Args:
+        role: One of ROLES.
+        types: The types whose keys it may use; empty: those of every type.
+    """
+    if types:
+        bases = [_glob(Keys(type_).base) for type_ in types]
+        patterns = [pattern for base in bases for pattern in (base, f"{base}:*")]
+        keys = [*patterns, *GLOBAL_KEYS]
+    else:
+        keys = ["rqb:*"]
+    return [
+        "resetkeys",
+        *(f"~{key}" for key in keys),
+        "resetchannels",
+        *(f"&{channel}" for channel in CHANNELS),
+        "-@all",
+        *(f"+{command.lower()}" for command in ROLES[role].commands()),
+    ]
+
+
+def _glob(key: str) -> str:
+    """Return a pattern that this key matches; a pattern may hold no space."""
+    return re.sub(r"\s", "?", re.sub(r"([][*?^\\])", r"\\\1", key))
+
+
+async def check_rights(
+    client: Redis | RedisCluster, role: str, types: Collection[str] = ()
+) -> None:
+    """Raise Unavailable if Redis refuses its user something that the role needs; changes nothing.
+
+    Each node of a cluster has its own users, so each primary is asked.
+
+    Args:
+        client: A client of the process; one of fakeredis has no users.
+        role: One of ROLES.
+        types: The types that the process serves; empty: every type. Then a user that may use the
+            keys of some types only is no reason to refuse.
+
+    Raises:
+        Unavailable: A right is missing; the sentence names all that are.
+    """
+    try:
+        lacking = await _lacking_rights(client, ROLES[role].commands(), types)
+    except NO_ANSWER:
+        return  # check_fit has told it
+    if lacking:
+        option = "".join(f" --type {type_}" for type_ in types)
+        raise errors.Unavailable(
+            f"the user of --redis may not use {', '.join(lacking)}; "
+            f"rq-broker acl --role {role}{option} prints what it needs"
+        )
+
+
+async def _lacking_rights(
+    client: Redis | RedisCluster, commands: Collection[str], types: Collection[str]
+) -> dict[str, None]:
+    lacking: dict[str, None] = {}
+    async for connection in _connections(client):
+        checked = types or (_ANY_TYPE, *await _registered(connection))
+        refusals = await _refusals(connection, list(_probes(commands, checked)))
+        lacking |= dict.fromkeys(_lacking(refusals, set(types)))
+    return lacking
+
+
+async def _connections(client: Redis | RedisCluster) -> AsyncIterator[Any]:
+    """Yield a connection to each primary, and close it."""
+    if isinstance(client, RedisCluster):
+        await client.initialize()
+        for node in client.get_primaries():
+            connection = node.acquire_connection()
+            try:
+                await connection.connect()
+                yield connection
+            finally:
+                await connection.disconnect()
+                node.release(connection)
+    elif type(client) is Redis:
+        pool: Any = client.connection_pool
+        connection = await pool.get_connection()
+        try:
+            yield connection
+        finally:
+            await connection.disconnect()
+            await pool.release(connection)
+
+
+async def _registered(connection: Any) -> list[str]:
+    """List some types that there are; none where the user may not, or another node has them."""
+    await connection.send_command("SRANDMEMBER", TYPES, _CHECKED_TYPES)
+    try:
+        return list(await connection.read_response())
+    except exceptions.ResponseError:
+        return []
+
+
+@dataclass(frozen=True, slots=True)
+class _Probe:
+    """A command to queue."""
+
+    call: tuple[str, ...]
+    type: str | None = None
+    """The type whose key it names; None if it names no key of a type."""
+    key: str = ""
+
+
+def _probes(commands: Collection[str], types: Iterable[str]) -> Iterator[_Probe]:
+    """Yield each command, those with a key once for each type."""
+    with_key = [command for command in commands if "K" in PROBES.get(command, "").split()]
+    for command in commands:
+        if command in PROBES and command not in with_key:
+            for channel in CHANNELS if "C" in PROBES[command].split() else ("",):
+                yield _Probe(_call(command, channel=channel), key=channel)
+    for type_ in types:
+        base = Keys(type_).base
+        yield from (_Probe(_call(command, f"{base}:rights"), type_, base) for command in with_key)
+        yield from (_Probe(_call(command, base), type_, base) for command in with_key[:1])
+    for key in (TYPES, f"{TYPES}:fit", NOTIFIERS):
+        yield _Probe(_call(with_key[0], key), key=key)
+
+
+def _call(command: str, key: str = "", channel: str = "") -> tuple[str, ...]:
+    places = {"K": key, "C": channel}
+    return command, *(places.get(word, word) for word in PROBES[command].split())
+
+
+async def _refusals(connection: Any, probes: Sequence[_Probe]) -> list[tuple[_Probe, str]]:
+    """Queue commands; returns each with '', or with the words by which Redis refuses it."""
+    multi = _Probe(("MULTI",))
+    await connection.send_command(*multi.call, check_health=False)
+    try:
+        await connection.read_response()
+    except exceptions.NoPermissionError as error:
+        return [(multi, str(error))]  # outside a transaction the commands would be carried out
+    await connection.send_packed_command(
+        connection.pack_commands([probe.call for probe in probes]), check_health=False
+    )
+    return [(probe, await _refusal(connection)) for probe in probes]
+
+
+async def _refusal(connection: Any) -> str:
+    """Read the next reply; returns '' if it is no refusal of a right."""
+    try:
+        await connection.read_response()
+    except exceptions.NoPermissionError as error:
+        return str(error)
+    except exceptions.ResponseError:
+        pass  # refused for another reason, such as a key of another node
+    return ""
+
+
+def _lacking(refusals: Iterable[tuple[_Probe, str]], served: Collection[str]) -> Iterator[str]:
+    """Name what is missing.
+
+    A user may have no right to the keys of a type at all, and then serves it not; but not to some
+    of them only.
+    """
+    commands: dict[str, None] = {}
+    keys_refused: defaultdict[str, set[bool]] = defaultdict(set)
+    for probe, text in refusals:
+        if "to run the" in text:
+            commands[probe.call[0]] = None
+        elif probe.type is not None:
+            keys_refused[probe.type].add(bool(text))
+        elif text:
+            yield f"the {'channel' if 'channel' in text else 'key'} {probe.key}"
+    if commands:
+        yield f"the commands {', '.join(commands)}"
+    for type_, answers in keys_refused.items():
+        if True in answers and (False in answers or type_ in served):
+            base = Keys(type_).base
+            yield f"the keys {base} and {base}:*"
