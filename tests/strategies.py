@@ -10,7 +10,10 @@ from rq_broker.domain.validation import MAX_WHOLE
 
 TYPE = "v m:虛"
 HOUR = 3600.0
-KEPT_KEYS = [":events", ":wake", ":holding_times", ":destinations", ":answering", ":past_usage"]
+KEPT_KEYS = [
+    *(":events", ":wake", ":holding_times", ":destinations", ":answering", ":past_usage"),
+    ":withdrawn",
+]
 """The keys that every type keeps once all jobs and hosts are gone."""
 NAMES = st.sampled_from(["a:b", "ü", "front", "0000000000000001:a:b"])
 PICKS = st.integers(0, 11)

@@ -11,6 +11,7 @@ from rq_broker.admission.snapshot import SnapshotReader
 from rq_broker.admission.submit_warning import SubmitWarnings
 from rq_broker.admission.waiting_reason import ReasonReader
 from rq_broker.api import bodies, pagination
+from rq_broker.api.idempotency import REPLAYED, idempotency_key
 from rq_broker.api.paths import job_of, location, type_of
 from rq_broker.api.request_body import read, read_json
 from rq_broker.api.responses import created, ok
@@ -53,12 +54,15 @@ class JobEndpoints:
     async def submit(self, request: Request) -> Response:
         """Put a job in the queue."""
         type_ = type_of(request)
+        key = idempotency_key(request)
         new = read_submission(await read(request), self._callback_base, self._egress)
-        job = await self._broker.submit(type_, new)
+        job = await self._broker.submit(type_, new, key)
         view = JobView.of(job)
         if warning := await self._warnings.warning(new.shape.demand, job):
             view = view.with_fields(warning=warning)
-        return created(view, location("v1", type_, new.request_id))
+        return created(
+            view, location("v1", type_, new.request_id), [REPLAYED] if job.replayed else ()
+        )
 
     async def page(self, request: Request) -> Response:
         """List jobs in priority order: all of them as a stream, or one page."""
@@ -111,7 +115,9 @@ class JobEndpoints:
 
     async def withdraw(self, request: Request) -> Response:
         """Delete a job and release what it holds."""
-        await self._broker.withdraw(*job_of(request))
+        key = idempotency_key(request)
+        if await self._broker.withdraw(*job_of(request), key):
+            return ok({}, headers=[REPLAYED], same=True)
         return ok({})
 
     async def attempts(self, request: Request) -> Response:

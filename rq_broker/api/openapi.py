@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from rq_broker import __version__
 from rq_broker.api import paths
+from rq_broker.api.idempotency import MOST_CHARACTERS
 from rq_broker.api.operations import OPERATIONS, Operation
 from rq_broker.api.views import ErrorView
 from rq_broker.domain import errors
@@ -129,7 +130,11 @@ def _operation(route: Route, answer: Schema | None, body: Schema | None) -> dict
         "operationId": route.name,
         "summary": (route.endpoint.__doc__ or "").partition("\n")[0],
         "description": operation.note,
-        "parameters": [*_path_parameters(route), *_query_parameters(operation)],
+        "parameters": [
+            *_path_parameters(route),
+            *_query_parameters(operation),
+            *_header_parameters(operation),
+        ],
         "responses": {**_successes(operation, answer), **_refusals(operation)},
     }
     if operation.body:
@@ -162,6 +167,20 @@ def _query_parameters(operation: Operation) -> list[dict[str, Any]]:
     ]
 
 
+def _header_parameters(operation: Operation) -> list[dict[str, Any]]:
+    if not operation.takes_key:
+        return []
+    return [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "schema": {"type": "string", "minLength": 1, "maxLength": MOST_CHARACTERS},
+            "description": "Names this call. Repeated with the same key it is not carried out "
+            "again, and its answer has the header Idempotent-Replayed.",
+        }
+    ]
+
+
 def _successes(operation: Operation, answer: Schema | None) -> dict[str, Any]:
     schemas = {
         media: _envelope(answer, operation) if answer else _without_envelope(media)
@@ -173,6 +192,10 @@ def _successes(operation: Operation, answer: Schema | None) -> dict[str, Any]:
         200: {"description": "Success.", "content": content},
         201: {"description": "Created.", "content": content, "headers": {"Location": location}},
     }
+    if operation.takes_key:
+        replayed = {"schema": {"const": "true"}, "description": "The call was carried out before."}
+        for description in descriptions.values():
+            description.setdefault("headers", {})["Idempotent-Replayed"] = replayed
     return {str(status): descriptions[status] for status in operation.statuses}
 
 

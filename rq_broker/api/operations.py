@@ -36,7 +36,11 @@ _TYPE = (errors.Invalid, errors.Unavailable)
 _JOB = (*_TYPE, errors.JobNotFound)
 _HOST = (*_TYPE, errors.HostNotFound)
 _BODY = (errors.Unreadable, errors.TooLarge)
-_DUPLICATE = (errors.DuplicateRequestId, errors.DuplicateCallback)
+_DUPLICATE = (
+    errors.DuplicateRequestId,
+    errors.DuplicateCallback,
+    errors.IdempotencyKeyReused,
+)
 _MOVE = (errors.ImpossibleMove, errors.StaleFence, errors.NotWaiting, errors.NoRoom)
 _EXPECT = (errors.ExpectedTooLong, errors.Conflict)
 
@@ -81,6 +85,8 @@ class Operation:
     query: Mapping[str, Parameter] = field(default_factory=dict)
     keys: Mapping[str, Any] = field(default_factory=dict)
     """Keys beside `data` in the envelope, and their schemas; each may be absent."""
+    takes_key: bool = False
+    """Whether the header Idempotency-Key makes the call safe to repeat."""
     note: str = ""
     media: tuple[str, ...] = ("application/json",)
 
@@ -107,8 +113,10 @@ OPERATIONS: Mapping[str, Operation] = {
         (*_TYPE, *_BODY, errors.CallbackForbidden, errors.ExpectedTooLong, *_DUPLICATE),
         statuses=(201,),
         body=Body(Submit, _SUBMISSION),
+        takes_key=True,
         note="The broker POSTs to the callback as soon as it holds the capacity. A relative "
-        "callback needs a callback base. Unknown fields are ignored; `data` keeps every digit.",
+        "callback needs a callback base. Unknown fields are ignored; `data` keeps every digit. "
+        "A 409 has `same` and the job if it was submitted just so.",
     ),
     "page": Operation(
         list[JobView],
@@ -129,7 +137,13 @@ OPERATIONS: Mapping[str, Operation] = {
         "`expected` changes how long a queued, granted or running job says it will hold; its place "
         "in the queue stays. Unknown fields are ignored.",
     ),
-    "withdraw": Operation(EmptyView, _JOB),
+    "withdraw": Operation(
+        EmptyView,
+        (*_JOB, errors.AlreadyWithdrawn),
+        keys={"same": {"const": True}},
+        takes_key=True,
+        note="`same` says that an earlier call with this Idempotency-Key withdrew the job.",
+    ),
     "attempts": Operation(
         list[AttemptView], _JOB, note="Of all grants of the job; about the newest 100."
     ),

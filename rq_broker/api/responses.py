@@ -15,7 +15,8 @@ from starlette.types import ExceptionHandler
 
 from rq_broker.api.views import ErrorView
 from rq_broker.domain import errors
-from rq_broker.domain.representation import to_json
+from rq_broker.domain.jobs import Job
+from rq_broker.domain.representation import JobView, to_json
 
 _JSON = (b"content-type", b"application/json")
 _RETRY_AFTER = (b"retry-after", b"1")
@@ -36,20 +37,28 @@ class Reply(Response):
         self.raw_headers = [_JSON, (b"content-length", b"%d" % len(body)), *headers]
 
 
-def ok(data: Any, **keys: Any) -> Reply:
+def ok(data: Any, headers: Iterable[tuple[bytes, bytes]] = (), **keys: Any) -> Reply:
     """Answer 200 with `data` in the envelope; `keys` stand beside it."""
-    return Reply(to_json({"data": data, **keys, "ok": True}))
+    return Reply(to_json({"data": data, **keys, "ok": True}), headers=headers)
 
 
-def created(data: Any, location: str) -> Reply:
+def created(data: Any, location: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> Reply:
     """Answer 201 with `data` in the envelope, and the path of what was created."""
     body = to_json({"data": data, "ok": True})
-    return Reply(body, HTTPStatus.CREATED, [(b"location", location.encode())])
+    return Reply(body, HTTPStatus.CREATED, [(b"location", location.encode()), *headers])
 
 
 def failed(error: errors.BrokerError, headers: Iterable[tuple[bytes, bytes]] = ()) -> Reply:
-    """Answer a refusal with the status and the code of the error."""
-    return Reply(to_json(ErrorView(str(error), error.code)), error.status, headers)
+    """Answer a refusal with the status, the code and the details of the error."""
+    view = ErrorView(str(error), error.code)
+    if error.details:
+        view = view.with_fields(**{key: shown(value) for key, value in error.details.items()})
+    return Reply(to_json(view), error.status, headers)
+
+
+def shown(value: object) -> object:
+    """Return a value as answers show it: a job as its view."""
+    return JobView.of(value) if isinstance(value, Job) else value
 
 
 # Exceptions

@@ -10,7 +10,15 @@ from rq_broker.domain import errors
 from rq_broker.domain.capacity import Amounts
 from rq_broker.domain.jobs import Status
 from rq_broker.domain.policy import Policy
-from rq_broker.domain.representation import Converted, Count, JsonObject, Number, Seconds, Time
+from rq_broker.domain.representation import (
+    Converted,
+    Count,
+    JobView,
+    JsonObject,
+    Number,
+    Seconds,
+    Time,
+)
 
 _Value = TypeVar("_Value")
 
@@ -44,6 +52,11 @@ class ErrorView(JsonObject, frozen=True):
             extra_json_schema={"enum": sorted(word.lower() for word in errors.by_word())},
         ),
     ]
+    same: Annotated[
+        Literal[True] | UnsetType,
+        Meta(description="The refused job is the one that was kept, which is in `data`."),
+    ] = UNSET
+    data: JobView | UnsetType = UNSET
     ok: Annotated[bool, Meta(extra_json_schema={"const": False})] = False
 
 

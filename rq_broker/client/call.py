@@ -15,17 +15,39 @@ Json = dict[str, Any]
 Result = TypeVar("Result")
 
 _ERRORS = errors.by_word()
+_OF_A_REFUSAL = {"error", "code", "ok"}
+"""The keys that the envelope of every refusal has; the others are its details."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[Result]):
-    """One request, and how the envelope of its answer becomes the caller's result."""
+    """One request, and how the envelope of its answer becomes the caller's result.
+
+    Args:
+        extract: Makes the result of the envelope.
+        method: The HTTP method.
+        path: The path, percent-encoded.
+        body: The JSON to send; None for none.
+        query: The query parameters.
+        idempotency_key: The header Idempotency-Key; '' for none.
+        repeatable: Whether a client may send it again after a lost answer.
+    """
 
     extract: Callable[[Json], Result]
     method: str
     path: str
     body: object = None
     query: Mapping[str, str] | None = None
+    idempotency_key: str = ""
+    repeatable: bool = True
+
+    @property
+    def headers(self) -> dict[str, str] | None:
+        """The headers to send beside those of httpx."""
+        if not self.idempotency_key:
+            return None
+        escaped = self.idempotency_key.replace("\\", r"\\").replace('"', r"\"")
+        return {"Idempotency-Key": f'"{escaped}"'}
 
 
 def path(*segments: str) -> str:
@@ -55,5 +77,6 @@ def envelope_of(response: httpx.Response) -> Json:
         case {"ok": True, "data": _}:
             return dict(envelope)
         case {"ok": False, "error": str(sentence), "code": str(code)}:
-            raise _ERRORS.get(code.upper(), errors.BrokerError)(sentence)
+            details = {key: value for key, value in envelope.items() if key not in _OF_A_REFUSAL}
+            raise _ERRORS.get(code.upper(), errors.BrokerError)(sentence, **details)
     raise errors.BrokerError(f"HTTP {response.status_code} without an envelope of rq-broker")

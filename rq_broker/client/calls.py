@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, Unpack
+from uuid import uuid4
 
 from rq_broker.client.arguments import (
     HostFields,
@@ -27,6 +28,10 @@ def _data(envelope: Json) -> Any:
     return envelope["data"]
 
 
+def _new_key() -> str:
+    return uuid4().hex
+
+
 def _nothing(_: Json) -> None:
     return None
 
@@ -42,20 +47,30 @@ def _page(envelope: Json) -> tuple[list[Json], str | None]:
 # Jobs
 
 
-def submit(type_: str, **job: Unpack[NewJob]) -> Call[Json]:
+def submit(type_: str, *, idempotency_key: str | None = None, **job: Unpack[NewJob]) -> Call[Json]:
     """Submit a job.
 
+    Args:
+        type_: The queue's name.
+        idempotency_key: At most 255 printable ASCII characters that name this submit. Give your own
+            to repeat the submit yourself, for example after your process restarts; by default each
+            call has a new one, which its own retries share.
+        **job: The fields of the job.
+
     Returns:
-        The job, queued. `Warning` says if no host could ever hold it.
+        The job: queued, or as it is now if an earlier attempt stored it. `Warning` says why it
+        might never start.
 
     Raises:
-        DuplicateRequestId: The type has a job of this `request_id`. After an attempt whose answer
-            was lost it means that the job was stored.
-        DuplicateCallback: Another job of the type has this `callback`.
+        DuplicateRequestId: The type has a job of this `request_id`. Its `details` have `same` if it
+            was submitted just so, and then the job as `data`.
+        DuplicateCallback: A job of the type has this `callback`; `details` likewise.
+        IdempotencyKeyReused: The owner used the key for another submit.
         CallbackForbidden: The broker never calls this address.
         ExpectedTooLong: `expected` is over the policy's `expected_most`.
     """
-    return Call(_data, "POST", path("v1", type_), job)
+    key = idempotency_key or _new_key()
+    return Call(_data, "POST", path("v1", type_), job, idempotency_key=key)
 
 
 def page(
@@ -114,7 +129,10 @@ def transition(
         ImpossibleMove: A job does not go from its present status to this one.
         StaleFence: The job was granted again since the grant with this `fence`.
     """
-    return Call(_nothing, "POST", path("v1", type_, request_id), {"status": status, **details})
+    body = {"status": status, **details}
+    # Repeated without its fence, `queued` would take back a grant made in between.
+    repeatable = status != "queued" or "fence" in details
+    return Call(_nothing, "POST", path("v1", type_, request_id), body, repeatable=repeatable)
 
 
 def set_expected(type_: str, request_id: str, expected: float | None) -> Call[None]:
@@ -137,9 +155,10 @@ def withdraw(type_: str, request_id: str) -> Call[None]:
     """Remove a job, and release what it holds.
 
     Raises:
+        AlreadyWithdrawn: Another call withdrew it within the last day; a JobNotFound as well.
         JobNotFound: The type has no such job.
     """
-    return Call(_nothing, "DELETE", path("v1", type_, request_id))
+    return Call(_nothing, "DELETE", path("v1", type_, request_id), idempotency_key=_new_key())
 
 
 def attempts(type_: str, request_id: str) -> Call[list[Json]]:
@@ -259,7 +278,7 @@ def requeue(type_: str, destination: str) -> Call[int]:
         The number of jobs that are queued again.
     """
     return Call(_requeued, "POST", path("types", type_, "destinations", "requeue"),
-                {"destination": destination})  # fmt: skip
+                {"destination": destination}, repeatable=False)  # fmt: skip
 
 
 def keys(type_: str) -> Call[dict[str, list[str]]]:

@@ -1,13 +1,15 @@
 """The Python client, sync and async: one method for each function of `calls`.
 
 `client.read("vm", "r1")` sends what `calls.read("vm", "r1")` describes and returns its result.
-A refusal raises the class of domain/errors.py that its code names; a failed connection raises
-httpx's own exceptions.
+A refusal raises the class of domain/errors.py that its code names; a connection that still fails
+after the last attempt raises httpx's own exceptions.
 """
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 
@@ -16,6 +18,7 @@ import httpx
 from rq_broker.client import calls
 from rq_broker.client.arguments import JobFilter
 from rq_broker.client.call import Call, Json, envelope_of
+from rq_broker.client.repeating import LOST, RETRIES, Attempts
 
 TIMEOUT_SECONDS = 10.0
 """How long connecting, sending and each wait for an answer may take; `http` may set another."""
@@ -52,9 +55,14 @@ class Client:
     Args:
         url: Where the API serves, such as `http://127.0.0.1:8080`.
         http: The httpx client to send with, in place of a new one. Leaving the `with` closes it.
+        retries: How often a call is sent again whose answer was lost, or that the API could not
+            serve for the moment. A submit and a withdrawal carry an Idempotency-Key for it.
     """
 
-    def __init__(self, url: str, *, http: httpx.Client | None = None) -> None:
+    def __init__(
+        self, url: str, *, http: httpx.Client | None = None, retries: int = RETRIES
+    ) -> None:
+        self._retries = retries
         self._http = http or httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS)
 
     def __enter__(self) -> Self:
@@ -68,8 +76,19 @@ class Client:
         self._http.close()
 
     def _send(self, call: Call[Result]) -> Result:
-        response = self._http.request(call.method, call.path, json=call.body, params=call.query)
-        return call.extract(envelope_of(response))
+        attempts = Attempts(call, self._retries)
+        while True:
+            try:
+                response = self._http.request(
+                    call.method, call.path, json=call.body, params=call.query, headers=call.headers
+                )
+            except LOST:
+                if (pause := attempts.pause()) is None:
+                    raise
+            else:
+                if (pause := attempts.pause(response)) is None:
+                    return call.extract(envelope_of(response))
+            time.sleep(pause)
 
     def jobs(self, type_: str, **filters: Unpack[JobFilter]) -> Iterator[Json]:
         """Iterate over the jobs in priority order; reads the next page when needed."""
@@ -105,9 +124,13 @@ class AsyncClient:
     Args:
         url: Where the API serves, such as `http://127.0.0.1:8080`.
         http: The httpx client to send with, in place of a new one. Leaving the `with` closes it.
+        retries: As for Client.
     """
 
-    def __init__(self, url: str, *, http: httpx.AsyncClient | None = None) -> None:
+    def __init__(
+        self, url: str, *, http: httpx.AsyncClient | None = None, retries: int = RETRIES
+    ) -> None:
+        self._retries = retries
         self._http = http or httpx.AsyncClient(base_url=url, timeout=TIMEOUT_SECONDS)
 
     async def __aenter__(self) -> Self:
@@ -121,10 +144,19 @@ class AsyncClient:
         await self._http.aclose()
 
     async def _send(self, call: Call[Result]) -> Result:
-        response = await self._http.request(
-            call.method, call.path, json=call.body, params=call.query
-        )
-        return call.extract(envelope_of(response))
+        attempts = Attempts(call, self._retries)
+        while True:
+            try:
+                response = await self._http.request(
+                    call.method, call.path, json=call.body, params=call.query, headers=call.headers
+                )
+            except LOST:
+                if (pause := attempts.pause()) is None:
+                    raise
+            else:
+                if (pause := attempts.pause(response)) is None:
+                    return call.extract(envelope_of(response))
+            await asyncio.sleep(pause)
 
     async def jobs(self, type_: str, **filters: Unpack[JobFilter]) -> AsyncIterator[Json]:
         """Iterate over the jobs in priority order; reads the next page when needed."""

@@ -7,12 +7,14 @@
     │   └── ExpectedTooLong     400  expected_too_long      over the policy's expected_most
     ├── NotFound                404  not_found              an unknown path
     │   ├── JobNotFound         404  job_not_found
+    │   │   └── AlreadyWithdrawn 404  already_withdrawn     an earlier call withdrew it
     │   ├── HostNotFound        404  host_not_found
     │   └── DestinationNotFound 404  destination_not_found
     ├── MethodNotAllowed        405  method_not_allowed
     ├── Conflict                409  conflict
     │   ├── DuplicateRequestId  409  duplicate_request_id
     │   ├── DuplicateCallback   409  duplicate_callback
+    │   ├── IdempotencyKeyReused 409  idempotency_key_reused  for another request
     │   ├── ImpossibleMove      409  impossible_move
     │   ├── StaleFence          409  stale_fence
     │   ├── NotWaiting          409  not_waiting            the job is not queued
@@ -27,12 +29,23 @@ A published code keeps its meaning for ever. Lua scripts refuse by the same tree
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class BrokerError(Exception):
-    """The root. Its text is a sentence for people; `code` is for programs, `status` for HTTP."""
+    """The root. Its text is a sentence for people; `code` is for programs, `status` for HTTP.
+
+    Args:
+        sentence: The text.
+        details: What stands beside the sentence in the envelope of an answer, such as `same`.
+    """
 
     status = 500
     code = "error"
+
+    def __init__(self, sentence: str = "", **details: object) -> None:
+        super().__init__(sentence)
+        self.details: Mapping[str, object] = details
 
 
 class Invalid(BrokerError):
@@ -73,6 +86,12 @@ class JobNotFound(NotFound):
     code = "job_not_found"
 
 
+class AlreadyWithdrawn(JobNotFound):
+    """The type has no such job any more: it was withdrawn within the last day."""
+
+    code = "already_withdrawn"
+
+
 class HostNotFound(NotFound):
     """The type has no such host."""
 
@@ -100,15 +119,24 @@ class Conflict(BrokerError):
 
 
 class DuplicateRequestId(Conflict):
-    """Another job of the type has this request_id."""
+    """A job of the type has this request_id.
+
+    `details` has `same` if the refused submit is the one that was kept, and the job as `data`.
+    """
 
     code = "duplicate_request_id"
 
 
 class DuplicateCallback(Conflict):
-    """Another job of the type has this callback."""
+    """A job of the type has this callback. `details` as for DuplicateRequestId."""
 
     code = "duplicate_callback"
+
+
+class IdempotencyKeyReused(Conflict):
+    """The owner has used this Idempotency-Key for another submit, whose job is still there."""
+
+    code = "idempotency_key_reused"
 
 
 class ImpossibleMove(Conflict):

@@ -156,3 +156,5 @@ class Job(Struct, frozen=True):
     """scheme://host:port of the callback, while granted and after its callbacks failed."""
     capacity_number: str = ""
     """Set only by submit: the number of the type's last change of capacity. Grants do not count."""
+    replayed: bool = False
+    """Set only by submit: whether an earlier submit with the same idempotency key stored it."""

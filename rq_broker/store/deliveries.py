@@ -100,7 +100,7 @@ class Deliveries:
         withdrawn = 0
         for request_id in reply.ended:
             with suppress(errors.JobNotFound):  # another janitor withdrew it
-                withdrawn += await self._jobs.remove(type_, request_id, only_if_ended=True)
+                withdrawn += await self._jobs.remove_ended(type_, request_id)
         return _seconds(reply.wait), reply.moved + withdrawn
 
     async def attempts(self, type_: str, request_id: str) -> list[Attempt]:

@@ -55,6 +55,43 @@ class Page:
     next: Cursor | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A job whose submit may be repeated."""
+
+    job: Job
+    submit_key: str | None
+    """Digest of the owner and the idempotency key that it was submitted with."""
+
+
+def _key_digest(scope: str, idempotency_key: str) -> str | None:
+    """Return the digest of an idempotency key within its scope; None for no key."""
+    return digest(f"{scope}\0{idempotency_key}") if idempotency_key else None
+
+
+def _job(type_: str, request_id: str, reply: Any) -> Job:
+    """Return the job of a reply of `read`."""
+    return records.job(type_, request_id, reply.priority, reply.position, reply.fields)
+
+
+def _is_same(submission: Submission, job: Job, reply: Any) -> bool:
+    """Tell whether the job was submitted just so; what was changed since does not count.
+
+    Args:
+        submission: The submit; its request_id does not count.
+        job: The job of the reply.
+        reply: The reply of `read`, with what was submitted.
+    """
+    expected = reply.fields.get("submitted_expected", reply.fields.get("expected", ""))
+    priority = None if reply.submitted is None else int(reply.submitted)
+    return (
+        (submission.owner_id, submission.data, submission.callback)
+        == (job.owner_id, job.data, job.callback)
+        and submission.priority == priority
+        and str(_milliseconds(submission.expected) or "") == expected
+    )
+
+
 class Jobs:
     """Submit, read, page, reorder, transition, set_expected, withdraw."""
 
@@ -62,14 +99,73 @@ class Jobs:
         self._runner = runner
         self._registry = registry
 
-    async def submit(self, type_: str, submission: Submission) -> Job:
+    async def submit(self, type_: str, submission: Submission, idempotency_key: str = "") -> Job:
         """Put a job in the queue.
 
+        Args:
+            type_: The type.
+            submission: The job.
+            idempotency_key: Names this call among those of the owner. A call that is repeated with
+                the key, because its reply was lost, returns the job that the first one stored, as
+                it is now and `replayed`, for as long as the type has the job. Empty: no key.
+
         Raises:
-            DuplicateRequestId: Its request_id is taken in the type.
-            DuplicateCallback: Its callback is taken in the type.
+            DuplicateRequestId: Its request_id is taken in the type. If the job that has it was
+                submitted just so, `details` has `same` and the job as `data`.
+            DuplicateCallback: Its callback is taken in the type; `details` likewise.
+            IdempotencyKeyReused: The key came with another submit of the owner.
             ExpectedTooLong: It says it will hold for longer than the policy's `expected_most`.
         """
+        submit_key = _key_digest(submission.owner_id, idempotency_key)
+        try:
+            return await self._store(type_, submission, submit_key)
+        except errors.DuplicateRequestId as refusal:
+            return await self._repeated(type_, submission, submit_key, refusal)
+        except errors.DuplicateCallback as refusal:
+            callback = digest(submission.callback)
+            index = Keys(type_).of("callbacks", callback[:2])
+            taker = await self._runner.command("HGET", index, callback[2:])
+            if taker is not None:
+                await self._note_same(type_, taker, submission, refusal)
+            raise
+
+    async def _repeated(
+        self,
+        type_: str,
+        submission: Submission,
+        submit_key: str | None,
+        refusal: errors.DuplicateRequestId,
+    ) -> Job:
+        """Return the job where the submit is repeated with its key; raises the refusal if not."""
+        kept = await self._note_same(type_, submission.request_id, submission, refusal)
+        if kept is None or submit_key is None or kept.submit_key != submit_key:
+            raise refusal
+        if not refusal.details:
+            raise errors.IdempotencyKeyReused(
+                f"the Idempotency-Key was used for job {submission.request_id} with another body"
+            )
+        return replace(kept.job, replayed=True)
+
+    async def _note_same(
+        self, type_: str, request_id: str, submission: Submission, refusal: errors.BrokerError
+    ) -> _Kept | None:
+        """Give the refusal its details if the job was submitted just so; returns the job.
+
+        Returns None if the job is gone or damaged.
+        """
+        try:
+            reply = await self._runner.run(
+                "read", type_, request_id=request_id, with_submitted=True
+            )
+        except errors.JobNotFound:
+            return None
+        for job in records.readable(lambda row: _job(type_, request_id, row), [reply]):
+            if _is_same(submission, job, reply):
+                refusal.details = {"same": True, "data": job}
+            return _Kept(job, reply.fields.get("submit_key"))
+        return None
+
+    async def _store(self, type_: str, submission: Submission, submit_key: str | None) -> Job:
         await self._registry.register(type_)
         demand, shape = _describe(submission)
         expected = _milliseconds(submission.expected)
@@ -79,6 +175,7 @@ class Jobs:
             request_id=submission.request_id,
             owner_id=submission.owner_id,
             callback=digest(submission.callback),
+            submit_key=submit_key,
             priority=submission.priority,
             expected=expected,
             shape=shape,
@@ -104,8 +201,8 @@ class Jobs:
 
     async def read(self, type_: str, request_id: str) -> Job:
         """Read one job."""
-        reply = await self._runner.run("read", type_, request_id=request_id)
-        return records.job(type_, request_id, reply.priority, reply.position, reply.fields)
+        reply = await self._runner.run("read", type_, request_id=request_id, with_submitted=False)
+        return _job(type_, request_id, reply)
 
     async def page(
         self,
@@ -220,27 +317,49 @@ class Jobs:
             shape = Shape.parse(reply.current_demand)
             demand = replace(shape, expected=expected_class(expected)).canonical()
 
-    async def withdraw(self, type_: str, request_id: str) -> None:
-        """Take a job out altogether."""
-        if not await self.remove(type_, request_id, only_if_ended=False):
-            raise errors.JobNotFound(f"no job {request_id} in type {type_}")
+    async def withdraw(self, type_: str, request_id: str, idempotency_key: str = "") -> bool:
+        """Take a job out altogether.
 
-    async def remove(self, type_: str, request_id: str, *, only_if_ended: bool) -> bool:
-        """Take a job out, if its retention has ended or in any case; returns whether it is gone.
+        Args:
+            type_: The type.
+            request_id: The job.
+            idempotency_key: Names this call among those that withdraw a job of this name. Empty:
+                no key.
+
+        Returns:
+            Whether this call was carried out before: it is repeated with its key within a day, and
+            withdrew nothing now.
+
+        Raises:
+            AlreadyWithdrawn: The job was withdrawn within the last day.
+            JobNotFound: The type has no such job.
+        """
+        withdraw_key = _key_digest(request_id, idempotency_key)
+        reply = await self._remove(type_, request_id, withdraw_key, only_if_ended=False)
+        replayed: bool = reply.replayed
+        return replayed
+
+    async def remove_ended(self, type_: str, request_id: str) -> bool:
+        """Take a job out if its retention has ended; returns whether it is gone."""
+        reply = await self._remove(type_, request_id, None, only_if_ended=True)
+        withdrawn: bool = reply.withdrawn
+        return withdrawn
+
+    async def _remove(
+        self, type_: str, request_id: str, withdraw_key: str | None, *, only_if_ended: bool
+    ) -> Any:
+        """Run `withdraw`.
 
         Of the job only its ID and its callback are read, so a damaged one can be removed too.
         """
         flat = await self._runner.command("HGETALL", Keys(type_).of("job", request_id))
         fields = records.pairs(flat)
-        if not fields:
-            return False
-        reply = await self._runner.run(
+        return await self._runner.run(
             "withdraw",
             type_,
             request_id=request_id,
             id=fields.get("id"),
             callback=digest(unfold(fields, "callback")),
+            withdraw_key=withdraw_key,
             only_if_ended=only_if_ended,
         )
-        withdrawn: bool = reply.withdrawn
-        return withdrawn

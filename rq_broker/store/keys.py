@@ -21,6 +21,12 @@ In the table, … stands for the base. Times are ms since 1970 where nothing els
 | `…:seen:<request_id>`      | hash   | `<host>/<resource>` → amount of the grant that the source |
 |                            |        | of the host counts as `used`: it is held no longer |
 | `…:callbacks:<2 chars>`    | hash   | rest of the callback's digest → request_id |
+| `…:submit_keys:<2 chars>`  | hash   | rest of the digest of a submit's owner and idempotency |
+|                            |        | key → request_id |
+| `…:withdrawn`              | zset   | request_id → when its job was withdrawn; newest 10,000, |
+|                            |        | for a day, until another job takes the name |
+| `…:withdrawals`            | zset   | digest of a request_id and the idempotency key of its |
+|                            |        | withdrawal → when; newest 10,000, for a day |
 | `…:parting`                | zset   | `<fence>:<amount>:<host>/<resource>` → when it was |
 |                            |        | released; it stays held until the source's next snapshot |
 | `…:usage`                  | hash   | `<resource>/<owner_id>` → amount granted to its jobs |
@@ -68,7 +74,9 @@ the set alone knows which job an entry is.
 A **job** hash has `id`, `owner`, `status`, `shape`, `created` (µs since 1970), `callback`, `data`
 and, once they apply, `expected` (ms), `updated` (µs), `hosts` (JSON, one name an instance),
 `fence`, `attempts`, `released`, `settled`, `error`, `granted` and `offer_ends` (ms), `predicted`
-(ms), `predicted_from`, `least_expected` (ms), `demand_key`, `size`, `destination`, `servers`; while
+(ms), `predicted_from`, `least_expected` (ms), `demand_key`, `size`, `destination`, `servers`,
+`submit_key`, and what its submit gave, kept when it is changed: `submitted_priority` and
+`submitted_expected`, '' for none; while
 it is not queued also `demand`, what its shape stands for. Its priority is the score of its member
 in `…:status:<status>` and stands nowhere else, so that no two places can disagree.
 

@@ -2,11 +2,13 @@
 --- Keeps: fields, priority and position are of one instant.
 --- KEYS[1] base
 --- ARGV
----   request_id  string    the client's name for the job
+---   request_id      string    the client's name for the job
+---   with_submitted  flag      tell its submit's priority as well
 --- Returns
----   priority    decimal   its priority
----   position    integer?  its place in the queue, 1 = next; given while it is queued
----   fields      fields    the job hash
+---   priority        decimal   its priority
+---   submitted       decimal?  the priority that its submit gave; not given if it gave none
+---   position        integer?  its place in the queue, 1 = next; given while it is queued
+---   fields          fields    the job hash
 --- Errors JOB_NOT_FOUND
 --- @include "base"
 --- @include "job"
@@ -15,9 +17,24 @@ local job = load_job(request_id)
 if not job then
   return redis.error_reply('JOB_NOT_FOUND no job has this request_id in this type')
 end
+
+-- A reorder keeps what the submit gave, '' for none. Before any, the job has that priority still.
+local function submitted_priority()
+  local kept = redis.call('HGET', job_key(request_id), 'submitted_priority')
+  if kept then
+    return kept ~= '' and kept or nil
+  end
+  return redis.call('SISMEMBER', key('own_priority'), job.member) == 1 and job.priority or nil
+end
+
 local position
 if job.status == 'queued' then
   position = redis.call('ZRANK', key('status:queued'), job.member) + 1
 end
 local fields = redis.call('HGETALL', job_key(request_id))
-return reply({ priority = job.priority, position = position, fields = fields })
+return reply({
+  priority = job.priority,
+  submitted = with_submitted and submitted_priority() or nil,
+  position = position,
+  fields = fields,
+})

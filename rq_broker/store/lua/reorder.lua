@@ -20,6 +20,12 @@ local MAX_MOVES = 10000 -- jobs that one move may shift: Redis serves nobody els
 
 local queue = key('status:queued')
 
+-- Keeps what the submit of a job gave as its priority, '' for none: the first reorder does, so that a
+-- submit that is repeated later can be compared with it.
+local function keep_submitted_priority(name, gave_one, priority)
+  redis.call('HSETNX', name, 'submitted_priority', gave_one and priority or '')
+end
+
 -- Sets the priority of a job in every sorted set that has it.
 local function set_priority(member, shape, status, owner, priority)
   redis.call('ZADD', key('owner:' .. owner), priority, member)
@@ -37,7 +43,9 @@ end
 
 -- A job with a priority of its own keeps its place when owners share.
 local function keep_priority(priority)
-  if redis.call('SADD', key('own_priority'), job.member) == 1 and job.status == 'queued' then
+  local is_first = redis.call('SADD', key('own_priority'), job.member) == 1
+  keep_submitted_priority(job_key(request_id), not is_first, job.priority)
+  if is_first and job.status == 'queued' then
     wake('grant')
   end
   return reply({ priority = priority })
@@ -131,7 +139,7 @@ local function is_wide_enough(side)
   if not entry or (entry.priority - side.next_priority) * side.direction >= 0 then
     return math.abs(side.next_priority) <= LIMIT
   end
-  side.moves[#side.moves + 1] = { member = entry.member, priority = side.next_priority }
+  side.moves[#side.moves + 1] = { member = entry.member, priority = side.next_priority, from = entry.priority }
   side.rank = side.rank + side.direction
   side.next_priority = side.next_priority + side.direction
   return false
@@ -140,9 +148,13 @@ end
 local function apply_moves(moves)
   local shapes = {}
   for _, move in ipairs(moves) do
-    local fields = redis.call('HMGET', job_key(request_id_of(move.member)), 'owner', 'shape')
+    local name = job_key(request_id_of(move.member))
+    local fields = redis.call('HMGET', name, 'owner', 'shape')
     local owner, shape = fields[1], fields[2]
     if owner and shape then
+      if redis.call('SISMEMBER', key('own_priority'), move.member) == 1 then
+        keep_submitted_priority(name, true, whole(move.from))
+      end
       set_priority(move.member, shape, 'queued', owner, whole(move.priority))
       shapes[shape] = true
     end

@@ -53,6 +53,7 @@ end
 -- 3. Keep the least that it says while it holds: its holding time is compared with that when it ends, so
 -- that an owner is not believed for what it admits at the end.
 local f = redis.call('HMGET', name, 'granted', 'expected', 'least_expected')
+redis.call('HSETNX', name, 'submitted_expected', f[2] or '') -- a repeated submit is compared with it
 local is_holding, least = f[1], tonumber(f[3] or f[2] or expected or '')
 if is_holding and least then
   redis.call('HSET', name, 'least_expected', whole(math.min(least, expected or least)))

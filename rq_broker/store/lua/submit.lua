@@ -1,10 +1,13 @@
 --- Put a new job in the queue.
---- Keeps: request_id and callback are unique in the type; a refused submit writes nothing.
+--- Keeps: request_id and callback are unique in the type, and so is the key of a submit for its owner;
+---   a refused submit writes nothing.
 --- KEYS[1] base
 --- ARGV
 ---   request_id       string    the client's name for the job
 ---   owner_id         string    the job's owner
 ---   callback         string    digest of the callback, 16 characters (keys.digest)
+---   submit_key       string?   digest of the owner and its idempotency key, 16 characters; not given:
+---                              the submit has none
 ---   priority         decimal?  if not given, the next tick of the type's clock
 ---   expected         integer?  how long it says it will hold, ms
 ---   shape            string    digest of `demand`, 16 characters (keys.digest)
@@ -16,12 +19,13 @@
 ---   priority         integer   the job's priority
 ---   position         integer   its place in the queue, 1 = next
 ---   capacity_number  string    number of the type's last change of capacity
---- Errors EXPECTED_TOO_LONG, DUPLICATE_REQUEST_ID, DUPLICATE_CALLBACK
+--- Errors EXPECTED_TOO_LONG, DUPLICATE_REQUEST_ID, DUPLICATE_CALLBACK, IDEMPOTENCY_KEY_REUSED
 --- @include "base"
 --- @include "clock"
 --- @include "job"
 --- @include "queue"
---- @include "callback"
+--- @include "digests"
+--- @include "withdrawn"
 --- @include "expected"
 
 -- The zero of default priorities: 2018-07-26T05:51:00.621743Z, the original service's own.
@@ -31,11 +35,18 @@ local name = job_key(request_id)
 if redis.call('EXISTS', name) == 1 then
   return redis.error_reply('DUPLICATE_REQUEST_ID request_id is taken in this type')
 end
+local submit_keys, key_rest = index_entry('submit_keys', submit_key or '')
+if submit_key then
+  local used_by = redis.call('HGET', submit_keys, key_rest)
+  if used_by then
+    return redis.error_reply('IDEMPOTENCY_KEY_REUSED the Idempotency-Key was used for job ' .. used_by)
+  end
+end
 local refusal = expected and refuse_expected(expected)
 if refusal then
   return refusal
 end
-local callbacks, rest = callback_entry(callback)
+local callbacks, rest = index_entry('callbacks', callback)
 if redis.call('HSETNX', callbacks, rest, request_id) == 0 then
   local taken_by = redis.call('HGET', callbacks, rest)
   return redis.error_reply('DUPLICATE_CALLBACK callback is taken in this type by job ' .. taken_by)
@@ -57,6 +68,11 @@ redis.call('HSET', name, 'id', id, 'owner', owner_id, 'status', 'queued', 'shape
 if expected then
   redis.call('HSET', name, 'expected', whole(expected))
 end
+if submit_key then
+  redis.call('HSET', name, 'submit_key', submit_key)
+  redis.call('HSET', submit_keys, key_rest, request_id)
+end
+forget_withdrawal(request_id)
 redis.call('ZADD', key('owner:' .. owner_id), priority, member)
 join_queue(member, priority, shape, demand)
 record_event(request_id, id, 'queued')

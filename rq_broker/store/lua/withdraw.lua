@@ -1,25 +1,38 @@
 --- Take a job out altogether, and release what it holds.
---- Keeps: its request_id and callback are free afterwards, and no index names it.
+--- Keeps: its request_id and callback are free afterwards, and no index names it. A withdrawal that is
+---   repeated with its key withdraws no job that took the name since.
 --- KEYS[1] base
 --- ARGV
 ---   request_id     string    the client's name for the job
 ---   id             decimal?  ID that the caller read: another job may have the name since
 ---   callback       string    digest of the job's callback
+---   withdraw_key   string?   digest of the request_id and the call's idempotency key; not given: none
 ---   only_if_ended  flag      withdraw it only if its retention has ended
 --- Returns
 ---   withdrawn      flag      false if its retention has not ended
---- Errors JOB_NOT_FOUND
+---   replayed       flag      whether an earlier call with this key withdrew it
+--- Errors JOB_NOT_FOUND, ALREADY_WITHDRAWN
 --- @include "forget"
+--- @include "withdrawn"
 
+if withdraw_key and is_recorded(key('withdrawals'), withdraw_key) then
+  return reply({ withdrawn = true, replayed = true })
+end
 local job = load_job(request_id)
 if not job or job.id ~= id then
+  if is_recorded(key('withdrawn'), request_id) then
+    return redis.error_reply('ALREADY_WITHDRAWN the job ' .. request_id .. ' was withdrawn before')
+  end
   return redis.error_reply('JOB_NOT_FOUND no job has this request_id in this type')
 end
 if only_if_ended then
   local ends = redis.call('ZSCORE', key('deadlines'), job.member)
   if not ends or tonumber(ends) > now_ms() or job.status == 'granted' or job.status == 'running' then
-    return reply({ withdrawn = false })
+    return reply({ withdrawn = false, replayed = false })
   end
 end
 forget(job, callback)
-return reply({ withdrawn = true })
+if not only_if_ended then
+  record_withdrawal(request_id, withdraw_key)
+end
+return reply({ withdrawn = true, replayed = false })

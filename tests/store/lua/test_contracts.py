@@ -146,7 +146,7 @@ def test_scripts_name_their_commands_and_scan_nothing(script: Script) -> None:
 def test_scripts_reach_only_keys_of_their_type(script: Script) -> None:
     """Every key a script touches is base, comes from a function of keys, or is a local of those."""
     first = set(re.findall(r"redis\.call\('[A-Z]+', (\w+)", script.source))
-    maker = r"(?:\w+_)?key|callback_entry"
+    maker = r"(?:\w+_)?key|index_entry"
     made = re.findall(rf"local ([\w, ]+) = .*\b(?:{maker})\(", script.source)
     derived = {name for names in made for name in names.split(", ")}
     strange = first - {"base", "name", "set"} - derived
@@ -180,6 +180,8 @@ async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -
     )
     await broker.set_host(TYPE, Host("h1", {"VCPU": 9, "GPU": 1}, {"VCPU": 1}))
     job = await submit(broker, data='{"long":"' + "x" * 200 + '"}', shape=WANTED)
+    with pytest.raises(errors.DuplicateRequestId):
+        await submit(broker)
     await broker.page(TYPE, owner_id="o", status="queued", limit=1)
     await broker.heads(TYPE, 0, 10, 10)
     await broker.note(TYPE, [Promise(job.id, "d", 2.0, 1.0)], [head_of(job)])
@@ -307,7 +309,7 @@ async def test_a_client_in_another_language_follows_the_header(
 ) -> None:
     """A submit written by the header alone is a job like any other, and its reply is in order."""
     fields = ["callback", "http://x/d", "data", "{}"]
-    arguments = ["d", "o", digest("http://x/d"), "", "", "shape", shape().canonical()]
+    arguments = ["d", "o", digest("http://x/d"), "", "", "", "shape", shape().canonical()]
     arguments += ["2", *fields]
     reply = await client.eval(SCRIPTS["submit"].source, 1, Keys(TYPE).base, *arguments)
     job = await broker.read(TYPE, "d")

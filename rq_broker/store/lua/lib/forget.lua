@@ -1,11 +1,11 @@
 --- The end of a job: every key and index entry of it is deleted, and its two names are free again.
 --- @include "base"
---- @include "callback"
+--- @include "digests"
 --- @include "job"
 --- @include "queue"
 --- @include "hold"
 
--- `digest`: of the job's callback. Its index entry is deleted only if it still names this job.
+-- `digest`: of the job's callback.
 local function forget(job, digest)
   if job.status == 'queued' then
     leave_queue(job.member, job.shape)
@@ -17,9 +17,10 @@ local function forget(job, digest)
   redis.call('ZREM', key('deadlines'), job.member)
   redis.call('SREM', key('own_priority'), job.member)
   redis.call('DEL', key('attempts:' .. job.request_id))
-  local callbacks, rest = callback_entry(digest)
-  if redis.call('HGET', callbacks, rest) == job.request_id then
-    redis.call('HDEL', callbacks, rest)
+  drop_index_entry('callbacks', digest, job.request_id)
+  local submit_key = redis.call('HGET', job_key(job.request_id), 'submit_key')
+  if submit_key then
+    drop_index_entry('submit_keys', submit_key, job.request_id)
   end
   if release(job, nil) then
     wake('grant')
