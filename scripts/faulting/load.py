@@ -49,7 +49,7 @@ class Load:
         self._begin(self._submit_at(self._rate, self._submit_over_http))
         self._begin(self._submit_at(self._rate / 2, self._submit_directly))
 
-    async def stop_submits(self) -> None:
+    def stop_submits(self) -> None:
         """Submit no more; capacity is still received and released."""
         self._stopped = True
 

@@ -14,6 +14,7 @@ from typing import Any
 import redis
 
 from faulting.load import TYPE
+from faulting.processes import NOTIFIERS, Processes
 from faulting.proxy import Mode
 from faulting.servers import Node, Topology
 from faulting.topologies import ClusterOfSix, Single
@@ -30,8 +31,7 @@ class Scene:
     """What a fault may strike."""
 
     topology: Topology
-    processes: list[int]
-    """Process ids of the API and of the notifiers."""
+    processes: Processes
     seconds: float
     """How long a fault lasts that has a length."""
 
@@ -201,9 +201,23 @@ async def rights(scene: Scene) -> None:
     await _call(primary, "ACL", "SETUSER", "default", "+@sortedset")
 
 
+async def notifiers(scene: Scene) -> None:
+    """Kill -9 one notifier after the other, and start it again."""
+    pause = scene.seconds / (2 * NOTIFIERS)
+    for number in [*range(1, NOTIFIERS + 1)] * 2:
+        scene.processes.restart(number)
+        await asyncio.sleep(pause)
+
+
+async def api(scene: Scene) -> None:
+    """Kill -9 the API, and start it again."""
+    scene.processes.restart(0)
+    await asyncio.sleep(scene.seconds)
+
+
 async def descriptors(scene: Scene) -> None:
     """Leave the processes of the broker no free file descriptor for a while."""
-    before = {process: _limit_descriptors(process) for process in scene.processes}
+    before = {process: _limit_descriptors(process) for process in scene.processes.ids}
     await asyncio.sleep(scene.seconds)
     for process, limits in before.items():
         resource.prlimit(process, resource.RLIMIT_NOFILE, limits)
@@ -236,6 +250,8 @@ STRIKES: Mapping[str, Strike] = {
     "open-slot": open_slot,
     "rights": rights,
     "descriptors": descriptors,
+    "notifiers": notifiers,
+    "api": api,
 }
 LOSES_STATE = {"flushall", "older-state", "kill", "stop", "stall", "move"}
 """Faults in which Redis itself may lose what it acknowledged: replication and the append-only file

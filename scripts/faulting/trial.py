@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +13,7 @@ import aiohttp
 
 from faulting.ledger import Ledger
 from faulting.load import TYPE, Load
+from faulting.processes import Processes, running
 from faulting.servers import Topology
 from faulting.strikes import STEPS_CLOCK, STRIKES, Scene
 from faulting.topologies import Way
@@ -27,15 +23,9 @@ from rq_broker.domain.jobs import Status
 from rq_broker.store.audit import Severity, audit
 from rq_broker.store.broker import Broker
 from rq_broker.store.connection import connect
-from rq_broker.store.embedded import free_port
 
 HOSTS, UNITS = 4, 8
 """Hosts, and units of capacity on each: enough for the load, scarce enough to be oversold."""
-NOTIFIERS = 2
-LOOPBACK_ONLY = (
-    "--callback-allow", "127.0.0.0/8",
-    "--callback-deny", "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10",
-)  # fmt: skip
 DRAIN_SECONDS = 60.0
 """Within this time after the fault every job has to be done; jobs left are reported."""
 POLL_SECONDS = 0.05
@@ -84,27 +74,27 @@ async def run(plan: Plan) -> Result:
         topology = plan.topology(Path(folder), fake_clock=plan.fault in STEPS_CLOCK)
         try:
             await topology.start()
-            with _processes(topology.url, Path(folder)) as (api, pids):
-                result = await _strike(plan, topology, api, pids)
-            result.log_bytes = await asyncio.to_thread(_size_of_logs, Path(folder))
+            with running(topology.url, Path(folder)) as processes:
+                result = await _strike(plan, topology, processes)
+                result.log_bytes = processes.log_bytes
             return result
         finally:
             await topology.stop()
 
 
-async def _strike(plan: Plan, topology: Topology, api: str, pids: list[int]) -> Result:
+async def _strike(plan: Plan, topology: Topology, processes: Processes) -> Result:
     ledger = Ledger(HOSTS * UNITS)
     result = Result(topology.name, plan.fault, ledger)
     broker = Broker(connect(topology.url))
-    load = Load(api, broker, ledger, rate=plan.rate)
+    load = Load(processes.api, broker, ledger, rate=plan.rate)
     try:
         # 1. Wait until all serves, and submit for a while.
-        await _until_ready(api)
-        await _publish(broker)
+        await until_ready(processes.api)
+        await publish(broker)
         await load.start()
         await asyncio.sleep(plan.before)
         # 2. Strike, and find out when Redis itself serves again.
-        await STRIKES[plan.fault](Scene(topology, pids, plan.during))
+        await STRIKES[plan.fault](Scene(topology, processes, plan.during))
         while not await asyncio.to_thread(topology.serves_writes):
             await asyncio.sleep(POLL_SECONDS)
         recovered = time.monotonic()
@@ -112,47 +102,18 @@ async def _strike(plan: Plan, topology: Topology, api: str, pids: list[int]) -> 
         await _publish_again(broker)
         await asyncio.sleep(plan.after)
         # 4. Let all jobs end, and judge.
-        await load.stop_submits()
-        await _drain(broker, ledger, result)
+        load.stop_submits()
+        result.left = await drain(broker, ledger)
+        result.failed = (await broker.counts(TYPE))[Status.ERROR]
         await _judge(broker, topology, recovered, result)
-        result.told = await _told(api)
+        result.told = await _told(processes.api)
     finally:
         await load.stop()
         await broker.aclose()
     return result
 
 
-def _size_of_logs(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.glob("*.log"))
-
-
-@contextmanager
-def _processes(url: str, folder: Path) -> Iterator[tuple[str, list[int]]]:
-    """Start the API and the notifiers; yields the API's URL and their process ids."""
-    port = free_port()
-    commands = [["api", "--port", str(port)], *[["notifier", "--timeout", "3"]] * NOTIFIERS]
-    children = []
-    try:
-        for number, command in enumerate(commands):
-            with (folder / f"{number}-{command[0]}.log").open("wb") as log:
-                children.append(
-                    subprocess.Popen(
-                        [sys.executable, "-m", "rq_broker.cli", command[0], "--redis", url,
-                         *command[1:], *LOOPBACK_ONLY],
-                        stdout=log,
-                        stderr=log,
-                        start_new_session=True,
-                    )
-                )  # fmt: skip
-        yield f"http://127.0.0.1:{port}", [child.pid for child in children]
-    finally:
-        for child in children:
-            with suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
-
-
-async def _until_ready(api: str) -> None:
+async def until_ready(api: str) -> None:
     async with asyncio.timeout(30), aiohttp.ClientSession() as session:
         while True:
             with suppress(aiohttp.ClientError):
@@ -162,7 +123,7 @@ async def _until_ready(api: str) -> None:
             await asyncio.sleep(POLL_SECONDS)
 
 
-async def _publish(broker: Broker) -> None:
+async def publish(broker: Broker) -> None:
     for number in range(HOSTS):
         await broker.set_host(TYPE, Host(f"h{number}", {"VCPU": UNITS}))
 
@@ -173,26 +134,23 @@ async def _publish_again(broker: Broker) -> None:
         while True:
             with suppress(BrokerError):
                 if len(await broker.hosts(TYPE)) < HOSTS:
-                    await _publish(broker)
+                    await publish(broker)
                 return
             await asyncio.sleep(POLL_SECONDS)
 
 
-async def _drain(broker: Broker, ledger: Ledger, result: Result) -> None:
-    """Wait until no job waits or holds capacity."""
+async def drain(broker: Broker, ledger: Ledger) -> int:
+    """Wait until no job waits or holds capacity; returns how many are left when time is up."""
     deadline = time.monotonic() + DRAIN_SECONDS
-    while True:
+    left = -1
+    while time.monotonic() < deadline:
         with suppress(BrokerError):
             counts = await broker.counts(TYPE)
-            result.left = sum(
-                counts[status] for status in (Status.QUEUED, Status.GRANTED, Status.RUNNING)
-            )
-            result.failed = counts[Status.ERROR]
-            if not result.left and not ledger.holders:
-                return
-        if time.monotonic() > deadline:
-            return
+            left = sum(counts[status] for status in (Status.QUEUED, Status.GRANTED, Status.RUNNING))
+            if not left and not ledger.holders:
+                return 0
         await asyncio.sleep(0.2)
+    return left
 
 
 async def _judge(broker: Broker, topology: Topology, recovered: float, result: Result) -> None:

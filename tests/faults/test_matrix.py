@@ -1,0 +1,24 @@
+"""The matrix of faults in small: scripts/faults.py has all of it, and larger."""
+
+from __future__ import annotations
+
+import pytest
+from faulting.topologies import Single, Way
+from faulting.trial import Plan, run
+from faults import misses
+
+SMALL: tuple[tuple[Way, str], ...] = (
+    (Single, "kill"),
+    (Single, "cut"),
+    (Single, "disk-full"),
+    (Single, "notifiers"),
+)
+
+
+@pytest.mark.parametrize(("way", "fault"), SMALL, ids=lambda value: getattr(value, "name", value))
+async def test_no_fault_loses_or_oversells(way: Way, fault: str) -> None:
+    """Under load from HTTP and direct clients, a fault leaves nothing gone, oversold or unclean."""
+    result = await run(Plan(way, fault, rate=20, before=1, during=1.5, after=2))
+    short = [miss for miss in misses(result) if miss != "recovery took long"]  # machines are shared
+    assert not short, (short, result)
+    assert result.ledger.acknowledged
