@@ -24,6 +24,15 @@ class Settings:
     """TCP port that the API serves on, 1 to 65535. Default: 8080."""
     workers: int = 1
     """Number of API processes, at least 1. Default: 1."""
+    keep_alive: float = 75.0
+    """Seconds that the API keeps an idle connection open. Longer than clients and proxies do, as a
+    client that sends when the server closes loses its request. Default: 75."""
+    grace: float = 30.0
+    """Seconds that requests under way have to end after SIGTERM. Default: 30."""
+    max_connections: int | None = None
+    """Most connections of one API process. Default, None: as its file descriptors allow."""
+    max_connections_per_address: int | None = None
+    """Most connections of one client address in one API process. Default, None: half of all."""
     insecure: bool = False
     """Whether the API may serve other addresses than loopback. Default: it may not."""
     types: tuple[str, ...] = ()

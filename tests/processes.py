@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import redis
@@ -69,35 +70,51 @@ class Children:
     folder: Path
     started: list[Child] = field(default_factory=list)
 
-    def start(self, *args: str, cwd: Path | None = None, **variables: str) -> Child:
-        """Start `rq-broker` with these arguments."""
+    def start(
+        self,
+        *args: str,
+        cwd: Path | None = None,
+        descriptors: int | None = None,
+        soft_descriptors: int | None = None,
+        **variables: str,
+    ) -> Child:
+        """Start `rq-broker` with these arguments.
+
+        Args:
+            cwd: Its working directory.
+            descriptors: Its hard limit of open files, if not that of this process.
+            soft_descriptors: Its soft limit, if not the hard one.
+            variables: Environment variables beside those of this process.
+        """
         log = self.folder / f"{len(self.started)}-{args[0]}.log"
         inherited = {
             name: value for name, value in os.environ.items() if not name.startswith("RQ_BROKER_")
         }
         with log.open("wb") as out:
             process = subprocess.Popen(
-                [sys.executable, "-m", "rq_broker.cli", *args],
+                [*_limited(descriptors, soft_descriptors), sys.executable, "-m", "rq_broker.cli",
+                 *args],
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 cwd=cwd,
                 env={**inherited, **variables},
                 start_new_session=True,
-            )
+            )  # fmt: skip
         self.started.append(Child(process, log))
         return self.started[-1]
 
-    def serve(self, command: str, *args: str, cwd: Path | None = None, **variables: str) -> Child:
+    def serve(self, command: str, *args: str, **options: Any) -> Child:
         """Start `api` or `dev` on a free port; `ready` waits until it serves."""
         port = free_port()
-        child = self.start(command, "--port", str(port), *args, cwd=cwd, **variables)
+        child = self.start(command, "--port", str(port), *args, **options)
         child.url = f"http://127.0.0.1:{port}"
         return child
 
-    def api(self, store: str, *args: str) -> Child:
+    def api(self, store: str, *args: str, **limits: int | None) -> Child:
         """Start an API process that accepts callbacks to loopback."""
-        return self.serve("api", "--redis", store, "--callback-allow", "127.0.0.0/8", *args)
+        allow = ("--callback-allow", "127.0.0.0/8")
+        return self.serve("api", "--redis", store, *allow, *args, **limits)
 
     def notifier(self, store: str, *args: str, timeout: float = 5.0) -> Child:
         """Start a notifier that sends callbacks to loopback."""
@@ -105,6 +122,14 @@ class Children:
             "notifier", "--redis", store, "--timeout", str(timeout),
             "--callback-allow", "127.0.0.0/8", *args,
         )  # fmt: skip
+
+
+def _limited(descriptors: int | None, soft: int | None) -> list[str]:
+    """Return the command that runs another with a limit of open files."""
+    if descriptors is None:
+        return []
+    limits = f"ulimit -Hn {descriptors} && ulimit -Sn {soft or descriptors}"
+    return ["sh", "-c", f'ulimit -Sn {soft or descriptors}; {limits}; exec "$@"', "sh"]
 
 
 @contextmanager

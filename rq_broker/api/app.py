@@ -7,6 +7,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import StatefulLifespan
 
 from rq_broker.admission.explain import Explainer
 from rq_broker.admission.snapshot import SnapshotReader
@@ -35,6 +36,7 @@ def create_app(
     egress: Egress | None = None,
     inbox: bool = False,
     noop: bool = False,
+    lifespan: StatefulLifespan[Starlette] | None = None,
 ) -> Starlette:
     """Build the HTTP API of one broker.
 
@@ -44,11 +46,13 @@ def create_app(
         egress: Refuses callbacks that no courier may dial; None leaves that to the courier.
         inbox: Adds the development inbox.
         noop: Adds `POST /noop`, the baseline of the benchmarks.
+        lifespan: Runs beside the requests; its state is given to the server and to each request.
     """
     app = Starlette(
         routes=_routes(broker, callback_base, egress, inbox=inbox, noop=noop),
         middleware=[Middleware(TrailingSlash), Middleware(RefuseCallbacks)],
         exception_handlers=dict(HANDLERS),
+        lifespan=lifespan,
     )
     app.router.redirect_slashes = False
     return app

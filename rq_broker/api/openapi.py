@@ -16,7 +16,7 @@ from starlette.routing import Route
 from rq_broker import __version__
 from rq_broker.api import paths
 from rq_broker.api.idempotency import MOST_CHARACTERS
-from rq_broker.api.operations import OPERATIONS, Operation
+from rq_broker.api.operations import OPERATIONS, SERVER_REFUSALS, Operation
 from rq_broker.api.views import ErrorView
 from rq_broker.domain import errors
 
@@ -204,7 +204,8 @@ def _without_envelope(media: str) -> Schema:
 
 
 def _refusals(operation: Operation) -> dict[str, Any]:
-    by_status = groupby(sorted(operation.refusals, key=_status), _status)
+    refusals: list[type[errors.BrokerError]] = [*operation.refusals, *SERVER_REFUSALS]
+    by_status = groupby(sorted(refusals, key=_status), _status)
     content = {"application/json": {"schema": {"$ref": _REF.format(name="Error")}}}
     responses: dict[str, Any] = {
         str(status): {

@@ -32,6 +32,14 @@ from rq_broker.domain.jobs import Status
 from rq_broker.domain.policy import PolicyChange
 from rq_broker.domain.representation import JobView
 
+SERVER_REFUSALS = (
+    errors.Malformed,
+    errors.RequestTimeout,
+    errors.UriTooLong,
+    errors.HeadersTooLarge,
+    errors.TooManyConnections,
+)
+"""What the server answers on any path, before a route sees the request."""
 _TYPE = (errors.Invalid, errors.Unavailable)
 _JOB = (*_TYPE, errors.JobNotFound)
 _HOST = (*_TYPE, errors.HostNotFound)

@@ -14,6 +14,8 @@ from starlette.applications import Starlette
 
 from rq_broker.api import create_app
 from rq_broker.cli.egress import egress_of
+from rq_broker.cli.process import end_with_parent
+from rq_broker.cli.serving import lifespan, server_options
 from rq_broker.settings import Settings
 from rq_broker.store.acl import check_rights
 from rq_broker.store.broker import Broker
@@ -30,21 +32,16 @@ _SETTINGS_VARIABLE = "RQ_BROKER_HANDED_DOWN"
 def run(settings: Settings) -> None:
     """Serve until a signal; refuses an unsafe address, and a Redis that may evict keys."""
     settings.check_bind()
+    options = server_options(settings)
     os.environ[_SETTINGS_VARIABLE] = orjson.dumps(settings).decode()
     asyncio.run(_check_redis(settings.redis))
-    uvicorn.run(
-        "rq_broker.cli.api:worker_app",
-        factory=True,
-        host=settings.host,
-        port=settings.port,
-        workers=settings.workers,
-        access_log=False,
-    )
+    uvicorn.run("rq_broker.cli.api:worker_app", factory=True, workers=settings.workers, **options)
 
 
 def worker_app() -> Starlette:
     """Build the application of a worker process, from the settings that `run` left for it."""
     settings = Settings(**orjson.loads(os.environ[_SETTINGS_VARIABLE]))
+    end_with_parent(settings.grace)
     return build_app(settings, connect(settings.redis))
 
 
@@ -56,6 +53,7 @@ def build_app(settings: Settings, client: Redis | RedisCluster, *, dev: bool = F
         callback_base=settings.callback_base,
         egress=egress_of(settings, own_api=not dev),
         inbox=dev,
+        lifespan=lifespan(settings),
     )
 
 

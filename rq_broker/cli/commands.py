@@ -25,7 +25,8 @@ def main() -> None:
 
 
 @main.command()
-@with_settings("redis", "host", "port", "workers", "insecure", "callback_base", "callback_allow",
+@with_settings("redis", "host", "port", "workers", "keep_alive", "grace", "max_connections",
+               "max_connections_per_address", "insecure", "callback_base", "callback_allow",
                "callback_deny", "callback_ports")  # fmt: skip
 def api(settings: Settings) -> None:
     """Serve the HTTP API."""
@@ -45,7 +46,8 @@ def notifier(settings: Settings) -> None:
 
 
 @main.command()
-@with_settings("host", "port", "insecure", "source")
+@with_settings("host", "port", "keep_alive", "grace", "max_connections",
+               "max_connections_per_address", "insecure", "source")  # fmt: skip
 def dev(settings: Settings) -> None:
     """Run API, notifier and a store in one process.
 

@@ -14,6 +14,7 @@ import uvicorn
 from rq_broker.cli.api import build_app
 from rq_broker.cli.notifier import open_feeds, open_notifier
 from rq_broker.cli.process import SIGNALS, run_loop
+from rq_broker.cli.serving import server_options
 from rq_broker.domain.capacity import Host
 from rq_broker.settings import LOOPBACK, Settings
 from rq_broker.sources.feeds import Feed
@@ -53,7 +54,7 @@ def _start_store() -> Server | None:
             "no redis-server or valkey-server found: using fakeredis, in memory; nothing is kept"
         )
         return None
-    server = Server(STORE, options=("--appendfilename", "store.aof"))
+    server = Server(STORE, options=("--appendfilename", "store.aof"), ends_with_parent=True)
     try:
         server.start()
     except SystemExit:  # a signal while it starts
@@ -64,6 +65,7 @@ def _start_store() -> Server | None:
 
 
 async def _serve(settings: Settings, server: Server | None, feeds: Sequence[Feed]) -> None:
+    options = server_options(settings)
     client = connect(server.url) if server else in_memory()
     settings = replace(
         settings,
@@ -73,7 +75,7 @@ async def _serve(settings: Settings, server: Server | None, feeds: Sequence[Feed
     )
     await _publish_demo_hosts(Broker(client), {feed.type for feed in feeds})
     app = build_app(settings, client, dev=True)
-    config = uvicorn.Config(app, host=settings.host, port=settings.port, access_log=False)
+    config = uvicorn.Config(app, **options)
     # uvicorn stops at a signal and raises it again once it has stopped. The notifier and the store
     # are still to be stopped then, so that second signal must not end the process.
     _handle_signals(lambda *_: None)

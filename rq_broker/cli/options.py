@@ -6,11 +6,14 @@ The option wins over the variable, the variable over the default of the field.
 from __future__ import annotations
 
 import functools
+import logging
+import re
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from rq_broker.domain.errors import BrokerError, Invalid
 from rq_broker.settings import Settings
@@ -18,6 +21,29 @@ from rq_broker.settings import Settings
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 _DEFAULTS = {field.name: field.default for field in fields(Settings)}
+
+
+_SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://\S*", re.I)
+"""What Kubernetes, and Docker's links, set `<SERVICE>_PORT` to: RQ_BROKER_PORT for a Service named
+`rq-broker`. No option has such a value."""
+
+_log = logging.getLogger(__name__)
+
+
+class _Option(click.Option):
+    """An option whose variable may be one that Kubernetes sets for a Service."""
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        """Return the value of the variable; None if it is not set, or by Kubernetes only."""
+        value = super().resolve_envvar_value(ctx)
+        if value is None or not _SERVICE_LINK.fullmatch(value.strip()):
+            return value
+        _log.warning(
+            "the variable %s=%s is ignored: it has the form that Kubernetes sets for a Service",
+            self.envvar,
+            value,
+        )
+        return None
 
 
 def _option(flag: str, help_: str, setting: str | None = None, **options: Any) -> Decorator:
@@ -30,7 +56,9 @@ def _option(flag: str, help_: str, setting: str | None = None, **options: Any) -
     if "show_default" not in options:
         options |= {"default": _DEFAULTS[setting], "show_default": True}
     variable = f"RQ_BROKER_{word.upper()}"
-    return click.option(flag, setting, envvar=variable, show_envvar=True, help=help_, **options)
+    return click.option(
+        flag, setting, cls=_Option, envvar=variable, show_envvar=True, help=help_, **options
+    )
 
 
 OPTIONS: dict[str, Decorator] = {
@@ -38,6 +66,28 @@ OPTIONS: dict[str, Decorator] = {
     "host": _option("--host", "Address to serve on."),
     "port": _option("--port", "Port to serve on.", type=click.IntRange(1, 65535)),
     "workers": _option("--workers", "Number of API processes.", type=click.IntRange(1)),
+    "keep_alive": _option(
+        "--keep-alive",
+        "Seconds that an idle connection stays open.",
+        type=click.FloatRange(0.1, 3600),
+    ),
+    "grace": _option(
+        "--grace",
+        "Seconds that requests under way have to end after SIGTERM.",
+        type=click.FloatRange(0, 3600),
+    ),
+    "max_connections": _option(
+        "--max-connections",
+        "Most connections that one API process serves at once.",
+        type=click.IntRange(1),
+        show_default="what its file descriptors allow",
+    ),
+    "max_connections_per_address": _option(
+        "--max-connections-per-address",
+        "Most connections of one client address. Raise it if one proxy brings all clients.",
+        type=click.IntRange(1),
+        show_default="half of --max-connections",
+    ),
     "insecure": _option(
         "--insecure", "Serve beyond loopback without access control.", is_flag=True
     ),
@@ -115,7 +165,7 @@ def with_settings(*names: str) -> Callable[[Callable[[Settings], None]], Callabl
             try:
                 command(_settings(values))
             except BrokerError as error:
-                raise click.ClickException(str(error)) from error
+                raise click.ClickException(_with_variables(str(error))) from error
 
         run: Callable[..., None] = call
         # The help lists the options in the reverse order of their application.
@@ -124,6 +174,20 @@ def with_settings(*names: str) -> Callable[[Callable[[Settings], None]], Callabl
         return run
 
     return decorate
+
+
+def _with_variables(sentence: str) -> str:
+    """Name, behind each option in a sentence, the variable that its value came from."""
+    context = click.get_current_context()
+    for option in context.command.params:
+        source = context.get_parameter_source(option.name or "")
+        if source is ParameterSource.ENVIRONMENT:
+            flag = option.opts[0]
+            # Some sentences name an option without its dashes, which is clear of long names only.
+            name = f"(?:--)?{flag[2:]}" if "-" in flag[2:] else flag
+            pattern = rf"(?<![\w-]){name}(?![\w-])"
+            sentence = re.sub(pattern, rf"\g<0> (from {option.envvar})", sentence, count=1)
+    return sentence
 
 
 def _settings(values: dict[str, Any]) -> Settings:

@@ -5,12 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
+import multiprocessing
+import os
 import signal
+import threading
+import time
 from collections.abc import Coroutine
 from typing import Any
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 """What ends a process in an orderly way: the supervisor's signal, and Ctrl-C."""
+
+_EXIT_SECONDS = 10.0
+"""Seconds after the grace in which a worker without a supervisor ends in order."""
+
+_log = logging.getLogger(__name__)
 
 
 def run_loop(work: Coroutine[Any, Any, None]) -> None:
@@ -31,6 +41,28 @@ async def until_signal(work: Coroutine[Any, Any, None]) -> None:
         loop.add_signal_handler(number, task.cancel)
     with contextlib.suppress(asyncio.CancelledError):
         await task
+
+
+def end_with_parent(grace: float) -> None:
+    """Stop this process, as SIGTERM does, when the process that started it as a worker dies.
+
+    A supervisor killed by SIGKILL cannot stop its workers, and they would keep the port.
+
+    Args:
+        grace: Seconds that requests under way have to end; some seconds later it ends anyhow.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        _log.warning("the process that supervises the workers is gone: worker %d ends", os.getpid())
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(grace + _EXIT_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent watch", daemon=True).start()
 
 
 def freeze_garbage() -> None:

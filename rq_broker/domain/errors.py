@@ -2,6 +2,7 @@
 
     BrokerError
     ├── Invalid                 400  invalid_request        the body, a field or a parameter
+    │   ├── Malformed           400  malformed_request      it is no HTTP/1.1
     │   ├── Unreadable          400  unreadable_json
     │   ├── CallbackForbidden   400  callback_forbidden     no courier may dial it, see egress
     │   └── ExpectedTooLong     400  expected_too_long      over the policy's expected_most
@@ -19,8 +20,12 @@
     │   ├── StaleFence          409  stale_fence
     │   ├── NotWaiting          409  not_waiting            the job is not queued
     │   └── NoRoom              409  priority_exhausted
+    ├── RequestTimeout          408  request_timeout
     ├── TooLarge                413  body_too_large
+    ├── UriTooLong              414  uri_too_long
+    ├── HeadersTooLarge         431  headers_too_large
     ├── Internal                500  internal_error
+    ├── TooManyConnections      503  too_many_connections   nothing was read
     └── Unavailable             503  redis_unavailable
 
 A published code keeps its meaning for ever. Lua scripts refuse by the same tree: they answer
@@ -53,6 +58,12 @@ class Invalid(BrokerError):
 
     status = 400
     code = "invalid_request"
+
+
+class Malformed(Invalid):
+    """What came is not a request of HTTP/1.1. The connection closes."""
+
+    code = "malformed_request"
 
 
 class Unreadable(Invalid):
@@ -168,6 +179,34 @@ class TooLarge(BrokerError):
 
     status = 413
     code = "body_too_large"
+
+
+class RequestTimeout(BrokerError):
+    """The client did not send its request in time. It was not carried out."""
+
+    status = 408
+    code = "request_timeout"
+
+
+class UriTooLong(BrokerError):
+    """The URL is longer than the API reads."""
+
+    status = 414
+    code = "uri_too_long"
+
+
+class HeadersTooLarge(BrokerError):
+    """URL and headers are larger than the API reads."""
+
+    status = 431
+    code = "headers_too_large"
+
+
+class TooManyConnections(BrokerError):
+    """As many connections are open as the process serves. The request was not read: repeat it."""
+
+    status = 503
+    code = "too_many_connections"
 
 
 class Internal(BrokerError):

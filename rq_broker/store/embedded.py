@@ -6,6 +6,7 @@ installed, callers use fakeredis instead (see connection.in_memory).
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
 import shutil
@@ -14,7 +15,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -27,6 +28,9 @@ _START_SECONDS = 20.0
 """How long a server may take to load its append-only file, or to end. A wait that is too short
 kills a server that still loads; one that is too long delays the
 error for a server that never serves."""
+
+_PR_SET_PDEATHSIG = 1
+"""prctl(2): the signal that the kernel sends to a process when its parent dies."""
 
 
 def find_server() -> str | None:
@@ -55,6 +59,9 @@ class Server:
 
     directory: Path
     options: Sequence[str] = ()
+    ends_with_parent: bool = False
+    """Whether the server ends when the thread that starts it does, however that ends. Linux only;
+    elsewhere `start` ends a server that was left behind in the same directory."""
     port: int = 0
     process: subprocess.Popen[bytes] | None = None
 
@@ -82,6 +89,8 @@ class Server:
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,
                 pass_fds=[lock.fileno()],
+                # No other thread runs yet in `dev`, which alone asks for this.
+                preexec_fn=_end_with_parent() if self.ends_with_parent else None,  # noqa: PLW1509 - see above
             )  # fmt: skip
             lock.truncate(0)
             lock.write(f"{self.process.pid} {os.getpid()}")
@@ -137,6 +146,14 @@ class Server:
         if self.process:
             self.process.terminate()
             self.process.wait()
+
+
+def _end_with_parent() -> Callable[[], object] | None:
+    """Return what a child calls before it runs its program; None where there is no such call."""
+    if not sys.platform.startswith("linux"):
+        return None
+    prctl = ctypes.CDLL(None).prctl
+    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _acquire(lock: IO[str]) -> bool:

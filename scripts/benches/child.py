@@ -18,10 +18,12 @@ from benches import kit, raw
 from rq_broker.admission.granter import Granter
 from rq_broker.api import create_app
 from rq_broker.api.submit import submission
+from rq_broker.cli.serving import lifespan, server_options
 from rq_broker.delivery.message import message_body
 from rq_broker.domain import exact_json as jsontext
 from rq_broker.domain.jobs import Job, Status, Submission
 from rq_broker.egress.rules import Egress
+from rq_broker.settings import Settings
 from rq_broker.store.broker import Broker
 from rq_broker.store.connection import connect
 from rq_broker.worker.loop import Loop
@@ -30,9 +32,9 @@ from rq_broker.worker.type_loops import BLOCK_SECONDS
 
 def api(url: str, port: str) -> None:
     """Serve the API with its no-op route, as one uvicorn worker."""
-    egress = Egress.of(allow=["127.0.0.0/8"])
-    app = create_app(Broker(connect(url)), egress=egress, noop=True)
-    uvicorn.run(app, port=int(port), access_log=False, log_level="warning")
+    settings, egress = Settings(port=int(port)), Egress.of(allow=["127.0.0.0/8"])
+    app = create_app(Broker(connect(url)), egress=egress, noop=True, lifespan=lifespan(settings))
+    uvicorn.run(app, log_level="warning", **server_options(settings))
 
 
 def load(port: str, path: str, first: str, count: str, connections: str = "16") -> None:

@@ -42,6 +42,10 @@ VALUES = {
     "host": ("::1", "::1"),
     "port": ("9", 9),
     "workers": ("3", 3),
+    "keep-alive": ("5", 5.0),
+    "grace": ("0", 0.0),
+    "max-connections": ("9", 9),
+    "max-connections-per-address": ("4", 4),
     "callback-base": ("http://b/", "http://b/"),
     "callback-allow": ("10.0.0.0/8, hooks.lab", ("10.0.0.0/8", "hooks.lab")),
     "callback-deny": ("10.1.0.0/16", ("10.1.0.0/16",)),
@@ -71,6 +75,61 @@ def test_an_option_wins_over_its_variable(settings_of: Callable[..., Settings]) 
     assert settings_of("--port", "9", RQ_BROKER_PORT="10").port == 9
 
 
+@pytest.mark.parametrize("link", ["tcp://10.96.0.12:8080", "udp://[fd00::1]:53", "TCP://a:1 "])
+@pytest.mark.parametrize("option", VALUES)
+def test_what_kubernetes_sets_for_a_service_is_ignored(
+    settings_of: Callable[..., Settings],
+    caplog: pytest.LogCaptureFixture,
+    option: str,
+    link: str,
+) -> None:
+    """A variable that holds the address of a Service changes nothing, and is named in the log."""
+    variable = f"RQ_BROKER_{option.upper().replace('-', '_')}"
+    assert settings_of(**{variable: link}) == Settings()
+    (line,) = caplog.messages
+    assert f"{variable}={link} is ignored" in line
+
+
+def test_all_variables_of_a_service_named_rq_broker_are_harmless(
+    settings_of: Callable[..., Settings],
+) -> None:
+    """With what Kubernetes sets beside such a Service the settings are those without."""
+    port = "RQ_BROKER_PORT_8080_TCP"
+    service = {
+        "RQ_BROKER_SERVICE_HOST": "10.96.0.12",
+        "RQ_BROKER_SERVICE_PORT": "8080",
+        "RQ_BROKER_SERVICE_PORT_HTTP": "8080",
+        "RQ_BROKER_PORT": "tcp://10.96.0.12:8080",
+        port: "tcp://10.96.0.12:8080",
+        f"{port}_PROTO": "tcp",
+        f"{port}_PORT": "8080",
+        f"{port}_ADDR": "10.96.0.12",
+    }
+    assert settings_of(**service) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("command", "variable", "value"),
+    [
+        ("api", "RQ_BROKER_PORT", "tcp"),
+        ("api", "RQ_BROKER_REDIS", "nonsense"),
+        ("api", "RQ_BROKER_INSECURE", "perhaps"),
+        ("api", "RQ_BROKER_MAX_CONNECTIONS", "100000000"),
+        ("notifier", "RQ_BROKER_CALLBACK_PORTS", "80,http"),
+        ("notifier", "RQ_BROKER_CALLBACK_ALLOW", "10.0.0.0/33"),
+        ("notifier", "RQ_BROKER_TIMEOUT", "-1"),
+    ],
+)
+def test_an_error_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, command: str, variable: str, value: str
+) -> None:
+    """A bad value that came from a variable ends in a sentence that names the variable."""
+    monkeypatch.setattr(uvicorn, "run", must_not_serve)
+    result = invoke(command, **{"RQ_BROKER_REDIS": "redis://127.0.0.1:1/0", variable: value})
+    assert result.exit_code in (1, 2)
+    assert variable in result.output
+
+
 def test_no_option_is_untested() -> None:
     """Every option stands in the table above, or has a test of its own."""
     tabled = {option.replace("-", "_") for option in VALUES}
@@ -97,6 +156,8 @@ def test_insecure_is_a_flag(settings_of: Callable[..., Settings]) -> None:
         ("api", "--port", "65536"),
         ("api", "--workers", "0"),
         ("api", "--redis", "nonsense"),
+        ("api", "--keep-alive", "0"),
+        ("api", "--max-connections", "100000000"),
         ("notifier", "--timeout", "0"),
         ("notifier", "--concurrency", "0"),
         ("notifier", "--callback-ports", "80,http"),

@@ -1,0 +1,86 @@
+"""A server in this process, with an application that keeps what it was asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from rq_broker.api.request_body import read
+from rq_broker.api.responses import HANDLERS, ok
+from rq_broker.api.server.connections import Connections
+from rq_broker.api.server.limits import ConnectionLimits
+from rq_broker.api.server.protocol import CONNECTIONS, LimitedProtocol
+from rq_broker.store.embedded import free_port
+
+METHODS = ["GET", "POST", "PUT", "DELETE"]
+LIMITS = ConnectionLimits(total=100, per_address=100, reserve=32)
+
+
+@dataclass
+class Served:
+    """A running server and the requests that its application had."""
+
+    port: int
+    connections: Connections
+    server: uvicorn.Server
+    requests: list[tuple[str, str, bytes]] = field(default_factory=list)
+    """Method, path and body of each request whose body was complete."""
+    headers: list[dict[str, str]] = field(default_factory=list)
+
+
+Answering = Callable[[Request], Awaitable[Response]]
+
+
+@asynccontextmanager
+async def serving(
+    limits: ConnectionLimits = LIMITS,
+    *,
+    grace: float = 5.0,
+    keep_alive: float = 60.0,
+    answering: Answering | None = None,
+) -> AsyncIterator[Served]:
+    """Serve an application that answers every request, by `answering` if it is given."""
+    connections = Connections(limits, grace=grace)
+
+    async def endpoint(request: Request) -> Response:
+        body = await read(request)
+        served.requests.append((request.method, request.url.path, body))
+        served.headers.append(dict(request.headers))
+        return await answering(request) if answering else ok({"path": request.url.path})
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[Mapping[str, Any]]:
+        yield {CONNECTIONS: connections}
+
+    app = Starlette(
+        routes=[Route("/{path:path}", endpoint, methods=METHODS)],
+        exception_handlers=dict(HANDLERS),
+        lifespan=lifespan,
+    )
+    options: dict[str, Any] = {
+        "http": LimitedProtocol,
+        "ws": "none",
+        "lifespan": "on",
+        "timeout_keep_alive": keep_alive,
+        "timeout_graceful_shutdown": grace + 5,
+        "log_config": None,
+    }
+    server = uvicorn.Server(uvicorn.Config(app, port=free_port(), **options))
+    served = Served(server.config.port, connections, server)
+    task = asyncio.create_task(server.serve())
+    try:
+        while not server.started:
+            await asyncio.sleep(0.01)
+        yield served
+    finally:
+        server.should_exit = True
+        await task
