@@ -8,6 +8,7 @@ import sys
 import time
 
 from benches.asking import asking
+from benches.bursting import burst
 from benches.calling import callbacks
 from benches.granting import empty_pass, grants
 from benches.kit import Figure, Size
@@ -26,6 +27,7 @@ BENCHES = {
     "reservation": reservations,
     "freed": freed,
     "callbacks": callbacks,
+    "burst": burst,
     "asking": asking,
 }
 COLUMNS = ("figure", "value", "ratio", "wanted")

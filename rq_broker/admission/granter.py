@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections import deque
+from collections.abc import Sequence
 
 from rq_broker.admission.held_capacity import HeldCapacity
 from rq_broker.admission.snapshot import (
@@ -13,9 +15,13 @@ from rq_broker.admission.snapshot import (
     WindowedSnapshot,
     read_snapshot,
 )
+from rq_broker.domain.planning import Grant
 from rq_broker.planner import Plan, plan
 from rq_broker.store.broker import Broker, TypeState
 
+CHUNK = 64
+"""Grants sent to Redis together, and two chunks are under way. With more, couriers' claims queue
+behind them; with fewer, Redis idles between two chunks."""
 LOCK_SECONDS = 2.0
 """Seconds after which others may plan if the granter that holds the lock died. They must outlast
 a pass: two granters at once waste time, though each commit still keeps capacity from being
@@ -31,6 +37,8 @@ class Granter:
         self._name = uuid.uuid4().hex
         self._state: TypeState | None = None
         self._held = HeldCapacity(broker, type_)
+        self._callbacks_are_late = False
+        """Whether the last pass ended because callbacks lag behind grants."""
         self._heads = HEADS
         self._window = FRONT_SHAPES
         """Rank of the shape at which the window of the next pass begins."""
@@ -42,6 +50,9 @@ class Granter:
 
     async def run_once(self) -> int:
         """Run passes until a whole round over the queue grants nothing.
+
+        It stops before that while callbacks lag behind grants: what is granted first is called
+        first. The claim that catches up wakes the granter.
 
         Returns: how many grants were committed; 0 at once if another process plans the type. That
         process then runs another round, so that no change made meanwhile is missed.
@@ -57,6 +68,9 @@ class Granter:
                 self._begin_at = next_window if self._state.policy.share else FRONT_SHAPES
                 begins = False
             granted += committed
+            if self._callbacks_are_late:
+                await self._give_up_turn()
+                break
             nothing_fits = nothing_fits and not committed
             # 3. When a whole round granted nothing, give the lock back. Redis refuses that if
             #    another process has asked for the lock since; then run one more round.
@@ -65,6 +79,11 @@ class Granter:
                     break
                 nothing_fits = True
         return granted
+
+    async def _give_up_turn(self) -> None:
+        """Give the lock back; another process that asked for it meanwhile is woken as this one."""
+        if await self._lock("give"):
+            await self._lock("give")
 
     async def _lock(self, action: str) -> bool:
         return bool(await self._broker.turn(self._type, self._name, action, LOCK_SECONDS))
@@ -84,16 +103,38 @@ class Granter:
         # 2. Plan on it.
         planned = plan(window.snapshot)
         # 3. Commit each grant on its own. Redis refuses those that are no longer true.
-        fences = await asyncio.gather(
-            *(self._broker.grant(self._type, grant, window.state) for grant in planned.grants)
-        )
-        committed = sum(fence is not None for fence in fences)
+        committed = await self._commit(planned.grants, window.state)
         # 4. Note which jobs were passed, and what was promised.
         await self._note(window, planned)
         # 5. Choose how many jobs and which shapes the next pass sees.
         self._heads = min(self._heads * 4, MAX_HEADS) if planned.ended_early else HEADS
         self._choose_window(window.next_window, committed, planned.ended_early)
         return committed, window.next_window
+
+    async def _commit(self, grants: Sequence[Grant], state: TypeState) -> int:
+        """Commit grants in order, until Redis says that callbacks are late; returns how many."""
+        committed, self._callbacks_are_late = 0, False
+        under_way: deque[asyncio.Future[list[int | None]]] = deque()
+        try:
+            for first in range(0, len(grants), CHUNK):
+                chunk = grants[first : first + CHUNK]
+                under_way.append(
+                    asyncio.gather(*(self._broker.grant(self._type, g, state) for g in chunk))
+                )
+                if len(under_way) == 2:
+                    committed += await self._committed(under_way.popleft())
+                if self._callbacks_are_late:
+                    break
+        finally:
+            for fences in under_way:
+                committed += await self._committed(fences)
+        return committed
+
+    async def _committed(self, fences: asyncio.Future[list[int | None]]) -> int:
+        known = await fences
+        if None in known and not self._callbacks_are_late:
+            self._callbacks_are_late = await self._broker.callbacks_are_late(self._type)
+        return sum(fence is not None for fence in known)
 
     async def _note(self, window: WindowedSnapshot, planned: Plan) -> None:
         if planned.passed or planned.promises != window.state.promises:

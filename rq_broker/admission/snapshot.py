@@ -188,6 +188,7 @@ def _snapshot(state: TypeState, shown: Heads, now: float) -> Snapshot:
         passed=shown.passed,
         promises=state.promises,
         closed=state.closed,
+        behind=state.behind,
     )
 
 

@@ -103,6 +103,8 @@ class Snapshot:
     """How long ended jobs held their capacity."""
     closed: frozenset[str] = frozenset()
     """Destinations that cannot be called now: their jobs keep their place and get no grant."""
+    behind: frozenset[str] = frozenset()
+    """Destinations where callbacks of earlier grants have to go out first; treated alike."""
 
 
 @dataclass(frozen=True, slots=True)

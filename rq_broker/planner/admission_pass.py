@@ -95,7 +95,8 @@ class AdmissionPass:
 
         With `stop_at`, a digest, stop as soon as that shape is blocked.
         """
-        shapes, placers, closed = self.snapshot.waiting, self._placers, self.snapshot.closed
+        shapes, placers = self.snapshot.waiting, self._placers
+        closed = self.snapshot.closed | self.snapshot.behind
         turns = ShareOrder(shapes, self.usage) if self.usage.shares else TurnQueue(shapes)
         while not self.ended_early and stop_at not in self.blocked:
             # 1. Take the job that comes first by priority and ID, or by shares.
@@ -104,7 +105,7 @@ class AdmissionPass:
                 return
             waiting, placer = shapes[turn.shape_number], placers[turn.shape_number]
             head, owner = waiting.heads[turn.head_number], waiting.shape.owner
-            # 2. Its callback could not be delivered: its shape waits for the rest of the pass.
+            # 2. Its callback could not be delivered now: its shape waits for the rest of the pass.
             if waiting.shape.destination in closed:
                 self._block_for_destination(waiting, placer, head)
                 turns.drop_shape()
@@ -125,7 +126,10 @@ class AdmissionPass:
 
     def _block_for_destination(self, waiting: WaitingShape, placer: Placer, head: Head) -> None:
         """Block the shape until its callbacks can be delivered."""
-        reason = reasons.destination_closed(waiting.shape.destination)
+        destination = waiting.shape.destination
+        is_closed = destination in self.snapshot.closed
+        reason_for = reasons.destination_closed if is_closed else reasons.destination_behind
+        reason = reason_for(destination)
         self.blocked[waiting.digest] = BlockedShape(waiting, placer, head, reason)
 
     def _block_for_owner(

@@ -25,6 +25,7 @@ from rq_broker.planner.waiting_reasons import WaitingReasons
 REASONS_OF_SIZE = frozenset(ReasonCode) - {
     ReasonCode.PAUSED,
     ReasonCode.DESTINATION_CLOSED,
+    ReasonCode.DESTINATION_BEHIND,
     ReasonCode.NEXT_PASS,
 }
 """The reasons that a smaller request could overcome."""

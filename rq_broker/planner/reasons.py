@@ -23,6 +23,7 @@ class ReasonCode(StrEnum):
     STRICT_ORDER = "strict_order"
     OWNER_LIMIT = "owner_limit"
     DESTINATION_CLOSED = "destination_closed"
+    DESTINATION_BEHIND = "destination_behind"
     NEXT_PASS = "next_pass"
 
 
@@ -56,6 +57,12 @@ def destination_closed(destination: str) -> Reason:
     """Return the reason of a job whose callback cannot be delivered now."""
     text = f"{destination} does not answer callbacks; the job keeps its place until it does"
     return Reason(ReasonCode.DESTINATION_CLOSED, text)
+
+
+def destination_behind(destination: str) -> Reason:
+    """Return the reason of a job that waits until callbacks of earlier jobs have gone out."""
+    text = f"callbacks to {destination} still wait to be sent; the job's turn comes once they are"
+    return Reason(ReasonCode.DESTINATION_BEHIND, text)
 
 
 def over_limit(owner: str, exceeded: ExceededLimit) -> Reason:

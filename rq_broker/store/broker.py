@@ -89,6 +89,7 @@ class Broker:
         self.heads = grants.heads
         self.note = grants.note
         self.grant = grants.grant
+        self.callbacks_are_late = grants.callbacks_are_late
         self.shape_of = grants.shape_of
         self.shape_rank = grants.shape_rank
         self.index_in_shape = grants.index_in_shape

@@ -36,6 +36,8 @@ class TypeState:
     """What jobs with a reservation were first promised."""
     closed: frozenset[str]
     """Destinations that take no grants now."""
+    behind: frozenset[str]
+    """Destinations where too many callbacks wait for another grant."""
     epoch: str
     number: str
 
@@ -86,6 +88,7 @@ class Grants:
             past_usage=records.past_usage(reply.past_usage),
             promises=records.promises(settings.get("promises", "")),
             closed=frozenset(reply.closed),
+            behind=frozenset(reply.behind),
             epoch=reply.epoch,
             number=reply.number,
         )
@@ -173,11 +176,19 @@ class Grants:
         members = [member(head.id, head.request_id) for head in passed]
         await self._runner.run("note", type_, promises=text, passed=members)
 
+    async def callbacks_are_late(self, type_: str) -> bool:
+        """Return whether a grant was refused because callbacks lag behind earlier grants.
+
+        The claim that catches up wakes the granter.
+        """
+        return bool(await self._runner.command("HEXISTS", Keys(type_).base, "late"))
+
     async def grant(self, type_: str, grant: Grant, state: TypeState) -> int | None:
         """Commit one grant planned on `state`, and keep how long it is predicted to hold.
 
         Returns:
-            Its fence; None when the plan is no longer true, or when the policy refuses it.
+            Its fence; None when the plan is no longer true, when the policy refuses it, or when
+            callbacks of earlier grants have to go out first.
         """
         shape, head, policy = grant.shape, grant.head, state.policy
         wanted = shape.demand.aggregate

@@ -48,6 +48,10 @@ In the table, … stands for the base. Times are ms since 1970 where nothing els
 | `…:flying:<d>`             | zset   | member → end of the lease: callbacks in flight there |
 | `…:parked:<d>`             | zset   | member → since when it waits for a slot there |
 | `…:parked`                 | zset   | destination → when its parked callbacks are checked again |
+| `…:uncalled:<d>`           | zset   | member → when it was granted: first callbacks that were |
+|                            |        | never claimed, to a destination not known to be prompt |
+| `…:behind`                 | zset   | destination where too many callbacks wait → when it was |
+|                            |        | last refused a grant for that |
 | `…:open`                   | zset   | destination → until when its breaker is open |
 | `…:failing`                | zset   | destination → its last failure |
 | `…:answering`              | zset   | destination → its last answer |

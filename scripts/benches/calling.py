@@ -36,6 +36,11 @@ class Sink:
     def __init__(self) -> None:
         self.ports = [free_port() for _ in range(DESTINATIONS)]
 
+    @property
+    def destinations(self) -> list[str]:
+        """The destinations it stands for."""
+        return [f"http://127.0.0.1:{port}" for port in self.ports]
+
     def callback(self, number: int) -> str:
         """Build the start of a job's callback; jobs are spread over the destinations in turn."""
         return f"http://127.0.0.1:{self.ports[number % DESTINATIONS]}/cb/"
@@ -119,7 +124,7 @@ def _due(target: Path, count: int, sink: Sink) -> Path:
             await broker.set_host(kit.TYPE, host)
             await broker.set_policy(kit.TYPE, {"offer": 86400})
             await broker.set_keys(kit.TYPE, "*", [_KEY])
-            await broker.set_policy(kit.TYPE, {"concurrency": 1000})  # no limit here
+            await broker.set_policy(kit.TYPE, {"concurrency": 10_000})
             state = await broker.type_state(kit.TYPE)
 
             async def grant_job(number: int) -> None:
@@ -129,11 +134,15 @@ def _due(target: Path, count: int, sink: Sink) -> Path:
                 proposed = Grant(head, new.shape, (host.name,))
                 assert await broker.grant(kit.TYPE, proposed, state) is not None
 
-            await kit.fan(range(count), 500, grant_job)
+            with kit.plain(server) as client:
+                for first in range(0, count, 1000):
+                    await kit.fan(range(first, min(first + 1000, count)), 500, grant_job)
+                    client.zunionstore(_PARKED, [_PARKED, _DELIVERIES])
+                    kit.drop_callbacks(client, *sink.destinations)
+            await broker.set_policy(kit.TYPE, {"concurrency": 1000})  # no limit here
 
         kit.run(server.url, work)
         with kit.plain(server) as client:
-            client.rename(_DELIVERIES, _PARKED)
             client.delete(_WAKE)
         return kit.freeze(server, target)
 

@@ -69,14 +69,20 @@ def submit(url: str, count: str) -> None:
 
 
 def sink(*ports: str) -> None:
-    """Answer 200 to every POST; GET /stats returns their count, distinct paths and seconds."""
-    paths: set[bytes] = set()
+    """Answer 200 to every POST.
+
+    GET /stats returns their count, distinct paths and seconds; /arrivals each path's first time.
+    """
+    paths: dict[bytes, float] = {}
     times = [0.0, 0.0]
     count = itertools.count(1)
     last = 0
 
     def respond(head: bytes, _: bytes) -> bytes:
         nonlocal count, last
+        if head.startswith(b"GET /arrivals"):
+            times_by_path = {path.split()[1].decode(): time for path, time in paths.items()}
+            return raw.answer(orjson.dumps(times_by_path))
         if head.startswith(b"GET"):
             stats = raw.answer(orjson.dumps([last, len(paths), times[1] - times[0]]))
             if head.startswith(b"GET /reset"):
@@ -87,7 +93,7 @@ def sink(*ports: str) -> None:
         times[1] = time.perf_counter()
         if last == 1:
             times[0] = times[1]
-        paths.add(head[: head.index(b"\r\n")])
+        paths.setdefault(head[: head.index(b"\r\n")], time.time())
         return done
 
     done = raw.answer()

@@ -25,6 +25,7 @@ from rq_broker.store.keys import Keys
 
 HOSTS = 1000
 SHAPES = 100
+_DESTINATION = "http://127.0.0.1:9999"
 _FIRST_SECONDS = 30.0
 _QUIET_SECONDS = 2.0
 
@@ -48,7 +49,7 @@ def grants(size: Size) -> list[Figure]:
         with kit.store() as server:
 
             async def prepare(broker: Broker) -> None:
-                await broker.set_policy(kit.TYPE, {"paused": True})
+                await broker.set_policy(kit.TYPE, {"paused": True, "concurrency": 10_000})
                 hosts = [Host(f"host{number}", capacity) for number in range(HOSTS)]
                 await kit.fan(range(HOSTS), 100, lambda n: broker.set_host(kit.TYPE, hosts[n]))
 
@@ -89,6 +90,7 @@ def _grants(server: Server, processes: int) -> float:
         count = 0
         while time.perf_counter() - last < (_QUIET_SECONDS if count else _FIRST_SECONDS):
             time.sleep(0.02)
+            kit.drop_callbacks(client, _DESTINATION)
             if (now := client.zcard(granted)) != count:
                 count, last = now, time.perf_counter()
         if not count:

@@ -26,6 +26,7 @@ from rq_broker.domain.jobs import Submission
 from rq_broker.store.broker import Broker
 from rq_broker.store.connection import connect
 from rq_broker.store.embedded import Server
+from rq_broker.store.keys import Keys
 
 T = TypeVar("T")
 
@@ -37,7 +38,10 @@ DATA = {
     "host_aggregate": "host1",
 }
 SCRIPTS = Path(__file__).parent.parent
-ALLOW_LOOPBACK = ("--callback-allow", "127.0.0.0/8")
+ALLOW_LOOPBACK = (
+    *("--callback-allow", "127.0.0.0/8"),
+    *("--callback-deny", "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10"),
+)
 _READY_SECONDS = 30.0
 
 
@@ -152,6 +156,14 @@ def run(url: str, work: Callable[[Broker], Awaitable[T]]) -> T:
             await broker.aclose()
 
     return uvloop.run(main())
+
+
+def drop_callbacks(client: redis.Redis, *destinations: str) -> None:
+    """Take away what waits to be called, as couriers would: grants wait for callbacks."""
+    keys = Keys(TYPE)
+    uncalled = (keys.of("uncalled", destination) for destination in destinations)
+    client.delete(keys.of("deliveries"), keys.of("prompt"), *uncalled)
+    client.hdel(keys.base, "unclaimed_since", "late")
 
 
 # Jobs

@@ -23,6 +23,7 @@
 --- @include "job"
 --- @include "queue"
 --- @include "destination"
+--- @include "backlog"
 
 local EXAMINE_LIMIT = 1000 -- due callbacks examined in one call: bounds its time if most have to wait
 
@@ -107,6 +108,14 @@ local function examine(member, set)
   return true
 end
 
+local function members_of(flat)
+  local members = {}
+  for i = 2, #flat, 2 do
+    members[#members + 1] = flat[i]
+  end
+  return members
+end
+
 -- Makes what was claimed due again at the end of the lease, and takes the slots.
 local function write_claims()
   for set, flat in pairs(due_again) do
@@ -114,6 +123,7 @@ local function write_claims()
   end
   for destination, flat in pairs(slots) do
     take_slots(destination, flat)
+    count_claimed(destination, destinations[destination].prompt, members_of(flat))
   end
   due_again, slots = { deliveries = {}, prompt = {} }, {}
 end
@@ -175,4 +185,5 @@ note_wait('prompt')
 if unproven > 0 then
   note_wait('deliveries')
 end
+note_claim(now)
 return reply({ wait = wait, deliveries = deliveries })

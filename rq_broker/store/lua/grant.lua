@@ -24,13 +24,15 @@
 --- Returns
 ---   fence          integer?  fence of the grant; not given if the grant is refused
 ---   refusal        string?   why: 'PAUSED'; 'MOVED', when queue or policy changed since the plan;
----                            'CLOSED', by the destination's breaker; 'CAPPED'; 'FULL'
+---                            'CLOSED', by the destination's breaker; 'LATE' and 'BEHIND', by
+---                            callbacks that wait, see lib/backlog; 'CAPPED'; 'FULL'
 --- Errors none
 --- @include "become"
 --- @include "destination"
+--- @include "backlog"
 
 -- 1. The plan is of the queue and the policy as they are now.
-read_policy({ 'paused', 'offer', 'share' })
+read_policy({ 'paused', 'offer', 'share', 'concurrency' })
 if policy_value('paused') == '1' then
   return reply({ fence = nil, refusal = 'PAUSED' })
 end
@@ -47,6 +49,11 @@ local now = now_ms()
 local is_probe = redis.call('ZSCORE', key('open'), destination)
 if is_probe and is_closed_to_grants(destination, now) then
   return reply({ fence = nil, refusal = 'CLOSED' })
+end
+local record = read_destination(destination)
+local waits_for_callbacks = refuse_grant(destination, record.prompt, now)
+if waits_for_callbacks then
+  return reply({ fence = nil, refusal = waits_for_callbacks })
 end
 
 -- 3. The owner stays within its limits.
@@ -123,7 +130,8 @@ become(job, 'granted', {
   'demand_key', demand_key,
   'size', size,
 })
-schedule_first(job.member, destination, now)
+schedule_first(job.member, record, now)
+count_uncalled(job.member, destination, record.prompt, now, FORGET_MS)
 redis.call('ZADD', key('destinations'), whole(now), destination)
 wake('deliver')
 return reply({ fence = fence, refusal = nil })

@@ -13,12 +13,14 @@
 ---   usage       fields   <resource>/<owner> and amount; empty unless asked for
 ---   past_usage  fields   <resource>/<owner>, and its average and when that was, ms; the same
 ---   closed      strings  destinations that take no grants now
+---   behind      strings  destinations where too many callbacks wait for another grant
 ---   hosts       rows     changed hosts
 ---     host      string   its name
 ---     fields    fields   its hash
 --- Errors none
 --- @include "base"
 --- @include "destination"
+--- @include "backlog"
 
 -- Destinations whose circuit breaker is open. In an outage on the broker's side, also all
 -- that fail.
@@ -33,6 +35,16 @@ local function closed_to_grants()
     end
   end
   return closed
+end
+
+local function behind_with_callbacks()
+  local behind = {}
+  for _, destination in ipairs(redis.call('ZRANGE', key('behind'), 0, BEHIND_READ - 1)) do
+    if is_behind(destination, is_prompt(destination)) then
+      behind[#behind + 1] = destination
+    end
+  end
+  return behind
 end
 
 local current_epoch = redis.call('HGET', base, 'hosts_epoch') or '0'
@@ -50,5 +62,6 @@ return reply({
   usage = with_usage and redis.call('HGETALL', key('usage')) or {},
   past_usage = with_usage and redis.call('HGETALL', key('past_usage')) or {},
   closed = closed_to_grants(),
+  behind = behind_with_callbacks(),
   hosts = hosts,
 })

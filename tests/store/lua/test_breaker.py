@@ -49,8 +49,8 @@ from tests.store.lua.breaking import (
 
 async def test_all_claimers_share_the_limit(client: Redis, broker: Broker) -> None:
     """Ten claimers at once get as many as the policy allows; the others are parked, not lost."""
-    await broker.set_policy(TYPE, {"concurrency": 3})
     await grant_at(broker, "x", *(f"d{n}" for n in range(8)))
+    await broker.set_policy(TYPE, {"concurrency": 3})
     others = [Broker(client) for _ in range(10)]
     claims = await asyncio.gather(*map(claim_due, others))
     deliveries = [delivery for claimed in claims for delivery in claimed]
@@ -106,8 +106,9 @@ async def test_parked_callbacks_end_with_their_jobs(
     client: Redis, broker: Broker, end: str
 ) -> None:
     """A job withdrawn, requeued or expired while its callback is parked leaves nothing parked."""
-    await broker.set_policy(TYPE, {"concurrency": 1, "offer": 0.3 if end == "expire" else 300})
+    await broker.set_policy(TYPE, {"offer": 0.3 if end == "expire" else 300})
     await grant_at(broker, "x", "a", "b", "c")
+    await broker.set_policy(TYPE, {"concurrency": 1})
     assert len(await claim_due(broker)) == 1
     assert (await destination_state(broker)).parked == 2
     parked = [member[17:] for member in await members(client, KEYS.of("parked", HERE))]
@@ -132,7 +133,10 @@ async def test_a_dead_destination_does_not_delay_a_healthy_one(
 ) -> None:
     """Behind a thousand callbacks to a dead destination, a healthy one is called in two claims."""
     broker = Broker(real_client)
-    dead = await grant_at(broker, "dead", *(f"d{n}" for n in range(1000)))
+    await broker.set_policy(TYPE, {"concurrency": 1000})
+    for first in range(0, 1000, 100):
+        dead = await grant_at(broker, "dead", *(f"d{n}" for n in range(first, first + 100)))
+        await real_client.hdel(KEYS.base, "unclaimed_since")  # as if a courier came by
     await set_open_until(real_client, dead, FOR_EVER)
     await grant_at(broker, "healthy", "h")
     deliveries = await claim_due(broker, free) or await claim_due(broker, free)

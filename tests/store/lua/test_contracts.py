@@ -24,7 +24,7 @@ from rq_broker.store.keys import Keys, digest
 from rq_broker.store.runner import Runner
 from rq_broker.store.scripts import SCRIPTS, Script
 from tests.making import TYPE, bring, claim_one, grant, head_of, settle, shape, submit
-from tests.store.lua.breaking import FOR_EVER, set_open_until
+from tests.store.lua.breaking import FOR_EVER, KEYS, set_open_until
 from tests.store.lua.bytecode import globals_of
 
 POLICY = {"retention": 0, "limits": {"*": {"VCPU": 9, "GPU": 1}}, "share": "owner"}
@@ -203,6 +203,8 @@ async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -
     (destination,) = (await broker.destinations(TYPE))[1]
     await set_open_until(client, destination.name, FOR_EVER)
     await broker.destinations(TYPE)
+    await client.zadd(KEYS.of("behind"), {"http://y:80": 1})
+    await client.zadd(KEYS.of("parked", "http://y:80"), {str(n): n for n in range(64)})
     await broker.type_state(TYPE)
     await broker.reset(TYPE, destination.name)
     await _report_servers(broker)

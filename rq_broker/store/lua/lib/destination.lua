@@ -100,9 +100,8 @@ local function schedule(member, prompt, when)
   redis.call('ZADD', key(due_set(prompt)), whole(when), member)
 end
 
--- Makes the first callback of a grant due now.
-local function schedule_first(member, destination, now)
-  local record = read_destination(destination)
+-- Makes the first callback of a grant due now. `record`: of its destination.
+local function schedule_first(member, record, now)
   local no_head_start = record.prompt or record.failures > 0
   schedule(member, record.prompt, no_head_start and now or now - HEAD_START_MS)
 end

@@ -41,6 +41,9 @@ end
 
 -- Removes a job's callback, which is either due or parked.
 local function drop_delivery(job)
+  if job.attempts == 0 then
+    redis.call('ZREM', key('uncalled:' .. job.destination), job.member)
+  end
   if unschedule(job.member) == 0 then
     redis.call('ZREM', key('parked:' .. job.destination), job.member)
   end

@@ -1,0 +1,96 @@
+--- Back-pressure: what is granted first is called first, so grants wait while callbacks lag behind them.
+---
+--- All grants of a type wait while the oldest callback to a prompt destination is due for LATE_MS, or no
+--- courier has claimed anything for NO_COURIER_MS since a grant. Slow and dead receivers cannot cause
+--- either: their callbacks are parked, or due in another set. What they can fill is their own bound: no
+--- job is granted to a destination where BEHIND_FACTOR × the policy's `concurrency` callbacks wait for a
+--- slot, or, while it is not known to be prompt, for their first claim (`uncalled:<d>`).
+---
+--- A refused grant leaves `late` in the base hash, or its destination in `behind`. The claim that ends
+--- the cause takes that away and wakes the granter.
+--- @include "base"
+--- @include "batches"
+--- @include "policy"
+--- @include "queue"
+
+local LATE_MS = 250 -- a callback is called within a second of its grant, the claim and its request included
+local NO_COURIER_MS = 2000 -- a courier whose slots are all taken by timeouts, or none at all
+local BEHIND_FACTOR = 2 -- callbacks that wait while as many are in flight: the receiver is never idle
+local BEHIND_READ = 500 -- destinations listed to the planner: bounds the time of the script
+local BEHIND_MS = 60000 -- a destination that nobody asked for since then is not listed any more
+
+local function behind_limit()
+  return BEHIND_FACTOR * tonumber(policy_value('concurrency'))
+end
+
+-- Returns how long the oldest callback to a prompt destination has been due, ms.
+local function lag(now)
+  local first = redis.call('ZRANGE', key('prompt'), 0, 0, 'WITHSCORES')
+  return first[2] and now - first[2] or 0
+end
+
+-- Returns whether callbacks are due that no courier came for. Jobs may have left `granted` meanwhile.
+local function lacks_courier(now)
+  local since = redis.call('HGET', base, 'unclaimed_since')
+  if not since or now - since <= NO_COURIER_MS then
+    return false
+  end
+  if redis.call('ZCOUNT', key('prompt'), '-inf', whole(now)) == 0
+    and redis.call('ZCOUNT', key('deliveries'), '-inf', whole(now)) == 0 then
+    redis.call('HDEL', base, 'unclaimed_since')
+    return false
+  end
+  return true
+end
+
+-- Returns how many callbacks wait for the destination, as far as that may hold up grants to it.
+local function waiting_there(destination, prompt)
+  local parked = redis.call('ZCARD', key('parked:' .. destination))
+  return prompt and parked or math.max(parked, redis.call('ZCARD', key('uncalled:' .. destination)))
+end
+
+local function is_behind(destination, prompt)
+  return waiting_there(destination, prompt) >= behind_limit()
+end
+
+-- Returns why a grant has to wait for callbacks, nil if it need not.
+local function refuse_grant(destination, prompt, now)
+  if lag(now) > LATE_MS or lacks_courier(now) then
+    redis.call('HSET', base, 'late', '1')
+    wake('deliver')
+    return 'LATE'
+  end
+  if is_behind(destination, prompt) then
+    redis.call('ZADD', key('behind'), whole(now), destination)
+    redis.call('ZREMRANGEBYSCORE', key('behind'), '-inf', whole(now - BEHIND_MS))
+    return 'BEHIND'
+  end
+end
+
+-- Counts the first callback of a grant. `keep_ms`: after it the count is forgotten, should it be wrong.
+local function count_uncalled(member, destination, prompt, now, keep_ms)
+  redis.call('HSETNX', base, 'unclaimed_since', whole(now))
+  if not prompt then
+    redis.call('ZADD', key('uncalled:' .. destination), whole(now), member)
+    redis.call('PEXPIRE', key('uncalled:' .. destination), keep_ms)
+  end
+end
+
+-- Notes that callbacks to a destination were claimed, and wakes the granter if that ends its bound.
+local function count_claimed(destination, prompt, members)
+  remove_members(key('uncalled:' .. destination), members)
+  if redis.call('ZSCORE', key('behind'), destination)
+    and 2 * waiting_there(destination, prompt) <= behind_limit() then
+    redis.call('ZREM', key('behind'), destination)
+    wake('grant')
+  end
+end
+
+-- Notes that a courier claims, and wakes the granter if callbacks are no longer late.
+local function note_claim(now)
+  redis.call('HDEL', base, 'unclaimed_since')
+  if redis.call('HGET', base, 'late') and 2 * lag(now) <= LATE_MS then
+    redis.call('HDEL', base, 'late')
+    wake('grant')
+  end
+end
