@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from rq_broker.admission.snapshot import SnapshotReader
 from rq_broker.domain import errors
-from rq_broker.domain.capacity import SourceState
+from rq_broker.domain.capacity import BAD_HOSTS, SourceState
 from rq_broker.domain.jobs import Job, Status
 from rq_broker.planner import Plan, Reason, ReasonCode, plan
 from rq_broker.store.broker import Broker
@@ -101,15 +101,19 @@ def _reason_text(planned: Plan, job: Job, staleness: str) -> str:
 
 
 async def read_staleness(broker: Broker, type_: str) -> str:
-    """Return a remark, to put behind a reason, on sources whose capacity is out of date; or ''."""
-    sources = [_staleness(source) for source in await broker.sources(type_) if source.stale]
-    return f" ({'; '.join(sources)})" if sources else ""
+    """Return a remark to put behind a reason: what is wrong with sources of capacity; or ''."""
+    remarks = [_remark(source) for source in await broker.sources(type_)]
+    text = "; ".join(remark for remark in remarks if remark)
+    return f" ({text})" if text else ""
 
 
-def _staleness(source: SourceState) -> str:
-    trouble = f"fails: {source.cause}" if source.cause else "gives no newer one"
-    age = "never known" if source.age is None else f"as of {source.age:.0f} s ago"
-    return f"capacity {age}: source {source.name} {trouble}"
+def _remark(source: SourceState) -> str:
+    """Say that a source's capacity is out of date, or that of some of its hosts; else ''."""
+    if source.stale:
+        trouble = f"fails: {source.cause}" if source.cause else "gives no newer one"
+        age = "never known" if source.age is None else f"as of {source.age:.0f} s ago"
+        return f"capacity {age}: source {source.name} {trouble}"
+    return f"source {source.name}: {source.text}" if source.cause == BAD_HOSTS else ""
 
 
 def with_staleness(reason: Reason, staleness: str) -> Reason:

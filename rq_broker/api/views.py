@@ -126,7 +126,10 @@ class SourceView(JsonObject, frozen=True):
     ]
     cause: Annotated[
         str | None,
-        Meta(description="Why its last poll failed, in a word; null if it succeeded."),
+        Meta(
+            description="Why its last poll failed, in a word; `bad_hosts` if it succeeded but for "
+            "some hosts; null if nothing is wrong."
+        ),
         Converted(_or_null),
     ]
     text: Annotated[str | None, Meta(description="The same in a sentence."), Converted(_or_null)]

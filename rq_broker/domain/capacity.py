@@ -84,6 +84,13 @@ def checked(host: Host) -> Host:
     return host
 
 
+STALE_INTERVALS = 3
+"""Poll intervals without a good snapshot after which a source is stale: one failed poll is not
+enough, and operators learn of a source that stays away within minutes."""
+BAD_HOSTS = "bad_hosts"
+"""The cause of a source whose last snapshot was applied without some of its hosts."""
+
+
 @dataclass(frozen=True, slots=True)
 class SourceState:
     """The state of a source that reports hosts of a type."""
@@ -97,6 +104,6 @@ class SourceState:
     clashes: int = 0
     """Hosts it reports that are ignored, because others publish hosts of these names."""
     cause: str = ""
-    """The class of the failure of its last attempt; '' if it succeeded."""
+    """Why its last attempt failed, in a word, or BAD_HOSTS; '' if nothing was wrong."""
     text: str = ""
     """The failure as a sentence."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +28,9 @@ class FileSource(Source):
         """Read nothing yet; `path` is relative to the directory of the process."""
         self.path = Path(path)
         self._text: bytes | None = None
-        """The text that `_hosts` were read from."""
+        """The text that the hosts were read from."""
         self._hosts: tuple[Host, ...] = ()
+        self._bad_hosts: dict[str, str] = {}
 
     async def snapshot(
         self,
@@ -39,25 +39,33 @@ class FileSource(Source):
         """Return the hosts as the file has them now.
 
         Raises:
-            Misconfigured: The file cannot be read or is wrong; the sentence names file and place.
+            Misconfigured: The file cannot be read or is no TOML; the sentence names the place.
         """
         try:
             text = await asyncio.to_thread(self.path.read_bytes)
             if text != self._text:
-                self._hosts = tuple(_hosts_of(tomllib.loads(text.decode())))
+                self._hosts, self._bad_hosts = _snapshot_of(tomllib.loads(text.decode()))
                 self._text = text
         except OSError as error:
             raise Misconfigured(f"{self.path}: {error.strerror}") from error
         except (Invalid, ValueError) as error:
             raise Misconfigured(f"{self.path}: {error}") from error
-        return SourceSnapshot(self._hosts)
+        return SourceSnapshot(self._hosts, bad_hosts=self._bad_hosts)
 
 
-def _hosts_of(document: dict[str, Any]) -> Iterator[Host]:
+def _snapshot_of(document: dict[str, Any]) -> tuple[tuple[Host, ...], dict[str, str]]:
+    """Return the hosts of a file, and those that cannot be read with what is wrong.
+
+    Raises:
+        Invalid: The file has no [hosts], or more than that.
+    """
     refuse_unknown(document, ("hosts",), "the table")
+    hosts: list[Host] = []
+    bad_hosts: dict[str, str] = {}
     # [hosts] is required: an editor's half-written, empty file must not remove every host.
     for name, table in json_object(document.get("hosts"), "[hosts]").items():
         try:
-            yield new_host(name, table, "the host")
+            hosts.append(new_host(name, table, "the host"))
         except Invalid as error:
-            raise Invalid(f"hosts.{name}: {error}") from None
+            bad_hosts[name] = str(error)
+    return tuple(hosts), bad_hosts

@@ -11,14 +11,14 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 
 from rq_broker.domain import errors
-from rq_broker.domain.capacity import Host, checked
-from rq_broker.sources.failures import SourceFailed
+from rq_broker.domain.capacity import STALE_INTERVALS, Host
+from rq_broker.sources.checking import check_snapshot, storable
+from rq_broker.sources.failures import Faulty, SourceFailed, Unreachable
 from rq_broker.sources.feeds import Feed
-from rq_broker.sources.source import SourceSnapshot
 from rq_broker.store.broker import Broker, SourceReport
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,8 @@ LOCK_SECONDS = 3.0
 and lets a process that is merely slow lose the source."""
 RENEWALS = 3
 """How often the lock is renewed within LOCK_SECONDS, so that one late renewal does not end it."""
+MIN_PATIENCE = 1.0
+"""Seconds that a snapshot may take at least before it is told that the source does not answer."""
 MAX_SENTENCE = 500
 """Characters of a failure that are kept in Redis; `/readyz` and reasons show them."""
 
@@ -44,10 +46,10 @@ class Poller:
         self._label = f"source {feed.name} of {feed.type}"
         self._due = 0.0
         """The time.monotonic() at which the next snapshot begins."""
-        self._valid_hosts: dict[str, Host] = {}
-        """Name → host of the last snapshot; a host that did not change is not checked again."""
-        self._cause = ""
-        """Why the last snapshot failed; empty if it did not."""
+        self._good_hosts: Mapping[str, Host] = {}
+        """The hosts of the last snapshot that could be used, by name."""
+        self._trouble = ""
+        """What was logged of the last snapshot; empty if nothing was wrong with it."""
         self._clashes = 0
         """Number of hosts that the last snapshot had to leave to other publishers."""
 
@@ -111,57 +113,91 @@ class Poller:
         started = await broker.watch(feed.type, feed.name, term, feed.interval)
         if started is None:  # a later term has begun
             return
-        # 2. Read the source.
+        # 2. Read the source, and find out which hosts the broker can name and count.
         try:
-            snapshot = await feed.source.snapshot(started.servers)
+            snapshot = check_snapshot(await self._read(term, started.servers), self._good_hosts)
         except SourceFailed as failure:
             await self._record_failure(term, failure)
             return
         except Exception as error:  # a source may be anybody's code
-            log.exception("%s raised an exception other than SourceFailed", self._label)
-            await self._record_failure(term, SourceFailed(f"{type(error).__name__}: {error}"))
-            return
-        # 3. Leave out the hosts that the broker cannot name or count.
-        hosts = self._valid(snapshot)
-        # 4. Apply the snapshot as a whole; Redis refuses it if a newer one was applied.
-        knows_shares = not started.servers or bool(snapshot.consumers)
-        report = SourceReport(snapshot.sequence, hosts, snapshot.consumers, knows_shares)
-        applied = await broker.apply(feed.type, feed.name, term, started.begun, report)
-        # 5. Log what is new.
-        self._log_success(clashes=applied[1] if applied else 0)
-
-    def _valid(self, snapshot: SourceSnapshot) -> list[Host]:
-        """Return the hosts that the broker can name and count; logs the others."""
-        valid = {}
-        for host in snapshot.hosts:
-            if self._valid_hosts.get(host.name) == host or self._is_valid(host):
-                valid[host.name] = host
-        self._valid_hosts = valid
-        return list(valid.values())
-
-    def _is_valid(self, host: Host) -> bool:
-        try:
-            checked(host)
-        except errors.Invalid as error:
-            log.warning("%s: host %.100r is left out: %s", self._label, host.name, error)
-            return False
-        return True
-
-    async def _record_failure(self, term: int, failure: SourceFailed) -> None:
-        """Store why there is no snapshot; the last one stays. A new cause is logged once."""
-        if failure.cause != self._cause:
-            log.warning(
-                "%s fails (%s), its last snapshot stays: %s", self._label, failure.cause, failure
+            await self._record_failure(
+                term, SourceFailed(f"{type(error).__name__}: {error}"), error
             )
-        self._cause = failure.cause
-        sentence = str(failure)[:MAX_SENTENCE]
-        await self._broker.fail(self._feed.type, self._feed.name, term, failure.cause, sentence)
+            return
+        self._good_hosts = snapshot.hosts
+        # 3. Apply the snapshot as a whole; Redis refuses it if a newer one was applied.
+        report = SourceReport(
+            snapshot.sequence,
+            list(snapshot.hosts.values()),
+            snapshot.consumers,
+            knows_shares=not started.servers or bool(snapshot.consumers),
+            kept=storable(snapshot.bad_hosts),
+            keeps_missing=bool(snapshot.unnamed),
+            trouble=_printable(snapshot.trouble),
+        )
+        applied = await broker.apply(feed.type, feed.name, term, started.begun, report)
+        if applied is None:
+            text = f"its snapshot {snapshot.sequence} is not newer than its last one"
+            await self._record_failure(term, Faulty(text))
+            return
+        # 4. Log what is new.
+        self._log_success(clashes=applied[1], trouble=snapshot.trouble)
 
-    def _log_success(self, *, clashes: int) -> None:
-        if self._cause:
+    async def _read(self, term: int, servers: frozenset[str]) -> object:
+        """Return what the source returns; tells when it takes so long that it is stale."""
+        patience = max(STALE_INTERVALS * self._feed.interval, MIN_PATIENCE)
+        reading = asyncio.create_task(self._snapshot(servers))
+        try:
+            started = time.monotonic()
+            while not (await asyncio.wait({reading}, timeout=patience))[0]:
+                seconds = time.monotonic() - started
+                late = Unreachable(f"it has been asked for a snapshot for {seconds:.0f} s")
+                await self._record_failure(term, late)
+            if reading.cancelled():
+                raise SourceFailed("the source cancelled its own snapshot")
+            return reading.result()
+        finally:
+            reading.cancel()
+
+    async def _snapshot(self, servers: frozenset[str]) -> object:
+        try:
+            return await self._feed.source.snapshot(servers)
+        except SystemExit as error:
+            raise SourceFailed("the source asked the process to exit") from error
+
+    async def _record_failure(
+        self, term: int, failure: SourceFailed, error: Exception | None = None
+    ) -> None:
+        """Store why there is no snapshot; the last one stays. A new trouble is logged once.
+
+        `error`: an exception of the source that is no SourceFailed; its traceback is logged.
+        """
+        cause, sentence = str(failure.cause), _printable(str(failure))
+        trouble = f"{cause} {type(error).__name__}" if error else cause
+        if trouble != self._trouble:
+            log.warning(
+                "%s fails (%s), its last snapshot stays: %s",
+                self._label,
+                cause,
+                sentence,
+                exc_info=error,
+            )
+        self._trouble = trouble
+        await self._broker.fail(self._feed.type, self._feed.name, term, cause, sentence)
+
+    def _log_success(self, *, clashes: int, trouble: str) -> None:
+        if trouble and trouble != self._trouble:
+            log.warning("%s: %s", self._label, _printable(trouble))
+        if self._trouble and not trouble:
             log.info("%s works again", self._label)
         if clashes and clashes != self._clashes:
             log.warning(
                 "%s: %s of its hosts are left as others have published them", self._label, clashes
             )
-        self._cause, self._clashes = "", clashes
+        self._trouble, self._clashes = trouble, clashes
+
+
+def _printable(sentence: str) -> str:
+    """Return a sentence as it is kept and logged: of bounded length, in one line, in UTF-8."""
+    line = " ".join(sentence[: 2 * MAX_SENTENCE].split())
+    return line[:MAX_SENTENCE].encode(errors="replace").decode()

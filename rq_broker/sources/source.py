@@ -33,6 +33,9 @@ class SourceSnapshot:
     consumers: Mapping[str, Mapping[tuple[str, str], int]] = field(default_factory=dict)
     """Each watched consumer → (host, resource) → the part of that host's `used` that belongs to it.
     An amount is listed if and only if the host's `used` in this snapshot contains it."""
+    bad_hosts: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    """Hosts that the source has but cannot read: name → what is wrong. They keep their last good
+    state. The broker adds those of `hosts` that it cannot use."""
     sequence: int = field(default_factory=next_sequence, kw_only=True)
     """Grows from snapshot to snapshot; the broker refuses a snapshot older than its last one."""
 

@@ -56,7 +56,8 @@ _READING_SCRIPTS = ("changed_holds", "destinations", "heads", "line", "page", "r
 _READING_PROBES: Mapping[str, str] = {
     "EVAL": "x 1 K", "EVALSHA": "x 1 K", "EXISTS": "K", "GET": "K", "HEXISTS": "K x",
     "HGET": "K x", "HGETALL": "K", "HKEYS": "K", "HLEN": "K", "HMGET": "K x", "HRANDFIELD": "K",
-    "HSCAN": "K 0", "INFO": "memory", "PING": "", "SCARD": "K", "SISMEMBER": "K x",
+    "HSCAN": "K 0", "INFO": "memory", "PING": "", "PTTL": "K", "STRLEN": "K",
+    "SCARD": "K", "SISMEMBER": "K x",
     "SMEMBERS": "K", "SMISMEMBER": "K x", "SRANDMEMBER": "K 1", "SSCAN": "K 0",
     "SUBSCRIBE": "C", "TIME": "", "UNSUBSCRIBE": "C",
     "XLEN": "K", "XRANGE": "K - +", "XREVRANGE": "K + -", "ZCARD": "K",
@@ -70,7 +71,9 @@ _WRITING_PROBES: Mapping[str, str] = {
     "BZPOPMIN": "K 1", "DEL": "K", "HDEL": "K x", "HINCRBY": "K x 1", "HSET": "K x x",
     "HSETNX": "K x x", "PEXPIRE": "K 1", "PUBLISH": "C x", "SADD": "K x", "SET": "K x",
     "SETRANGE": "K 0 x", "SREM": "K x", "XADD": "K * x x", "ZADD": "K 0 x", "ZREM": "K x",
-    "ZREMRANGEBYSCORE": "K 0 1",
+    "ZREMRANGEBYRANK": "K 0 1", "ZREMRANGEBYSCORE": "K 0 1", "ZINCRBY": "K 1 x", "ZPOPMIN": "K",
+    "EXPIRE": "K 1", "PERSIST": "K", "PEXPIREAT": "K 1", "UNLINK": "K", "INCR": "K",
+    "INCRBY": "K 1", "XDEL": "K 0-1", "XTRIM": "K MAXLEN 1",
 }  # fmt: skip
 """The same of commands that write."""
 PROBES = {**_READING_PROBES, **_WRITING_PROBES}

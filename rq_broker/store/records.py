@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from rq_broker.domain.capacity import Host, SourceState
+from rq_broker.domain.capacity import STALE_INTERVALS, Host, SourceState
 from rq_broker.domain.deliveries import Attempt, Destination
 from rq_broker.domain.jobs import Job, Shape, Status
 from rq_broker.domain.planning import Head, Promise, WaitingShape
@@ -181,11 +181,6 @@ def destination(now: int, row: Any) -> Destination:
     )
 
 
-_STALE_INTERVALS = 3
-"""Poll intervals without a good snapshot after which a source is stale: one failed poll is not
-enough, and operators learn of a source that stays away within minutes."""
-
-
 def source_state(now: int, row: Any) -> SourceState:
     """Read one row of the script `sources`; `now` in ms."""
     fields = row.fields
@@ -193,7 +188,7 @@ def source_state(now: int, row: Any) -> SourceState:
     return SourceState(
         name=row.source,
         age=(now - since) / 1000 if "begun" in fields else None,
-        stale=now - since > _STALE_INTERVALS * int(fields.get("interval", 0)),
+        stale=now - since > STALE_INTERVALS * int(fields.get("interval", 0)),
         hosts=int(fields.get("hosts", 0)),
         clashes=int(fields.get("clashes", 0)),
         cause=fields.get("cause", ""),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rq_broker.domain.capacity import Host, SourceState
+from rq_broker.domain.capacity import BAD_HOSTS, Host, SourceState
 from rq_broker.store import records
 from rq_broker.store.keys import digest
 from rq_broker.store.registry import Registry
@@ -27,6 +27,12 @@ class SourceReport:
     """Server → (host, resource) → how much of the host's `used` is this server's."""
     knows_shares: bool = True
     """False: the source does not report what each server uses, so `shares` is empty."""
+    kept: Sequence[str] = ()
+    """Names of hosts that the source has but could not read: they stay as they are."""
+    keeps_missing: bool = False
+    """Whether the hosts that the snapshot lacks stay in service."""
+    trouble: str = ""
+    """What is wrong with hosts of the snapshot, in a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +88,10 @@ class Sources:
             sequence=report.sequence,
             begun=begun,
             knows_shares=report.knows_shares,
+            keeps_missing=report.keeps_missing,
+            cause=BAD_HOSTS if report.trouble else "",
+            text=report.trouble,
+            kept=report.kept,
             digests=[text for host, (_, digest_) in hosts.items() for text in (host, digest_)],
             reports=changed,
             shares=[

@@ -50,7 +50,7 @@ async def test_an_edit_counts_from_the_next_snapshot(tmp_path: Path) -> None:
     second = await source.snapshot()
     assert second.hosts[1].capacity == {"Slots": 9}
     assert second.sequence > first.sequence
-    for broken in ("", "[hosts", BENCH.replace("4", "-4")):
+    for broken in ("", "[hosts", "[hosts.a"):
         path.write_text(broken)
         for _ in range(2):
             with pytest.raises(Misconfigured):
@@ -66,26 +66,51 @@ async def test_an_edit_counts_from_the_next_snapshot(tmp_path: Path) -> None:
         ("hosts = 3", r"\[hosts\]"),
         ("[hosts.a]\ncapacity = = 1\n", r"line 2"),
         ("[host.a]\ncapacity = { Slots = 1 }", r"host"),
-        ("[hosts.a]\nused = { Slots = 1 }", r"hosts\.a: capacity"),
-        ("[hosts.a]\ncapacity = { Slots = 1.5 }", r"hosts\.a: capacity\.Slots"),
-        ("[hosts.a]\ncapacity = { Slots = -1 }", r"hosts\.a: capacity\.Slots"),
-        ("[hosts.a]\ncapacity = { Slots = true }", r"hosts\.a: capacity\.Slots"),
-        ("[hosts.a]\ncapacity = { Slots = 2020-01-01 }", r"hosts\.a: capacity\.Slots"),
-        ("[hosts.a]\ncapacity = 3", r"hosts\.a: capacity"),
-        ("[hosts.a]\ncapacity = {}\nmax_unit = { S = 'x' }", r"hosts\.a: max_unit\.S"),
-        ("[hosts.a]\ncapacity = {}\naggregates = 'x'", r"hosts\.a: aggregates"),
-        ("[hosts.a]\ncapacity = {}\naggregates = [1]", r"hosts\.a: aggregates\[0\]"),
-        ("[hosts.a]\ncapacity = {}\ncolour = 'red'", r"hosts\.a: .*colour"),
-        ("[hosts.'a/b']\ncapacity = {}", r"hosts\.a/b: "),
-        ("[hosts]\na = 1", r"hosts\.a: "),
     ],
 )
-async def test_a_mistake_is_named_with_its_place(tmp_path: Path, text: str, place: str) -> None:
-    """The sentence about a mistake names the file, the host and the field."""
+async def test_a_mistake_in_the_whole_is_named(tmp_path: Path, text: str, place: str) -> None:
+    """A file in which no host can be found fails; the sentence names the file and the place."""
     path = tmp_path / "lab.toml"
     path.write_text(text)
     with pytest.raises(Misconfigured, match=rf"lab\.toml: .*{place}"):
         await FileSource(str(path)).snapshot()
+
+
+@pytest.mark.parametrize(
+    ("table", "field"),
+    [
+        ("used = { Slots = 1 }", "capacity"),
+        ("capacity = { Slots = 1.5 }", "capacity.Slots"),
+        ("capacity = { Slots = nan }", "capacity.Slots"),
+        ("capacity = { Slots = -1 }", "capacity.Slots"),
+        ("capacity = { Slots = '4' }", "capacity.Slots"),
+        ("capacity = { Slots = true }", "capacity.Slots"),
+        ("capacity = { Slots = 2020-01-01 }", "capacity.Slots"),
+        ("capacity = 3", "capacity"),
+        ("capacity = {}\nmax_unit = { S = 'x' }", "max_unit.S"),
+        ("capacity = {}\naggregates = 'x'", "aggregates"),
+        ("capacity = {}\naggregates = [1]", "aggregates[0]"),
+        ("capacity = {}\ncolour = 'red'", "colour"),
+    ],
+)
+async def test_a_mistake_in_one_host_leaves_the_others(
+    tmp_path: Path, table: str, field: str
+) -> None:
+    """A host with a mistake is bad, with the field named; the other hosts of the file are good."""
+    path = tmp_path / "lab.toml"
+    path.write_text(f"[hosts.a]\n{table}\n{BENCH}")
+    snapshot = await FileSource(str(path)).snapshot()
+    assert [host.name for host in snapshot.hosts] == ["bench-1", "bench-2"]
+    assert snapshot.bad_hosts.keys() == {"a"}
+    assert field in snapshot.bad_hosts["a"]
+
+
+async def test_a_host_that_is_no_table_is_bad(tmp_path: Path) -> None:
+    """What stands in the place of a host's table is named with the host."""
+    path = tmp_path / "lab.toml"
+    path.write_text("[hosts]\na = 1\n[hosts.'b/c']\ncapacity = {}\n")
+    snapshot = await FileSource(str(path)).snapshot()
+    assert snapshot.bad_hosts.keys() == {"a", "b/c"}
 
 
 async def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -10,6 +10,10 @@
 ---   sequence      integer  number of the snapshot, growing within a term
 ---   begun         integer  when the snapshot was begun (watch), ms
 ---   knows_shares  flag     whether the source reports what each server uses
+---   keeps_missing flag     whether its hosts that the snapshot lacks stay in service
+---   cause         string   what is wrong with hosts of the snapshot, in a word; '' for nothing
+---   text          string   the same in a sentence
+---   kept          strings  hosts that the source has but could not read: they stay as they are
 ---   digests       fields   every host in the snapshot, and the digest of its fields
 ---   reports       rows     a host whose fields may have changed; others are known by their digest
 ---     host        string   its name
@@ -76,10 +80,23 @@ local function fields_of(new_digests)
   return fields_by_host
 end
 
+-- Has the hosts to keep count as reported; returns how many of them this source has in service.
+local function keep_hosts()
+  local count = 0
+  for _, host in ipairs(kept) do
+    is_reported[host] = true
+    local stored = redis.call('HMGET', key('host:' .. host), 'source', 'dropped')
+    if stored[1] == source and not stored[2] then
+      count = count + 1
+    end
+  end
+  return count
+end
+
 -- Returns the hosts of this source that the snapshot lacks: host → whether it is in service until now.
 local function find_missing()
   local missing = {}
-  for _, host in ipairs(redis.call('ZRANGE', key('hosts'), 0, -1)) do
+  for _, host in ipairs(keeps_missing and {} or redis.call('ZRANGE', key('hosts'), 0, -1)) do
     if not is_reported[host] then
       local stored = redis.call('HMGET', key('host:' .. host), 'source', 'dropped')
       if stored[1] == source then
@@ -226,10 +243,14 @@ local function number_changed_hosts()
   return count
 end
 
-local function record_snapshot(clashes)
+local function record_snapshot(host_count, clashes)
   redis.call('HSET', record, 'term', whole(term), 'sequence', whole(sequence), 'begun', whole(begun),
-    'hosts', whole(#digests / 2 - clashes), 'clashes', whole(clashes))
-  redis.call('HDEL', record, 'cause', 'text')
+    'hosts', whole(host_count), 'clashes', whole(clashes))
+  if cause == '' then
+    redis.call('HDEL', record, 'cause', 'text')
+  else
+    redis.call('HSET', record, 'cause', cause, 'text', text)
+  end
   redis.call('SADD', key('sources'), source)
   if capacity_changed then
     redis.call('HINCRBY', base, 'capacity_number', 1)
@@ -247,6 +268,7 @@ if not fields_by_host then
 end
 
 -- 2. Plan, before anything is written.
+local kept_count = keep_hosts()
 local missing = find_missing()
 local changes = plan_holds()
 
@@ -269,7 +291,7 @@ for host in pairs(missing) do
 end
 
 -- 6. Record the snapshot, and wake the granters after a change.
-record_snapshot(clashes)
+record_snapshot(#digests / 2 - clashes + kept_count, clashes)
 if changed > 0 or ended then
   wake('grant')
 end
