@@ -19,9 +19,6 @@ from rq_broker.domain.jobs import Job
 from rq_broker.domain.representation import JobView, to_json
 
 _JSON = (b"content-type", b"application/json")
-_RETRY_AFTER = (b"retry-after", b"1")
-"""Seconds until a client should repeat a call that met a 503: Redis restarts within a few."""
-
 _log = logging.getLogger(__name__)
 
 
@@ -67,7 +64,7 @@ def shown(value: object) -> object:
 async def _broker_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, errors.BrokerError)
     if isinstance(error, errors.Unavailable):
-        return failed(error, [_RETRY_AFTER])
+        return failed(error, [(b"retry-after", b"%d" % error.retry_after)])
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.error("internal error", exc_info=error)
     return failed(error)

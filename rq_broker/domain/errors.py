@@ -27,6 +27,16 @@
     ├── Internal                500  internal_error
     ├── TooManyConnections      503  too_many_connections   nothing was read
     └── Unavailable             503  redis_unavailable
+        ├── RedisOutOfMemory    503  redis_out_of_memory
+        ├── RedisCannotSave     503  redis_cannot_save
+        ├── RedisReadOnly       503  redis_read_only        a demoted primary, a replica
+        ├── RedisLacksReplicas  503  redis_lacks_replicas
+        ├── RedisClusterDown    503  redis_cluster_down
+        ├── RedisLoading        503  redis_loading
+        ├── RedisBusy           503  redis_busy             it runs somebody's long script
+        ├── RedisRefuses        503  redis_refuses          its login or its access rights
+        ├── Resharding          503  resharding             of the type's slot alone
+        └── NotReplicated       503  not_replicated         carried out, but not copied in time
 
 A published code keeps its meaning for ever. Lua scripts refuse by the same tree: they answer
 `<WORD> <sentence>`, where WORD is the code in capitals, and `by_word` maps it to the class.
@@ -216,10 +226,81 @@ class Internal(BrokerError):
 
 
 class Unavailable(BrokerError):
-    """Redis does not answer, or cannot serve now. The call may have been carried out: repeat it."""
+    """Redis does not answer. The call may have been carried out: repeat it.
+
+    The subclasses say why a Redis that answers cannot serve, see store/redis_errors.
+    """
 
     status = 503
     code = "redis_unavailable"
+    retry_after = 1
+    """Seconds until a caller should repeat the call, about what the cause lasts at least."""
+
+
+class RedisOutOfMemory(Unavailable):
+    """Redis is at its `maxmemory` and refuses writes; the call was not carried out."""
+
+    code = "redis_out_of_memory"
+    retry_after = 5
+
+
+class RedisCannotSave(Unavailable):
+    """Redis cannot write to its disk and refuses writes; the call was not carried out."""
+
+    code = "redis_cannot_save"
+    retry_after = 5
+
+
+class RedisReadOnly(Unavailable):
+    """The Redis that answered is a replica, or became one; the call was not carried out."""
+
+    code = "redis_read_only"
+
+
+class RedisLacksReplicas(Unavailable):
+    """Redis has fewer replicas than its `min-replicas-to-write`; the call was not carried out."""
+
+    code = "redis_lacks_replicas"
+    retry_after = 2
+
+
+class RedisClusterDown(Unavailable):
+    """The cluster serves no slot, or not this type's; the call was not carried out."""
+
+    code = "redis_cluster_down"
+    retry_after = 2
+
+
+class RedisLoading(Unavailable):
+    """Redis loads its data after a start; the call was not carried out."""
+
+    code = "redis_loading"
+    retry_after = 2
+
+
+class RedisBusy(Unavailable):
+    """Redis runs a script for longer than its limit; the call was not carried out."""
+
+    code = "redis_busy"
+
+
+class RedisRefuses(Unavailable):
+    """Redis refuses the broker's login, or lacks a right that the call needs."""
+
+    code = "redis_refuses"
+    retry_after = 30
+
+
+class Resharding(Unavailable):
+    """The slot of this type moves to another node of the cluster; other types are served."""
+
+    code = "resharding"
+
+
+class NotReplicated(Unavailable):
+    """The call was carried out, but fewer replicas than required acknowledged it in time."""
+
+    code = "not_replicated"
 
 
 def _tree(root: type[BrokerError]) -> list[type[BrokerError]]:

@@ -10,6 +10,7 @@ import redis
 from redis.asyncio import Redis, RedisCluster
 
 from rq_broker.domain.errors import Unavailable
+from rq_broker.store.cluster import ClusterClient
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ def connect(url: str, *, timeout: float = 1.5) -> Redis | RedisCluster:
         "max_connections": _CONNECTIONS,
     }
     if "+cluster://" in url:
-        cluster: RedisCluster = RedisCluster.from_url(url.replace("+cluster", "", 1), **options)
+        cluster: RedisCluster = ClusterClient.from_url(url.replace("+cluster", "", 1), **options)
         return cluster
     client: Redis = Redis.from_url(url, **options)
     return client

@@ -8,35 +8,50 @@ then writes and reads the socket itself, and resolves each caller's future as it
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from hiredis import HiredisError, PushNotification, Reader, pack_command
 from redis import exceptions
 from redis.asyncio import Redis
 
+from rq_broker.store.redis_errors import served_elsewhere
 from rq_broker.store.redis_private import DialledConnection, dial
 
 BATCH = 8
 """Calls sent in one write while replies are outstanding. Fewer calls wait and gather, which saves
 writes; a larger number saves more writes and keeps Redis idle for longer between two writes."""
-
-_log = logging.getLogger(__name__)
+REDIAL_SECONDS = 0.25
+"""Least age of a connection that is replaced because its server was demoted. A shorter one costs
+more dials while no other server serves; a longer one keeps calls failing after a failover."""
 
 
 class Multiplexer:
-    """Sends every call over one connection; dials it at the first call, and again after a loss."""
+    """Sends every call over one connection; dials it at the first call, and again after a loss.
 
-    def __init__(self, client: Redis, timeout: float) -> None:
-        """`timeout`: seconds that a dial may take, and for which Redis may send nothing."""
+    A connection whose server says that it was demoted takes no further calls, see served_elsewhere:
+    the next one dials anew, and reaches the server that now has the name or the role.
+    """
+
+    def __init__(
+        self, client: Redis, timeout: float, on_retired: Callable[[], None] = lambda: None
+    ) -> None:
+        """Dial nothing yet.
+
+        Args:
+            client: dials the connection.
+            timeout: seconds that a dial may take, and for which Redis may send nothing.
+            on_retired: called when a server says that another one serves now.
+        """
         self._client = client
         self._timeout = timeout
+        self._on_retired = on_retired
         self._connection: _SharedConnection | None = None
+        self._replaced: list[_SharedConnection] = []
+        """Connections that take no further calls, and are not handed back to redis-py yet."""
         self._waiting_for_dial: list[tuple[bytes, asyncio.Future[Any]]] = []
         self._dialling: asyncio.Task[None] | None = None
-        self._loss_logged = False
 
     @property
     def unsent(self) -> int:
@@ -59,7 +74,7 @@ class Multiplexer:
         """
         packed = _packed(command)
         connection = self._connection
-        if connection is None or connection.lost:
+        if connection is None or connection.retired:
             return self._call_after_dial(packed)
         # The connection's loop: to ask asyncio for the running one costs a system call.
         future: asyncio.Future[Any] = connection.loop.create_future()
@@ -78,43 +93,43 @@ class Multiplexer:
         """Replace the connection, then send the calls that wait for it, or fail them all."""
         try:
             async with asyncio.timeout(self._timeout):
-                lost, self._connection = self._connection, None
-                if lost:
-                    await lost.release()
-                connection = _SharedConnection(self._timeout)
+                await self._release_replaced()
+                connection = _SharedConnection(self._timeout, self._on_retired)
                 await connection.dial(self._client)
         except BaseException as error:
             _fail((future for _, future in self._waiting_for_dial), error)
             if not isinstance(error, Exception):
                 raise
-            self._log_loss_once(error)
         else:
-            self._connection, self._loss_logged = connection, False
+            self._connection = connection
             for packed, future in self._waiting_for_dial:
                 connection.enqueue(packed, future)
         finally:
             self._waiting_for_dial = []
             self._dialling = None
 
-    def _log_loss_once(self, error: Exception) -> None:
-        """Log the cause of a failed dial, once until a dial succeeds.
-
-        Callers only learn that Redis is unavailable: the cause may hold an address or a user name.
-        """
-        if not self._loss_logged:
-            _log.warning("no connection to Redis: %s: %s", type(error).__name__, error)
-        self._loss_logged = True
+    async def _release_replaced(self) -> None:
+        """Hand back the connections that are closed; others still await replies."""
+        if self._connection:
+            self._replaced.append(self._connection)
+            self._connection = None
+        for connection in [each for each in self._replaced if each.lost]:
+            self._replaced.remove(connection)
+            await connection.release()
 
 
 class _SharedConnection(asyncio.Protocol):
     """One connection from its greeting to its loss. The n-th reply belongs to the n-th call."""
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, timeout: float, on_retired: Callable[[], None]) -> None:
         self.unsent: list[bytes] = []
         self.unanswered: deque[asyncio.Future[Any]] = deque()
+        self.retired = False
+        """Whether it takes no further calls; those that it has are answered."""
         self.lost = False
         self.loop = asyncio.get_running_loop()
         self._timeout = timeout
+        self._on_retired = on_retired
         self._last_received = 0.0
         """When bytes last arrived, or when the first of the unanswered calls was made."""
         self._silence_check: asyncio.TimerHandle | None = None
@@ -124,6 +139,7 @@ class _SharedConnection(asyncio.Protocol):
         """Connect; must succeed before `enqueue`."""
         self._dialled: DialledConnection = await dial(client, self)
         self._transport = self._dialled.transport
+        self._dialled_at = self.loop.time()
 
     async def release(self) -> None:
         """Close the connection and hand it back to redis-py."""
@@ -161,18 +177,28 @@ class _SharedConnection(asyncio.Protocol):
                     self._resolve_first(reply)
         except (HiredisError, IndexError) as error:  # not RESP, or a reply to no call
             self._give_up(error)
+        if self.retired and not self.unanswered:
+            self._give_up(ConnectionResetError("another server serves now"))
         if len(self.unsent) == len(self.unanswered):
             self.loop.call_soon(self._write)
 
     def _resolve_first(self, reply: Any) -> None:
         """Resolve the future of the oldest unanswered call, unless its caller cancelled it."""
         future = self.unanswered.popleft()
+        if isinstance(reply, Exception) and served_elsewhere(reply):
+            self._retire()
         if future.done():
             return
         if isinstance(reply, Exception):
             future.set_exception(reply)
         else:
             future.set_result(reply)
+
+    def _retire(self) -> None:
+        """Take no further calls, unless the connection is so young that a dial would not help."""
+        if not self.retired and self.loop.time() - self._dialled_at >= REDIAL_SECONDS:
+            self.retired = True
+            self._on_retired()
 
     def _check_silence(self) -> None:
         """Give the connection up if calls are unanswered and nothing arrived for `timeout`."""
@@ -192,13 +218,14 @@ class _SharedConnection(asyncio.Protocol):
 
     def _give_up(self, error: Exception) -> None:
         if not self.lost:
-            self.lost = True
+            self.lost = self.retired = True
             self._transport.abort()
             _fail(self.unanswered, error)
 
 
 def _fail(futures: Iterable[asyncio.Future[Any]], error: BaseException) -> None:
-    lost = exceptions.ConnectionError(f"connection to Redis lost: {error!r}")
+    lost = exceptions.ConnectionError("the connection to Redis was lost")
+    lost.__cause__ = error
     for future in futures:
         if not future.done():
             future.set_exception(lost)

@@ -1,8 +1,9 @@
 """All that rq-broker needs of redis-py beyond what redis-py documents; no other module may.
 
 That is: a dialled connection keeps its transport at `connection._writer.transport`, and the
-transport's protocol may be exchanged. tests/store/test_redis_private.py proves it on the installed
-version; pyproject.toml allows only versions that were tested.
+transport's protocol may be exchanged; a cluster client keeps the options of its connections in
+`connection_kwargs`, with objects of its own among them. tests/store/test_redis_private.py proves it
+on the installed version; pyproject.toml allows only versions that were tested.
 """
 
 from __future__ import annotations
@@ -11,7 +12,12 @@ import asyncio
 from typing import Any
 
 import redis
-from redis.asyncio import Redis
+from redis.asyncio import ConnectionPool, Redis, RedisCluster
+
+_OPTIONS_OF_CLUSTERS = ("response_callbacks", "himport_registry", "event_dispatcher",
+                        "oss_cluster_maint_notifications_handler",
+                        "maint_notifications_config")  # fmt: skip
+"""Options by which a cluster client's connections report to that client."""
 
 
 class UnsupportedRedisPy(RuntimeError):
@@ -63,3 +69,14 @@ async def dial(client: Redis, protocol: asyncio.Protocol) -> DialledConnection:
     except UnsupportedRedisPy:
         await pool.release(connection)
         raise
+
+
+def cluster_node(cluster: RedisCluster, host: str, port: int) -> Redis:
+    """Make a client of one node, with the login, TLS and other options of the cluster's client."""
+    options: dict[str, Any] = {
+        name: value
+        for name, value in cluster.get_connection_kwargs().items()
+        if name not in _OPTIONS_OF_CLUSTERS
+    }
+    client: Redis = Redis.from_pool(ConnectionPool(**options, host=host, port=port))
+    return client

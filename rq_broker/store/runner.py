@@ -1,7 +1,7 @@
 """Runs scripts and plain commands, and raises the errors of domain/errors.py.
 
-Calls share a few connections (see multiplexer). On a cluster each call goes through the cluster
-client instead, which knows the node; fakeredis has no connection to share.
+Calls share a few connections, see node; on a cluster a few to each node, see cluster. fakeredis has
+no connection to share.
 """
 
 from __future__ import annotations
@@ -15,36 +15,12 @@ from redis import exceptions
 from redis.asyncio import Redis, RedisCluster
 
 from rq_broker.domain import errors
+from rq_broker.store.cluster import Cluster
 from rq_broker.store.keys import TYPES, Keys
-from rq_broker.store.multiplexer import BATCH, Multiplexer
+from rq_broker.store.node import Node
+from rq_broker.store.redis_errors import translate
 from rq_broker.store.scripts import SCRIPTS
-
-_ERRORS = errors.by_word()
-_UNREACHABLE = (
-    exceptions.ConnectionError,
-    exceptions.TimeoutError,
-    exceptions.RedisClusterException,
-    OSError,
-    TimeoutError,
-)
-_REFUSED = (exceptions.RedisError, exceptions.RedisClusterException, OSError)
-_NOT_SERVING = ("LOADING", "BUSY", "READONLY", "MASTERDOWN", "OOM", "MISCONF", "NOREPLICAS")
-"""First words of the errors by which a Redis that answers says that it cannot serve now."""
-_NOT_SERVING_CLASSES = (
-    exceptions.ReadOnlyError,
-    exceptions.OutOfMemoryError,
-    exceptions.ClusterDownError,  # MasterDownError is a subclass
-    exceptions.TryAgainError,
-)
-"""The same, where redis-py has a class for the word and strips it from the sentence: that is so for
-calls of a cluster. The multiplexer reads replies itself and keeps the word."""
-_NEVER_WRITTEN = f"{TYPES}:fit"
-"""The key of the write check. It never exists: writing no bytes to it changes nothing, yet fails
-where writes fail."""
-MULTIPLEXERS = 2
-"""Connections shared by all calls: Redis executes the calls of one connection while calls collect
-for the other. With one connection Redis would be idle meanwhile; with more, each write would have
-fewer calls."""
+from rq_broker.store.trouble import Trouble
 
 
 class Runner:
@@ -57,21 +33,16 @@ class Runner:
 
     def __init__(self, client: Redis | RedisCluster, timeout: float = 1.5) -> None:
         self.client = client
+        self.trouble = Trouble(self._why_refused)
+        """Why calls fail now, and how many did."""
         self._call: Callable[..., Awaitable[Any]]
         self._timeout = timeout
-        if type(client) is Redis:
-            self._multiplexers = [Multiplexer(client, timeout) for _ in range(MULTIPLEXERS)]
-            self._call = self._multiplexed
-        else:
-            self._call = self._direct
-
-    def _multiplexed(self, *command: Any) -> Awaitable[Any]:
-        """Add the call to the next write of a busy connection, unless a batch waits there."""
-        for multiplexer in self._multiplexers:
-            if multiplexer.unanswered and multiplexer.unsent < BATCH:
-                return multiplexer.call(*command)
-        least_busy = min(self._multiplexers, key=lambda multiplexer: multiplexer.unanswered)
-        return least_busy.call(*command)
+        self._servers: Node | Cluster | None = None
+        if isinstance(client, RedisCluster):
+            self._servers = Cluster(client, timeout)
+        elif type(client) is Redis:
+            self._servers = Node(client, timeout)
+        self._call = self._servers.call if self._servers else self._direct
 
     async def _direct(self, *command: Any) -> Any:
         async with asyncio.timeout(self._timeout):
@@ -92,26 +63,63 @@ class Runner:
         try:
             reply = await self._call("EVALSHA", script.sha, 1, base, *values)
         except exceptions.NoScriptError:
-            reply = await self.command("EVAL", script.source, 1, base, *values)
-        except _REFUSED as error:
-            raise translate(error) from error
+            reply = await self._send(base, "EVAL", script.source, 1, base, *values)
+        except Exception as error:
+            raise self._refusal(error, base) from error
         return script.decode(reply)
 
-    async def command(self, *command: Any) -> Any:
-        """Send a plain command."""
+    async def command(self, name: str, *arguments: Any) -> Any:
+        """Send a plain command; its first argument is its key, if it has one."""
+        return await self._send(str(arguments[0]) if arguments else TYPES, name, *arguments)
+
+    async def _send(self, key: str, /, *command: Any) -> Any:
         try:
             return await self._call(*command)
-        except _REFUSED as error:
-            raise translate(error) from error
+        except Exception as error:
+            raise self._refusal(error, key) from error
+
+    def _refusal(self, error: Exception, key: str) -> errors.BrokerError:
+        """Return the error of a call on a key, and note what keeps Redis from serving it.
+
+        No class of error may pass: redis-py raises AttributeError and others of its own.
+        """
+        refusal = translate(error)
+        if isinstance(refusal, errors.Unavailable):
+            self.trouble.note(refusal, error, key)
+        return refusal
+
+    async def _why_refused(self, key: str) -> type[errors.Unavailable] | None:
+        """Return why Redis takes no write at the slot of a key; None if it does, or may not tell.
+
+        A user without the right to write is told so, which says nothing of other calls.
+        """
+        try:
+            await self._call(*_write_check(key))
+        except Exception as error:
+            refusal = type(translate(error))
+            if issubclass(refusal, errors.Unavailable) and refusal is not errors.RedisRefuses:
+                return refusal
+        return None
 
     async def ping(self) -> None:
         """Raise Unavailable unless Redis answers and takes writes."""
-        await self.command("SETRANGE", _NEVER_WRITTEN, 0, "")
+        await self.command(*_write_check(TYPES))
 
     async def now(self) -> float:
         """Read Redis's clock, seconds since 1970: the one time all processes share."""
         seconds, microseconds = await self.command("TIME")
         return int(seconds) + int(microseconds) / 1e6
+
+    def subscriber(self) -> Redis:
+        """Return a client to subscribe with; on a cluster each call picks another node.
+
+        Close it afterwards, unless it is `client` itself. A message that is published on any node
+        of a cluster reaches the subscribers of all.
+        """
+        if isinstance(self._servers, Cluster):
+            return self._servers.subscriber()
+        assert isinstance(self.client, Redis)
+        return self.client
 
     async def wait(self, type_: str, seconds: float) -> str | None:
         """Block for at most `seconds` (≥ 1, see BZPOPMIN) until a loop of the type has work.
@@ -123,8 +131,8 @@ class Runner:
         try:
             async with asyncio.timeout(seconds + self._timeout):
                 popped = await self.client.bzpopmin(key, seconds)
-        except _REFUSED as error:
-            raise translate(error) from error
+        except Exception as error:
+            raise self._refusal(error, key) from error
         finally:
             # A client may answer although it was cancelled: fakeredis does while it connects. The
             # caller waits in a loop, so without this it would never end.
@@ -135,17 +143,17 @@ class Runner:
 
     async def aclose(self) -> None:
         """Close the connections."""
+        self.trouble.close()
+        if isinstance(self._servers, Cluster):
+            await self._servers.aclose()
         with suppress(exceptions.RedisError):
             await self.client.aclose()
 
 
-def translate(error: Exception) -> Exception:
-    """Return the error of domain/errors.py for one of redis-py."""
-    if isinstance(error, _UNREACHABLE):
-        return errors.Unavailable("Redis does not answer")
-    word, _, sentence = str(error).partition(" ")
-    if word in _ERRORS:
-        return _ERRORS[word](sentence)
-    if word in _NOT_SERVING or isinstance(error, _NOT_SERVING_CLASSES):
-        return errors.Unavailable("Redis cannot serve now")
-    return errors.Internal(f"Redis refused: {error}")
+def _write_check(key: str) -> tuple[Any, ...]:
+    """Return a command that fails where writes to the slot of a key fail, and changes nothing.
+
+    It writes no bytes to a key that never exists.
+    """
+    base = f"{key.partition('}')[0]}}}" if "{" in key else key
+    return "SETRANGE", f"{base}:fit", 0, ""

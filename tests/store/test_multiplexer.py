@@ -9,12 +9,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from redis import Redis as Sync
 from redis import exceptions
 from redis.asyncio import Redis
 
 from rq_broker.store.connection import connect
 from rq_broker.store.embedded import Server, free_port
-from rq_broker.store.multiplexer import BATCH, Multiplexer
+from rq_broker.store.multiplexer import BATCH, REDIAL_SECONDS, Multiplexer
 
 TIMEOUT = 1.0
 DEADLINE = 10.0
@@ -160,20 +161,49 @@ async def test_a_lost_connection_fails_outstanding_calls(own: tuple[Server, Mult
     await _answers(multiplexer)
 
 
-async def test_the_cause_of_a_failed_dial_is_logged_once(
-    own: tuple[Server, Multiplexer], caplog: pytest.LogCaptureFixture
+async def test_the_error_of_a_lost_call_names_what_ended_the_connection(
+    own: tuple[Server, Multiplexer],
 ) -> None:
-    """However many calls fail, each loss of the connection logs its cause once."""
+    """A failed dial is the cause of the error that its callers get."""
     server, multiplexer = own
-    for losses in (1, 2):
-        await asyncio.to_thread(server.kill)
-        for _ in range(3):
-            with pytest.raises(exceptions.ConnectionError):
-                await multiplexer.call("PING")
-        assert len(caplog.messages) == losses
-        assert f"Error 111 connecting to 127.0.0.1:{server.port}" in caplog.messages[-1]
-        await asyncio.to_thread(server.start)
-        await _answers(multiplexer)
+    await asyncio.to_thread(server.kill)
+    await asyncio.gather(multiplexer.call("PING"), return_exceptions=True)
+    with pytest.raises(exceptions.ConnectionError) as lost:
+        await multiplexer.call("PING")
+    assert f"Error 111 connecting to 127.0.0.1:{server.port}" in str(lost.value.__cause__)
+
+
+async def test_a_demoted_primary_is_left(own: tuple[Server, Multiplexer]) -> None:
+    """After READONLY the next call dials anew; the calls sent before are answered all the same."""
+    server, multiplexer = own
+    before = await multiplexer.call("CLIENT", "ID")
+    await asyncio.sleep(REDIAL_SECONDS)
+    with Sync(port=server.port) as operator:
+        operator.replicaof("127.0.0.1", "1")
+        replies = await asyncio.gather(
+            *(multiplexer.call("SET", "k", "1") for _ in range(3)),
+            multiplexer.call("CLIENT", "ID"),
+            return_exceptions=True,
+        )
+        assert ["READONLY" in str(reply) for reply in replies] == [True] * 3 + [False]
+        assert replies[-1] == before
+        assert await multiplexer.call("CLIENT", "ID") != before
+        operator.replicaof("NO", "ONE")
+
+
+async def test_a_young_connection_is_kept(own: tuple[Server, Multiplexer]) -> None:
+    """While no other server serves, the connection is dialled at most every REDIAL_SECONDS."""
+    server, multiplexer = own
+    with Sync(port=server.port) as operator:
+        operator.replicaof("127.0.0.1", "1")
+        dials = int(operator.info("stats")["total_connections_received"])
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + 2 * REDIAL_SECONDS
+        while loop.time() < ends:
+            await asyncio.gather(multiplexer.call("SET", "k", "1"), return_exceptions=True)
+        elapsed = loop.time() - (ends - 2 * REDIAL_SECONDS)
+        dials = int(operator.info("stats")["total_connections_received"]) - dials
+    assert dials <= elapsed / REDIAL_SECONDS + 1
 
 
 async def test_a_silent_server_is_given_up(own: tuple[Server, Multiplexer]) -> None:

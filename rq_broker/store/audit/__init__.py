@@ -20,7 +20,7 @@ from rq_broker.store.audit.jobs import check_jobs
 from rq_broker.store.audit.shapes import check_shapes
 from rq_broker.store.audit.walk import Walk
 from rq_broker.store.keys import Keys
-from rq_broker.store.runner import translate
+from rq_broker.store.redis_errors import translate
 
 __all__ = ["Finding", "Severity", "audit"]
 

@@ -1,0 +1,240 @@
+"""Sends each call to the node of a Redis Cluster that serves its slot.
+
+redis-py's cluster client sends a call again whose reply was lost; the call may have run, and a
+submit is then refused to its own client as a duplicate. Here a call is sent to another node only if
+the first one said that it did not run it: by MOVED. ASK and TRYAGAIN are not followed: while a slot
+is open its keys are on two nodes, and a script needs them all on one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from redis import exceptions
+from redis.asyncio import Redis, RedisCluster
+from redis.crc import key_slot
+
+from rq_broker.store.node import Node
+from rq_broker.store.redis_errors import moves_in_cluster
+from rq_broker.store.redis_private import cluster_node
+
+SLOTS = 16384
+MOVES = 5
+"""How often a call follows MOVED. While a slot settles its old and its new node may name each other
+for some milliseconds; with fewer moves, calls fail then."""
+SETTLE_SECONDS = 0.02
+"""Pause before a call follows MOVED for the second time and later."""
+REFRESH_SECONDS = 0.2
+"""Least time between two readings of the slot map. A shorter one costs calls while a node is down;
+a longer one keeps calls failing after a failover."""
+ASKED_AT_ONCE = 3
+"""Nodes asked for the slot map at the same time: one that hangs does not hold the others up."""
+
+
+class Address(NamedTuple):
+    """Where a node serves clients."""
+
+    host: str
+    port: int
+
+
+class ClusterClient(RedisCluster):
+    """redis-py's cluster client, for the audit; closing it closes the routers made with it too."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.routers: list[Cluster] = []
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        for router in self.routers:
+            await router.aclose()
+        await super().aclose()
+
+
+class Cluster:
+    """The nodes of one cluster, and which of them serves which slot.
+
+    The slot map is read anew whenever a node is lost or says that something moved. Any known node
+    will do: they are asked a few at a time, and the first answer counts.
+    """
+
+    def __init__(self, client: RedisCluster, timeout: float) -> None:
+        """Dial nothing yet.
+
+        Args:
+            client: names the nodes to start from, and has the options of connections.
+            timeout: seconds that a dial may take, and for which a node may send nothing.
+        """
+        self._client = client
+        self._timeout = timeout
+        self._nodes: dict[Address, Node] = {}
+        self._start = [Address(node.host, int(node.port)) for node in client.startup_nodes]
+        self._known: list[Address] = list(self._start)
+        """Every node of the newest slot map, replicas too; those to ask last come last."""
+        self._primaries: list[Address | None] = [None] * SLOTS
+        """Slot → the node that serves it."""
+        self._refreshing: asyncio.Task[None] | None = None
+        self._refreshed = -REFRESH_SECONDS
+        self._failure: exceptions.RedisError | None = None
+        """Why the slot map could not be read the last time."""
+        self._next_subscriber = 0
+        if isinstance(client, ClusterClient):
+            client.routers.append(self)
+
+    async def call(self, *command: Any) -> Any:
+        """Send a command to the node of its key's slot; see Multiplexer.call."""
+        slot = slot_of(command)
+        address = self._primaries[slot] or await self._find(slot)
+        for moves in range(MOVES):
+            try:
+                return await self._node(address).call(*command)
+            except exceptions.ConnectionError:
+                self._distrust(address)
+                raise
+            except exceptions.ResponseError as error:
+                target = _moved_to(error, address)
+                if target is None:
+                    if moves_in_cluster(error):
+                        self._distrust(address)
+                    raise
+            self._refresh_soon()
+            if moves:
+                await asyncio.sleep(SETTLE_SECONDS)
+            address = self._primaries[slot] = target
+        raise exceptions.TryAgainError("the nodes of the slot name each other")
+
+    async def each_primary(self, *command: Any) -> list[Any]:
+        """Send a command to every node that serves slots; returns their replies."""
+        await self._refresh()
+        primaries = dict.fromkeys(address for address in self._primaries if address)
+        return await asyncio.gather(*(self._node(each).call(*command) for each in primaries))
+
+    def addresses(self) -> list[Address]:
+        """List every node known now, the replicas included."""
+        return list(self._known)
+
+    def subscriber(self) -> Redis:
+        """Make a client of one node; the next call takes another node."""
+        self._next_subscriber += 1
+        address = self._known[self._next_subscriber % len(self._known)]
+        return cluster_node(self._client, *address)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        if self._refreshing:
+            self._refreshing.cancel()
+        for node in self._nodes.values():
+            await node.aclose()
+
+    def _node(self, address: Address) -> Node:
+        node = self._nodes.get(address)
+        if node is None:
+            client = cluster_node(self._client, *address)
+            node = self._nodes[address] = Node(client, self._timeout, self._refresh_soon)
+        return node
+
+    async def _find(self, slot: int) -> Address:
+        """Read the slot map unless that was done just now, and return the node of a slot."""
+        if self._refreshing or self._is_due():
+            await self._refresh()
+        address = self._primaries[slot]
+        if address is None:
+            raise self._failure or exceptions.SlotNotCoveredError(f"no node serves slot {slot}")
+        return address
+
+    # The slot map
+
+    def _distrust(self, address: Address) -> None:
+        """Read the slot map soon, and ask this node for it last."""
+        if address in self._known:
+            self._known.remove(address)
+            self._known.append(address)
+        self._refresh_soon()
+
+    def _is_due(self) -> bool:
+        return asyncio.get_running_loop().time() - self._refreshed >= REFRESH_SECONDS
+
+    def _refresh_soon(self) -> None:
+        """Begin to read the slot map, unless that was done just now."""
+        if self._refreshing is None and self._is_due():
+            self._begin_refresh()
+
+    async def _refresh(self) -> None:
+        """Read the slot map, or wait for the reading that is under way.
+
+        Raises:
+            redis.ConnectionError: no node answers.
+        """
+        await asyncio.shield(self._refreshing or self._begin_refresh())
+        if self._failure:
+            raise self._failure
+
+    def _begin_refresh(self) -> asyncio.Task[None]:
+        self._refreshing = asyncio.get_running_loop().create_task(self._read_slot_map())
+        return self._refreshing
+
+    async def _read_slot_map(self) -> None:
+        """Ask known nodes until one answers; those of the URL are asked last."""
+        candidates = list(dict.fromkeys([*self._known, *self._start]))
+        try:
+            for first in range(0, len(candidates), ASKED_AT_ONCE):
+                self._failure = await self._ask(candidates[first : first + ASKED_AT_ONCE])
+                if self._failure is None:
+                    return
+        finally:
+            self._refreshed = asyncio.get_running_loop().time()
+            self._refreshing = None
+
+    async def _ask(self, addresses: Sequence[Address]) -> exceptions.RedisError | None:
+        """Take the slot map of the node that answers first; returns an error if none does."""
+        asked = {self._node(each).call("CLUSTER", "SLOTS"): each for each in addresses}
+        waiting: set[asyncio.Future[Any]] = set(asked)
+        failure = exceptions.ConnectionError("no node of the cluster answers")
+        while waiting:
+            answered, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for answer in answered:
+                if error := answer.exception():
+                    failure.__cause__ = error
+                    continue
+                for late in waiting:
+                    late.cancel()
+                await self._apply(answer.result(), asked[answer])
+                return None
+        return failure
+
+    async def _apply(self, ranges: Sequence[Sequence[Any]], source: Address) -> None:
+        """Keep a slot map; close the connections to nodes that serve no slot any more."""
+        primaries: list[Address | None] = [None] * SLOTS
+        known: dict[Address, None] = {}
+        for first, last, *nodes in ranges:
+            addresses = [Address(node[0] or source.host, int(node[1])) for node in nodes]
+            known |= dict.fromkeys(addresses)
+            primaries[first : last + 1] = addresses[:1] * (last + 1 - first)
+        self._primaries = primaries
+        self._known = list(known) or self._start
+        serving = set(primaries)
+        for address, node in list(self._nodes.items()):
+            if address not in serving and not node.is_busy:
+                del self._nodes[address]
+                await node.aclose()
+
+
+def slot_of(command: Sequence[Any]) -> int:
+    """Return the slot of a command's key; that of its name where it has no key."""
+    key = command[3] if command[0] in ("EVALSHA", "EVAL") else command[min(1, len(command) - 1)]
+    return key_slot(str(key).encode(errors="surrogateescape"))
+
+
+def _moved_to(error: exceptions.ResponseError, source: Address) -> Address | None:
+    """Return the node that a MOVED error names; None for another error.
+
+    A node that knows no name or address of the other leaves it out: it is at the same host.
+    """
+    word, _, rest = str(error).partition(" ")
+    if word != "MOVED":
+        return None
+    host, _, port = rest.partition(" ")[2].rpartition(":")
+    return Address(host or source.host, int(port))

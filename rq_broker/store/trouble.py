@@ -1,0 +1,117 @@
+"""What keeps Redis from serving this process's calls: counted, logged at its begin and its end.
+
+However many types, loops and requests meet one cause, the log gets two lines. Readiness and metrics
+read the present causes and the counts here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from rq_broker.domain import errors
+
+PROBE_SECONDS = 1.0
+"""Seconds between two attempts to find a cause gone. A shorter time costs calls while Redis is in
+trouble; a longer one reports the trouble for longer than it lasts."""
+QUIET_SECONDS = 3.0
+"""Seconds for which no call may meet a cause until it counts as gone. With less, a cause that only
+some calls meet, such as a missing right, would be logged again and again."""
+KEYS = 16
+"""Keys, of as many types, with which one cause is probed. With fewer, a cause that many types meet
+may be called gone while it lasts for one of them; each costs a call in PROBE_SECONDS."""
+
+_log = logging.getLogger(__name__)
+
+Probe = Callable[[str], Awaitable[type[errors.Unavailable] | None]]
+"""Tries to write nothing at a key's slot; returns why Redis refuses, None if it does not."""
+
+
+@dataclass(slots=True)
+class Spell:
+    """A cause that is present: since when, and how many calls met it."""
+
+    error: type[errors.Unavailable]
+    sentence: str
+    began: float = field(default_factory=time.monotonic)
+    last: float = 0.0
+    calls: int = 0
+    keys: dict[str, float] = field(default_factory=dict)
+    """Key → when a call on it last met the cause (monotonic seconds)."""
+
+    @property
+    def seconds(self) -> float:
+        """Seconds from the first call that met it to the last one so far."""
+        return self.last - self.began
+
+
+class Trouble:
+    """The causes that one process's calls meet."""
+
+    def __init__(self, probe: Probe) -> None:
+        self.refused: Counter[str] = Counter()
+        """Code of the error → calls that got it, since the process started."""
+        self._probe = probe
+        self._present: dict[type[errors.Unavailable], Spell] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._check: asyncio.Task[None] | None = None
+
+    @property
+    def present(self) -> list[Spell]:
+        """The causes that are present, the longest first."""
+        return list(self._present.values())
+
+    def note(self, error: errors.Unavailable, detail: BaseException, key: str) -> None:
+        """Count a call on `key` that got `error`; `detail` is what Redis or redis-py said."""
+        now = time.monotonic()
+        self.refused[error.code] += 1
+        spell = self._present.get(type(error))
+        if spell is None:
+            spell = self._present[type(error)] = Spell(type(error), str(error))
+            _log.warning("%s; calls get 503 %s (%s)", error, error.code, _details(detail))
+        spell.last, spell.calls = now, spell.calls + 1
+        if key in spell.keys or len(spell.keys) < KEYS:
+            spell.keys[key] = now
+        self._check_later()
+
+    def close(self) -> None:
+        """Probe no more."""
+        if self._timer:
+            self._timer.cancel()
+        if self._check:
+            self._check.cancel()
+
+    def _check_later(self) -> None:
+        if self._timer is None and self._check is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(PROBE_SECONDS, self._start_check)
+
+    def _start_check(self) -> None:
+        self._timer = None
+        self._check = asyncio.get_running_loop().create_task(self._find_gone())
+
+    async def _find_gone(self) -> None:
+        """Probe the keys of every present cause, and end the causes that are gone."""
+        for spell in self.present:
+            for key, met in list(spell.keys.items()):
+                if await self._probe(key) is not spell.error and spell.keys[key] == met:
+                    del spell.keys[key]
+            if not spell.keys and time.monotonic() - spell.last >= QUIET_SECONDS:
+                del self._present[spell.error]
+                _log.warning(
+                    "over after %.1f s: %s; %d calls got 503 %s",
+                    spell.seconds, spell.sentence, spell.calls, spell.error.code,
+                )  # fmt: skip
+        self._check = None
+        if self._present:
+            self._check_later()
+
+
+def _details(error: BaseException) -> str:
+    """Return the class and text of an error, and of the one that it was made of."""
+    text = f"{type(error).__name__}: {error}"
+    return f"{text}; {_details(error.__cause__)}" if error.__cause__ else text
