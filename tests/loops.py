@@ -13,10 +13,13 @@ from typing import Any
 import pytest
 import uvloop
 
-from rq_broker.delivery.http.connection import Connection
+from rq_broker.delivery.http.connection import Connection, Response
+from rq_broker.delivery.http.errors import MalformedResponse
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 OK = HEAD + b"Content-Length: 2\r\n\r\nok"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+END = b"0\r\n\r\n"
 GONE = b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n"
 REQUEST = b"POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n"
 
@@ -30,6 +33,11 @@ def open_sockets() -> set[str]:
         with suppress(FileNotFoundError):  # the descriptor of this listing itself
             targets.add(str(entry.readlink()))
     return {target for target in targets if target.startswith("socket:")}
+
+
+def in_ten_seconds() -> float:
+    """Return a deadline that no test reaches."""
+    return asyncio.get_running_loop().time() + 10
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -101,3 +109,38 @@ class LoopbackDialler:
     def __exit__(self, *_: object) -> None:
         for end in self.ends:
             end.close()
+
+
+Result = tuple[Response | type[Exception], bool]
+"""The response or the class of the error of a POST, and whether its connection is still open."""
+
+
+async def _result_of(post: asyncio.Future[Response], connection: Connection) -> Result:
+    (result,) = await asyncio.gather(post, return_exceptions=True)
+    if isinstance(result, Response):
+        return result, connection.is_open
+    assert isinstance(result, (OSError, MalformedResponse)), result
+    assert not connection.is_open
+    return (MalformedResponse if isinstance(result, MalformedResponse) else OSError), False
+
+
+async def exchange(*pieces: bytes) -> Result:
+    """Respond to a POST with these pieces, each read before the next is sent, and end."""
+    with LoopbackDialler() as dialler:
+        connection = await dialler.dial()
+        post = asyncio.ensure_future(connection.post(REQUEST, in_ten_seconds()))
+        receiver_end = await dialler.read_request(0)
+        for piece in pieces:
+            try:
+                receiver_end.send(piece)
+            except OSError:  # closed by the connection
+                break
+            for _ in range(3):
+                await asyncio.sleep(0)
+        if not post.done():
+            receiver_end.shutdown(socket.SHUT_WR)
+        result = await _result_of(post, connection)
+        connection.close()
+        await until(connection._transport.is_closing)
+        await asyncio.sleep(0)
+        return result

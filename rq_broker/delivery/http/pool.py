@@ -26,44 +26,66 @@ class Pool:
         self._expiry: asyncio.TimerHandle | None = None
         self._is_closed = False
 
-    async def post(self, destination: str, request: bytes) -> Response:
+    async def post(self, destination: str, request: bytes, deadline: float) -> Response:
         """Send a request to `scheme://host:port` and return its response.
 
-        Raises what `dial` and `Connection.post` raise.
+        Raises what `dial` and `Connection.post` raise, and TimeoutError at the deadline, which is
+        in seconds of the event loop's clock.
         """
         # 1. Try a connection that is idle. The receiver may have closed it in this very moment.
         connection = self._take_idle(destination)
-        response = await self._try_idle(connection, request) if connection else None
+        response = await self._try_idle(connection, request, deadline) if connection else None
         # 2. Without one, or if it was closed, dial: a second attempt, and the last one.
         if connection is None or response is None:
-            connection = await self._dial(destination)
-            response = await connection.post(request)
+            async with asyncio.timeout_at(deadline):
+                connection = await self._dial_quiet(destination)
+            response = await connection.post(request, deadline)
         # 3. Keep the connection for the next request.
         if connection.is_open:
             self._keep_idle(destination, connection)
         return response
 
-    async def _try_idle(self, connection: Connection, request: bytes) -> Response | None:
+    async def _dial_quiet(self, destination: str) -> Connection:
+        """Dial, and let the loop read what the receiver sends before it is asked.
+
+        Such bytes close the connection, unless they belong to TLS.
+        """
+        connection = await self._dial(destination)
+        try:
+            while connection.is_open and not connection.is_quiet():  # noqa: ASYNC110 - no event
+                await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            connection.close()
+            raise
+        return connection
+
+    async def _try_idle(
+        self, connection: Connection, request: bytes, deadline: float
+    ) -> Response | None:
         """Post over an idle connection; None if it ended before a byte of a response arrived.
 
         Then the request may be sent again. After the first byte it may not: the receiver has begun
         to answer.
         """
         try:
-            return await connection.post(request)
+            return await connection.post(request, deadline)
+        except TimeoutError:
+            raise
         except OSError:
             if connection.has_received:
                 raise
             return None
 
     def _take_idle(self, destination: str) -> Connection | None:
+        """Take a connection on which nothing arrived since its last response."""
         while connections := self._idle.get(destination):
             connection = connections.pop()
             self._idle_count -= 1
             if not connections:
                 del self._idle[destination]
-            if connection.is_open:
+            if connection.is_quiet():
                 return connection
+            connection.close()
         return None
 
     def _keep_idle(self, destination: str, connection: Connection) -> None:

@@ -61,9 +61,9 @@ class Sender:
             target = self._egress.check_url(url)
             # 2. Write the request.
             request = self._render(target, body, headers)
-            # 3. Send it. One timeout covers look-up, dial, request and the response's last byte.
-            async with asyncio.timeout(self._timeout_s):
-                response = await self._pool.post(target.destination, request)
+            # 3. Send it. One timeout covers look-up, dial, request and response.
+            deadline = asyncio.get_running_loop().time() + self._timeout_s
+            response = await self._pool.post(target.destination, request, deadline)
             # 4. Classify the response, or the error that ended the attempt.
             return outcome_of_response(response.status, response.retry_after, _ms_since(started))
         except Exception as error:

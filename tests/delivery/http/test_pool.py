@@ -8,9 +8,21 @@ from contextlib import suppress
 
 import pytest
 
-from rq_broker.delivery.http.connection import Response
+from rq_broker.delivery.http.connection import Connection, Response
+from rq_broker.delivery.http.errors import MalformedResponse
 from rq_broker.delivery.http.pool import Pool
-from tests.loops import GONE, OK, REQUEST, LoopbackDialler, Run, both_loops, open_sockets, until
+from tests.loops import (
+    GONE,
+    HEAD,
+    OK,
+    REQUEST,
+    LoopbackDialler,
+    Run,
+    both_loops,
+    in_ten_seconds,
+    open_sockets,
+    until,
+)
 
 RECEIVER = "http://receiver.test:80"
 
@@ -35,7 +47,7 @@ def test_a_connection_that_ended_while_idle_is_not_used(run: Run) -> None:
 
 async def _post(pool: Pool, dialler: LoopbackDialler, index: int, raw: bytes = OK) -> Response:
     """Post, and respond at one of the receiver's ends."""
-    post = asyncio.ensure_future(pool.post(RECEIVER, REQUEST))
+    post = asyncio.ensure_future(pool.post(RECEIVER, REQUEST, in_ten_seconds()))
     (await dialler.read_request(index)).send(raw)
     return await post
 
@@ -67,7 +79,8 @@ def test_a_connection_that_was_just_closed_is_replaced_once(run: Run) -> None:
 
 
 async def _keep_three_idle(pool: Pool, dialler: LoopbackDialler) -> None:
-    posts = [asyncio.ensure_future(pool.post(RECEIVER, REQUEST)) for _ in range(3)]
+    waiting = [pool.post(RECEIVER, REQUEST, in_ten_seconds()) for _ in range(3)]
+    posts = [asyncio.ensure_future(post) for post in waiting]
     for index in range(3):
         (await dialler.read_request(index)).send(OK)
     await asyncio.gather(*posts)
@@ -83,7 +96,7 @@ def test_a_request_is_sent_at_most_twice(run: Run, resets: bool) -> None:
         with LoopbackDialler() as dialler:
             pool = Pool(dialler.dial)
             await _keep_three_idle(pool, dialler)
-            post = asyncio.ensure_future(pool.post(RECEIVER, REQUEST))
+            post = asyncio.ensure_future(pool.post(RECEIVER, REQUEST, in_ten_seconds()))
             for index in (2, 3):  # the newest idle connection, then a new one
                 end = await dialler.read_request(index)
                 if resets:
@@ -99,7 +112,7 @@ def test_a_request_is_sent_at_most_twice(run: Run, resets: bool) -> None:
 
 
 @both_loops
-@pytest.mark.parametrize("raw", [b"H", b"HTTP/1.1 100 Continue\r\n\r\n", OK[:-1]])
+@pytest.mark.parametrize("raw", [b"H", b"HTTP/1.1 100 Continue\r\n\r\n", HEAD[:-1]])
 def test_a_request_is_not_sent_again_once_a_response_has_begun(run: Run, raw: bytes) -> None:
     """After the first byte of a response, the connection's end fails the attempt."""
 
@@ -107,7 +120,7 @@ def test_a_request_is_not_sent_again_once_a_response_has_begun(run: Run, raw: by
         with LoopbackDialler() as dialler:
             pool = Pool(dialler.dial)
             await _post(pool, dialler, 0)
-            post = asyncio.ensure_future(pool.post(RECEIVER, REQUEST))
+            post = asyncio.ensure_future(pool.post(RECEIVER, REQUEST, in_ten_seconds()))
             end = await dialler.read_request(0)
             end.send(raw)
             end.close()
@@ -140,8 +153,10 @@ def test_bytes_after_a_response_are_never_the_next_response(run: Run, extra: byt
 
 
 @both_loops
-@pytest.mark.parametrize("ending", [b"", GONE])
-def test_a_connection_that_ends_before_its_request_is_an_error(run: Run, ending: bytes) -> None:
+@pytest.mark.parametrize(("ending", "error"), [(b"", OSError), (GONE, MalformedResponse)])
+def test_a_connection_that_ends_before_its_request_is_an_error(
+    run: Run, ending: bytes, error: type[Exception]
+) -> None:
     """If a receiver closes or speaks between dial and POST, the POST fails at once."""
 
     async def main() -> None:
@@ -149,8 +164,50 @@ def test_a_connection_that_ends_before_its_request_is_an_error(run: Run, ending:
             connection = await dialler.dial()
             dialler.ends[0].send(ending) if ending else dialler.ends[0].close()
             await until(lambda: not connection.is_open)
-            with pytest.raises(ConnectionResetError):
-                await connection.post(REQUEST)
+            with pytest.raises(error):
+                await connection.post(REQUEST, in_ten_seconds())
+
+    run(main())
+
+
+@both_loops
+@pytest.mark.parametrize("planted", [GONE, GONE[:1], b"\r\n"])
+def test_bytes_that_came_before_the_request_are_never_its_response(
+    run: Run, planted: bytes
+) -> None:
+    """Bytes that the event loop has not read yet close every idle connection they are on."""
+
+    async def main() -> None:
+        with LoopbackDialler() as dialler:
+            pool = Pool(dialler.dial)
+            await _keep_three_idle(pool, dialler)
+            for end in dialler.ends:
+                end.send(planted)  # the event loop has not noticed yet:
+            assert all(connection.is_open for connection in pool._idle[RECEIVER])
+            assert await _post(pool, dialler, 3) == Response(200, None)
+            assert len(pool._idle[RECEIVER]) == 1
+            pool.close()
+            await _all_closed(dialler)
+
+    run(main())
+
+
+@both_loops
+def test_a_receiver_that_speaks_first_answers_nothing(run: Run) -> None:
+    """Bytes sent between connect and request are not the response, and nothing is sent."""
+
+    async def main() -> None:
+        with LoopbackDialler() as dialler:
+
+            async def dial(_: str) -> Connection:
+                connection = await dialler.dial()
+                dialler.ends[-1].send(OK)
+                return connection
+
+            pool = Pool(dial)
+            with pytest.raises(MalformedResponse):
+                await pool.post(RECEIVER, REQUEST, in_ten_seconds())
+            await _all_closed(dialler)
 
     run(main())
 
@@ -168,7 +225,7 @@ def test_a_response_may_arrive_before_the_request_is_sent(run: Run, raw: bytes) 
     async def main() -> None:
         with LoopbackDialler() as dialler:
             pool = Pool(dialler.dial)
-            post = asyncio.ensure_future(pool.post(RECEIVER, LONG))
+            post = asyncio.ensure_future(pool.post(RECEIVER, LONG, in_ten_seconds()))
             await until(lambda: len(dialler.ends) == 1)
             await asyncio.get_running_loop().sock_recv(dialler.ends[0], 65536)
             dialler.ends[0].send(raw)
@@ -191,7 +248,7 @@ def test_cancellation_closes_the_connection(run: Run, request_: bytes, was_idle:
             pool = Pool(dialler.dial)
             if was_idle:
                 await _post(pool, dialler, 0)
-            post = asyncio.ensure_future(pool.post(RECEIVER, request_))
+            post = asyncio.ensure_future(pool.post(RECEIVER, request_, in_ten_seconds()))
             await until(lambda: len(dialler.ends) == 1)
             await asyncio.get_running_loop().sock_recv(dialler.ends[0], 100)
             post.cancel()
@@ -237,7 +294,8 @@ def test_the_number_of_idle_connections_is_limited(
         with LoopbackDialler() as dialler:
             pool = Pool(dialler.dial)
             for index in range(4):
-                post = asyncio.ensure_future(pool.post(f"http://r{index}.test:80", REQUEST))
+                waiting = pool.post(f"http://r{index}.test:80", REQUEST, in_ten_seconds())
+                post = asyncio.ensure_future(waiting)
                 (await dialler.read_request(index)).send(OK)
                 await post
             assert list(pool._idle) == ["http://r2.test:80", "http://r3.test:80"]
@@ -255,7 +313,7 @@ def test_a_closed_pool_keeps_nothing(run: Run) -> None:
         with LoopbackDialler() as dialler:
             pool = Pool(dialler.dial)
             await _keep_three_idle(pool, dialler)
-            post = asyncio.ensure_future(pool.post(RECEIVER, REQUEST))
+            post = asyncio.ensure_future(pool.post(RECEIVER, REQUEST, in_ten_seconds()))
             end = await dialler.read_request(2)
             pool.close()
             pool.close()
