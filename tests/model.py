@@ -80,7 +80,7 @@ class Model:
         self.policy_number = 0
         self.ids = 0
         self.clock = -1
-        self.fences = 0
+        self.last_fence = 0
 
     # Reading
 
@@ -240,11 +240,15 @@ class Model:
         limits = state.policy.limits
         if self._capped(job, wanted, limits) or not self._fits(job, wanted, state):
             return False
-        self.fences += 1
-        job.fence, job.hosts, job.holds = self.fences, planned.hosts, wanted
+        job.hosts, job.holds = planned.hosts, wanted
         self.become(job, Status.GRANTED)
         job.delivery, job.offer = True, due(self.policy.offer)
         return True
+
+    def set_fence(self, request_id: str, fence: int) -> None:
+        """Note the fence that the broker gave a grant: above each one before."""
+        assert fence > self.last_fence
+        self.find(request_id).fence = self.last_fence = fence
 
     def _capped(
         self,

@@ -146,7 +146,10 @@ class _Search:
 
     def _entries(self, value: Any, node: inspect.DictType, place: str) -> None:
         rule = unwrapped(node.key_type)[1].get("text", LABEL)
-        for key, element in json_object(value, place, self._shown).items():
+        entries = json_object(value, place, self._shown)
+        if node.max_length is not None and len(entries) > node.max_length:
+            raise Invalid(f"{place} must have at most {node.max_length} fields, not {len(entries)}")
+        for key, element in entries.items():
             key_place = f"{place}: {rule.noun}"
             rule.check(key, f"{key_place} {show(key)}" if self._shown else key_place)
             self.visit(element, node.value_type, f"{place}.{key}" if self._shown else place)

@@ -69,6 +69,8 @@ In the table, … stands for the base. Times are ms since 1970 where nothing els
 |                            |        | `…:turn:plan:again`: another one asked since |
 | `…:turn:source:<name>`     | string | the same of the notifier that polls a source |
 | `…:wake`                   | zset   | markers `grant` and `deliver`: hints that a loop has work |
+| `…:fit`                    |        | never there: what writes nothing to it tries whether Redis |
+|                            |        | takes writes, see prelude |
 | `…:events`                 | stream | every change of state, newest ~10,000 |
 
 A **member** is the ID in 16 digits, `:`, and the request_id. A sorted set orders equal scores by

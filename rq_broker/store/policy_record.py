@@ -7,6 +7,7 @@ field that is not there has its default, which the scripts know too.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -16,6 +17,8 @@ from msgspec import inspect
 
 from rq_broker.domain.policy import ROWS, Policy, Row
 from rq_broker.domain.sharing import DEFAULT_HALF_LIFE, Share
+
+_log = logging.getLogger(__name__)
 
 
 class _Form(NamedTuple):
@@ -67,9 +70,19 @@ _ROWS = {row.name: row for row in ROWS}
 
 
 def policy(base: Mapping[str, str]) -> Policy:
-    """Read the policy out of the base hash; fields of a later version are left alone."""
-    texts = [(row, base.get(f"policy:{row.name}")) for row in ROWS]
-    return Policy(**{row.name: parse(row, text) for row, text in texts if text is not None})
+    """Read the policy out of the base hash; fields of a later version are left alone.
+
+    A damaged field is logged and has its default, as it has for the scripts.
+    """
+    fields = {}
+    for row in ROWS:
+        text = base.get(f"policy:{row.name}")
+        if text is not None:
+            try:
+                fields[row.name] = parse(row, text)
+            except ValueError:
+                _log.error("the policy field %s is damaged: %.100r", row.name, text)
+    return Policy(**fields)
 
 
 def pairs(changes: Mapping[str, object]) -> list[str]:

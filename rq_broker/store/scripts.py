@@ -1,9 +1,8 @@
 """The scripts: one Lua file per verb, with includes by name, resolved once at import.
 
-A line `--- @include "name"` is replaced by lib/<name>.lua, or by what Python generates, the first
-time the name appears, so a script holds one copy of each include. The lines above the first include
-are the header: the script's contract (see contracts). The code for its arguments and its reply is
-generated from the header and stands between the includes and the body.
+A line `--- @include "name"` becomes lib/<name>.lua, or what Python generates, where the name first
+appears. The lines above the first include are the header: the script's contract (see contracts).
+From it the code for arguments and reply is generated; the checks of prelude stand behind it.
 """
 
 from __future__ import annotations
@@ -18,6 +17,8 @@ from rq_broker.store import policy_record
 from rq_broker.store.contracts import header, lua
 from rq_broker.store.contracts.header import Contract
 from rq_broker.store.contracts.values import Decoder, Encoder, decoder, encoder
+from rq_broker.store.prelude import prelude
+from rq_broker.store.reachable import reachable
 
 _HERE = Path(__file__).parent / "lua"
 _INCLUDE = re.compile(r'^--- @include "(\w+)"\n', re.MULTILINE)
@@ -64,10 +65,12 @@ def build(name: str, text: str) -> Script:
         raise header.ContractError(f"{name}.lua has no header")
     declared, body = _INCLUDE.sub("", match[0]), text[match.end() :]
     contract = header.parse(declared)
+    included = reachable(_expand(match[0], set()), body)
     source = "".join(
         (
-            _expand(match[0], set()),
+            included,
             lua.arguments(name, contract.arguments),
+            prelude(name, included + body),
             lua.reply_functions(contract.returns),
             lua.expand_replies(body, contract.returns),
         )

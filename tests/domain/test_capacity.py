@@ -38,6 +38,10 @@ def test_a_valid_host_is_returned() -> None:
         ({"name": 5}, "the host's name must be a string, not 5"),
         ({"name": "h" * 256}, "the host's name must not be longer than 255 bytes"),
         ({"capacity": None}, "capacity is required"),
+        (
+            {"capacity": {f"r{number}": 1 for number in range(10_001)}},
+            "capacity must have at most 10000 fields, not 10001",
+        ),
         ({"capacity": []}, "capacity must be a JSON object, not []"),
         (
             {"capacity": {"VCPU": -1}},

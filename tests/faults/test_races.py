@@ -68,7 +68,7 @@ async def test_concurrent_grants_never_oversell(
     answers = Counter(chain(*race(rivals, redis_server, grant_all)))
     assert answers == {"ok": 10, "refused": 110}
     granted = (await broker.page(TYPE, status="granted")).jobs
-    assert sorted(job.fence or 0 for job in granted) == list(range(1, 11))
+    assert len({job.fence for job in granted}) == 10
     assert (await broker.host(TYPE, "h1")).held == {"VCPU": 10}
     assert await audit(real_client, TYPE) == []
 

@@ -84,7 +84,7 @@ async def test_acknowledged_jobs_outlive_a_kill(server: Server, lasting: Broker)
     other = connect(server.url)
     assert await audit(other, TYPE) == []
     await other.aclose()
-    assert await grant(lasting, await submit(lasting, "after")) == (fence or 0) + 1
+    assert (await grant(lasting, await submit(lasting, "after")) or 0) > (fence or 0)
 
 
 @pytest.mark.parametrize("how", ["killed", "stopped"])

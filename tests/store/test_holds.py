@@ -113,7 +113,7 @@ async def test_a_holding_time_tells_whose_and_what_it_was(broker: Broker, client
     await client.rpush(Keys(TYPE).of("history"), "1000")
     await publish(broker)
     job = await submit(broker, expected=60.0)
-    assert await grant(broker, job, predicted=1.0) == 1
+    assert await grant(broker, job, predicted=1.0)
     await broker.transition(TYPE, "d", Status.DONE)
     entries: Any = await client.xrange(STREAM)
     ((_, entry),) = entries

@@ -110,3 +110,10 @@ def test_a_default_that_lua_would_read_otherwise_stops_the_start(default: str) -
     """A text that needs an escape is refused, not written wrong."""
     with pytest.raises(ValueError, match="escaped"):
         lua_defaults([ROW["holds"]._replace(default=default)])
+
+
+def test_a_damaged_field_has_its_default(caplog: pytest.LogCaptureFixture) -> None:
+    """A field that cannot be read is named in the log; the others count."""
+    base = {"policy:concurrency": "many", "policy:paused": "1"}
+    assert policy_record.policy(base) == Policy(paused=True)
+    assert "the policy field concurrency is damaged" in caplog.text

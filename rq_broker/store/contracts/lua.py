@@ -14,23 +14,33 @@ _UNPACK_LIMIT = 500
 def arguments(verb: str, fields: Sequence[Field]) -> str:
     """Write the Lua that names each argument, and refuses too few or too many of them."""
     scalars = [field for field in fields if field.type in SCALARS]
-    lines = ["", "-- The arguments, in the order the header declares them."]
+    lines = ["", "-- The arguments, in the order the header declares them.", *_NUMBER]
     for number, field in enumerate(scalars, 1):
         lines.append(f"local {field.name} = {_scalar(field, f'ARGV[{number}]')}")
     lines.append(f"local next_argument = {len(scalars) + 1}")
     for field in fields[len(scalars) :]:
         lines += [f"local {field.name}", *_collection(field, field.name)]
     lines += [
-        "if next_argument ~= #ARGV + 1 then",
+        "if next_argument ~= #ARGV + 1 or not all_numbers_whole then",
         f"  return redis.error_reply('ERR the arguments are not those {verb} declares')",
         "end",
     ]
     return "\n".join(lines) + "\n"
 
 
+_NUMBER = (
+    "local all_numbers_whole = true",
+    "local function no_number()",
+    "  all_numbers_whole = false",
+    "end",
+)
+"""A script that computed with a malformed number would stop where it does so, half-way."""
+
+
 def _scalar(field: Field, text: str) -> str:
     if field.type == "integer":
-        return f"tonumber({text})"
+        checked = f"tonumber({text}) or no_number()"
+        return f"{text} ~= '' and ({checked}) or nil" if field.optional else checked
     if field.type == "flag":
         return f"{text} == '1'"
     return f"{text} ~= '' and {text} or nil" if field.optional else text
@@ -44,7 +54,7 @@ def _collection(field: Field, table: str) -> list[str]:
         values = [
             f"  {table} = {{}}",
             "  for i = next_argument + 1, next_argument + 2 * count, 2 do",
-            f"    {table}[ARGV[i] or ''] = tonumber(ARGV[i + 1])",
+            f"    {table}[ARGV[i] or ''] = tonumber(ARGV[i + 1]) or no_number()",
             "  end",
             "  next_argument = next_argument + 1 + 2 * count",
         ]
@@ -64,7 +74,7 @@ def _slice(field: Field, table: str) -> list[str]:
         return [
             f"  {table} = {{}}",
             "  for i = next_argument + 1, last_argument do",
-            f"    {table}[i - next_argument] = tonumber(ARGV[i])",
+            f"    {table}[i - next_argument] = tonumber(ARGV[i]) or no_number()",
             "  end",
         ]
     return [

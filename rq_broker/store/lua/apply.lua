@@ -34,7 +34,7 @@
 --- @include "seen"
 
 local record = key('source:' .. source)
-local until_seen, settle = policy_value('holds') == 'until_seen', tonumber(policy_value('settle'))
+local until_seen, settle = policy_value('holds') == 'until_seen', policy_number_of('settle')
 local is_reported = {} -- host → true: the snapshot has it
 local is_mine = {} -- host → true: this source may change it
 local changed_hosts = {} -- host → true: its number grows
@@ -42,7 +42,7 @@ local capacity_changed = false -- whether more than `used` changed: then what fi
 
 local function is_newer()
   local last = redis.call('HMGET', record, 'term', 'sequence')
-  local last_term, last_sequence = tonumber(last[1] or '0'), tonumber(last[2] or '-1')
+  local last_term, last_sequence = number_of(last[1], 0), number_of(last[2], -1)
   return term > last_term or (term == last_term and sequence > last_sequence)
 end
 
@@ -126,7 +126,7 @@ local function is_up_to_date(request_id, used, count)
   if not used then
     return redis.call('EXISTS', key('holds:' .. request_id)) == 0
   end
-  local seen = redis.call('HGETALL', key('seen:' .. request_id))
+  local seen = redis.pcall('HGETALL', key('seen:' .. request_id))
   for i = 1, #seen, 2 do
     if used[seen[i]] ~= tonumber(seen[i + 1]) then
       return false
@@ -148,7 +148,7 @@ end
 
 -- Returns what is used of a job's grant, and the number of its fields; nil if all of it counts as seen.
 local function use_of(request_id, used_by_server)
-  local job = redis.call('HMGET', job_key(request_id), 'servers', 'updated')
+  local job = redis.pcall('HMGET', job_key(request_id), 'servers', 'updated')
   local servers, running_since_us = job[1], tonumber(job[2] or '')
   if until_seen and knows_shares and servers then
     return used_by(servers, used_by_server)
@@ -253,7 +253,7 @@ local function record_snapshot(host_count, clashes)
   end
   redis.call('SADD', key('sources'), source)
   if capacity_changed then
-    redis.call('HINCRBY', base, 'capacity_number', 1)
+    add_to(base, 'capacity_number', 1)
   end
 end
 

@@ -15,13 +15,13 @@ if redis.call('EXISTS', name) == 0 then
 end
 local stored = redis.call('HMGET', name, 'source', 'dropped')
 local source, is_dropped = stored[1], stored[2]
-if source and not is_dropped and redis.call('HINCRBY', key('source:' .. source), 'hosts', -1) <= 0 then
+if source and not is_dropped and (add_to(key('source:' .. source), 'hosts', -1) or 1) <= 0 then
   redis.call('DEL', key('source:' .. source))
   redis.call('SREM', key('sources'), source)
 end
 retire(host)
 touch_host(host)
-redis.call('HINCRBY', base, 'capacity_number', 1)
+add_to(base, 'capacity_number', 1)
 -- No snapshot of a source will end the releases under way on it.
 end_releases(function(release_host)
   return release_host == host

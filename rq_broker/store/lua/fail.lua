@@ -12,7 +12,7 @@
 --- @include "base"
 
 local record = key('source:' .. source)
-local accepted = term >= tonumber(redis.call('HGET', record, 'term') or '0')
+local accepted = term >= number_of(redis.call('HGET', record, 'term'), 0)
 if accepted then
   redis.call('HSET', record, 'cause', cause, 'text', text)
 end

@@ -30,6 +30,7 @@
 --- @include "become"
 --- @include "destination"
 --- @include "backlog"
+--- @include "serial"
 
 -- 1. The plan is of the queue and the policy as they are now.
 read_policy({ 'paused', 'offer', 'share', 'concurrency' })
@@ -66,8 +67,8 @@ local function amount_needed(resource)
 end
 
 for resource, cap in pairs(caps) do
-  local usage = redis.call('HGET', key('usage'), resource .. '/' .. job.owner) or '0'
-  if usage + amount_needed(resource) > cap then
+  local usage = number_of(redis.call('HGET', key('usage'), resource .. '/' .. job.owner) or '0')
+  if not usage or usage + amount_needed(resource) > cap then
     return reply({ fence = nil, refusal = 'CAPPED' })
   end
 end
@@ -80,8 +81,9 @@ local function has_room(row, resource, amount, largest)
   if not is_in_service or (row.aggregates and row.aggregates ~= fields[1]) then
     return false
   end
-  local free = (fields[3] or 0) - (fields[4] or 0) - (fields[5] or 0)
-  return amount <= free and largest <= tonumber(fields[6] or math.huge)
+  local capacity, used, held = number_of(fields[3] or '0'), number_of(fields[4] or '0'), number_of(fields[5] or '0')
+  local is_damaged = not (capacity and used and held)
+  return not is_damaged and amount <= capacity - used - held and largest <= number_of(fields[6], math.huge)
 end
 
 -- A job without resources needs the host as well.
@@ -102,29 +104,30 @@ for _, row in ipairs(hosts) do
   end
 end
 
--- 5. Hold the capacity. Nothing is written before this line.
+-- 5. Read what the writes below need, so that none of them can fail.
+local forecast_end = tonumber(redis.call('HGET', key('forecasts'), job.member) or '')
+local offer, fence = policy_number_of('offer'), next_serial('fence')
+
+-- 6. Hold the capacity. Nothing is written before this line.
 if is_probe then
   redis.call('HSET', destination_key(destination), 'probe', request_id)
 end
 hold(job, hosts)
 
--- 6. Count whether the job is granted by the end of its forecast wait.
-local forecast_end = redis.call('HGET', key('forecasts'), job.member)
+-- 7. Count whether the job is granted by the end of its forecast wait.
 if forecast_end then
-  local kept = now <= tonumber(forecast_end)
-  redis.call('HINCRBY', base, kept and 'forecasts_kept' or 'forecasts_missed', 1)
+  add_to(base, now <= forecast_end and 'forecasts_kept' or 'forecasts_missed', 1)
 end
 
--- 7. Give the job its fence and its hosts, and schedule its callback.
-local fence = redis.call('HINCRBY', base, 'fence', 1)
-local offer = policy_value('offer')
+-- 8. Give the job its fence and its hosts, and schedule its callback.
+redis.call('HSET', base, 'fence', fence)
 become(job, 'granted', {
-  'fence', whole(fence),
+  'fence', fence,
   'hosts', instances,
   'attempts', '0',
   'granted', whole(now),
   'destination', destination,
-  'offer_ends', offer == '' and '' or whole(now + offer),
+  'offer_ends', offer and whole(now + offer) or '',
   'predicted', predicted,
   'predicted_from', predicted_from,
   'demand_key', demand_key,

@@ -43,7 +43,7 @@ for _, shape in ipairs(redis.call('ZRANGE', key('heads'), rank, rank + limit - 1
 end
 if earliest > 0 and total > limit then
   for _, member in ipairs(redis.call('ZRANGE', key('status:queued'), 0, earliest - 1)) do
-    choose(redis.call('HGET', job_key(request_id_of(member)), 'shape'))
+    choose(shape_of(request_id_of(member)))
   end
 end
 

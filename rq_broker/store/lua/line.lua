@@ -25,7 +25,7 @@ local jobs, shapes, is_known = {}, {}, {}
 local any_own = redis.call('EXISTS', key('own_priority')) == 1
 
 local function add(rank, member, priority)
-  local shape = redis.call('HGET', job_key(request_id_of(member)), 'shape')
+  local shape = shape_of(request_id_of(member))
   if not shape then
     return
   end

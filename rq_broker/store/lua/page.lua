@@ -86,7 +86,7 @@ local jobs = {}
 for i = 1, math.min(limit, #entries) do
   local entry = entries[i]
   local request_id = request_id_of(entry.member)
-  local fields = redis.call('HGETALL', job_key(request_id))
+  local fields = redis.pcall('HGETALL', job_key(request_id))
   local job_status
   for f = 1, #fields, 2 do
     if fields[f] == 'status' then

@@ -10,7 +10,7 @@
 ---   priority    integer  the job's priority now
 --- Errors JOB_NOT_FOUND, NOT_WAITING, PRIORITY_EXHAUSTED
 --- @include "base"
---- @include "clock"
+--- @include "wall"
 --- @include "job"
 --- @include "queue"
 
@@ -56,7 +56,7 @@ local function finish(priority)
   if job.status == 'queued' then
     refresh_head(job.shape)
   end
-  redis.call('HSET', job_key(request_id), 'updated', whole(now_us()))
+  redis.call('HSET', job_key(request_id), 'updated', whole(wall_us()))
   record_event(request_id, job.id, 'reordered')
   if job.status == 'queued' then
     wake('grant')

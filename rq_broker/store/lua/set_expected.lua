@@ -14,7 +14,7 @@
 ---   current_demand  string?   what that shape stands for
 --- Errors JOB_NOT_FOUND, CONFLICT, EXPECTED_TOO_LONG
 --- @include "base"
---- @include "clock"
+--- @include "wall"
 --- @include "job"
 --- @include "queue"
 --- @include "expected"
@@ -68,7 +68,7 @@ if expected then
 else
   redis.call('HDEL', name, 'expected', 'predicted', 'predicted_from')
 end
-redis.call('HSET', name, 'updated', whole(now_us()))
+redis.call('HSET', name, 'updated', whole(wall_us()))
 record_event(request_id, job.id, 'expected')
 if is_holding then
   wake('grant')

@@ -40,6 +40,6 @@ set_fields(name, fields)
 
 -- 3. Wake the granters.
 touch_host(host)
-redis.call('HINCRBY', base, 'capacity_number', 1)
+add_to(base, 'capacity_number', 1)
 wake('grant')
 return reply({ new = new })

@@ -15,5 +15,5 @@ for i = 1, #changes, 2 do
     redis.call('DEL', key('past_usage'))
   end
 end
-redis.call('HINCRBY', base, 'policy_number', 1)
+add_to(base, 'policy_number', 1)
 wake('grant')

@@ -63,7 +63,7 @@ end
 local function release_untried(job, attempt)
   local name = job_key(job.request_id)
   redis.call('HSET', name, 'settled', attempt.attempt)
-  redis.call('HINCRBY', name, 'released', 1)
+  add_to(name, 'released', 1)
   reschedule(job.member, is_prompt(job.destination), now)
   wake('deliver')
   return 'granted'

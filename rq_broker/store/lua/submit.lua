@@ -21,7 +21,8 @@
 ---   capacity_number  string    number of the type's last change of capacity
 --- Errors EXPECTED_TOO_LONG, DUPLICATE_REQUEST_ID, DUPLICATE_CALLBACK, IDEMPOTENCY_KEY_REUSED
 --- @include "base"
---- @include "clock"
+--- @include "batches"
+--- @include "wall"
 --- @include "job"
 --- @include "queue"
 --- @include "digests"
@@ -47,24 +48,32 @@ if refusal then
   return refusal
 end
 local callbacks, rest = index_entry('callbacks', callback)
-if redis.call('HSETNX', callbacks, rest, request_id) == 0 then
-  local taken_by = redis.call('HGET', callbacks, rest)
+local taken_by = redis.call('HGET', callbacks, rest)
+if taken_by then
   return redis.error_reply('DUPLICATE_CALLBACK callback is taken in this type by job ' .. taken_by)
 end
 
-local created = now_us()
+local created = wall_us()
 local counters = redis.call('HMGET', base, 'id', 'clock', 'capacity_number')
-local id = whole((counters[1] or 0) + 1)
+local last_id = number_of(counters[1] or '0')
+if not last_id then
+  return redis.error_reply("ERR the counter of IDs is damaged; rq-broker audit --repair mends it")
+end
+local id = whole(last_id + 1)
 local member = member_of(id, request_id)
+
+-- Nothing is written before this line, and nothing below it can fail.
+redis.call('HSET', callbacks, rest, request_id)
 if not priority then
-  priority = whole(math.max(created - EPOCH_US, (counters[2] or -1) + 1))
+  priority = whole(math.max(created - EPOCH_US, number_of(counters[2], -1) + 1))
   redis.call('HSET', base, 'id', id, 'clock', priority)
 else
   redis.call('HSET', base, 'id', id)
   redis.call('SADD', key('own_priority'), member)
 end
 redis.call('HSET', name, 'id', id, 'owner', owner_id, 'status', 'queued', 'shape', shape,
-  'created', whole(created), unpack(fields))
+  'created', whole(created), unpack(fields, 1, math.min(#fields, BATCH)))
+set_fields(name, fields, BATCH + 1)
 if expected then
   redis.call('HSET', name, 'expected', whole(expected))
 end

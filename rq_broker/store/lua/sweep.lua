@@ -1,5 +1,5 @@
 --- End expired offers, running times and retention; unpark callbacks; delete old records of
---- destinations.
+--- destinations and sources.
 --- Keeps: a job that cannot be read is dropped from the deadlines, and does not stop the others.
 --- KEYS[1] base
 --- ARGV
@@ -11,6 +11,7 @@
 --- Errors none
 --- @include "become"
 --- @include "destination"
+--- @include "source"
 
 local ERRORS = {
   granted = 'offer expired before the callback succeeded',
@@ -74,13 +75,23 @@ local function forget_unused_destinations()
   end
 end
 
+local function forget_past_sources()
+  for _, source in ipairs(redis.call('SMEMBERS', key('sources'))) do
+    if is_past(source, now) then
+      redis.call('SREM', key('sources'), source)
+      redis.call('DEL', key('source:' .. source))
+    end
+  end
+end
+
 -- 1. End offers, running times and retention, by their deadlines.
 end_deadlines()
 -- 2. Unpark callbacks at destinations with free slots: no callback in flight may be left to do it.
 unpark_where_slots_are_free()
--- 3. Delete old records of destinations.
+-- 3. Delete old records of destinations and of sources.
 forget_old_health()
 forget_unused_destinations()
+forget_past_sources()
 
 local first = redis.call('ZRANGE', key('deadlines'), 0, 0, 'WITHSCORES')
 return reply({ wait = first[1] and math.max(0, first[2] - now), moved = moved, ended = ended })

@@ -12,6 +12,7 @@
 ---   term      integer  grows with each change of holder; 0 when the process does not hold the lock
 --- Errors none
 --- @include "base"
+--- @include "serial"
 
 local lock, again = key('turn:' .. subject), key('turn:' .. subject .. ':again')
 local term, current_holder = string.match(redis.call('GET', lock) or '', '^(%d+) (.*)$')
@@ -26,6 +27,6 @@ end
 if action == 'take' then
   redis.call('DEL', again)
 end
-term = term or whole(redis.call('HINCRBY', base, 'term', 1))
+term = term or next_serial('term')
 redis.call('SET', lock, term .. ' ' .. holder, 'PX', duration)
 return reply({ term = term })

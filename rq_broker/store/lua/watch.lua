@@ -15,27 +15,27 @@
 --- @include "policy"
 
 local record, begun = key('source:' .. source), now_ms()
-local last_term = tonumber(redis.call('HGET', record, 'term') or '0')
+local last_term = number_of(redis.call('HGET', record, 'term'), 0)
 if term < last_term then
   return reply({ begun = nil, servers = {} })
 end
 
--- 1. Record the poll. Sequences of snapshots begin anew with each term.
+-- 1. List the servers whose reported use replaces holds.
+local servers = {}
+if policy_value('holds') == 'until_seen' then
+  for _, member in ipairs(redis.call('ZRANGE', key('status:running'), 0, -1)) do
+    local names = redis.pcall('HGET', job_key(request_id_of(member)), 'servers')
+    for server in string.gmatch(names and not names.err and names or '', '%S+') do
+      servers[#servers + 1] = server
+    end
+  end
+end
+
+-- 2. Record the poll. Sequences of snapshots begin anew with each term.
 if term > last_term then
   redis.call('HDEL', record, 'sequence')
 end
 redis.call('SADD', key('sources'), source)
 redis.call('HSETNX', record, 'since', whole(begun))
 redis.call('HSET', record, 'term', whole(term), 'interval', whole(interval), 'tried', whole(begun))
-
--- 2. List the servers whose reported use replaces holds.
-local servers = {}
-if policy_value('holds') == 'until_seen' then
-  for _, member in ipairs(redis.call('ZRANGE', key('status:running'), 0, -1)) do
-    local names = redis.call('HGET', job_key(request_id_of(member)), 'servers') or ''
-    for server in string.gmatch(names, '%S+') do
-      servers[#servers + 1] = server
-    end
-  end
-end
 return reply({ begun = begun, servers = servers })

@@ -112,7 +112,7 @@ def test_replies_name_exactly_what_is_declared(script: Script) -> None:
 def test_headers_name_exactly_the_errors_answered(script: Script) -> None:
     """Errors lists the words the script can answer with, and errors.py has a class for each."""
     words = set(script.contract.errors)
-    answered = set(re.findall(r"error_reply\(\s*'(\w+)", script.source)) - {"ERR"}
+    answered = set(re.findall(r"error_reply\(\s*'(\w+)", script.source)) - {"ERR", "NOPERM"}
     assert words == answered
     assert words <= errors.by_word().keys()
     assert len(answered) == 0 or "error({" not in script.source
@@ -191,7 +191,7 @@ async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -
     await broker.reorder(TYPE, "d", "position", "front")
     await broker.heads(TYPE, 0, 10, 10, own=True)
     await broker.set_expected(TYPE, "d", 60.0)
-    assert await grant(broker, job, WANTED) == 1
+    assert await grant(broker, job, WANTED)
     await broker.type_state(TYPE, usage=True)
     await settle(broker, await claim_one(broker), Settlement("delivered"))
     await _read_holds(broker)
@@ -229,7 +229,7 @@ async def _read_holds(broker: Broker) -> None:
     last = (await broker.changed_holds(TYPE, None)).last
     await broker.set_expected(TYPE, "d", None)
     last = (await broker.changed_holds(TYPE, last)).last
-    await broker.transition(TYPE, "d", Status.DONE, fence=1)
+    await broker.transition(TYPE, "d", Status.DONE)
     await broker.changed_holds(TYPE, last)
 
 

@@ -25,13 +25,13 @@ async def test_a_grant_is_whole_or_nothing(broker: Broker, client: Redis) -> Non
     assert await grant(broker, job, wanted, "h1", "h1", "h2") is None
     assert all(not host.held for host in await broker.hosts(TYPE))
     await publish(broker, "h2", VCPU=2)
-    assert await grant(broker, job, wanted, "h1", "h1", "h2") == 1
+    assert await grant(broker, job, wanted, "h1", "h1", "h2") is not None
     assert {host.name: host.held for host in await broker.hosts(TYPE)} == {
         "h1": {"VCPU": 4},
         "h2": {"VCPU": 2},
     }
     job = await broker.read(TYPE, "d")
-    assert (job.status, job.hosts, job.fence) == (Status.GRANTED, ("h1", "h1", "h2"), 1)
+    assert (job.status, job.hosts) == (Status.GRANTED, ("h1", "h1", "h2"))
     assert await audit(client, TYPE) == []
 
 
@@ -49,7 +49,7 @@ async def test_used_counts_against_capacity(broker: Broker) -> None:
         await broker.set_host(TYPE, Host("h1", {"VCPU": 4}, {"VCPU": used}))
         assert await grant(broker, job) is None
     await broker.set_host(TYPE, Host("h1", {"VCPU": 4}, {"VCPU": 3}))
-    assert await grant(broker, job) == 1
+    assert await grant(broker, job) is not None
 
 
 async def test_a_plan_that_is_no_longer_true_is_refused(broker: Broker) -> None:
@@ -67,7 +67,7 @@ async def test_a_plan_that_is_no_longer_true_is_refused(broker: Broker) -> None:
     assert await broker.grant(TYPE, planned_grant(again), state) is None
     assert await grant(broker, again) is None
     await broker.set_policy(TYPE, {"paused": False})
-    assert await grant(broker, again) == 1
+    assert await grant(broker, again) is not None
     assert await grant(broker, again) is None
     assert (await broker.host(TYPE, "h1")).held == {"VCPU": 1}
 
@@ -80,7 +80,7 @@ async def test_every_host_must_be_in_the_aggregate(broker: Broker, wanted: str) 
     narrow = shape(aggregate=wanted)
     job = await submit(broker, shape=narrow)
     assert await grant(broker, job, narrow, "out") is None
-    assert await grant(broker, job, narrow, "in") == 1
+    assert await grant(broker, job, narrow, "in") is not None
 
 
 @pytest.mark.parametrize(("has", "wanted"), [({"a", "b"}, ","), ({'x"y'}, "y")])
@@ -101,7 +101,7 @@ async def test_a_host_that_left_the_aggregate_is_refused(broker: Broker) -> None
     state = await broker.type_state(TYPE)
     await broker.set_host(TYPE, Host("h1", {"VCPU": 9}, aggregates=frozenset({"b"})))
     assert await broker.grant(TYPE, planned_grant(job, narrow), state) is None
-    assert await broker.grant(TYPE, planned_grant(other), state) == 1
+    assert await broker.grant(TYPE, planned_grant(other), state) is not None
 
 
 @pytest.mark.parametrize("text", ['["a","b"]', '[ "b",\n"a" ]'])
@@ -115,7 +115,7 @@ async def test_aggregates_are_compared_as_they_are_written(
     await client.hset(KEYS.of("host", "h1"), "aggregates", text)
     state = await broker.type_state(TYPE)
     assert state.hosts["h1"].aggregates == {"a", "b"}
-    assert await broker.grant(TYPE, planned_grant(job, narrow), state) == 1
+    assert await broker.grant(TYPE, planned_grant(job, narrow), state) is not None
 
 
 async def test_caps_hold_per_owner(broker: Broker, client: Redis) -> None:
@@ -146,9 +146,9 @@ async def test_no_instance_is_larger_than_its_host_allows(broker: Broker) -> Non
     """The current max_unit limits each instance, not their sum, whatever was planned."""
     wanted = shape({"VCPU": 2, "Memory": 1}, {"VCPU": 1})
     job = await submit(broker, shape=wanted)
-    for most, fence in ((1, None), (2, 1)):
+    for most, fits in ((1, False), (2, True)):
         await broker.set_host(TYPE, Host("h1", {"VCPU": 9, "Memory": 9}, max_unit={"VCPU": most}))
-        assert await grant(broker, job, wanted) == fence
+        assert (await grant(broker, job, wanted) is not None) is fits
     assert (await broker.host(TYPE, "h1")).held == {"VCPU": 3, "Memory": 1}
 
 
@@ -156,7 +156,7 @@ async def test_a_grant_keeps_what_was_predicted_of_it(broker: Broker, client: Re
     """The prediction is in the job's hash while the job holds, and leaves it with the grant."""
     await publish(broker)
     job = await submit(broker)
-    assert await grant(broker, job, predicted=90.5) == 1
+    assert await grant(broker, job, predicted=90.5) is not None
     key = demand_key(shape().demand)
     fields = ["predicted", "predicted_from", "demand_key", "size"]
     name = KEYS.of("job", "d")

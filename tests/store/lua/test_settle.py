@@ -92,8 +92,8 @@ async def test_attempts_are_numbered_within_a_grant(broker: Broker) -> None:
     await grant(broker, await broker.read(TYPE, "d"))
     await claim_one(broker, lease=0.0)
     await settle(broker, await claim_one(broker), Settlement("failed", cause="http_410"))
-    attempts = [
-        (attempt.fence, attempt.attempt, attempt.cause)
-        for attempt in await broker.attempts(TYPE, "d")
-    ]
-    assert attempts == [(1, 1, "http_200"), (2, 1, "courier_lost"), (2, 2, "http_410")]
+    attempts = await broker.attempts(TYPE, "d")
+    settled = [(attempt.attempt, attempt.cause) for attempt in attempts]
+    assert settled == [(1, "http_200"), (1, "courier_lost"), (2, "http_410")]
+    first, *second = (attempt.fence for attempt in attempts)
+    assert second[0] == second[1] > first

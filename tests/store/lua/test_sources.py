@@ -40,4 +40,5 @@ async def test_an_unpolled_source_without_hosts_is_forgotten(broker: Broker, cli
     for name in ("empty", "full"):
         await client.hset(Keys(TYPE).of("source", name), "tried", "0")
     assert [state.name for state in await broker.sources(TYPE)] == ["full"]
+    await broker.sweep(TYPE)
     assert await client.exists(Keys(TYPE).of("source", "empty")) == 0

@@ -20,7 +20,7 @@ local BEHIND_READ = 500 -- destinations listed to the planner: bounds the time o
 local BEHIND_MS = 60000 -- a destination that nobody asked for since then is not listed any more
 
 local function behind_limit()
-  return BEHIND_FACTOR * tonumber(policy_value('concurrency'))
+  return BEHIND_FACTOR * policy_number_of('concurrency')
 end
 
 -- Returns how long the oldest callback to a prompt destination has been due, ms.
@@ -32,7 +32,7 @@ end
 -- Returns whether callbacks are due that no courier came for. Jobs may have left `granted` meanwhile.
 local function lacks_courier(now)
   local since = redis.call('HGET', base, 'unclaimed_since')
-  if not since or now - since <= NO_COURIER_MS then
+  if not since or now - number_of(since, 0) <= NO_COURIER_MS then
     return false
   end
   if redis.call('ZCOUNT', key('prompt'), '-inf', whole(now)) == 0

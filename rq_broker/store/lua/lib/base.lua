@@ -9,3 +9,14 @@ end
 local function whole(number)
   return string.format('%.0f', number)
 end
+
+-- Returns a number that Redis keeps as text; `default` where it is missing, or damaged.
+local function number_of(text, default)
+  return tonumber(text or '') or default
+end
+
+-- Adds to a whole number in a hash; returns the sum, nil if the number is damaged. Then it stays as it is
+-- for the audit to find: stopping here would leave half of the script's writes.
+local function add_to(name, field, amount)
+  return tonumber(redis.pcall('HINCRBY', name, field, amount))
+end

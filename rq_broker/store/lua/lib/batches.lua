@@ -3,8 +3,9 @@
 
 local BATCH = 500 -- even: field and value, score and member go together
 
-local function set_fields(name, flat)
-  for first = 1, #flat, BATCH do
+-- `from`: where in `flat` to begin, 1 if not given.
+local function set_fields(name, flat, from)
+  for first = from or 1, #flat, BATCH do
     redis.call('HSET', name, unpack(flat, first, math.min(first + BATCH - 1, #flat)))
   end
 end

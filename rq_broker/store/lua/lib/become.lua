@@ -20,8 +20,8 @@ local HELD_FIELDS = {
 
 local function set_deadline(member, status)
   local field = SPANS[status]
-  local span = field and policy_value(field) or ''
-  if span ~= '' then
+  local span = field and policy_number_of(field)
+  if span then
     redis.call('ZADD', key('deadlines'), whole(now_ms() + span), member)
   else
     redis.call('ZREM', key('deadlines'), member)
@@ -60,7 +60,7 @@ local function become(job, to, changes)
     end
   end
   redis.call('HDEL', name, unpack(obsolete))
-  redis.call('HSET', name, 'status', to, 'updated', whole(now_us()), unpack(changes))
+  redis.call('HSET', name, 'status', to, 'updated', whole(wall_us()), unpack(changes))
   if to == 'queued' then
     join_queue(member, job.priority, job.shape, redis.call('HGET', name, 'demand') or '')
     redis.call('HDEL', name, 'attempts', 'released', 'demand', 'error')

@@ -38,8 +38,8 @@ local function read_destination(destination)
   local f = redis.call('HMGET', destination_key(destination),
     'failures', 'openings', 'open_until', 'slow_until', 'probe', 'prompt')
   return {
-    failures = tonumber(f[1] or '0'), openings = tonumber(f[2] or '0'),
-    open_until = tonumber(f[3] or '0'), slow_until = tonumber(f[4] or '0'), probe = f[5] or '',
+    failures = number_of(f[1], 0), openings = number_of(f[2], 0),
+    open_until = number_of(f[3], 0), slow_until = number_of(f[4], 0), probe = f[5] or '',
     prompt = f[6] == '1',
   }
 end
@@ -72,7 +72,7 @@ local function slots_of(record, now)
   if is_half_open(record, now) or record.slow_until > now then
     return 1
   end
-  return tonumber(policy_value('concurrency'))
+  return policy_number_of('concurrency')
 end
 
 -- Returns how many more callbacks may go there now.
@@ -170,7 +170,7 @@ end
 
 local function open_breaker(destination, now)
   local name = destination_key(destination)
-  local openings = redis.call('HINCRBY', name, 'openings', 1)
+  local openings = add_to(name, 'openings', 1) or 1
   local open_until = whole(now + math.min(OPEN_MS * 2 ^ (openings - 1), OPEN_MS_MAX))
   redis.call('HSET', name, 'open_until', open_until)
   redis.call('HDEL', name, 'probe')
@@ -187,7 +187,7 @@ local function record_failure(destination, record, now)
   if is_outage(now) then
     return
   end
-  local failures = redis.call('HINCRBY', destination_key(destination), 'failures', 1)
+  local failures = add_to(destination_key(destination), 'failures', 1) or FAILURES
   if failures >= FAILURES and record.open_until <= now then
     open_breaker(destination, now)
   end

@@ -12,9 +12,13 @@
 -- Gives a host the next change number. Readers ask for the changes since a number; a new
 -- `hosts_epoch` makes them read all hosts again.
 local function touch_host(host)
-  local number = redis.call('HINCRBY', base, 'hosts', 1)
+  local number = add_to(base, 'hosts', 1)
+  if not number then -- damaged: count anew
+    redis.call('HSET', base, 'hosts', '1')
+    number = 1
+  end
   if number == 1 then
-    redis.call('HSET', base, 'hosts_epoch', whole(now_us()))
+    redis.call('HSET', base, 'hosts_epoch', whole(wall_us()))
   end
   redis.call('ZADD', key('hosts'), number, host)
 end
@@ -30,13 +34,13 @@ local function forget_if_empty(host)
     end
     redis.call('DEL', name)
     redis.call('ZREM', key('hosts'), host)
-    redis.call('HINCRBY', base, 'hosts_epoch', 1)
+    add_to(base, 'hosts_epoch', 1)
   end
 end
 
 -- Adds to a whole number in a hash, and deletes a field that becomes 0.
 local function add(name, field, amount)
-  if redis.call('HINCRBY', name, field, amount) == 0 then
+  if add_to(name, field, amount) == 0 then
     redis.call('HDEL', name, field)
   end
 end
@@ -69,8 +73,9 @@ end
 local function record_holding(job)
   local f = redis.call('HMGET', key('job:' .. job.request_id), 'granted', 'demand_key', 'size', 'expected',
     'least_expected')
-  if f[1] then
-    redis.call('XADD', key('holding_times'), 'MAXLEN', '~', '10000', '*', 'milliseconds', whole(now_ms() - f[1]),
+  local granted = tonumber(f[1] or '')
+  if granted then
+    redis.call('XADD', key('holding_times'), 'MAXLEN', '~', '10000', '*', 'milliseconds', whole(now_ms() - granted),
       'owner', job.owner, 'demand_key', f[2] or '', 'size', f[3] or '', 'expected', f[5] or f[4] or '')
     redis.call('DEL', key('history')) -- the list that version 0.1 kept
   end
@@ -101,7 +106,7 @@ local function end_releases(is_included, time)
   local ended = false
   for _, entry in ipairs(redis.call('ZRANGEBYSCORE', key('parting'), '-inf', '(' .. time)) do
     local amount, host, resource = string.match(entry, '^%d+:(%d+):(.-)/(.*)$')
-    if is_included(host) then
+    if host and is_included(host) then
       redis.call('ZREM', key('parting'), entry)
       add(key('host:' .. host), 'held:' .. resource, '-' .. amount)
       touch_host(host)
@@ -112,12 +117,24 @@ local function end_releases(is_included, time)
   return ended
 end
 
+-- Returns <host>/<resource>, amount, … of a hash without what is damaged, and whether that is all.
+local function amounts_of(name)
+  local flat, amounts = redis.pcall('HGETALL', name), {}
+  for i = 1, #flat, 2 do
+    if string.match(flat[i], '/') and tonumber(flat[i + 1]) then
+      amounts[#amounts + 1] = flat[i]
+      amounts[#amounts + 1] = flat[i + 1]
+    end
+  end
+  return amounts, #amounts == #flat and not flat.err
+end
+
 -- Releases all that a job holds; `to`: the status that it leaves for, nil if it is deleted. Returns whether
 -- it held anything, or a source counted it as used. An offer that was not taken up says nothing about
 -- how long jobs hold.
 local function release(job, to)
-  local holds = redis.call('HGETALL', key('holds:' .. job.request_id))
-  local seen = redis.call('HGETALL', key('seen:' .. job.request_id))
+  local holds = amounts_of(key('holds:' .. job.request_id))
+  local seen = amounts_of(key('seen:' .. job.request_id))
   local changed_hosts = {}
   if #holds + #seen > 0 then
     read_policy({ 'holds', 'share' })

@@ -16,7 +16,7 @@ end
 
 -- Returns the fields of a job that scripts decide by, or nil if there is no job, or a damaged one.
 local function load_job(request_id)
-  local f = redis.call('HMGET', job_key(request_id), 'id', 'status', 'owner', 'shape', 'fence',
+  local f = redis.pcall('HMGET', job_key(request_id), 'id', 'status', 'owner', 'shape', 'fence',
     'attempts', 'error', 'offer_ends', 'destination', 'settled')
   if not tonumber(f[1] or '') or not f[2] then
     return nil
@@ -30,6 +30,12 @@ local function load_job(request_id)
     destination = f[9] or '', settled = f[10] or '',
     priority = redis.call('ZSCORE', key('status:' .. f[2]), member) or '0',
   }
+end
+
+-- Returns the shape of a job, nil if there is no job, or a damaged one.
+local function shape_of(request_id)
+  local shape = redis.pcall('HGET', job_key(request_id), 'shape')
+  return shape and not shape.err and shape or nil
 end
 
 -- Removes a job's callback from where it is due: from one of two sets, see lib/destination.
@@ -51,7 +57,7 @@ end
 
 -- Keeps the outcome of one attempt to call a job back. The ID of the entry is the time it ended.
 local function record_attempt(request_id, attempt, fence, cause, milliseconds)
-  redis.call('XADD', key('attempts:' .. request_id), 'MAXLEN', '~', '100', '*',
+  redis.pcall('XADD', key('attempts:' .. request_id), 'MAXLEN', '~', '100', '*',
     'attempt', attempt, 'fence', fence, 'cause', cause, 'milliseconds', milliseconds)
 end
 

@@ -19,7 +19,7 @@ end
 
 local function parse_average(text)
   local average, since = string.match(text or '', '^(%S+) (%d+)$')
-  return tonumber(average or ''), tonumber(since or '')
+  return tonumber(average or ''), number_of(since, 0)
 end
 
 -- Deletes some of the entries of owners that hold nothing and whose average has faded.
@@ -27,7 +27,7 @@ local function forget_faded(now)
   local entries = redis.call('HRANDFIELD', key('past_usage'), SAMPLE, 'WITHVALUES')
   for i = 1, #entries, 2 do
     local _, since = parse_average(entries[i + 1])
-    if (since or 0) + FADED * half_life < now and redis.call('HEXISTS', key('usage'), entries[i]) == 0 then
+    if since + FADED * half_life < now and redis.call('HEXISTS', key('usage'), entries[i]) == 0 then
       redis.call('HDEL', key('past_usage'), entries[i])
     end
   end
@@ -42,7 +42,7 @@ local function average_until_now(field)
   if not half_life then
     read_half_life()
   end
-  local now, held = now_ms(), tonumber(redis.call('HGET', key('usage'), field) or '0')
+  local now, held = now_ms(), number_of(redis.call('HGET', key('usage'), field), 0)
   local average, since = parse_average(redis.call('HGET', key('past_usage'), field))
   local is_new = not average
   if is_new then

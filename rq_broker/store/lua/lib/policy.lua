@@ -24,3 +24,9 @@ local function policy_value(field)
   end
   return policy_read[field]
 end
+
+-- Returns a field that is a number; the default where it is damaged, nil for none.
+local function policy_number_of(field)
+  local text = policy_value(field)
+  return text ~= '' and number_of(text, tonumber(POLICY_DEFAULTS[field])) or nil
+end

@@ -5,7 +5,7 @@
 -- Returns the hold of a job, or nil if it has none. It is the whole grant: what a source counts as used
 -- comes back with it.
 local function running_hold(request_id)
-  local f = redis.call('HMGET', job_key(request_id), 'granted', 'id', 'owner', 'hosts', 'demand', 'predicted',
+  local f = redis.pcall('HMGET', job_key(request_id), 'granted', 'id', 'owner', 'hosts', 'demand', 'predicted',
     'predicted_from', 'demand_key', 'size', 'expected')
   return f[1] and {
     request_id = request_id, granted = f[1], id = f[2] or '', owner = f[3] or '', hosts = f[4] or '',

@@ -3,7 +3,7 @@
 --- @include "base"
 --- @include "hold"
 
--- Adds the amounts that a hash lists to `amounts`, for hosts in `hosts`.
+-- Adds the amounts of a flat list to `amounts`, for hosts in `hosts`.
 local function add_amounts(amounts, flat, hosts)
   for i = 1, #flat, 2 do
     local field = flat[i]
@@ -46,13 +46,17 @@ local function seen_of(granted, used)
 end
 
 -- Returns by how much each field of the job's `seen` has to grow, and its `holds` to shrink; writes
--- nothing. `used`: <host>/<resource> → what the job's servers use; nil: all of the grant is seen.
+-- nothing. Of a job with a damaged amount nothing changes. `used`: <host>/<resource> → what the job's servers use; nil: all of the grant is seen.
 local function plan_seen(request_id, used, hosts)
   local before, granted, changes = {}, {}, {}
-  local seen = redis.call('HGETALL', key('seen:' .. request_id))
+  local seen, is_seen_whole = amounts_of(key('seen:' .. request_id))
+  local held, is_held_whole = amounts_of(key('holds:' .. request_id))
+  if not (is_seen_whole and is_held_whole) then
+    return changes
+  end
   add_amounts(before, seen, hosts)
   add_amounts(granted, seen, hosts)
-  add_amounts(granted, redis.call('HGETALL', key('holds:' .. request_id)), hosts)
+  add_amounts(granted, held, hosts)
   local after = used and seen_of(granted, used) or granted
   for field in pairs(granted) do
     local added = after[field] - (before[field] or 0)

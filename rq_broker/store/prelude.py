@@ -1,0 +1,62 @@
+"""Writes the Lua with which each script that writes begins, so that none stops half-way.
+
+A script does not roll back. What Redis refuses of a write (no memory, read-only, a slot that
+moves, a missing right) is therefore tried first, in a way that changes nothing.
+"""
+
+from __future__ import annotations
+
+import re
+
+READS = frozenset(
+    (
+        *("EXISTS", "GET", "HEXISTS", "HGET", "HGETALL", "HKEYS", "HLEN", "HMGET", "HRANDFIELD"),
+        *("SISMEMBER", "SMEMBERS", "SMISMEMBER", "TIME", "XLEN", "XRANGE", "XREVRANGE", "ZCARD"),
+        *("ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZRANK", "ZREVRANGE", "ZSCAN", "ZSCORE"),
+    )
+)
+"""The commands that scripts use and that write nothing; every other command counts as a write."""
+FREEING = frozenset(("claim", "drop_host", "reset", "settle", "sweep", "transition", "withdraw"))
+"""Scripts that run at `maxmemory` too: they let jobs end, and so free memory. What they write
+meanwhile is bounded by the callbacks in flight."""
+_COMMAND = re.compile(r"redis\.p?call\(\s*'([A-Z]+)'")
+_WITHOUT_KEY = {"TIME": "", "PUBLISH": ", 'rqb:wake', ''"}
+"""Arguments by which the right to a command without a key is checked."""
+
+
+def commands(source: str) -> list[str]:
+    """List the commands that a script names, each once."""
+    return sorted({match[1] for match in _COMMAND.finditer(source)})
+
+
+def writes(source: str) -> bool:
+    """Return whether a script uses a command that writes."""
+    return not READS.issuperset(commands(source))
+
+
+def prelude(verb: str, source: str) -> str:
+    """Write the checks of one script; empty for a script that only reads.
+
+    `…:fit` never exists. SETRANGE of no bytes leaves it so, but fails where writes fail: at
+    maxmemory, on a replica, without enough replicas, after a failed save, in a slot that moves. DEL
+    fails there too, except at maxmemory. The rights of the user are checked where scripts can
+    (Redis 7, Valkey).
+    """
+    if not writes(source):
+        return ""
+    call = "'DEL', base .. ':fit'" if verb in FREEING else "'SETRANGE', base .. ':fit', 0, ''"
+    names = commands(source)
+    checks = " and ".join(f"may_run('{name}'{_WITHOUT_KEY.get(name, ', base')})" for name in names)
+    return "\n".join(
+        (
+            "",
+            "-- What would stop this script half-way stops it here, where nothing is written yet.",
+            f"redis.call({call})",
+            "local may_run = redis.acl_check_cmd",
+            f"if may_run and not ({checks}) then",
+            "  return redis.error_reply('NOPERM the Redis user lacks the right to one of "
+            f"{' '.join(names)}')",
+            "end",
+            "",
+        )
+    )
