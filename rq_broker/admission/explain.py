@@ -154,10 +154,12 @@ class Explainer:
     ) -> ImaginedJob | tuple[ForecastChange, ...]:
         """Answer for a job not submitted, or whose forecast a reorder changes.
 
-        Raises NotWaiting when the job to move does not wait.
+        Raises NotWaiting when the job to move does not wait, and TooManyKinds as a submit does.
         """
         if proposal.shape is None:
             return await self._changes(type_, proposal)
+        policy = await self._broker.policy(type_)
+        errors.TooManyKinds.check(proposal.shape.demand.kinds, policy.most_kinds)
         # 1. Put the imagined job at its place, in a snapshot and in the line.
         (snapshot, held, staleness), (capacity, _), line = await asyncio.gather(
             self._read(type_, ()), self._snapshots.read_capacity(type_), self._broker.line(type_)

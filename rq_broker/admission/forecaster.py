@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from rq_broker.admission.snapshot import SnapshotReader
+from rq_broker.domain.bounded_cache import BoundedCache
 from rq_broker.domain.jobs import Job, Status
 from rq_broker.planner import Forecast, LineForecast, forecast_line
 
@@ -26,8 +27,8 @@ MAX_AGE = 60.0
 """Seconds after which a forecast is not shown any more: too much may have changed since."""
 WAIT_SECONDS = 1.0
 """Seconds for which answers wait for a forecast; then they go without. Short lines take less."""
-REMEMBERED_TYPES = 100
-"""Types whose last forecast is kept, each in up to 1 MB. With more in use, some are made anew."""
+REMEMBERED_BYTES = 32 << 20
+"""Memory of the last forecasts: those of 50 long lines. With more in use, some are made anew."""
 
 COMPUTING = Forecast(None, None, "it is being computed; ask again in a few seconds")
 
@@ -51,7 +52,7 @@ class Forecaster:
     def __init__(self, snapshots: SnapshotReader) -> None:
         self._snapshots = snapshots
         self._broker = snapshots.broker
-        self._kept: dict[str, _KeptForecast] = {}
+        self._kept = BoundedCache[str, _KeptForecast](REMEMBERED_BYTES)
         self._pending: dict[str, asyncio.Task[None]] = {}
         """Type → its next forecast, while its line is not read yet: further requests join it."""
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -122,7 +123,7 @@ class Forecaster:
                     forecast_line, snapshot, line, held.demands, clock=time.thread_time
                 )
                 seconds = time.monotonic() - started
-                self._remember(type_, _KeptForecast(forecast, started, seconds))
+                self._kept.put(type_, _KeptForecast(forecast, started, seconds), forecast.bytes)
                 self._pause(seconds)
         finally:
             self._wanted.pop(type_, None)
@@ -132,12 +133,6 @@ class Forecaster:
 
     def _pause(self, seconds: float) -> None:
         self._pause_ends = time.monotonic() + PAUSE_FACTOR * seconds
-
-    def _remember(self, type_: str, kept: _KeptForecast) -> None:
-        self._kept.pop(type_, None)
-        while len(self._kept) >= REMEMBERED_TYPES:
-            del self._kept[next(iter(self._kept))]
-        self._kept[type_] = kept
 
 
 def _serves(kept: _KeptForecast, jobs: Sequence[Job]) -> bool:

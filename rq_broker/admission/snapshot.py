@@ -60,7 +60,6 @@ class SnapshotReader:
         *,
         heads: int,
         include: Collection[str] = (),
-        include_heads: int = 0,
     ) -> WindowedSnapshot:
         """Read a snapshot of the front of the queue; the arguments are those of `read_snapshot`."""
         window = await read_snapshot(
@@ -69,7 +68,6 @@ class SnapshotReader:
             self._states.get(type_),
             heads=heads,
             include=include,
-            include_heads=include_heads,
             held=self._held_reader(type_),
         )
         self._remember(type_, window.state)
@@ -121,7 +119,6 @@ async def read_snapshot(
     *,
     heads: int = HEADS,
     include: Collection[str] = (),
-    include_heads: int = 0,
     held: HeldCapacity | None = None,
 ) -> WindowedSnapshot:
     """Read what a pass needs.
@@ -133,7 +130,6 @@ async def read_snapshot(
         window: rank of the shape at which the window behind the front begins.
         heads: how many jobs of each shape to show.
         include: digests of shapes to show in any case.
-        include_heads: how many jobs of these shapes to show, if that is more than `heads`.
         held: what is known of what jobs hold and held: only what is new is read.
     """
     held = held or HeldCapacity(broker, type_)
@@ -145,7 +141,7 @@ async def read_snapshot(
     # 3. Include the shapes that must be shown; the reservations bind every window.
     digests = {*include, *await _promised_shapes(broker, type_, state.promises)}
     for digest in digests:
-        shown = await _with_shape(broker, type_, shown, digest, max(heads, include_heads), own=own)
+        shown = await _with_shape(broker, type_, shown, digest, heads, own=own)
     # 4. Read what jobs hold until when, if a reservation may be due.
     is_due = _is_reservation_due(state.policy, shown, now)
     holds = (await held.read()).holds if is_due else ()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from rq_broker.admission.snapshot import SnapshotReader
+from rq_broker.domain.bounded_cache import BoundedCache
 from rq_broker.domain.jobs import Demand, Job
 from rq_broker.planner import could_ever_fit
 
-REMEMBERED_DEMANDS = 1000
-"""Demands whose warning one process remembers, so that a repeated submit reads no hosts: bounds its
-memory."""
+REMEMBERED_BYTES = 8 << 20
+"""Memory of the demands whose warning one process remembers, so that a repeated submit reads no
+hosts: 10,000 of one instance."""
 
 
 class SubmitWarnings:
@@ -16,7 +17,9 @@ class SubmitWarnings:
 
     def __init__(self, snapshots: SnapshotReader) -> None:
         self._snapshots = snapshots
-        self._remembered: dict[tuple[str, Demand], tuple[str, str | None]] = {}
+        self._remembered = BoundedCache[tuple[str, Demand], tuple[str, str | None]](
+            REMEMBERED_BYTES
+        )
         """(type, demand) → number of the last change of capacity, and the warning."""
 
     async def warning(self, demand: Demand, job: Job) -> str | None:
@@ -28,7 +31,5 @@ class SubmitWarnings:
         hosts = await self._snapshots.read_hosts(job.type)
         reason = could_ever_fit(hosts, demand) if hosts else None
         warning = reason.text if reason else None
-        if len(self._remembered) >= REMEMBERED_DEMANDS:
-            self._remembered.clear()
-        self._remembered[key] = (job.capacity_number, warning)
+        self._remembered.put(key, (job.capacity_number, warning), demand.bytes)
         return warning

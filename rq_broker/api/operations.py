@@ -50,6 +50,7 @@ _DUPLICATE = (
     errors.IdempotencyKeyReused,
 )
 _MOVE = (errors.ImpossibleMove, errors.StaleFence, errors.NotWaiting, errors.NoRoom)
+_ADMIT = (errors.ExpectedTooLong, errors.TooManyKinds)
 _EXPECT = (errors.ExpectedTooLong, errors.Conflict)
 
 _SUBMISSION = {
@@ -118,7 +119,7 @@ _LIST_QUERY = {
 OPERATIONS: Mapping[str, Operation] = {
     "submit": Operation(
         JobView,
-        (*_TYPE, *_BODY, errors.CallbackForbidden, errors.ExpectedTooLong, *_DUPLICATE),
+        (*_TYPE, *_BODY, *_ADMIT, errors.CallbackForbidden, *_DUPLICATE),
         statuses=(201,),
         body=Body(Submit, _SUBMISSION),
         takes_key=True,
@@ -163,7 +164,7 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "what_if": Operation(
         (ForecastView, MovesView),
-        (*_TYPE, *_BODY, errors.CallbackForbidden, errors.NotWaiting),
+        (*_TYPE, *_BODY, errors.TooManyKinds, errors.CallbackForbidden, errors.NotWaiting),
         body=Body((bodies.NewJobForecast, bodies.MoveForecast), _WHAT_IF),
         note="With `data`: the explanation and the forecast of a job that was not submitted. With "
         "`request_id`: whose ETA changes if that job moves, and by how many seconds. Nothing is "

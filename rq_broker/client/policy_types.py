@@ -25,6 +25,7 @@ class PolicyChange(TypedDict, total=False):
     running: float | None
     retention: float | None
     paused: bool
+    most_kinds: int
     concurrency: int
     share: Literal["owner"] | Share | None
     limits: Mapping[str, Mapping[str, int]] | None

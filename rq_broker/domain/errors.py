@@ -5,7 +5,8 @@
     │   ├── Malformed           400  malformed_request      it is no HTTP/1.1
     │   ├── Unreadable          400  unreadable_json
     │   ├── CallbackForbidden   400  callback_forbidden     no courier may dial it, see egress
-    │   └── ExpectedTooLong     400  expected_too_long      over the policy's expected_most
+    │   ├── ExpectedTooLong     400  expected_too_long      over the policy's expected_most
+    │   └── TooManyKinds        400  too_many_kinds         over the policy's most_kinds
     ├── NotFound                404  not_found              an unknown path
     │   ├── JobNotFound         404  job_not_found
     │   │   └── AlreadyWithdrawn 404  already_withdrawn     an earlier call withdrew it
@@ -92,6 +93,21 @@ class ExpectedTooLong(Invalid):
     """The job says that it will hold for longer than the policy's `expected_most`."""
 
     code = "expected_too_long"
+
+
+class TooManyKinds(Invalid):
+    """The job lists more amounts than the policy's `most_kinds`."""
+
+    code = "too_many_kinds"
+
+    @classmethod
+    def check(cls, kinds: int, most: int) -> None:
+        """Raise it for a demand of so many kinds, if it is over the policy's."""
+        if kinds > most:
+            raise cls(
+                f"data.instances lists {kinds} amounts, those of equal instances once; "
+                f"the policy's most_kinds is {most}"
+            )
 
 
 class NotFound(BrokerError):

@@ -12,13 +12,13 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
 from hashlib import sha256
 from math import floor, log2
 from typing import NamedTuple
 
 import msgspec
 
+from rq_broker.domain.bounded_cache import BoundedCache
 from rq_broker.domain.jobs import Demand
 
 RECENT = 20
@@ -47,10 +47,19 @@ LIE_SLACK = 1.1
 """A job outlives what was said if it holds for more than this many times as long."""
 
 
-@lru_cache(4096)
+_KEY_BYTES = 16 << 20
+"""Memory of the demands whose keys are remembered. The key of a job of a thousand instances takes
+some milliseconds to compute, and each pass needs it."""
+_demand_keys = BoundedCache[Demand, str](_KEY_BYTES)
+
+
 def demand_key(demand: Demand) -> str:
     """Digest a demand: jobs of equal demand have equal keys, of all owners."""
-    return sha256(msgspec.json.encode(demand)).hexdigest()[:12]
+    key = _demand_keys.get(demand)
+    if key is None:
+        key = sha256(msgspec.json.encode(demand)).hexdigest()[:12]
+        _demand_keys.put(demand, key, demand.bytes)
+    return key
 
 
 def size_class(hosts: float) -> int:

@@ -64,6 +64,13 @@ class Policy:
         Meta(description="how long done and error jobs are kept; null: without end"),
     ] = 7 * 86400.0
     paused: Annotated[bool, Meta(description="submits are accepted, grants stop")] = False
+    most_kinds: Annotated[
+        Annotated[int, Meta(ge=1, le=100_000)],
+        Meta(
+            description="the most amounts that a job may list: for each different instance, one of "
+            "each resource"
+        ),
+    ] = 128
     concurrency: Annotated[
         Annotated[int, Meta(ge=1, le=10_000)],
         Meta(description="callbacks in flight to one destination at once, of all notifiers"),

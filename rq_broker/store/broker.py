@@ -17,6 +17,7 @@ from rq_broker.store.jobs import Cursor, Jobs, Page
 from rq_broker.store.notifiers import NotifierReport, Notifiers
 from rq_broker.store.registry import Registry
 from rq_broker.store.runner import Runner
+from rq_broker.store.shapes import Shapes
 from rq_broker.store.sources import SourceReport, Sources, WatchStarted
 
 __all__ = [
@@ -42,13 +43,14 @@ class Broker:
         self.runner = runner = Runner(client)
         registry = Registry(runner)
         self.jobs = jobs = Jobs(runner, registry)
-        grants = Grants(runner)
+        shapes = Shapes(runner)
+        grants = Grants(runner, shapes)
         self._bind_server(runner)
         self._bind_jobs(jobs)
         self._bind_capacity(Capacity(runner, registry, grants))
         self._bind_grants(grants)
         self._bind_holds(Holds(runner))
-        self._bind_forecasts(Forecasts(runner))
+        self._bind_forecasts(Forecasts(runner, shapes))
         self._bind_deliveries(Deliveries(runner, jobs))
         self._bind_sources(Sources(runner, registry))
         self._bind_notifiers(Notifiers(runner))

@@ -8,21 +8,23 @@ from typing import Any
 
 from rq_broker.domain.jobs import Job, Shape
 from rq_broker.domain.line import EXACT_JOBS, SPACING, Line, WaitingJob
-from rq_broker.store import records
 from rq_broker.store.keys import Keys, job_of, member
 from rq_broker.store.runner import Runner
+from rq_broker.store.shapes import Shapes
 
 
 class Forecasts:
     """Line, shape, forecast."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner, shapes: Shapes) -> None:
         self._runner = runner
+        self._shapes = shapes
 
     async def line(self, type_: str) -> Line:
         """Read the line of a type: each job near the front, and a sample of those behind."""
         reply = await self._runner.run("line", type_, exact=EXACT_JOBS, spacing=SPACING)
-        shapes = dict(records.readable(_shape, reply.shapes.items()))
+        sizes = {digest: int(size) for digest, size in reply.shapes.items()}
+        shapes = await self._shapes.read(type_, sizes)
         rows = [row for row in reply.jobs if row.shape in shapes]
         ranks = [*(row.rank for row in rows), reply.total]
         jobs = (
@@ -47,11 +49,6 @@ class Forecasts:
         ]
         reply = await self._runner.run("forecast", type_, waits=waits)
         return reply.kept, reply.missed
-
-
-def _shape(entry: tuple[str, str]) -> tuple[str, Shape]:
-    digest, text = entry
-    return digest, Shape.parse(text)
 
 
 def _waiting_job(row: Any, weight: int) -> WaitingJob:

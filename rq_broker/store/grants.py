@@ -17,6 +17,7 @@ from rq_broker.domain.sharing import Average
 from rq_broker.store import policy_record, records
 from rq_broker.store.keys import Keys, job_of, member
 from rq_broker.store.runner import Runner
+from rq_broker.store.shapes import Shapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,9 @@ class Heads:
 class Grants:
     """Turn, type_state, heads, note, grant; where a job stands in the queue."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner, shapes: Shapes) -> None:
         self._runner = runner
+        self._shapes = shapes
 
     async def type_state(
         self, type_: str, known: TypeState | None = None, *, usage: bool = False
@@ -139,7 +141,9 @@ class Grants:
         reply = await self._runner.run(
             "heads", type_, rank=first, limit=shapes, jobs=jobs, earliest=earliest, with_own=own
         )
-        shapes_read = records.readable(records.waiting, reply.shapes)
+        known = await self._shapes.read(type_, {row.shape: row.size for row in reply.shapes})
+        rows = [row for row in reply.shapes if row.shape in known]
+        shapes_read = records.readable(lambda row: records.waiting(row, known[row.shape]), rows)
         passed = {name: since for _, passed in shapes_read for name, since in passed.items()}
         return Heads(reply.total, tuple(waiting for waiting, _ in shapes_read), passed)
 

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from rq_broker.domain import errors
 from rq_broker.domain.jobs import Job, Shape, Status, Submission, expected_class, origins
+from rq_broker.domain.policy import Policy
 from rq_broker.store import records
 from rq_broker.store.keys import Keys, digest, fold, unfold
 from rq_broker.store.registry import Registry
@@ -21,17 +22,19 @@ _CACHED_DATA = 1024
 long as the data. Jobs repeat a few shapes, and 4,096 cached shapes take at most some 10 MB. Without
 the limit, a client that sends bodies of 1 MiB would fill gigabytes."""
 
+_DEFAULT_POLICY = Policy()
+
 
 @lru_cache(4096)
-def _text_and_digest(shape: Shape) -> tuple[str, str]:
+def _describe_shape(shape: Shape) -> tuple[str, str, int]:
     text = shape.canonical()
-    return text, digest(text)
+    return text, digest(text), shape.demand.kinds
 
 
-def _describe(submission: Submission) -> tuple[str, str]:
-    """Return what the shape of a job stands for, as JSON, and its digest."""
+def _describe(submission: Submission) -> tuple[str, str, int]:
+    """Return what the shape of a job stands for, as JSON, its digest, and the demand's kinds."""
     is_small = len(submission.data) <= _CACHED_DATA
-    return (_text_and_digest if is_small else _text_and_digest.__wrapped__)(submission.shape)
+    return (_describe_shape if is_small else _describe_shape.__wrapped__)(submission.shape)
 
 
 def _milliseconds(seconds: float | None) -> int | None:
@@ -115,6 +118,7 @@ class Jobs:
             DuplicateCallback: Its callback is taken in the type; `details` likewise.
             IdempotencyKeyReused: The key came with another submit of the owner.
             ExpectedTooLong: It says it will hold for longer than the policy's `expected_most`.
+            TooManyKinds: It lists more amounts than the policy's `most_kinds`.
         """
         submit_key = _key_digest(submission.owner_id, idempotency_key)
         try:
@@ -167,7 +171,7 @@ class Jobs:
 
     async def _store(self, type_: str, submission: Submission, submit_key: str | None) -> Job:
         await self._registry.register(type_)
-        demand, shape = _describe(submission)
+        demand, shape, kinds = _describe(submission)
         expected = _milliseconds(submission.expected)
         reply = await self._runner.run(
             "submit",
@@ -180,6 +184,8 @@ class Jobs:
             expected=expected,
             shape=shape,
             demand=demand,
+            kinds=kinds,
+            default_most_kinds=_DEFAULT_POLICY.most_kinds,
             fields=fold("callback", submission.callback) + fold("data", submission.data),
         )
         return Job(

@@ -105,14 +105,14 @@ def aggregates_text(host: Host) -> str:
     return orjson.dumps(sorted(host.aggregates)).decode()
 
 
-def waiting(row: Any) -> tuple[WaitingShape, dict[str, float]]:
-    """Read a shape of `heads`, and which of its jobs were first passed when, seconds since 1970."""
+def waiting(row: Any, shape: Shape) -> tuple[WaitingShape, dict[str, float]]:
+    """Read a row of `heads`, and which of its jobs were first passed when, seconds since 1970."""
     own = set(row.own)
     heads = tuple(
         Head(*job_of(name), int(priority), name in own) for name, priority in row.heads.items()
     )
     passed = {job_of(name)[1]: int(since) / 1000 for name, since in row.passed.items()}
-    return WaitingShape(row.shape, Shape.parse(row.demand), heads, row.count), passed
+    return WaitingShape(row.shape, shape, heads, row.count), passed
 
 
 def usage(fields: Mapping[str, str]) -> dict[str, dict[str, int]]:

@@ -117,23 +117,6 @@ async def test_windows_cover_the_queue(broker: Broker, monkeypatch: pytest.Monke
     assert read.next_window == 2
 
 
-@pytest.mark.parametrize("include_heads", [0, 3, 9])
-async def test_a_snapshot_shows_more_jobs_of_the_shapes_to_include(
-    broker: Broker, include_heads: int
-) -> None:
-    """Only these show as many jobs as were asked for; the others show as many as usual."""
-    for number in range(5):
-        await queued(broker, f"a{number}", 1)
-        await queued(broker, f"b{number}", 2)
-    digest = (await broker.read(TYPE, "a0")).shape
-    read = await read_snapshot(
-        broker, TYPE, heads=2, include=[digest, "gone"], include_heads=include_heads
-    )
-    heads = [[head.request_id for head in shape.heads] for shape in read.snapshot.waiting]
-    assert heads == [[f"a{n}" for n in range(min(max(include_heads, 2), 5))], ["b0", "b1"]]
-    assert [shape.count for shape in read.snapshot.waiting] == [5, 5]
-
-
 async def test_a_shape_beyond_the_window_is_included_with_when_it_was_passed(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

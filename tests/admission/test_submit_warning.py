@@ -58,8 +58,8 @@ async def test_a_warning_lasts_while_capacity_does(
 async def test_remembered_warnings_are_bounded(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many demands are submitted, only so many warnings are remembered."""
-    monkeypatch.setattr("rq_broker.admission.submit_warning.REMEMBERED_DEMANDS", 3)
+    """However many demands are submitted, the memory of what is remembered is bounded."""
+    monkeypatch.setattr("rq_broker.admission.submit_warning.REMEMBERED_BYTES", 2500)
     await publish(broker, VCPU=5)
     warnings = SubmitWarnings(SnapshotReader(broker))
     job = await submit(broker)

@@ -296,3 +296,22 @@ async def test_a_body_of_just_the_limit_is_read(api: httpx.AsyncClient) -> None:
     body = json.dumps(submission()).encode()
     answer = await api.post("/v1/vm/", content=body + b" " * ((1 << 20) - len(body)))
     assert answer.status_code == 201
+
+
+async def test_a_job_of_too_many_kinds_is_refused(api: httpx.AsyncClient) -> None:
+    """A demand that lists more amounts than most_kinds is a 400, at the submit and in a what-if."""
+    alike = [{"VCPU": 1, "Memory": 2}] * 500
+    kinds = [{"VCPU": 1 + number, "Memory": 2} for number in range(65)]
+    assert (await api.post("/v1/vm/", json=submission("a", data={"instances": alike}))).is_success
+    for path, body in (
+        ("/v1/vm/", submission("b", data={"instances": kinds})),
+        ("/types/vm/what-if", {"data": {"instances": kinds}}),
+    ):
+        answer = await api.post(path, json=body)
+        refused(answer, 400, "too_many_kinds", "data.instances lists 130 amounts")
+    await api.put("/types/vm", json={"most_kinds": 130})
+    answer = await api.post("/v1/vm/", json=submission("b", data={"instances": kinds}))
+    assert answer.status_code == 201
+    await api.put("/types/vm", json={"most_kinds": 1})
+    answer = await api.post("/v1/vm/", json=submission("c", data={"instances": alike}))
+    refused(answer, 400, "too_many_kinds", "the policy's most_kinds is 1")

@@ -92,10 +92,8 @@ def test_a_waiting_shape_is_read() -> None:
     """A shape has its first jobs with priorities, its count, and when jobs were first passed."""
     heads = {member(7, "a:b"): "-3", member(8, "c"): "2"}
     own, since = [member(8, "c")], {member(7, "a:b"): "1500"}
-    row = SimpleNamespace(
-        shape="s", demand=shape().canonical(), count=9, heads=heads, own=own, passed=since
-    )
-    waiting, passed = records.waiting(row)
+    row = SimpleNamespace(shape="s", count=9, heads=heads, own=own, passed=since)
+    waiting, passed = records.waiting(row, shape())
     assert waiting.heads == (Head(7, "a:b", -3), Head(8, "c", 2, own_priority=True))
     assert (waiting.count, waiting.shape, passed) == (9, shape(), {"a:b": 1.5})
 

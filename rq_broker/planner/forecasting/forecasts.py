@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from rq_broker.domain.jobs import Demand
@@ -67,7 +67,7 @@ class LineForecast:
 
     def __init__(self, line: Line, forecasts: Sequence[Forecast]) -> None:
         """Keep the forecast of each job that the line shows."""
-        self._line = line
+        self._line = replace(line, shapes={})  # a forecast is kept; what shapes stand for is not
         self._forecasts = forecasts
         self._index = {job.id: index for index, job in enumerate(line.jobs)}
         self._alike: dict[str | None, list[int]] = {}
@@ -75,6 +75,11 @@ class LineForecast:
         for index, job in enumerate(line.jobs):
             for digest in (job.digest, None):
                 self._alike.setdefault(digest, []).append(index)
+
+    @property
+    def bytes(self) -> int:
+        """About how much memory it takes."""
+        return 1000 + 700 * len(self._forecasts)
 
     def knows(self, job_id: int) -> bool:
         """Return whether the job itself was simulated, and not only jobs like it."""

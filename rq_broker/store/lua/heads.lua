@@ -14,7 +14,7 @@
 ---   total     integer  how many shapes wait in all
 ---   shapes    rows     a waiting shape
 ---     shape   string   its digest
----     demand  string   what it stands for, canonical JSON
+---     size    integer  bytes of what it stands for in `shapes`, canonical JSON; 0 if it is missing
 ---     count   integer  how many of its jobs wait
 ---     heads   fields   its first jobs: member, priority, ...
 ---     own     strings  those of them with a priority of their own; none unless asked for
@@ -86,7 +86,7 @@ for _, shape in ipairs(window) do
     local own = own_of(heads)
     shapes[#shapes + 1] = {
       shape = shape,
-      demand = redis.call('HGET', key('shapes'), shape) or '',
+      size = redis.call('HSTRLEN', key('shapes'), shape),
       count = redis.call('ZCARD', set),
       heads = heads,
       own = own,

@@ -14,7 +14,7 @@
 ---     shape   string   digest of its shape
 ---     passed  string   when it was first passed, ms; '' if it was not, or is not near the front
 ---     is_own  flag     whether it has a priority of its own
----   shapes    fields   digest and canonical JSON of each of these shapes
+---   shapes    fields   digest, and bytes of its canonical JSON, of each of these shapes
 --- Errors none
 --- @include "base"
 --- @include "job"
@@ -32,7 +32,7 @@ local function add(rank, member, priority)
   if not is_known[shape] then
     is_known[shape] = true
     shapes[#shapes + 1] = shape
-    shapes[#shapes + 1] = redis.call('HGET', key('shapes'), shape) or ''
+    shapes[#shapes + 1] = whole(redis.call('HSTRLEN', key('shapes'), shape))
   end
   jobs[#jobs + 1] = {
     rank = rank,

@@ -12,6 +12,8 @@
 ---   expected         integer?  how long it says it will hold, ms
 ---   shape            string    digest of `demand`, 16 characters (keys.digest)
 ---   demand           string    the shape, canonical JSON (Shape.canonical)
+---   kinds            integer   how many amounts the demand lists, those of equal instances once
+---   default_most_kinds integer the policy's `most_kinds` where it is not set
 ---   fields           fields    fields of the job hash, folded: callback and data
 --- Returns
 ---   id               integer   the job's ID
@@ -19,7 +21,7 @@
 ---   priority         integer   the job's priority
 ---   position         integer   its place in the queue, 1 = next
 ---   capacity_number  string    number of the type's last change of capacity
---- Errors EXPECTED_TOO_LONG, DUPLICATE_REQUEST_ID, DUPLICATE_CALLBACK, IDEMPOTENCY_KEY_REUSED
+--- Errors TOO_MANY_KINDS, EXPECTED_TOO_LONG, DUPLICATE_REQUEST_ID, DUPLICATE_CALLBACK, IDEMPOTENCY_KEY_REUSED
 --- @include "base"
 --- @include "batches"
 --- @include "wall"
@@ -42,6 +44,11 @@ if submit_key then
   if used_by then
     return redis.error_reply('IDEMPOTENCY_KEY_REUSED the Idempotency-Key was used for job ' .. used_by)
   end
+end
+local most_kinds = tonumber(redis.call('HGET', base, 'policy:most_kinds') or default_most_kinds)
+if kinds > most_kinds then
+  return redis.error_reply('TOO_MANY_KINDS data.instances lists ' .. kinds
+    .. " amounts, those of equal instances once; the policy's most_kinds is " .. most_kinds)
 end
 local refusal = expected and refuse_expected(expected)
 if refusal then

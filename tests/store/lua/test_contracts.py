@@ -312,7 +312,7 @@ async def test_a_client_in_another_language_follows_the_header(
     """A submit written by the header alone is a job like any other, and its reply is in order."""
     fields = ["callback", "http://x/d", "data", "{}"]
     arguments = ["d", "o", digest("http://x/d"), "", "", "", "shape", shape().canonical()]
-    arguments += ["2", *fields]
+    arguments += ["1", "128", "2", *fields]
     reply = await client.eval(SCRIPTS["submit"].source, 1, Keys(TYPE).base, *arguments)
     job = await broker.read(TYPE, "d")
     assert reply == [job.id, job.created, job.priority, job.position, "0"]
