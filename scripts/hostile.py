@@ -275,7 +275,7 @@ def staged() -> Iterator[tuple[Server, int, dict[str, str]]]:
         options = ("--redis", server.url, "--type", kit.TYPE, *kit.ALLOW_LOOPBACK)
         command = _child("notify", addresses["names"], folder / "authority.pem", *options)
         notifier = stack.enter_context(kit.process(*command))
-        kit.until_blocked(server, 1)
+        kit.until_listening(server, 1)
         yield server, notifier, addresses["urls"]
 
 

@@ -44,6 +44,8 @@ class Granter:
         """Rank of the shape at which the window of the next pass begins."""
         self._resume_at = FRONT_SHAPES
         """Where to go on after a pass that returned to the front."""
+        self.refused = False
+        """Whether another process held the lock when this one last asked for it."""
         self._begin_at = FRONT_SHAPES
         """Where the next round begins. While the policy shares, each begins one window further: so
         an owner far behind is, in its turn, the first to see what came free."""
@@ -86,7 +88,9 @@ class Granter:
             await self._lock("give")
 
     async def _lock(self, action: str) -> bool:
-        return bool(await self._broker.turn(self._type, self._name, action, LOCK_SECONDS))
+        term = await self._broker.turn(self._type, self._name, action, LOCK_SECONDS)
+        self.refused = action == "take" and not term
+        return bool(term)
 
     async def _run_pass(self) -> tuple[int, int]:
         """Run one admission pass; returns how many grants were committed, and the next window."""

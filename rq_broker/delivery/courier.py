@@ -73,6 +73,11 @@ class Courier:
         self._unsettled: list[tuple[Delivery, Settlement]] = []
         self._settling: asyncio.Task[None] | None = None
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no callback is in flight, and all outcomes are settled."""
+        return not self._in_flight and self._settling is None
+
     async def run_once(self) -> float | None:
         """Claim every callback that is due, and begin to send it.
 

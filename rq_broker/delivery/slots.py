@@ -30,6 +30,11 @@ class UnprovenSlots:
         self._free = count
         self._waiting: set[Callable[[], object]] = set()
 
+    @property
+    def are_free(self) -> bool:
+        """Whether any is free."""
+        return self._free > 0
+
     def take(self, limit: int) -> int:
         """Take the free slots; returns how many, at most `limit`."""
         taken = min(limit, self._free)

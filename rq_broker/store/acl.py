@@ -49,8 +49,8 @@ _AUDIT = ("EXEC", "EXISTS", "HLEN", "HSCAN", "SSCAN", "ZSCAN")
 """Plain commands of the audit besides _READS."""
 _WRITES = ("SADD", "SETRANGE")
 """Plain commands that register a type, and check that Redis takes writes."""
-_WAKING = ("BZPOPMIN", "SUBSCRIBE", "UNSUBSCRIBE")
-"""Plain commands that wait for work."""
+_WAKING = ("HDEL", "HSET", "PUBLISH", "SREM", "SUBSCRIBE", "UNSUBSCRIBE")
+"""Plain commands of notifiers: to wait for work, to know of each other, to forget a type."""
 _READING_SCRIPTS = ("changed_holds", "destinations", "heads", "line", "page", "read",
                     "running_holds", "sources", "type_state")  # fmt: skip
 _READING_PROBES: Mapping[str, str] = {
@@ -68,7 +68,7 @@ _READING_PROBES: Mapping[str, str] = {
 """Command that writes nothing → arguments with which it is queued; K stands for a key, C for a
 channel. Redis checks the number of arguments before the rights, so a row must have enough."""
 _WRITING_PROBES: Mapping[str, str] = {
-    "BZPOPMIN": "K 1", "DEL": "K", "HDEL": "K x", "HINCRBY": "K x 1", "HSET": "K x x",
+    "DEL": "K", "HDEL": "K x", "HINCRBY": "K x 1", "HSET": "K x x",
     "HSETNX": "K x x", "PEXPIRE": "K 1", "PUBLISH": "C x", "SADD": "K x", "SET": "K x",
     "SETRANGE": "K 0 x", "SREM": "K x", "XADD": "K * x x", "ZADD": "K 0 x", "ZREM": "K x",
     "ZREMRANGEBYRANK": "K 0 1", "ZREMRANGEBYSCORE": "K 0 1", "ZINCRBY": "K 1 x", "ZPOPMIN": "K",

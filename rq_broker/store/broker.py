@@ -19,19 +19,23 @@ from rq_broker.store.registry import Registry
 from rq_broker.store.runner import Runner
 from rq_broker.store.shapes import Shapes
 from rq_broker.store.sources import SourceReport, Sources, WatchStarted
+from rq_broker.store.wakes import Due, Marker, Wake, Wakes
 
 __all__ = [
     "Broker",
     "ChangedHolds",
     "Cursor",
+    "Due",
     "EndedHolds",
     "Heads",
+    "Marker",
     "NotifierReport",
     "Page",
     "RunningHold",
     "Settlement",
     "SourceReport",
     "TypeState",
+    "Wake",
     "WatchStarted",
 ]
 
@@ -53,13 +57,12 @@ class Broker:
         self._bind_forecasts(Forecasts(runner, shapes))
         self._bind_deliveries(Deliveries(runner, jobs))
         self._bind_sources(Sources(runner, registry))
-        self._bind_notifiers(Notifiers(runner))
+        self._bind_notifiers(Notifiers(runner), Wakes(runner), registry)
 
     def _bind_server(self, runner: Runner) -> None:
         """What every process needs."""
         self.ping = runner.ping
         self.now = runner.now
-        self.wait = runner.wait
         self.aclose = runner.aclose
 
     def _bind_jobs(self, jobs: Jobs) -> None:
@@ -128,8 +131,15 @@ class Broker:
         self.fail = sources.fail
         self.sources = sources.sources
 
-    def _bind_notifiers(self, notifiers: Notifiers) -> None:
-        """How notifiers know of each other, and others of them."""
+    def _bind_notifiers(self, notifiers: Notifiers, wakes: Wakes, registry: Registry) -> None:
+        """How notifiers know of each other, others of them, and they of types with work."""
+        self.listen = wakes.listen
+        self.beat = wakes.beat
+        self.hand_over = wakes.hand_over
+        self.has_marker = wakes.has_marker
+        self.due = wakes.due
+        self.list_type = registry.list_type
+        self.forget_type = registry.forget_type
         self.report_notifier = notifiers.report_notifier
         self.retire_notifier = notifiers.retire_notifier
         self.notifiers = notifiers.notifiers

@@ -68,7 +68,9 @@ In the table, … stands for the base. Times are ms since 1970 where nothing els
 | `…:turn:plan`              | string | term and name of the notifier that plans now; |
 |                            |        | `…:turn:plan:again`: another one asked since |
 | `…:turn:source:<name>`     | string | the same of the notifier that polls a source |
-| `…:wake`                   | zset   | markers `grant` and `deliver`: hints that a loop has work |
+| `…:wake`                   | zset   | markers of work that no notifier has begun: `grant`, |
+|                            |        | `deliver`, `unproven`, `sweep`; hints, the sets tell all |
+| `…:later`                  | zset   | `<marker>:<name>` → when a sweep leaves that marker |
 | `…:fit`                    |        | never there: what writes nothing to it tries whether Redis |
 |                            |        | takes writes, see prelude |
 | `…:events`                 | stream | every change of state, newest ~10,000 |
@@ -102,6 +104,8 @@ from itertools import count
 
 TYPES = "rqb:types"
 NOTIFIERS = "rqb:notifiers"
+WAKE_CHANNEL = "rqb:wake"
+"""The Pub/Sub channel of wake-ups, of all types."""
 ID_DIGITS = 16
 """Digits of the ID in a member: enough for 2^53, so that members sort by ID."""
 FOLD = 64

@@ -16,7 +16,9 @@ READS = frozenset(
     )
 )
 """The commands that scripts use and that write nothing; every other command counts as a write."""
-FREEING = frozenset(("claim", "drop_host", "reset", "settle", "sweep", "transition", "withdraw"))
+FREEING = frozenset(
+    ("claim", "drop_host", "forget_type", "reset", "settle", "sweep", "transition", "withdraw")
+)
 """Scripts that run at `maxmemory` too: they let jobs end, and so free memory. What they write
 meanwhile is bounded by the callbacks in flight."""
 _COMMAND = re.compile(r"redis\.p?call\(\s*'([A-Z]+)'")

@@ -1,4 +1,5 @@
-"""Keeps the set of types that readers list."""
+"""Keeps the set of types that readers list: a type enters it when it is used, and leaves it when
+it is empty and nobody has given it a policy, hosts, sources or keys."""
 
 from __future__ import annotations
 
@@ -10,10 +11,13 @@ from rq_broker.store.runner import Runner
 _INTERVAL = 5.0
 """Seconds between two writes of one type's name. With a longer interval, a set lost with
 Redis's data stays incomplete longer. A shorter one costs more calls that change nothing."""
+_REMEMBERED = 10_000
+"""Types of which a process remembers when it wrote their names: bounds its memory, whatever names
+clients make up. With more types in use, names are written more often."""
 
 
 class Registry:
-    """Adds type names to the set of types."""
+    """Adds type names to the set of types, and takes out those of types that are empty."""
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
@@ -22,7 +26,26 @@ class Registry:
 
     async def register(self, type_: str) -> None:
         """Add a type, at most once in a few seconds per process."""
-        now = time.monotonic()
-        if self._next_writes.get(type_, 0.0) < now:
-            await self._runner.command("SADD", TYPES, type_)
-            self._next_writes[type_] = now + _INTERVAL
+        if self._next_writes.get(type_, 0.0) < time.monotonic():
+            await self.list_type(type_)
+
+    async def list_type(self, type_: str) -> None:
+        """Add a type to the set."""
+        await self._runner.command("SADD", TYPES, type_)
+        if len(self._next_writes) >= _REMEMBERED:
+            self._next_writes.clear()
+        self._next_writes[type_] = time.monotonic() + _INTERVAL
+
+    async def forget_type(self, type_: str) -> bool:
+        """Take a type out of the set, and delete what is left of it, if it is empty.
+
+        The name goes first: a job that comes before the script finds the type is not empty, and
+        the name is put back; one that comes after it wakes the notifiers, which list its type.
+        """
+        await self._runner.command("SREM", TYPES, type_)
+        self._next_writes.pop(type_, None)
+        reply = await self._runner.run("forget_type", type_)
+        if not reply.forgotten:
+            await self.list_type(type_)
+        forgotten: bool = reply.forgotten
+        return forgotten

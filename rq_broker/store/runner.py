@@ -121,26 +121,6 @@ class Runner:
         assert isinstance(self.client, Redis)
         return self.client
 
-    async def wait(self, type_: str, seconds: float) -> str | None:
-        """Block for at most `seconds` (≥ 1, see BZPOPMIN) until a loop of the type has work.
-
-        Returns:
-            The marker: `grant` or `deliver`; None where none came in time.
-        """
-        key = Keys(type_).of("wake")
-        try:
-            async with asyncio.timeout(seconds + self._timeout):
-                popped = await self.client.bzpopmin(key, seconds)
-        except Exception as error:
-            raise self._refusal(error, key) from error
-        finally:
-            # A client may answer although it was cancelled: fakeredis does while it connects. The
-            # caller waits in a loop, so without this it would never end.
-            task = asyncio.current_task()
-            if task and task.cancelling():
-                raise asyncio.CancelledError
-        return str(popped[1]) if popped else None
-
     async def aclose(self) -> None:
         """Close the connections."""
         self.trouble.close()

@@ -33,7 +33,7 @@ def burst(size: Size) -> list[Figure]:
         _fill(server, count, sink)
         options = ("--redis", server.url, "--type", kit.TYPE, *kit.ALLOW_LOOPBACK)
         stack.enter_context(kit.process(*kit.command("notifier", *options)))
-        kit.until_blocked(server, 1)
+        kit.until_listening(server, 1)
         kit.run(server.url, lambda broker: broker.set_policy(kit.TYPE, {"paused": False}))
         kit.until(lambda: sink.read("/stats")[1] >= count, f"{count} callbacks", 300)
         granted, arrived = _granted(server, count), _arrivals(sink)

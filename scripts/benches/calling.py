@@ -19,7 +19,7 @@ from rq_broker.domain.jobs import Submission
 from rq_broker.domain.planning import Grant, Head
 from rq_broker.store.broker import Broker
 from rq_broker.store.embedded import Server, free_port
-from rq_broker.store.keys import Keys
+from rq_broker.store.keys import WAKE_CHANNEL, Keys
 
 IN_FLIGHT = 50
 DESTINATIONS = 4
@@ -151,13 +151,14 @@ def _unpark(server: Server) -> None:
     with kit.plain(server) as client:
         client.rename(_PARKED, _DELIVERIES)
         client.zadd(_WAKE, {"deliver": 0})
+        client.publish(WAKE_CHANNEL, f"{kit.TYPE} deliver 0 0")
 
 
 def _start(stack: ExitStack, server: Server, processes: int) -> list[int]:
     options = ("--redis", server.url, "--type", kit.TYPE, "--concurrency", IN_FLIGHT)
     command = kit.command("notifier", *options, *kit.ALLOW_LOOPBACK)
     pids = [stack.enter_context(kit.process(*command)) for _ in range(processes)]
-    kit.until_blocked(server, processes)
+    kit.until_listening(server, processes)
     return pids
 
 

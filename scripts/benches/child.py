@@ -24,10 +24,9 @@ from rq_broker.domain import exact_json as jsontext
 from rq_broker.domain.jobs import Job, Status, Submission
 from rq_broker.egress.rules import Egress
 from rq_broker.settings import Settings
-from rq_broker.store.broker import Broker
+from rq_broker.store.broker import Broker, Wake
 from rq_broker.store.connection import connect
 from rq_broker.worker.loop import Loop
-from rq_broker.worker.type_loops import BLOCK_SECONDS
 
 
 def api(url: str, port: str) -> None:
@@ -139,12 +138,19 @@ def granter(url: str) -> None:
         async def step() -> None:
             await granting.run_once()
 
+        async def beat() -> float:
+            await broker.beat("bench")
+            return 1.0
+
+        def heard(wake: Wake) -> None:
+            if wake.marker == "grant":
+                loop.wake()
+
         loop = Loop("granter", step)
         async with asyncio.TaskGroup() as group:
             group.create_task(loop.run())
-            while True:
-                if await broker.wait(kit.TYPE, BLOCK_SECONDS) == "grant":
-                    loop.wake()
+            group.create_task(Loop("beat", beat).run())
+            await broker.listen("bench", heard, loop.wake)
 
     kit.run(url, work)
 

@@ -84,7 +84,7 @@ def _grants(server: Server, processes: int) -> float:
         client = stack.enter_context(kit.plain(server))
         for _ in range(processes):
             stack.enter_context(kit.process(*kit.role("granter", server.url)))
-        kit.until_blocked(server, processes)
+        kit.until_listening(server, processes)
         started = last = time.perf_counter()
         kit.run(server.url, lambda broker: broker.set_policy(kit.TYPE, {"paused": False}))
         count = 0

@@ -26,7 +26,7 @@ from rq_broker.domain.jobs import Submission
 from rq_broker.store.broker import Broker
 from rq_broker.store.connection import connect
 from rq_broker.store.embedded import Server
-from rq_broker.store.keys import Keys
+from rq_broker.store.keys import WAKE_CHANNEL, Keys
 
 T = TypeVar("T")
 
@@ -275,10 +275,10 @@ def until_serves(port: int) -> None:
     until(serves, f"a server on port {port}")
 
 
-def until_blocked(server: Server, count: int) -> None:
-    """Wait until `count` notifiers block on a wake-up."""
+def until_listening(server: Server, count: int) -> None:
+    """Wait until `count` notifiers listen to wake-ups."""
     with plain(server) as client:
-        until(lambda: client.info("clients")["blocked_clients"] >= count, f"{count} notifiers")
+        until(lambda: client.pubsub_numsub(WAKE_CHANNEL)[0][1] >= count, f"{count} notifiers")
 
 
 # BullMQ

@@ -107,7 +107,7 @@ def freed(size: Size) -> list[Figure]:
 def _notify(stack: ExitStack, server: Server) -> None:
     options = ("--redis", server.url, "--type", kit.TYPE, *kit.ALLOW_LOOPBACK)
     stack.enter_context(kit.process(*kit.command("notifier", *options)))
-    kit.until_blocked(server, 1)
+    kit.until_listening(server, 1)
 
 
 def _host(slots: int) -> Host:

@@ -17,6 +17,7 @@ import pytest
 import redis
 
 from rq_broker.store.embedded import Server
+from rq_broker.store.keys import WAKE_CHANNEL
 from tests.api_client import SEED, ApiClient
 from tests.processes import Child, Children, children, until
 from tests.receivers import Receiver
@@ -108,7 +109,7 @@ async def test_one_of_64_submits_wins(
     assert (await api_client.ask("DELETE", f"/v1/vm/{winner['RequestID']}")).is_success
     with redis.Redis(port=store.port, decode_responses=True) as client:
         left = {key.removeprefix("rqb:{vm}") for key in client.scan_iter("rqb:{vm}*")}
-    assert left <= {"", ":events", ":wake"}
+    assert left <= {"", ":events", ":wake", ":withdrawn"}
     again = await api_client.ask("POST", "/v1/vm", losers[0])
     assert again.status_code == 201
 
@@ -274,10 +275,10 @@ async def test_an_idle_notifier_stops_at_once(
     child = spawn.notifier(store.url, "--type", "idle")
     with redis.Redis(port=store.port) as client:
 
-        async def blocks() -> bool:
-            return any(entry["cmd"] == "bzpopmin" for entry in client.client_list())
+        async def listens() -> bool:
+            return bool(client.pubsub_numsub(WAKE_CHANNEL)[0][1] == 1)
 
-        await until(blocks, "the notifier to wait for work")
+        await until(listens, "the notifier to wait for work")
     child.send(number)
     assert await asyncio.to_thread(child.wait) == 0, child.output()
     assert "Traceback" not in child.output()

@@ -13,9 +13,10 @@ import pytest
 from rq_broker.domain import errors
 from rq_broker.domain.jobs import Status
 from rq_broker.store.audit import audit
-from rq_broker.store.broker import Broker
+from rq_broker.store.broker import Broker, Wake
 from rq_broker.store.connection import connect
 from rq_broker.store.embedded import Server
+from tests.listening import beating
 from tests.making import TYPE, bring, grant, submit
 
 DEADLINE = 10.0
@@ -105,7 +106,7 @@ async def test_calls_are_unavailable_while_redis_is_away(
         lasting.types(),
         lasting.type_state(TYPE),
         lasting.sweep(TYPE),
-        lasting.wait(TYPE, 1.0),
+        lasting.due(TYPE),
     ]
     async with asyncio.timeout(DEADLINE):
         answers = await asyncio.gather(*calls, return_exceptions=True)
@@ -119,15 +120,31 @@ async def test_calls_are_unavailable_while_redis_is_away(
     assert (await submit(lasting, "after")).status == Status.QUEUED
 
 
-async def test_a_blocking_wait_ends_when_redis_is_killed(server: Server, lasting: Broker) -> None:
-    """A notifier that waits for a wake marker gets Unavailable, and can wait again later."""
-    waiting = asyncio.create_task(lasting.wait("quiet", 5.0))
-    await asyncio.sleep(0.2)
-    await asyncio.to_thread(server.kill)
-    async with asyncio.timeout(DEADLINE):
-        with pytest.raises(errors.Unavailable):
-            await waiting
-    await asyncio.to_thread(server.start)
-    await submit(lasting, "d", "quiet")
-    async with asyncio.timeout(DEADLINE):
-        assert await lasting.wait("quiet", 5.0) == "grant"
+@pytest.mark.parametrize("how", ["killed", "stopped"])
+async def test_a_lost_subscription_is_told(server: Server, lasting: Broker, how: str) -> None:
+    """With Redis killed or stopped a listener gets Unavailable, and can listen again later."""
+    async with beating(lasting, "me"):
+        heard = asyncio.Queue[Wake]()
+        subscribed = asyncio.Event()
+        listening = asyncio.create_task(lasting.listen("me", heard.put_nowait, subscribed.set))
+        async with asyncio.timeout(DEADLINE):
+            await subscribed.wait()
+            if how == "killed":
+                await asyncio.to_thread(server.kill)
+            else:
+                _signal(server, signal.SIGSTOP)
+            with pytest.raises(errors.Unavailable):
+                await listening
+        if how == "killed":
+            await asyncio.to_thread(server.start)
+        else:
+            _signal(server, signal.SIGCONT)
+        subscribed.clear()
+        listening = asyncio.create_task(lasting.listen("me", heard.put_nowait, subscribed.set))
+        async with asyncio.timeout(DEADLINE):
+            await subscribed.wait()
+            await submit(lasting, "d", "quiet")
+            assert await heard.get() == Wake("quiet", "grant")
+        listening.cancel()
+        with suppress(asyncio.CancelledError):
+            await listening

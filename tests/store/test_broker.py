@@ -1,12 +1,8 @@
-"""What the broker does without a script: counts, wake-ups, readiness."""
+"""What the broker does without a script: counts, readiness."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-
 import pytest
-from redis import exceptions
 from redis.asyncio import Redis
 
 from rq_broker.domain import errors
@@ -26,33 +22,6 @@ async def test_types_are_counted_per_status(broker: Broker) -> None:
     counts = await broker.types()
     assert list(counts) == ["vm", "虛擬機"]
     assert counts["vm"] == {**dict.fromkeys(Status, 0), Status.GRANTED: 1, Status.QUEUED: 1}
-
-
-async def test_wait_is_woken_by_work(broker: Broker) -> None:
-    """A blocked reader gets a marker when a job can be granted, another when a callback is due."""
-    await bring(broker, Status.GRANTED)
-    markers = {await broker.wait(TYPE, 1.0), await broker.wait(TYPE, 1.0)}
-    assert markers == {"grant", "deliver"}
-
-
-@pytest.mark.parametrize("answer", [None, exceptions.ConnectionError("closed")])
-async def test_a_cancelled_wait_ends(
-    broker: Broker, monkeypatch: pytest.MonkeyPatch, answer: Exception | None
-) -> None:
-    """A wait ends when it is cancelled, also if the client answers or fails instead."""
-
-    async def swallow(*_: object) -> None:
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.Event().wait()
-        if answer:
-            raise answer
-
-    monkeypatch.setattr(broker.runner.client, "bzpopmin", swallow)
-    waiting = asyncio.create_task(broker.wait(TYPE, 1.0))
-    await asyncio.sleep(0)
-    waiting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
 
 
 async def test_ping_and_aclose(broker: Broker) -> None:

@@ -28,7 +28,7 @@ async def _stop(task: asyncio.Task[None]) -> None:
 
 async def test_a_woken_loop_runs_its_step_now(monkeypatch: pytest.MonkeyPatch) -> None:
     """A loop that waits runs its step when it is woken, long before the next sweep."""
-    monkeypatch.setattr(loop, "SWEEP_SECONDS", 3600.0)
+    monkeypatch.setattr(loop, "LONGEST_WAIT_SECONDS", 3600.0)
     ran = asyncio.Semaphore(0)
 
     async def step() -> None:
@@ -44,7 +44,7 @@ async def test_a_woken_loop_runs_its_step_now(monkeypatch: pytest.MonkeyPatch) -
 
 async def test_a_wake_up_during_a_step_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """A loop woken while its step runs, runs it once more."""
-    monkeypatch.setattr(loop, "SWEEP_SECONDS", 3600.0)
+    monkeypatch.setattr(loop, "LONGEST_WAIT_SECONDS", 3600.0)
     entered, may_end = asyncio.Semaphore(0), asyncio.Event()
 
     async def step() -> None:
@@ -64,7 +64,7 @@ async def test_a_step_runs_when_it_asked_to_and_at_each_sweep(
     monkeypatch: pytest.MonkeyPatch, due: float | None
 ) -> None:
     """A loop waits for the seconds its step returned, and no longer than a sweep."""
-    monkeypatch.setattr(loop, "SWEEP_SECONDS", 0.02)
+    monkeypatch.setattr(loop, "LONGEST_WAIT_SECONDS", 0.02)
     ran = asyncio.Semaphore(0)
 
     async def step() -> float | None:
@@ -86,7 +86,7 @@ async def test_a_loop_outlives_the_brokers_errors(
     monkeypatch: pytest.MonkeyPatch, error: errors.BrokerError
 ) -> None:
     """Whatever the broker raises, the loop logs it and runs the step again."""
-    monkeypatch.setattr(loop, "SWEEP_SECONDS", 0.01)
+    monkeypatch.setattr(loop, "LONGEST_WAIT_SECONDS", 0.01)
     ran = asyncio.Semaphore(0)
 
     async def step() -> None:

@@ -91,6 +91,7 @@ local function examine(member, set)
   elseif job.offer_ends <= now then -- the next sweep ends the offer
     redis.call('ZADD', key(set), lease_ends, member)
     redis.call('ZADD', key('deadlines'), whole(now), member)
+    wake('sweep')
     return true
   end
   local destination = destination_of(job)
@@ -159,31 +160,34 @@ end
 
 local wait
 
--- Finds when the next callback of a due set is due. One that is due now wakes a courier.
-local function note_wait(set)
+-- Finds when the next callback of a due set is due. One that is due now wakes a courier. If this call may
+-- claim none to unproven destinations, their callbacks are for others.
+local function note_wait(set, marker)
   local first = redis.call('ZRANGE', key(set), 0, 0, 'WITHSCORES')
   if first[1] then
     local ms = math.max(0, first[2] - now)
-    wait = math.min(ms, wait or ms)
+    if marker == 'deliver' then
+      wait = math.min(ms, wait or ms)
+    end
     if ms == 0 then
-      wake('deliver')
+      wake(marker)
     end
   end
 end
 
 -- 1. Claim for unproven destinations, which get no more than their share of the limit.
-if unproven > 0 then
+local may_claim_unproven = unproven > 0
+begin_work('deliver')
+if may_claim_unproven then
+  begin_work('unproven')
   claim_from('deliveries')
 end
 
 -- 2. Claim for prompt destinations, as many as the limit leaves.
 claim_from('prompt')
 
--- 3. Find when to claim again. If this call may claim none to unproven destinations, their callbacks
--- do not count.
-note_wait('prompt')
-if unproven > 0 then
-  note_wait('deliveries')
-end
+-- 3. Find when to claim again.
+note_wait('prompt', 'deliver')
+note_wait('deliveries', may_claim_unproven and 'deliver' or 'unproven')
 note_claim(now)
 return reply({ wait = wait, deliveries = deliveries })

@@ -5,12 +5,13 @@
 --- ARGV
 ---   limit  integer   how many of each kind to end at most
 --- Returns
----   wait   integer?  ms until the next deadline; not given if there is none
+---   wait   integer?  ms until a sweep has work again; not given if nothing waits for one
 ---   moved  integer   jobs whose offer or running time ended
 ---   ended  strings   request_ids of jobs whose retention ended; the caller withdraws them
 --- Errors none
 --- @include "become"
 --- @include "destination"
+--- @include "next_sweep"
 --- @include "source"
 
 local ERRORS = {
@@ -61,8 +62,18 @@ local function unpark_where_slots_are_free()
   end
 end
 
+local function wake_what_is_due()
+  for _, name in ipairs(first_due('later', now)) do
+    redis.call('ZREM', key('later'), name)
+    wake(string.match(name, '^%a+'))
+  end
+end
+
+-- With each failure that grows old an outage may end, in which nothing is granted to those that fail.
 local function forget_old_health()
-  redis.call('ZREMRANGEBYSCORE', key('failing'), '-inf', whole(now - RECENT_MS))
+  if redis.call('ZREMRANGEBYSCORE', key('failing'), '-inf', whole(now - RECENT_MS)) > 0 then
+    wake('grant')
+  end
   redis.call('ZREMRANGEBYSCORE', key('turned'), '-inf', whole(now - RECENT_MS))
   redis.call('ZREMRANGEBYSCORE', key('answering'), '-inf', whole(now - RECENT_MS))
 end
@@ -84,14 +95,15 @@ local function forget_past_sources()
   end
 end
 
+begin_work('sweep')
 -- 1. End offers, running times and retention, by their deadlines.
 end_deadlines()
 -- 2. Unpark callbacks at destinations with free slots: no callback in flight may be left to do it.
 unpark_where_slots_are_free()
--- 3. Delete old records of destinations and of sources.
+-- 3. Wake what waits for a time: grants to destinations whose breaker was open.
+wake_what_is_due()
+-- 4. Delete old records of destinations and of sources.
 forget_old_health()
 forget_unused_destinations()
 forget_past_sources()
-
-local first = redis.call('ZRANGE', key('deadlines'), 0, 0, 'WITHSCORES')
-return reply({ wait = first[1] and math.max(0, first[2] - now), moved = moved, ended = ended })
+return reply({ wait = ms_until_sweep(), moved = moved, ended = ended })

@@ -13,6 +13,7 @@
 --- Errors none
 --- @include "base"
 --- @include "serial"
+--- @include "wake"
 
 local lock, again = key('turn:' .. subject), key('turn:' .. subject .. ':again')
 local term, current_holder = string.match(redis.call('GET', lock) or '', '^(%d+) (.*)$')
@@ -26,6 +27,9 @@ if action == 'give' and redis.call('DEL', again) == 0 then
 end
 if action == 'take' then
   redis.call('DEL', again)
+  if subject == 'plan' then
+    begin_work('grant')
+  end
 end
 term = term or next_serial('term')
 redis.call('SET', lock, term .. ' ' .. holder, 'PX', duration)

@@ -197,6 +197,8 @@ async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -
     await _read_holds(broker)
     await broker.sweep(TYPE)
     await bring(broker, Status.QUEUED)
+    await broker.due(TYPE)
+    assert not await broker.forget_type(TYPE)
     await broker.withdraw(TYPE, "d")
     await broker.drop_host(TYPE, "h1")
     await broker.set_keys(TYPE, "*", ["whsec_x"])

@@ -22,7 +22,10 @@ local function set_deadline(member, status)
   local field = SPANS[status]
   local span = field and policy_number_of(field)
   if span then
-    redis.call('ZADD', key('deadlines'), whole(now_ms() + span), member)
+    set_due('deadlines', now_ms() + span, member, 'sweep')
+    if span <= 0 then
+      wake('sweep')
+    end
   else
     redis.call('ZREM', key('deadlines'), member)
   end

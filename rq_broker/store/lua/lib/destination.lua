@@ -20,10 +20,10 @@
 --- @include "job"
 --- @include "queue"
 --- @include "policy"
+--- @include "recent"
 
 local FAILURES = 5 -- in a row open the breaker: fewer would open it for a receiver's short restart
 local OPEN_MS, OPEN_MS_MAX = 5000, 60000 -- doubled from opening to opening: a probe at least once a minute
-local RECENT_MS = 60000 -- failures and answers within it decide whether there is an outage
 local PARK_MS = 1000 -- until a sweep checks parked callbacks, should no callback have freed a slot by then
 local PROMPT_MS = 1000 -- an answer within it is prompt; a slower one can fill a courier's slots
 local UNPARK_LIMIT = 500 -- callbacks unparked in one call: bounds the time of the script
@@ -97,7 +97,7 @@ end
 
 -- Makes a callback that is due nowhere fall due at `when`, ms.
 local function schedule(member, prompt, when)
-  redis.call('ZADD', key(due_set(prompt)), whole(when), member)
+  set_due(due_set(prompt), when, member, 'deliver')
 end
 
 -- Makes the first callback of a grant due now. `record`: of its destination.
@@ -118,7 +118,7 @@ end
 local function park(destination, member, now)
   unschedule(member)
   redis.call('ZADD', key('parked:' .. destination), whole(now), member)
-  redis.call('ZADD', key('parked'), whole(now + PARK_MS), destination)
+  set_due('parked', now + PARK_MS, destination, 'sweep')
 end
 
 -- Makes parked callbacks due again, at most `count` of them, the longest parked first.
@@ -133,7 +133,7 @@ local function unpark(destination, count, now)
     end
   end
   if redis.call('EXISTS', parked) == 1 then
-    redis.call('ZADD', key('parked'), whole(now + PARK_MS), destination)
+    set_due('parked', now + PARK_MS, destination, 'sweep')
   else
     redis.call('ZREM', key('parked'), destination)
   end
@@ -171,14 +171,18 @@ end
 local function open_breaker(destination, now)
   local name = destination_key(destination)
   local openings = add_to(name, 'openings', 1) or 1
-  local open_until = whole(now + math.min(OPEN_MS * 2 ^ (openings - 1), OPEN_MS_MAX))
-  redis.call('HSET', name, 'open_until', open_until)
+  local open_until = now + math.min(OPEN_MS * 2 ^ (openings - 1), OPEN_MS_MAX)
+  redis.call('HSET', name, 'open_until', whole(open_until))
   redis.call('HDEL', name, 'probe')
-  redis.call('ZADD', key('open'), open_until, destination)
+  redis.call('ZADD', key('open'), whole(open_until), destination)
+  wake_later('grant', destination, open_until)
 end
 
 local function record_failure(destination, record, now)
   redis.call('ZADD', key('failing'), whole(now), destination)
+  if redis.call('ZRANK', key('failing'), destination) == 0 then
+    publish('sweep', RECENT_MS)
+  end
   local answered_before = redis.call('ZREM', key('answering'), destination) == 1
     or redis.call('ZSCORE', key('turned'), destination)
   if answered_before then

@@ -2,11 +2,7 @@
 --- What a shape stands for is kept in `shapes` while the shape has queued jobs. A job that leaves the
 --- queue takes it along in its field `demand`, and brings it back when it joins again.
 --- @include "base"
-
--- Leaves a marker for a loop of the notifiers: 'grant' or 'deliver'.
-local function wake(marker)
-  redis.call('ZADD', key('wake'), 0, marker)
-end
+--- @include "wake"
 
 -- Sets a shape's score in `heads` to the priority of its first job; forgets a shape without jobs.
 local function refresh_head(shape)

@@ -1,0 +1,47 @@
+--- Delete what an empty type leaves behind.
+--- Keeps: a type with jobs, hosts, sources, signing keys, a policy, or a destination called within the last day
+---   stays as it is, and so does one in which something happened within the last minute. A type that ever
+---   granted keeps its base hash: its counters never go back.
+--- KEYS[1] base
+--- ARGV none
+--- Returns
+---   forgotten  flag  whether the type is empty
+--- Errors none
+--- @include "base"
+--- @include "clock"
+
+local QUIET_MS = 60000 -- time for readers of a type's events to read the last of them
+
+-- Sets that hold something while the type is in use.
+local USED = {
+  'status:queued', 'status:granted', 'status:running', 'status:done', 'status:error', 'hosts', 'sources', 'keys',
+  'destinations', 'parting', 'deadlines', 'deliveries', 'prompt', 'parked',
+}
+-- What remains of ended jobs and of the notifiers' work.
+local LEFT = {
+  'wake', 'later', 'events', 'holding_times', 'history', 'usage', 'past_usage', 'forecasts', 'passed', 'own_priority',
+  'open', 'behind', 'failing', 'answering', 'turned', 'turn:plan', 'turn:plan:again',
+}
+
+for _, name in ipairs(USED) do
+  if redis.call('EXISTS', key(name)) == 1 then
+    return reply({ forgotten = false })
+  end
+end
+for _, field in ipairs(redis.call('HKEYS', base)) do
+  if string.sub(field, 1, 6) == 'policy' then
+    return reply({ forgotten = false })
+  end
+end
+local last = redis.call('XREVRANGE', key('events'), '+', '-', 'COUNT', 1)[1]
+if last and tonumber(string.match(last[1], '^%d+')) > now_ms() - QUIET_MS then
+  return reply({ forgotten = false })
+end
+
+for _, name in ipairs(LEFT) do
+  redis.call('DEL', key(name))
+end
+if redis.call('HEXISTS', base, 'fence') == 0 then
+  redis.call('DEL', base)
+end
+return reply({ forgotten = true })

@@ -1,0 +1,43 @@
+--- Wake-ups: how a script tells the notifiers that a type has work for one of their steps: `grant`,
+--- `deliver`, `unproven` (a delivery to an unproven destination) or `sweep`.
+---
+--- Work that is due now leaves its marker in `wake`, and is published once: a marker that is already there
+--- was published before. The script that does the work removes the marker before it begins, so whatever
+--- becomes due meanwhile is published again. Work that falls due later is published only if it comes before
+--- all other work of its set: whoever watches the set knows of the others.
+---
+--- A message is `<type> <marker> <ms until it is due> <level>`, see store/wakes.py. Messages may be lost: the
+--- sets are the truth, and notifiers check them when they have missed some, and now and then.
+--- @include "base"
+--- @include "clock"
+
+-- A client without the right to publish still does its work; the notifiers find it in their next check.
+local function publish(marker, delay)
+  redis.pcall('PUBLISH', 'rqb:wake', string.sub(base, 6, -2) .. ' ' .. marker .. ' ' .. whole(delay) .. ' 0')
+end
+
+-- Tells the notifiers of work that is due now.
+local function wake(marker)
+  if redis.call('ZADD', key('wake'), 0, marker) == 1 then
+    publish(marker, 0)
+  end
+end
+
+-- Notes that the work of a marker begins.
+local function begin_work(marker)
+  redis.call('ZREM', key('wake'), marker)
+end
+
+-- Adds to a set of times a member whose work is due at `when`, ms.
+local function set_due(set, when, member, marker)
+  redis.call('ZADD', key(set), whole(when), member)
+  local delay = when - now_ms()
+  if delay > 0 and redis.call('ZRANK', key(set), member) == 0 then
+    publish(marker, delay)
+  end
+end
+
+-- Wakes `marker` at `when`, ms. A later call with the same name replaces it.
+local function wake_later(marker, name, when)
+  set_due('later', when, marker .. ':' .. name, 'sweep')
+end
