@@ -164,8 +164,8 @@ def _parse_data(json: bytes) -> _ParsedData:
 
 @lru_cache(1024)
 def _parse(json: bytes) -> _ParsedData:
-    if json.count(b"[") + json.count(b"{") > _MAX_BRACKETS:
-        raise Unreadable("data may be nested too deep")
+    if not json.startswith(b"{") or json.count(b"[") + json.count(b"{") > _MAX_BRACKETS:
+        raise Unreadable("data is no object, or may be nested too deep")
     value = exact_json.loads(json)
     demand = demand_of(convert(value, Data, "data"))
     return _ParsedData(exact_json.dumps(value), demand, json.count(b'"'))

@@ -56,12 +56,15 @@ def _converted(value: Any, type_: type[_Target]) -> _Target:
 
 
 def _with_floats(value: Any) -> Any:
-    """Replace each number that was kept as text by the nearest float, which a span takes."""
+    """Replace each number that was kept as text by the nearest float, which a span takes.
+
+    Lists are left alone: no body has spans in one, and a list may have 300,000 elements.
+    """
     if isinstance(value, Number):
         return float(value.text)
     if isinstance(value, dict):
         return {key: _with_floats(element) for key, element in value.items()}
-    return [_with_floats(element) for element in value] if isinstance(value, list) else value
+    return value
 
 
 def check(value: object, place: str) -> None:

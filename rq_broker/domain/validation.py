@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated, Any
 from unicodedata import category
 
@@ -119,8 +120,19 @@ HoldSpan = Annotated[float, Meta(gt=0, le=LONGEST_SPAN)]
 
 def show(value: object) -> str:
     """Render a value for a sentence as JSON, shortened."""
-    rendered = dumps(value)
+    rendered = dumps(_beginning(value))
     return rendered if len(rendered) <= _SHOWN_CHARACTERS else f"{rendered[:_SHOWN_CHARACTERS]}…"
+
+
+def _beginning(value: object) -> object:
+    """Return what suffices to show the value: each element takes two characters at least."""
+    if isinstance(value, list):
+        return [_beginning(element) for element in value[:_SHOWN_CHARACTERS]]
+    if isinstance(value, dict):
+        return {
+            key: _beginning(element) for key, element in islice(value.items(), _SHOWN_CHARACTERS)
+        }
+    return value
 
 
 def rejected(value: object, shown: bool = True) -> str:
