@@ -18,7 +18,7 @@ from rq_broker.api.responses import created, ok
 from rq_broker.api.submit import read_submission
 from rq_broker.api.views import AttemptView
 from rq_broker.domain.jobs import Status
-from rq_broker.domain.representation import EtaView, JobView
+from rq_broker.domain.representation import JobView
 from rq_broker.egress.rules import Egress
 from rq_broker.store.broker import Page
 
@@ -34,6 +34,7 @@ class JobEndpoints:
         egress: Egress | None,
     ) -> None:
         self._broker = snapshots.broker
+        self._lists = pagination.Lists(snapshots.broker)
         self._explainer = explainer
         self._reasons = ReasonReader(snapshots)
         self._callback_base = callback_base
@@ -69,20 +70,16 @@ class JobEndpoints:
         type_ = type_of(request)
         listing = pagination.listing(request.query_params.multi_items())
         if listing.limit is not None:
-            page = await pagination.page(self._broker, type_, listing, listing.limit)
+            page = await self._lists.page(type_, listing, listing.limit)
             next_cursor = pagination.opaque(page.next) if page.next else None
-            views = [JobView.of(job) for job in page.jobs]
+            forecasts = None
             if listing.with_eta:
                 forecasts = await self._explainer.forecasts(type_, page.jobs)
-                views = [
-                    view.with_fields(eta=forecast and EtaView.of(forecast))
-                    for view, forecast in zip(views, forecasts, strict=True)
-                ]
-            return ok(views, next=next_cursor)
-        first = await pagination.first_page(self._broker, type_, listing)
+            return ok(await self._lists.array(page.jobs, forecasts), next=next_cursor)
+        first = await self._lists.first_page(type_, listing)
         if request.method == "HEAD":
             first = Page((), None)  # the answer has no body, so no further page is read
-        chunks = pagination.stream(self._broker, type_, listing, first)
+        chunks = self._lists.stream(type_, listing, first)
         return StreamingResponse(chunks, media_type="application/json")
 
     async def read(self, request: Request) -> Response:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
 import pytest
 from redis.asyncio import Redis
 
+from rq_broker.api.pagination import Listing, Lists
+from rq_broker.domain.representation import to_json
 from rq_broker.domain.validation import MAX_WHOLE
 from rq_broker.store.broker import Broker, Page
 from rq_broker.store.keys import Keys
 from tests.api.conftest import listed, refused, submit
+from tests.making import submit as make_job
 
 
 async def test_lists_are_in_priority_order(api: httpx.AsyncClient) -> None:
@@ -106,6 +110,67 @@ async def test_the_whole_list_is_streamed(
     assert "content-length" not in answer.headers
     assert [job["RequestID"] for job in answer.json()["data"]] == names
     assert list(answer.json()) == ["data", "ok"]
+
+
+@pytest.mark.parametrize("query", ["", "?limit=1000", "?limit=1000&eta=1"])
+async def test_long_lists_are_rendered_in_batches(
+    api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    """No more than `_BATCH` jobs are rendered without a pause in which others are served."""
+    monkeypatch.setattr("rq_broker.api.pagination._BATCH", 3)
+    names = [f"{number:02}" for number in range(10)]
+    await submit(api, *names)
+    sizes: list[int] = []
+
+    def counting(views: list[Any]) -> bytes:
+        if isinstance(views, list):
+            sizes.append(len(views))
+        return to_json(views)
+
+    monkeypatch.setattr("rq_broker.api.pagination.to_json", counting)
+    assert await listed(api, query) == names
+    assert sizes == [3, 3, 3, 1]
+
+
+async def test_lists_take_turns(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one list pauses no other renders, so that many take no more time than one."""
+    monkeypatch.setattr("rq_broker.api.pagination._BATCH", 1)
+    for name in "abc":
+        await make_job(broker, name)
+    pauses = 0
+
+    async def sleep(_: float) -> None:
+        nonlocal pauses
+        pauses += 1
+        assert pauses == 1
+        await yield_to_others(0)
+        pauses -= 1
+
+    yield_to_others = asyncio.sleep
+    monkeypatch.setattr("rq_broker.api.pagination.asyncio.sleep", sleep)
+    lists = Lists(broker)
+
+    async def read() -> bytes:
+        first = await lists.first_page("vm", Listing())
+        return b"".join([piece async for piece in lists.stream("vm", Listing(), first)])
+
+    assert len({await task for task in [asyncio.create_task(read()) for _ in range(5)]}) == 1
+
+
+async def test_a_page_of_large_jobs_ends_early(
+    api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page has only so many bytes of `data`; its `next` goes on from there."""
+    monkeypatch.setattr("rq_broker.api.pagination._PAGE_BYTES", 500_000)
+    for name in "abcde":
+        await submit(api, name, data={"text": "x" * 200_000})
+    page = (await api.get("/v1/vm/?limit=5")).json()
+    rest = (await api.get(f"/v1/vm/?limit=5&cursor={page['next']}")).json()
+    names = [[job["RequestID"] for job in each["data"]] for each in (page, rest)]
+    assert names[0] + names[1] == list("abcde")
+    assert 3 <= len(names[0]) < 5
+    assert rest["next"] is None
+    assert await listed(api) == list("abcde")
 
 
 async def test_an_empty_list(api: httpx.AsyncClient) -> None:

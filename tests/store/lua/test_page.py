@@ -54,6 +54,17 @@ async def test_a_page_has_the_same_positions_as_read(broker: Broker) -> None:
             assert job == await broker.read(TYPE, job.request_id)
 
 
+@pytest.mark.parametrize("limit", [1, 2, 500])
+async def test_large_jobs_end_a_page_early(broker: Broker, limit: int) -> None:
+    """A page ends behind the job that exceeds 256 KiB, and its cursor goes on behind that."""
+    for name in "abcd":
+        await submit(broker, name, data='{"x":"%s"}' % ("x" * 200_000))
+    page = await broker.page(TYPE, limit=limit)
+    assert [job.request_id for job in page.jobs] == list("ab")[:limit]
+    assert page.next is not None
+    assert [name for *_, name in await _list(broker, limit)] == list("abcd")
+
+
 async def _list(broker: Broker, limit: int, **filters: str) -> list[tuple[int, int, str]]:
     entries, cursor = [], None
     while True:
