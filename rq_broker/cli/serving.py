@@ -14,6 +14,7 @@ from starlette.types import StatefulLifespan
 from rq_broker.api.server.connections import Connections
 from rq_broker.api.server.limits import ConnectionLimits, connection_limits
 from rq_broker.api.server.protocol import CONNECTIONS, LimitedProtocol
+from rq_broker.cli.process import freeze_garbage
 from rq_broker.settings import Settings
 
 _MOST_DESCRIPTORS = 65_536
@@ -47,6 +48,7 @@ def lifespan(settings: Settings) -> StatefulLifespan[Starlette]:
     @asynccontextmanager
     async def state(_: Starlette) -> AsyncIterator[Mapping[str, Any]]:
         limits = _limits(settings)
+        freeze_garbage()
         _log.info(
             "up to %d connections are served, %d from one address", limits.total, limits.per_address
         )

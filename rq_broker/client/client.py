@@ -22,6 +22,13 @@ from rq_broker.client.repeating import LOST, RETRIES, Attempts
 
 TIMEOUT_SECONDS = 10.0
 """How long connecting, sending and each wait for an answer may take; `http` may set another."""
+KEEP_ALIVE_SECONDS = 30.0
+"""How long an idle connection is kept. Less than `--keep-alive` of the API, 75 s, and than proxies
+keep it, 60 s: a call that is sent while the other side closes is lost."""
+LIMITS = httpx.Limits(
+    max_connections=100, max_keepalive_connections=20, keepalive_expiry=KEEP_ALIVE_SECONDS
+)
+"""Connections of one client; the numbers are those of httpx."""
 
 Args = ParamSpec("Args")
 Result = TypeVar("Result")
@@ -63,7 +70,7 @@ class Client:
         self, url: str, *, http: httpx.Client | None = None, retries: int = RETRIES
     ) -> None:
         self._retries = retries
-        self._http = http or httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS)
+        self._http = http or httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS, limits=LIMITS)
 
     def __enter__(self) -> Self:
         return self
@@ -131,7 +138,7 @@ class AsyncClient:
         self, url: str, *, http: httpx.AsyncClient | None = None, retries: int = RETRIES
     ) -> None:
         self._retries = retries
-        self._http = http or httpx.AsyncClient(base_url=url, timeout=TIMEOUT_SECONDS)
+        self._http = http or httpx.AsyncClient(base_url=url, timeout=TIMEOUT_SECONDS, limits=LIMITS)
 
     async def __aenter__(self) -> Self:
         return self

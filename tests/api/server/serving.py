@@ -10,6 +10,7 @@ from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.datastructures import Address
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -35,6 +36,8 @@ class Served:
     requests: list[tuple[str, str, bytes]] = field(default_factory=list)
     """Method, path and body of each request whose body was complete."""
     headers: list[dict[str, str]] = field(default_factory=list)
+    clients: list[Address | None] = field(default_factory=list)
+    """Address of each request's client, a port for each connection."""
 
 
 Answering = Callable[[Request], Awaitable[Response]]
@@ -55,6 +58,7 @@ async def serving(
         body = await read(request)
         served.requests.append((request.method, request.url.path, body))
         served.headers.append(dict(request.headers))
+        served.clients.append(request.client)
         return await answering(request) if answering else ok({"path": request.url.path})
 
     @asynccontextmanager
