@@ -172,4 +172,4 @@ async def test_scripts_are_printed_for_other_languages(
         sha = client.script_load(source.log.read_bytes())
         assert sha == SCRIPTS["read"].sha
         with pytest.raises(redis.ResponseError, match="JOB_NOT_FOUND"):
-            client.evalsha(sha, 1, "rqb:{vm}", "nobody")
+            client.evalsha(sha, 1, "rqb:{vm}", "nobody", "")
