@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from rq_broker.domain.errors import Invalid
+from rq_broker.store.redis_url import parse
 
-SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
-"""Schemes of a Redis URL: plain, TLS, unix socket, and a cluster's plain and TLS."""
 LOOPBACK = ("127.0.0.1", "::1")
 
 
@@ -58,13 +56,7 @@ class Settings:
     """Name of the Redis user that `acl` makes. Default, None: `rq-broker-` and the role."""
 
     def __post_init__(self) -> None:
-        url = urlsplit(self.redis)
-        try:
-            _ = url.port
-        except ValueError:
-            raise Invalid(f"--redis {self.redis} must have a port from 0 to 65535") from None
-        if url.scheme not in SCHEMES:
-            raise Invalid(f"--redis {self.redis} must begin with one of {', '.join(SCHEMES)}")
+        parse(self.redis)
 
     def check_bind(self) -> None:
         """Raise Invalid if the API would serve other machines without access control."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from contextlib import aclosing
 
 import orjson
 import uvicorn
@@ -16,10 +15,10 @@ from rq_broker.api import create_app
 from rq_broker.cli.egress import egress_of
 from rq_broker.cli.process import end_with_parent
 from rq_broker.cli.serving import lifespan, server_options
+from rq_broker.cli.starting import await_redis
 from rq_broker.settings import Settings
-from rq_broker.store.acl import check_rights
 from rq_broker.store.broker import Broker
-from rq_broker.store.connection import check_fit, connect
+from rq_broker.store.connection import connect
 
 SWITCH_SECONDS = 0.0005
 """How long a thread that computes a forecast may hold the interpreter before the thread that
@@ -34,7 +33,7 @@ def run(settings: Settings) -> None:
     settings.check_bind()
     options = server_options(settings)
     os.environ[_SETTINGS_VARIABLE] = orjson.dumps(settings).decode()
-    asyncio.run(_check_redis(settings.redis))
+    asyncio.run(await_redis(settings.redis, "api"))
     uvicorn.run("rq_broker.cli.api:worker_app", factory=True, workers=settings.workers, **options)
 
 
@@ -55,9 +54,3 @@ def build_app(settings: Settings, client: Redis | RedisCluster, *, dev: bool = F
         inbox=dev,
         lifespan=lifespan(settings),
     )
-
-
-async def _check_redis(url: str) -> None:
-    async with aclosing(connect(url)) as client:
-        await check_fit(client)
-        await check_rights(client, "api")

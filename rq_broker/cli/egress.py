@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from socket import getaddrinfo
-from urllib.parse import urlsplit
 
 from rq_broker.egress.rules import Egress
 from rq_broker.settings import LOOPBACK, Settings
-
-_REDIS_PORT = 6379
-"""The port of a Redis URL that names none."""
+from rq_broker.store.redis_url import parse
 
 
 def egress_of(settings: Settings, *, own_api: bool = True) -> Egress:
@@ -22,8 +19,8 @@ def egress_of(settings: Settings, *, own_api: bool = True) -> Egress:
     Raises:
         Invalid: A list of the settings holds something that is neither network nor name.
     """
-    url = urlsplit(settings.redis)
-    closed = [(ip, url.port or _REDIS_PORT) for ip in _addresses(url.hostname or "localhost")]
+    servers = parse(settings.redis).addresses
+    closed = [(ip, port) for host, port in servers for ip in _addresses(host)]
     if own_api:
         closed += [(ip, settings.port) for ip in _addresses(settings.host)]
     return Egress.of(

@@ -9,12 +9,12 @@ from redis.asyncio import Redis, RedisCluster
 
 from rq_broker.cli.egress import egress_of
 from rq_broker.cli.process import freeze_garbage, run_loop, until_signal
+from rq_broker.cli.starting import await_redis
 from rq_broker.delivery.http.sender import Sender
 from rq_broker.settings import Settings
 from rq_broker.sources.feeds import Feed, read_feeds
-from rq_broker.store.acl import check_rights
 from rq_broker.store.broker import Broker
-from rq_broker.store.connection import check_fit, connect
+from rq_broker.store.connection import connect
 from rq_broker.worker.notifier import Notifier
 
 
@@ -25,11 +25,13 @@ def run(settings: Settings) -> None:
 
 
 async def _run(settings: Settings) -> None:
-    async with aclosing(connect(settings.redis)) as client:
-        await check_fit(client)
-        await check_rights(client, "notifier", settings.types)
-        async with open_notifier(settings, client, open_feeds(settings)) as notifier:
-            await notifier.run()
+    async with (
+        aclosing(connect(settings.redis)) as client,
+        open_notifier(settings, client, open_feeds(settings)) as notifier,
+    ):
+        # Not sooner: a wrong setting ends the process at once, whether or not Redis answers.
+        await await_redis(settings.redis, "notifier", settings.types)
+        await notifier.run()
 
 
 def open_feeds(settings: Settings) -> Sequence[Feed]:

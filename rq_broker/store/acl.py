@@ -56,6 +56,7 @@ _READING_SCRIPTS = ("changed_holds", "destinations", "heads", "line", "page", "r
 _READING_PROBES: Mapping[str, str] = {
     "EVAL": "x 1 K", "EVALSHA": "x 1 K", "EXISTS": "K", "GET": "K", "HEXISTS": "K x",
     "HGET": "K x", "HGETALL": "K", "HKEYS": "K", "HLEN": "K", "HMGET": "K x", "HRANDFIELD": "K",
+    "HSTRLEN": "K x",
     "HSCAN": "K 0", "INFO": "memory", "PING": "", "PTTL": "K", "STRLEN": "K",
     "SCARD": "K", "SISMEMBER": "K x",
     "SMEMBERS": "K", "SMISMEMBER": "K x", "SRANDMEMBER": "K 1", "SSCAN": "K 0",
@@ -165,7 +166,7 @@ async def check_rights(
     try:
         lacking = await _lacking_rights(client, ROLES[role].commands(), types)
     except NO_ANSWER:
-        return  # check_fit has told it
+        return  # the process waited for it before
     if lacking:
         option = "".join(f" --type {type_}" for type_ in types)
         raise errors.Unavailable(

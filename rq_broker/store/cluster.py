@@ -107,10 +107,20 @@ class Cluster:
         raise exceptions.TryAgainError("the nodes of the slot name each other")
 
     async def each_primary(self, *command: Any) -> list[Any]:
-        """Send a command to every node that serves slots; returns their replies."""
+        """Send a command to every node that serves slots; returns the replies of those alive.
+
+        Raises:
+            redis.RedisError: none replies.
+        """
         await self._refresh()
         primaries = dict.fromkeys(address for address in self._primaries if address)
-        return await asyncio.gather(*(self._node(each).call(*command) for each in primaries))
+        calls = [self._node(address).call(*command) for address in primaries]
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        replies = [answer for answer in answers if not isinstance(answer, BaseException)]
+        failures = [answer for answer in answers if isinstance(answer, BaseException)]
+        if not replies:
+            raise failures[0] if failures else exceptions.ClusterDownError("no slot is served")
+        return replies
 
     def addresses(self) -> list[Address]:
         """List every node known now, the replicas included."""

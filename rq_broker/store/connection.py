@@ -1,23 +1,28 @@
-"""Makes clients for a Redis URL, and checks whether that Redis is fit for a queue."""
+"""Makes clients for a Redis URL."""
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import fakeredis
 import redis
-from redis.asyncio import Redis, RedisCluster
+from redis.asyncio import Redis, RedisCluster, Sentinel, SSLConnection
+from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.connection import parse_url
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import SentinelConnectionPool
+from redis.backoff import NoBackoff
 
-from rq_broker.domain.errors import Unavailable
 from rq_broker.store.cluster import ClusterClient
-
-log = logging.getLogger(__name__)
+from rq_broker.store.redis_url import RedisUrl, parse
 
 NO_ANSWER = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.RedisClusterException)
+_SENTINEL_SECONDS = 0.4
+"""Seconds that one Sentinel may take to answer; the next is asked then. Three times it must be less
+than the time for a dial, or two that hang keep the third from being asked."""
 _CONNECTIONS = 10_000
-"""Most connections of one client. A notifier blocks on one for each type that it serves, and
-redis-py raises an error where more are needed; all other calls share a few."""
+"""Most connections of one client; redis-py raises an error where more are needed. Calls share a
+few, but those of fakeredis need one each."""
 _TEXT: dict[str, Any] = {"decode_responses": True, "encoding_errors": "surrogateescape"}
 """Replies are text. Bytes that are not UTF-8 become surrogates, and are sent as the same bytes."""
 
@@ -26,21 +31,62 @@ def connect(url: str, *, timeout: float = 1.5) -> Redis | RedisCluster:
     """Return a client for a Redis URL; it dials at the first call.
 
     Args:
-        url: `redis://`, `rediss://` or `unix://`; for a cluster, `redis+cluster://` or
-            `rediss+cluster://`.
+        url: see redis_url.parse.
         timeout: seconds that a dial may take.
+
+    Raises:
+        Invalid: the URL is none of Redis.
     """
+    where = parse(url)
     options: dict[str, Any] = {
         **_TEXT,
-        "socket_timeout": None,  # the runner has one for each call, longer for a blocking pop
+        "socket_timeout": None,  # the runner has one for each call
         "socket_connect_timeout": timeout,
         "max_connections": _CONNECTIONS,
     }
-    if "+cluster://" in url:
-        cluster: RedisCluster = ClusterClient.from_url(url.replace("+cluster", "", 1), **options)
-        return cluster
+    if where.way == "cluster":
+        return _cluster(where, options)
+    if where.way == "sentinel":
+        return _primary_of_sentinels(where, options)
     client: Redis = Redis.from_url(url, **options)
     return client
+
+
+def _cluster(where: RedisUrl, options: dict[str, Any]) -> RedisCluster:
+    options |= parse_url(where.plain)
+    if options.pop("connection_class", None) is SSLConnection:
+        options["ssl"] = True
+    others = [ClusterNode(host, port) for host, port in where.addresses[1:]]
+    return ClusterClient(**options, startup_nodes=others)
+
+
+def _primary_of_sentinels(where: RedisUrl, options: dict[str, Any]) -> Redis:
+    """Return a client that asks the Sentinels at each dial which server is the primary."""
+    options |= parse_url(where.plain)
+    for name in ("host", "port"):
+        options.pop(name, None)
+    if options.pop("connection_class", None) is SSLConnection:
+        options["ssl"] = True
+    tls = {name: value for name, value in options.items() if name.startswith("ssl")}
+    sentinels = Sentinel(
+        where.addresses,
+        sentinel_kwargs={
+            **tls,
+            **where.sentinel_login,
+            "socket_timeout": _SENTINEL_SECONDS,
+            "socket_connect_timeout": _SENTINEL_SECONDS,
+            "retry": Retry(NoBackoff(), 0),
+        },
+    )
+    client: Redis = sentinels.master_for(where.service, **options)
+    return client
+
+
+def ask_another_sentinel(client: Redis | RedisCluster) -> None:
+    """Ask the next Sentinel first at the next dial: the one asked so far named a demoted server."""
+    if isinstance(client, Redis) and isinstance(client.connection_pool, SentinelConnectionPool):
+        sentinels = client.connection_pool.sentinel_manager.sentinels
+        sentinels.append(sentinels.pop(0))
 
 
 def in_memory() -> Redis:
@@ -49,20 +95,3 @@ def in_memory() -> Redis:
         server=fakeredis.FakeServer(), max_connections=_CONNECTIONS, **_TEXT
     )
     return client
-
-
-async def check_fit(client: Redis | RedisCluster) -> None:
-    """Raise Unavailable if Redis may evict keys: a queue needs maxmemory-policy noeviction.
-
-    A Redis that does not answer yet is logged: the process starts, and serves once it answers.
-    """
-    try:
-        memory = await client.info("memory")
-    except NO_ANSWER as error:
-        log.warning("Redis does not answer yet; calls fail until it does: %s", error)
-        return
-    except (redis.RedisError, NotImplementedError):
-        return
-    policy = memory.get("maxmemory_policy", "noeviction")
-    if policy != "noeviction":
-        raise Unavailable(f"Redis has maxmemory-policy {policy}; a queue needs noeviction")

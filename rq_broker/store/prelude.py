@@ -10,7 +10,18 @@ import re
 
 READS = frozenset(
     (
-        *("EXISTS", "GET", "HEXISTS", "HGET", "HGETALL", "HKEYS", "HLEN", "HMGET", "HRANDFIELD"),
+        *(
+            "EXISTS",
+            "GET",
+            "HEXISTS",
+            "HGET",
+            "HGETALL",
+            "HKEYS",
+            "HLEN",
+            "HMGET",
+            "HRANDFIELD",
+            "HSTRLEN",
+        ),
         *("SISMEMBER", "SMEMBERS", "SMISMEMBER", "TIME", "XLEN", "XRANGE", "XREVRANGE", "ZCARD"),
         *("ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZRANK", "ZREVRANGE", "ZSCAN", "ZSCORE"),
     )

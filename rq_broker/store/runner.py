@@ -16,6 +16,7 @@ from redis.asyncio import Redis, RedisCluster
 
 from rq_broker.domain import errors
 from rq_broker.store.cluster import Cluster
+from rq_broker.store.connection import ask_another_sentinel
 from rq_broker.store.keys import TYPES, Keys
 from rq_broker.store.node import Node
 from rq_broker.store.redis_errors import translate
@@ -41,7 +42,7 @@ class Runner:
         if isinstance(client, RedisCluster):
             self._servers = Cluster(client, timeout)
         elif type(client) is Redis:
-            self._servers = Node(client, timeout)
+            self._servers = Node(client, timeout, lambda: ask_another_sentinel(client))
         self._call = self._servers.call if self._servers else self._direct
 
     async def _direct(self, *command: Any) -> Any:
@@ -68,9 +69,9 @@ class Runner:
             raise self._refusal(error, base) from error
         return script.decode(reply)
 
-    async def command(self, name: str, *arguments: Any) -> Any:
+    async def command(self, *command: Any) -> Any:
         """Send a plain command; its first argument is its key, if it has one."""
-        return await self._send(str(arguments[0]) if arguments else TYPES, name, *arguments)
+        return await self._send(str(command[1]) if len(command) > 1 else TYPES, *command)
 
     async def _send(self, key: str, /, *command: Any) -> Any:
         try:
@@ -104,6 +105,19 @@ class Runner:
     async def ping(self) -> None:
         """Raise Unavailable unless Redis answers and takes writes."""
         await self.command(*_write_check(TYPES))
+
+    async def each_primary(self, *command: Any) -> list[Any]:
+        """Send a command to every server that takes writes; returns the replies of those alive.
+
+        Raises:
+            Unavailable: none replies.
+        """
+        try:
+            if isinstance(self._servers, Cluster):
+                return await self._servers.each_primary(*command)
+            return [await self._call(*command)]
+        except Exception as error:
+            raise translate(error) from error
 
     async def now(self) -> float:
         """Read Redis's clock, seconds since 1970: the one time all processes share."""

@@ -72,7 +72,7 @@ class Trouble:
         spell = self._present.get(type(error))
         if spell is None:
             spell = self._present[type(error)] = Spell(type(error), str(error))
-            _log.warning("%s; calls get 503 %s (%s)", error, error.code, _details(detail))
+            _log.warning("%s; calls get 503 %s (%s)", error, error.code, details(detail))
         spell.last, spell.calls = now, spell.calls + 1
         if key in spell.keys or len(spell.keys) < KEYS:
             spell.keys[key] = now
@@ -111,7 +111,7 @@ class Trouble:
             self._check_later()
 
 
-def _details(error: BaseException) -> str:
+def details(error: BaseException) -> str:
     """Return the class and text of an error, and of the one that it was made of."""
     text = f"{type(error).__name__}: {error}"
-    return f"{text}; {_details(error.__cause__)}" if error.__cause__ else text
+    return f"{text}; {details(error.__cause__)}" if error.__cause__ else text

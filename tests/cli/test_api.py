@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -41,20 +40,6 @@ def test_a_redis_that_evicts_is_refused(redis_server: Server) -> None:
                 assert "noeviction" in result.output
         finally:
             client.config_set("maxmemory-policy", "noeviction")
-
-
-@pytest.mark.parametrize("scheme", ["redis", "redis+cluster"])
-def test_a_redis_that_does_not_answer_is_logged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, scheme: str
-) -> None:
-    """The API starts without Redis, and its log says that calls fail until Redis answers."""
-    server = Server(tmp_path)
-    server.start()
-    server.stop()
-    monkeypatch.setattr(uvicorn, "run", lambda *_, **__: None)
-    result = invoke("api", "--redis", f"{scheme}://127.0.0.1:{server.port}")
-    assert result.exit_code == 0, result.output
-    assert "Redis does not answer yet; calls fail until it does" in caplog.text
 
 
 async def test_the_application_is_wired(client: AsyncRedis) -> None:

@@ -49,6 +49,8 @@ def test_help_imports_neither_redis_nor_http(args: tuple[str, ...]) -> None:
         "rq_broker.domain",
         "rq_broker.domain.errors",
         "rq_broker.settings",
+        "rq_broker.store",
+        "rq_broker.store.redis_url",
     }
 
 

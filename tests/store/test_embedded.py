@@ -11,8 +11,9 @@ import pytest
 import redis
 
 from rq_broker.domain.errors import Unavailable
-from rq_broker.store.connection import check_fit, connect, in_memory
+from rq_broker.store.connection import connect, in_memory
 from rq_broker.store.embedded import Server, find_server, free_port
+from rq_broker.store.fitness import check_fit
 
 
 def _program(directory: Path, name: str) -> str:

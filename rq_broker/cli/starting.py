@@ -1,0 +1,60 @@
+"""How `api` and `notifier` start: they wait for Redis, and end if it is unfit for them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Collection
+from contextlib import aclosing
+
+from redis.asyncio import Redis, RedisCluster
+
+from rq_broker.domain.errors import Unavailable
+from rq_broker.store.acl import check_rights
+from rq_broker.store.connection import connect
+from rq_broker.store.fitness import check_fit, reach
+from rq_broker.store.redis_url import parse
+from rq_broker.store.trouble import details
+
+RETRY_SECONDS = 0.5
+"""Seconds between two attempts to reach Redis. A longer time delays the start by as much."""
+LOG_SECONDS = 5.0
+"""Seconds between two lines that say what the process waits for."""
+CHECK_SECONDS = 10.0
+"""Seconds that the checks may take once Redis answers. Those of a cluster ask each node in turn,
+and one that hangs must not keep the process from serving with the others."""
+
+_log = logging.getLogger(__name__)
+
+
+async def await_redis(url: str, role: str, types: Collection[str] = ()) -> None:
+    """Wait until Redis answers; then check that it evicts nothing and grants the role's rights.
+
+    Raises:
+        Unavailable: Redis answers, and is unfit.
+    """
+    async with aclosing(connect(url)) as client:
+        await _await_answer(client, parse(url).shown)
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                await check_fit(client)
+                await check_rights(client, role, types)
+        except TimeoutError:
+            _log.warning("a server of Redis does not answer; its rights were not checked")
+
+
+async def _await_answer(client: Redis | RedisCluster, shown: str) -> None:
+    next_line, waiting = time.monotonic(), False
+    while True:
+        try:
+            await reach(client)
+            break
+        except Unavailable as error:
+            if time.monotonic() >= next_line:
+                cause = f" ({details(error.__cause__)})" if error.__cause__ else ""
+                _log.warning("waiting for Redis at %s: %s%s", shown, error, cause)
+                next_line, waiting = time.monotonic() + LOG_SECONDS, True
+        await asyncio.sleep(RETRY_SECONDS)
+    if waiting:
+        _log.warning("Redis at %s answers", shown)

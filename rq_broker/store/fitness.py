@@ -1,0 +1,43 @@
+"""Checks at the start of a process: whether Redis answers, and whether it is fit for a queue."""
+
+from __future__ import annotations
+
+import re
+
+from redis.asyncio import Redis, RedisCluster
+
+from rq_broker.domain import errors
+from rq_broker.store.runner import Runner
+
+FIT_POLICY = "noeviction"
+"""The one maxmemory-policy under which Redis deletes nothing of a queue."""
+_POLICY = re.compile(r"^maxmemory_policy:(.*?)\r?$", re.MULTILINE)
+
+
+async def check_fit(client: Redis | RedisCluster) -> None:
+    """Raise Unavailable if Redis does not answer, or if a server may evict keys.
+
+    On a cluster one answer is enough: a part of it may be down while the rest serves.
+    """
+    for answer in await reach(client):
+        policy = _POLICY.search(answer)
+        if policy and policy[1] != FIT_POLICY:
+            raise errors.Unavailable(
+                f"Redis has maxmemory-policy {policy[1]}; a queue needs {FIT_POLICY}"
+            )
+
+
+async def reach(client: Redis | RedisCluster) -> list[str]:
+    """Ask every server that takes writes for its memory settings; returns what answered.
+
+    Raises:
+        Unavailable: none answers, or the login is refused. `__cause__` has the details.
+    """
+    try:
+        return await Runner(client).each_primary("INFO", "memory")
+    except errors.RedisRefuses as error:
+        if "NOPERM" not in str(error.__cause__):
+            raise
+    except errors.Internal:
+        pass  # fakeredis has no INFO
+    return []

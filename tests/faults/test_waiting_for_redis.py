@@ -1,0 +1,74 @@
+"""Started before Redis answers, api and notifier wait, say for what, and then serve."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from rq_broker.store.embedded import Server, free_port
+from tests.processes import TIMEOUT_S, Child, Children, children
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Server]:
+    server = Server(tmp_path / "redis")
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def spawn(tmp_path: Path) -> Iterator[Children]:
+    with children(tmp_path) as starter:
+        yield starter
+
+
+def _until(condition: Callable[[], bool], child: Child) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < deadline, child.output()
+        assert child.process.poll() is None, child.output()
+        time.sleep(0.05)
+
+
+def _start(spawn: Children, command: str, url: str) -> Child:
+    return spawn.api(url) if command == "api" else spawn.notifier(url)
+
+
+@pytest.mark.parametrize("command", ["api", "notifier"])
+def test_a_redis_that_hangs_is_waited_for(store: Server, spawn: Children, command: str) -> None:
+    """A stopped Redis accepts connections and answers nothing: the process says that it waits."""
+    assert store.process
+    store.process.send_signal(signal.SIGSTOP)
+    child = _start(spawn, command, f"redis://:secret@127.0.0.1:{store.port}/0")
+    waits = f"waiting for Redis at redis://127.0.0.1:{store.port}/0: Redis does not answer"
+    _until(lambda: waits in child.output(), child)
+    assert "secret" not in child.output()
+    assert "Traceback" not in child.output()
+    child.send(signal.SIGTERM)
+    child.wait()  # a signal ends the wait
+
+
+@pytest.mark.parametrize("scheme", ["redis", "redis+cluster", "redis+sentinel"])
+def test_a_redis_that_is_away_is_waited_for(spawn: Children, scheme: str) -> None:
+    """One server, a cluster or Sentinels: several lines, seconds apart, and no traceback."""
+    port = free_port()
+    path = "/main/0" if "sentinel" in scheme else ""
+    child = _start(spawn, "notifier", f"{scheme}://127.0.0.1:{port}{path}")
+    waits = f"waiting for Redis at {scheme}://127.0.0.1:{port}{path}: Redis does not answer"
+    _until(lambda: child.output().count(waits) >= 2, child)
+    assert "Traceback" not in child.output()
+
+
+def test_it_serves_once_redis_is_there(store: Server, spawn: Children) -> None:
+    """The API answers as soon as Redis does, and its log says that the wait is over."""
+    store.kill()
+    child = _start(spawn, "api", store.url)
+    _until(lambda: "waiting for Redis" in child.output(), child)
+    store.start()
+    child.ready()
+    assert f"Redis at {store.url} answers" in child.output()
