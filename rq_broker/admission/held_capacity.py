@@ -52,7 +52,7 @@ class HeldCapacity:
         """Bring up to date what is known, and return it. Raises Unavailable."""
         async with self._one_at_a_time:
             rows, _, now = await asyncio.gather(
-                self._running.read(), self._learn(), self._broker.now()
+                self._running.read(), self._learn(), self._broker.now(self._type)
             )
             for request_id, row in self._running.take_changes().items():
                 if row is None:

@@ -80,7 +80,7 @@ class SnapshotReader:
         state, held, now = await asyncio.gather(
             self.broker.type_state(type_, known, usage=with_usage),
             self.held(type_),
-            self.broker.now(),
+            self.broker.now(type_),
         )
         if _needs_usage(state) and not with_usage:  # the policy has changed just now
             state = await self.broker.type_state(type_, usage=True)
@@ -157,7 +157,7 @@ async def _read_front(
     state, front, now, history = await asyncio.gather(
         broker.type_state(type_, known, usage=with_usage),
         broker.heads(type_, 0, FRONT_SHAPES + WINDOW_SHAPES, heads, FRONT_SHAPES, own=own),
-        broker.now(),
+        broker.now(type_),
         held.read_history(),
     )
     if (_needs_usage(state) and not with_usage) or (_shares(state) and not own):

@@ -62,7 +62,8 @@ class Broker:
     def _bind_server(self, runner: Runner) -> None:
         """What every process needs."""
         self.ping = runner.ping
-        self.now = runner.now
+        self.now = runner.clocks.now
+        self.clock_steps = runner.clocks.steps
         self.aclose = runner.aclose
 
     def _bind_jobs(self, jobs: Jobs) -> None:

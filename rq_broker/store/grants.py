@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -55,12 +56,23 @@ class Heads:
     and of those with a priority of their own."""
 
 
+@dataclass(frozen=True, slots=True)
+class _SeenLock:
+    """The lock of another process."""
+
+    text: str
+    since: float
+    """When this process first saw it so, monotonic."""
+
+
 class Grants:
     """Turn, type_state, heads, note, grant; where a job stands in the queue."""
 
     def __init__(self, runner: Runner, shapes: Shapes) -> None:
         self._runner = runner
         self._shapes = shapes
+        self._refusals: dict[tuple[str, str], _SeenLock] = {}
+        """Type and subject → the lock of another process that refused this one."""
 
     async def type_state(
         self, type_: str, known: TypeState | None = None, *, usage: bool = False
@@ -104,16 +116,28 @@ class Grants:
             type_: The type.
             holder: The process that asks.
             action: `take`, which also keeps a lock, or `give`.
-            seconds: After which the lock expires unless it is taken again.
+            seconds: For which the lock must stay untouched, as this process sees it, until its
+                holder counts as dead. The process has to ask at least twice for that.
             subject: What is locked: `plan`, or `source:<name>`.
 
         Returns:
             The term, or 0 when the process does not hold the lock.
         """
-        duration = round(seconds * 1000)
+        lock = type_, subject
+        seen = self._refusals.get(lock)
+        is_dead = seen is not None and time.monotonic() - seen.since >= seconds
         reply = await self._runner.run(
-            "turn", type_, holder=holder, action=action, duration=duration, subject=subject
+            "turn",
+            type_,
+            holder=holder,
+            action=action,
+            subject=subject,
+            dead=seen.text if seen and is_dead else None,
         )
+        if reply.seen is None:
+            self._refusals.pop(lock, None)
+        elif seen is None or seen.text != reply.seen:
+            self._refusals[lock] = _SeenLock(reply.seen, time.monotonic())
         term: int = reply.term
         return term
 

@@ -2,7 +2,8 @@
 
 All keys of one type share the hash tag `{<type>}`: a type lives in one slot of a Redis Cluster, and
 types spread over its nodes. A script takes the base as its one key and derives the others from it.
-In the table, … stands for the base. Times are ms since 1970 where nothing else is said.
+In the table, … stands for the base. Times are ms since 1970 by the type's clock (lua/lib/clock)
+where nothing else is said.
 
 | key                        | type   | holds |
 |----------------------------|--------|-------|
@@ -10,7 +11,7 @@ In the table, … stands for the base. Times are ms since 1970 where nothing els
 | `rqb:notifiers`            | hash   | notifier → when it last `reported`, and its `types` (none: |
 |                            |        | every type), JSON; each notifier reports every second |
 | `rqb:{<type>}`             | hash   | the base: `id`, `clock`, `fence`, `hosts`, `policy:…`, |
-|                            |        | `promises` |
+|                            |        | `promises`, the clock (`clock_…`) |
 | `…:status:<status>`        | zset   | member → priority; `…:status:queued` is the queue |
 | `…:owner:<owner_id>`       | zset   | member → priority, jobs of every status |
 | `…:shape:<digest>`         | zset   | member → priority, queued jobs of one shape |
@@ -65,7 +66,7 @@ In the table, … stands for the base. Times are ms since 1970 where nothing els
 | `…:forecasts`              | hash   | member → the p90 ETA first reported for it |
 | `…:holding_times`          | stream | how long ended jobs held: `milliseconds`, `owner`, |
 |                            |        | `demand_key`, `size`, `expected`; newest ~10,000 |
-| `…:turn:plan`              | string | term and name of the notifier that plans now; |
+| `…:turn:plan`              | string | `<term>:<beat> <holder>` of the notifier that plans now; |
 |                            |        | `…:turn:plan:again`: another one asked since |
 | `…:turn:source:<name>`     | string | the same of the notifier that polls a source |
 | `…:wake`                   | zset   | markers of work that no notifier has begun: `grant`, |

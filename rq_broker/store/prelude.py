@@ -10,18 +10,8 @@ import re
 
 READS = frozenset(
     (
-        *(
-            "EXISTS",
-            "GET",
-            "HEXISTS",
-            "HGET",
-            "HGETALL",
-            "HKEYS",
-            "HLEN",
-            "HMGET",
-            "HRANDFIELD",
-            "HSTRLEN",
-        ),
+        *("EXISTS", "GET", "HEXISTS", "HGET", "HGETALL", "HKEYS", "HLEN", "HMGET", "HRANDFIELD"),
+        "HSTRLEN",
         *("SISMEMBER", "SMEMBERS", "SMISMEMBER", "TIME", "XLEN", "XRANGE", "XREVRANGE", "ZCARD"),
         *("ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZRANK", "ZREVRANGE", "ZSCAN", "ZSCORE"),
     )
@@ -37,6 +27,13 @@ _WITHOUT_KEY = {"TIME": "", "PUBLISH": ", 'rqb:wake', ''"}
 """Arguments by which the right to a command without a key is checked."""
 
 
+_KEEP_CLOCK = (
+    "if not keep_clock(believed) then",
+    "  return redis.error_reply('CLOCK_IN_DOUBT the time is not the one that the caller believes')",
+    "end",
+)
+
+
 def commands(source: str) -> list[str]:
     """List the commands that a script names, each once."""
     return sorted({match[1] for match in _COMMAND.finditer(source)})
@@ -45,6 +42,11 @@ def commands(source: str) -> list[str]:
 def writes(source: str) -> bool:
     """Return whether a script uses a command that writes."""
     return not READS.issuperset(commands(source))
+
+
+def keeps_time(verb: str, source: str) -> bool:
+    """Return whether a script writes and goes by the type's clock, which it then keeps even."""
+    return verb != "step" and writes(source) and "local function now_ms()" in source
 
 
 def prelude(verb: str, source: str) -> str:
@@ -70,6 +72,7 @@ def prelude(verb: str, source: str) -> str:
             "  return redis.error_reply('NOPERM the Redis user lacks the right to one of "
             f"{' '.join(names)}')",
             "end",
+            *(_KEEP_CLOCK if keeps_time(verb, source) else ()),
             "",
         )
     )

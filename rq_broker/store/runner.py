@@ -7,7 +7,7 @@ no connection to share.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -20,8 +20,9 @@ from rq_broker.store.connection import ask_another_sentinel
 from rq_broker.store.keys import TYPES, Keys
 from rq_broker.store.node import Node
 from rq_broker.store.redis_errors import translate
-from rq_broker.store.scripts import SCRIPTS
+from rq_broker.store.scripts import SCRIPTS, Script
 from rq_broker.store.trouble import Trouble
+from rq_broker.store.type_clock import ClockInDoubt, TypeClocks, is_doubt
 
 
 class Runner:
@@ -38,6 +39,7 @@ class Runner:
         """Why calls fail now, and how many did."""
         self._call: Callable[..., Awaitable[Any]]
         self._timeout = timeout
+        self.clocks = TypeClocks(self)
         self._servers: Node | Cluster | None = None
         if isinstance(client, RedisCluster):
             self._servers = Cluster(client, timeout)
@@ -59,15 +61,20 @@ class Runner:
             The error whose word the script replied.
         """
         script = SCRIPTS[verb]
-        base = Keys(type_).base
         values = script.encode(arguments)
+        if script.keeps_time:
+            return script.decode(await self.clocks.run(script, type_, values))
+        return script.decode(await self.evaluate(script, type_, values))
+
+    async def evaluate(self, script: Script, type_: str, values: Sequence[Any]) -> Any:
+        """Run a script with encoded arguments; return its encoded reply."""
+        base = Keys(type_).base
         try:
-            reply = await self._call("EVALSHA", script.sha, 1, base, *values)
+            return await self._call("EVALSHA", script.sha, 1, base, *values)
         except exceptions.NoScriptError:
-            reply = await self._send(base, "EVAL", script.source, 1, base, *values)
+            return await self._send(base, "EVAL", script.source, 1, base, *values)
         except Exception as error:
             raise self._refusal(error, base) from error
-        return script.decode(reply)
 
     async def command(self, *command: Any) -> Any:
         """Send a plain command; its first argument is its key, if it has one."""
@@ -84,6 +91,8 @@ class Runner:
 
         No class of error may pass: redis-py raises AttributeError and others of its own.
         """
+        if is_doubt(error):
+            return ClockInDoubt(str(error))
         refusal = translate(error)
         if isinstance(refusal, errors.Unavailable):
             self.trouble.note(refusal, error, key)
@@ -120,7 +129,7 @@ class Runner:
             raise translate(error) from error
 
     async def now(self) -> float:
-        """Read Redis's clock, seconds since 1970: the one time all processes share."""
+        """Read Redis's wall clock, seconds since 1970."""
         seconds, microseconds = await self.command("TIME")
         return int(seconds) + int(microseconds) / 1e6
 

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from hashlib import sha1
 from pathlib import Path
 
-from rq_broker.store import policy_record
+from rq_broker.store import policy_record, prelude
 from rq_broker.store.contracts import header, lua
 from rq_broker.store.contracts.header import Contract
 from rq_broker.store.contracts.values import Decoder, Encoder, decoder, encoder
-from rq_broker.store.prelude import prelude
 from rq_broker.store.reachable import reachable
 
 _HERE = Path(__file__).parent / "lua"
@@ -36,6 +35,8 @@ class Script:
     sha: str
     encode: Encoder
     decode: Decoder
+    keeps_time: bool
+    """Whether it takes, at the end, the time that its caller believes it is; see contracts."""
 
 
 _GENERATED: Mapping[str, Callable[[], str]] = {"policy_defaults": policy_record.lua_defaults}
@@ -65,19 +66,21 @@ def build(name: str, text: str) -> Script:
         raise header.ContractError(f"{name}.lua has no header")
     declared, body = _INCLUDE.sub("", match[0]), text[match.end() :]
     contract = header.parse(declared)
-    included = reachable(_expand(match[0], set()), body)
+    expanded = _expand(match[0], set())
+    keeps_time = prelude.keeps_time(name, reachable(expanded, body) + body)
+    included = reachable(expanded, body + " keep_clock" * keeps_time)
     source = "".join(
         (
             included,
-            lua.arguments(name, contract.arguments),
-            prelude(name, included + body),
+            lua.arguments(name, contract.arguments, keeps_time=keeps_time),
+            prelude.prelude(name, included + body),
             lua.reply_functions(contract.returns),
             lua.expand_replies(body, contract.returns),
         )
     )
     sha = sha1(source.encode(), usedforsecurity=False).hexdigest()
     encode, decode = encoder(contract.arguments), decoder(name, contract.returns)
-    return Script(name, declared, contract, source, sha, encode, decode)
+    return Script(name, declared, contract, source, sha, encode, decode, keeps_time)
 
 
 SCRIPTS = {path.stem: build(path.stem, path.read_text()) for path in sorted(_HERE.glob("*.lua"))}

@@ -32,7 +32,7 @@ async def test_holds_come_in_the_order_of_their_expected_ends(broker: Broker) ->
     held = HeldCapacity(broker, TYPE)
     for name, predicted in (("long", 90.0), ("short", 30.0), ("middle", 60.0)):
         await running(broker, name, predicted)
-    now, holds = await broker.now(), (await held.read()).holds
+    now, holds = await broker.now(TYPE), (await held.read()).holds
     assert [hold.request_id for hold in holds] == ["short", "middle", "long"]
     assert holds[0].ends == pytest.approx(now + 30, abs=5)
     assert holds[0].amounts == {"h1": {"VCPU": 1}}
@@ -60,7 +60,7 @@ async def test_a_hold_that_outlived_its_prediction_gets_a_longer_one(
     """Its expected end is never in the past, however old it is."""
     await running(broker, "old", 60.0)
     await aged(client, "old", 1000)
-    now = await broker.now()
+    now = await broker.now(TYPE)
     (hold,) = (await HeldCapacity(broker, TYPE).read()).holds
     assert hold.ends > now
 
@@ -75,6 +75,6 @@ async def test_an_owner_that_lied_is_predicted_from_its_own_history(
         await broker.transition(TYPE, f"d{number}", Status.DONE)
     await running(broker, "d3", 1000.0)
     await broker.set_expected(TYPE, "d3", 5.0)
-    now = await broker.now()
+    now = await broker.now(TYPE)
     (hold,) = (await HeldCapacity(broker, TYPE).read()).holds
     assert hold.ends == pytest.approx(now + 1000, abs=10)

@@ -197,7 +197,7 @@ async def test_a_type_that_changes_too_fast_is_unavailable(
 
     async def trimmed(type_: str, status: Status, cursor: str) -> Any:
         part = await read_part(type_, status, cursor)
-        await submit(broker, f"r{(await broker.now())}")
+        await submit(broker, f"r{(await broker.now(TYPE))}")
         await client.xtrim(KEYS.of("events"), maxlen=1, approximate=False)
         return part
 

@@ -27,13 +27,13 @@ async def test_a_snapshot_shows_shapes_in_order_with_their_first_jobs(broker: Br
     await publish(broker)
     for request_id, vcpus in (("a", 2), ("b", 1), ("c", 2), ("d", 2)):
         await queued(broker, request_id, vcpus)
-    before = await broker.now()
+    before = await broker.now(TYPE)
     snapshot = (await read_snapshot(broker, TYPE, heads=2)).snapshot
     heads = [[head.request_id for head in shape.heads] for shape in snapshot.waiting]
     assert heads == [["a", "c"], ["b"]]
     assert [shape.count for shape in snapshot.waiting] == [3, 1]
     assert list(snapshot.hosts) == ["h1"]
-    assert before <= snapshot.now <= await broker.now()
+    assert before <= snapshot.now <= await broker.now(TYPE)
 
 
 @pytest.mark.parametrize("policy", [{"share": "owner"}, {"limits": {"*": {"VCPU": 9}}}])

@@ -80,9 +80,9 @@ async def test_a_transient_failure_is_retried(
     """After a 5xx or a timeout the grant stands, names the cause, and is retried by the table."""
     job = await bring(broker, Status.GRANTED)
     for attempt, base in enumerate((1.0, 2.0, 5.0), 1):
-        before = await broker.now()
+        before = await broker.now(TYPE)
         await deliver_once(broker, answering(outcome), slots)
-        after, due = await broker.now(), await due_time(client, job)
+        after, due = await broker.now(TYPE), await due_time(client, job)
         assert before + 0.8 * base - 0.01 <= due <= after + 1.2 * base + 0.01
         read = await broker.read(TYPE, "d")
         assert (read.status, read.attempts, read.error) == (
@@ -270,7 +270,7 @@ async def test_the_lease_outlasts_any_attempt(
     job = await bring(broker, Status.GRANTED)
     sender = waiting(OK)
     courier = make_courier(broker, sender, slots)
-    before = await broker.now()
+    before = await broker.now(TYPE)
     await courier.run_once()
     assert await due_time(client, job) >= before + 1.0 + 4.9
     sender.may_answer.set()

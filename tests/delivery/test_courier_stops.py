@@ -37,7 +37,7 @@ async def test_a_stop_hands_back_callbacks_in_flight(
     courier = make_courier(broker, sender, slots)
     await courier.run_once()
     await courier.drain(0.0)
-    assert await due_time(client, job) <= await broker.now()
+    assert await due_time(client, job) <= await broker.now(TYPE)
     assert all_free(slots)
     sender.may_answer.set()
     await deliver_once(broker, sender, slots)

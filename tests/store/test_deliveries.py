@@ -54,7 +54,7 @@ async def test_attempts_are_listed_with_their_cause_and_time(broker: Broker) -> 
     """They come oldest first, with times by Redis's clock and the fence of their grant."""
     job = await bring(broker, Status.GRANTED)
     assert await broker.attempts(TYPE, "d") == []
-    before = await broker.now()
+    before = await broker.now(TYPE)
     for cause, took in (("timeout", 10_000), ("http_503", 12)):
         settlement = Settlement("retry", cause, took, health="unhealthy")
         await settle(broker, await claim_one(broker), settlement)
@@ -62,7 +62,7 @@ async def test_attempts_are_listed_with_their_cause_and_time(broker: Broker) -> 
     attempts = await broker.attempts(TYPE, "d")
     times = [attempt.ended for attempt in attempts]
     assert times == sorted(times)
-    assert before - 0.001 <= times[0] / 1e6 <= times[-1] / 1e6 <= await broker.now()
+    assert before - 0.001 <= times[0] / 1e6 <= times[-1] / 1e6 <= await broker.now(TYPE)
     assert attempts == [
         Attempt(times[0], job.fence or 0, 1, "timeout", 10_000),
         Attempt(times[1], job.fence or 0, 2, "http_503", 12),

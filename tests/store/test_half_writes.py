@@ -126,7 +126,8 @@ class Scene:
         return await self.broker.apply(TYPE, LAB, self.source_term, begun.begun, report)
 
     async def state_of_keys(self) -> dict[str, Any]:
-        """Dump each key."""
+        """Dump each key, but for the time that scripts note before they begin."""
+        await self.client.hdel(KEYS.base, "clock_latest")
         names = sorted(map(str, await self.client.keys()))
         async with self.client.pipeline(transaction=False) as pipe:
             for name in names:

@@ -13,7 +13,7 @@ def _reads(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Count the shapes that each command reads."""
     command, reads = broker.runner.command, list[int]()
 
-    async def counted(*words: object) -> object:
+    async def counted(*words: str) -> object:
         if words[0] == "HMGET":
             reads.append(len(words) - 2)
         return await command(*words)
@@ -58,7 +58,7 @@ async def test_a_shape_that_no_longer_waits_is_left_out(
     await submit(broker)
     command = broker.runner.command
 
-    async def gone(*words: object) -> object:
+    async def gone(*words: str) -> object:
         if words[0] == "HMGET":
             await broker.withdraw(TYPE, "d")
         return await command(*words)

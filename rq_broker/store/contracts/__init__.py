@@ -27,5 +27,9 @@ Arguments follow each other in the order declared, scalars before collections. T
 | `rows`     | count, then each row's members   | an array of arrays     | array of tables  |
 
 `?` after `string`, `integer` or `decimal` allows none: the empty text, nil in Lua, None in Python.
+A script that writes and goes by the type's clock takes one more argument at the end, which may be
+left out: the type's time as the caller believes it is, ms. Where that is wrong by over two seconds,
+the script writes nothing and answers CLOCK_IN_DOUBT.
+
 A reply is an array of the values under `Returns`, in the order declared; nil for `Returns none`.
 """

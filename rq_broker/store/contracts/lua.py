@@ -11,8 +11,15 @@ _UNPACK_LIMIT = 500
 """Values that Lua's `unpack` is given at most: it fails near 8,000."""
 
 
-def arguments(verb: str, fields: Sequence[Field]) -> str:
-    """Write the Lua that names each argument, and refuses too few or too many of them."""
+def arguments(verb: str, fields: Sequence[Field], *, keeps_time: bool = False) -> str:
+    """Write the Lua that names each argument, and refuses too few or too many of them.
+
+    Args:
+        verb: The script's name.
+        fields: The arguments that its header declares.
+        keeps_time: Whether one more may stand at the end: `believed`, the type's time as the
+            caller knows it, ms.
+    """
     scalars = [field for field in fields if field.type in SCALARS]
     lines = ["", "-- The arguments, in the order the header declares them.", *_NUMBER]
     for number, field in enumerate(scalars, 1):
@@ -20,6 +27,11 @@ def arguments(verb: str, fields: Sequence[Field]) -> str:
     lines.append(f"local next_argument = {len(scalars) + 1}")
     for field in fields[len(scalars) :]:
         lines += [f"local {field.name}", *_collection(field, field.name)]
+    if keeps_time:
+        lines += [
+            "local believed = tonumber(ARGV[next_argument] or '')",
+            "next_argument = math.max(next_argument, math.min(next_argument + 1, #ARGV + 1))",
+        ]
     lines += [
         "if next_argument ~= #ARGV + 1 or not all_numbers_whole then",
         f"  return redis.error_reply('ERR the arguments are not those {verb} declares')",

@@ -148,11 +148,13 @@ end
 
 -- Returns what is used of a job's grant, and the number of its fields; nil if all of it counts as seen.
 local function use_of(request_id, used_by_server)
-  local job = redis.pcall('HMGET', job_key(request_id), 'servers', 'updated')
-  local servers, running_since_us = job[1], tonumber(job[2] or '')
+  local job = redis.pcall('HMGET', job_key(request_id), 'servers', 'running_since', 'updated')
+  local servers = job[1]
+  -- A job that runs since an earlier version has the wall clock's time only.
+  local running_since = tonumber(job[2] or '') or number_of(job[3], 0) / 1000
   if until_seen and knows_shares and servers then
     return used_by(servers, used_by_server)
-  elseif until_seen and running_since_us and running_since_us / 1000 + settle < begun then
+  elseif until_seen and running_since > 0 and running_since + settle < begun then
     return nil, 0
   end
   return {}, 0

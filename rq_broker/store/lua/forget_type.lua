@@ -8,7 +8,7 @@
 ---   forgotten  flag  whether the type is empty
 --- Errors none
 --- @include "base"
---- @include "clock"
+--- @include "wall"
 
 local QUIET_MS = 60000 -- time for readers of a type's events to read the last of them
 
@@ -34,7 +34,7 @@ for _, field in ipairs(redis.call('HKEYS', base)) do
   end
 end
 local last = redis.call('XREVRANGE', key('events'), '+', '-', 'COUNT', 1)[1]
-if last and tonumber(string.match(last[1], '^%d+')) > now_ms() - QUIET_MS then
+if last and tonumber(string.match(last[1], '^%d+')) > wall_us() / 1000 - QUIET_MS then
   return reply({ forgotten = false })
 end
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from redis.asyncio import Redis
+
 from rq_broker.store.broker import Broker
+from rq_broker.store.keys import Keys
 from tests.making import TYPE
 
 
@@ -24,3 +27,28 @@ async def test_a_term_is_kept_by_its_holder_and_never_given_twice(broker: Broker
     terms = [await broker.turn(TYPE, "b", "take", 60, subject) for subject in subjects]
     assert first < terms[0] < terms[1]
     assert not await broker.turn(TYPE, "a", "take", 60, "source:lab")
+
+
+async def test_a_lock_that_is_not_touched_is_taken_over(broker: Broker) -> None:
+    """Who sees a lock unchanged for its span takes it; a holder that takes it again keeps it."""
+    first = await broker.turn(TYPE, "a", "take", 0)
+    assert not await broker.turn(TYPE, "b", "take", 0)
+    assert await broker.turn(TYPE, "a", "take", 0) == first
+    assert not await broker.turn(TYPE, "b", "take", 0)
+    assert await broker.turn(TYPE, "b", "take", 0) > first
+    assert not await broker.turn(TYPE, "a", "take", 0)
+
+
+async def test_no_clock_ends_a_lock(broker: Broker, client: Redis) -> None:
+    """A lock has no time to live: a step of Redis's clock can neither end nor prolong it."""
+    await broker.turn(TYPE, "a", "take", 60)
+    await broker.turn(TYPE, "b", "take", 60)
+    lock = Keys(TYPE).of("turn", "plan")
+    assert [await client.pttl(name) for name in (lock, f"{lock}:again")] == [-1, -1]
+
+
+async def test_a_lock_of_an_earlier_version_is_taken_over(broker: Broker, client: Redis) -> None:
+    """A lock that was written as term and holder is respected, and taken over like any other."""
+    await client.set(Keys(TYPE).of("turn", "plan"), "7 old")
+    assert not await broker.turn(TYPE, "b", "take", 0)
+    assert await broker.turn(TYPE, "b", "take", 0) > 7

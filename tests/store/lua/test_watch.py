@@ -29,7 +29,7 @@ async def test_servers_of_running_jobs_are_watched_under_until_seen(broker: Brok
 
 async def test_a_snapshot_begins_at_the_time_of_redis(broker: Broker) -> None:
     """The time is Redis's, in ms, so it compares with the times of jobs on any machine."""
-    before = await broker.now()
+    before = await broker.now(TYPE)
     started = await broker.watch(TYPE, "lab", 1, 5.0)
     assert started is not None
-    assert before * 1000 - 1 <= started.begun <= await broker.now() * 1000
+    assert before * 1000 - 1 <= started.begun <= await broker.now(TYPE) * 1000

@@ -15,7 +15,7 @@ local SPANS = { granted = 'offer', running = 'running', done = 'retention', erro
 -- Fields that a job has only while it holds capacity.
 local HELD_FIELDS = {
   'hosts', 'offer_ends', 'granted', 'settled', 'servers', 'predicted', 'predicted_from', 'demand_key', 'size',
-  'least_expected',
+  'least_expected', 'running_since',
 }
 
 local function set_deadline(member, status)
@@ -63,6 +63,10 @@ local function become(job, to, changes)
     end
   end
   redis.call('HDEL', name, unpack(obsolete))
+  if to == 'running' then
+    changes[#changes + 1] = 'running_since'
+    changes[#changes + 1] = whole(now_ms())
+  end
   redis.call('HSET', name, 'status', to, 'updated', whole(wall_us()), unpack(changes))
   if to == 'queued' then
     join_queue(member, job.priority, job.shape, redis.call('HGET', name, 'demand') or '')
