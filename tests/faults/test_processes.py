@@ -92,11 +92,11 @@ async def test_one_of_64_submits_wins(
 ) -> None:
     """Of 64 submits through two APIs one gets 201, and 63 get 409 with the name that is taken."""
     bodies = [
-        {**SEED, "request_id": f"r{n}", "callback": f"http://10.0.0.1/{n}", same: "http:x"}
+        {**SEED, "request_id": f"r{n}", "callback": f"http://127.0.0.1:9/{n}", same: "http:x"}
         for n in range(64)
     ]
     if same == "callback":
-        bodies = [{**body, same: "http://10.0.0.1/one"} for body in bodies]
+        bodies = [{**body, same: "http://127.0.0.1:9/one"} for body in bodies]
     answers = await asyncio.gather(*(api_client.ask("POST", "/v1/vm", body) for body in bodies))
     assert Counter((answer.status_code, answer.json().get("code")) for answer in answers) == {
         (201, None): 1,
@@ -297,7 +297,7 @@ async def _refused(api_client: ApiClient, method: str, path: str, body: Any = No
 
 async def _refused_everywhere(api_client: ApiClient) -> None:
     requests = [
-        ("POST", "/v1/vm", SEED | {"callback": "http://10.0.0.1/x"}),
+        ("POST", "/v1/vm", SEED | {"callback": "http://127.0.0.1:9/x"}),
         ("GET", "/v1/vm", None),
         ("GET", "/v1/vm/d0", None),
         ("POST", "/v1/vm/d0", {"status": "done"}),
