@@ -12,7 +12,6 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import httpx
 import pytest
 import redis
 
@@ -356,24 +355,19 @@ async def test_redis_killed_and_restarted_loses_nothing(
 async def test_processes_started_before_redis_serve_once_it_answers(
     spawn: Children, tmp_path: Path
 ) -> None:
-    """API and notifier may be started first; they work as soon as Redis answers."""
+    """Started first, API and notifier say what they wait for, and work once Redis answers."""
     server = Server(tmp_path / "late")
     server.start()
     server.kill()
     api = spawn.api(server.url)
-    spawn.notifier(server.url)
+    notifier = spawn.notifier(server.url)
 
-    async def alive() -> bool:
-        try:
-            async with httpx.AsyncClient(base_url=api.url) as client:
-                return (await client.get("/healthz")).is_success
-        except httpx.TransportError:
-            return False
+    async def both_wait() -> bool:
+        return all("waiting for Redis" in child.output() for child in (api, notifier))
 
-    await until(alive, "the API to answer without Redis")
+    await until(both_wait, "both to say what they wait for")
     api_client = ApiClient([api])
     try:
-        await _refused(api_client, "GET", "/readyz")
         server.start()
         await asyncio.to_thread(api.ready)
         await api_client.publish({"h1": 1})
