@@ -42,6 +42,10 @@ class _Phase(Enum):
     REFUSED = "what the client still sends is dropped"
 
 
+# Python 3.11 takes 0.17 µs to look up a member, fifteen times a request.
+_HEAD, _BODY, _ANSWER, _IDLE, _REFUSED = _Phase
+
+
 class LimitedProtocol(HttpToolsProtocol):
     """One connection."""
 
@@ -51,7 +55,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self.address = ""
         """The client's address, as it counts against the limit."""
         self.url = b""
-        self._phase = _Phase.HEAD
+        self._phase = _HEAD
         self._deadline = 0.0
         """When the phase must be over, by the clock of the loop."""
         self._refusal: errors.BrokerError | None = None
@@ -79,7 +83,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._deadline = self.loop.time() + HEAD_SECONDS
         refusal = self._registry.admit(self)
         if refusal:
-            self._refusal, self._phase = refusal, _Phase.REFUSED
+            self._refusal, self._phase = refusal, _REFUSED
             self._send_refusal()
             if not self._registry.may_linger():
                 self.transport.close()
@@ -96,7 +100,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """Begin to end: requests that have begun are answered, then the connection closes."""
         self._registry.end_soon()
         self._ends = True
-        if not (self._phase is _Phase.HEAD and self._head):
+        if not (self._phase is _HEAD and self._head):
             super().shutdown()
 
     def close_idle(self) -> None:
@@ -114,38 +118,39 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what the client sent; refuse what is too long, or no HTTP/1.1."""
-        self._unset_keepalive_if_required()
-        starts_clean = self._phase is _Phase.IDLE or not (self._head or self._unanswered)
+        if self._phase is _REFUSED:
+            return
+        starts_clean = self._phase is _IDLE or not (self._head or self._unanswered)
         self._chunk, self._begins = len(data), 0
         try:
-            while data and self._phase is not _Phase.REFUSED:
-                data = self._parse(data)
+            rest = self._feed(data)
+            while rest is not None:
+                rest = self._feed(self._head_without_upgrade() + rest)
         except (httptools.HttpParserError, errors.BrokerError) as error:
             self._refuse(refusal_of(error))
-        else:
+            return
+        if self._phase is _HEAD or self._phase is _BODY:
             self._check_incomplete(starts_clean=starts_clean)
 
-    def _parse(self, data: bytes) -> bytes:
-        """Parse up to a request with `Upgrade`; returns what is to be parsed next.
+    def _feed(self, data: bytes) -> bytes | None:
+        """Parse; returns what follows the head of a request with `Upgrade`, None if none came.
 
-        The parser stops behind the head of such a request, whatever its body, so that another
-        protocol can take over. There is none here, and a server may ignore the header (RFC 9110,
-        section 7.8): so a new parser reads the same head without it, and then the body.
+        The parser stops behind such a head, whatever its body, so that another protocol can take
+        over. There is none here, and a server may ignore the header (RFC 9110, section 7.8).
         """
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            method = self.parser.get_method()
-            if method == b"CONNECT":
-                raise errors.MethodNotAllowed("CONNECT is not allowed on any path") from None
-            head = self._head_without_upgrade(method)
-            self.parser = httptools.HttpRequestParser(self)
-            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-            return head + data[upgrade.args[0] :]
-        return b""
+            return data[upgrade.args[0] :]
+        return None
 
-    def _head_without_upgrade(self, method: bytes) -> bytes:
-        version = self.parser.get_http_version().encode()
+    def _head_without_upgrade(self) -> bytes:
+        """Return the head that was parsed last, without `Upgrade`, for a new parser."""
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        if method == b"CONNECT":
+            raise errors.MethodNotAllowed("CONNECT is not allowed on any path")
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         fields = [
             name + b": " + value + b"\r\n" for name, value in self.headers if name != b"upgrade"
         ]
@@ -154,9 +159,9 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Start the time limit of a head."""
         super().on_message_begin()
-        if self._phase is _Phase.IDLE:
+        if self._phase is _IDLE:
             self._registry.busy(self)
-        self._phase = _Phase.HEAD
+        self._phase = _HEAD
         self._deadline = self.loop.time() + HEAD_SECONDS
         self._begins += 1
         self._head = 0
@@ -174,7 +179,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._ends:
             self.cycle.keep_alive = False
         self.headers = []  # trailers of a chunked body are no headers of the request
-        self._phase = _Phase.BODY
+        self._phase = _BODY
         self._deadline = self.loop.time() + BODY_SECONDS
         self._framing = 0
 
@@ -191,35 +196,45 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Tell the request that its body is complete."""
-        if self._phase is not _Phase.BODY:
+        if self._phase is not _BODY:
             return  # the head will be read again without `Upgrade`
-        self._phase = _Phase.ANSWER
+        self._phase = _ANSWER
         self.cycle.more_body = False
         self.cycle.message_event.set()
         if not self._unanswered:
             self._await_next()
 
     def on_response_complete(self) -> None:
-        """Go on with the next request of the connection, if it has come."""
+        """Go on with the next request of the connection, if it has come.
+
+        uvicorn would set a timer for each answer, and read on while more requests wait.
+        """
+        self.server_state.total_requests += 1
         self._unanswered.popleft()
-        super().on_response_complete()
         if self.transport.is_closing():
             return
         if self.pipeline:
-            self.flow.pause_reading()  # read no more requests than wait already
+            self._start(*self.pipeline.pop())
+        if not self.pipeline:
+            self.flow.resume_reading()
         if self._unanswered:
             return
-        if self._phase is _Phase.REFUSED:
-            self._send_refusal()
-        elif self._phase is _Phase.ANSWER:
+        if self._phase is _ANSWER:
             self._await_next()
-        elif self._phase is _Phase.BODY and self.expect_100_continue:
+        elif self._phase is _REFUSED:
+            self._send_refusal()
+        elif self._phase is _BODY and self.expect_100_continue:
             # A client that was not told to go on may or may not send the body.
-            self._phase = _Phase.REFUSED
+            self._phase = _REFUSED
             self._send_refusal()
 
+    def _start(self, cycle: RequestResponseCycle, app: Any) -> None:
+        task = self.loop.create_task(cycle.run_asgi(app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+
     def _await_next(self) -> None:
-        self._phase = _Phase.IDLE
+        self._phase = _IDLE
         self._deadline = self.loop.time() + self.timeout_keep_alive
         self._registry.idle(self)
 
@@ -236,7 +251,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _check_incomplete(self, *, starts_clean: bool) -> None:
         """Refuse the request if its head or the framing of its body is too long already."""
-        if self._phase is _Phase.HEAD:
+        if self._phase is _HEAD:
             # Where a request ended within this chunk, it is unknown how much of it is the head.
             is_all_head = not self._begins or (self._begins == 1 and starts_clean)
             self._head += self._chunk if is_all_head else 1
@@ -244,7 +259,7 @@ class LimitedProtocol(HttpToolsProtocol):
                 self._refuse(uri_too_long(URL_BYTES))
             elif self._head > HEAD_BYTES:
                 self._refuse(headers_too_large(HEAD_BYTES))
-        elif self._phase is _Phase.BODY and not self._begins:
+        elif self._phase is _BODY and not self._begins:
             self._framing += self._chunk
             if self._framing > HEAD_BYTES:
                 self._refuse(headers_too_large(HEAD_BYTES))
@@ -261,15 +276,15 @@ class LimitedProtocol(HttpToolsProtocol):
             self._registry.warn("slow readers", f"a connection is cut: {event}", self.address)
             self.cut()
             return
-        if self._phase is _Phase.ANSWER or now < self._deadline:
+        if self._phase is _ANSWER or now < self._deadline:
             return
-        if self._phase is _Phase.IDLE:
+        if self._phase is _IDLE:
             self.close_idle()
-        elif self._phase is _Phase.REFUSED:
+        elif self._phase is _REFUSED:
             self._expire_refusal()
         elif self.flow.read_paused:
             self._deadline = now + HEAD_SECONDS  # the client cannot send, and does not dawdle
-        elif self._phase is _Phase.HEAD:
+        elif self._phase is _HEAD:
             self._time_out("head", HEAD_SECONDS)
         else:
             self._time_out("body", BODY_SECONDS)
@@ -286,8 +301,8 @@ class LimitedProtocol(HttpToolsProtocol):
     def _refuse(self, error: errors.BrokerError) -> None:
         """Answer with a refusal once the requests before it are answered; then close."""
         self._registry.warn(error.code, f"a request is refused: {error}", self.address)
-        fails_in_body = self._phase is _Phase.BODY
-        self._phase, self._refusal = _Phase.REFUSED, error
+        fails_in_body = self._phase is _BODY
+        self._phase, self._refusal = _REFUSED, error
         if fails_in_body:
             self._end_request()
         if not self._unanswered:

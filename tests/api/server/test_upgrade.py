@@ -102,6 +102,25 @@ async def test_upgrades_may_be_pipelined_in_one_packet() -> None:
     assert served.requests == wanted
 
 
+@pytest.mark.parametrize(
+    ("bad", "code"),
+    [
+        (request("GET", "/" + "x" * 20_000), "uri_too_long"),
+        (request("GET", "/", "A: " + "x" * 70_000), "headers_too_large"),
+        (b"GET /\xff HTTP/1.1\r\n\r\n", "malformed_request"),
+        (b"CONNECT a:1 HTTP/1.1\r\n\r\n", "method_not_allowed"),
+    ],
+)
+async def test_what_follows_an_upgrade_is_checked(bad: bytes, code: str) -> None:
+    """Behind a request with `Upgrade` the limits and refusals are the same, in the same packet."""
+    data = request("POST", "/a", *H2C, body=DELETE) + bad
+    async with serving() as served, connected(served.port, data) as connection:
+        answers = await connection.answers(2)
+        assert await connection.ended()
+    assert [answer.status for answer in answers[:1]] == [200]
+    assert answers[1].code == code
+
+
 async def test_every_cut_of_a_request_with_upgrade_reads_the_same() -> None:
     """A packet may end at any byte of the request."""
     data = request("POST", "/p", *H2C, body=DELETE, chunked=True)
