@@ -17,7 +17,6 @@ from typing import Any
 
 import httpx
 import redis
-from benches.kit import LOOPBACK_ONLY
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -114,13 +113,15 @@ class Children:
 
     def api(self, store: str, *args: str, **limits: int | None) -> Child:
         """Start an API process that accepts callbacks to loopback."""
-        return self.serve("api", "--redis", store, *LOOPBACK_ONLY, *args, **limits)
+        allow = ("--callback-allow", "127.0.0.0/8")
+        return self.serve("api", "--redis", store, *allow, *args, **limits)
 
     def notifier(self, store: str, *args: str, timeout: float = 5.0) -> Child:
         """Start a notifier that sends callbacks to loopback."""
         return self.start(
-            "notifier", "--redis", store, "--timeout", str(timeout), *LOOPBACK_ONLY, *args
-        )
+            "notifier", "--redis", store, "--timeout", str(timeout),
+            "--callback-allow", "127.0.0.0/8", *args,
+        )  # fmt: skip
 
 
 def _limited(descriptors: int | None, soft: int | None) -> list[str]:

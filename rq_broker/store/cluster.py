@@ -136,7 +136,8 @@ class Cluster:
         """Close all connections."""
         if self._refreshing:
             self._refreshing.cancel()
-        for node in self._nodes.values():
+        while self._nodes:
+            _, node = self._nodes.popitem()
             await node.aclose()
 
     def _node(self, address: Address) -> Node:

@@ -78,8 +78,21 @@ def _primary_of_sentinels(where: RedisUrl, options: dict[str, Any]) -> Redis:
             "retry": Retry(NoBackoff(), 0),
         },
     )
-    client: Redis = sentinels.master_for(where.service, **options)
+    client: Redis = sentinels.master_for(
+        where.service, connection_pool_class=_PrimaryPool, **options
+    )
     return client
+
+
+class _PrimaryPool(SentinelConnectionPool):
+    """Connections to the primary; closing them closes those to the Sentinels too."""
+
+    async def disconnect(self, inuse_connections: bool = True) -> None:
+        """Close the connections; only those that nobody uses, if the primary is another now."""
+        await super().disconnect(inuse_connections)
+        if inuse_connections:
+            for sentinel in self.sentinel_manager.sentinels:
+                await sentinel.aclose()
 
 
 def ask_another_sentinel(client: Redis | RedisCluster) -> None:

@@ -13,16 +13,7 @@ READS = frozenset(
         *("EXISTS", "GET", "HEXISTS", "HGET", "HGETALL", "HKEYS", "HLEN", "HMGET", "HRANDFIELD"),
         "HSTRLEN",
         *("SISMEMBER", "SMEMBERS", "SMISMEMBER", "TIME", "XLEN", "XRANGE", "XREVRANGE", "ZCARD"),
-        *(
-            "ZCOUNT",
-            "ZRANDMEMBER",
-            "ZRANGE",
-            "ZRANGEBYSCORE",
-            "ZRANK",
-            "ZREVRANGE",
-            "ZSCAN",
-            "ZSCORE",
-        ),
+        *("ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZRANK", "ZREVRANGE", "ZSCAN", "ZSCORE"),
     )
 )
 """The commands that scripts use and that write nothing; every other command counts as a write."""

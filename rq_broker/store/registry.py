@@ -4,13 +4,17 @@ it is empty and nobody has given it a policy, hosts, sources or keys."""
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
+from rq_broker.domain import errors
 from rq_broker.store.keys import TYPES
 from rq_broker.store.runner import Runner
 
 _INTERVAL = 5.0
 """Seconds between two writes of one type's name. With a longer interval, a set lost with
 Redis's data stays incomplete longer. A shorter one costs more calls that change nothing."""
+_RETRY = 1.0
+"""The same after a write that failed: each costs its caller the time of a call."""
 _REMEMBERED = 10_000
 """Types of which a process remembers when it wrote their names: bounds its memory, whatever names
 clients make up. With more types in use, names are written more often."""
@@ -25,16 +29,25 @@ class Registry:
         """Type → monotonic time from which its name is written again."""
 
     async def register(self, type_: str) -> None:
-        """Add a type, at most once in a few seconds per process."""
+        """Add a type, at most once in a few seconds per process.
+
+        On a cluster the set is on a node of its own. While that one is away, types of other nodes
+        are used all the same: a wake-up has the notifiers list a type too.
+        """
         if self._next_writes.get(type_, 0.0) < time.monotonic():
-            await self.list_type(type_)
+            self._write_again(type_, _RETRY)
+            with suppress(errors.Unavailable):
+                await self.list_type(type_)
 
     async def list_type(self, type_: str) -> None:
         """Add a type to the set."""
         await self._runner.command("SADD", TYPES, type_)
+        self._write_again(type_, _INTERVAL)
+
+    def _write_again(self, type_: str, seconds: float) -> None:
         if len(self._next_writes) >= _REMEMBERED:
             self._next_writes.clear()
-        self._next_writes[type_] = time.monotonic() + _INTERVAL
+        self._next_writes[type_] = time.monotonic() + seconds
 
     async def forget_type(self, type_: str) -> bool:
         """Take a type out of the set, and delete what is left of it, if it is empty.

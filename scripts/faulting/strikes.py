@@ -167,10 +167,11 @@ async def reshard(scene: Scene) -> None:
     topology = scene.topology
     assert isinstance(topology, ClusterOfSix)
     source = await asyncio.to_thread(topology.primary)
-    await asyncio.to_thread(_move_slot, topology, source)
+    await asyncio.to_thread(move_slot, topology, source)
 
 
-def _move_slot(topology: ClusterOfSix, source: Node) -> None:
+def move_slot(topology: ClusterOfSix, source: Node) -> None:
+    """Move the tested type's slot to another primary, as redis-cli does."""
     target = next(node for node in topology.primaries() if node is not source)
     names = [node.call("CLUSTER", "MYID") for node in (source, target)]
     target.call("CLUSTER", "SETSLOT", topology.slot, "IMPORTING", names[0])

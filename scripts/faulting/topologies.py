@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -116,13 +117,26 @@ class ClusterOfSix(Topology):
     def __init__(self, folder: Path, *, fake_clock: bool = False) -> None:
         super().__init__(folder, fake_clock=fake_clock)
         for _ in range(2 * PRIMARIES):
-            bus = str(free_port())
-            node = self.node(
-                "--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout",
-                str(NODE_TIMEOUT_MS), "--cluster-announce-bus-port", bus, *REPLICATION,
-            )  # fmt: skip
-            node.options = (*node.options, "--cluster-announce-port", str(node.proxy_port))
+            self._clustered()
         self.url = self.nodes[0].url.replace("redis://", "redis+cluster://").removesuffix("/0")
+
+    def _clustered(self) -> Node:
+        bus = str(free_port())
+        node = self.node(
+            "--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout",
+            str(NODE_TIMEOUT_MS), "--cluster-announce-bus-port", bus, *REPLICATION,
+        )  # fmt: skip
+        node.options = (*node.options, "--cluster-announce-port", str(node.proxy_port))
+        return node
+
+    async def join(self) -> Node:
+        """Add an empty primary, which no client has heard of yet."""
+        node = self._clustered()
+        await node.proxy.start()
+        node.start()
+        await asyncio.to_thread(node.await_ready)
+        await asyncio.to_thread(self._join)
+        return node
 
     def _start(self) -> None:
         super()._start()
