@@ -50,6 +50,10 @@ class Settings:
     source: str | None = None
     """Path of the TOML file that lists the sources to poll, see sources.feeds. Default: none."""
 
+    sample: int = 0
+    """Jobs of each type that an audit checks, chosen at random. Default, 0: everything."""
+    resume: str | None = None
+    """File in which an audit keeps how far it is, and goes on from. Default, None: none."""
     role: str = "api"
     """What the process of a Redis user does, for `acl`. Default: it serves the API."""
     user: str | None = None

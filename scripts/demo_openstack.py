@@ -24,6 +24,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+from benches.kit import LOOPBACK_ONLY
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from rq_broker.client import Client
@@ -178,7 +179,7 @@ def children(folder: Path, store: Store, cloud: Cloud, nova: Server, port: int) 
     demo = {"auth_type": "admin_token", "auth": auth, "compute_endpoint_override": nova.url}
     (folder / "clouds.yaml").write_text(json.dumps({"clouds": {"demo": demo}}))
     (folder / "sources.toml").write_text(SOURCES)
-    common = ["--redis", store.url, "--callback-allow", "127.0.0.0/8"]
+    common = ["--redis", store.url, *LOOPBACK_ONLY]
     notifier = ["notifier", *common, "--source", str(folder / "sources.toml")]
     commands = [["api", *common, "--port", str(port)], notifier, notifier]
     environment = {**os.environ, "OS_CLIENT_CONFIG_FILE": str(folder / "clouds.yaml")}

@@ -184,7 +184,7 @@ async def processes(server: Server, api: int) -> AsyncIterator[None]:
     """Run an API and a notifier."""
     with ExitStack() as stack:
         for words in (("api", "--port", api), ("notifier",)):
-            command = kit.command(*words, "--redis", server.url, *kit.ALLOW_LOOPBACK)
+            command = kit.command(*words, "--redis", server.url, *kit.LOOPBACK_ONLY)
             stack.enter_context(kit.process(*command))
         await asyncio.to_thread(kit.until_serves, api)
         yield

@@ -272,7 +272,7 @@ def staged() -> Iterator[tuple[Server, int, dict[str, str]]]:
         stack.enter_context(kit.process(*_child("serve", folder)))
         kit.until((folder / "addresses").exists, "the hostile receivers")
         addresses: dict[str, Any] = json.loads((folder / "addresses").read_text())
-        options = ("--redis", server.url, "--type", kit.TYPE, *kit.ALLOW_LOOPBACK)
+        options = ("--redis", server.url, "--type", kit.TYPE, *kit.LOOPBACK_ONLY)
         command = _child("notify", addresses["names"], folder / "authority.pem", *options)
         notifier = stack.enter_context(kit.process(*command))
         kit.until_listening(server, 1)

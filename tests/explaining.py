@@ -14,7 +14,7 @@ from rq_broker.api.waiting_views import explanation_view, what_if_view
 from rq_broker.domain.jobs import Job
 from rq_broker.domain.planning import Proposal
 from rq_broker.store.broker import Broker
-from rq_broker.store.keys import Keys
+from rq_broker.store.keys import NOTIFIERS, Keys
 from tests.making import TYPE, grant, shape, submit
 
 KEYS = Keys(TYPE)
@@ -30,8 +30,8 @@ _READERS = {
 
 
 async def dump(client: Redis) -> dict[str, Any]:
-    """Read every key there is."""
-    names = [name async for name in client.scan_iter(match="*")]
+    """Read every key there is but the notifiers' reports."""
+    names = [name async for name in client.scan_iter(match="*") if name != NOTIFIERS]
     return {name: await _READERS[str(await client.type(name))](client, name) for name in names}
 
 
@@ -70,12 +70,14 @@ async def add_history(client: Redis, *seconds: float) -> None:
 
 
 async def reason_of(broker: Broker, job: Job) -> str | None:
-    """Ask a new process why a job waits."""
+    """Ask a new process why a job waits, while a notifier serves its type."""
+    await broker.report_notifier("n")
     return await ReasonReader(SnapshotReader(broker)).reason(job.type, job)
 
 
 async def explanation_of(broker: Broker, request_id: str) -> dict[str, Any]:
     """Ask a new process to explain a job; returns the answer as it is in JSON."""
+    await broker.report_notifier("n")
     explained = await Explainer(SnapshotReader(broker)).explain(TYPE, request_id)
     answer: dict[str, Any] = to_builtins(explanation_view(explained))
     return answer
@@ -83,6 +85,7 @@ async def explanation_of(broker: Broker, request_id: str) -> dict[str, Any]:
 
 async def what_if(broker: Broker, proposal: Proposal) -> dict[str, Any]:
     """Ask a new process what a proposal would do; returns the answer as it is in JSON."""
+    await broker.report_notifier("n")
     answered = await Explainer(SnapshotReader(broker)).what_if(TYPE, proposal)
     answer: dict[str, Any] = to_builtins(what_if_view(answered))
     return answer

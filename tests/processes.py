@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 import redis
+from benches.kit import LOOPBACK_ONLY
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -113,15 +114,13 @@ class Children:
 
     def api(self, store: str, *args: str, **limits: int | None) -> Child:
         """Start an API process that accepts callbacks to loopback."""
-        allow = ("--callback-allow", "127.0.0.0/8")
-        return self.serve("api", "--redis", store, *allow, *args, **limits)
+        return self.serve("api", "--redis", store, *LOOPBACK_ONLY, *args, **limits)
 
     def notifier(self, store: str, *args: str, timeout: float = 5.0) -> Child:
         """Start a notifier that sends callbacks to loopback."""
         return self.start(
-            "notifier", "--redis", store, "--timeout", str(timeout),
-            "--callback-allow", "127.0.0.0/8", *args,
-        )  # fmt: skip
+            "notifier", "--redis", store, "--timeout", str(timeout), *LOOPBACK_ONLY, *args
+        )
 
 
 def _limited(descriptors: int | None, soft: int | None) -> list[str]:

@@ -15,8 +15,8 @@ from itertools import islice
 
 from rq_broker.admission.forecaster import Forecaster
 from rq_broker.admission.held_capacity import Held
+from rq_broker.admission.remarks import RemarkReader, Remarks
 from rq_broker.admission.snapshot import SnapshotReader
-from rq_broker.admission.waiting_reason import read_staleness, with_staleness
 from rq_broker.admission.what_if import imagined_line, moved_lines, place_in_queue
 from rq_broker.domain import errors
 from rq_broker.domain.jobs import Job, Status
@@ -88,7 +88,7 @@ class _Answers:
 
     snapshot: Snapshot
     held: Held
-    staleness: str
+    remarks: Remarks
     explanations: Mapping[str, Explanation]
     """By the digest of the shape, of those that wait."""
 
@@ -107,6 +107,7 @@ class Explainer:
     def __init__(self, snapshots: SnapshotReader) -> None:
         self._snapshots = snapshots
         self._broker = snapshots.broker
+        self._remarks = RemarkReader(snapshots.broker)
         self._forecaster = Forecaster(snapshots)
         self._questions: dict[str, _Question] = {}
         """Type → the question that its clients may join."""
@@ -133,7 +134,7 @@ class Explainer:
         passers = await self._passers(type_, answers.snapshot, explanation, answers.held)
         explanation = replace(explanation, passed_by=(*passers, *explanation.passed_by))
         return ExplainedJob(
-            _with_staleness(explanation, answers.staleness),
+            _with_remarks(explanation, answers.remarks),
             _holders(explanation, answers.held, answers.snapshot.now),
             forecast,
             position=job.position or 0,
@@ -161,7 +162,7 @@ class Explainer:
         policy = await self._broker.policy(type_)
         errors.TooManyKinds.check(proposal.shape.demand.kinds, policy.most_kinds)
         # 1. Put the imagined job at its place, in a snapshot and in the line.
-        (snapshot, held, staleness), (capacity, _), line = await asyncio.gather(
+        (snapshot, held, remarks), (capacity, _), line = await asyncio.gather(
             self._read(type_, ()), self._snapshots.read_capacity(type_), self._broker.line(type_)
         )
         shifted, priority = await place_in_queue(self._broker, type_, proposal, snapshot)
@@ -175,7 +176,7 @@ class Explainer:
             ).of(MAX_WHOLE, 0, IMAGINED)
         )
         return ImaginedJob(
-            _with_staleness(explanation, staleness),
+            _with_remarks(explanation, remarks),
             _holders(explanation, held, snapshot.now),
             forecast,
             impossible=could_ever_fit(snapshot.hosts, proposal.shape.demand),
@@ -228,23 +229,23 @@ class Explainer:
             del self._questions[type_]
             started = time.monotonic()
             # 3. Read and plan.
-            snapshot, held, staleness = await self._read(type_, digests)
+            snapshot, held, remarks = await self._read(type_, digests)
             waiting = digests.intersection(shape.digest for shape in snapshot.waiting)
             explanations = await asyncio.to_thread(
                 lambda: {digest: explain(snapshot, digest) for digest in waiting}
             )
             # 4. Pause for as long as that took.
             self._pause_ends = 2 * time.monotonic() - started
-        return _Answers(snapshot, held, staleness, explanations)
+        return _Answers(snapshot, held, remarks, explanations)
 
-    async def _read(self, type_: str, digests: Collection[str]) -> tuple[Snapshot, Held, str]:
-        """Read a snapshot that shows these shapes, what jobs hold, and which sources are stale."""
-        window, held, staleness = await asyncio.gather(
+    async def _read(self, type_: str, digests: Collection[str]) -> tuple[Snapshot, Held, Remarks]:
+        """Read a snapshot that shows these shapes, what jobs hold, and the remarks."""
+        window, held, remarks = await asyncio.gather(
             self._snapshots.read(type_, heads=1, include=digests),
             self._snapshots.held(type_),
-            read_staleness(self._broker, type_),
+            self._remarks.read(type_),
         )
-        return window.snapshot, held, staleness
+        return window.snapshot, held, remarks
 
     async def _passers(
         self, type_: str, snapshot: Snapshot, explanation: Explanation, held: Held
@@ -285,10 +286,9 @@ def p90s(jobs: Collection[Job], forecasts: Collection[Forecast | None]) -> list[
     ]
 
 
-def _with_staleness(explanation: Explanation, staleness: str) -> Explanation:
-    if explanation.reason is None:
-        return explanation
-    return replace(explanation, reason=with_staleness(explanation.reason, staleness))
+def _with_remarks(explanation: Explanation, remarks: Remarks) -> Explanation:
+    reason = explanation.reason
+    return replace(explanation, reason=remarks.on(reason) if reason else remarks.on_fitting())
 
 
 def _holders(explanation: Explanation, held: Held, now: float) -> list[HeldAmount]:

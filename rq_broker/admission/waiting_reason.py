@@ -8,22 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from rq_broker.admission.remarks import RemarkReader, Remarks
 from rq_broker.admission.snapshot import SnapshotReader
 from rq_broker.domain import errors
-from rq_broker.domain.capacity import BAD_HOSTS, SourceState
 from rq_broker.domain.jobs import Job, Status
-from rq_broker.planner import Plan, Reason, ReasonCode, plan
-from rq_broker.store.broker import Broker
+from rq_broker.planner import Plan, plan
 
-CAPACITY_CODES = {
-    ReasonCode.NO_FIT,
-    ReasonCode.IMPOSSIBLE,
-    ReasonCode.PROTECTED_OTHER,
-    ReasonCode.STRICT_ORDER,
-}
-"""The reasons that more capacity could change."""
 BEHIND_OWN_SHAPE = "earlier jobs of the same shape go first"
 ABOUT_TO_BE_GRANTED = "it fits, and is about to be granted"
 PAUSE_FACTOR = 4.0
@@ -41,8 +33,8 @@ class _PendingPlan:
 
     digests: set[str]
     """The shapes the snapshot must show."""
-    result: asyncio.Task[tuple[Plan, str]]
-    """The plan, and what to say about stale sources."""
+    result: asyncio.Task[tuple[Plan, Remarks]]
+    """The plan, and what to add to its reasons."""
 
 
 class ReasonReader:
@@ -50,6 +42,7 @@ class ReasonReader:
 
     def __init__(self, snapshots: SnapshotReader) -> None:
         self._snapshots = snapshots
+        self._remarks = RemarkReader(snapshots.broker)
         self._pending: dict[str, _PendingPlan] = {}
         """Type → the plan its readers join."""
         self._one_at_a_time = asyncio.Lock()
@@ -67,13 +60,13 @@ class ReasonReader:
         pending.digests.add(job.shape)
         try:
             async with asyncio.timeout(PLAN_TIMEOUT):
-                planned, staleness = await asyncio.shield(pending.result)
+                planned, remarks = await asyncio.shield(pending.result)
         except TimeoutError:
             text = f"why the job waits could not be found within {PLAN_TIMEOUT} s; try again"
             raise errors.Unavailable(text) from None
-        return _reason_text(planned, job, staleness)
+        return _reason_text(planned, job, remarks)
 
-    async def _plan(self, type_: str, digests: set[str]) -> tuple[Plan, str]:
+    async def _plan(self, type_: str, digests: set[str]) -> tuple[Plan, Remarks]:
         async with self._one_at_a_time:
             # 1. Wait until the pause after the last plan ends.
             await asyncio.sleep(self._pause_ends - time.monotonic())
@@ -81,43 +74,24 @@ class ReasonReader:
             del self._pending[type_]
             # 3. Read and plan.
             started = time.monotonic()
-            window, staleness = await asyncio.gather(
+            window, remarks = await asyncio.gather(
                 self._snapshots.read(type_, heads=1, include=digests),
-                read_staleness(self._snapshots.broker, type_),
+                self._remarks.read(type_),
             )
             planned = plan(window.snapshot)
             # 4. Pause for as long as it took, several times.
             ended = time.monotonic()
             self._pause_ends = ended + min(PAUSE_FACTOR * (ended - started), MAX_PAUSE)
-            return planned, staleness
+            return planned, remarks
 
 
-def _reason_text(planned: Plan, job: Job, staleness: str) -> str:
+def _reason_text(planned: Plan, job: Job, remarks: Remarks) -> str:
     reason = planned.reasons.get(job.shape)
     if reason is not None:
-        return with_staleness(reason, staleness).text
-    granted = any(grant.head.request_id == job.request_id for grant in planned.grants)
-    return ABOUT_TO_BE_GRANTED + staleness if granted else BEHIND_OWN_SHAPE
-
-
-async def read_staleness(broker: Broker, type_: str) -> str:
-    """Return a remark to put behind a reason: what is wrong with sources of capacity; or ''."""
-    remarks = [_remark(source) for source in await broker.sources(type_)]
-    text = "; ".join(remark for remark in remarks if remark)
-    return f" ({text})" if text else ""
-
-
-def _remark(source: SourceState) -> str:
-    """Say that a source's capacity is out of date, or that of some of its hosts; else ''."""
-    if source.stale:
-        trouble = f"fails: {source.cause}" if source.cause else "gives no newer one"
-        age = "never known" if source.age is None else f"as of {source.age:.0f} s ago"
-        return f"capacity {age}: source {source.name} {trouble}"
-    return f"source {source.name}: {source.text}" if source.cause == BAD_HOSTS else ""
-
-
-def with_staleness(reason: Reason, staleness: str) -> Reason:
-    """Return the reason with the remark of `read_staleness`, if it is about capacity."""
-    if reason.code not in CAPACITY_CODES:
-        return reason
-    return replace(reason, text=reason.text + staleness)
+        return remarks.on(reason).text
+    if all(grant.head.request_id != job.request_id for grant in planned.grants):
+        return (
+            f"{BEHIND_OWN_SHAPE}; and {remarks.unserved}" if remarks.unserved else BEHIND_OWN_SHAPE
+        )
+    fitting = remarks.on_fitting()
+    return fitting.text if fitting else ABOUT_TO_BE_GRANTED + remarks.staleness

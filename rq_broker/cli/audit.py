@@ -4,29 +4,59 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from pathlib import Path
 
 import click
 
+from rq_broker.domain.errors import Invalid, Unavailable
 from rq_broker.settings import Settings
-from rq_broker.store.audit import Severity
+from rq_broker.store.audit import Checkpoint, Finding, Severity
 from rq_broker.store.audit import audit as audit_type
 from rq_broker.store.broker import Broker
 from rq_broker.store.connection import connect
 
+UNREADABLE = 3
+"""Exit status where Redis cannot be read: nothing is known then. 1 means a fault, 2 a wrong use."""
+
 
 def run(settings: Settings) -> None:
-    """Print each finding, or "clean"; exits with 1 if one of them is a fault."""
-    if faults := asyncio.run(_print_findings(settings)):
+    """Print each finding, or "clean"; exits with 1 if one is a fault, with 3 without Redis."""
+    try:
+        checkpoint = Checkpoint(Path(settings.resume)) if settings.resume else None
+    except (OSError, ValueError) as error:
+        raise Invalid(f"--resume {settings.resume}: {error}") from error
+    try:
+        faults = asyncio.run(_print_findings(settings, checkpoint))
+    except Unavailable as error:
+        click.echo(f"Error: {error}", err=True)
+        raise SystemExit(UNREADABLE) from error
+    if faults:
         raise SystemExit(f"{faults} fault{'s' * (faults > 1)}")
     click.echo("clean")
 
 
-async def _print_findings(settings: Settings) -> int:
+async def _print_findings(settings: Settings, checkpoint: Checkpoint | None) -> int:
     """Print the findings of the types in the settings, else of all; returns the faults' count."""
     faults = 0
     async with aclosing(connect(settings.redis)) as client:
-        for type_ in settings.types or await Broker(client).names():
-            for finding in await audit_type(client, type_):
-                click.echo(f"{type_}: {finding}")
-                faults += finding.severity is Severity.FAULT
+        broker = Broker(client)
+        async with aclosing(broker):
+            for type_ in settings.types or await broker.names():
+                done = checkpoint.done(type_) if checkpoint else None
+                if done is None:
+                    done = await audit_type(
+                        client, type_, sample=settings.sample, checkpoint=checkpoint
+                    )
+                    if checkpoint:
+                        checkpoint.finish(type_, done)
+                faults += _print(type_, done)
+    if checkpoint:
+        checkpoint.remove()
     return faults
+
+
+def _print(type_: str, findings: list[Finding]) -> int:
+    """Print the findings of a type; returns how many are faults."""
+    for finding in findings:
+        click.echo(f"{type_}: {finding}")
+    return sum(finding.severity is Severity.FAULT for finding in findings)

@@ -60,12 +60,12 @@ def dev(settings: Settings) -> None:
 
 
 @main.command()
-@with_settings("redis", "types")
+@with_settings("redis", "types", "sample", "resume")
 def audit(settings: Settings) -> None:
     """Compare every index with its jobs.
 
-    Prints one line for each finding, or "clean". Exits with 1 if one of them is a fault, or if
-    Redis does not answer.
+    Prints one line for each finding, or "clean". Exits with 1 if one of them is a fault, with 3 if
+    Redis cannot be read.
     """
     from rq_broker.cli.audit import run
 

@@ -138,6 +138,18 @@ OPTIONS: dict[str, Decorator] = {
         metavar="FILE.toml",
         show_default="poll no source",
     ),
+    "sample": _option(
+        "--sample",
+        "Check only so many jobs of each type, chosen at random.",
+        type=click.IntRange(1),
+        show_default="check everything",
+    ),
+    "resume": _option(
+        "--resume",
+        "File that keeps how far the audit is; where it exists, go on from there.",
+        metavar="FILE",
+        show_default="begin anew",
+    ),
     "role": _option(
         "--role",
         "What the process of the Redis user does.",

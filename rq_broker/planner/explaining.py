@@ -27,6 +27,7 @@ REASONS_OF_SIZE = frozenset(ReasonCode) - {
     ReasonCode.DESTINATION_CLOSED,
     ReasonCode.DESTINATION_BEHIND,
     ReasonCode.NEXT_PASS,
+    ReasonCode.NO_NOTIFIER,
 }
 """The reasons that a smaller request could overcome."""
 

@@ -25,6 +25,7 @@ class ReasonCode(StrEnum):
     DESTINATION_CLOSED = "destination_closed"
     DESTINATION_BEHIND = "destination_behind"
     NEXT_PASS = "next_pass"
+    NO_NOTIFIER = "no_notifier"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from rq_broker.domain.jobs import Demand
 from rq_broker.planner import reasons
@@ -53,7 +54,7 @@ class WaitingReasons(Mapping[str, Reason]):
 
     def _reserved(self, blocked: BlockedShape, made: Reservation) -> Reason:
         """Say what a job with a reservation lacks now, and from when on it will have it."""
-        lacking = no_fit(self._pass.table, blocked.placer.demand)
+        lacking = self._no_fit(blocked.placer.demand)
         awaited = [hold.request_id for hold in self._pass.awaited_holds(made)]
         start = None if made.is_fixed else made.start
         return reasons.reserved(lacking, made.hosts, start, awaited, self._pass.snapshot.now)
@@ -65,7 +66,16 @@ class WaitingReasons(Mapping[str, Reason]):
             is_strict = self._pass.snapshot.policy.strict_order
             code = ReasonCode.STRICT_ORDER if is_strict else ReasonCode.PROTECTED_OTHER
             return reasons.behind(code, blocker.head.request_id)
-        return impossible(self._pass.empty_hosts, demand) or no_fit(self._pass.table, demand)
+        return impossible(self._pass.empty_hosts, demand) or self._no_fit(demand)
+
+    def _no_fit(self, demand: Demand) -> Reason:
+        """Say what is missing, and that earlier jobs' grants of this pass are taken off already."""
+        lacking = no_fit(self._pass.table, demand)
+        granted_on = {name for grant in self._pass.grants for name in grant.hosts}
+        short_on = {shortfall.host for shortfall in lacking.shortfalls} or granted_on
+        if granted_on.isdisjoint(short_on):
+            return lacking
+        return replace(lacking, text=f"{lacking.text}, after what earlier jobs are about to get")
 
     def _blocker(self, blocked: BlockedShape) -> BlockedShape | None:
         """Return the first job that keeps hosts this one could use; it may be this one itself."""

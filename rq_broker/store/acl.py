@@ -20,6 +20,7 @@ from redis.asyncio import Redis, RedisCluster
 from rq_broker.domain import errors
 from rq_broker.store.connection import NO_ANSWER
 from rq_broker.store.keys import NOTIFIERS, TYPES, Keys
+from rq_broker.store.prelude import commands
 from rq_broker.store.scripts import SCRIPTS
 
 CHANNELS = ("rqb:wake",)
@@ -31,7 +32,6 @@ _ANY_TYPE = "rq-broker"
 _CHECKED_TYPES = 20
 """How many existing types are checked where a process serves every type. It bounds the check's time
 with thousands of types, and finds a pattern that misses some keys of a type."""
-_CALLED = re.compile(r"redis\.p?call\(\s*'(\w+)'")
 _CONNECTION = (
     "PING",
     "SELECT",
@@ -45,20 +45,19 @@ _CONNECTION = (
 _READS = ("HGET", "HGETALL", "HMGET", "SMEMBERS", "TIME", "XRANGE", "ZCARD", "ZRANGE", "ZRANK",
           "ZSCORE", "XREVRANGE")  # fmt: skip
 """Plain commands that read."""
-_AUDIT = ("EXEC", "EXISTS", "HLEN", "HSCAN", "SSCAN", "ZSCAN")
+_AUDIT = ("EXEC", "EXISTS", "HLEN", "HSCAN", "SCARD", "SSCAN", "ZSCAN")
 """Plain commands of the audit besides _READS."""
 _WRITES = ("SADD", "SETRANGE")
 """Plain commands that register a type, and check that Redis takes writes."""
 _WAKING = ("HDEL", "HSET", "PUBLISH", "SREM", "SUBSCRIBE", "UNSUBSCRIBE")
 """Plain commands of notifiers: to wait for work, to know of each other, to forget a type."""
-_READING_SCRIPTS = ("changed_holds", "destinations", "heads", "line", "page", "read",
-                    "running_holds", "sources", "type_state")  # fmt: skip
+_READING_SCRIPTS = ("audit_callbacks", "audit_jobs", "changed_holds", "destinations", "heads",
+                    "line", "page", "read", "running_holds", "sources", "type_state")  # fmt: skip
 _READING_PROBES: Mapping[str, str] = {
     "EVAL": "x 1 K", "EVALSHA": "x 1 K", "EXISTS": "K", "GET": "K", "HEXISTS": "K x",
     "HGET": "K x", "HGETALL": "K", "HKEYS": "K", "HLEN": "K", "HMGET": "K x", "HRANDFIELD": "K",
-    "HSTRLEN": "K x",
-    "HSCAN": "K 0", "INFO": "memory", "PING": "", "PTTL": "K", "STRLEN": "K",
-    "SCARD": "K", "SISMEMBER": "K x",
+    "HSCAN": "K 0", "HSTRLEN": "K x", "INFO": "memory", "PING": "", "PTTL": "K",
+    "SCARD": "K", "SISMEMBER": "K x", "STRLEN": "K", "ZRANDMEMBER": "K",
     "SMEMBERS": "K", "SMISMEMBER": "K x", "SRANDMEMBER": "K 1", "SSCAN": "K 0",
     "SUBSCRIBE": "C", "TIME": "", "UNSUBSCRIBE": "C",
     "XLEN": "K", "XRANGE": "K - +", "XREVRANGE": "K + -", "ZCARD": "K",
@@ -95,7 +94,7 @@ class Role:
         called = {
             command
             for name in self.scripts
-            for command in _CALLED.findall(SCRIPTS[name].source)
+            for command in commands(SCRIPTS[name].source)
             # A script that only reads may include a library with functions that write.
             if not self.only_reads or command in _READING_PROBES
         }

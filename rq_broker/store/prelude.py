@@ -13,7 +13,16 @@ READS = frozenset(
         *("EXISTS", "GET", "HEXISTS", "HGET", "HGETALL", "HKEYS", "HLEN", "HMGET", "HRANDFIELD"),
         "HSTRLEN",
         *("SISMEMBER", "SMEMBERS", "SMISMEMBER", "TIME", "XLEN", "XRANGE", "XREVRANGE", "ZCARD"),
-        *("ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZRANK", "ZREVRANGE", "ZSCAN", "ZSCORE"),
+        *(
+            "ZCOUNT",
+            "ZRANDMEMBER",
+            "ZRANGE",
+            "ZRANGEBYSCORE",
+            "ZRANK",
+            "ZREVRANGE",
+            "ZSCAN",
+            "ZSCORE",
+        ),
     )
 )
 """The commands that scripts use and that write nothing; every other command counts as a write."""

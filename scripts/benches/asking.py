@@ -39,7 +39,7 @@ def asking(size: Size) -> list[Figure]:
         kit.run(server.url, _publish)
         kit.fill(server, size.of(50_000, 20_000), shaped)
         kit.run(server.url, _history)
-        options = ("--redis", server.url, "--port", port, *kit.ALLOW_LOOPBACK)
+        options = ("--redis", server.url, "--port", port, *kit.LOOPBACK_ONLY)
         with kit.process(*kit.command("api", *options)):
             kit.until_serves(port)
             return asyncio.run(_beside(port, seconds))

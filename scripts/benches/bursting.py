@@ -31,7 +31,7 @@ def burst(size: Size) -> list[Figure]:
         sink.serve(stack)
         server = stack.enter_context(kit.store())
         _fill(server, count, sink)
-        options = ("--redis", server.url, "--type", kit.TYPE, *kit.ALLOW_LOOPBACK)
+        options = ("--redis", server.url, "--type", kit.TYPE, *kit.LOOPBACK_ONLY)
         stack.enter_context(kit.process(*kit.command("notifier", *options)))
         kit.until_listening(server, 1)
         kit.run(server.url, lambda broker: broker.set_policy(kit.TYPE, {"paused": False}))

@@ -156,7 +156,7 @@ def _unpark(server: Server) -> None:
 
 def _start(stack: ExitStack, server: Server, processes: int) -> list[int]:
     options = ("--redis", server.url, "--type", kit.TYPE, "--concurrency", IN_FLIGHT)
-    command = kit.command("notifier", *options, *kit.ALLOW_LOOPBACK)
+    command = kit.command("notifier", *options, *kit.LOOPBACK_ONLY)
     pids = [stack.enter_context(kit.process(*command)) for _ in range(processes)]
     kit.until_listening(server, processes)
     return pids

@@ -38,10 +38,12 @@ DATA = {
     "host_aggregate": "host1",
 }
 SCRIPTS = Path(__file__).parent.parent
-ALLOW_LOOPBACK = (
+LOOPBACK_ONLY = (
     *("--callback-allow", "127.0.0.0/8"),
     *("--callback-deny", "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10"),
 )
+"""Options of every API and notifier that a script or a test starts: private networks, which are
+open to callbacks by default, are closed."""
 _READY_SECONDS = 30.0
 
 

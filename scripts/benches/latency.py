@@ -52,7 +52,7 @@ def callback_latency(size: Size) -> list[Figure]:
     with kit.store("--appendonly", "yes") as server, ExitStack() as stack:
         stack.enter_context(
             kit.process(
-                *kit.command("api", "--redis", server.url, "--port", port, *kit.ALLOW_LOOPBACK)
+                *kit.command("api", "--redis", server.url, "--port", port, *kit.LOOPBACK_ONLY)
             )
         )
         _notify(stack, server)
@@ -105,7 +105,7 @@ def freed(size: Size) -> list[Figure]:
 
 
 def _notify(stack: ExitStack, server: Server) -> None:
-    options = ("--redis", server.url, "--type", kit.TYPE, *kit.ALLOW_LOOPBACK)
+    options = ("--redis", server.url, "--type", kit.TYPE, *kit.LOOPBACK_ONLY)
     stack.enter_context(kit.process(*kit.command("notifier", *options)))
     kit.until_listening(server, 1)
 

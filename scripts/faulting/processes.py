@@ -10,13 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from benches.kit import LOOPBACK_ONLY
+
 from rq_broker.store.embedded import free_port
 
 NOTIFIERS = 2
-LOOPBACK_ONLY = (
-    "--callback-allow", "127.0.0.0/8",
-    "--callback-deny", "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10",
-)  # fmt: skip
 
 
 class Processes:

@@ -14,6 +14,7 @@ from rq_broker import planner
 from rq_broker.admission import explain as explain_module
 from rq_broker.admission.explain import Explainer
 from rq_broker.admission.held_capacity import Held
+from rq_broker.admission.remarks import Remarks
 from rq_broker.admission.snapshot import SnapshotReader, WindowedSnapshot
 from rq_broker.domain import errors
 from rq_broker.domain.jobs import Job, Status
@@ -207,7 +208,7 @@ async def test_those_who_ask_during_a_pause_share_the_next_answer(
     assert explainer._pause_ends > 0
     read = explainer._read
 
-    async def recorded(type_: str, digests: set[str]) -> tuple[Snapshot, Held, str]:
+    async def recorded(type_: str, digests: set[str]) -> tuple[Snapshot, Held, Remarks]:
         reads.append(type_)
         return await read(type_, digests)
 

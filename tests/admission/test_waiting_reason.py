@@ -18,6 +18,13 @@ from tests.explaining import queued, reason_of
 from tests.making import TYPE, bring, publish
 
 
+@pytest.fixture
+async def broker(broker: Broker) -> Broker:
+    """A broker whose types a notifier serves."""
+    await broker.report_notifier("n")
+    return broker
+
+
 async def _reason(broker: Broker, request_id: str) -> str:
     return await reason_of(broker, await broker.read(TYPE, request_id)) or ""
 

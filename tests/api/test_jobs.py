@@ -76,7 +76,10 @@ async def test_a_waiting_job_has_a_reason(api: httpx.AsyncClient) -> None:
     """A queued job has Position and Reason; once it runs, Reason is absent."""
     await submit(api, "a", "d")
     job = (await api.get("/v1/vm/d")).json()["data"]
-    assert (job["Position"], job["Reason"]) == (2, "there is no host")
+    assert (job["Position"], job["Reason"]) == (
+        2,
+        "there is no host; and no notifier serves this type",
+    )
     await api.post("/v1/vm/d", json={"status": "running"})
     assert list((await api.get("/v1/vm/d")).json()["data"]) == ORIGINAL_KEYS + ADDED_KEYS
 

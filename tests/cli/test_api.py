@@ -52,7 +52,7 @@ async def test_the_application_is_wired(client: AsyncRedis) -> None:
             assert (await http.get("/inbox/")).status_code == inbox
             assert (await http.post("/v1/vm/", json=body)).status_code == (409 if dev else 201)
             job = (await http.get("/v1/vm/d")).json()["data"]
-            assert job["Reason"] == "there is no host"
+            assert job["Reason"] == "there is no host; and no notifier serves this type"
 
 
 async def test_a_worker_process_has_the_settings_of_the_command_line(

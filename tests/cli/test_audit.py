@@ -9,6 +9,8 @@ import pytest
 from redis import Redis
 
 from rq_broker.domain.jobs import Status
+from rq_broker.store.audit import Checkpoint, audit
+from rq_broker.store.audit.walk import Walk
 from rq_broker.store.broker import Broker
 from rq_broker.store.connection import connect
 from rq_broker.store.embedded import Server
@@ -58,10 +60,54 @@ def test_a_note_is_printed_as_a_note(url: str) -> None:
 
 @pytest.mark.parametrize("scheme", ["redis", "redis+cluster"])
 def test_an_audit_without_redis_says_so(tmp_path: Path, scheme: str) -> None:
-    """A store that does not answer is reported in a sentence, not a traceback."""
+    """A store that does not answer is reported in a sentence, with a status of its own."""
     server = Server(tmp_path)
     server.start()
     server.stop()
     result = invoke("audit", "--redis", f"{scheme}://127.0.0.1:{server.port}")
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert "Error: Redis does not answer" in result.output
+
+
+def test_a_sample_checks_some_jobs(url: str) -> None:
+    """A sample as large as the type finds what is wrong with a job, and no fault of an index."""
+    with Redis.from_url(url) as client:
+        client.zadd(f"rqb:{{{TYPE}}}:status:done", {"0000000000000099:ghost": 1})
+        client.zadd(f"rqb:{{{TYPE}}}:deadlines", {"0000000000000098:stray": 1})
+    result = invoke("audit", "--redis", url, "--sample", "100")
+    assert result.exit_code == 1
+    assert "ghost" in result.output
+    assert "stray" not in result.output
+
+
+def test_an_audit_goes_on_where_another_stopped(url: str, tmp_path: Path) -> None:
+    """With a position, jobs before it are not read again, and what was found there is kept."""
+    position = tmp_path / "audit.json"
+    with Redis.from_url(url) as client:
+        client.delete(f"rqb:{{{TYPE}}}:job:queued")
+    asyncio.run(_cut_off(url, position))
+    assert position.exists()
+    result = invoke("audit", "--redis", url, "--resume", str(position))
+    assert result.exit_code == 1
+    assert "is listed as queued but has no hash" in result.output
+    assert not position.exists()
+    position.write_text("[]")
+    assert invoke("audit", "--redis", url, "--resume", str(position)).exit_code == 1
+
+
+async def _cut_off(url: str, position: Path) -> None:
+    """Audit until the running jobs are read, as a process that ends there."""
+
+    class CutOff(Exception):
+        pass
+
+    class Noting(Checkpoint):
+        def note(self, walk: Walk, status: Status, after: tuple[str, str]) -> None:
+            self._saved_at = float("-inf")
+            super().note(walk, status, after)
+            if status is Status.RUNNING:
+                raise CutOff
+
+    async with connect(url) as client:
+        with pytest.raises(CutOff):
+            await audit(client, TYPE, checkpoint=Noting(position))

@@ -53,6 +53,8 @@ VALUES = {
     "timeout": ("2.5", 2.5),
     "concurrency": ("7", 7),
     "source": ("sources.toml", "sources.toml"),
+    "sample": ("9", 9),
+    "resume": ("audit.json", "audit.json"),
     "role": ("notifier", "notifier"),
     "user": ("lab", "lab"),
 }

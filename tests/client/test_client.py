@@ -88,7 +88,7 @@ async def test_a_jobs_life(ask: Ask) -> None:
     assert [listed["RequestID"] for listed in await ask("jobs", "a?b#%")] == ["z", "機x"]
     await ask("reorder", "a?b#%", "z", after="機x")
     assert [listed["RequestID"] for listed in await ask("jobs", "a?b#%")] == ["機x", "z"]
-    assert (await ask("read", "a?b#%", "z"))["Reason"] == "there is no host"
+    assert "there is no host" in (await ask("read", "a?b#%", "z"))["Reason"]
     await ask("set_expected", "a?b#%", "z", 7200)
     assert (await ask("read", "a?b#%", "z"))["Expected"] == 7200
     await ask("transition", "a?b#%", "z", "error", error="no disk")

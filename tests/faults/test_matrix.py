@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from faulting.topologies import Single, Way
+from faulting.topologies import ClusterOfSix, Single, Way
 from faulting.trial import Plan, run
 from faults import misses
 
@@ -11,7 +11,10 @@ SMALL: tuple[tuple[Way, str], ...] = (
     (Single, "kill"),
     (Single, "cut"),
     (Single, "disk-full"),
+    (Single, "rights"),
     (Single, "notifiers"),
+    (ClusterOfSix, "client-kill"),
+    (ClusterOfSix, "reshard"),
 )
 
 

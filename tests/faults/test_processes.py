@@ -12,7 +12,6 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import httpx
 import pytest
 import redis
 
@@ -92,11 +91,11 @@ async def test_one_of_64_submits_wins(
 ) -> None:
     """Of 64 submits through two APIs one gets 201, and 63 get 409 with the name that is taken."""
     bodies = [
-        {**SEED, "request_id": f"r{n}", "callback": f"http://10.0.0.1/{n}", same: "http:x"}
+        {**SEED, "request_id": f"r{n}", "callback": f"http://127.0.0.1:9/{n}", same: "http:x"}
         for n in range(64)
     ]
     if same == "callback":
-        bodies = [{**body, same: "http://10.0.0.1/one"} for body in bodies]
+        bodies = [{**body, same: "http://127.0.0.1:9/one"} for body in bodies]
     answers = await asyncio.gather(*(api_client.ask("POST", "/v1/vm", body) for body in bodies))
     assert Counter((answer.status_code, answer.json().get("code")) for answer in answers) == {
         (201, None): 1,
@@ -297,7 +296,7 @@ async def _refused(api_client: ApiClient, method: str, path: str, body: Any = No
 
 async def _refused_everywhere(api_client: ApiClient) -> None:
     requests = [
-        ("POST", "/v1/vm", SEED | {"callback": "http://10.0.0.1/x"}),
+        ("POST", "/v1/vm", SEED | {"callback": "http://127.0.0.1:9/x"}),
         ("GET", "/v1/vm", None),
         ("GET", "/v1/vm/d0", None),
         ("POST", "/v1/vm/d0", {"status": "done"}),
@@ -356,24 +355,19 @@ async def test_redis_killed_and_restarted_loses_nothing(
 async def test_processes_started_before_redis_serve_once_it_answers(
     spawn: Children, tmp_path: Path
 ) -> None:
-    """API and notifier may be started first; they work as soon as Redis answers."""
+    """Started first, API and notifier say what they wait for, and work once Redis answers."""
     server = Server(tmp_path / "late")
     server.start()
     server.kill()
     api = spawn.api(server.url)
-    spawn.notifier(server.url)
+    notifier = spawn.notifier(server.url)
 
-    async def alive() -> bool:
-        try:
-            async with httpx.AsyncClient(base_url=api.url) as client:
-                return (await client.get("/healthz")).is_success
-        except httpx.TransportError:
-            return False
+    async def both_wait() -> bool:
+        return all("waiting for Redis" in child.output() for child in (api, notifier))
 
-    await until(alive, "the API to answer without Redis")
+    await until(both_wait, "both to say what they wait for")
     api_client = ApiClient([api])
     try:
-        await _refused(api_client, "GET", "/readyz")
         server.start()
         await asyncio.to_thread(api.ready)
         await api_client.publish({"h1": 1})

@@ -24,6 +24,16 @@ class Finding:
     subject: str
     text: str
 
+    @property
+    def kind(self) -> str:
+        """What it is about, the first word of the subject: `job`, `host`, `usage` and others."""
+        return self.subject.partition(" ")[0]
+
+    @property
+    def is_of_job(self) -> bool:
+        """Whether the subject is a job, named by its member."""
+        return self.kind == "job"
+
     def __str__(self) -> str:
         return f"{self.severity}: {self.subject} {self.text}"
 

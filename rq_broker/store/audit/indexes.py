@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+
 from rq_broker.domain.jobs import Status
 from rq_broker.store.audit.walk import PAGE, Walk
 
+ALLOWED: Mapping[str, AbstractSet[Status]] = {
+    "deliveries": {Status.GRANTED},
+    "prompt": {Status.GRANTED},
+    "deadlines": set(Status) - {Status.QUEUED},
+    "own_priority": set(Status),
+    "passed": {Status.QUEUED},
+    "forecasts": {Status.QUEUED},
+}
+"""Index of members → the statuses of the jobs that it may name."""
+_SCANS = {"own_priority": ("SCARD", "SSCAN"), "passed": ("HLEN", "HSCAN"),
+          "forecasts": ("HLEN", "HSCAN")}  # fmt: skip
+"""Index → the commands that count and list its members; those of a sorted set where not listed."""
+
 
 async def check_indexes(walk: Walk) -> None:
-    """Check the deliveries, the deadlines, the facts about waiting jobs, and the owners' sets."""
+    """Check the deliveries, the deadlines, the facts about waiting jobs, and the owners' sets.
+
+    Each job says which indexes name it, so only an index with more members can name others.
+    """
     await _check_parked(walk)
-    await check_members(walk, "deliveries", {Status.GRANTED})
-    await check_members(walk, "prompt", {Status.GRANTED})
-    await check_members(walk, "deadlines", set(Status) - {Status.QUEUED})
-    await check_members(walk, "own_priority", set(Status), command="SSCAN")
-    await check_members(walk, "passed", {Status.QUEUED}, command="HSCAN")
-    await check_members(walk, "forecasts", {Status.QUEUED}, command="HSCAN")
+    for name, allowed in ALLOWED.items():
+        count, scan = _SCANS.get(name, ("ZCARD", "ZSCAN"))
+        if await walk.command(count, name) != walk.tally.members[name]:
+            await check_members(walk, name, set(allowed), command=scan)
     for name in await with_other_sizes(walk, "owner:", "ZCARD"):
         await check_members(walk, name, set(Status))
 

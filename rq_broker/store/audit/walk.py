@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ from redis.asyncio import Redis, RedisCluster
 from rq_broker.domain.jobs import Status
 from rq_broker.store.audit.findings import Finding, Severity
 from rq_broker.store.keys import Keys
+from rq_broker.store.runner import Runner
 
 PAGE = 500
 """Entries read with one command. It bounds the time for which one command keeps Redis from serving
@@ -26,6 +28,8 @@ class ListedJob:
     member: str
     priority: float
     fields: dict[str, str]
+    row: Any
+    """All that `audit_jobs` returned of it."""
 
     @property
     def id(self) -> int:
@@ -61,13 +65,26 @@ class Tally:
     highest: Counter[str] = field(default_factory=Counter)
     """Counter in the base hash → the highest number that is in use."""
 
+    def take_counts(self, whole: Tally) -> None:
+        """Take from the tally of all jobs what some of them cannot account for."""
+        self.members = whole.members
+        self.highest = whole.highest
+        self.parked_at |= whole.parked_at
+
 
 class Walk:
     """Reads the keys of one type; keeps the findings, each once, and the tally."""
 
-    def __init__(self, client: Redis | RedisCluster, keys: Keys) -> None:
+    def __init__(
+        self, client: Redis | RedisCluster, type_: str, on_progress: OnProgress | None = None
+    ) -> None:
         self.client: Any = client
-        self.keys = keys
+        self.type = type_
+        self.keys = Keys(type_)
+        self.hosts_before: dict[str, float] = {}
+        """Host → number of its last change when the walk began."""
+        self._on_progress = on_progress
+        self._runner = Runner(client)
         self.tally = Tally()
         self._findings: dict[Finding, None] = {}
 
@@ -75,6 +92,10 @@ class Walk:
     def findings(self) -> list[Finding]:
         """All findings so far, in the order in which they were made."""
         return list(self._findings)
+
+    def restore(self, findings: Iterable[Finding]) -> None:
+        """Add the findings of the part of the walk that an earlier process did."""
+        self._findings.update(dict.fromkeys(findings))
 
     def note(self, subject: str, text: str) -> None:
         """Report something allowed."""
@@ -88,6 +109,44 @@ class Walk:
         """Report a contradiction unless the condition is true."""
         if not is_true:
             self.fault(subject, text)
+
+    async def jobs(
+        self,
+        status: Status,
+        *,
+        priority: str = "",
+        after: str = "",
+        count: int = 0,
+        is_random: bool = False,
+        members: Sequence[str] = (),
+    ) -> list[Any]:
+        """Read a page of jobs; the arguments are those of the script."""
+        reply = await self._runner.run(
+            "audit_jobs",
+            self.type,
+            status=status,
+            priority=priority,
+            after=after,
+            count=count,
+            is_random=is_random,
+            members=members,
+        )
+        return list(reply.jobs)
+
+    async def indexed_jobs(self, callbacks: Sequence[str]) -> list[str]:
+        """Return the request_id to which the index gives each callback, '' for none."""
+        reply = await self._runner.run("audit_callbacks", self.type, digests=callbacks)
+        return list(reply.request_ids)
+
+    async def command(self, command: str, name: str) -> Any:
+        """Send a command with one key."""
+        return await self._runner.command(command, self.keys.of(name))
+
+    async def progress(self, status: Status, after: tuple[str, str]) -> None:
+        """Note that the jobs of a status are checked up to this one, and let others go first."""
+        if self._on_progress:
+            self._on_progress(self, status, after)
+        await asyncio.sleep(0)
 
     async def pages(self, command: str, name: str) -> AsyncIterator[list[tuple[str, Any]]]:
         """Yield the entries of a zset, hash or set, at most PAGE at a time; some may be repeated.
@@ -127,6 +186,10 @@ class Walk:
             ("ZSCORE", name, member) for member in members for name in names
         )
         return [scores[start : start + len(names)] for start in range(0, len(scores), len(names))]
+
+
+OnProgress = Callable[[Walk, Status, tuple[str, str]], None]
+"""Called with the walk, and the status and the last job (priority, member) that it has checked."""
 
 
 def named(fields: list[str], values: list[str | None]) -> dict[str, str]:

@@ -1,0 +1,47 @@
+"""Which types have a live notifier: without one, nothing is granted, called or expired."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+
+from rq_broker.store.broker import Broker
+from rq_broker.store.notifiers import NotifierReport
+
+UNSERVED_AFTER = 20.0
+"""Seconds without a report from any notifier of a type after which that is told. They report every
+second, so a shorter time only tells of pauses that end by themselves."""
+_REREAD_SECONDS = 1.0
+"""Seconds for which readers of waiting jobs share the reports that one of them read."""
+
+
+class ServedTypes:
+    """Reads the notifiers' reports for one process, at most once a second."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._reports: list[NotifierReport] = []
+        self._read_at = -_REREAD_SECONDS
+        self._reading = asyncio.Lock()
+
+    async def reports(self) -> list[NotifierReport]:
+        """Return what each notifier last reported; ages are those at the time of the read."""
+        async with self._reading:
+            if time.monotonic() - self._read_at >= _REREAD_SECONDS:
+                self._reports = await self._broker.notifiers()
+                self._read_at = time.monotonic()
+            return self._reports
+
+    async def unserved(self, type_: str) -> str:
+        """Say that no notifier serves a type, and since when; '' if one does."""
+        return describe_unserved(type_, await self.reports())
+
+
+def describe_unserved(type_: str, reports: Iterable[NotifierReport]) -> str:
+    """Say that none of the notifiers serves a type, and since when; '' if one does."""
+    ages = [report.age for report in reports if not report.types or type_ in report.types]
+    if not ages:
+        return "no notifier serves this type"
+    age = min(ages)
+    return f"no notifier has served this type for {age:.0f} s" if age >= UNSERVED_AFTER else ""
