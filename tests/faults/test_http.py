@@ -72,7 +72,9 @@ async def test_no_smuggled_delete_runs(api: Child) -> None:
 async def test_a_submit_with_upgrade_is_a_submit(api: Child) -> None:
     """What Java's client and `curl --http2` send first is carried out, and in HTTP/1.1."""
     body = httpx.Request("POST", "http://x", json=SEED | {"request_id": "h2c"}).content
-    data = request("POST", "/v1/h2c", *H2C, body=body.replace(b'"abc"', b'"http://127.0.0.1:9/h2c"'))
+    data = request(
+        "POST", "/v1/h2c", *H2C, body=body.replace(b'"abc"', b'"http://127.0.0.1:9/h2c"')
+    )
     async with connected(_port(api), data) as connection:
         answer = await connection.answer()
     assert (answer.status, answer.json["data"]["RequestID"]) == (201, "h2c")
@@ -175,10 +177,12 @@ async def test_a_request_under_way_ends_before_the_process(
     spawn: Children, redis_server: Server, tmp_path: Path, command: str
 ) -> None:
     """After SIGTERM a submit whose body is still on its way is carried out and answered."""
-    body = httpx.Request("POST", "http://x", json=SEED | {"callback": "http://127.0.0.1:9/e"}).content
+    body = httpx.Request(
+        "POST", "http://x", json=SEED | {"callback": "http://127.0.0.1:9/e"}
+    ).content
     data = request("POST", "/v1/end", body=body)
-    store = ("--redis", redis_server.url) if command == "api" else ()
-    child = spawn.serve(command, *store, cwd=tmp_path)
+    is_api = command == "api"
+    child = spawn.api(redis_server.url) if is_api else spawn.serve(command, cwd=tmp_path)
     child.ready()
     async with connected(_port(child), data[:-5]) as connection:
         await connection.send(b"")
@@ -192,7 +196,7 @@ async def test_a_request_under_way_ends_before_the_process(
         answer = await connection.answer()
         assert (answer.status, answer.headers["connection"]) == (201, "close")
         await asyncio.to_thread(child.wait)
-    if command == "api":
+    if is_api:
         again = _served(spawn, redis_server)
         async with httpx.AsyncClient(base_url=again.url) as client:
             assert (await client.delete("/v1/end/d")).status_code == 200
