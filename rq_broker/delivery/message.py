@@ -13,9 +13,11 @@ def message_id(job: Job) -> str:
     """Return the id of a grant's message.
 
     Every attempt of one grant carries the same id, so that a receiver recognises repetitions; the
-    next grant of the same job has another.
+    next grant of the same job has another. The incarnation keeps it from coming again after Redis
+    lost what it had; a job granted by an earlier version has none.
     """
-    return f"{quote(job.type, safe='')}_{job.id}_{job.fence}"
+    life = f"_{job.incarnation}" if job.incarnation else ""
+    return f"{quote(job.type, safe='')}{life}_{job.id}_{job.fence}"
 
 
 def message_body(job: Job, now: datetime) -> bytes:

@@ -193,6 +193,8 @@ class Job(Struct, frozen=True):
     """Seconds it says it will hold from its grant on."""
     destination: str = ""
     """scheme://host:port of the callback, while granted and after its callbacks failed."""
+    incarnation: str = ""
+    """While it holds capacity: the life of the type's state in which it was granted."""
     capacity_number: str = ""
     """Set only by submit: the number of the type's last change of capacity. Grants do not count."""
     replayed: bool = False

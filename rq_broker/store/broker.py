@@ -9,6 +9,7 @@ from __future__ import annotations
 from redis.asyncio import Redis, RedisCluster
 
 from rq_broker.store.capacity import Capacity
+from rq_broker.store.continuity import Continuity
 from rq_broker.store.deliveries import Deliveries, Settlement
 from rq_broker.store.forecasts import Forecasts
 from rq_broker.store.grants import Grants, Heads, TypeState
@@ -46,10 +47,12 @@ class Broker:
     def __init__(self, client: Redis | RedisCluster) -> None:
         self.runner = runner = Runner(client)
         registry = Registry(runner)
-        self.jobs = jobs = Jobs(runner, registry)
+        continuity = Continuity(runner)
+        self.jobs = jobs = Jobs(runner, registry, continuity)
         shapes = Shapes(runner)
-        grants = Grants(runner, shapes)
+        grants = Grants(runner, shapes, continuity)
         self._bind_server(runner)
+        self._bind_continuity(continuity)
         self._bind_jobs(jobs)
         self._bind_capacity(Capacity(runner, registry, grants))
         self._bind_grants(grants)
@@ -65,6 +68,11 @@ class Broker:
         self.now = runner.clocks.now
         self.clock_steps = runner.clocks.steps
         self.aclose = runner.aclose
+
+    def _bind_continuity(self, continuity: Continuity) -> None:
+        """What notices that Redis lost state."""
+        self.losses = continuity.losses
+        self.notice_losses = continuity.look
 
     def _bind_jobs(self, jobs: Jobs) -> None:
         """What clients do with jobs."""

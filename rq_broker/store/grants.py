@@ -16,6 +16,7 @@ from rq_broker.domain.planning import Grant, Head, Promise, WaitingShape
 from rq_broker.domain.policy import Policy
 from rq_broker.domain.sharing import Average
 from rq_broker.store import policy_record, records
+from rq_broker.store.continuity import Continuity
 from rq_broker.store.keys import Keys, job_of, member
 from rq_broker.store.runner import Runner
 from rq_broker.store.shapes import Shapes
@@ -68,8 +69,9 @@ class _SeenLock:
 class Grants:
     """Turn, type_state, heads, note, grant; where a job stands in the queue."""
 
-    def __init__(self, runner: Runner, shapes: Shapes) -> None:
+    def __init__(self, runner: Runner, shapes: Shapes, continuity: Continuity) -> None:
         self._runner = runner
+        self._continuity = continuity
         self._shapes = shapes
         self._refusals: dict[tuple[str, str], _SeenLock] = {}
         """Type and subject → the lock of another process that refused this one."""
@@ -78,6 +80,7 @@ class Grants:
         self, type_: str, known: TypeState | None = None, *, usage: bool = False
     ) -> TypeState:
         """Read hosts and policy; given a known state, read only the hosts that changed since."""
+        remembered = self._continuity.known(type_)
         reply = await self._runner.run(
             "type_state",
             type_,
@@ -85,6 +88,7 @@ class Grants:
             number=known.number if known else 0,
             with_usage=usage,
         )
+        await self._continuity.compare_settings(type_, remembered, reply.settings)
         if known and int(reply.number) < int(known.number):  # Redis was restored to an older state
             return await self.type_state(type_, usage=usage)
         hosts = {} if reply.is_whole or not known else dict(known.hosts)
@@ -242,6 +246,7 @@ class Grants:
             hosts=_hosts_of(grant, state),
         )
         fence: int | None = reply.fence
+        self._continuity.note_fence(type_, fence or 0)
         return fence
 
 

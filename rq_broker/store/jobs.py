@@ -13,6 +13,7 @@ from rq_broker.domain import errors
 from rq_broker.domain.jobs import Job, Shape, Status, Submission, expected_class, origins
 from rq_broker.domain.policy import Policy
 from rq_broker.store import records
+from rq_broker.store.continuity import Continuity
 from rq_broker.store.keys import Keys, digest, fold, unfold
 from rq_broker.store.registry import Registry
 from rq_broker.store.runner import Runner
@@ -98,9 +99,10 @@ def _is_same(submission: Submission, job: Job, reply: Any) -> bool:
 class Jobs:
     """Submit, read, page, reorder, transition, set_expected, withdraw."""
 
-    def __init__(self, runner: Runner, registry: Registry) -> None:
+    def __init__(self, runner: Runner, registry: Registry, continuity: Continuity) -> None:
         self._runner = runner
         self._registry = registry
+        self._continuity = continuity
 
     async def submit(self, type_: str, submission: Submission, idempotency_key: str = "") -> Job:
         """Put a job in the queue.
@@ -171,6 +173,7 @@ class Jobs:
 
     async def _store(self, type_: str, submission: Submission, submit_key: str | None) -> Job:
         await self._registry.register(type_)
+        known = self._continuity.known(type_)
         demand, shape, kinds = _describe(submission)
         expected = _milliseconds(submission.expected)
         reply = await self._runner.run(
@@ -188,6 +191,7 @@ class Jobs:
             default_most_kinds=_DEFAULT_POLICY.most_kinds,
             fields=fold("callback", submission.callback) + fold("data", submission.data),
         )
+        await self._continuity.compare(type_, known, reply.incarnation, reply.id)
         return Job(
             id=reply.id,
             type=type_,

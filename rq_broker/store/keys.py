@@ -11,7 +11,7 @@ where nothing else is said.
 | `rqb:notifiers`            | hash   | notifier → when it last `reported`, and its `types` (none: |
 |                            |        | every type), JSON; each notifier reports every second |
 | `rqb:{<type>}`             | hash   | the base: `id`, `clock`, `fence`, `hosts`, `policy:…`, |
-|                            |        | `promises`, the clock (`clock_…`) |
+|                            |        | `promises`, the clock (`clock_…`), `incarnation` |
 | `…:status:<status>`        | zset   | member → priority; `…:status:queued` is the queue |
 | `…:owner:<owner_id>`       | zset   | member → priority, jobs of every status |
 | `…:shape:<digest>`         | zset   | member → priority, queued jobs of one shape |
@@ -72,6 +72,7 @@ where nothing else is said.
 | `…:wake`                   | zset   | markers of work that no notifier has begun: `grant`, |
 |                            |        | `deliver`, `unproven`, `sweep`; hints, the sets tell all |
 | `…:later`                  | zset   | `<marker>:<name>` → when a sweep leaves that marker |
+| `…:lost`                   | hash   | incarnation → what was lost of it, see lua/report_loss |
 | `…:fit`                    |        | never there: what writes nothing to it tries whether Redis |
 |                            |        | takes writes, see prelude |
 | `…:events`                 | stream | every change of state, newest ~10,000 |

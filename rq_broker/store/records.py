@@ -74,6 +74,7 @@ def job(
         error=fields.get("error"),
         expected=int(fields["expected"]) / 1000 if "expected" in fields else None,
         destination=fields.get("destination", ""),
+        incarnation=fields.get("incarnation", ""),
     )
 
 

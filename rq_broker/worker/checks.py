@@ -65,6 +65,7 @@ class Checks:
         while True:
             started = clock()
             try:
+                await self._broker.notice_losses()
                 await self._round()
             except errors.BrokerError:  # the list cannot be read
                 self._requested.set()

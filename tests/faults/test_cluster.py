@@ -25,6 +25,8 @@ from rq_broker.store.scripts import SCRIPTS
 from tests.making import bring, claim_one, grant, head_of, settle, submit
 
 TYPES = ["vm", "kube", "虛擬機"]
+SELDOM = {"report_loss", "step"}
+"""Scripts that run only after Redis lost state, or its clock was stepped."""
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +78,7 @@ async def test_every_verb_runs_on_a_cluster(
             await submit(broker, "w", type_)
     counts = await broker.types()
     assert counts.keys() == set(TYPES)
-    assert ran | {"step"} == SCRIPTS.keys()  # a step needs a clock that was set anew
+    assert SCRIPTS.keys() - ran <= SELDOM
 
 
 async def _live(broker: Broker, type_: str) -> None:

@@ -31,6 +31,7 @@
 --- @include "destination"
 --- @include "backlog"
 --- @include "serial"
+--- @include "incarnation"
 
 -- 1. The plan is of the queue and the policy as they are now.
 read_policy({ 'paused', 'offer', 'share', 'concurrency' })
@@ -107,6 +108,7 @@ end
 -- 5. Read what the writes below need, so that none of them can fail.
 local forecast_end = tonumber(redis.call('HGET', key('forecasts'), job.member) or '')
 local offer, fence = policy_number_of('offer'), next_serial('fence')
+local incarnation = redis.call('HGET', base, 'incarnation') or new_incarnation()
 
 -- 6. Hold the capacity. Nothing is written before this line.
 if is_probe then
@@ -120,9 +122,10 @@ if forecast_end then
 end
 
 -- 8. Give the job its fence and its hosts, and schedule its callback.
-redis.call('HSET', base, 'fence', fence)
+redis.call('HSET', base, 'fence', fence, 'incarnation', incarnation)
 become(job, 'granted', {
   'fence', fence,
+  'incarnation', incarnation,
   'hosts', instances,
   'attempts', '0',
   'granted', whole(now),

@@ -21,6 +21,7 @@
 ---   priority         integer   the job's priority
 ---   position         integer   its place in the queue, 1 = next
 ---   capacity_number  string    number of the type's last change of capacity
+---   incarnation      string    the life of the type's state, see lib/incarnation
 --- Errors TOO_MANY_KINDS, EXPECTED_TOO_LONG, DUPLICATE_REQUEST_ID, DUPLICATE_CALLBACK, IDEMPOTENCY_KEY_REUSED
 --- @include "base"
 --- @include "batches"
@@ -30,6 +31,7 @@
 --- @include "digests"
 --- @include "withdrawn"
 --- @include "expected"
+--- @include "incarnation"
 
 -- The zero of default priorities: 2018-07-26T05:51:00.621743Z, the original service's own.
 local EPOCH_US = 1532584260621743
@@ -61,21 +63,21 @@ if taken_by then
 end
 
 local created = wall_us()
-local counters = redis.call('HMGET', base, 'id', 'clock', 'capacity_number')
+local counters = redis.call('HMGET', base, 'id', 'clock', 'capacity_number', 'incarnation')
 local last_id = number_of(counters[1] or '0')
 if not last_id then
   return redis.error_reply("ERR the counter of IDs is damaged; rq-broker audit --repair mends it")
 end
-local id = whole(last_id + 1)
+local id, incarnation = whole(last_id + 1), counters[4] or new_incarnation()
 local member = member_of(id, request_id)
 
 -- Nothing is written before this line, and nothing below it can fail.
 redis.call('HSET', callbacks, rest, request_id)
 if not priority then
   priority = whole(math.max(created - EPOCH_US, number_of(counters[2], -1) + 1))
-  redis.call('HSET', base, 'id', id, 'clock', priority)
+  redis.call('HSET', base, 'id', id, 'incarnation', incarnation, 'clock', priority)
 else
-  redis.call('HSET', base, 'id', id)
+  redis.call('HSET', base, 'id', id, 'incarnation', incarnation)
   redis.call('SADD', key('own_priority'), member)
 end
 redis.call('HSET', name, 'id', id, 'owner', owner_id, 'status', 'queued', 'shape', shape,
@@ -99,4 +101,5 @@ return reply({
   priority = priority,
   position = position,
   capacity_number = counters[3] or '0',
+  incarnation = incarnation,
 })

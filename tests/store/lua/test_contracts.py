@@ -31,10 +31,12 @@ POLICY = {"retention": 0, "limits": {"*": {"VCPU": 9, "GPU": 1}}, "share": "owne
 WANTED = shape({"VCPU": 1}, {"VCPU": 1})
 EACH = pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS.keys())
 LUA = Path(scripts.__file__).parent / "lua"
+VERBS = [name for name in SCRIPTS if not name.startswith("audit_")]
+"""The scripts that Broker runs; the audit runs its own by itself."""
 GENERATED_ERRORS = {"ERR", "NOPERM", "CLOCK_IN_DOUBT"}
 """Words that generated code answers with; no header names them."""
 FUNCTIONS = {"redis", "KEYS", "ARGV", "string", "table", "math"} | {
-    *("ipairs", "pairs", "tonumber", "tostring", "unpack"),
+    *("ipairs", "pairs", "tonumber", "tostring", "type", "unpack"),
 }
 """All of Lua that a script may use: no cjson, cmsgpack, bit, and nothing of its own left behind."""
 
@@ -220,6 +222,7 @@ async def _lock_and_step(broker: Broker) -> None:
     await broker.turn(TYPE, "me", "take", 1)
     await broker.turn(TYPE, "other", "take", 0)
     await broker.runner.run("step", TYPE, offset=0, step=0)
+    await broker.runner.run("report_loss", TYPE, incarnation="1", id=0, fence=0)
 
 
 async def _report_servers(broker: Broker) -> None:
@@ -297,7 +300,7 @@ async def test_the_broker_sends_and_gets_the_types_declared(sent: list[Call]) ->
             assert _is(field, value, sent=False), (call.verb, field.name, value)
 
 
-@pytest.mark.parametrize("verb", SCRIPTS)
+@pytest.mark.parametrize("verb", VERBS)
 async def test_every_collection_is_sent_and_replied_with_values(
     sent: list[Call], verb: str
 ) -> None:
@@ -326,10 +329,10 @@ async def test_a_client_in_another_language_follows_the_header(
     arguments += ["1", "128", "2", *fields]
     reply = await client.eval(SCRIPTS["submit"].source, 1, Keys(TYPE).base, *arguments)
     job = await broker.read(TYPE, "d")
-    assert reply == [job.id, job.created, job.priority, job.position, "0"]
+    assert reply[:-1] == [job.id, job.created, job.priority, job.position, "0"]
     assert (job.owner_id, job.callback, job.data) == ("o", "http://x/d", "{}")
 
 
 async def test_no_script_is_left_untried(sent: list[Call]) -> None:
     """Each script has a verb of Broker that runs it."""
-    assert {call.verb for call in sent} == SCRIPTS.keys()
+    assert {call.verb for call in sent} == {*VERBS}

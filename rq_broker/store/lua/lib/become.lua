@@ -15,7 +15,7 @@ local SPANS = { granted = 'offer', running = 'running', done = 'retention', erro
 -- Fields that a job has only while it holds capacity.
 local HELD_FIELDS = {
   'hosts', 'offer_ends', 'granted', 'settled', 'servers', 'predicted', 'predicted_from', 'demand_key', 'size',
-  'least_expected', 'running_since',
+  'least_expected', 'running_since', 'incarnation',
 }
 
 local function set_deadline(member, status)

@@ -1,0 +1,173 @@
+"""Notices that Redis lost state, and reports it: after a FLUSHALL, a restore, a failover.
+
+This process remembers the highest ID and fence of each type, and which life of its state they are
+of. A reply that has less than was known when the call was sent shows the loss. What was lost cannot
+be known; that it was is kept in Redis, logged, and an event (see lua/report_loss.lua).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from rq_broker.store import records
+from rq_broker.store.keys import Keys
+from rq_broker.store.runner import Runner
+
+_log = logging.getLogger(__name__)
+
+REMEMBERED_TYPES = 20_000
+"""Types of which something is remembered, some 300 bytes each. With more in use they are forgotten
+all at once; a loss in between shows only to other processes."""
+UNUSED_SECONDS = 50.0
+"""For so long a type that never granted is remembered without a call: an empty one may be deleted
+afterwards (lua/forget_type.lua), which is no loss."""
+SAMPLED_TYPES = 5
+"""Types that one `look` compares. A loss mostly is one of all types of a server."""
+COMPARED_AT_ONCE = 50
+"""Types compared at once after a loss: enough to keep Redis busy, few enough for other calls."""
+
+
+class Known(NamedTuple):
+    """What a process knows of a type's state."""
+
+    incarnation: str
+    """The life of the state, '' where it has no name yet."""
+    id: int
+    fence: int
+    at: float
+    """When that was read, monotonic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A loss of a type's state; what jobs were lost with it cannot be known."""
+
+    at: float
+    """When it was noticed, by the type's clock, seconds since 1970."""
+    last_id: int
+    """The highest ID that is known to have been given."""
+    id_there: int
+    """The highest ID that Redis still had, 0 if it had nothing."""
+    last_fence: int
+    fence_there: int
+
+
+class Continuity:
+    """What this process remembers of all types."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._known: dict[str, Known] = {}
+
+    def known(self, type_: str) -> Known | None:
+        """Return what is known of a type: read it before a call, and hand it to `compare`."""
+        known = self._known.get(type_)
+        if known and not known.fence and time.monotonic() - known.at > UNUSED_SECONDS:
+            return None
+        return known
+
+    async def compare(
+        self, type_: str, before: Known | None, incarnation: str, id_: int = 0, fence: int = 0
+    ) -> None:
+        """Remember what a reply shows, and report a loss.
+
+        Args:
+            type_: The type.
+            before: What was known when the call was sent.
+            incarnation: The life of the state that the reply is of.
+            id_: The type's highest ID as of the reply, 0 if it does not tell.
+            fence: Its highest fence, likewise.
+        """
+        if before is not None and before.incarnation:
+            is_less = 0 < id_ < before.id or 0 < fence < before.fence
+            if is_less or incarnation != before.incarnation:
+                incarnation = await self._report(type_, before)
+        now = time.monotonic()
+        known = self._known.get(type_)
+        if known is None or known.incarnation != incarnation:
+            if len(self._known) >= REMEMBERED_TYPES:
+                self._known.clear()
+            self._known[type_] = Known(incarnation, id_, fence, now)
+        else:
+            self._known[type_] = Known(
+                incarnation, max(id_, known.id), max(fence, known.fence), now
+            )
+
+    async def compare_settings(
+        self, type_: str, before: Known | None, settings: Mapping[str, str]
+    ) -> None:
+        """Do the same for the fields of the base hash; without a life, it was lost as a whole."""
+        id_, fence = (_number(settings.get(name)) for name in ("id", "fence"))
+        await self.compare(type_, before, settings.get("incarnation", ""), id_, fence)
+
+    def note_fence(self, type_: str, fence: int) -> None:
+        """Remember the fence of a grant."""
+        known = self._known.get(type_)
+        if known and fence > known.fence:
+            self._known[type_] = known._replace(fence=fence)
+
+    async def look(self) -> None:
+        """Compare some types that nobody may be asking for; after a loss compare all.
+
+        Raises:
+            Unavailable: Redis does not answer.
+        """
+        types = list(self._known)
+        sample = random.sample(types, min(SAMPLED_TYPES, len(types)))
+        if not any([await self._look_at(type_) for type_ in sample]):
+            return
+        for start in range(0, len(types), COMPARED_AT_ONCE):
+            batch = types[start : start + COMPARED_AT_ONCE]
+            await asyncio.gather(*map(self._look_at, batch))
+
+    async def _look_at(self, type_: str) -> bool:
+        """Compare one type; returns whether its state has another life than was known."""
+        before = self.known(type_)
+        if before is None:
+            return False
+        fields = ("incarnation", "id", "fence")
+        texts = await self._runner.command("HMGET", Keys(type_).base, *fields)
+        settings = {name: text for name, text in zip(fields, texts, strict=True) if text}
+        await self.compare_settings(type_, before, settings)
+        known = self._known.get(type_)
+        return known is not None and known.incarnation != before.incarnation
+
+    async def _report(self, type_: str, before: Known) -> str:
+        """Report what was known; returns the life of the state now."""
+        reply = await self._runner.run(
+            "report_loss",
+            type_,
+            incarnation=before.incarnation,
+            id=before.id,
+            fence=before.fence,
+        )
+        if reply.is_new:
+            _log.error(
+                "type %s: Redis lost state: job IDs up to %d were given, it had %d; fences up to"
+                " %d, it had %d. Jobs and updates since then may be gone; rq-broker audit tells"
+                " what is known",
+                type_, before.id, reply.id, before.fence, reply.fence,
+            )  # fmt: skip
+        life: str = reply.incarnation
+        return life
+
+    async def losses(self, type_: str) -> list[Loss]:
+        """Read which losses of a type's state were noticed, the oldest first."""
+        flat = await self._runner.command("HGETALL", Keys(type_).of("lost"))
+        texts = [text.split(" ") for text in records.pairs(flat).values()]
+        losses = [
+            Loss(int(when) / 1000, *map(int, numbers))
+            for when, *numbers in texts
+            if when.isdigit() and len(numbers) == 4
+        ]
+        return sorted(losses, key=lambda loss: loss.at)
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text and text.isdigit() else 0

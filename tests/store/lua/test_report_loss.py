@@ -1,0 +1,90 @@
+"""report_loss.lua: what a process remembers beyond what Redis has."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from rq_broker.delivery.message import message_id
+from rq_broker.domain.jobs import Status
+from rq_broker.store.broker import Broker
+from rq_broker.store.keys import Keys
+from tests.making import TYPE, bring, grant, publish, submit
+
+BASE = Keys(TYPE).base
+
+
+async def test_a_submit_after_a_loss_reports_it(
+    broker: Broker, client: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first submit after a FLUSHALL is told to the log; IDs go on above those remembered."""
+    for number in range(5):
+        last = await submit(broker, f"d{number}")
+    await client.flushall()
+    with caplog.at_level(logging.ERROR):
+        await submit(broker, "first")
+    assert "Redis lost state: job IDs up to 5 were given" in caplog.text
+    assert (await submit(broker, "second")).id > last.id
+    (loss,) = await broker.losses(TYPE)
+    assert (loss.last_id, loss.id_there) == (5, 1)
+    events: Any = await client.xrange(Keys(TYPE).of("events"))
+    assert "state_lost" in [fields["status"] for _, fields in events]
+
+
+async def test_each_loss_is_told_once(broker: Broker, client: Redis) -> None:
+    """Two processes that remember report one loss; the higher number counts."""
+    other = Broker(client)
+    await submit(broker, "a")
+    await submit(other, "b")
+    await submit(broker, "c")
+    await client.flushall()
+    await other.notice_losses()
+    await broker.notice_losses()
+    await broker.notice_losses()
+    (loss,) = await broker.losses(TYPE)
+    assert (loss.last_id, loss.id_there) == (3, 0)
+    assert (await submit(other, "d")).id == 4
+    assert len(await broker.losses(TYPE)) == 1
+
+
+async def test_a_state_that_went_back_gets_another_life(broker: Broker, client: Redis) -> None:
+    """An ID counter below what is remembered is a loss too; later grants have another name."""
+    await publish(broker)
+    job = await submit(broker, "a")
+    assert await grant(broker, job)
+    before = await broker.read(TYPE, "a")
+    await submit(broker, "b")
+    await client.hset(BASE, "id", 1)
+    await broker.type_state(TYPE)
+    (loss,) = await broker.losses(TYPE)
+    assert (loss.last_id, loss.id_there) == (2, 1)
+    again = await submit(broker, "c")
+    assert again.id == 3
+    await grant(broker, again)
+    after = await broker.read(TYPE, "c")
+    assert after.incarnation != before.incarnation
+    assert message_id(after).split("_")[1] == after.incarnation
+
+
+async def test_an_unused_type_that_was_forgotten_is_no_loss(
+    broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A type that never granted may be deleted as empty: after a minute that is not reported."""
+    await submit(broker, "a")
+    await broker.withdraw(TYPE, "a")
+    await client.flushall()
+    monkeypatch.setattr("rq_broker.store.continuity.UNUSED_SECONDS", 0.0)
+    await submit(broker, "b")
+    await broker.notice_losses()
+    assert await broker.losses(TYPE) == []
+
+
+async def test_what_is_whole_is_not_reported(broker: Broker) -> None:
+    """Submits, grants and endings in two processes are no loss for either."""
+    await bring(broker, Status.DONE)
+    await broker.type_state(TYPE)
+    await broker.notice_losses()
+    assert await broker.losses(TYPE) == []
