@@ -8,7 +8,7 @@ from contextlib import aclosing, asynccontextmanager
 from redis.asyncio import Redis, RedisCluster
 
 from rq_broker.cli.egress import egress_of
-from rq_broker.cli.process import freeze_garbage, run_loop, until_signal
+from rq_broker.cli.process import freeze_garbage, raised_descriptor_limit, run_loop, until_signal
 from rq_broker.cli.starting import await_redis
 from rq_broker.delivery.http.sender import Sender
 from rq_broker.settings import Settings
@@ -21,6 +21,7 @@ from rq_broker.worker.notifier import Notifier
 def run(settings: Settings) -> None:
     """Run until a signal, then finish the callbacks in flight."""
     freeze_garbage()
+    raised_descriptor_limit()
     run_loop(until_signal(_run(settings)))
 
 

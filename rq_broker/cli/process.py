@@ -8,6 +8,7 @@ import gc
 import logging
 import multiprocessing
 import os
+import resource
 import signal
 import threading
 import time
@@ -17,6 +18,9 @@ from typing import Any
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 """What ends a process in an orderly way: the supervisor's signal, and Ctrl-C."""
 
+_MOST_DESCRIPTORS = 65_536
+"""File descriptors up to which a process raises its own limit. One process does not use more, and
+some systems allow a billion."""
 _EXIT_SECONDS = 10.0
 """Seconds after the grace in which a worker without a supervisor ends in order."""
 
@@ -72,3 +76,19 @@ def freeze_garbage() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+def raised_descriptor_limit() -> int:
+    """Raise the process's limit of open files as far as it may; returns the limit.
+
+    The usual soft limit of 1,024 is there for programs that call select(), which this does not.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _MOST_DESCRIPTORS)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return min(soft, wanted) if soft != resource.RLIM_INFINITY else wanted
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    except (OSError, ValueError):  # macOS refuses some limits below the hard one
+        return soft
+    return wanted

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import resource
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,12 +13,9 @@ from starlette.types import StatefulLifespan
 from rq_broker.api.server.connections import Connections
 from rq_broker.api.server.limits import ConnectionLimits, connection_limits
 from rq_broker.api.server.protocol import CONNECTIONS, LimitedProtocol
-from rq_broker.cli.process import freeze_garbage
+from rq_broker.cli.process import freeze_garbage, raised_descriptor_limit
 from rq_broker.settings import Settings
 
-_MOST_DESCRIPTORS = 65_536
-"""File descriptors up to which a process raises its own limit. One process does not serve more
-connections, and some systems allow a billion."""
 _CUT_SECONDS = 5
 """Seconds from the end of the grace, when connections are cut, to the end of their requests, which
 uvicorn then cancels."""
@@ -59,21 +55,5 @@ def lifespan(settings: Settings) -> StatefulLifespan[Starlette]:
 
 def _limits(settings: Settings) -> ConnectionLimits:
     return connection_limits(
-        _raised_descriptor_limit(), settings.max_connections, settings.max_connections_per_address
+        raised_descriptor_limit(), settings.max_connections, settings.max_connections_per_address
     )
-
-
-def _raised_descriptor_limit() -> int:
-    """Raise the process's limit of open files as far as it may; returns the limit.
-
-    The usual soft limit of 1,024 is there for programs that call select(), which this does not.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _MOST_DESCRIPTORS)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return min(soft, wanted) if soft != resource.RLIM_INFINITY else wanted
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    except (OSError, ValueError):  # macOS refuses some limits below the hard one
-        return soft
-    return wanted

@@ -34,6 +34,10 @@ callback; with more, none of a batch is sent while Redis works on all of it."""
 UNPROVEN_SHARE_OF_CLAIM = 0.25
 """Share of a claim's slots for unproven destinations. With more, callbacks to proven ones queue
 behind them; with less, a receiver that is called for the first time waits longer."""
+UNSENT_SECONDS = 0.5
+"""Seconds for which a callback that could not be sent keeps its slot before it is handed back. With
+less, a process without descriptors claims the same callbacks again and again; with more, others get
+them later."""
 
 
 class CallbackSender(Protocol):
@@ -148,7 +152,10 @@ class Courier:
             return Outcome("fail", "invalid_callback", 0)
         body = message_body(job, now)
         headers = sign(message_id(job), int(now.timestamp()), body, keys)
-        return await self._sender.post(url, body, headers)
+        outcome = await self._sender.post(url, body, headers)
+        if outcome.kind == "unsent":
+            await asyncio.sleep(UNSENT_SECONDS)
+        return outcome
 
     def _settle_soon(self, delivery: Delivery, decision: Settlement) -> None:
         self._unsettled.append((delivery, decision))

@@ -16,7 +16,7 @@ from typing import Literal
 from rq_broker.delivery.http.errors import ForbiddenAddress, MalformedResponse, NameLookupFailed
 from rq_broker.domain.errors import CallbackForbidden
 
-Kind = Literal["ok", "gone", "retry", "rejected", "fail"]
+Kind = Literal["ok", "gone", "retry", "rejected", "fail", "unsent"]
 
 _MAX_RETRY_AFTER_S = 86400.0
 """Seconds (a day) that a receiver can postpone its callback at most. Without a limit one that sends
@@ -31,10 +31,11 @@ class Outcome:
 
     kind: Kind
     """ok: 2xx. gone: 410. rejected: any other 4xx but 408, 425, 429. retry: these, 5xx, and every
-    failure below HTTP. fail: a redirect or a forbidden address, which a retry does not change."""
+    failure below HTTP. fail: a redirect or a forbidden address, which a retry does not change.
+    unsent: nothing was sent, by a fault of this process."""
     cause: str
     """A word for clients: http_<status>, redirect, forbidden, timeout, tls, dns, unreachable,
-    connection_refused, connection_reset, protocol."""
+    connection_refused, connection_reset, protocol. Nobody sees that of an unsent one."""
     milliseconds: int
     """How long the attempt took."""
     unhealthy: bool = False
@@ -93,3 +94,8 @@ def outcome_of_error(error: Exception, milliseconds: int) -> Outcome:
         return Outcome("fail", "forbidden", milliseconds)
     causes = (cause for class_, cause in _CAUSES if isinstance(error, class_))
     return Outcome("retry", next(causes, "protocol"), milliseconds, unhealthy=True)
+
+
+def unsent(milliseconds: int) -> Outcome:
+    """Return the outcome of an attempt that this process could not make."""
+    return Outcome("unsent", "no_descriptor", milliseconds)

@@ -44,6 +44,8 @@ def retry_delay(
 def settlement(attempts: int, outcome: Outcome) -> Settlement:
     """Decide what the newest of `attempts` means for its delivery and its destination."""
     kind, cause = outcome.kind, outcome.cause
+    if kind == "unsent":
+        return Settlement("release")
     if kind == "rejected":
         kind = "fail" if attempts >= REJECTED_ATTEMPTS else "retry"
     answered = kind == "ok" or (cause.startswith("http_") and cause != "http_429")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 
 from rq_broker.domain import errors
 from rq_broker.store.broker import Broker, Due
@@ -30,6 +31,9 @@ CHECK_COMMANDS = 5
 """Commands that a check costs where the type has no work; the script's own count as well."""
 GRANT_COMMANDS = 40
 """Commands that an admission pass costs which grants nothing."""
+TIDYING_SECONDS = 3600.0
+"""Seconds between two sweeps of a type without deadlines at most: sweeps also delete records that
+nobody waits for, of destinations and sources. With fewer, ten thousand idle types load Redis."""
 AT_ONCE = 50
 """Types checked at once where all are checked: enough to keep Redis busy, few enough that other
 calls do not wait for long."""
@@ -127,7 +131,9 @@ class Checks:
         steps: set[Step] = {step_of(marker) for marker in due.markers}
         if due.waiting:  # what a dead granter left, and what only the passing of time allows
             steps.add("grant")
-        waits: dict[Step, float | None] = {"deliver": due.deliver, "sweep": due.sweep}
+        tidying = TIDYING_SECONDS * random.uniform(0.5, 1.0)
+        sweep = tidying if due.sweep is None else due.sweep
+        waits: dict[Step, float | None] = {"deliver": due.deliver, "sweep": sweep}
         for step, wait in waits.items():
             if wait == 0:
                 steps.add(step)

@@ -22,9 +22,9 @@ from rq_broker.worker.timers import Timers
 
 log = logging.getLogger(__name__)
 
-HELPERS = 4
-"""Notifiers of one type that hear a wake-up at once: the first and those that look after it. Each
-look costs a command; with fewer, a hot type is shared by fewer notifiers, or later."""
+HELPERS = 3
+"""Notifiers of one type that act on a wake-up: the first, and those that look after it. Each look
+costs a command. With fewer, the types of notifiers that die together wait for DEAD_SECONDS."""
 STAGGER_SECONDS = 0.05
 """Seconds between the looks of two helpers. With less, they take work that the first has just
 heard of; with more, the work of a dead notifier waits longer."""
@@ -82,12 +82,12 @@ class Dispatcher:
 
     async def _help(self, wake: Wake, rank: int) -> None:
         """Do what a wake-up was about, unless another notifier has begun it."""
-        step = step_of(wake.marker)
-        if self._steps.is_running(wake.type, step):
+        step, can_take = step_of(wake.marker), self._can_take(wake.marker)
+        if can_take and self._steps.is_running(wake.type, step):
             return
         if not await self._broker.has_marker(wake.type, wake.marker):
             return
-        if self._can_take(wake.marker):
+        if can_take:
             if wake.type not in self._types:
                 await self._types.add(wake.type)
             self._steps.start(wake.type, step)

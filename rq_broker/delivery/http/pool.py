@@ -125,5 +125,9 @@ class Pool:
         self._is_closed = True
         if self._expiry:
             self._expiry.cancel()
+        self.close_idle()
+
+    def close_idle(self) -> None:
+        """Close all idle connections."""
         while self._idle:
             self._close_oldest(next(iter(self._idle)))

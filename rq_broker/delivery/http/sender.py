@@ -8,9 +8,10 @@ import time
 from collections.abc import Mapping
 from typing import Self
 
+from rq_broker.delivery.http.descriptors import Descriptors
 from rq_broker.delivery.http.dialler import CaresResolver, Dialler, Resolver
 from rq_broker.delivery.http.pool import Pool
-from rq_broker.delivery.outcome import Outcome, outcome_of_error, outcome_of_response
+from rq_broker.delivery.outcome import Outcome, outcome_of_error, outcome_of_response, unsent
 from rq_broker.egress.rules import Egress
 from rq_broker.egress.url import Target
 
@@ -37,6 +38,7 @@ class Sender:
             "Content-Type: application/json\r\n"
         )
         self._tls = tls
+        self._descriptors = Descriptors()
         self._resolver = resolver
 
     async def __aenter__(self) -> Self:
@@ -64,9 +66,13 @@ class Sender:
             # 3. Send it. One timeout covers look-up, dial, request and response.
             deadline = asyncio.get_running_loop().time() + self._timeout_s
             response = await self._pool.post(target.destination, request, deadline)
+            self._descriptors.note_success()
             # 4. Classify the response, or the error that ended the attempt.
             return outcome_of_response(response.status, response.retry_after, _ms_since(started))
         except Exception as error:
+            if self._descriptors.caused(error):
+                self._pool.close_idle()
+                return unsent(_ms_since(started))
             return outcome_of_error(error, _ms_since(started))
 
     def _render(self, target: Target, body: bytes, headers: Mapping[str, str]) -> bytes:
