@@ -78,6 +78,8 @@ class Model:
         self.hosts: dict[str, Host] = {}
         self.policy = Policy()
         self.policy_number = 0
+        self.recounted: set[Status] = set()
+        """The statuses whose deadlines the next sweep counts anew."""
         self.ids = 0
         self.clock = -1
         self.last_fence = 0
@@ -142,9 +144,11 @@ class Model:
         self.jobs[job.request_id] = job
 
     def reorder(self, request_id: str, priority: int) -> None:
-        """Give a job this priority as its own."""
+        """Give a job this priority as its own; its deadline is counted as the policy is now."""
         job = self.find(request_id)
         job.priority, job.own_priority = priority, True
+        if job.status in ENDS:
+            self.recount(job)
 
     def slot(self, request_id: str, mode: str, value: str) -> list[str]:
         """Return the request_ids of the queue in order after a relative reorder."""
@@ -318,8 +322,31 @@ class Model:
             job.error, job.delivery = "cause", due(delay)
         return job.status
 
+    def set_policy(self, **changes: object) -> None:
+        """Change the policy; the next sweep counts the deadlines of spans that change anew."""
+        before, self.policy = self.policy, replace(self.policy, **changes)  # type: ignore[arg-type]  # by name
+        self.policy_number += 1
+        self.recounted |= {
+            status
+            for status, span in ENDS.items()
+            if getattr(before, span) != getattr(self.policy, span)
+        }
+
+    def recount(self, job: MJob) -> None:
+        """Count the deadline of a job anew, from when it has its status."""
+        job.deadline = due(getattr(self.policy, ENDS[job.status]))
+        if job.status == Status.GRANTED:
+            job.offer = job.deadline
+            in_flight = job.claims > 0 and job.settled != (job.fence, job.claims)
+            if in_flight and job.deadline:
+                job.deadline = job.delivery  # the end of its lease
+
     def sweep(self) -> int:
         """Expire every job past its deadline; return their number."""
+        for job in self.jobs.values():
+            if job.status in self.recounted:
+                self.recount(job)
+        self.recounted.clear()
         expired = [job for job in self.jobs.values() if job.deadline]
         for job in expired:
             if job.status in HOLDING:

@@ -17,6 +17,7 @@ from rq_broker.admission.forecaster import Forecaster
 from rq_broker.admission.held_capacity import Held
 from rq_broker.admission.remarks import RemarkReader, Remarks
 from rq_broker.admission.snapshot import SnapshotReader
+from rq_broker.admission.submit_warning import never_granted
 from rq_broker.admission.what_if import imagined_line, moved_lines, place_in_queue
 from rq_broker.domain import errors
 from rq_broker.domain.jobs import Job, Status
@@ -28,7 +29,6 @@ from rq_broker.planner import (
     Forecast,
     ForecastChange,
     Reason,
-    could_ever_fit,
     explain,
     forecast_changes,
     forecast_line,
@@ -179,7 +179,7 @@ class Explainer:
             _with_remarks(explanation, remarks),
             _holders(explanation, held, snapshot.now),
             forecast,
-            impossible=could_ever_fit(snapshot.hosts, proposal.shape.demand),
+            impossible=never_granted(snapshot, proposal.shape.owner, proposal.shape.demand),
         )
 
     async def _changes(self, type_: str, proposal: Proposal) -> tuple[ForecastChange, ...]:

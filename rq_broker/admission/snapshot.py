@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from rq_broker.admission.held_capacity import Held, HeldCapacity
-from rq_broker.domain.capacity import Host
 from rq_broker.domain.holding_times import HoldingTimes
 from rq_broker.domain.planning import Promise, Snapshot
 from rq_broker.domain.policy import Policy
@@ -99,11 +98,11 @@ class SnapshotReader:
             del self._held[next(iter(self._held))]
         return reader
 
-    async def read_hosts(self, type_: str) -> Mapping[str, Host]:
-        """Read the hosts of a type only."""
+    async def read_state(self, type_: str) -> TypeState:
+        """Read the hosts and the policy of a type only."""
         state = await self.broker.type_state(type_, self._states.get(type_))
         self._remember(type_, state)
-        return state.hosts
+        return state
 
     def _remember(self, type_: str, state: TypeState) -> None:
         if type_ not in self._states and len(self._states) >= REMEMBERED_TYPES:

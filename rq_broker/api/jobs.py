@@ -14,7 +14,7 @@ from rq_broker.api import bodies, pagination
 from rq_broker.api.idempotency import REPLAYED, idempotency_key
 from rq_broker.api.paths import job_of, location, type_of
 from rq_broker.api.request_body import read, read_json
-from rq_broker.api.responses import created, ok
+from rq_broker.api.responses import created, ok, warned
 from rq_broker.api.submit import read_submission
 from rq_broker.api.views import AttemptView
 from rq_broker.domain.jobs import Status
@@ -59,11 +59,12 @@ class JobEndpoints:
         new = read_submission(await read(request), self._callback_base, self._egress)
         job = await self._broker.submit(type_, new, key)
         view = JobView.of(job)
-        if warning := await self._warnings.warning(new.shape.demand, job):
-            view = view.with_fields(warning=warning)
-        return created(
-            view, location("v1", type_, new.request_id), [REPLAYED] if job.replayed else ()
-        )
+        warnings = await self._warnings.warnings(new.shape.demand, job)
+        if warnings.job:
+            view = view.with_fields(warning=warnings.job)
+        headers = [REPLAYED] if job.replayed else []
+        path = location("v1", type_, new.request_id)
+        return created(view, path, headers, **warned(warnings.type))
 
     async def page(self, request: Request) -> Response:
         """List jobs in priority order: all of them as a stream, or one page."""

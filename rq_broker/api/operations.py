@@ -53,6 +53,11 @@ _MOVE = (errors.ImpossibleMove, errors.StaleFence, errors.NotWaiting, errors.NoR
 _ADMIT = (errors.ExpectedTooLong, errors.TooManyKinds)
 _EXPECT = (errors.ExpectedTooLong, errors.Conflict)
 
+_WARNING = {"Warning": {"type": "string"}}
+_TYPE_NOTE = (
+    "`Warning` names limits on resources that no host has, and spans that are too short to be met; "
+    "it says if the type has no host and no job, as one whose name is misspelt."
+)
 _SUBMISSION = {
     "request_id": "d",
     "owner_id": "y",
@@ -122,6 +127,7 @@ OPERATIONS: Mapping[str, Operation] = {
         (*_TYPE, *_BODY, *_ADMIT, errors.CallbackForbidden, *_DUPLICATE),
         statuses=(201,),
         body=Body(Submit, _SUBMISSION),
+        keys=_WARNING,
         takes_key=True,
         note="The broker POSTs to the callback as soon as it holds the capacity. A relative "
         "callback needs a callback base. Unknown fields are ignored; `data` keeps every digit. "
@@ -171,8 +177,14 @@ OPERATIONS: Mapping[str, Operation] = {
         "written.",
     ),
     "types": Operation(dict[str, Counts], (errors.Unavailable,)),
-    "policy": Operation(TypeView, _TYPE),
-    "set_policy": Operation(TypeView, (*_TYPE, *_BODY), body=Body(PolicyChange, {"patience": 60})),
+    "policy": Operation(TypeView, _TYPE, keys=_WARNING, note=_TYPE_NOTE),
+    "set_policy": Operation(
+        TypeView,
+        (*_TYPE, *_BODY),
+        body=Body(PolicyChange, {"patience": 60}),
+        keys=_WARNING,
+        note=f"A new span applies to the jobs that are there already. {_TYPE_NOTE}",
+    ),
     "hosts": Operation(list[HostView], _TYPE),
     "host": Operation(HostView, _HOST),
     "set_host": Operation(

@@ -34,14 +34,17 @@ class Reply(Response):
         self.raw_headers = [_JSON, (b"content-length", b"%d" % len(body)), *headers]
 
 
-def ok(data: Any, headers: Iterable[tuple[bytes, bytes]] = (), **keys: Any) -> Reply:
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+def ok(data: Any, headers: Headers = (), **keys: Any) -> Reply:
     """Answer 200 with `data` in the envelope; `keys` stand beside it."""
     return Reply(to_json({"data": data, **keys, "ok": True}), headers=headers)
 
 
-def created(data: Any, location: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> Reply:
+def created(data: Any, location: str, headers: Headers = (), **keys: Any) -> Reply:
     """Answer 201 with `data` in the envelope, and the path of what was created."""
-    body = to_json({"data": data, "ok": True})
+    body = to_json({"data": data, **keys, "ok": True})
     return Reply(body, HTTPStatus.CREATED, [(b"location", location.encode()), *headers])
 
 
@@ -51,6 +54,11 @@ def failed(error: errors.BrokerError, headers: Iterable[tuple[bytes, bytes]] = (
     if error.details:
         view = view.with_fields(**{key: shown(value) for key, value in error.details.items()})
     return Reply(to_json(view), error.status, headers)
+
+
+def warned(warning: str | None) -> dict[str, Any]:
+    """Return the key of the envelope that has a warning; none for no warning."""
+    return {"Warning": warning} if warning else {}
 
 
 def shown(value: object) -> object:

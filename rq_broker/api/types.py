@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from rq_broker.admission.snapshot import SnapshotReader
+from rq_broker.admission.type_warning import type_warning
 from rq_broker.api import bodies
 from rq_broker.api.paths import type_of
 from rq_broker.api.request_body import read_json
-from rq_broker.api.responses import ok
+from rq_broker.api.responses import ok, warned
 from rq_broker.api.views import TypeView
 from rq_broker.domain.policy import Policy
-from rq_broker.store.broker import Broker
 
 
 class TypeEndpoints:
     """The endpoints /v1 and /types/{type}."""
 
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
+    def __init__(self, snapshots: SnapshotReader) -> None:
+        self._snapshots = snapshots
+        self._broker = snapshots.broker
 
     def routes(self) -> list[Route]:
         """List the routes."""
@@ -45,5 +49,8 @@ class TypeEndpoints:
         return await self._type(type_, await self._broker.set_policy(type_, changes))
 
     async def _type(self, type_: str, policy: Policy) -> Response:
-        counts = await self._broker.counts(type_)
-        return ok(TypeView(type_, policy, counts))
+        counts, state = await asyncio.gather(
+            self._broker.counts(type_), self._snapshots.read_state(type_)
+        )
+        warning = type_warning(type_, policy, state.hosts, counts)
+        return ok(TypeView(type_, policy, counts), **warned(warning))

@@ -29,8 +29,9 @@ _SETTINGS_VARIABLE = "RQ_BROKER_HANDED_DOWN"
 
 
 def run(settings: Settings) -> None:
-    """Serve until a signal; refuses an unsafe address, and a Redis that may evict keys."""
+    """Serve until a signal; refuses an unsafe address, bad egress rules, and an evicting Redis."""
     settings.check_bind()
+    egress_of(settings)
     options = server_options(settings)
     os.environ[_SETTINGS_VARIABLE] = orjson.dumps(settings).decode()
     asyncio.run(await_redis(settings.redis, "api"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from socket import getaddrinfo
 
+from rq_broker.domain.errors import Invalid
 from rq_broker.egress.rules import Egress
 from rq_broker.settings import LOOPBACK, Settings
 from rq_broker.store.redis_url import parse
@@ -17,18 +18,30 @@ def egress_of(settings: Settings, *, own_api: bool = True) -> Egress:
         own_api: Close the API's own address too. `dev` leaves it open, for its inbox.
 
     Raises:
-        Invalid: A list of the settings holds something that is neither network nor name.
+        Invalid: A list of the settings holds something that is neither network nor name, or no
+            callback may go to the callback base.
     """
     servers = parse(settings.redis).addresses
     closed = [(ip, port) for host, port in servers for ip in _addresses(host)]
     if own_api:
         closed += [(ip, settings.port) for ip in _addresses(settings.host)]
-    return Egress.of(
+    egress = Egress.of(
         allow=settings.callback_allow,
         deny=settings.callback_deny,
         ports=settings.callback_ports,
         own_listeners=closed,
     )
+    if settings.callback_base is not None and own_api:
+        _check_base(egress, settings.callback_base)
+    return egress
+
+
+def _check_base(egress: Egress, base: str) -> None:
+    """Raise Invalid if no relative callback could be called: the base is no URL, or is closed."""
+    try:
+        egress.check_url(base)
+    except Invalid as error:
+        raise Invalid(f"--callback-base {base} cannot be called: {error}") from None
 
 
 def _addresses(host: str) -> list[str]:

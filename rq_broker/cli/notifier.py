@@ -19,7 +19,8 @@ from rq_broker.worker.notifier import Notifier
 
 
 def run(settings: Settings) -> None:
-    """Run until a signal, then finish the callbacks in flight."""
+    """Run until a signal, then finish the callbacks in flight; refuses bad egress rules."""
+    egress_of(settings)
     freeze_garbage()
     raised_descriptor_limit()
     run_loop(until_signal(_run(settings)))

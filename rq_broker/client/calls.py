@@ -36,6 +36,12 @@ def _nothing(_: Json) -> None:
     return None
 
 
+def _with_warning(envelope: Json) -> Json:
+    """Return the data, with the warning that stands beside it."""
+    data: Json = envelope["data"]
+    return {**data, "Warning": envelope["Warning"]} if "Warning" in envelope else data
+
+
 def _requeued(envelope: Json) -> int:
     return int(envelope["data"]["requeued"])
 
@@ -70,7 +76,7 @@ def submit(type_: str, *, idempotency_key: str | None = None, **job: Unpack[NewJ
         ExpectedTooLong: `expected` is over the policy's `expected_most`.
     """
     key = idempotency_key or _new_key()
-    return Call(_data, "POST", path("v1", type_), job, idempotency_key=key)
+    return Call(_with_warning, "POST", path("v1", type_), job, idempotency_key=key)
 
 
 def page(
@@ -186,8 +192,8 @@ def types() -> Call[Json]:
 
 
 def policy(type_: str) -> Call[Json]:
-    """Read a type's `policy` and the `counts` of its jobs."""
-    return Call(_data, "GET", path("types", type_))
+    """Read a type's `policy` and the `counts` of its jobs; `Warning` says what is odd about it."""
+    return Call(_with_warning, "GET", path("types", type_))
 
 
 def set_policy(type_: str, **changes: Unpack[PolicyChange]) -> Call[Json]:
@@ -199,7 +205,7 @@ def set_policy(type_: str, **changes: Unpack[PolicyChange]) -> Call[Json]:
     Raises:
         Invalid: A field is unknown or out of bounds; the sentence names it.
     """
-    return Call(_data, "PUT", path("types", type_), changes)
+    return Call(_with_warning, "PUT", path("types", type_), changes)
 
 
 # Hosts

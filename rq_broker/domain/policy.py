@@ -49,14 +49,14 @@ class Policy:
         Meta(description="the longest `expected` that a job may say; null: without end"),
     ] = None
     offer: Annotated[
-        Span | None,
+        HoldSpan | None,
         Meta(
             description="how long callbacks are tried before the capacity goes to another job; "
             "null: without end"
         ),
     ] = 300.0
     running: Annotated[
-        Span | None,
+        HoldSpan | None,
         Meta(description="how long a running job may hold without renewing; null: without end"),
     ] = None
     retention: Annotated[

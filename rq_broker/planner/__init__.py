@@ -44,7 +44,7 @@ shapes of the jobs that were promised a start: otherwise those jobs are taken to
 patience 0, or strict order, a window must begin with the first shape.
 """
 
-from rq_broker.planner.capacity_reasons import could_ever_fit
+from rq_broker.planner.capacity_reasons import beyond_limits, could_ever_fit
 from rq_broker.planner.explaining import Explanation, Largest, explain
 from rq_broker.planner.forecasting.forecasts import Forecast, LineForecast, forecast_line
 from rq_broker.planner.forecasting.what_if import (
@@ -68,6 +68,7 @@ __all__ = [
     "Reason",
     "ReasonCode",
     "Shortfall",
+    "beyond_limits",
     "could_ever_fit",
     "explain",
     "forecast_changes",

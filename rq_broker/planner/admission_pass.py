@@ -139,7 +139,7 @@ class AdmissionPass:
         owner = waiting.shape.owner
         reason = reasons.over_limit(owner, exceeded)
         self.blocked[waiting.digest] = BlockedShape(waiting, placer, head, reason)
-        if exceeded.needs <= exceeded.limit:  # otherwise it can never be granted
+        if not exceeded.is_for_ever:
             if self._is_overdue(head):
                 self.usage.keep_room(owner, placer.total)
             self.passed_jobs.add_waiting_for_owner(head, owner)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from rq_broker.domain.capacity import Host
+from rq_broker.domain.capacity import Amounts, Host
 from rq_broker.domain.jobs import Demand
-from rq_broker.planner.packing.best_fit import exceeds_free, kinds_of
+from rq_broker.domain.planning import Snapshot
+from rq_broker.domain.policy import Policy
+from rq_broker.planner.owner_usage import OwnerUsage
+from rq_broker.planner.packing.best_fit import exceeds_free, kinds_of, total
 from rq_broker.planner.packing.host_table import (
     HostTable,
     Instance,
@@ -15,7 +18,7 @@ from rq_broker.planner.packing.host_table import (
     free_when_empty,
     indexes_of,
 )
-from rq_broker.planner.reasons import Reason, ReasonCode, Shortfall
+from rq_broker.planner.reasons import Reason, ReasonCode, Shortfall, over_limit
 
 
 def could_ever_fit(hosts: Mapping[str, Host], demand: Demand) -> Reason | None:
@@ -25,6 +28,13 @@ def could_ever_fit(hosts: Mapping[str, Host], demand: Demand) -> Reason | None:
     that the demand fits: instances that differ may still be impossible to pack.
     """
     return impossible(HostTable(hosts.values(), free_when_empty), demand)
+
+
+def beyond_limits(limits: Mapping[str, Amounts], owner: str, demand: Demand) -> Reason | None:
+    """Return why a policy's limits never allow an owner this demand; None if they do."""
+    usage = OwnerUsage(Snapshot({}, (), Policy(limits=limits), 0.0))
+    exceeded = usage.exceeded_limit(owner, total(demand))
+    return over_limit(owner, exceeded) if exceeded else None
 
 
 def impossible(empty_hosts: HostTable, demand: Demand) -> Reason | None:

@@ -19,6 +19,11 @@ class ExceededLimit:
     """Kept below the limit for an earlier job of the same owner."""
     needs: int
 
+    @property
+    def is_for_ever(self) -> bool:
+        """Whether it exceeds the limit whatever its owner holds."""
+        return self.needs > self.limit
+
 
 class OwnerUsage:
     """What each owner holds, the grants of this pass included."""
@@ -63,17 +68,24 @@ class OwnerUsage:
         return share
 
     def exceeded_limit(self, owner: str, amounts: Amounts) -> ExceededLimit | None:
-        """Return the first limit that `amounts` more would exceed, or None."""
+        """Return the first limit that `amounts` more would exceed, or None.
+
+        A limit that `amounts` alone exceed goes before the others: it will never be kept.
+        """
         limits = self._limits.get(owner, self._limits.get("*"))
         if not limits:
             return None
         usage, kept = self._usage.get(owner, {}), self._kept.get(owner, {})
+        first_exceeded = None
         for resource, needs in amounts.items():
             limit = limits.get(resource)
             held, kept_amount = usage.get(resource, 0), kept.get(resource, 0)
             if limit is not None and needs and held + kept_amount + needs > limit:
-                return ExceededLimit(resource, limit, held, kept_amount, needs)
-        return None
+                exceeded = ExceededLimit(resource, limit, held, kept_amount, needs)
+                if exceeded.is_for_ever:
+                    return exceeded
+                first_exceeded = first_exceeded or exceeded
+        return first_exceeded
 
     def add_grant(self, owner: str, amounts: Amounts) -> None:
         """Count a grant."""

@@ -68,6 +68,12 @@ def destination_behind(destination: str) -> Reason:
 
 def over_limit(owner: str, exceeded: ExceededLimit) -> Reason:
     """Return the reason of a job that would take its owner over a limit of the policy."""
+    if exceeded.is_for_ever:
+        text = (
+            f"needs {exceeded.resource} {exceeded.needs}, but its owner {owner} may hold "
+            f"{exceeded.limit} at most: it can never be granted while that limit stands"
+        )
+        return Reason(ReasonCode.IMPOSSIBLE, text)
     text = (
         f"needs {exceeded.resource} {exceeded.needs}, but its owner {owner} may hold "
         f"{exceeded.limit} and holds {exceeded.held}"

@@ -11,7 +11,8 @@ where nothing else is said.
 | `rqb:notifiers`            | hash   | notifier → when it last `reported`, and its `types` (none: |
 |                            |        | every type), JSON; each notifier reports every second |
 | `rqb:{<type>}`             | hash   | the base: `id`, `clock`, `fence`, `hosts`, `policy:…`, |
-|                            |        | `promises`, the clock (`clock_…`), `incarnation` |
+|                            |        | `promises`, `recount:<status>`, the clock (`clock_…`), |
+|                            |        | `incarnation` |
 | `…:status:<status>`        | zset   | member → priority; `…:status:queued` is the queue |
 | `…:owner:<owner_id>`       | zset   | member → priority, jobs of every status |
 | `…:shape:<digest>`         | zset   | member → priority, queued jobs of one shape |
@@ -83,12 +84,12 @@ the set alone knows which job an entry is.
 
 A **job** hash has `id`, `owner`, `status`, `shape`, `created` (µs since 1970), `callback`, `data`
 and, once they apply, `expected` (ms), `updated` (µs), `hosts` (JSON, one name an instance),
-`fence`, `attempts`, `released`, `settled`, `error`, `granted` and `offer_ends` (ms), `predicted`
-(ms), `predicted_from`, `least_expected` (ms), `demand_key`, `size`, `destination`, `servers`,
-`submit_key`, and what its submit gave, kept when it is changed: `submitted_priority` and
-`submitted_expected`, '' for none; while
-it is not queued also `demand`, what its shape stands for. Its priority is the score of its member
-in `…:status:<status>` and stands nowhere else, so that no two places can disagree.
+`fence`, `attempts`, `released`, `settled`, `error`, `granted`, `offer_ends`, `running_since` and
+`renewed` (ms), `ended` (ms, once `updated` says another time), `predicted` (ms), `predicted_from`,
+`least_expected` (ms), `demand_key`, `size`, `destination`, `servers`, `submit_key`, and what its
+submit gave, kept when it is changed: `submitted_priority` and `submitted_expected`, '' for none;
+while it is not queued also `demand`, what its shape stands for. Its priority is the score of its
+member in `…:status:<status>` and stands nowhere else, so that no two places can disagree.
 
 A `data` or `callback` of 65 to `FOLD_LIMIT` bytes is *folded*: stored in pieces of at most 64 bytes
 as `data`, `data2`, `data3` and so on, which a reader joins. One value over 64 bytes would take a

@@ -26,6 +26,11 @@ class _Form(NamedTuple):
     parse: Callable[[str], Any]
 
 
+def _span_text(seconds: float) -> str:
+    """Write a span in whole ms; one above 0 stays above it."""
+    return str(max(1, round(seconds * 1000)) if seconds > 0 else 0)
+
+
 def _share_text(value: str | Share) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
@@ -39,9 +44,7 @@ def _share(text: str) -> str | Share:
 
 _TEXT = _Form(str, str)
 _FORMS: Mapping[type[inspect.Type], _Form] = {
-    inspect.FloatType: _Form(
-        lambda seconds: str(round(seconds * 1000)), lambda text: int(text) / 1000
-    ),
+    inspect.FloatType: _Form(_span_text, lambda text: int(text) / 1000),
     inspect.IntType: _Form(str, int),
     inspect.BoolType: _Form(lambda flag: "1" if flag else "0", lambda text: text == "1"),
     inspect.DictType: _Form(lambda value: orjson.dumps(value).decode(), orjson.loads),

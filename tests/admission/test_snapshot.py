@@ -85,12 +85,12 @@ async def test_a_reader_reads_only_what_changed(
     reader = SnapshotReader(broker)
     first = await reader.read(TYPE, heads=1)
     await publish(broker, "h2")
-    assert sorted(await reader.read_hosts(TYPE)) == ["h1", "h2"]
+    assert sorted((await reader.read_state(TYPE)).hosts) == ["h1", "h2"]
     assert sorted((await reader.read(TYPE, heads=1)).snapshot.hosts) == ["h1", "h2"]
     assert known_states[:2] == [None, first.state]
     assert known_states[2] is not None
     for type_ in ("b", "c"):
-        await reader.read_hosts(type_)
+        await reader.read_state(type_)
     assert len(reader._states) <= 2
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pytest
 
 from rq_broker.admission.snapshot import SnapshotReader
 from rq_broker.admission.submit_warning import SubmitWarnings
-from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Demand
-from rq_broker.store.broker import Broker
+from rq_broker.store.broker import Broker, TypeState
 from tests.making import TYPE, grant, publish, shape, submit
 
 
@@ -18,7 +15,8 @@ async def _warning(
     broker: Broker, warnings: SubmitWarnings, request_id: str, vcpus: int
 ) -> str | None:
     wanted = shape({"VCPU": vcpus})
-    return await warnings.warning(wanted.demand, await submit(broker, request_id, shape=wanted))
+    job = await submit(broker, request_id, shape=wanted)
+    return (await warnings.warnings(wanted.demand, job)).job
 
 
 async def test_a_warning_follows_capacity(broker: Broker) -> None:
@@ -39,13 +37,13 @@ async def test_a_warning_lasts_while_capacity_does(
     """Hosts are read once for each demand until one of them is set again; grants do not count."""
     await publish(broker)
     snapshots, reads = SnapshotReader(broker), [0]
-    warnings, read_hosts = SubmitWarnings(snapshots), snapshots.read_hosts
+    warnings, read_state = SubmitWarnings(snapshots), snapshots.read_state
 
-    async def counted(type_: str) -> Mapping[str, Host]:
+    async def counted(type_: str) -> TypeState:
         reads[0] += 1
-        return await read_hosts(type_)
+        return await read_state(type_)
 
-    monkeypatch.setattr(snapshots, "read_hosts", counted)
+    monkeypatch.setattr(snapshots, "read_state", counted)
     for number in range(3):
         assert await _warning(broker, warnings, f"d{number}", 1) is None
         assert await grant(broker, await broker.read(TYPE, f"d{number}")) is not None
@@ -64,6 +62,37 @@ async def test_remembered_warnings_are_bounded(
     warnings = SubmitWarnings(SnapshotReader(broker))
     job = await submit(broker)
     for vcpus in range(1, 12):
-        warning = await warnings.warning(Demand(((("VCPU", vcpus),),)), job)
+        warning = (await warnings.warnings(Demand(((("VCPU", vcpus),),)), job)).job
         assert (warning is None) == (vcpus <= 5)
         assert len(warnings._remembered) <= 3
+
+
+async def test_a_limit_below_the_demand_is_warned_of(broker: Broker) -> None:
+    """Of the owner that the limit binds, and until the limit is raised."""
+    warnings = SubmitWarnings(SnapshotReader(broker))
+    await publish(broker)
+    await broker.set_policy(TYPE, {"limits": {"o": {"VCPU": 3}}})
+    wanted = shape({"VCPU": 2}, {"VCPU": 2})
+    mine = await warnings.warnings(wanted.demand, await submit(broker, "a", shape=wanted))
+    assert mine.job == (
+        "needs VCPU 4, but its owner o may hold 3 at most: it can never be granted while that "
+        "limit stands"
+    )
+    other = await submit(broker, "b", owner_id="p", shape=wanted)
+    assert (await warnings.warnings(wanted.demand, other)).job is None
+    await broker.set_policy(TYPE, {"limits": {"o": {"VCPU": 4}}})
+    raised = await warnings.warnings(wanted.demand, await submit(broker, "c", shape=wanted))
+    assert raised.job is None
+
+
+async def test_a_type_without_hosts_is_warned_of(broker: Broker) -> None:
+    """A misspelt type takes jobs as any other; the client is told that it has no host."""
+    warnings = SubmitWarnings(SnapshotReader(broker))
+    job = await submit(broker, type_="vmm")
+    assert await warnings.warnings(shape().demand, job) == (
+        None,
+        "type vmm has no host yet: its jobs wait until there is one",
+    )
+    await publish(broker, type_="vmm")
+    job = await submit(broker, "e", type_="vmm")
+    assert await warnings.warnings(shape().demand, job) == (None, None)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import httpx
+import pytest
 
 from rq_broker.domain.policy import Policy
-from tests.api.conftest import submission
+from tests.api.conftest import refused, submission
 
 DEFAULTS: dict[str, object] = {
     "patience": 300,
@@ -16,6 +17,7 @@ DEFAULTS: dict[str, object] = {
     "running": None,
     "retention": 604800,
     "paused": False,
+    "most_kinds": 128,
     "concurrency": 32,
     "share": None,
     "limits": {},
@@ -85,3 +87,35 @@ async def test_the_schema_knows_every_policy_field(api: httpx.AsyncClient) -> No
     schema = (await api.get("/openapi.json")).json()["components"]["schemas"]["Policy"]
     assert list(schema["properties"]) == schema["required"] == list(Policy.__slots__)
     assert schema["additionalProperties"] is False
+
+
+async def test_answers_warn_of_what_is_odd(api: httpx.AsyncClient) -> None:
+    """A misspelt type, and a limit on an unknown resource, are told beside the data."""
+    answer = (await api.put("/types/vmm", json={"paused": False})).json()
+    assert answer["Warning"].startswith("type vmm has no host and no job yet")
+    assert "Warning" in (await api.get("/types/vmm")).json()
+    answer = (await api.post("/v1/vmm/", json=submission("a"))).json()
+    assert answer["Warning"] == "type vmm has no host yet: its jobs wait until there is one"
+    assert "Warning" not in answer["data"]
+    await api.put("/types/vmm/hosts/h1", json={"capacity": {"VCPU": 1, "Memory": 1, "Disk": 1}})
+    answer = (await api.put("/types/vmm", json={"limits": {"*": {"vcpu": 1}}})).json()
+    assert answer["Warning"].endswith("did you mean VCPU?")
+    answer = (await api.put("/types/vmm", json={"limits": {"y": {"VCPU": 0}}})).json()
+    assert "Warning" not in answer
+    answer = (await api.post("/v1/vmm/", json=submission("b"))).json()
+    assert "needs VCPU 1, but its owner y may hold 0 at most" in answer["data"]["Warning"]
+    assert "Warning" not in answer
+    reason = (await api.get("/v1/vmm/b")).json()["data"]["Reason"]
+    assert reason.startswith(answer["data"]["Warning"])
+    explained = (await api.get("/v1/vmm/b/explain")).json()["data"]
+    assert explained["reason"]["code"] == "impossible"
+
+
+@pytest.mark.parametrize("field", ["offer", "running"])
+async def test_a_span_of_nothing_is_refused(api: httpx.AsyncClient, field: str) -> None:
+    """An offer or a running time of 0 would send every job to error; retention 0 stays."""
+    answer = await api.put("/types/vm", json={field: 0})
+    refused(answer, 400, "invalid_request", f"{field} must be seconds above 0")
+    assert (await api.put("/types/vm", json={"retention": 0})).is_success
+    assert (await api.put("/types/vm", json={field: 0.0001})).is_success
+    assert (await api.get("/types/vm")).json()["data"]["policy"][field] == 0.001

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+import re
 
+import pytest
+from click.testing import CliRunner
+
+from rq_broker.cli import main
 from rq_broker.cli.egress import egress_of
 from rq_broker.domain.errors import CallbackForbidden, Invalid
 from rq_broker.settings import Settings
@@ -73,3 +77,31 @@ def test_a_list_that_cannot_be_read_is_refused() -> None:
     """A mistake in a list is reported at start, by the option's name."""
     with pytest.raises(Invalid, match="callback-allow"):
         egress_of(Settings(callback_allow=("10.0.0.0/33",)))
+
+
+@pytest.mark.parametrize(
+    "base",
+    [
+        *("", "lab", "/inbox/", "ftp://lab/", "http://", "http://a b/", "http://lab:99999/"),
+        *("http://[x/", "http://127.0.0.1:9000/"),
+    ],
+)
+def test_a_base_that_cannot_be_called_is_refused(base: str) -> None:
+    """A --callback-base that is no URL, or that the rules close, ends the start by its name."""
+    with pytest.raises(Invalid, match=re.escape(f"--callback-base {base} cannot be called: ")):
+        egress_of(Settings(callback_base=base, callback_deny=("127.0.0.0/8",)))
+
+
+def test_a_base_that_may_be_called_is_accepted() -> None:
+    """The rules that open an address to callbacks open it as a base."""
+    egress_of(Settings(callback_base="http://127.0.0.1:9000/x/", callback_allow=("127.0.0.0/8",)))
+
+
+@pytest.mark.parametrize("command", ["api", "notifier"])
+def test_a_bad_base_ends_the_start_before_redis_is_dialled(command: str) -> None:
+    """The process ends with the sentence alone, whether or not its Redis answers."""
+    args = [command, "--redis", "redis://127.0.0.1:1", "--callback-base", "lab"]
+    result = CliRunner().invoke(main, args)
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: --callback-base lab cannot be called: ")
+    assert result.output.count("\n") == 1

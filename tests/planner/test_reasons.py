@@ -7,7 +7,7 @@ from typing import Any
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Demand
 from rq_broker.domain.policy import Policy
-from rq_broker.planner import Reason, ReasonCode, could_ever_fit, explain, plan
+from rq_broker.planner import Reason, ReasonCode, beyond_limits, could_ever_fit, explain, plan
 from tests.planner.oracle import demand, host, instance, known, snapshot_of, waiting
 
 
@@ -123,7 +123,7 @@ def test_explain_respects_the_owners_limit_and_offers_only_what_helps() -> None:
     shapes = [waiting("a", demand(instance(VCPU=4), instance(VCPU=4)), 1)]
     hosts = [gpu_host("h1", 64, 0)]
     limited = explain(snapshot_of(hosts, shapes, policy=Policy(limits={"*": {"VCPU": 6}})), "a")
-    assert known(limited.reason).code is ReasonCode.OWNER_LIMIT
+    assert known(limited.reason).code is ReasonCode.IMPOSSIBLE
     assert limited.largest is not None
     assert (limited.largest.instances, limited.largest.percent) == (1, 99)
     tight = explain(snapshot_of(hosts, shapes, policy=Policy(limits={"*": {"VCPU": 3}})), "a")
@@ -133,6 +133,23 @@ def test_explain_respects_the_owners_limit_and_offers_only_what_helps() -> None:
     closed = explain(snapshot_of(hosts, shapes, closed=frozenset({"http://here"})), "a")
     assert paused.largest is None
     assert closed.largest is None
+
+
+def test_a_limit_that_the_demand_alone_exceeds_makes_it_impossible() -> None:
+    """It is named before a limit that the owner has only reached, which more time would mend."""
+    shapes = [waiting("a", demand(instance(GPU=1, VCPU=8)), 1)]
+    hosts = [gpu_host("h1", 64, 8)]
+    for most, code, text in (
+        (7, ReasonCode.IMPOSSIBLE, "needs VCPU 8, but its owner lab may hold 7 at most"),
+        (8, ReasonCode.OWNER_LIMIT, "needs GPU 1, but its owner lab may hold 2 and holds 2"),
+    ):
+        policy = Policy(limits={"lab": {"GPU": 2, "VCPU": most}})
+        snapshot = snapshot_of(hosts, shapes, policy=policy, usage={"lab": {"GPU": 2}})
+        reason = known(explain(snapshot, "a").reason)
+        assert reason.code is code
+        assert text in reason.text
+    assert beyond_limits({"*": {"VCPU": 7}}, "lab", shapes[0].shape.demand) is not None
+    assert beyond_limits({"lab": {}, "*": {"VCPU": 7}}, "lab", shapes[0].shape.demand) is None
 
 
 def test_explain_behind_strict_order_offers_no_smaller_version() -> None:

@@ -203,8 +203,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(changes=POLICIES)
     def set_policy(self, changes: dict[str, Any]) -> None:
-        self.model.policy = replace(self.model.policy, **changes)
-        self.model.policy_number += 1
+        self.model.set_policy(**changes)
         assert self.run(self.broker.set_policy(TYPE, changes)) == self.model.policy
 
     # The notifier

@@ -18,34 +18,12 @@
 --- Errors none
 --- @include "base"
 --- @include "job"
+--- @include "rank"
 
 -- Bytes of jobs after which no further is read: with 500 jobs of 1 MiB Redis would serve nobody else
 -- for a second.
 local MOST_BYTES = 262144
 local STATUSES = { 'queued', 'granted', 'running', 'done', 'error' }
-
-local function id_of(member)
-  return tonumber(string.sub(member, 1, 16))
-end
-
--- Returns the rank of the first entry after (after_priority, after_id). Among entries of equal
--- priority this is a bisection, as these are ordered by ID.
-local function first_rank(set)
-  if not after_priority then
-    return 0
-  end
-  local low = redis.call('ZCOUNT', set, '-inf', '(' .. after_priority)
-  local high = redis.call('ZCOUNT', set, '-inf', after_priority)
-  while low < high do
-    local middle = math.floor((low + high) / 2)
-    if id_of(redis.call('ZRANGE', set, middle, middle)[1]) <= tonumber(after_id) then
-      low = middle + 1
-    else
-      high = middle
-    end
-  end
-  return low
-end
 
 -- 1. Choose the sorted sets that have all jobs to list: the owner's, the status's, or every status's.
 local names = {}
@@ -63,7 +41,7 @@ end
 local entries = {}
 for _, name in ipairs(names) do
   local set = key(name)
-  local rank = first_rank(set)
+  local rank = after_priority and rank_after(set, after_priority, tonumber(after_id)) or 0
   local slice = redis.call('ZRANGE', set, rank, rank + limit - 1, 'WITHSCORES')
   for i = 1, #slice, 2 do
     entries[#entries + 1] = {

@@ -11,6 +11,7 @@
 --- Errors JOB_NOT_FOUND, NOT_WAITING, PRIORITY_EXHAUSTED
 --- @include "base"
 --- @include "wall"
+--- @include "deadline"
 --- @include "job"
 --- @include "queue"
 
@@ -51,10 +52,24 @@ local function keep_priority(priority)
   return reply({ priority = priority })
 end
 
+-- A job that moves may pass the place that a recount of deadlines has come to: its own is counted now.
+local function recount_now()
+  local name = job_key(request_id)
+  if job.status == 'done' or job.status == 'error' then -- `updated` says when it ended, until here
+    local ended = last_update(redis.call('HGET', name, 'updated'))
+    if ended then
+      redis.call('HSETNX', name, 'ended', whole(ended))
+    end
+  end
+  recount_deadline(job.member, job.status, name)
+end
+
 local function finish(priority)
   set_priority(job.member, job.shape, job.status, job.owner, priority)
   if job.status == 'queued' then
     refresh_head(job.shape)
+  else
+    recount_now()
   end
   redis.call('HSET', job_key(request_id), 'updated', whole(wall_us()))
   record_event(request_id, job.id, 'reordered')

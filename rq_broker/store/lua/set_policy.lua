@@ -1,19 +1,39 @@
 --- Change fields of the type's policy.
 --- Keeps: other fields stay as they are; every notifier reads the policy in its next admission pass.
----   What owners used is forgotten when the policy stops to share.
+---   What owners used is forgotten when the policy stops to share. Sweeps count the deadlines anew of the
+---   jobs that are in a status whose span changes.
 --- KEYS[1] base
 --- ARGV
 ---   changes  fields  policy field and its new value: '' for null, spans in ms
 --- Returns none
 --- Errors none
 --- @include "base"
+--- @include "deadline"
 --- @include "queue"
 
-for i = 1, #changes, 2 do
-  redis.call('HSET', base, 'policy:' .. changes[i], changes[i + 1])
-  if changes[i] == 'share' and changes[i + 1] == '' then
-    redis.call('DEL', key('past_usage'))
+local is_recounted = false
+
+local function recount_if_changed(field, value)
+  for status, span in pairs(SPANS) do
+    if span == field and policy_value(field) ~= value then
+      redis.call('HSET', base, 'recount:' .. status, '')
+      is_recounted = true
+    end
   end
+end
+
+for i = 1, #changes, 2 do
+  local field, value = changes[i], changes[i + 1]
+  recount_if_changed(field, value)
+  redis.call('HSET', base, 'policy:' .. field, value)
+  if field == 'share' and value == '' then
+    redis.call('DEL', key('past_usage'))
+  elseif field == 'limits' then
+    add_to(base, 'capacity_number', 1) -- warnings at submit name limits
+  end
+end
+if is_recounted then
+  wake('sweep')
 end
 add_to(base, 'policy_number', 1)
 wake('grant')

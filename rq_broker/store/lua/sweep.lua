@@ -1,11 +1,12 @@
---- End expired offers, running times and retention; unpark callbacks; delete old records of
---- destinations and sources.
+--- End expired offers, running times and retention, after counting them anew where the policy changed;
+--- unpark callbacks; delete old records of destinations and sources.
 --- Keeps: a job that cannot be read is dropped from the deadlines, and does not stop the others.
 --- KEYS[1] base
 --- ARGV
 ---   limit  integer   how many of each kind to end at most
 --- Returns
----   wait   integer?  ms until a sweep has work again; not given if nothing waits for one
+---   wait   integer?  ms until a sweep has work again, 0 while deadlines are counted anew; not given if
+---                    nothing waits for one
 ---   moved  integer   jobs whose offer or running time ended
 ---   ended  strings   request_ids of jobs whose retention ended; the caller withdraws them
 --- Errors none
@@ -13,7 +14,9 @@
 --- @include "destination"
 --- @include "next_sweep"
 --- @include "source"
+--- @include "rank"
 
+local RECOUNT_LIMIT = 200 -- deadlines of one status that one call counts anew: bounds its time
 local ERRORS = {
   granted = 'offer expired before the callback succeeded',
   running = 'running time ended without renewal',
@@ -25,6 +28,36 @@ local moved, ended = 0, {}
 
 local function first_due(set, time)
   return redis.call('ZRANGEBYSCORE', key(set), '-inf', whole(time), 'LIMIT', 0, limit)
+end
+
+-- Counts some deadlines of a status anew. `recount:<status>` of the base says behind which priority and ID to
+-- go on; jobs that have come into the status since the policy changed are counted by it already.
+local function recount_deadlines(status, cursor)
+  local set, priority, id = key('status:' .. status), string.match(cursor, '^(%S+) (%d+)$')
+  local rank = priority and rank_after(set, priority, tonumber(id)) or 0
+  local entries = redis.call('ZRANGE', set, rank, rank + RECOUNT_LIMIT - 1, 'WITHSCORES')
+  for i = 1, #entries, 2 do
+    recount_deadline(entries[i], status, job_key(request_id_of(entries[i])))
+  end
+  if #entries < 2 * RECOUNT_LIMIT then
+    redis.call('HDEL', base, 'recount:' .. status)
+    return false
+  end
+  redis.call('HSET', base, 'recount:' .. status, entries[#entries] .. ' ' .. whole(id_of(entries[#entries - 1])))
+  return true
+end
+
+-- Returns whether some are left to count.
+local function recount_some()
+  local statuses = { 'granted', 'running', 'done', 'error' }
+  local cursors = redis.call('HMGET', base, 'recount:granted', 'recount:running', 'recount:done', 'recount:error')
+  local is_left = false
+  for i, status in ipairs(statuses) do
+    if cursors[i] then
+      is_left = recount_deadlines(status, cursors[i]) or is_left
+    end
+  end
+  return is_left
 end
 
 -- Ends the offer or the running time of a job. If an offer ends in an outage on the broker's side, the
@@ -96,14 +129,19 @@ local function forget_past_sources()
 end
 
 begin_work('sweep')
--- 1. End offers, running times and retention, by their deadlines.
+-- 1. Count deadlines anew where the policy changed.
+local is_counting = recount_some()
+-- 2. End offers, running times and retention, by their deadlines.
 end_deadlines()
--- 2. Unpark callbacks at destinations with free slots: no callback in flight may be left to do it.
+-- 3. Unpark callbacks at destinations with free slots: no callback in flight may be left to do it.
 unpark_where_slots_are_free()
--- 3. Wake what waits for a time: grants to destinations whose breaker was open.
+-- 4. Wake what waits for a time: grants to destinations whose breaker was open.
 wake_what_is_due()
--- 4. Delete old records of destinations and of sources.
+-- 5. Delete old records of destinations and of sources.
 forget_old_health()
 forget_unused_destinations()
 forget_past_sources()
-return reply({ wait = ms_until_sweep(), moved = moved, ended = ended })
+if is_counting then
+  wake('sweep')
+end
+return reply({ wait = is_counting and 0 or ms_until_sweep(), moved = moved, ended = ended })

@@ -24,7 +24,8 @@ if fence and fence ~= job.fence then
 end
 if job.status == target then
   if target == 'running' then
-    set_deadline(job.member, target)
+    redis.call('HSET', job_key(request_id), 'renewed', whole(now_ms()))
+    set_deadline(job.member, target, now_ms())
     if servers then
       redis.call('HSET', job_key(request_id), 'servers', servers)
     end

@@ -63,12 +63,12 @@ async def test_an_offer_that_ends_in_an_outage_requeues_its_job(
 ) -> None:
     """The job is back at its place in the queue, whether a settlement or a sweep ends the offer."""
     first = await submit(broker, "front")
-    await broker.set_policy(TYPE, {"offer": 0.5})
     job = await bring(broker, Status.GRANTED, "victim")
-    await broker.set_policy(TYPE, {"offer": 300})
     delivery = await claim_one(broker, lease=0.5)
     await _outage(broker, "a", "b", "c")
+    await broker.set_policy(TYPE, {"offer": 30 if how == "settled" else 0.5})
     if how == "settled":
+        await broker.sweep(TYPE)
         assert await settle(broker, delivery, Settlement("retry", "dns", 1, 60)) == "queued"
     else:
         await asyncio.sleep(0.6)

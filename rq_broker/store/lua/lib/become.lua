@@ -5,31 +5,15 @@
 --- @include "job"
 --- @include "queue"
 --- @include "hold"
---- @include "policy"
+--- @include "deadline"
 
 local HOLDS_CAPACITY = { granted = true, running = true }
-
--- Status → the policy field with the milliseconds after which a job's time in that status ends.
-local SPANS = { granted = 'offer', running = 'running', done = 'retention', error = 'retention' }
 
 -- Fields that a job has only while it holds capacity.
 local HELD_FIELDS = {
   'hosts', 'offer_ends', 'granted', 'settled', 'servers', 'predicted', 'predicted_from', 'demand_key', 'size',
-  'least_expected', 'running_since', 'incarnation',
+  'least_expected', 'running_since', 'renewed', 'incarnation',
 }
-
-local function set_deadline(member, status)
-  local field = SPANS[status]
-  local span = field and policy_number_of(field)
-  if span then
-    set_due('deadlines', now_ms() + span, member, 'sweep')
-    if span <= 0 then
-      wake('sweep')
-    end
-  else
-    redis.call('ZREM', key('deadlines'), member)
-  end
-end
 
 -- Removes a job from the indexes of the status that it leaves.
 local function leave_status(job, to)
@@ -49,7 +33,7 @@ end
 -- Moves a job to a status. `changes`: field, value, ... to set on it besides.
 local function become(job, to, changes)
   local from, member, name = job.status, job.member, job_key(job.request_id)
-  local obsolete = { 'error' }
+  local obsolete = { 'error', 'ended' }
   leave_status(job, to)
   if from == 'granted' and to ~= 'error' then -- a job in `error` keeps it: it names where the callback failed
     obsolete[#obsolete + 1] = 'destination'
@@ -74,6 +58,6 @@ local function become(job, to, changes)
   else
     redis.call('ZADD', key('status:' .. to), job.priority, member)
   end
-  set_deadline(member, to)
+  set_deadline(member, to, now_ms())
   record_event(job.request_id, job.id, to)
 end
