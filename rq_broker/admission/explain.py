@@ -1,7 +1,8 @@
 """Explains a waiting job, and answers what would be if a job were submitted or moved.
 
 The planner that makes the grants is asked, on a snapshot of this moment. Those who ask at once
-share a snapshot, and a pass runs once for each shape they ask about. ETAs come from the type's
+share a snapshot, and a pass runs once for each shape they ask about. Beyond a bound they are asked
+to come back later, each type for itself. ETAs come from the type's
 forecast (forecaster.py). Nothing is written but the ETA, which is judged when the job is granted.
 """
 
@@ -9,7 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -18,6 +21,7 @@ from rq_broker.admission.held_capacity import Held
 from rq_broker.admission.remarks import RemarkReader, Remarks
 from rq_broker.admission.snapshot import SnapshotReader
 from rq_broker.admission.submit_warning import never_granted
+from rq_broker.admission.turns import Turns
 from rq_broker.admission.what_if import imagined_line, moved_lines, place_in_queue
 from rq_broker.domain import errors
 from rq_broker.domain.jobs import Job, Status
@@ -29,14 +33,22 @@ from rq_broker.planner import (
     Forecast,
     ForecastChange,
     Reason,
-    explain,
-    forecast_changes,
-    forecast_line,
+    Steps,
+    change_steps,
+    explain_steps,
+    forecast_steps,
     with_imagined_job,
 )
 
 MAX_HOLDERS = 50
 """Holders and passers that one explanation names: bounds its size, and the reads it costs."""
+MOST_SHAPES = 32
+"""Shapes of a type that wait to be explained together. Each takes a pass of the planner or more;
+with more, those who ask wait longer than their patience."""
+MOST_WHAT_IFS = 8
+"""What-ifs of a type that wait or are computed: no two of them share anything."""
+MOST_TYPES = 256
+"""Types that wait for explanations, and what-ifs of all types: bounds the memory of what waits."""
 NOTE_DELAY = 1.0
 """Seconds by which a grant may be older than the note that it passed a job: the granter notes after
 it grants. With less the first passer may not be named."""
@@ -111,9 +123,9 @@ class Explainer:
         self._forecaster = Forecaster(snapshots)
         self._questions: dict[str, _Question] = {}
         """Type → the question that its clients may join."""
-        self._one_at_a_time = asyncio.Lock()
-        self._pause_ends = 0.0
-        """Explanations take at most half of a process's time, however many clients ask."""
+        self._turns = Turns()
+        self._what_ifs = Counter[str]()
+        """Type → its what-ifs that wait or are computed."""
 
     async def explain(self, type_: str, request_id: str) -> ExplainedJob:
         """Explain a waiting job and forecast its grant. Raises NotWaiting for other jobs."""
@@ -157,24 +169,46 @@ class Explainer:
 
         Raises NotWaiting when the job to move does not wait, and TooManyKinds as a submit does.
         """
-        if proposal.shape is None:
-            return await self._changes(type_, proposal)
+        with self._counted(type_):
+            if proposal.shape is None:
+                return await self._changes(type_, proposal)
+            return await self._imagine(type_, proposal)
+
+    @contextmanager
+    def _counted(self, type_: str) -> Iterator[None]:
+        """Count a what-if; raises TooManyQuestions where too many wait."""
+        if self._what_ifs[type_] >= MOST_WHAT_IFS or self._what_ifs.total() >= MOST_TYPES:
+            raise errors.TooManyQuestions(
+                f"{self._what_ifs[type_]} what-ifs of {type_} wait for answers; ask again later"
+            )
+        self._what_ifs[type_] += 1
+        try:
+            yield
+        finally:
+            self._what_ifs[type_] -= 1
+            if not self._what_ifs[type_]:
+                del self._what_ifs[type_]
+
+    async def _imagine(self, type_: str, proposal: Proposal) -> ImaginedJob:
+        """Explain and forecast a job that is not submitted."""
+        assert proposal.shape is not None
         policy = await self._broker.policy(type_)
         errors.TooManyKinds.check(proposal.shape.demand.kinds, policy.most_kinds)
         # 1. Put the imagined job at its place, in a snapshot and in the line.
-        (snapshot, held, remarks), (capacity, _), line = await asyncio.gather(
-            self._read(type_, ()), self._snapshots.read_capacity(type_), self._broker.line(type_)
+        (snapshot, held, remarks), line = await asyncio.gather(
+            self._read(type_, ()), self._broker.line(type_)
         )
+        capacity = replace(snapshot, waiting=(), passed={}, holds=held.holds)
         shifted, priority = await place_in_queue(self._broker, type_, proposal, snapshot)
         imagined = with_imagined_job(shifted, proposal.shape, priority)
         lengthened = imagined_line(line, proposal)
         # 2. Explain it there, and forecast its grant.
-        explanation = await asyncio.to_thread(explain, imagined, IMAGINED)
-        forecast = await self._forecaster.run(
-            lambda: forecast_line(
-                capacity, lengthened, held.demands, targets=[MAX_WHOLE], clock=time.thread_time
-            ).of(MAX_WHOLE, 0, IMAGINED)
+        planning = self._snapshots.planning
+        explanation = await planning.run(type_, explain_steps(imagined, IMAGINED), inline=False)
+        simulation = forecast_steps(
+            capacity, lengthened, held.demands, targets=[MAX_WHOLE], clock=time.thread_time
         )
+        forecast = (await self._forecaster.run(type_, simulation)).of(MAX_WHOLE, 0, IMAGINED)
         return ImaginedJob(
             _with_remarks(explanation, remarks),
             _holders(explanation, held, snapshot.now),
@@ -193,11 +227,8 @@ class Explainer:
         if shape is None:
             raise errors.NotWaiting(f"{job.request_id} left the queue meanwhile")
         before, after, moved = moved_lines(line, proposal, job, shape)
-        return await self._forecaster.run(
-            lambda: forecast_changes(
-                capacity, before, after, moved, held.demands, clock=time.thread_time
-            )
-        )
+        steps = change_steps(capacity, before, after, moved, held.demands, clock=time.thread_time)
+        return await self._forecaster.run(type_, steps)
 
     async def _movable(self, type_: str, request_id: str) -> Job:
         try:
@@ -215,37 +246,41 @@ class Explainer:
         """Have a shape explained, together with those that others ask about at the same time."""
         question = self._questions.get(type_)
         if question is None:
+            if len(self._questions) >= MOST_TYPES:
+                raise errors.TooManyQuestions(f"{MOST_TYPES} types wait for explanations already")
             digests = set[str]()
             question = _Question(digests, asyncio.create_task(self._answer(type_, digests)))
             self._questions[type_] = question
+        if digest not in question.digests and len(question.digests) >= MOST_SHAPES:
+            raise errors.TooManyQuestions(
+                f"{MOST_SHAPES} shapes of {type_} wait to be explained; ask again later"
+            )
         question.digests.add(digest)
         return await asyncio.shield(question.answers)
 
     async def _answer(self, type_: str, digests: set[str]) -> _Answers:
-        async with self._one_at_a_time:
-            # 1. Wait until the pause after the last answer ends; meanwhile others join.
-            await asyncio.sleep(self._pause_ends - time.monotonic())
+        # 1. Wait until the pause after the type's last answer ends; meanwhile others join.
+        async with self._turns.of(type_) as turn:
             # 2. From here on nobody joins: they shall not get an older snapshot.
             del self._questions[type_]
             started = time.monotonic()
             # 3. Read and plan.
             snapshot, held, remarks = await self._read(type_, digests)
             waiting = digests.intersection(shape.digest for shape in snapshot.waiting)
-            explanations = await asyncio.to_thread(
-                lambda: {digest: explain(snapshot, digest) for digest in waiting}
-            )
+            steps = _explain_each(snapshot, waiting)
+            explanations = await self._snapshots.planning.run(type_, steps, inline=False)
             # 4. Pause for as long as that took.
-            self._pause_ends = 2 * time.monotonic() - started
+            turn.pause(time.monotonic() - started)
         return _Answers(snapshot, held, remarks, explanations)
 
     async def _read(self, type_: str, digests: Collection[str]) -> tuple[Snapshot, Held, Remarks]:
         """Read a snapshot that shows these shapes, what jobs hold, and the remarks."""
-        window, held, remarks = await asyncio.gather(
-            self._snapshots.read(type_, heads=1, include=digests),
-            self._snapshots.held(type_),
+        window, remarks = await asyncio.gather(
+            self._snapshots.read(type_, heads=1, include=digests, with_held=True),
             self._remarks.read(type_),
         )
-        return window.snapshot, held, remarks
+        assert window.held is not None
+        return window.snapshot, window.held, remarks
 
     async def _passers(
         self, type_: str, snapshot: Snapshot, explanation: Explanation, held: Held
@@ -275,6 +310,13 @@ class Explainer:
             for job in jobs
             if isinstance(job, Job) and (job.priority, job.id) > own_place
         ]
+
+
+def _explain_each(snapshot: Snapshot, digests: Collection[str]) -> Steps[dict[str, Explanation]]:
+    explanations = {}
+    for digest in digests:
+        explanations[digest] = yield from explain_steps(snapshot, digest)
+    return explanations
 
 
 def p90s(jobs: Collection[Job], forecasts: Collection[Forecast | None]) -> list[tuple[Job, float]]:

@@ -1,6 +1,6 @@
 """Forecasts when waiting jobs start, for one process: one forecast of a type serves all who ask.
 
-The whole line is simulated at once, in a thread, so that other requests go on. A forecast is shown
+The whole line is simulated at once, off the event loop. A forecast is shown
 for a minute, less the time since it was made; a request starts the next one. So a page of a hundred
 jobs costs no more than one, and forecasts take a bounded part of a process's time.
 """
@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from rq_broker.admission.snapshot import SnapshotReader
+from rq_broker.admission.turns import Turns
 from rq_broker.domain.bounded_cache import BoundedCache
 from rq_broker.domain.jobs import Job, Status
-from rq_broker.planner import Forecast, LineForecast, forecast_line
+from rq_broker.planner import Forecast, LineForecast, Steps, forecast_steps
 
 PAUSE_FACTOR = 4.0
-"""After a forecast that took t seconds a process makes none for 4 × t seconds: so forecasts take at
-most a fifth of its time, however many clients ask for however many types."""
+"""After a forecast of a type that took t seconds none is made of it for 4 × t seconds. All
+forecasts together take a bounded share of a process's time, see Planning."""
 LEAST_AGE = 1.0
 """Seconds for which a forecast is not made anew, even if that costs little."""
 MAX_AGE = 60.0
@@ -59,8 +60,7 @@ class Forecaster:
         """Type → the forecast that is made now."""
         self._wanted: dict[str, float] = {}
         """Type → when somebody first waited for its next forecast."""
-        self._one_at_a_time = asyncio.Lock()
-        self._pause_ends = 0.0
+        self._turns = Turns()
 
     async def forecasts(self, type_: str, jobs: Sequence[Job]) -> list[Forecast | None]:
         """Forecast the grants of jobs of one type; None for those that do not wait.
@@ -82,14 +82,14 @@ class Forecaster:
             return [COMPUTING if job.status is Status.QUEUED else None for job in jobs]
         return [_forecast_of(job, kept) for job in jobs]
 
-    async def run(self, simulate: Callable[[], _Result]) -> _Result:
-        """Run a simulation in a thread, alone; the next forecast is made after a pause."""
-        async with self._one_at_a_time:
+    async def run(self, type_: str, steps: Steps[_Result]) -> _Result:
+        """Run a simulation of a type; its next forecast is made after a pause."""
+        async with self._turns.of(type_) as turn:
             started = time.monotonic()
             try:
-                return await asyncio.to_thread(simulate)
+                return await self._snapshots.planning.run(type_, steps, inline=False)
             finally:
-                self._pause(time.monotonic() - started)
+                turn.pause(PAUSE_FACTOR * (time.monotonic() - started))
 
     async def _wait_for(self, type_: str, refresh: asyncio.Task[None]) -> None:
         """Wait for a forecast, but not long after it was first wanted."""
@@ -109,9 +109,8 @@ class Forecaster:
 
     async def _make(self, type_: str) -> None:
         try:
-            async with self._one_at_a_time:
-                # 1. Wait until the pause after the last forecast ends.
-                await asyncio.sleep(self._pause_ends - time.monotonic())
+            # 1. Wait until the pause after the last forecast of the type ends.
+            async with self._turns.of(type_) as turn:
                 # 2. Close this one to jobs that come later: they shall not miss in its line.
                 self._running[type_] = self._pending.pop(type_)
                 # 3. Read and simulate.
@@ -119,20 +118,16 @@ class Forecaster:
                 line, (snapshot, held) = await asyncio.gather(
                     self._broker.line(type_), self._snapshots.read_capacity(type_)
                 )
-                forecast = await asyncio.to_thread(
-                    forecast_line, snapshot, line, held.demands, clock=time.thread_time
-                )
+                steps = forecast_steps(snapshot, line, held.demands, clock=time.thread_time)
+                forecast = await self._snapshots.planning.run(type_, steps, inline=False)
                 seconds = time.monotonic() - started
                 self._kept.put(type_, _KeptForecast(forecast, started, seconds), forecast.bytes)
-                self._pause(seconds)
+                turn.pause(PAUSE_FACTOR * seconds)
         finally:
             self._wanted.pop(type_, None)
             for tasks in (self._pending, self._running):
                 if tasks.get(type_) is asyncio.current_task():
                     del tasks[type_]
-
-    def _pause(self, seconds: float) -> None:
-        self._pause_ends = time.monotonic() + PAUSE_FACTOR * seconds
 
 
 def _serves(kept: _KeptForecast, jobs: Sequence[Job]) -> bool:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from rq_broker.admission.held_capacity import HeldCapacity
+from rq_broker.admission.planning import Planning
 from rq_broker.admission.snapshot import (
     FRONT_SHAPES,
     HEADS,
@@ -16,24 +18,27 @@ from rq_broker.admission.snapshot import (
     read_snapshot,
 )
 from rq_broker.domain.planning import Grant
-from rq_broker.planner import Plan, plan
+from rq_broker.planner import Plan, plan_steps
 from rq_broker.store.broker import Broker, TypeState
 
 CHUNK = 64
 """Grants sent to Redis together, and two chunks are under way. With more, couriers' claims queue
 behind them; with fewer, Redis idles between two chunks."""
 LOCK_SECONDS = 2.0
-"""Seconds after which others may plan if the granter that holds the lock died. They must outlast
-a pass: two granters at once waste time, though each commit still keeps capacity from being
-granted twice."""
+"""Seconds after which others may plan if the granter that holds the lock died; it keeps the lock
+twice in that time. Two granters at once waste time, though each commit still keeps capacity from
+being granted twice."""
+PLANNING = Planning()
+"""What the granters of a process plan with, unless they are given another."""
 
 
 class Granter:
     """The granter of one type in one process. One process at a time plans a type."""
 
-    def __init__(self, broker: Broker, type_: str) -> None:
+    def __init__(self, broker: Broker, type_: str, planning: Planning | None = None) -> None:
         self._broker = broker
         self._type = type_
+        self._planning = planning or PLANNING
         self._name = uuid.uuid4().hex
         self._state: TypeState | None = None
         self._held = HeldCapacity(broker, type_)
@@ -65,7 +70,8 @@ class Granter:
         # 1. Take the lock on planning this type, or keep it.
         while await self._lock("take"):
             # 2. Run one pass over the front of the queue and one window.
-            committed, next_window = await self._run_pass()
+            async with self._kept_lock():
+                committed, next_window = await self._run_pass()
             if begins and self._state:
                 self._begin_at = next_window if self._state.policy.share else FRONT_SHAPES
                 begins = False
@@ -81,6 +87,26 @@ class Granter:
                     break
                 nothing_fits = True
         return granted
+
+    @asynccontextmanager
+    async def _kept_lock(self) -> AsyncIterator[None]:
+        """Keep the lock during the block, however long that takes."""
+        loop = asyncio.get_running_loop()
+        keeping = set[asyncio.Task[bool]]()
+        timer: asyncio.TimerHandle
+
+        def keep() -> None:
+            nonlocal timer
+            keeping.add(loop.create_task(self._lock("keep")))
+            timer = loop.call_later(LOCK_SECONDS / 2, keep)
+
+        timer = loop.call_later(LOCK_SECONDS / 2, keep)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            if keeping:  # the next call to Redis meets what these may have met
+                await asyncio.gather(*keeping, return_exceptions=True)
 
     async def _give_up_turn(self) -> None:
         """Give the lock back; another process that asked for it meanwhile is woken as this one."""
@@ -105,7 +131,7 @@ class Granter:
         )
         self._state = window.state
         # 2. Plan on it.
-        planned = plan(window.snapshot)
+        planned = await self._planning.run(self._type, plan_steps(window.snapshot))
         # 3. Commit each grant on its own. Redis refuses those that are no longer true.
         committed = await self._commit(planned.grants, window.state)
         # 4. Note which jobs were passed, and what was promised.

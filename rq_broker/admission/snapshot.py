@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from rq_broker.admission.held_capacity import Held, HeldCapacity
+from rq_broker.admission.planning import Planning
 from rq_broker.domain.holding_times import HoldingTimes
 from rq_broker.domain.planning import Promise, Snapshot
 from rq_broker.domain.policy import Policy
@@ -29,6 +30,9 @@ REMEMBERED_TYPES = 100
 more types in use, hosts are read whole more often."""
 
 
+PLANNING_SHARE = 0.5
+"""Share of the time for which the thread of a process that answers clients plans, while something
+waits for it. With more, other answers wait longer; with less, explanations and forecasts do."""
 REMEMBERED_HELD = 20
 """Types whose running jobs one process remembers: 5,000 of them take some 10 MB. With more types in
 use, running jobs are read whole more often."""
@@ -43,6 +47,8 @@ class WindowedSnapshot:
     """What it was built from; grants planned on the snapshot are committed against it."""
     next_window: int
     """Rank of the shape at which the next window begins."""
+    held: Held | None = None
+    """What jobs hold, where that was read: if asked for, or if a reservation may be due."""
 
 
 class SnapshotReader:
@@ -50,6 +56,8 @@ class SnapshotReader:
 
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
+        self.planning = Planning(PLANNING_SHARE)
+        """Computes on the snapshots."""
         self._states: dict[str, TypeState] = {}
         self._held: dict[str, HeldCapacity] = {}
 
@@ -59,6 +67,7 @@ class SnapshotReader:
         *,
         heads: int,
         include: Collection[str] = (),
+        with_held: bool = False,
     ) -> WindowedSnapshot:
         """Read a snapshot of the front of the queue; the arguments are those of `read_snapshot`."""
         window = await read_snapshot(
@@ -68,6 +77,7 @@ class SnapshotReader:
             heads=heads,
             include=include,
             held=self._held_reader(type_),
+            with_held=with_held,
         )
         self._remember(type_, window.state)
         return window
@@ -119,6 +129,7 @@ async def read_snapshot(
     heads: int = HEADS,
     include: Collection[str] = (),
     held: HeldCapacity | None = None,
+    with_held: bool = False,
 ) -> WindowedSnapshot:
     """Read what a pass needs.
 
@@ -130,6 +141,7 @@ async def read_snapshot(
         heads: how many jobs of each shape to show.
         include: digests of shapes to show in any case.
         held: what is known of what jobs hold and held: only what is new is read.
+        with_held: whether to read what jobs hold in any case.
     """
     held = held or HeldCapacity(broker, type_)
     # 1. Read hosts, policy and the front of the queue, and how long jobs held.
@@ -143,9 +155,10 @@ async def read_snapshot(
         shown = await _with_shape(broker, type_, shown, digest, heads, own=own)
     # 4. Read what jobs hold until when, if a reservation may be due.
     is_due = _is_reservation_due(state.policy, shown, now)
-    holds = (await held.read()).holds if is_due else ()
+    current = await held.read() if is_due or with_held else None
+    holds = current.holds if current and is_due else ()
     snapshot = replace(_snapshot(state, shown, now), history=history, holds=holds)
-    return WindowedSnapshot(snapshot, state, next_window)
+    return WindowedSnapshot(snapshot, state, next_window, current)
 
 
 async def _read_front(

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 from rq_broker.admission.remarks import RemarkReader, Remarks
 from rq_broker.admission.snapshot import SnapshotReader
+from rq_broker.admission.turns import Turns
 from rq_broker.domain import errors
 from rq_broker.domain.jobs import Job, Status
-from rq_broker.planner import Plan, plan
+from rq_broker.domain.planning import Snapshot
+from rq_broker.planner import Reason, Steps, plan_steps
 
 BEHIND_OWN_SHAPE = "earlier jobs of the same shape go first"
 ABOUT_TO_BE_GRANTED = "it fits, and is about to be granted"
@@ -28,13 +31,24 @@ PLAN_TIMEOUT = 1.5
 
 
 @dataclass(frozen=True, slots=True)
+class _Reasons:
+    """What a plan says of the jobs that were asked about."""
+
+    by_digest: Mapping[str, Reason]
+    """Of the shapes that wait."""
+    granted: frozenset[str]
+    """request_ids of the jobs that fit."""
+    remarks: Remarks
+    """What to add to the reasons."""
+
+
+@dataclass(frozen=True, slots=True)
 class _PendingPlan:
     """A plan whose snapshot is not read yet: further readers may still join it."""
 
     digests: set[str]
     """The shapes the snapshot must show."""
-    result: asyncio.Task[tuple[Plan, Remarks]]
-    """The plan, and what to add to its reasons."""
+    result: asyncio.Task[_Reasons]
 
 
 class ReasonReader:
@@ -45,8 +59,7 @@ class ReasonReader:
         self._remarks = RemarkReader(snapshots.broker)
         self._pending: dict[str, _PendingPlan] = {}
         """Type → the plan its readers join."""
-        self._one_at_a_time = asyncio.Lock()
-        self._pause_ends = 0.0
+        self._turns = Turns()
 
     async def reason(self, type_: str, job: Job) -> str | None:
         """Return why a job waits, as a sentence; None for jobs that do not."""
@@ -60,16 +73,15 @@ class ReasonReader:
         pending.digests.add(job.shape)
         try:
             async with asyncio.timeout(PLAN_TIMEOUT):
-                planned, remarks = await asyncio.shield(pending.result)
+                reasons = await asyncio.shield(pending.result)
         except TimeoutError:
             text = f"why the job waits could not be found within {PLAN_TIMEOUT} s; try again"
             raise errors.Unavailable(text) from None
-        return _reason_text(planned, job, remarks)
+        return _reason_text(reasons, job)
 
-    async def _plan(self, type_: str, digests: set[str]) -> tuple[Plan, Remarks]:
-        async with self._one_at_a_time:
-            # 1. Wait until the pause after the last plan ends.
-            await asyncio.sleep(self._pause_ends - time.monotonic())
+    async def _plan(self, type_: str, digests: set[str]) -> _Reasons:
+        # 1. Wait until the pause after the last plan of the type ends.
+        async with self._turns.of(type_) as turn:
             # 2. Close this plan to further readers: they shall not get an older snapshot.
             del self._pending[type_]
             # 3. Read and plan.
@@ -78,18 +90,29 @@ class ReasonReader:
                 self._snapshots.read(type_, heads=1, include=digests),
                 self._remarks.read(type_),
             )
-            planned = plan(window.snapshot)
+            steps = _reason_steps(window.snapshot, frozenset(digests), remarks)
+            reasons = await self._snapshots.planning.run(type_, steps)
             # 4. Pause for as long as it took, several times.
-            ended = time.monotonic()
-            self._pause_ends = ended + min(PAUSE_FACTOR * (ended - started), MAX_PAUSE)
-            return planned, remarks
+            turn.pause(min(PAUSE_FACTOR * (time.monotonic() - started), MAX_PAUSE))
+            return reasons
 
 
-def _reason_text(planned: Plan, job: Job, remarks: Remarks) -> str:
-    reason = planned.reasons.get(job.shape)
+def _reason_steps(snapshot: Snapshot, digests: Set[str], remarks: Remarks) -> Steps[_Reasons]:
+    """Plan, and find the reasons of some shapes."""
+    planned = yield from plan_steps(snapshot)
+    by_digest = {}
+    for digest in digests & planned.reasons.keys():
+        by_digest[digest] = planned.reasons[digest]
+        yield
+    granted = frozenset(grant.head.request_id for grant in planned.grants)
+    return _Reasons(by_digest, granted, remarks)
+
+
+def _reason_text(reasons: _Reasons, job: Job) -> str:
+    reason, remarks = reasons.by_digest.get(job.shape), reasons.remarks
     if reason is not None:
         return remarks.on(reason).text
-    if all(grant.head.request_id != job.request_id for grant in planned.grants):
+    if job.request_id not in reasons.granted:
         return (
             f"{BEHIND_OWN_SHAPE}; and {remarks.unserved}" if remarks.unserved else BEHIND_OWN_SHAPE
         )

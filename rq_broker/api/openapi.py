@@ -214,10 +214,10 @@ def _refusals(operation: Operation) -> dict[str, Any]:
         }
         for status, group in by_status
     }
-    if "503" in responses:
+    for status in {"429", "503"} & responses.keys():
         schema = {"type": "integer", "minimum": 0}
         retry_after = {"schema": schema, "description": "Seconds to wait before repeating."}
-        responses["503"]["headers"] = {"Retry-After": retry_after}
+        responses[status]["headers"] = {"Retry-After": retry_after}
     return responses
 
 

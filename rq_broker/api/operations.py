@@ -164,13 +164,16 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "explain": Operation(
         ExplanationView,
-        (*_JOB, errors.NotWaiting),
+        (*_JOB, errors.NotWaiting, errors.TooManyQuestions),
         note="`explains` names the job that the reason is of: the first of its shape that waits. "
         "`eta` comes from a simulation and is null, with the `reason`, if there is no forecast.",
     ),
     "what_if": Operation(
         (ForecastView, MovesView),
-        (*_TYPE, *_BODY, errors.TooManyKinds, errors.CallbackForbidden, errors.NotWaiting),
+        (
+            *(*_TYPE, *_BODY, errors.TooManyKinds, errors.CallbackForbidden, errors.NotWaiting),
+            errors.TooManyQuestions,
+        ),
         body=Body((bodies.NewJobForecast, bodies.MoveForecast), _WHAT_IF),
         note="With `data`: the explanation and the forecast of a job that was not submitted. With "
         "`request_id`: whose ETA changes if that job moves, and by how many seconds. Nothing is "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 
 import orjson
 import uvicorn
@@ -19,10 +18,6 @@ from rq_broker.cli.starting import await_redis
 from rq_broker.settings import Settings
 from rq_broker.store.broker import Broker
 from rq_broker.store.connection import connect
-
-SWITCH_SECONDS = 0.0005
-"""How long a thread that computes a forecast may hold the interpreter before the thread that
-answers requests gets it. Python's default of 5 ms would add up to 5 ms to each of their steps."""
 
 _SETTINGS_VARIABLE = "RQ_BROKER_HANDED_DOWN"
 """Environment variable in which `run` hands its settings to the worker processes, as JSON."""
@@ -47,7 +42,6 @@ def worker_app() -> Starlette:
 
 def build_app(settings: Settings, client: Redis | RedisCluster, *, dev: bool = False) -> Starlette:
     """Build the application on one Redis client; with `dev` it has an inbox for callbacks."""
-    sys.setswitchinterval(SWITCH_SECONDS)
     return create_app(
         Broker(client),
         callback_base=settings.callback_base,

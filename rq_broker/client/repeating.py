@@ -24,7 +24,7 @@ LOST = (
     httpx.ProxyError,
 )
 """What httpx raises where an answer did not come: the call may have been carried out."""
-_PASSING = (502, 503, 504)
+_PASSING = (429, 502, 503, 504)
 """Statuses by which the API, or a proxy before it, says that it cannot serve for the moment."""
 
 

@@ -25,6 +25,7 @@
     ├── TooLarge                413  body_too_large
     ├── UriTooLong              414  uri_too_long
     ├── HeadersTooLarge         431  headers_too_large
+    ├── TooManyQuestions        429  too_many_questions     explanations, what-ifs of a type
     ├── Internal                500  internal_error
     ├── TooManyConnections      503  too_many_connections   nothing was read
     └── Unavailable             503  redis_unavailable
@@ -239,6 +240,15 @@ class Internal(BrokerError):
     """A fault of the broker; its log has the details."""
 
     code = "internal_error"
+
+
+class TooManyQuestions(BrokerError):
+    """So many explanations or what-ifs of the type wait already that this one is not begun."""
+
+    status = 429
+    code = "too_many_questions"
+    retry_after = 2
+    """Seconds until a caller should ask again."""
 
 
 class Unavailable(BrokerError):

@@ -45,17 +45,24 @@ patience 0, or strict order, a window must begin with the first shape.
 """
 
 from rq_broker.planner.capacity_reasons import beyond_limits, could_ever_fit
-from rq_broker.planner.explaining import Explanation, Largest, explain
-from rq_broker.planner.forecasting.forecasts import Forecast, LineForecast, forecast_line
+from rq_broker.planner.explaining import Explanation, Largest, explain, explain_steps
+from rq_broker.planner.forecasting.forecasts import (
+    Forecast,
+    LineForecast,
+    forecast_line,
+    forecast_steps,
+)
 from rq_broker.planner.forecasting.what_if import (
     IMAGINED,
     ForecastChange,
+    change_steps,
     forecast_changes,
     make_room,
     with_imagined_job,
 )
-from rq_broker.planner.plans import Plan, plan
+from rq_broker.planner.plans import Plan, plan, plan_steps
 from rq_broker.planner.reasons import Reason, ReasonCode, Shortfall
+from rq_broker.planner.steps import Steps
 
 __all__ = [
     "IMAGINED",
@@ -68,12 +75,17 @@ __all__ = [
     "Reason",
     "ReasonCode",
     "Shortfall",
+    "Steps",
     "beyond_limits",
+    "change_steps",
     "could_ever_fit",
     "explain",
+    "explain_steps",
     "forecast_changes",
     "forecast_line",
+    "forecast_steps",
     "make_room",
     "plan",
+    "plan_steps",
     "with_imagined_job",
 ]

@@ -30,6 +30,7 @@ from rq_broker.planner.reasons import Reason
 from rq_broker.planner.reservations import STRICT_AFTER, Reservation, Reservations
 from rq_broker.planner.share_order import ShareOrder
 from rq_broker.planner.start_times import StartTime, earliest_start
+from rq_broker.planner.steps import Steps
 from rq_broker.planner.turns import TurnQueue
 
 
@@ -75,26 +76,26 @@ class AdmissionPass:
         self._closed_hosts = 0
         """Mask of the hosts that strict order closed to later jobs."""
         self._search_budget = StepBudget(SEARCH_STEPS)
-        self._placers = self._placers_by_shape()
+        self._placers: list[Placer] = []
+        """Of each shape of the snapshot; shapes of equal demand share one."""
         self._empty_hosts = empty_hosts
 
-    def _placers_by_shape(self) -> list[Placer]:
-        """Return the placer of each shape of the snapshot; shapes of equal demand share one."""
+    def _make_placers(self) -> Steps[None]:
         by_demand: dict[Demand, Placer] = {}
-        placers = []
         for waiting in self.snapshot.waiting:
             demand = waiting.shape.demand
             placer = by_demand.get(demand)
             if placer is None:
                 placer = by_demand[demand] = Placer(self.table, demand)
-            placers.append(placer)
-        return placers
+            self._placers.append(placer)
+            yield
 
-    def run(self, stop_at: str | None = None) -> None:
+    def steps(self, stop_at: str | None = None) -> Steps[None]:
         """Consider the waiting jobs in order, until none is left or a shape has only hidden ones.
 
         With `stop_at`, a digest, stop as soon as that shape is blocked.
         """
+        yield from self._make_placers()
         shapes, placers = self.snapshot.waiting, self._placers
         closed = self.snapshot.closed | self.snapshot.behind
         turns = ShareOrder(shapes, self.usage) if self.usage.shares else TurnQueue(shapes)
@@ -123,6 +124,7 @@ class AdmissionPass:
                 self.passed_jobs.note_grant(owner, hosts)
                 if not turns.queue_next_of_shape(turn):
                     self._exhaust(waiting)
+            yield
 
     def _block_for_destination(self, waiting: WaitingShape, placer: Placer, head: Head) -> None:
         """Block the shape until its callbacks can be delivered."""

@@ -18,8 +18,9 @@ from rq_broker.planner.closest_hosts import choose_hosts
 from rq_broker.planner.packing.best_fit import fits, total
 from rq_broker.planner.packing.host_table import HostTable, Needs, indexes_of
 from rq_broker.planner.packing.placer import Placer
-from rq_broker.planner.plans import plan
+from rq_broker.planner.plans import plan_steps
 from rq_broker.planner.reasons import Reason, ReasonCode, Shortfall
+from rq_broker.planner.steps import Steps, run_all
 from rq_broker.planner.waiting_reasons import WaitingReasons
 
 REASONS_OF_SIZE = frozenset(ReasonCode) - {
@@ -71,6 +72,11 @@ class Explanation:
 
 
 def explain(snapshot: Snapshot, digest: str) -> Explanation:
+    """Explain the shape's first waiting job at once, see `explain_steps`."""
+    return run_all(explain_steps(snapshot, digest))
+
+
+def explain_steps(snapshot: Snapshot, digest: str) -> Steps[Explanation]:
     """Explain the shape's first waiting job. Raises KeyError for an unknown digest."""
     waiting = next((shape for shape in snapshot.waiting if shape.digest == digest), None)
     if waiting is None:
@@ -78,11 +84,11 @@ def explain(snapshot: Snapshot, digest: str) -> Explanation:
     # 1. Run a pass up to the job's turn.
     admission_pass = AdmissionPass(snapshot)
     if not snapshot.policy.paused:
-        admission_pass.run(stop_at=digest)
+        yield from admission_pass.steps(stop_at=digest)
     # 2. It waits: say for what.
     blocked = admission_pass.blocked.get(digest)
     if blocked is not None:
-        return _explain_blocked(admission_pass, blocked)
+        return (yield from _explain_blocked(admission_pass, blocked))
     # 3. It is granted: say where.
     names = {head.request_id for head in waiting.heads}
     grants = (grant for grant in admission_pass.grants if grant.head.request_id in names)
@@ -94,7 +100,7 @@ def explain(snapshot: Snapshot, digest: str) -> Explanation:
     return Explanation(first, (), WaitingReasons(admission_pass)[digest])
 
 
-def _explain_blocked(admission_pass: AdmissionPass, blocked: BlockedShape) -> Explanation:
+def _explain_blocked(admission_pass: AdmissionPass, blocked: BlockedShape) -> Steps[Explanation]:
     snapshot, head, placer = admission_pass.snapshot, blocked.head, blocked.placer
     table = admission_pass.table_for(blocked)
     reserved = admission_pass.reservations.of(head)
@@ -104,6 +110,9 @@ def _explain_blocked(admission_pass: AdmissionPass, blocked: BlockedShape) -> Ex
         needs = reserved.needs
     reason = WaitingReasons(admission_pass)[blocked.waiting.digest]
     helps = reason.code in REASONS_OF_SIZE
+    yield
+    passed_by = yield from _passed_by(snapshot, admission_pass.grants, placer.demand)
+    largest = (yield from _largest(admission_pass, table, blocked)) if helps else None
     return Explanation(
         request_id=head.request_id,
         hosts=tuple(sorted(table.names[index] for index in needs)),
@@ -112,9 +121,9 @@ def _explain_blocked(admission_pass: AdmissionPass, blocked: BlockedShape) -> Ex
         start=None if reserved is None else reserved.start,
         awaited=tuple(admission_pass.awaited_holds(reserved)) if reserved else (),
         passed_since=snapshot.passed.get(head.request_id),
-        passed_by=_passed_by(snapshot, admission_pass.grants, placer.demand),
+        passed_by=passed_by,
         usable_hosts=frozenset(table.names[index] for index in indexes_of(placer.usable_hosts)),
-        largest=_largest(admission_pass, table, blocked) if helps else None,
+        largest=largest,
     )
 
 
@@ -136,10 +145,11 @@ def _shortfalls(table: HostTable, needs: Needs) -> tuple[Shortfall, ...]:
 
 def _passed_by(
     snapshot: Snapshot, earlier_grants: Sequence[Grant], demand: Demand
-) -> tuple[str, ...]:
+) -> Steps[tuple[str, ...]]:
     """List the later grants of a whole pass that use a host the job could use."""
     aggregate, hosts = demand.aggregate, snapshot.hosts
-    later_grants = plan(snapshot).grants[len(earlier_grants) :]
+    planned = yield from plan_steps(snapshot)
+    later_grants = planned.grants[len(earlier_grants) :]
     return tuple(
         grant.head.request_id
         for grant in later_grants
@@ -147,7 +157,9 @@ def _passed_by(
     )
 
 
-def _largest(admission_pass: AdmissionPass, table: HostTable, blocked: BlockedShape) -> Largest:
+def _largest(
+    admission_pass: AdmissionPass, table: HostTable, blocked: BlockedShape
+) -> Steps[Largest]:
     demand, owner = blocked.placer.demand, blocked.waiting.shape.owner
     open_hosts = table.without_hosts(blocked.closed_hosts)
 
@@ -158,12 +170,16 @@ def _largest(admission_pass: AdmissionPass, table: HostTable, blocked: BlockedSh
     def first_instances(count: int) -> Demand:
         return replace(demand, instances=demand.instances[:count])
 
-    count = _largest_below(len(demand.instances), lambda n: would_be_granted(first_instances(n)))
-    percent = _largest_below(100, lambda percent: would_be_granted(scaled(demand, percent)))
+    count = yield from _largest_below(
+        len(demand.instances), lambda n: would_be_granted(first_instances(n))
+    )
+    percent = yield from _largest_below(
+        100, lambda percent: would_be_granted(scaled(demand, percent))
+    )
     return Largest(count, percent, scaled(demand, percent) if percent else None)
 
 
-def _largest_below(limit: int, is_good: Callable[[int], bool]) -> int:
+def _largest_below(limit: int, is_good: Callable[[int], bool]) -> Steps[int]:
     """Bisect for the largest number below `limit` that is good; 0 counts as good without a test."""
     good = 0
     while limit - good > 1:
@@ -172,6 +188,7 @@ def _largest_below(limit: int, is_good: Callable[[int], bool]) -> int:
             good = middle
         else:
             limit = middle
+        yield
     return good
 
 

@@ -10,6 +10,7 @@ from rq_broker.planner.admission_pass import AdmissionPass
 from rq_broker.planner.packing.host_table import HostTable
 from rq_broker.planner.reasons import Reason
 from rq_broker.planner.reservations import Reservation
+from rq_broker.planner.steps import Steps, run_all
 from rq_broker.planner.waiting_reasons import WaitingReasons
 
 
@@ -32,6 +33,11 @@ class Plan:
 
 
 def plan(snapshot: Snapshot, empty_hosts: HostTable | None = None) -> Plan:
+    """Decide the grants of one pass at once, see `plan_steps`."""
+    return run_all(plan_steps(snapshot, empty_hosts))
+
+
+def plan_steps(snapshot: Snapshot, empty_hosts: HostTable | None = None) -> Steps[Plan]:
     """Decide the grants of one pass. Pure: the same snapshot gives the same plan.
 
     Args:
@@ -40,7 +46,7 @@ def plan(snapshot: Snapshot, empty_hosts: HostTable | None = None) -> Plan:
     """
     admission_pass = AdmissionPass(snapshot, empty_hosts)
     if not snapshot.policy.paused:
-        admission_pass.run()
+        yield from admission_pass.steps()
     return Plan(
         tuple(admission_pass.grants),
         WaitingReasons(admission_pass),

@@ -119,7 +119,7 @@ class Grants:
         Args:
             type_: The type.
             holder: The process that asks.
-            action: `take`, which also keeps a lock, or `give`.
+            action: `take`, at the beginning of a round; `keep`, during one; or `give`.
             seconds: For which the lock must stay untouched, as this process sees it, until its
                 holder counts as dead. The process has to ask at least twice for that.
             subject: What is locked: `plan`, or `source:<name>`.

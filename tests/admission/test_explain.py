@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -168,18 +168,18 @@ async def test_clients_that_ask_at_once_share_a_snapshot(
     read = snapshots.read
     reading, all_asked, reads = asyncio.Event(), asyncio.Event(), list[set[str]]()
 
-    async def slow_read(type_: str, *, heads: int, include: set[str]) -> WindowedSnapshot:
+    async def slow_read(type_: str, *, include: set[str], **named: Any) -> WindowedSnapshot:
         reads.append(include)
         reading.set()
         await all_asked.wait()
-        return await read(type_, heads=heads, include=include)
+        return await read(type_, include=include, **named)
 
-    def recorded(snapshot: Snapshot, digest: str) -> Explanation:
+    def recorded(snapshot: Snapshot, digest: str) -> planner.Steps[Explanation]:
         explained.append(digest)
-        return planner.explain(snapshot, digest)
+        return planner.explain_steps(snapshot, digest)
 
     monkeypatch.setattr(snapshots, "read", slow_read)
-    monkeypatch.setattr(explain_module, "explain", recorded)
+    monkeypatch.setattr(explain_module, "explain_steps", recorded)
     first = asyncio.create_task(explainer.explain(TYPE, "d0"))
     await reading.wait()
 
@@ -200,12 +200,12 @@ async def test_clients_that_ask_at_once_share_a_snapshot(
 async def test_those_who_ask_during_a_pause_share_the_next_answer(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After an answer a process pauses as long as it took; meanwhile others join one question."""
+    """After an answer its type pauses as long as it took; meanwhile others join one question."""
     for name in ("d0", "d1", "d2"):
         await queued(broker, name, 1)
     explainer, reads = Explainer(SnapshotReader(broker)), list[str]()
     await explainer.explain(TYPE, "d0")
-    assert explainer._pause_ends > 0
+    assert explainer._turns._turns[TYPE].pause_ends > 0
     read = explainer._read
 
     async def recorded(type_: str, digests: set[str]) -> tuple[Snapshot, Held, Remarks]:
@@ -213,7 +213,7 @@ async def test_those_who_ask_during_a_pause_share_the_next_answer(
         return await read(type_, digests)
 
     monkeypatch.setattr(explainer, "_read", recorded)
-    monkeypatch.setattr(explainer, "_pause_ends", time.monotonic() + 0.2)
+    explainer._turns._turns[TYPE].pause(0.2)
     await asyncio.gather(*(explainer.explain(TYPE, f"d{number}") for number in range(3)))
     assert len(reads) == 1
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
@@ -41,6 +41,11 @@ def _lines_read(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> list[Line]:
 
     monkeypatch.setattr(broker, "line", recorded)
     return lines
+
+
+def _five() -> Generator[None, None, int]:
+    yield
+    return 5
 
 
 async def _until(is_met: Callable[[], bool]) -> None:
@@ -114,7 +119,7 @@ async def test_an_answer_does_not_wait_long_for_its_forecast(
     monkeypatch.setattr(module, "WAIT_SECONDS", 0.01)
     forecaster = Forecaster(SnapshotReader(broker))
     monkeypatch.setattr(module, "PAUSE_FACTOR", 1e6)
-    assert await forecaster.run(lambda: 5) == 5
+    assert await forecaster.run(TYPE, _five()) == 5
     assert await forecaster.forecasts(TYPE, jobs) == [COMPUTING]
     (pending,) = forecaster._pending.values()
     pending.cancel()
@@ -128,10 +133,11 @@ async def test_a_forecast_under_way_is_waited_for(
     lines, may_end = _lines_read(broker, monkeypatch), threading.Event()
 
     def slow(*args: Any, **kwargs: Any) -> Any:
+        yield
         may_end.wait()
-        return planner.forecast_line(*args, **kwargs)
+        return (yield from planner.forecast_steps(*args, **kwargs))
 
-    monkeypatch.setattr(module, "forecast_line", slow)
+    monkeypatch.setattr(module, "forecast_steps", slow)
     forecaster = Forecaster(SnapshotReader(broker))
     first = asyncio.create_task(forecaster.forecasts(TYPE, jobs))
     await _until(lambda: len(lines) == 1)
@@ -149,7 +155,13 @@ async def test_only_the_first_to_ask_wait_for_a_long_forecast(
     """Once it was waited for in vain, others are told at once that it is computed."""
     jobs = await _line_of(broker, client, 1)
     may_end = threading.Event()
-    monkeypatch.setattr(module, "forecast_line", lambda *_, **__: may_end.wait())
+
+    def endless(*args: Any, **kwargs: Any) -> Any:
+        yield
+        may_end.wait()
+        return (yield from planner.forecast_steps(*args, **kwargs))
+
+    monkeypatch.setattr(module, "forecast_steps", endless)
     monkeypatch.setattr(module, "WAIT_SECONDS", 0.05)
     forecaster = Forecaster(SnapshotReader(broker))
     assert await forecaster.forecasts(TYPE, jobs) == [COMPUTING]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
 import pytest
 from redis.asyncio import Redis
 
-from tests.api.conftest import submit
+from rq_broker.admission import explain as explain_module
+from tests.api.conftest import submission, submit
 from tests.explaining import KEYS, add_history
 
 WAITING_KEYS = ["reason", "explains", "hosts", "shortfalls", "holders", "protected"]
@@ -70,3 +72,31 @@ async def test_the_etas_of_a_page_are_those_that_explain_gives(
     for job in page:
         explanation = (await api.get(f"/v1/vm/{job['RequestID']}/explain")).json()["data"]
         assert explanation["eta"]["p90"] == pytest.approx(job["ETA"]["p90"], abs=5)
+
+
+async def test_questions_beyond_a_bound_are_refused_for_their_type_alone(
+    api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too many what-ifs or explanations of a type are a 429 that says when to ask again."""
+    monkeypatch.setattr(explain_module, "MOST_WHAT_IFS", 3)
+    monkeypatch.setattr(explain_module, "MOST_SHAPES", 3)
+    for number in range(12):
+        data = {"instances": [{"VCPU": 1 + number}]}
+        await api.post("/v1/vm/", json=submission(f"d{number}", data=data))
+    await api.post("/v1/small/", json=submission("d"))
+    body = {"data": {"instances": [{"VCPU": 1}]}}
+    for asked in (
+        [api.post("/types/vm/what-if", json=body) for _ in range(12)],
+        [api.get(f"/v1/vm/d{number}/explain") for number in range(12)],
+    ):
+        *answers, other, another = await asyncio.gather(
+            *asked, api.post("/types/small/what-if", json=body), api.get("/v1/small/d/explain")
+        )
+        assert other.status_code == another.status_code == 200
+        refusals = [answer for answer in answers if answer.status_code == 429]
+        assert len(answers) - len(refusals) >= 3
+        assert refusals
+        for refusal in refusals:
+            assert refusal.json()["code"] == "too_many_questions"
+            assert int(refusal.headers["retry-after"]) > 0
+    assert (await api.post("/types/vm/what-if", json=body)).status_code == 200

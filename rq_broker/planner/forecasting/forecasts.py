@@ -14,6 +14,7 @@ from rq_broker.planner.capacity_reasons import impossible
 from rq_broker.planner.forecasting.scene import Scene
 from rq_broker.planner.forecasting.simulated_jobs import NEVER
 from rq_broker.planner.packing.host_table import HostTable, free_when_empty
+from rq_broker.planner.steps import Steps, run_all
 
 MIN_OBSERVATIONS = 10
 """Observed holding times a forecast needs: with fewer its p90 would be the largest of a handful."""
@@ -130,7 +131,25 @@ def forecast_line(
     seed: int = 0,
     clock: Clock = standing_clock,
 ) -> LineForecast:
-    """Forecast the grants of all jobs of a line.
+    """Forecast the grants of all jobs of a line at once, see `forecast_steps`."""
+    return run_all(
+        forecast_steps(
+            snapshot, line, demands, targets=targets, futures=futures, seed=seed, clock=clock
+        )
+    )
+
+
+def forecast_steps(
+    snapshot: Snapshot,
+    line: Line,
+    demands: Mapping[str, Demand] | None = None,
+    *,
+    targets: Collection[int] | None = None,
+    futures: int = FUTURES,
+    seed: int = 0,
+    clock: Clock = standing_clock,
+) -> Steps[LineForecast]:
+    """Forecast the grants of all jobs of a line, a future a step.
 
     Args:
         snapshot: of the type; its waiting shapes are not used.
@@ -148,7 +167,7 @@ def forecast_line(
         if job.digest not in known and (targets is None or job.id in targets)
     )
     starts: dict[int, list[float]] = {index: [] for index in simulated}
-    cut_short, deadline = False, clock() + MAX_SECONDS
+    cut_short, spent, started = False, 0.0, clock()
     scene = Scene(snapshot, line, demands or {}) if simulated else None
     for number in range(futures if scene else 0):
         assert scene is not None
@@ -156,8 +175,11 @@ def forecast_line(
         cut_short |= not future.run(simulated)
         for index, times in starts.items():
             times.append(future.starts.get(index, NEVER))
-        if clock() > deadline:
+        spent += clock() - started
+        if spent > MAX_SECONDS:
             break
+        yield
+        started = clock()
     return LineForecast(
         line,
         [

@@ -13,9 +13,10 @@ from rq_broker.planner.forecasting.forecasts import (
     FUTURES,
     Clock,
     Forecast,
-    forecast_line,
+    forecast_steps,
     standing_clock,
 )
+from rq_broker.planner.steps import Steps, run_all
 
 IMAGINED = "?"
 """Digest and request_id of a job that is not submitted; no real digest is so short."""
@@ -68,6 +69,22 @@ def forecast_changes(
     futures: int = FUTURES,
     clock: Clock = standing_clock,
 ) -> tuple[ForecastChange, ...]:
+    """Forecast at once what a move changes, see `change_steps`."""
+    return run_all(
+        change_steps(snapshot, before, after, moved, demands, futures=futures, clock=clock)
+    )
+
+
+def change_steps(
+    snapshot: Snapshot,
+    before: Line,
+    after: Line,
+    moved: WaitingJob,
+    demands: Mapping[str, Demand] | None = None,
+    *,
+    futures: int = FUTURES,
+    clock: Clock = standing_clock,
+) -> Steps[tuple[ForecastChange, ...]]:
     """Forecast how a move changes the moved job and every shape's first job; most first.
 
     Both sides see the same random futures: a difference comes from the change, not from chance.
@@ -83,10 +100,16 @@ def forecast_changes(
     """
     firsts = {job.digest: job for job in reversed(before.jobs)}
     targets = {job.id: job for job in (moved, *reversed(firsts.values()))}
-    forecasts_before, forecasts_after = (
-        forecast_line(snapshot, line, demands, targets=targets, futures=futures, clock=clock)
-        for line in (before, after)
-    )
+    forecasts = []
+    for line in (before, after):
+        forecasts.append(
+            (
+                yield from forecast_steps(
+                    snapshot, line, demands, targets=targets, futures=futures, clock=clock
+                )
+            )
+        )
+    forecasts_before, forecasts_after = forecasts
     changes = [
         _change(
             job.request_id,

@@ -6,7 +6,7 @@
 --- KEYS[1] base
 --- ARGV
 ---   holder    string   the process that asks
----   action    string   'take' or 'give'
+---   action    string   'take'; 'keep', during a round, without another; or 'give'
 ---   subject   string   what is locked: 'plan', or 'source:<name>'
 ---   dead      string?  `seen` of an earlier reply, if its holder is taken for dead
 --- Returns

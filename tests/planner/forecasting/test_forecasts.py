@@ -185,7 +185,7 @@ def test_a_forecast_ends_when_its_time_is_spent(tick: float, futures: int) -> No
     """With a clock that goes on at each reading no future begins after the time allowed."""
     readings, snapshot = count(), queue(1)
     found = forecast_line(snapshot, line_of(snapshot.waiting), clock=lambda: next(readings) * tick)
-    assert next(readings) == futures + 1
+    assert next(readings) in (2 * futures, 2 * futures + 1)  # one before each and one after
     assert (futures - 1) * tick <= MAX_SECONDS
     assert found.of(1, 0, "a").p50 == 3000.0
 

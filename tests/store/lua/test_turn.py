@@ -52,3 +52,12 @@ async def test_a_lock_of_an_earlier_version_is_taken_over(broker: Broker, client
     await client.set(Keys(TYPE).of("turn", "plan"), "7 old")
     assert not await broker.turn(TYPE, "b", "take", 0)
     assert await broker.turn(TYPE, "b", "take", 0) > 7
+
+
+async def test_keeping_a_lock_leaves_the_wish_for_another_round(broker: Broker) -> None:
+    """Only the beginning of a round answers a process that was refused; `keep` does not."""
+    assert await broker.turn(TYPE, "a", "take", 5)
+    assert not await broker.turn(TYPE, "b", "take", 5)
+    assert await broker.turn(TYPE, "a", "keep", 5)
+    assert await broker.turn(TYPE, "a", "give", 5), "b asked meanwhile"
+    assert not await broker.turn(TYPE, "a", "give", 5)
