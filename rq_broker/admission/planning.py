@@ -3,10 +3,6 @@
 A computation is a generator that yields between its steps. It begins on the loop, where short ones
 end at once. A longer one goes on in the one thread of the process that plans, a slice at a time:
 of the types that wait, the one that has used least CPU time is next, and goes on where it stopped.
-So a type whose plans take seconds delays neither callbacks nor answers, and another type's plan by
-a slice at most. In a thread, and not in a process of its own: snapshots need not be copied, and
-with SWITCH_SECONDS the loop handles nearly as many events beside it (18,000 a second against 20,000
-beside a process, 7,000 with Python's default of 5 ms).
 """
 
 from __future__ import annotations
@@ -61,7 +57,12 @@ class _Account:
 
 
 class Planning:
-    """The computations of one process, over all types."""
+    """The computations of one process, over all types.
+
+    They run in a thread, and not in a process of their own: snapshots need not be copied, and with
+    SWITCH_SECONDS the loop handles nearly as many events beside it (18,000 a second; 20,000
+    beside a process, 7,000 with Python's default of 5 ms).
+    """
 
     def __init__(self, share: float = 1.0) -> None:
         """Take the share of its time that the thread may use: between slices it sleeps."""

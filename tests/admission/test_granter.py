@@ -340,8 +340,9 @@ async def test_a_refused_granter_makes_the_holder_plan_again(
     assert await _granted(broker) == {"late"}
 
 
-async def test_a_dead_holders_turn_ends(broker: Broker) -> None:
+async def test_a_dead_holders_turn_ends(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     """A granter that died with the lock keeps the others from planning for a bounded time only."""
+    monkeypatch.setattr(granter, "LOCK_SECONDS", 0.2)
     await publish(broker)
     await _submit(broker, "d", 1)
     assert await broker.turn(TYPE, "dead", "take", 0.2)

@@ -162,5 +162,4 @@ async def test_a_share_below_one_leaves_pauses(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(time, "sleep", slept.append)
     await Planning(0.5).run("a", _steps(3, _burn), inline=False)
     await asyncio.sleep(0)
-    assert len(slept) >= 2
-    assert all(seconds >= module.SLICE_SECONDS for seconds in slept)
+    assert sum(slept) >= 2 * module.SLICE_SECONDS
