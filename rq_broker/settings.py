@@ -52,6 +52,8 @@ class Settings:
 
     sample: int = 0
     """Jobs of each type that an audit checks, chosen at random. Default, 0: everything."""
+    repair: bool = False
+    """Whether an audit mends what it finds. Default: it only tells."""
     resume: str | None = None
     """File in which an audit keeps how far it is, and goes on from. Default, None: none."""
     role: str = "api"

@@ -49,7 +49,13 @@ async def _print_findings(settings: Settings, checkpoint: Checkpoint | None) -> 
                     )
                     if checkpoint:
                         checkpoint.finish(type_, done)
-                faults += _print(type_, done)
+                found = _print(type_, done)
+                if found and settings.repair:
+                    await broker.repair(type_, done)
+                    left = await audit_type(client, type_)
+                    click.echo(f"{type_}: repaired; the audit found this afterwards:")
+                    found = _print(type_, left)
+                faults += found
     if checkpoint:
         checkpoint.remove()
     return faults

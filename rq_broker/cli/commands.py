@@ -60,12 +60,13 @@ def dev(settings: Settings) -> None:
 
 
 @main.command()
-@with_settings("redis", "types", "sample", "resume")
+@with_settings("redis", "types", "sample", "resume", "repair")
 def audit(settings: Settings) -> None:
     """Compare every index with its jobs.
 
     Prints one line for each finding, or "clean". Exits with 1 if one of them is a fault, with 3 if
-    Redis cannot be read.
+    Redis cannot be read. With --repair it mends what can be known, and exits with 1 for what is
+    left.
     """
     from rq_broker.cli.audit import run
 

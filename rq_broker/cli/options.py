@@ -144,6 +144,11 @@ OPTIONS: dict[str, Decorator] = {
         type=click.IntRange(1),
         show_default="check everything",
     ),
+    "repair": _option(
+        "--repair",
+        "Mend what is found, where the truth can be known.",
+        is_flag=True,
+    ),
     "resume": _option(
         "--resume",
         "File that keeps how far the audit is; where it exists, go on from there.",

@@ -17,6 +17,7 @@ from rq_broker.store.holds import ChangedHolds, EndedHolds, Holds, RunningHold
 from rq_broker.store.jobs import Cursor, Jobs, Page
 from rq_broker.store.notifiers import NotifierReport, Notifiers
 from rq_broker.store.registry import Registry
+from rq_broker.store.repair import Repair
 from rq_broker.store.runner import Runner
 from rq_broker.store.shapes import Shapes
 from rq_broker.store.sources import SourceReport, Sources, WatchStarted
@@ -70,9 +71,10 @@ class Broker:
         self.aclose = runner.aclose
 
     def _bind_continuity(self, continuity: Continuity) -> None:
-        """What notices that Redis lost state."""
+        """What notices that Redis lost state, and mends what can be."""
         self.losses = continuity.losses
         self.notice_losses = continuity.look
+        self.repair = Repair(self.runner).repair
 
     def _bind_jobs(self, jobs: Jobs) -> None:
         """What clients do with jobs."""

@@ -111,3 +111,14 @@ async def _cut_off(url: str, position: Path) -> None:
     async with connect(url) as client:
         with pytest.raises(CutOff):
             await audit(client, TYPE, checkpoint=Noting(position))
+
+
+def test_a_repair_mends_what_is_found(url: str) -> None:
+    """With --repair the contradiction is printed, mended, and gone in the next audit."""
+    with Redis.from_url(url) as client:
+        client.zadd(f"rqb:{{{TYPE}}}:status:done", {"0000000000000099:ghost": 1})
+    result = invoke("audit", "--redis", url, "--repair")
+    assert "ghost" in result.output
+    assert f"{TYPE}: repaired" in result.output
+    assert result.exit_code == 0
+    assert invoke("audit", "--redis", url).output == "clean\n"

@@ -54,6 +54,7 @@ VALUES = {
     "concurrency": ("7", 7),
     "source": ("sources.toml", "sources.toml"),
     "sample": ("9", 9),
+    "repair": ("1", True),
     "resume": ("audit.json", "audit.json"),
     "role": ("notifier", "notifier"),
     "user": ("lab", "lab"),
@@ -66,7 +67,7 @@ def test_every_option_is_a_variable_too(settings_of: Callable[..., Settings], op
     """--x and RQ_BROKER_X set the same field."""
     text, value = VALUES[option]
     field = option.replace("-", "_")
-    by_option = settings_of(f"--{option}", text)
+    by_option = settings_of(f"--{option}", *([] if value is True else [text]))
     by_variable = settings_of(**{f"RQ_BROKER_{field.upper()}": text})
     assert getattr(by_option, field) == getattr(by_variable, field) == value
     assert by_option == by_variable != Settings()

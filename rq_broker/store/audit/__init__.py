@@ -17,6 +17,7 @@ from rq_broker.store.audit.findings import Finding, Severity
 from rq_broker.store.audit.hosts import check_counters, check_hosts
 from rq_broker.store.audit.indexes import check_indexes
 from rq_broker.store.audit.jobs import PAGE, check_jobs, check_page
+from rq_broker.store.audit.losses import check_losses
 from rq_broker.store.audit.shapes import check_shapes
 from rq_broker.store.audit.walk import Walk
 from rq_broker.store.redis_errors import translate
@@ -75,6 +76,7 @@ async def _check_others(walk: Walk) -> None:
     await check_callbacks(walk)
     await check_hosts(walk, walk.hosts_before)
     await check_counters(walk)
+    await check_losses(walk)
 
 
 async def _check_sample(walk: Walk, sample: int) -> None:

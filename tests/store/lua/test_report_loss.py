@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from rq_broker.delivery.message import message_id
 from rq_broker.domain.jobs import Status
+from rq_broker.store.audit import Severity, audit
 from rq_broker.store.broker import Broker
 from rq_broker.store.keys import Keys
 from tests.making import TYPE, bring, grant, publish, submit
@@ -88,3 +89,14 @@ async def test_what_is_whole_is_not_reported(broker: Broker) -> None:
     await broker.type_state(TYPE)
     await broker.notice_losses()
     assert await broker.losses(TYPE) == []
+
+
+async def test_the_audit_notes_a_loss(broker: Broker, client: Redis) -> None:
+    """What was lost cannot be known, so it is a note: when, and which numbers are affected."""
+    await submit(broker, "a")
+    await submit(broker, "b")
+    await client.flushall()
+    await broker.notice_losses()
+    (finding,) = await audit(client, TYPE)
+    assert finding.severity is Severity.NOTE
+    assert "IDs up to 2 were given and Redis had 0" in finding.text

@@ -1,0 +1,115 @@
+--- Make every index agree with one job's hash, or forget a member that is no job.
+--- Keeps: the hash is what is true. A job whose status the hash does not tell stays as it is. Run again, it
+---   changes nothing. What hosts and owners hold is not touched, see repair_type.
+--- KEYS[1] base
+--- ARGV
+---   member    string   the job's member
+---   callback  string?  digest of its callback, to enter in the index; not given: unknown
+---   sets      strings  where else the member was found, without the base
+--- Returns
+---   repaired  flag     false if the job cannot be read
+--- Errors none
+--- @include "become"
+--- @include "destination"
+--- @include "digests"
+
+-- The zero of default priorities, as in submit.
+local EPOCH_US = 1532584260621743
+local STATUSES = { 'queued', 'granted', 'running', 'done', 'error' }
+local INDEXES = { 'deadlines', 'deliveries', 'prompt', 'own_priority', 'passed', 'forecasts' }
+
+local request_id = request_id_of(member)
+local name = job_key(request_id)
+
+local function remove_from(set)
+  redis.pcall('ZREM', key(set), member)
+  redis.pcall('SREM', key(set), member)
+  redis.pcall('HDEL', key(set), member)
+end
+
+-- 1. A member without a job is in no set.
+local stored = redis.pcall('HMGET', name, 'id', 'status', 'owner', 'shape', 'created', 'demand', 'destination')
+local id = tonumber(stored[1] or '')
+if not id or member_of(stored[1], request_id) ~= member then
+  for _, status in ipairs(STATUSES) do
+    remove_from('status:' .. status)
+  end
+  for _, set in ipairs(INDEXES) do
+    remove_from(set)
+  end
+  for _, set in ipairs(sets) do
+    remove_from(set)
+  end
+  return reply({ repaired = true })
+end
+local status, owner, shape, created = stored[2], stored[3], stored[4], stored[5]
+local is_known = false
+for _, each in ipairs(STATUSES) do
+  is_known = is_known or each == status
+end
+if not (is_known and owner and shape) then
+  return reply({ repaired = false })
+end
+
+-- 2. Its priority is the score that any set has, else the one that a submit would have given.
+local priority = redis.call('ZSCORE', key('status:' .. status), member)
+for _, each in ipairs(STATUSES) do
+  priority = priority or redis.call('ZSCORE', key('status:' .. each), member)
+end
+priority = priority or redis.call('ZSCORE', key('owner:' .. owner), member)
+  or redis.call('ZSCORE', key('shape:' .. shape), member)
+  or whole(math.max(0, number_of(created, EPOCH_US) - EPOCH_US))
+
+-- 3. It is in the set of its status, of its owner and, while it is queued, of its shape.
+for _, each in ipairs(STATUSES) do
+  if each ~= status then
+    redis.call('ZREM', key('status:' .. each), member)
+  end
+end
+redis.call('ZADD', key('status:' .. status), priority, member)
+redis.call('ZADD', key('owner:' .. owner), priority, member)
+if status == 'queued' then
+  redis.call('ZADD', key('shape:' .. shape), priority, member)
+  if stored[6] then
+    redis.call('HSETNX', key('shapes'), shape, stored[6])
+    redis.call('HDEL', name, 'demand')
+  end
+else
+  redis.call('ZREM', key('shape:' .. shape), member)
+  redis.call('HDEL', key('passed'), member)
+  redis.call('HDEL', key('forecasts'), member)
+end
+refresh_head(shape)
+if callback then
+  local index, rest = index_entry('callbacks', callback)
+  redis.call('HSETNX', index, rest, request_id)
+end
+
+-- 4. Only a job that holds capacity has holds, and only a granted one a callback that is due.
+if not HOLDS_CAPACITY[status] then
+  redis.call('DEL', key('holds:' .. request_id), key('seen:' .. request_id))
+  redis.call('HDEL', name, unpack(HELD_FIELDS))
+end
+local destination = stored[7] or ''
+local is_due = redis.call('ZSCORE', key('deliveries'), member) or redis.call('ZSCORE', key('prompt'), member)
+  or redis.call('ZSCORE', key('parked:' .. destination), member)
+if status ~= 'granted' then
+  redis.call('ZREM', key('deliveries'), member)
+  redis.call('ZREM', key('prompt'), member)
+  redis.call('ZREM', key('parked:' .. destination), member)
+elseif not is_due then
+  schedule(member, false, now_ms())
+  wake('deliver')
+elseif redis.call('ZSCORE', key('deliveries'), member) then -- due in one place, not in two
+  redis.call('ZREM', key('prompt'), member)
+  redis.call('ZREM', key('parked:' .. destination), member)
+elseif redis.call('ZSCORE', key('prompt'), member) then
+  redis.call('ZREM', key('parked:' .. destination), member)
+end
+
+-- 5. Its time ends once; a job without an end has no deadline.
+if not redis.call('ZSCORE', key('deadlines'), member) or not SPANS[status] then
+  set_deadline(member, status)
+end
+wake('grant')
+return reply({ repaired = true })
