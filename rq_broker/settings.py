@@ -31,6 +31,8 @@ class Settings:
     """Most connections of one API process. Default, None: as its file descriptors allow."""
     max_connections_per_address: int | None = None
     """Most connections of one client address in one API process. Default, None: half of all."""
+    min_replicas_acked: int = 0
+    """Replicas that must have what a request wrote before it is answered. Default, 0: none."""
     insecure: bool = False
     """Whether the API may serve other addresses than loopback. Default: it may not."""
     types: tuple[str, ...] = ()

@@ -43,7 +43,7 @@ def worker_app() -> Starlette:
 def build_app(settings: Settings, client: Redis | RedisCluster, *, dev: bool = False) -> Starlette:
     """Build the application on one Redis client; with `dev` it has an inbox for callbacks."""
     return create_app(
-        Broker(client),
+        Broker(client, min_replicas_acked=settings.min_replicas_acked),
         callback_base=settings.callback_base,
         egress=egress_of(settings, own_api=not dev),
         inbox=dev,

@@ -25,9 +25,9 @@ def main() -> None:
 
 
 @main.command()
-@with_settings("redis", "host", "port", "workers", "keep_alive", "grace", "max_connections",
-               "max_connections_per_address", "insecure", "callback_base", "callback_allow",
-               "callback_deny", "callback_ports")  # fmt: skip
+@with_settings("redis", "min_replicas_acked", "host", "port", "workers", "keep_alive", "grace",
+               "max_connections", "max_connections_per_address", "insecure", "callback_base",
+               "callback_allow", "callback_deny", "callback_ports")  # fmt: skip
 def api(settings: Settings) -> None:
     """Serve the HTTP API."""
     from rq_broker.cli.api import run

@@ -65,6 +65,12 @@ OPTIONS: dict[str, Decorator] = {
     "redis": _option("--redis", "Redis that keeps the state.", metavar="URL"),
     "host": _option("--host", "Address to serve on."),
     "port": _option("--port", "Port to serve on.", type=click.IntRange(1, 65535)),
+    "min_replicas_acked": _option(
+        "--min-replicas-acked",
+        "Replicas of Redis that must have a write before it is answered.",
+        type=click.IntRange(0),
+        metavar="N",
+    ),
     "workers": _option("--workers", "Number of API processes.", type=click.IntRange(1)),
     "keep_alive": _option(
         "--keep-alive",

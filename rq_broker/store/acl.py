@@ -59,7 +59,7 @@ _READING_PROBES: Mapping[str, str] = {
     "HSCAN": "K 0", "HSTRLEN": "K x", "INFO": "memory", "PING": "", "PTTL": "K",
     "SCARD": "K", "SISMEMBER": "K x", "STRLEN": "K", "ZRANDMEMBER": "K",
     "SMEMBERS": "K", "SMISMEMBER": "K x", "SRANDMEMBER": "K 1", "SSCAN": "K 0",
-    "SUBSCRIBE": "C", "TIME": "", "UNSUBSCRIBE": "C",
+    "SUBSCRIBE": "C", "TIME": "", "UNSUBSCRIBE": "C", "WAIT": "0 1",
     "XLEN": "K", "XRANGE": "K - +", "XREVRANGE": "K + -", "ZCARD": "K",
     "ZCOUNT": "K 0 1", "ZMSCORE": "K x", "ZRANGE": "K 0 1", "ZRANGEBYSCORE": "K 0 1",
     "ZRANK": "K x", "ZREVRANGE": "K 0 1", "ZREVRANGEBYSCORE": "K 1 0", "ZSCAN": "K 0",
@@ -102,12 +102,12 @@ class Role:
 
 
 ROLES: Mapping[str, Role] = {
-    "api": Role(tuple(SCRIPTS), (*_READS, *_WRITES)),
+    "api": Role(tuple(SCRIPTS), (*_READS, *_WRITES, "WAIT")),
     "notifier": Role(tuple(SCRIPTS), (*_READS, *_WRITES, *_WAKING)),
     "reader": Role(_READING_SCRIPTS, (*_READS, *_AUDIT), only_reads=True),
     "submitter": Role(
         ("submit", "read", "page", "set_expected", "reorder", "transition", "withdraw"),
-        (*_READS, *_WRITES),
+        (*_READS, *_WRITES, "WAIT"),
     ),
     "granter": Role(
         (*_READING_SCRIPTS, "turn", "note", "grant", "sweep", "withdraw"),

@@ -45,8 +45,12 @@ __all__ = [
 class Broker:
     """All verbs on all types, over one Redis client."""
 
-    def __init__(self, client: Redis | RedisCluster) -> None:
-        self.runner = runner = Runner(client)
+    def __init__(self, client: Redis | RedisCluster, *, min_replicas_acked: int = 0) -> None:
+        """Take the client, and how many replicas must have a write before its call returns.
+
+        A call that fewer acknowledge in time raises NotReplicated; it was carried out.
+        """
+        self.runner = runner = Runner(client, min_replicas_acked=min_replicas_acked)
         registry = Registry(runner)
         continuity = Continuity(runner)
         self.jobs = jobs = Jobs(runner, registry, continuity)

@@ -9,7 +9,7 @@ is open its keys are on two nodes, and a script needs them all on one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, NamedTuple
 
 from redis import exceptions
@@ -84,13 +84,21 @@ class Cluster:
         if isinstance(client, ClusterClient):
             client.routers.append(self)
 
-    async def call(self, *command: Any) -> Any:
+    def call(self, *command: Any) -> Awaitable[Any]:
         """Send a command to the node of its key's slot; see Multiplexer.call."""
+        return self._route(command, 0)
+
+    def write(self, least: int, *command: Any) -> Awaitable[Any]:
+        """Send a command that so many replicas must acknowledge, see Multiplexer.write."""
+        return self._route(command, least)
+
+    async def _route(self, command: Sequence[Any], least: int) -> Any:
         slot = slot_of(command)
         address = self._primaries[slot] or await self._find(slot)
         for moves in range(MOVES):
             try:
-                return await self._node(address).call(*command)
+                node = self._node(address)
+                return await (node.write(least, *command) if least else node.call(*command))
             except exceptions.ConnectionError:
                 self._distrust(address)
                 raise
@@ -201,7 +209,10 @@ class Cluster:
 
     async def _ask(self, addresses: Sequence[Address]) -> exceptions.RedisError | None:
         """Take the slot map of the node that answers first; returns an error if none does."""
-        asked = {self._node(each).call("CLUSTER", "SLOTS"): each for each in addresses}
+        asked: dict[asyncio.Future[Any], Address] = {
+            asyncio.ensure_future(self._node(each).call("CLUSTER", "SLOTS")): each
+            for each in addresses
+        }
         waiting: set[asyncio.Future[Any]] = set(asked)
         failure = exceptions.ConnectionError("no node of the cluster answers")
         while waiting:

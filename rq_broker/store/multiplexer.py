@@ -10,21 +10,33 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from hiredis import HiredisError, PushNotification, Reader, pack_command
 from redis import exceptions
 from redis.asyncio import Redis
 
-from rq_broker.store.redis_errors import served_elsewhere
+from rq_broker.store.redis_errors import TooFewReplicas, served_elsewhere
 from rq_broker.store.redis_private import DialledConnection, dial
 
 BATCH = 8
 """Calls sent in one write while replies are outstanding. Fewer calls wait and gather, which saves
 writes; a larger number saves more writes and keeps Redis idle for longer between two writes."""
+ACKNOWLEDGE_MS = 500
+"""How long replicas may take to acknowledge a write. A connection answers nothing else meanwhile:
+a longer time makes every call slower while replicas are away; a shorter one fails more writes while
+they are slow. It must be shorter than the silence after which a connection is given up."""
 REDIAL_SECONDS = 0.25
 """Least age of a connection that is replaced because its server was demoted. A shorter one costs
 more dials while no other server serves; a longer one keeps calls failing after a failover."""
+
+
+class Acknowledgement(NamedTuple):
+    """A request to learn how many replicas have a write."""
+
+    least: int
+    """So many suffice: Redis answers as soon as it has them."""
+    replicas: asyncio.Future[int]
 
 
 class Multiplexer:
@@ -50,7 +62,7 @@ class Multiplexer:
         self._connection: _SharedConnection | None = None
         self._replaced: list[_SharedConnection] = []
         """Connections that take no further calls, and are not handed back to redis-py yet."""
-        self._waiting_for_dial: list[tuple[bytes, asyncio.Future[Any]]] = []
+        self._waiting_for_dial: list[tuple[bytes, asyncio.Future[Any], Acknowledgement | None]] = []
         self._dialling: asyncio.Task[None] | None = None
 
     @property
@@ -75,16 +87,47 @@ class Multiplexer:
         packed = _packed(command)
         connection = self._connection
         if connection is None or connection.retired:
-            return self._call_after_dial(packed)
+            return self._call_after_dial(packed, None)
         # The connection's loop: to ask asyncio for the running one costs a system call.
         future: asyncio.Future[Any] = connection.loop.create_future()
         connection.enqueue(packed, future)
         return future
 
-    def _call_after_dial(self, packed: bytes) -> asyncio.Future[Any]:
+    async def write(self, least: int, *command: Any) -> Any:
+        """Send one command; returns its reply once replicas have what the server wrote.
+
+        The replicas are asked once for all commands of one write to the socket.
+
+        Args:
+            least: how many replicas must have it.
+            command: as of `call`.
+
+        Raises:
+            TooFewReplicas: fewer have it after ACKNOWLEDGE_MS; the command was executed.
+        """
+        acknowledged: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        request = Acknowledgement(least, acknowledged)
+        connection = self._connection
+        if connection is None or connection.retired:
+            future = self._call_after_dial(_packed(command), request)
+        else:
+            future = connection.loop.create_future()
+            connection.enqueue(_packed(command), future, request)
+        try:
+            reply = await future
+        except BaseException:
+            acknowledged.cancel()
+            raise
+        if await acknowledged < least:
+            raise TooFewReplicas
+        return reply
+
+    def _call_after_dial(
+        self, packed: bytes, request: Acknowledgement | None
+    ) -> asyncio.Future[Any]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-        self._waiting_for_dial.append((packed, future))
+        self._waiting_for_dial.append((packed, future, request))
         if self._dialling is None:
             self._dialling = loop.create_task(self._dial())
         return future
@@ -97,13 +140,13 @@ class Multiplexer:
                 connection = _SharedConnection(self._timeout, self._on_retired)
                 await connection.dial(self._client)
         except BaseException as error:
-            _fail((future for _, future in self._waiting_for_dial), error)
+            _fail((future for _, future, _ in self._waiting_for_dial), error)
             if not isinstance(error, Exception):
                 raise
         else:
             self._connection = connection
-            for packed, future in self._waiting_for_dial:
-                connection.enqueue(packed, future)
+            for waiting in self._waiting_for_dial:
+                connection.enqueue(*waiting)
         finally:
             self._waiting_for_dial = []
             self._dialling = None
@@ -124,6 +167,8 @@ class _SharedConnection(asyncio.Protocol):
     def __init__(self, timeout: float, on_retired: Callable[[], None]) -> None:
         self.unsent: list[bytes] = []
         self.unanswered: deque[asyncio.Future[Any]] = deque()
+        self._requests: list[Acknowledgement] = []
+        """Those of the commands in `unsent`."""
         self.retired = False
         """Whether it takes no further calls; those that it has are answered."""
         self.lost = False
@@ -145,14 +190,21 @@ class _SharedConnection(asyncio.Protocol):
         """Close the connection and hand it back to redis-py."""
         await self._dialled.release()
 
-    def enqueue(self, packed: bytes, future: asyncio.Future[Any]) -> None:
-        """Send a command with the next write.
+    def enqueue(
+        self,
+        packed: bytes,
+        future: asyncio.Future[Any],
+        request: Acknowledgement | None = None,
+    ) -> None:
+        """Send a command with the next write, and ask with it for the replicas' acknowledgement.
 
         That is at the end of this turn of the event loop where nothing is unanswered; else when
         BATCH commands wait, or when all outstanding replies have arrived.
         """
         if not self.unanswered:
             self._last_received = self.loop.time()
+        if request is not None:
+            self._requests.append(request)
         self.unanswered.append(future)
         self.unsent.append(packed)
         if len(self.unsent) == len(self.unanswered) == 1:
@@ -164,8 +216,19 @@ class _SharedConnection(asyncio.Protocol):
 
     def _write(self) -> None:
         if self.unsent and not self.lost:
+            if self._requests:
+                self._ask_replicas()
             self._transport.write(b"".join(self.unsent))
             self.unsent.clear()
+
+    def _ask_replicas(self) -> None:
+        """Add WAIT to this write: it covers all that the server wrote up to then."""
+        requests, self._requests = self._requests, []
+        least = max(request.least for request in requests)
+        self.unsent.append(_packed(("WAIT", least, ACKNOWLEDGE_MS)))
+        count: asyncio.Future[int] = self.loop.create_future()
+        count.add_done_callback(lambda count: _acknowledge(requests, count))
+        self.unanswered.append(count)
 
     def data_received(self, data: bytes) -> None:
         """Resolve the futures of the replies in `data`; then write, if no reply is outstanding."""
@@ -221,6 +284,18 @@ class _SharedConnection(asyncio.Protocol):
             self.lost = self.retired = True
             self._transport.abort()
             _fail(self.unanswered, error)
+
+
+def _acknowledge(requests: Iterable[Acknowledgement], count: asyncio.Future[int]) -> None:
+    """Tell all who asked how many replicas acknowledged."""
+    error = count.exception()
+    for request in requests:
+        if request.replicas.done():  # its command was refused
+            continue
+        if error:
+            request.replicas.set_exception(error)
+        else:
+            request.replicas.set_result(count.result())
 
 
 def _fail(futures: Iterable[asyncio.Future[Any]], error: BaseException) -> None:

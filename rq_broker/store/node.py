@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -33,16 +32,20 @@ class Node:
         """Whether calls are unanswered."""
         return any(multiplexer.unanswered for multiplexer in self._multiplexers)
 
-    def call(self, *command: Any) -> asyncio.Future[Any]:
-        """Send a command, see Multiplexer.call.
+    def call(self, *command: Any) -> Awaitable[Any]:
+        """Send a command, see Multiplexer.call."""
+        return self._next().call(*command)
 
-        It goes with the next write of a busy connection, unless a batch waits there.
-        """
+    def write(self, least: int, *command: Any) -> Awaitable[Any]:
+        """Send a command that replicas must acknowledge, see Multiplexer.write."""
+        return self._next().write(least, *command)
+
+    def _next(self) -> Multiplexer:
+        """Return the connection for the next call: a busy one, unless a batch waits there."""
         for multiplexer in self._multiplexers:
             if multiplexer.unanswered and multiplexer.unsent < BATCH:
-                return multiplexer.call(*command)
-        least_busy = min(self._multiplexers, key=lambda multiplexer: multiplexer.unanswered)
-        return least_busy.call(*command)
+                return multiplexer
+        return min(self._multiplexers, key=lambda multiplexer: multiplexer.unanswered)
 
     async def aclose(self) -> None:
         """Close the connections."""

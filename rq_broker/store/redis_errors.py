@@ -15,6 +15,10 @@ from redis import exceptions
 from rq_broker.domain import errors
 
 
+class TooFewReplicas(Exception):
+    """Fewer replicas than required acknowledged a write in time; it was carried out."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cause:
     """One reason for which a Redis that answers does not serve."""
@@ -86,6 +90,13 @@ CAUSES = (
         ("ASK", "TRYAGAIN", "MOVED"),
         (exceptions.AskError, exceptions.TryAgainError),  # MovedError is an AskError
         ("non local key",),
+    ),
+    Cause(
+        errors.NotReplicated,
+        "the call was carried out, but too few replicas acknowledged it in time; it is lost if"
+        " Redis fails over to another one now",
+        (),
+        (TooFewReplicas,),
     ),
 )
 """The first that fits counts: MasterDownError is a ClusterDownError too."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from redis import exceptions
@@ -31,9 +32,12 @@ class Runner:
     Args:
         client: Its connections are dialled and configured by it.
         timeout: Seconds for one call.
+        min_replicas_acked: How many replicas must have what a script wrote before its call returns.
     """
 
-    def __init__(self, client: Redis | RedisCluster, timeout: float = 1.5) -> None:
+    def __init__(
+        self, client: Redis | RedisCluster, timeout: float = 1.5, min_replicas_acked: int = 0
+    ) -> None:
         self.client = client
         self.trouble = Trouble(self._why_refused)
         """Why calls fail now, and how many did."""
@@ -46,6 +50,10 @@ class Runner:
         elif type(client) is Redis:
             self._servers = Node(client, timeout, lambda: ask_another_sentinel(client))
         self._call = self._servers.call if self._servers else self._direct
+        self._write = self._call
+        """Sends a script that writes."""
+        if self._servers and min_replicas_acked:
+            self._write = partial(self._servers.write, min_replicas_acked)
 
     async def _direct(self, *command: Any) -> Any:
         async with asyncio.timeout(self._timeout):
@@ -69,21 +77,21 @@ class Runner:
     async def evaluate(self, script: Script, type_: str, values: Sequence[Any]) -> Any:
         """Run a script with encoded arguments; return its encoded reply."""
         base = Keys(type_).base
+        send = self._write if script.writes else self._call
         try:
-            return await self._call("EVALSHA", script.sha, 1, base, *values)
-        except exceptions.NoScriptError:
-            return await self._send(base, "EVAL", script.source, 1, base, *values)
+            try:
+                return await send("EVALSHA", script.sha, 1, base, *values)
+            except exceptions.NoScriptError:
+                return await send("EVAL", script.source, 1, base, *values)
         except Exception as error:
             raise self._refusal(error, base) from error
 
     async def command(self, *command: Any) -> Any:
         """Send a plain command; its first argument is its key, if it has one."""
-        return await self._send(str(command[1]) if len(command) > 1 else TYPES, *command)
-
-    async def _send(self, key: str, /, *command: Any) -> Any:
         try:
             return await self._call(*command)
         except Exception as error:
+            key = str(command[1]) if len(command) > 1 else TYPES
             raise self._refusal(error, key) from error
 
     def _refusal(self, error: Exception, key: str) -> errors.BrokerError:

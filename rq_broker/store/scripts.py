@@ -37,6 +37,8 @@ class Script:
     decode: Decoder
     keeps_time: bool
     """Whether it takes, at the end, the time that its caller believes it is; see contracts."""
+    writes: bool
+    """Whether it may change something."""
 
 
 _GENERATED: Mapping[str, Callable[[], str]] = {"policy_defaults": policy_record.lua_defaults}
@@ -80,7 +82,17 @@ def build(name: str, text: str) -> Script:
     )
     sha = sha1(source.encode(), usedforsecurity=False).hexdigest()
     encode, decode = encoder(contract.arguments), decoder(name, contract.returns)
-    return Script(name, declared, contract, source, sha, encode, decode, keeps_time)
+    return Script(
+        name,
+        declared,
+        contract,
+        source,
+        sha,
+        encode,
+        decode,
+        keeps_time,
+        prelude.writes(included + body),
+    )
 
 
 SCRIPTS = {path.stem: build(path.stem, path.read_text()) for path in sorted(_HERE.glob("*.lua"))}

@@ -42,6 +42,7 @@ VALUES = {
     "host": ("::1", "::1"),
     "port": ("9", 9),
     "workers": ("3", 3),
+    "min-replicas-acked": ("2", 2),
     "keep-alive": ("5", 5.0),
     "grace": ("0", 0.0),
     "max-connections": ("9", 9),
