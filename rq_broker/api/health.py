@@ -1,59 +1,132 @@
-"""Health over HTTP: whether this process is alive, and whether it can serve."""
+"""Health over HTTP: whether this process is alive, whether it can serve, and what is in trouble."""
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Iterator
 
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from rq_broker.admission.served_types import UNSERVED_AFTER, ServedTypes, describe_unserved
+from rq_broker.api.metrics import Metrics
 from rq_broker.api.responses import ok
-from rq_broker.api.views import AliveView, ReadyView, SourceView
+from rq_broker.api.survey import Survey, callbacks_sentence, listed
+from rq_broker.api.views import AliveView, ClockStepsView, LossView, ReadyView, SourceView
+from rq_broker.domain.errors import Unavailable
 from rq_broker.store.broker import Broker
+from rq_broker.store.notifiers import NotifierReport
 
-_TYPES = 100
-"""Types of which readiness reports outages and sources. It bounds what one probe costs Redis:
-with more types, those that come later in the alphabet are not reported."""
+MAX_SOURCES = 1000
+"""Sources that one answer lists, those in trouble first: bounds its size."""
 
 
 class HealthEndpoints:
-    """The endpoints /healthz and /readyz."""
+    """The endpoints /healthz, /readyz and /metrics."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
+        self._survey = Survey(broker)
+        self._served = ServedTypes(broker)
 
     def routes(self) -> list[Route]:
         """List the routes."""
-        return [Route("/healthz", self.alive), Route("/readyz", self.ready)]
+        return [
+            Route("/healthz", self.alive),
+            Route("/readyz", self.ready),
+            Route("/metrics", self.metrics),
+        ]
 
     async def alive(self, _: Request) -> Response:
         """Answer 200 as long as the process runs; Redis is not asked."""
         return ok(AliveView())
 
     async def ready(self, _: Request) -> Response:
-        """Answer 200 if Redis answers and takes writes, else 503; report callbacks and sources."""
+        """Answer 200 if Redis answers and takes writes, else 503; report what is in trouble."""
         await self._broker.ping()
-        types = (await self._broker.names())[:_TYPES]
-        callbacks, sources = await asyncio.gather(self._callbacks(types), self._sources(types))
-        return ok(ReadyView("ok", callbacks, sources))
-
-    async def _sources(self, types: list[str]) -> dict[str, list[SourceView]]:
-        """Return the state of the sources of each type that has one."""
-        sources_by_type = await asyncio.gather(*map(self._broker.sources, types))
-        return {
-            type_: [SourceView.of(source) for source in sources]
-            for type_, sources in zip(types, sources_by_type, strict=True)
-            if sources
+        await self._survey.refresh()
+        states = self._survey.states
+        redis = self._survey.evicting or "ok"
+        notifiers = _notifiers_sentence(self._survey.names, await self._served.reports())
+        callbacks = callbacks_sentence(states)
+        steps = {
+            name: ClockStepsView.of(state.clock_steps)
+            for name, state in states.items()
+            if state.clock_steps
         }
-
-    async def _callbacks(self, types: list[str]) -> str:
-        """Return `ok`, or a sentence that names the types of which most destinations fail."""
-        answers = await asyncio.gather(*(self._broker.destinations(type_, 0) for type_ in types))
-        failing = [type_ for type_, (outage, _) in zip(types, answers, strict=True) if outage]
-        if not failing:
-            return "ok"
-        return (
-            f"most destinations of type {', '.join(failing)} fail: "
-            "check the outgoing network of the notifiers"
+        losses = {
+            name: [LossView.of(loss) for loss in state.losses]
+            for name, state in states.items()
+            if state.losses
+        }
+        troubles = [text for text in (redis, notifiers, callbacks) if text != "ok"]
+        troubles += _source_troubles(self._survey)
+        if losses:
+            troubles.append(f"Redis lost state of the types {listed(list(losses))}: run the audit")
+        return ok(
+            ReadyView(
+                redis,
+                notifiers,
+                callbacks,
+                _sources(self._survey),
+                steps,
+                losses,
+                troubles,
+                len(self._survey.names),
+                len(states),
+            )
         )
+
+    async def metrics(self, _: Request) -> Response:
+        """Return the metrics of this process, and those of all types, for Prometheus."""
+        redis_answers = True
+        reports: list[NotifierReport] = []
+        try:
+            await self._survey.refresh()
+            reports = await self._served.reports()
+        except Unavailable:
+            redis_answers = False
+        registry = CollectorRegistry()
+        registry.register(Metrics(self._broker, self._survey, reports, redis_answers=redis_answers))
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _notifiers_sentence(names: list[str], reports: list[NotifierReport]) -> str:
+    """Say which types no notifier serves, and since when; `ok` for none."""
+    if not any(report.age < UNSERVED_AFTER for report in reports):
+        if not reports:
+            return "no notifier runs: no type is served"
+        age = min(report.age for report in reports)
+        return f"no notifier has served any type for {age:.0f} s"
+    unserved = [name for name in names if describe_unserved(name, reports)]
+    if not unserved:
+        return "ok"
+    if len(unserved) == 1:
+        return f"type {unserved[0]}: {describe_unserved(unserved[0], reports)}"
+    return f"no notifier serves the types {listed(unserved)}"
+
+
+def _sources(survey: Survey) -> dict[str, list[SourceView]]:
+    """Return the sources of each type that has one; of many, those in trouble first."""
+    rows = [(name, source) for name, state in survey.states.items() for source in state.sources]
+    rows.sort(key=lambda row: not (row[1].stale or row[1].cause))
+    shown: dict[str, list[SourceView]] = {}
+    for name, source in rows[:MAX_SOURCES]:
+        shown.setdefault(name, []).append(SourceView.of(source))
+    return shown
+
+
+def _source_troubles(survey: Survey) -> Iterator[str]:
+    """Name the sources that are stale or fail, a few of them in full."""
+    bad = [
+        f"source {source.name} of type {name}: "
+        + (source.text or source.cause or "it gives no new snapshot")
+        for name, state in survey.states.items()
+        for source in state.sources
+        if source.stale or source.cause
+    ]
+    yield from bad[:20]
+    if len(bad) > 20:
+        yield f"{len(bad) - 20} more sources are in trouble"

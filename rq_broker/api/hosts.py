@@ -1,4 +1,4 @@
-"""Hosts over HTTP: list, read, publish and drop them."""
+"""Hosts and their sources over HTTP: list, read, publish, drop and forget them."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from rq_broker.api import bodies
-from rq_broker.api.paths import host_of, location, type_of
+from rq_broker.api.paths import host_of, location, source_of, type_of
 from rq_broker.api.request_body import read_json
 from rq_broker.api.responses import created, ok
-from rq_broker.api.views import HostView
+from rq_broker.api.views import HostView, SourceView
 from rq_broker.store.broker import Broker
 
 
 class HostEndpoints:
-    """The endpoints below /types/{type}/hosts."""
+    """The endpoints below /types/{type}/hosts and /types/{type}/sources."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -27,6 +27,8 @@ class HostEndpoints:
             Route("/types/{type}/hosts/{host}", self.host),
             Route("/types/{type}/hosts/{host}", self.set_host, methods=["PUT"]),
             Route("/types/{type}/hosts/{host}", self.drop_host, methods=["DELETE"]),
+            Route("/types/{type}/sources", self.sources),
+            Route("/types/{type}/sources/{source}", self.forget_source, methods=["DELETE"]),
         ]
 
     async def hosts(self, request: Request) -> Response:
@@ -49,4 +51,14 @@ class HostEndpoints:
     async def drop_host(self, request: Request) -> Response:
         """Take a host out of service; its holds stay until they are released."""
         await self._broker.drop_host(*host_of(request))
+        return ok({})
+
+    async def sources(self, request: Request) -> Response:
+        """List the sources that report hosts of a type."""
+        sources = await self._broker.sources(type_of(request))
+        return ok([SourceView.of(source) for source in sources])
+
+    async def forget_source(self, request: Request) -> Response:
+        """Forget a source that is not polled any more; its hosts go out of service."""
+        await self._broker.forget_source(*source_of(request))
         return ok({})

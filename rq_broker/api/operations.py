@@ -23,6 +23,7 @@ from rq_broker.api.views import (
     ReadyView,
     ReceivedView,
     RequeuedView,
+    SourceView,
     TypeView,
 )
 from rq_broker.api.waiting_views import ExplanationView, ForecastView, MovesView
@@ -200,6 +201,12 @@ OPERATIONS: Mapping[str, Operation] = {
     "drop_host": Operation(
         EmptyView, _HOST, note="If a source reports the host, its next snapshot puts it back."
     ),
+    "sources": Operation(list[SourceView], _TYPE),
+    "forget_source": Operation(
+        EmptyView,
+        (*_TYPE, errors.SourceNotFound, errors.Conflict),
+        note="Its hosts go out of service. 409 while a notifier polls it.",
+    ),
     "destinations": Operation(
         DestinationsView, _TYPE, note="At most 1,000: open breakers first, then the latest used."
     ),
@@ -224,6 +231,7 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "alive": Operation(AliveView),
     "ready": Operation(ReadyView, (errors.Unavailable,)),
+    "metrics": Operation(media=("text/plain",), note="For Prometheus; Redis need not answer."),
     "received": Operation(list[ReceivedView]),
     "receive": Operation(EmptyView, (errors.TooLarge,)),
     "openapi": Operation(),

@@ -11,12 +11,13 @@ from msgspec import Meta
 from starlette.requests import Request
 
 from rq_broker.domain.errors import Invalid
-from rq_broker.domain.validation import TYPE_NAME, Name, TypeName
+from rq_broker.domain.validation import SOURCE_NAME, TYPE_NAME, Name, TypeName
 
 PARAMETERS: Mapping[str, Any] = {
     "type": TypeName,
     "request_id": Name,
     "host": Name,
+    "source": Annotated[str, SOURCE_NAME.meta()],
     "page": Annotated[
         str,
         Meta(
@@ -47,6 +48,11 @@ def job_of(request: Request) -> tuple[str, str]:
 def host_of(request: Request) -> tuple[str, str]:
     """Return the type and the host that the path names. Raises Invalid for the type."""
     return type_of(request), request.path_params["host"]
+
+
+def source_of(request: Request) -> tuple[str, str]:
+    """Return the type and the source that the path names. Raises Invalid for the type."""
+    return type_of(request), request.path_params["source"]
 
 
 def type_name(value: str) -> str:

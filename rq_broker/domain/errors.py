@@ -11,6 +11,7 @@
     │   ├── JobNotFound         404  job_not_found
     │   │   └── AlreadyWithdrawn 404  already_withdrawn     an earlier call withdrew it
     │   ├── HostNotFound        404  host_not_found
+    │   ├── SourceNotFound      404  source_not_found
     │   └── DestinationNotFound 404  destination_not_found
     ├── MethodNotAllowed        405  method_not_allowed
     ├── Conflict                409  conflict
@@ -134,6 +135,12 @@ class HostNotFound(NotFound):
     """The type has no such host."""
 
     code = "host_not_found"
+
+
+class SourceNotFound(NotFound):
+    """The type has no such source."""
+
+    code = "source_not_found"
 
 
 class DestinationNotFound(NotFound):

@@ -101,6 +101,7 @@ class Text:
 NAME = Text(255, "/", is_segment=True)
 LABEL = Text(255)
 TYPE_NAME = Text(64, "/{}", is_segment=True)
+SOURCE_NAME = Text(64, "/{} ", is_segment=True)
 OWNER = Text(255, noun="the owner")
 
 Name = Annotated[str, NAME.meta()]

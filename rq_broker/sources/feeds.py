@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from rq_broker.domain.errors import Invalid
-from rq_broker.domain.validation import TYPE_NAME, Text, json_object, refuse_unknown
+from rq_broker.domain.validation import SOURCE_NAME, TYPE_NAME, json_object, refuse_unknown
 from rq_broker.sources.failures import Misconfigured
 from rq_broker.sources.kinds import open_source
 from rq_broker.sources.source import Source
@@ -29,7 +29,6 @@ MIN_INTERVAL = 0.1
 """Seconds. Shorter, and polling would be all that the notifier does."""
 MAX_INTERVAL = 86400
 """Seconds: a day."""
-_NAME = Text(64, "/{} ", is_segment=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ def _feeds(tables: Any) -> Iterator[Feed]:
 
 def _feed(table: dict[str, Any]) -> Feed:
     type_ = TYPE_NAME.check(table.pop("type", None), "type")
-    name = _NAME.check(table.pop("name", table.get("kind")), "name")
+    name = SOURCE_NAME.check(table.pop("name", table.get("kind")), "name")
     interval = table.pop("interval", DEFAULT_INTERVAL)
     if type(interval) not in (int, float) or not MIN_INTERVAL <= interval <= MAX_INTERVAL:
         raise Invalid(

@@ -6,11 +6,14 @@ parts below; Broker binds them, so that callers write `broker.submit(...)`.
 
 from __future__ import annotations
 
+from functools import partial
+
 from redis.asyncio import Redis, RedisCluster
 
 from rq_broker.store.capacity import Capacity
 from rq_broker.store.continuity import Continuity
 from rq_broker.store.deliveries import Deliveries, Settlement
+from rq_broker.store.fitness import eviction
 from rq_broker.store.forecasts import Forecasts
 from rq_broker.store.grants import Grants, Heads, TypeState
 from rq_broker.store.holds import ChangedHolds, EndedHolds, Holds, RunningHold
@@ -72,6 +75,7 @@ class Broker:
         self.ping = runner.ping
         self.now = runner.clocks.now
         self.clock_steps = runner.clocks.steps
+        self.eviction = partial(eviction, runner)
         self.aclose = runner.aclose
 
     def _bind_continuity(self, continuity: Continuity) -> None:
@@ -145,6 +149,7 @@ class Broker:
         self.apply = sources.apply
         self.fail = sources.fail
         self.sources = sources.sources
+        self.forget_source = sources.forget_source
 
     def _bind_notifiers(self, notifiers: Notifiers, wakes: Wakes, registry: Registry) -> None:
         """How notifiers know of each other, others of them, and they of types with work."""

@@ -19,12 +19,21 @@ async def check_fit(client: Redis | RedisCluster) -> None:
 
     On a cluster one answer is enough: a part of it may be down while the rest serves.
     """
-    for answer in await reach(client):
+    if sentence := _eviction(await reach(client)):
+        raise errors.Unavailable(sentence)
+
+
+async def eviction(runner: Runner) -> str:
+    """Say that a server may evict keys, as a policy set later allows; '' if none may."""
+    return _eviction(await _memory(runner))
+
+
+def _eviction(answers: list[str]) -> str:
+    for answer in answers:
         policy = _POLICY.search(answer)
         if policy and policy[1] != FIT_POLICY:
-            raise errors.Unavailable(
-                f"Redis has maxmemory-policy {policy[1]}; a queue needs {FIT_POLICY}"
-            )
+            return f"Redis has maxmemory-policy {policy[1]}; a queue needs {FIT_POLICY}"
+    return ""
 
 
 async def reach(client: Redis | RedisCluster) -> list[str]:
@@ -33,8 +42,12 @@ async def reach(client: Redis | RedisCluster) -> list[str]:
     Raises:
         Unavailable: none answers, or the login is refused. `__cause__` has the details.
     """
+    return await _memory(Runner(client))
+
+
+async def _memory(runner: Runner) -> list[str]:
     try:
-        return await Runner(client).each_primary("INFO", "memory")
+        return await runner.each_primary("INFO", "memory")
     except errors.RedisRefuses as error:
         if "NOPERM" not in str(error.__cause__):
             raise

@@ -115,6 +115,16 @@ class Sources:
         accepted: bool = reply.accepted
         return accepted
 
+    async def forget_source(self, type_: str, name: str) -> None:
+        """Forget a source that is not polled any more; its hosts go out of service.
+
+        Raises:
+            SourceNotFound: The type has no such source.
+            Conflict: A notifier polls it.
+        """
+        await self._runner.run("forget_source", type_, source=name)
+        self._reported.pop((type_, name), None)
+
     async def sources(self, type_: str) -> list[SourceState]:
         """Read the state of a type's sources, by name."""
         reply = await self._runner.run("sources", type_)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,12 +10,28 @@ from typing import Any
 import fakeredis
 import httpx
 import pytest
+from redis.asyncio import Redis
 
-from rq_broker.api import create_app
+from rq_broker.api import create_app, survey
+from rq_broker.api.survey import TypeState, callbacks_sentence
 from rq_broker.domain.capacity import Host
 from rq_broker.store.broker import Broker, Page, SourceReport
 from tests.api.conftest import BASE, fail_destinations, submission
 from tests.making import submit
+
+NONE = "no notifier runs: no type is served"
+QUIET: dict[str, Any] = {
+    "redis": "ok",
+    "notifiers": "ok",
+    "callbacks": "ok",
+    "sources": {},
+    "clock_steps": {},
+    "losses": {},
+    "trouble": [],
+    "types": 0,
+    "types_read": 0,
+}
+"""What readiness shows of an empty broker in which nothing is wrong."""
 
 
 @dataclass
@@ -42,25 +59,155 @@ async def test_healthy(api: httpx.AsyncClient) -> None:
     """Both probes answer 200 while Redis is reachable, even in an empty broker."""
     assert (await api.get("/healthz")).json() == {"data": {"alive": True}, "ok": True}
     assert (await api.get("/readyz")).json() == {
-        "data": {"redis": "ok", "callbacks": "ok", "sources": {}},
+        "data": {**QUIET, "notifiers": NONE, "trouble": [NONE]},
         "ok": True,
     }
 
 
-async def test_readiness_reports_an_outage(
-    api: httpx.AsyncClient, broker: Broker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_readiness_reports_an_outage(api: httpx.AsyncClient, broker: Broker) -> None:
     """While most destinations of a type fail, readiness names the type and still answers 200."""
-    await submit(broker, "d", "kube")
+    await broker.report_notifier("n")
     await fail_destinations(broker, "a", "b")
     assert (await api.get("/readyz")).json()["data"]["callbacks"] == "ok"
     await fail_destinations(broker, "c")
     answer = await api.get("/readyz")
-    expected = "most destinations of type vm fail: check the outgoing network of the notifiers"
+    expected = "most destinations of type vm fail"
     assert answer.status_code == 200
-    assert answer.json()["data"] == {"redis": "ok", "callbacks": expected, "sources": {}}
-    monkeypatch.setattr("rq_broker.api.health._TYPES", 1)  # of two: kube comes before vm
-    assert (await api.get("/readyz")).json()["data"]["callbacks"] == "ok"
+    read = {"types": 1, "types_read": 1}
+    assert answer.json()["data"] == {**QUIET, **read, "callbacks": expected, "trouble": [expected]}
+
+
+@pytest.mark.parametrize(
+    ("states", "sentence"),
+    [
+        ({"a": (True, True), "b": (True, False)}, "most destinations of type a fail"),
+        (
+            {"a": (True, True), "b": (True, True), "c": (True, False)},
+            "most destinations of types a, b fail",
+        ),
+        (
+            {"a": (True, True), "b": (True, True), "c": (False, False)},
+            "most destinations of types a, b fail, and so do all types: "
+            "check the outgoing network of the notifiers",
+        ),
+        ({"a": (False, False)}, "ok"),
+    ],
+)
+def test_the_own_network_is_blamed_only_if_all_types_fail(
+    states: dict[str, tuple[bool, bool]], sentence: str
+) -> None:
+    """Dead receivers of one type, or of some, are not taken for a fault of the notifiers."""
+    types = {
+        name: TypeState({}, has_destinations, outage, [], None)
+        for name, (has_destinations, outage) in states.items()
+    }
+    assert callbacks_sentence(types) == sentence
+
+
+async def test_readiness_finds_trouble_in_any_of_many_types(
+    api: httpx.AsyncClient, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The type that is the last by name is read as well, in batches."""
+    monkeypatch.setattr(survey, "BATCH", 2)
+    for number in range(7):
+        await submit(broker, "d", f"a{number}")
+    await broker.fail("zz", "lab", 0, "faulty", "a torn body")
+    await broker.watch("zz", "lab", 1, 60.0)
+    await broker.fail("zz", "lab", 1, "faulty", "a torn body")
+    data = (await api.get("/readyz")).json()["data"]
+    assert (data["types"], data["types_read"]) == (8, 8)
+    assert "source lab of type zz: a torn body" in data["trouble"]
+
+
+async def test_a_slow_round_answers_with_what_is_known(
+    api: httpx.AsyncClient, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A probe does not wait for a round over very many types; one round runs at a time."""
+    monkeypatch.setattr(survey, "WAIT_SECONDS", 0.01)
+    await submit(broker, "d")
+    done, rounds = asyncio.Event(), list[str]()
+    counts = broker.counts
+
+    async def slow(type_: str) -> Any:
+        rounds.append(type_)
+        await done.wait()
+        return await counts(type_)
+
+    monkeypatch.setattr(broker, "counts", slow)
+    for _ in range(2):
+        data = (await api.get("/readyz")).json()["data"]
+        assert (data["types"], data["types_read"]) == (1, 0)
+    assert len(rounds) == 1
+    done.set()
+    monkeypatch.setattr(survey, "WAIT_SECONDS", 30.0)
+    assert (await api.get("/readyz")).json()["data"]["types_read"] == 1
+
+
+async def test_readiness_names_types_without_a_notifier(
+    api: httpx.AsyncClient, broker: Broker
+) -> None:
+    """It tells a type that no live notifier serves, and says so when there is none at all."""
+    for type_ in ("vm", "kube"):
+        await submit(broker, "d", type_)
+    assert (await api.get("/readyz")).json()["data"]["notifiers"] == NONE
+    await broker.report_notifier("n", ["vm"])
+    await asyncio.sleep(1.1)  # the reports are read once a second
+    sentence = "type kube: no notifier serves this type"
+    data = (await api.get("/readyz")).json()["data"]
+    assert (data["notifiers"], data["trouble"]) == (sentence, [sentence])
+
+
+async def test_an_eviction_policy_set_later_is_told(real_client: Redis) -> None:
+    """Readiness and metrics notice that Redis may evict keys since the start."""
+    transport = httpx.ASGITransport(create_app(Broker(real_client)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as api:
+        await real_client.config_set("maxmemory-policy", "allkeys-lru")
+        try:
+            data = (await api.get("/readyz")).json()["data"]
+            text = (await api.get("/metrics")).text
+        finally:
+            await real_client.config_set("maxmemory-policy", "noeviction")
+        assert data["redis"] == "Redis has maxmemory-policy allkeys-lru; a queue needs noeviction"
+        assert "rq_broker_redis_evicts 1.0" in text
+
+
+async def test_metrics_show_the_state_of_all_types(api: httpx.AsyncClient, broker: Broker) -> None:
+    """Jobs by type and status, for types with jobs only; notifiers, and types without one."""
+    await submit(broker, "d")
+    await broker.set_host("empty", Host("h1", {"VCPU": 1}))
+    await broker.report_notifier("n", ["vm"])
+    text = (await api.get("/metrics")).text
+    for line in (
+        "rq_broker_redis_answers 1.0",
+        'rq_broker_jobs{status="queued",type="vm"} 1.0',
+        "rq_broker_notifiers 1.0",
+        "rq_broker_types 2.0",
+        "rq_broker_types_unserved 1.0",
+    ):
+        assert line in text.splitlines()
+    assert 'type="empty"' not in text
+
+
+async def test_metrics_without_redis_name_the_cause(outage: Outage) -> None:
+    """The answer is a 200 all the same, and counts the calls that failed by their cause."""
+    outage.server.connected = False
+    await outage.api.get("/readyz")
+    answer = await outage.api.get("/metrics")
+    assert answer.status_code == 200
+    assert "rq_broker_redis_answers 0.0" in answer.text
+    assert 'rq_broker_redis_refused_total{cause="redis_unavailable"}' in answer.text
+
+
+async def test_a_source_is_forgotten_over_http(api: httpx.AsyncClient, broker: Broker) -> None:
+    """DELETE is a 409 while it is polled, and a 404 for one that is unknown; the list shows it."""
+    await broker.watch("vm", "lab", 1, 60.0)
+    (source,) = (await api.get("/types/vm/sources")).json()["data"]
+    assert source["name"] == "lab"
+    assert (await api.delete("/types/vm/sources/lab")).json()["code"] == "conflict"
+    assert (await api.delete("/types/vm/sources/none")).json()["code"] == "source_not_found"
+    await broker.runner.command("HSET", "rqb:{vm}:source:lab", "tried", 1)
+    assert (await api.delete("/types/vm/sources/lab")).status_code == 200
+    assert (await api.get("/types/vm/sources")).json()["data"] == []
 
 
 async def test_readiness_reports_sources(api: httpx.AsyncClient, broker: Broker) -> None:

@@ -121,6 +121,8 @@ async def _poll(broker: Broker, type_: str) -> None:
     assert await broker.apply(type_, "lab", 1, started.begun, report) == (1, 0)
     assert await broker.fail(type_, "lab", 1, "faulty", "no answer")
     assert len(await broker.sources(type_)) == 1
+    with pytest.raises(errors.Conflict):
+        await broker.forget_source(type_, "lab")
 
 
 async def test_calls_are_unavailable_while_a_cluster_is_away(

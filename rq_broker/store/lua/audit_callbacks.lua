@@ -11,6 +11,6 @@
 local request_ids = {}
 for i, digest in ipairs(digests) do
   local found = redis.pcall('HGET', key('callbacks:' .. string.sub(digest, 1, 2)), string.sub(digest, 3))
-  request_ids[i] = type(found) == 'string' and found or ''
+  request_ids[i] = found and not found.err and found or ''
 end
 return reply({ request_ids = request_ids })

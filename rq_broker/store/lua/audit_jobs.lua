@@ -94,8 +94,8 @@ local function read_job(name)
       by_name[field] = value
     end
   end
-  local length = redis.pcall('HSTRLEN', name, 'data')
-  if type(length) == 'number' and length > SHORT then
+  local length = tonumber(redis.pcall('HSTRLEN', name, 'data'))
+  if length and length > SHORT then
     for i, value in ipairs(redis.call('HMGET', name, unpack(FIELDS))) do
       if value then
         add(FIELDS[i], value)
@@ -114,7 +114,7 @@ end
 
 local function score(name, member)
   local found = redis.pcall('ZSCORE', key(name), member)
-  return type(found) == 'string' and found or nil
+  return found and not found.err and found or nil
 end
 
 -- Returns those of some keys that exist.

@@ -17,6 +17,7 @@ from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Status
 from rq_broker.domain.planning import Promise
 from rq_broker.store import scripts
+from rq_broker.store.audit.walk import Walk
 from rq_broker.store.broker import Broker, SourceReport
 from rq_broker.store.contracts.header import Field
 from rq_broker.store.deliveries import Settlement
@@ -31,8 +32,6 @@ POLICY = {"retention": 0, "limits": {"*": {"VCPU": 9, "GPU": 1}}, "share": "owne
 WANTED = shape({"VCPU": 1}, {"VCPU": 1})
 EACH = pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS.keys())
 LUA = Path(scripts.__file__).parent / "lua"
-VERBS = [name for name in SCRIPTS if not name.startswith("audit_")]
-"""The scripts that Broker runs; the audit runs its own by itself."""
 GENERATED_ERRORS = {"ERR", "NOPERM", "CLOCK_IN_DOUBT"}
 """Words that generated code answers with; no header names them."""
 FUNCTIONS = {"redis", "KEYS", "ARGV", "string", "table", "math"} | {
@@ -196,6 +195,7 @@ async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -
     await broker.heads(TYPE, 0, 10, 10, own=True)
     await broker.set_expected(TYPE, "d", 60.0)
     assert await grant(broker, job, WANTED)
+    await _audit(client)
     await broker.type_state(TYPE, usage=True)
     await settle(broker, await claim_one(broker), Settlement("delivered"))
     await _read_holds(broker)
@@ -213,8 +213,18 @@ async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -
     await client.zadd(KEYS.of("parked", "http://y:80"), {str(n): n for n in range(64)})
     await broker.type_state(TYPE)
     await broker.reset(TYPE, destination.name)
-    await _report_servers(broker)
+    await _report_servers(broker, client)
     return calls
+
+
+async def _audit(client: Redis) -> None:
+    """Read the granted job as the audit does, as if a source counted some of it."""
+    await client.hset(KEYS.of("seen", "d"), "h1/VCPU", 1)
+    walk = Walk(client, TYPE)
+    (row,) = await walk.jobs(Status.GRANTED, count=9)
+    await walk.jobs(Status.GRANTED, priority=row.priority, after=row.member, members=[row.member])
+    assert await walk.indexed_jobs([digest(row.fields["callback"])]) == ["d"]
+    await client.delete(KEYS.of("seen", "d"))
 
 
 async def _lock_and_step(broker: Broker) -> None:
@@ -234,16 +244,18 @@ async def _lock_and_step(broker: Broker) -> None:
     )
 
 
-async def _report_servers(broker: Broker) -> None:
+async def _report_servers(broker: Broker, client: Redis) -> None:
     """Let a source report a server that a running job named, and then fail."""
     await broker.set_policy(TYPE, {"holds": "until_seen"})
     await bring(broker, Status.RUNNING, "e")
     await broker.transition(TYPE, "e", Status.RUNNING, servers=("s",))
     await broker.watch(TYPE, "lab", 1, 5.0)
-    sight = SourceReport(1, [Host("h2", {"VCPU": 1})], {"s": {("h2", "VCPU"): 1}})
+    sight = SourceReport(1, [Host("h2", {"VCPU": 1})], {"s": {("h2", "VCPU"): 1}}, kept=["h3"])
     assert await broker.apply(TYPE, "lab", 1, 0, sight) == (1, 0)
     await broker.fail(TYPE, "lab", 1, "faulty", "torn")
     await broker.sources(TYPE)
+    await client.hset(KEYS.of("source", "lab"), "tried", 1)
+    await broker.forget_source(TYPE, "lab")
 
 
 async def _read_holds(broker: Broker) -> None:
@@ -309,7 +321,7 @@ async def test_the_broker_sends_and_gets_the_types_declared(sent: list[Call]) ->
             assert _is(field, value, sent=False), (call.verb, field.name, value)
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", SCRIPTS)
 async def test_every_collection_is_sent_and_replied_with_values(
     sent: list[Call], verb: str
 ) -> None:
@@ -343,5 +355,5 @@ async def test_a_client_in_another_language_follows_the_header(
 
 
 async def test_no_script_is_left_untried(sent: list[Call]) -> None:
-    """Each script has a verb of Broker that runs it."""
-    assert {call.verb for call in sent} == {*VERBS}
+    """Each script has a verb of Broker, or a reading of the audit, that runs it."""
+    assert {call.verb for call in sent} == SCRIPTS.keys()

@@ -1,0 +1,120 @@
+"""What is wrong with each type, read in rounds that cost Redis little with any number of types."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from rq_broker.domain.capacity import SourceState
+from rq_broker.domain.jobs import Status
+from rq_broker.store.broker import Broker
+from rq_broker.store.continuity import Loss
+from rq_broker.store.type_clock import ClockSteps
+
+BATCH = 50
+"""Types read at the same time. With more, others' calls wait behind them; with fewer, a round over
+10,000 types takes longer."""
+WAIT_SECONDS = 1.0
+"""Seconds that a reader waits for the round under way; then it gets what is known so far."""
+PAUSE_FACTOR = 4.0
+"""A round over more than BATCH types is followed by a pause of so many times as long: probes take
+at most a fifth of what a process can ask Redis, however often they come."""
+
+
+@dataclass(frozen=True, slots=True)
+class TypeState:
+    """One type as it was read last."""
+
+    counts: Mapping[Status, int]
+    has_destinations: bool
+    outage: bool
+    """Whether most of its destinations fail."""
+    sources: list[SourceState]
+    clock_steps: ClockSteps | None
+    losses: Sequence[Loss] = ()
+    """Losses of its state in Redis that were noticed."""
+
+
+class Survey:
+    """Reads every type for one process."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self.states: dict[str, TypeState] = {}
+        """The types read so far, by name."""
+        self.names: list[str] = []
+        self.evicting = ""
+        """That a server of Redis may evict keys, in a sentence; or ''."""
+        self._round: asyncio.Task[None] | None = None
+        self._next_round = 0.0
+
+    async def refresh(self) -> None:
+        """Start a round unless one is under way or has just ended, and wait for it a while.
+
+        Raises:
+            Unavailable: Redis does not answer, or cannot serve now.
+        """
+        if self._round is None and time.monotonic() >= self._next_round:
+            self._round = asyncio.create_task(self._read_all())
+            self._round.add_done_callback(self._end_round)
+        if self._round is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WAIT_SECONDS):
+                    await asyncio.shield(self._round)
+
+    def _end_round(self, task: asyncio.Task[None]) -> None:
+        self._round = None
+        if not task.cancelled():
+            task.exception()  # those who waited have it
+
+    async def _read_all(self) -> None:
+        started = time.monotonic()
+        self.evicting = await self._broker.eviction()
+        self.names = await self._broker.names()
+        self.states = {name: self.states[name] for name in self.names if name in self.states}
+        for start in range(0, len(self.names), BATCH):
+            batch = self.names[start : start + BATCH]
+            self.states |= zip(batch, await asyncio.gather(*map(self._read, batch)), strict=True)
+        if len(self.names) > BATCH:
+            ended = time.monotonic()
+            self._next_round = ended + PAUSE_FACTOR * (ended - started)
+
+    async def _read(self, type_: str) -> TypeState:
+        counts, (outage, destinations), sources, clock_steps, losses = await asyncio.gather(
+            self._broker.counts(type_),
+            self._broker.destinations(type_, 1),
+            self._broker.sources(type_),
+            self._broker.clock_steps(type_),
+            self._broker.losses(type_),
+        )
+        return TypeState(counts, bool(destinations), outage, sources, clock_steps, losses)
+
+
+def callbacks_sentence(states: Mapping[str, TypeState]) -> str:
+    """Say of which types most destinations fail; `ok` for none.
+
+    Only where every type that is called is among them, and there are several, is the notifiers' own
+    network the likely cause; with one type, its receivers are.
+    """
+    failing = [name for name, state in states.items() if state.outage]
+    if not failing:
+        return "ok"
+    called = [name for name, state in states.items() if state.has_destinations]
+    types = f"type {failing[0]}" if len(failing) == 1 else f"types {listed(failing)}"
+    text = f"most destinations of {types} fail"
+    if len(failing) > 1 and len(failing) == len(called):
+        return f"{text}, and so do all types: check the outgoing network of the notifiers"
+    return text
+
+
+NAMED = 20
+"""Types that a sentence names before it counts the others."""
+
+
+def listed(names: list[str]) -> str:
+    """Join names, the first few if there are many."""
+    more = len(names) - NAMED
+    return ", ".join([*names[:NAMED], *([f"{more} more"] if more > 0 else [])])
