@@ -52,6 +52,8 @@ class Settings:
     source: str | None = None
     """Path of the TOML file that lists the sources to poll, see sources.feeds. Default: none."""
 
+    log_level: str = "info"
+    """The least severe lines that are logged. Default: what happens, without each detail."""
     sample: int = 0
     """Jobs of each type that an audit checks, chosen at random. Default, 0: everything."""
     repair: bool = False

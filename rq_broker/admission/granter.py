@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
@@ -24,6 +25,8 @@ from rq_broker.store.broker import Broker, TypeState
 CHUNK = 64
 """Grants sent to Redis together, and two chunks are under way. With more, couriers' claims queue
 behind them; with fewer, Redis idles between two chunks."""
+_log = logging.getLogger(__name__)
+
 LOCK_SECONDS = 2.0
 """Seconds after which others may plan if the granter that holds the lock died; it keeps the lock
 twice in that time. Two granters at once waste time, though each commit still keeps capacity from
@@ -134,6 +137,8 @@ class Granter:
         planned = await self._planning.run(self._type, plan_steps(window.snapshot))
         # 3. Commit each grant on its own. Redis refuses those that are no longer true.
         committed = await self._commit(planned.grants, window.state)
+        if committed:
+            _log.info("type %s: %d granted", self._type, committed)
         # 4. Note which jobs were passed, and what was promised.
         await self._note(window, planned)
         # 5. Choose how many jobs and which shapes the next pass sees.

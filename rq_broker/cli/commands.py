@@ -27,7 +27,7 @@ def main() -> None:
 @main.command()
 @with_settings("redis", "min_replicas_acked", "host", "port", "workers", "keep_alive", "grace",
                "max_connections", "max_connections_per_address", "insecure", "callback_base",
-               "callback_allow", "callback_deny", "callback_ports")  # fmt: skip
+               "callback_allow", "callback_deny", "callback_ports", "log_level")  # fmt: skip
 def api(settings: Settings) -> None:
     """Serve the HTTP API."""
     from rq_broker.cli.api import run
@@ -37,7 +37,7 @@ def api(settings: Settings) -> None:
 
 @main.command()
 @with_settings("redis", "types", "callback_base", "callback_allow", "callback_deny",
-               "callback_ports", "timeout", "concurrency", "source")  # fmt: skip
+               "callback_ports", "timeout", "concurrency", "source", "log_level")  # fmt: skip
 def notifier(settings: Settings) -> None:
     """Grant capacity, send callbacks, expire jobs. Run one or several."""
     from rq_broker.cli.notifier import run
@@ -47,7 +47,7 @@ def notifier(settings: Settings) -> None:
 
 @main.command()
 @with_settings("host", "port", "keep_alive", "grace", "max_connections",
-               "max_connections_per_address", "insecure", "source")  # fmt: skip
+               "max_connections_per_address", "insecure", "source", "log_level")  # fmt: skip
 def dev(settings: Settings) -> None:
     """Run API, notifier and a store in one process.
 

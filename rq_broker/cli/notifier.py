@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 
 from redis.asyncio import Redis, RedisCluster
 
+from rq_broker import __version__
 from rq_broker.cli.egress import egress_of
 from rq_broker.cli.process import freeze_garbage, raised_descriptor_limit, run_loop, until_signal
 from rq_broker.cli.starting import await_redis
@@ -15,7 +17,10 @@ from rq_broker.settings import Settings
 from rq_broker.sources.feeds import Feed, read_feeds
 from rq_broker.store.broker import Broker
 from rq_broker.store.connection import connect
+from rq_broker.store.redis_url import parse
 from rq_broker.worker.notifier import Notifier
+
+_log = logging.getLogger(__name__)
 
 
 def run(settings: Settings) -> None:
@@ -27,13 +32,33 @@ def run(settings: Settings) -> None:
 
 
 async def _run(settings: Settings) -> None:
+    feeds = open_feeds(settings)
     async with (
         aclosing(connect(settings.redis)) as client,
-        open_notifier(settings, client, open_feeds(settings)) as notifier,
+        open_notifier(settings, client, feeds) as notifier,
     ):
         # Not sooner: a wrong setting ends the process at once, whether or not Redis answers.
         await await_redis(settings.redis, "notifier", settings.types)
+        _log_start(settings, feeds)
         await notifier.run()
+
+
+def _log_start(settings: Settings, feeds: Sequence[Feed]) -> None:
+    """Log what this process is and does, once; the password of Redis is left out."""
+    _log.info(
+        "notifier of rq-broker %s: Redis %s; types %s; callbacks to %s%s%s; sources %s",
+        __version__,
+        parse(settings.redis).shown,
+        _listed(settings.types, "all"),
+        _listed(settings.callback_allow, "private networks"),
+        f" but {_listed(settings.callback_deny)}" if settings.callback_deny else "",
+        f", ports {_listed(settings.callback_ports)}" if settings.callback_ports else "",
+        _listed([f"{feed.name} of {feed.type}" for feed in feeds], "none"),
+    )
+
+
+def _listed(items: Sequence[object], default: str = "") -> str:
+    return ", ".join(map(str, items)) or default
 
 
 def open_feeds(settings: Settings) -> Sequence[Feed]:

@@ -144,6 +144,11 @@ OPTIONS: dict[str, Decorator] = {
         metavar="FILE.toml",
         show_default="poll no source",
     ),
+    "log_level": _option(
+        "--log-level",
+        "Log lines of this level and above.",
+        type=click.Choice(["debug", "info", "warning", "error"]),
+    ),
     "sample": _option(
         "--sample",
         "Check only so many jobs of each type, chosen at random.",
@@ -186,7 +191,9 @@ def with_settings(*names: str) -> Callable[[Callable[[Settings], None]], Callabl
         @functools.wraps(command)
         def call(**values: Any) -> None:
             try:
-                command(_settings(values))
+                settings = _settings(values)
+                logging.getLogger().setLevel(settings.log_level.upper())
+                command(settings)
             except BrokerError as error:
                 raise click.ClickException(_with_variables(str(error))) from error
 

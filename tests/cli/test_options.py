@@ -54,6 +54,7 @@ VALUES = {
     "timeout": ("2.5", 2.5),
     "concurrency": ("7", 7),
     "source": ("sources.toml", "sources.toml"),
+    "log-level": ("debug", "debug"),
     "sample": ("9", 9),
     "repair": ("1", True),
     "resume": ("audit.json", "audit.json"),
