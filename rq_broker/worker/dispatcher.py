@@ -45,6 +45,11 @@ class Dispatcher:
         self._steps = steps
         self._can_take = can_take
 
+    @property
+    def busy(self) -> bool:
+        """Whether a look at a marker, or a message to others, is under way."""
+        return bool(self._tasks)
+
     def heard(self, wake: Wake) -> None:
         """Act on a wake-up."""
         rank = self._fleet.rank(wake.type)

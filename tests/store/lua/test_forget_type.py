@@ -27,12 +27,12 @@ async def _keys(client: Redis) -> set[str]:
 
 
 async def test_a_name_once_tried_leaves_nothing(broker: Broker, client: Redis) -> None:
-    """After a submit to a type without hosts is withdrawn, only the record of that is left."""
+    """After a submit to a type without hosts is withdrawn, its counters and that are left."""
     await submit(broker)
     await broker.withdraw(TYPE, "d")
     await _make_quiet(client)
     assert await broker.forget_type(TYPE)
-    assert await _keys(client) <= {KEYS.of("withdrawn"), KEYS.of("withdrawals")}
+    assert await _keys(client) <= {KEYS.base, KEYS.of("withdrawn"), KEYS.of("withdrawals")}
     assert await client.smembers(TYPES) == set()
 
 
