@@ -10,17 +10,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from redis import exceptions
 
 from rq_broker.domain import errors
-from rq_broker.store.cancellation import raise_if_cancelled
 from rq_broker.store.keys import WAKE_CHANNEL, Keys
 from rq_broker.store.redis_errors import translate
 from rq_broker.store.runner import Runner
+from rq_broker.store.subscription import subscribe
 
 Marker = Literal["grant", "deliver", "unproven", "sweep"]
 """The work of a type: grant capacity; deliver callbacks, or those to destinations not known to
@@ -104,40 +103,47 @@ class Wakes:
             Unavailable: Redis cannot be reached, or the notifier's own beats are not heard.
         """
         client = self._runner.subscriber()
-        pubsub = client.pubsub()
+        hearing = _Hearing(name, heard, subscribed)
+        listening = asyncio.create_task(
+            subscribe(client, WAKE_CHANNEL, hearing.take, SILENCE_SECONDS)
+        )
         try:
-            async with asyncio.timeout(SILENCE_SECONDS):
-                await pubsub.subscribe(WAKE_CHANNEL)
-            await _pass_on(pubsub, name, heard, subscribed)
+            while (remaining := hearing.silence_left()) > 0:
+                if (await asyncio.wait({listening}, timeout=remaining))[0]:
+                    await listening  # raises why it ended
+            raise errors.Unavailable("the subscription to wake-ups carries no messages")
         except (exceptions.RedisError, OSError) as error:
             raise translate(error) from error
         finally:
-            with suppress(exceptions.RedisError, OSError):
-                await pubsub.aclose()
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
             if client is not self._runner.client:
                 await client.aclose()
 
 
-async def _pass_on(
-    pubsub: Any, name: str, heard: Callable[[Wake], object], subscribed: Callable[[], object]
-) -> None:
-    last_beat, own_beat = time.monotonic(), _beat(name)
-    while True:
-        remaining = last_beat + SILENCE_SECONDS - time.monotonic()
-        if remaining <= 0:
-            raise errors.Unavailable("the subscription to wake-ups carries no messages")
-        message = await pubsub.get_message(timeout=remaining)
-        raise_if_cancelled()
-        if message is None:
-            continue
-        if message["type"] == "subscribe":
-            subscribed()
-        elif message["type"] == "message":
-            text = message["data"]
-            if text == own_beat:
-                last_beat = time.monotonic()
-            elif wake := _parse(text):
-                heard(wake)
+class _Hearing:
+    """Tells beats from wake-ups, and knows when the last own beat was heard."""
+
+    def __init__(
+        self, name: str, heard: Callable[[Wake], object], subscribed: Callable[[], object]
+    ) -> None:
+        self._own_beat = _beat(name)
+        self._heard = heard
+        self._subscribed = subscribed
+        self._last_beat = time.monotonic()
+
+    def take(self, kind: str, text: str) -> None:
+        """Take a message of the channel."""
+        if kind == "subscribe":
+            self._subscribed()
+        elif text == self._own_beat:
+            self._last_beat = time.monotonic()
+        elif wake := _parse(text):
+            self._heard(wake)
+
+    def silence_left(self) -> float:
+        """Return the seconds for which no own beat need be heard yet."""
+        return self._last_beat + SILENCE_SECONDS - time.monotonic()
 
 
 def _beat(name: str) -> str:
