@@ -22,7 +22,7 @@ from rq_broker.domain.errors import TooManyConnections
 
 TICK_SECONDS = 0.5
 """Time between two checks of all connections: how much later than its time limit one is cut.
-10,000 connections are checked in about 5 ms."""
+10,000 connections are checked in about 8 ms."""
 _IDLE_SEARCHED = 100
 """How many idle connections are searched for one of the same address. It bounds the cost of a
 connection at the limit."""
