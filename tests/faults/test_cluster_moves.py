@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from faulting.strikes import move_slot
 from faulting.topologies import ClusterOfSix
 
-from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker
 from rq_broker.store.connection import connect
-from tests.faults.topologies import Submits, reaches, running, status_of
+from tests.faults.topologies import Submits, contradictions, reaches, running, status_of
 from tests.making import TYPE, publish, submit
 from tests.processes import Children, children
 
@@ -43,13 +42,6 @@ def spawn(tmp_path: Path) -> Iterator[Children]:
         yield starter
 
 
-async def _audited(servers: ClusterOfSix, *types: str) -> Sequence[object]:
-    client = connect(servers.url)
-    findings = [finding for type_ in types for finding in await audit(client, type_)]
-    await client.aclose()
-    return findings
-
-
 async def test_a_slot_open_towards_an_unknown_node(
     servers: ClusterOfSix, broker: Broker, spawn: Children
 ) -> None:
@@ -77,7 +69,7 @@ async def test_a_slot_open_towards_an_unknown_node(
     await reaches(broker, submits.acknowledged[0], "granted")
     assert "Traceback" not in notifier.output()
     assert len(notifier.output()) < LOG_BYTES
-    assert await _audited(servers, TYPE, OTHER, GRANTED) == []
+    assert await contradictions(servers, TYPE, OTHER, GRANTED) == []
 
 
 async def test_a_busy_slot_moves(servers: ClusterOfSix, broker: Broker) -> None:
@@ -91,7 +83,7 @@ async def test_a_busy_slot_moves(servers: ClusterOfSix, broker: Broker) -> None:
     assert servers.primary() is not source
     assert submits.answers.keys() <= {"created", "resharding"}
     assert submits.answers["resharding"]
-    assert await _audited(servers, TYPE) == []
+    assert await contradictions(servers, TYPE) == []
     for name in submits.acknowledged:
         assert await status_of(broker, name) == "queued"
 
@@ -117,4 +109,4 @@ async def test_no_submit_is_answered_as_its_own_duplicate(
     assert submits.answers.keys() <= {"created", "redis_unavailable", "redis_cluster_down"}
     assert others.answers.keys() <= {"created", "redis_cluster_down"}
     assert await asyncio.to_thread(servers.primary) is not old
-    assert await _audited(servers, TYPE, OTHER) == []
+    assert await contradictions(servers, TYPE, OTHER) == []

@@ -11,10 +11,9 @@ import pytest
 from faulting.topologies import SentinelTrio
 
 from rq_broker.domain import errors
-from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker
 from rq_broker.store.connection import connect
-from tests.faults.topologies import Submits, running
+from tests.faults.topologies import Submits, contradictions, running
 from tests.making import TYPE
 
 
@@ -36,9 +35,7 @@ async def test_the_primary_that_sentinels_name_is_found(servers: SentinelTrio) -
     await submits.stop()
     assert submits.answers.keys() <= {"created", "redis_unavailable", "redis_read_only"}
     assert await asyncio.to_thread(servers.primary) is not old
-    client = connect(servers.url)
-    assert await audit(client, TYPE) == []
-    await client.aclose()
+    assert await contradictions(servers, TYPE) == []
     await broker.aclose()
 
 

@@ -12,7 +12,9 @@ from typing import TypeVar
 from faulting.servers import Topology
 
 from rq_broker.domain.errors import BrokerError
+from rq_broker.store.audit import Finding, Severity, audit
 from rq_broker.store.broker import Broker
+from rq_broker.store.connection import connect
 from tests.making import TYPE, submit
 
 RECOVERY_S = 20.0
@@ -94,3 +96,11 @@ async def reaches(broker: Broker, request_id: str, status: str, type_: str = TYP
     async with asyncio.timeout(RECOVERY_S):
         while await status_of(broker, request_id, type_) != status:
             await asyncio.sleep(0.05)
+
+
+async def contradictions(servers: Topology, *types: str) -> list[Finding]:
+    """Audit types; a note is no contradiction: Redis may lose its last writes in a failover."""
+    client = connect(servers.url)
+    findings = [finding for type_ in types for finding in await audit(client, type_)]
+    await client.aclose()
+    return [finding for finding in findings if finding.severity is Severity.FAULT]
