@@ -51,8 +51,9 @@ _WRITES = ("SADD", "SETRANGE")
 """Plain commands that register a type, and check that Redis takes writes."""
 _WAKING = ("HDEL", "HSET", "PUBLISH", "SREM", "SUBSCRIBE", "UNSUBSCRIBE")
 """Plain commands of notifiers: to wait for work, to know of each other, to forget a type."""
-_READING_SCRIPTS = ("audit_callbacks", "audit_jobs", "changed_holds", "destinations", "heads",
-                    "line", "page", "read", "running_holds", "sources", "type_state")  # fmt: skip
+_READING_SCRIPTS = ("audit_callbacks", "audit_jobs", "audit_shapes", "changed_holds",
+                    "destinations", "heads", "line", "page", "read", "running_holds", "sources",
+                    "type_state")  # fmt: skip
 _READING_PROBES: Mapping[str, str] = {
     "EVAL": "x 1 K", "EVALSHA": "x 1 K", "EXISTS": "K", "GET": "K", "HEXISTS": "K x",
     "HGET": "K x", "HGETALL": "K", "HKEYS": "K", "HLEN": "K", "HMGET": "K x", "HRANDFIELD": "K",

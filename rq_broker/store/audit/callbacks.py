@@ -28,10 +28,10 @@ async def check_callbacks(walk: Walk) -> None:
 
 
 async def _check_page(walk: Walk, bucket: str, page: list[tuple[str, str]]) -> None:
-    """Check entries against the jobs they name; both are read at one instant."""
+    """Check entries against the jobs they name, as they are now."""
     entries = [("HGET", walk.keys.of("callbacks", bucket), rest) for rest, _ in page]
     hashes = [("HMGET", walk.keys.of("job", request_id), *_FIELDS) for _, request_id in page]
-    replies = await walk.pipeline([*entries, *hashes], atomic=True)
+    replies = await walk.pipeline([*entries, *hashes])
     jobs = [named(_FIELDS, values) for values in replies[len(page) :]]
     members = [
         f"{job.get('id', ''):>016}:{request_id}"

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rq_broker.domain.jobs import Status
 from rq_broker.store.audit.indexes import check_members, with_other_sizes
 from rq_broker.store.audit.walk import Walk
 from rq_broker.store.keys import digest
+
+PAGE = 64
+"""Shapes read by one call; see jobs.PAGE."""
 
 
 async def check_shapes(walk: Walk) -> None:
@@ -14,27 +19,25 @@ async def check_shapes(walk: Walk) -> None:
     names = {name.removeprefix("shape:") for name in members if name.startswith("shape:")}
     names.update(name for name, _ in await walk.entries("shapes", "HSCAN"))
     names.update(name for name, _ in await walk.entries("heads"))
-    for name in names:
-        members[f"shape:{name}"] += 0  # so that a shape without queued jobs is compared as well
-        await _check_shape(walk, name)
+    listed = sorted(names)
+    for start in range(0, len(listed), PAGE):
+        page = listed[start : start + PAGE]
+        for name, row in zip(page, await walk.shapes(page), strict=True):
+            members[f"shape:{name}"] += 0  # so that one without queued jobs is compared as well
+            _check_shape(walk, name, row)
     for name in await with_other_sizes(walk, "shape:", "ZCARD"):
         await check_members(walk, name, {Status.QUEUED})
 
 
-async def _check_shape(walk: Walk, name: str) -> None:
+def _check_shape(walk: Walk, name: str, row: Any) -> None:
     """Check that `shapes` and `heads` have the shape if and only if it has queued jobs."""
-    # As plain commands: redis-py 7 cannot read the reply of pipeline.zscore from a cluster.
-    pipeline = walk.client.pipeline(transaction=True)
-    pipeline.execute_command("HGET", walk.keys.of("shapes"), name)
-    pipeline.execute_command("ZSCORE", walk.keys.of("heads"), name)
-    pipeline.execute_command(
-        "ZRANGE", walk.keys.of("shape", name), 0, 0, "WITHSCORES", withscores=True
-    )
-    demand, head, first = await pipeline.execute()
-    expected = first[0][1] if first else None
-    is_right = bool(demand) and digest(demand) == name if first else demand is None
+    demand = row.demand or None
+    head = float(row.head) if row.head else None
+    expected = float(row.first) if row.first else None
+    waits = expected is not None
+    is_right = demand is not None and digest(demand) == name if waits else demand is None
     subject = f"shape {name}"
-    walk.check(is_right, subject, _describe_demand(demand, waits=bool(first)))
+    walk.check(is_right, subject, _describe_demand(demand, waits=waits))
     walk.check(head == expected, subject, _describe_head(head, expected))
 
 

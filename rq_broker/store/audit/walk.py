@@ -138,6 +138,11 @@ class Walk:
         reply = await self._runner.run("audit_callbacks", self.type, digests=callbacks)
         return list(reply.request_ids)
 
+    async def shapes(self, digests: Sequence[str]) -> list[Any]:
+        """Read what stands of each shape, at one instant."""
+        reply = await self._runner.run("audit_shapes", self.type, shapes=digests)
+        return list(reply.shapes)
+
     async def command(self, command: str, name: str) -> Any:
         """Send a command with one key."""
         return await self._runner.command(command, self.keys.of(name))
@@ -170,11 +175,10 @@ class Walk:
         """Read all entries of one zset or hash."""
         return [entry async for page in self.pages(command, name) for entry in page]
 
-    async def pipeline(
-        self, commands: Iterable[tuple[Any, ...]], *, atomic: bool = False
-    ) -> list[Any]:
-        """Send commands together and return their replies; `atomic`: nothing runs in between."""
-        pipeline = self.client.pipeline(transaction=atomic)
+    async def pipeline(self, commands: Iterable[tuple[Any, ...]]) -> list[Any]:
+        """Send commands together and return their replies. Not as a transaction: Redis queues none
+        at `maxmemory`."""
+        pipeline = self.client.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command)
         return list(await pipeline.execute())

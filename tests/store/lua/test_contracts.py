@@ -225,6 +225,7 @@ async def _audit(client: Redis) -> None:
     await walk.jobs(Status.GRANTED, priority=row.priority, after=row.member, members=[row.member])
     assert await walk.indexed_jobs([digest(row.fields["callback"])]) == ["d"]
     await client.delete(KEYS.of("seen", "d"))
+    assert len(await walk.shapes(["unknown"])) == 1
 
 
 async def _lock_and_step(broker: Broker) -> None:

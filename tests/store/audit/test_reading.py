@@ -1,0 +1,71 @@
+"""How the audit reads: without a write, and what it found once more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from rq_broker.domain import errors
+from rq_broker.domain.jobs import Job, Status
+from rq_broker.store.audit import audit
+from rq_broker.store.audit.walk import Walk
+from rq_broker.store.broker import Broker
+from rq_broker.store.connection import connect
+from rq_broker.store.embedded import Server
+from rq_broker.store.keys import Keys
+from tests.making import TYPE, bring, submit
+
+KEYS = Keys(TYPE)
+
+
+@pytest.fixture
+async def jobs(broker: Broker) -> dict[Status, Job]:
+    """Bring one job to each status; its request_id is the status."""
+    return {status: await bring(broker, status, status) for status in Status}
+
+
+def _member(job: Job) -> str:
+    return f"{job.id:016d}:{job.request_id}"
+
+
+async def test_an_audit_runs_while_redis_refuses_writes(redis_server: Server) -> None:
+    """At maxmemory nothing may be written; the audit is clean, and finds a fault all the same."""
+    client = connect(redis_server.url)
+    assert isinstance(client, Redis)
+    await client.flushall()
+    broker = Broker(client)
+    for status in Status:
+        await bring(broker, status, status)
+    await client.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(errors.Unavailable):
+            await submit(broker, "refused")
+        assert await audit(client, TYPE) == []
+    finally:
+        await client.config_set("maxmemory", 0)
+        await broker.aclose()
+
+
+async def test_only_what_a_second_reading_confirms_is_found(
+    client: Redis, jobs: dict[Status, Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is mended between the two readings is no finding; the second reads only what had one."""
+    await client.zrem(KEYS.of("owner", "o"), _member(jobs[Status.DONE]))
+    read = Walk.jobs
+    asked: list[Sequence[str]] = []
+
+    async def mended(self: Walk, status: Status, **arguments: Any) -> list[Any]:
+        if members := arguments.get("members"):
+            asked.append(members)
+            await client.zadd(KEYS.of("owner", "o"), {_member(jobs[Status.DONE]): 2**52 + 1})
+            score = await client.zscore(KEYS.of("status", "done"), _member(jobs[Status.DONE]))
+            await client.zadd(KEYS.of("owner", "o"), {_member(jobs[Status.DONE]): score or 0})
+        return await read(self, status, **arguments)
+
+    monkeypatch.setattr(Walk, "jobs", mended)
+    assert await audit(client, TYPE) == []
+    assert asked
+    assert all(list(members) == [_member(jobs[Status.DONE])] for members in asked)
