@@ -189,6 +189,11 @@ OPERATIONS: Mapping[str, Operation] = {
         keys=_WARNING,
         note=f"A new span applies to the jobs that are there already. {_TYPE_NOTE}",
     ),
+    "drop_type": Operation(
+        EmptyView,
+        (*_TYPE, errors.TypeInUse),
+        note="A 409 has what is `left`. A type that is used again begins with the default policy.",
+    ),
     "hosts": Operation(list[HostView], _TYPE),
     "host": Operation(HostView, _HOST),
     "set_host": Operation(

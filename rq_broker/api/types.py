@@ -31,6 +31,7 @@ class TypeEndpoints:
             Route("/v1", self.types),
             Route("/types/{type}", self.policy),
             Route("/types/{type}", self.set_policy, methods=["PUT"]),
+            Route("/types/{type}", self.drop_type, methods=["DELETE"]),
         ]
 
     async def types(self, _: Request) -> Response:
@@ -47,6 +48,11 @@ class TypeEndpoints:
         type_ = type_of(request)
         changes = bodies.policy(await read_json(request))
         return await self._type(type_, await self._broker.set_policy(type_, changes))
+
+    async def drop_type(self, request: Request) -> Response:
+        """Forget an empty type, its policy and its signing keys."""
+        await self._broker.drop_type(type_of(request))
+        return ok({})
 
     async def _type(self, type_: str, policy: Policy) -> Response:
         counts, state = await asyncio.gather(

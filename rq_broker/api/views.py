@@ -57,6 +57,10 @@ class ErrorView(JsonObject, frozen=True):
         Meta(description="The refused job is the one that was kept, which is in `data`."),
     ] = UNSET
     data: JobView | UnsetType = UNSET
+    left: Annotated[
+        dict[str, Count] | UnsetType,
+        Meta(description="`jobs`, `hosts` and `sources` of a type that was to be deleted."),
+    ] = UNSET
     ok: Annotated[bool, Meta(extra_json_schema={"const": False})] = False
 
 

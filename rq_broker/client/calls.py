@@ -208,6 +208,15 @@ def set_policy(type_: str, **changes: Unpack[PolicyChange]) -> Call[Json]:
     return Call(_with_warning, "PUT", path("types", type_), changes)
 
 
+def drop_type(type_: str) -> Call[None]:
+    """Forget an empty type, its policy and its signing keys.
+
+    Raises:
+        TypeInUse: It has jobs, hosts or a source; `details` has how many of each as `left`.
+    """
+    return Call(_nothing, "DELETE", path("types", type_))
+
+
 # Hosts
 
 

@@ -18,6 +18,7 @@
     │   ├── DuplicateRequestId  409  duplicate_request_id
     │   ├── DuplicateCallback   409  duplicate_callback
     │   ├── IdempotencyKeyReused 409  idempotency_key_reused  for another request
+    │   ├── TypeInUse           409  type_in_use            it has jobs, hosts or sources
     │   ├── ImpossibleMove      409  impossible_move
     │   ├── StaleFence          409  stale_fence
     │   ├── NotWaiting          409  not_waiting            the job is not queued
@@ -182,6 +183,12 @@ class IdempotencyKeyReused(Conflict):
     """The owner has used this Idempotency-Key for another submit, whose job is still there."""
 
     code = "idempotency_key_reused"
+
+
+class TypeInUse(Conflict):
+    """The type has jobs, hosts or a source: `details` has how many of each as `left`."""
+
+    code = "type_in_use"
 
 
 class ImpossibleMove(Conflict):

@@ -40,6 +40,8 @@ class CheckedSnapshot:
     snapshot lacks may be this one, so none is taken out of service."""
     consumers: Shares
     sequence: int
+    left_out: Mapping[str, str]
+    """Name of a host → what the source left out of it."""
 
     @property
     def trouble(self) -> str:
@@ -50,6 +52,12 @@ class CheckedSnapshot:
         ]
         if more := len(self.bad_hosts) - len(texts):
             texts.append(f"{more} more hosts keep theirs")
+        texts += [
+            f"host {name[:_NAME_SHOWN]}: {text}"
+            for name, text in islice(self.left_out.items(), _NAMED)
+        ]
+        if (more := len(self.left_out) - _NAMED) > 0:
+            texts.append(f"something is left out of {more} more hosts")
         if self.unnamed:
             texts.append(f"no host is taken out of service: {self.unnamed}")
         return "; ".join(texts)
@@ -69,7 +77,7 @@ def check_snapshot(snapshot: object, last: Mapping[str, Host]) -> CheckedSnapsho
     if not isinstance(snapshot, SourceSnapshot):
         raise Faulty(f"the source returned {_kind(snapshot)}, not a SourceSnapshot")
     hosts: dict[str, Host] = {}
-    bad_hosts = dict(_bad_hosts(snapshot.bad_hosts))
+    bad_hosts = dict(_texts_by_host(snapshot.bad_hosts, "bad_hosts"))
     unnamed = ""
     for reported in _listed(snapshot.hosts):
         name = reported.name if isinstance(reported, Host) else None
@@ -86,7 +94,12 @@ def check_snapshot(snapshot: object, last: Mapping[str, Host]) -> CheckedSnapsho
     for name in bad_hosts:
         hosts.pop(name, None)
     return CheckedSnapshot(
-        hosts, bad_hosts, unnamed, _shares(snapshot.consumers), _sequence(snapshot.sequence)
+        hosts,
+        bad_hosts,
+        unnamed,
+        _shares(snapshot.consumers),
+        _sequence(snapshot.sequence),
+        dict(_texts_by_host(snapshot.left_out, "left_out")),
     )
 
 
@@ -109,9 +122,9 @@ def _good(host: Host, last: Host | None) -> Host:
     )
 
 
-def _bad_hosts(reported: Any) -> Iterator[tuple[str, str]]:
+def _texts_by_host(reported: Any, place: str) -> Iterator[tuple[str, str]]:
     if not isinstance(reported, Mapping):
-        raise Faulty(f"the source's bad_hosts are {_kind(reported)}, not a mapping")
+        raise Faulty(f"the source's {place} are {_kind(reported)}, not a mapping")
     for name, text in reported.items():
         yield str(name), str(text)
 

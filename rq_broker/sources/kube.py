@@ -30,6 +30,7 @@ from rq_broker.sources.failures import (
 )
 from rq_broker.sources.pods import Quantities, capacity, requests_of, share, used
 from rq_broker.sources.source import Source, SourceSnapshot, next_sequence
+from rq_broker.sources.trimming import trimmed
 
 UNFINISHED = "status.phase!=Succeeded,status.phase!=Failed"
 """Field selector of the pods that count: finished ones use nothing."""
@@ -50,7 +51,8 @@ class KubeSource(Source):
     NoSchedule or NoExecute, are left out. Amounts are whole numbers and pods request fractions of a
     core, so CPU is counted in thousandths of a core, as `MilliCPU`; memory is `Memory` (MiB),
     ephemeral-storage `Disk` (GiB), pods `Pods`. Any other resource keeps its name and unit, with
-    `.` for `/`: `nvidia.com.gpu`.
+    `.` for `/`: `nvidia.com.gpu`. A label over 255 bytes, and a resource over 64, is left
+    out of its node and told as trouble of the source.
     """
 
     def __init__(
@@ -144,8 +146,8 @@ def _snapshot_of(
             consumers[uid] = {
                 (node_name, resource): amount for resource, amount in share(request).items()
             }
-    hosts = tuple(_host(node, requests[node["metadata"]["name"]]) for node in nodes)
-    return SourceSnapshot(hosts, consumers, sequence=sequence)
+    hosts, left_out = trimmed(_host(node, requests[node["metadata"]["name"]]) for node in nodes)
+    return SourceSnapshot(hosts, consumers, left_out=left_out, sequence=sequence)
 
 
 def _host(node: Json, requests: Iterable[Quantities]) -> Host:

@@ -15,6 +15,7 @@ from rq_broker.sources.failures import Faulty, Missing, SourceFailed, Unreachabl
 from rq_broker.sources.openstack import Service, region_of, run_all
 from rq_broker.sources.providers import Provider, amounts_of, trees
 from rq_broker.sources.source import Source, SourceSnapshot, next_sequence
+from rq_broker.sources.trimming import trimmed
 
 PLACEMENT_API = "1.35"
 """Microversion of the requests, that of the Train release: older services refuse them."""
@@ -116,9 +117,13 @@ class PlacementSource(Source):
         else:
             await run_all(self._read_usages, unlisted)
         # 4. Sum up each tree of providers.
+        hosts, left_out = trimmed(
+            tree.host(self._aggregate_names) for tree in trees(self._providers)
+        )
         return SourceSnapshot(
-            hosts=tuple(tree.host(self._aggregate_names) for tree in trees(self._providers)),
+            hosts,
             consumers=self._shares(watch),
+            left_out=left_out,
             sequence=sequence,
         )
 

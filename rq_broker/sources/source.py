@@ -36,6 +36,8 @@ class SourceSnapshot:
     bad_hosts: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     """Hosts that the source has but cannot read: name → what is wrong. They keep their last good
     state. The broker adds those of `hosts` that it cannot use."""
+    left_out: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    """Host → what it has that the broker cannot name and `hosts` therefore lacks, as a text."""
     sequence: int = field(default_factory=next_sequence, kw_only=True)
     """Grows from snapshot to snapshot; the broker refuses a snapshot older than its last one."""
 

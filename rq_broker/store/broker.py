@@ -160,6 +160,7 @@ class Broker:
         self.due = wakes.due
         self.list_type = registry.list_type
         self.forget_type = registry.forget_type
+        self.drop_type = registry.drop_type
         self.report_notifier = notifiers.report_notifier
         self.retire_notifier = notifiers.retire_notifier
         self.notifiers = notifiers.notifiers

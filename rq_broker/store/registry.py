@@ -62,3 +62,22 @@ class Registry:
             await self.list_type(type_)
         forgotten: bool = reply.forgotten
         return forgotten
+
+    async def drop_type(self, type_: str) -> None:
+        """Forget an empty type: its policy, its signing keys and its name.
+
+        Raises:
+            TypeInUse: It has jobs, hosts or a source that is polled; `details` has how many of each
+                as `left`.
+        """
+        await self._runner.command("SREM", TYPES, type_)
+        self._next_writes.pop(type_, None)
+        left = (await self._runner.run("drop_type", type_))._asdict()
+        if any(left.values()):
+            await self.list_type(type_)
+            present = [
+                f"{count} {noun.removesuffix('s') if count == 1 else noun}"
+                for noun, count in left.items()
+                if count
+            ]
+            raise errors.TypeInUse(f"type {type_} has {' and '.join(present)}", left=left)

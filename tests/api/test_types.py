@@ -119,3 +119,16 @@ async def test_a_span_of_nothing_is_refused(api: httpx.AsyncClient, field: str) 
     assert (await api.put("/types/vm", json={"retention": 0})).is_success
     assert (await api.put("/types/vm", json={field: 0.0001})).is_success
     assert (await api.get("/types/vm")).json()["data"]["policy"][field] == 0.001
+
+
+async def test_an_empty_type_can_be_deleted(api: httpx.AsyncClient) -> None:
+    """It is listed no more and has the default policy; with a job it is a 409 that says so."""
+    await api.put("/types/vmm", json={"patience": 1})
+    await api.post("/v1/vmm/", json=submission("a"))
+    answer = await api.delete("/types/vmm")
+    refused(answer, 409, "type_in_use", "type vmm has 1 job")
+    assert answer.json()["left"] == {"jobs": 1, "hosts": 0, "sources": 0}
+    await api.delete("/v1/vmm/a")
+    assert (await api.delete("/types/vmm")).json() == {"data": {}, "ok": True}
+    assert (await api.get("/v1/")).json()["data"] == {}
+    assert (await api.get("/types/vmm")).json()["data"]["policy"] == DEFAULTS

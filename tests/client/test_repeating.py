@@ -156,6 +156,7 @@ def test_every_call_that_is_no_put_or_get_was_thought_about() -> None:
         "set_expected": lambda: calls.set_expected("vm", "d", 1.0),
         "reset": lambda: calls.reset("vm", "x"),
         "requeue": lambda: calls.requeue("vm", "x"),
+        "drop_type": lambda: calls.drop_type("vm"),
         "drop_host": lambda: calls.drop_host("vm", "h"),
     }
     changing = {

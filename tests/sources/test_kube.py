@@ -237,3 +237,18 @@ def test_a_missing_kubeconfig_is_reported_at_once(tmp_path: Path) -> None:
     """A login that is not there fails when the source is opened."""
     with pytest.raises(Misconfigured, match="kubernetes' settings"):
         KubeSource(kubeconfig=str(tmp_path / "none"))
+
+
+async def test_a_name_that_is_too_long_costs_the_node_nothing_else(
+    cluster: Cluster, source: KubeSource
+) -> None:
+    """A label over 255 bytes and a resource over 64 are left out and told; the node stays."""
+    long = node("n1")
+    long["metadata"]["labels"]["l" * 253 + "/" + "n" * 63] = "v"
+    long["status"]["allocatable"]["r" * 100 + "/gpu"] = "1"
+    cluster.nodes = [long, node("n2")]
+    snapshot = await source.snapshot()
+    assert [host.name for host in snapshot.hosts] == ["n1", "n2"]
+    assert snapshot.hosts[0].capacity == snapshot.hosts[1].capacity
+    assert len(snapshot.hosts[0].aggregates) == 3
+    assert snapshot.left_out.keys() == {"n1"}

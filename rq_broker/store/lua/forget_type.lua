@@ -8,6 +8,7 @@
 ---   forgotten  flag  whether the type is empty
 --- Errors none
 --- @include "base"
+--- @include "left_behind"
 --- @include "wall"
 
 local QUIET_MS = 60000 -- time for readers of a type's events to read the last of them
@@ -16,11 +17,6 @@ local QUIET_MS = 60000 -- time for readers of a type's events to read the last o
 local USED = {
   'status:queued', 'status:granted', 'status:running', 'status:done', 'status:error', 'hosts', 'sources', 'keys',
   'destinations', 'parting', 'deadlines', 'deliveries', 'prompt', 'parked', 'lost',
-}
--- What remains of ended jobs and of the notifiers' work.
-local LEFT = {
-  'wake', 'later', 'events', 'holding_times', 'history', 'usage', 'past_usage', 'forecasts', 'passed', 'own_priority',
-  'open', 'behind', 'failing', 'answering', 'turned', 'turn:plan', 'turn:plan:again',
 }
 
 for _, name in ipairs(USED) do
@@ -38,7 +34,5 @@ if last and tonumber(string.match(last[1], '^%d+')) > wall_us() / 1000 - QUIET_M
   return reply({ forgotten = false })
 end
 
-for _, name in ipairs(LEFT) do
-  redis.call('DEL', key(name))
-end
+delete_what_is_left()
 return reply({ forgotten = true })

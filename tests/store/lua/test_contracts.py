@@ -257,6 +257,8 @@ async def _report_servers(broker: Broker, client: Redis) -> None:
     await broker.sources(TYPE)
     await client.hset(KEYS.of("source", "lab"), "tried", 1)
     await broker.forget_source(TYPE, "lab")
+    with pytest.raises(errors.TypeInUse):
+        await broker.drop_type(TYPE)
 
 
 async def _read_holds(broker: Broker) -> None:

@@ -1,0 +1,54 @@
+--- Delete an empty type: its policy, its signing keys, and what ended jobs left behind.
+--- Keeps: a type with jobs, hosts, or a source that is polled stays as it is. The counters
+---   of its base hash stay, which never go back.
+--- KEYS[1] base
+--- ARGV none
+--- Returns
+---   jobs     integer  jobs that it has
+---   hosts    integer  hosts that it has
+---   sources  integer  sources that are polled
+--- Errors none
+--- @include "base"
+--- @include "clock"
+--- @include "left_behind"
+--- @include "source"
+
+local STATUSES = { 'queued', 'granted', 'running', 'done', 'error' }
+
+-- 1. Count what is left.
+local jobs, hosts, sources = 0, redis.call('ZCARD', key('hosts')), 0
+for _, status in ipairs(STATUSES) do
+  jobs = jobs + redis.call('ZCARD', key('status:' .. status))
+end
+local now, names = now_ms(), redis.call('SMEMBERS', key('sources'))
+for _, source in ipairs(names) do
+  if not is_abandoned(source, now) then
+    sources = sources + 1
+  end
+end
+if jobs + hosts + sources > 0 then
+  return reply({ jobs = jobs, hosts = hosts, sources = sources })
+end
+
+-- 2. Delete the sources that are polled no more, and the records of destinations.
+for _, source in ipairs(names) do
+  redis.call('DEL', key('source:' .. source), key('turn:source:' .. source))
+end
+for _, destination in ipairs(redis.call('ZRANGE', key('destinations'), 0, -1)) do
+  redis.call('DEL', key('destination:' .. destination))
+end
+redis.call('DEL', key('sources'), key('destinations'), key('keys'), key('parked'), key('parting'), key('deadlines'),
+  key('deliveries'), key('prompt'), key('lost'))
+
+-- 3. Delete the policy, and all that every empty type leaves behind.
+local is_new = redis.call('HEXISTS', base, 'policy_number') == 0
+for _, field in ipairs(redis.call('HKEYS', base)) do
+  if string.match(field, '^policy:') or string.match(field, '^recount:') then
+    redis.call('HDEL', base, field)
+  end
+end
+if not is_new then -- notifiers that know the policy read it anew
+  add_to(base, 'policy_number', 1)
+end
+delete_what_is_left()
+return reply({ jobs = 0, hosts = 0, sources = 0 })

@@ -1,0 +1,14 @@
+--- What an empty type leaves behind: what remains of ended jobs and of the notifiers' work.
+--- @include "base"
+
+local LEFT_BEHIND = {
+  'wake', 'later', 'events', 'holding_times', 'history', 'usage', 'past_usage', 'forecasts', 'passed', 'own_priority',
+  'open', 'behind', 'failing', 'answering', 'turned', 'turn:plan', 'turn:plan:again', 'withdrawn', 'withdrawals',
+}
+
+-- Deletes it. The base hash stays: its counters never go back.
+local function delete_what_is_left()
+  for _, name in ipairs(LEFT_BEHIND) do
+    redis.call('DEL', key(name))
+  end
+end
