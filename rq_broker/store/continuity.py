@@ -149,10 +149,9 @@ class Continuity:
         )
         if reply.is_new:
             _log.error(
-                "type %s: Redis lost state: job IDs up to %d were given, it had %d; fences up to"
-                " %d, it had %d. Jobs and updates since then may be gone; rq-broker audit tells"
-                " what is known",
-                type_, before.id, reply.id, before.fence, reply.fence,
+                "type %s: Redis lost state: job IDs up to %d were given, it had %d. Jobs and"
+                " updates since then may be gone; rq-broker audit tells what is known",
+                type_, before.id, reply.id,
             )  # fmt: skip
         life: str = reply.incarnation
         return life

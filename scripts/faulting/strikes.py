@@ -129,20 +129,29 @@ async def older_state(scene: Scene) -> None:
     await asyncio.to_thread(_restore, primary, before)
 
 
+_KEYS = f"rqb:{{{TYPE}}}*"
+_DUMP_ALL = """
+local flat = {}
+for _, name in ipairs(redis.call('KEYS', ARGV[1])) do
+  flat[#flat + 1] = name
+  flat[#flat + 1] = redis.call('DUMP', name)
+end
+return flat
+"""
+"""One script, since an RDB file is of one instant too."""
+_DELETE_ALL = "for _, name in ipairs(redis.call('KEYS', ARGV[1])) do redis.call('DEL', name) end"
+
+
 def _dump(node: Node) -> dict[bytes, bytes]:
     with redis.Redis(port=node.port) as client:
-        names = list(client.scan_iter(f"rqb:{{{TYPE}}}*", count=1000))
-        pipeline = client.pipeline(transaction=False)
-        for name in names:
-            pipeline.execute_command("DUMP", name)
-        return {name: dump for name, dump in zip(names, pipeline.execute(), strict=True) if dump}
+        flat = iter(client.eval(_DUMP_ALL, 0, _KEYS))
+        return dict(zip(flat, flat, strict=True))
 
 
 def _restore(node: Node, dumps: Mapping[bytes, bytes]) -> None:
     with redis.Redis(port=node.port) as client:
         pipeline = client.pipeline(transaction=True)
-        for name in client.scan_iter(f"rqb:{{{TYPE}}}*", count=1000):
-            pipeline.delete(name)
+        pipeline.eval(_DELETE_ALL, 0, _KEYS)
         for name, dump in dumps.items():
             pipeline.execute_command("RESTORE", name, 0, dump, "REPLACE")
         pipeline.execute()

@@ -10,8 +10,8 @@ import pytest
 
 from rq_broker.delivery.message import message_id
 from rq_broker.domain import errors
-from rq_broker.domain.jobs import Status
-from rq_broker.store.audit import audit
+from rq_broker.domain.jobs import Job, Status
+from rq_broker.store.audit import Severity, audit
 from rq_broker.store.broker import Broker, Settlement
 from rq_broker.store.connection import connect
 from rq_broker.store.embedded import Server
@@ -53,8 +53,15 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
 async def _serve(broker: Broker, receiver: Receiver, *names: str) -> None:
     """Submit, grant and deliver jobs."""
     for name in names:
-        assert await grant(broker, await submit(broker, name))
+        await _grant(broker, receiver, await submit(broker, name))
     await receiver.receive_all(broker)
+
+
+async def _grant(broker: Broker, receiver: Receiver, job: Job) -> None:
+    """Grant a job; callbacks that grants have to wait for are received first."""
+    async with asyncio.timeout(20):
+        while await grant(broker, job) is None:
+            await receiver.receive_all(broker)
 
 
 @pytest.mark.parametrize("way", ["older", "none"])
@@ -67,7 +74,7 @@ async def test_nothing_is_held_for_nobody(server: Server, way: str) -> None:
     if way == "older":
         await broker.runner.command("SAVE")
     for job in queued:
-        assert await grant(broker, job)
+        await _grant(broker, receiver, job)
     await _serve(broker, receiver, *(f"late{number}" for number in range(20)))
     given = set(receiver.fences)
     highest = (await broker.read(TYPE, "late19")).id
@@ -81,7 +88,7 @@ async def test_nothing_is_held_for_nobody(server: Server, way: str) -> None:
     assert loss.id_there == (40 if way == "older" else 0)
     await publish(broker, VCPU=1000)
     for job in (await broker.page(TYPE, status="queued")).jobs:
-        assert await grant(broker, job)
+        await _grant(broker, receiver, job)
     await _serve(broker, receiver, *(f"new{number}" for number in range(20)))
     assert receiver.repeats == 0
     assert given.isdisjoint(receiver.fences[len(given) :])
@@ -90,7 +97,8 @@ async def test_nothing_is_held_for_nobody(server: Server, way: str) -> None:
     assert min(job.id for job in running if job.request_id.startswith("new")) > highest
     await broker.aclose()
     auditor = connect(server.url)
-    assert await audit(auditor, TYPE) == []
+    findings = await audit(auditor, TYPE)
+    assert {finding.severity for finding in findings} == {Severity.NOTE}
     await auditor.aclose()
 
 

@@ -1,16 +1,21 @@
-"""Notes what Redis is known to have lost of a type; which jobs that were cannot be known."""
+"""Notes what Redis is known to have lost of a type, and what cannot be known since then."""
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 
+from rq_broker.domain.jobs import HOLDING
 from rq_broker.store import records
 from rq_broker.store.audit.walk import Walk
+from rq_broker.store.keys import job_of
 
 
 async def check_losses(walk: Walk) -> None:
-    """Note each loss that a process reported, see lua/report_loss.lua."""
+    """Note each loss that a process reported, and the jobs that may have ended with it."""
     lost = records.pairs(await walk.client.hgetall(walk.keys.of("lost")))
+    if lost:
+        await _note_old_grants(walk)
     for incarnation, text in lost.items():
         when, *numbers = text.split(" ")
         if not when.isdigit() or len(numbers) != 4:
@@ -23,3 +28,24 @@ async def check_losses(walk: Walk) -> None:
             f" Redis had {id_there}, fences up to {last_fence} and it had {fence_there}; jobs"
             " and updates in between may be gone, and jobs may run that Redis does not know",
         )
+
+
+async def _note_old_grants(walk: Walk) -> None:
+    """Note the jobs that hold capacity by a grant from before a loss."""
+    life = await walk.client.hget(walk.keys.base, "incarnation")
+    for status in HOLDING:
+        async for page in walk.pages("ZSCAN", f"status:{status}"):
+            members = [member for member, _ in page]
+            lives = await asyncio.gather(
+                *(
+                    walk.client.hget(walk.keys.of("job", job_of(member)[1]), "incarnation")
+                    for member in members
+                )
+            )
+            for member, granted_in in zip(members, lives, strict=True):
+                if granted_in != life:
+                    walk.note(
+                        f"job {member}",
+                        f"is {status} by a grant from before Redis lost state: its client may have"
+                        " ended it since, which only the client knows",
+                    )

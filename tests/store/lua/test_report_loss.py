@@ -100,3 +100,15 @@ async def test_the_audit_notes_a_loss(broker: Broker, client: Redis) -> None:
     (finding,) = await audit(client, TYPE)
     assert finding.severity is Severity.NOTE
     assert "IDs up to 2 were given and Redis had 0" in finding.text
+
+
+async def test_the_audit_lists_the_grants_from_before_a_loss(broker: Broker, client: Redis) -> None:
+    """Whether a job that was granted before the loss still runs cannot be known: it is a note."""
+    await bring(broker, Status.RUNNING, "before")
+    await submit(broker, "b")
+    await client.hset(BASE, "id", 1)
+    await broker.notice_losses()
+    assert await grant(broker, await broker.read(TYPE, "b"))
+    notes = [str(finding) for finding in await audit(client, TYPE)]
+    assert [note for note in notes if ":before is running by a grant from before" in note]
+    assert not [note for note in notes if ":b is" in note]
