@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from socket import getaddrinfo
 
 from rq_broker.domain.errors import Invalid
@@ -10,19 +11,22 @@ from rq_broker.settings import LOOPBACK, Settings
 from rq_broker.store.redis_url import parse
 
 
-def egress_of(settings: Settings, *, own_api: bool = True) -> Egress:
+def egress_of(
+    settings: Settings, *, own_api: bool = True, servers: Iterable[tuple[str, int]] = ()
+) -> Egress:
     """Build the egress rules; the broker's own Redis is always closed to callbacks.
 
     Args:
         settings: The process's settings.
         own_api: Close the API's own address too. `dev` leaves it open, for its inbox.
+        servers: Where Redis listens besides the addresses of its URL.
 
     Raises:
         Invalid: A list of the settings holds something that is neither network nor name, or no
             callback may go to the callback base.
     """
-    servers = parse(settings.redis).addresses
-    closed = [(ip, port) for host, port in servers for ip in _addresses(host)]
+    all_servers = dict.fromkeys((*parse(settings.redis).addresses, *servers))
+    closed = [(ip, port) for host, port in all_servers for ip in _addresses(host)]
     if own_api:
         closed += [(ip, settings.port) for ip in _addresses(settings.host)]
     egress = Egress.of(

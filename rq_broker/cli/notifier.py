@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
 
 from redis.asyncio import Redis, RedisCluster
@@ -32,13 +32,13 @@ def run(settings: Settings) -> None:
 
 
 async def _run(settings: Settings) -> None:
+    # Wrong settings end the process before it waits for Redis: here, and in `run`.
     feeds = open_feeds(settings)
+    servers = await await_redis(settings.redis, "notifier", settings.types)
     async with (
         aclosing(connect(settings.redis)) as client,
-        open_notifier(settings, client, feeds) as notifier,
+        open_notifier(settings, client, feeds, servers=servers) as notifier,
     ):
-        # Not sooner: a wrong setting ends the process at once, whether or not Redis answers.
-        await await_redis(settings.redis, "notifier", settings.types)
         _log_start(settings, feeds)
         await notifier.run()
 
@@ -73,9 +73,13 @@ async def open_notifier(
     feeds: Sequence[Feed],
     *,
     dev: bool = False,
+    servers: Iterable[tuple[str, int]] = (),
 ) -> AsyncIterator[Notifier]:
-    """Build the notifier on one Redis client; with `dev` it may call the process's own inbox."""
-    egress = egress_of(settings, own_api=not dev)
+    """Build the notifier on one Redis client; with `dev` it may call the process's own inbox.
+
+    `servers`: where Redis listens besides the addresses of its URL; callbacks never go there.
+    """
+    egress = egress_of(settings, own_api=not dev, servers=servers)
     async with Sender(egress, timeout_s=settings.timeout) as sender:
         yield Notifier(
             Broker(client),

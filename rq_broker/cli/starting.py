@@ -12,7 +12,7 @@ from redis.asyncio import Redis, RedisCluster
 
 from rq_broker.domain.errors import Unavailable
 from rq_broker.store.acl import check_rights
-from rq_broker.store.connection import connect
+from rq_broker.store.connection import connect, servers_of
 from rq_broker.store.fitness import check_fit, reach
 from rq_broker.store.redis_url import parse
 from rq_broker.store.trouble import details
@@ -28,8 +28,11 @@ and one that hangs must not keep the process from serving with the others."""
 _log = logging.getLogger(__name__)
 
 
-async def await_redis(url: str, role: str, types: Collection[str] = ()) -> None:
+async def await_redis(url: str, role: str, types: Collection[str] = ()) -> list[tuple[str, int]]:
     """Wait until Redis answers; then check that it evicts nothing and grants the role's rights.
+
+    Returns:
+        Where the servers listen that the URL does not name, see connection.servers_of.
 
     Raises:
         Unavailable: Redis answers, and is unfit.
@@ -42,6 +45,7 @@ async def await_redis(url: str, role: str, types: Collection[str] = ()) -> None:
                 await check_rights(client, role, types)
         except TimeoutError:
             _log.warning("a server of Redis does not answer; its rights were not checked")
+        return await servers_of(client)
 
 
 async def _await_answer(client: Redis | RedisCluster, shown: str) -> None:

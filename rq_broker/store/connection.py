@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import fakeredis
@@ -100,6 +101,23 @@ def ask_another_sentinel(client: Redis | RedisCluster) -> None:
     if isinstance(client, Redis) and isinstance(client.connection_pool, SentinelConnectionPool):
         sentinels = client.connection_pool.sentinel_manager.sentinels
         sentinels.append(sentinels.pop(0))
+
+
+async def servers_of(client: Redis | RedisCluster) -> list[tuple[str, int]]:
+    """List where the servers behind a client listen, as far as it knows them after a call.
+
+    That is the nodes of a cluster, or the primary and the replicas that Sentinels know.
+    """
+    if isinstance(client, ClusterClient):
+        nodes = [address for router in client.routers for address in router.addresses()]
+        return [(host, port) for host, port in dict.fromkeys(nodes)]
+    if isinstance(client, Redis) and isinstance(client.connection_pool, SentinelConnectionPool):
+        pool = client.connection_pool
+        replicas: list[tuple[str, int]] = []
+        with suppress(redis.RedisError):
+            replicas = await pool.sentinel_manager.discover_slaves(pool.service_name)
+        return [address for address in (pool.master_address, *replicas) if address]
+    return []
 
 
 def in_memory() -> Redis:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 from faulting.strikes import move_slot
 from faulting.topologies import ClusterOfSix
 
+from rq_broker.cli.egress import egress_of
+from rq_broker.cli.starting import await_redis
+from rq_broker.settings import Settings
 from rq_broker.store.broker import Broker
 from rq_broker.store.connection import connect
-from tests.faults.topologies import Submits, contradictions, reaches, running, status_of
+from tests.faults.topologies import RECOVERY_S, Submits, contradictions, reaches, running, status_of
 from tests.making import TYPE, publish, submit
 from tests.processes import Children, children
 
@@ -110,3 +114,15 @@ async def test_no_submit_is_answered_as_its_own_duplicate(
     assert others.answers.keys() <= {"created", "redis_cluster_down"}
     assert await asyncio.to_thread(servers.primary) is not old
     assert await contradictions(servers, TYPE, OTHER) == []
+
+
+async def test_every_node_is_closed_to_callbacks(servers: ClusterOfSix) -> None:
+    """The notifier learns the nodes that its URL does not name, replicas too, at its start."""
+    async with asyncio.timeout(RECOVERY_S):  # replicas are known to all after a while
+        while len(found := await await_redis(servers.url, "notifier")) < len(servers.nodes):
+            await asyncio.sleep(0.1)
+    settings = Settings(redis=servers.url, callback_allow=("127.0.0.0/8",))
+    egress = egress_of(settings, servers=found)
+    for node in servers.nodes:
+        verdict = egress.check(ip_address("127.0.0.1"), node.proxy_port)
+        assert (verdict.allowed, verdict.reason) == (False, "own_service")

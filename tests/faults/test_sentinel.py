@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from faulting.topologies import SentinelTrio
 
+from rq_broker.cli.starting import await_redis
 from rq_broker.domain import errors
 from rq_broker.store.broker import Broker
 from rq_broker.store.connection import connect
@@ -57,3 +58,9 @@ async def test_a_service_that_no_sentinel_watches_is_unavailable(servers: Sentin
     assert refused.value.__cause__
     assert "other" in str(refused.value.__cause__.__cause__)
     await broker.aclose()
+
+
+async def test_the_servers_behind_sentinels_are_known(servers: SentinelTrio) -> None:
+    """The notifier closes them to callbacks: the primary and both replicas."""
+    found = await await_redis(servers.url, "notifier")
+    assert {port for _, port in found} == {node.proxy_port for node in servers.nodes}
