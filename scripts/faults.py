@@ -71,7 +71,7 @@ def misses(result: Result) -> list[str]:
         "acknowledged jobs are gone": redis_may_lose or not result.gone,
         "capacity was oversold": redis_may_lose or not ledger.oversold,
         "jobs were granted twice": redis_may_lose or not ledger.double_granted,
-        "jobs were left": not result.left,
+        "jobs were left": redis_may_lose or not result.left,
         "the audit found faults": not result.faults,
         "a client was refused its own submit": not ledger.own_duplicates,
         "recovery took long": all(s is not None and s <= RECOVERY_SECONDS for s in waits),
