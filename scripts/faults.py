@@ -74,6 +74,7 @@ def misses(result: Result) -> list[str]:
         "jobs were left": redis_may_lose or not result.left,
         "the audit found faults": not result.faults,
         "a client was refused its own submit": not ledger.own_duplicates,
+        "a loss was not told": not result.gone or '"losses":{}' not in result.told,
         "recovery took long": all(s is not None and s <= RECOVERY_SECONDS for s in waits),
     }
     return [text for text, kept in wanted.items() if not kept]
