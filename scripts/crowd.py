@@ -127,6 +127,11 @@ def spread(times: list[float]) -> str:
     return f"p50 {middle * 1000:.0f} ms, p99 {p99 * 1000:.0f} ms, most {max(times) * 1000:.0f} ms"
 
 
+def used_memory(server: Server) -> int:
+    with kit.plain(server) as client:
+        return int(client.info("memory")["used_memory"])
+
+
 def memory(server: Server, pids: list[int]) -> str:
     notifiers = max(kit.resident(pid) for pid in pids) / 2**20
     redis = kit.resident(server.process.pid) / 2**20 if server.process else 0
@@ -136,7 +141,9 @@ def memory(server: Server, pids: list[int]) -> str:
 def main() -> None:
     asked = arguments()
     with kit.store() as server, ExitStack() as stack:
+        before = used_memory(server)
         kit.run(server.url, lambda broker: make_types(broker, asked))
+        a_type = (used_memory(server) - before) / asked.types
         pids = start(server, asked.notifiers, stack)
         print(f"{asked.types} types, {asked.notifiers} notifiers")
         print(f"first checks: {until_calm(server):.0f} s")
@@ -150,7 +157,7 @@ def main() -> None:
         print(f"submit to callback: {spread(times)}")
         milliseconds = (sum(map(kit.cpu, pids)) - used) / asked.jobs * 1000
         print(f"CPU of all notifiers: {milliseconds:.1f} ms a job")
-        print(f"memory: {memory(server, pids)}")
+        print(f"memory: {memory(server, pids)}, {a_type:.0f} bytes of it a type with one host")
 
 
 if __name__ == "__main__":
