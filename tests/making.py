@@ -108,7 +108,7 @@ async def claim_one(broker: Broker, lease: float = 60.0, type_: str = TYPE) -> D
 
 async def settle(broker: Broker, delivery: Delivery, settlement: Settlement) -> str:
     """Settle one delivery; return the job's status afterwards, or STALE."""
-    (status,) = await broker.settle(delivery.job.type, [(delivery, settlement)])
+    (status,) = (await broker.settle(delivery.job.type, [(delivery, settlement)])).statuses
     return status
 
 

@@ -196,6 +196,8 @@ def _snapshot(state: TypeState, shown: Heads, now: float) -> Snapshot:
         passed=shown.passed,
         promises=state.promises,
         closed=state.closed,
+        asked=state.asked,
+        failing=state.failing,
         behind=state.behind,
     )
 

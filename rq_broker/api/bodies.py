@@ -245,14 +245,17 @@ def _proposal(
 
 
 class OneDestination(Struct, forbid_unknown_fields=True):
-    """A destination, spelled as the list of them shows it."""
+    """A destination, spelled as the list of them shows it, and perhaps an owner."""
 
     destination: Annotated[str, Text(300).meta("scheme://host:port")]
+    owner: Annotated[
+        str | None, Meta(max_length=255, description="Only its jobs; empty: jobs without an owner.")
+    ] = None
 
 
-def destination(body: Any) -> str:
-    """Return the destination that the body names. Raises Invalid."""
-    return convert(body, OneDestination).destination
+def destination(body: Any) -> OneDestination:
+    """Return the destination, and the owner if any, that the body names. Raises Invalid."""
+    return convert(body, OneDestination)
 
 
 class OwnerKeys(Struct, forbid_unknown_fields=True):

@@ -38,13 +38,13 @@ class DestinationEndpoints:
         return ok(DestinationsView(outage, views))
 
     async def reset(self, request: Request) -> Response:
-        """Close the breaker of a destination and send its parked callbacks."""
-        type_ = type_of(request)
-        await self._broker.reset(type_, bodies.destination(await read_json(request)))
+        """Close the breakers of a destination, end its pauses, and send its parked callbacks."""
+        body = bodies.destination(await read_json(request))
+        await self._broker.reset(type_of(request), body.destination, body.owner)
         return ok({})
 
     async def requeue(self, request: Request) -> Response:
         """Requeue every job whose callbacks to a destination failed, and count them."""
-        type_ = type_of(request)
-        count = await self._broker.requeue(type_, bodies.destination(await read_json(request)))
+        body = bodies.destination(await read_json(request))
+        count = await self._broker.requeue(type_of(request), body.destination, body.owner)
         return ok(RequeuedView(count))

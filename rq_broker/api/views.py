@@ -155,22 +155,26 @@ class AttemptView(JsonObject, frozen=True):
 
 
 class DestinationView(JsonObject, frozen=True):
-    """A destination, and the state of its circuit breaker."""
+    """A destination as one owner's jobs see it, and the state of its circuit breaker."""
 
     name: Annotated[str, Meta(description="scheme://host:port")] = field(name="destination")
+    owner: Annotated[str, Meta(description="Whose jobs; empty for those without an owner.")]
     state: Annotated[
         Literal["closed", "half-open", "open"],
         Meta(
-            description="State of the breaker. While it is open, no job of this destination gets "
-            "an offer; while it is half-open, one does."
+            description="State of the breaker. While it is open, no job of this destination and "
+            "owner gets an offer; while it is half-open, one does."
         ),
     ]
     failures: Annotated[Count, Meta(description="Consecutive failures.")]
     opens_for: Annotated[
         Seconds, Meta(description="Seconds until the breaker becomes half-open.")
     ] = field(name="open_seconds")
+    asked_for: Annotated[
+        Seconds, Meta(description="Seconds for which it asked, by Retry-After, not to be called.")
+    ] = field(name="asked_seconds")
     in_flight: Annotated[Count, Meta(description="Callbacks being sent.")]
-    parked: Annotated[Count, Meta(description="Callbacks that wait for the destination.")]
+    parked: Annotated[Count, Meta(description="Callbacks that wait for a slot there.")]
 
 
 class DestinationsView(JsonObject, frozen=True):

@@ -268,32 +268,38 @@ def destinations(type_: str) -> Call[Json]:
     return Call(_data, "GET", path("types", type_, "destinations"))
 
 
-def reset(type_: str, destination: str) -> Call[None]:
-    """Close the circuit breaker of a destination.
+def reset(type_: str, destination: str, owner: str | None = None) -> Call[None]:
+    """Close the circuit breakers of a destination, and end the pauses it asked for.
 
     Args:
         type_: The queue's name.
         destination: Scheme, host and port, such as `http://10.0.0.9:80`.
+        owner: Only for the jobs of this owner, `""` for jobs without one; None for all.
 
     Raises:
-        DestinationNotFound: No job of the type was ever granted to be called there.
+        DestinationNotFound: No such job of the type was granted lately to be called there.
     """
     return Call(_nothing, "POST", path("types", type_, "destinations", "reset"),
-                {"destination": destination})  # fmt: skip
+                _receiver(destination, owner))  # fmt: skip
 
 
-def requeue(type_: str, destination: str) -> Call[int]:
-    """Requeue every job whose callbacks to a destination failed.
+def requeue(type_: str, destination: str, owner: str | None = None) -> Call[int]:
+    """Requeue every job whose callbacks to a destination failed, but for those that answered 410.
 
     Args:
         type_: The queue's name.
         destination: Scheme, host and port, such as `http://10.0.0.9:80`.
+        owner: Only the jobs of this owner, `""` for jobs without one; None for all.
 
     Returns:
         The number of jobs that are queued again.
     """
     return Call(_requeued, "POST", path("types", type_, "destinations", "requeue"),
-                {"destination": destination}, repeatable=False)  # fmt: skip
+                _receiver(destination, owner), repeatable=False)  # fmt: skip
+
+
+def _receiver(destination: str, owner: str | None) -> dict[str, str]:
+    return {"destination": destination, **({} if owner is None else {"owner": owner})}
 
 
 def keys(type_: str) -> Call[dict[str, list[str]]]:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Protocol
 
+from rq_broker.delivery.failure_log import FailureLog
 from rq_broker.delivery.message import message_body, message_id
 from rq_broker.delivery.outcome import Outcome
 from rq_broker.delivery.retry import settlement
@@ -73,6 +74,7 @@ class Courier:
         self._unproven_slots = unproven_slots or UnprovenSlots()
         self.on_slots_freed: Callable[[], object] = lambda: None
         """Called when slots that a claim lacked become free."""
+        self._failures = FailureLog(type_)
         self._in_flight: set[asyncio.Task[None]] = set()
         self._unsettled: list[tuple[Delivery, Settlement]] = []
         self._settling: asyncio.Task[None] | None = None
@@ -137,7 +139,9 @@ class Courier:
         except asyncio.CancelledError:
             self._settle_soon(delivery, Settlement("release"))
             raise
-        self._settle_soon(delivery, settlement(delivery.job.attempts, outcome))
+        job = delivery.job
+        self._failures.note(job.destination, job.owner_id or "", outcome)
+        self._settle_soon(delivery, settlement(job.attempts, outcome))
 
     async def _send(self, delivery: Delivery) -> Outcome:
         """Sign the callback's message and send it."""
@@ -169,7 +173,9 @@ class Courier:
                 batch = self._unsettled[: self._batch]
                 self._unsettled = self._unsettled[self._batch :]
                 try:
-                    await self._broker.settle(self._type, batch)
+                    settled = await self._broker.settle(self._type, batch)
+                    for change in settled.changes:
+                        self._failures.note_change(change)
                 except errors.Unavailable:
                     pass  # their leases end, and they are sent again
                 except Exception:

@@ -6,7 +6,8 @@ import random
 from collections.abc import Callable
 
 from rq_broker.delivery.outcome import Outcome
-from rq_broker.store.deliveries import Settlement
+from rq_broker.domain.deliveries import WITHDRAWN
+from rq_broker.store.deliveries import Health, Settlement
 
 DELAYS = (1.0, 2.0, 5.0, 12.0, 25.0)
 """Seconds between the first attempts, which come 0, 1, 3, 8, 20 and 45 s after the grant. So a
@@ -22,7 +23,7 @@ REJECTED_ATTEMPTS = 3
 a receiver that answers 404 while it starts up loses its jobs; with more, a callback that nobody
 serves holds its capacity for longer."""
 SLOW_DOWN = 1.0
-"""Seconds for which a destination gets one callback at a time after a 429 without Retry-After. With
+"""Seconds for which a receiver gets one callback at a time after a 429 without Retry-After. With
 less, it gets its full concurrency again before it has recovered."""
 
 
@@ -48,12 +49,23 @@ def settlement(attempts: int, outcome: Outcome) -> Settlement:
         return Settlement("release")
     if kind == "rejected":
         kind = "fail" if attempts >= REJECTED_ATTEMPTS else "retry"
-    answered = kind == "ok" or (cause.startswith("http_") and cause != "http_429")
     return Settlement(
         outcome={"ok": "delivered", "retry": "retry"}.get(kind, "failed"),
-        cause="withdrawn by the client (410)" if kind == "gone" else cause,
+        cause=cause,
+        error=WITHDRAWN if kind == "gone" else "",
         milliseconds=outcome.milliseconds,
         delay=retry_delay(attempts, outcome) if kind == "retry" else 0.0,
-        health="unhealthy" if outcome.unhealthy else "healthy" if answered else "",
-        slow_down=outcome.retry_after or SLOW_DOWN if cause == "http_429" else 0.0,
+        health=_health(outcome),
+        slow_down=SLOW_DOWN if cause == "http_429" and not outcome.retry_after else 0.0,
+        pause=outcome.retry_after or 0.0,
     )
+
+
+def _health(outcome: Outcome) -> Health:
+    """Return what an outcome shows; nothing of a receiver that asks for time: it works."""
+    if outcome.retry_after:
+        return ""
+    if outcome.unhealthy:
+        return "unhealthy"
+    answered = outcome.cause.startswith("http_") and outcome.cause != "http_429"
+    return "healthy" if answered else ""

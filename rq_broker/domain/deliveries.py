@@ -6,6 +6,11 @@ from dataclasses import dataclass
 
 from rq_broker.domain.jobs import Job
 
+GONE = "http_410"
+"""Cause of an attempt whose receiver does not want the job any more."""
+WITHDRAWN = "withdrawn by the client (410)"
+"""The error that its job keeps."""
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
@@ -37,16 +42,34 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """The scheme://host:port of a receiver, and the state of its circuit breaker."""
+    """A receiver: the scheme://host:port of callbacks as one owner's jobs see it."""
 
     name: str
+    owner: str
+    """Whose jobs; '' for those without an owner."""
     state: str
     """closed (healthy), open (no callbacks), or half-open (one probe at a time)."""
     failures: int
     """Consecutive failures that count against its health."""
     opens_for: float
     """Seconds until the breaker becomes half-open."""
+    asked_for: float
+    """Seconds for which it still asks not to be called."""
     in_flight: int
     """Callbacks being sent."""
     parked: int
-    """Callbacks that wait for the destination, apart from those of other destinations."""
+    """Callbacks that wait for the receiver, apart from those of others."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverChange:
+    """A receiver whose breaker opened or closed, or that asked for time."""
+
+    destination: str
+    owner: str
+    change: str
+    """open, closed or asked."""
+    failures: int
+    """Failures in a row that led to it, or that it ends."""
+    seconds: int
+    """For how long; 0 for closed."""

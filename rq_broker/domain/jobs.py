@@ -108,6 +108,14 @@ class Shape(Struct, frozen=True):
     expected: int | None = None
     """Seconds its jobs say they will hold, one of EXPECTED_CLASSES; None if they do not say."""
 
+    @property
+    def receiver(self) -> str:
+        """The destination as the owner's jobs see it: `<destination> <owner>`.
+
+        Without an owner it is the destination alone.
+        """
+        return f"{self.destination} {self.owner}" if self.owner else self.destination
+
     def canonical(self) -> str:
         """Render the shape as JSON. Equal shapes have equal texts, and no others do."""
         value: list[object] = [
@@ -195,6 +203,8 @@ class Job(Struct, frozen=True):
     """scheme://host:port of the callback, while granted and after its callbacks failed."""
     incarnation: str = ""
     """While it holds capacity: the life of the type's state in which it was granted."""
+    cause: str = ""
+    """Why its last callback failed for good, in a word such as http_410; while in error."""
     capacity_number: str = ""
     """Set only by submit: the number of the type's last change of capacity. Grants do not count."""
     replayed: bool = False

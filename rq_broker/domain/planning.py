@@ -102,9 +102,17 @@ class Snapshot:
     history: HoldingTimes = field(default_factory=HoldingTimes)
     """How long ended jobs held their capacity."""
     closed: frozenset[str] = frozenset()
-    """Destinations that cannot be called now: their jobs keep their place and get no grant."""
+    """Receivers that cannot be called now: their jobs keep their place and get no grant."""
+    asked: Mapping[str, float] = field(default_factory=dict)
+    """Those of them that asked for time → until when, seconds since 1970."""
+    failing: frozenset[str] = frozenset()
+    """Destinations that jobs of no owner are granted to, in an outage on the broker's side."""
     behind: frozenset[str] = frozenset()
-    """Destinations where callbacks of earlier grants have to go out first; treated alike."""
+    """Receivers where callbacks of earlier grants have to go out first; treated alike."""
+
+    def is_closed(self, shape: Shape) -> bool:
+        """Whether jobs of this shape get no grant because of their receiver."""
+        return shape.receiver in self.closed or shape.destination in self.failing
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,7 @@ class AdmissionPass:
         """
         yield from self._make_placers()
         shapes, placers = self.snapshot.waiting, self._placers
-        closed = self.snapshot.closed | self.snapshot.behind
+        failing, closed = self.snapshot.failing, self.snapshot.closed | self.snapshot.behind
         turns = ShareOrder(shapes, self.usage) if self.usage.shares else TurnQueue(shapes)
         while not self.ended_early and stop_at not in self.blocked:
             # 1. Take the job that comes first by priority and ID, or by shares.
@@ -105,9 +105,10 @@ class AdmissionPass:
             if turn is None:
                 return
             waiting, placer = shapes[turn.shape_number], placers[turn.shape_number]
-            head, owner = waiting.heads[turn.head_number], waiting.shape.owner
+            head, shape = waiting.heads[turn.head_number], waiting.shape
+            owner = shape.owner
             # 2. Its callback could not be delivered now: its shape waits for the rest of the pass.
-            if waiting.shape.destination in closed:
+            if shape.receiver in closed or shape.destination in failing:
                 self._block_for_destination(waiting, placer, head)
                 turns.drop_shape()
             # 3. Its owner would exceed a limit: its shape waits.
@@ -128,10 +129,13 @@ class AdmissionPass:
 
     def _block_for_destination(self, waiting: WaitingShape, placer: Placer, head: Head) -> None:
         """Block the shape until its callbacks can be delivered."""
-        destination = waiting.shape.destination
-        is_closed = destination in self.snapshot.closed
-        reason_for = reasons.destination_closed if is_closed else reasons.destination_behind
-        reason = reason_for(destination)
+        shape, asked_until = waiting.shape, self.snapshot.asked.get(waiting.shape.receiver)
+        if asked_until is not None:
+            reason = reasons.destination_asked(shape.destination, asked_until)
+        elif self.snapshot.is_closed(shape):
+            reason = reasons.destination_closed(shape.destination)
+        else:
+            reason = reasons.destination_behind(shape.destination)
         self.blocked[waiting.digest] = BlockedShape(waiting, placer, head, reason)
 
     def _block_for_owner(

@@ -26,6 +26,7 @@ from rq_broker.planner.waiting_reasons import WaitingReasons
 REASONS_OF_SIZE = frozenset(ReasonCode) - {
     ReasonCode.PAUSED,
     ReasonCode.DESTINATION_CLOSED,
+    ReasonCode.DESTINATION_ASKED,
     ReasonCode.DESTINATION_BEHIND,
     ReasonCode.NEXT_PASS,
     ReasonCode.NO_NOTIFIER,

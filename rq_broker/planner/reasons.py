@@ -23,6 +23,7 @@ class ReasonCode(StrEnum):
     STRICT_ORDER = "strict_order"
     OWNER_LIMIT = "owner_limit"
     DESTINATION_CLOSED = "destination_closed"
+    DESTINATION_ASKED = "destination_asked"
     DESTINATION_BEHIND = "destination_behind"
     NEXT_PASS = "next_pass"
     NO_NOTIFIER = "no_notifier"
@@ -58,6 +59,13 @@ def destination_closed(destination: str) -> Reason:
     """Return the reason of a job whose callback cannot be delivered now."""
     text = f"{destination} does not answer callbacks; the job keeps its place until it does"
     return Reason(ReasonCode.DESTINATION_CLOSED, text)
+
+
+def destination_asked(destination: str, until: float) -> Reason:
+    """Return the reason of a job whose receiver asked to be called later (Retry-After)."""
+    when = datetime.fromtimestamp(until, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    text = f"destination asked to wait until {when} ({destination}); the job keeps its place"
+    return Reason(ReasonCode.DESTINATION_ASKED, text)
 
 
 def destination_behind(destination: str) -> Reason:

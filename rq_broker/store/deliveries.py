@@ -8,8 +8,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rq_broker.domain import errors
-from rq_broker.domain.deliveries import Attempt, Delivery, Destination
-from rq_broker.domain.jobs import Status
+from rq_broker.domain.deliveries import (
+    GONE,
+    WITHDRAWN,
+    Attempt,
+    Delivery,
+    Destination,
+    ReceiverChange,
+)
+from rq_broker.domain.jobs import Job, Status
 from rq_broker.store import records
 from rq_broker.store.jobs import Jobs
 from rq_broker.store.keys import Keys
@@ -31,9 +38,22 @@ class Settlement:
     delay: float = 0.0
     """Seconds until the next attempt, for retry."""
     health: Health = ""
-    """What the attempt shows of its destination: healthy, unhealthy, or '' for neither."""
+    """What the attempt shows of its receiver: healthy, unhealthy, or '' for neither."""
     slow_down: float = 0.0
-    """Seconds for which the destination takes one callback at a time, as it asked."""
+    """Seconds for which the receiver takes one callback at a time."""
+    pause: float = 0.0
+    """Seconds for which the receiver asked not to be called."""
+    error: str = ""
+    """The cause in words that the job keeps as its error; '' for the word itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of settled attempts."""
+
+    statuses: Sequence[str]
+    """The status of each job now, or STALE where the attempt does not count any more."""
+    changes: Sequence[ReceiverChange]
 
 
 class Deliveries:
@@ -78,16 +98,15 @@ class Deliveries:
 
     async def settle(
         self, type_: str, settlements: Iterable[tuple[Delivery, Settlement]]
-    ) -> list[str]:
-        """Record how claimed deliveries went.
-
-        Returns:
-            The status of each job now, or STALE where the attempt does not count any more.
-        """
+    ) -> Settled:
+        """Record how claimed deliveries went, and what that shows of their receivers."""
         attempts = [_attempt(delivery, settlement) for delivery, settlement in settlements]
         reply = await self._runner.run("settle", type_, attempts=attempts)
-        statuses: list[str] = reply.statuses
-        return statuses
+        changes = [
+            ReceiverChange(row.destination, row.owner, row.change, row.failures, row.seconds)
+            for row in reply.changes
+        ]
+        return Settled(reply.statuses, changes)
 
     async def sweep(self, type_: str, limit: int = 100) -> tuple[float | None, int]:
         """End what has come to its end: offers, running times, retention.
@@ -120,17 +139,25 @@ class Deliveries:
         reply = await self._runner.run("destinations", type_, limit=limit)
         return reply.outage, [records.destination(reply.now, row) for row in reply.destinations]
 
-    async def reset(self, type_: str, destination: str) -> None:
-        """Close a destination's breaker by hand."""
-        await self._runner.run("reset", type_, destination=destination)
+    async def reset(self, type_: str, destination: str, owner: str | None = None) -> None:
+        """Close a destination's breakers and end its pauses by hand, of one owner or of all."""
+        await self._runner.run("reset", type_, destination=destination, owner=owner)
 
-    async def requeue(self, type_: str, destination: str) -> int:
-        """Put jobs whose callback to a destination failed back in the queue; returns how many."""
+    async def requeue(self, type_: str, destination: str, owner: str | None = None) -> int:
+        """Put jobs whose callback to a destination failed back in the queue; returns how many.
+
+        Jobs whose clients do not want them any more (410) stay as they are.
+
+        Args:
+            type_: The type.
+            destination: scheme://host:port.
+            owner: Whose jobs; None for those of every owner.
+        """
         count, cursor = 0, None
         while True:
             page = await self._jobs.page(type_, status=Status.ERROR, after=cursor)
             for job in page.jobs:
-                if job.destination == destination and job.status is Status.ERROR:
+                if _may_be_requeued(job, destination, owner):
                     with suppress(errors.JobNotFound, errors.Conflict):  # it changed meanwhile
                         await self._jobs.transition(
                             type_, job.request_id, Status.QUEUED, fence=job.fence
@@ -150,6 +177,16 @@ class Deliveries:
         return {owner: tuple(text.split()) for owner, text in fields.items()}
 
 
+def _may_be_requeued(job: Job, destination: str, owner: str | None) -> bool:
+    return (
+        job.status is Status.ERROR
+        and job.destination == destination
+        and (owner is None or job.owner_id == owner)
+        and job.cause != GONE
+        and job.error != WITHDRAWN  # jobs of earlier versions have no cause
+    )
+
+
 def _attempt(delivery: Delivery, settlement: Settlement) -> dict[str, Any]:
     """Make one row of settle's `attempts`."""
     job = delivery.job
@@ -161,10 +198,13 @@ def _attempt(delivery: Delivery, settlement: Settlement) -> dict[str, Any]:
         "outcome": settlement.outcome,
         "delay": round(settlement.delay * 1000),
         "cause": settlement.cause,
+        "error": settlement.error or settlement.cause,
         "milliseconds": settlement.milliseconds,
         "destination": job.destination,
+        "owner": job.owner_id or "",
         "health": settlement.health,
         "slow_down": round(settlement.slow_down * 1000),
+        "pause": round(settlement.pause * 1000),
     }
 
 

@@ -38,9 +38,13 @@ class TypeState:
     promises: tuple[Promise, ...]
     """What jobs with a reservation were first promised."""
     closed: frozenset[str]
-    """Destinations that take no grants now."""
+    """Receivers that take no grants now."""
+    asked: Mapping[str, float]
+    """Those of them that asked for time → until when, seconds since 1970."""
+    failing: frozenset[str]
+    """Destinations that take no grants of any owner, in an outage on the broker's side."""
     behind: frozenset[str]
-    """Destinations where too many callbacks wait for another grant."""
+    """Receivers where too many callbacks wait for another grant."""
     epoch: str
     number: str
 
@@ -106,6 +110,8 @@ class Grants:
             past_usage=records.past_usage(reply.past_usage),
             promises=records.promises(settings.get("promises", "")),
             closed=frozenset(reply.closed),
+            asked={receiver: int(until) / 1000 for receiver, until in reply.asked.items()},
+            failing=frozenset(reply.failing),
             behind=frozenset(reply.behind),
             epoch=reply.epoch,
             number=reply.number,

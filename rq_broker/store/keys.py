@@ -141,6 +141,15 @@ def job_of(member: str) -> tuple[int, str]:
     return int(member[:ID_DIGITS]), member[ID_DIGITS + 1 :]
 
 
+def receiver(destination: str, owner: str) -> str:
+    """Build the name of a receiver, a destination as one owner's jobs see it.
+
+    >>> receiver("http://x:80", "lab-7"), receiver("http://x:80", "")
+    ('http://x:80 lab-7', 'http://x:80')
+    """
+    return f"{destination} {owner}" if owner else destination
+
+
 def digest(text: str) -> str:
     """Digest a shape or a callback: 96 bits of SHA-256 as 16 URL-safe characters."""
     return urlsafe_b64encode(sha256(text.encode()).digest()[:12]).decode()

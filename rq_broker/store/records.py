@@ -75,6 +75,7 @@ def job(
         expected=int(fields["expected"]) / 1000 if "expected" in fields else None,
         destination=fields.get("destination", ""),
         incarnation=fields.get("incarnation", ""),
+        cause=fields.get("cause", ""),
     )
 
 
@@ -171,12 +172,15 @@ def destination(now: int, row: Any) -> Destination:
     """Read one row of the script `destinations`; `now` in ms."""
     fields = row.fields
     open_until = int(fields.get("open_until", 0))
+    asked_until = int(fields.get("asked_until", 0))
     state = "closed" if not open_until else "open" if open_until > now else "half-open"
     return Destination(
         name=row.destination,
+        owner=row.owner,
         state=state,
         failures=int(fields.get("failures", 0)),
         opens_for=max(0, open_until - now) / 1000 if open_until else 0.0,
+        asked_for=max(0, asked_until - now) / 1000,
         in_flight=row.in_flight,
         parked=row.parked,
     )

@@ -52,11 +52,14 @@ def test_attempts_and_destinations_have_plain_keys() -> None:
         "cause": "timeout",
         "milliseconds": 9,
     }
-    assert to_builtins(DestinationView.of(Destination("http://x:80", "open", 5, 4.5, 1, 2))) == {
+    failing = Destination("http://x:80", "lab-7", "open", 5, 4.5, 0.5, 1, 2)
+    assert to_builtins(DestinationView.of(failing)) == {
         "destination": "http://x:80",
+        "owner": "lab-7",
         "state": "open",
         "failures": 5,
         "open_seconds": 4.5,
+        "asked_seconds": 0.5,
         "in_flight": 1,
         "parked": 2,
     }

@@ -39,12 +39,19 @@ def test_a_rejection_fails_the_job_at_the_third_attempt() -> None:
     assert outcomes == ["retry", "retry", "failed", "failed"]
 
 
-@pytest.mark.parametrize(("retry_after", "seconds"), [(None, 1.0), (7.0, 7.0)])
-def test_a_429_slows_its_destination_down(retry_after: float | None, seconds: float) -> None:
-    """The destination gets one callback at a time for as long as it asked, or for a second."""
-    outcome = Outcome("retry", "http_429", 1, retry_after=retry_after)
-    assert settlement(1, outcome).slow_down == seconds
+def test_a_429_slows_its_receiver_down() -> None:
+    """A 429 that names no time slows its receiver down for a second."""
+    outcome = settlement(1, Outcome("retry", "http_429", 1))
+    assert (outcome.slow_down, outcome.pause) == (1.0, 0.0)
     assert settlement(1, DOWN).slow_down == 0.0
+
+
+@pytest.mark.parametrize("cause", ["http_429", "http_503", "http_408", "http_500"])
+def test_a_receiver_that_asks_for_time_is_neither_healthy_nor_not(cause: str) -> None:
+    """Retry-After pauses a receiver for as long as it asks, and counts as no failure."""
+    asked = Outcome("retry", cause, 1, cause >= "http_5", retry_after=7.0)
+    decision = settlement(1, asked)
+    assert (decision.pause, decision.slow_down, decision.health) == (7.0, 0.0, "")
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ TOO_FAR = Forecast(None, None, "its turn is further away than the simulation rea
 MOSTLY_NEVER = Forecast(None, None, "in most simulated futures its turn never comes")
 PAUSED = Forecast(None, None, "grants are paused for this type")
 IMPOSSIBLE = Forecast(None, None, "its turn never comes: no host could ever hold it")
-CLOSED = Forecast(None, None, "its destination does not answer callbacks")
+CLOSED = Forecast(None, None, "its destination does not take callbacks now")
 
 
 class LineForecast:
@@ -204,7 +204,7 @@ def _known_before(snapshot: Snapshot, line: Line) -> Mapping[str, Forecast]:
             by_demand[shape.demand] = impossible(empty_hosts, shape.demand) is not None
         if by_demand[shape.demand]:
             known[digest] = IMPOSSIBLE
-        elif shape.destination in snapshot.closed:
+        elif snapshot.is_closed(shape):
             known[digest] = CLOSED
         elif is_new:
             known[digest] = TOO_LITTLE_HISTORY

@@ -162,7 +162,7 @@ class Scene:
 
     def _kind(self, shape: Shape, *, own_priority: bool = False) -> Kind:
         """Return the kind of a shape's jobs; those of a closed destination are a kind apart."""
-        is_open = shape.destination not in self._snapshot.closed
+        is_open = not self._snapshot.is_closed(shape)
         key = (Shape(shape.demand, shape.owner, "", shape.expected), is_open, own_priority)
         kind = self._kinds.get(key)
         if kind is None:

@@ -37,13 +37,13 @@ async def check_indexes(walk: Walk) -> None:
 
 
 async def _check_parked(walk: Walk) -> None:
-    """Check that the sweep knows each destination where callbacks are parked."""
-    listed = [destination for destination, _ in await walk.entries("parked")]
-    for destination in walk.tally.parked_at.difference(listed):
+    """Check that the sweep knows each receiver where callbacks are parked."""
+    listed = [receiver for receiver, _ in await walk.entries("parked")]
+    for receiver in walk.tally.parked_at.difference(listed):
         text = "has parked callbacks but is not listed in parked"
-        walk.fault(f"destination {destination}", text)
-    for destination in listed:
-        await check_members(walk, f"parked:{destination}", {Status.GRANTED})
+        walk.fault(f"receiver {receiver}", text)
+    for receiver in listed:
+        await check_members(walk, f"parked:{receiver}", {Status.GRANTED})
 
 
 async def check_members(

@@ -10,7 +10,7 @@ from rq_broker.domain.jobs import Shape, Status, expected_class
 from rq_broker.store.audit.holds import check_holds
 from rq_broker.store.audit.indexes import ALLOWED
 from rq_broker.store.audit.walk import ListedJob, Walk
-from rq_broker.store.keys import digest, unfold
+from rq_broker.store.keys import digest, receiver, unfold
 
 CALLBACK = ["callback", *(f"callback{piece}" for piece in range(2, 11))]
 """All fields that a folded callback may have, see keys.fold."""
@@ -142,7 +142,9 @@ def _check_priority(
 def _check_delivery(walk: Walk, job: ListedJob, places: list[str]) -> None:
     """Check that a granted job's callback is in one of three places, and no other job's is."""
     if "parked" in places:
-        walk.tally.parked_at.add(job.fields.get("destination", ""))
+        fields = job.fields
+        name = receiver(fields.get("destination", ""), fields.get("owner", ""))
+        walk.tally.parked_at.add(name)
     if len(places) != (job.status == Status.GRANTED):
         where = " and ".join(places) or "none of deliveries, prompt and parked"
         walk.fault(job.subject, f"is {job.status} but its callback is in {where}")

@@ -61,7 +61,7 @@ class Tally:
     """The members whose holds are in the sums."""
     member_by_fence: dict[int, str] = field(default_factory=dict)
     parked_at: set[str] = field(default_factory=set)
-    """Destinations at which a callback is parked."""
+    """Receivers at which a callback is parked."""
     highest: Counter[str] = field(default_factory=Counter)
     """Counter in the base hash → the highest number that is in use."""
 

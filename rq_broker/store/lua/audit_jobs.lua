@@ -131,14 +131,14 @@ end
 local due = existing({ 'deliveries', 'prompt' })
 local present = existing({ 'deadlines', 'own_priority', 'passed', 'forecasts' })
 
-local function places_of(member, destination)
+local function places_of(member, receiver)
   local places = {}
   for _, name in ipairs(due) do
     if score(name, member) then
       places[#places + 1] = name
     end
   end
-  if destination ~= '' and score('parked:' .. destination, member) then
+  if score('parked:' .. receiver, member) then
     places[#places + 1] = 'parked'
   end
   return places
@@ -175,7 +175,7 @@ for i = 1, #flat, 2 do
     by_owner = score('owner:' .. owner, member) or '',
     by_shape = score('shape:' .. shape, member) or '',
     fields = fields,
-    places = places_of(member, destination),
+    places = places_of(member, receiver_of(destination, owner)),
     indexes = #present > 0 and indexes_of(member) or {},
     holds = holds_any and fields_of(holds) or {},
     seen = holds_any and fields_of(seen) or {},

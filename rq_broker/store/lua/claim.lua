@@ -30,18 +30,24 @@ local EXAMINE_LIMIT = 1000 -- due callbacks examined in one call: bounds its tim
 local now = now_ms()
 local lease_ends = whole(now + lease)
 local deliveries = {}
-local destinations = {} -- by name: whether prompt, and how many more callbacks may go there now
+local receivers = {} -- by name: its record, and how many more callbacks may go there now
+local free_at = {} -- destination → how many more callbacks may go there now, of all owners
 local keys_by_owner = {}
--- Lists of (lease end, member) for the claims since the last write, by due set and by destination.
+-- Lists of (lease end, member) for the claims since the last write, by due set and by receiver.
 local due_again, slots = { deliveries = {}, prompt = {} }, {}
 
-local function destination_of(job)
-  local name = job.destination
-  if not destinations[name] then
-    local record = read_destination(name)
-    destinations[name] = { prompt = record.prompt, free = free_slots(name, record, now) }
+local function read_once(receiver, destination)
+  local known = receivers[receiver]
+  if not known then
+    local record = read_receiver(receiver)
+    local free, free_of_all = free_slots(receiver, record, now)
+    known = { record = record, prompt = record.prompt, free = free }
+    receivers[receiver] = known
+    if free > 0 then
+      free_at[destination] = free_at[destination] or free_of_all
+    end
   end
-  return destinations[name]
+  return known
 end
 
 -- An owner's own keys go before those of all owners.
@@ -65,8 +71,8 @@ local function claim(job, set, prompt)
     redis.call('ZREM', key(set), member)
   end
   append_lease(due_again[due_set(prompt)], member)
-  slots[job.destination] = slots[job.destination] or {}
-  append_lease(slots[job.destination], member)
+  slots[job.receiver] = slots[job.receiver] or {}
+  append_lease(slots[job.receiver], member)
   if job.offer_ends < now + lease then
     redis.call('ZADD', key('deadlines'), lease_ends, member)
   end
@@ -94,13 +100,14 @@ local function examine(member, set)
     wake('sweep')
     return true
   end
-  local destination = destination_of(job)
-  if destination.free <= 0 then
-    park(job.destination, member, now)
-  elseif destination.prompt or unproven > 0 then
-    destination.free = destination.free - 1
-    unproven = unproven - (destination.prompt and 0 or 1)
-    claim(job, set, destination.prompt)
+  local receiver = read_once(job.receiver, job.destination)
+  if receiver.free <= 0 or free_at[job.destination] <= 0 then
+    park(job.receiver, receiver.record, member, now)
+  elseif receiver.prompt or unproven > 0 then
+    receiver.free = receiver.free - 1
+    free_at[job.destination] = free_at[job.destination] - 1
+    unproven = unproven - (receiver.prompt and 0 or 1)
+    claim(job, set, receiver.prompt)
   elseif set == 'prompt' then -- its destination was prompt when it was scheduled
     reschedule(member, false, now)
   else
@@ -122,9 +129,9 @@ local function write_claims()
   for set, flat in pairs(due_again) do
     add_members(key(set), flat)
   end
-  for destination, flat in pairs(slots) do
-    take_slots(destination, flat)
-    count_claimed(destination, destinations[destination].prompt, members_of(flat))
+  for receiver, flat in pairs(slots) do
+    take_slots(receiver, flat)
+    count_claimed(receiver, receivers[receiver].prompt, members_of(flat))
   end
   due_again, slots = { deliveries = {}, prompt = {} }, {}
 end

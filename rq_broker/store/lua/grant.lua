@@ -24,7 +24,7 @@
 --- Returns
 ---   fence          integer?  fence of the grant; not given if the grant is refused
 ---   refusal        string?   why: 'PAUSED'; 'MOVED', when queue or policy changed since the plan;
----                            'CLOSED', by the destination's breaker; 'LATE' and 'BEHIND', by
+---                            'CLOSED', by its receiver's breaker or wish; 'LATE' and 'BEHIND', by
 ---                            callbacks that wait, see lib/backlog; 'CAPPED'; 'FULL'
 --- Errors none
 --- @include "become"
@@ -48,12 +48,12 @@ end
 
 -- 2. The destination takes callbacks. While its breaker is half-open, this job is its probe.
 local now = now_ms()
-local is_probe = redis.call('ZSCORE', key('open'), destination)
-if is_probe and is_closed_to_grants(destination, now) then
+local receiver = receiver_of(destination, job.owner)
+local record = read_receiver(receiver)
+if is_closed_to_grants(record, now) then
   return reply({ fence = nil, refusal = 'CLOSED' })
 end
-local record = read_destination(destination)
-local waits_for_callbacks = refuse_grant(destination, record.prompt, now)
+local waits_for_callbacks = refuse_grant(receiver, record.prompt, now)
 if waits_for_callbacks then
   return reply({ fence = nil, refusal = waits_for_callbacks })
 end
@@ -111,8 +111,8 @@ local offer, fence = policy_number_of('offer'), next_serial('fence')
 local incarnation = redis.call('HGET', base, 'incarnation') or new_incarnation()
 
 -- 6. Hold the capacity. Nothing is written before this line.
-if is_probe then
-  redis.call('HSET', destination_key(destination), 'probe', request_id)
+if is_half_open(record, now) then
+  redis.call('HSET', destination_key(receiver), 'probe', request_id)
 end
 hold(job, hosts)
 
@@ -137,7 +137,8 @@ become(job, 'granted', {
   'size', size,
 })
 schedule_first(job.member, record, now)
-count_uncalled(job.member, destination, record.prompt, now, FORGET_MS)
-redis.call('ZADD', key('destinations'), whole(now), destination)
+count_uncalled(job.member, receiver, record.prompt, now, FORGET_MS)
+redis.call('ZADD', key('destinations'), whole(now), receiver)
+redis.call('SADD', key('owners:' .. destination), job.owner)
 wake('deliver')
 return reply({ fence = fence, refusal = nil })

@@ -90,21 +90,21 @@ if not HOLDS_CAPACITY[status] then
   redis.call('DEL', key('holds:' .. request_id), key('seen:' .. request_id))
   redis.call('HDEL', name, unpack(HELD_FIELDS))
 end
-local destination = stored[7] or ''
+local receiver = receiver_of(stored[7] or '', owner)
 local is_due = redis.call('ZSCORE', key('deliveries'), member) or redis.call('ZSCORE', key('prompt'), member)
-  or redis.call('ZSCORE', key('parked:' .. destination), member)
+  or redis.call('ZSCORE', key('parked:' .. receiver), member)
 if status ~= 'granted' then
   redis.call('ZREM', key('deliveries'), member)
   redis.call('ZREM', key('prompt'), member)
-  redis.call('ZREM', key('parked:' .. destination), member)
+  redis.call('ZREM', key('parked:' .. receiver), member)
 elseif not is_due then
   schedule(member, false, now_ms())
   wake('deliver')
 elseif redis.call('ZSCORE', key('deliveries'), member) then -- due in one place, not in two
   redis.call('ZREM', key('prompt'), member)
-  redis.call('ZREM', key('parked:' .. destination), member)
+  redis.call('ZREM', key('parked:' .. receiver), member)
 elseif redis.call('ZSCORE', key('prompt'), member) then
-  redis.call('ZREM', key('parked:' .. destination), member)
+  redis.call('ZREM', key('parked:' .. receiver), member)
 end
 
 -- 5. Its time ends once; a job without an end has no deadline.

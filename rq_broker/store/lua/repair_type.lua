@@ -6,7 +6,7 @@
 ---   counters      fields   a counter of the base hash, and a number that is in use
 ---   callbacks     fields   digest of a callback, and the job that the index gives it to but that is gone
 ---   shapes        strings  digests of shapes to enter in, or take from, `heads`
----   destinations  strings  destinations to enter in, or take from, `parked`
+---   destinations  strings  receivers to enter in, or take from, `parked`
 --- Returns
 ---   changed       integer  hosts and owners' sums that were set anew
 --- Errors none
@@ -125,11 +125,11 @@ end
 for _, shape in ipairs(shapes) do
   refresh_head(shape)
 end
-for _, destination in ipairs(destinations) do
-  if redis.call('EXISTS', key('parked:' .. destination)) == 1 then
-    redis.call('ZADD', key('parked'), whole(now_ms()), destination)
+for _, receiver in ipairs(destinations) do
+  if redis.call('EXISTS', key('parked:' .. receiver)) == 1 then
+    redis.call('ZADD', key('parked'), whole(now_ms()), receiver)
   else
-    redis.call('ZREM', key('parked'), destination)
+    redis.call('ZREM', key('parked'), receiver)
   end
 end
 wake('grant')

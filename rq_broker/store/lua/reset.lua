@@ -1,18 +1,41 @@
---- Close a destination's breaker by hand, and send its parked callbacks.
+--- Close a receiver's breaker and end its pause by hand, and send its parked callbacks.
 --- Keeps: callbacks in flight keep their slots.
 --- KEYS[1] base
 --- ARGV
----   destination  string  scheme://host:port
+---   destination  string   scheme://host:port
+---   owner        string?  whose; not given for those of every owner
 --- Returns none
 --- Errors DESTINATION_NOT_FOUND
 --- @include "base"
 --- @include "destination"
 
-if not redis.call('ZSCORE', key('destinations'), destination) then
-  return redis.error_reply('DESTINATION_NOT_FOUND no job of this type was ever granted with a callback to '
-    .. destination .. '; a destination is written scheme://host:port')
-end
-close_destination(destination)
-redis.call('HDEL', destination_key(destination), 'slow_until')
+local owners = owner and { owner } or redis.call('SMEMBERS', key('owners:' .. destination))
+local is_known = false
 local now = now_ms()
-unpark(destination, free_slots(destination, read_destination(destination), now), now)
+
+local function reset(receiver)
+  local record = read_receiver(receiver)
+  if record.failures > 0 or record.open_until > 0 then
+    close_breaker(receiver)
+  end
+  if record.asked_until > 0 or record.slow_until > 0 then
+    end_pause(receiver)
+  end
+  if redis.call('ZSCORE', key('parked'), receiver) then
+    unpark_receiver(receiver, now)
+  end
+end
+
+for _, each in ipairs(owners) do
+  local receiver = receiver_of(destination, each)
+  if redis.call('ZSCORE', key('destinations'), receiver) then
+    is_known = true
+    reset(receiver)
+  end
+end
+if not is_known then
+  return redis.error_reply('DESTINATION_NOT_FOUND no job of this type' .. (owner and ' and owner' or '')
+    .. ' was granted within a day with a callback to ' .. destination
+    .. '; a destination is written scheme://host:port')
+end
+end_failing(destination)

@@ -1,7 +1,8 @@
 --- Record the outcomes of claimed callbacks.
 --- Keeps: each attempt is settled as if it were alone. Only the newest attempt of the newest grant counts, and only
 ---   once; an attempt that outlived its lease and was claimed again does not. The slot at the
----   destination is free afterwards in any case.
+---   destination is free afterwards in any case. A receiver that asks for time gets it: its jobs go
+---   back to their place in the queue if their offer would end before.
 --- KEYS[1] base
 --- ARGV
 ---   attempts        rows     a claimed callback
@@ -12,42 +13,77 @@
 ---     outcome       string   delivered, retry, failed, or release (handed back untried)
 ---     delay         integer  ms until the next attempt, for retry
 ---     cause         string   the result in one word: http_200, timeout, ...
+---     error         string   the same in words that the job keeps as its error
 ---     milliseconds  integer  how long the attempt took
 ---     destination   string   scheme://host:port that was called
----     health        string   what the attempt shows of the destination: healthy, unhealthy, or ''
----     slow_down     integer  ms for which the destination takes one callback at a time; 0 for none
+---     owner         string   the job's owner; with the destination it names the receiver
+---     health        string   what the attempt shows of the receiver: healthy, unhealthy, or ''
+---     slow_down     integer  ms for which the receiver takes one callback at a time; 0 for none
+---     pause         integer  ms for which the receiver asked not to be called; 0 for none
 --- Returns
 ---   statuses        strings  the status of each job now, or STALE if its attempt does not count
+---   changes         rows     a receiver whose breaker opened or closed, or that asked for time
+---     destination   string   its destination
+---     owner         string   its owner
+---     change        string   open, closed, or asked
+---     failures      integer  failures in a row that led to it, or that it ends
+---     seconds       integer  for how long, rounded up; 0 for closed
 --- Errors none
 --- @include "become"
 --- @include "destination"
 
 local now = now_ms()
-local finished = {} -- destination → members of the callbacks that leave their slots
-local up_to_date = {} -- destination → true if its record says healthy and prompt already
+local finished = {} -- receiver → members of the callbacks that leave their slots
+local up_to_date = {} -- receiver → true if its record says healthy and prompt already
+local changes = {}
 
--- Records what the attempt shows of its destination.
-local function record_health(attempt)
-  local destination, unhealthy = attempt.destination, attempt.health == 'unhealthy'
-  if attempt.slow_down > 0 or unhealthy then
-    redis.call('ZADD', key('destinations'), whole(now), destination) -- keeps the record for a day
+local function note_change(attempt, change, failures, ends)
+  if change then
+    changes[#changes + 1] = {
+      destination = attempt.destination, owner = attempt.owner, change = change, failures = failures,
+      seconds = math.ceil(math.max(ends - now, 0) / 1000),
+    }
+  end
+end
+
+local function record_unhealthy(receiver, attempt)
+  local change = record_failure(receiver, read_receiver(receiver), now)
+  if change then
+    local record = read_receiver(receiver)
+    note_change(attempt, change, record.failures, record.open_until)
+  end
+end
+
+local function record_healthy(receiver, attempt)
+  local record = read_receiver(receiver)
+  note_change(attempt, record_answer(receiver, record, now), record.failures, now)
+  if not record.prompt then
+    redis.call('HSET', destination_key(receiver), 'prompt', '1')
+  end
+  up_to_date[receiver] = true
+end
+
+-- Records what the attempt shows of its receiver.
+local function record_health(receiver, attempt)
+  local unhealthy = attempt.health == 'unhealthy'
+  if attempt.slow_down > 0 or attempt.pause > 0 or unhealthy then
+    redis.call('ZADD', key('destinations'), whole(now), receiver) -- keeps the record for a day
   end
   if attempt.slow_down > 0 then
-    redis.call('HSET', destination_key(destination), 'slow_until', whole(now + attempt.slow_down))
+    redis.call('HSET', destination_key(receiver), 'slow_until', whole(now + attempt.slow_down))
+  end
+  if attempt.pause > 0 then
+    local record = read_receiver(receiver)
+    note_change(attempt, ask_to_wait(receiver, record, attempt.pause, now), record.failures, now + attempt.pause)
   end
   if unhealthy then
-    record_failure(destination, read_destination(destination), now)
-  elseif attempt.health == 'healthy' and not up_to_date[destination] then
-    local record = read_destination(destination)
-    record_answer(destination, record, now)
-    if not record.prompt then
-      redis.call('HSET', destination_key(destination), 'prompt', '1')
-    end
-    up_to_date[destination] = true
+    record_unhealthy(receiver, attempt)
+  elseif attempt.health == 'healthy' and not up_to_date[receiver] then
+    record_healthy(receiver, attempt)
   end
   if unhealthy or attempt.milliseconds >= PROMPT_MS then
-    redis.call('HDEL', destination_key(destination), 'prompt')
-    up_to_date[destination] = nil
+    redis.call('HDEL', destination_key(receiver), 'prompt')
+    up_to_date = {}
   end
 end
 
@@ -64,30 +100,45 @@ local function release_untried(job, attempt)
   local name = job_key(job.request_id)
   redis.call('HSET', name, 'settled', attempt.attempt)
   add_to(name, 'released', 1)
-  reschedule(job.member, is_prompt(job.destination), now)
+  reschedule(job.member, is_prompt(job.receiver), now)
   wake('deliver')
   return 'granted'
 end
 
-local function retry_later(job, attempt)
-  redis.call('HSET', job_key(job.request_id), 'settled', attempt.attempt, 'error', attempt.cause)
-  reschedule(job.member, is_prompt(job.destination), now + attempt.delay)
+local function retry_later(job, attempt, record)
+  redis.call('HSET', job_key(job.request_id), 'settled', attempt.attempt, 'error', attempt.error)
+  reschedule(job.member, record.prompt, math.max(now + attempt.delay, record.asked_until))
   return 'granted'
 end
 
-local function give_up(job, cause)
-  become(job, 'error', { 'error', cause })
+local function give_up(job, cause, text)
+  become(job, 'error', { 'error', text, 'cause', cause })
   return 'error'
+end
+
+local function put_back(job)
+  become(job, 'queued', {})
+  return 'queued'
 end
 
 -- The offer ends before the next attempt. In an outage on the broker's side the job goes back to its place
 -- in the queue.
-local function end_offer(job, cause)
+local function end_offer(job, attempt)
   if is_outage(now) then
-    become(job, 'queued', {})
-    return 'queued'
+    return put_back(job)
   end
-  return give_up(job, 'offer expired: ' .. cause)
+  return give_up(job, attempt.cause, 'offer expired: ' .. attempt.error)
+end
+
+-- Tries the callback again, if that can be within the offer and before its receiver takes callbacks again.
+local function retry(job, attempt)
+  local record = read_receiver(job.receiver)
+  if outlasts(job, record.asked_until, now) then
+    return put_back(job)
+  elseif now + attempt.delay >= job.offer_ends then
+    return end_offer(job, attempt)
+  end
+  return retry_later(job, attempt, record)
 end
 
 -- Carries out what the attempt means for its job. Returns the job's status now, or STALE.
@@ -108,38 +159,44 @@ local function settle(attempt)
     become(job, 'running', { 'settled', attempt.attempt })
     return 'running'
   elseif attempt.outcome == 'failed' then
-    return give_up(job, attempt.cause)
-  elseif now + attempt.delay >= job.offer_ends then
-    return end_offer(job, attempt.cause)
+    return give_up(job, attempt.cause, attempt.error)
   end
-  return retry_later(job, attempt)
+  return retry(job, attempt)
 end
 
 -- Notes that the callback leaves its slot.
-local function finish(attempt)
-  local members = finished[attempt.destination] or {}
-  finished[attempt.destination] = members
+local function finish(receiver, attempt)
+  local members = finished[receiver] or {}
+  finished[receiver] = members
   members[#members + 1] = member_of(attempt.id, attempt.request_id)
 end
 
--- Frees the slots of all attempts, and lets parked callbacks have them.
+-- Frees the slots of all attempts, and offers them to parked callbacks: first to those of the same
+-- receivers, which take no turns while they are blocked.
 local function free_finished_slots()
-  for destination, members in pairs(finished) do
-    remove_members(key('flying:' .. destination), members)
-    if redis.call('ZSCORE', key('parked'), destination) then
-      unpark(destination, free_slots(destination, read_destination(destination), now), now)
+  local destinations = {}
+  for receiver, members in pairs(finished) do
+    local destination = destination_of(receiver)
+    leave_slots(receiver, members)
+    if redis.call('ZSCORE', key('parked'), receiver) then
+      redis.call('ZADD', key('parked_at:' .. destination), 'NX', 0, receiver)
     end
+    destinations[destination] = true
+  end
+  for destination in pairs(destinations) do
+    unpark_at(destination, now)
   end
 end
 
 -- 1. Settle each attempt.
 local statuses = {}
 for i, attempt in ipairs(attempts) do
-  finish(attempt)
-  record_health(attempt)
+  local receiver = receiver_of(attempt.destination, attempt.owner)
+  finish(receiver, attempt)
+  record_health(receiver, attempt)
   statuses[i] = settle(attempt)
 end
 
--- 2. Free their slots, once each destination's breaker is up to date.
+-- 2. Free their slots, once each receiver's breaker is up to date.
 free_finished_slots()
-return reply({ statuses = statuses })
+return reply({ statuses = statuses, changes = changes })

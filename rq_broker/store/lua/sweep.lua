@@ -1,5 +1,5 @@
 --- End expired offers, running times and retention, after counting them anew where the policy changed;
---- unpark callbacks; delete old records of destinations and sources.
+--- unpark callbacks; delete old records of receivers and sources.
 --- Keeps: a job that cannot be read is dropped from the deadlines, and does not stop the others.
 --- KEYS[1] base
 --- ARGV
@@ -60,12 +60,12 @@ local function recount_some()
   return is_left
 end
 
--- Ends the offer or the running time of a job. If an offer ends in an outage on the broker's side, the
--- job goes back to its place in the queue.
+-- Ends the offer or the running time of a job. If an offer ends in an outage on the broker's side, or while
+-- the receiver has asked for time, the job goes back to its place in the queue.
 local function end_time(job)
   if job.status == 'granted' then
     record_lost(job)
-    if outage then
+    if outage or read_receiver(job.receiver).asked_until > now then
       become(job, 'queued', {})
       return
     end
@@ -88,11 +88,36 @@ local function end_deadlines()
   end
 end
 
-local function unpark_where_slots_are_free()
-  for _, destination in ipairs(first_due('parked', now)) do
-    local record = read_destination(destination)
-    unpark(destination, free_slots(destination, record, now), now)
+-- Puts back in the queue the parked jobs of a receiver that asked for more time than they can wait. Returns
+-- whether more of them may be left.
+local function put_back(receiver, record)
+  local members = redis.call('ZRANGE', key('parked:' .. receiver), 0, limit - 1)
+  local count = 0
+  for _, member in ipairs(members) do
+    local job = load_job(request_id_of(member))
+    if not job or job.member ~= member or job.status ~= 'granted' then
+      redis.call('ZREM', key('parked:' .. receiver), member)
+    elseif outlasts(job, record.asked_until, now) then
+      record_lost(job)
+      become(job, 'queued', {})
+      count = count + 1
+    end
   end
+  moved = moved + count
+  return count == limit
+end
+
+local function check_parked()
+  for _, receiver in ipairs(first_due('parked', now)) do
+    local record = read_receiver(receiver)
+    if record.asked_until <= now or not put_back(receiver, record) then
+      unpark_receiver(receiver, now)
+    end
+  end
+end
+
+local function forget_past_pauses()
+  redis.call('ZREMRANGEBYSCORE', key('asked'), '-inf', whole(now))
 end
 
 local function wake_what_is_due()
@@ -111,11 +136,14 @@ local function forget_old_health()
   redis.call('ZREMRANGEBYSCORE', key('answering'), '-inf', whole(now - RECENT_MS))
 end
 
-local function forget_unused_destinations()
-  for _, destination in ipairs(first_due('destinations', now - FORGET_MS)) do
-    redis.call('DEL', destination_key(destination))
-    redis.call('ZREM', key('open'), destination)
-    redis.call('ZREM', key('destinations'), destination)
+local function forget_unused_receivers()
+  for _, receiver in ipairs(first_due('destinations', now - FORGET_MS)) do
+    local destination = destination_of(receiver)
+    redis.call('DEL', destination_key(receiver))
+    redis.call('ZREM', key('open'), receiver)
+    redis.call('ZREM', key('asked'), receiver)
+    redis.call('SREM', key('owners:' .. destination), string.sub(receiver, #destination + 2))
+    redis.call('ZREM', key('destinations'), receiver)
   end
 end
 
@@ -133,13 +161,15 @@ begin_work('sweep')
 local is_counting = recount_some()
 -- 2. End offers, running times and retention, by their deadlines.
 end_deadlines()
--- 3. Unpark callbacks at destinations with free slots: no callback in flight may be left to do it.
-unpark_where_slots_are_free()
--- 4. Wake what waits for a time: grants to destinations whose breaker was open.
+-- 3. Unpark callbacks where slots are free, as no callback in flight may be left to do it; put back those
+-- whose receivers asked for time.
+check_parked()
+-- 4. Wake what waits for a time: grants to receivers whose breaker was open, or that asked for time.
 wake_what_is_due()
--- 5. Delete old records of destinations and of sources.
+-- 5. Delete old records of receivers and of sources.
 forget_old_health()
-forget_unused_destinations()
+forget_past_pauses()
+forget_unused_receivers()
 forget_past_sources()
 if is_counting then
   wake('sweep')

@@ -12,8 +12,10 @@
 ---   settings    fields   the base hash: the policy and its number, and the promises
 ---   usage       fields   <resource>/<owner> and amount; empty unless asked for
 ---   past_usage  fields   <resource>/<owner>, and its average and when that was, ms; the same
----   closed      strings  destinations that take no grants now
----   behind      strings  destinations where too many callbacks wait for another grant
+---   closed      strings  receivers that take no grants now
+---   asked       fields   those of them that asked for time, and until when, ms
+---   failing     strings  destinations that take no grants of any owner, in an outage on the broker's side
+---   behind      strings  receivers where too many callbacks wait for another grant
 ---   hosts       rows     changed hosts
 ---     host      string   its name
 ---     fields    fields   its hash
@@ -22,16 +24,19 @@
 --- @include "destination"
 --- @include "backlog"
 
--- Destinations whose circuit breaker is open. In an outage on the broker's side, also all
--- that fail.
+local now = now_ms()
+local asked = redis.call('ZRANGEBYSCORE', key('asked'), '(' .. whole(now), '+inf', 'WITHSCORES')
+
+-- Receivers that asked for time, or whose circuit breaker is open.
 local function closed_to_grants()
-  local now, closed = now_ms(), {}
-  if is_outage(now) then
-    closed = redis.call('ZRANGEBYSCORE', key('failing'), whole(now - RECENT_MS), '+inf')
+  local closed = {}
+  for i = 1, #asked, 2 do
+    closed[#closed + 1] = asked[i]
   end
-  for _, destination in ipairs(redis.call('ZRANGE', key('open'), 0, -1)) do
-    if is_closed_to_grants(destination, now) then
-      closed[#closed + 1] = destination
+  local open = redis.call('ZRANGE', key('open'), 0, -1, 'WITHSCORES')
+  for i = 1, #open, 2 do
+    if tonumber(open[i + 1]) > now or is_closed_to_grants(read_receiver(open[i]), now) then
+      closed[#closed + 1] = open[i]
     end
   end
   return closed
@@ -39,9 +44,9 @@ end
 
 local function behind_with_callbacks()
   local behind = {}
-  for _, destination in ipairs(redis.call('ZRANGE', key('behind'), 0, BEHIND_READ - 1)) do
-    if is_behind(destination, is_prompt(destination)) then
-      behind[#behind + 1] = destination
+  for _, receiver in ipairs(redis.call('ZRANGE', key('behind'), 0, BEHIND_READ - 1)) do
+    if is_behind(receiver, is_prompt(receiver)) then
+      behind[#behind + 1] = receiver
     end
   end
   return behind
@@ -62,6 +67,8 @@ return reply({
   usage = with_usage and redis.call('HGETALL', key('usage')) or {},
   past_usage = with_usage and redis.call('HGETALL', key('past_usage')) or {},
   closed = closed_to_grants(),
+  asked = asked,
+  failing = is_outage(now) and redis.call('ZRANGEBYSCORE', key('failing'), whole(now - RECENT_MS), '+inf') or {},
   behind = behind_with_callbacks(),
   hosts = hosts,
 })

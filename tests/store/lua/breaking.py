@@ -6,11 +6,13 @@ from redis.asyncio import Redis
 
 from rq_broker.domain.deliveries import Delivery, Destination
 from rq_broker.store.broker import Broker, Settlement
-from rq_broker.store.keys import Keys
+from rq_broker.store.keys import Keys, receiver
 from tests.making import TYPE, claim_one, grant_to, publish, settle
 from tests.redis_reads import members
 
 HERE = "http://x:80"
+RECEIVER = "http://x:80 o"
+"""How the jobs of tests, whose owner is o, see HERE."""
 FOR_EVER = 10**13
 KEYS = Keys(TYPE)
 UNHEALTHY = Settlement("retry", "timeout", health="unhealthy")
@@ -48,8 +50,9 @@ async def open_breaker(broker: Broker, host: str, *names: str) -> str:
 
 async def set_open_until(client: Redis, destination: str, ends: int) -> None:
     """Open a breaker until `ends` (ms); it is half-open if that has passed."""
-    await client.hset(KEYS.of("destination", destination), "open_until", str(ends))
-    await client.zadd(KEYS.of("open"), {destination: ends})
+    name = receiver(destination, "o")
+    await client.hset(KEYS.of("destination", name), "open_until", str(ends))
+    await client.zadd(KEYS.of("open"), {name: ends})
 
 
 async def half_open(client: Redis, destination: str) -> None:
@@ -59,9 +62,9 @@ async def half_open(client: Redis, destination: str) -> None:
 
 
 async def make_parked_due(client: Redis) -> None:
-    """Let the next sweep check every destination with parked callbacks."""
-    for destination in await members(client, KEYS.of("parked")):
-        await client.zadd(KEYS.of("parked"), {destination: 1})
+    """Let the next sweep check every receiver with parked callbacks."""
+    for name in await members(client, KEYS.of("parked")):
+        await client.zadd(KEYS.of("parked"), {name: 1})
 
 
 async def end_leases(client: Redis, destination: str) -> None:

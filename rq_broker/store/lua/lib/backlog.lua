@@ -3,10 +3,10 @@
 --- All grants of a type wait while the oldest callback to a prompt destination is due for LATE_MS, or no
 --- courier has claimed anything for NO_COURIER_MS since a grant. Slow and dead receivers cannot cause
 --- either: their callbacks are parked, or due in another set. What they can fill is their own bound: no
---- job is granted to a destination where BEHIND_FACTOR × the policy's `concurrency` callbacks wait for a
---- slot, or, while it is not known to be prompt, for their first claim (`uncalled:<d>`).
+--- job is granted to a receiver where BEHIND_FACTOR × the policy's `concurrency` callbacks wait for a
+--- slot, or, while it is not known to be prompt, for their first claim (`uncalled:<r>`).
 ---
---- A refused grant leaves `late` in the base hash, or its destination in `behind`. The claim that ends
+--- A refused grant leaves `late` in the base hash, or its receiver in `behind`. The claim that ends
 --- the cause takes that away and wakes the granter.
 --- @include "base"
 --- @include "batches"
@@ -16,8 +16,8 @@
 local LATE_MS = 250 -- a callback is called within a second of its grant, the claim and its request included
 local NO_COURIER_MS = 2000 -- a courier whose slots are all taken by timeouts, or none at all
 local BEHIND_FACTOR = 2 -- callbacks that wait while as many are in flight: the receiver is never idle
-local BEHIND_READ = 500 -- destinations listed to the planner: bounds the time of the script
-local BEHIND_MS = 60000 -- a destination that nobody asked for since then is not listed any more
+local BEHIND_READ = 500 -- receivers listed to the planner: bounds the time of the script
+local BEHIND_MS = 60000 -- a receiver that nobody asked for since then is not listed any more
 
 local function behind_limit()
   return BEHIND_FACTOR * policy_number_of('concurrency')
@@ -43,45 +43,45 @@ local function lacks_courier(now)
   return true
 end
 
--- Returns how many callbacks wait for the destination, as far as that may hold up grants to it.
-local function waiting_there(destination, prompt)
-  local parked = redis.call('ZCARD', key('parked:' .. destination))
-  return prompt and parked or math.max(parked, redis.call('ZCARD', key('uncalled:' .. destination)))
+-- Returns how many callbacks wait for the receiver, as far as that may hold up grants to it.
+local function waiting_there(receiver, prompt)
+  local parked = redis.call('ZCARD', key('parked:' .. receiver))
+  return prompt and parked or math.max(parked, redis.call('ZCARD', key('uncalled:' .. receiver)))
 end
 
-local function is_behind(destination, prompt)
-  return waiting_there(destination, prompt) >= behind_limit()
+local function is_behind(receiver, prompt)
+  return waiting_there(receiver, prompt) >= behind_limit()
 end
 
 -- Returns why a grant has to wait for callbacks, nil if it need not.
-local function refuse_grant(destination, prompt, now)
+local function refuse_grant(receiver, prompt, now)
   if lag(now) > LATE_MS or lacks_courier(now) then
     redis.call('HSET', base, 'late', '1')
     wake('deliver')
     return 'LATE'
   end
-  if is_behind(destination, prompt) then
-    redis.call('ZADD', key('behind'), whole(now), destination)
+  if is_behind(receiver, prompt) then
+    redis.call('ZADD', key('behind'), whole(now), receiver)
     redis.call('ZREMRANGEBYSCORE', key('behind'), '-inf', whole(now - BEHIND_MS))
     return 'BEHIND'
   end
 end
 
 -- Counts the first callback of a grant. `keep_ms`: after it the count is forgotten, should it be wrong.
-local function count_uncalled(member, destination, prompt, now, keep_ms)
+local function count_uncalled(member, receiver, prompt, now, keep_ms)
   redis.call('HSETNX', base, 'unclaimed_since', whole(now))
   if not prompt then
-    redis.call('ZADD', key('uncalled:' .. destination), whole(now), member)
-    redis.call('PEXPIRE', key('uncalled:' .. destination), keep_ms)
+    redis.call('ZADD', key('uncalled:' .. receiver), whole(now), member)
+    redis.call('PEXPIRE', key('uncalled:' .. receiver), keep_ms)
   end
 end
 
--- Notes that callbacks to a destination were claimed, and wakes the granter if that ends its bound.
-local function count_claimed(destination, prompt, members)
-  remove_members(key('uncalled:' .. destination), members)
-  if redis.call('ZSCORE', key('behind'), destination)
-    and 2 * waiting_there(destination, prompt) <= behind_limit() then
-    redis.call('ZREM', key('behind'), destination)
+-- Notes that callbacks to a receiver were claimed, and wakes the granter if that ends its bound.
+local function count_claimed(receiver, prompt, members)
+  remove_members(key('uncalled:' .. receiver), members)
+  if redis.call('ZSCORE', key('behind'), receiver)
+    and 2 * waiting_there(receiver, prompt) <= behind_limit() then
+    redis.call('ZREM', key('behind'), receiver)
     wake('grant')
   end
 end

@@ -33,7 +33,7 @@ end
 -- Moves a job to a status. `changes`: field, value, ... to set on it besides.
 local function become(job, to, changes)
   local from, member, name = job.status, job.member, job_key(job.request_id)
-  local obsolete = { 'error', 'ended' }
+  local obsolete = { 'error', 'cause', 'ended' }
   leave_status(job, to)
   if from == 'granted' and to ~= 'error' then -- a job in `error` keeps it: it names where the callback failed
     obsolete[#obsolete + 1] = 'destination'

@@ -14,6 +14,11 @@ local function request_id_of(member)
   return string.sub(member, 18)
 end
 
+-- Returns the name of a receiver: a destination as one owner's jobs see it, see lib/destination.
+local function receiver_of(destination, owner)
+  return owner == '' and destination or destination .. ' ' .. owner
+end
+
 -- Returns the fields of a job that scripts decide by, or nil if there is no job, or a damaged one.
 local function load_job(request_id)
   local f = redis.pcall('HMGET', job_key(request_id), 'id', 'status', 'owner', 'shape', 'fence',
@@ -27,7 +32,7 @@ local function load_job(request_id)
     owner = f[3] or '', shape = f[4] or '', fence = f[5] or '0',
     attempts = tonumber(f[6] or '') or 0, error = f[7] or '',
     offer_ends = tonumber(f[8] or '') or math.huge,
-    destination = f[9] or '', settled = f[10] or '',
+    destination = f[9] or '', settled = f[10] or '', receiver = receiver_of(f[9] or '', f[3] or ''),
     priority = redis.call('ZSCORE', key('status:' .. f[2]), member) or '0',
   }
 end
@@ -48,10 +53,10 @@ end
 -- Removes a job's callback, which is either due or parked.
 local function drop_delivery(job)
   if job.attempts == 0 then
-    redis.call('ZREM', key('uncalled:' .. job.destination), job.member)
+    redis.call('ZREM', key('uncalled:' .. job.receiver), job.member)
   end
   if unschedule(job.member) == 0 then
-    redis.call('ZREM', key('parked:' .. job.destination), job.member)
+    redis.call('ZREM', key('parked:' .. job.receiver), job.member)
   end
 end
 
