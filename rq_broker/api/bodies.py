@@ -248,9 +248,12 @@ class OneDestination(Struct, forbid_unknown_fields=True):
     """A destination, spelled as the list of them shows it, and perhaps an owner."""
 
     destination: Annotated[str, Text(300).meta("scheme://host:port")]
-    owner: Annotated[
-        str | None, Meta(max_length=255, description="Only its jobs; empty: jobs without an owner.")
-    ] = None
+    owner: (
+        Annotated[
+            str, Meta(max_length=255, description="Only its jobs; empty: jobs without an owner.")
+        ]
+        | None
+    ) = None
 
 
 def destination(body: Any) -> OneDestination:

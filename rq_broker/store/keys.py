@@ -45,16 +45,20 @@ where nothing else is said.
 |                            |        | first one to a destination that does not fail |
 | `…:prompt`                 | zset   | the same, for destinations known to answer promptly |
 | `…:attempts:<request_id>`  | stream | the outcome of each attempt to call back, newest ~100 |
-| `…:destinations`           | zset   | scheme://host:port of callbacks → last grant or failure |
-| `…:destination:<d>`        | hash   | its circuit breaker, see lua/lib/destination.lua |
+| `…:destinations`           | zset   | receiver → its last grant, failure or wish for time |
+| `…:destination:<r>`        | hash   | its circuit breaker, see lua/lib/destination.lua |
+| `…:owners:<d>`             | set    | owners whose jobs were granted with a callback there |
 | `…:flying:<d>`             | zset   | member → end of the lease: callbacks in flight there |
-| `…:parked:<d>`             | zset   | member → since when it waits for a slot there |
-| `…:parked`                 | zset   | destination → when its parked callbacks are checked again |
-| `…:uncalled:<d>`           | zset   | member → when it was granted: first callbacks that were |
-|                            |        | never claimed, to a destination not known to be prompt |
-| `…:behind`                 | zset   | destination where too many callbacks wait → when it was |
+| `…:flying_of:<r>`          | zset   | those of one owner, where a destination has several |
+| `…:parked:<r>`             | zset   | member → since when it waits for a slot there |
+| `…:parked_at:<d>`          | zset   | receiver that waits for slots there → its last turn |
+| `…:parked`                 | zset   | receiver → when its parked callbacks are checked again |
+| `…:uncalled:<r>`           | zset   | member → when it was granted: first callbacks that were |
+|                            |        | never claimed, to a receiver not known to be prompt |
+| `…:behind`                 | zset   | receiver where too many callbacks wait → when it was |
 |                            |        | last refused a grant for that |
-| `…:open`                   | zset   | destination → until when its breaker is open |
+| `…:open`                   | zset   | receiver → until when its breaker is open |
+| `…:asked`                  | zset   | receiver → until when it asked not to be called |
 | `…:failing`                | zset   | destination → its last failure |
 | `…:answering`              | zset   | destination → its last answer |
 | `…:turned`                 | zset   | failing destinations that had answered within the minute |
@@ -78,14 +82,18 @@ where nothing else is said.
 |                            |        | takes writes, see prelude |
 | `…:events`                 | stream | every change of state, newest ~10,000 |
 
+A **destination** `<d>` is the scheme://host:port of a callback. A **receiver** `<r>` is a
+destination as one owner's jobs see it: `<d> <owner_id>`, or `<d>` for jobs without an owner.
+
 A **member** is the ID in 16 digits, `:`, and the request_id. A sorted set orders equal scores by
 member, so jobs of equal priority stand in the order in which they were submitted; and a reader of
 the set alone knows which job an entry is.
 
 A **job** hash has `id`, `owner`, `status`, `shape`, `created` (µs since 1970), `callback`, `data`
 and, once they apply, `expected` (ms), `updated` (µs), `hosts` (JSON, one name an instance),
-`fence`, `attempts`, `released`, `settled`, `error`, `granted`, `offer_ends`, `running_since` and
-`renewed` (ms), `ended` (ms, once `updated` says another time), `predicted` (ms), `predicted_from`,
+`fence`, `attempts`, `released`, `settled`, `error`, `cause`, `granted`, `offer_ends`,
+`running_since` and `renewed` (ms), `ended` (ms, once `updated` says another time), `predicted`
+(ms), `predicted_from`,
 `least_expected` (ms), `demand_key`, `size`, `destination`, `servers`, `submit_key`, and what its
 submit gave, kept when it is changed: `submitted_priority` and `submitted_expected`, '' for none;
 while it is not queued also `demand`, what its shape stands for. Its priority is the score of its

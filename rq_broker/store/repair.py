@@ -49,7 +49,7 @@ class Repair:
             counters=_pairs(faults, "counter", _IN_USE),
             callbacks=_pairs(faults, "callback", _GONE),
             shapes=_subjects(faults, "shape"),
-            destinations=_subjects(faults, "destination"),
+            receivers=_subjects(faults, "receiver"),
         )
 
     async def _callback(self, type_: str, member: str) -> str | None:

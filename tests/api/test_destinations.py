@@ -46,7 +46,14 @@ async def test_destinations(api: httpx.AsyncClient, broker: Broker) -> None:
     assert (await api.get("/types/vm/destinations")).json()["data"]["outage"] is True
     await called(broker, "well", Settlement("delivered", "ok", 3, health="healthy"))
     answer = (await api.get("/types/vm/destinations/")).json()["data"]
-    closed = {"state": "closed", "open_seconds": 0.0, "in_flight": 0, "parked": 0}
+    closed = {
+        "owner": "o",
+        "state": "closed",
+        "open_seconds": 0.0,
+        "asked_seconds": 0.0,
+        "in_flight": 0,
+        "parked": 0,
+    }
     assert sorted(answer["destinations"], key=itemgetter("destination")) == [
         {"destination": "http://a:80", "failures": 1, **closed},
         {"destination": "http://b:80", "failures": 1, **closed},

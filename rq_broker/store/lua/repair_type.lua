@@ -6,7 +6,7 @@
 ---   counters      fields   a counter of the base hash, and a number that is in use
 ---   callbacks     fields   digest of a callback, and the job that the index gives it to but that is gone
 ---   shapes        strings  digests of shapes to enter in, or take from, `heads`
----   destinations  strings  receivers to enter in, or take from, `parked`
+---   receivers     strings  receivers to enter in, or take from, `parked`
 --- Returns
 ---   changed       integer  hosts and owners' sums that were set anew
 --- Errors none
@@ -125,7 +125,7 @@ end
 for _, shape in ipairs(shapes) do
   refresh_head(shape)
 end
-for _, receiver in ipairs(destinations) do
+for _, receiver in ipairs(receivers) do
   if redis.call('EXISTS', key('parked:' .. receiver)) == 1 then
     redis.call('ZADD', key('parked'), whole(now_ms()), receiver)
   else

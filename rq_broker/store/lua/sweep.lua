@@ -112,6 +112,9 @@ local function check_parked()
     local record = read_receiver(receiver)
     if record.asked_until <= now or not put_back(receiver, record) then
       unpark_receiver(receiver, now)
+      if is_blocked(record, now) and redis.call('ZSCORE', key('parked'), receiver) then
+        set_due('parked', math.max(record.open_until, record.asked_until), receiver, 'sweep')
+      end
     end
   end
 end

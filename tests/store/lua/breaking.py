@@ -50,7 +50,7 @@ async def open_breaker(broker: Broker, host: str, *names: str) -> str:
 
 async def set_open_until(client: Redis, destination: str, ends: int) -> None:
     """Open a breaker until `ends` (ms); it is half-open if that has passed."""
-    name = receiver(destination, "o")
+    name = destination if " " in destination else receiver(destination, "o")
     await client.hset(KEYS.of("destination", name), "open_until", str(ends))
     await client.zadd(KEYS.of("open"), {name: ends})
 

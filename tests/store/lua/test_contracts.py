@@ -206,6 +206,7 @@ async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -
     await broker.withdraw(TYPE, "d")
     await broker.drop_host(TYPE, "h1")
     await broker.set_keys(TYPE, "*", ["whsec_x"])
+    await _trouble_receivers(broker, client)
     (destination,) = (await broker.destinations(TYPE))[1]
     await set_open_until(client, destination.name, FOR_EVER)
     await broker.destinations(TYPE)
@@ -241,8 +242,18 @@ async def _lock_and_step(broker: Broker) -> None:
         counters=["id", "1"],
         callbacks=["A" * 16, "gone"],
         shapes=["gone"],
-        destinations=["http://gone:80"],
+        receivers=["http://gone:80"],
     )
+
+
+async def _trouble_receivers(broker: Broker, client: Redis) -> None:
+    """Let one receiver answer with Retry-After, and three destinations fail."""
+    now = round(await broker.now() * 1000)
+    await client.zadd(KEYS.of("failing"), {f"http://{host}:80": now for host in "abc"})
+    await bring(broker, Status.GRANTED, "asked")
+    await settle(broker, await claim_one(broker), Settlement("retry", "http_503", pause=600.0))
+    await broker.type_state(TYPE)
+    await broker.withdraw(TYPE, "asked")
 
 
 async def _report_servers(broker: Broker, client: Redis) -> None:

@@ -42,7 +42,7 @@ async def test_open_breakers_and_the_latest_used_are_listed_first(
     for name in "abcd":
         await grant_at(broker, name, name)
         await asyncio.sleep(0.002)
-    await client.zadd(Keys(TYPE).of("open"), {"http://b:80": 10**15})
+    await client.zadd(Keys(TYPE).of("open"), {"http://b:80 o": 10**15})
     for limit, shown in ((9, "bdca"), (3, "bdc"), (1, "b"), (0, "")):
         outage, destinations = await broker.destinations(TYPE, limit)
         assert not outage

@@ -15,8 +15,8 @@ from tests.making import TYPE, bring, claim_one, settle, submit
 from tests.redis_reads import members
 from tests.store.lua.breaking import (
     HEALTHY,
-    HERE,
     KEYS,
+    RECEIVER,
     UNHEALTHY,
     claim_due,
     destination_state,
@@ -53,7 +53,7 @@ async def test_an_outage_opens_no_breaker(client: Redis, broker: Broker) -> None
     assert outage
     assert {destination.name: destination.failures for destination in destinations} == before
     assert {destination.state for destination in destinations} == {"closed"}
-    assert (await broker.type_state(TYPE)).closed == set(names)
+    assert (await broker.type_state(TYPE)).failing == set(names)
     assert await audit(client, TYPE) == []
 
 
@@ -125,7 +125,9 @@ async def test_an_outage_does_not_open_a_destination_to_grants(
     destination = await open_breaker(broker, "old", "old")
     await client.zrem(KEYS.of("failing"), destination)
     names = await _outage(broker, "a", "b", "c")
-    assert (await broker.type_state(TYPE)).closed == {destination, *names}
+    state = await broker.type_state(TYPE)
+    assert state.closed == {f"{destination} o"}
+    assert state.failing == set(names)
 
 
 # Destinations are forgotten
@@ -139,7 +141,7 @@ async def test_an_unused_destination_is_forgotten(client: Redis, broker: Broker)
     await broker.withdraw(TYPE, "a")
     await broker.sweep(TYPE)
     assert (await destination_state(broker)).state == "open"
-    await client.zadd(KEYS.of("destinations"), {destination: 1})
+    await client.zadd(KEYS.of("destinations"), {RECEIVER: 1})
     await client.zadd(KEYS.of("failing"), {destination: 1})
     await broker.sweep(TYPE)
     assert await broker.destinations(TYPE) == (False, [])
@@ -152,7 +154,7 @@ async def test_an_unused_destination_is_forgotten(client: Redis, broker: Broker)
 async def test_a_failing_destination_is_not_forgotten(client: Redis, broker: Broker) -> None:
     """A destination that fails a day after its last grant keeps its open breaker."""
     await grant_at(broker, "x", "a")
-    await client.zadd(KEYS.of("destinations"), {HERE: 1})
+    await client.zadd(KEYS.of("destinations"), {RECEIVER: 1})
     for _ in range(5):
         await settle(broker, await claim_one(broker), UNHEALTHY)
     await broker.sweep(TYPE)

@@ -26,6 +26,7 @@ async def test_withdraw_frees_both_names_in_every_status(
     assert not [host for host in await broker.hosts(TYPE) if host.held]
     suffixes = {key.removeprefix(Keys(TYPE).base) for key in await key_names(client)} - {TYPES}
     of_the_type = {"", ":events", ":wake", ":hosts", ":host:h1", ":holding_times", ":destinations"}
+    of_the_type.add(":owners:http://x:80")
     assert suffixes - of_the_type == {":withdrawn"}
     await submit(broker)
 

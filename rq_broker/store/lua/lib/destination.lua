@@ -175,7 +175,7 @@ local function park(receiver, record, member, now)
 end
 
 -- Makes parked callbacks due again, at most `count` of them, the longest parked first. Then the receiver
--- waits for its next turn; one that is blocked waits for that to end, and takes no turns.
+-- waits for its next turn; one that is blocked takes none.
 local function unpark(receiver, record, count, now)
   local parked, waiting = key('parked:' .. receiver), key('parked_at:' .. destination_of(receiver))
   if count > 0 then
@@ -189,7 +189,6 @@ local function unpark(receiver, record, count, now)
     redis.call('ZREM', key('parked'), receiver)
     redis.call('ZREM', waiting, receiver)
   elseif is_blocked(record, now) then
-    set_due('parked', math.max(record.open_until, record.asked_until), receiver, 'sweep')
     redis.call('ZREM', waiting, receiver)
   else
     redis.call('ZADD', key('parked'), whole(now + PARK_MS), receiver)
@@ -306,6 +305,9 @@ local function ask_to_wait(receiver, record, pause, now)
       'slow_until', whole(ends + SLOW_AFTER_PAUSE_MS))
     redis.call('ZADD', key('asked'), whole(ends), receiver)
     wake_later('grant', 'asked:' .. receiver, ends)
+    if redis.call('ZADD', key('parked'), 'XX', 'CH', whole(now), receiver) == 1 then
+      wake('sweep') -- which puts jobs back in the queue
+    end
   end
   return record.asked_until <= now and 'asked' or nil
 end
