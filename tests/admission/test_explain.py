@@ -124,8 +124,7 @@ async def test_an_explanation_names_the_jobs_that_have_passed(broker: Broker) ->
 async def test_a_closed_destination_is_the_reason(broker: Broker, client: Redis) -> None:
     """No smaller size of the job would help, and its place is kept."""
     await bring(broker, Status.GRANTED)
-    await client.hset(KEYS.of("destination", "http://x:80"), "open_until", "9" * 13)
-    await client.zadd(KEYS.of("open"), {"http://x:80": 1})
+    await client.zadd(KEYS.of("open"), {"http://x:80 o": 10**13})
     await queued(broker, "e", 1)
     explanation = await explanation_of(broker, "e")
     assert explanation["reason"]["code"] == "destination_closed"

@@ -245,12 +245,12 @@ CORRUPTIONS: dict[str, tuple[Corrupt, str]] = {
         ":running is running but its callback is in deliveries",
     ),
     "a delivery is due and parked": (
-        lambda c, m: c.zadd(KEYS.of("parked:http://x:80"), {m("granted"): 1}),
+        lambda c, m: c.zadd(KEYS.of("parked:http://x:80 o"), {m("granted"): 1}),
         ":granted is granted but its callback is in deliveries and parked",
     ),
     "a destination of parked callbacks is not listed": (
         lambda c, m: _parked_for_ever(c, m("granted")),
-        "destination http://x:80 has parked callbacks but is not listed in parked",
+        "receiver http://x:80 o has parked callbacks but is not listed in parked",
     ),
     "a parked delivery is of no job": (
         lambda c, _: _stray_parked(c),
@@ -295,7 +295,7 @@ async def _stray_shape(client: Redis) -> None:
 
 async def _parked_for_ever(client: Redis, member: str) -> None:
     await client.zrem(KEYS.of("deliveries"), member)
-    await client.zadd(KEYS.of("parked", "http://x:80"), {member: 1})
+    await client.zadd(KEYS.of("parked", "http://x:80 o"), {member: 1})
 
 
 async def _stray_parked(client: Redis) -> None:

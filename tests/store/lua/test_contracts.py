@@ -248,7 +248,7 @@ async def _lock_and_step(broker: Broker) -> None:
 
 async def _trouble_receivers(broker: Broker, client: Redis) -> None:
     """Let one receiver answer with Retry-After, and three destinations fail."""
-    now = round(await broker.now() * 1000)
+    now = round(await broker.now(TYPE) * 1000)
     await client.zadd(KEYS.of("failing"), {f"http://{host}:80": now for host in "abc"})
     await bring(broker, Status.GRANTED, "asked")
     await settle(broker, await claim_one(broker), Settlement("retry", "http_503", pause=600.0))
