@@ -3,7 +3,7 @@
 
 local LEFT_BEHIND = {
   'wake', 'later', 'events', 'holding_times', 'history', 'usage', 'past_usage', 'forecasts', 'passed', 'own_priority',
-  'open', 'behind', 'failing', 'answering', 'turned', 'turn:plan', 'turn:plan:again', 'withdrawn', 'withdrawals',
+  'open', 'asked', 'behind', 'failing', 'answering', 'turned', 'turn:plan', 'turn:plan:again', 'withdrawn', 'withdrawals',
 }
 
 -- Deletes it. The base hash stays: its counters never go back.
