@@ -108,6 +108,16 @@ class HostView(JsonObject, frozen=True):
         Meta(description="The most that one instance may have of a resource, where it is limited."),
         Converted(_or_unset),
     ] = UNSET
+    min_unit: Annotated[
+        Amounts | UnsetType,
+        Meta(description="The least that one instance may have, where that is more than 1."),
+        Converted(_or_unset),
+    ] = UNSET
+    step_size: Annotated[
+        Amounts | UnsetType,
+        Meta(description="What an instance's amount is a multiple of, where that is not 1."),
+        Converted(_or_unset),
+    ] = UNSET
     source: Annotated[
         str | UnsetType,
         Meta(description="The source that reports the host. Absent if a client published it."),

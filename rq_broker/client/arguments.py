@@ -57,3 +57,7 @@ class HostFields(TypedDict):
     aggregates: NotRequired[list[str]]
     max_unit: NotRequired[Mapping[str, int]]
     """The most that one instance may have of a resource; all that is free, where not listed."""
+    min_unit: NotRequired[Mapping[str, int]]
+    """The least that one instance may have of a resource; 1 where not listed."""
+    step_size: NotRequired[Mapping[str, int]]
+    """What an instance's amount of a resource must be a multiple of; 1 where not listed."""

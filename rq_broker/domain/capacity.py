@@ -35,6 +35,10 @@ class Host:
     """Whether it is out of service: it is kept until its last hold is released."""
     max_unit: HostAmounts = field(default_factory=dict)
     """The most one instance may have of a resource; all that is free, where not listed."""
+    min_unit: Amounts = field(default_factory=dict)
+    """The least one instance may have of a resource it asks for; 1 where not listed."""
+    step_size: Amounts = field(default_factory=dict)
+    """What an instance's amount of a resource must be a multiple of; 1 where not listed."""
     source: str = ""
     """The source that reports it; '' for a host that was published over HTTP."""
 
@@ -60,6 +64,13 @@ class NewHost(Struct, forbid_unknown_fields=True):
         HostAmounts | None,
         Meta(description="The most one instance may have; all that is free, where not listed."),
     ] = None
+    min_unit: Annotated[
+        Amounts | None, Meta(description="The least one instance may have; 1 where not listed.")
+    ] = None
+    step_size: Annotated[
+        Amounts | None,
+        Meta(description="What an instance's amount is a multiple of; 1 where not listed."),
+    ] = None
     name: _Ignored = None
     held: _Ignored = None
     free: _Ignored = None
@@ -72,7 +83,15 @@ def new_host(name: str, fields: Any, place: str = "the body") -> Host:
     new = convert(fields, NewHost, place)
     aggregates = frozenset(new.aggregates or ())
     return checked(
-        Host(name, new.capacity, new.used or {}, aggregates=aggregates, max_unit=new.max_unit or {})
+        Host(
+            name,
+            new.capacity,
+            new.used or {},
+            aggregates=aggregates,
+            max_unit=new.max_unit or {},
+            min_unit=new.min_unit or {},
+            step_size=new.step_size or {},
+        )
     )
 
 

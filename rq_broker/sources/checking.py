@@ -118,7 +118,12 @@ def _good(host: Host, last: Host | None) -> Host:
         return last
     checked(host)
     return replace(
-        host, capacity=dict(host.capacity), used=dict(host.used), max_unit=dict(host.max_unit)
+        host,
+        capacity=dict(host.capacity),
+        used=dict(host.used),
+        max_unit=dict(host.max_unit),
+        min_unit=dict(host.min_unit),
+        step_size=dict(host.step_size),
     )
 
 

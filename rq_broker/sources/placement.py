@@ -1,7 +1,7 @@
 """Hypervisors from OpenStack Placement, with Nova's names for their aggregates.
 
-Sharing providers (a common pool of DISK_GB) are left out, and so is what they share. min_unit,
-step_size and traits other than COMPUTE_STATUS_DISABLED are not read: Nova enforces them.
+Sharing providers (a common pool of DISK_GB) are left out, and so is what they share. Traits
+other than COMPUTE_STATUS_DISABLED are not read: Nova enforces them.
 """
 
 from __future__ import annotations

@@ -5,8 +5,9 @@ A host is a root provider; the resources of its child providers are added to its
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from math import lcm
 from typing import Any
 
 from rq_broker.domain.capacity import Host
@@ -33,6 +34,8 @@ class Provider:
     Placement raises it with every change of a provider and every new allocation."""
     capacity: dict[str, int] = field(default_factory=dict)
     max_unit: dict[str, int] = field(default_factory=dict)
+    min_unit: dict[str, int] = field(default_factory=dict)
+    step_size: dict[str, int] = field(default_factory=dict)
     aggregates: tuple[str, ...] = ()
     used: dict[str, int] = field(default_factory=dict)
     used_round: int = 0
@@ -43,7 +46,7 @@ class Provider:
     """The generation and the `used` that `consumers` belongs to."""
 
     def set_inventories(self, inventories: Mapping[str, Mapping[str, Any]]) -> None:
-        """Set max_unit, and capacity: (total − reserved) × allocation_ratio, rounded down."""
+        """Set the units, and capacity: (total − reserved) × allocation_ratio, rounded down."""
         capacity = {
             class_: max(0, int((stock["total"] - stock["reserved"]) * stock["allocation_ratio"]))
             for class_, stock in inventories.items()
@@ -51,6 +54,9 @@ class Provider:
         max_unit = {class_: stock["max_unit"] for class_, stock in inventories.items()}
         self.capacity = amounts_of(capacity)
         self.max_unit = amounts_of(max_unit)
+        least = {class_: stock.get("min_unit", 1) for class_, stock in inventories.items()}
+        steps = {class_: stock.get("step_size", 1) for class_, stock in inventories.items()}
+        self.min_unit, self.step_size = amounts_of(least), amounts_of(steps)
 
     def set_used(self, classes: Mapping[str, int], round_: int) -> None:
         """Set `used` to the usages that the snapshot of this number read."""
@@ -94,7 +100,25 @@ class Tree:
             used=_sum(provider.used for provider in self.providers),
             aggregates=frozenset(aggregate_names.get(uuid, uuid) for uuid in self.root.aggregates),
             max_unit=self._max_unit(),
+            min_unit=self._combined(lambda provider: provider.min_unit, max),
+            step_size=self._combined(lambda provider: provider.step_size, lcm),
         )
+
+    def _combined(
+        self,
+        units_of: Callable[[Provider], Mapping[str, int]],
+        combine: Callable[[int, int], int],
+    ) -> dict[str, int]:
+        """Return what every provider of a resource accepts, where that is more than 1.
+
+        An instance that fits it fits each provider; one that only some accept is not granted.
+        """
+        combined: dict[str, int] = {}
+        for provider in self.providers:
+            for resource, unit in units_of(provider).items():
+                if provider.capacity.get(resource):
+                    combined[resource] = combine(combined.get(resource, 1), unit)
+        return {resource: unit for resource, unit in combined.items() if unit > 1}
 
     def _capacity(self) -> dict[str, int]:
         return _sum(provider.capacity for provider in self.providers)

@@ -47,6 +47,8 @@ def _trimmed(host: Host) -> tuple[Host, str]:
         capacity=without(host.capacity),
         used=without(host.used),
         max_unit=without(host.max_unit),
+        min_unit=without(host.min_unit),
+        step_size=without(host.step_size),
     )
     texts = [_text("label", name, LABEL) for name in sorted(labels)]
     texts += [_text("resource", name, RESOURCE_NAME) for name in sorted(resources)]

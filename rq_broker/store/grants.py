@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from math import gcd
 from typing import Any
 
 import orjson
@@ -264,11 +265,13 @@ def _hosts_of(grant: Grant, state: TypeState) -> list[dict[str, Any]]:
         if host in rows:
             row = rows[host]
             amounts = row["amounts"]
-            largest = row["largest"] or dict(amounts)
+            for name in ("largest", "smallest", "divisor"):
+                row[name] = row[name] or dict(amounts)
             for resource, amount in instance:
                 amounts[resource] = amounts.get(resource, 0) + amount
-                largest[resource] = max(largest.get(resource, 0), amount)
-            row["largest"] = largest
+                row["largest"][resource] = max(row["largest"].get(resource, 0), amount)
+                row["smallest"][resource] = min(row["smallest"].get(resource, amount), amount)
+                row["divisor"][resource] = gcd(row["divisor"].get(resource, 0), amount)
         else:
             aggregates = state.aggregates[host] if needs_aggregate else None
             rows[host] = {
@@ -276,5 +279,7 @@ def _hosts_of(grant: Grant, state: TypeState) -> list[dict[str, Any]]:
                 "aggregates": aggregates,
                 "amounts": dict(instance),
                 "largest": {},
+                "smallest": {},
+                "divisor": {},
             }
     return [*rows.values()]

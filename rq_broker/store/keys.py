@@ -37,6 +37,7 @@ where nothing else is said.
 |                            |        | only while the policy shares |
 | `…:hosts`                  | zset   | host → number of its last change (base `hosts`) |
 | `…:host:<name>`            | hash   | `capacity:…`, `used:…`, `held:…`, `max_unit:…`, |
+|                            |        | `min_unit:…`, `step_size:…`, |
 |                            |        | `aggregates`, `dropped`, `source`, `digest` |
 | `…:sources`                | set    | names of the sources that report hosts |
 | `…:source:<name>`          | hash   | when its last snapshot was `begun`, and why the last |

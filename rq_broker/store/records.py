@@ -81,7 +81,8 @@ def job(
 
 def host(name: str, fields: Mapping[str, str]) -> Host:
     """Read a host hash."""
-    amounts: dict[str, dict[str, int]] = {"capacity": {}, "used": {}, "held": {}, "max_unit": {}}
+    kinds = ("capacity", "used", "held", "max_unit", "min_unit", "step_size")
+    amounts: dict[str, dict[str, int]] = {kind: {} for kind in kinds}
     for field, text in fields.items():
         kind, _, resource = field.partition(":")
         if resource:
@@ -92,8 +93,14 @@ def host(name: str, fields: Mapping[str, str]) -> Host:
 
 
 def host_pairs(host: Host) -> list[str]:
-    """Render capacity, used and max_unit of a host as field, value, … of its hash."""
-    kinds = {"capacity": host.capacity, "used": host.used, "max_unit": host.max_unit}
+    """Render what a host has and lets an instance have as field, value, … of its hash."""
+    kinds = {
+        "capacity": host.capacity,
+        "used": host.used,
+        "max_unit": host.max_unit,
+        "min_unit": host.min_unit,
+        "step_size": host.step_size,
+    }
     return [
         text
         for kind, amounts in kinds.items()

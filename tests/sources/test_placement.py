@@ -337,3 +337,15 @@ async def test_a_wrong_address_is_a_failure(source: PlacementSource, proxy: Serv
     proxy.answer = lambda _path, _headers, _body: (404, {}, b"{}")
     with pytest.raises(Missing, match="404"):
         await source.snapshot()
+
+
+async def test_min_unit_and_step_size_are_listed_where_they_bind(
+    placement: Placement, source: PlacementSource
+) -> None:
+    """Placement's own refusals: amounts below min_unit or between two steps."""
+    placement.inventory(
+        placement.add("cn1", **SIZE),
+        {"VCPU": {"total": 8, "min_unit": 2, "step_size": 4}, "MEMORY_MB": {"total": 64}},
+    )
+    host = host_of(await source.snapshot())
+    assert (host.min_unit, host.step_size) == ({"VCPU": 2}, {"VCPU": 4})

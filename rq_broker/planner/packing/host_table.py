@@ -65,6 +65,28 @@ class HostState(NamedTuple):
     """The number of the change, counted over all hosts."""
 
 
+class Units(NamedTuple):
+    """What a host lets one instance have of a resource."""
+
+    most: Amounts
+    least: Amounts
+    step: Amounts
+
+    def allow(self, instance: Instance) -> bool:
+        """Return whether each amount of an instance is one that the host gives."""
+        return all(
+            self.least.get(resource, 0) <= amount <= self.most.get(resource, amount)
+            and amount % (self.step.get(resource) or 1) == 0
+            for resource, amount in instance
+        )
+
+    def largest(self, resource: str, free: int) -> int:
+        """Return the most that one instance could have of what is free; 0 if that is too little."""
+        amount = min(free, self.most.get(resource, free))
+        amount -= amount % (self.step.get(resource) or 1)
+        return amount if amount >= self.least.get(resource, 0) else 0
+
+
 class HostTable:
     """The hosts in service, numbered from the fullest to the emptiest, with what is free on each.
 
@@ -79,10 +101,10 @@ class HostTable:
         "all_hosts",
         "changed",
         "changes",
-        "max_units",
         "names",
         "rows",
         "states",
+        "units",
         "weighted_free",
         "weights",
     )
@@ -104,12 +126,12 @@ class HostTable:
         self.all_hosts = (1 << len(order)) - 1
         self.aggregates: dict[str, int] = {}
         """Aggregate → mask of its hosts."""
-        self.max_units: dict[int, Amounts] = {}
+        self.units: dict[int, Units] = {}
         """Host → the most one instance may have of a resource, where that is limited."""
         for index, position in enumerate(order):
             host = in_service[position]
-            if host.max_unit:
-                self.max_units[index] = host.max_unit
+            if host.max_unit or host.min_unit or host.step_size:
+                self.units[index] = Units(host.max_unit, host.min_unit, host.step_size)
             for aggregate in host.aggregates:
                 self.aggregates[aggregate] = self.aggregates.get(aggregate, 0) | 1 << index
         self.changed = 0
@@ -164,24 +186,24 @@ class HostTable:
         return self.all_hosts if aggregate is None else self.aggregates.get(aggregate, 0)
 
     def allowing(self, instance: Instance) -> int:
-        """Return the mask of the hosts whose `max_unit` lets one instance be this large."""
-        if not self.max_units:
+        """Return the mask of the hosts whose units let one instance have these amounts."""
+        if not self.units:
             return self.all_hosts
         mask = self._allowing.get(instance)
         if mask is None:
             mask = self.all_hosts
-            for index, max_unit in self.max_units.items():
-                if any(amount > max_unit.get(resource, amount) for resource, amount in instance):
+            for index, units in self.units.items():
+                if not units.allow(instance):
                     mask &= ~(1 << index)
             self._allowing[instance] = mask
         return mask
 
     def free_for_one(self, index: int) -> Row:
-        """Return the largest instance that a host could hold now, `max_unit` considered."""
-        row, max_unit = self.rows[index], self.max_units.get(index)
-        if max_unit is None:
+        """Return the largest instance that a host could hold now, its units considered."""
+        row, units = self.rows[index], self.units.get(index)
+        if units is None:
             return row
-        return {resource: min(free, max_unit.get(resource, free)) for resource, free in row.items()}
+        return {resource: units.largest(resource, free) for resource, free in row.items()}
 
     def fitting_at_start(self, instance: Instance, hosts: int) -> int:
         """Return those of the hosts that could hold one `instance` when the pass began."""

@@ -67,14 +67,15 @@ class Search:
 
     def _choices(self, instance: Instance) -> list[int]:
         """List the hosts with room, fullest first; of hosts in the same state only the first."""
-        by_state: dict[tuple[Instance, Instance], int] = {}
+        by_state: dict[tuple[Instance, tuple[Instance, ...]], int] = {}
         allowing = self._table.allowing(instance)
         for index, row in self._rows.items():
             if not allowing >> index & 1 or (self._spread and index in self._placed):
                 continue
             if count_fitting(row, instance, 1):
-                max_unit = self._table.max_units.get(index, {})
-                state = tuple(sorted(row.items())), tuple(sorted(max_unit.items()))
+                units = self._table.units.get(index, ())
+                limits = tuple(tuple(sorted(unit.items())) for unit in units)
+                state = tuple(sorted(row.items())), limits
                 by_state.setdefault(state, index)
         weigh = self._table.weigh
         return sorted(by_state.values(), key=lambda index: (weigh(self._rows[index]), index))

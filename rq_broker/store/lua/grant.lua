@@ -1,6 +1,6 @@
 --- Hold capacity for one waiting job, and schedule its callback.
---- Keeps: held never exceeds capacity - used, and no instance exceeds a host's max_unit, whatever the
----   plan assumed; a job is granted once.
+--- Keeps: held never exceeds capacity - used, and each instance is one that a host's max_unit,
+---   min_unit and step_size allow, whatever the plan assumed; a job is granted once.
 --- KEYS[1] base
 --- ARGV
 ---   request_id     string    the client's name for the job
@@ -21,6 +21,8 @@
 ---     amounts      amounts   resource to the amount held, all instances together
 ---     largest      amounts   resource to the largest amount of one instance; empty if the host is
 ---                            to have one instance only
+---     smallest     amounts   resource to the smallest amount of one instance; empty likewise
+---     divisor      amounts   resource to the greatest common divisor of these; empty likewise
 --- Returns
 ---   fence          integer?  fence of the grant; not given if the grant is refused
 ---   refusal        string?   why: 'PAUSED'; 'MOVED', when queue or policy changed since the plan;
@@ -75,28 +77,33 @@ for resource, cap in pairs(caps) do
 end
 
 -- 4. Every host is in service, is in the aggregates that the plan read, and has room.
-local function has_room(row, resource, amount, largest)
+local function has_room(row, resource, amount)
   local fields = redis.call('HMGET', key('host:' .. row.host), 'aggregates', 'dropped',
-    'capacity:' .. resource, 'used:' .. resource, 'held:' .. resource, 'max_unit:' .. resource)
+    'capacity:' .. resource, 'used:' .. resource, 'held:' .. resource, 'max_unit:' .. resource, 'min_unit:' .. resource,
+    'step_size:' .. resource)
   local is_in_service = fields[1] and not fields[2]
   if not is_in_service or (row.aggregates and row.aggregates ~= fields[1]) then
     return false
   end
   local capacity, used, held = number_of(fields[3] or '0'), number_of(fields[4] or '0'), number_of(fields[5] or '0')
   local is_damaged = not (capacity and used and held)
-  return not is_damaged and amount <= capacity - used - held and largest <= number_of(fields[6], math.huge)
+  local step = number_of(fields[8], 1)
+  return not is_damaged and amount <= capacity - used - held
+    and (row.largest[resource] or amount) <= number_of(fields[6], math.huge)
+    and (row.smallest[resource] or amount) >= number_of(fields[7], 0)
+    and (step <= 1 or (row.divisor[resource] or amount) % step == 0)
 end
 
 -- A job without resources needs the host as well.
 local function fits(row)
   local is_checked = false
   for resource, amount in pairs(row.amounts) do
-    if not has_room(row, resource, amount, row.largest[resource] or amount) then
+    if not has_room(row, resource, amount) then
       return false
     end
     is_checked = true
   end
-  return is_checked or has_room(row, '', 0, 0)
+  return is_checked or has_room(row, '', 0)
 end
 
 for _, row in ipairs(hosts) do

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from redis.asyncio import Redis
 
@@ -166,3 +168,22 @@ async def test_a_grant_keeps_what_was_predicted_of_it(broker: Broker, client: Re
     await broker.transition(TYPE, "d", Status.QUEUED)
     assert await client.hmget(name, fields) == [None] * 4
     assert await audit(client, TYPE) == []
+
+
+@pytest.mark.parametrize(
+    ("units", "is_granted"),
+    [
+        ({"min_unit": {"VCPU": 2}}, True),
+        ({"min_unit": {"VCPU": 3}}, False),
+        ({"step_size": {"VCPU": 2}}, True),
+        ({"step_size": {"VCPU": 4}}, False),
+    ],
+)
+async def test_no_instance_is_granted_that_its_host_refuses(
+    broker: Broker, units: dict[str, Any], is_granted: bool
+) -> None:
+    """The current min_unit and step_size bind each instance, whatever was planned."""
+    wanted = shape({"VCPU": 2}, {"VCPU": 4})
+    job = await submit(broker, shape=wanted)
+    await broker.set_host(TYPE, Host("h1", {"VCPU": 9}, **units))
+    assert (await grant(broker, job, wanted) is not None) is is_granted
