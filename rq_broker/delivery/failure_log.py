@@ -42,7 +42,9 @@ class FailureLog:
         self._failing: dict[tuple[str, str], _Failing] = {}
 
     def note(self, destination: str, owner: str, outcome: Outcome) -> None:
-        """Take the outcome of one attempt, and log what changes."""
+        """Take the outcome of one attempt, and log what changes; none if nothing was sent."""
+        if outcome.kind == "unsent":
+            return
         receiver = (destination, owner)
         if outcome.kind in ("ok", "gone"):
             if self._failing and receiver in self._failing:

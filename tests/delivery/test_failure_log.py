@@ -8,6 +8,7 @@ import pytest
 
 from rq_broker.delivery import failure_log
 from rq_broker.delivery.failure_log import REPEAT_S, FailureLog
+from rq_broker.delivery.outcome import unsent
 from rq_broker.domain.deliveries import ReceiverChange
 from tests.couriers import DOWN, GONE, OK, REJECTED, TIMEOUT
 
@@ -40,6 +41,7 @@ def test_failures_are_logged_as_they_begin_and_end(
 ) -> None:
     """A line when they begin, one a minute with counts, one when they end; none for success."""
     failures.note(HERE, "", OK)
+    failures.note(HERE, "", unsent(1))  # a fault of this process
     for second in range(int(REPEAT_S) + 1):
         clock.now = second
         failures.note(HERE, "", TIMEOUT)

@@ -133,8 +133,8 @@ async def test_a_breaker_wakes_granters_when_it_is_half_open(broker: Broker, cli
     await broker.set_policy(TYPE, {"offer": None})
     async with listening(broker) as heard:
         destination = await open_breaker(broker, "dead", "a", "b")
-        name = f"grant:{destination}"
-        assert await client.zscore(Keys(TYPE).of("later"), name) is not None
+        (name,) = await client.zrange(Keys(TYPE).of("later"), 0, -1)
+        assert name.startswith(f"grant:{destination}")
         await client.zadd(Keys(TYPE).of("later"), {name: 1})
         await broker.turn(TYPE, NAME, "take", 1.0)
         await broker.sweep(TYPE)
