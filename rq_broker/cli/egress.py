@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Iterable
 from socket import getaddrinfo
+
+from redis.asyncio import Redis, RedisCluster
 
 from rq_broker.domain.errors import Invalid
 from rq_broker.egress.rules import Egress
 from rq_broker.settings import LOOPBACK, Settings
+from rq_broker.store.connection import servers_of
 from rq_broker.store.redis_url import parse
+
+_log = logging.getLogger(__name__)
+
+SERVERS_SECONDS = 10.0
+"""Seconds between two looks at which servers Redis has. Until then one that joined is not closed to
+callbacks; a shorter time costs commands while nothing changes."""
 
 
 def egress_of(
@@ -38,6 +49,18 @@ def egress_of(
     if settings.callback_base is not None and own_api:
         _check_base(egress, settings.callback_base)
     return egress
+
+
+async def keep_servers_closed(egress: Egress, client: Redis | RedisCluster) -> None:
+    """Close to callbacks every server that joins Redis, until cancelled."""
+    while True:
+        await asyncio.sleep(SERVERS_SECONDS)
+        try:
+            for host, port in await servers_of(client):
+                addresses = await asyncio.to_thread(_addresses, host)
+                egress.close_listeners((address, port) for address in addresses)
+        except Exception:  # the next look finds what joined
+            _log.exception("the servers of Redis could not be listed")
 
 
 def _check_base(egress: Egress, base: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -9,7 +10,7 @@ from contextlib import aclosing, asynccontextmanager
 from redis.asyncio import Redis, RedisCluster
 
 from rq_broker import __version__
-from rq_broker.cli.egress import egress_of
+from rq_broker.cli.egress import egress_of, keep_servers_closed
 from rq_broker.cli.process import freeze_garbage, raised_descriptor_limit, run_loop, until_signal
 from rq_broker.cli.starting import await_redis
 from rq_broker.delivery.http.sender import Sender
@@ -80,13 +81,17 @@ async def open_notifier(
     `servers`: where Redis listens besides the addresses of its URL; callbacks never go there.
     """
     egress = egress_of(settings, own_api=not dev, servers=servers)
-    async with Sender(egress, timeout_s=settings.timeout) as sender:
-        yield Notifier(
-            Broker(client),
-            sender,
-            types=settings.types,
-            callback_base=settings.callback_base,
-            timeout=settings.timeout,
-            concurrency=settings.concurrency,
-            feeds=feeds,
-        )
+    closing = asyncio.create_task(keep_servers_closed(egress, client))
+    try:
+        async with Sender(egress, timeout_s=settings.timeout) as sender:
+            yield Notifier(
+                Broker(client),
+                sender,
+                types=settings.types,
+                callback_base=settings.callback_base,
+                timeout=settings.timeout,
+                concurrency=settings.concurrency,
+                feeds=feeds,
+            )
+    finally:
+        closing.cancel()

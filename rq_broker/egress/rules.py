@@ -8,10 +8,11 @@ API are always closed. The submit refuses only what the dial would certainly ref
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
+from itertools import chain
 
 from rq_broker.domain.errors import CallbackForbidden, Invalid
 from rq_broker.egress.networks import Address, Network, effective_addresses, network_of
@@ -105,6 +106,8 @@ class Egress:
     """Address and port where the broker's own Redis and API listen. `0.0.0.0` and `::` stand for
     every address of this machine: here for loopback, at the dial for the rest (see
     `wildcard_ports`)."""
+    later_listeners: set[tuple[Address, int]] = field(default_factory=set)
+    """The same, of servers that joined since: see `close_listeners`. None is ever opened again."""
 
     @classmethod
     def of(
@@ -127,12 +130,15 @@ class Egress:
             AddressList.parse("callback-allow", allow),
             AddressList.parse("callback-deny", deny),
             frozenset(ports),
-            frozenset(
-                (address, port)
-                for text, port in own_listeners
-                for address in effective_addresses(ip_address(text))
-            ),
+            frozenset(_listeners(own_listeners)),
         )
+
+    def close_listeners(self, listeners: Iterable[tuple[str, int]]) -> None:
+        """Close (address, port) of the servers that Redis has now, besides earlier ones."""
+        before = len(self.later_listeners)
+        self.later_listeners.update(_listeners(listeners))
+        if len(self.later_listeners) > before:
+            _check_authority.cache_clear()
 
     @property
     def wildcard_ports(self) -> frozenset[int]:
@@ -169,7 +175,8 @@ class Egress:
         )
 
     def _is_own_service(self, address: Address, port: int, kind: str) -> bool:
-        listening = [listener for listener, its_port in self.own_listeners if its_port == port]
+        listeners = chain(self.own_listeners, self.later_listeners)
+        listening = [listener for listener, its_port in listeners if its_port == port]
         if kind == "unspecified":  # the kernel takes a dial to 0.0.0.0 or :: to loopback
             kinds = {network_of(listener).kind for listener in listening}
             return not kinds.isdisjoint({"unspecified", "loopback"})
@@ -185,6 +192,12 @@ class Egress:
         scheme, authority, path = split_url(url)
         host, destination = _check_authority(self, scheme, authority)
         return Target(host, destination, f"{destination}{path}")
+
+
+def _listeners(listeners: Iterable[tuple[str, int]]) -> Iterator[tuple[Address, int]]:
+    for text, port in listeners:
+        for address in effective_addresses(ip_address(text)):
+            yield address, port
 
 
 @lru_cache(maxsize=8192)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Iterator
 
 import pytest
 from click.testing import CliRunner
 
+from rq_broker.cli import egress as cli_egress
 from rq_broker.cli import main
-from rq_broker.cli.egress import egress_of
+from rq_broker.cli.egress import egress_of, keep_servers_closed
 from rq_broker.domain.errors import CallbackForbidden, Invalid
 from rq_broker.settings import Settings
+from rq_broker.store.connection import in_memory
 
 LOOPBACKS = ("127.0.0.0/8", "::1/128")
 
@@ -105,3 +109,32 @@ def test_a_bad_base_ends_the_start_before_redis_is_dialled(command: str) -> None
     assert result.exit_code == 1
     assert result.output.startswith("Error: --callback-base lab cannot be called: ")
     assert result.output.count("\n") == 1
+
+
+async def test_servers_that_join_redis_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node that joins later takes no callbacks, also where its URL was allowed before."""
+    answers: Iterator[Exception | list[tuple[str, int]]]
+    answers = iter([OSError("no answer"), [("10.0.0.7", 7001)], [("10.0.0.8", 7001)]])
+    done = asyncio.Event()
+
+    async def servers_of(_: object) -> list[tuple[str, int]]:
+        answer = next(answers, None)
+        if answer is None:
+            done.set()
+            return []
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(cli_egress, "servers_of", servers_of)
+    monkeypatch.setattr(cli_egress, "SERVERS_SECONDS", 0.001)
+    egress = egress_of(Settings())
+    for host in ("10.0.0.7", "10.0.0.8"):
+        egress.check_url(f"http://{host}:7001/hook")
+    closing = asyncio.create_task(keep_servers_closed(egress, in_memory()))
+    await asyncio.wait_for(done.wait(), 10)
+    closing.cancel()
+    for host in ("10.0.0.7", "10.0.0.8"):
+        with pytest.raises(CallbackForbidden):
+            egress.check_url(f"http://{host}:7001/hook")
+        egress.check_url(f"http://{host}:7002/hook")
