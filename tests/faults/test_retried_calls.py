@@ -146,6 +146,7 @@ async def test_a_second_client_is_refused_all_the_same(api: Child) -> None:
         job = await client.submit("vm", request_id="d", **JOB)
         with pytest.raises(errors.DuplicateRequestId) as refused:
             await other.submit("vm", request_id="d", **JOB)
+        del job["Warning"]  # of the type, which has no host
         assert refused.value.details == {"same": True, "data": job}
 
 

@@ -10,6 +10,7 @@
 --- Errors none
 --- @include "base"
 --- @include "clock"
+--- @include "destination"
 --- @include "left_behind"
 --- @include "source"
 
@@ -34,8 +35,8 @@ end
 for _, source in ipairs(names) do
   redis.call('DEL', key('source:' .. source), key('turn:source:' .. source))
 end
-for _, destination in ipairs(redis.call('ZRANGE', key('destinations'), 0, -1)) do
-  redis.call('DEL', key('destination:' .. destination))
+for _, receiver in ipairs(redis.call('ZRANGE', key('destinations'), 0, -1)) do
+  redis.call('DEL', key('destination:' .. receiver), key('owners:' .. destination_of(receiver)))
 end
 redis.call('DEL', key('sources'), key('destinations'), key('keys'), key('parked'), key('parting'), key('deadlines'),
   key('deliveries'), key('prompt'), key('lost'))
