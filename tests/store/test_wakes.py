@@ -16,6 +16,7 @@ from rq_broker.store.broker import Broker, Settlement, Wake
 from rq_broker.store.keys import WAKE_CHANNEL, Keys
 from tests.listening import beating
 from tests.making import TYPE, bring, claim_one, grant, publish, settle, submit
+from tests.redis_reads import members
 from tests.store.lua.breaking import open_breaker
 
 NAME = "me"
@@ -133,7 +134,7 @@ async def test_a_breaker_wakes_granters_when_it_is_half_open(broker: Broker, cli
     await broker.set_policy(TYPE, {"offer": None})
     async with listening(broker) as heard:
         destination = await open_breaker(broker, "dead", "a", "b")
-        (name,) = await client.zrange(Keys(TYPE).of("later"), 0, -1)
+        (name,) = await members(client, Keys(TYPE).of("later"))
         assert name.startswith(f"grant:{destination}")
         await client.zadd(Keys(TYPE).of("later"), {name: 1})
         await broker.turn(TYPE, NAME, "take", 1.0)
