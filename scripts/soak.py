@@ -35,6 +35,8 @@ RATE = 40.0
 RETENTION = 30.0
 """Seconds for which ended jobs are kept: soon as many are deleted as are submitted."""
 FAULTS = ("script-flush", "client-kill", "cut", "stop", "oom", "move", "delay", "notifiers")
+DRAIN_SECONDS = 60.0
+"""Seconds that jobs have to end after the last submit."""
 QUESTION_SECONDS = 0.1
 """Between two questions of the client that only reads."""
 LARGEST_GROWTH = 1.2
@@ -79,7 +81,7 @@ async def soak(minutes: float, folder: Path) -> int:
         readings = await strike_and_read(minutes, topology, processes)
         asking.cancel()
         load.stop_submits()
-        left = await drain(broker, ledger)
+        left = await drain(broker, ledger, DRAIN_SECONDS)
         client = connect(topology.url)
         findings = [f for f in await audit(client, TYPE) if f.severity is Severity.FAULT]
         await client.aclose()

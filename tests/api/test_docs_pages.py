@@ -208,7 +208,7 @@ def test_a_table_of_sources_can_be_read(
     config = {"clusters": [cluster], "contexts": [context], "current-context": "lab"}
     config["users"] = [{"name": "lab", "user": {}}]
     (tmp_path / "kubeconfig.yaml").write_bytes(orjson.dumps(config))
-    (tmp_path / "benches.py").write_text(block("sources", "class Benches"))
+    (tmp_path / "lab_benches.py").write_text(block("sources", "class Benches"))
     (tmp_path / "sources.toml").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from faulting.topologies import ClusterOfSix, Single, Way
+from faulting.topologies import ClusterOfSix, SentinelTrio, Single, Way
 from faulting.trial import Plan, run
 from faults import misses
 
@@ -11,8 +11,11 @@ SMALL: tuple[tuple[Way, str], ...] = (
     (Single, "kill"),
     (Single, "cut"),
     (Single, "disk-full"),
+    (Single, "move"),
+    (Single, "older-state"),
     (Single, "rights"),
     (Single, "notifiers"),
+    (SentinelTrio, "kill"),
     (ClusterOfSix, "client-kill"),
     (ClusterOfSix, "reshard"),
 )
@@ -21,7 +24,7 @@ SMALL: tuple[tuple[Way, str], ...] = (
 @pytest.mark.parametrize(("way", "fault"), SMALL, ids=lambda value: getattr(value, "name", value))
 async def test_no_fault_loses_or_oversells(way: Way, fault: str) -> None:
     """Under load from HTTP and direct clients, a fault leaves nothing gone, oversold or unclean."""
-    result = await run(Plan(way, fault, rate=20, before=1, during=1.5, after=2))
+    result = await run(Plan(way, fault, rate=20, before=1, during=1.5, after=2, drain=15))
     short = [miss for miss in misses(result) if miss != "recovery took long"]  # machines are shared
     assert not short, (short, result)
     assert result.ledger.acknowledged

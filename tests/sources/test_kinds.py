@@ -114,18 +114,18 @@ async def test_the_source_of_the_page_works_as_written(
 ) -> None:
     """The class on the page, installed and opened as it says, reports hosts and its failures."""
     code = block("sources", "class Benches")
-    (table,) = [toml for toml in blocks(page("sources"), "toml") if "benches:Benches" in toml]
+    (table,) = [toml for toml in blocks(page("sources"), "toml") if "lab_benches:Benches" in toml]
     assert len([line for line in code.splitlines() if line]) <= 22
-    (tmp_path / "benches.py").write_text(code)
+    (tmp_path / "lab_benches.py").write_text(code)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "benches", raising=False)
+    monkeypatch.delitem(sys.modules, "lab_benches", raising=False)
     bookings = json.dumps([{"name": "b1", "seats": 2, "taken": 1}]).encode()
     server = Server(lambda *_: (200, {}, bookings))
     try:
         config = tmp_path / "sources.toml"
         config.write_text(table.replace("http://127.0.0.1:9000", server.url))
         (feed,) = read_feeds(str(config))
-        assert (feed.type, feed.name) == ("lab", "benches:Benches")
+        assert (feed.type, feed.name) == ("lab", "lab_benches:Benches")
         assert (await feed.source.snapshot()).hosts == (Host("b1", {"Slots": 2}, {"Slots": 1}),)
         for fault in ("reset", "500", "not json", "another shape"):
             server.fault = fault
