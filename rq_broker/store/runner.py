@@ -94,7 +94,7 @@ class Runner:
             key = str(command[1]) if len(command) > 1 else TYPES
             raise self._refusal(error, key) from error
 
-    def _refusal(self, error: Exception, key: str) -> errors.BrokerError:
+    def _refusal(self, error: Exception, key: str) -> errors.BrokerError | ClockInDoubt:
         """Return the error of a call on a key, and note what keeps Redis from serving it.
 
         No class of error may pass: redis-py raises AttributeError and others of its own.

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rq_broker.domain.errors import Internal
 from rq_broker.store.keys import Keys
 from rq_broker.store.scripts import Script
 
@@ -36,7 +35,7 @@ REMEMBERED_TYPES = 20_000
 and read again."""
 
 
-class ClockInDoubt(Internal):
+class ClockInDoubt(Exception):
     """A script wrote nothing, since its time is not the one that it was told; runs are repeated."""
 
 

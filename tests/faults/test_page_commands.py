@@ -29,16 +29,20 @@ def dev(tmp_path: Path) -> Iterator[Child]:
 def curl(words: list[str], url: str) -> Any:
     """Do what curl does with these words, at this server; return the answer's data."""
     method, address, body = "", "", None
+    headers: dict[str, str] = {}
     rest = iter(words[1:])
     for word in rest:
         if word == "-X":
             method = next(rest)
         elif word == "-d":
             body = next(rest)
+            headers["content-type"] = "application/x-www-form-urlencoded"
+        elif word == "-H":
+            name, _, value = next(rest).partition(": ")
+            headers[name] = value
         elif word != "-s":
             assert word.startswith("http://127.0.0.1:8080/"), word
             address = word.replace("http://127.0.0.1:8080", url)
-    headers = {"content-type": "application/x-www-form-urlencoded"} if body else {}
     answer = httpx.request(
         method or ("POST" if body else "GET"), address, content=body, headers=headers
     )
