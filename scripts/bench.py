@@ -8,6 +8,7 @@ import sys
 import time
 
 from benches.asking import asking
+from benches.auditing import audit
 from benches.bursting import burst
 from benches.calling import callbacks
 from benches.granting import empty_pass, grants
@@ -29,6 +30,7 @@ BENCHES = {
     "callbacks": callbacks,
     "burst": burst,
     "asking": asking,
+    "audit": audit,
 }
 COLUMNS = ("figure", "value", "ratio", "wanted")
 

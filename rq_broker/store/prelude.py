@@ -12,9 +12,11 @@ READS = frozenset(
     (
         *("EXISTS", "GET", "HEXISTS", "HGET", "HGETALL", "HKEYS", "HLEN", "HMGET", "HRANDFIELD"),
         "HSTRLEN",
+        "SCARD",
         *("SISMEMBER", "SMEMBERS", "SMISMEMBER", "TIME", "XLEN", "XRANGE", "XREVRANGE", "ZCARD"),
         *(
             "ZCOUNT",
+            "ZMSCORE",
             "ZRANDMEMBER",
             "ZRANGE",
             "ZRANGEBYSCORE",

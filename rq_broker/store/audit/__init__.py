@@ -16,7 +16,7 @@ from rq_broker.store.audit.checkpoint import Checkpoint
 from rq_broker.store.audit.findings import Finding, Severity
 from rq_broker.store.audit.hosts import check_counters, check_hosts
 from rq_broker.store.audit.indexes import check_indexes
-from rq_broker.store.audit.jobs import PAGE, check_jobs, check_page
+from rq_broker.store.audit.jobs import PAGE, check_jobs, check_page, check_rows
 from rq_broker.store.audit.losses import check_losses
 from rq_broker.store.audit.shapes import check_shapes
 from rq_broker.store.audit.walk import Walk
@@ -87,7 +87,7 @@ async def _check_sample(walk: Walk, sample: int) -> None:
         wanted = min(-(-sample * count // max(total, 1)), count)
         for start in range(0, wanted, PAGE):
             size = min(PAGE, wanted - start)
-            await check_page(walk, status, await walk.jobs(status, count=size, is_random=True))
+            await check_page(walk, status, await walk.page(status, count=size, is_random=True))
 
 
 async def _findings_again(first: Walk, *, only_jobs: bool) -> list[Finding]:
@@ -103,7 +103,7 @@ async def _findings_again(first: Walk, *, only_jobs: bool) -> list[Finding]:
             continue
         for start in range(0, len(members), PAGE):
             rows = await again.jobs(status, members=members[start : start + PAGE])
-            await check_page(again, status, [row for row in rows if row.priority])
+            await check_rows(again, status, rows)
     if not only_jobs:
         again.tally.take_counts(first.tally)
         await _check_others(again)

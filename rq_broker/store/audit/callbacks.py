@@ -5,8 +5,8 @@ from __future__ import annotations
 from rq_broker.domain.jobs import Status
 from rq_broker.store.audit.indexes import with_other_sizes
 from rq_broker.store.audit.jobs import CALLBACK
-from rq_broker.store.audit.walk import Walk, named
-from rq_broker.store.keys import digest, unfold
+from rq_broker.store.audit.walk import Walk, digest_or_none, named
+from rq_broker.store.keys import unfold
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 """The characters of a digest; its first two name one of the 4,096 hashes of the index."""
@@ -47,7 +47,7 @@ async def _check_page(walk: Walk, bucket: str, page: list[tuple[str, str]]) -> N
         if not job:
             walk.fault(subject, f"names job {request_id}, which does not exist")
             continue
-        is_its_callback = digest(unfold(job, "callback")) == f"{bucket}{rest}"
+        is_its_callback = digest_or_none(unfold(job, "callback")) == f"{bucket}{rest}"
         walk.check(is_its_callback, subject, f"names job {request_id}, which has another callback")
         listed = any(value is not None for value in score)
         walk.check(listed, f"job {member}", "has a hash but no status set lists it")

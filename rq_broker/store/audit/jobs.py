@@ -4,54 +4,142 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from rq_broker.domain.jobs import Shape, Status, expected_class
 from rq_broker.store.audit.holds import check_holds
 from rq_broker.store.audit.indexes import ALLOWED
-from rq_broker.store.audit.walk import ListedJob, Walk
+from rq_broker.store.audit.walk import ListedJob, Walk, digest_or_none
 from rq_broker.store.keys import digest, receiver, unfold
 
 CALLBACK = ["callback", *(f"callback{piece}" for piece in range(2, 11))]
 """All fields that a folded callback may have, see keys.fold."""
 PAGE = 32
-"""Jobs read by one call. Redis serves nobody else for some 0.3 ms then. With more jobs, calls of
+"""Jobs read by one call. Redis serves nobody else for some 0.4 ms then. With more jobs, calls of
 others wait longer; with fewer, an audit takes longer."""
 
 
 async def check_jobs(walk: Walk, status: Status, after: tuple[str, str] = ("", "")) -> None:
     """Check the jobs that a status set lists. A job in two status sets is a fault in one.
 
+    Two calls are in flight: Redis reads the next page, and the index entries of this one, while the
+    page before is checked.
+
     `after`: priority and member of the job behind which to begin.
     """
-    page = _read_page(walk, status, after)
-    while True:
-        rows = await page
-        if len(rows) == PAGE:  # read the next page while this one is checked
-            page = _read_page(walk, status, _position(rows))
-        await check_page(walk, status, rows)
-        if rows:
-            await walk.progress(status, _position(rows))
-        if len(rows) < PAGE:
-            return
+    reading = asyncio.create_task(walk.page(status, after, count=PAGE))
+    looking_up: asyncio.Task[_Page] | None = None
+    try:
+        while True:
+            read = await reading
+            if read.count == PAGE:
+                position = read.priority, read.after
+                reading = asyncio.create_task(walk.page(status, position, count=PAGE))
+            previous, looking_up = looking_up, asyncio.create_task(_look_up(walk, read))
+            if previous:
+                await _finish(walk, status, await previous)
+            if read.count < PAGE:
+                await _finish(walk, status, await looking_up)
+                return
+    finally:
+        for task in filter(None, (reading, looking_up)):
+            task.cancel()
+        await asyncio.gather(*filter(None, (reading, looking_up)), return_exceptions=True)
 
 
-def _read_page(walk: Walk, status: Status, after: tuple[str, str]) -> asyncio.Task[list[Any]]:
-    priority, member = after
-    reading = walk.jobs(status, priority=priority, after=member, count=PAGE)
-    return asyncio.create_task(reading)
+async def _finish(walk: Walk, status: Status, page: _Page) -> None:
+    """Check a page and note that it is done: nothing of the next one is in the tally yet."""
+    _check(walk, status, page)
+    if page.read.count:
+        await walk.progress(status, (page.read.priority, page.read.after))
 
 
-def _position(rows: Sequence[Any]) -> tuple[str, str]:
-    return rows[-1].priority, rows[-1].member
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What `audit_jobs` returned, and what the index of callbacks has for it."""
+
+    read: Any
+    callbacks: list[str]
+    """The digests of the plain jobs' callbacks, then those of the others; '' if unreadable."""
+    indexed: list[str]
+    """The request_ids to which the index gives them."""
 
 
-async def check_page(walk: Walk, status: Status, rows: Sequence[Any]) -> None:
-    """Check jobs as `audit_jobs` returns them."""
-    jobs = [ListedJob(status, row.member, float(row.priority), row.fields, row) for row in rows]
-    callbacks = [digest(unfold(job.fields, "callback")) for job in jobs]
-    indexed = await walk.indexed_jobs(callbacks)
-    for job, callback, request_id in zip(jobs, callbacks, indexed, strict=True):
+async def check_page(walk: Walk, status: Status, read: Any) -> None:
+    """Check the jobs of a page that `audit_jobs` returned."""
+    _check(walk, status, await _look_up(walk, read))
+
+
+async def check_rows(walk: Walk, status: Status, rows: Sequence[Any]) -> None:
+    """Check jobs of which all was read."""
+    callbacks = _callbacks(rows)
+    _check_rows(walk, status, rows, callbacks, await walk.indexed_jobs(callbacks))
+
+
+async def _look_up(walk: Walk, read: Any) -> _Page:
+    callbacks = [*map(digest_or_none, read.callbacks), *_callbacks(read.jobs)]
+    return _Page(read, callbacks, await walk.indexed_jobs(callbacks))
+
+
+def _callbacks(rows: Sequence[Any]) -> list[str]:
+    return [digest_or_none(unfold(row.fields, "callback")) for row in rows]
+
+
+def _check(walk: Walk, status: Status, page: _Page) -> None:
+    count = len(page.read.plain)
+    _check_plain(walk, status, page.read, page.callbacks[:count], page.indexed[:count])
+    _check_rows(walk, status, page.read.jobs, page.callbacks[count:], page.indexed[count:])
+
+
+def _check_plain(
+    walk: Walk, status: Status, read: Any, callbacks: list[str], indexed: list[str]
+) -> None:
+    """Count the plain jobs of a page, and check what the script could not."""
+    if not read.plain:
+        return
+    _count_plain(walk, status, read, callbacks)
+    if indexed != [member[17:] for member in read.plain]:
+        for member, request_id in zip(read.plain, indexed, strict=True):
+            _check_callback(walk, member, request_id)
+    for row in read.demands:
+        try:
+            faults = _demand_faults(status, row.demand, row.shape, row.expected or None)
+        except ValueError as error:
+            faults = (f"cannot be read: {error!r}",)
+        for member in row.members:
+            for text in faults:
+                walk.fault(f"job {member}", text)
+
+
+def _count_plain(walk: Walk, status: Status, read: Any, callbacks: list[str]) -> None:
+    """Add the plain jobs of a page to the tally, as `_count` and `_check_hash` add each other."""
+    members, highest = walk.tally.members, walk.tally.highest
+    highest["id"] = max(highest["id"], int(max(read.plain)[:16]))
+    highest["fence"] = max(highest["fence"], int(read.fence))
+    for owner, count in read.owners.items():
+        members[f"owner:{owner}"] += int(count)
+    if status == Status.QUEUED:
+        for shape, count in read.shapes.items():
+            members[f"shape:{shape}"] += int(count)
+    for name, count in read.indexes.items():
+        if status in ALLOWED[name]:
+            members[name] += int(count)
+    members.update([f"callbacks:{callback[:2]}" for callback in callbacks])
+
+
+def _check_rows(
+    walk: Walk,
+    status: Status,
+    rows: Sequence[Any],
+    callbacks: Sequence[str],
+    indexed: Sequence[str],
+) -> None:
+    for row, callback, request_id in zip(rows, callbacks, indexed, strict=True):
+        if not row.priority:  # the status does not list it
+            continue
+        job = ListedJob(status, row.member, float(row.priority), row.fields, row)
         if job.fields:
             _check_entries(walk, job, callback, request_id)
         try:
@@ -78,23 +166,32 @@ def _check_hash(walk: Walk, job: ListedJob) -> None:
     if status == Status.QUEUED:
         walk.check(demand is None, subject, f"is queued but its hash has a demand: {demand}")
     else:
-        is_its_demand = demand is not None and digest(demand) == fields["shape"]
-        actual = "no demand" if demand is None else f"another demand: {demand}"
-        walk.check(is_its_demand, subject, f"is {status} but its hash has {actual}")
-        _check_expected(walk, job)
+        for text in _demand_faults(status, demand, fields["shape"], fields.get("expected")):
+            walk.fault(subject, text)
     if status == Status.GRANTED:
         complete = "fence" in fields and "hosts" in fields
         walk.check(complete, subject, "is granted but its hash lacks the fence or the hosts")
 
 
-def _check_expected(walk: Walk, job: ListedJob) -> None:
-    """Check that the demand of a job that does not wait expects what the job says, rounded up."""
-    said, demand = job.fields.get("expected"), job.fields.get("demand")
-    if demand is not None:
-        wanted = expected_class(None if said is None else int(said) / 1000)
-        rounded = Shape.parse(demand).expected
-        text = f"says it holds {said} ms but its demand expects {rounded} s"
-        walk.check(rounded == wanted, job.subject, text)
+@lru_cache(maxsize=10_000)
+def _demand_faults(
+    status: Status, demand: str | None, shape: str, said: str | None
+) -> tuple[str, ...]:
+    """List what is wrong with the demand of a job that does not wait; many jobs have the same.
+
+    The demand expects what the job says it holds, rounded up. Raises ValueError if it cannot be
+    read.
+    """
+    if demand is None:
+        return (f"is {status} but its hash has no demand",)
+    faults = []
+    if digest(demand) != shape:
+        faults.append(f"is {status} but its hash has another demand: {demand}")
+    wanted = expected_class(None if said is None else int(said) / 1000)
+    rounded = Shape.parse(demand).expected
+    if rounded != wanted:
+        faults.append(f"says it holds {said} ms but its demand expects {rounded} s")
+    return tuple(faults)
 
 
 def _check_entries(walk: Walk, job: ListedJob, callback: str, request_id: str) -> None:
@@ -104,10 +201,15 @@ def _check_entries(walk: Walk, job: ListedJob, callback: str, request_id: str) -
     _check_priority(walk, job, "owner", row.by_owner, job.priority)
     expected = job.priority if job.status == Status.QUEUED else None
     _check_priority(walk, job, "shape", row.by_shape, expected)
-    is_indexed = request_id == job.request_id
-    other = f"job {request_id}" if request_id else "no job"
-    walk.check(is_indexed, job.subject, f"has a callback that the index gives to {other}")
+    _check_callback(walk, job.member, request_id)
     _check_delivery(walk, job, row.places)
+
+
+def _check_callback(walk: Walk, member: str, request_id: str) -> None:
+    """Check that the index gives the job's callback to the job."""
+    other = f"job {request_id}" if request_id else "no job"
+    text = f"has a callback that the index gives to {other}"
+    walk.check(request_id == member[17:], f"job {member}", text)
 
 
 def _count(walk: Walk, job: ListedJob, callback: str) -> None:

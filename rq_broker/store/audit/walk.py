@@ -10,9 +10,9 @@ from typing import Any
 
 from redis.asyncio import Redis, RedisCluster
 
-from rq_broker.domain.jobs import Status
+from rq_broker.domain.jobs import HOLDING, Status
 from rq_broker.store.audit.findings import Finding, Severity
-from rq_broker.store.keys import Keys
+from rq_broker.store.keys import Keys, digest
 from rq_broker.store.runner import Runner
 
 PAGE = 500
@@ -120,18 +120,45 @@ class Walk:
         is_random: bool = False,
         members: Sequence[str] = (),
     ) -> list[Any]:
-        """Read a page of jobs; the arguments are those of the script."""
-        reply = await self._runner.run(
+        """Read jobs, all there is of each; the arguments are those of the script."""
+        page = await self._read(
+            status, (priority, after), count, is_random, with_plain=True, members=members
+        )
+        return list(page.jobs)
+
+    async def page(
+        self,
+        status: Status,
+        after: tuple[str, str] = ("", ""),
+        *,
+        count: int,
+        is_random: bool = False,
+    ) -> Any:
+        """Read a page of jobs, and of those that are plain only what is left to check."""
+        with_plain = status in HOLDING  # what they hold is added up, so none of them is plain
+        return await self._read(status, after, count, is_random, with_plain=with_plain)
+
+    async def _read(
+        self,
+        status: Status,
+        after: tuple[str, str],
+        count: int,
+        is_random: bool,
+        *,
+        with_plain: bool,
+        members: Sequence[str] = (),
+    ) -> Any:
+        return await self._runner.run(
             "audit_jobs",
             self.type,
             status=status,
-            priority=priority,
-            after=after,
+            priority=after[0],
+            after=after[1],
             count=count,
             is_random=is_random,
+            with_plain=with_plain,
             members=members,
         )
-        return list(reply.jobs)
 
     async def indexed_jobs(self, callbacks: Sequence[str]) -> list[str]:
         """Return the request_id to which the index gives each callback, '' for none."""
@@ -199,3 +226,11 @@ OnProgress = Callable[[Walk, Status, tuple[str, str]], None]
 def named(fields: list[str], values: list[str | None]) -> dict[str, str]:
     """Pair the reply of HMGET with the fields asked for; missing fields are left out."""
     return {name: value for name, value in zip(fields, values, strict=True) if value is not None}
+
+
+def digest_or_none(callback: str) -> str:
+    """Digest a callback; '' if it is no text, since the index has none by that name."""
+    try:
+        return digest(callback)
+    except UnicodeEncodeError:
+        return ""

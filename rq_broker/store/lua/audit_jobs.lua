@@ -1,34 +1,53 @@
 --- Read a page of the jobs that one status lists, with all that the audit compares of each.
 --- Keeps: nothing is written; all of a page is read at one instant; the cost of a page does not depend on
----   what the jobs' data or the queue hold.
+---   what the jobs' data or the queue hold. A job is plain if it holds nothing and no check that can be
+---   made here has a finding on it: of its kind, only what is left to check is replied.
 --- KEYS[1] base
 --- ARGV
----   status      string   the status
----   priority    string   priority of the last job of the page before; '' for the first page
----   after       string   its member
----   count       integer  jobs to read
----   is_random   flag     choose them at random instead
----   members     strings  read these instead
+---   status        string   the status
+---   priority      string   priority of the last job of the page before; '' for the first page
+---   after         string   its member
+---   count         integer  jobs to read
+---   is_random     flag     choose them at random instead
+---   with_plain    flag     reply plain jobs among `jobs`, like all others
+---   members       strings  read these instead
 --- Returns
----   jobs        rows     a job, in the order of the set
----     member    string   as the set lists it
----     priority  string   its score there; '' where the set does not list it
----     by_owner  string   its score in the set of its owner; '' where it is not there
----     by_shape  string   the same in the set of its shape
----     fields    fields   what its hash says, but for its data
----     places    strings  sets that have its callback: deliveries, prompt, parked
----     indexes   strings  those that have the job: deadlines, own_priority, passed, forecasts
----     holds     fields   what it holds
----     seen      fields   what of its grant a source counts as used
+---   count         integer  how many jobs were read
+---   priority      string   priority of the last of them
+---   after         string   its member
+---   fence         decimal  the highest fence of the plain jobs, 0 for none
+---   plain         strings  the members of the plain jobs
+---   callbacks     strings  the callback of each plain job
+---   owners        fields   owner to how many plain jobs it has
+---   shapes        fields   the same of shapes
+---   indexes       fields   the same of deadlines, own_priority, passed, forecasts
+---   demands       rows     what plain jobs that are not queued have as demand, each once
+---     demand      string   the demand
+---     shape       string   what the hash says its digest is
+---     expected    string   how long the job said it holds, ms; '' for nothing
+---     members     strings  the jobs
+---   jobs          rows     the other jobs, in the order of the set
+---     member      string   as the set lists it
+---     priority    string   its score there; '' where the set does not list it
+---     by_owner    string   its score in the set of its owner; '' where it is not there
+---     by_shape    string   the same in the set of its shape
+---     fields      fields   what its hash says, but for its data
+---     places      strings  sets that have its callback: deliveries, prompt, parked
+---     indexes     strings  those that have the job: deadlines, own_priority, passed, forecasts
+---     holds       fields   what it holds
+---     seen        fields   what of its grant a source counts as used
 --- Errors none
 --- @include "base"
 --- @include "job"
 
-local SHORT = 64 -- longer data stays whole in its hash and is not read
 local FIELDS = { 'id', 'owner', 'status', 'shape', 'created', 'fence', 'hosts', 'demand', 'destination',
-  'expected', 'predicted', 'callback' } -- and the further pieces of the callback
-for piece = 2, 10 do
-  FIELDS[#FIELDS + 1] = 'callback' .. piece
+  'expected', 'predicted', 'callback', 'callback2' }
+local ID, OWNER, STATUS, SHAPE, CREATED, FENCE, HOSTS, DEMAND, DESTINATION = 1, 2, 3, 4, 5, 6, 7, 8, 9
+local EXPECTED, PREDICTED, CALLBACK, SECOND_PIECE = 10, 11, 12, 13
+local MOST = 500 -- jobs of a page: Lua's `unpack` fails near 8,000 values, and two keys of each are asked for
+
+if #members > MOST or count > MOST then
+  return redis.error_reply('ERR a page has at most ' .. MOST .. ' jobs')
 end
 
 local set = key('status:' .. status)
@@ -61,9 +80,8 @@ end
 local function listed()
   if #members > 0 then
     local flat = {}
-    for _, member in ipairs(members) do
-      flat[#flat + 1] = member
-      flat[#flat + 1] = redis.call('ZSCORE', set, member) or ''
+    for i, score in ipairs(redis.call('ZMSCORE', set, unpack(members))) do
+      flat[2 * i - 1], flat[2 * i] = members[i], score or ''
     end
     return flat
   elseif is_random then
@@ -73,112 +91,267 @@ local function listed()
   return redis.call('ZRANGE', set, whole(rank), whole(rank + count - 1), 'WITHSCORES')
 end
 
--- Returns the fields of a hash; none where there is no hash, or another kind of value.
-local function fields_of(name)
-  local fields = redis.pcall('HGETALL', name)
-  return fields.err and {} or fields
+-- The jobs, by their place in the page: member, priority, and the values of FIELDS; none where there is no
+-- hash, or another kind of value.
+local names, priorities, hashes = {}, {}, {}
+
+local function read_page()
+  local flat = listed()
+  for i = 1, #flat, 2 do
+    local place, member = #names + 1, flat[i]
+    local values = redis.pcall('HMGET', job_key(request_id_of(member)), unpack(FIELDS))
+    names[place], priorities[place] = member, flat[i + 1]
+    hashes[place] = values.err and {} or values
+  end
 end
 
-local is_read = {}
-for _, field in ipairs(FIELDS) do
-  is_read[field] = true
+-- Returns whether any of some keys exists.
+local function any_exists(keys)
+  return #keys > 0 and redis.pcall('EXISTS', unpack(keys)) ~= 0
 end
 
--- Returns what the hash of a job says, as a flat list, with its owner, shape and destination.
-local function read_job(name)
-  local flat, by_name = {}, {}
+-- Returns the score of each job in the set of a kind that has this name of its own; none where it is in none.
+local function scores_in(kind, name_of)
+  local groups, sets, scores = {}, {}, {}
+  for place = 1, #names do
+    local name = name_of(hashes[place])
+    local group = groups[name]
+    if not group then
+      group = { set = key(kind .. name), members = {}, places = {} }
+      groups[name] = group
+      sets[#sets + 1] = group.set
+    end
+    local last = #group.places + 1
+    group.members[last], group.places[last] = names[place], place
+  end
+  if any_exists(sets) then
+    for _, group in pairs(groups) do
+      local found = redis.pcall('ZMSCORE', group.set, unpack(group.members))
+      for i, place in ipairs(found.err and {} or group.places) do
+        scores[place] = found[i]
+      end
+    end
+  end
+  return scores
+end
+
+-- Asks an index once for all jobs. Returns 0 or false for those it does not name.
+local function find_in(index, ask)
+  local found = #names > 0 and any_exists({ key(index) }) and ask(key(index))
+  return found and not found.err and found or {}
+end
+
+local function ask_zset(name)
+  return redis.pcall('ZMSCORE', name, unpack(names))
+end
+
+local function ask_set(name)
+  return redis.pcall('SMISMEMBER', name, unpack(names))
+end
+
+local function ask_hash(name)
+  return redis.pcall('HMGET', name, unpack(names))
+end
+
+-- Returns which jobs hold something, or have something that a source counts.
+local function find_holders()
+  local keys, holders = {}, {}
+  for place = 1, #names do
+    local request_id = request_id_of(names[place])
+    keys[2 * place - 1], keys[2 * place] = key('holds:' .. request_id), key('seen:' .. request_id)
+  end
+  if any_exists(keys) then
+    for place = 1, #names do
+      holders[place] = any_exists({ keys[2 * place - 1], keys[2 * place] })
+    end
+  end
+  return holders
+end
+
+read_page()
+local by_owner = scores_in('owner:', function(hash)
+  return hash[OWNER] or ''
+end)
+local by_shape = scores_in('shape:', function(hash)
+  return hash[SHAPE] or ''
+end)
+local parked = scores_in('parked:', function(hash)
+  return receiver_of(hash[DESTINATION] or '', hash[OWNER] or '')
+end)
+local holders = find_holders()
+local deliveries, prompt = find_in('deliveries', ask_zset), find_in('prompt', ask_zset)
+local INDEXES = { 'deadlines', 'own_priority', 'passed', 'forecasts' }
+local indexed = { find_in('deadlines', ask_zset), find_in('own_priority', ask_set),
+  find_in('passed', ask_hash), find_in('forecasts', ask_hash) }
+
+local find, sub = string.find, string.sub
+
+local function is_digits(text)
+  return find(text, '^%d+$') ~= nil
+end
+
+-- Returns whether the ID is the one that the member begins with, in 16 digits.
+local function is_id_of(id, member)
+  return is_digits(id) and sub('0000000000000000', #id + 1) .. id .. ':' == sub(member, 1, 17)
+end
+
+-- Returns whether the demand is as the status has it; only Python can compute its digest.
+local function has_demand(place, hash)
+  if status == 'queued' then
+    return not hash[DEMAND] and by_shape[place] == priorities[place]
+  end
+  return hash[DEMAND] and not by_shape[place] and (not hash[EXPECTED] or is_digits(hash[EXPECTED]))
+end
+
+local function is_plain(place)
+  local hash = hashes[place]
+  return hash[STATUS] == status
+    and hash[OWNER] and hash[SHAPE] and hash[CALLBACK]
+    and hash[ID] and is_id_of(hash[ID], names[place])
+    and hash[CREATED] and is_digits(hash[CREATED])
+    and (not hash[FENCE] or find(hash[FENCE], '^[1-9]%d*$'))
+    and (not hash[HOSTS] or hash[HOSTS] == '[]')
+    and not hash[PREDICTED]
+    and has_demand(place, hash)
+    and by_owner[place] == priorities[place]
+    and not holders[place]
+    and not (deliveries[place] or prompt[place] or parked[place])
+end
+
+-- Calls `use` with the second and each further piece of a folded callback, see keys.py.
+local function each_piece(place, use)
+  local piece, number = hashes[place][SECOND_PIECE], 2
+  while piece do
+    use(piece, number)
+    number = number + 1
+    piece = redis.call('HGET', job_key(request_id_of(names[place])), 'callback' .. number)
+  end
+end
+
+local plain, callbacks, fence, demands = {}, {}, '0', {}
+local counts = { owners = {}, shapes = {}, indexes = {} }
+
+-- Compares whole numbers as text: they may have more digits than are exact in Lua.
+local function is_below(one, other)
+  return #one < #other or #one == #other and one < other
+end
+
+local function count_in(kind, name)
+  counts[kind][name] = (counts[kind][name] or 0) + 1
+end
+
+local demand_rows = {}
+
+local function add_demand(member, demand, shape, expected)
+  local name = shape .. ' ' .. expected .. ' ' .. demand
+  local row = demand_rows[name]
+  if not row then
+    row = { demand = demand, shape = shape, expected = expected, members = {} }
+    demand_rows[name] = row
+    demands[#demands + 1] = row
+  end
+  row.members[#row.members + 1] = member
+end
+
+local function add_plain(place)
+  local hash, callback = hashes[place], hashes[place][CALLBACK]
+  if hash[SECOND_PIECE] then
+    each_piece(place, function(piece)
+      callback = callback .. piece
+    end)
+  end
+  local last = #plain + 1
+  plain[last], callbacks[last] = names[place], callback
+  count_in('owners', hash[OWNER])
+  count_in('shapes', hash[SHAPE])
+  for i, found in ipairs(indexed) do
+    if found[place] and found[place] ~= 0 then
+      count_in('indexes', INDEXES[i])
+    end
+  end
+  if hash[FENCE] and is_below(fence, hash[FENCE]) then
+    fence = hash[FENCE]
+  end
+  if hash[DEMAND] then
+    add_demand(names[place], hash[DEMAND], hash[SHAPE], hash[EXPECTED] or '')
+  end
+end
+
+-- Returns what the hash of a job says, as a flat list.
+local function fields_of(place)
+  local flat = {}
   local function add(field, value)
-    flat[#flat + 1] = field
-    flat[#flat + 1] = value
-    if field == 'owner' or field == 'shape' or field == 'destination' then
-      by_name[field] = value
+    flat[#flat + 1], flat[#flat + 2] = field, value
+  end
+  for i = ID, CALLBACK do
+    if hashes[place][i] then
+      add(FIELDS[i], hashes[place][i])
     end
   end
-  local length = tonumber(redis.pcall('HSTRLEN', name, 'data'))
-  if length and length > SHORT then
-    for i, value in ipairs(redis.call('HMGET', name, unpack(FIELDS))) do
-      if value then
-        add(FIELDS[i], value)
-      end
-    end
-  else
-    local fields = fields_of(name)
-    for i = 1, #fields, 2 do
-      if is_read[fields[i]] then
-        add(fields[i], fields[i + 1])
-      end
-    end
-  end
-  return flat, by_name.owner or '', by_name.shape or '', by_name.destination or ''
+  each_piece(place, function(piece, number)
+    add('callback' .. number, piece)
+  end)
+  return flat
 end
 
-local function score(name, member)
-  local found = redis.pcall('ZSCORE', key(name), member)
-  return found and not found.err and found or nil
+-- Returns a hash as a flat list; none where there is no hash, or another kind of value.
+local function pairs_of(name)
+  local flat = redis.pcall('HGETALL', name)
+  return flat.err and {} or flat
 end
 
--- Returns those of some keys that exist.
-local function existing(names)
+-- Returns those of some names whose reply has something for a job.
+local function found_of(place, choices, replies)
   local found = {}
-  for _, name in ipairs(names) do
-    if redis.call('EXISTS', key(name)) == 1 then
-      found[#found + 1] = name
+  for i, reply_of in ipairs(replies) do
+    if reply_of[place] and reply_of[place] ~= 0 then
+      found[#found + 1] = choices[i]
     end
   end
   return found
 end
 
-local due = existing({ 'deliveries', 'prompt' })
-local present = existing({ 'deadlines', 'own_priority', 'passed', 'forecasts' })
-
-local function places_of(member, receiver)
-  local places = {}
-  for _, name in ipairs(due) do
-    if score(name, member) then
-      places[#places + 1] = name
-    end
-  end
-  if score('parked:' .. receiver, member) then
-    places[#places + 1] = 'parked'
-  end
-  return places
-end
-
-local function indexes_of(member)
-  local names = {}
-  for _, name in ipairs(present) do
-    local found
-    if name == 'deadlines' then
-      found = score(name, member)
-    elseif name == 'own_priority' then
-      found = redis.pcall('SISMEMBER', key(name), member) == 1
-    else
-      found = redis.pcall('HEXISTS', key(name), member) == 1
-    end
-    if found then
-      names[#names + 1] = name
-    end
-  end
-  return names
-end
-
-local jobs, flat = {}, listed()
-for i = 1, #flat, 2 do
-  local member = flat[i]
-  local request_id = request_id_of(member)
-  local fields, owner, shape, destination = read_job(job_key(request_id))
-  local holds, seen = key('holds:' .. request_id), key('seen:' .. request_id)
-  local holds_any = redis.call('EXISTS', holds, seen) > 0
-  jobs[#jobs + 1] = {
-    member = member,
-    priority = flat[i + 1],
-    by_owner = score('owner:' .. owner, member) or '',
-    by_shape = score('shape:' .. shape, member) or '',
-    fields = fields,
-    places = places_of(member, receiver_of(destination, owner)),
-    indexes = #present > 0 and indexes_of(member) or {},
-    holds = holds_any and fields_of(holds) or {},
-    seen = holds_any and fields_of(seen) or {},
+local function row_of(place)
+  local request_id = request_id_of(names[place])
+  return {
+    member = names[place],
+    priority = priorities[place],
+    by_owner = by_owner[place] or '',
+    by_shape = by_shape[place] or '',
+    fields = fields_of(place),
+    places = found_of(place, { 'deliveries', 'prompt', 'parked' }, { deliveries, prompt, parked }),
+    indexes = found_of(place, INDEXES, indexed),
+    holds = holders[place] and pairs_of(key('holds:' .. request_id)) or {},
+    seen = holders[place] and pairs_of(key('seen:' .. request_id)) or {},
   }
 end
-return reply({ jobs = jobs })
+
+local function flat_counts(kind)
+  local flat = {}
+  for name, number in pairs(counts[kind]) do
+    flat[#flat + 1], flat[#flat + 2] = name, whole(number)
+  end
+  return flat
+end
+
+local jobs = {}
+for place = 1, #names do
+  if not with_plain and is_plain(place) then
+    add_plain(place)
+  else
+    jobs[#jobs + 1] = row_of(place)
+  end
+end
+return reply({
+  count = #names,
+  priority = priorities[#names] or '',
+  after = names[#names] or '',
+  fence = fence,
+  plain = plain,
+  callbacks = callbacks,
+  owners = flat_counts('owners'),
+  shapes = flat_counts('shapes'),
+  indexes = flat_counts('indexes'),
+  demands = demands,
+  jobs = jobs,
+})

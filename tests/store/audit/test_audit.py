@@ -8,15 +8,11 @@ from collections.abc import Awaitable, Callable
 import pytest
 from redis.asyncio import Redis
 
-from rq_broker.domain import errors
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Job, Status
-from rq_broker.store.audit import Finding, Severity, audit
+from rq_broker.store.audit import Severity, audit
 from rq_broker.store.broker import Broker
-from rq_broker.store.connection import connect
-from rq_broker.store.embedded import Server
 from rq_broker.store.keys import Keys, digest
-from rq_broker.store.runner import Runner
 from tests.making import TYPE, bring, shape, submit
 
 KEYS = Keys(TYPE)
@@ -147,6 +143,30 @@ CORRUPTIONS: dict[str, tuple[Corrupt, str]] = {
     "a done job has no demand": (
         lambda c, _: c.hdel(KEYS.of("job", "done"), "demand"),
         ":done is done but its hash has no demand",
+    ),
+    "an ended job has another demand": (
+        lambda c, _: c.hset(KEYS.of("job", "error"), "demand", "[]"),
+        ":error cannot be read",
+    ),
+    "an ended job is of another shape": (
+        lambda c, _: c.hset(KEYS.of("job", "error"), "shape", "x" * 16),
+        ":error is error but its hash has another demand",
+    ),
+    "a waiting job has a demand": (
+        lambda c, _: c.hset(KEYS.of("job", "queued"), "demand", "[]"),
+        ":queued is queued but its hash has a demand: []",
+    ),
+    "a fence is no number": (
+        lambda c, _: c.hset(KEYS.of("job", "done"), "fence", "high"),
+        ":done cannot be read",
+    ),
+    "a fence is above the counter": (
+        lambda c, _: c.hset(KEYS.of("job", "done"), "fence", 2**60 + 1),
+        f"but {2**60 + 1} is in use",
+    ),
+    "a callback is no text": (
+        lambda c, _: c.hset(KEYS.of("job", "queued"), "callback", b"http://x/\xff"),
+        ":queued has a callback that the index gives to no job",
     ),
     "a callback is not indexed": (
         lambda c, _: c.hdel(KEYS.of("callbacks", CALLBACK[:2]), CALLBACK[2:]),
@@ -359,34 +379,3 @@ async def test_a_finding_of_the_first_walk_alone_does_not_count(
     monkeypatch.setattr(client, "hgetall", slow)
     assert await audit(client, TYPE) == []
     assert left == []
-
-
-async def test_an_audit_beside_a_busy_broker_finds_nothing(redis_server: Server) -> None:
-    """While jobs are submitted, granted and withdrawn, five audits have no findings."""
-    client, mine = connect(redis_server.url), connect(redis_server.url)
-    await client.flushall()
-    broker, done = Broker(client), asyncio.Event()
-
-    async def work(name: str) -> None:
-        while not done.is_set():
-            await bring(broker, Status.RUNNING, name)
-            await broker.withdraw(TYPE, name)
-
-    workers = [asyncio.create_task(work(f"w{number}")) for number in range(4)]
-    findings: list[Finding] = []
-    for _ in range(5):
-        findings += await audit(mine, TYPE)
-    done.set()
-    await asyncio.gather(*workers)
-    await broker.aclose()
-    await mine.aclose()
-    assert findings == []
-
-
-async def test_an_audit_says_when_redis_is_away() -> None:
-    """Without Redis the audit raises Unavailable, as every verb does."""
-    client = connect("redis://127.0.0.1:1/0")
-    with pytest.raises(errors.Unavailable):
-        await audit(client, TYPE)
-    await client.aclose()
-    assert Runner(client)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,12 +11,13 @@ from redis.asyncio import Redis
 
 from rq_broker.domain import errors
 from rq_broker.domain.jobs import Job, Status
-from rq_broker.store.audit import audit
+from rq_broker.store.audit import Finding, audit
 from rq_broker.store.audit.walk import Walk
 from rq_broker.store.broker import Broker
 from rq_broker.store.connection import connect
 from rq_broker.store.embedded import Server
 from rq_broker.store.keys import Keys
+from rq_broker.store.runner import Runner
 from tests.making import TYPE, bring, submit
 
 KEYS = Keys(TYPE)
@@ -69,3 +71,34 @@ async def test_only_what_a_second_reading_confirms_is_found(
     assert await audit(client, TYPE) == []
     assert asked
     assert all(list(members) == [_member(jobs[Status.DONE])] for members in asked)
+
+
+async def test_an_audit_beside_a_busy_broker_finds_nothing(redis_server: Server) -> None:
+    """While jobs are submitted, granted and withdrawn, five audits have no findings."""
+    client, mine = connect(redis_server.url), connect(redis_server.url)
+    await client.flushall()
+    broker, done = Broker(client), asyncio.Event()
+
+    async def work(name: str) -> None:
+        while not done.is_set():
+            await bring(broker, Status.RUNNING, name)
+            await broker.withdraw(TYPE, name)
+
+    workers = [asyncio.create_task(work(f"w{number}")) for number in range(4)]
+    findings: list[Finding] = []
+    for _ in range(5):
+        findings += await audit(mine, TYPE)
+    done.set()
+    await asyncio.gather(*workers)
+    await broker.aclose()
+    await mine.aclose()
+    assert findings == []
+
+
+async def test_an_audit_says_when_redis_is_away() -> None:
+    """Without Redis the audit raises Unavailable, as every verb does."""
+    client = connect("redis://127.0.0.1:1/0")
+    with pytest.raises(errors.Unavailable):
+        await audit(client, TYPE)
+    await client.aclose()
+    assert Runner(client)

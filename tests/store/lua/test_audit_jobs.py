@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from rq_broker.domain import errors
 from rq_broker.domain.jobs import Status
 from rq_broker.store.audit.walk import Walk
 from rq_broker.store.broker import Broker
@@ -104,3 +105,48 @@ async def test_a_key_of_another_kind_reads_as_nothing(
     await client.set(Keys(TYPE).of("job", "j1"), "damaged")
     rows = await walk.jobs(Status.QUEUED, count=9)
     assert [(row.holds, bool(row.fields)) for row in rows] == [({}, True), ({}, False)]
+
+
+async def test_what_nothing_is_wrong_with_is_plain(
+    broker: Broker, walk: Walk, client: Redis
+) -> None:
+    """Of waiting and ended jobs only the members, callbacks and counts are replied."""
+    folded, long = f"http://x/{'c' * 200}", f"http://x/{'c' * 600}"
+    await submit(broker, "a", callback=folded, priority=1)
+    await submit(broker, "b", callback=long)
+    await bring(broker, Status.DONE, "c")
+    await client.hset(Keys(TYPE).of("job", "c"), "fence", "9007199254740993")
+    waiting = await walk.page(Status.QUEUED, count=9)
+    assert (waiting.count, waiting.jobs, waiting.demands) == (2, [], [])
+    assert waiting.callbacks == [folded, long]
+    assert (waiting.owners, waiting.indexes) == ({"o": "2"}, {"own_priority": "1"})
+    assert list(waiting.shapes.values()) == ["2"]
+    ended = await walk.page(Status.DONE, count=9)
+    assert (ended.jobs, len(ended.plain)) == ([], 1)
+    assert ended.fence == "9007199254740993"
+    assert [row.members for row in ended.demands] == [ended.plain]
+
+
+async def test_what_holds_or_is_damaged_is_not_plain(
+    broker: Broker, walk: Walk, client: Redis
+) -> None:
+    """Each job that some check could have a finding on is replied whole."""
+    damages = {"id": "7", "created": "soon", "status": "done", "hosts": '["h1"]', "fence": "01",
+               "predicted": "1", "demand": "[]", "shape": "x"}  # fmt: skip
+    for name, value in damages.items():
+        await submit(broker, name)
+        await client.hset(Keys(TYPE).of("job", name), name, value)
+    await submit(broker, "held")
+    await client.hset(Keys(TYPE).of("holds", "held"), "h1/VCPU", 1)
+    due = await submit(broker, "due")
+    await client.zadd(Keys(TYPE).of("deliveries"), {f"{due.id:016d}:due": 1})
+    await submit(broker, "sound")
+    page = await walk.page(Status.QUEUED, count=20)
+    assert _names(page.jobs) == [*damages, "held", "due"]
+    assert [member[17:] for member in page.plain] == ["sound"]
+
+
+async def test_a_page_is_bounded(walk: Walk) -> None:
+    """More jobs than Lua can pass to one command are refused, not half read."""
+    with pytest.raises(errors.Internal):
+        await walk.page(Status.QUEUED, count=501)

@@ -195,7 +195,7 @@ async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -
     await broker.heads(TYPE, 0, 10, 10, own=True)
     await broker.set_expected(TYPE, "d", 60.0)
     assert await grant(broker, job, WANTED)
-    await _audit(client)
+    await _audit(broker, client)
     await broker.type_state(TYPE, usage=True)
     await settle(broker, await claim_one(broker), Settlement("delivered"))
     await _read_holds(broker)
@@ -218,11 +218,14 @@ async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -
     return calls
 
 
-async def _audit(client: Redis) -> None:
-    """Read the granted job as the audit does, as if a source counted some of it."""
-    await client.hset(KEYS.of("seen", "d"), "h1/VCPU", 1)
+async def _audit(broker: Broker, client: Redis) -> None:
+    """Read as the audit does a job that ended, and the granted one, some of it counted as used."""
     walk = Walk(client, TYPE)
-    (row,) = await walk.jobs(Status.GRANTED, count=9)
+    await bring(broker, Status.DONE, "ended")
+    assert len((await walk.page(Status.DONE, count=9)).plain) == 1
+    await broker.withdraw(TYPE, "ended")
+    await client.hset(KEYS.of("seen", "d"), "h1/VCPU", 1)
+    (row,) = (await walk.page(Status.GRANTED, count=9)).jobs
     await walk.jobs(Status.GRANTED, priority=row.priority, after=row.member, members=[row.member])
     assert await walk.indexed_jobs([digest(row.fields["callback"])]) == ["d"]
     await client.delete(KEYS.of("seen", "d"))
