@@ -118,11 +118,9 @@ def _count_plain(walk: Walk, status: Status, read: Any, callbacks: list[str]) ->
     members, highest = walk.tally.members, walk.tally.highest
     highest["id"] = max(highest["id"], int(max(read.plain)[:16]))
     highest["fence"] = max(highest["fence"], int(read.fence))
-    for owner, count in read.owners.items():
-        members[f"owner:{owner}"] += int(count)
+    members.update([f"owner:{owner}" for owner in read.owners])
     if status == Status.QUEUED:
-        for shape, count in read.shapes.items():
-            members[f"shape:{shape}"] += int(count)
+        members.update([f"shape:{shape}" for shape in read.shapes])
     for name, count in read.indexes.items():
         if status in ALLOWED[name]:
             members[name] += int(count)

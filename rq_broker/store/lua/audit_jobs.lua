@@ -18,9 +18,9 @@
 ---   fence         decimal  the highest fence of the plain jobs, 0 for none
 ---   plain         strings  the members of the plain jobs
 ---   callbacks     strings  the callback of each plain job
----   owners        fields   owner to how many plain jobs it has
----   shapes        fields   the same of shapes
----   indexes       fields   the same of deadlines, own_priority, passed, forecasts
+---   owners        strings  its owner
+---   shapes        strings  its shape
+---   indexes       fields   deadlines, own_priority, passed, forecasts to how many plain jobs they have
 ---   demands       rows     what plain jobs that are not queued have as demand, each once
 ---     demand      string   the demand
 ---     shape       string   what the hash says its digest is
@@ -112,24 +112,18 @@ end
 
 -- Returns the score of each job in the set of a kind that has this name of its own; none where it is in none.
 local function scores_in(kind, name_of)
-  local groups, sets, scores = {}, {}, {}
+  local sets, by_name, scores = {}, {}, {}
   for place = 1, #names do
     local name = name_of(hashes[place])
-    local group = groups[name]
-    if not group then
-      group = { set = key(kind .. name), members = {}, places = {} }
-      groups[name] = group
-      sets[#sets + 1] = group.set
+    if not by_name[name] then
+      by_name[name] = key(kind .. name)
+      sets[#sets + 1] = by_name[name]
     end
-    local last = #group.places + 1
-    group.members[last], group.places[last] = names[place], place
   end
   if any_exists(sets) then
-    for _, group in pairs(groups) do
-      local found = redis.pcall('ZMSCORE', group.set, unpack(group.members))
-      for i, place in ipairs(found.err and {} or group.places) do
-        scores[place] = found[i]
-      end
+    for place, member in ipairs(names) do
+      local found = redis.pcall('ZSCORE', by_name[name_of(hashes[place])], member)
+      scores[place] = found and not found.err and found or nil
     end
   end
   return scores
@@ -229,15 +223,11 @@ local function each_piece(place, use)
 end
 
 local plain, callbacks, fence, demands = {}, {}, '0', {}
-local counts = { owners = {}, shapes = {}, indexes = {} }
+local owners, shapes, counts = {}, {}, {}
 
 -- Compares whole numbers as text: they may have more digits than are exact in Lua.
 local function is_below(one, other)
   return #one < #other or #one == #other and one < other
-end
-
-local function count_in(kind, name)
-  counts[kind][name] = (counts[kind][name] or 0) + 1
 end
 
 local demand_rows = {}
@@ -262,11 +252,10 @@ local function add_plain(place)
   end
   local last = #plain + 1
   plain[last], callbacks[last] = names[place], callback
-  count_in('owners', hash[OWNER])
-  count_in('shapes', hash[SHAPE])
+  owners[last], shapes[last] = hash[OWNER], hash[SHAPE]
   for i, found in ipairs(indexed) do
     if found[place] and found[place] ~= 0 then
-      count_in('indexes', INDEXES[i])
+      counts[INDEXES[i]] = (counts[INDEXES[i]] or 0) + 1
     end
   end
   if hash[FENCE] and is_below(fence, hash[FENCE]) then
@@ -326,14 +315,7 @@ local function row_of(place)
   }
 end
 
-local function flat_counts(kind)
-  local flat = {}
-  for name, number in pairs(counts[kind]) do
-    flat[#flat + 1], flat[#flat + 2] = name, whole(number)
-  end
-  return flat
-end
-
+local indexes = {}
 local jobs = {}
 for place = 1, #names do
   if not with_plain and is_plain(place) then
@@ -342,6 +324,9 @@ for place = 1, #names do
     jobs[#jobs + 1] = row_of(place)
   end
 end
+for name, number in pairs(counts) do
+  indexes[#indexes + 1], indexes[#indexes + 2] = name, whole(number)
+end
 return reply({
   count = #names,
   priority = priorities[#names] or '',
@@ -349,9 +334,9 @@ return reply({
   fence = fence,
   plain = plain,
   callbacks = callbacks,
-  owners = flat_counts('owners'),
-  shapes = flat_counts('shapes'),
-  indexes = flat_counts('indexes'),
+  owners = owners,
+  shapes = shapes,
+  indexes = indexes,
   demands = demands,
   jobs = jobs,
 })
