@@ -55,7 +55,7 @@ class Broker:
         """
         self.runner = runner = Runner(client, min_replicas_acked=min_replicas_acked)
         registry = Registry(runner)
-        continuity = Continuity(runner)
+        continuity = Continuity(runner, registry)
         self.jobs = jobs = Jobs(runner, registry, continuity)
         shapes = Shapes(runner)
         grants = Grants(runner, shapes, continuity)
@@ -82,6 +82,7 @@ class Broker:
         """What notices that Redis lost state, and mends what can be."""
         self.losses = continuity.losses
         self.notice_losses = continuity.look
+        self.learn = continuity.learn
         self.repair = Repair(self.runner).repair
 
     def _bind_jobs(self, jobs: Jobs) -> None:

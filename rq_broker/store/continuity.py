@@ -12,11 +12,14 @@ import logging
 import random
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from rq_broker.domain.errors import Unavailable
 from rq_broker.store import records
 from rq_broker.store.keys import Keys
+from rq_broker.store.registry import Registry
 from rq_broker.store.runner import Runner
 
 _log = logging.getLogger(__name__)
@@ -61,8 +64,9 @@ class Loss:
 class Continuity:
     """What this process remembers of all types."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner, registry: Registry) -> None:
         self._runner = runner
+        self._registry = registry
         self._known: dict[str, Known] = {}
 
     def known(self, type_: str) -> Known | None:
@@ -126,17 +130,27 @@ class Continuity:
             batch = types[start : start + COMPARED_AT_ONCE]
             await asyncio.gather(*map(self._look_at, batch))
 
+    async def learn(self, type_: str) -> None:
+        """Remember a type's state if nothing is known of it yet: a loss of it shows then."""
+        if type_ not in self._known:
+            settings = await self._settings(type_)
+            if "incarnation" in settings:
+                await self.compare_settings(type_, None, settings)
+
     async def _look_at(self, type_: str) -> bool:
         """Compare one type; returns whether its state has another life than was known."""
         before = self.known(type_)
         if before is None:
             return False
-        fields = ("incarnation", "id", "fence")
-        texts = await self._runner.command("HMGET", Keys(type_).base, *fields)
-        settings = {name: text for name, text in zip(fields, texts, strict=True) if text}
-        await self.compare_settings(type_, before, settings)
+        await self.compare_settings(type_, before, await self._settings(type_))
         known = self._known.get(type_)
         return known is not None and known.incarnation != before.incarnation
+
+    async def _settings(self, type_: str) -> dict[str, str]:
+        """Read what `compare_settings` compares."""
+        fields = ("incarnation", "id", "fence")
+        texts = await self._runner.command("HMGET", Keys(type_).base, *fields)
+        return {name: text for name, text in zip(fields, texts, strict=True) if text}
 
     async def _report(self, type_: str, before: Known) -> str:
         """Report what was known; returns the life of the state now."""
@@ -147,10 +161,13 @@ class Continuity:
             id=before.id,
             fence=before.fence,
         )
+        # The list of types may be lost too; readiness and the audit go by it.
+        with suppress(Unavailable):
+            await self._registry.list_type(type_)
         if reply.is_new:
             _log.error(
-                "type %s: Redis lost state: job IDs up to %d were given, it had %d. Jobs and"
-                " updates since then may be gone; rq-broker audit tells what is known",
+                "type %s: Redis lost state: job IDs up to %d were given, it came back with %d."
+                " Jobs, hosts and updates since may be gone; rq-broker audit tells what is known",
                 type_, before.id, reply.id,
             )  # fmt: skip
         life: str = reply.incarnation

@@ -114,6 +114,7 @@ class Checks:
     async def _check(self, type_: str, *, is_whole: bool = False) -> int:
         """Start or watch what a type has to do; returns about how many commands that costs."""
         try:
+            await self._broker.learn(type_)
             due = await self._broker.due(type_)
             if due.unused and self._types.is_listed(type_):
                 await self._types.forget(type_)

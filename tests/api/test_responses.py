@@ -30,7 +30,7 @@ async def test_unknown_paths(api: httpx.AsyncClient, path: str) -> None:
         ("PATCH", "/v1/vm/", "GET, HEAD, POST"),
         ("PUT", "/v1/vm/d", "DELETE, GET, HEAD, POST"),
         ("POST", "/v1", "GET, HEAD"),
-        ("OPTIONS", "/types/vm/", "GET, HEAD, PUT"),
+        ("OPTIONS", "/types/vm/", "DELETE, GET, HEAD, PUT"),
         ("POST", "/types/vm/hosts/h", "DELETE, GET, HEAD, PUT"),
         ("DELETE", "/healthz", "GET, HEAD"),
         ("GET", "/types/vm/destinations/reset", "POST"),

@@ -91,6 +91,7 @@ async def _live(broker: Broker, type_: str) -> None:
     assert await broker.has_marker(type_, "grant")
     assert (await broker.due(type_)).waiting
     assert not await broker.forget_type(type_)
+    await broker.drop_type(f"empty {type_}")
     await broker.note(type_, [Promise(waiting.id, "w", 2.0, 1.0)], [head_of(waiting)])
     assert await broker.turn(type_, "me", "take", 1)
     await broker.reorder(type_, "w", "position", "front")

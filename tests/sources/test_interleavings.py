@@ -168,7 +168,9 @@ class World:
     async def grant_all(self) -> None:
         """Have every client's job granted, on the client's own host and resource."""
         settle = 3600 if self.names_server else 0
-        await self.broker.set_policy(TYPE, {"holds": "until_seen", "settle": settle})
+        await self.broker.set_policy(
+            TYPE, {"holds": "until_seen", "settle": settle, "concurrency": 1000}
+        )
         await self.poll()
         state = await self.broker.type_state(TYPE)
 

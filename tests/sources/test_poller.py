@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -156,7 +157,7 @@ async def test_reasons_say_how_old_the_capacity_is(broker: Broker, feed: Feed, l
         (await what_if(broker, Proposal(shape({"VCPU": 9}))))["reason"]["text"],
     ]
     for text in texts:
-        assert "(capacity as of 0 s ago: source lab fails: unreachable)" in text
+        assert re.search(r"\(capacity as of \d s ago: source lab fails: unreachable\)", text)
     await broker.set_policy(TYPE, {"paused": True})
     paused = await reason_of(broker, job)
     assert paused is not None

@@ -23,6 +23,7 @@ from rq_broker.domain import errors
 from rq_broker.domain.deliveries import Delivery
 from rq_broker.domain.jobs import Status
 from rq_broker.domain.planning import Grant
+from rq_broker.store import type_clock
 from rq_broker.store.audit import Severity, audit
 from rq_broker.store.broker import Broker, Settlement, TypeState
 from tests.making import TYPE, planned_grant, publish, submission
@@ -123,10 +124,12 @@ class Explorer:
         self.now = START
         monkeypatch.setattr(time, "time", lambda: self.now)
         monkeypatch.setattr(time, "time_ns", lambda: int(self.now * 1e9))
+        monkeypatch.setattr(type_clock, "_own_clock", lambda: self.now)
 
     def load(self, world: World) -> World:
-        """Make a copy of a world the present one."""
+        """Make a copy of a world the present one; the broker remembers nothing of another one."""
         copied = copy.deepcopy(world)
+        self.broker = Broker(self.client)
         database = self.server.dbs[0]
         database._dict.clear()
         database._dict.update(copied.keys)

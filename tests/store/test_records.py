@@ -121,7 +121,7 @@ def test_a_destinations_state_follows_the_time(
 ) -> None:
     """A breaker is open until its end, and half-open from then on until it is closed."""
     row = SimpleNamespace(
-        destination="http://x:80", in_flight=1, parked=2, fields=records.pairs(fields)
+        destination="http://x:80", owner="o", in_flight=1, parked=2, fields=records.pairs(fields)
     )
     destination = records.destination(1000, row)
     assert (destination.state, destination.opens_for) == (state, opens_for)

@@ -83,6 +83,7 @@ async def test_an_audit_beside_a_busy_broker_finds_nothing(redis_server: Server)
         while not done.is_set():
             await bring(broker, Status.RUNNING, name)
             await broker.withdraw(TYPE, name)
+            await broker.claim(TYPE, 60.0, 1)  # without a courier grants would stop
 
     workers = [asyncio.create_task(work(f"w{number}")) for number in range(4)]
     findings: list[Finding] = []

@@ -35,6 +35,20 @@ async def test_a_submit_after_a_loss_reports_it(
     assert "state_lost" in [fields["status"] for _, fields in events]
 
 
+async def test_a_process_that_only_checked_a_type_notices_its_loss(
+    broker: Broker, client: Redis
+) -> None:
+    """It learned of running jobs that it neither granted nor read; the type is listed again."""
+    await bring(broker, Status.RUNNING)
+    notifier = Broker(client)
+    await notifier.learn(TYPE)
+    await client.flushall()
+    await notifier.notice_losses()
+    (loss,) = await notifier.losses(TYPE)
+    assert (loss.last_id, loss.id_there) == (1, 0)
+    assert await notifier.names() == [TYPE]
+
+
 async def test_each_loss_is_told_once(broker: Broker, client: Redis) -> None:
     """Two processes that remember report one loss; the higher number counts."""
     other = Broker(client)
