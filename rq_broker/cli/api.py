@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 
 from rq_broker.api import create_app
 from rq_broker.cli.egress import egress_of
+from rq_broker.cli.log_lines import set_up_logging
 from rq_broker.cli.process import end_with_parent
 from rq_broker.cli.serving import lifespan, server_options
 from rq_broker.cli.starting import await_redis
@@ -36,6 +37,7 @@ def run(settings: Settings) -> None:
 def worker_app() -> Starlette:
     """Build the application of a worker process, from the settings that `run` left for it."""
     settings = Settings(**orjson.loads(os.environ[_SETTINGS_VARIABLE]))
+    set_up_logging(settings.log_level)  # a process of its own, with --workers
     end_with_parent(settings.grace)
     return build_app(settings, connect(settings.redis))
 

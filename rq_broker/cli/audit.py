@@ -30,6 +30,8 @@ def run(settings: Settings) -> None:
     except Unavailable as error:
         click.echo(f"Error: {error}", err=True)
         raise SystemExit(UNREADABLE) from error
+    except OSError as error:
+        raise Invalid(f"--resume {settings.resume}: {error}") from error
     if faults:
         raise SystemExit(f"{faults} fault{'s' * (faults > 1)}")
     click.echo("clean")

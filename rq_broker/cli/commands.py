@@ -9,6 +9,7 @@ from __future__ import annotations
 import click
 
 from rq_broker import __version__
+from rq_broker.cli.log_lines import set_up_logging
 from rq_broker.cli.options import with_settings
 from rq_broker.settings import Settings
 
@@ -17,11 +18,7 @@ from rq_broker.settings import Settings
 @click.version_option(__version__)
 def main() -> None:
     """Queue requests for scarce capacity, hold it when it fits, and call the client back."""
-    import logging
-
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    # httpx logs each request: one line for every poll of a source that uses it.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    set_up_logging()
 
 
 @main.command()

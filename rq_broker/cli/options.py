@@ -15,6 +15,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from rq_broker.cli.log_lines import set_up_logging
 from rq_broker.domain.errors import BrokerError, Invalid
 from rq_broker.settings import Settings
 
@@ -192,7 +193,7 @@ def with_settings(*names: str) -> Callable[[Callable[[Settings], None]], Callabl
         def call(**values: Any) -> None:
             try:
                 settings = _settings(values)
-                logging.getLogger().setLevel(settings.log_level.upper())
+                set_up_logging(settings.log_level)
                 command(settings)
             except BrokerError as error:
                 raise click.ClickException(_with_variables(str(error))) from error

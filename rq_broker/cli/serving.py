@@ -32,6 +32,7 @@ def server_options(settings: Settings) -> dict[str, Any]:
         "ws": "none",
         "lifespan": "on",
         "access_log": False,
+        "log_config": None,  # its lines go where ours go
         "backlog": _limits(settings).reserve,
         "timeout_keep_alive": settings.keep_alive,
         "timeout_graceful_shutdown": settings.grace + _CUT_SECONDS,

@@ -55,6 +55,9 @@ def parse(url: str) -> RedisUrl:
     default = _PORTS.get(way, _REDIS_PORT)
     names = hosts.split(",") if way else [hosts]
     addresses = tuple(_address(name, default, shown) for name in names)
+    database = parts.path.strip("/")
+    if way != "sentinel" and database and not database.isdecimal():
+        raise Invalid(f"--redis {shown} must end in the number of a database, or in none")
     if not way:
         return RedisUrl(way, addresses, url, shown)
     service, database, sentinel_login, options = "", "", {}, dict(parse_qsl(parts.query))

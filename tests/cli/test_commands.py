@@ -45,6 +45,7 @@ def test_help_imports_neither_redis_nor_http(args: tuple[str, ...]) -> None:
     assert {name for name in modules if name.startswith("rq_broker.")} <= {
         "rq_broker.cli",
         "rq_broker.cli.commands",
+        "rq_broker.cli.log_lines",
         "rq_broker.cli.options",
         "rq_broker.domain",
         "rq_broker.domain.errors",

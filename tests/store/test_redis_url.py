@@ -42,6 +42,7 @@ def test_the_servers_of_a_url(
         ("http://h", "--redis http://h must begin with one of redis, rediss, unix, redis+cluster"),
         ("redis://u:secret@h:99999", "--redis redis://h:99999 must have a port from 0 to 65535"),
         ("redis+cluster://a:1,b:x", "--redis redis+cluster://a:1,b:x must have a port"),
+        ("redis://h/abc", "--redis redis://h/abc must end in the number of a database, or in none"),
         ("redis+sentinel://a:1", "must name the service that the Sentinels watch"),
         ("redis+sentinel://a:1/main/x", "must name the service that the Sentinels watch"),
     ],
