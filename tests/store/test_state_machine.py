@@ -231,19 +231,12 @@ class Machine(RuleBasedStateMachine):
         head = Head(job.id + wrong[0], job.request_id, job.priority - wrong[1])
         planned = Grant(head, job.shape, tuple(hosts[: len(job.shape.demand.instances)]))
         answer = self.run(self.broker.grant(TYPE, planned, self.type_state))
-        # Nobody calls back here, so grants may have to wait; the model knows no such times.
-        if answer is None and self.run(self._grants_wait()):
-            return
+        if answer is None and self.run(self.broker.runner.command("HGET", Keys(TYPE).base, "late")):
+            return  # nobody calls back here, so grants have to wait
         granted = self.model.grant(planned, self.type_state, self.number)
         assert (answer is not None) == granted
         if answer is not None:
             self.model.set_fence(job.request_id, answer)
-
-    async def _grants_wait(self) -> bool:
-        """Tell whether a grant was refused because callbacks lag behind."""
-        base = Keys(TYPE)
-        late = await self.client.hget(base.base, "late")
-        return late == "1" or bool(await self.client.zcard(base.of("behind")))
 
     @rule(back=st.integers(0, 1))
     def note(self, back: int) -> None:

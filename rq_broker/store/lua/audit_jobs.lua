@@ -38,6 +38,7 @@
 ---     seen        fields   what of its grant a source counts as used
 --- Errors none
 --- @include "base"
+--- @include "batches"
 --- @include "job"
 
 local FIELDS = { 'id', 'owner', 'status', 'shape', 'created', 'fence', 'hosts', 'demand', 'destination',
@@ -107,7 +108,12 @@ end
 
 -- Returns whether any of some keys exists.
 local function any_exists(keys)
-  return #keys > 0 and redis.pcall('EXISTS', unpack(keys)) ~= 0
+  for first = 1, #keys, BATCH do
+    if redis.pcall('EXISTS', unpack(keys, first, math.min(first + BATCH - 1, #keys))) ~= 0 then
+      return true
+    end
+  end
+  return false
 end
 
 -- Returns the score of each job in the set of a kind that has this name of its own; none where it is in none.
