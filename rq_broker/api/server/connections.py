@@ -7,10 +7,8 @@ request a microsecond.
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import math
-import os
 from collections import Counter
 from ipaddress import IPv6Address
 from itertools import islice
@@ -18,6 +16,7 @@ from typing import Protocol
 
 from rq_broker.api.server.limits import ConnectionLimits
 from rq_broker.api.server.sparse_log import SparseLog
+from rq_broker.delivery.http.descriptors import are_exhausted
 from rq_broker.domain.errors import TooManyConnections
 
 TICK_SECONDS = 0.5
@@ -169,7 +168,7 @@ class Connections:
             self._cut_all()
         for connection in [*self._open, *self._refused]:
             connection.check(now)
-        if self._out_of_descriptors():
+        if are_exhausted():  # libuv closes new connections at once then, and tells nobody
             self._log.warning(
                 "out of file descriptors",
                 f"no file descriptor is left (ulimit -n) with {len(self._open)} connections open; "
@@ -189,15 +188,3 @@ class Connections:
             )
         for connection in [*self._open, *self._refused]:
             connection.cut()
-
-    @staticmethod
-    def _out_of_descriptors() -> bool:
-        """Tell whether the process could not accept a connection now.
-
-        libuv closes such connections at once and tells nobody.
-        """
-        try:
-            os.close(os.open(os.devnull, os.O_RDONLY))
-        except OSError as error:
-            return error.errno in (errno.EMFILE, errno.ENFILE)
-        return False

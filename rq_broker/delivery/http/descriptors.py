@@ -30,7 +30,7 @@ class Descriptors:
         if not isinstance(error, OSError):
             return False
         is_unclear = isinstance(error, NameLookupFailed) or error.errno is None
-        if error.errno not in _LACKING and not (is_unclear and _are_exhausted()):
+        if error.errno not in _LACKING and not (is_unclear and are_exhausted()):
             return False
         if not self._lacking:
             limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -49,7 +49,8 @@ class Descriptors:
             self._lacking = False
 
 
-def _are_exhausted() -> bool:
+def are_exhausted() -> bool:
+    """Return whether the process, or the whole system, has no descriptor left now."""
     try:
         os.close(os.open(os.devnull, os.O_RDONLY))
     except OSError as error:

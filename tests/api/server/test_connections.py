@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from rq_broker.api.server import connections as module
-from rq_broker.api.server.connections import Connections, address_key
+from rq_broker.api.server.connections import address_key
 from rq_broker.api.server.limits import ConnectionLimits, connection_limits
 from rq_broker.domain.errors import Invalid
 from tests.api.server.serving import serving
@@ -95,7 +95,7 @@ async def test_a_lack_of_descriptors_is_logged(
 ) -> None:
     """Where no file can be opened, the log says so once, and idle connections make room."""
     monkeypatch.setattr(module, "TICK_SECONDS", 0.02)
-    monkeypatch.setattr(Connections, "_out_of_descriptors", lambda _: True)
+    monkeypatch.setattr(module, "are_exhausted", lambda: True)
     async with serving() as served, connected(served.port, GET) as idle:
         await idle.answer()
         assert await idle.ended()
