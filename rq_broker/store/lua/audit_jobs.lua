@@ -40,6 +40,7 @@
 --- @include "base"
 --- @include "batches"
 --- @include "job"
+--- @include "rank"
 
 local FIELDS = { 'id', 'owner', 'status', 'shape', 'created', 'fence', 'hosts', 'demand', 'destination',
   'expected', 'predicted', 'callback', 'callback2' }
@@ -63,18 +64,9 @@ local function first_rank()
   if rank then
     return rank + 1
   end
-  -- Among the members of this priority, bisect for the first one behind `after`.
-  local low = redis.call('ZCOUNT', set, '-inf', '(' .. priority)
-  local high = low + redis.call('ZCOUNT', set, priority, priority)
-  while low < high do
-    local middle = math.floor((low + high) / 2)
-    if redis.call('ZRANGE', set, middle, middle)[1] <= after then
-      low = middle + 1
-    else
-      high = middle
-    end
-  end
-  return low
+  return rank_behind(set, priority, function(member)
+    return member <= after
+  end)
 end
 
 -- Returns members and their scores, flat.
