@@ -56,7 +56,6 @@ from rq_broker.planner.forecasting.what_if import (
     IMAGINED,
     ForecastChange,
     change_steps,
-    forecast_changes,
     make_room,
     with_imagined_job,
 )
@@ -81,7 +80,6 @@ __all__ = [
     "could_ever_fit",
     "explain",
     "explain_steps",
-    "forecast_changes",
     "forecast_line",
     "forecast_steps",
     "make_room",

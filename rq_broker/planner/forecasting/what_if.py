@@ -16,7 +16,7 @@ from rq_broker.planner.forecasting.forecasts import (
     forecast_steps,
     standing_clock,
 )
-from rq_broker.planner.steps import Steps, run_all
+from rq_broker.planner.steps import Steps
 
 IMAGINED = "?"
 """Digest and request_id of a job that is not submitted; no real digest is so short."""
@@ -59,22 +59,6 @@ def make_room(snapshot: Snapshot, key: tuple[int, int]) -> tuple[Snapshot, int]:
     return replace(snapshot, waiting=waiting), key[0] + 1
 
 
-def forecast_changes(
-    snapshot: Snapshot,
-    before: Line,
-    after: Line,
-    moved: WaitingJob,
-    demands: Mapping[str, Demand] | None = None,
-    *,
-    futures: int = FUTURES,
-    clock: Clock = standing_clock,
-) -> tuple[ForecastChange, ...]:
-    """Forecast at once what a move changes, see `change_steps`."""
-    return run_all(
-        change_steps(snapshot, before, after, moved, demands, futures=futures, clock=clock)
-    )
-
-
 def change_steps(
     snapshot: Snapshot,
     before: Line,
@@ -94,7 +78,7 @@ def change_steps(
         before: the line as it is.
         after: the same jobs after the move.
         moved: the job that moves.
-        demands: as of `forecast_line`, like those that follow.
+        demands: as of `forecast_steps`, like those that follow.
         futures: how many to simulate of each line.
         clock: bounds the time spent on each line.
     """

@@ -9,10 +9,11 @@ from rq_broker.domain.line import Line
 from rq_broker.planner import (
     IMAGINED,
     ReasonCode,
+    change_steps,
     explain,
-    forecast_changes,
     with_imagined_job,
 )
+from rq_broker.planner.steps import run_all
 from tests.planner.forecasting.lines import FOUR, history, holds, line_of
 from tests.planner.oracle import HERE, demand, host, instance, known, snapshot_of, waiting
 
@@ -40,7 +41,9 @@ def test_a_reorder_says_whose_forecast_moves_by_how_much() -> None:
     shapes = [waiting(f"d{n}", FOUR, n, owner=f"o{n}") for n in (1, 2, 3)]
     snapshot = snapshot_of(hosts, (), holds=holds(0.0), history=history([100.0] * 10))
     before = line_of(shapes)
-    changes = forecast_changes(snapshot, before, moved(before, 3, 0), before.jobs[2], futures=5)
+    changes = run_all(
+        change_steps(snapshot, before, moved(before, 3, 0), before.jobs[2], futures=5)
+    )
     assert [(change.request_id, change.seconds) for change in changes] == [
         ("r3", -200.0),
         ("r1", 100.0),
@@ -60,7 +63,7 @@ def test_a_job_that_a_reorder_does_not_touch_does_not_move() -> None:
         waiting("c", demands[0], 4, owner="other"),
     ]
     before = line_of(shapes)
-    changes = forecast_changes(snapshot, before, moved(before, 4, 0), before.jobs[3])
+    changes = run_all(change_steps(snapshot, before, moved(before, 4, 0), before.jobs[3]))
     seconds = {change.request_id: change.seconds for change in changes}
     assert seconds["r3"] == 0.0
     assert changes[0].request_id == "r4"
