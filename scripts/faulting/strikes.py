@@ -227,13 +227,13 @@ async def api(scene: Scene) -> None:
 
 async def descriptors(scene: Scene) -> None:
     """Leave the processes of the broker no free file descriptor for a while."""
-    before = {process: _limit_descriptors(process) for process in scene.processes.ids}
+    before = {process: limit_descriptors(process) for process in scene.processes.ids}
     await asyncio.sleep(scene.seconds)
     for process, limits in before.items():
         resource.prlimit(process, resource.RLIMIT_NOFILE, limits)
 
 
-def _limit_descriptors(process: int) -> tuple[int, int]:
+def limit_descriptors(process: int) -> tuple[int, int]:
     """Let a process open no more files than it has open; returns its limits before."""
     soft, hard = resource.prlimit(process, resource.RLIMIT_NOFILE)
     used = len(list(Path(f"/proc/{process}/fd").iterdir()))

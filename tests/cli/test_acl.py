@@ -16,6 +16,7 @@ from rq_broker.store.broker import Broker
 from rq_broker.store.deliveries import Settlement
 from tests.cli.running import invoke
 from tests.making import TYPE, bring, claim_one, grant, settle, submit
+from tests.redis_users import logged_in
 
 
 @pytest.fixture
@@ -27,16 +28,8 @@ async def as_role(real_client: Redis) -> AsyncIterator[Callable[..., Awaitable[R
         printed = invoke("acl", "--role", role, "--user", "u", *options)
         assert printed.exit_code == 0, printed.output
         await real_client.execute_command(*shlex.split(printed.output.replace("PASSWORD", "pw")))
-        where = real_client.connection_pool.connection_kwargs
-        client = Redis(
-            host=where["host"],
-            port=where["port"],
-            username="u",
-            password="pw",
-            decode_responses=True,
-        )
-        clients.append(client)
-        return client
+        clients.append(logged_in(real_client, "u"))
+        return clients[-1]
 
     yield make
     for client in clients:

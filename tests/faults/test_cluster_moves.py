@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from rq_broker.store.broker import Broker
 from rq_broker.store.connection import connect
 from tests.faults.topologies import RECOVERY_S, Submits, contradictions, reaches, running, status_of
 from tests.making import TYPE, publish, submit
-from tests.processes import Children, children
+from tests.processes import Children
 
 OTHER = "gpu"
 GRANTED = "bench"
@@ -38,12 +38,6 @@ async def broker(servers: ClusterOfSix) -> AsyncIterator[Broker]:
     broker = Broker(connect(servers.url))
     yield broker
     await broker.aclose()
-
-
-@pytest.fixture
-def spawn(tmp_path: Path) -> Iterator[Children]:
-    with children(tmp_path) as starter:
-        yield starter
 
 
 async def test_a_slot_open_towards_an_unknown_node(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import resource
 import signal
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
 import redis
 from benches.kit import LOOPBACK_ONLY
+from faulting.strikes import limit_descriptors
 from redis.asyncio import Redis
 
 from rq_broker.domain.jobs import Status
@@ -20,24 +20,10 @@ from rq_broker.store.connection import connect
 from rq_broker.store.embedded import Server
 from rq_broker.store.keys import WAKE_CHANNEL
 from tests.making import publish, shape, submit
-from tests.processes import Child, Children, children, until
+from tests.processes import Children, until
 from tests.receivers import Receiver, receiver, responding
 
 TYPES = [f"crowd{number}" for number in range(40)]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path / "redis")
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def spawn(tmp_path: Path) -> Iterator[Children]:
-    with children(tmp_path) as starter:
-        yield starter
 
 
 @pytest.fixture
@@ -149,21 +135,13 @@ async def test_a_lost_subscription_loses_nothing(
     await _clean(client)
 
 
-def _limit_descriptors(child: Child) -> tuple[int, int]:
-    """Let a process open no more files than it has open; returns its limits before."""
-    soft, hard = resource.prlimit(child.process.pid, resource.RLIMIT_NOFILE)
-    used = len(list(Path(f"/proc/{child.process.pid}/fd").iterdir()))
-    resource.prlimit(child.process.pid, resource.RLIMIT_NOFILE, (used, hard))
-    return soft, hard
-
-
 async def test_without_descriptors_no_receiver_is_blamed(
     broker: Broker, client: Redis, store: Server, spawn: Children
 ) -> None:
     """A notifier that may open no file says so once, and sends everything once it may."""
     child = spawn.notifier(store.url)
     await _listening(store, 1)
-    limits = _limit_descriptors(child)
+    limits = limit_descriptors(child.process.pid)
     async with receiver(responding(200)) as sink:
         await _submit_everywhere(broker, sink, "d")
 

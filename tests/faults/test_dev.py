@@ -14,13 +14,7 @@ import redis
 from rq_broker.store.embedded import Server
 from rq_broker.store.scripts import SCRIPTS
 from tests.api_client import SEED, ApiClient
-from tests.processes import Child, Children, children, end_redis, redis_answers, store_port, until
-
-
-@pytest.fixture
-def spawn(tmp_path: Path) -> Iterator[Children]:
-    with children(tmp_path) as starter:
-        yield starter
+from tests.processes import Child, Children, end_redis, redis_answers, store_port, until
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from rq_broker.store.broker import Broker
 from rq_broker.store.connection import connect
 from tests.faults.topologies import RECOVERY_S, Submits, contradictions, reaches, running
 from tests.making import TYPE, publish, submit
-from tests.processes import Children, children
+from tests.processes import Children
 
 
 @pytest.fixture
@@ -28,12 +28,6 @@ async def broker(servers: Single) -> AsyncIterator[Broker]:
     broker = Broker(connect(servers.url))
     yield broker
     await broker.aclose()
-
-
-@pytest.fixture
-def spawn(tmp_path: Path) -> Iterator[Children]:
-    with children(tmp_path) as starter:
-        yield starter
 
 
 def _replicaof(servers: Single) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import resource
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
@@ -15,17 +15,11 @@ import pytest
 
 from rq_broker.store.embedded import Server, free_port
 from tests.api_client import SEED
-from tests.processes import Child, Children, children, end_redis, redis_answers, store_port, until
+from tests.processes import Child, Children, end_redis, redis_answers, store_port, until
 from tests.raw_http import RawConnection, connected, request
 
 H2C = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQ")
 HEALTH = request("GET", "/healthz")
-
-
-@pytest.fixture
-def spawn(tmp_path: Path) -> Iterator[Children]:
-    with children(tmp_path) as starter:
-        yield starter
 
 
 @pytest.fixture

@@ -3,32 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import orjson
-import pytest
 import redis
 
 from rq_broker.store.embedded import Server
 from tests.api_client import ApiClient
-from tests.processes import Child, Children, children, until
+from tests.processes import Child, Children, until
 from tests.receivers import receiver, responding
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path / "redis")
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def spawn(tmp_path: Path) -> Iterator[Children]:
-    with children(tmp_path) as starter:
-        yield starter
 
 
 def _age(store: Server, seconds: float) -> None:

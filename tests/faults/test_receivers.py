@@ -4,37 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
-import pytest
 from redis.asyncio import Redis
 
 from rq_broker.store.audit import audit
 from rq_broker.store.connection import connect
 from rq_broker.store.embedded import Server
 from tests.api_client import ApiClient
-from tests.processes import Children, children, until
+from tests.processes import Children, until
 from tests.receivers import Receiver, receiver
 
 BUSY = b"HTTP/1.1 503 Busy\r\nRetry-After: 600\r\nContent-Length: 0\r\n\r\n"
 FAILED = b"HTTP/1.1 500 Failed\r\nContent-Length: 0\r\n\r\n"
 TAKEN = b"HTTP/1.1 200 OK\nX : y\nContent-Length: 0\n\n"
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path / "redis")
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def spawn(tmp_path: Path) -> Iterator[Children]:
-    with children(tmp_path) as starter:
-        yield starter
 
 
 @dataclass

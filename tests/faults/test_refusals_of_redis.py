@@ -15,7 +15,7 @@ import pytest
 import redis
 
 from rq_broker.store.embedded import Server
-from tests.processes import NO_RETRY, TIMEOUT_S, Child, Children, children
+from tests.processes import NO_RETRY, TIMEOUT_S, Child, Children
 
 BUSY_MS = "50"
 """After so long a script counts as busy."""
@@ -123,12 +123,6 @@ def store(tmp_path: Path) -> Iterator[Store]:
     yield store
     store.client.close()
     server.kill()
-
-
-@pytest.fixture
-def spawn(tmp_path: Path) -> Iterator[Children]:
-    with children(tmp_path) as starter:
-        yield starter
 
 
 def _submit(api: Child) -> httpx.Response:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import redis
@@ -13,22 +11,8 @@ import redis
 from rq_broker.store.embedded import Server
 from tests.api_client import ApiClient
 from tests.cli.running import invoke
-from tests.processes import Children, children
+from tests.processes import Children
 from tests.receivers import receiver, responding
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path / "redis")
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def spawn(tmp_path: Path) -> Iterator[Children]:
-    with children(tmp_path) as starter:
-        yield starter
 
 
 def _user(store: Server, role: str, *changes: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rq_broker.store.embedded import Server, free_port
-from tests.processes import TIMEOUT_S, Child, Children, children
+from tests.processes import TIMEOUT_S, Child, Children
 
 
 @pytest.fixture
@@ -19,12 +19,6 @@ def store(tmp_path: Path) -> Iterator[Server]:
     server.start()
     yield server
     server.kill()
-
-
-@pytest.fixture
-def spawn(tmp_path: Path) -> Iterator[Children]:
-    with children(tmp_path) as starter:
-        yield starter
 
 
 def _until(condition: Callable[[], bool], child: Child) -> None:

@@ -17,6 +17,7 @@ from rq_broker.store import acl
 from rq_broker.store.connection import in_memory
 from rq_broker.store.scripts import SCRIPTS
 from tests.redis_reads import key_names
+from tests.redis_users import logged_in
 
 UNPROBED = {"CLUSTER|SHARDS", "CLUSTER|SLOTS", "COMMAND", "EXEC", "MULTI", "SELECT"}
 """Commands that write nothing and that no script calls: a process without them fails whole."""
@@ -26,14 +27,7 @@ UNPROBED = {"CLUSTER|SHARDS", "CLUSTER|SLOTS", "COMMAND", "EXEC", "MULTI", "SELE
 async def user(client: Redis, *rules: str) -> AsyncIterator[Redis]:
     """Make a user with these rules, and a client of that user."""
     await client.execute_command("ACL", "SETUSER", "tester", "reset", "on", ">pw", *rules)
-    options = client.connection_pool.connection_kwargs
-    own = Redis(
-        host=options["host"],
-        port=options["port"],
-        username="tester",
-        password="pw",
-        decode_responses=True,
-    )
+    own = logged_in(client, "tester")
     yield own
     await own.aclose()
     await client.execute_command("ACL", "DELUSER", "tester")
