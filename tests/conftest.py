@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,21 @@ from rq_broker.store.broker import Broker
 from rq_broker.store.connection import connect, in_memory
 from rq_broker.store.embedded import Server
 from tests.couriers import SLOTS
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Escape lone surrogates in a report: pytest-xdist ends the whole run on one."""
+    report = yield
+    text = str(report.longrepr) if report.failed else ""
+    if text != (escaped := _printable(text)):
+        report.longrepr = escaped
+    report.sections = [(name, _printable(section)) for name, section in report.sections]
+    return report
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 @pytest.fixture(scope="session")
