@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 AT_ONCE = 16
 """Types whose snapshots are in memory at once. With more, many types with long queues fill it; with
-fewer, a type waits while so many others have their turns."""
+fewer, a question waits longer until one of them is done."""
 REMEMBERED_TYPES = 1000
 """Types beyond which those without a question and a pause are forgotten."""
 

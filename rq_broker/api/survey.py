@@ -20,8 +20,8 @@ BATCH = 50
 WAIT_SECONDS = 1.0
 """Seconds that a reader waits for the round under way; then it gets what is known so far."""
 PAUSE_FACTOR = 4.0
-"""A round over more than BATCH types is followed by a pause of so many times as long: probes take
-at most a fifth of what a process can ask Redis, however often they come."""
+"""After a round over more than BATCH types, this many times its duration passes before the next
+one begins: probes take at most a fifth of what a process can ask Redis, however often they come."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,7 +152,7 @@ OPTIONS: dict[str, Decorator] = {
     ),
     "sample": _option(
         "--sample",
-        "Check only so many jobs of each type, chosen at random.",
+        "Check only this number of jobs of each type, chosen at random.",
         type=click.IntRange(1),
         show_default="check everything",
     ),

@@ -13,7 +13,7 @@ from rq_broker.domain.validation import NAME, Count, Label, Name, Text
 
 MOST_RESOURCES = 10_000
 """Resources of one host at most; real ones have tens. One script writes them all, and Redis serves
-nobody else meanwhile: about 10 ms for so many."""
+nobody else meanwhile: about 10 ms for this number."""
 RESOURCE_NAME = Text(64, "/", noun="the resource name")
 Amounts = Mapping[Annotated[str, RESOURCE_NAME.meta()], Count]
 """Resource name → whole number ≥ 0."""

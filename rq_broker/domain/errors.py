@@ -105,7 +105,7 @@ class TooManyKinds(Invalid):
 
     @classmethod
     def check(cls, kinds: int, most: int) -> None:
-        """Raise it for a demand of so many kinds, if it is over the policy's."""
+        """Raise the error if a demand has more kinds than the policy's most."""
         if kinds > most:
             raise cls(
                 f"data.instances lists {kinds} amounts, those of equal instances once; "

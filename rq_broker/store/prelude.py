@@ -9,23 +9,36 @@ from __future__ import annotations
 import re
 
 READS = frozenset(
-    (
-        *("EXISTS", "GET", "HEXISTS", "HGET", "HGETALL", "HKEYS", "HLEN", "HMGET", "HRANDFIELD"),
+    [
+        "EXISTS",
+        "GET",
+        "HEXISTS",
+        "HGET",
+        "HGETALL",
+        "HKEYS",
+        "HLEN",
+        "HMGET",
+        "HRANDFIELD",
         "HSTRLEN",
         "SCARD",
-        *("SISMEMBER", "SMEMBERS", "SMISMEMBER", "TIME", "XLEN", "XRANGE", "XREVRANGE", "ZCARD"),
-        *(
-            "ZCOUNT",
-            "ZMSCORE",
-            "ZRANDMEMBER",
-            "ZRANGE",
-            "ZRANGEBYSCORE",
-            "ZRANK",
-            "ZREVRANGE",
-            "ZSCAN",
-            "ZSCORE",
-        ),
-    )
+        "SISMEMBER",
+        "SMEMBERS",
+        "SMISMEMBER",
+        "TIME",
+        "XLEN",
+        "XRANGE",
+        "XREVRANGE",
+        "ZCARD",
+        "ZCOUNT",
+        "ZMSCORE",
+        "ZRANDMEMBER",
+        "ZRANGE",
+        "ZRANGEBYSCORE",
+        "ZRANK",
+        "ZREVRANGE",
+        "ZSCAN",
+        "ZSCORE",
+    ]
 )
 """The commands that scripts use and that write nothing; every other command counts as a write."""
 FREEING = frozenset(

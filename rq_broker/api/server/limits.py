@@ -37,7 +37,8 @@ class ConnectionLimits:
     per_address: int
     """Most connections of one client address; an IPv6 address counts as its /64 network."""
     reserve: int
-    """File descriptors for all else: Redis, connections that are told of the limit, the backlog."""
+    """File descriptors for everything but served connections: for Redis, for connections that are
+    refused, and for the backlog."""
 
 
 def connection_limits(
