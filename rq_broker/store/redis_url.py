@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from rq_broker.domain.errors import Invalid
 
@@ -14,6 +15,9 @@ SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster", "redis+
 _PORTS = {"sentinel": 26379}
 """Way to run Redis → the port that an address without one means, if it is not Redis's own."""
 _REDIS_PORT = 6379
+_PARTS = re.compile(r"([^:/?#]*)(?:://)?([^/?#]*)([^?#]*)\??([^#]*)")
+"""Scheme, netloc, path and query. Some versions of `urlsplit` refuse an IPv6 address among several
+hosts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,25 +48,27 @@ def parse(url: str) -> RedisUrl:
     Raises:
         Invalid: the URL is none of these; the sentence shows it without its login.
     """
-    parts = urlsplit(url)
-    scheme, _, way = parts.scheme.partition("+")
-    login, at, hosts = parts.netloc.rpartition("@")
-    shown = f"{parts.scheme}://{hosts}{parts.path}"
-    if parts.scheme not in SCHEMES:
+    match = _PARTS.match(url)
+    assert match  # it matches any text
+    full_scheme, netloc, path, query = match.groups()
+    scheme, _, way = full_scheme.partition("+")
+    login, at, hosts = netloc.rpartition("@")
+    shown = f"{full_scheme}://{hosts}{path}"
+    if full_scheme not in SCHEMES:
         raise Invalid(f"--redis {shown} must begin with one of {', '.join(SCHEMES)}")
     if scheme == "unix":
         return RedisUrl(way, (), url, shown)
     default = _PORTS.get(way, _REDIS_PORT)
     names = hosts.split(",") if way else [hosts]
     addresses = tuple(_address(name, default, shown) for name in names)
-    database = parts.path.strip("/")
+    database = path.strip("/")
     if way != "sentinel" and database and not database.isdecimal():
         raise Invalid(f"--redis {shown} must end in the number of a database, or in none")
     if not way:
         return RedisUrl(way, addresses, url, shown)
-    service, database, sentinel_login, options = "", "", {}, dict(parse_qsl(parts.query))
+    service, database, sentinel_login, options = "", "", {}, dict(parse_qsl(query))
     if way == "sentinel":
-        service, database = _service(parts, shown)
+        service, database = _service(path, shown)
         sentinel_login = {
             name.removeprefix("sentinel_"): options.pop(name)
             for name in ("sentinel_username", "sentinel_password")
@@ -81,9 +87,9 @@ def _address(text: str, default_port: int, shown: str) -> tuple[str, int]:
     return part.hostname or "localhost", port
 
 
-def _service(parts: SplitResult, shown: str) -> tuple[str, str]:
+def _service(path: str, shown: str) -> tuple[str, str]:
     """Return the service and the database of a path `/service/db`; the database may be left out."""
-    service, _, database = parts.path.strip("/").partition("/")
+    service, _, database = path.strip("/").partition("/")
     if not service or (database and not database.isdecimal()):
         raise Invalid(
             f"--redis {shown} must name the service that the Sentinels watch, and may name a"
