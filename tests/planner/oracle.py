@@ -22,6 +22,8 @@ from rq_broker.planner.packing.host_table import Instance
 RESOURCES = ("GPU", "Memory", "VCPU")
 AGGREGATES = ("east", "gpu")
 HERE = "http://here"
+THERE = ("http://there lab", "http://there ops")
+"""The other destination as each owner's jobs see it."""
 FreeByHost = dict[str, dict[str, int]]
 
 # Values
@@ -234,7 +236,7 @@ def random_snapshot(
         policy = replace(policy, share=rng.choice((None, "owner")), limits=limits)
         fields["past_usage"] = {"ops": {"VCPU": rng.choice((0.5, 20.0))}}
         fields["usage"] = {"lab": {"VCPU": rng.randint(0, 9)}, "ops": {"GPU": 1}}
-        fields["closed"] = frozenset(rng.sample(("http://there",), rng.randint(0, 1)))
+        fields["closed"] = frozenset(THERE if rng.randint(0, 1) else ())
     places = random_hosts(rng, hosts)
     holds = [
         Hold(f"on {place.name}", "lab", 0.0, 1000.0 + rng.randint(1, 9), {place.name: place.held})

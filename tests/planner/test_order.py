@@ -61,7 +61,7 @@ def test_a_job_to_a_closed_destination_keeps_its_place_and_blocks_no_other() -> 
     """It is not granted, is not passed, and strict order does not wait for it."""
     shapes = [waiting("dead", ONE, 1, destination="http://dead"), waiting("a", ONE, 2)]
     for patience in (0.0, 60.0):
-        policy, closed = Policy(patience=patience), frozenset({"http://dead"})
+        policy, closed = Policy(patience=patience), frozenset({"http://dead lab"})
         planned = plan(snapshot_of([cpus(9)], shapes, policy=policy, closed=closed))
         assert granted(planned) == [2]
         assert newly_passed(planned) == set()

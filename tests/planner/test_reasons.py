@@ -130,7 +130,7 @@ def test_explain_respects_the_owners_limit_and_offers_only_what_helps() -> None:
     assert tight.largest is not None
     assert (tight.largest.instances, tight.largest.percent) == (0, 49)
     paused = explain(snapshot_of(hosts, shapes, policy=Policy(paused=True)), "a")
-    closed = explain(snapshot_of(hosts, shapes, closed=frozenset({"http://here"})), "a")
+    closed = explain(snapshot_of(hosts, shapes, closed=frozenset({"http://here lab"})), "a")
     assert paused.largest is None
     assert closed.largest is None
 

@@ -38,7 +38,7 @@ def test_every_grant_keeps_capacity_aggregate_spread_and_wholeness(snapshot: Sna
     for grant in plan(snapshot).grants:
         assert len(grant.hosts) == len(grant.shape.demand.instances)
         assert fits_at(snapshot, free, grant.shape.demand, grant.hosts)
-        assert grant.shape.destination not in snapshot.closed
+        assert grant.shape.receiver not in snapshot.closed
         take(free, grant)
 
 

@@ -162,7 +162,7 @@ def test_a_turn_that_never_comes_is_said_to_be_so() -> None:
         waiting("closed", FOUR, 2, destination="http://gone"),
         waiting("a", FOUR, 3),
     ]
-    snapshot = replace(queue(), waiting=tuple(shapes), closed=frozenset({"http://gone"}))
+    snapshot = replace(queue(), waiting=tuple(shapes), closed=frozenset({"http://gone lab"}))
     found = forecasts(snapshot)
     assert "no host could ever hold it" in (found[1].reason or "")
     assert "callbacks" in (found[2].reason or "")
