@@ -30,6 +30,13 @@ class Single(Topology):
         self._standby = self.node(*REPLICATION, "--replicaof", f"127.0.0.1 {self._first.port}")
         self.url = self._first.url
 
+    def _start(self) -> None:
+        super()._start()
+        until(self._is_followed, "a standby that follows")
+
+    def _is_followed(self) -> bool:
+        return "'state': 'online'" in str(self._first.call("INFO", "replication"))
+
     def move_primary(self) -> None:
         """Swap the roles; the address moves too, and no connection is closed."""
         old, new = self.primary(), self.replica()
