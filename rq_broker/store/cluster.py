@@ -216,15 +216,16 @@ class Cluster:
         waiting: set[asyncio.Future[Any]] = set(asked)
         failure = exceptions.ConnectionError("no node of the cluster answers")
         while waiting:
-            answered, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            for answer in answered:
-                if error := answer.exception():
-                    failure.__cause__ = error
-                    continue
-                for late in waiting:
-                    late.cancel()
-                await self._apply(answer.result(), asked[answer])
-                return None
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            # asyncio logs an error that nobody asks for, so each answer is asked, not the first.
+            failures = {answer: answer.exception() for answer in done}
+            for answer, error in failures.items():
+                if error is None:
+                    for late in waiting:
+                        late.cancel()
+                    await self._apply(answer.result(), asked[answer])
+                    return None
+                failure.__cause__ = error
         return failure
 
     async def _apply(self, ranges: Sequence[Sequence[Any]], source: Address) -> None:

@@ -29,7 +29,9 @@ from rq_broker.store.embedded import find_server, free_port
 
 READY_SECONDS = 30.0
 """Seconds within which servers start, or a cluster forms; a slower machine fails the run."""
-CLOCKED_SERVER = Path(sys.prefix) / "servers/valkey/redis-server"
+VALKEY = Path(sys.prefix) / "servers/valkey/redis-server"
+"""Valkey 9, which `scripts/install.sh version valkey` installs."""
+CLOCKED_SERVER = VALKEY
 """A server whose clock can be stepped: libfaketime does not work with one that has jemalloc."""
 FAKETIME = next(Path("/usr/lib").glob("*-linux-gnu/faketime/libfaketime.so.1"), None)
 """Debian's package libfaketime has it."""
@@ -61,6 +63,8 @@ class Node:
     options: Sequence[str] = ()
     fake_clock: bool = False
     """Whether the server's clock can be stepped; it is slower then."""
+    program: Path | None = None
+    """The server program; None: the installed one."""
     port: int = field(default_factory=free_port)
     proxy_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
@@ -76,7 +80,7 @@ class Node:
 
     def start(self) -> None:
         """Start the process, on the same port and data as before."""
-        program = find_server()
+        program = str(self.program) if self.program else find_server()
         environment = dict(os.environ)
         if self.fake_clock:
             self.step_clock(0)
@@ -151,6 +155,9 @@ class Topology(ABC):
     name = ""
     url = ""
 
+    program: Path | None = None
+    """The server program; None: the installed one."""
+
     def __init__(self, folder: Path, *, fake_clock: bool = False) -> None:
         self.folder = folder
         self._fake_clock = fake_clock
@@ -159,7 +166,7 @@ class Topology(ABC):
     def node(self, *options: str) -> Node:
         """Add one server, not started yet."""
         directory = self.folder / f"node{len(self.nodes)}"
-        self.nodes.append(Node(directory, options, self._fake_clock))
+        self.nodes.append(Node(directory, options, self._fake_clock, self.program))
         return self.nodes[-1]
 
     async def start(self) -> None:

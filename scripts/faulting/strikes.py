@@ -16,7 +16,7 @@ import redis
 from faulting.load import TYPE
 from faulting.processes import NOTIFIERS, Processes
 from faulting.proxy import Mode
-from faulting.servers import Node, Topology
+from faulting.servers import Node, Topology, until
 from faulting.topologies import ClusterOfSix, Single
 
 HOUR = 3600.0
@@ -189,6 +189,14 @@ def move_slot(topology: ClusterOfSix, source: Node) -> None:
         source.call("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
     for node in (target, source, *topology.primaries()):
         node.call("CLUSTER", "SETSLOT", topology.slot, "NODE", names[1])
+
+
+def move_slot_at_once(topology: ClusterOfSix, source: Node) -> None:
+    """Move the tested type's slot to another primary, as Valkey 9 does with all keys at once."""
+    target = next(node for node in topology.primaries() if node is not source)
+    name = target.call("CLUSTER", "MYID")
+    source.call("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", topology.slot, topology.slot, "NODE", name)
+    until(lambda: topology.primary() is target, "a slot that has moved")
 
 
 async def open_slot(scene: Scene) -> None:

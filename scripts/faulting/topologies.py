@@ -10,7 +10,7 @@ from typing import Any
 import redis
 from redis.crc import key_slot
 
-from faulting.servers import NODE_TIMEOUT_MS, SERVICE, Node, Topology, until
+from faulting.servers import NODE_TIMEOUT_MS, SERVICE, VALKEY, Node, Topology, until
 from rq_broker.store.embedded import find_server, free_port
 
 REPLICATION = ("--repl-diskless-sync-delay", "0", "--repl-timeout", "5")
@@ -212,6 +212,13 @@ class ClusterOfSix(Topology):
     def move_primary(self) -> None:
         """Have the replica of the tested type's slot take over."""
         self.replica().call("CLUSTER", "FAILOVER")
+
+
+class ValkeyClusterOfSix(ClusterOfSix):
+    """The same of Valkey 9, which moves a slot with all its keys at one instant."""
+
+    name = "valkey-cluster"
+    program = VALKEY
 
 
 Way = type[Single] | type[SentinelTrio] | type[ClusterOfSix]

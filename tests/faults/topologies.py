@@ -15,7 +15,7 @@ from rq_broker.domain.errors import BrokerError
 from rq_broker.store.audit import Finding, Severity, audit
 from rq_broker.store.broker import Broker
 from rq_broker.store.connection import connect
-from tests.making import TYPE, submit
+from tests.making import TYPE, shape, submit
 
 RECOVERY_S = 20.0
 """How long a failover may take before a test fails; the servers' own timeout is 2 s."""
@@ -38,12 +38,20 @@ async def running(way: Callable[[Path], T], folder: Path) -> AsyncIterator[T]:
 class Submits:
     """Jobs of ever new names, submitted until stopped; each is sent once."""
 
-    def __init__(self, broker: Broker, type_: str = TYPE, clients: int = 4) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        type_: str = TYPE,
+        clients: int = 4,
+        destination: str = "http://x:80",
+    ) -> None:
+        """Start the clients; the callbacks go to `destination`."""
         self.answers: Counter[str] = Counter()
         """Code of an answer, `created` for success → how many there were."""
         self.acknowledged: list[str] = []
         self._broker = broker
         self._type = type_
+        self._destination = destination
         self._count = 0
         self._tasks = [asyncio.create_task(self._run()) for _ in range(clients)]
 
@@ -52,7 +60,9 @@ class Submits:
             self._count += 1
             name = f"{self._type}-{self._count}"
             try:
-                await submit(self._broker, name, self._type)
+                callback = f"{self._destination}/{name}"
+                wanted = shape(destination=self._destination)
+                await submit(self._broker, name, self._type, callback=callback, shape=wanted)
             except BrokerError as error:
                 self.answers[error.code] += 1
             else:
