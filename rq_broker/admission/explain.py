@@ -24,7 +24,8 @@ from rq_broker.admission.submit_warning import never_granted
 from rq_broker.admission.turns import Turns
 from rq_broker.admission.what_if import imagined_line, moved_lines, place_in_queue
 from rq_broker.domain import errors
-from rq_broker.domain.jobs import Job, Status
+from rq_broker.domain.job_holds import JobHold
+from rq_broker.domain.jobs import HOLDING, Job, Status
 from rq_broker.domain.planning import Proposal, Snapshot
 from rq_broker.domain.validation import MAX_WHOLE
 from rq_broker.planner import (
@@ -126,6 +127,19 @@ class Explainer:
         self._turns = Turns()
         self._what_ifs = Counter[str]()
         """Type → its what-ifs that wait or are computed."""
+
+    async def explain_any(self, type_: str, request_id: str) -> ExplainedJob | JobHold:
+        """Explain a waiting job, or tell what has become of a granted or running job's grant.
+
+        Raises NotWaiting for jobs that have ended.
+        """
+        try:
+            return await self.explain(type_, request_id)
+        except errors.NotWaiting:
+            hold = await self._broker.job_hold(type_, request_id)
+            if hold.status not in HOLDING:
+                raise
+            return hold
 
     async def explain(self, type_: str, request_id: str) -> ExplainedJob:
         """Explain a waiting job and forecast its grant. Raises NotWaiting for other jobs."""

@@ -68,7 +68,7 @@ class Update(Struct):
             Meta(
                 max_length=100,
                 description="With status running: what the source of its hosts knows it by, such "
-                "as the UUIDs of its servers.",
+                "as the UUIDs of its servers, in any spelling. No two running jobs name one.",
                 extra={"items": "names"},
             ),
         ]

@@ -26,7 +26,12 @@ from rq_broker.api.views import (
     SourceView,
     TypeView,
 )
-from rq_broker.api.waiting_views import ExplanationView, ForecastView, MovesView
+from rq_broker.api.waiting_views import (
+    ExplanationView,
+    ForecastView,
+    JobHoldView,
+    MovesView,
+)
 from rq_broker.domain import errors
 from rq_broker.domain.capacity import NewHost
 from rq_broker.domain.jobs import Status
@@ -53,6 +58,7 @@ _DUPLICATE = (
 _MOVE = (errors.ImpossibleMove, errors.StaleFence, errors.NotWaiting, errors.NoRoom)
 _ADMIT = (errors.ExpectedTooLong, errors.TooManyKinds)
 _EXPECT = (errors.ExpectedTooLong, errors.Conflict)
+_SERVERS = (errors.InvalidServer, errors.DuplicateServer)
 
 _WARNING = {"Warning": {"type": "string"}}
 _TYPE_NOTE = (
@@ -146,7 +152,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "read": Operation(JobView, _JOB),
     "update": Operation(
         EmptyView,
-        (*_JOB, *_BODY, *_MOVE, *_EXPECT),
+        (*_JOB, *_BODY, *_MOVE, *_EXPECT, *_SERVERS),
         body=Body(bodies.UpdateBody, {"status": "done"}),
         note="`before`, `after` and `position` move a queued job in one atomic step. "
         "With `fence`, an update of the status is refused if the job has a newer grant. "
@@ -164,10 +170,11 @@ OPERATIONS: Mapping[str, Operation] = {
         list[AttemptView], _JOB, note="Of all grants of the job; about the newest 100."
     ),
     "explain": Operation(
-        ExplanationView,
+        (ExplanationView, JobHoldView),
         (*_JOB, errors.NotWaiting, errors.TooManyQuestions),
         note="`explains` names the job that the reason is of: the first of its shape that waits. "
-        "`eta` comes from a simulation and is null, with the `reason`, if there is no forecast.",
+        "`eta` comes from a simulation and is null, with the `reason`, if there is no forecast. "
+        "Of a granted or running job it tells what has become of its grant.",
     ),
     "what_if": Operation(
         (ForecastView, MovesView),

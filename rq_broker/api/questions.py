@@ -33,8 +33,8 @@ class QuestionEndpoints:
         ]
 
     async def explain(self, request: Request) -> Response:
-        """Explain why a job waits, and forecast when it is granted."""
-        return ok(explanation_view(await self._explainer.explain(*job_of(request))))
+        """Explain why a job waits and forecast its grant, or what has become of its grant."""
+        return ok(explanation_view(await self._explainer.explain_any(*job_of(request))))
 
     async def what_if(self, request: Request) -> Response:
         """Forecast a job that was not submitted, or the effect of a reorder."""

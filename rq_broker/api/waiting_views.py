@@ -9,7 +9,8 @@ from msgspec import Meta, Struct, field
 
 from rq_broker.admission.explain import ExplainedJob, HeldAmount, ImaginedJob
 from rq_broker.domain.capacity import Amounts
-from rq_broker.domain.jobs import Demand
+from rq_broker.domain.job_holds import JobHold
+from rq_broker.domain.jobs import Demand, Status
 from rq_broker.domain.planning import Hold
 from rq_broker.domain.representation import Converted, Count, EtaView, JsonObject, Number
 from rq_broker.planner import Explanation, ForecastChange
@@ -170,8 +171,50 @@ class MovesView(JsonObject, frozen=True):
     moves: list[MoveView]
 
 
-def explanation_view(job: ExplainedJob) -> Struct:
+class JobHoldView(JsonObject, frozen=True):
+    """What has become of the grant of a granted or running job."""
+
+    status: Status
+    hosts: Annotated[tuple[str, ...], Meta(description="The host of each instance.")]
+    held: Annotated[dict[str, Amounts], Meta(description="Host → what is held there for it.")]
+    seen: Annotated[
+        dict[str, Amounts],
+        Meta(description="Host → what of its grant the source counts as used instead."),
+    ]
+    servers: Annotated[tuple[str, ...], Meta(description="The servers that it runs as.")]
+    unseen: Annotated[
+        tuple[str, ...],
+        Meta(description="Those that no snapshot has shown since the job named them."),
+    ] = field(name="unseen_servers")
+    reason: Annotated[
+        ReasonView | None, Meta(description="What is wrong with it; null if nothing is.")
+    ]
+
+
+def _trouble(hold: JobHold) -> ReasonView | None:
+    """Say what is wrong with a hold."""
+    if hold.missed_by:
+        names = ", ".join(hold.unseen)
+        text = (
+            f"source {hold.missed_by} has not shown {names} since the job named it "
+            f"{hold.named_for:.0f} s ago: its capacity stays held"
+        )
+        return ReasonView("server_unseen", text)
+    return None
+
+
+def explanation_view(job: ExplainedJob | JobHold) -> Struct:
     """Build the answer to `explain`."""
+    if isinstance(job, JobHold):
+        return JobHoldView(
+            job.status,
+            job.hosts,
+            dict(job.held),
+            dict(job.seen),
+            job.servers,
+            job.unseen,
+            _trouble(job),
+        )
     return ExplanationView(
         **_waiting_fields(job.explanation, job.holders),
         position=job.position,

@@ -6,6 +6,7 @@
     │   ├── Unreadable          400  unreadable_json
     │   ├── CallbackForbidden   400  callback_forbidden     no courier may dial it, see egress
     │   ├── ExpectedTooLong     400  expected_too_long      over the policy's expected_most
+    │   ├── InvalidServer       400  invalid_server         no name that a source has for one
     │   └── TooManyKinds        400  too_many_kinds         over the policy's most_kinds
     ├── NotFound                404  not_found              an unknown path
     │   ├── JobNotFound         404  job_not_found
@@ -17,6 +18,7 @@
     ├── Conflict                409  conflict
     │   ├── DuplicateRequestId  409  duplicate_request_id
     │   ├── DuplicateCallback   409  duplicate_callback
+    │   ├── DuplicateServer     409  duplicate_server       two jobs name one, or one job twice
     │   ├── IdempotencyKeyReused 409  idempotency_key_reused  for another request
     │   ├── TypeInUse           409  type_in_use            it has jobs, hosts or sources
     │   ├── ImpossibleMove      409  impossible_move
@@ -98,6 +100,12 @@ class ExpectedTooLong(Invalid):
     code = "expected_too_long"
 
 
+class InvalidServer(Invalid):
+    """A server is not named as the type's sources name servers; the sentence says which one."""
+
+    code = "invalid_server"
+
+
 class TooManyKinds(Invalid):
     """The job lists more amounts than the policy's `most_kinds`."""
 
@@ -177,6 +185,12 @@ class DuplicateCallback(Conflict):
     """A job of the type has this callback. `details` as for DuplicateRequestId."""
 
     code = "duplicate_callback"
+
+
+class DuplicateServer(Conflict):
+    """Another running job of the type has named the server, or the same call names it twice."""
+
+    code = "duplicate_server"
 
 
 class IdempotencyKeyReused(Conflict):

@@ -24,6 +24,8 @@ from rq_broker.sources.source import Source, SourceSnapshot
 class FileSource(Source):
     """Reads the file for every snapshot: an edit counts from the next snapshot on."""
 
+    naming = "none"
+
     def __init__(self, path: str) -> None:
         """Read nothing yet; `path` is relative to the directory of the process."""
         self.path = Path(path)

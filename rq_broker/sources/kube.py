@@ -55,6 +55,8 @@ class KubeSource(Source):
     out of its node and told as trouble of the source.
     """
 
+    naming = "uuid"
+
     def __init__(
         self,
         *,

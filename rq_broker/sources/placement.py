@@ -51,6 +51,8 @@ class PlacementSource(Source):
     the same: see Provider.consumers_are_current.
     """
 
+    naming = "uuid"
+
     def __init__(
         self,
         *,

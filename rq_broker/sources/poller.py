@@ -110,7 +110,8 @@ class Poller:
     async def _poll(self, term: int) -> None:
         feed, broker = self._feed, self._broker
         # 1. Record in Redis that a snapshot begins, and learn which servers to watch.
-        started = await broker.watch(feed.type, feed.name, term, feed.interval)
+        naming = feed.source.naming
+        started = await broker.watch(feed.type, feed.name, term, feed.interval, naming)
         if started is None:  # a later term has begun
             return
         # 2. Read the source, and find out which hosts the broker can name and count.

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import time_ns
+from typing import ClassVar, Literal
 
 from rq_broker.domain.capacity import Host
 
@@ -45,13 +46,18 @@ class SourceSnapshot:
 class Source(ABC):
     """A service or a file that knows of capacity."""
 
+    naming: ClassVar[Literal["uuid", "any", "none"]] = "any"
+    """What its consumers are named by. `uuid`: UUIDs in lower case with dashes; other spellings of
+    them are rewritten where a client names servers, and other names are refused. `any`: names are
+    compared letter by letter. `none`: it reports no consumers."""
+
     @abstractmethod
     async def snapshot(self, watch: frozenset[str] = frozenset()) -> SourceSnapshot:
         """Read the capacity as it is now.
 
         Args:
-            watch: Consumers (UUIDs of servers or pods) whose share of `used` is wanted. A source
-                that cannot tell leaves `consumers` empty.
+            watch: Consumers (servers or pods, see `naming`) whose share of `used` is wanted. A
+                source that cannot tell leaves `consumers` empty.
 
         Raises:
             SourceFailed: There is no snapshot; the subclass says why.

@@ -124,6 +124,7 @@ class Broker:
         """What predictions are made of and learned from."""
         self.running_holds = holds.running_holds
         self.changed_holds = holds.changed_holds
+        self.job_hold = holds.job_hold
         self.holding_times = holds.holding_times
 
     def _bind_forecasts(self, forecasts: Forecasts) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from rq_broker.domain.holding_times import Observation
+from rq_broker.domain.job_holds import JobHold
 from rq_broker.domain.jobs import Demand, Shape, Status
 from rq_broker.store import records
 from rq_broker.store.keys import Keys
@@ -74,7 +75,7 @@ class ChangedHolds:
 
 
 class Holds:
-    """Running_holds, changed_holds, holding_times."""
+    """Running_holds, changed_holds, job_hold, holding_times."""
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
@@ -99,6 +100,22 @@ class Holds:
         reply = await self._runner.run("changed_holds", type_, since=since, limit=limit)
         holds = records.readable(_running_hold, reply.holds)
         return ChangedHolds(reply.last, reply.is_known, reply.has_more, reply.ended, holds)
+
+    async def job_hold(self, type_: str, request_id: str) -> JobHold:
+        """Read what has become of one job's grant. Raises JobNotFound."""
+        reply = await self._runner.run("job_hold", type_, request_id=request_id)
+        named = reply.now if reply.named is None else int(reply.named)
+        return JobHold(
+            request_id,
+            Status(reply.status),
+            tuple(orjson.loads(reply.hosts or "[]")),
+            records.amounts_by_host(records.pairs(reply.held)),
+            records.amounts_by_host(records.pairs(reply.seen)),
+            tuple(reply.servers.split()),
+            tuple(reply.unseen.split()),
+            named_for=max(reply.now - named, 0) / 1000,
+            missed_by=reply.missed_by or "",
+        )
 
     async def holding_times(self, type_: str, after: str | None = None) -> EndedHolds:
         """Read how long ended jobs held.

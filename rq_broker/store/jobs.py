@@ -283,6 +283,13 @@ class Jobs:
             fence: The grant that the caller means; StaleFence if it is not the newest.
             error: A text to keep on the job.
             servers: With `running`: the names, without spaces, of the job's servers at the source.
+
+        Raises:
+            JobNotFound: The type has no such job.
+            StaleFence: The fence is not that of the newest grant.
+            ImpossibleMove: No move leads from the job's status to this one.
+            InvalidServer: A server is not named as the type's sources name servers.
+            DuplicateServer: Another running job has named a server, or `servers` has it twice.
         """
         reply = await self._runner.run(
             "transition",

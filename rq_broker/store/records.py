@@ -124,6 +124,15 @@ def waiting(row: Any, shape: Shape) -> tuple[WaitingShape, dict[str, float]]:
     return WaitingShape(row.shape, shape, heads, row.count), passed
 
 
+def amounts_by_host(fields: Mapping[str, str]) -> dict[str, dict[str, int]]:
+    """Read <host>/<resource> → amount: host → resource → amount."""
+    hosts: dict[str, dict[str, int]] = {}
+    for field, amount in fields.items():
+        host_name, _, resource = field.partition("/")
+        hosts.setdefault(host_name, {})[resource] = int(amount)
+    return hosts
+
+
 def usage(fields: Mapping[str, str]) -> dict[str, dict[str, int]]:
     """Read the usage hash: owner → resource → amount."""
     owners: dict[str, dict[str, int]] = {}

@@ -50,6 +50,7 @@ class Repair:
             callbacks=_pairs(faults, "callback", _GONE),
             shapes=_subjects(faults, "shape"),
             receivers=_subjects(faults, "receiver"),
+            servers=_subjects(faults, "server"),
         )
 
     async def _callback(self, type_: str, member: str) -> str | None:

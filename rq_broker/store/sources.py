@@ -55,16 +55,22 @@ class Sources:
         """Type and source → name → the host as last reported. Of a host that did not change since,
         only the digest is sent."""
 
-    async def watch(self, type_: str, name: str, term: int, interval: float) -> WatchStarted | None:
+    async def watch(
+        self, type_: str, name: str, term: int, interval: float, naming: str = "any"
+    ) -> WatchStarted | None:
         """Begin a snapshot; returns None if a later term polls the source.
 
         Args:
-            interval: seconds between two snapshots; a source is stale after three of them.
+            type_: The type.
+            name: The source.
+            term: Of the lock on polling it.
+            interval: Seconds between two snapshots; a source is stale after three of them.
+            naming: How it names servers, see sources.Source.naming.
         """
         await self._registry.register(type_)
         milliseconds = round(interval * 1000)
         reply = await self._runner.run(
-            "watch", type_, source=name, term=term, interval=milliseconds
+            "watch", type_, source=name, term=term, interval=milliseconds, naming=naming
         )
         if reply.begun is None:
             return None

@@ -105,6 +105,7 @@ async def _live(broker: Broker, type_: str) -> None:
         await broker.reset(type_, destination.name)
     holds = RunningHolds(broker, type_)
     assert {hold.request_id for hold in await holds.read()} == {"r", "w"}
+    assert (await broker.job_hold(type_, "r")).hosts == ("h1",)
     await broker.withdraw(type_, "w")
     assert {hold.request_id for hold in await holds.read()} == {"r"}
     assert not (await broker.holding_times(type_, (await broker.holding_times(type_)).last)).holds

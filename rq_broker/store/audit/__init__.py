@@ -18,6 +18,7 @@ from rq_broker.store.audit.hosts import check_counters, check_hosts
 from rq_broker.store.audit.indexes import check_indexes
 from rq_broker.store.audit.jobs import PAGE, check_jobs, check_page, check_rows
 from rq_broker.store.audit.losses import check_losses
+from rq_broker.store.audit.servers import check_servers
 from rq_broker.store.audit.shapes import check_shapes
 from rq_broker.store.audit.walk import Walk
 from rq_broker.store.redis_errors import translate
@@ -74,6 +75,7 @@ async def _check_others(walk: Walk) -> None:
     await check_indexes(walk)
     await check_shapes(walk)
     await check_callbacks(walk)
+    await check_servers(walk)
     await check_hosts(walk, walk.hosts_before)
     await check_counters(walk)
     await check_losses(walk)

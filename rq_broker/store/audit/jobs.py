@@ -11,6 +11,7 @@ from typing import Any
 from rq_broker.domain.jobs import Shape, Status, expected_class
 from rq_broker.store.audit.holds import check_holds
 from rq_broker.store.audit.indexes import ALLOWED
+from rq_broker.store.audit.servers import count_servers
 from rq_broker.store.audit.walk import ListedJob, Walk, digest_or_none
 from rq_broker.store.keys import digest, receiver, unfold
 
@@ -143,6 +144,7 @@ def _check_rows(
         try:
             _check_hash(walk, job)
             check_holds(walk, job, job.row.holds, job.row.seen)
+            count_servers(walk, job)
         except (ValueError, KeyError) as error:
             walk.fault(job.subject, f"cannot be read: {error!r}")
 

@@ -60,6 +60,8 @@ class Tally:
     holders: set[str] = field(default_factory=set)
     """The members whose holds are in the sums."""
     member_by_fence: dict[int, str] = field(default_factory=dict)
+    servers: dict[str, str] = field(default_factory=dict)
+    """Server → the member of the running job that names it."""
     parked_at: set[str] = field(default_factory=set)
     """Receivers at which a callback is parked."""
     highest: Counter[str] = field(default_factory=Counter)

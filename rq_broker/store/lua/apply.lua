@@ -32,12 +32,18 @@
 --- @include "job"
 --- @include "queue"
 --- @include "seen"
+--- @include "servers"
+
+-- A server that no snapshot begun so long after it was named has shown is told to be unseen. Shorter tells it
+-- of servers that the source is only slow to show.
+local UNSEEN_MS = 60000
 
 local record = key('source:' .. source)
 local until_seen, settle = policy_value('holds') == 'until_seen', policy_number_of('settle')
 local is_reported = {} -- host → true: the snapshot has it
 local is_mine = {} -- host → true: this source may change it
 local changed_hosts = {} -- host → true: its number grows
+local sightings = {} -- request_id → which of its servers no snapshot has shown yet, and whether for too long
 local capacity_changed = false -- whether more than `used` changed: then what fits at all may have changed
 
 local function is_newer()
@@ -146,13 +152,27 @@ local function on_my_hosts(used)
   return mine
 end
 
+-- Plans what the snapshot changes of a job's servers that none has shown yet.
+local function plan_sighting(request_id, job, used_by_server)
+  local unseen, named, missed_by = job[4] or '', number_of(job[5], 0), job[6]
+  if unseen ~= '' then
+    local left = still_unseen(unseen, used_by_server)
+    local is_missed = left ~= '' and named + UNSEEN_MS < begun
+    if left ~= unseen or is_missed ~= (missed_by and true or false) then
+      sightings[request_id] = { left = left, is_missed = is_missed }
+    end
+  end
+end
+
 -- Returns what is used of a job's grant, and the number of its fields; nil if all of it counts as seen.
 local function use_of(request_id, used_by_server)
-  local job = redis.pcall('HMGET', job_key(request_id), 'servers', 'running_since', 'updated')
+  local job = redis.pcall('HMGET', job_key(request_id), 'servers', 'running_since', 'updated', 'unseen', 'named',
+    'missed_by')
   local servers = job[1]
   -- A job that runs since an earlier version has the wall clock's time only.
   local running_since = tonumber(job[2] or '') or number_of(job[3], 0) / 1000
   if until_seen and knows_shares and servers then
+    plan_sighting(request_id, job, used_by_server)
     return used_by(servers, used_by_server)
   elseif until_seen and running_since > 0 and running_since + settle < begun then
     return nil, 0
@@ -227,6 +247,15 @@ end
 local function write_holds(changes)
   for request_id, change in pairs(changes) do
     write_seen(request_id, change, changed_hosts)
+  end
+  for request_id, sighting in pairs(sightings) do
+    local name = job_key(request_id)
+    redis.call('HSET', name, 'unseen', sighting.left)
+    if sighting.is_missed then
+      redis.call('HSET', name, 'missed_by', source)
+    else
+      redis.call('HDEL', name, 'missed_by')
+    end
   end
   if until_seen then
     redis.call('HSET', base, 'seen', '1')

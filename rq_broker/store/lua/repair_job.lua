@@ -87,8 +87,14 @@ end
 
 -- 4. Only a job that holds capacity has holds, and only a granted one a callback that is due.
 if not HOLDS_CAPACITY[status] then
+  forget_servers(request_id)
   redis.call('DEL', key('holds:' .. request_id), key('seen:' .. request_id))
   redis.call('HDEL', name, unpack(HELD_FIELDS))
+end
+for name in string.gmatch(servers_of(request_id), '%S+') do
+  if not job_of_server(name, request_id) then
+    redis.call('HSET', key('servers'), name, request_id)
+  end
 end
 local receiver = receiver_of(stored[7] or '', owner)
 local is_due = redis.call('ZSCORE', key('deliveries'), member) or redis.call('ZSCORE', key('prompt'), member)

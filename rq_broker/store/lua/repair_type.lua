@@ -7,6 +7,7 @@
 ---   callbacks     fields   digest of a callback, and the job that the index gives it to but that is gone
 ---   shapes        strings  digests of shapes to enter in, or take from, `heads`
 ---   receivers     strings  receivers to enter in, or take from, `parked`
+---   servers       strings  servers to take from the index unless the job there runs as them
 --- Returns
 ---   changed       integer  hosts and owners' sums that were set anew
 --- Errors none
@@ -124,6 +125,9 @@ for i = 1, #callbacks, 2 do
 end
 for _, shape in ipairs(shapes) do
   refresh_head(shape)
+end
+for _, server in ipairs(servers) do
+  drop_stale_server(server)
 end
 for _, receiver in ipairs(receivers) do
   if redis.call('EXISTS', key('parked:' .. receiver)) == 1 then

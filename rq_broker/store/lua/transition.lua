@@ -1,19 +1,20 @@
 --- Move a job to another status, as its client asks.
 --- Keeps: only the moves that the state machine draws are made. A move to the status that the job has
----   changes nothing, but renews its running time.
+---   changes nothing, but renews its running time. No two running jobs have one server.
 --- KEYS[1] base
 --- ARGV
 ---   request_id  string    the client's name for the job
 ---   target      string    the status to move to
 ---   fence       decimal?  fence of the grant that the caller means
 ---   error_text  string?   error to keep on the job
----   servers     string?   with 'running': the servers it runs as, separated by spaces; not given:
----                         as before
+---   servers     string?   with 'running': the servers it runs as, separated by spaces, instead of
+---                         those it has; not given: as before
 ---   origins     strings   the statuses the move may start from (domain/jobs.py)
 --- Returns
 ---   status      string    the status it had
---- Errors JOB_NOT_FOUND, STALE_FENCE, IMPOSSIBLE_MOVE
+--- Errors JOB_NOT_FOUND, STALE_FENCE, IMPOSSIBLE_MOVE, INVALID_SERVER, DUPLICATE_SERVER
 --- @include "become"
+--- @include "servers"
 
 local job = load_job(request_id)
 if not job then
@@ -22,20 +23,29 @@ end
 if fence and fence ~= job.fence then
   return redis.error_reply('STALE_FENCE fence ' .. fence .. ' is not the newest, which is ' .. job.fence)
 end
-if job.status == target then
-  if target == 'running' then
-    redis.call('HSET', job_key(request_id), 'renewed', whole(now_ms()))
-    set_deadline(job.member, target, now_ms())
-    if servers then
-      redis.call('HSET', job_key(request_id), 'servers', servers)
-    end
-  end
-  return reply({ status = job.status })
-end
+local is_allowed = job.status == target
 for _, origin in ipairs(origins) do
-  if origin == job.status then
-    become(job, target, error_text and { 'error', error_text } or servers and { 'servers', servers } or {})
-    return reply({ status = origin })
+  is_allowed = is_allowed or origin == job.status
+end
+if not is_allowed then
+  return redis.error_reply('IMPOSSIBLE_MOVE a ' .. job.status .. ' job cannot become ' .. target)
+end
+local named, refusal
+if servers and target == 'running' then
+  named, refusal = check_servers(request_id, servers)
+  if refusal then
+    return refusal
   end
 end
-return redis.error_reply('IMPOSSIBLE_MOVE a ' .. job.status .. ' job cannot become ' .. target)
+
+-- Nothing is written before this line, and nothing below it can fail.
+if job.status ~= target then
+  become(job, target, error_text and { 'error', error_text } or {})
+elseif target == 'running' then
+  redis.call('HSET', job_key(request_id), 'renewed', whole(now_ms()))
+  set_deadline(job.member, target, now_ms())
+end
+if named then
+  keep_servers(request_id, named)
+end
+return reply({ status = job.status })

@@ -5,6 +5,7 @@
 ---   source    string    its name
 ---   term      integer   term of the lock on polling it
 ---   interval  integer   ms between two snapshots
+---   naming    string    how the source names servers: uuid; any; none, if it reports none
 --- Returns
 ---   begun     integer?  the time now, ms; not given if a later term polls the source
 ---   servers   strings   servers of running jobs, whose shares of `used` the snapshot must report
@@ -37,5 +38,6 @@ if term > last_term then
 end
 redis.call('SADD', key('sources'), source)
 redis.call('HSETNX', record, 'since', whole(begun))
-redis.call('HSET', record, 'term', whole(term), 'interval', whole(interval), 'tried', whole(begun))
+redis.call('HSET', record, 'term', whole(term), 'interval', whole(interval), 'naming', naming,
+  'tried', whole(begun))
 return reply({ begun = begun, servers = servers })

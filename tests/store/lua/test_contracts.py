@@ -246,6 +246,7 @@ async def _lock_and_step(broker: Broker) -> None:
         callbacks=["A" * 16, "gone"],
         shapes=["gone"],
         receivers=["http://gone:80"],
+        servers=["gone"],
     )
 
 
@@ -268,6 +269,7 @@ async def _report_servers(broker: Broker, client: Redis) -> None:
     sight = SourceReport(1, [Host("h2", {"VCPU": 1})], {"s": {("h2", "VCPU"): 1}}, kept=["h3"])
     assert await broker.apply(TYPE, "lab", 1, 0, sight) == (1, 0)
     await broker.fail(TYPE, "lab", 1, "faulty", "torn")
+    await broker.job_hold(TYPE, "e")
     await broker.sources(TYPE)
     await client.hset(KEYS.of("source", "lab"), "tried", 1)
     await broker.forget_source(TYPE, "lab")

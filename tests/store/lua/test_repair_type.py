@@ -11,7 +11,13 @@ async def test_nothing_changes_where_nothing_is_wrong(broker: Broker) -> None:
     """Sums that are right are not set, and a counter above what is in use stays."""
     job = await bring(broker, Status.RUNNING)
     reply = await broker.runner.run(
-        "repair_type", TYPE, counters=["fence", "1"], callbacks=[], shapes=[], receivers=[]
+        "repair_type",
+        TYPE,
+        counters=["fence", "1"],
+        callbacks=[],
+        shapes=[],
+        receivers=[],
+        servers=[],
     )
     assert reply.changed == 0
     assert (await broker.read(TYPE, "d")).fence == job.fence

@@ -8,6 +8,7 @@
 --- @include "clock"
 --- @include "policy"
 --- @include "past_usage"
+--- @include "servers"
 
 -- Gives a host the next change number. Readers ask for the changes since a number; a new
 -- `hosts_epoch` makes them read all hosts again.
@@ -129,13 +130,14 @@ local function amounts_of(name)
   return amounts, #amounts == #flat and not flat.err
 end
 
--- Releases all that a job holds; `to`: the status that it leaves for, nil if it is deleted. Returns whether
+-- Releases all that a job holds, and its servers; `to`: the status that it leaves for, nil if it is deleted. Returns whether
 -- it held anything, or a source counted it as used. An offer that was not taken up says nothing about
 -- how long jobs hold.
 local function release(job, to)
   local holds = amounts_of(key('holds:' .. job.request_id))
   local seen = amounts_of(key('seen:' .. job.request_id))
   local changed_hosts = {}
+  forget_servers(job.request_id)
   if #holds + #seen > 0 then
     read_policy({ 'holds', 'share' })
   end

@@ -1,0 +1,35 @@
+--- Read what has become of one job's grant.
+--- Keeps: all of it is of one instant.
+--- KEYS[1] base
+--- ARGV
+---   request_id  string    the client's name for the job
+--- Returns
+---   now         integer   the time, ms
+---   status      string    its status
+---   hosts       string    the host of each instance, a JSON array; '' if it holds no grant
+---   servers     string    the servers it runs as, separated by spaces
+---   unseen      string    those of them that no snapshot has shown since they were named
+---   named       decimal?  when it last named a server, ms
+---   missed_by   string?   a source that did not show one of `unseen` in time
+---   held        fields    <host>/<resource> and the amount that is held
+---   seen        fields    the same of what a source counts as used instead
+--- Errors JOB_NOT_FOUND
+--- @include "base"
+--- @include "clock"
+--- @include "hold"
+
+if not load_job(request_id) then
+  return redis.error_reply('JOB_NOT_FOUND no job has this request_id in this type')
+end
+local f = redis.call('HMGET', job_key(request_id), 'status', 'hosts', 'servers', 'unseen', 'named', 'missed_by')
+return reply({
+  now = now_ms(),
+  status = f[1],
+  hosts = f[2] or '',
+  servers = f[3] or '',
+  unseen = f[4] or '',
+  named = f[5],
+  missed_by = f[6],
+  held = (amounts_of(key('holds:' .. request_id))),
+  seen = (amounts_of(key('seen:' .. request_id))),
+})
