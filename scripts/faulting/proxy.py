@@ -1,4 +1,4 @@
-"""A TCP proxy in front of one Redis server, whose connections can be stalled, delayed or cut.
+"""A TCP proxy in front of one server, whose connections can be stalled, delayed or cut.
 
 A client that is refused a connection knows that its command did not run. These modes make the
 harder cases: a command that ran and whose reply is lost, and a peer that is silent.
@@ -36,9 +36,10 @@ class Proxy:
     name that moves does not.
     """
 
-    def __init__(self, port: int, target: int) -> None:
+    def __init__(self, port: int, target: int, delay: float = DELAY_SECONDS) -> None:
         self.port = port
         self.target = target
+        self._delay = delay
         self._mode = Mode.PASS
         self._changed = asyncio.Event()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -99,7 +100,7 @@ class Proxy:
                     await writer.drain()
                 raise ConnectionResetError("cut in the middle of a reply")
             if self._mode is Mode.DELAY:
-                await asyncio.sleep(DELAY_SECONDS)
+                await asyncio.sleep(self._delay)
             while self._mode is Mode.STALL:
                 await self._changed.wait()
             writer.write(chunk)
