@@ -8,6 +8,7 @@ works on every supported version.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
@@ -20,8 +21,10 @@ from redis.asyncio import Redis, RedisCluster
 from rq_broker.domain import errors
 from rq_broker.store.connection import NO_ANSWER
 from rq_broker.store.keys import NOTIFIERS, TYPES, Keys
-from rq_broker.store.prelude import commands
+from rq_broker.store.prelude import commands, keys
 from rq_broker.store.scripts import SCRIPTS
+
+_log = logging.getLogger(__name__)
 
 CHANNELS = ("rqb:wake",)
 """Channels on which scripts wake notifiers."""
@@ -101,6 +104,11 @@ class Role:
         }
         return sorted({*called, *self.plain, *_CONNECTION, "EVAL", "EVALSHA", "MULTI"})
 
+    def used_keys(self) -> list[str]:
+        """List the keys of a type that it uses, without the base; of many of a kind one."""
+        names = {name for script in self.scripts for name in keys(SCRIPTS[script].source)}
+        return sorted(f"{name}rights" if name.endswith(":") else name for name in names)
+
 
 ROLES: Mapping[str, Role] = {
     "api": Role(tuple(SCRIPTS), (*_READS, *_WRITES, "WAIT")),
@@ -164,7 +172,7 @@ async def check_rights(
         Unavailable: A right is missing; the sentence names all that are.
     """
     try:
-        lacking = await _lacking_rights(client, ROLES[role].commands(), types)
+        lacking = await _lacking_rights(client, ROLES[role], types)
     except NO_ANSWER:
         return  # the process waited for it before
     if lacking:
@@ -176,13 +184,14 @@ async def check_rights(
 
 
 async def _lacking_rights(
-    client: Redis | RedisCluster, commands: Collection[str], types: Collection[str]
+    client: Redis | RedisCluster, role: Role, types: Collection[str]
 ) -> dict[str, None]:
     lacking: dict[str, None] = {}
     async for connection in _connections(client):
         checked = types or (_ANY_TYPE, *await _registered(connection))
-        refusals = await _refusals(connection, list(_probes(commands, checked)))
+        refusals = await _refusals(connection, list(_probes(role, checked)))
         lacking |= dict.fromkeys(_lacking(refusals, set(types)))
+        _warn_of_no_type(refusals)
     return lacking
 
 
@@ -227,8 +236,9 @@ class _Probe:
     key: str = ""
 
 
-def _probes(commands: Collection[str], types: Iterable[str]) -> Iterator[_Probe]:
-    """Yield each command, those with a key once for each type."""
+def _probes(role: Role, types: Iterable[str]) -> Iterator[_Probe]:
+    """Yield each command, those with a key once for each type; and a command for each key."""
+    commands = role.commands()
     with_key = [command for command in commands if "K" in PROBES.get(command, "").split()]
     for command in commands:
         if command in PROBES and command not in with_key:
@@ -237,7 +247,8 @@ def _probes(commands: Collection[str], types: Iterable[str]) -> Iterator[_Probe]
     for type_ in types:
         base = Keys(type_).base
         yield from (_Probe(_call(command, f"{base}:rights"), type_, base) for command in with_key)
-        yield from (_Probe(_call(command, base), type_, base) for command in with_key[:1])
+        for key in (base, *(f"{base}:{name}" for name in role.used_keys())):
+            yield _Probe(_call(with_key[0], key), type_, base)
     for key in (TYPES, f"{TYPES}:fit", NOTIFIERS):
         yield _Probe(_call(with_key[0], key), key=key)
 
@@ -270,6 +281,16 @@ async def _refusal(connection: Any) -> str:
     except exceptions.ResponseError:
         pass  # refused for another reason, such as a key of another node
     return ""
+
+
+def _warn_of_no_type(refusals: Iterable[tuple[_Probe, str]]) -> None:
+    """Log if the user may use the keys of none of the checked types: it may serve others only."""
+    answers = [text for probe, text in refusals if probe.type is not None]
+    if answers and all("to run the" not in text and text for text in answers):
+        _log.warning(
+            "the user of --redis may use the keys of no type that there is; those of the types that"
+            " it is to serve are %s", f"{Keys('TYPE').base} and {Keys('TYPE').base}:*",
+        )  # fmt: skip
 
 
 def _lacking(refusals: Iterable[tuple[_Probe, str]], served: Collection[str]) -> Iterator[str]:

@@ -47,6 +47,7 @@ FREEING = frozenset(
 """Scripts that run at `maxmemory` too: they let jobs end, and so free memory. What they write
 meanwhile is bounded by the callbacks in flight."""
 _COMMAND = re.compile(r"redis\.p?call\(\s*'([A-Z]+)'")
+_KEY = re.compile(r"\bkey\('([a-z_:]+)'|\bindex_entry\('([a-z_]+)'")
 _WITHOUT_KEY = {"TIME": "", "PUBLISH": ", 'rqb:wake', ''"}
 """Arguments by which the right to a command without a key is checked."""
 
@@ -61,6 +62,11 @@ _KEEP_CLOCK = (
 def commands(source: str) -> list[str]:
     """List the commands that a script names, each once."""
     return sorted({match[1] for match in _COMMAND.finditer(source)})
+
+
+def keys(source: str) -> set[str]:
+    """List the keys of a type that a script names, without the base; `job:` where more follows."""
+    return {match[1] or f"{match[2]}:" for match in _KEY.finditer(source)}
 
 
 def writes(source: str) -> bool:

@@ -124,6 +124,35 @@ async def test_keys_that_are_out_of_reach_are_named(
     assert named in await lacking(real_client, "notifier", ["vm"], *rules)
 
 
+@pytest.mark.parametrize("types", [(), ("vm",)])
+async def test_each_key_that_is_out_of_reach_is_found(
+    real_client: Redis, types: tuple[str, ...]
+) -> None:
+    """A user with a pattern for each key but one is refused, also where no type is named."""
+    await real_client.sadd("rqb:types", "vm")
+    rules = [*acl.acl_rules("notifier"), "resetkeys", "~rqb:types*", "~rqb:notifiers"]
+    patterns = [f"~rqb:{{vm}}:{name}" for name in acl.ROLES["notifier"].used_keys()]
+    every = [*rules, "~rqb:{vm}", "~rqb:{vm}:rights", *patterns]
+    assert await lacking(real_client, "notifier", types, *every) == ""
+    assert len(patterns) > 40
+    for missing in patterns:
+        some = [rule for rule in every if rule != missing]
+        text = await lacking(real_client, "notifier", types, *some)
+        assert "the keys rqb:{vm} and rqb:{vm}:*" in text, missing
+
+
+async def test_a_user_of_no_type_that_there_is_is_told(
+    real_client: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may be meant for a type to come, so that the process starts; one line says so."""
+    await real_client.sadd("rqb:types", "kube")
+    assert await lacking(real_client, "api", (), *acl.acl_rules("api", ["vm"])) == ""
+    assert [text for text in caplog.messages if "the keys of no type that there is" in text]
+    caplog.clear()
+    assert await lacking(real_client, "api", (), *acl.acl_rules("api")) == ""
+    assert caplog.messages == []
+
+
 async def test_a_channel_that_is_out_of_reach_is_named(real_client: Redis) -> None:
     """Without the channel of the wake-ups a notifier would sleep."""
     rules = [*acl.acl_rules("notifier"), "resetchannels"]
