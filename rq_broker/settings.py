@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rq_broker.domain.errors import Invalid
+from rq_broker.domain.validation import TYPE_NAME
 from rq_broker.store.redis_url import parse
 
 LOOPBACK = ("127.0.0.1", "::1")
@@ -12,7 +13,7 @@ LOOPBACK = ("127.0.0.1", "::1")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings of one process; raises Invalid for a `redis` that cannot be a Redis URL."""
+    """The settings of one process; raises Invalid for a `redis` or a type that cannot be one."""
 
     redis: str = "redis://127.0.0.1:6379/0"
     """URL of the Redis that keeps the state. Default: a local one."""
@@ -67,6 +68,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         parse(self.redis)
+        for type_ in self.types:
+            TYPE_NAME.check(type_, f"--type {type_}")
 
     def check_bind(self) -> None:
         """Raise Invalid if the API would serve other machines without access control."""

@@ -13,7 +13,7 @@ from redis.asyncio import Redis, RedisCluster
 from rq_broker.domain.errors import Unavailable
 from rq_broker.store.acl import check_rights
 from rq_broker.store.connection import connect, servers_of
-from rq_broker.store.fitness import check_fit, reach
+from rq_broker.store.fitness import check_fit, durability, reach
 from rq_broker.store.redis_url import parse
 from rq_broker.store.trouble import details
 
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 async def await_redis(url: str, role: str, types: Collection[str] = ()) -> list[tuple[str, int]]:
-    """Wait until Redis answers; then check that it evicts nothing and grants the role's rights.
+    """Wait until Redis answers; then check that it is fit and grants the role's rights.
 
     Returns:
         Where the servers listen that the URL does not name, see connection.servers_of.
@@ -43,6 +43,8 @@ async def await_redis(url: str, role: str, types: Collection[str] = ()) -> list[
             async with asyncio.timeout(CHECK_SECONDS):
                 await check_fit(client)
                 await check_rights(client, role, types)
+                if sentence := await durability(client):
+                    _log.warning("%s", sentence)
         except TimeoutError:
             _log.warning("a server of Redis does not answer; its rights were not checked")
         return await servers_of(client)

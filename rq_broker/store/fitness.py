@@ -11,21 +11,38 @@ from rq_broker.store.runner import Runner
 
 FIT_POLICY = "noeviction"
 """The one maxmemory-policy under which Redis deletes nothing of a queue."""
+_SENTINEL = re.compile(r"^redis_mode:sentinel\r?$", re.MULTILINE)
+_NO_LOG = re.compile(r"^aof_enabled:0\r?$", re.MULTILINE)
 _POLICY = re.compile(r"^maxmemory_policy:(.*?)\r?$", re.MULTILINE)
 
 
 async def check_fit(client: Redis | RedisCluster) -> None:
-    """Raise Unavailable if Redis does not answer, or if a server may evict keys.
+    """Raise Unavailable if Redis does not answer, if a server may evict keys, or is a Sentinel.
 
     On a cluster one answer is enough: a part of it may be down while the rest serves.
     """
     if sentence := _eviction(await reach(client)):
         raise errors.Unavailable(sentence)
+    if any(_SENTINEL.search(answer) for answer in await _info(Runner(client), "server")):
+        raise errors.Unavailable(
+            "a Sentinel answers at --redis, which keeps no data; name it by"
+            " redis+sentinel://host:port/service, where `service` is the name that it watches"
+        )
+
+
+async def durability(client: Redis | RedisCluster) -> str:
+    """Say that a server would lose acknowledged writes at a restart; '' if none would."""
+    if any(_NO_LOG.search(answer) for answer in await _info(Runner(client), "persistence")):
+        return (
+            "Redis has no append-only file (appendonly no): a restart of it loses jobs and grants"
+            " that were acknowledged since its last snapshot"
+        )
+    return ""
 
 
 async def eviction(runner: Runner) -> str:
     """Say that a server may evict keys, as a policy set later allows; '' if none may."""
-    return _eviction(await _memory(runner))
+    return _eviction(await _info(runner, "memory"))
 
 
 def _eviction(answers: list[str]) -> str:
@@ -42,12 +59,12 @@ async def reach(client: Redis | RedisCluster) -> list[str]:
     Raises:
         Unavailable: none answers, or the login is refused. `__cause__` has the details.
     """
-    return await _memory(Runner(client))
+    return await _info(Runner(client), "memory")
 
 
-async def _memory(runner: Runner) -> list[str]:
+async def _info(runner: Runner, section: str) -> list[str]:
     try:
-        return await runner.each_primary("INFO", "memory")
+        return await runner.each_primary("INFO", section)
     except errors.RedisRefuses as error:
         if "NOPERM" not in str(error.__cause__):
             raise

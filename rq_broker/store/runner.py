@@ -84,7 +84,7 @@ class Runner:
             except exceptions.NoScriptError:
                 return await send("EVAL", script.source, 1, base, *values)
         except Exception as error:
-            raise self._refusal(error, base) from error
+            raise self.refusal(error, base) from error
 
     async def command(self, *command: Any) -> Any:
         """Send a plain command; its first argument is its key, if it has one."""
@@ -92,9 +92,9 @@ class Runner:
             return await self._call(*command)
         except Exception as error:
             key = str(command[1]) if len(command) > 1 else TYPES
-            raise self._refusal(error, key) from error
+            raise self.refusal(error, key) from error
 
-    def _refusal(self, error: Exception, key: str) -> errors.BrokerError | ClockInDoubt:
+    def refusal(self, error: Exception, key: str) -> errors.BrokerError | ClockInDoubt:
         """Return the error of a call on a key, and note what keeps Redis from serving it.
 
         No class of error may pass: redis-py raises AttributeError and others of its own.

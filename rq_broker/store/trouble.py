@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -24,6 +25,11 @@ some calls meet, such as a missing right, would be logged again and again."""
 KEYS = 16
 """Keys, of as many types, with which one cause is probed. With fewer, a cause that many types meet
 may be called gone while it lasts for one of them; each costs a call in PROBE_SECONDS."""
+
+LONGEST_DETAIL = 200
+"""Letters of an error's text in a log line: what Redis says fits, a script or a key does not."""
+_OBJECT = re.compile(r"\s*:?\s*<redis\..*", re.DOTALL)
+"""The repr of an object of redis-py in the text of an error, and what follows."""
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +78,7 @@ class Trouble:
         spell = self._present.get(type(error))
         if spell is None:
             spell = self._present[type(error)] = Spell(type(error), str(error))
-            _log.warning("%s; calls get 503 %s (%s)", error, error.code, details(detail))
+            _log.warning("%s; calls fail with %s (%s)", error, error.code, details(detail))
         spell.last, spell.calls = now, spell.calls + 1
         if key in spell.keys or len(spell.keys) < KEYS:
             spell.keys[key] = now
@@ -103,7 +109,7 @@ class Trouble:
             if not spell.keys and time.monotonic() - spell.last >= QUIET_SECONDS:
                 del self._present[spell.error]
                 _log.warning(
-                    "over after %.1f s: %s; %d calls got 503 %s",
+                    "over after %.1f s: %s; %d calls failed with %s",
                     spell.seconds, spell.sentence, spell.calls, spell.error.code,
                 )  # fmt: skip
         self._check = None
@@ -112,6 +118,12 @@ class Trouble:
 
 
 def details(error: BaseException) -> str:
-    """Return the class and text of an error, and of the one that it was made of."""
-    text = f"{type(error).__name__}: {error}"
-    return f"{text}; {details(error.__cause__)}" if error.__cause__ else text
+    """Return the class and text of the error that an error was made of, on one line.
+
+    redis-py puts whole objects into some texts, with all their fields; they are left out.
+    """
+    cause = error
+    while cause.__cause__ and str(cause.__cause__):
+        cause = cause.__cause__
+    text = " ".join(_OBJECT.sub("", str(cause)).split())
+    return f"{type(cause).__name__}: {text[:LONGEST_DETAIL]}"

@@ -8,6 +8,7 @@ each knows that its own subscription still carries messages, and work that they 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,10 +17,11 @@ from typing import Literal, get_args
 from redis import exceptions
 
 from rq_broker.domain import errors
-from rq_broker.store.keys import WAKE_CHANNEL, Keys
-from rq_broker.store.redis_errors import translate
+from rq_broker.store.keys import TYPES, WAKE_CHANNEL, Keys
 from rq_broker.store.runner import Runner
 from rq_broker.store.subscription import subscribe
+
+_log = logging.getLogger(__name__)
 
 Marker = Literal["grant", "deliver", "unproven", "sweep"]
 """The work of a type: grant capacity; deliver callbacks, or those to destinations not known to
@@ -63,6 +65,8 @@ class Wakes:
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
+        self._is_silent = False
+        """Whether the subscription carries no messages, as the log was told."""
 
     async def due(self, type_: str) -> Due:
         """Read what work a type has, now and next."""
@@ -103,7 +107,7 @@ class Wakes:
             Unavailable: Redis cannot be reached, or the notifier's own beats are not heard.
         """
         client = self._runner.subscriber()
-        hearing = _Hearing(name, heard, subscribed)
+        hearing = _Hearing(name, heard, subscribed, self._note_beat)
         listening = asyncio.create_task(
             subscribe(client, WAKE_CHANNEL, hearing.take, SILENCE_SECONDS)
         )
@@ -111,25 +115,43 @@ class Wakes:
             while (remaining := hearing.silence_left()) > 0:
                 if (await asyncio.wait({listening}, timeout=remaining))[0]:
                     await listening  # raises why it ended
-            raise errors.Unavailable("the subscription to wake-ups carries no messages")
+            raise self._silence()
         except (exceptions.RedisError, OSError) as error:
-            raise translate(error) from error
+            raise self._runner.refusal(error, TYPES) from error
         finally:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
             if client is not self._runner.client:
                 await client.aclose()
 
+    def _silence(self) -> errors.Unavailable:
+        """Log once that the subscription carries nothing, unless Redis is in trouble altogether."""
+        text = "the subscription to wake-ups carries no messages"
+        if not self._is_silent and not self._runner.trouble.present:
+            _log.warning("%s: work is found by checks, which take seconds", text)
+            self._is_silent = True
+        return errors.Unavailable(text)
+
+    def _note_beat(self) -> None:
+        if self._is_silent:
+            _log.warning("the subscription to wake-ups carries messages again")
+        self._is_silent = False
+
 
 class _Hearing:
     """Tells beats from wake-ups, and knows when the last own beat was heard."""
 
     def __init__(
-        self, name: str, heard: Callable[[Wake], object], subscribed: Callable[[], object]
+        self,
+        name: str,
+        heard: Callable[[Wake], object],
+        subscribed: Callable[[], object],
+        beat_heard: Callable[[], object],
     ) -> None:
         self._own_beat = _beat(name)
         self._heard = heard
         self._subscribed = subscribed
+        self._beat_heard = beat_heard
         self._last_beat = time.monotonic()
 
     def take(self, kind: str, text: str) -> None:
@@ -138,6 +160,7 @@ class _Hearing:
             self._subscribed()
         elif text == self._own_beat:
             self._last_beat = time.monotonic()
+            self._beat_heard()
         elif wake := _parse(text):
             self._heard(wake)
 

@@ -24,14 +24,13 @@ class Loop:
         self._name = name
         self._step = step
         self._woken = asyncio.Event()
-        self._failing = False
 
     def wake(self) -> None:
         """Have the step run now, or again if it is running."""
         self._woken.set()
 
     async def run(self) -> None:
-        """Run until cancelled. Errors are logged, and the step is run again."""
+        """Run until cancelled. Faults are logged, and the step is run again."""
         while True:
             self._woken.clear()
             wait = await self.run_step()
@@ -42,21 +41,13 @@ class Loop:
             except TimeoutError:
                 pass
 
-    def note_success(self) -> None:
-        """Note that the step works, which runs on: its next failure is logged again."""
-        self._failing = False
-
     async def run_step(self) -> float:
         """Run the step; returns the seconds to wait before the next run."""
         try:
             due = await self._step()
-        except errors.Unavailable as error:
-            if not self._failing:
-                log.warning("%s: %s; trying again every second", self._name, error)
-            self._failing = True
+        except errors.Unavailable:  # logged when it began, see store/trouble
             return LONGEST_WAIT_SECONDS
         except Exception:  # an error in one step must not end the other loops
             log.exception("%s: an unexpected error, trying again", self._name)
             return LONGEST_WAIT_SECONDS
-        self.note_success()
         return LONGEST_WAIT_SECONDS if due is None else min(due, LONGEST_WAIT_SECONDS)

@@ -101,7 +101,6 @@ class Notifier:
         await self._broker.listen(self._fleet.name, self._dispatcher.heard, self._subscribed)
 
     def _subscribed(self) -> None:
-        self._listening.note_success()
         self._checks.request()  # what was published before, was missed
 
     async def _stop(self) -> None:

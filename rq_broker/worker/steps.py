@@ -112,7 +112,7 @@ class Steps:
     async def _try(self, type_: str, step: Step) -> float | None:
         """Run a step once; returns the seconds until it has work again.
 
-        An error is logged, and the step is run again later; it ends no step of another type.
+        A fault is logged, and the step is run again later; it ends no step of another type.
         """
         try:
             if step == "grant":
@@ -123,7 +123,8 @@ class Steps:
                 wait = await Janitor(self._broker, type_).run_once()
         except Exception as error:
             self._failing.add((type_, step))
-            self._log(type_, step, error)
+            if not isinstance(error, errors.Unavailable):  # logged when it began, see store/trouble
+                self._log(type_, step, error)
             delay = RETRY_SECONDS + random.uniform(0, len(self._failing) / RETRIES_PER_SECOND)
             self._timers.call(("retry", type_, step), delay, self.start, type_, step)
             return None
@@ -155,8 +156,4 @@ class Steps:
         if self._next_lines.get(kind, 0.0) > now:
             return
         self._next_lines[kind] = now + LOG_SECONDS
-        if isinstance(error, errors.Unavailable):
-            text = "%s of type %s: %s; trying again, as for %d steps in all"
-            log.warning(text, step, type_, error, len(self._failing))
-        else:
-            log.error("%s of type %s: unexpected, trying again", step, type_, exc_info=error)
+        log.error("%s of type %s: unexpected, trying again", step, type_, exc_info=error)

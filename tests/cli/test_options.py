@@ -200,3 +200,12 @@ def test_help_shows_every_default() -> None:
     ):
         assert f"default: {default}" in shown
     assert shown.count("default: ") == shown.count("env var: ")
+
+
+@pytest.mark.parametrize("command", ["notifier", "audit", "acl"])
+@pytest.mark.parametrize("name", ["a/b", "", "{x}"])
+def test_a_type_that_cannot_exist_is_refused(command: str, name: str) -> None:
+    """A type of this name cannot be submitted to, so a process that serves it has no work ever."""
+    result = invoke(command, "--type", name)
+    assert result.exit_code == 1
+    assert f"--type {name}" in result.output

@@ -162,7 +162,7 @@ def test_a_cause_is_named_and_logged_once(store: Store, spawn: Children, code: s
             assert foreign not in answer.text
     mend(store)
     _until(lambda: _submit(api).status_code == 201, api)
-    begins, ends = f"calls get 503 {code} (", f"calls got 503 {code}\n"
+    begins, ends = f"calls fail with {code} (", f"calls failed with {code}\n"
     _until(lambda: ends in api.output(), api)
     assert (api.output().count(begins), api.output().count(ends)) == (1, 1)
     assert "Traceback" not in api.output()

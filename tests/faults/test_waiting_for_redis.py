@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from rq_broker.store.embedded import Server, free_port
+from rq_broker.store.embedded import Server, find_server, free_port
 from tests.processes import TIMEOUT_S, Child, Children
+
+LINE = 300
+"""Letters that a line may have at most."""
 
 
 @pytest.fixture
@@ -66,3 +70,44 @@ def test_it_serves_once_redis_is_there(store: Server, spawn: Children) -> None:
     store.start()
     child.ready()
     assert f"Redis at {store.url} answers" in child.output()
+
+
+def test_what_keeps_it_waiting_is_told_on_a_short_line(spawn: Children) -> None:
+    """No line has objects of the Redis library, whatever they hold."""
+    port = free_port()
+    child = _start(spawn, "notifier", f"redis+sentinel://127.0.0.1:{port}/main")
+    _until(lambda: "No master found for 'main')" in child.output(), child)
+    assert max(map(len, child.output().splitlines())) < LINE
+    assert "<redis." not in child.output()
+
+
+@pytest.mark.parametrize("command", ["api", "notifier"])
+def test_a_sentinel_is_no_redis(tmp_path: Path, spawn: Children, command: str) -> None:
+    """Given as redis://, a Sentinel is refused with the way to name it, without a traceback."""
+    program, port = find_server(), free_port()
+    assert program
+    (tmp_path / "sentinel.conf").write_text(f"port {port}\nbind 127.0.0.1\ndir {tmp_path}\n")
+    with subprocess.Popen(
+        [program, str(tmp_path / "sentinel.conf"), "--sentinel"], stdout=subprocess.DEVNULL
+    ) as process:
+        child = _start(spawn, command, f"redis://127.0.0.1:{port}")
+        assert child.wait() == 1
+        process.kill()
+    assert "a Sentinel answers at --redis" in child.output()
+    assert "redis+sentinel://host:port/service" in child.output()
+    assert "Traceback" not in child.output()
+
+
+@pytest.mark.parametrize("command", ["api", "notifier"])
+@pytest.mark.parametrize(("appendonly", "lines"), [("no", 1), ("yes", 0)])
+def test_a_redis_without_an_append_only_file_is_told(
+    tmp_path: Path, spawn: Children, command: str, appendonly: str, lines: int
+) -> None:
+    """The log says once that a restart of Redis loses what was acknowledged; it serves anyway."""
+    store = Server(tmp_path / "redis", ["--appendonly", appendonly])
+    store.start()
+    child = _start(spawn, command, store.url)
+    serves = "Uvicorn running" if command == "api" else "notifier of rq-broker"
+    _until(lambda: serves in child.output(), child)
+    assert child.output().count("Redis has no append-only file (appendonly no)") == lines
+    store.kill()

@@ -154,10 +154,19 @@ async def test_messages_of_nobody_we_know_are_passed_over(broker: Broker, client
 
 
 async def test_a_subscription_without_own_beats_is_given_up(
-    broker: Broker, monkeypatch: pytest.MonkeyPatch
+    broker: Broker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A subscription that carries others' messages only is given up: its server may be alone."""
+    """A subscription that carries others' messages only is given up: its server may be alone.
+
+    The log has a line when that begins, however often it is tried again, and one when it ends.
+    """
     monkeypatch.setattr(wakes, "SILENCE_SECONDS", 0.2)
     async with beating(broker, "another"), asyncio.timeout(10):
-        with pytest.raises(errors.Unavailable, match="carries no messages"):
-            await broker.listen(NAME, lambda _: None, lambda: None)
+        for _ in range(2):
+            with pytest.raises(errors.Unavailable, match="carries no messages"):
+                await broker.listen(NAME, lambda _: None, lambda: None)
+        assert [text for text in caplog.messages if "carries" in text] == [caplog.messages[0]]
+        async with listening(broker):
+            while len(caplog.messages) < 2:
+                await asyncio.sleep(0.01)
+    assert "carries messages again" in caplog.messages[1]
