@@ -156,10 +156,7 @@ async def test_messages_of_nobody_we_know_are_passed_over(broker: Broker, client
 async def test_a_subscription_without_own_beats_is_given_up(
     broker: Broker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A subscription that carries others' messages only is given up: its server may be alone.
-
-    The log has a line when that begins, however often it is tried again, and one when it ends.
-    """
+    """One that carries others' messages only is given up; the log tells when it begins and ends."""
     monkeypatch.setattr(wakes, "SILENCE_SECONDS", 0.2)
     async with beating(broker, "another"), asyncio.timeout(10):
         for _ in range(2):
