@@ -26,6 +26,8 @@ class Ledger:
     """request_id → when its newest callback arrived, monotonic."""
     holders: dict[str, str] = field(default_factory=dict)
     """request_id → webhook-id of the grant by which it holds capacity now."""
+    ended: dict[str, float] = field(default_factory=dict)
+    """request_id → when the broker acknowledged that the job is done, monotonic."""
     most_held: int = 0
     double_granted: list[str] = field(default_factory=list)
     """webhook-ids of grants of jobs that still held an earlier grant."""

@@ -139,6 +139,8 @@ class Load:
         while True:
             with suppress(aiohttp.ClientError, TimeoutError):
                 async with self._session.post(url, json=change) as response:
+                    if response.status == 200:
+                        self._ledger.ended[job["RequestID"]] = time.monotonic()
                     if response.status in (200, 404, 409):
                         return
             await asyncio.sleep(RETRY_SECONDS)

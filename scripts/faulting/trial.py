@@ -155,6 +155,15 @@ async def drain(broker: Broker, ledger: Ledger, seconds: float) -> int:
     return left
 
 
+async def unfinished(broker: Broker) -> list[str]:
+    """List the request_ids of jobs that wait or hold capacity."""
+    return [
+        job.request_id
+        for status in (Status.QUEUED, Status.GRANTED, Status.RUNNING)
+        for job in (await broker.page(TYPE, status=status)).jobs
+    ]
+
+
 async def _judge(broker: Broker, topology: Topology, recovered: float, result: Result) -> None:
     ledger = result.ledger
     kept = set()
