@@ -61,6 +61,7 @@ clean: ## remove what the other commands made, the embedded store's data excepte
 server: $(INSTALLED)
 	@scripts/install.sh server
 	@scripts/install.sh version valkey
+	@scripts/install.sh keystone
 	$(if $(REDIS),@scripts/install.sh version $(REDIS))
 
 $(INSTALLED): pyproject.toml $(CONSTRAINTS) scripts/install.sh

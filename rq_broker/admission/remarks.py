@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, replace
 
 from rq_broker.admission.served_types import ServedTypes
-from rq_broker.domain.capacity import BAD_HOSTS, SourceState
+from rq_broker.domain.capacity import BAD_HOSTS, UNREAD, SourceState
 from rq_broker.planner import Reason, ReasonCode
 from rq_broker.store.broker import Broker
 
@@ -59,9 +59,9 @@ class RemarkReader:
 
 
 def _describe(source: SourceState) -> str:
-    """Say that a source's capacity is out of date, or that of some of its hosts; else ''."""
+    """Say that a source's capacity is out of date or known in part; else ''."""
     if source.stale:
         trouble = f"fails: {source.cause}" if source.cause else "gives no newer one"
         age = "never known" if source.age is None else f"as of {source.age:.0f} s ago"
         return f"capacity {age}: source {source.name} {trouble}"
-    return f"source {source.name}: {source.text}" if source.cause == BAD_HOSTS else ""
+    return f"source {source.name}: {source.text}" if source.cause in (BAD_HOSTS, UNREAD) else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -71,6 +72,12 @@ class Metrics(Collector):
         yield _gauge("sources_stale", "Sources without a good snapshot for 3 intervals", stale)
         troubled = sum(bool(source.cause) for source in sources)
         yield _gauge("sources_in_trouble", "Sources whose last poll was not good", troubled)
+        causes = GaugeMetricFamily(
+            f"{PREFIX}sources_by_cause", "Sources in trouble, by its cause", labels=["cause"]
+        )
+        for cause, count in Counter(source.cause for source in sources if source.cause).items():
+            causes.add_metric([cause], count)
+        yield causes
         steps = CounterMetricFamily(
             f"{PREFIX}clock_steps", "Steps taken out of a type's clock", labels=["type"]
         )

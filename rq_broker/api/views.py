@@ -142,7 +142,7 @@ class SourceView(JsonObject, frozen=True):
         str | None,
         Meta(
             description="Why its last poll failed, in a word; `bad_hosts` if it succeeded but for "
-            "some hosts; null if nothing is wrong."
+            "some hosts, `unread` if but for what `text` names; null if nothing is wrong."
         ),
         Converted(_or_null),
     ]

@@ -113,6 +113,8 @@ STALE_INTERVALS = 3
 enough, and operators learn of a source that stays away within minutes."""
 BAD_HOSTS = "bad_hosts"
 """The cause of a source whose last snapshot was applied without some of its hosts."""
+UNREAD = "unread"
+"""The cause of a source that could not read a part of what it reports, such as names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,6 @@ class SourceState:
     clashes: int = 0
     """Hosts it reports that are ignored, because others publish hosts of these names."""
     cause: str = ""
-    """Why its last attempt failed, in a word, or BAD_HOSTS; '' if nothing was wrong."""
+    """Why its last attempt failed, in a word, or BAD_HOSTS or UNREAD; '' if nothing was wrong."""
     text: str = ""
     """The failure as a sentence."""

@@ -44,7 +44,9 @@ def impossible(empty_hosts: HostTable, demand: Demand) -> Reason | None:
         return None
     where, indexes = _where(demand), indexes_of(hosts)
     if not hosts:
-        return Reason(ReasonCode.IMPOSSIBLE, f"there is no host{where}")
+        # An aggregate's name may be unknown, while its source cannot read names.
+        text = f"no known host is{where}" if where else "there is no host"
+        return Reason(ReasonCode.IMPOSSIBLE, text)
     for instance, _ in kinds:
         closest = _closest_host(empty_hosts, instance, indexes)
         if closest is not None:

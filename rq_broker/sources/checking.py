@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from rq_broker.domain.capacity import Host, checked
+from rq_broker.domain.capacity import BAD_HOSTS, UNREAD, Host, checked
 from rq_broker.domain.errors import Invalid
 from rq_broker.domain.validation import MAX_WHOLE, NAME, whole_number
 from rq_broker.sources.failures import Faulty
@@ -42,10 +42,19 @@ class CheckedSnapshot:
     sequence: int
     left_out: Mapping[str, str]
     """Name of a host → what the source left out of it."""
+    unread: Mapping[str, str]
+    """What the source could not read → why, and what holds instead."""
+
+    @property
+    def cause(self) -> str:
+        """Return the cause of the trouble in a word; '' if there is none."""
+        if self.bad_hosts or self.left_out or self.unnamed:
+            return BAD_HOSTS
+        return UNREAD if self.unread else ""
 
     @property
     def trouble(self) -> str:
-        """Name the hosts that cannot be used, in a sentence; '' if there is none."""
+        """Name what could not be read and the hosts that cannot be used; '' if there is none."""
         texts = [
             f"host {name[:_NAME_SHOWN]} keeps its last good state: {text}"
             for name, text in islice(self.bad_hosts.items(), _NAMED)
@@ -60,6 +69,7 @@ class CheckedSnapshot:
             texts.append(f"something is left out of {more} more hosts")
         if self.unnamed:
             texts.append(f"no host is taken out of service: {self.unnamed}")
+        texts += [f"{part} cannot be read: {text}" for part, text in self.unread.items()]
         return "; ".join(texts)
 
 
@@ -77,7 +87,7 @@ def check_snapshot(snapshot: object, last: Mapping[str, Host]) -> CheckedSnapsho
     if not isinstance(snapshot, SourceSnapshot):
         raise Faulty(f"the source returned {_kind(snapshot)}, not a SourceSnapshot")
     hosts: dict[str, Host] = {}
-    bad_hosts = dict(_texts_by_host(snapshot.bad_hosts, "bad_hosts"))
+    bad_hosts = dict(_texts_by_name(snapshot.bad_hosts, "bad_hosts"))
     unnamed = ""
     for reported in _listed(snapshot.hosts):
         name = reported.name if isinstance(reported, Host) else None
@@ -99,7 +109,8 @@ def check_snapshot(snapshot: object, last: Mapping[str, Host]) -> CheckedSnapsho
         unnamed,
         _shares(snapshot.consumers),
         _sequence(snapshot.sequence),
-        dict(_texts_by_host(snapshot.left_out, "left_out")),
+        dict(_texts_by_name(snapshot.left_out, "left_out")),
+        dict(_texts_by_name(snapshot.unread, "unread")),
     )
 
 
@@ -127,7 +138,7 @@ def _good(host: Host, last: Host | None) -> Host:
     )
 
 
-def _texts_by_host(reported: Any, place: str) -> Iterator[tuple[str, str]]:
+def _texts_by_name(reported: Any, place: str) -> Iterator[tuple[str, str]]:
     if not isinstance(reported, Mapping):
         raise Faulty(f"the source's {place} are {_kind(reported)}, not a mapping")
     for name, text in reported.items():

@@ -3,7 +3,7 @@
     SourceFailed        the last snapshot stays, marked stale
     ├── Misconfigured   misconfigured   a table, a file or a login is wrong: a person must act
     ├── Refused         refused         the service refuses the credentials
-    ├── Unreachable     unreachable     no connection, no address, no answer in time
+    ├── Unreachable     unreachable     no connection, no address, no answer in time, 502 to 504
     └── Faulty          faulty          the answer does not fit the service's API
         └── Missing     missing         nothing is at a path that should exist
 
@@ -12,6 +12,8 @@ with its traceback.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 
 class SourceFailed(Exception):
@@ -33,13 +35,14 @@ class Refused(SourceFailed):
 
 
 class Unreachable(SourceFailed):
-    """There is no answer: no connection, no address for the name, or a timeout."""
+    """There is no answer: no connection, no address for the name, or a timeout; or what stands
+    before the service says so (502, 503, 504)."""
 
     cause = "unreachable"
 
 
 class Faulty(SourceFailed):
-    """The answer cannot be used: a 5xx, an incomplete body, or not the shape of the API."""
+    """The answer cannot be used: a 500, an incomplete body, or not the shape of the API."""
 
     cause = "faulty"
 
@@ -48,3 +51,14 @@ class Missing(Faulty):
     """The service answers 404."""
 
     cause = "missing"
+
+
+STATUS_FAILURES: Mapping[int, type[SourceFailed]] = {
+    401: Refused,
+    403: Refused,
+    404: Missing,
+    502: Unreachable,
+    503: Unreachable,
+    504: Unreachable,
+}
+"""HTTP status of a service → failure. All others are Faulty."""

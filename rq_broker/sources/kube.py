@@ -21,10 +21,9 @@ from urllib3.exceptions import HTTPError, MaxRetryError, ReadTimeoutError
 
 from rq_broker.domain.capacity import Host
 from rq_broker.sources.failures import (
+    STATUS_FAILURES,
     Faulty,
     Misconfigured,
-    Missing,
-    Refused,
     SourceFailed,
     Unreachable,
 )
@@ -37,8 +36,6 @@ UNFINISHED = "status.phase!=Succeeded,status.phase!=Failed"
 CLOSING_EFFECTS = {"NoSchedule", "NoExecute"}
 """Effects of a taint that keep new pods off a node; PreferNoSchedule does not."""
 NO_ANSWER = (MaxRetryError, ReadTimeoutError)
-STATUS_FAILURES: Mapping[int, type[SourceFailed]] = {401: Refused, 403: Refused, 404: Missing}
-"""HTTP status → failure. All others are Faulty."""
 
 Json = Mapping[str, Any]
 

@@ -1,13 +1,8 @@
-"""One OpenStack service, called with the operator's own login: clouds.yaml or OS_* variables.
-
-openstacksdk's configuration loader is the one that the OpenStack command line uses, so every login
-that works there works here: password, application credential, token, and the rest.
-"""
+"""One OpenStack service, called with the operator's own login."""
 
 from __future__ import annotations
 
 import asyncio
-import warnings
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -15,59 +10,18 @@ from typing import Any, TypeVar
 import orjson
 from keystoneauth1 import exceptions as keystone
 from keystoneauth1.adapter import Adapter
-from openstack.config import OpenStackConfig
 from openstack.config.cloud_region import CloudRegion
-from openstack.exceptions import ConfigException
 
 from rq_broker.sources.failures import (
+    STATUS_FAILURES,
     Faulty,
     Misconfigured,
-    Missing,
-    Refused,
     SourceFailed,
-    Unreachable,
 )
+from rq_broker.sources.login import Access, Login
+from rq_broker.sources.openstack_errors import connection_failure, json_of, sentence_of
 
 Item = TypeVar("Item")
-
-FAILURES: tuple[tuple[tuple[type[Exception], ...], type[SourceFailed]], ...] = (
-    ((keystone.NotFound,), Missing),
-    ((keystone.Unauthorized, keystone.Forbidden, keystone.AuthorizationFailure), Refused),
-    (
-        (keystone.CatalogException, keystone.AuthPluginException, ConfigException),
-        Misconfigured,
-    ),
-    ((keystone.ConnectTimeout, keystone.ConnectFailure, keystone.SSLError), Unreachable),
-)
-"""Exceptions of keystoneauth → the broker's; the first row that fits. All others are Faulty."""
-
-
-def region_of(cloud: str | None, region: str | None) -> CloudRegion:
-    """Return the cloud that `openstack --os-cloud … --os-region-name …` would use.
-
-    Nothing is sent. None stands for an option that is left out.
-
-    Raises:
-        Misconfigured: There is no such cloud or region, or its login is incomplete.
-    """
-    options: dict[str, Any] = {}
-    if cloud:
-        options["cloud"] = cloud
-    if region:
-        options["region_name"] = region
-    try:
-        with warnings.catch_warnings():
-            # openstacksdk warns that InfluxDB is not installed, which only its metrics need.
-            warnings.filterwarnings("ignore", message="Support for InfluxDB")
-            cloud_region = OpenStackConfig().get_one(**options)
-        cloud_region.get_session()
-    except (
-        ConfigException,
-        keystone.ClientException,
-        TypeError,  # a login without its password
-    ) as error:
-        raise Misconfigured(f"OpenStack's settings: {error}") from error
-    return cloud_region
 
 
 class Service:
@@ -86,6 +40,7 @@ class Service:
         self._connections = connections
         self._threads = self._new_threads()
         self._session = region.get_session()
+        self._session.timeout = timeout  # of logins
         self._adapter = Adapter(
             session=self._session,
             service_type=region.get_service_type(type_),
@@ -94,6 +49,7 @@ class Service:
             endpoint_override=region.get_endpoint(type_),
             default_microversion=microversion,
         )
+        self._login = Login(region, self._adapter)
 
     def _new_threads(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(self._connections, f"rq-broker-{self.type}")
@@ -102,7 +58,7 @@ class Service:
         """Return the JSON at a path.
 
         Raises:
-            Missing: The service answers 404.
+            Missing: The service itself, not what stands before it, answers 404.
             SourceFailed: It fails otherwise; the class says how.
         """
         self.requests += 1
@@ -110,12 +66,25 @@ class Service:
         return await loop.run_in_executor(self._threads, self._get, path)
 
     def _get(self, path: str) -> Any:
-        accept = {"Accept": "application/json"}
+        access = self._login.access()
         try:
-            answer = self._adapter.get(path, headers=accept, timeout=self._timeout)
-            return orjson.loads(answer.content)
-        except (keystone.ClientException, ConfigException, ValueError) as error:
+            try:
+                return self._send(path, access)
+            except keystone.Unauthorized:  # the token was revoked, or its keys are gone
+                renewed = self._login.renewed(access)
+                if renewed is None:
+                    raise
+                return self._send(path, renewed)
+        except (keystone.ClientException, OSError, ValueError) as error:
             raise failure_of(self.type, path, error) from error
+
+    def _send(self, path: str, access: Access) -> Any:
+        # The token is in the headers, so the library does not log in by itself within the request.
+        headers = {"Accept": "application/json"} | dict(access.headers)
+        overridden = self._adapter.endpoint_override  # may have a template that the library fills
+        url = path if overridden else access.endpoint.rstrip("/") + path
+        answer = self._adapter.get(url, headers=headers, authenticated=False, timeout=self._timeout)
+        return orjson.loads(answer.content)
 
     def renew(self) -> None:
         """Replace connections and threads: a thread that hangs would block later requests."""
@@ -129,12 +98,18 @@ class Service:
 
 
 def failure_of(service: str, path: str, error: Exception) -> SourceFailed:
-    """Return the SourceFailed for what keystoneauth raised, or for a body that is not JSON."""
-    sentence = f"{service} {path}: {error or type(error).__name__}"
-    for exceptions, failure in FAILURES:
-        if isinstance(error, exceptions):
-            return failure(sentence)
-    return Faulty(sentence)
+    """Return the SourceFailed for what a request raised, or for a body that is not JSON."""
+    return _failure(error)(f"{service} {path}: {sentence_of(error)}")
+
+
+def _failure(error: Exception) -> type[SourceFailed]:
+    if not isinstance(error, keystone.HttpError):
+        return connection_failure(error) or Faulty
+    if error.http_status == 404 and json_of(error.response) is None:
+        return Faulty  # a proxy's own page says nothing about what the service has
+    if error.http_status == 400:
+        return Misconfigured
+    return STATUS_FAILURES.get(error.http_status, Faulty)
 
 
 async def run_all(read: Callable[[Item], Coroutine[Any, Any, None]], items: Iterable[Item]) -> None:

@@ -1,4 +1,4 @@
-"""Hypervisors from OpenStack Placement, with Nova's names for their aggregates.
+"""Hypervisors from OpenStack Placement; Nova says which are up, and how aggregates are named.
 
 Sharing providers (a common pool of DISK_GB) are left out, and so is what they share. Traits
 other than COMPUTE_STATUS_DISABLED are not read: Nova enforces them.
@@ -8,28 +8,32 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from math import inf
 from typing import Any
 from urllib.parse import quote
 
-from rq_broker.sources.failures import Faulty, Missing, SourceFailed, Unreachable
-from rq_broker.sources.openstack import Service, region_of, run_all
-from rq_broker.sources.providers import Provider, amounts_of, trees
+from rq_broker.domain.capacity import Host
+from rq_broker.sources.cloud_settings import region_of
+from rq_broker.sources.failures import Faulty, Misconfigured, Missing, Unreachable
+from rq_broker.sources.nova import Nova
+from rq_broker.sources.openstack import Service, run_all
+from rq_broker.sources.providers import Provider, Tree, amounts_of, trees
 from rq_broker.sources.source import Source, SourceSnapshot, next_sequence
 from rq_broker.sources.trimming import trimmed
 
 PLACEMENT_API = "1.35"
 """Microversion of the requests, that of the Train release: older services refuse them."""
-COMPUTE_API = "2.41"
-"""Microversion of Nova's: the first in which an aggregate has the UUID that Placement uses."""
+COMPUTE_API = "2.53"
+"""Microversion of Nova's: the first in which a hypervisor has the UUID that Placement uses."""
 USABLE = "!COMPUTE_STATUS_DISABLED,!MISC_SHARES_VIA_AGGREGATE"
 """Traits that a provider must not have: disabled hosts and sharing providers are left out."""
-NOVA_SECONDS = 5.0
-"""Seconds that a snapshot waits for Nova's names. Longer delays snapshots while Nova hangs;
-shorter leaves new aggregates without their names where Nova is slow."""
 REREAD_PROVIDERS = 16
 """Full providers that each snapshot reads again although nothing says that they changed. They are
 taken in turn, so among 1,600 full ones a deletion that Placement does not show is seen within 100
 snapshots; each costs one request."""
+
+MAX_CONNECTIONS = 256
+"""Requests to Placement at the same time, each of which takes a thread."""
 
 Summaries = Mapping[str, Any]
 """UUID of a provider with room → its summary in GET /allocation_candidates."""
@@ -42,8 +46,8 @@ class PlacementSource(Source):
 
     The `generation` of a provider shows whether its inventories or aggregates have changed, and one
     GET /allocation_candidates has the usages of all providers with room. So a quiet snapshot takes
-    three requests, 19 where many hosts are full, however many consumers are watched; each changed
-    provider adds two or three.
+    four requests, two of them to Nova, and 20 where many hosts are full, however many consumers are
+    watched; each changed provider adds two or three.
 
     `used` and `consumers` agree, without a lock. While a consumer is watched, a changed provider is
     read by GET /resource_providers/{uuid}/allocations, and both are taken from that one answer.
@@ -58,6 +62,7 @@ class PlacementSource(Source):
         *,
         cloud: str | None = None,
         region: str | None = None,
+        nova: bool = True,
         probe: Sequence[str] = ("VCPU",),
         connections: int = 8,
         timeout: float = 10.0,
@@ -68,21 +73,23 @@ class PlacementSource(Source):
         Args:
             cloud: Name of the cloud in clouds.yaml; the OS_* variables where left out.
             region: Region of the cloud; its own where left out.
+            nova: Whether Nova is asked which hosts are up, and for the names of aggregates.
             probe: Resource classes of which every host has at least one.
             connections: Requests to Placement at the same time.
-            timeout: Seconds that Placement or Nova may be silent within one request.
+            timeout: Seconds that Keystone, Placement or Nova may be silent within one request.
             deadline: Seconds that one snapshot may take.
 
         Raises:
-            Misconfigured: There is no such cloud, or its login is incomplete.
+            Misconfigured: There is no such cloud, its login is incomplete, or an argument is wrong.
         """
+        _check_arguments(probe, connections, timeout, deadline, nova=nova)
         cloud_region = region_of(cloud, region)
         self.placement = Service(cloud_region, "placement", PLACEMENT_API, timeout, connections)
-        self.nova = Service(cloud_region, "compute", COMPUTE_API, timeout, connections=1)
+        compute = Service(cloud_region, "compute", COMPUTE_API, timeout, connections=2)
+        self.nova = Nova(compute) if nova else None
         self.probe = tuple(probe)
         self.deadline = deadline
         self._providers: dict[str, Provider] = {}
-        self._aggregate_names: dict[str, str] = {}
         self._round = 0
 
     async def snapshot(self, watch: frozenset[str] = frozenset()) -> SourceSnapshot:
@@ -97,17 +104,26 @@ class PlacementSource(Source):
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise Faulty(f"placement answered in an unknown shape: {error!r}") from error
 
+    def recall(self, hosts: Sequence[Host]) -> None:
+        """Keep the hosts of the last snapshot, and their aggregates, until Nova answers."""
+        if self.nova:
+            self.nova.recall(hosts)
+
+    @property
+    def requests(self) -> int:
+        """Number of requests so far, without those of logins."""
+        return self.placement.requests + (self.nova.service.requests if self.nova else 0)
+
     async def close(self) -> None:
         """Close the connections to both services."""
         self.placement.close()
-        self.nova.close()
+        if self.nova:
+            self.nova.service.close()
 
     async def _snapshot(self, watch: frozenset[str], sequence: int) -> SourceSnapshot:
         self._round += 1
-        # 1. Read the summaries, then the list of providers; meanwhile the aggregates' names.
-        (summaries, listed), _ = await asyncio.gather(
-            self._read_providers(), self._read_aggregate_names()
-        )
+        # 1. Read the summaries, then the list of providers; meanwhile ask Nova.
+        (summaries, listed), _ = await asyncio.gather(self._read_providers(), self._read_nova())
         # 2. Read capacity and aggregates of the providers whose generation moved.
         await run_all(self._read_inventories, self._remember(listed))
         # 3. Take `used` from the summaries, and read the providers they leave out. While consumers
@@ -118,14 +134,16 @@ class PlacementSource(Source):
             await run_all(self._read_allocations, self._with_uncertain_consumers(unlisted))
         else:
             await run_all(self._read_usages, unlisted)
-        # 4. Sum up each tree of providers.
+        # 4. Sum up each tree of providers that takes work.
+        open_trees = self._open_trees()
         hosts, left_out = trimmed(
-            tree.host(self._aggregate_names) for tree in trees(self._providers)
+            self.nova.host(tree) if self.nova else tree.host() for tree in open_trees
         )
         return SourceSnapshot(
             hosts,
-            consumers=self._shares(watch),
+            consumers=_shares(open_trees, watch),
             left_out=left_out,
+            unread=self.nova.unread() if self.nova else {},
             sequence=sequence,
         )
 
@@ -144,19 +162,10 @@ class PlacementSource(Source):
             summaries |= (await self.placement.get(path))["provider_summaries"]
         return summaries
 
-    async def _read_aggregate_names(self) -> None:
-        """Read Nova's names; while Nova does not answer, the names read before stay."""
-        try:
-            async with asyncio.timeout(NOVA_SECONDS):
-                answer = await self.nova.get("/os-aggregates")
-        except SourceFailed:
-            return
-        except TimeoutError:
-            self.nova.renew()
-            return
-        self._aggregate_names = {
-            aggregate["uuid"]: aggregate["name"] for aggregate in answer["aggregates"]
-        }
+    async def _read_nova(self) -> None:
+        if self.nova:
+            roots = {provider.root for provider in self._providers.values()}
+            await self.nova.read(roots & self._providers.keys())
 
     # 2. What it can give
 
@@ -239,17 +248,41 @@ class PlacementSource(Source):
         generation = answer["resource_provider_generation"]
         provider.set_allocations(answer["allocations"], generation, self._round)
 
-    # 4. The shares of watched consumers
+    # 4. Who takes work, and the shares of watched consumers
 
-    def _shares(self, watch: frozenset[str]) -> Shares:
-        shares: Shares = {consumer: {} for consumer in watch}
-        for tree in trees(self._providers):
-            for provider in tree.providers:
-                if not any(provider.used.values()):
-                    continue  # its consumers are gone, and were not read again
-                for consumer in watch & provider.consumers.keys():
-                    share = shares[consumer]
-                    for resource, amount in provider.consumers[consumer].items():
-                        place = (tree.root.name, resource)
-                        share[place] = share.get(place, 0) + amount
-        return shares
+    def _open_trees(self) -> list[Tree]:
+        all_trees = list(trees(self._providers))
+        if not self.nova:
+            return all_trees
+        self.nova.settle(all_trees)
+        return [tree for tree in all_trees if self.nova.takes_work(tree)]
+
+
+def _shares(open_trees: Iterable[Tree], watch: frozenset[str]) -> Shares:
+    shares: Shares = {consumer: {} for consumer in watch}
+    for tree in open_trees:
+        for provider in tree.providers:
+            if not any(provider.used.values()):
+                continue  # its consumers are gone, and were not read again
+            for consumer in watch & provider.consumers.keys():
+                share = shares[consumer]
+                for resource, amount in provider.consumers[consumer].items():
+                    place = (tree.root.name, resource)
+                    share[place] = share.get(place, 0) + amount
+    return shares
+
+
+def _check_arguments(
+    probe: Any, connections: object, timeout: float, deadline: float, *, nova: object
+) -> None:
+    """Raise Misconfigured for a value of the table that would fail later, or never."""
+    listed = isinstance(probe, Sequence) and not isinstance(probe, str)
+    if not (listed and probe and all(isinstance(each, str) and each for each in probe)):
+        raise Misconfigured(f"probe must be a list of resource classes, not {probe!r}")
+    if type(nova) is not bool:
+        raise Misconfigured(f"nova must be true or false, not {nova!r}")
+    if type(connections) is not int or not 1 <= connections <= MAX_CONNECTIONS:
+        raise Misconfigured(f"connections must be 1 to {MAX_CONNECTIONS}, not {connections!r}")
+    for name, seconds in (("timeout", timeout), ("deadline", deadline)):
+        if type(seconds) not in (int, float) or not 0 < seconds < inf:
+            raise Misconfigured(f"{name} must be a number of seconds, not {seconds!r}")

@@ -13,10 +13,11 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
 from rq_broker.domain import errors
 from rq_broker.domain.capacity import STALE_INTERVALS, Host
-from rq_broker.sources.checking import check_snapshot, storable
+from rq_broker.sources.checking import CheckedSnapshot, check_snapshot, storable
 from rq_broker.sources.failures import Faulty, SourceFailed, Unreachable
 from rq_broker.sources.feeds import Feed
 from rq_broker.store.broker import Broker, SourceReport
@@ -44,6 +45,8 @@ class Poller:
         self._holder = uuid.uuid4().hex
         self._term = 0
         self._label = f"source {feed.name} of {feed.type}"
+        self._is_new = False
+        """Whether another process may have polled since the last snapshot of this one."""
         self._due = 0.0
         """The time.monotonic() at which the next snapshot begins."""
         self._good_hosts: Mapping[str, Host] = {}
@@ -87,6 +90,7 @@ class Poller:
             self._feed.type, self._holder, "take", LOCK_SECONDS, self._lock
         )
         if term and term != self._term:
+            self._is_new = True
             log.info("%s: polled by this process every %g s", self._label, self._feed.interval)
         self._term = term
         return term
@@ -116,6 +120,7 @@ class Poller:
             return
         # 2. Read the source, and find out which hosts the broker can name and count.
         try:
+            await self._recall()
             snapshot = check_snapshot(await self._read(term, started.servers), self._good_hosts)
         except SourceFailed as failure:
             await self._record_failure(term, failure)
@@ -134,6 +139,7 @@ class Poller:
             knows_shares=not started.servers or bool(snapshot.consumers),
             kept=storable(snapshot.bad_hosts),
             keeps_missing=bool(snapshot.unnamed),
+            cause=snapshot.cause,
             trouble=_printable(snapshot.trouble),
         )
         applied = await broker.apply(feed.type, feed.name, term, started.begun, report)
@@ -142,7 +148,16 @@ class Poller:
             await self._record_failure(term, Faulty(text))
             return
         # 4. Log what is new.
-        self._log_success(clashes=applied[1], trouble=snapshot.trouble)
+        self._log_success(clashes=applied[1], snapshot=snapshot)
+
+    async def _recall(self) -> None:
+        """Tell the source, where another process may have polled it, what that process left."""
+        if self._is_new:
+            hosts = await self._broker.hosts(self._feed.type)
+            self._feed.source.recall(
+                [host for host in hosts if host.source == self._feed.name and not host.dropped]
+            )
+            self._is_new = False
 
     async def _read(self, term: int, servers: frozenset[str]) -> object:
         """Return what the source returns; tells when it takes so long that it is stale."""
@@ -186,9 +201,11 @@ class Poller:
         self._trouble = trouble
         await self._broker.fail(self._feed.type, self._feed.name, term, cause, sentence)
 
-    def _log_success(self, *, clashes: int, trouble: str) -> None:
+    def _log_success(self, *, clashes: int, snapshot: CheckedSnapshot) -> None:
+        # Why something is unread may change with each poll, as by the number of a request.
+        trouble = replace(snapshot, unread=dict.fromkeys(snapshot.unread, "")).trouble
         if trouble and trouble != self._trouble:
-            log.warning("%s: %s", self._label, _printable(trouble))
+            log.warning("%s: %s", self._label, _printable(snapshot.trouble))
         if self._trouble and not trouble:
             log.info("%s works again", self._label)
         if clashes and clashes != self._clashes:

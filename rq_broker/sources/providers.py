@@ -88,17 +88,13 @@ class Tree:
     root: Provider
     providers: tuple[Provider, ...]
 
-    def host(self, aggregate_names: Mapping[str, str]) -> Host:
-        """Return the tree as a host.
-
-        Args:
-            aggregate_names: UUID of an aggregate → Nova's name; others keep their UUID.
-        """
+    def host(self) -> Host:
+        """Return the tree as a host, with its aggregates by their UUIDs."""
         return Host(
             self.root.name,
             capacity=self._capacity(),
             used=_sum(provider.used for provider in self.providers),
-            aggregates=frozenset(aggregate_names.get(uuid, uuid) for uuid in self.root.aggregates),
+            aggregates=frozenset(self.root.aggregates),
             max_unit=self._max_unit(),
             min_unit=self._combined(lambda provider: provider.min_unit, max),
             step_size=self._combined(lambda provider: provider.step_size, lcm),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from time import time_ns
 from typing import ClassVar, Literal
@@ -39,6 +39,9 @@ class SourceSnapshot:
     state. The broker adds those of `hosts` that it cannot use."""
     left_out: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     """Host → what it has that the broker cannot name and `hosts` therefore lacks, as a text."""
+    unread: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    """What the source could not read, in words → why, and what holds instead. The rest of the
+    snapshot counts."""
     sequence: int = field(default_factory=next_sequence, kw_only=True)
     """Grows from snapshot to snapshot; the broker refuses a snapshot older than its last one."""
 
@@ -61,6 +64,14 @@ class Source(ABC):
 
         Raises:
             SourceFailed: There is no snapshot; the subclass says why.
+        """
+
+    def recall(self, hosts: Sequence[Host]) -> None:  # noqa: B027 - most sources need no memory
+        """Take over from another process, before the first snapshot of this one.
+
+        Args:
+            hosts: The source's hosts in service by its last snapshot, whoever took it. What could
+                be read then and cannot be read now stays as it was.
         """
 
     async def close(self) -> None:  # noqa: B027 - most sources hold nothing open

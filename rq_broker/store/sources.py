@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rq_broker.domain.capacity import BAD_HOSTS, Host, SourceState
+from rq_broker.domain.capacity import Host, SourceState
 from rq_broker.store import records
 from rq_broker.store.keys import digest
 from rq_broker.store.registry import Registry
@@ -31,8 +31,10 @@ class SourceReport:
     """Names of hosts that the source has but could not read: they stay as they are."""
     keeps_missing: bool = False
     """Whether the hosts that the snapshot lacks stay in service."""
+    cause: str = ""
+    """What is wrong with the snapshot: BAD_HOSTS, UNREAD, or '' for nothing."""
     trouble: str = ""
-    """What is wrong with hosts of the snapshot, in a sentence."""
+    """The same in a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class Sources:
             begun=begun,
             knows_shares=report.knows_shares,
             keeps_missing=report.keeps_missing,
-            cause=BAD_HOSTS if report.trouble else "",
+            cause=report.cause,
             text=report.trouble,
             kept=report.kept,
             digests=[text for host, (_, digest_) in hosts.items() for text in (host, digest_)],

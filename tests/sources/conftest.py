@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from rq_broker.sources.placement import PlacementSource
+from tests.sources.nova_server import Compute, nova_of
 from tests.sources.placement_server import Placement
-from tests.sources.servers import Server, canned, forward
+from tests.sources.servers import Server, forward
 
 
 @pytest.fixture(scope="session")
@@ -38,12 +39,20 @@ def proxy(placement: Placement) -> Iterator[Server]:
 
 @pytest.fixture
 def nova_answers() -> dict[str, Any]:
+    return {"/os-aggregates": {"aggregates": []}}
+
+
+@pytest.fixture
+def computes() -> dict[str, Compute]:
+    """Hosts whose compute is not up and enabled."""
     return {}
 
 
 @pytest.fixture
-def nova(nova_answers: dict[str, Any]) -> Iterator[Server]:
-    server = Server(canned(nova_answers))
+def nova(
+    placement: Placement, nova_answers: dict[str, Any], computes: dict[str, Compute]
+) -> Iterator[Server]:
+    server = Server(nova_of(placement, nova_answers, computes))
     yield server
     server.stop()
 

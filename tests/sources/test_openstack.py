@@ -36,7 +36,8 @@ class Keystone:
     def __init__(self, placement: Placement) -> None:
         self.logins: list[Any] = []
         self.placement = placement
-        self.url = ""
+        self.server = Server(self.answer)
+        self.url = self.server.url
 
     def answer(
         self, path: str, _headers: Mapping[str, str], body: bytes
@@ -70,11 +71,9 @@ class Keystone:
 @pytest.fixture
 def keystone(placement: Placement) -> Iterator[Keystone]:
     keystone = Keystone(placement)
-    server = Server(keystone.answer)
-    keystone.url = server.url
     placement.add("cn1", VCPU=4)
     yield keystone
-    server.stop()
+    keystone.server.stop()
 
 
 @pytest.mark.parametrize("login", LOGINS, ids=lambda login: login[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 
@@ -33,6 +33,11 @@ class Lab(Source):
         self.watched: list[frozenset[str]] = []
         self.gate: asyncio.Event | None = None
         self.closed = False
+        self.unread: dict[str, str] = {}
+        self.recalled: list[list[str]] = []
+
+    def recall(self, hosts: Sequence[Host]) -> None:
+        self.recalled.append([host.name for host in hosts])
 
     async def snapshot(self, watch: frozenset[str] = frozenset()) -> SourceSnapshot:
         self.watched.append(watch)
@@ -41,7 +46,7 @@ class Lab(Source):
         if self.failure:
             raise self.failure
         shares = {server: {("h1", "VCPU"): 1} for server in watch}
-        return SourceSnapshot(self.hosts, shares)
+        return SourceSnapshot(self.hosts, shares, unread=self.unread)
 
     async def close(self) -> None:
         self.closed = True
@@ -240,3 +245,47 @@ async def _polls(poller: Poller) -> bool:
 
 async def _has_status(broker: Broker, status: Status) -> bool:
     return (await broker.read(TYPE, "d")).status is status
+
+
+async def test_what_is_unread_is_told_everywhere_and_logged_at_begin_and_end(
+    broker: Broker, feed: Feed, lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
+    """State and reason say what is not read and why; the log has a line at begin and at end."""
+    caplog.set_level("INFO")
+    poller = Poller(broker, replace(feed, interval=60.0))
+
+    async def poll() -> None:
+        poller._due = 0.0
+        await poller.run_once()
+
+    for number in range(3):  # each attempt has another number in its sentence
+        lab.unread = {"the names of aggregates": f"refused: request {number}"}
+        await poll()
+    (state,) = await broker.sources(TYPE)
+    assert (state.cause, state.stale, state.hosts) == ("unread", False, 1)
+    assert state.text == "the names of aggregates cannot be read: refused: request 2"
+    job = await submit(broker, shape=shape({"VCPU": 3}, aggregate="gold"))
+    text = await reason_of(broker, job)
+    assert text == f"no known host is of aggregate gold (source lab: {state.text})"
+    lab.unread = {}
+    await poll()
+    await poll()
+    assert [record.getMessage() for record in caplog.records][1:] == [
+        "source lab of vm: the names of aggregates cannot be read: refused: request 0",
+        "source lab of vm works again",
+    ]
+
+
+async def test_a_source_is_told_what_another_process_left(
+    broker: Broker, feed: Feed, lab: Lab
+) -> None:
+    """A poller that takes the lock, again or for the first time, hands the source its hosts."""
+    await broker.set_host(TYPE, Host("published", {"VCPU": 1}))
+    first = Poller(broker, replace(feed, interval=0.0))
+    await first.run_once()
+    assert lab.recalled == [[]]
+    await first.run_once()
+    await first.close()
+    second = Poller(broker, replace(feed, interval=0.0))
+    await second.run_once()
+    assert lab.recalled == [[], ["h1"]]

@@ -11,7 +11,7 @@
 ---   begun         integer  when the snapshot was begun (watch), ms
 ---   knows_shares  flag     whether the source reports what each server uses
 ---   keeps_missing flag     whether its hosts that the snapshot lacks stay in service
----   cause         string   what is wrong with hosts of the snapshot, in a word; '' for nothing
+---   cause         string   what is wrong with the snapshot, in a word; '' for nothing
 ---   text          string   the same in a sentence
 ---   kept          strings  hosts that the source has but could not read: they stay as they are
 ---   digests       fields   every host in the snapshot, and the digest of its fields

@@ -1,0 +1,156 @@
+"""The real Keystone, on loopback, in a child process of the tests.
+
+`scripts/install.sh keystone` installs it; `keystone_app` is the child. Users are named as
+their role on the project `lab`: reader, member, manager, service, admin; so are their passwords.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from base64 import urlsafe_b64encode
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+APP = Path(__file__).with_name("keystone_app.py")
+PYTHON = Path(sys.prefix, "servers/keystone/bin/python")
+ROLES = ("reader", "member", "manager", "service", "admin")
+COVERAGE = ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
+"""Variables that would measure the child, which runs no code of ours."""
+DOMAINS = {"user_domain_id": "default", "project_domain_id": "default"}
+
+
+class Keystone:
+    """One Keystone and its database."""
+
+    def __init__(self, folder: Path, expiration: int = 3600) -> None:
+        if not PYTHON.exists():
+            pytest.fail("Keystone is not installed: make server")
+        self.folder = folder
+        self.expiration = expiration
+        self.port = 0
+        self.start()
+        self._fill()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v3"
+
+    def start(self) -> None:
+        """Start it, on its port of before if it had one; returns once it answers."""
+        self.child = subprocess.Popen(
+            [str(PYTHON), str(APP), str(self.folder), str(self.port), str(self.expiration)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={name: value for name, value in os.environ.items() if name not in COVERAGE},
+        )
+        assert self.child.stdout is not None
+        line = self.child.stdout.readline()
+        assert line, f"Keystone ended: see {self.folder}/keystone.log"
+        self.port = int(line)
+
+    def stop(self) -> None:
+        """Kill it; its database stays."""
+        self.child.kill()
+        self.child.communicate()
+
+    def auth(self, user: str, **others: str) -> dict[str, str]:
+        """Return the `auth` of clouds.yaml for a user's password."""
+        named = {"auth_url": self.url, "username": user, "password": user, "project_name": "lab"}
+        return named | DOMAINS | others
+
+    def token(self, user: str, project: str = "lab") -> dict[str, str]:
+        """Return the headers of a user that is logged in."""
+        domain = {"id": "default"}
+        login = {"name": user, "password": user, "domain": domain}
+        body = {
+            "identity": {"methods": ["password"], "password": {"user": login}},
+            "scope": {"project": {"name": project, "domain": domain}},
+        }
+        answer = httpx.post(f"{self.url}/auth/tokens", json={"auth": body}, timeout=60)
+        answer.raise_for_status()
+        return {"X-Auth-Token": answer.headers["X-Subject-Token"]}
+
+    def call(self, method: str, path: str, body: Any = None, user: str = "admin") -> Any:
+        """Send a request of a user's; returns the JSON of the answer."""
+        answer = httpx.request(
+            method, f"{self.url}{path}", json=body, headers=self.token(user), timeout=60
+        )
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+    def endpoint(self, service: str, url: str, region: str = "RegionOne") -> None:
+        """Have the catalogue show a service at a URL, and nowhere else in this region."""
+        services = self.call("GET", f"/services?type={service}")["services"]
+        if not services:
+            body = {"service": {"type": service, "name": service}}
+            services = [self.call("POST", "/services", body)["service"]]
+        if not self.call("GET", f"/regions?id={region}")["regions"]:
+            self.call("PUT", f"/regions/{region}", {"region": {}})
+        uuid = services[0]["id"]
+        old = self.call("GET", f"/endpoints?service_id={uuid}&region_id={region}")["endpoints"]
+        for endpoint in old:
+            self.call("DELETE", f"/endpoints/{endpoint['id']}")
+        new = {"service_id": uuid, "interface": "public", "region_id": region, "url": url}
+        self.call("POST", "/endpoints", {"endpoint": new})
+
+    def credential(self, user: str) -> dict[str, str]:
+        """Create an application credential of a user's; returns the `auth` of clouds.yaml."""
+        headers = self.token(user)
+        answer = httpx.get(f"{self.url}/auth/tokens", headers=headers | _subject(headers))
+        uuid = answer.json()["token"]["user"]["id"]
+        body = {"application_credential": {"name": os.urandom(8).hex()}}
+        path = f"/users/{uuid}/application_credentials"
+        made = self.call("POST", path, body, user)["application_credential"]
+        self._credentials = {made["id"]: f"{path}/{made['id']}"}
+        return {
+            "auth_url": self.url,
+            "application_credential_id": made["id"],
+            "application_credential_secret": made["secret"],
+        }
+
+    def delete_credential(self, auth: dict[str, str], user: str) -> None:
+        """Delete an application credential that `credential` returned."""
+        self.call("DELETE", self._credentials[auth["application_credential_id"]], user=user)
+
+    def rotate_keys(self) -> None:
+        """Rotate the keys of tokens as `keystone-manage fernet_rotate` does, twice over.
+
+        No token of before is valid afterwards.
+        """
+        keys = self.folder / "fernet"
+        for key in keys.iterdir():
+            key.write_bytes(urlsafe_b64encode(os.urandom(32)))
+
+    def _fill(self) -> None:
+        admin = "/users?name=admin"
+        # Bootstrap has made the user and the project `admin`, and the five roles but `service`.
+        headers = self.token("admin", "admin")
+
+        def call(method: str, path: str, body: Any = None) -> Any:
+            answer = httpx.request(
+                method, f"{self.url}{path}", json=body, headers=headers, timeout=60
+            )
+            answer.raise_for_status()
+            return answer.json() if answer.content else None
+
+        project = {"project": {"name": "lab", "domain_id": "default"}}
+        lab = call("POST", "/projects", project)["project"]["id"]
+        roles = {role["name"]: role["id"] for role in call("GET", "/roles")["roles"]}
+        for name in ROLES:
+            role = roles.get(name) or call("POST", "/roles", {"role": {"name": name}})["role"]["id"]
+            if name == "admin":
+                user = call("GET", admin)["users"][0]["id"]
+            else:
+                body = {"user": {"name": name, "password": name, "domain_id": "default"}}
+                user = call("POST", "/users", body)["user"]["id"]
+            call("PUT", f"/projects/{lab}/users/{user}/roles/{role}")
+
+
+def _subject(headers: dict[str, str]) -> dict[str, str]:
+    return {"X-Subject-Token": headers["X-Auth-Token"]}
