@@ -22,6 +22,12 @@ from rq_broker.domain.representation import JobView
 from rq_broker.egress.rules import Egress
 from rq_broker.store.broker import Page
 
+HOLD_WARNINGS = {
+    "hold_lost": "some of its grant is neither used nor held: others filled its host; see explain",
+    "server_unseen": "a server that it named was never seen by a source of its type; see explain",
+}
+"""Job.trouble → the warning to whoever reads the job."""
+
 
 class JobEndpoints:
     """The endpoints below /v1/{type}."""
@@ -90,6 +96,8 @@ class JobEndpoints:
         view = JobView.of(job)
         if job.status is Status.QUEUED:
             view = view.with_fields(reason=await self._reasons.reason(type_, job))
+        if job.trouble:
+            view = view.with_fields(warning=HOLD_WARNINGS[job.trouble])
         return ok(view)
 
     async def update(self, request: Request) -> Response:

@@ -181,6 +181,13 @@ class JobHoldView(JsonObject, frozen=True):
         dict[str, Amounts],
         Meta(description="Host → what of its grant the source counts as used instead."),
     ]
+    unheld: Annotated[
+        dict[str, Amounts],
+        Meta(
+            description="Host → what of its grant is neither: its servers use it no more, and "
+            "others filled the host. It is held again once there is room."
+        ),
+    ]
     servers: Annotated[tuple[str, ...], Meta(description="The servers that it runs as.")]
     unseen: Annotated[
         tuple[str, ...],
@@ -192,7 +199,19 @@ class JobHoldView(JsonObject, frozen=True):
 
 
 def _trouble(hold: JobHold) -> ReasonView | None:
-    """Say what is wrong with a hold."""
+    """Say what is wrong with a hold, the worst first."""
+    if hold.lost_for is not None:
+        lost = "; ".join(
+            f"{resource} {amount} on {host}"
+            for host, amounts in hold.unheld.items()
+            for resource, amount in amounts.items()
+        )
+        text = (
+            f"{lost}: this part of its grant is neither used nor held, for {hold.lost_for:.0f} s. "
+            "Its servers use it no more, and others filled the host. It is held again once there "
+            "is room; queue the job again to get other hosts"
+        )
+        return ReasonView("hold_lost", text)
     if hold.missed_by:
         names = ", ".join(hold.unseen)
         text = (
@@ -211,6 +230,7 @@ def explanation_view(job: ExplainedJob | JobHold) -> Struct:
             job.hosts,
             dict(job.held),
             dict(job.seen),
+            dict(job.unheld),
             job.servers,
             job.unseen,
             _trouble(job),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rq_broker.domain.capacity import Amounts
 from rq_broker.domain.jobs import Status
@@ -21,6 +21,10 @@ class JobHold:
     """Host → what is held there for the job."""
     seen: Mapping[str, Amounts]
     """Host → what of the grant a source counts as used, so that it is not held too."""
+    unheld: Mapping[str, Amounts] = field(default_factory=dict)
+    """Host → what of the grant is neither held nor used: others filled the host meanwhile."""
+    lost_for: float | None = None
+    """Seconds since it was told that some is unheld; None if it was not told."""
     servers: tuple[str, ...] = ()
     """The servers that it runs as."""
     unseen: tuple[str, ...] = ()

@@ -205,6 +205,8 @@ class Job(Struct, frozen=True):
     """While it holds capacity: the life of the type's state in which it was granted."""
     cause: str = ""
     """Why its last callback failed for good, in a word such as http_410; while in error."""
+    trouble: str = ""
+    """What is wrong with its grant: `hold_lost`, `server_unseen`; '' for nothing."""
     capacity_number: str = ""
     """Set only by submit: the number of the type's last change of capacity. Grants do not count."""
     replayed: bool = False

@@ -164,7 +164,10 @@ class JobView(JsonObject, frozen=True):
     ] = field(name="Reason", default=UNSET)
     warning: Annotated[
         str | UnsetType,
-        Meta(description="Why no host of the type could ever hold the job. Only at submit."),
+        Meta(
+            description="Why no host of the type could ever hold the job: only at submit. What is "
+            "wrong with its grant: only where one job is read."
+        ),
     ] = field(name="Warning", default=UNSET)
     eta: Annotated[
         EtaView | UnsetType | None,

@@ -105,14 +105,17 @@ class Holds:
         """Read what has become of one job's grant. Raises JobNotFound."""
         reply = await self._runner.run("job_hold", type_, request_id=request_id)
         named = reply.now if reply.named is None else int(reply.named)
+        lost = reply.hold_lost
         return JobHold(
             request_id,
             Status(reply.status),
             tuple(orjson.loads(reply.hosts or "[]")),
             records.amounts_by_host(records.pairs(reply.held)),
             records.amounts_by_host(records.pairs(reply.seen)),
-            tuple(reply.servers.split()),
-            tuple(reply.unseen.split()),
+            unheld=records.amounts_by_host(records.pairs(reply.unheld)),
+            lost_for=None if lost is None else max(reply.now - int(lost), 0) / 1000,
+            servers=tuple(reply.servers.split()),
+            unseen=tuple(reply.unseen.split()),
             named_for=max(reply.now - named, 0) / 1000,
             missed_by=reply.missed_by or "",
         )

@@ -22,6 +22,9 @@ where nothing else is said.
 | `…:holds:<request_id>`     | hash   | `<host>/<resource>` → amount that the job's grant holds |
 | `…:seen:<request_id>`      | hash   | `<host>/<resource>` → amount of the grant that the source |
 |                            |        | of the host counts as `used`: it is held no longer |
+| `…:unheld:<request_id>`    | hash   | `<host>/<resource>` → amount of the grant that is neither |
+|                            |        | held nor used: others filled the host meanwhile |
+| `…:unheld`                 | zset   | member → since when some of its grant is unheld |
 | `…:servers`                | hash   | server → request_id of the running job that named it |
 | `…:callbacks:<2 chars>`    | hash   | rest of the callback's digest → request_id |
 | `…:submit_keys:<2 chars>`  | hash   | rest of the digest of a submit's owner and idempotency |
@@ -97,7 +100,7 @@ and, once they apply, `expected` (ms), `updated` (µs), `hosts` (JSON, one name 
 `running_since` and `renewed` (ms), `ended` (ms, once `updated` says another time), `predicted`
 (ms), `predicted_from`,
 `least_expected` (ms), `demand_key`, `size`, `destination`, `servers`, `named` (ms), `unseen`,
-`missed_by`, `submit_key`, and what its
+`missed_by`, `hold_lost` (ms), `submit_key`, and what its
 submit gave, kept when it is changed: `submitted_priority` and `submitted_expected`, '' for none;
 while it is not queued also `demand`, what its shape stands for. Its priority is the score of its
 member in `…:status:<status>` and stands nowhere else, so that no two places can disagree.

@@ -76,7 +76,14 @@ def job(
         destination=fields.get("destination", ""),
         incarnation=fields.get("incarnation", ""),
         cause=fields.get("cause", ""),
+        trouble=_trouble(fields),
     )
+
+
+def _trouble(fields: Mapping[str, str]) -> str:
+    if "hold_lost" in fields:
+        return "hold_lost"
+    return "server_unseen" if "missed_by" in fields else ""
 
 
 def host(name: str, fields: Mapping[str, str]) -> Host:

@@ -95,6 +95,27 @@ async def test_explain_tells_of_a_server_that_was_never_seen(
     assert (seen["unseen_servers"], seen["reason"], seen["held"]) == ([], None, {})
 
 
+async def test_a_lost_hold_is_told_where_its_job_is_read(
+    api: httpx.AsyncClient, broker: Broker, lab: Lab
+) -> None:
+    """A hold that finds no room is a Warning of its job, and in its explanation, until it does."""
+    await start(api, broker, "d", ONE)
+    await lab.show(2, s2f9c=2)
+    assert "Warning" not in (await api.get("/v1/vm/d")).json()["data"]
+    for used in (7, 7):
+        await lab.show(used)
+    explained = await explain(api, "d")
+    assert (explained["unheld"], explained["held"]) == ({"h1": {"VCPU": 2}}, {})
+    assert explained["reason"]["code"] == "hold_lost"
+    assert "VCPU 2 on h1" in explained["reason"]["text"]
+    assert "filled its host" in (await api.get("/v1/vm/d")).json()["data"]["Warning"]
+    (host,) = (await api.get("/types/vm/hosts/")).json()["data"]
+    assert host["free"] == {"VCPU": 1}
+    await lab.show(6)
+    assert (await explain(api, "d"))["reason"] is None
+    assert "Warning" not in (await api.get("/v1/vm/d")).json()["data"]
+
+
 async def test_a_server_that_was_seen_once_is_not_told_when_it_goes(
     api: httpx.AsyncClient, broker: Broker, lab: Lab, client: Redis
 ) -> None:

@@ -9,21 +9,26 @@ from rq_broker.store.audit.findings import list_amounts
 from rq_broker.store.audit.walk import ListedJob, Walk
 
 
-def check_holds(walk: Walk, job: ListedJob, holds: dict[str, str], seen: dict[str, str]) -> None:
+def check_holds(walk: Walk, job: ListedJob) -> None:
     """Check the holds of one job. Raises ValueError or KeyError if they cannot be read.
 
-    `seen` is the part of the grant that a source counts as used: it counts for the owner's usage,
-    and no longer for what the host has as held.
+    What of its grant a source counts as used (seen), and what is neither held nor used (unheld),
+    counts for the owner's usage, and not for what the host has as held.
     """
+    holds, seen, unheld = job.row.holds, job.row.seen, job.row.unheld
     hosts = set(orjson.loads(job.fields.get("hosts", "[]")))
     if job.status not in HOLDING:
         state = f"is {job.status}"
         walk.check(not holds, job.subject, f"{state} but holds {list_amounts(holds)}")
         counted = f"a source counts {list_amounts(seen)} as its use"
         walk.check(not seen, job.subject, f"{state} but {counted}")
+        walk.check(not unheld, job.subject, f"{state} but {list_amounts(unheld)} of it is unheld")
         walk.check(not hosts, job.subject, f"{state} but names hosts")
         walk.check("predicted" not in job.fields, job.subject, f"{state} but has a prediction")
-    if job.member in walk.tally.holders or not (holds or seen):
+    listed = "unheld" in job.row.indexes
+    text = f"is {'' if listed else 'not '}listed in unheld but {list_amounts(unheld)} of it is"
+    walk.check(listed == bool(unheld), job.subject, text)
+    if job.member in walk.tally.holders or not (holds or seen or unheld):
         return
     walk.tally.holders.add(job.member)
     fence = int(job.fields.get("fence", 0))
@@ -33,6 +38,6 @@ def check_holds(walk: Walk, job: ListedJob, holds: dict[str, str], seen: dict[st
         host, _, resource = place.partition("/")
         walk.check(host in hosts, job.subject, f"holds on {host}, which its hash does not name")
         walk.tally.held[host][resource] += int(amount)
-    for place, amount in [*holds.items(), *seen.items()]:
+    for place, amount in [*holds.items(), *seen.items(), *unheld.items()]:
         resource = place.partition("/")[2]
         walk.tally.usage[f"{resource}/{job.fields['owner']}"] += int(amount)

@@ -15,6 +15,7 @@ ALLOWED: Mapping[str, AbstractSet[Status]] = {
     "own_priority": set(Status),
     "passed": {Status.QUEUED},
     "forecasts": {Status.QUEUED},
+    "unheld": {Status.RUNNING},
 }
 """Index of members → the statuses of the jobs that it may name."""
 _SCANS = {"own_priority": ("SCARD", "SSCAN"), "passed": ("HLEN", "HSCAN"),

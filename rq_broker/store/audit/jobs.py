@@ -143,7 +143,7 @@ def _check_rows(
             _check_entries(walk, job, callback, request_id)
         try:
             _check_hash(walk, job)
-            check_holds(walk, job, job.row.holds, job.row.seen)
+            check_holds(walk, job)
             count_servers(walk, job)
         except (ValueError, KeyError) as error:
             walk.fault(job.subject, f"cannot be read: {error!r}")

@@ -1,8 +1,9 @@
 --- Apply one snapshot of a source: its hosts, what they have, what is used there, and by which servers.
 --- Keeps: an older snapshot never overwrites a newer one; a host that was published, or that another
 ---   source reports, stays as it is; a host counts as changed only if a field of it changed; `used` and
----   the holds that it replaces change in this one step. An unchanged host costs one read and an
----   unchanged running job two, so thousands of each fit in a call.
+---   the holds that it replaces change in this one step, and no hold grows beyond what its host has
+---   free. An unchanged host costs one read and an unchanged running job two, so thousands of each fit
+---   in a call.
 --- KEYS[1] base
 --- ARGV
 ---   source        string   its name
@@ -43,6 +44,7 @@ local until_seen, settle = policy_value('holds') == 'until_seen', policy_number_
 local is_reported = {} -- host → true: the snapshot has it
 local is_mine = {} -- host → true: this source may change it
 local changed_hosts = {} -- host → true: its number grows
+local unheld_members = {} -- running jobs of whose grant some may be unheld, the earlier ones first
 local sightings = {} -- request_id → which of its servers no snapshot has shown yet, and whether for too long
 local capacity_changed = false -- whether more than `used` changed: then what fits at all may have changed
 
@@ -180,10 +182,22 @@ local function use_of(request_id, used_by_server)
   return {}, 0
 end
 
+local function is_any_negative(amounts)
+  for _, amount in pairs(amounts) do
+    if amount < 0 then
+      return true
+    end
+  end
+  return false
+end
+
 -- Returns the changes of holds, by request_id. Without until_seen nothing counts as seen; then only the
 -- seen amounts left by an earlier policy are removed.
 local function plan_holds()
   local changes = {}
+  for _, member in ipairs(redis.call('ZRANGE', key('unheld'), 0, -1)) do
+    unheld_members[#unheld_members + 1] = member
+  end
   if not until_seen and not redis.call('HGET', base, 'seen') then
     return changes
   end
@@ -196,6 +210,9 @@ local function plan_holds()
     local used, count = use_of(request_id, used_by_server)
     if not is_up_to_date(request_id, used, count) then
       changes[request_id] = plan_seen(request_id, used and on_my_hosts(used), is_mine)
+      if is_any_negative(changes[request_id]) then
+        unheld_members[#unheld_members + 1] = member
+      end
     end
   end
   return changes
@@ -264,6 +281,18 @@ local function write_holds(changes)
   end
 end
 
+-- Holds again what the jobs' servers use no more, where there is room. Without until_seen all of it is held.
+local function regain_holds()
+  local is_done = {}
+  for _, member in ipairs(unheld_members) do
+    local request_id = request_id_of(member)
+    if not is_done[member] then
+      is_done[member] = true
+      note_unheld(member, hold_again(request_id, changed_hosts, not until_seen), begun)
+    end
+  end
+end
+
 -- Returns how many hosts changed.
 local function number_changed_hosts()
   local count = 0
@@ -309,19 +338,22 @@ for host, digest in pairs(new_digests) do
 end
 retire_missing(missing)
 
--- 4. Write the holds.
+-- 4. Write the holds that shrink.
 write_holds(changes)
-local changed = number_changed_hosts()
 
 -- 5. End the releases from before the snapshot: it shows what runs there instead.
 local ended = end_releases(function(host)
   return is_mine[host]
 end, whole(begun))
+
+-- 6. Let holds grow into the room that there is now.
+regain_holds()
+local changed = number_changed_hosts()
 for host in pairs(missing) do
   forget_if_empty(host)
 end
 
--- 6. Record the snapshot, and wake the granters after a change.
+-- 7. Record the snapshot, and wake the granters after a change.
 record_snapshot(#digests / 2 - clashes + kept_count, clashes)
 if changed > 0 or ended then
   wake('grant')

@@ -20,7 +20,7 @@
 ---   callbacks     strings  the callback of each plain job
 ---   owners        strings  its owner
 ---   shapes        strings  its shape
----   indexes       fields   deadlines, own_priority, passed, forecasts to how many plain jobs they have
+---   indexes       fields   deadlines, own_priority, passed, forecasts, unheld to how many plain jobs they have
 ---   demands       rows     what plain jobs that are not queued have as demand, each once
 ---     demand      string   the demand
 ---     shape       string   what the hash says its digest is
@@ -33,9 +33,10 @@
 ---     by_shape    string   the same in the set of its shape
 ---     fields      fields   what its hash says, but for its data
 ---     places      strings  sets that have its callback: deliveries, prompt, parked
----     indexes     strings  those that have the job: deadlines, own_priority, passed, forecasts
+---     indexes     strings  those that have the job: deadlines, own_priority, passed, forecasts, unheld
 ---     holds       fields   what it holds
 ---     seen        fields   what of its grant a source counts as used
+---     unheld      fields   what of it is neither held nor used
 --- Errors none
 --- @include "base"
 --- @include "batches"
@@ -46,7 +47,7 @@ local FIELDS = { 'id', 'owner', 'status', 'shape', 'created', 'fence', 'hosts', 
   'expected', 'predicted', 'servers', 'callback', 'callback2' }
 local ID, OWNER, STATUS, SHAPE, CREATED, FENCE, HOSTS, DEMAND, DESTINATION = 1, 2, 3, 4, 5, 6, 7, 8, 9
 local EXPECTED, PREDICTED, SERVERS, CALLBACK, SECOND_PIECE = 10, 11, 12, 13, 14
-local MOST = 500 -- jobs of a page: Lua's `unpack` fails near 8,000 values, and two keys of each are asked for
+local MOST = 500 -- jobs of a page: Lua's `unpack` fails near 8,000 values, and three keys of each are asked for
 
 if #members > MOST or count > MOST then
   return redis.error_reply('ERR a page has at most ' .. MOST .. ' jobs')
@@ -150,11 +151,12 @@ local function find_holders()
   local keys, holders = {}, {}
   for place = 1, #names do
     local request_id = request_id_of(names[place])
-    keys[2 * place - 1], keys[2 * place] = key('holds:' .. request_id), key('seen:' .. request_id)
+    keys[3 * place - 2], keys[3 * place - 1] = key('holds:' .. request_id), key('seen:' .. request_id)
+    keys[3 * place] = key('unheld:' .. request_id)
   end
   if any_exists(keys) then
     for place = 1, #names do
-      holders[place] = any_exists({ keys[2 * place - 1], keys[2 * place] })
+      holders[place] = any_exists({ keys[3 * place - 2], keys[3 * place - 1], keys[3 * place] })
     end
   end
   return holders
@@ -172,9 +174,9 @@ local parked = scores_in('parked:', function(hash)
 end)
 local holders = find_holders()
 local deliveries, prompt = find_in('deliveries', ask_zset), find_in('prompt', ask_zset)
-local INDEXES = { 'deadlines', 'own_priority', 'passed', 'forecasts' }
+local INDEXES = { 'deadlines', 'own_priority', 'passed', 'forecasts', 'unheld' }
 local indexed = { find_in('deadlines', ask_zset), find_in('own_priority', ask_set),
-  find_in('passed', ask_hash), find_in('forecasts', ask_hash) }
+  find_in('passed', ask_hash), find_in('forecasts', ask_hash), find_in('unheld', ask_zset) }
 
 local find, sub = string.find, string.sub
 
@@ -311,6 +313,7 @@ local function row_of(place)
     indexes = found_of(place, INDEXES, indexed),
     holds = holders[place] and pairs_of(key('holds:' .. request_id)) or {},
     seen = holders[place] and pairs_of(key('seen:' .. request_id)) or {},
+    unheld = holders[place] and pairs_of(key('unheld:' .. request_id)) or {},
   }
 end
 

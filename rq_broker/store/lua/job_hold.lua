@@ -11,8 +11,10 @@
 ---   unseen      string    those of them that no snapshot has shown since they were named
 ---   named       decimal?  when it last named a server, ms
 ---   missed_by   string?   a source that did not show one of `unseen` in time
+---   hold_lost   decimal?  when it was told that some is unheld, ms; not given if it was not
 ---   held        fields    <host>/<resource> and the amount that is held
 ---   seen        fields    the same of what a source counts as used instead
+---   unheld      fields    the same of what is neither held nor used
 --- Errors JOB_NOT_FOUND
 --- @include "base"
 --- @include "clock"
@@ -21,7 +23,8 @@
 if not load_job(request_id) then
   return redis.error_reply('JOB_NOT_FOUND no job has this request_id in this type')
 end
-local f = redis.call('HMGET', job_key(request_id), 'status', 'hosts', 'servers', 'unseen', 'named', 'missed_by')
+local f = redis.call('HMGET', job_key(request_id), 'status', 'hosts', 'servers', 'unseen', 'named', 'missed_by',
+  'hold_lost')
 return reply({
   now = now_ms(),
   status = f[1],
@@ -32,4 +35,6 @@ return reply({
   missed_by = f[6],
   held = (amounts_of(key('holds:' .. request_id))),
   seen = (amounts_of(key('seen:' .. request_id))),
+  unheld = (amounts_of(key('unheld:' .. request_id))),
+  hold_lost = f[7],
 })

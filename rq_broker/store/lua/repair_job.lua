@@ -16,7 +16,7 @@
 -- The zero of default priorities, as in submit.
 local EPOCH_US = 1532584260621743
 local STATUSES = { 'queued', 'granted', 'running', 'done', 'error' }
-local INDEXES = { 'deadlines', 'deliveries', 'prompt', 'own_priority', 'passed', 'forecasts' }
+local INDEXES = { 'deadlines', 'deliveries', 'prompt', 'own_priority', 'passed', 'forecasts', 'unheld' }
 
 local request_id = request_id_of(member)
 local name = job_key(request_id)
@@ -88,8 +88,13 @@ end
 -- 4. Only a job that holds capacity has holds, and only a granted one a callback that is due.
 if not HOLDS_CAPACITY[status] then
   forget_servers(request_id)
-  redis.call('DEL', key('holds:' .. request_id), key('seen:' .. request_id))
+  redis.call('DEL', key('holds:' .. request_id), key('seen:' .. request_id), key('unheld:' .. request_id))
   redis.call('HDEL', name, unpack(HELD_FIELDS))
+end
+if redis.call('EXISTS', key('unheld:' .. request_id)) == 1 then
+  redis.call('ZADD', key('unheld'), 'NX', whole(now_ms()), member)
+else
+  redis.call('ZREM', key('unheld'), member)
 end
 for name in string.gmatch(servers_of(request_id), '%S+') do
   if not job_of_server(name, request_id) then

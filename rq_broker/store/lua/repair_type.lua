@@ -27,7 +27,7 @@ end
 local function add_job(member)
   local request_id = request_id_of(member)
   local owner = redis.pcall('HGET', job_key(request_id), 'owner')
-  for _, kind in ipairs({ 'holds:', 'seen:' }) do
+  for _, kind in ipairs({ 'holds:', 'seen:', 'unheld:' }) do
     local amounts = amounts_of(key(kind .. request_id))
     for i = 1, #amounts, 2 do
       local host, resource = string.match(amounts[i], '^(.-)/(.*)$')

@@ -13,6 +13,7 @@ local HOLDS_CAPACITY = { granted = true, running = true }
 local HELD_FIELDS = {
   'hosts', 'offer_ends', 'granted', 'settled', 'servers', 'predicted', 'predicted_from', 'demand_key', 'size',
   'least_expected', 'running_since', 'renewed', 'incarnation', 'unseen', 'named', 'missed_by',
+  'hold_lost',
 }
 
 -- Removes a job from the indexes of the status that it leaves.

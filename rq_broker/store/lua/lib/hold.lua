@@ -1,8 +1,8 @@
 --- Holds: `holds:<request_id>` lists what a job holds, and `held:<resource>` of a host is the sum of
 --- what jobs hold on that host. `seen:<request_id>` lists the part of the job's grant that is no longer
---- held because a source counts it as used.
+--- held because a source counts it as used; `unheld:<request_id>` what is neither held nor used, see lib/seen.
 --- Keeps: a host's `held` is the sum of the holds, and of the entries of `parting`, that name it. An
---- owner's `usage` is the sum of its jobs' holds and seen amounts: what was granted to them.
+--- owner's `usage` is the sum of its jobs' holds, seen and unheld amounts: what was granted to them.
 --- @include "base"
 --- @include "batches"
 --- @include "clock"
@@ -136,9 +136,10 @@ end
 local function release(job, to)
   local holds = amounts_of(key('holds:' .. job.request_id))
   local seen = amounts_of(key('seen:' .. job.request_id))
+  local unheld = amounts_of(key('unheld:' .. job.request_id))
   local changed_hosts = {}
   forget_servers(job.request_id)
-  if #holds + #seen > 0 then
+  if #holds + #seen + #unheld > 0 then
     read_policy({ 'holds', 'share' })
   end
   for i = 1, #holds, 2 do
@@ -152,16 +153,19 @@ local function release(job, to)
       changed_hosts[host] = true
     end
   end
-  for i = 1, #seen, 2 do
-    local resource = string.match(seen[i], '^.-/(.*)$')
-    change_usage(resource .. '/' .. job.owner, '-' .. seen[i + 1])
+  for _, amounts in ipairs({ seen, unheld }) do
+    for i = 1, #amounts, 2 do
+      local resource = string.match(amounts[i], '^.-/(.*)$')
+      change_usage(resource .. '/' .. job.owner, '-' .. amounts[i + 1])
+    end
   end
-  redis.call('DEL', key('holds:' .. job.request_id), key('seen:' .. job.request_id))
+  redis.call('DEL', key('holds:' .. job.request_id), key('seen:' .. job.request_id), key('unheld:' .. job.request_id))
+  redis.call('ZREM', key('unheld'), job.member)
   for host in pairs(changed_hosts) do
     touch_host(host)
     forget_if_empty(host)
   end
-  local held_anything = #holds + #seen > 0
+  local held_anything = #holds + #seen + #unheld > 0
   if held_anything and (job.status == 'running' or to == 'done') then
     record_holding(job)
   end
