@@ -14,10 +14,16 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice
 
 from rq_broker.admission.forecaster import Forecaster
 from rq_broker.admission.held_capacity import Held
+from rq_broker.admission.holders import (
+    MAX_HOLDERS,
+    HeldAmount,
+    UsedAmount,
+    holders_of,
+    others_of,
+)
 from rq_broker.admission.remarks import RemarkReader, Remarks
 from rq_broker.admission.snapshot import SnapshotReader
 from rq_broker.admission.submit_warning import never_granted
@@ -41,8 +47,6 @@ from rq_broker.planner import (
     with_imagined_job,
 )
 
-MAX_HOLDERS = 50
-"""Holders and passers that one explanation names: bounds its size, and the reads it costs."""
 MOST_SHAPES = 32
 """Shapes of a type that wait to be explained together. Each takes a pass of the planner or more;
 with more, those who ask wait longer than their patience."""
@@ -56,25 +60,13 @@ it grants. With less the first passer may not be named."""
 
 
 @dataclass(frozen=True, slots=True)
-class HeldAmount:
-    """What another job holds of something the explained job lacks."""
-
-    request_id: str
-    owner_id: str
-    seconds: float
-    """Since its grant."""
-    host: str
-    resource: str
-    amount: int
-
-
-@dataclass(frozen=True, slots=True)
 class ExplainedJob:
     """Everything there is to say about a waiting job."""
 
     explanation: Explanation
     """Of the first job of its shape."""
     holders: list[HeldAmount]
+    others: list[UsedAmount]
     forecast: Forecast
     position: int
     index_in_shape: int
@@ -90,6 +82,7 @@ class ImaginedJob:
 
     explanation: Explanation
     holders: list[HeldAmount]
+    others: list[UsedAmount]
     forecast: Forecast
     impossible: Reason | None
     """Why no host could ever hold it."""
@@ -161,7 +154,8 @@ class Explainer:
         explanation = replace(explanation, passed_by=(*passers, *explanation.passed_by))
         return ExplainedJob(
             _with_remarks(explanation, answers.remarks),
-            _holders(explanation, answers.held, answers.snapshot.now),
+            holders_of(explanation, answers.held, answers.snapshot.now),
+            others_of(explanation, answers.held, answers.snapshot.hosts),
             forecast,
             position=job.position or 0,
             index_in_shape=index,
@@ -225,7 +219,8 @@ class Explainer:
         forecast = (await self._forecaster.run(type_, simulation)).of(MAX_WHOLE, 0, IMAGINED)
         return ImaginedJob(
             _with_remarks(explanation, remarks),
-            _holders(explanation, held, snapshot.now),
+            holders_of(explanation, held, snapshot.now),
+            others_of(explanation, held, snapshot.hosts),
             forecast,
             impossible=never_granted(snapshot, proposal.shape.owner, proposal.shape.demand),
         )
@@ -345,17 +340,3 @@ def p90s(jobs: Collection[Job], forecasts: Collection[Forecast | None]) -> list[
 def _with_remarks(explanation: Explanation, remarks: Remarks) -> Explanation:
     reason = explanation.reason
     return replace(explanation, reason=remarks.on(reason) if reason else remarks.on_fitting())
-
-
-def _holders(explanation: Explanation, held: Held, now: float) -> list[HeldAmount]:
-    """List what other jobs hold of the resources the job lacks."""
-    missing = {(lack.host, lack.resource) for lack in explanation.shortfalls}
-    hosts = {host for host, _ in missing}
-    amounts = (
-        HeldAmount(row.request_id, row.owner, max(now - row.granted, 0.0), host, resource, amount)
-        for row in held.rows
-        for host in row.amounts.keys() & hosts
-        for resource, amount in row.amounts[host].items()
-        if (host, resource) in missing
-    )
-    return list(islice(amounts, MAX_HOLDERS))

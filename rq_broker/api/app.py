@@ -72,7 +72,7 @@ def _routes(
         *HostEndpoints(broker).routes(),
         *DestinationEndpoints(broker).routes(),
         *SigningKeyEndpoints(broker).routes(),
-        *HealthEndpoints(broker).routes(),
+        *HealthEndpoints(broker, None if egress is None else egress.options).routes(),
         *(InboxEndpoints().routes() if inbox else ()),
     ]
     return [*routes, *PageEndpoints(routes).routes()]

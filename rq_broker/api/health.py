@@ -26,8 +26,10 @@ MAX_SOURCES = 1000
 class HealthEndpoints:
     """The endpoints /healthz, /readyz and /metrics."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, callbacks: str | None = None) -> None:
+        """`callbacks`: the options by which this API accepts callbacks; None: it accepts all."""
         self._broker = broker
+        self._callbacks = callbacks
         self._survey = Survey(broker)
         self._served = ServedTypes(broker)
 
@@ -49,7 +51,8 @@ class HealthEndpoints:
         await self._survey.refresh()
         states = self._survey.states
         redis = self._survey.evicting or "ok"
-        notifiers = _notifiers_sentence(self._survey.names, await self._served.reports())
+        reports = await self._served.reports()
+        notifiers = _notifiers_sentence(self._survey.names, reports)
         callbacks = callbacks_sentence(states)
         steps = {
             name: ClockStepsView.of(state.clock_steps)
@@ -63,6 +66,7 @@ class HealthEndpoints:
         }
         troubles = [text for text in (redis, notifiers, callbacks) if text != "ok"]
         troubles += _source_troubles(self._survey)
+        troubles += _callback_differences(self._callbacks, reports)
         if losses:
             troubles.append(f"Redis lost state of the types {listed(list(losses))}: run the audit")
         return ok(
@@ -106,6 +110,25 @@ def _notifiers_sentence(names: list[str], reports: list[NotifierReport]) -> str:
     if len(unserved) == 1:
         return f"type {unserved[0]}: {describe_unserved(unserved[0], reports)}"
     return f"no notifier serves the types {listed(unserved)}"
+
+
+def _callback_differences(callbacks: str | None, reports: list[NotifierReport]) -> Iterator[str]:
+    """Name a live notifier whose callbacks go elsewhere than those that this API accepts."""
+    if callbacks is None:
+        return
+    others = [
+        report
+        for report in reports
+        if report.age < UNSERVED_AFTER and report.callbacks not in (None, callbacks)
+    ]
+    if others:
+        more = f" (and {len(others) - 1} more)" if len(others) > 1 else ""
+        yield (
+            f"callbacks that this API accepts may never be called: it runs with {callbacks or 'no'}"
+            f" options for them, notifier {others[0].name}{more} with "
+            f"{others[0].callbacks or 'none'}: give both the same, or set RQ_BROKER_CALLBACK_ALLOW,"
+            " _DENY and _PORTS for all processes"
+        )
 
 
 def _sources(survey: Survey) -> dict[str, list[SourceView]]:

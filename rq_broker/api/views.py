@@ -95,9 +95,19 @@ class HostView(JsonObject, frozen=True):
     capacity: Amounts
     used: Annotated[Amounts, Meta(description="In use, as the source of the host reports it.")]
     held: Annotated[Amounts, Meta(description="Held by grants.")]
-    free: Annotated[
+    unpromised: Annotated[
         dict[str, int],
-        Meta(description="capacity − used − held. Negative after the host shrank under its holds."),
+        Meta(
+            description="capacity − used − held + in_transit. Negative if more is used, or held, "
+            "than the host has: it shrank, or its source overcommits it."
+        ),
+    ] = field(name="free")
+    in_transit: Annotated[
+        dict[str, int],
+        Meta(
+            description="What is counted both as used and as held: servers that have booted and "
+            "that their jobs have not named yet. If it stays, others use what was promised."
+        ),
     ]
     aggregates: Annotated[list[str], Converted(sorted)]
     dropped: Annotated[

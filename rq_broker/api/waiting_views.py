@@ -7,13 +7,13 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct, field
 
-from rq_broker.admission.explain import ExplainedJob, HeldAmount, ImaginedJob
+from rq_broker.admission.explain import ExplainedJob, ImaginedJob
 from rq_broker.domain.capacity import Amounts
 from rq_broker.domain.job_holds import JobHold
 from rq_broker.domain.jobs import Demand, Status
 from rq_broker.domain.planning import Hold
 from rq_broker.domain.representation import Converted, Count, EtaView, JsonObject, Number
-from rq_broker.planner import Explanation, ForecastChange
+from rq_broker.planner import ForecastChange
 
 
 class ReasonView(JsonObject, frozen=True):
@@ -38,6 +38,14 @@ class HolderView(JsonObject, frozen=True):
     request_id: str
     owner_id: str
     seconds: Annotated[float, Meta(description="How long it has held it.")]
+    host: str
+    resource: str
+    amount: Count
+
+
+class UsedView(JsonObject, frozen=True):
+    """What is used of something a job lacks, but by no job of its type."""
+
     host: str
     resource: str
     amount: Count
@@ -108,6 +116,13 @@ _WAITING_ROWS: list[tuple[str, Any]] = [
     ),
     ("shortfalls", list[ShortfallView]),
     ("holders", list[HolderView]),
+    (
+        "used_by_others",
+        Annotated[
+            list[UsedView],
+            Meta(description="What the sources report as used there, and no job of the type has."),
+        ],
+    ),
     ("protected", Annotated[bool, Meta(description="Its hosts are reserved against later jobs.")]),
     ("reservation", ReservationView | None),
     (
@@ -236,7 +251,7 @@ def explanation_view(job: ExplainedJob | JobHold) -> Struct:
             _trouble(job),
         )
     return ExplanationView(
-        **_waiting_fields(job.explanation, job.holders),
+        **_waiting_fields(job),
         position=job.position,
         jobs_of_its_shape_before=job.index_in_shape,
         eta=EtaView.of(job.forecast),
@@ -249,20 +264,22 @@ def what_if_view(answer: ImaginedJob | tuple[ForecastChange, ...]) -> Struct:
     if isinstance(answer, tuple):
         return MovesView([MoveView.of(change) for change in answer])
     return ForecastView(
-        **_waiting_fields(answer.explanation, answer.holders),
+        **_waiting_fields(answer),
         impossible=answer.impossible.text if answer.impossible else None,
         eta=EtaView.of(answer.forecast),
     )
 
 
-def _waiting_fields(explanation: Explanation, holders: list[HeldAmount]) -> dict[str, Any]:
+def _waiting_fields(answer: ExplainedJob | ImaginedJob) -> dict[str, Any]:
+    explanation = answer.explanation
     reason, largest = explanation.reason, explanation.largest
     return {
         "reason": reason and ReasonView.of(reason),
         "explains": explanation.request_id,
         "hosts": explanation.hosts,
         "shortfalls": [ShortfallView.of(shortfall) for shortfall in explanation.shortfalls],
-        "holders": [HolderView.of(holder) for holder in holders],
+        "holders": [HolderView.of(holder) for holder in answer.holders],
+        "used_by_others": [UsedView.of(used) for used in answer.others],
         "protected": explanation.start is not None,
         "reservation": None if explanation.start is None else ReservationView.of(explanation),
         "passed_since": explanation.passed_since,

@@ -92,6 +92,7 @@ async def open_notifier(
                 timeout=settings.timeout,
                 concurrency=settings.concurrency,
                 feeds=feeds,
+                callbacks=egress.options,
             )
     finally:
         closing.cancel()

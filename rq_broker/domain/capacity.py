@@ -50,6 +50,28 @@ class Host:
             for resource, amount in self.capacity.items()
         }
 
+    @property
+    def in_transit(self) -> dict[str, int]:
+        """What of a resource is counted both as used and as held, as far as the sums show it.
+
+        From its boot until its client names it, a job's server is in `used` while its capacity is
+        still in `held`. What both count beyond the capacity is counted twice, or is promised and
+        taken by others: which of the two, only the names of the servers can tell.
+        """
+        overlap = {
+            resource: min(-free, self.used.get(resource, 0), self.held.get(resource, 0))
+            for resource, free in self.free.items()
+        }
+        return {resource: amount for resource, amount in overlap.items() if amount > 0}
+
+    @property
+    def unpromised(self) -> dict[str, int]:
+        """Free, without counting twice what is in transit: what the host can still be granted."""
+        in_transit = self.in_transit
+        return {
+            resource: free + in_transit.get(resource, 0) for resource, free in self.free.items()
+        }
+
 
 _Ignored = Annotated[Any, Meta(description="Ignored: the broker computes it.")]
 
@@ -74,6 +96,7 @@ class NewHost(Struct, forbid_unknown_fields=True):
     name: _Ignored = None
     held: _Ignored = None
     free: _Ignored = None
+    in_transit: _Ignored = None
     dropped: _Ignored = None
     source: _Ignored = None
 

@@ -57,6 +57,11 @@ class AddressList:
                 names.add(_parse_name(option, entry, error))
         return cls(tuple(networks), frozenset(names))
 
+    @property
+    def text(self) -> str:
+        """The entries, sorted, as the option takes them."""
+        return ",".join(sorted({*map(str, self.networks), *self.names}))
+
     def contains(self, address: Address) -> bool:
         """Whether one of the networks contains the address."""
         return any(address in network for network in self.networks)
@@ -132,6 +137,16 @@ class Egress:
             frozenset(ports),
             frozenset(_listeners(own_listeners)),
         )
+
+    @property
+    def options(self) -> str:
+        """The options that made the rules, as a text that is equal where they are."""
+        texts = {
+            "--callback-allow": self.allow.text,
+            "--callback-deny": self.deny.text,
+            "--callback-ports": ",".join(map(str, sorted(self.ports))),
+        }
+        return " ".join(f"{option} {text}" for option, text in texts.items() if text)
 
     def close_listeners(self, listeners: Iterable[tuple[str, int]]) -> None:
         """Close (address, port) of the servers that Redis has now, besides earlier ones."""

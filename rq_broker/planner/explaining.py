@@ -129,9 +129,17 @@ def _explain_blocked(admission_pass: AdmissionPass, blocked: BlockedShape) -> St
 
 
 def _closest_hosts(admission_pass: AdmissionPass, table: HostTable, demand: Demand) -> Needs:
-    """Choose the hosts where least is missing for the whole job: those protection would keep."""
-    without_holds = admission_pass.without_holds(table)
-    return choose_hosts(Placer(table, demand), without_holds, frozenset()) or {}
+    """Choose the hosts where least is missing for the whole job: those protection would keep.
+
+    Where others use so much that even the end of every hold would not do, the hosts are chosen as
+    if nobody used them.
+    """
+    placer, without_holds = Placer(table, demand), admission_pass.without_holds(table)
+    return (
+        choose_hosts(placer, without_holds, frozenset())
+        or choose_hosts(placer, admission_pass.empty_hosts, frozenset())
+        or {}
+    )
 
 
 def _shortfalls(table: HostTable, needs: Needs) -> tuple[Shortfall, ...]:

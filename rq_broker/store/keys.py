@@ -8,7 +8,8 @@ where nothing else is said.
 | key                        | type   | holds |
 |----------------------------|--------|-------|
 | `rqb:types`                | set    | the names of types; a hint for readers, rebuilt on use |
-| `rqb:notifiers`            | hash   | notifier → when it last `reported`, and its `types` (none: |
+| `rqb:notifiers`            | hash   | notifier → when it last `reported`, the options for its |
+|                            |        | `callbacks`, and its `types` (none: |
 |                            |        | every type), JSON; each notifier reports every second |
 | `rqb:{<type>}`             | hash   | the base: `id`, `clock`, `fence`, `hosts`, `policy:…`, |
 |                            |        | `promises`, `recount:<status>`, the clock (`clock_…`), |

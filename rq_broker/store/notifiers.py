@@ -27,6 +27,8 @@ class NotifierReport:
     """The types that it serves; empty: every type."""
     age: float
     """Seconds since its last report."""
+    callbacks: str | None = None
+    """The options that say where its callbacks may go; None: it does not tell them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +51,19 @@ class Notifiers:
         self._sightings: dict[str, _Sighting] = {}
         self._last_read: float | None = None
 
-    async def report_notifier(self, name: str, types: Collection[str] = ()) -> None:
-        """Report that a notifier is alive, and which types it serves; empty: every type."""
+    async def report_notifier(
+        self, name: str, types: Collection[str] = (), callbacks: str | None = None
+    ) -> None:
+        """Report that a notifier is alive.
+
+        Args:
+            name: The notifier.
+            types: Which types it serves; empty: every type.
+            callbacks: The options that say where its callbacks may go, see Egress.options.
+        """
         now = round(await self._runner.now() * 1000)
-        text = orjson.dumps({"reported": now, "types": sorted(types)}).decode()
+        report = {"reported": now, "types": sorted(types), "callbacks": callbacks}
+        text = orjson.dumps(report).decode()
         await self._runner.command("HSET", NOTIFIERS, name, text)
 
     async def retire_notifier(self, name: str) -> None:
@@ -87,9 +98,11 @@ class Notifiers:
         try:
             fields = orjson.loads(text)
             reported, types = fields["reported"] / 1000, tuple(map(str, fields["types"]))
+            callbacks = None if fields.get("callbacks") is None else str(fields["callbacks"])
         except (ValueError, TypeError, KeyError):
             return None
         sighting, read = self._sightings[name], self._monotonic()
         least = read - sighting.first_read
         most = read - sighting.read_before if sighting.read_before is not None else float("inf")
-        return NotifierReport(name, types, min(max(now - reported, least), most))
+        age = min(max(now - reported, least), most)
+        return NotifierReport(name, types, age, callbacks)

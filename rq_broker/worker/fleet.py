@@ -30,11 +30,20 @@ FORGET_SECONDS = 60.0
 class Fleet:
     """The live notifiers as one of them sees them."""
 
-    def __init__(self, broker: Broker, types: Collection[str]) -> None:
-        """`types`: those that this notifier serves; empty: all."""
+    def __init__(
+        self, broker: Broker, types: Collection[str], callbacks: str | None = None
+    ) -> None:
+        """Take what this notifier reports of itself.
+
+        Args:
+            broker: The store.
+            types: Those that it serves; empty: all.
+            callbacks: The options that say where its callbacks may go; None: not told.
+        """
         self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._broker = broker
         self._types = frozenset(types)
+        self._callbacks = callbacks
         self.on_left: Callable[[], object] = lambda: None
         """Called when another notifier has retired or died."""
         self._others: dict[str, frozenset[str]] = {}
@@ -65,7 +74,7 @@ class Fleet:
 
     async def run_once(self) -> float:
         """Report this notifier, and read which others are alive; returns seconds until the next."""
-        await self._broker.report_notifier(self.name, self._types)
+        await self._broker.report_notifier(self.name, self._types, self._callbacks)
         _, reports = await asyncio.gather(self._broker.beat(self.name), self._broker.notifiers())
         others = [report for report in reports if report.name != self.name]
         await self._forget_dead(others)

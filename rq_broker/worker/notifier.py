@@ -43,6 +43,7 @@ class Notifier:
         timeout: float = 10.0,
         concurrency: int = 512,
         feeds: Collection[Feed] = (),
+        callbacks: str | None = None,
     ) -> None:
         """Take what the steps need.
 
@@ -54,6 +55,7 @@ class Notifier:
             timeout: seconds an attempt to call back may take; also the grace of a stop.
             concurrency: callbacks in flight at once, over all types.
             feeds: sources to poll; only those of the types served.
+            callbacks: the options that say where callbacks may go, which it reports.
         """
         self._broker = broker
         self._sender = sender
@@ -65,7 +67,7 @@ class Notifier:
         self._timers = Timers()
         self._listening = Loop("subscription to wake-ups", self._listen)
         known_types = KnownTypes(broker, types)
-        self._fleet = Fleet(broker, types)
+        self._fleet = Fleet(broker, types, callbacks)
         self._dispatcher = Dispatcher(broker, self._fleet, known_types, self._timers)
         self._steps = Steps(broker, self._make_courier, self._timers, self._dispatcher.watch)
         self._dispatcher.use(self._steps, self._can_take)

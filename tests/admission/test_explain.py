@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from rq_broker import planner
 from rq_broker.admission import explain as explain_module
+from rq_broker.admission import holders as holders_module
 from rq_broker.admission.explain import Explainer
 from rq_broker.admission.held_capacity import Held
 from rq_broker.admission.remarks import Remarks
@@ -58,6 +59,7 @@ async def test_an_explanation_says_all_there_is(broker: Broker, client: Redis) -
         "explains": "d",
         "hosts": ("h1",),
         "shortfalls": [{"host": "h1", "resource": "VCPU", "needed": 6, "free": 3}],
+        "used_by_others": [],
         "protected": False,
         "reservation": None,
         "passed_since": None,
@@ -226,7 +228,7 @@ async def test_holders_are_named_up_to_a_limit(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where very many jobs hold a host, only the first of them are named."""
-    monkeypatch.setattr(explain_module, "MAX_HOLDERS", 2)
+    monkeypatch.setattr(holders_module, "MAX_HOLDERS", 2)
     await publish(broker, VCPU=4)
     for number in range(4):
         await holding(broker, f"h{number}", 1)

@@ -12,6 +12,7 @@ SHOWN = {
     "used": {"VCPU": 2},
     "held": {},
     "free": {"VCPU": 62, "Disk": 10},
+    "in_transit": {},
     "aggregates": ["a", "host1"],
     "dropped": False,
 }

@@ -11,26 +11,37 @@ from rq_broker.domain.deliveries import Attempt, Destination
 
 
 @pytest.mark.parametrize(
-    ("capacity", "used", "held", "free"),
+    ("capacity", "used", "held", "free", "in_transit"),
     [
-        ({"VCPU": 8}, {}, {}, {"VCPU": 8}),
-        ({"VCPU": 8}, {"VCPU": 3}, {"VCPU": 4}, {"VCPU": 1}),
-        ({"VCPU": 2}, {"VCPU": 3}, {"VCPU": 4}, {"VCPU": -5}),
-        ({}, {"VCPU": 3}, {"GPU": 1}, {}),
+        ({"VCPU": 8}, {}, {}, {"VCPU": 8}, {}),
+        ({"VCPU": 8}, {"VCPU": 3}, {"VCPU": 4}, {"VCPU": 1}, {}),
+        ({"VCPU": 8}, {"VCPU": 8}, {"VCPU": 4}, {"VCPU": 0}, {"VCPU": 4}),
+        ({"VCPU": 8}, {"VCPU": 6}, {"VCPU": 4}, {"VCPU": 0}, {"VCPU": 2}),
+        ({"VCPU": 2}, {}, {"VCPU": 4}, {"VCPU": -2}, {}),
+        ({"VCPU": 2}, {"VCPU": 3}, {}, {"VCPU": -1}, {}),
+        ({}, {"VCPU": 3}, {"GPU": 1}, {}, {}),
     ],
 )
-def test_free_is_computed(
-    capacity: dict[str, int], used: dict[str, int], held: dict[str, int], free: dict[str, int]
+def test_free_does_not_count_twice_what_is_in_transit(
+    capacity: dict[str, int],
+    used: dict[str, int],
+    held: dict[str, int],
+    free: dict[str, int],
+    in_transit: dict[str, int],
 ) -> None:
-    """Free is capacity without used and held, below zero where a host shrank."""
+    """Free is below 0 only where used or held alone is more than there is; the planner's is not."""
     host = Host("h", capacity, used, held, frozenset({"b", "a"}))
-    assert host.free == free
+    assert host.free == {
+        resource: amount - used.get(resource, 0) - held.get(resource, 0)
+        for resource, amount in capacity.items()
+    }
     assert to_builtins(HostView.of(host)) == {
         "name": "h",
         "capacity": capacity,
         "used": used,
         "held": held,
         "free": free,
+        "in_transit": in_transit,
         "aggregates": ["a", "b"],
         "dropped": False,
     }

@@ -50,8 +50,9 @@ async def test_a_notifier_is_listed_from_its_report_until_it_retires(broker: Bro
     """A report lists a notifier with its types; retiring takes it off the list."""
     assert await broker.notifiers() == []
     await broker.report_notifier("b", {"vm", "kube"})
-    await broker.report_notifier("a")
+    await broker.report_notifier("a", callbacks="--callback-ports 80")
     reports = await broker.notifiers()
+    assert [report.callbacks for report in reports] == ["--callback-ports 80", None]
     assert [(report.name, report.types) for report in reports] == [("a", ()), ("b", ("kube", "vm"))]
     assert all(0 <= report.age < 5 for report in reports)
     await broker.retire_notifier("a")
