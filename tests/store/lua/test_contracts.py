@@ -225,10 +225,12 @@ async def _audit(broker: Broker, client: Redis) -> None:
     assert len((await walk.page(Status.DONE, count=9)).plain) == 1
     await broker.withdraw(TYPE, "ended")
     await client.hset(KEYS.of("seen", "d"), "h1/VCPU", 1)
+    await client.hset(KEYS.of("unheld", "d"), "h1/VCPU", 1)
+    await broker.job_hold(TYPE, "d")
     (row,) = (await walk.page(Status.GRANTED, count=9)).jobs
     await walk.jobs(Status.GRANTED, priority=row.priority, after=row.member, members=[row.member])
     assert await walk.indexed_jobs([digest(row.fields["callback"])]) == ["d"]
-    await client.delete(KEYS.of("seen", "d"))
+    await client.delete(KEYS.of("seen", "d"), KEYS.of("unheld", "d"))
     assert len(await walk.shapes(["unknown"])) == 1
 
 

@@ -133,8 +133,10 @@ end
 -- one snapshot a server that moves may show on no host; and it is told when all is held or used again.
 local function note_unheld(member, is_left, now)
   local request_id = request_id_of(member)
-  local f = redis.call('HMGET', job_key(request_id), 'id', 'hold_lost')
-  if is_left then
+  local f = redis.pcall('HMGET', job_key(request_id), 'id', 'hold_lost')
+  if f.err then -- a damaged job: the audit finds it
+    return
+  elseif is_left then
     local is_new = redis.call('ZADD', key('unheld'), 'NX', whole(now), member) == 1
     if not is_new and not f[2] then
       redis.call('HSET', job_key(request_id), 'hold_lost', whole(now))
