@@ -121,6 +121,8 @@ def test_every_option_exists(name: str) -> None:
     """Each `--option` and each RQ_BROKER_ variable of a page belongs to a command or a script."""
     text = "\n".join(code(PAGES[name]))
     for line in text.splitlines():
+        if line.startswith("openstack "):
+            continue  # the command line of OpenStack, whose options are its own
         script = re.search(r"(scripts/\w+\.py) ", line)
         source = (ROOT / script[1]).read_text() if script else ""
         known = set(re.findall(r'"(--[a-z-]+)"', source)) if script else {*OPTIONS, "--callback-"}

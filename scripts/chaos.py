@@ -1,0 +1,219 @@
+"""Strike a real small OpenStack behind the broker's back, and check its figures. `chaos.py [SEED]`
+
+60 jobs of plain, unnamed, silent and deaf clients meet deletions, migrations, resizes, evacuation,
+killed hosts, renamed aggregates, and outages of Keystone, Placement, Nova's API and a notifier.
+Takes some seven minutes, 2 GB, and what openstack_cloud installs. Exits with 1 if a rule is broken.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from chaosing import outages, tables
+from chaosing.book import Book
+from chaosing.clients import BOOTS, ORDER, TYPE, Clients, Kind
+from chaosing.deployment import POLICY, Deployment
+from chaosing.lab import Lab
+from chaosing.outages import Outages
+from chaosing.promises import DEAD, TWICE, Promises
+from chaosing.rest import Rest, settled
+from chaosing.strikes import Strikes
+from chaosing.tables import Verdict
+from openstack_cloud import Cloud
+
+from rq_broker.client import Client
+
+HOSTS = ("c1", "c2", "c3", "c4")
+ADDED = "c5"
+GOLD, SILVER = "gold", "silver"
+KINDS: Sequence[tuple[int, Kind]] = (
+    (5, Kind(keeps=True)),
+    (12, Kind()),
+    (8, Kind(cores=(2,))),
+    (5, Kind(cores=(1, 1))),
+    (4, Kind(cores=(2, 1, 1), spread=True)),
+    (6, Kind(aggregate=GOLD)),
+    (4, Kind(cores=(2, 2), aggregate=SILVER)),
+    (6, Kind("unnamed")),
+    (3, Kind("unnamed", cores=(1, 1))),
+    (5, Kind("silent")),
+    (2, Kind("deaf")),
+)
+"""How many jobs of each kind: 60 in all."""
+FIRST, APART_SECONDS = 12, 4.0
+"""Jobs submitted at once at the beginning, and seconds between two of the others."""
+DRAIN_SECONDS = 150.0
+"""How long jobs may take to end after the last strike: a silent client's runs into its limit."""
+DAILY_TOKEN_SECONDS, SHORT_TOKEN_SECONDS = 3600, 8
+
+
+def kinds() -> list[Kind]:
+    """Mix the jobs; those that end by a limit come early, so that the run need not wait for it."""
+    slow = [
+        kind for count, kind in KINDS for _ in range(count) if kind.manner in {"silent", "deaf"}
+    ]
+    others = [kind for count, kind in KINDS for _ in range(count) if kind not in slow]
+    random.shuffle(others)
+    return [*others[:FIRST], *slow, *others[FIRST:]]
+
+
+def submit_all(broker_url: str, clients: Clients, book: Book) -> None:
+    """Submit the jobs, some at once and the others one by one."""
+    with Client(broker_url) as broker:
+        for number, kind in enumerate(kinds()):
+            if number >= FIRST:
+                time.sleep(APART_SECONDS)
+            clients.submit(broker, kind)
+    book.say(f"all {len(clients.jobs)} jobs are submitted")
+
+
+def poll(checked: Promises, over: threading.Event) -> None:
+    """Keep the ages of Placement's consumers up to date."""
+    while not over.wait(1.0):
+        checked.poll()
+
+
+def strike(strikes: Strikes, away: Outages, lab: Lab, checked: Promises) -> None:
+    """Do everything once, the quick acts several times."""
+
+    def learn() -> None:
+        checked.capacity = lab.capacity(lab.providers().items())
+
+    for name, act, times in (
+        ("servers deleted behind their client's back", strikes.delete, 3),
+        ("servers migrated live", strikes.migrate_live, 3),
+        ("servers migrated cold", strikes.migrate_cold, 2),
+        ("servers resized", strikes.grow, 2),
+        ("servers shelved and unshelved", strikes.shelve, 2),
+    ):
+        for _ in range(times):
+            strikes.on_a_server(name, act)
+    strikes.rename(GOLD, "golden")
+    time.sleep(6)
+    strikes.rename("golden", GOLD)
+    away.notifier_killed(1)
+    strikes.add_host(ADDED, learn)
+    strikes.disable("c4", 12)
+    strikes.kill_and_evacuate(strikes.busiest())
+    away.placement_stopped(12)
+    away.placement_slow(12)
+    away.keystone_away(6, SHORT_TOKEN_SECONDS, must_tell=False)
+    strikes.on_a_server("servers deleted behind their client's back", strikes.delete)
+    away.rotate_keys()
+    strikes.on_a_server("servers migrated live", strikes.migrate_live)
+    away.keystone_away(20, DAILY_TOKEN_SECONDS, must_tell=True)
+    away.rotate_keys()
+    away.nova_api_away(8)
+    away.placement_frozen(12)
+    away.notifier_killed(2)
+    strikes.rename(SILVER, "argent")
+    strikes.rename("argent", SILVER)
+
+
+def rules(book: Book, resting: Rest, deployment: Deployment) -> list[Verdict]:
+    """Check the rules of the whole run; nothing moves any more, and every client has ended."""
+    grants = f"{book.seen['grants told']} grants"
+    boots = f"{book.seen['servers booted where granted']} jobs booted"
+    code, audit = deployment.audit()
+    idle = [f"{name}: never done" for name in book.refused if not book.done[name]]
+    jobs = f"{len(resting.clients.jobs)} jobs"
+    return [
+        *(
+            Verdict(rule, seen, book.faults.get(rule, ()))
+            for rule, seen in (
+                (TWICE, grants),
+                (ORDER, grants),
+                (DEAD, grants),
+                (BOOTS, boots),
+                (outages.TOLD, "Placement twice, Keystone once"),
+                (outages.FRESH, f"{book.seen['recoveries of the source']} outages"),
+            )
+        ),
+        Verdict("every act was carried out", f"{sum(book.done.values())} acts", idle),
+        Verdict("every job ends", jobs, resting.unended()),
+        Verdict("nothing is held at the end", "all hosts", settled(resting.held)),
+        Verdict(
+            "used and capacity are Placement's, after all", "all hosts", settled(resting.usage)
+        ),
+        Verdict(
+            "hosts are in the aggregates that Nova says", "all hosts", settled(resting.aggregates)
+        ),
+        Verdict("the audit is clean", audit.splitlines()[-1], audit.splitlines() if code else ()),
+        Verdict("no process logs a traceback", "3 logs", deployment.tracebacks()),
+    ]
+
+
+def rest_with_servers(resting: Rest) -> list[Verdict]:
+    """Compare the figures while servers of jobs and of others are up."""
+    usage, holds = settled(resting.usage), settled(resting.holds)
+    up = len(list(resting.lab.compute.servers(all_projects=True)))
+    return [
+        Verdict("used and capacity are Placement's, in between", f"{up} servers up", usage),
+        Verdict("held is what running jobs have not used", f"{up} servers up", holds),
+    ]
+
+
+def run(cloud: Cloud, folder: Path) -> int:
+    """Run the chaos on a cloud; returns the exit code."""
+    book = Book()
+    cloud.aggregate(GOLD, "c1", "c2")
+    cloud.aggregate(SILVER, "c3", "c4")
+    lab = Lab(cloud)
+    providers = lab.providers()
+    checked = Promises(lab.capacity(providers.items()), lab.usage_or_none, lab.takes_work, book)
+    with Deployment(cloud, folder / "broker") as deployment, Client(deployment.api) as broker:
+        deployment.await_hosts(broker, len(HOSTS))
+        broker.set_policy(TYPE, **POLICY)
+        clients = Clients(lab, deployment.api, checked, book)
+        strikes = Strikes(cloud, lab, clients, checked, book)
+        away, resting = Outages(cloud, deployment, checked, book), Rest(broker, lab, clients)
+        over = threading.Event()
+        threads = [
+            threading.Thread(target=target, args=arguments, daemon=True)
+            for target, arguments in (
+                (submit_all, (deployment.api, clients, book)),
+                (poll, (checked, over)),
+            )
+        ]
+        for thread in threads:
+            thread.start()
+        tenants = strikes.tenants_until(over)
+        strike(strikes, away, lab, checked)
+        threads[0].join()
+        over.set()
+        tenants.join()
+        keepers = {name for name, kind in clients.jobs.items() if kind.keeps}
+        book.say("the last strike is over; waiting for the jobs to end")
+        settled(lambda: [name for name in resting.unended() if name not in keepers], DRAIN_SECONDS)
+        found = rest_with_servers(resting)
+        book.say("the clients that keep their servers are told to end")
+        clients.ends.set()
+        clients.join()
+        settled(resting.unended)
+        found += rules(book, resting, deployment)
+        statuses = resting.statuses()
+        clients.receiver.stop()
+    print("\n".join(["", tables.acts(book), "", tables.sightings(book, statuses.items()), ""]))
+    print(tables.verdicts(found), flush=True)
+    print(f"{time.monotonic() - book.begun:.0f} s")
+    return int(any(verdict.broken for verdict in found))
+
+
+def main(seed: int) -> int:
+    """Bring a cloud up, run the chaos on it, end it."""
+    random.seed(seed)
+    with TemporaryDirectory(ignore_cleanup_errors=True) as directory:
+        folder = Path(directory)
+        with Cloud(folder / "cloud", HOSTS) as cloud:
+            return run(cloud, folder)
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 12))

@@ -1,0 +1,164 @@
+"""What operators and other users do behind the broker's back: to servers, hosts and aggregates."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+
+from openstack_cloud import Cloud
+
+from chaosing.book import Book
+from chaosing.clients import Clients
+from chaosing.lab import FAILURES, WAIT_SECONDS, Lab, TookTooLong
+from chaosing.promises import Promises
+
+REFUSED = (*FAILURES, TookTooLong, TimeoutError)
+"""What an act may raise where the cloud refuses it: the server is gone, or there is no room."""
+TENANTS_MOST = 4
+"""Servers that other users have at once."""
+
+
+class Strikes:
+    """Acts on the servers of jobs, one at a time, and the servers of other users."""
+
+    def __init__(
+        self, cloud: Cloud, lab: Lab, clients: Clients, promises: Promises, book: Book
+    ) -> None:
+        self.cloud, self.lab, self.book = cloud, lab, book
+        self.clients, self.promises = clients, promises
+        self.tenants: list[str] = []
+        self._struck: set[str] = set()
+
+    def pick(self) -> str | None:
+        """Choose a job's server that is up and was not struck before; None after a while."""
+        end = time.monotonic() + WAIT_SECONDS / 2
+        while time.monotonic() < end:
+            free = [server for server in list(self.clients.alive) if server not in self._struck]
+            if free:
+                server = random.choice(free)
+                self._struck.add(server)
+                return server
+            time.sleep(0.5)
+        return None
+
+    def on_a_server(self, name: str, strike: Callable[[str], object]) -> None:
+        """Carry an act out on a server of a job."""
+        with self.book.act(name, *REFUSED):
+            server = self.pick()
+            if server is None:
+                raise TookTooLong("no job has a server that was not struck yet")
+            strike(server)
+
+    # Servers
+
+    def delete(self, server: str) -> None:
+        """Delete a job's server; its client does not know."""
+        self.lab.delete(server)
+
+    def migrate_live(self, server: str) -> None:
+        """Move a server while it runs, to where Nova likes."""
+        self.lab.compute.live_migrate_server(server, host=None, block_migration="auto")
+        self.lab.await_status(server, "ACTIVE", "ERROR")
+
+    def migrate_cold(self, server: str) -> None:
+        """Move a server by stopping it, and confirm."""
+        self.lab.resize(server, None)
+
+    def grow(self, server: str) -> None:
+        """Resize a server to more than its job was granted, and confirm."""
+        self.lab.resize(server, 2)
+
+    def shelve(self, server: str) -> None:
+        """Shelve a server, so that it uses nothing, and bring it back a while later."""
+        self.lab.compute.shelve_server(server)
+        if self.lab.await_status(server, "SHELVED_OFFLOADED", "ERROR"):
+            time.sleep(3)
+            self.lab.compute.unshelve_server(server)
+            self.lab.await_status(server, "ACTIVE", "ERROR")
+
+    # Other users
+
+    def tenant(self) -> None:
+        """Boot a server that no job asked for, where Nova likes, or delete one."""
+        if len(self.tenants) >= TENANTS_MOST:
+            with self.book.act("other users' servers deleted", *REFUSED):
+                self.lab.delete(self.tenants.pop(0))
+            return
+        with self.book.act("other users' servers booted", *REFUSED):
+            self.tenants.append(self.lab.boot(f"tenant-{len(self.tenants)}", 1, None))
+
+    def tenants_until(self, over: threading.Event) -> threading.Thread:
+        """Let other users come and go until the event is set."""
+
+        def run() -> None:
+            while not over.wait(random.uniform(4, 8)):
+                self.tenant()
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        return thread
+
+    # Aggregates
+
+    def rename(self, old: str, new: str) -> None:
+        """Rename an aggregate."""
+        with self.book.act("aggregates renamed", *REFUSED):
+            found = self.lab.compute.find_aggregate(old, ignore_missing=False)
+            self.lab.compute.update_aggregate(found, name=new)
+
+    # Hosts
+
+    def add_host(self, host: str, learn: Callable[[], None]) -> None:
+        """Add a host to the cloud; `learn` reads its capacity."""
+        with self.book.act("hosts added", *REFUSED):
+            self.cloud.add_compute(host)
+            learn()
+
+    def disable(self, host: str, seconds: float) -> None:
+        """Disable a host for a while."""
+        with self.book.act("hosts disabled and enabled", *REFUSED):
+            self.promises.unwell.add(host)
+            self.cloud.disable(host)
+            self.promises.out[host] = time.monotonic()
+            time.sleep(seconds)
+            self.cloud.enable(host)
+            self.promises.out.pop(host)
+            self.promises.unwell.discard(host)
+
+    def busiest(self) -> str:
+        """Return the host with most servers."""
+        servers = self.lab.compute.servers(all_projects=True)
+        hosts = Counter(server.compute_host for server in servers if server.compute_host)
+        return str(hosts.most_common(1)[0][0])
+
+    def kill_and_evacuate(self, host: str) -> None:
+        """Kill a host, evacuate its servers once Nova calls it down, and bring it back."""
+        with self.book.act("hosts killed", *REFUSED):
+            self.promises.unwell.add(host)
+            self.cloud.kill_compute(host)
+            self.promises.out[host] = time.monotonic()
+        self.book.say(f"Nova calls {host} down")
+        with self.book.act("hosts forced down", *REFUSED):
+            self.cloud.force_down(host)
+            time.sleep(5)
+        for server in list(self.lab.compute.servers(all_projects=True, host=host)):
+            with self.book.act("servers evacuated", *REFUSED):
+                self.lab.compute.evacuate_server(server.id)
+                self._await_elsewhere(server.id, host)
+        with self.book.act("hosts brought back", *REFUSED):
+            self.cloud.start(host)
+            with suppress(*REFUSED):
+                self.cloud.force_down(host, False)
+            self.cloud.wait_for_state(host, "up")
+            self.promises.out.pop(host, None)
+            self.promises.unwell.discard(host)
+
+    def _await_elsewhere(self, server: str, host: str) -> None:
+        self.lab.await_status(server, "ACTIVE", "ERROR", "SHUTOFF")
+        found = self.lab.compute.find_server(server, all_projects=True)
+        if found is not None and found.compute_host == host:
+            raise TookTooLong(f"{server} is still on {host}")
