@@ -15,7 +15,8 @@ from typing import Annotated, Any, ClassVar
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from rq_broker.api.submit import Callback, Data, demand_of
+from rq_broker.api.data import Data, demand_of
+from rq_broker.api.submit import Callback
 from rq_broker.delivery.signing import SigningKey
 from rq_broker.domain import capacity
 from rq_broker.domain.capacity import Host

@@ -7,45 +7,22 @@ and checked field by field, so that a sentence can name the field.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from rq_broker.api.data import Data, demand_of
 from rq_broker.domain import exact_json
-from rq_broker.domain.capacity import Amounts
 from rq_broker.domain.decoding import convert, texts_check
 from rq_broker.domain.errors import Invalid, Unreadable
 from rq_broker.domain.jobs import Demand, Shape, Submission, expected_class
-from rq_broker.domain.validation import MAX_WHOLE, HoldSpan, Name, Owner, Priority, Text
+from rq_broker.domain.validation import HoldSpan, Name, Owner, Priority, Text
 from rq_broker.egress.callback import destination
 from rq_broker.egress.rules import Egress
 
 Callback = Annotated[str, Text(2048).meta("A URL, absolute or relative to the callback base.")]
-
-_Instances = tuple[tuple[tuple[str, int], ...], ...]
-
-
-class Data(Struct):
-    """What a job needs. All other keys are kept for the callback, digit for digit."""
-
-    instances: (
-        Annotated[
-            list[Amounts],
-            Meta(
-                min_length=1,
-                max_length=1000,
-                description="What each instance needs; left out: one instance of one slot.",
-                extra={"items": "instances"},
-            ),
-        ]
-        | None
-    ) = None
-    host_aggregate: Annotated[str, Text(255, may_be_empty=True).meta()] | None = None
-    spread: Annotated[bool, Meta(description="No two instances on one host.")] | None = None
 
 
 class _Fields(Struct, kw_only=True):
@@ -169,40 +146,3 @@ def _parse(json: bytes) -> _ParsedData:
     value = exact_json.loads(json)
     demand = demand_of(convert(value, Data, "data"))
     return _ParsedData(exact_json.dumps(value), demand, json.count(b'"'))
-
-
-# What a job needs
-
-_ONE_SLOT: _Instances = ((("Slots", 1),),)
-
-
-def demand_of(data: Data) -> Demand:
-    """Return the demand without zeros and with sorted resources: then equal demands are equal."""
-    instances = _ONE_SLOT if data.instances is None else _instances(data.instances)
-    return Demand(instances, data.host_aggregate or None, bool(data.spread))
-
-
-def _instances(wanted: list[Amounts]) -> _Instances:
-    instances: list[tuple[tuple[str, int], ...]] = []
-    total = 0
-    for number, amounts in enumerate(wanted):
-        numbers = amounts.values()
-        total += sum(numbers)
-        if number and amounts == wanted[number - 1]:
-            instances.append(instances[-1])
-            continue
-        pairs = sorted(amounts.items())
-        instances.append(tuple([pair for pair in pairs if pair[1]] if 0 in numbers else pairs))
-    if total > MAX_WHOLE:
-        _check_totals(wanted)
-    return tuple(instances)
-
-
-def _check_totals(instances: Iterable[Amounts]) -> None:
-    """Raise Invalid if Lua could not add up the amounts of a resource exactly."""
-    totals: Counter[str] = Counter()
-    for amounts in instances:
-        totals.update(amounts)
-    for resource, amount in totals.items():
-        if amount > MAX_WHOLE:
-            raise Invalid(f"data.instances need {amount} {resource} in all, over 2^53−1")

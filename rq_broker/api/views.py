@@ -37,6 +37,10 @@ def _or_unset(value: _Value) -> _Value | UnsetType:
     return value or UNSET
 
 
+def _sorted_or_unset(values: frozenset[str]) -> list[str] | UnsetType:
+    return sorted(values) or UNSET
+
+
 def _or_null(value: _Value) -> _Value | None:
     return value or None
 
@@ -126,6 +130,16 @@ class HostView(JsonObject, frozen=True):
     step_size: Annotated[
         Amounts | UnsetType,
         Meta(description="What an instance's amount is a multiple of, where that is not 1."),
+        Converted(_or_unset),
+    ] = UNSET
+    traits: Annotated[
+        list[str] | UnsetType,
+        Meta(description="What it is like, for demands that require or forbid it; if anything."),
+        Converted(_sorted_or_unset),
+    ] = UNSET
+    anywhere: Annotated[
+        Literal[True] | UnsetType,
+        Meta(description="It is no place but one capacity for the whole type, such as licences."),
         Converted(_or_unset),
     ] = UNSET
     source: Annotated[

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from rq_broker.admission.explain import ExplainedJob, ImaginedJob
+from rq_broker.api.data import WantedInstance, given_as
 from rq_broker.domain.capacity import Amounts
 from rq_broker.domain.job_holds import JobHold
 from rq_broker.domain.jobs import Demand, Status
@@ -55,8 +56,8 @@ MAX_AWAITED = 50
 """Jobs that a reservation names: bounds the answer."""
 
 
-def _instances(demand: Demand | None) -> list[Amounts] | None:
-    return None if demand is None else [dict(instance) for instance in demand.instances]
+def _instances(demand: Demand | None) -> list[WantedInstance] | None:
+    return None if demand is None else [given_as(instance) for instance in demand.instances]
 
 
 class LargestView(JsonObject, frozen=True):
@@ -65,7 +66,7 @@ class LargestView(JsonObject, frozen=True):
     instances: Annotated[Count, Meta(description="How many of its instances, unchanged.")]
     percent: Annotated[Count, Meta(description="All instances, scaled to this percentage.")]
     demand: Annotated[
-        list[Amounts] | None,
+        list[WantedInstance] | None,
         Meta(description="The scaled instances; null if not even 1 % fits."),
         Converted(_instances),
     ] = field(name="scaled")

@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
+
+
+class Data(TypedDict, total=False):
+    """What a job needs."""
+
+    instances: Sequence[Mapping[str, int | list[str]]]
+    """Resource → amount; the words `require` and `forbid` → traits of this instance's host."""
+    host_aggregate: str
+    any_aggregate: list[str]
+    """Hosts of any of these."""
+    require: list[str]
+    """Traits that every host must have."""
+    forbid: list[str]
+    """Traits that no host may have."""
+    spread: bool
+    """Whether no two instances are on one host."""
 
 
 class NewJob(TypedDict):
@@ -11,7 +27,8 @@ class NewJob(TypedDict):
 
     request_id: str
     owner_id: str
-    data: dict[str, Any]
+    data: Data | dict[str, Any]
+    """What it needs; all other keys are kept for the callback."""
     callback: str
     priority: NotRequired[int]
     expected: NotRequired[float]
@@ -55,6 +72,10 @@ class HostFields(TypedDict):
     capacity: Mapping[str, int]
     used: NotRequired[Mapping[str, int]]
     aggregates: NotRequired[list[str]]
+    traits: NotRequired[list[str]]
+    """What it is like, for demands that require or forbid it."""
+    anywhere: NotRequired[bool]
+    """Whether it is no place but one capacity for the whole type, such as licences."""
     max_unit: NotRequired[Mapping[str, int]]
     """The most that one instance may have of a resource; all that is free, where not listed."""
     min_unit: NotRequired[Mapping[str, int]]

@@ -15,7 +15,8 @@ MOST_RESOURCES = 10_000
 """Resources of one host at most; real ones have tens. One script writes them all, and Redis serves
 nobody else meanwhile: about 10 ms for this number."""
 RESOURCE_NAME = Text(64, "/", noun="the resource name")
-Amounts = Mapping[Annotated[str, RESOURCE_NAME.meta()], Count]
+ResourceName = Annotated[str, RESOURCE_NAME.meta()]
+Amounts = Mapping[ResourceName, Count]
 """Resource name → whole number ≥ 0."""
 HostAmounts = Annotated[Amounts, Meta(max_length=MOST_RESOURCES)]
 
@@ -41,6 +42,11 @@ class Host:
     """What an instance's amount of a resource must be a multiple of; 1 where not listed."""
     source: str = ""
     """The source that reports it; '' for a host that was published over HTTP."""
+    traits: frozenset[Label] = frozenset()
+    """What it is like beside its amounts, for demands that require or forbid it."""
+    anywhere: bool = False
+    """Whether it is no place but one capacity for the whole type, such as licences: needed beside
+    hosts of any aggregate and traits, by any number of instances of a spread job."""
 
     @property
     def free(self) -> dict[str, int]:
@@ -93,6 +99,18 @@ class NewHost(Struct, forbid_unknown_fields=True):
         Amounts | None,
         Meta(description="What an instance's amount is a multiple of; 1 where not listed."),
     ] = None
+    traits: Annotated[
+        list[Label] | None,
+        Meta(description="What it is like, for demands that require or forbid it."),
+    ] = None
+    anywhere: Annotated[
+        bool | None,
+        Meta(
+            description="It is no place but one capacity for the whole type, such as licences: "
+            "`host_aggregate`, `any_aggregate`, `require`, `forbid` and `spread` of `data` do "
+            "not bind it."
+        ),
+    ] = None
     name: _Ignored = None
     held: _Ignored = None
     free: _Ignored = None
@@ -114,6 +132,8 @@ def new_host(name: str, fields: Any, place: str = "the body") -> Host:
             max_unit=new.max_unit or {},
             min_unit=new.min_unit or {},
             step_size=new.step_size or {},
+            traits=frozenset(new.traits or ()),
+            anywhere=bool(new.anywhere),
         )
     )
 

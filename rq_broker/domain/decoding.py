@@ -112,13 +112,16 @@ def _check_of(node: inspect.Type) -> _Check | None:
         case inspect.DictType(key_type=key, value_type=element):
             return _entries_check(_check_of(key), _check_of(element))
         case inspect.UnionType(types=members):
-            # A union has one member with texts; a struct may stand beside a word.
+            # A union has one member with texts; a struct may stand beside a word, a list beside
+            # a number.
             return next((check for member in members if (check := _member_check(member))), None)
     return None
 
 
 def _member_check(node: inspect.Type) -> _Check | None:
     check, member = _check_of(node), unwrapped(node)[0]
+    if check is not None and isinstance(member, inspect.ListType):
+        return lambda value: type(value) is not list or check(value)
     if check is None or not isinstance(member, inspect.StructType):
         return check
     return lambda value: not isinstance(value, member.cls) or check(value)

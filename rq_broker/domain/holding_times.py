@@ -17,9 +17,11 @@ from math import floor, log2
 from typing import NamedTuple
 
 import msgspec
+from msgspec import Struct
 
 from rq_broker.domain.bounded_cache import BoundedCache
-from rq_broker.domain.jobs import Demand
+from rq_broker.domain.jobs import Demand, Shape
+from rq_broker.domain.traits import Instance
 
 RECENT = 20
 """Holding times remembered of each owner and demand: with fewer one short run misleads, with more
@@ -57,9 +59,24 @@ def demand_key(demand: Demand) -> str:
     """Digest a demand: jobs of equal demand have equal keys, of all owners."""
     key = _demand_keys.get(demand)
     if key is None:
-        key = sha256(msgspec.json.encode(demand)).hexdigest()[:12]
+        key = sha256(_text_of(demand)).hexdigest()[:12]
         _demand_keys.put(demand, key, demand.bytes)
     return key
+
+
+class _PlainDemand(Struct):
+    """What version 2 of the contract could say of a demand: keys of earlier versions stay."""
+
+    instances: tuple[Instance, ...]
+    aggregate: str | None
+    spread: bool
+
+
+def _text_of(demand: Demand) -> bytes:
+    if demand.is_plain:
+        plain = _PlainDemand(demand.instances, demand.aggregate, demand.spread)
+        return msgspec.json.encode(plain)
+    return Shape(demand, "", "").canonical().encode()
 
 
 def size_class(hosts: float) -> int:

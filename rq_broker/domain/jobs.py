@@ -21,6 +21,7 @@ import msgspec
 import orjson
 from msgspec import Raw, Struct
 
+from rq_broker.domain.traits import NO_TRAITS, Instance, Labelled, Traits, instance_of, traits_of
 from rq_broker.domain.validation import LONGEST_SPAN
 
 
@@ -53,13 +54,50 @@ def origins(to: Status) -> list[Status]:
 
 
 class Demand(Struct, frozen=True):
-    """What a job needs: all instances at once, on hosts of one aggregate if it names one."""
+    """What a job needs: all instances at once, on hosts of its aggregates and with its traits.
 
-    instances: tuple[tuple[tuple[str, int], ...], ...]
-    """For each instance its (resource, amount) pairs: amounts > 0, sorted by resource."""
+    A host that is *anywhere* is beside the others: what a demand says of the hosts of all its
+    instances does not bind it. Only what an instance says of itself does.
+    """
+
+    instances: tuple[Instance, ...]
     aggregate: str | None = None
     spread: bool = False
     """Whether each instance must be on a host of its own."""
+    any_aggregate: tuple[str, ...] = ()
+    """Sorted; its hosts must be in one of these at least, where there are any."""
+    traits: Traits = NO_TRAITS
+    """What the hosts of all its instances must have and must not have."""
+
+    def admits(self, host: Labelled) -> bool:
+        """Return whether the demand as a whole lets its instances use a host."""
+        if host.anywhere:
+            return True
+        return (
+            (self.aggregate is None or self.aggregate in host.aggregates)
+            and (not self.any_aggregate or not host.aggregates.isdisjoint(self.any_aggregate))
+            and self.traits.admit(host.traits)
+        )
+
+    @property
+    def names_aggregates(self) -> bool:
+        """Whether it says in which aggregates its hosts must be."""
+        return self.aggregate is not None or bool(self.any_aggregate)
+
+    @property
+    def names_traits(self) -> bool:
+        """Whether it, or an instance, says what its hosts must or must not have."""
+        return bool(self.traits) or any(map(traits_of, self.instances))
+
+    @property
+    def admits_any(self) -> bool:
+        """Whether it lets its instances use every host."""
+        return not (self.names_aggregates or self.names_traits)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether version 2 of the contract with Redis can say it."""
+        return not (self.any_aggregate or self.names_traits)
 
     @property
     def kinds(self) -> int:
@@ -67,7 +105,8 @@ class Demand(Struct, frozen=True):
 
         The time to plan a job grows with it, however many of its instances are alike.
         """
-        return sum(map(len, set(self.instances)))
+        kinds = set(self.instances)
+        return sum(map(len, kinds)) + sum(traits_of(kind).count for kind in kinds)
 
     @property
     def bytes(self) -> int:
@@ -117,7 +156,13 @@ class Shape(Struct, frozen=True):
         return f"{self.destination} {self.owner}" if self.owner else self.destination
 
     def canonical(self) -> str:
-        """Render the shape as JSON. Equal shapes have equal texts, and no others do."""
+        """Render the shape as JSON. Equal shapes have equal texts, and no others do.
+
+        What version 2 of the contract could say keeps its text, an array. Anything else is an
+        object, which a notifier of version 2 cannot read: it leaves such jobs to newer ones.
+        """
+        if not self.demand.is_plain:
+            return _text_of_version_3(self)
         value: list[object] = [
             [dict(instance) for instance in self.demand.instances],
             self.demand.aggregate,
@@ -132,6 +177,8 @@ class Shape(Struct, frozen=True):
     @classmethod
     def parse(cls, text: str) -> Shape:
         """Return the shape that `canonical` rendered as this text. Raises ValueError."""
+        if text.startswith("{"):
+            return _parse_version_3(text)
         try:
             record = _decode_shape(text)
             by_json: dict[bytes, tuple[tuple[str, int], ...]] = {}
@@ -160,6 +207,80 @@ class _ShapeRecord(Struct, array_like=True):
 
 _decode_shape = msgspec.json.Decoder(_ShapeRecord).decode
 _decode_instance = msgspec.json.Decoder(dict[str, int]).decode
+
+
+class _InstanceOf3(Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """An instance in a text of version 3."""
+
+    amounts: dict[str, int]
+    require: tuple[str, ...] = ()
+    forbid: tuple[str, ...] = ()
+
+
+class _ShapeOf3(Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """The JSON object of a shape that version 2 of the contract cannot say.
+
+    A field that is not known is refused, so that a version to come is not misread either.
+    """
+
+    instances: list[Raw]
+    owner: str
+    destination: str
+    aggregate: str | None = None
+    any_aggregate: tuple[str, ...] = ()
+    require: tuple[str, ...] = ()
+    forbid: tuple[str, ...] = ()
+    spread: bool = False
+    expected: int | None = None
+
+
+_decode_shape_of_3 = msgspec.json.Decoder(_ShapeOf3).decode
+_decode_instance_of_3 = msgspec.json.Decoder(_InstanceOf3).decode
+
+
+def _text_of_version_3(shape: Shape) -> str:
+    demand = shape.demand
+    json_of = {
+        kind: Raw(
+            msgspec.json.encode(
+                _InstanceOf3(dict(kind), traits_of(kind).require, traits_of(kind).forbid)
+            )
+        )
+        for kind in set(demand.instances)
+    }
+    record = _ShapeOf3(
+        [json_of[instance] for instance in demand.instances],
+        shape.owner,
+        shape.destination,
+        demand.aggregate,
+        demand.any_aggregate,
+        demand.traits.require,
+        demand.traits.forbid,
+        demand.spread,
+        shape.expected,
+    )
+    return msgspec.json.encode(record).decode()
+
+
+def _parse_version_3(text: str) -> Shape:
+    try:
+        record = _decode_shape_of_3(text)
+        by_json: dict[bytes, Instance] = {}
+        for json in map(bytes, record.instances):
+            if json not in by_json:
+                instance = _decode_instance_of_3(json)
+                traits = Traits(instance.require, instance.forbid)
+                by_json[json] = instance_of(instance.amounts.items(), traits)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"no shape that this version can read: {error}") from error
+    demand = Demand(
+        tuple([by_json[bytes(json)] for json in record.instances]),
+        record.aggregate,
+        record.spread,
+        record.any_aggregate,
+        Traits(record.require, record.forbid),
+    )
+    return Shape(demand, record.owner, record.destination, record.expected)
 
 
 class Submission(Struct, frozen=True):

@@ -102,6 +102,8 @@ class _Search:
                 self._number_or_word(value, place, low or 0, high or MAX_WHOLE, list(words))
             case [inspect.LiteralType(values=(str(word),)), inspect.StructType() as struct]:
                 self._word_or_object(value, place, word, struct)
+            case [inspect.IntType(), inspect.ListType() as several] if type(value) is list:
+                self.visit(value, several, place)
             case _:
                 self.visit(value, members[0], place, nullable)
 

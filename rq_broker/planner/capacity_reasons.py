@@ -9,11 +9,11 @@ from rq_broker.domain.capacity import Amounts, Host
 from rq_broker.domain.jobs import Demand
 from rq_broker.domain.planning import Snapshot
 from rq_broker.domain.policy import Policy
+from rq_broker.domain.traits import Instance, Traits, traits_of
 from rq_broker.planner.owner_usage import OwnerUsage
 from rq_broker.planner.packing.best_fit import exceeds_free, kinds_of, total
 from rq_broker.planner.packing.host_table import (
     HostTable,
-    Instance,
     count_fitting,
     free_when_empty,
     indexes_of,
@@ -39,7 +39,7 @@ def beyond_limits(limits: Mapping[str, Amounts], owner: str, demand: Demand) -> 
 
 def impossible(empty_hosts: HostTable, demand: Demand) -> Reason | None:
     """Return the same as `could_ever_fit`, from a table of the hosts as if nobody used them."""
-    kinds, hosts = kinds_of(empty_hosts, demand), empty_hosts.hosts_in(demand.aggregate)
+    kinds, hosts = kinds_of(empty_hosts, demand), empty_hosts.hosts_for(demand)
     if not exceeds_free(empty_hosts, kinds, hosts, demand.spread):
         return None
     where, indexes = _where(demand), indexes_of(hosts)
@@ -48,11 +48,16 @@ def impossible(empty_hosts: HostTable, demand: Demand) -> Reason | None:
         text = f"no known host is{where}" if where else "there is no host"
         return Reason(ReasonCode.IMPOSSIBLE, text)
     for instance, _ in kinds:
-        closest = _closest_host(empty_hosts, instance, indexes)
+        admitted = _admitted(empty_hosts, instance, indexes)
+        there = where + _own_traits(instance)
+        if not admitted:
+            return Reason(ReasonCode.IMPOSSIBLE, f"there is no host{there}")
+        closest = _closest_host(empty_hosts, instance, admitted)
         if closest is not None:
-            shortfall = _unknown_resource(empty_hosts, instance, indexes, where)
+            shortfall = _unknown_resource(empty_hosts, instance, admitted, there)
             shortfall = shortfall or _describe_shortfall(closest, "the largest is")
-            text = f"no host{where} could ever hold this: needs {shortfall}"
+            text = f"no host{there} could ever hold this: needs {shortfall}"
+            text += _hint_at_anywhere(empty_hosts, instance)
             return Reason(ReasonCode.IMPOSSIBLE, text, closest.shortfalls)
     needed = _describe_all_instances(empty_hosts, demand, kinds[0], indexes)
     return Reason(ReasonCode.IMPOSSIBLE, f"the hosts{where} could never hold this: needs {needed}")
@@ -60,12 +65,13 @@ def impossible(empty_hosts: HostTable, demand: Demand) -> Reason | None:
 
 def no_fit(table: HostTable, demand: Demand) -> Reason:
     """Return what is missing on the host that comes closest, or how many instances would fit."""
-    kinds, indexes = kinds_of(table, demand), indexes_of(table.hosts_in(demand.aggregate))
+    kinds, indexes = kinds_of(table, demand), indexes_of(table.hosts_for(demand))
     where = _where(demand)
     for instance, _ in kinds:
-        closest = _closest_host(table, instance, indexes)
+        closest = _closest_host(table, instance, _admitted(table, instance, indexes))
         if closest is not None:
-            text = f"needs {_describe_shortfall(closest, 'the most free is', where)}"
+            there = where + _own_traits(instance)
+            text = f"needs {_describe_shortfall(closest, 'the most free is', there)}"
             return Reason(ReasonCode.NO_FIT, text, closest.shortfalls)
     scarcest = min(kinds, key=lambda kind: _count(table, kind, indexes, demand.spread) / kind[1])
     needed = _describe_all_instances(table, demand, scarcest, indexes, where)
@@ -73,7 +79,47 @@ def no_fit(table: HostTable, demand: Demand) -> Reason:
 
 
 def _where(demand: Demand) -> str:
-    return "" if demand.aggregate is None else f" of aggregate {demand.aggregate}"
+    """Say which hosts a demand may use, '' if any."""
+    aggregates = [] if demand.aggregate is None else [demand.aggregate]
+    if demand.any_aggregate:
+        aggregates.append(" or ".join(demand.any_aggregate))
+    of_aggregates = " and of ".join(aggregates)
+    where = f" of aggregate {of_aggregates}" if aggregates else ""
+    return where + _describe_traits(demand.traits, "trait")
+
+
+def _own_traits(instance: Instance) -> str:
+    return _describe_traits(traits_of(instance), "the instance's trait")
+
+
+def _describe_traits(traits: Traits, noun: str) -> str:
+    """Say what hosts must have and must not have: ` with trait A and B, without trait C`."""
+    parts = [
+        f"{word} {noun} {' and '.join(names)}"
+        for word, names in (("with", traits.require), ("without", traits.forbid))
+        if names
+    ]
+    return f" {', '.join(parts)}" if parts else ""
+
+
+def _admitted(table: HostTable, instance: Instance, indexes: Sequence[int]) -> Sequence[int]:
+    """Return those of the hosts that have the traits of an instance."""
+    traits = traits_of(instance)
+    if not traits:
+        return indexes
+    mask = table.admitted_by(traits)
+    return [index for index in indexes if mask >> index & 1]
+
+
+def _hint_at_anywhere(table: HostTable, instance: Instance) -> str:
+    """Say that a resource of the instance is anywhere, and so needs an instance of its own."""
+    if len(instance) > 1:
+        for index in indexes_of(table.anywhere):
+            for resource, _ in instance:
+                if resource in table.rows[index]:
+                    name = table.names[index]
+                    return f"; {resource} is anywhere ({name}): ask for it in its own instance"
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +129,8 @@ class _ClosestHost:
     shortfalls: tuple[Shortfall, ...]
     has_most: bool
     """It lacks one resource only, and no host has more of it."""
+    is_anywhere: bool
+    """Whether it is no place but one capacity for the whole type."""
 
 
 def _closest_host(
@@ -90,7 +138,7 @@ def _closest_host(
 ) -> _ClosestHost | None:
     """Find the host that lacks least for an instance; None when some host holds it."""
     least, closest = None, -1
-    for index in indexes:
+    for index in _preferred(table, instance, indexes):
         missing = table.missing_weight(instance, table.free_for_one(index))
         if not missing:
             return None
@@ -106,7 +154,19 @@ def _closest_host(
     has_most = len(shortfalls) == 1 and all(
         table.free_for_one(index).get(shortfall.resource, 0) <= shortfall.free for index in indexes
     )
-    return _ClosestHost(shortfalls, has_most)
+    return _ClosestHost(shortfalls, has_most, bool(table.anywhere >> closest & 1))
+
+
+def _preferred(table: HostTable, instance: Instance, indexes: Sequence[int]) -> Sequence[int]:
+    """List the hosts that are anywhere and have its resources first: of equals it is closest."""
+    if not table.anywhere:
+        return indexes
+
+    def is_place(index: int) -> bool:
+        known = all(resource in table.rows[index] for resource, _ in instance)
+        return not (table.anywhere >> index & 1 and known)
+
+    return sorted(indexes, key=is_place)
 
 
 def _unknown_resource(
@@ -127,6 +187,9 @@ def _describe_shortfall(closest: _ClosestHost, best: str, where: str = "") -> st
     """Say what an instance needs, and what the closest host has of it."""
     shortfalls, host = closest.shortfalls, closest.shortfalls[0].host
     needed = " and ".join(f"{shortfall.resource} {shortfall.needed}" for shortfall in shortfalls)
+    if closest.is_anywhere:
+        free = " and ".join(f"{shortfall.resource} {shortfall.free}" for shortfall in shortfalls)
+        return f"{needed} of {host}, which is anywhere in the type; it has {free}"
     if closest.has_most:
         return f"{needed} on one host{where}; {best} {shortfalls[0].free} on {host}"
     free = " and ".join(f"{shortfall.resource} {shortfall.free}" for shortfall in shortfalls)
@@ -138,9 +201,9 @@ def _count(
 ) -> int:
     """Count how many instances of a kind fit, if only they are placed."""
     instance, count = kind
-    allowing, limit = table.allowing(instance), 1 if spread else count
+    allowing = table.allowing(instance)
     return sum(
-        count_fitting(table.rows[index], instance, limit)
+        count_fitting(table.rows[index], instance, 1 if table.takes_one(index, spread) else count)
         for index in indexes
         if allowing >> index & 1
     )
@@ -157,6 +220,7 @@ def _describe_all_instances(
     instance, count = kind
     needed = " and ".join(f"{resource} {amount}" for resource, amount in instance) or "nothing"
     fitting = _count(table, kind, indexes, demand.spread)
+    where += _own_traits(instance)
     spread = ", each on a host of its own," if demand.spread else ""
     instances = f"{count} instance{'s' * (count > 1)} of {needed}"
     if fitting < count:

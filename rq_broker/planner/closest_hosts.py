@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heapreplace
 from typing import NamedTuple
 
+from rq_broker.domain.traits import Instance
 from rq_broker.planner.packing.best_fit import pack
 from rq_broker.planner.packing.host_table import (
     HostTable,
-    Instance,
     Needs,
     count_fitting,
     indexes_of,
@@ -121,7 +121,7 @@ class _Choice:
             if not room:
                 return None
             return _Preference(table.missing_weight(instance, row), True, -room, index)
-        if demand.spread or any(
+        if table.takes_one(index, demand.spread) or any(
             row_without_holds.get(resource, 0) - needed.get(resource, 0) < amount
             for resource, amount in instance
         ):

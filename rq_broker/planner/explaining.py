@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from rq_broker.domain.jobs import Demand
 from rq_broker.domain.planning import Grant, Hold, Snapshot
+from rq_broker.domain.traits import instance_of, traits_of
 from rq_broker.planner.admission_pass import AdmissionPass, BlockedShape
 from rq_broker.planner.closest_hosts import choose_hosts
 from rq_broker.planner.packing.best_fit import fits, total
@@ -156,13 +157,13 @@ def _passed_by(
     snapshot: Snapshot, earlier_grants: Sequence[Grant], demand: Demand
 ) -> Steps[tuple[str, ...]]:
     """List the later grants of a whole pass that use a host the job could use."""
-    aggregate, hosts = demand.aggregate, snapshot.hosts
+    hosts = snapshot.hosts
     planned = yield from plan_steps(snapshot)
     later_grants = planned.grants[len(earlier_grants) :]
     return tuple(
         grant.head.request_id
         for grant in later_grants
-        if any(aggregate is None or aggregate in hosts[name].aggregates for name in grant.hosts)
+        if any(demand.admits(hosts[name]) for name in grant.hosts)
     )
 
 
@@ -204,7 +205,10 @@ def _largest_below(limit: int, is_good: Callable[[int], bool]) -> Steps[int]:
 def scaled(demand: Demand, percent: int) -> Demand:
     """Scale every amount to a percent, rounded down, but to no less than 1."""
     instances = tuple(
-        tuple((resource, max(amount * percent // 100, 1)) for resource, amount in instance)
+        instance_of(
+            ((resource, max(amount * percent // 100, 1)) for resource, amount in instance),
+            traits_of(instance),
+        )
         for instance in demand.instances
     )
     return replace(demand, instances=instances)

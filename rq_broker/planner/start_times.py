@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from rq_broker.domain.planning import Hold
+from rq_broker.domain.traits import Instance
 from rq_broker.planner.owner_usage import add_amounts
 from rq_broker.planner.packing.best_fit import pack
 from rq_broker.planner.packing.host_table import (
     HostTable,
-    Instance,
     Needs,
     Row,
     count_fitting,
@@ -61,26 +61,33 @@ def earliest_start(placer: Placer, holds: Iterable[Hold]) -> StartTime | None:
 class _Room:
     """How many instances of one kind fit on the hosts, while holds end."""
 
-    def __init__(self, table: HostTable, hosts: int, instance: Instance, limit: int) -> None:
+    def __init__(
+        self, table: HostTable, hosts: int, kind: tuple[Instance, int], spread: bool
+    ) -> None:
+        instance, self._most = kind
+        self._spread = spread
         self._table = table
         allowed = indexes_of(hosts & table.allowing(instance))
         self._index_of = {table.names[index]: index for index in allowed}
         self._instance = instance
-        self._limit = limit
-        """The most instances that count on one host."""
         self.rows: dict[int, Row] = {}
         """Hosts on which something ended → what is free there by then."""
         free = table.fitting_at_start(instance, hosts)
         self.now = {
             index: times
             for index in indexes_of(free)
-            if (times := count_fitting(table.rows[index], instance, limit))
+            if (times := self._count(index, table.rows[index]))
         }
         """Host → how many fit there now, where that is more than 0."""
         self.total = sum(self.now.values())
         self.rises: list[tuple[int, int]] = []
         """(host, how many more fit) in the order in which holds end."""
         self._by_host = dict(self.now)
+
+    def _count(self, index: int, row: Row) -> int:
+        """Count the instances that fit on a host, as far as they count there."""
+        limit = 1 if self._table.takes_one(index, self._spread) else self._most
+        return count_fitting(row, self._instance, limit)
 
     def release_until(self, holds: Iterable[Hold], wanted: int) -> float | None:
         """Let holds end until `wanted` instances fit, all that end at that moment included.
@@ -105,7 +112,7 @@ class _Room:
                 row = self.rows[index] = dict(self._table.rows[index])
             add_amounts(row, amounts)
             before = self._by_host.get(index, 0)
-            rise = count_fitting(row, self._instance, self._limit) - before
+            rise = self._count(index, row) - before
             if rise > 0:
                 self._by_host[index] = before + rise
                 self.rises.append((index, rise))
@@ -114,8 +121,8 @@ class _Room:
 
 def _start_of_alike(placer: Placer, holds: Iterable[Hold]) -> StartTime | None:
     instance, count = placer.kinds[0]
-    table, limit = placer.table, 1 if placer.demand.spread else count
-    room = _Room(table, placer.usable_hosts, instance, limit)
+    table = placer.table
+    room = _Room(table, placer.usable_hosts, placer.kinds[0], placer.demand.spread)
     seconds = room.release_until(holds, count)
     if seconds is None:
         return None
@@ -168,9 +175,9 @@ class _MixedStart:
     def _first_possible(self) -> int | None:
         """Return the first moment at which each kind alone would fit."""
         table, demand, first = self._placer.table, self._placer.demand, 0
-        for instance, count in self._placer.kinds:
-            room = _Room(table, self._placer.usable_hosts, instance, 1 if demand.spread else count)
-            seconds = room.release_until(self._holds, count)
+        for kind in self._placer.kinds:
+            room = _Room(table, self._placer.usable_hosts, kind, demand.spread)
+            seconds = room.release_until(self._holds, kind[1])
             if seconds is None:
                 return None
             first = max(first, bisect_left(self._moments, seconds))

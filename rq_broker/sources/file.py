@@ -5,6 +5,11 @@ capacity = { Slots = 2, Scope = 1 }
 used = { Slots = 1 }            # this and what follows may be left out
 max_unit = { Slots = 1 }
 aggregates = ["basement"]
+traits = ["QUIET"]
+
+[hosts.licences]
+capacity = { matlab = 5 }
+anywhere = true
 """
 
 from __future__ import annotations

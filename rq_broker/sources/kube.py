@@ -44,7 +44,9 @@ class KubeSource(Source):
     """Lists all nodes and all unfinished pods for every snapshot, `page` at a time.
 
     A host is a node: its capacity is what is allocatable, its used what its unfinished pods
-    request, its aggregates are its labels as `label=value`. Cordoned nodes, and nodes with a taint
+    request, its aggregates and traits are its labels as `label=value`; a label whose value is empty
+    or `true` (a role, a feature that node feature discovery found) is a trait by its name as well.
+    Cordoned nodes, and nodes with a taint
     NoSchedule or NoExecute, are left out. Amounts are whole numbers and pods request fractions of a
     core, so CPU is counted in thousandths of a core, as `MilliCPU`; memory is `Memory` (MiB),
     ephemeral-storage `Disk` (GiB), pods `Pods`. Any other resource keeps its name and unit, with
@@ -156,7 +158,19 @@ def _host(node: Json, requests: Iterable[Quantities]) -> Host:
         capacity=capacity(node),
         used=used(requests),
         aggregates=frozenset(f"{label}={value}" for label, value in labels.items()),
+        traits=frozenset(_traits_of(labels)),
     )
+
+
+def _traits_of(labels: Mapping[str, str]) -> Iterator[str]:
+    """Yield each label as `label=value`, and by its name alone if it is a flag.
+
+    Flags are roles, whose value is empty, and what node feature discovery found, which is `true`.
+    """
+    for label, value in labels.items():
+        yield f"{label}={value}"
+        if value in ("", "true"):
+            yield label
 
 
 def _client(kubeconfig: str | None, context: str | None) -> ApiClient:

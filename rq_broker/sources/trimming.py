@@ -31,7 +31,7 @@ def trimmed(hosts: Iterable[Host]) -> tuple[tuple[Host, ...], dict[str, str]]:
 
 
 def _trimmed(host: Host) -> tuple[Host, str]:
-    labels = _too_long(host.aggregates, LABEL)
+    labels = _too_long(host.aggregates | host.traits, LABEL)
     resources = _too_long(
         host.capacity.keys() | host.used.keys() | host.max_unit.keys(), RESOURCE_NAME
     )
@@ -44,6 +44,7 @@ def _trimmed(host: Host) -> tuple[Host, str]:
     kept = replace(
         host,
         aggregates=host.aggregates - labels,
+        traits=host.traits - labels,
         capacity=without(host.capacity),
         used=without(host.used),
         max_unit=without(host.max_unit),

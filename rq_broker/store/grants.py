@@ -16,6 +16,7 @@ from rq_broker.domain.jobs import Job, Status
 from rq_broker.domain.planning import Grant, Head, Promise, WaitingShape
 from rq_broker.domain.policy import Policy
 from rq_broker.domain.sharing import Average
+from rq_broker.domain.traits import traits_of
 from rq_broker.store import policy_record, records
 from rq_broker.store.continuity import Continuity
 from rq_broker.store.keys import Keys, job_of, member
@@ -30,6 +31,8 @@ class TypeState:
     hosts: Mapping[str, Host]
     aggregates: Mapping[str, str]
     """Host → the text of its field `aggregates`: a grant holds only while this is unchanged."""
+    traits: Mapping[str, str]
+    """Host → the text of its field `traits`, '' for none; likewise."""
     policy: Policy
     policy_number: str
     usage: Mapping[str, Mapping[str, int]]
@@ -98,13 +101,16 @@ class Grants:
             return await self.type_state(type_, usage=usage)
         hosts = {} if reply.is_whole or not known else dict(known.hosts)
         aggregates = {} if reply.is_whole or not known else dict(known.aggregates)
+        traits = {} if reply.is_whole or not known else dict(known.traits)
         for row in reply.hosts:
             hosts[row.host] = records.host(row.host, row.fields)
             aggregates[row.host] = row.fields.get("aggregates", "[]")
+            traits[row.host] = row.fields.get("traits", "")
         settings = reply.settings
         return TypeState(
             hosts=hosts,
             aggregates=aggregates,
+            traits=traits,
             policy=policy_record.policy(settings),
             policy_number=settings.get("policy_number", "0"),
             usage=records.usage(reply.usage),
@@ -230,11 +236,7 @@ class Grants:
             callbacks of earlier grants have to go out first.
         """
         shape, head, policy = grant.shape, grant.head, state.policy
-        wanted = shape.demand.aggregate
-        if wanted is not None and any(
-            name not in state.hosts or wanted not in state.hosts[name].aggregates
-            for name in grant.hosts
-        ):
+        if not shape.demand.admits_any and not _are_admitted(grant, state.hosts):
             return None
         reply = await self._runner.run(
             "grant",
@@ -257,11 +259,23 @@ class Grants:
         return fence
 
 
+def _are_admitted(grant: Grant, hosts: Mapping[str, Host]) -> bool:
+    """Return whether the demand lets each of its instances use its host."""
+    demand = grant.shape.demand
+    return all(
+        name in hosts
+        and demand.admits(hosts[name])
+        and traits_of(instance).admit(hosts[name].traits)
+        for name, instance in zip(grant.hosts, demand.instances, strict=True)
+    )
+
+
 def _hosts_of(grant: Grant, state: TypeState) -> list[dict[str, Any]]:
     """List what a grant holds of each host, as grant.lua takes it."""
     rows: dict[str, dict[str, Any]] = {}
-    needs_aggregate = grant.shape.demand.aggregate is not None
-    for host, instance in zip(grant.hosts, grant.shape.demand.instances, strict=True):
+    demand = grant.shape.demand
+    names_aggregates, names_traits = demand.names_aggregates, demand.names_traits
+    for host, instance in zip(grant.hosts, demand.instances, strict=True):
         if host in rows:
             row = rows[host]
             amounts = row["amounts"]
@@ -273,10 +287,13 @@ def _hosts_of(grant: Grant, state: TypeState) -> list[dict[str, Any]]:
                 row["smallest"][resource] = min(row["smallest"].get(resource, amount), amount)
                 row["divisor"][resource] = gcd(row["divisor"].get(resource, 0), amount)
         else:
-            aggregates = state.aggregates[host] if needs_aggregate else None
+            known = state.hosts.get(host)
             rows[host] = {
                 "host": host,
-                "aggregates": aggregates,
+                "aggregates": state.aggregates.get(host) if names_aggregates else None,
+                "with_traits": names_traits,
+                "traits": state.traits.get(host, "") if names_traits else "",
+                "anywhere": known is not None and known.anywhere,
                 "amounts": dict(instance),
                 "largest": {},
                 "smallest": {},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import orjson
@@ -94,13 +95,25 @@ def host(name: str, fields: Mapping[str, str]) -> Host:
         kind, _, resource = field.partition(":")
         if resource:
             amounts[kind][resource] = int(text)
-    aggregates = frozenset(orjson.loads(fields.get("aggregates", "[]")))
-    dropped, source = "dropped" in fields, fields.get("source", "")
-    return Host(name, **amounts, aggregates=aggregates, dropped=dropped, source=source)
+    return Host(
+        name,
+        **amounts,
+        aggregates=frozenset(orjson.loads(fields.get("aggregates", "[]"))),
+        dropped="dropped" in fields,
+        source=fields.get("source", ""),
+        traits=_traits(fields["traits"]) if "traits" in fields else frozenset(),
+        anywhere="anywhere" in fields,
+    )
+
+
+@lru_cache(1024)
+def _traits(text: str) -> frozenset[str]:
+    """Read a host's traits: hosts of one model have equal ones, a hundred or more."""
+    return frozenset(orjson.loads(text))
 
 
 def host_pairs(host: Host) -> list[str]:
-    """Render what a host has and lets an instance have as field, value, … of its hash."""
+    """Render what a host has, is like and lets an instance have as field, value, … of its hash."""
     kinds = {
         "capacity": host.capacity,
         "used": host.used,
@@ -108,12 +121,17 @@ def host_pairs(host: Host) -> list[str]:
         "min_unit": host.min_unit,
         "step_size": host.step_size,
     }
-    return [
+    pairs = [
         text
         for kind, amounts in kinds.items()
         for resource, amount in amounts.items()
         for text in (f"{kind}:{resource}", str(amount))
     ]
+    if host.traits:
+        pairs += ("traits", orjson.dumps(sorted(host.traits)).decode())
+    if host.anywhere:
+        pairs += ("anywhere", "1")
+    return pairs
 
 
 def aggregates_text(host: Host) -> str:

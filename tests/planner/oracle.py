@@ -16,8 +16,8 @@ from rq_broker.domain.holding_times import HoldingTimes, Observation, demand_key
 from rq_broker.domain.jobs import Demand, Shape
 from rq_broker.domain.planning import Grant, Head, Hold, Snapshot, WaitingShape
 from rq_broker.domain.policy import Policy
+from rq_broker.domain.traits import Instance
 from rq_broker.planner import Plan, Reason
-from rq_broker.planner.packing.host_table import Instance
 
 RESOURCES = ("GPU", "Memory", "VCPU")
 AGGREGATES = ("east", "gpu")

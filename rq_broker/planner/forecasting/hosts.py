@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
+from typing import NamedTuple
 
 from rq_broker.domain.capacity import Amounts, Host
 from rq_broker.domain.holding_times import size_class
 from rq_broker.domain.jobs import Demand
+from rq_broker.domain.traits import Instance, traits_of
 from rq_broker.planner.forecasting.room import Need, Room, Vector, add
-from rq_broker.planner.packing.host_table import Instance
+
+
+class _Group(NamedTuple):
+    """What the hosts of a group have in common: they are Labelled as far as it matters."""
+
+    aggregates: frozenset[str]
+    traits: frozenset[str]
+    anywhere: bool
+    unit: Vector
+    """The largest instance that a host could hold."""
+
 
 UNLIMITED = 1 << 62
 """An amount that no host has."""
@@ -18,7 +30,7 @@ MIDDLE_OF_CLASS = 0.4
 
 
 class SimulatedHosts:
-    """Hosts in groups: those of a group are in the same aggregates and can hold the same instances.
+    """Hosts in groups: those of a group are open to the same demands and hold the same instances.
 
     The hosts of a group are merged into one, if asked, or if all demands consist of one and the
     same instance: then it makes no difference which of the hosts has room.
@@ -39,19 +51,15 @@ class SimulatedHosts:
             capacity.update(host.capacity)
         self.capacity = self.vector(capacity)
         """What all hosts have together."""
-        self._groups: dict[tuple[frozenset[str], Vector], int] = {}
-        """(aggregates that matter, largest instance a host could hold) → number of the group."""
+        self._groups: dict[_Group, int] = {}
+        """Group → its number."""
         self._number_of: dict[str, int] = {}
         """Name of a host → its number in the room."""
-        aggregates = {demand.aggregate for demand in demands if demand.aggregate is not None}
+        self._aggregates, self._traits = _labels_that_matter(demands)
         self._only_instance = next(iter(instances)) if len(instances) == 1 else None
-        self.room = self._build_room(
-            in_service, aggregates, merged=merged or self._only_instance is not None
-        )
+        self.room = self._build_room(in_service, merged=merged or self._only_instance is not None)
 
-    def _build_room(
-        self, hosts: Collection[Host], aggregates: Collection[str], *, merged: bool
-    ) -> Room:
+    def _build_room(self, hosts: Collection[Host], *, merged: bool) -> Room:
         rows: list[Vector] = []
         groups: list[int] = []
         sizes: list[int] = []
@@ -61,7 +69,12 @@ class SimulatedHosts:
                 min(host.capacity.get(name, 0), host.max_unit.get(name, UNLIMITED))
                 for name in self.resources
             )
-            key = (host.aggregates.intersection(aggregates), unit)
+            key = _Group(
+                host.aggregates & self._aggregates,
+                host.traits & self._traits,
+                host.anywhere,
+                unit,
+            )
             group = self._groups.setdefault(key, len(self._groups))
             row = self.vector(host.free)
             if merged and group in number_of_group:
@@ -78,7 +91,8 @@ class SimulatedHosts:
         weights = [
             1 / self._largest[name] if self._largest[name] else 0.0 for name in self.resources
         ]
-        return Room(rows, groups, sizes, weights)
+        anywhere = frozenset(number for key, number in self._groups.items() if key.anywhere)
+        return Room(rows, groups, sizes, weights, anywhere)
 
     def vector(self, amounts: Amounts) -> Vector:
         """Return amounts of the resources that matter."""
@@ -102,11 +116,13 @@ class SimulatedHosts:
             parts = tuple((self._index[resource], amount) for resource, amount in instance)
             if not parts:  # it needs nothing, so it fits anywhere
                 continue
+            traits = traits_of(instance)
             groups = frozenset(
-                group
-                for (aggregates, unit), group in self._groups.items()
-                if (demand.aggregate is None or demand.aggregate in aggregates)
-                and all(amount <= unit[index] for index, amount in parts)
+                number
+                for group, number in self._groups.items()
+                if demand.admits(group)
+                and traits.admit(group.traits)
+                and all(amount <= group.unit[index] for index, amount in parts)
             )
             vector = self.vector(dict(instance))
             needs.append(Need(parts, vector, count, groups, demand.spread))
@@ -149,3 +165,15 @@ class SimulatedHosts:
         return tuple(
             (resource, max(round(self._largest[resource] * part), 1)) for resource in self.resources
         )
+
+
+def _labels_that_matter(demands: Collection[Demand]) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the aggregates, and the traits, that some demand names."""
+    aggregates, traits = set[str](), set[str]()
+    for demand in demands:
+        aggregates.update(demand.any_aggregate)
+        if demand.aggregate is not None:
+            aggregates.add(demand.aggregate)
+        for named in (demand.traits, *map(traits_of, set(demand.instances))):
+            traits.update(named.require, named.forbid)
+    return frozenset(aggregates), frozenset(traits)

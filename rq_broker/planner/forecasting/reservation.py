@@ -105,7 +105,8 @@ class _RisingRoom:
 
     def _fitting(self, need: Need, host: int, row: Vector) -> int:
         times = max(count_fitting(row, need.parts), 0)
-        return min(times, self._room.size(host)) if need.spread else times
+        room = self._room
+        return min(times, room.size(host)) if room.is_spread(need, room.group(host)) else times
 
     def reserve(self) -> None:
         """Place the job: on hosts where holds end last, then on those that are free now."""

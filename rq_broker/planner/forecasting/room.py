@@ -43,7 +43,7 @@ class _Level(NamedTuple):
 class Room:
     """What is free on each host."""
 
-    __slots__ = ("_by_row", "_hosts", "_level_of", "_levels", "_sizes", "_weights")
+    __slots__ = ("_anywhere", "_by_row", "_hosts", "_level_of", "_levels", "_sizes", "_weights")
 
     def __init__(
         self,
@@ -51,6 +51,7 @@ class Room:
         groups: Sequence[int],
         sizes: Sequence[int],
         weights: Sequence[float],
+        anywhere: frozenset[int] = frozenset(),
     ) -> None:
         """Begin with these hosts.
 
@@ -59,7 +60,9 @@ class Room:
             groups: the group of each host.
             sizes: how many hosts each stands for.
             weights: of each resource: makes amounts comparable.
+            anywhere: groups of hosts on which any number of instances of a spread job may be.
         """
+        self._anywhere = anywhere
         self._sizes = sizes
         self._weights = weights
         self._by_row: dict[int, dict[Vector, _Level]] = {group: {} for group in groups}
@@ -76,6 +79,7 @@ class Room:
         """Return a room that changes on its own."""
         other = Room.__new__(Room)
         other._sizes, other._weights, other._by_row = self._sizes, self._weights, self._by_row
+        other._anywhere = self._anywhere
         other._level_of = list(self._level_of)
         other._hosts = {level: dict(hosts) for level, hosts in self._hosts.items()}
         other._levels = list(self._levels)
@@ -97,6 +101,10 @@ class Room:
         """Return the group of a host."""
         return self._level_of[host].group
 
+    def is_spread(self, need: Need, group: int) -> bool:
+        """Return whether each instance needs a host of its own, on hosts of this group."""
+        return need.spread and group not in self._anywhere
+
     def hosts_for(self, need: Need) -> Iterator[int]:
         """Yield the hosts on which an instance fits, the fullest first."""
         for level in self._levels:
@@ -109,7 +117,7 @@ class Room:
         for level in self._levels:
             if level.group in groups and (times := count_fitting(level.row, parts)) > 0:
                 hosts = self._hosts[level]
-                if need.spread:
+                if self.is_spread(need, level.group):
                     times = min(times, self._sizes[next(iter(hosts))])
                 total += times * len(hosts)
                 if total >= limit:
@@ -141,8 +149,9 @@ class Room:
             most = count_fitting(level.row, parts)
             if most <= 0:
                 continue
+            is_spread = self.is_spread(need, level.group)
             for host in self._hosts[level]:
-                times = min(most, count, self._sizes[host]) if need.spread else min(most, count)
+                times = min(most, count, self._sizes[host]) if is_spread else min(most, count)
                 picks.append((host, times))
                 count -= times
                 if not count:

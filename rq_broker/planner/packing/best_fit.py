@@ -13,9 +13,9 @@ from collections import Counter
 from collections.abc import Iterable
 
 from rq_broker.domain.jobs import Demand
+from rq_broker.domain.traits import Instance
 from rq_broker.planner.packing.host_table import (
     HostTable,
-    Instance,
     Row,
     count_fitting,
     indexes_of,
@@ -69,7 +69,7 @@ def hosts_needed(table: HostTable, demand: Demand) -> float:
 
 def fits(table: HostTable, demand: Demand) -> bool:
     """Return whether the demand can be placed on the table as it is."""
-    kinds, hosts = kinds_of(table, demand), table.hosts_in(demand.aggregate)
+    kinds, hosts = kinds_of(table, demand), table.hosts_for(demand)
     return pack(table, kinds, hosts, demand.spread, StepBudget(FIT_STEPS)) is not None
 
 
@@ -90,7 +90,10 @@ def exceeds_free(table: HostTable, kinds: Kinds, hosts: int, spread: bool) -> bo
 
     True proves that the instances do not fit; False proves nothing.
     """
-    if not hosts or (spread and sum(count for _, count in kinds) > hosts.bit_count()):
+    if not hosts:
+        return True
+    is_bounded = spread and not hosts & table.anywhere
+    if is_bounded and sum(count for _, count in kinds) > hosts.bit_count():
         return True
     if not all(_kind_fits(table, kind, hosts, spread) for kind in kinds):
         return True
@@ -104,7 +107,8 @@ def _kind_fits(table: HostTable, kind: tuple[Instance, int], hosts: int, spread:
     if unchanged.bit_count() >= count:
         return True
     for index in indexes_of(unchanged | hosts & table.changed):
-        count -= count_fitting(table.rows[index], instance, 1 if spread else count)
+        limit = 1 if table.takes_one(index, spread) else count
+        count -= count_fitting(table.rows[index], instance, limit)
         if count <= 0:
             return True
     return False
@@ -132,12 +136,13 @@ def _best_fit(table: HostTable, kinds: Kinds, hosts: int, spread: bool) -> Place
         for index in sorted(rows, key=weighted_free.__getitem__):
             if not allowing >> index & 1:
                 continue
-            times = count_fitting(rows[index], instance, 1 if spread else count - len(placed))
+            limit = 1 if table.takes_one(index, spread) else count - len(placed)
+            times = count_fitting(rows[index], instance, limit)
             if times:
                 placed += [index] * times
                 rows[index] = reduced(rows[index], instance, times)
                 weighted_free[index] = table.weigh(rows[index])
-                if spread:
+                if table.takes_one(index, spread):
                     del rows[index]
             if len(placed) == count:
                 break

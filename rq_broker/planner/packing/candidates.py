@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from heapq import heappop, heappush
 
+from rq_broker.domain.traits import Instance
 from rq_broker.planner.packing.host_table import (
     HostState,
     HostTable,
-    Instance,
     count_fitting,
 )
 

@@ -16,9 +16,9 @@ from copy import copy
 from typing import NamedTuple
 
 from rq_broker.domain.capacity import Amounts, Host
+from rq_broker.domain.jobs import Demand
+from rq_broker.domain.traits import Instance, Traits, traits_of
 
-Instance = tuple[tuple[str, int], ...]
-"""One instance of a demand: its (resource, amount > 0) pairs."""
 Row = dict[str, int]
 """Resource → amount on one host; a free amount may be below 0."""
 Needs = dict[int, Row]
@@ -97,8 +97,11 @@ class HostTable:
     __slots__ = (
         "_allowing",
         "_thresholds",
+        "_traits",
+        "_with_trait",
         "aggregates",
         "all_hosts",
+        "anywhere",
         "changed",
         "changes",
         "names",
@@ -126,12 +129,19 @@ class HostTable:
         self.all_hosts = (1 << len(order)) - 1
         self.aggregates: dict[str, int] = {}
         """Aggregate → mask of its hosts."""
+        self.anywhere = 0
+        """Mask of the hosts that are no places, see Host.anywhere."""
+        self._traits = [in_service[position].traits for position in order]
+        self._with_trait: dict[str, int] = {}
+        """Trait → mask of its hosts, once asked for."""
         self.units: dict[int, Units] = {}
         """Host → the most one instance may have of a resource, where that is limited."""
         for index, position in enumerate(order):
             host = in_service[position]
             if host.max_unit or host.min_unit or host.step_size:
                 self.units[index] = Units(host.max_unit, host.min_unit, host.step_size)
+            if host.anywhere:
+                self.anywhere |= 1 << index
             for aggregate in host.aggregates:
                 self.aggregates[aggregate] = self.aggregates.get(aggregate, 0) | 1 << index
         self.changed = 0
@@ -164,6 +174,7 @@ class HostTable:
             return self
         other = self.with_rows(self.rows)
         other.all_hosts &= ~mask
+        other.anywhere &= ~mask
         other.aggregates = {name: hosts & ~mask for name, hosts in self.aggregates.items()}
         return other
 
@@ -181,17 +192,58 @@ class HostTable:
                 total += lacking * (self.weights.get(resource) or 1.0)
         return total
 
-    def hosts_in(self, aggregate: str | None) -> int:
-        """Return the mask of an aggregate's hosts, or of all hosts for None."""
-        return self.all_hosts if aggregate is None else self.aggregates.get(aggregate, 0)
+    def hosts_for(self, demand: Demand) -> int:
+        """Return the mask of the hosts that a demand as a whole lets its instances use."""
+        mask = self.all_hosts
+        if demand.aggregate is not None:
+            mask = self.aggregates.get(demand.aggregate, 0)
+        if demand.any_aggregate:
+            of_any = 0
+            for aggregate in demand.any_aggregate:
+                of_any |= self.aggregates.get(aggregate, 0)
+            mask &= of_any
+        if demand.traits:
+            mask &= self.admitted_by(demand.traits)
+        return mask | self._beside(demand) if self.anywhere else mask
+
+    def _beside(self, demand: Demand) -> int:
+        """Return the mask of the hosts that are anywhere and have all that some instance needs."""
+        kinds = set(demand.instances)
+        mask = 0
+        for index in indexes_of(self.anywhere):
+            row = self.rows[index]
+            if any(kind and all(resource in row for resource, _ in kind) for kind in kinds):
+                mask |= 1 << index
+        return mask
+
+    def admitted_by(self, traits: Traits) -> int:
+        """Return the mask of the hosts that have all traits required, and none forbidden."""
+        mask = self.all_hosts
+        for trait in traits.require:
+            mask &= self._having(trait)
+        for trait in traits.forbid:
+            mask &= ~self._having(trait)
+        return mask
+
+    def _having(self, trait: str) -> int:
+        mask = self._with_trait.get(trait)
+        if mask is None:
+            bits = ("1" if trait in traits else "0" for traits in reversed(self._traits))
+            mask = self._with_trait[trait] = int("".join(bits) or "0", 2)
+        return mask
+
+    def takes_one(self, index: int, spread: bool) -> bool:
+        """Return whether `spread` lets a host have one instance only."""
+        return spread and not self.anywhere >> index & 1
 
     def allowing(self, instance: Instance) -> int:
-        """Return the mask of the hosts whose units let one instance have these amounts."""
-        if not self.units:
+        """Return the mask of the hosts whose units and traits let one instance be there."""
+        traits = traits_of(instance)
+        if not self.units and not traits:
             return self.all_hosts
         mask = self._allowing.get(instance)
         if mask is None:
-            mask = self.all_hosts
+            mask = self.admitted_by(traits)
             for index, units in self.units.items():
                 if not units.allow(instance):
                     mask &= ~(1 << index)

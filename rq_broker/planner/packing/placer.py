@@ -29,7 +29,7 @@ class Placer:
     def __init__(self, table: HostTable, demand: Demand) -> None:
         self.table = table
         self.demand = demand
-        self.usable_hosts = table.hosts_in(demand.aggregate)
+        self.usable_hosts = table.hosts_for(demand)
         """Mask of the hosts the demand may use at all."""
         self.kinds = kinds_of(table, demand)
         self.total = total_of(self.kinds)
@@ -91,7 +91,7 @@ class Placer:
             if candidate is None:
                 return None
             index, times = candidate
-            times = 1 if spread else min(times, unplaced)
+            times = 1 if self.table.takes_one(index, spread) else min(times, unplaced)
             picks.append((index, times))
             unplaced -= times
         hosts: list[int] = []

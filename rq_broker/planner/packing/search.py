@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rq_broker.domain.traits import Instance
 from rq_broker.planner.packing.host_table import (
     HostTable,
-    Instance,
     Row,
     count_fitting,
     indexes_of,
@@ -36,6 +36,7 @@ class Search:
         self._spread = spread
         self._budget = budget
         self._rows = {index: table.rows[index] for index in indexes_of(hosts)}
+        self._allowing = [table.allowing(instance) for instance, _ in kinds]
         self._placed: list[int] = []
         """The host of each instance placed so far."""
 
@@ -67,17 +68,16 @@ class Search:
 
     def _choices(self, instance: Instance) -> list[int]:
         """List the hosts with room, fullest first; of hosts in the same state only the first."""
-        by_state: dict[tuple[Instance, tuple[Instance, ...]], int] = {}
-        allowing = self._table.allowing(instance)
+        by_state: dict[tuple[object, ...], int] = {}
+        table, allowing = self._table, self._table.allowing(instance)
         for index, row in self._rows.items():
-            if not allowing >> index & 1 or (self._spread and index in self._placed):
+            takes_one = table.takes_one(index, self._spread)
+            if not allowing >> index & 1 or (takes_one and index in self._placed):
                 continue
             if count_fitting(row, instance, 1):
-                units = self._table.units.get(index, ())
-                limits = tuple(tuple(sorted(unit.items())) for unit in units)
-                state = tuple(sorted(row.items())), limits
-                by_state.setdefault(state, index)
-        weigh = self._table.weigh
+                allowed = tuple([mask >> index & 1 for mask in self._allowing])
+                by_state.setdefault((tuple(sorted(row.items())), allowed, takes_one), index)
+        weigh = table.weigh
         return sorted(by_state.values(), key=lambda index: (weigh(self._rows[index]), index))
 
 

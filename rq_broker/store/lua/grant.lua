@@ -1,6 +1,7 @@
 --- Hold capacity for one waiting job, and schedule its callback.
 --- Keeps: held never exceeds capacity - used, and each instance is one that a host's max_unit,
----   min_unit and step_size allow, whatever the plan assumed; a job is granted once.
+---   min_unit and step_size allow, whatever the plan assumed; a host's aggregates and traits are those
+---   that the plan read; a job is granted once.
 --- KEYS[1] base
 --- ARGV
 ---   request_id     string    the client's name for the job
@@ -18,6 +19,9 @@
 ---     host         string    its name
 ---     aggregates   string?   the text of its field `aggregates` that the plan read; given if the
 ---                          job needs an aggregate
+---     with_traits  flag      the job or an instance names traits
+---     traits       string    the text of its field `traits` that the plan read; then only
+---     anywhere     flag      whether the plan took it for one capacity of the whole type
 ---     amounts      amounts   resource to the amount held, all instances together
 ---     largest      amounts   resource to the largest amount of one instance; empty if the host is
 ---                            to have one instance only
@@ -76,7 +80,15 @@ for resource, cap in pairs(caps) do
   end
 end
 
--- 4. Every host is in service, is in the aggregates that the plan read, and has room.
+-- 4. Every host is in service, is in the aggregates and has the traits that the plan read, and has room.
+local function is_as_planned(row)
+  if not row.with_traits and not row.anywhere then
+    return true
+  end
+  local fields = redis.call('HMGET', key('host:' .. row.host), 'traits', 'anywhere')
+  return (not row.with_traits or row.traits == (fields[1] or '')) and (not row.anywhere or fields[2])
+end
+
 local function has_room(row, resource, amount)
   local fields = redis.call('HMGET', key('host:' .. row.host), 'aggregates', 'dropped',
     'capacity:' .. resource, 'used:' .. resource, 'held:' .. resource, 'max_unit:' .. resource, 'min_unit:' .. resource,
@@ -103,7 +115,7 @@ local function fits(row)
     end
     is_checked = true
   end
-  return is_checked or has_room(row, '', 0)
+  return is_as_planned(row) and (is_checked or has_room(row, '', 0))
 end
 
 for _, row in ipairs(hosts) do
