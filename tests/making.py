@@ -11,6 +11,7 @@ from rq_broker.domain.deliveries import Delivery
 from rq_broker.domain.holding_times import Prediction, Source
 from rq_broker.domain.jobs import Demand, Job, Shape, Status, Submission
 from rq_broker.domain.planning import Grant, Head
+from rq_broker.domain.traits import Traits
 from rq_broker.store.broker import Broker, Settlement
 
 TYPE = "vm"
@@ -21,11 +22,14 @@ def shape(
     owner: str = "o",
     destination: str = "http://x:80",
     aggregate: str | None = None,
+    require: tuple[str, ...] = (),
+    forbid: tuple[str, ...] = (),
 ) -> Shape:
     """Build a shape from its instances; of one instance with one VCPU if none is given."""
     requested = instances or ({"VCPU": 1},)
     pairs = tuple(tuple(sorted(instance.items())) for instance in requested)
-    return Shape(Demand(pairs, aggregate), owner, destination)
+    demand = Demand(pairs, aggregate, traits=Traits(require, forbid))
+    return Shape(demand, owner, destination)
 
 
 def submission(request_id: str = "d", **changes: Any) -> Submission:

@@ -17,6 +17,7 @@ from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import HOLDING, MOVES, Shape, Status, expected_class
 from rq_broker.domain.planning import Grant, Head
 from rq_broker.domain.policy import Policy
+from rq_broker.domain.traits import Instance, traits_of
 from rq_broker.store.broker import TypeState
 
 Due = bool | None
@@ -242,7 +243,10 @@ class Model:
             for resource, amount in instance:
                 wanted[name, resource] += amount
         limits = state.policy.limits
-        if self._capped(job, wanted, limits) or not self._fits(job, wanted, state):
+        if self._capped(job, wanted, limits) or not self._fits(wanted):
+            return False
+        places = zip(planned.hosts, job.shape.demand.instances, strict=True)
+        if not all(self._may_be_on(job, *place, state) for place in places):
             return False
         job.hosts, job.holds = planned.hosts, wanted
         self.become(job, Status.GRANTED)
@@ -267,18 +271,26 @@ class Model:
             after[resource] += amount
         return any(after[resource] > cap for resource, cap in caps.items())
 
-    def _fits(self, job: MJob, wanted: Counter[tuple[str, str]], state: TypeState) -> bool:
-        """Return whether the job fits now, on hosts of the same aggregates as when planned."""
-        aggregate = job.shape.demand.aggregate
+    def _may_be_on(self, job: MJob, name: str, own: Instance, state: TypeState) -> bool:
+        """Return whether an instance may be on a host, and whether that is as it was planned."""
+        wanted, host, planned = job.shape.demand, self.hosts.get(name), state.hosts.get(name)
+        if host is None:
+            return False
+        if planned is None:
+            return wanted.admits_any
+        if planned.anywhere and not host.anywhere:
+            return False
+        if wanted.names_aggregates and planned.aggregates != host.aggregates:
+            return False
+        if wanted.names_traits and planned.traits != host.traits:
+            return False
+        return wanted.admits(planned) and traits_of(own).admit(planned.traits)
+
+    def _fits(self, wanted: Counter[tuple[str, str]]) -> bool:
+        """Return whether the job fits now."""
         for (name, resource), amount in wanted.items():
-            host, planned = self.hosts.get(name), state.hosts.get(name)
+            host = self.hosts.get(name)
             if host is None:
-                return False
-            if aggregate and (
-                planned is None
-                or aggregate not in planned.aggregates
-                or planned.aggregates != host.aggregates
-            ):
                 return False
             taken = host.used.get(resource, 0) + self.held(name).get(resource, 0)
             if host.capacity.get(resource, 0) - taken < amount:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from rq_broker.domain.jobs import Demand
 from rq_broker.domain.sharing import Share
+from rq_broker.domain.traits import Traits, instance_of
 from rq_broker.domain.validation import MAX_WHOLE
 
 TYPE = "v m:虛"
@@ -21,13 +22,21 @@ OWNERS = st.sampled_from(["o", "o/p:q"])
 HOSTS = st.sampled_from(["h", "h:1"])
 SPANS = st.sampled_from([0, None, HOUR])
 AMOUNTS = st.dictionaries(st.sampled_from(["R", "R:x"]), st.integers(0, 3))
-AGGREGATES = st.frozensets(st.sampled_from(["x", "x:y"]))
+LABELS = st.fixed_dictionaries(
+    {
+        "aggregates": st.frozensets(st.sampled_from(["x", "x:y"])),
+        "traits": st.frozensets(st.sampled_from(["T", "T:u"])),
+        "anywhere": st.sampled_from([False, False, True]),
+    }
+)
 DEMANDS = st.sampled_from(
     [
         Demand(((("R", 1),),)),
         Demand(((("R", 1), ("R:x", 1)),)),
         Demand(((("R", 1),), (("R", 2),))),
         Demand(((("R", 1),),), aggregate="x"),
+        Demand(((("R", 1),),), any_aggregate=("x", "x:y"), traits=Traits(("T",), ("T:u",))),
+        Demand((instance_of((("R", 1),), Traits(("T:u",))), (("R", 1),)), aggregate="x"),
     ]
 )
 PRIORITIES = st.one_of(

@@ -51,7 +51,7 @@ def impossible(empty_hosts: HostTable, demand: Demand) -> Reason | None:
         admitted = _admitted(empty_hosts, instance, indexes)
         there = where + _own_traits(instance)
         if not admitted:
-            return Reason(ReasonCode.IMPOSSIBLE, f"there is no host{there}")
+            return Reason(ReasonCode.IMPOSSIBLE, f"no known host is{there}")
         closest = _closest_host(empty_hosts, instance, admitted)
         if closest is not None:
             shortfall = _unknown_resource(empty_hosts, instance, admitted, there)

@@ -43,7 +43,8 @@ where nothing else is said.
 | `…:hosts`                  | zset   | host → number of its last change (base `hosts`) |
 | `…:host:<name>`            | hash   | `capacity:…`, `used:…`, `held:…`, `max_unit:…`, |
 |                            |        | `min_unit:…`, `step_size:…`, |
-|                            |        | `aggregates`, `dropped`, `source`, `digest` |
+|                            |        | `aggregates`, `traits`, `anywhere`, `dropped`, `source`, |
+|                            |        | `digest` |
 | `…:sources`                | set    | names of the sources that report hosts |
 | `…:source:<name>`          | hash   | when its last snapshot was `begun`, and why the last |
 |                            |        | attempt failed: `cause`, `text` |

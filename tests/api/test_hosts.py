@@ -72,3 +72,15 @@ async def test_bad_hosts(api: httpx.AsyncClient, name: str, body: object, senten
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
     assert sentence in answer.json()["error"]
     assert (await api.get("/types/vm/hosts/")).json()["data"] == []
+
+
+async def test_a_host_has_traits_and_may_be_anywhere(api: httpx.AsyncClient) -> None:
+    """Both are shown where they are given, the traits sorted; published again they stay."""
+    body = {"capacity": {"matlab": 5}, "traits": ["B", "A", "B"], "anywhere": True}
+    shown = (await api.put("/types/vm/hosts/licences", json=body)).json()["data"]
+    assert (shown["traits"], shown["anywhere"]) == (["A", "B"], True)
+    again = await api.put("/types/vm/hosts/licences", json=shown)
+    assert again.json()["data"] == shown
+    none = {"capacity": {"matlab": 5}, "traits": [], "anywhere": False}
+    shown = (await api.put("/types/vm/hosts/licences", json=none)).json()["data"]
+    assert not {"traits", "anywhere"} & shown.keys()

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rq_broker.domain.holding_times import demand_key
 from rq_broker.domain.jobs import (
     EXPECTED_CLASSES,
     HOLDING,
@@ -19,17 +20,30 @@ from rq_broker.domain.jobs import (
     origins,
 )
 from rq_broker.domain.policy import Policy
+from rq_broker.domain.traits import NO_TRAITS, Traits, instance_of
 from rq_broker.domain.validation import LONGEST_SPAN
+from tests.domain import version_2
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 NEEDS = st.dictionaries(TEXTS, st.integers(1, 2**53 - 1), max_size=3).map(
     lambda amounts: tuple(sorted(amounts.items()))
 )
+PLAIN = st.builds(
+    Demand, st.lists(NEEDS, max_size=3).map(tuple), st.none() | TEXTS, spread=st.booleans()
+)
+NAMES = st.lists(TEXTS, max_size=2, unique=True).map(sorted).map(tuple)
+TRAITS = st.just(NO_TRAITS) | st.builds(Traits, NAMES, NAMES)
+TRAITED = st.builds(
+    Demand,
+    st.lists(st.builds(instance_of, NEEDS, TRAITS), max_size=3).map(tuple),
+    st.none() | TEXTS,
+    st.booleans(),
+    NAMES,
+    TRAITS,
+)
 SHAPES = st.builds(
     Shape,
-    st.builds(
-        Demand, st.lists(NEEDS, max_size=3).map(tuple), st.none() | TEXTS, spread=st.booleans()
-    ),
+    PLAIN | TRAITED,
     TEXTS,
     TEXTS,
     st.none() | st.sampled_from(EXPECTED_CLASSES),
@@ -46,6 +60,53 @@ def test_a_shape_is_read_back_from_its_text(shape: Shape) -> None:
 def test_different_shapes_have_different_texts(one: Shape, other: Shape) -> None:
     """Two shapes share their text only when they are equal."""
     assert (one.canonical() == other.canonical()) == (one == other)
+
+
+@given(PLAIN, TEXTS, TEXTS, st.none() | st.sampled_from(EXPECTED_CLASSES))
+def test_what_version_2_could_say_keeps_its_text_and_key(
+    demand: Demand, owner: str, destination: str, expected: int | None
+) -> None:
+    """Digests of shapes and keys of demands are those that the release before computed."""
+    text = Shape(demand, owner, destination, expected).canonical()
+    assert text == version_2.canonical(demand, owner, destination, expected)
+    assert demand_key(demand) == version_2.demand_key(demand)
+
+
+@given(SHAPES)
+def test_version_2_reads_its_own_texts_and_refuses_all_others(shape: Shape) -> None:
+    """The release before never misreads a demand that says more than it knew."""
+    if shape.demand.is_plain:
+        demand = shape.demand
+        assert version_2.parse(shape.canonical()) == (
+            demand.instances,
+            demand.aggregate,
+            demand.spread,
+            shape.owner,
+            shape.destination,
+            shape.expected,
+        )
+    else:
+        with pytest.raises(ValueError, match="no shape"):
+            version_2.parse(shape.canonical())
+
+
+@pytest.mark.parametrize("more", ['"gpus":[1]', '"spread":1', '"instances":[{"amounts":{},"x":1}]'])
+def test_a_shape_of_a_version_to_come_is_refused(more: str) -> None:
+    """A text with a field that this version does not know raises, so that it is not misread."""
+    with pytest.raises(ValueError, match="no shape that this version can read"):
+        Shape.parse(f'{{"instances":[],"owner":"o","destination":"d",{more}}}')
+
+
+def test_instances_of_other_traits_differ() -> None:
+    """Equal amounts with other traits are another kind of instance, whichever side compares."""
+    plain = (("VCPU", 4),)
+    fast, slow = (instance_of(plain, Traits((name,))) for name in ("FAST", "SLOW"))
+    assert fast != plain
+    assert plain != fast
+    assert fast != slow
+    assert fast == instance_of(plain, Traits(("FAST",)))
+    assert len({plain, fast, slow, instance_of(plain)}) == 3
+    assert "FAST" in repr(fast)
 
 
 def test_a_shape_without_expected_keeps_its_text() -> None:

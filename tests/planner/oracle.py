@@ -16,11 +16,12 @@ from rq_broker.domain.holding_times import HoldingTimes, Observation, demand_key
 from rq_broker.domain.jobs import Demand, Shape
 from rq_broker.domain.planning import Grant, Head, Hold, Snapshot, WaitingShape
 from rq_broker.domain.policy import Policy
-from rq_broker.domain.traits import Instance
+from rq_broker.domain.traits import NO_TRAITS, Instance, Traits, instance_of, traits_of
 from rq_broker.planner import Plan, Reason
 
 RESOURCES = ("GPU", "Memory", "VCPU")
 AGGREGATES = ("east", "gpu")
+TRAITS = ("AVX", "NVME", "SLOW")
 HERE = "http://here"
 THERE = ("http://there lab", "http://there ops")
 """The other destination as each owner's jobs see it."""
@@ -41,14 +42,38 @@ def host(
     used: Mapping[str, int] | None = None,
     held: Mapping[str, int] | None = None,
     dropped: bool = False,
+    traits: Iterable[str] = (),
+    anywhere: bool = False,
 ) -> Host:
     """Build a host."""
-    return Host(name, capacity, used or {}, held or {}, frozenset(aggregates), dropped)
+    return Host(
+        name,
+        capacity,
+        used or {},
+        held or {},
+        frozenset(aggregates),
+        dropped,
+        traits=frozenset(traits),
+        anywhere=anywhere,
+    )
 
 
-def demand(*instances: Instance, aggregate: str | None = None, spread: bool = False) -> Demand:
+def demand(
+    *instances: Instance,
+    aggregate: str | None = None,
+    spread: bool = False,
+    any_aggregate: Iterable[str] = (),
+    require: Iterable[str] = (),
+    forbid: Iterable[str] = (),
+) -> Demand:
     """Build what a job needs."""
-    return Demand(tuple(instances), aggregate, spread)
+    traits = Traits(tuple(require), tuple(forbid))
+    return Demand(tuple(instances), aggregate, spread, tuple(any_aggregate), traits)
+
+
+def traited(plain: Instance, require: Iterable[str] = (), forbid: Iterable[str] = ()) -> Instance:
+    """Return an instance with traits of its own."""
+    return instance_of(plain, Traits(tuple(require), tuple(forbid)))
 
 
 def waiting(
@@ -118,11 +143,14 @@ def known(reason: Reason | None) -> Reason:
 
 def fits_at(snapshot: Snapshot, free: FreeByHost, wanted: Demand, hosts: Sequence[str]) -> bool:
     """Return whether instances on these hosts keep every rule, given what is free."""
-    if wanted.spread and len(set(hosts)) < len(hosts):
+    places = [name for name in hosts if not snapshot.hosts[name].anywhere]
+    if wanted.spread and len(set(places)) < len(places):
         return False
-    for name in hosts:
+    for name, own in zip(hosts, wanted.instances, strict=True):
         place = snapshot.hosts[name]
-        if place.dropped or (wanted.aggregate and wanted.aggregate not in place.aggregates):
+        if place.dropped or not _has(place, traits_of(own)):
+            return False
+        if not place.anywhere and not may_use(wanted, place):
             return False
     needs: dict[tuple[str, str], int] = {}
     for name, amounts in zip(hosts, wanted.instances, strict=True):
@@ -132,6 +160,27 @@ def fits_at(snapshot: Snapshot, free: FreeByHost, wanted: Demand, hosts: Sequenc
                 return False
             needs[name, resource] = needs.get((name, resource), 0) + amount
     return all(free[name].get(resource, 0) >= n for (name, resource), n in needs.items())
+
+
+def _has(place: Host, traits: Traits) -> bool:
+    required = all(trait in place.traits for trait in traits.require)
+    return required and not any(trait in place.traits for trait in traits.forbid)
+
+
+def may_use(wanted: Demand, place: Host) -> bool:
+    """Return whether a demand as a whole may use a host that is a place."""
+    if wanted.aggregate and wanted.aggregate not in place.aggregates:
+        return False
+    if wanted.any_aggregate and not any(a in place.aggregates for a in wanted.any_aggregate):
+        return False
+    return _has(place, wanted.traits)
+
+
+def is_usable(wanted: Demand, place: Host) -> bool:
+    """Return whether an earlier job of this demand may keep a host from later ones."""
+    if not place.anywhere:
+        return may_use(wanted, place)
+    return any(all(r in place.capacity for r, _ in one) for one in wanted.instances)
 
 
 def brute_force(snapshot: Snapshot, free: FreeByHost, wanted: Demand) -> tuple[str, ...] | None:
@@ -175,13 +224,25 @@ def random_demand(rng: Random, most: int = 4) -> Demand:
     else:
         instances = tuple(random_instance(rng) for _ in range(count))
     aggregate = rng.choices((None, *AGGREGATES, "nowhere"), (6, 2, 2, 1))[0]
-    return Demand(instances, aggregate, rng.random() < 0.3)
+    any_aggregate = rng.choices(((), AGGREGATES, ("gpu", "nowhere")), (6, 1, 1))[0]
+    traits = random_traits(rng, 0.2)
+    return Demand(instances, aggregate, rng.random() < 0.3, any_aggregate, traits)
+
+
+def random_traits(rng: Random, share: float) -> Traits:
+    """Draw traits to require and to forbid, none of them twice; in most draws none."""
+    if rng.random() >= share:
+        return NO_TRAITS
+    named = rng.sample(TRAITS, rng.randint(1, 2))
+    required = rng.randint(0, len(named))
+    return Traits(tuple(sorted(named[:required])), tuple(sorted(named[required:])))
 
 
 def random_instance(rng: Random) -> Instance:
     """Draw an instance that needs up to three resources, perhaps nothing."""
     most = rng.choice((2, 4, 8))
-    return instance(**{r: rng.randint(0, most) for r in RESOURCES if rng.random() < 0.6})
+    plain = instance(**{r: rng.randint(0, most) for r in RESOURCES if rng.random() < 0.6})
+    return instance_of(plain, random_traits(rng, 0.15))
 
 
 def random_hosts(rng: Random, count: int) -> list[Host]:
@@ -193,7 +254,16 @@ def random_hosts(rng: Random, count: int) -> list[Host]:
         held = {r: rng.randint(0, 4) for r in capacity if rng.random() < 0.4}
         aggregates = [aggregate for aggregate in AGGREGATES if rng.random() < 0.5]
         dropped = rng.random() < 0.1
-        new = host(f"h{number}", capacity, *aggregates, used=used, held=held, dropped=dropped)
+        new = host(
+            f"h{number}",
+            capacity,
+            *aggregates,
+            used=used,
+            held=held,
+            dropped=dropped,
+            traits=[trait for trait in TRAITS if rng.random() < 0.6],
+            anywhere=rng.random() < 0.15,
+        )
         max_unit = {r: rng.randint(1, 8) for r in capacity if rng.random() < 0.4}
         hosts.append(replace(new, max_unit=max_unit if rng.random() < 0.4 else {}))
     return hosts

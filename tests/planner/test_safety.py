@@ -19,6 +19,7 @@ from tests.planner.oracle import (
     host,
     in_order,
     instance,
+    is_usable,
     random_demand,
     random_hosts,
     snapshot_of,
@@ -33,7 +34,7 @@ MANY = settings(max_examples=1000, deadline=None)
 @MANY
 @given(snapshots())
 def test_every_grant_keeps_capacity_aggregate_spread_and_wholeness(snapshot: Snapshot) -> None:
-    """No pass oversells a host, leaves an aggregate, shares a spread host or splits a gang."""
+    """No pass oversells a host, leaves aggregates or traits, shares spread hosts, splits gangs."""
     free = free_of(snapshot)
     for grant in plan(snapshot).grants:
         assert len(grant.hosts) == len(grant.shape.demand.instances)
@@ -104,9 +105,7 @@ def test_strict_order_lets_no_job_pass(snapshot: Snapshot) -> None:
             assert not closed_hosts & set(grants[id_].hosts)
         elif planned.reasons[digest].code is not ReasonCode.IMPOSSIBLE:
             closed_hosts |= {
-                name
-                for name, place in snapshot.hosts.items()
-                if wanted.aggregate is None or wanted.aggregate in place.aggregates
+                name for name, place in snapshot.hosts.items() if is_usable(wanted, place)
             }
 
 

@@ -16,9 +16,14 @@ capacity = { Slots = 2, Scope = 1 }
 used = { Slots = 1 }
 max_unit = { Slots = 1 }
 aggregates = ["basement"]
+traits = ["QUIET"]
 
 [hosts.bench-2]
 capacity = { Slots = 4 }
+
+[hosts.licences]
+capacity = { matlab = 5 }
+anywhere = true
 """
 
 
@@ -34,8 +39,10 @@ async def test_hosts_are_as_written(tmp_path: Path) -> None:
             {"Slots": 1},
             aggregates=frozenset({"basement"}),
             max_unit={"Slots": 1},
+            traits=frozenset({"QUIET"}),
         ),
         Host("bench-2", {"Slots": 4}),
+        Host("licences", {"matlab": 5}, anywhere=True),
     )
     assert snapshot.consumers == {}
 
@@ -100,7 +107,7 @@ async def test_a_mistake_in_one_host_leaves_the_others(
     path = tmp_path / "lab.toml"
     path.write_text(f"[hosts.a]\n{table}\n{BENCH}")
     snapshot = await FileSource(str(path)).snapshot()
-    assert [host.name for host in snapshot.hosts] == ["bench-1", "bench-2"]
+    assert [host.name for host in snapshot.hosts] == ["bench-1", "bench-2", "licences"]
     assert snapshot.bad_hosts.keys() == {"a"}
     assert field in snapshot.bad_hosts["a"]
 

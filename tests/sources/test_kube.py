@@ -137,7 +137,20 @@ async def test_a_host_is_a_node_with_what_its_pods_request(
         "pool=big",
         "topology.kubernetes.io/zone=a",
     }
+    assert host.traits == host.aggregates
     assert set(cluster.tokens) == {"Bearer secret"}
+
+
+async def test_a_label_that_is_a_flag_is_a_trait_by_its_name(
+    cluster: Cluster, source: KubeSource
+) -> None:
+    """Roles and discovered features are named without their empty or true value; others are not."""
+    avx, role = "feature.node.kubernetes.io/cpu-cpuid.AVX512F", "node-role.kubernetes.io/worker"
+    cluster.nodes = [node("n1")]
+    cluster.nodes[0]["metadata"]["labels"] = {avx: "true", role: "", "pool": "big"}
+    (host,) = (await source.snapshot()).hosts
+    assert host.traits == {f"{avx}=true", avx, f"{role}=", role, "pool=big"}
+    assert host.aggregates == {f"{avx}=true", f"{role}=", "pool=big"}
 
 
 async def test_pages_are_read_to_the_end(

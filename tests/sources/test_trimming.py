@@ -20,10 +20,16 @@ def test_a_host_loses_the_names_that_are_too_long() -> None:
         {RESOURCE: 1},
         aggregates=frozenset({LABEL, "zone=a"}),
         max_unit={RESOURCE: 1, "VCPU": 2},
+        traits=frozenset({LABEL, "T" * 256, "T"}),
     )
     (host,), left_out = trimmed([long])
     assert host == Host(
-        "n1", {"VCPU": 4}, {}, aggregates=frozenset({"zone=a"}), max_unit={"VCPU": 2}
+        "n1",
+        {"VCPU": 4},
+        {},
+        aggregates=frozenset({"zone=a"}),
+        max_unit={"VCPU": 2},
+        traits=frozenset({"T"}),
     )
     checked(host)
     text = left_out["n1"]

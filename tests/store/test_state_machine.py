@@ -35,12 +35,12 @@ from tests import making
 from tests.model import ANY, MJob, Model
 from tests.redis_reads import key_names
 from tests.strategies import (
-    AGGREGATES,
     AMOUNTS,
     DEMANDS,
     HOSTS,
     HOUR,
     KEPT_KEYS,
+    LABELS,
     NAMES,
     OWNERS,
     PICKS,
@@ -185,17 +185,17 @@ class Machine(RuleBasedStateMachine):
 
     # Operators
 
-    @rule(name=HOSTS, capacity=AMOUNTS, used=AMOUNTS, aggregates=AGGREGATES)
+    @rule(name=HOSTS, capacity=AMOUNTS, used=AMOUNTS, labels=LABELS)
     def set_host(
-        self, name: str, capacity: dict[str, int], used: dict[str, int], aggregates: frozenset[str]
+        self, name: str, capacity: dict[str, int], used: dict[str, int], labels: dict[str, Any]
     ) -> None:
-        host = Host(name, capacity, used, aggregates=aggregates)
+        host = Host(name, capacity, used, **labels)
         answer, new = self.both(self.broker.set_host(TYPE, host), lambda: self.model.set_host(host))
         assert answer == new
 
     @rule(name=HOSTS)
     def set_big_host(self, name: str) -> None:
-        self.set_host(name, {"R": 4, "R:x": 4}, {}, frozenset({"x", "x:y"}))
+        self.set_host(name, {"R": 4, "R:x": 4}, {}, {"aggregates": frozenset({"x", "x:y"})})
 
     @rule(name=HOSTS)
     def drop_host(self, name: str) -> None:

@@ -212,7 +212,7 @@ class HostTable:
         mask = 0
         for index in indexes_of(self.anywhere):
             row = self.rows[index]
-            if any(kind and all(resource in row for resource, _ in kind) for kind in kinds):
+            if any(all(resource in row for resource, _ in kind) for kind in kinds):
                 mask |= 1 << index
         return mask
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 from redis.asyncio import Redis
 
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.holding_times import demand_key
 from rq_broker.domain.jobs import Status
+from rq_broker.domain.traits import Traits, instance_of
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker
 from rq_broker.store.keys import Keys
@@ -187,3 +190,60 @@ async def test_no_instance_is_granted_that_its_host_refuses(
     job = await submit(broker, shape=wanted)
     await broker.set_host(TYPE, Host("h1", {"VCPU": 9}, **units))
     assert (await grant(broker, job, wanted) is not None) is is_granted
+
+
+TRAITED = shape(aggregate="a", require=("T",), forbid=("U",))
+
+
+@pytest.mark.parametrize("traits", [{"T", "V"}, {"T", "U"}, set()])
+async def test_a_host_whose_traits_changed_is_refused(broker: Broker, traits: set[str]) -> None:
+    """After the plan, a host of other traits gets no job that names some; others it does get."""
+    host = Host("h1", {"VCPU": 9}, aggregates=frozenset("a"), traits=frozenset({"T"}))
+    await broker.set_host(TYPE, host)
+    job, other = await submit(broker, shape=TRAITED), await submit(broker, "e")
+    state = await broker.type_state(TYPE)
+    await broker.set_host(TYPE, replace(host, traits=frozenset(traits)))
+    assert await broker.grant(TYPE, planned_grant(job, TRAITED), state) is None
+    assert await broker.grant(TYPE, planned_grant(other), state) is not None
+    await broker.set_host(TYPE, host)
+    assert await broker.grant(TYPE, planned_grant(job, TRAITED), state) is not None
+
+
+async def test_traits_of_one_instance_are_checked_where_it_is(broker: Broker) -> None:
+    """A plan that puts an instance on a host without its own traits is refused."""
+    for name, traits in (("h1", {"T"}), ("h2", set[str]())):
+        await broker.set_host(TYPE, Host(name, {"VCPU": 9}, traits=frozenset(traits)))
+    own = shape()
+    fast = instance_of((("VCPU", 1),), Traits(("T",)))
+    mixed = structs.replace(
+        own, demand=structs.replace(own.demand, instances=(fast, *own.demand.instances))
+    )
+    job = await submit(broker, shape=mixed)
+    assert await grant(broker, job, mixed, "h2", "h1") is None
+    assert await grant(broker, job, mixed, "h1", "h2") is not None
+
+
+async def test_a_host_that_is_not_anywhere_any_more_is_refused(
+    broker: Broker, client: Redis
+) -> None:
+    """What counted as anywhere in the plan must be so still, in whatever aggregate it is."""
+    licences = Host("licences", {"VCPU": 9}, anywhere=True)
+    await broker.set_host(TYPE, licences)
+    job = await submit(broker, shape=TRAITED)
+    state = await broker.type_state(TYPE)
+    await broker.set_host(TYPE, replace(licences, anywhere=False))
+    assert await broker.grant(TYPE, planned_grant(job, TRAITED, "licences"), state) is None
+    await broker.set_host(TYPE, licences)
+    assert await broker.grant(TYPE, planned_grant(job, TRAITED, "licences"), state) is not None
+    assert await audit(client, TYPE) == []
+
+
+async def test_traits_are_read_back(broker: Broker) -> None:
+    """A host is read as it was published, and loses its traits when it goes out of service."""
+    host = Host("h1", {"VCPU": 9}, traits=frozenset({"T", "a b"}), anywhere=True)
+    await broker.set_host(TYPE, host)
+    assert await broker.host(TYPE, "h1") == host
+    assert await grant(broker, await submit(broker)) is not None
+    await broker.drop_host(TYPE, "h1")
+    dropped = await broker.host(TYPE, "h1")
+    assert (dropped.dropped, dropped.traits, dropped.anywhere) == (True, frozenset(), False)
