@@ -12,7 +12,7 @@ CONSTRAINTS := .ci/constraints.txt
 export PATH := $(if $(REDIS),$(CURDIR)/.venv/servers/$(REDIS):)$(PATH):$(CURDIR)/.venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test cover check format generate bench demo-openstack pins clean server
+.PHONY: help run test cover check format generate bench demo-openstack test-openstack pins clean server
 
 help: ## list these commands
 	@echo "Usage: make COMMAND. The first one that needs it installs everything into .venv."
@@ -46,8 +46,12 @@ generate: $(INSTALLED) ## write what follows from the table of the policy: clien
 bench: $(INSTALLED) server ## measure speed and memory, print the table
 	$(BIN)/python scripts/bench.py $(ARGS)
 
-demo-openstack: $(INSTALLED) server ## show jobs flow on a real Placement of 20 hosts, for 20 s
+demo-openstack: $(INSTALLED) server ## show jobs flow through a whole small OpenStack, for a minute
 	$(BIN)/python scripts/demo_openstack.py $(ARGS)
+
+# One test at a time, on one cloud; making its databases, once, may take minutes.
+test-openstack: $(INSTALLED) server ## run the scenarios of tests/openstack on a whole small OpenStack
+	$(BIN)/python -m pytest -v -o faulthandler_timeout=900 $(or $(ARGS),tests/openstack)
 
 pins: ## resolve pyproject.toml anew and pin the result
 	scripts/install.sh pins $(PYTHON) > $(CONSTRAINTS).new

@@ -155,6 +155,12 @@ class Cloud:
         self.start(host)
         self.wait_for_hosts(host)
 
+    def remove_compute(self, host: str) -> None:
+        """Take a host out of the cloud: kill its nova-compute and delete its service."""
+        self.kill_compute(host)
+        self.operator.compute.delete_service(nova.compute_services(self.operator)[host])
+        del self.hosts[host]
+
     def kill_compute(self, host: str, *, wait: bool = True) -> None:
         """Kill nova-compute of a host; returns when Nova calls it down, at once without `wait`."""
         self.kill(host)
@@ -230,6 +236,10 @@ class Cloud:
         by = connection or self.operator
         return nova.wait_until_active(by, nova.boot(by, name, host, size, self.image))
 
+    def move(self, server: Server, host: str) -> None:
+        """Migrate a running server to a host, as its operator; waits until it runs there."""
+        nova.move(self.operator, server, host)
+
     def delete(self, *servers: Server | str) -> None:
         """Delete servers, named by their UUIDs or objects; waits until they are gone."""
         with ThreadPoolExecutor(4) as pool:
@@ -275,9 +285,9 @@ class Cloud:
         """Delete an application credential of a user."""
         identity.delete_application_credential(self.login_as(user), credential)
 
-    def connect(self, user: str, project: str = "") -> Connection:
+    def connect(self, user: str, project: str = "", region: str = REGION) -> Connection:
         """Connect with openstacksdk as a user."""
-        return identity.connect(self.login_as(user, project))
+        return identity.connect(self.login_as(user, project, region))
 
     def proxy(self, service: str, delay_seconds: float = 3.0) -> ServiceProxy:
         """Return a proxy in front of a service, which delays, drops or cuts; start it by `with`."""

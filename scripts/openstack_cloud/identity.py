@@ -111,16 +111,19 @@ def make(layout: Layout) -> None:
             name: keystone.create_project(name=name, domain_id=domain)
             for name in {project for project, _ in USERS.values()}
         }
+        users = {user.name: user for user in keystone.users()}
         for name, (project, role_names) in USERS.items():
-            user = keystone.find_user(name) or keystone.create_user(
+            user = users.get(name) or keystone.create_user(
                 name=name, password=name, domain_id=domain
             )
             for role in role_names:
                 keystone.assign_project_role_to_user(projects[project], user, roles[role])
+        services = {}
         for name, type_, region, part, path in CATALOGUE:
-            service = keystone.find_service(name) or keystone.create_service(name=name, type=type_)
+            if name not in services:
+                services[name] = keystone.create_service(name=name, type=type_)
             for interface in INTERFACES:
                 keystone.create_endpoint(
-                    service_id=service.id, interface=interface,
+                    service_id=services[name].id, interface=interface,
                     url=layout.url(part) + path, region_id=region,
                 )  # fmt: skip

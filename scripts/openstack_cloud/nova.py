@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from openstack.compute.v2.server import Server
 from openstack.connection import Connection
+from openstack.exceptions import NotFoundException
 
 from openstack_cloud.waiting import SECONDS, until
 
@@ -18,10 +20,11 @@ POLL_SECONDS = 0.2
 def flavor(operator: Connection, vcpus: int, memory_mb: int, disk_gb: int) -> str:
     """Return the id of the flavor of this size, which is made if there is none."""
     name = f"{vcpus}-{memory_mb}-{disk_gb}"
-    found = operator.compute.find_flavor(name) or operator.compute.create_flavor(
-        name=name, vcpus=vcpus, ram=memory_mb, disk=disk_gb
-    )
-    return str(found.id)
+    for found in operator.compute.flavors():
+        if found.name == name:
+            return str(found.id)
+    made = operator.compute.create_flavor(name=name, vcpus=vcpus, ram=memory_mb, disk=disk_gb)
+    return str(made.id)
 
 
 def boot(
@@ -57,10 +60,20 @@ def wait_until_active(connection: Connection, server: Server) -> Server:
 def delete(connection: Connection, server: Server | str) -> None:
     """Delete a server and wait until it is gone."""
     connection.compute.delete_server(server, ignore_missing=True)
-    uuid = server if isinstance(server, str) else str(server.id)
-    found = connection.compute.find_server(uuid)
-    if found:
+    with suppress(NotFoundException):
+        found = connection.compute.get_server(server)
         connection.compute.wait_for_delete(found, interval=POLL_SECONDS, wait=int(SECONDS))
+
+
+def move(operator: Connection, server: Server, host: str) -> None:
+    """Migrate a running server to a host, and wait until it runs there."""
+    operator.compute.live_migrate_server(server, host=host, force=False, block_migration="auto")
+
+    def is_there() -> bool:
+        found = operator.compute.get_server(server)
+        return bool(found.compute_host == host and found.status == "ACTIVE")
+
+    until(is_there, f"server {server.name} on {host}")
 
 
 def compute_services(operator: Connection) -> dict[str, Any]:
