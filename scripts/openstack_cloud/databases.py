@@ -6,6 +6,7 @@ catalogue too; the catalogue's ports are replaced by those of the cloud.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import shutil
@@ -33,20 +34,19 @@ Command = list[str | Path]
 def copy_of(target: Layout, say: Callable[[str], None]) -> None:
     """Copy the databases and keys to a cloud's directory; they are made if there are none yet."""
     saved = FOLDER / "databases" / _version()
-    if not saved.exists():
-        say("making the databases, once …")
-        shutil.rmtree(saved.parent, ignore_errors=True)
-        saved.parent.mkdir(parents=True)
-        with TemporaryDirectory(dir=saved.parent) as directory:
-            source = Layout.make(Path(directory))
-            _make(source)
-            source.path("ports.json").write_text(json.dumps(source.ports))
-            shutil.rmtree(source.path("log"))
-            Path(directory).rename(saved)
-            Path(directory).mkdir()  # which the end of `with` expects
-    for name in KEPT:
-        shutil.copytree(saved / name, target.path(name))
-    target.path("ports.json").write_bytes((saved / "ports.json").read_bytes())
+    saved.parent.mkdir(exist_ok=True)
+    with (FOLDER / "databases.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be making or copying them
+        if not saved.exists():
+            say("making the databases, once …")
+            _drop_old(saved.parent)
+            with TemporaryDirectory() as directory:
+                source = Layout.make(Path(directory))
+                _make(source)
+                source.path("ports.json").write_text(json.dumps(source.ports))
+                _copy(source.directory, saved.with_suffix(".new"))
+            saved.with_suffix(".new").rename(saved)
+        _copy(saved, target.directory)
 
 
 def correct_catalogue(target: Layout) -> None:
@@ -59,6 +59,19 @@ def correct_catalogue(target: Layout) -> None:
             for name, port in target.ports.items()
         ),
     )
+
+
+def _copy(source: Path, target: Path) -> None:
+    for name in KEPT:
+        shutil.copytree(source / name, target / name)
+    (target / "ports.json").write_bytes((source / "ports.json").read_bytes())
+
+
+def _drop_old(folder: Path) -> None:
+    """Remove copies of older versions but the newest, which another checkout may use."""
+    copies = sorted(folder.iterdir(), key=lambda copy: copy.stat().st_mtime)
+    for copy in copies[:-1]:
+        shutil.rmtree(copy)
 
 
 def _version() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from uuid import uuid4
 
 import pytest
@@ -11,10 +12,14 @@ from openstack_cloud.broker import TYPE, Broker
 from rq_broker.domain.errors import DuplicateServer, InvalidServer
 from tests.openstack.jobs import Jobs, free, held, used
 
+SPELLINGS: Mapping[str, Callable[[str], str]] = {
+    "upper case": str.upper,
+    "without dashes": lambda uuid: uuid.replace("-", ""),
+    "braces": "{{{}}}".format,
+}
 
-@pytest.mark.parametrize(
-    "spelling", [str.upper, lambda uuid: uuid.replace("-", ""), "{{{}}}".format]
-)
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
 def test_a_server_is_matched_however_it_is_spelled(
     spelling: str, cloud: Cloud, broker: Broker, jobs: Jobs
 ) -> None:
