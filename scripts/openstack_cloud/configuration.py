@@ -7,7 +7,8 @@ from openstack_cloud.layout import LOOPBACK, REGION, Layout
 
 REPORT_SECONDS, DOWN_SECONDS = 2, 15
 """How often a service of Nova says that it lives, and after how long a silence Nova calls it down.
-Nova's own figures are 10 and 60, which would make each test of a dead host last a minute; a host on a busy machine may be late by ten."""
+Nova's own figures are 10 and 60, with which a test of a dead host takes a minute. With less than 15
+hosts seem down on a busy machine, where a report may be late by ten seconds."""
 
 KEYSTONE = """
 [DEFAULT]
