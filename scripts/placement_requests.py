@@ -21,10 +21,10 @@ from tests.sources.placement_server import Placement
 
 async def measure(title: str, source: PlacementSource, watch: frozenset[str] = frozenset()) -> None:
     """Take a snapshot and print its row."""
-    before, start = source.requests, perf_counter()
+    before, start = source.requests_sent, perf_counter()
     snapshot = await source.snapshot(watch)
     seconds = perf_counter() - start
-    requests = source.requests - before
+    requests = source.requests_sent - before
     print(f"| {title:<28} | {len(snapshot.hosts):>6,} | {requests:>8,} | {seconds:>7.2f} |")
 
 

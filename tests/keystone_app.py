@@ -8,13 +8,12 @@ standard input, so none outlives its parent.
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from base64 import urlsafe_b64encode
 from pathlib import Path
 from threading import Thread
 
-import keystone.conf
-from keystone.cmd import cli
 from keystone.server.wsgi import initialize_public_application
 from waitress.server import BaseWSGIServer, create_server
 
@@ -37,9 +36,10 @@ password_hash_rounds = 4
 
 
 def manage(config: Path, *words: str) -> None:
-    """Run a command of keystone-manage in this process, which saves its imports."""
-    keystone.conf.CONF.clear()
-    cli.main(["keystone-manage", "--config-file", str(config), *words])
+    """Run a command of keystone-manage; its options and the server's do not fit in one process."""
+    command = Path(sys.executable).with_name("keystone-manage")
+    output = subprocess.DEVNULL
+    subprocess.run([command, "--config-file", config, *words], check=True, stdout=output)
 
 
 def new_keys(folder: Path) -> None:
@@ -58,7 +58,6 @@ def serve(folder: Path, port: int, expiration: str) -> None:
         new_keys(folder / "credential")
         manage(config, "db_sync")
         manage(config, "bootstrap", "--bootstrap-password", "admin")
-    keystone.conf.CONF.clear()
     sys.argv = ["keystone", "--config-file", str(config)]
     application = initialize_public_application()
     server = create_server(application, host="127.0.0.1", port=port, threads=8)

@@ -33,6 +33,13 @@ class Keystone:
         self.folder = folder
         self.expiration = expiration
         self.port = 0
+        self.client = httpx.Client(timeout=100)
+        self.users: dict[str, str] = {}
+        """Name → UUID."""
+        self._tokens: dict[str, dict[str, str]] = {}
+        self._services: dict[str, str] = {}
+        self._endpoints: dict[tuple[str, str], str] = {}
+        self._credentials: dict[str, str] = {}
         self.start()
         self._fill()
 
@@ -42,6 +49,7 @@ class Keystone:
 
     def start(self) -> None:
         """Start it, on its port of before if it had one; returns once it answers."""
+        self._tokens.clear()
         self.child = subprocess.Popen(
             [str(PYTHON), str(APP), str(self.folder), str(self.port), str(self.expiration)],
             stdin=subprocess.PIPE,
@@ -51,7 +59,9 @@ class Keystone:
         )
         assert self.child.stdout is not None
         line = self.child.stdout.readline()
-        assert line, f"Keystone ended: see {self.folder}/keystone.log"
+        if not line:
+            self.stop()
+            pytest.fail(f"Keystone ended: see {self.folder}/keystone.log")
         self.port = int(line)
 
     def stop(self) -> None:
@@ -72,42 +82,41 @@ class Keystone:
             "identity": {"methods": ["password"], "password": {"user": login}},
             "scope": {"project": {"name": project, "domain": domain}},
         }
-        answer = httpx.post(f"{self.url}/auth/tokens", json={"auth": body}, timeout=60)
+        answer = self.client.post(f"{self.url}/auth/tokens", json={"auth": body})
         answer.raise_for_status()
         return {"X-Auth-Token": answer.headers["X-Subject-Token"]}
 
     def call(self, method: str, path: str, body: Any = None, user: str = "admin") -> Any:
         """Send a request of a user's; returns the JSON of the answer."""
-        answer = httpx.request(
-            method, f"{self.url}{path}", json=body, headers=self.token(user), timeout=60
-        )
+        if user not in self._tokens:
+            self._tokens[user] = self.token(user)
+        return self._call(method, path, body, self._tokens[user])
+
+    def _call(self, method: str, path: str, body: Any, headers: dict[str, str]) -> Any:
+        answer = self.client.request(method, f"{self.url}{path}", json=body, headers=headers)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
     def endpoint(self, service: str, url: str, region: str = "RegionOne") -> None:
         """Have the catalogue show a service at a URL, and nowhere else in this region."""
-        services = self.call("GET", f"/services?type={service}")["services"]
-        if not services:
+        if region not in [each["id"] for each in self.call("GET", "/regions")["regions"]]:
+            self.call("POST", "/regions", {"region": {"id": region}})
+        if service not in self._services:
             body = {"service": {"type": service, "name": service}}
-            services = [self.call("POST", "/services", body)["service"]]
-        if not self.call("GET", f"/regions?id={region}")["regions"]:
-            self.call("PUT", f"/regions/{region}", {"region": {}})
-        uuid = services[0]["id"]
-        old = self.call("GET", f"/endpoints?service_id={uuid}&region_id={region}")["endpoints"]
-        for endpoint in old:
-            self.call("DELETE", f"/endpoints/{endpoint['id']}")
-        new = {"service_id": uuid, "interface": "public", "region_id": region, "url": url}
-        self.call("POST", "/endpoints", {"endpoint": new})
+            self._services[service] = self.call("POST", "/services", body)["service"]["id"]
+        if old := self._endpoints.pop((service, region), None):
+            self.call("DELETE", f"/endpoints/{old}")
+        new = {"service_id": self._services[service], "interface": "public", "url": url}
+        body = {"endpoint": new | {"region_id": region}}
+        self._endpoints[service, region] = self.call("POST", "/endpoints", body)["endpoint"]["id"]
 
     def credential(self, user: str) -> dict[str, str]:
         """Create an application credential of a user's; returns the `auth` of clouds.yaml."""
-        headers = self.token(user)
-        answer = httpx.get(f"{self.url}/auth/tokens", headers=headers | _subject(headers))
-        uuid = answer.json()["token"]["user"]["id"]
+        uuid = self.users[user]
         body = {"application_credential": {"name": os.urandom(8).hex()}}
         path = f"/users/{uuid}/application_credentials"
         made = self.call("POST", path, body, user)["application_credential"]
-        self._credentials = {made["id"]: f"{path}/{made['id']}"}
+        self._credentials[made["id"]] = f"{path}/{made['id']}"
         return {
             "auth_url": self.url,
             "application_credential_id": made["id"],
@@ -119,38 +128,25 @@ class Keystone:
         self.call("DELETE", self._credentials[auth["application_credential_id"]], user=user)
 
     def rotate_keys(self) -> None:
-        """Rotate the keys of tokens as `keystone-manage fernet_rotate` does, twice over.
-
-        No token of before is valid afterwards.
-        """
+        """Replace the keys of tokens, as rotations do in the end: no token of before is valid."""
+        self._tokens.clear()
         keys = self.folder / "fernet"
         for key in keys.iterdir():
             key.write_bytes(urlsafe_b64encode(os.urandom(32)))
 
     def _fill(self) -> None:
-        admin = "/users?name=admin"
-        # Bootstrap has made the user and the project `admin`, and the five roles but `service`.
+        # Bootstrap has made the user and the project `admin`, and roles.
         headers = self.token("admin", "admin")
 
         def call(method: str, path: str, body: Any = None) -> Any:
-            answer = httpx.request(
-                method, f"{self.url}{path}", json=body, headers=headers, timeout=60
-            )
-            answer.raise_for_status()
-            return answer.json() if answer.content else None
+            return self._call(method, path, body, headers)
 
         project = {"project": {"name": "lab", "domain_id": "default"}}
         lab = call("POST", "/projects", project)["project"]["id"]
         roles = {role["name"]: role["id"] for role in call("GET", "/roles")["roles"]}
+        self.users["admin"] = call("GET", "/users?name=admin")["users"][0]["id"]
         for name in ROLES:
-            role = roles.get(name) or call("POST", "/roles", {"role": {"name": name}})["role"]["id"]
-            if name == "admin":
-                user = call("GET", admin)["users"][0]["id"]
-            else:
+            if name not in self.users:
                 body = {"user": {"name": name, "password": name, "domain_id": "default"}}
-                user = call("POST", "/users", body)["user"]["id"]
-            call("PUT", f"/projects/{lab}/users/{user}/roles/{role}")
-
-
-def _subject(headers: dict[str, str]) -> dict[str, str]:
-    return {"X-Subject-Token": headers["X-Auth-Token"]}
+                self.users[name] = call("POST", "/users", body)["user"]["id"]
+            call("PUT", f"/projects/{lab}/users/{self.users[name]}/roles/{roles[name]}")

@@ -15,6 +15,7 @@ from rq_broker.api.metrics import Metrics
 from rq_broker.api.responses import ok
 from rq_broker.api.survey import Survey, callbacks_sentence, listed
 from rq_broker.api.views import AliveView, ClockStepsView, LossView, ReadyView, SourceView
+from rq_broker.domain.capacity import SourceState
 from rq_broker.domain.errors import Unavailable
 from rq_broker.store.broker import Broker
 from rq_broker.store.notifiers import NotifierReport
@@ -141,14 +142,21 @@ def _sources(survey: Survey) -> dict[str, list[SourceView]]:
     return shown
 
 
+def _source_trouble(source: SourceState) -> str:
+    if source.stale or source.cause:
+        return source.text or source.cause or "it gives no new snapshot"
+    if not source.clashes:
+        return ""
+    return f"{source.clashes} of its hosts are ignored, as others publish hosts of these names"
+
+
 def _source_troubles(survey: Survey) -> Iterator[str]:
-    """Name the sources that are stale or fail, a few of them in full."""
+    """Name the sources that are stale, fail or clash, a few of them in full."""
     bad = [
-        f"source {source.name} of type {name}: "
-        + (source.text or source.cause or "it gives no new snapshot")
+        f"source {source.name} of type {name}: {text}"
         for name, state in survey.states.items()
         for source in state.sources
-        if source.stale or source.cause
+        if (text := _source_trouble(source))
     ]
     yield from bad[:20]
     if len(bad) > 20:

@@ -56,6 +56,19 @@ def dev(settings: Settings) -> None:
     run(settings)
 
 
+@main.command("check-source")
+@click.argument("file", metavar="FILE.toml")
+def check_source(file: str) -> None:
+    """Read each source of a file as a notifier would, and tell what it sees.
+
+    Nothing is stored, and Redis is not asked. Exits with 1 if a source has no host or may not read
+    something, with 2 if one cannot be read at all or the file is wrong.
+    """
+    from rq_broker.cli.check_source import run
+
+    run(file)
+
+
 @main.command()
 @with_settings("redis", "types", "sample", "resume", "repair")
 def audit(settings: Settings) -> None:

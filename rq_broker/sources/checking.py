@@ -53,8 +53,8 @@ class CheckedSnapshot:
         return UNREAD if self.unread else ""
 
     @property
-    def trouble(self) -> str:
-        """Name what could not be read and the hosts that cannot be used; '' if there is none."""
+    def troubles(self) -> list[str]:
+        """What could not be read, and the hosts that cannot be used, each in a sentence."""
         texts = [
             f"host {name[:_NAME_SHOWN]} keeps its last good state: {text}"
             for name, text in islice(self.bad_hosts.items(), _NAMED)
@@ -70,7 +70,12 @@ class CheckedSnapshot:
         if self.unnamed:
             texts.append(f"no host is taken out of service: {self.unnamed}")
         texts += [f"{part} cannot be read: {text}" for part, text in self.unread.items()]
-        return "; ".join(texts)
+        return texts
+
+    @property
+    def trouble(self) -> str:
+        """All troubles in one line; '' if there is none."""
+        return "; ".join(self.troubles)
 
 
 def check_snapshot(snapshot: object, last: Mapping[str, Host]) -> CheckedSnapshot:

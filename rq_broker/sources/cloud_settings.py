@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from openstack.config import OpenStackConfig
 from openstack.config.cloud_region import CloudRegion
@@ -46,6 +47,7 @@ def region_of(cloud: str | None, region: str | None) -> CloudRegion:
             warnings.simplefilter("ignore")
             cloud_region = OpenStackConfig().get_one(**options)
             cloud_region.get_session()
+            _check_url(cloud_region.get_auth_args().get("auth_url"))
             check_files(cloud_region)
     except Misconfigured:
         raise
@@ -79,6 +81,13 @@ def check_files(region: CloudRegion) -> None:
             _load(f"key {key}", Path(key).read_bytes)
         # An empty password keeps OpenSSL from asking the terminal for one.
         _load(f"cert {chain} with its key", lambda: context.load_cert_chain(chain, key, lambda: ""))
+
+
+def _check_url(url: str | None) -> None:
+    """Raise Misconfigured if the login's URL leads nowhere; some logins have none."""
+    parts = urlsplit(url or "http://none")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise Misconfigured(f"OpenStack's settings: the auth_url {url} is no URL")
 
 
 def _load(name: str, load: Callable[[], object]) -> None:

@@ -83,6 +83,12 @@ class KubeSource(Source):
         self.page = page
         self.timeout = timeout
         self._thread = ThreadPoolExecutor(1, "rq-broker-kube")
+        self._requests_sent = 0
+
+    @property
+    def requests_sent(self) -> int:
+        """Number of requests so far."""
+        return self._requests_sent
 
     async def snapshot(self, watch: frozenset[str] = frozenset()) -> SourceSnapshot:
         """List nodes and pods once; `watch` names pods by their UID."""
@@ -110,6 +116,7 @@ class KubeSource(Source):
         """
         token = ""
         while True:
+            self._requests_sent += 1
             page = _get(
                 method,
                 limit=self.page,
@@ -198,6 +205,7 @@ def _get(method: Callable[..., Any], **options: Any) -> Json:
 def _failure_of(call: str, error: Exception) -> SourceFailed:
     if isinstance(error, ApiException):
         failure = STATUS_FAILURES.get(error.status or 0, Faulty)
-        return failure(f"{call}: {error.status} {error.reason}")
+        advice = "; it needs the verb list on nodes and pods" if error.status == 403 else ""
+        return failure(f"{call}: {error.status} {error.reason}{advice}")
     failure = Unreachable if isinstance(error, NO_ANSWER) else Faulty
     return failure(f"{call}: {error or type(error).__name__}")

@@ -31,9 +31,18 @@ class Service:
     """
 
     def __init__(
-        self, region: CloudRegion, type_: str, microversion: str, timeout: float, connections: int
+        self,
+        region: CloudRegion,
+        type_: str,
+        microversion: str,
+        *,
+        role: str,
+        timeout: float,
+        connections: int,
     ) -> None:
         self.type = type_
+        self.role = role
+        """The role that the service's own policy asks for."""
         self.requests = 0
         """Number of requests so far, without those of logins."""
         self._timeout = timeout
@@ -76,7 +85,7 @@ class Service:
                     raise
                 return self._send(path, renewed)
         except (keystone.ClientException, OSError, ValueError) as error:
-            raise failure_of(self.type, path, error) from error
+            raise self._failure_of(path, error) from error
 
     def _send(self, path: str, access: Access) -> Any:
         # The token is in the headers, so the library does not log in by itself within the request.
@@ -85,6 +94,11 @@ class Service:
         url = path if overridden else access.endpoint.rstrip("/") + path
         answer = self._adapter.get(url, headers=headers, authenticated=False, timeout=self._timeout)
         return orjson.loads(answer.content)
+
+    def _failure_of(self, path: str, error: Exception) -> SourceFailed:
+        forbidden = isinstance(error, keystone.Forbidden)
+        advice = f"; it needs the role {self.role}" if forbidden else ""
+        return _failure(error)(f"{self.type} {path}: {sentence_of(error)}{advice}")
 
     def renew(self) -> None:
         """Replace connections and threads: a thread that hangs would block later requests."""
@@ -97,12 +111,8 @@ class Service:
         self._session.session.close()
 
 
-def failure_of(service: str, path: str, error: Exception) -> SourceFailed:
-    """Return the SourceFailed for what a request raised, or for a body that is not JSON."""
-    return _failure(error)(f"{service} {path}: {sentence_of(error)}")
-
-
 def _failure(error: Exception) -> type[SourceFailed]:
+    """Return the failure for what a request raised, or for a body that is not JSON."""
     if not isinstance(error, keystone.HttpError):
         return connection_failure(error) or Faulty
     if error.http_status == 404 and json_of(error.response) is None:

@@ -84,8 +84,17 @@ class PlacementSource(Source):
         """
         _check_arguments(probe, connections, timeout, deadline, nova=nova)
         cloud_region = region_of(cloud, region)
-        self.placement = Service(cloud_region, "placement", PLACEMENT_API, timeout, connections)
-        compute = Service(cloud_region, "compute", COMPUTE_API, timeout, connections=2)
+        self.placement = Service(
+            cloud_region,
+            "placement",
+            PLACEMENT_API,
+            role="admin or service",
+            timeout=timeout,
+            connections=connections,
+        )
+        compute = Service(
+            cloud_region, "compute", COMPUTE_API, role="admin", timeout=timeout, connections=2
+        )
         self.nova = Nova(compute) if nova else None
         self.probe = tuple(probe)
         self.deadline = deadline
@@ -110,7 +119,7 @@ class PlacementSource(Source):
             self.nova.recall(hosts)
 
     @property
-    def requests(self) -> int:
+    def requests_sent(self) -> int:
         """Number of requests so far, without those of logins."""
         return self.placement.requests + (self.nova.service.requests if self.nova else 0)
 

@@ -66,6 +66,11 @@ class Source(ABC):
             SourceFailed: There is no snapshot; the subclass says why.
         """
 
+    @property
+    def requests_sent(self) -> int | None:
+        """Number of requests so far, without those of logins; None where nobody counts them."""
+        return None
+
     def recall(self, hosts: Sequence[Host]) -> None:  # noqa: B027 - most sources need no memory
         """Take over from another process, before the first snapshot of this one.
 

@@ -1,7 +1,8 @@
-"""Runs the Placement service: `placement_app.py DATABASE PORT [option=number …]`.
+"""Runs the Placement service: `placement_app.py DATABASE PORT [option=number …] [keystone=URL]`.
 
-Its own WSGI app, on SQLite and with `auth_strategy = noauth2` (the token is the user's name),
-served by waitress. Prints its port, and ends with standard input, so none outlives its parent.
+Its own WSGI app, on SQLite. Without a Keystone `auth_strategy` is `noauth2` (the token is the
+user's name); with one, the user `service` asks it about every token. It is served by waitress.
+Prints its port, and ends with standard input, so none outlives its parent.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from threading import Thread
 
 from oslo_config import cfg
@@ -21,12 +23,15 @@ def serve(database: str, port: int, options: Mapping[str, str]) -> None:
     fresh = not Path(database).exists()
     config = cfg.ConfigOpts()
     conf.register_opts(config)
-    config.set_override("auth_strategy", "noauth2", "api")
+    options = dict(options)
+    keystone = options.pop("keystone", "")
+    config.set_override("auth_strategy", "keystone" if keystone else "noauth2", "api")
     config.set_override("connection", f"sqlite:///{database}", "placement_database")
     config.set_override("sqlite_synchronous", False, "placement_database")
     for name, value in options.items():
         config.set_override(name, int(value), "placement")
-    config([], project="placement", default_config_files=[])
+    files = [_settings_for(keystone)] if keystone else []
+    config([], project="placement", default_config_files=files)
     db_api.configure(config)
     if fresh:
         migration.upgrade("head")
@@ -35,6 +40,25 @@ def serve(database: str, port: int, options: Mapping[str, str]) -> None:
     print(server.getsockname()[1], flush=True)
     Thread(target=server.run, daemon=True).start()
     sys.stdin.read()
+
+
+def _settings_for(keystone: str) -> str:
+    """Write what Placement needs to ask Keystone about tokens; returns the file's path."""
+    lines = (
+        "[keystone_authtoken]",
+        "auth_type = password",
+        f"auth_url = {keystone}",
+        f"www_authenticate_uri = {keystone}",
+        "user_domain_id = default",
+        "project_domain_id = default",
+        "project_name = lab",
+        "username = service",
+        "password = service",
+        "token_cache_time = -1",  # a token that ends is seen at once
+    )
+    with NamedTemporaryFile("w", suffix=".conf", delete=False) as file:
+        file.write("\n".join(lines))
+    return file.name
 
 
 if __name__ == "__main__":

@@ -95,10 +95,10 @@ async def test_a_quiet_cloud_costs_four_requests(
     providers = [placement.add(f"cn{number}", **SIZE) for number in range(12)]
     await source.snapshot()
     proxy.log.clear()
-    before = source.requests
+    before = source.requests_sent
     await source.snapshot()
     assert len(proxy.log) == 2
-    assert source.requests == before + 4
+    assert source.requests_sent == before + 4
     placement.boot(str(uuid4()), **{providers[3]: {"VCPU": 1}})
     proxy.log.clear()
     await source.snapshot()
