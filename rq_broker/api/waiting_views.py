@@ -39,6 +39,9 @@ class HolderView(JsonObject, frozen=True):
     request_id: str
     owner_id: str
     seconds: Annotated[float, Meta(description="How long it has held it.")]
+    overdue: Annotated[
+        bool, Meta(description="That is more than three times what it said it would hold.")
+    ]
     host: str
     resource: str
     amount: Count
@@ -235,6 +238,12 @@ def _trouble(hold: JobHold) -> ReasonView | None:
             f"{hold.named_for:.0f} s ago: its capacity stays held"
         )
         return ReasonView("server_unseen", text)
+    if hold.is_overdue:
+        text = (
+            f"it has run for {hold.running_for:.0f} s without a word of its client, which said "
+            f"that it holds for {hold.expected:.0f} s: say running again to renew it, or end it"
+        )
+        return ReasonView("still_running", text)
     return None
 
 

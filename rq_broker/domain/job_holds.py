@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 from rq_broker.domain.capacity import Amounts
 from rq_broker.domain.jobs import Status
 
+OVERDUE_FACTOR = 3.0
+"""A job is overdue once it runs for so many times what it said it would hold. Less reminds of jobs
+that are only a little late; more leaves what a dead client holds unnoticed for longer."""
+
 
 @dataclass(frozen=True, slots=True)
 class JobHold:
@@ -31,5 +35,19 @@ class JobHold:
     """Those of them that no snapshot has shown since they were named."""
     named_for: float = 0.0
     """Seconds since it last named a server."""
+    running_for: float | None = None
+    """Seconds since it began to run, or its client last renewed that; None if it does not run."""
+    expected: float | None = None
+    """Seconds that it says it holds."""
     missed_by: str = ""
     """A source that did not show one of `unseen` in time; '' for none."""
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether it runs, without a word of its client, for several times what it said."""
+        return self.running_for is not None and is_overdue(self.running_for, self.expected)
+
+
+def is_overdue(seconds: float, expected: float | None) -> bool:
+    """Whether a hold of so many seconds is several times what its job said it would hold."""
+    return expected is not None and seconds > OVERDUE_FACTOR * expected

@@ -57,8 +57,11 @@ class Policy:
     ] = 300.0
     running: Annotated[
         HoldSpan | None,
-        Meta(description="how long a running job may hold without renewing; null: without end"),
-    ] = None
+        Meta(
+            description="how long a running job may hold without renewing; null: without end. The "
+            "default, 366 days, only ends what clients left behind"
+        ),
+    ] = 366 * 86400.0
     retention: Annotated[
         Span | None,
         Meta(description="how long done and error jobs are kept; null: without end"),

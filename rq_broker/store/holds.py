@@ -105,7 +105,7 @@ class Holds:
         """Read what has become of one job's grant. Raises JobNotFound."""
         reply = await self._runner.run("job_hold", type_, request_id=request_id)
         named = reply.now if reply.named is None else int(reply.named)
-        lost = reply.hold_lost
+        lost, since = reply.hold_lost, reply.since
         return JobHold(
             request_id,
             Status(reply.status),
@@ -117,6 +117,8 @@ class Holds:
             servers=tuple(reply.servers.split()),
             unseen=tuple(reply.unseen.split()),
             named_for=max(reply.now - named, 0) / 1000,
+            running_for=None if since is None else max(reply.now - int(since), 0) / 1000,
+            expected=_seconds(reply.expected),
             missed_by=reply.missed_by or "",
         )
 

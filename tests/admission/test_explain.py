@@ -69,7 +69,7 @@ async def test_an_explanation_says_all_there_is(broker: Broker, client: Redis) -
         "eta_accuracy": {"within_p90": 0, "beyond_p90": 0},
     }
     assert all(holder.pop("seconds") >= 0 for holder in holders)
-    where = {"host": "h1", "resource": "VCPU"}
+    where = {"host": "h1", "resource": "VCPU", "overdue": False}
     assert sorted(holders, key=lambda holder: str(holder["request_id"])) == [
         {"request_id": "a", "owner_id": "o", "amount": 3, **where},
         {"request_id": "b", "owner_id": "lab", "amount": 2, **where},

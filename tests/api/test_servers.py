@@ -12,7 +12,7 @@ from rq_broker.domain.capacity import Host
 from rq_broker.store.broker import Broker, SourceReport
 from rq_broker.store.keys import Keys
 from tests.api.conftest import refused, submit
-from tests.making import TYPE, grant, shape
+from tests.making import TYPE, grant, publish, shape
 
 ONE, TWO = "2f9c0a3e-71be-4c1d-9a55-0123456789ab", "71be0a3e-2f9c-4c1d-9a55-0123456789ab"
 
@@ -114,6 +114,45 @@ async def test_a_lost_hold_is_told_where_its_job_is_read(
     await lab.show(6)
     assert (await explain(api, "d"))["reason"] is None
     assert "Warning" not in (await api.get("/v1/vm/d")).json()["data"]
+
+
+async def test_a_job_whose_client_is_silent_is_told(
+    api: httpx.AsyncClient, broker: Broker, client: Redis
+) -> None:
+    """Long after what it said it would hold, a job's explanation reminds of it, until renewed."""
+    await publish(broker, "h1", VCPU=8)
+    await start(api, broker, "d", ONE)
+    await api.post("/v1/vm/d", json={"expected": 60})
+    assert (await explain(api, "d"))["reason"] is None
+    began = (await broker.now(TYPE) - 200) * 1000
+    await client.hset(Keys(TYPE).of("job", "d"), "running_since", round(began))
+    reason = (await explain(api, "d"))["reason"]
+    assert (reason["code"], "60 s" in reason["text"]) == ("still_running", True)
+    await api.post("/v1/vm/d", json={"status": "running"})
+    assert (await explain(api, "d"))["reason"] is None
+
+
+async def test_a_booted_server_is_in_transit_until_it_is_named(
+    api: httpx.AsyncClient, broker: Broker, lab: Lab
+) -> None:
+    """On a full host, free is 0 and not below from the boot until the job names its server."""
+    await submit(api, "d", data={"instances": [{"VCPU": 2}]})
+    job = await broker.read(TYPE, "d")
+    wanted = shape({"VCPU": 2}, owner="y", destination=job.destination)
+    assert await grant(broker, job, wanted, "h1") is not None
+
+    async def figures() -> tuple[int, int, int, dict[str, int]]:
+        host = (await api.get("/types/vm/hosts/h1")).json()["data"]
+        held = host["held"].get("VCPU", 0)
+        return host["used"]["VCPU"], held, host["free"]["VCPU"], host["in_transit"]
+
+    await lab.show(6)
+    assert await figures() == (6, 2, 0, {})
+    await lab.show(8)
+    assert await figures() == (8, 2, 0, {"VCPU": 2})
+    await say(api, "d", ONE)
+    await lab.show(8, s2f9c=2)
+    assert await figures() == (8, 0, 0, {})
 
 
 async def test_a_server_that_was_seen_once_is_not_told_when_it_goes(

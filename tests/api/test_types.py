@@ -14,7 +14,7 @@ DEFAULTS: dict[str, object] = {
     "expected_default": None,
     "expected_most": None,
     "offer": 300,
-    "running": None,
+    "running": 366 * 86400.0,
     "retention": 604800,
     "paused": False,
     "most_kinds": 128,

@@ -10,6 +10,8 @@
 ---   servers     string    the servers it runs as, separated by spaces
 ---   unseen      string    those of them that no snapshot has shown since they were named
 ---   named       decimal?  when it last named a server, ms
+---   since       decimal?  since when it runs, or when its client last renewed that, ms
+---   expected    decimal?  how long it says it holds, ms
 ---   missed_by   string?   a source that did not show one of `unseen` in time
 ---   hold_lost   decimal?  when it was told that some is unheld, ms; not given if it was not
 ---   held        fields    <host>/<resource> and the amount that is held
@@ -24,7 +26,7 @@ if not load_job(request_id) then
   return redis.error_reply('JOB_NOT_FOUND no job has this request_id in this type')
 end
 local f = redis.call('HMGET', job_key(request_id), 'status', 'hosts', 'servers', 'unseen', 'named', 'missed_by',
-  'hold_lost')
+  'hold_lost', 'running_since', 'renewed', 'expected')
 return reply({
   now = now_ms(),
   status = f[1],
@@ -32,6 +34,8 @@ return reply({
   servers = f[3] or '',
   unseen = f[4] or '',
   named = f[5],
+  since = f[9] or f[8],
+  expected = f[10],
   missed_by = f[6],
   held = (amounts_of(key('holds:' .. request_id))),
   seen = (amounts_of(key('seen:' .. request_id))),

@@ -26,6 +26,21 @@ async def test_it_tells_what_is_held_and_what_is_used_instead(
     assert 0 <= hold.named_for < 60
 
 
+@pytest.mark.parametrize(("hours", "is_overdue"), [(2.9, False), (3.1, True)])
+async def test_a_job_is_overdue_after_three_times_what_it_said(
+    broker: Broker, client: Redis, hours: float, is_overdue: bool
+) -> None:
+    """It is by when it began to run, and no more once its client says that it still runs."""
+    await bring(broker, Status.RUNNING)
+    assert not (await broker.job_hold(TYPE, "d")).is_overdue
+    await broker.set_expected(TYPE, "d", 3600.0)
+    began = (await broker.now(TYPE) - hours * 3600) * 1000
+    await client.hset(Keys(TYPE).of("job", "d"), "running_since", round(began))
+    assert (await broker.job_hold(TYPE, "d")).is_overdue == is_overdue
+    await broker.transition(TYPE, "d", Status.RUNNING)
+    assert not (await broker.job_hold(TYPE, "d")).is_overdue
+
+
 async def test_a_job_without_a_grant_has_nothing(broker: Broker) -> None:
     """A waiting job holds nothing; a job that is not there is not found."""
     await bring(broker, Status.QUEUED)
