@@ -32,8 +32,9 @@ CHECK_COMMANDS = 5
 GRANT_COMMANDS = 40
 """Commands that an admission pass costs which grants nothing."""
 TIDYING_SECONDS = 3600.0
-"""Seconds between two sweeps of a type without deadlines at most: sweeps also delete records that
-nobody waits for, of destinations and sources. With fewer, ten thousand idle types load Redis."""
+"""Seconds between two sweeps of a type at most, however far off its deadlines are: sweeps also
+delete records that nobody waits for, of destinations and sources. With fewer, ten thousand idle
+types load Redis."""
 AT_ONCE = 50
 """Types checked at once where all are checked: enough to keep Redis busy, few enough that other
 calls do not wait for long."""
@@ -133,7 +134,7 @@ class Checks:
         if due.waiting:  # what a dead granter left, and what only the passing of time allows
             steps.add("grant")
         tidying = TIDYING_SECONDS * random.uniform(0.5, 1.0)
-        sweep = tidying if due.sweep is None else due.sweep
+        sweep = tidying if due.sweep is None else min(due.sweep, tidying)
         waits: dict[Step, float | None] = {"deliver": due.deliver, "sweep": sweep}
         for step, wait in waits.items():
             if wait == 0:

@@ -275,7 +275,9 @@ async def _live(steps: list[tuple[str, int, str, bool]]) -> None:
     await broker.set_policy(TYPE, {"holds": "until_seen"})
     cloud = Cloud(broker)
     await cloud.snapshot()
-    jobs: dict[str, int] = {}
+    jobs = {"a": 4, "b": 3}
+    await cloud.run("a", 4)
+    await cloud.run("b", 3, on="h2")
     for number, (step, amount, host, is_seen) in enumerate(steps):
         await _do(cloud, jobs, (step, amount, host), f"j{number}")
         if is_seen:
@@ -299,7 +301,7 @@ def _sum(amounts: Mapping[str, Mapping[str, int]]) -> int:
 async def _do(cloud: Cloud, jobs: dict[str, int], what: tuple[str, int, str], new: str) -> None:
     """Carry out one step; one that is impossible now does nothing."""
     step, amount, host = what
-    name = next(iter(jobs), "")
+    name = [*jobs, ""][amount % (len(jobs) + 1)]
     if step == "others":
         cloud.others[host] = amount
     elif step == "submit" and amount:
@@ -314,6 +316,7 @@ async def _do(cloud: Cloud, jobs: dict[str, int], what: tuple[str, int, str], ne
         cloud.servers[name] = host, cloud.servers[name][1]
     elif step == "delete":
         cloud.servers.pop(name, None)
+        cloud.others[host] += amount
     elif step == "end" and name:
         jobs.pop(name)
         cloud.servers.pop(name, None)

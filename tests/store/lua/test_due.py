@@ -46,6 +46,7 @@ async def test_the_next_deliveries_and_deadlines_are_told(broker: Broker) -> Non
 async def test_a_type_in_use_without_work_has_nothing_due(broker: Broker) -> None:
     """A type with a host, a policy or a running job is not unused."""
     await broker.set_policy(TYPE, {"running": None})
+    await broker.sweep(TYPE)
     await bring(broker, Status.RUNNING)
     await broker.turn(TYPE, "me", "take", 1.0)  # as the granter does: it takes the marker
     await broker.claim(TYPE, 1.0, 1)

@@ -81,7 +81,8 @@ async def test_a_longer_offer_is_tried_for_longer(broker: Broker) -> None:
 
 async def test_a_policy_that_stays_counts_nothing(broker: Broker, client: Redis) -> None:
     """A PUT of the values that are there already, the defaults too, sets no sweep to work."""
-    await broker.set_policy(TYPE, {"offer": 300.0, "running": None, "retention": 7 * 86400.0})
+    year, week = 366 * 86400.0, 7 * 86400.0
+    await broker.set_policy(TYPE, {"offer": 300.0, "running": year, "retention": week})
     assert not [name for name in await client.hkeys(Keys(TYPE).base) if "recount" in name]
 
 
@@ -94,7 +95,11 @@ class Line:
         self.jobs: dict[str, tuple[int, Status]] = {}
         self.since: dict[str, tuple[int, int]] = {}
         """Between which two times the job came into its status, or renewed it."""
-        self.spans: dict[str, float | None] = {"offer": 300.0, "running": None, "retention": 7e5}
+        self.spans: dict[str, float | None] = {
+            "offer": 300.0,
+            "running": 366 * 86400.0,
+            "retention": 7e5,
+        }
 
     async def now(self) -> int:
         seconds, microseconds = await self.client.time()

@@ -19,4 +19,4 @@ async def test_policy_changes_are_kept_field_by_field(broker: Broker) -> None:
     assert changed == expected
     assert (await broker.type_state(TYPE)).policy == expected
     await broker.set_policy(TYPE, {"running": None, "share": None, "limits": {}, "paused": False})
-    assert await broker.policy(TYPE) == Policy(patience=0.0, offer=None)
+    assert await broker.policy(TYPE) == Policy(patience=0.0, offer=None, running=None)
