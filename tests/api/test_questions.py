@@ -13,7 +13,15 @@ from rq_broker.admission import explain as explain_module
 from tests.api.conftest import submission, submit
 from tests.explaining import KEYS, add_history
 
-WAITING_KEYS = ["reason", "explains", "hosts", "shortfalls", "holders", "protected"]
+WAITING_KEYS = [
+    "reason",
+    "explains",
+    "hosts",
+    "shortfalls",
+    "holders",
+    "used_by_others",
+    "protected",
+]
 WAITING_KEYS += ["reservation", "passed_since", "passed_by", "largest"]
 HOST: dict[str, Any] = {"capacity": {"VCPU": 2}, "used": {"VCPU": 1}}
 

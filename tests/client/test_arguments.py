@@ -17,7 +17,11 @@ from rq_broker.domain.capacity import NewHost
     ("hints", "body", "others"),
     [
         (arguments.NewJob, Submit, set()),
-        (arguments.HostFields, NewHost, {"name", "held", "free", "dropped", "source"}),
+        (
+            arguments.HostFields,
+            NewHost,
+            {"name", "held", "free", "in_transit", "dropped", "source"},
+        ),
         (arguments.Place, Update, {"status", "fence", "error", "servers", "expected"}),
         (
             arguments.StatusDetails,
