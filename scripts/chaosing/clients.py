@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 import httpx
@@ -27,6 +28,8 @@ from rq_broker.domain.errors import BrokerError
 from tests.sources.servers import Server
 
 TYPE = "vm"
+SETTLE_SECONDS = 45.0
+"""The policy's `settle`: longer than a boot takes on a busy machine."""
 TRIES = 3
 """Grants that a client uses before it gives its job up: a boot may fail while a service is away."""
 HOLD_SECONDS = (8.0, 20.0)
@@ -126,7 +129,13 @@ class Clients:
         self.book.count("grants told")
         if kind.manner == "deaf":
             return 500, {}, b"{}"
-        promise = Promise(name, fence, tuple(job["Hosts"]), _amounts(kind, job["Hosts"]))
+        promise = Promise(
+            name,
+            fence,
+            tuple(job["Hosts"]),
+            _amounts(kind, job["Hosts"]),
+            seconds=inf if kind.manner == "plain" else SETTLE_SECONDS,
+        )
         self.promises.tell(promise)
         thread = threading.Thread(target=self._use, args=(promise, kind), daemon=True)
         self.threads.append(thread)
@@ -190,6 +199,8 @@ class Clients:
         away = self.promises.outage_since(promise.told_at)
         if away or isinstance(error, (TookTooLong, *FAILURES)):
             return "a service was away"
+        if not promise.lasts(time.monotonic()):
+            return "it took longer than settle"
         if self.promises.unwell & {*promise.hosts}:
             return "the host was killed or disabled"
         if "deleted" in str(error):

@@ -13,7 +13,7 @@ from faulting.processes import Processes
 from openstack_cloud import Cloud
 from openstack_cloud.proxy import ServiceProxy
 
-from chaosing.clients import TYPE
+from chaosing.clients import SETTLE_SECONDS, TYPE
 from chaosing.lab import until
 from rq_broker.client import Client
 from rq_broker.client.policy_types import PolicyChange
@@ -32,9 +32,9 @@ timeout = 5
 """
 POLICY: PolicyChange = {
     "holds": "until_seen",
-    "settle": 30,
+    "settle": SETTLE_SECONDS,
     "offer": 25,
-    "running": 45,
+    "running": 60,
     "retention": 3600,
     "patience": 30,
 }

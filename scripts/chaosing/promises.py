@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 from chaosing.book import Book
 
@@ -38,6 +39,12 @@ class Promise:
     amounts: Mapping[str, Amounts]
     """Host → resource → amount."""
     told_at: float = field(default_factory=time.monotonic)
+    seconds: float = inf
+    """How long it lasts if the client does not name its servers: the policy's `settle`."""
+
+    def lasts(self, moment: float) -> bool:
+        """Tell whether the broker still holds what it promised."""
+        return moment < self.told_at + self.seconds
 
 
 @dataclass
@@ -140,11 +147,14 @@ class Promises:
             known_before = min(known_before, self._unknown_since - KNOWN_SECONDS)
         overfull = {}
         for host in promise.amounts:
-            promised = [p for p in self.open.values() if host in p.amounts]
+            promised = [
+                p for p in self.open.values() if host in p.amounts and p.lasts(promise.told_at)
+            ]
+            lasting = {p.request_id for p in promised}
             consumers = {
                 consumer: amounts
                 for consumer, amounts in self._usage.get(host, {}).items()
-                if self.owners.get(consumer) not in self.open
+                if self.owners.get(consumer) not in lasting
                 and self._since[host, consumer] <= known_before
             }
             parts = [p.amounts[host] for p in promised] + list(consumers.values())

@@ -102,6 +102,15 @@ class Strikes:
         thread.start()
         return thread
 
+    def clean_up(self) -> None:
+        """Delete what other users have, and what silent clients left behind."""
+        jobs = dict(self.clients.alive)
+        left = [server for server, name in jobs.items() if name.startswith("silent")]
+        for server in [*self.tenants, *left]:
+            with self.book.act("servers of others and of silent clients cleaned up", *REFUSED):
+                self.lab.delete(server)
+        self.tenants.clear()
+
     # Aggregates
 
     def rename(self, old: str, new: str) -> None:
@@ -145,7 +154,7 @@ class Strikes:
         with self.book.act("hosts forced down", *REFUSED):
             self.cloud.force_down(host)
             time.sleep(5)
-        for server in list(self.lab.compute.servers(all_projects=True, host=host)):
+        for server in list(self.lab.compute.servers(all_projects=True, compute_host=host)):
             with self.book.act("servers evacuated", *REFUSED):
                 self.lab.compute.evacuate_server(server.id)
                 self._await_elsewhere(server.id, host)
