@@ -16,7 +16,7 @@ from rq_broker.api.responses import ok
 from rq_broker.api.survey import Survey, callbacks_sentence, listed
 from rq_broker.api.views import AliveView, ClockStepsView, LossView, ReadyView, SourceView
 from rq_broker.domain.capacity import SourceState
-from rq_broker.domain.errors import Unavailable
+from rq_broker.domain.errors import NotReplicated, RedisLacksReplicas, Unavailable
 from rq_broker.store.broker import Broker
 from rq_broker.store.notifiers import NotifierReport
 
@@ -47,11 +47,11 @@ class HealthEndpoints:
         return ok(AliveView())
 
     async def ready(self, _: Request) -> Response:
-        """Answer 200 if Redis answers and takes writes, else 503; report what is in trouble."""
-        await self._broker.ping()
+        """Answer 200 if Redis takes writes or only lacks replicas, else 503; report all trouble."""
+        replicas = await self._lacking_replicas()
         await self._survey.refresh()
         states = self._survey.states
-        redis = self._survey.evicting or "ok"
+        redis = replicas or self._survey.evicting or "ok"
         reports = await self._served.reports()
         notifiers = _notifiers_sentence(self._survey.names, reports)
         callbacks = callbacks_sentence(states)
@@ -83,6 +83,20 @@ class HealthEndpoints:
                 len(states),
             )
         )
+
+    async def _lacking_replicas(self) -> str:
+        """Raise Unavailable unless Redis takes writes, or lacks replicas only; then say so.
+
+        Reads are served without replicas, by this process as well as by any other.
+        """
+        try:
+            await self._broker.ping()
+        except RedisLacksReplicas as error:
+            return str(error)
+        present = self._broker.runner.trouble.present
+        if any(spell.error is NotReplicated for spell in present):
+            return "fewer replicas than --min-replicas-acked acknowledge writes in time"
+        return ""
 
     async def metrics(self, _: Request) -> Response:
         """Return the metrics of this process, and those of all types, for Prometheus."""

@@ -13,6 +13,7 @@ from rq_broker.api import bodies
 from rq_broker.api.pagination import PAGE_LIMIT
 from rq_broker.api.submit import Submit
 from rq_broker.api.views import (
+    AcknowledgedView,
     AliveView,
     AttemptView,
     Counts,
@@ -200,6 +201,11 @@ OPERATIONS: Mapping[str, Operation] = {
         EmptyView,
         (*_TYPE, errors.TypeInUse),
         note="A 409 has what is `left`. A type that is used again begins with the default policy.",
+    ),
+    "acknowledge_losses": Operation(
+        AcknowledgedView,
+        _TYPE,
+        note="Of all losses that /readyz shows of the type; later ones are told again.",
     ),
     "hosts": Operation(list[HostView], _TYPE),
     "host": Operation(HostView, _HOST),

@@ -14,12 +14,12 @@ from rq_broker.api import bodies
 from rq_broker.api.paths import type_of
 from rq_broker.api.request_body import read_json
 from rq_broker.api.responses import ok, warned
-from rq_broker.api.views import TypeView
+from rq_broker.api.views import AcknowledgedView, TypeView
 from rq_broker.domain.policy import Policy
 
 
 class TypeEndpoints:
-    """The endpoints /v1 and /types/{type}."""
+    """The endpoints /v1, /types/{type} and /types/{type}/losses."""
 
     def __init__(self, snapshots: SnapshotReader) -> None:
         self._snapshots = snapshots
@@ -32,6 +32,7 @@ class TypeEndpoints:
             Route("/types/{type}", self.policy),
             Route("/types/{type}", self.set_policy, methods=["PUT"]),
             Route("/types/{type}", self.drop_type, methods=["DELETE"]),
+            Route("/types/{type}/losses", self.acknowledge_losses, methods=["DELETE"]),
         ]
 
     async def types(self, _: Request) -> Response:
@@ -53,6 +54,11 @@ class TypeEndpoints:
         """Forget an empty type, its policy and its signing keys."""
         await self._broker.drop_type(type_of(request))
         return ok({})
+
+    async def acknowledge_losses(self, request: Request) -> Response:
+        """Acknowledge the losses of a type's state, and count them: no probe tells of them more."""
+        count = await self._broker.acknowledge_losses(type_of(request))
+        return ok(AcknowledgedView(count))
 
     async def _type(self, type_: str, policy: Policy) -> Response:
         counts, state = await asyncio.gather(

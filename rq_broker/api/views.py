@@ -92,6 +92,12 @@ class TypeView(JsonObject, frozen=True):
     counts: Counts
 
 
+class AcknowledgedView(JsonObject, frozen=True):
+    """How many losses of a type's state were told until now."""
+
+    acknowledged: Count
+
+
 class HostView(JsonObject, frozen=True):
     """A host."""
 

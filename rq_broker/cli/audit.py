@@ -7,6 +7,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 import click
+from redis.asyncio import Redis, RedisCluster
 
 from rq_broker.domain.errors import Invalid, Unavailable
 from rq_broker.settings import Settings
@@ -17,6 +18,10 @@ from rq_broker.store.connection import connect
 
 UNREADABLE = 3
 """Exit status where Redis cannot be read: nothing is known then. 1 means a fault, 2 a wrong use."""
+
+MOST_REPAIRS = 5
+"""Repairs of a type in one run. Two mend all that tests break; more end a run beside a broker whose
+jobs change so fast that each audit finds others."""
 
 
 def run(settings: Settings) -> None:
@@ -53,8 +58,7 @@ async def _print_findings(settings: Settings, checkpoint: Checkpoint | None) -> 
                         checkpoint.finish(type_, done)
                 found = _print(type_, done)
                 if found and settings.repair:
-                    await broker.repair(type_, done)
-                    left = await audit_type(client, type_)
+                    left = await _repair(client, broker, type_, done)
                     click.echo(f"{type_}: repaired; the audit found this afterwards:")
                     found = _print(type_, left)
                 faults += found
@@ -63,8 +67,28 @@ async def _print_findings(settings: Settings, checkpoint: Checkpoint | None) -> 
     return faults
 
 
+async def _repair(
+    client: Redis | RedisCluster, broker: Broker, type_: str, findings: list[Finding]
+) -> list[Finding]:
+    """Repair and audit until a repair changes no finding; returns what is left.
+
+    What one repair mends can show what was hidden behind it: a job that is listed again has holds.
+    """
+    for _ in range(MOST_REPAIRS):
+        before = findings
+        await broker.repair(type_, findings)
+        findings = await audit_type(client, type_)
+        if findings == before or not any(_is_fault(finding) for finding in findings):
+            break
+    return findings
+
+
+def _is_fault(finding: Finding) -> bool:
+    return finding.severity is Severity.FAULT
+
+
 def _print(type_: str, findings: list[Finding]) -> int:
     """Print the findings of a type; returns how many are faults."""
     for finding in findings:
         click.echo(f"{type_}: {finding}")
-    return sum(finding.severity is Severity.FAULT for finding in findings)
+    return sum(map(_is_fault, findings))

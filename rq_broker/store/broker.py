@@ -81,6 +81,7 @@ class Broker:
     def _bind_continuity(self, continuity: Continuity) -> None:
         """What notices that Redis lost state, and mends what can be."""
         self.losses = continuity.losses
+        self.acknowledge_losses = continuity.acknowledge_losses
         self.notice_losses = continuity.look
         self.learn = continuity.learn
         self.repair = Repair(self.runner).repair

@@ -174,7 +174,7 @@ class Continuity:
         return life
 
     async def losses(self, type_: str) -> list[Loss]:
-        """Read which losses of a type's state were noticed, the oldest first."""
+        """Read which losses of a type's state nobody has acknowledged yet, the oldest first."""
         flat = await self._runner.command("HGETALL", Keys(type_).of("lost"))
         texts = [text.split(" ") for text in records.pairs(flat).values()]
         losses = [
@@ -183,6 +183,12 @@ class Continuity:
             if when.isdigit() and len(numbers) == 4
         ]
         return sorted(losses, key=lambda loss: loss.at)
+
+    async def acknowledge_losses(self, type_: str) -> int:
+        """Note that an operator knows of all losses; returns how many nobody had acknowledged."""
+        reply = await self._runner.run("acknowledge_losses", type_)
+        acknowledged: int = reply.acknowledged
+        return acknowledged
 
 
 def _number(text: str | None) -> int:

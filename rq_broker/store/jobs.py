@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -367,15 +368,18 @@ class Jobs:
     ) -> Any:
         """Run `withdraw`.
 
-        Of the job only its ID and its callback are read, so a damaged one can be removed too.
+        Of the job only its ID and its callback are read, so a damaged one can be removed too, even
+        one that is no hash.
         """
-        flat = await self._runner.command("HGETALL", Keys(type_).of("job", request_id))
-        fields = records.pairs(flat)
+        fields: dict[str, str] = {}
+        with suppress(errors.Internal):
+            flat = await self._runner.command("HGETALL", Keys(type_).of("job", request_id))
+            fields = records.pairs(flat)
         return await self._runner.run(
             "withdraw",
             type_,
             request_id=request_id,
-            id=fields.get("id"),
+            id=id_ if (id_ := fields.get("id", "")).isdecimal() else None,
             callback=digest(unfold(fields, "callback")),
             withdraw_key=withdraw_key,
             only_if_ended=only_if_ended,

@@ -84,7 +84,8 @@ where nothing else is said.
 | `…:wake`                   | zset   | markers of work that no notifier has begun: `grant`, |
 |                            |        | `deliver`, `unproven`, `sweep`; hints, the sets tell all |
 | `…:later`                  | zset   | `<marker>:<name>` → when a sweep leaves that marker |
-| `…:lost`                   | hash   | incarnation → what was lost of it, see lua/report_loss |
+| `…:lost`                   | hash   | incarnation → what was lost of it, see lua/report_loss; |
+|                            |        | ends in `acknowledged` once an operator knows |
 | `…:fit`                    |        | never there: what writes nothing to it tries whether Redis |
 |                            |        | takes writes, see prelude |
 | `…:events`                 | stream | every change of state, newest ~10,000 |

@@ -18,7 +18,7 @@ from rq_broker.domain.capacity import Host
 from rq_broker.egress.rules import Egress
 from rq_broker.store.broker import Broker, Page, SourceReport
 from tests.api.conftest import BASE, fail_destinations, submission
-from tests.making import submit
+from tests.making import TYPE, submit
 
 NONE = "no notifier runs: no type is served"
 QUIET: dict[str, Any] = {
@@ -310,3 +310,37 @@ async def test_redis_fails_in_the_middle_of_a_list(
     monkeypatch.setattr(outage.broker, "page", page)
     with pytest.raises(RuntimeError, match="response already started"):
         await outage.api.get("/v1/vm/")
+
+
+async def test_readiness_outlives_lacking_replicas(real_client: Redis) -> None:
+    """Reads are served without replicas, by each API process alike: 200, with the trouble."""
+    await real_client.config_set("min-replicas-to-write", "1")
+    try:
+        transport = httpx.ASGITransport(create_app(Broker(real_client)))
+        async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as api:
+            assert (await api.get("/v1/")).status_code == 200
+            ready = await api.get("/readyz")
+    finally:
+        await real_client.config_set("min-replicas-to-write", "0")
+    data = ready.json()["data"]
+    assert ready.status_code == 200
+    assert "fewer replicas than its min-replicas-to-write" in data["redis"]
+    assert data["redis"] in data["trouble"]
+
+
+async def test_losses_are_told_until_they_are_acknowledged(
+    api: httpx.AsyncClient, broker: Broker, client: Redis
+) -> None:
+    """DELETE takes them out of `losses` and `trouble`, and says how many they were."""
+    await submit(broker, "a")
+    await submit(broker, "b")
+    await client.flushall()
+    await broker.notice_losses()
+    data = (await api.get("/readyz")).json()["data"]
+    assert data["losses"].keys() == {TYPE}
+    assert any("lost state" in text for text in data["trouble"])
+    answer = await api.delete(f"/types/{TYPE}/losses")
+    assert (answer.status_code, answer.json()["data"]) == (200, {"acknowledged": 1})
+    data = (await api.get("/readyz")).json()["data"]
+    assert data["losses"] == {}
+    assert not any("lost state" in text for text in data["trouble"])

@@ -122,3 +122,22 @@ def test_a_repair_mends_what_is_found(url: str) -> None:
     assert f"{TYPE}: repaired" in result.output
     assert result.exit_code == 0
     assert invoke("audit", "--redis", url).output == "clean\n"
+
+
+@pytest.mark.parametrize("lost", ["queued", "running", "granted"])
+def test_one_run_of_repair_is_enough(url: str, lost: str) -> None:
+    """A job whose hash is gone is in many indexes, which one repair after the other uncovers."""
+    with Redis.from_url(url) as client:
+        client.delete(f"rqb:{{{TYPE}}}:job:{lost}")
+    result = invoke("audit", "--redis", url, "--repair")
+    assert result.exit_code == 0, result.output
+    assert invoke("audit", "--redis", url).output == "clean\n"
+
+
+def test_what_no_repair_can_mend_ends_the_run(url: str) -> None:
+    """A status that no job can have stays, is printed once more, and is an exit status."""
+    with Redis.from_url(url) as client:
+        client.hset(f"rqb:{{{TYPE}}}:job:running", "status", "damaged")
+    result = invoke("audit", "--redis", url, "--repair")
+    assert result.exit_code == 1
+    assert result.output.count("its hash says damaged") == 2

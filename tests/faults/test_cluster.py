@@ -25,7 +25,7 @@ from rq_broker.store.scripts import SCRIPTS
 from tests.making import bring, claim_one, grant, head_of, settle, submit
 
 TYPES = ["vm", "kube", "虛擬機"]
-SELDOM = {"repair_job", "repair_type", "report_loss", "step"}
+SELDOM = {"acknowledge_losses", "repair_job", "repair_type", "report_loss", "step"}
 """Scripts that run only after Redis lost state or its clock was stepped, or to repair damage."""
 
 

@@ -32,20 +32,22 @@ async def _check_page(walk: Walk, bucket: str, page: list[tuple[str, str]]) -> N
     entries = [("HGET", walk.keys.of("callbacks", bucket), rest) for rest, _ in page]
     hashes = [("HMGET", walk.keys.of("job", request_id), *_FIELDS) for _, request_id in page]
     replies = await walk.pipeline([*entries, *hashes])
-    jobs = [named(_FIELDS, values) for values in replies[len(page) :]]
+    hashes_read = replies[len(page) :]
+    jobs = [named(_FIELDS, values) if values else {} for values in hashes_read]
     members = [
         f"{job.get('id', ''):>016}:{request_id}"
         for job, (_, request_id) in zip(jobs, page, strict=True)
     ]
     scores = await walk.scores([f"status:{status}" for status in Status], members)
-    for (rest, request_id), entry_now, job, member, score in zip(
-        page, replies[: len(page)], jobs, members, scores, strict=True
+    for (rest, request_id), entry_now, read, job, member, score in zip(
+        page, replies[: len(page)], hashes_read, jobs, members, scores, strict=True
     ):
         if entry_now != request_id:  # the entry changed since the page was read
             continue
         subject = f"callback {bucket}{rest}"
         if not job:
-            walk.fault(subject, f"names job {request_id}, which does not exist")
+            state = "cannot be read" if read is None else "does not exist"
+            walk.fault(subject, f"names job {request_id}, which {state}")
             continue
         is_its_callback = digest_or_none(unfold(job, "callback")) == f"{bucket}{rest}"
         walk.check(is_its_callback, subject, f"names job {request_id}, which has another callback")

@@ -12,14 +12,13 @@ from rq_broker.store.keys import job_of
 
 
 async def check_losses(walk: Walk) -> None:
-    """Note each loss that a process reported, and the jobs that may have ended with it."""
-    lost = records.pairs(await walk.client.hgetall(walk.keys.of("lost")))
-    if lost:
+    """Note each loss that no operator acknowledged, and the jobs that may have ended with it."""
+    flat = records.pairs(await walk.client.hgetall(walk.keys.of("lost")))
+    lost = [(incarnation, *text.split(" ")) for incarnation, text in flat.items()]
+    told = [row for row in lost if len(row) == 6 and row[1].isdigit()]
+    if told:
         await _note_old_grants(walk)
-    for incarnation, text in lost.items():
-        when, *numbers = text.split(" ")
-        if not when.isdigit() or len(numbers) != 4:
-            continue
+    for incarnation, when, *numbers in told:
         noticed = datetime.fromtimestamp(int(when) / 1000, UTC).isoformat(timespec="seconds")
         last_id, id_there, last_fence, fence_there = numbers
         walk.note(

@@ -205,12 +205,20 @@ class Walk:
         return [entry async for page in self.pages(command, name) for entry in page]
 
     async def pipeline(self, commands: Iterable[tuple[Any, ...]]) -> list[Any]:
-        """Send commands together and return their replies. Not as a transaction: Redis queues none
-        at `maxmemory`."""
+        """Send commands together and return their replies, None of a key of another kind.
+
+        Not as a transaction: Redis queues none at `maxmemory`.
+        """
         pipeline = self.client.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command)
-        return list(await pipeline.execute())
+        replies = list(await pipeline.execute(raise_on_error=False))
+        for number, reply in enumerate(replies):
+            if isinstance(reply, Exception):
+                if not str(reply).startswith("WRONGTYPE"):
+                    raise reply
+                replies[number] = None
+        return replies
 
     async def scores(self, sets: Iterable[str], members: list[str]) -> list[list[float | None]]:
         """Read the score of each member in each set; returns one row for each member."""

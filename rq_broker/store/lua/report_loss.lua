@@ -32,7 +32,7 @@ redis.call('HSET', base, 'id', whole(math.max(id, id_there)), 'fence', whole(mat
 
 -- 2. Keep what is known of the loss.
 local when, last_id, first_there, last_fence, first_fence = string.match(record or '',
-  '^(%d+) (%d+) (%d+) (%d+) (%d+)$')
+  '^(%d+) (%d+) (%d+) (%d+) (%d+)')
 local is_new = not when
 redis.call('HSET', key('lost'), incarnation, table.concat({
   when or whole(now_ms()),

@@ -1,6 +1,6 @@
 --- Take a job out altogether, and release what it holds.
 --- Keeps: its request_id and callback are free afterwards, and no index names it. A withdrawal that is
----   repeated with its key withdraws no job that took the name since.
+---   repeated with its key withdraws no job that took the name since. A job that cannot be read is deleted.
 --- KEYS[1] base
 --- ARGV
 ---   request_id     string    the client's name for the job
@@ -19,6 +19,13 @@ if withdraw_key and is_recorded(key('withdrawals'), withdraw_key) then
   return reply({ withdrawn = true, replayed = true })
 end
 local job = load_job(request_id)
+if not job and not only_if_ended and redis.call('EXISTS', job_key(request_id)) == 1 then
+  -- Nobody can read it, so nobody can use it. Which sets name it is unknown: the audit finds those.
+  redis.call('DEL', job_key(request_id), key('holds:' .. request_id), key('seen:' .. request_id),
+    key('attempts:' .. request_id))
+  record_withdrawal(request_id, withdraw_key)
+  return reply({ withdrawn = true, replayed = false })
+end
 if not job or job.id ~= id then
   if is_recorded(key('withdrawn'), request_id) then
     return redis.error_reply('ALREADY_WITHDRAWN the job ' .. request_id .. ' was withdrawn before')

@@ -103,3 +103,14 @@ async def test_an_audit_says_when_redis_is_away() -> None:
         await audit(client, TYPE)
     await client.aclose()
     assert Runner(client)
+
+
+async def test_a_job_that_is_no_hash_ends_no_audit(broker: Broker, client: Redis) -> None:
+    """It is named as one that cannot be read, and the rest of the type is checked."""
+    await bring(broker, Status.RUNNING, "broken")
+    await bring(broker, Status.RUNNING, "fine")
+    await client.set(Keys(TYPE).of("job", "broken"), "damaged")
+    await client.hset(Keys(TYPE).of("host", "h1"), "held:VCPU", 9)
+    texts = [str(finding) for finding in await audit(client, TYPE)]
+    assert any("names job broken, which cannot be read" in text for text in texts)
+    assert any("host h1 has VCPU 9 held" in text for text in texts), texts

@@ -240,6 +240,7 @@ async def _lock_and_step(broker: Broker) -> None:
     await broker.turn(TYPE, "other", "take", 0)
     await broker.runner.run("step", TYPE, offset=0, step=0)
     await broker.runner.run("report_loss", TYPE, incarnation="1", id=0, fence=0)
+    await broker.acknowledge_losses(TYPE)
     await broker.runner.run("repair_job", TYPE, member="x", callback="A" * 16, sets=["passed"])
     await broker.runner.run(
         "repair_type",

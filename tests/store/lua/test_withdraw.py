@@ -81,3 +81,27 @@ async def test_the_record_of_withdrawn_jobs_is_bounded(
         assert await client.zcard(withdrawn) == max(3, 11 - 9 * number)
     assert await client.zrange(withdrawn, 0, -1) == ["r2", "r3", "r4"]
     assert await client.zcard(withdrawals) == 3
+
+
+@pytest.mark.parametrize("status", list(Status))
+@pytest.mark.parametrize("damage", ["no hash", "an ID that is no number", "no ID"])
+async def test_a_job_that_cannot_be_read_is_deleted(
+    broker: Broker, client: Redis, status: Status, damage: str
+) -> None:
+    """Its name is free at once; what its indexes and hosts still have of it, a repair removes."""
+    await bring(broker, status)
+    name = Keys(TYPE).of("job", "d")
+    if damage == "no hash":
+        await client.set(name, "damaged")
+    elif damage == "no ID":
+        await client.hdel(name, "id")
+    else:
+        await client.hset(name, "id", "damaged")
+    await broker.withdraw(TYPE, "d")
+    with pytest.raises(errors.AlreadyWithdrawn):
+        await broker.withdraw(TYPE, "d")
+    assert (await submit(broker, "d")).status is Status.QUEUED
+    for _ in range(4):  # as `rq-broker audit --repair` does
+        await broker.repair(TYPE, await audit(client, TYPE))
+    assert await audit(client, TYPE) == []
+    assert not [host for host in await broker.hosts(TYPE) if host.held]
