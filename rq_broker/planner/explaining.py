@@ -42,7 +42,8 @@ class Largest:
     instances: int
     """How many of its instances, counted from the first, unchanged."""
     percent: int
-    """All its instances, every amount scaled to this whole percent, rounded down, at least 1."""
+    """All its instances, every amount scaled to this whole percent, rounded down, at least 1. It
+    is the least that scales to `demand`: half of 4 VCPU is told as 50, not as 74."""
     demand: Demand | None
     """The demand so scaled; None when not even 1 % would be granted."""
 
@@ -186,7 +187,8 @@ def _largest(
     percent = yield from _largest_below(
         100, lambda percent: would_be_granted(scaled(demand, percent))
     )
-    return Largest(count, percent, scaled(demand, percent) if percent else None)
+    best = scaled(demand, percent) if percent else None
+    return Largest(count, _least_percent(demand, percent), best)
 
 
 def _largest_below(limit: int, is_good: Callable[[int], bool]) -> Steps[int]:
@@ -200,6 +202,12 @@ def _largest_below(limit: int, is_good: Callable[[int], bool]) -> Steps[int]:
             limit = middle
         yield
     return good
+
+
+def _least_percent(demand: Demand, percent: int) -> int:
+    """Return the least percent that rounds every amount down to what `percent` rounds it to."""
+    amounts = {amount for instance in demand.instances for _, amount in instance}
+    return max((-(-(amount * percent // 100) * 100 // amount) for amount in amounts), default=0)
 
 
 def scaled(demand: Demand, percent: int) -> Demand:

@@ -64,7 +64,7 @@ async def test_an_explanation_says_all_there_is(broker: Broker, client: Redis) -
         "reservation": None,
         "passed_since": None,
         "passed_by": [],
-        "largest": {"instances": 0, "percent": 66, "scaled": [{"VCPU": 3}]},
+        "largest": {"instances": 0, "percent": 50, "scaled": [{"VCPU": 3}]},
         "eta": {"p50": None, "p90": None, "reason": TOO_LITTLE_HISTORY},
         "eta_accuracy": {"within_p90": 0, "beyond_p90": 0},
     }

@@ -99,13 +99,13 @@ def test_a_resource_that_no_host_has_is_said_to_be_unknown() -> None:
 
 
 def test_explain_gives_the_largest_version_that_would_be_granted() -> None:
-    """Instances are counted from the first, and all amounts scaled to a percent."""
+    """Instances are counted from the first, and all amounts scaled to the least such percent."""
     hosts = [gpu_host("h1", 8, 2), gpu_host("h2", 8, 3)]
     wanted = demand(*[instance(VCPU=4)] * 3)
     explanation = explain(snapshot_of(hosts, [waiting("a", wanted, 1)]), "a")
     assert explanation.largest is not None
     assert explanation.largest.instances == 2
-    assert explanation.largest.percent == 99
+    assert explanation.largest.percent == 75
     assert explanation.largest.demand == demand(*[instance(VCPU=3)] * 3)
     assert explanation.hosts == ("h1", "h2")
     assert [(lack.needed, lack.free) for lack in explanation.shortfalls] == [(8, 6)]
@@ -125,10 +125,10 @@ def test_explain_respects_the_owners_limit_and_offers_only_what_helps() -> None:
     limited = explain(snapshot_of(hosts, shapes, policy=Policy(limits={"*": {"VCPU": 6}})), "a")
     assert known(limited.reason).code is ReasonCode.IMPOSSIBLE
     assert limited.largest is not None
-    assert (limited.largest.instances, limited.largest.percent) == (1, 99)
+    assert (limited.largest.instances, limited.largest.percent) == (1, 75)
     tight = explain(snapshot_of(hosts, shapes, policy=Policy(limits={"*": {"VCPU": 3}})), "a")
     assert tight.largest is not None
-    assert (tight.largest.instances, tight.largest.percent) == (0, 49)
+    assert (tight.largest.instances, tight.largest.percent) == (0, 25)
     paused = explain(snapshot_of(hosts, shapes, policy=Policy(paused=True)), "a")
     closed = explain(snapshot_of(hosts, shapes, closed=frozenset({"http://here lab"})), "a")
     assert paused.largest is None

@@ -48,9 +48,6 @@ SHORTEST = 0.001
 MAX_PASSES = 1500
 """Passes of one future at most, so that a job that never starts ends it."""
 
-ExpectedEnd = tuple[float, int, RunningHold]
-"""When a hold is expected to end, and a number that tells holds of one moment apart."""
-
 
 @dataclass(frozen=True, slots=True)
 class Start:
