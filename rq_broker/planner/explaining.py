@@ -205,9 +205,10 @@ def _largest_below(limit: int, is_good: Callable[[int], bool]) -> Steps[int]:
 
 
 def _least_percent(demand: Demand, percent: int) -> int:
-    """Return the least percent that rounds every amount down to what `percent` rounds it to."""
+    """Return the least percent that scales every amount to what `percent` scales it to."""
     amounts = {amount for instance in demand.instances for _, amount in instance}
-    return max((-(-(amount * percent // 100) * 100 // amount) for amount in amounts), default=0)
+    exact = (-(-(amount * percent // 100) * 100 // amount) for amount in amounts)
+    return max(exact, default=0) or min(percent, 1)
 
 
 def scaled(demand: Demand, percent: int) -> Demand:
