@@ -120,3 +120,13 @@ async def queue(broker: Broker, type_: str = TYPE) -> list[str]:
     """Return the request_ids of the queued jobs, first to last."""
     page = await broker.page(type_, status="queued")
     return [job.request_id for job in page.jobs]
+
+
+async def all_jobs(broker: Broker, type_: str = TYPE, limit: int = 500) -> list[Job]:
+    """Read every job in pages of `limit`."""
+    page = await broker.page(type_, limit=limit)
+    jobs = [*page.jobs]
+    while page.next:
+        page = await broker.page(type_, after=page.next, limit=limit)
+        jobs += page.jobs
+    return jobs

@@ -1,74 +1,21 @@
-"""A model of the broker in plain Python: the answer of each verb and the state it leaves.
-
-The model knows three times only, as the state machine uses no other spans: True is due now, False
-is due in an hour, None is never due.
-"""
+"""A model of the broker in plain Python: the answer of each verb and the state it leaves."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from msgspec import structs
 
 from rq_broker.domain import errors
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import HOLDING, MOVES, Shape, Status, expected_class
-from rq_broker.domain.planning import Grant, Head
+from rq_broker.domain.planning import Grant
 from rq_broker.domain.policy import Policy
 from rq_broker.domain.traits import Instance, traits_of
 from rq_broker.store.broker import TypeState
-
-Due = bool | None
-ENDS = {
-    Status.GRANTED: "offer",
-    Status.RUNNING: "running",
-    Status.DONE: "retention",
-    Status.ERROR: "retention",
-}
-ANY = "whatever"
-"""Stands for an error text whose words the model does not predict."""
-
-
-def due(span: float | None) -> Due:
-    """Return whether a span of 0 s, or of an hour, that starts now is over now."""
-    return None if span is None else span == 0
-
-
-@dataclass
-class MJob:
-    """A job as the model keeps it."""
-
-    id: int
-    request_id: str
-    owner: str
-    callback: str
-    data: str
-    priority: int
-    shape: Shape
-    own_priority: bool = False
-    status: Status = Status.QUEUED
-    fence: int | None = None
-    hosts: tuple[str, ...] = ()
-    holds: Counter[tuple[str, str]] = field(default_factory=Counter)
-    claims: int = 0
-    released: int = 0
-    error: str | None = None
-    settled: tuple[int, int] = (0, 0)
-    delivery: Due = None
-    deadline: Due = None
-    offer: Due = None
-    passed: bool = False
-    expected: float | None = None
-
-    @property
-    def head(self) -> Head:
-        return Head(self.id, self.request_id, self.priority, self.own_priority)
-
-    @property
-    def attempts(self) -> int:
-        return self.claims - self.released
+from tests.model_job import ANY, ENDS, FAR, MJob, due
 
 
 class Model:
@@ -84,12 +31,14 @@ class Model:
         self.ids = 0
         self.clock = -1
         self.last_fence = 0
+        self.ended: dict[int, int] = {}
+        """ID of a job that ended and for which others wait → 0: done, 1: error, 2: withdrawn."""
 
     # Reading
 
     def queue(self) -> list[MJob]:
-        """Return the queued jobs in order."""
-        return self.ordered(Status.QUEUED)
+        """Return the jobs in the line, in order."""
+        return [job for job in self.ordered(Status.QUEUED) if not job.beside]
 
     def ordered(self, status: Status | None = None) -> list[MJob]:
         """Return the jobs of one status, or all, in priority order."""
@@ -141,6 +90,15 @@ class Model:
             raise errors.DuplicateRequestId(job.request_id)
         if any(other.callback == job.callback for other in self.jobs.values()):
             raise errors.DuplicateCallback(job.callback)
+        for name in job.terms.after:
+            if name not in self.jobs:
+                raise errors.UnknownDependency(name)
+            if self.jobs[name].status is Status.ERROR and not job.terms.after_any:
+                raise errors.DependencyFailed(name)
+        awaited = [self.jobs[name] for name in job.terms.after]
+        over = (Status.DONE, Status.ERROR)
+        job.left = {other.id for other in awaited if other.status not in over}
+        job.beside = bool(job.left or job.terms.not_before == FAR)
         self.ids += 1
         self.jobs[job.request_id] = job
 
@@ -154,10 +112,11 @@ class Model:
     def slot(self, request_id: str, mode: str, value: str) -> list[str]:
         """Return the request_ids of the queue in order after a relative reorder."""
         job, order = self.find(request_id), [queued.request_id for queued in self.queue()]
-        if job.status != Status.QUEUED:
+        if job.status != Status.QUEUED or job.beside:
             raise errors.NotWaiting(request_id)
         if mode != "position" and value != request_id:
-            if self.find(value).status != Status.QUEUED:
+            other = self.find(value)
+            if other.status != Status.QUEUED or other.beside:
                 raise errors.NotWaiting(value)
         elif mode != "position":
             return order
@@ -174,13 +133,43 @@ class Model:
             job.hosts, job.holds = (), Counter()
         job.delivery = None
         job.status, job.passed = to, False
+        job.beside, job.left = False, set()
+        if to in (Status.DONE, Status.ERROR):
+            self.note_end(job, int(to is Status.ERROR))
         if error is not None:
             job.error = error
         if to == Status.QUEUED:
             job.claims, job.released, job.error = 0, 0, None
-        span = getattr(self.policy, ENDS[to]) if to in ENDS else None
-        job.deadline = due(span)
+        job.deadline = due(self.span(job))
         self.forget_empty_hosts()
+
+    def span(self, job: MJob) -> float | None:
+        """Return how long a job may have its status."""
+        span: float | None = getattr(self.policy, ENDS[job.status]) if job.status in ENDS else None
+        own = job.terms.hold_at_most if job.status is Status.RUNNING else None
+        return own if span is None else span if own is None else min(own, span)
+
+    def note_end(self, job: MJob, outcome: int) -> None:
+        """Note how a job for which others wait ended first."""
+        if any(job.id in other.left for other in self.jobs.values()):
+            self.ended.setdefault(job.id, outcome)
+
+    def resolve(self) -> int:
+        """Tell those that wait for jobs that ended; return how many were told."""
+        told = 0
+        while self.ended:
+            id_ = min(self.ended, key=lambda id_: (self.ended[id_], id_))
+            outcome = self.ended.pop(id_)
+            for job in sorted(self.jobs.values(), key=lambda job: job.id):
+                if id_ not in job.left:
+                    continue
+                told += 1
+                job.left.discard(id_)
+                if outcome and not job.terms.after_any:
+                    self.become(job, Status.ERROR, ANY)
+                elif not job.left and job.terms.not_before != FAR:
+                    self.become(job, Status.QUEUED)
+        return told
 
     def transition(self, request_id: str, to: Status, fence: int | None, error: str) -> Status:
         """Set the status of a job for its client; return the status before."""
@@ -189,12 +178,13 @@ class Model:
             raise errors.StaleFence(request_id)
         if job.status == to:
             if to == Status.RUNNING:
-                job.deadline = due(self.policy.running)
+                job.deadline = due(self.span(job))
             return to
         if to not in MOVES[job.status]:
             raise errors.ImpossibleMove(request_id)
         before, stale = job.status, job.error is not None and to != Status.QUEUED
         self.become(job, to, error or (ANY if stale else None))
+        job.beside = to is Status.QUEUED and job.terms.not_before == FAR
         return before
 
     def set_expected(self, request_id: str, seconds: float | None) -> None:
@@ -207,7 +197,9 @@ class Model:
 
     def withdraw(self, request_id: str) -> None:
         """Remove a job."""
-        self.find(request_id)
+        job = self.find(request_id)
+        if job.status not in (Status.DONE, Status.ERROR):
+            self.note_end(job, 2)
         del self.jobs[request_id]
         self.forget_empty_hosts()
 
@@ -233,7 +225,7 @@ class Model:
     def grant(self, planned: Grant, state: TypeState, number: int) -> bool:
         """Commit a planned grant if it is still true; `number`: of the policy it was planned on."""
         job = self.jobs.get(planned.head.request_id)
-        if self.policy.paused or number != self.policy_number or job is None:
+        if self.policy.paused or number != self.policy_number or job is None or job.beside:
             return False
         current = (job.id, job.priority, job.status)
         if current != (planned.head.id, planned.head.priority, Status.QUEUED):
@@ -346,7 +338,7 @@ class Model:
 
     def recount(self, job: MJob) -> None:
         """Count the deadline of a job anew, from when it has its status."""
-        job.deadline = due(getattr(self.policy, ENDS[job.status]))
+        job.deadline = due(self.span(job))
         if job.status == Status.GRANTED:
             job.offer = job.deadline
             in_flight = job.claims > 0 and job.settled != (job.fence, job.claims)
@@ -359,10 +351,14 @@ class Model:
             if job.status in self.recounted:
                 self.recount(job)
         self.recounted.clear()
+        withdrawn = []
         expired = [job for job in self.jobs.values() if job.deadline]
         for job in expired:
             if job.status in HOLDING:
                 self.become(job, Status.ERROR, ANY)
             else:
-                self.withdraw(job.request_id)
-        return len(expired)
+                withdrawn.append(job.request_id)
+        told = self.resolve()
+        for request_id in withdrawn:
+            self.withdraw(request_id)
+        return len(expired) + told

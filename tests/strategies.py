@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from rq_broker.domain.jobs import Demand
 from rq_broker.domain.sharing import Share
+from rq_broker.domain.terms import Terms
 from rq_broker.domain.traits import Traits, instance_of
 from rq_broker.domain.validation import MAX_WHOLE
+from tests.model_job import FAR
 
 TYPE = "v m:虛"
 HOUR = 3600.0
@@ -17,6 +20,11 @@ KEPT_KEYS = [
 ]
 """The keys that every type keeps once all jobs and hosts are gone."""
 NAMES = st.sampled_from(["a:b", "ü", "front", "0000000000000001:a:b"])
+PLACES = st.one_of(
+    st.tuples(st.sampled_from(["before", "after"]), NAMES),
+    st.tuples(st.just("position"), st.sampled_from(["front", "back"])),
+)
+"""How a job is moved within the line."""
 PICKS = st.integers(0, 11)
 OWNERS = st.sampled_from(["o", "o/p:q"])
 HOSTS = st.sampled_from(["h", "h:1"])
@@ -42,6 +50,17 @@ DEMANDS = st.sampled_from(
 PRIORITIES = st.one_of(
     st.none(), st.integers(-3, 3), st.sampled_from([MAX_WHOLE, MAX_WHOLE - 1, -MAX_WHOLE])
 )
+TERMS = st.one_of(
+    st.just(Terms()),
+    st.builds(
+        Terms,
+        not_before=st.sampled_from([None, None, 1, FAR]),
+        give_up_after=st.sampled_from([None, HOUR]),
+        hold_at_most=st.sampled_from([None, HOUR]),
+        after=st.lists(NAMES, unique=True, max_size=2).map(tuple),
+        after_any=st.booleans(),
+    ),
+)
 POLICIES = st.fixed_dictionaries(
     {},
     optional={
@@ -53,3 +72,13 @@ POLICIES = st.fixed_dictionaries(
         "limits": st.sampled_from([{}, {"*": {"R": 2}}, {"o": {"R": 3, "R:x": 0}}]),
     },
 )
+
+
+def machine_settings(examples: int, steps: int) -> settings:
+    """Return the settings of a run of the state machine."""
+    return settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )

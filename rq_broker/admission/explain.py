@@ -41,6 +41,7 @@ from rq_broker.planner import (
     ForecastChange,
     Reason,
     Steps,
+    beside_the_line,
     change_steps,
     explain_steps,
     forecast_steps,
@@ -68,7 +69,8 @@ class ExplainedJob:
     holders: list[HeldAmount]
     others: list[UsedAmount]
     forecast: Forecast
-    position: int
+    position: int | None
+    """None while it waits beside the line."""
     index_in_shape: int
     """How many jobs of its shape go before it."""
     within_p90: int
@@ -138,6 +140,8 @@ class Explainer:
         """Explain a waiting job and forecast its grant. Raises NotWaiting for other jobs."""
         # 1. Read the job; have its shape explained, and its grant forecast.
         job = await self._queued(type_, request_id)
+        if job.is_beside:
+            return await self._explain_beside(type_, job)
         answers, index, (forecast,) = await asyncio.gather(
             self._ask(type_, job.shape),
             self._broker.index_in_shape(type_, job),
@@ -159,6 +163,23 @@ class Explainer:
             forecast,
             position=job.position or 0,
             index_in_shape=index,
+            within_p90=kept,
+            beyond_p90=missed,
+        )
+
+    async def _explain_beside(self, type_: str, job: Job) -> ExplainedJob:
+        """Explain a job that waits beside the line: no pass reads it, so its terms say it all."""
+        explanation = Explanation(job.request_id, (), beside_the_line(job))
+        (forecast,) = await self._forecaster.forecasts(type_, [job])
+        assert forecast is not None  # the job waits
+        kept, missed = await self._broker.forecast(type_, [])
+        return ExplainedJob(
+            explanation,
+            [],
+            [],
+            forecast,
+            position=None,
+            index_in_shape=0,
             within_p90=kept,
             beyond_p90=missed,
         )
@@ -241,9 +262,12 @@ class Explainer:
 
     async def _movable(self, type_: str, request_id: str) -> Job:
         try:
-            return await self._queued(type_, request_id)
+            job = await self._queued(type_, request_id)
         except errors.JobNotFound:
             raise errors.NotWaiting(f"{request_id} does not wait: there is no such job") from None
+        if job.is_beside:
+            raise errors.NotWaiting(f"{request_id} waits beside the line, not in it")
+        return job
 
     async def _queued(self, type_: str, request_id: str) -> Job:
         job = await self._broker.read(type_, request_id)

@@ -17,7 +17,7 @@ from rq_broker.admission.snapshot import SnapshotReader
 from rq_broker.admission.turns import Turns
 from rq_broker.domain.bounded_cache import BoundedCache
 from rq_broker.domain.jobs import Job, Status
-from rq_broker.planner import Forecast, LineForecast, Steps, forecast_steps
+from rq_broker.planner import Forecast, LineForecast, Steps, beside_the_line, forecast_steps
 
 PAUSE_FACTOR = 4.0
 """After a forecast of a type that took t seconds none is made of it for 4 × t seconds. All
@@ -67,9 +67,9 @@ class Forecaster:
 
         Raises Unavailable when Redis does not answer.
         """
-        waiting = [job for job in jobs if job.status is Status.QUEUED]
+        waiting = [job for job in jobs if job.status is Status.QUEUED and not job.is_beside]
         if not waiting:
-            return [None] * len(jobs)
+            return [_forecast_beside(job) for job in jobs]
         kept = self._kept.get(type_)
         if kept is None or _age(kept) > MAX_AGE:
             await self._wait_for(type_, self._running.get(type_) or self._refresh(type_))
@@ -79,7 +79,10 @@ class Forecaster:
             self._refresh(type_)
         kept = self._kept.get(type_)
         if kept is None or _age(kept) > MAX_AGE:
-            return [COMPUTING if job.status is Status.QUEUED else None for job in jobs]
+            return [
+                _forecast_beside(job) or (COMPUTING if job.status is Status.QUEUED else None)
+                for job in jobs
+            ]
         return [_forecast_of(job, kept) for job in jobs]
 
     async def run(self, type_: str, steps: Steps[_Result]) -> _Result:
@@ -140,10 +143,15 @@ def _age(kept: _KeptForecast) -> float:
 
 
 def _forecast_of(job: Job, kept: _KeptForecast) -> Forecast | None:
-    if job.status is not Status.QUEUED:
-        return None
+    if job.status is not Status.QUEUED or job.is_beside:
+        return _forecast_beside(job)
     rank = (job.position or 1) - 1
     return kept.forecast.of(job.id, rank, job.shape).after(_age(kept))
+
+
+def _forecast_beside(job: Job) -> Forecast | None:
+    """Return the forecast of a job that waits beside the line: none, and why; None for others."""
+    return Forecast(None, None, beside_the_line(job).text) if job.is_beside else None
 
 
 def _note_failure(refresh: asyncio.Task[None]) -> None:

@@ -17,7 +17,7 @@ from rq_broker.admission.turns import Turns
 from rq_broker.domain import errors
 from rq_broker.domain.jobs import Job, Status
 from rq_broker.domain.planning import Snapshot
-from rq_broker.planner import Reason, Steps, plan_steps
+from rq_broker.planner import Reason, Steps, beside_the_line, plan_steps
 
 BEHIND_OWN_SHAPE = "earlier jobs of the same shape go first"
 ABOUT_TO_BE_GRANTED = "it fits, and is about to be granted"
@@ -65,6 +65,8 @@ class ReasonReader:
         """Return why a job waits, as a sentence; None for jobs that do not."""
         if job.status is not Status.QUEUED:
             return None
+        if job.is_beside:
+            return beside_the_line(job).text
         pending = self._pending.get(type_)
         if pending is None:
             digests = set[str]()

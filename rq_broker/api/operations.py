@@ -56,6 +56,7 @@ _DUPLICATE = (
     errors.DuplicateCallback,
     errors.IdempotencyKeyReused,
 )
+_TERMS = (errors.UnknownDependency, errors.DependencyFailed, errors.OlderNotifiers)
 _MOVE = (errors.ImpossibleMove, errors.StaleFence, errors.NotWaiting, errors.NoRoom)
 _ADMIT = (errors.ExpectedTooLong, errors.TooManyKinds)
 _EXPECT = (errors.ExpectedTooLong, errors.Conflict)
@@ -132,7 +133,7 @@ _LIST_QUERY = {
 OPERATIONS: Mapping[str, Operation] = {
     "submit": Operation(
         JobView,
-        (*_TYPE, *_BODY, *_ADMIT, errors.CallbackForbidden, *_DUPLICATE),
+        (*_TYPE, *_BODY, *_ADMIT, errors.CallbackForbidden, *_DUPLICATE, *_TERMS),
         statuses=(201,),
         body=Body(Submit, _SUBMISSION),
         keys=_WARNING,

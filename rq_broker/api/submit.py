@@ -18,6 +18,7 @@ from rq_broker.domain import exact_json
 from rq_broker.domain.decoding import convert, texts_check
 from rq_broker.domain.errors import Invalid, Unreadable
 from rq_broker.domain.jobs import Demand, Shape, Submission, expected_class
+from rq_broker.domain.terms import MOST_AFTER, Terms, milliseconds_of
 from rq_broker.domain.validation import HoldSpan, Name, Owner, Priority, Text
 from rq_broker.egress.callback import destination
 from rq_broker.egress.rules import Egress
@@ -44,10 +45,52 @@ class Submit(_Fields, kw_only=True):
     """A job to put in the queue."""
 
     data: Data
+    not_before: (
+        Annotated[
+            str,
+            Meta(
+                description="Not granted before this time (RFC 3339); its place in the line is "
+                "that of its submit.",
+                extra_json_schema={"format": "date-time"},
+            ),
+        ]
+        | None
+    ) = None
+    give_up_after: (
+        Annotated[
+            HoldSpan,
+            Meta(description="Seconds in the line after which it ends in error, `gave_up`."),
+        ]
+        | None
+    ) = None
+    hold_at_most: (
+        Annotated[
+            HoldSpan,
+            Meta(
+                description="Seconds that it may run without renewing, where that is less than the "
+                "policy's `running`."
+            ),
+        ]
+        | None
+    ) = None
+    after: (
+        Annotated[
+            list[Name],
+            Meta(
+                max_length=MOST_AFTER,
+                description="It joins the line once these jobs of the type are `done`.",
+                extra={"items": "names"},
+            ),
+        ]
+        | None
+    ) = None
+    after_any: (
+        Annotated[bool, Meta(description="With after: any end of those jobs will do.")] | None
+    ) = None
 
 
 class _PlainSubmit(_Fields, kw_only=True):
-    """Submit with `data` left unparsed."""
+    """Submit with `data` left unparsed, and without the terms that few jobs have."""
 
     data: Raw
 
@@ -79,10 +122,31 @@ def submission(
     """Make a Submission of parsed JSON, as `read_submission` does of bytes."""
     submit = convert(body, Submit)
     receiver = destination(submit.callback, callback_base, egress)
-    return _submission(submit, exact_json.dumps(body["data"]), demand_of(submit.data), receiver)
+    return _submission(
+        submit, exact_json.dumps(body["data"]), demand_of(submit.data), receiver, _terms(submit)
+    )
 
 
-def _submission(fields: _Fields, data: str, demand: Demand, receiver: str) -> Submission:
+def _terms(submit: Submit) -> Terms | None:
+    """Return the job's own terms; None if it has none, as most."""
+    after = tuple(dict.fromkeys(submit.after or ()))
+    if submit.request_id in after:
+        raise Invalid("after must not name the job itself: no job ends before it starts")
+    if submit.after_any and not after:
+        raise Invalid("after_any goes with after")
+    terms = Terms(
+        None if submit.not_before is None else milliseconds_of(submit.not_before, "not_before"),
+        submit.give_up_after,
+        submit.hold_at_most,
+        after,
+        bool(submit.after_any),
+    )
+    return None if terms == Terms() else terms
+
+
+def _submission(
+    fields: _Fields, data: str, demand: Demand, receiver: str, terms: Terms | None = None
+) -> Submission:
     expected = None if fields.expected is UNSET else fields.expected
     return Submission(
         fields.request_id,
@@ -92,6 +156,7 @@ def _submission(fields: _Fields, data: str, demand: Demand, receiver: str) -> Su
         Shape(demand, fields.owner_id, receiver, expected_class(expected)),
         None if fields.priority is UNSET else fields.priority,
         expected,
+        terms,
     )
 
 
@@ -99,7 +164,7 @@ def _submission(fields: _Fields, data: str, demand: Demand, receiver: str) -> Su
 
 _decode = msgspec.json.Decoder(_PlainSubmit).decode
 _has_valid_texts = texts_check(_PlainSubmit)
-_QUOTES = 2 * (len(Submit.__struct_fields__) - 2) + 2 * 3
+_QUOTES = 2 * (len(_PlainSubmit.__struct_fields__) - 2) + 2 * 3
 """Quotes of the keys, without the optional priority and expected, and of the three strings."""
 _CACHED_BYTES = 1024
 """Size of `data` up to which it is cached. 1,024 entries of that size take some 4 MB."""

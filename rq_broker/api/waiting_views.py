@@ -148,7 +148,7 @@ _WAITING_ROWS: list[tuple[str, Any]] = [
 ExplanationView = msgspec.defstruct(
     "ExplanationView",
     [
-        ("position", Number),
+        ("position", Number | None),
         ("jobs_of_its_shape_before", Count),
         *_WAITING_ROWS,
         ("eta", EtaView),

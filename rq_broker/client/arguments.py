@@ -33,6 +33,16 @@ class NewJob(TypedDict):
     priority: NotRequired[int]
     expected: NotRequired[float]
     """Seconds it will hold, as far as you know."""
+    not_before: NotRequired[str]
+    """It is not granted before this time, RFC 3339."""
+    give_up_after: NotRequired[float]
+    """Seconds in the line after which it ends in error."""
+    hold_at_most: NotRequired[float]
+    """Seconds that it may run without renewing."""
+    after: NotRequired[Sequence[str]]
+    """It joins the line once these jobs are `done`."""
+    after_any: NotRequired[bool]
+    """Whether any end of those jobs will do."""
 
 
 class JobFilter(TypedDict, total=False):

@@ -74,6 +74,9 @@ def submit(type_: str, *, idempotency_key: str | None = None, **job: Unpack[NewJ
         IdempotencyKeyReused: The owner used the key for another submit.
         CallbackForbidden: The broker never calls this address.
         ExpectedTooLong: `expected` is over the policy's `expected_most`.
+        UnknownDependency: `after` names a job that the type does not have.
+        DependencyFailed: `after` names a job in error, without `after_any`.
+        OlderNotifiers: A notifier that does not know these fields serves the type.
     """
     key = idempotency_key or _new_key()
     return Call(_with_warning, "POST", path("v1", type_), job, idempotency_key=key)

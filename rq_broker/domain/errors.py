@@ -20,6 +20,8 @@
     │   ├── DuplicateCallback   409  duplicate_callback
     │   ├── DuplicateServer     409  duplicate_server       two jobs name one, or one job twice
     │   ├── IdempotencyKeyReused 409  idempotency_key_reused  for another request
+    │   ├── UnknownDependency   409  unknown_dependency     `after` names no job of the type
+    │   ├── DependencyFailed    409  dependency_failed      `after` names a job in error
     │   ├── TypeInUse           409  type_in_use            it has jobs, hosts or sources
     │   ├── ImpossibleMove      409  impossible_move
     │   ├── StaleFence          409  stale_fence
@@ -31,6 +33,7 @@
     ├── HeadersTooLarge         431  headers_too_large
     ├── TooManyQuestions        429  too_many_questions     explanations, what-ifs of a type
     ├── Internal                500  internal_error
+    ├── OlderNotifiers          503  older_notifiers        they would misread the job
     ├── TooManyConnections      503  too_many_connections   nothing was read
     └── Unavailable             503  redis_unavailable
         ├── RedisOutOfMemory    503  redis_out_of_memory
@@ -199,6 +202,18 @@ class IdempotencyKeyReused(Conflict):
     code = "idempotency_key_reused"
 
 
+class UnknownDependency(Conflict):
+    """`after` names a job that the type does not have."""
+
+    code = "unknown_dependency"
+
+
+class DependencyFailed(Conflict):
+    """`after` names a job that is in error, and `after_any` is not given."""
+
+    code = "dependency_failed"
+
+
 class TypeInUse(Conflict):
     """The type has jobs, hosts or a source: `details` has how many of each as `left`."""
 
@@ -268,6 +283,13 @@ class Internal(BrokerError):
     """A fault of the broker; its log has the details."""
 
     code = "internal_error"
+
+
+class OlderNotifiers(BrokerError):
+    """A job asks for what a notifier that serves its type does not know. Upgrade that first."""
+
+    status = 503
+    code = "older_notifiers"
 
 
 class TooManyQuestions(BrokerError):

@@ -8,6 +8,9 @@
 `MOVES` holds the arrows that a client may take; only the granter sets `granted`. A job holds
 capacity while it is granted or running, and releases it when it leaves both. Setting the status
 that a job already has succeeds and changes nothing, but `running` renews the running time.
+
+A queued job with terms (`not_before`, `after`) may wait beside the line before it joins it. Redis
+then has it as BESIDE, and everybody else as queued, without a position.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import msgspec
 import orjson
 from msgspec import Raw, Struct
 
+from rq_broker.domain.terms import Terms
 from rq_broker.domain.traits import NO_TRAITS, Instance, Labelled, Traits, instance_of, traits_of
 from rq_broker.domain.validation import LONGEST_SPAN
 
@@ -44,6 +48,10 @@ MOVES: Mapping[Status, frozenset[Status]] = {
 }
 """Status → the statuses to which a client may move a job from it."""
 
+BESIDE = "beside"
+"""The status in Redis of a queued job that waits beside the line."""
+STORED_STATUSES = (*Status, BESIDE)
+"""The statuses of jobs in Redis."""
 HOLDING = frozenset({Status.GRANTED, Status.RUNNING})
 """The statuses in which a job may hold capacity."""
 
@@ -295,6 +303,7 @@ class Submission(Struct, frozen=True):
     priority: int | None = None
     expected: float | None = None
     """Seconds it says it will hold."""
+    terms: Terms | None = None
 
 
 class Job(Struct, frozen=True):
@@ -330,5 +339,10 @@ class Job(Struct, frozen=True):
     """What is wrong with its grant: `hold_lost`, `server_unseen`; '' for nothing."""
     capacity_number: str = ""
     """Set only by submit: the number of the type's last change of capacity. Grants do not count."""
+    terms: Terms | None = None
+    is_beside: bool = False
+    """Whether it waits beside the line, and so has no position though it is queued."""
+    left: int = 0
+    """While it waits beside the line: how many of the jobs of `after` have not ended."""
     replayed: bool = False
     """Set only by submit: whether an earlier submit with the same idempotency key stored it."""

@@ -18,6 +18,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from rq_broker.domain.jobs import Status
+from rq_broker.domain.terms import Terms
 from rq_broker.domain.validation import Priority, Span
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -169,7 +170,49 @@ class JobView(JsonObject, frozen=True):
             "wrong with its grant: only where one job is read."
         ),
     ] = field(name="Warning", default=UNSET)
+    cause: Annotated[
+        str | UnsetType,
+        Meta(
+            description="Why the status is `error`, in a word: `gave_up`, `dependency_failed`, or "
+            "that of its last callback. Only of a job with one of the following."
+        ),
+    ] = field(name="Cause", default=UNSET)
+    not_before: Annotated[str | UnsetType, Meta(extra_json_schema={"format": "date-time"})] = field(
+        name="NotBefore", default=UNSET
+    )
+    give_up_after: Annotated[
+        Span | UnsetType, Meta(description="Seconds in the line after which it gives up.")
+    ] = field(name="GiveUpAfter", default=UNSET)
+    hold_at_most: Annotated[
+        Span | UnsetType, Meta(description="Seconds that it may run without renewing.")
+    ] = field(name="HoldAtMost", default=UNSET)
+    after: Annotated[
+        tuple[str, ...] | UnsetType, Meta(description="The jobs that it waits for, as submitted.")
+    ] = field(name="After", default=UNSET)
+    after_any: Annotated[
+        bool | UnsetType, Meta(description="Whether any end of those jobs will do.")
+    ] = field(name="AfterAny", default=UNSET)
     eta: Annotated[
         EtaView | UnsetType | None,
         Meta(description="When a queued job is expected to start. Only in a list with `eta=1`."),
     ] = field(name="ETA", default=UNSET)
+
+    @classmethod
+    def of(cls, value: object) -> Self:
+        """Build the view of a job; one without terms of its own has no key for them."""
+        view = super().of(value)
+        terms: Terms | None = getattr(value, "terms", None)
+        if terms is None:
+            return view
+        return view.with_fields(
+            cause=getattr(value, "cause", "") or UNSET,
+            not_before=UNSET if terms.not_before is None else rfc3339(terms.not_before * 1000),
+            give_up_after=_or_unset(terms.give_up_after),
+            hold_at_most=_or_unset(terms.hold_at_most),
+            after=terms.after or UNSET,
+            after_any=terms.after_any or UNSET,
+        )
+
+
+def _or_unset(seconds: float | None) -> float | UnsetType:
+    return UNSET if seconds is None else seconds

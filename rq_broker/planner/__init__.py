@@ -60,7 +60,7 @@ from rq_broker.planner.forecasting.what_if import (
     with_imagined_job,
 )
 from rq_broker.planner.plans import Plan, plan, plan_steps
-from rq_broker.planner.reasons import Reason, ReasonCode, Shortfall
+from rq_broker.planner.reasons import Reason, ReasonCode, Shortfall, beside_the_line
 from rq_broker.planner.steps import Steps
 
 __all__ = [
@@ -75,6 +75,7 @@ __all__ = [
     "ReasonCode",
     "Shortfall",
     "Steps",
+    "beside_the_line",
     "beyond_limits",
     "change_steps",
     "could_ever_fit",

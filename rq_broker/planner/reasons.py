@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from rq_broker.domain.jobs import Job
+from rq_broker.domain.representation import rfc3339
 from rq_broker.planner.owner_usage import ExceededLimit
 
 NAMED = 3
@@ -27,6 +29,8 @@ class ReasonCode(StrEnum):
     DESTINATION_BEHIND = "destination_behind"
     NEXT_PASS = "next_pass"
     NO_NOTIFIER = "no_notifier"
+    NOT_BEFORE = "not_before"
+    AFTER = "after"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,19 @@ def destination_behind(destination: str) -> Reason:
     """Return the reason of a job that waits until callbacks of earlier jobs have gone out."""
     text = f"callbacks to {destination} still wait to be sent; the job's turn comes once they are"
     return Reason(ReasonCode.DESTINATION_BEHIND, text)
+
+
+def beside_the_line(job: Job) -> Reason:
+    """Return the reason of a job that waits beside the line: for other jobs, or for a time."""
+    if job.left:
+        ends = "end" if job.terms and job.terms.after_any else "are done"
+        jobs = "1 job" if job.left == 1 else f"{job.left} jobs"
+        text = f"waits beside the line until {jobs} of those it comes after {ends}"
+        return Reason(ReasonCode.AFTER, text)
+    time = job.terms.not_before if job.terms else None
+    when = rfc3339((time or 0) * 1000)
+    text = f"not granted before {when}; it joins the line then, at the place of its submit"
+    return Reason(ReasonCode.NOT_BEFORE, text)
 
 
 def over_limit(owner: str, exceeded: ExceededLimit) -> Reason:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from rq_broker.domain import errors
 from rq_broker.domain.capacity import Host, checked
-from rq_broker.domain.jobs import Status
+from rq_broker.domain.jobs import STORED_STATUSES, Status
 from rq_broker.domain.policy import Policy
 from rq_broker.store import policy_record, records
 from rq_broker.store.grants import Grants
@@ -35,9 +35,13 @@ class Capacity:
 
     async def counts(self, type_: str) -> dict[Status, int]:
         """Count the jobs of one type, per status."""
-        sets = [Keys(type_).of("status", status) for status in Status]
-        counts = await asyncio.gather(*(self._runner.command("ZCARD", name) for name in sets))
-        return dict(zip(Status, counts, strict=True))
+        sets = [Keys(type_).of("status", status) for status in STORED_STATUSES]
+        *counts, beside = await asyncio.gather(
+            *(self._runner.command("ZCARD", name) for name in sets)
+        )
+        by_status = dict(zip(Status, counts, strict=True))
+        by_status[Status.QUEUED] += beside
+        return by_status
 
     async def policy(self, type_: str) -> Policy:
         """Read the type's policy."""

@@ -16,6 +16,7 @@ from rq_broker.domain.policy import Policy
 from rq_broker.store import records
 from rq_broker.store.continuity import Continuity
 from rq_broker.store.keys import Keys, digest, fold, unfold
+from rq_broker.store.notifiers import refuse_older
 from rq_broker.store.registry import Registry
 from rq_broker.store.runner import Runner
 
@@ -40,8 +41,7 @@ def _describe(submission: Submission) -> tuple[str, str, int]:
 
 
 def _milliseconds(seconds: float | None) -> int | None:
-    """Return whole ms of a span above 0 that stay above 0."""
-    return None if seconds is None else max(1, round(seconds * 1000))
+    return None if seconds is None else records.milliseconds(seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,8 @@ def _is_same(submission: Submission, job: Job, reply: Any) -> bool:
     """
     expected = reply.fields.get("submitted_expected", reply.fields.get("expected", ""))
     priority = None if reply.submitted is None else int(reply.submitted)
+    if submission.terms != job.terms:
+        return False
     return (
         (submission.owner_id, submission.data, submission.callback)
         == (job.owner_id, job.data, job.callback)
@@ -121,6 +123,9 @@ class Jobs:
             DuplicateCallback: Its callback is taken in the type; `details` likewise.
             IdempotencyKeyReused: The key came with another submit of the owner.
             ExpectedTooLong: It says it will hold for longer than the policy's `expected_most`.
+            UnknownDependency: It waits for a job that the type does not have.
+            DependencyFailed: It waits for a job that is in error, and not for any end of it.
+            OlderNotifiers: It has terms, and a notifier that does not know them serves the type.
             TooManyKinds: It lists more amounts than the policy's `most_kinds`.
         """
         submit_key = _key_digest(submission.owner_id, idempotency_key)
@@ -173,10 +178,13 @@ class Jobs:
         return None
 
     async def _store(self, type_: str, submission: Submission, submit_key: str | None) -> Job:
+        if submission.terms:
+            await refuse_older(self._runner, type_)
         await self._registry.register(type_)
         known = self._continuity.known(type_)
         demand, shape, kinds = _describe(submission)
         expected = _milliseconds(submission.expected)
+        terms = submission.terms
         reply = await self._runner.run(
             "submit",
             type_,
@@ -191,6 +199,8 @@ class Jobs:
             kinds=kinds,
             default_most_kinds=_DEFAULT_POLICY.most_kinds,
             fields=fold("callback", submission.callback) + fold("data", submission.data),
+            terms=records.terms_pairs(terms) if terms else (),
+            after=terms.after if terms else (),
         )
         await self._continuity.compare(type_, known, reply.incarnation, reply.id)
         return Job(
@@ -208,6 +218,9 @@ class Jobs:
             position=reply.position,
             expected=expected and expected / 1000,
             capacity_number=reply.capacity_number,
+            terms=terms,
+            is_beside=reply.position is None,
+            left=reply.left,
         )
 
     async def read(self, type_: str, request_id: str) -> Job:

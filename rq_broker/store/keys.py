@@ -1,4 +1,4 @@
-"""Every Redis key in one place: the contract (version 2) that trusted services may rely on.
+"""Every Redis key in one place: the contract (version 3) that trusted services may rely on.
 
 All keys of one type share the hash tag `{<type>}`: a type lives in one slot of a Redis Cluster, and
 types spread over its nodes. A script takes the base as its one key and derives the others from it.
@@ -72,6 +72,13 @@ where nothing else is said.
 |                            |        | before → their last failure |
 | `…:keys`                   | hash   | owner_id or `*` → keys that its callbacks are signed with |
 | `…:deadlines`              | zset   | member → end of its offer, running time or retention |
+| `…:status:beside`          | zset   | member → priority, jobs that wait beside the line; see |
+|                            |        | lua/lib/beside |
+| `…:dependents:<member>`    | zset   | members of the jobs that wait for the end of that one |
+| `…:ended`                  | zset   | member of a job that ended and has dependents → 0 done, |
+|                            |        | 1 error, 2 withdrawn; sweeps tell them |
+| `…:alarms`                 | zset   | member → when a sweep lets it join the line, gives it up |
+|                            |        | or tells that its running time ends soon; lua/lib/alarm |
 | `…:own_priority`           | set    | members, of every status, whose priority was given: at |
 |                            |        | submit or by a reorder |
 | `…:passed`                 | hash   | member → when a later job first started before it |
@@ -105,6 +112,8 @@ and, once they apply, `expected` (ms), `updated` (µs), `hosts` (JSON, one name 
 `least_expected` (ms), `demand_key`, `size`, `destination`, `servers`, `named` (ms), `unseen`,
 `missed_by`, `hold_lost` (ms), `submit_key`, and what its
 submit gave, kept when it is changed: `submitted_priority` and `submitted_expected`, '' for none;
+of its own terms `not_before`, `give_up_after`, `gives_up` and `hold_at_most` (ms), `after`
+(members, a line each), `after_any`, and `left`, how many of those it waits for beside the line;
 while it is not queued also `demand`, what its shape stands for. Its priority is the score of its
 member in `…:status:<status>` and stands nowhere else, so that no two places can disagree.
 
@@ -124,6 +133,9 @@ from itertools import count
 
 TYPES = "rqb:types"
 NOTIFIERS = "rqb:notifiers"
+CONTRACT = 3
+"""The version of this contract. Notifiers report it, so that a job which an older one would misread
+is not submitted while that one serves the type."""
 WAKE_CHANNEL = "rqb:wake"
 """The Pub/Sub channel of wake-ups, of all types."""
 ID_DIGITS = 16

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import orjson
 
+from rq_broker.domain.errors import OlderNotifiers
 from rq_broker.store import records
-from rq_broker.store.keys import NOTIFIERS
+from rq_broker.store.keys import CONTRACT, NOTIFIERS
 from rq_broker.store.runner import Runner
 
 
@@ -42,6 +43,33 @@ class _Sighting:
     """Monotonic time of the last read that showed an earlier report of the same notifier."""
 
 
+REPORTS_COUNT = 5.0
+"""Seconds for which a report counts when a job is refused because of it: several of its periods."""
+
+
+async def refuse_older(runner: Runner, type_: str) -> None:
+    """Refuse a job that notifiers of an older contract would misread.
+
+    Raises:
+        OlderNotifiers: Such a notifier serves the type.
+    """
+    texts = records.pairs(await runner.command("HGETALL", NOTIFIERS))
+    now = await runner.now()
+    for name, text in texts.items():
+        try:
+            fields = orjson.loads(text)
+            is_recent = now - fields["reported"] / 1000 < REPORTS_COUNT
+            serves = not fields["types"] or type_ in fields["types"]
+            is_older = int(fields.get("contract", 2)) < CONTRACT
+        except (ValueError, TypeError, KeyError, AttributeError):
+            continue
+        if is_recent and serves and is_older:
+            raise OlderNotifiers(
+                f"notifier {name} serves {type_} and does not know the terms of this job; "
+                "upgrade it first"
+            )
+
+
 class Notifiers:
     """report_notifier, retire_notifier, notifiers."""
 
@@ -62,7 +90,12 @@ class Notifiers:
             callbacks: The options that say where its callbacks may go, see Egress.options.
         """
         now = round(await self._runner.now() * 1000)
-        report = {"reported": now, "types": sorted(types), "callbacks": callbacks}
+        report = {
+            "reported": now,
+            "types": sorted(types),
+            "callbacks": callbacks,
+            "contract": CONTRACT,
+        }
         text = orjson.dumps(report).decode()
         await self._runner.command("HSET", NOTIFIERS, name, text)
 

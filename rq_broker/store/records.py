@@ -11,9 +11,10 @@ import orjson
 
 from rq_broker.domain.capacity import STALE_INTERVALS, Host, SourceState
 from rq_broker.domain.deliveries import Attempt, Destination
-from rq_broker.domain.jobs import Job, Shape, Status
+from rq_broker.domain.jobs import BESIDE, Job, Shape, Status
 from rq_broker.domain.planning import Head, Promise, WaitingShape
 from rq_broker.domain.sharing import Average
+from rq_broker.domain.terms import Terms
 from rq_broker.store.keys import job_of, member, unfold
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ def job(
         fields: Its hash.
     """
     created = int(fields["created"])
+    is_beside = fields["status"] == BESIDE
     return Job(
         id=int(fields["id"]),
         type=type_,
@@ -64,7 +66,7 @@ def job(
         data=unfold(fields, "data"),
         callback=unfold(fields, "callback"),
         priority=int(priority),
-        status=Status(fields["status"]),
+        status=Status.QUEUED if is_beside else Status(fields["status"]),
         created=created,
         updated=int(fields.get("updated", created)),
         shape=fields["shape"],
@@ -78,6 +80,9 @@ def job(
         incarnation=fields.get("incarnation", ""),
         cause=fields.get("cause", ""),
         trouble=_trouble(fields),
+        terms=terms(fields),
+        is_beside=is_beside,
+        left=int(fields.get("left", 0)),
     )
 
 
@@ -85,6 +90,41 @@ def _trouble(fields: Mapping[str, str]) -> str:
     if "hold_lost" in fields:
         return "hold_lost"
     return "server_unseen" if "missed_by" in fields else ""
+
+
+_TERMS = ("not_before", "give_up_after", "hold_at_most", "after", "after_any")
+
+
+def terms(fields: Mapping[str, str]) -> Terms | None:
+    """Read a job's own terms, None if it has none."""
+    if fields.keys().isdisjoint(_TERMS):
+        return None
+    give_up_after, hold_at_most = fields.get("give_up_after"), fields.get("hold_at_most")
+    awaited = fields.get("after")
+    return Terms(
+        not_before=int(fields["not_before"]) if "not_before" in fields else None,
+        give_up_after=int(give_up_after) / 1000 if give_up_after else None,
+        hold_at_most=int(hold_at_most) / 1000 if hold_at_most else None,
+        after=tuple(job_of(name)[1] for name in awaited.split("\n")) if awaited else (),
+        after_any="after_any" in fields,
+    )
+
+
+def terms_pairs(terms: Terms) -> list[str]:
+    """Render a job's own terms, but for `after`, as field, value, … of its hash."""
+    pairs = []
+    if terms.not_before is not None:
+        pairs += ["not_before", str(terms.not_before)]
+    if terms.give_up_after is not None:
+        pairs += ["give_up_after", str(milliseconds(terms.give_up_after))]
+    if terms.hold_at_most is not None:
+        pairs += ["hold_at_most", str(milliseconds(terms.hold_at_most))]
+    return [*pairs, "after_any", "1"] if terms.after_any else pairs
+
+
+def milliseconds(seconds: float) -> int:
+    """Return whole ms of a span above 0 that stay above 0."""
+    return max(1, round(seconds * 1000))
 
 
 def host(name: str, fields: Mapping[str, str]) -> Host:

@@ -102,7 +102,7 @@ async def _cut_off(url: str, position: Path) -> None:
         pass
 
     class Noting(Checkpoint):
-        def note(self, walk: Walk, status: Status, after: tuple[str, str]) -> None:
+        def note(self, walk: Walk, status: str, after: tuple[str, str]) -> None:
             self._saved_at = float("-inf")
             super().note(walk, status, after)
             if status is Status.RUNNING:

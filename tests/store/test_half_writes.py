@@ -14,6 +14,7 @@ from rq_broker.domain import errors
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.deliveries import Delivery
 from rq_broker.domain.jobs import Job, Status
+from rq_broker.domain.terms import Terms
 from rq_broker.store import records, scripts
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker, Settlement, SourceReport
@@ -68,6 +69,10 @@ def test_text_of_redis_is_no_operand() -> None:
     assert _lines(r"\(\w+\[\d\] or -?\d+\)") == []
 
 
+FAR = 4_000_000_000_000
+"""A time in the year 2096, ms."""
+
+
 class Scene:
     """A type with a job in each state, and calls of every verb that writes."""
 
@@ -107,6 +112,11 @@ class Scene:
         self.delivery = await claim_one(broker)
         self.granted = await bring(broker, Status.GRANTED, "granted")
         self.queued = await submit(broker, "queued")
+        await submit(broker, "early", terms=Terms(not_before=FAR))
+        timed = Terms(give_up_after=60.0, hold_at_most=60.0, after=("queued", "claimed"))
+        await submit(broker, "beside", terms=timed)
+        await submit(broker, "after", terms=Terms(after=("early", "granted")))
+        await broker.transition(TYPE, "early", Status.ERROR)
         await broker.note(TYPE, (), [head_of(self.queued)])
         await broker.forecast(TYPE, [(self.queued, 60.0)])
         await broker.reorder(TYPE, "queued", "position", "front")
@@ -173,6 +183,12 @@ class Scene:
 Call = Callable[[Scene], Awaitable[object]]
 CALLS: Mapping[str, Call] = {
     "submit": lambda s: submit(s.broker, "new"),
+    "submit after": lambda s: submit(
+        s.broker, "new", terms=Terms(FAR, 60.0, 60.0, ("beside", "queued"), after_any=True)
+    ),
+    "transition beside": lambda s: s.broker.transition(TYPE, "beside", Status.DONE),
+    "withdraw beside": lambda s: s.broker.withdraw(TYPE, "beside"),
+    "end awaited": lambda s: s.broker.transition(TYPE, "granted", Status.DONE),
     "grant": lambda s: s.grant_queued(),
     "claim": lambda s: s.broker.claim(TYPE, 60.0, 10),
     "settle": lambda s: settle(s.broker, s.delivery, Settlement("delivered", health="healthy")),

@@ -10,7 +10,8 @@ from __future__ import annotations
 from redis import exceptions
 from redis.asyncio import Redis, RedisCluster
 
-from rq_broker.domain.jobs import HOLDING, Status
+from rq_broker.domain.jobs import HOLDING, STORED_STATUSES
+from rq_broker.store.audit.beside import check_beside
 from rq_broker.store.audit.callbacks import check_callbacks
 from rq_broker.store.audit.checkpoint import Checkpoint
 from rq_broker.store.audit.findings import Finding, Severity
@@ -61,10 +62,10 @@ async def audit(
 async def _check_all(walk: Walk, checkpoint: Checkpoint | None) -> None:
     """Check every key of the type. The jobs come first: the other checks use their tally."""
     walk.hosts_before = dict(await walk.entries("hosts"))
-    begin, after = next(iter(Status)), ("", "")
+    begin, after = STORED_STATUSES[0], ("", "")
     if checkpoint and (position := checkpoint.restore(walk)):
         begin, after = position
-    for status in list(Status)[list(Status).index(begin) :]:
+    for status in STORED_STATUSES[STORED_STATUSES.index(begin) :]:
         await check_jobs(walk, status, after)
         after = ("", "")
     await _check_others(walk)
@@ -73,6 +74,7 @@ async def _check_all(walk: Walk, checkpoint: Checkpoint | None) -> None:
 async def _check_others(walk: Walk) -> None:
     """Check the keys that are not a job's own."""
     await check_indexes(walk)
+    await check_beside(walk)
     await check_shapes(walk)
     await check_callbacks(walk)
     await check_servers(walk)
@@ -83,7 +85,7 @@ async def _check_others(walk: Walk) -> None:
 
 async def _check_sample(walk: Walk, sample: int) -> None:
     """Check jobs chosen at random, of each status in proportion to the jobs in it."""
-    counts = {status: await walk.command("ZCARD", f"status:{status}") for status in Status}
+    counts = {status: await walk.command("ZCARD", f"status:{status}") for status in STORED_STATUSES}
     total = sum(counts.values())
     for status, count in counts.items():
         wanted = min(-(-sample * count // max(total, 1)), count)
@@ -99,7 +101,7 @@ async def _findings_again(first: Walk, *, only_jobs: bool) -> list[Finding]:
     members = [
         finding.subject.removeprefix("job ") for finding in first.findings if finding.is_of_job
     ]
-    for status in Status:
+    for status in STORED_STATUSES:
         if status in HOLDING and not only_jobs:
             await check_jobs(again, status)
             continue

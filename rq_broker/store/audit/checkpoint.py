@@ -42,7 +42,7 @@ class Checkpoint:
         self._state |= {"type": "", "walk": None}
         self._save()
 
-    def note(self, walk: Walk, status: Status, after: tuple[str, str]) -> None:
+    def note(self, walk: Walk, status: str, after: tuple[str, str]) -> None:
         """Note how far a walk is; writes the file every few seconds."""
         if time.monotonic() - self._saved_at < SAVE_SECONDS:
             return
@@ -65,7 +65,7 @@ class Checkpoint:
         }
         self._save()
 
-    def restore(self, walk: Walk) -> tuple[Status, tuple[str, str]] | None:
+    def restore(self, walk: Walk) -> tuple[str, tuple[str, str]] | None:
         """Give a walk what an earlier process had collected; returns where to go on."""
         saved = self._state["walk"]
         if self._state["type"] != walk.type or saved is None:

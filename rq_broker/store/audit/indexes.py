@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
-from rq_broker.domain.jobs import Status
+from rq_broker.domain.jobs import STORED_STATUSES, Status
 from rq_broker.store.audit.walk import PAGE, Walk
 
-ALLOWED: Mapping[str, AbstractSet[Status]] = {
+ALLOWED: Mapping[str, AbstractSet[str]] = {
     "deliveries": {Status.GRANTED},
     "prompt": {Status.GRANTED},
     "deadlines": set(Status) - {Status.QUEUED},
-    "own_priority": set(Status),
+    "own_priority": set(STORED_STATUSES),
     "passed": {Status.QUEUED},
     "forecasts": {Status.QUEUED},
     "unheld": {Status.RUNNING},
@@ -34,7 +34,7 @@ async def check_indexes(walk: Walk) -> None:
         if await walk.command(count, name) != walk.tally.members[name]:
             await check_members(walk, name, set(allowed), command=scan)
     for name in await with_other_sizes(walk, "owner:", "ZCARD"):
-        await check_members(walk, name, set(Status))
+        await check_members(walk, name, set(STORED_STATUSES))
 
 
 async def _check_parked(walk: Walk) -> None:
@@ -47,13 +47,11 @@ async def _check_parked(walk: Walk) -> None:
         await check_members(walk, f"parked:{receiver}", {Status.GRANTED})
 
 
-async def check_members(
-    walk: Walk, name: str, allowed: set[Status], command: str = "ZSCAN"
-) -> None:
+async def check_members(walk: Walk, name: str, allowed: set[str], command: str = "ZSCAN") -> None:
     """Check that a zset, hash or set names only jobs in the allowed statuses."""
-    statuses = [status for status in Status if status in allowed]
+    statuses = [status for status in STORED_STATUSES if status in allowed]
     sets = [f"status:{status}" for status in statuses]
-    kind = "job" if len(statuses) == len(Status) else f"{' or '.join(statuses)} job"
+    kind = "job" if len(statuses) == len(STORED_STATUSES) else f"{' or '.join(statuses)} job"
     async for page in walk.pages(command, name):
         members = [member for member, _ in page]
         for member, scores in zip(members, await walk.scores(sets, members), strict=True):

@@ -22,7 +22,7 @@ PAGE = 32
 others wait longer; with fewer, an audit takes longer."""
 
 
-async def check_jobs(walk: Walk, status: Status, after: tuple[str, str] = ("", "")) -> None:
+async def check_jobs(walk: Walk, status: str, after: tuple[str, str] = ("", "")) -> None:
     """Check the jobs that a status set lists. A job in two status sets is a fault in one.
 
     Two calls are in flight: Redis reads the next page, and the index entries of this one, while the
@@ -50,7 +50,7 @@ async def check_jobs(walk: Walk, status: Status, after: tuple[str, str] = ("", "
         await asyncio.gather(*filter(None, (reading, looking_up)), return_exceptions=True)
 
 
-async def _finish(walk: Walk, status: Status, page: _Page) -> None:
+async def _finish(walk: Walk, status: str, page: _Page) -> None:
     """Check a page and note that it is done: nothing of the next one is in the tally yet."""
     _check(walk, status, page)
     if page.read.count:
@@ -68,12 +68,12 @@ class _Page:
     """The request_ids to which the index gives them."""
 
 
-async def check_page(walk: Walk, status: Status, read: Any) -> None:
+async def check_page(walk: Walk, status: str, read: Any) -> None:
     """Check the jobs of a page that `audit_jobs` returned."""
     _check(walk, status, await _look_up(walk, read))
 
 
-async def check_rows(walk: Walk, status: Status, rows: Sequence[Any]) -> None:
+async def check_rows(walk: Walk, status: str, rows: Sequence[Any]) -> None:
     """Check jobs of which all was read."""
     callbacks = _callbacks(rows)
     _check_rows(walk, status, rows, callbacks, await walk.indexed_jobs(callbacks))
@@ -88,14 +88,14 @@ def _callbacks(rows: Sequence[Any]) -> list[str]:
     return [digest_or_none(unfold(row.fields, "callback")) for row in rows]
 
 
-def _check(walk: Walk, status: Status, page: _Page) -> None:
+def _check(walk: Walk, status: str, page: _Page) -> None:
     count = len(page.read.plain)
     _check_plain(walk, status, page.read, page.callbacks[:count], page.indexed[:count])
     _check_rows(walk, status, page.read.jobs, page.callbacks[count:], page.indexed[count:])
 
 
 def _check_plain(
-    walk: Walk, status: Status, read: Any, callbacks: list[str], indexed: list[str]
+    walk: Walk, status: str, read: Any, callbacks: list[str], indexed: list[str]
 ) -> None:
     """Count the plain jobs of a page, and check what the script could not."""
     if not read.plain:
@@ -114,7 +114,7 @@ def _check_plain(
                 walk.fault(f"job {member}", text)
 
 
-def _count_plain(walk: Walk, status: Status, read: Any, callbacks: list[str]) -> None:
+def _count_plain(walk: Walk, status: str, read: Any, callbacks: list[str]) -> None:
     """Add the plain jobs of a page to the tally, as `_count` and `_check_hash` add each other."""
     members, highest = walk.tally.members, walk.tally.highest
     highest["id"] = max(highest["id"], int(max(read.plain)[:16]))
@@ -130,7 +130,7 @@ def _count_plain(walk: Walk, status: Status, read: Any, callbacks: list[str]) ->
 
 def _check_rows(
     walk: Walk,
-    status: Status,
+    status: str,
     rows: Sequence[Any],
     callbacks: Sequence[str],
     indexed: Sequence[str],
@@ -175,7 +175,7 @@ def _check_hash(walk: Walk, job: ListedJob) -> None:
 
 @lru_cache(maxsize=10_000)
 def _demand_faults(
-    status: Status, demand: str | None, shape: str, said: str | None
+    status: str, demand: str | None, shape: str, said: str | None
 ) -> tuple[str, ...]:
     """List what is wrong with the demand of a job that does not wait; many jobs have the same.
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from redis.asyncio import Redis, RedisCluster
 
-from rq_broker.domain.jobs import HOLDING, Status
+from rq_broker.domain.jobs import HOLDING
 from rq_broker.store.audit.findings import Finding, Severity
 from rq_broker.store.keys import Keys, digest
 from rq_broker.store.runner import Runner
@@ -24,7 +24,7 @@ others, and the size of a pipeline's replies."""
 class ListedJob:
     """A job as one status set lists it, with its hash; the hash is empty where there is none."""
 
-    status: Status
+    status: str
     member: str
     priority: float
     fields: dict[str, str]
@@ -114,7 +114,7 @@ class Walk:
 
     async def jobs(
         self,
-        status: Status,
+        status: str,
         *,
         priority: str = "",
         after: str = "",
@@ -130,7 +130,7 @@ class Walk:
 
     async def page(
         self,
-        status: Status,
+        status: str,
         after: tuple[str, str] = ("", ""),
         *,
         count: int,
@@ -142,7 +142,7 @@ class Walk:
 
     async def _read(
         self,
-        status: Status,
+        status: str,
         after: tuple[str, str],
         count: int,
         is_random: bool,
@@ -176,7 +176,7 @@ class Walk:
         """Send a command with one key."""
         return await self._runner.command(command, self.keys.of(name))
 
-    async def progress(self, status: Status, after: tuple[str, str]) -> None:
+    async def progress(self, status: str, after: tuple[str, str]) -> None:
         """Note that the jobs of a status are checked up to this one, and let others go first."""
         if self._on_progress:
             self._on_progress(self, status, after)
@@ -229,7 +229,7 @@ class Walk:
         return [scores[start : start + len(names)] for start in range(0, len(scores), len(names))]
 
 
-OnProgress = Callable[[Walk, Status, tuple[str, str]], None]
+OnProgress = Callable[[Walk, str, tuple[str, str]], None]
 """Called with the walk, and the status and the last job (priority, member) that it has checked."""
 
 

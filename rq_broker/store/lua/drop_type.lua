@@ -14,7 +14,7 @@
 --- @include "left_behind"
 --- @include "source"
 
-local STATUSES = { 'queued', 'granted', 'running', 'done', 'error' }
+local STATUSES = { 'queued', 'beside', 'granted', 'running', 'done', 'error' }
 
 -- 1. Count what is left.
 local jobs, hosts, sources = 0, redis.call('ZCARD', key('hosts')), 0

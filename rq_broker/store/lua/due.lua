@@ -14,9 +14,9 @@
 
 -- 1. A type in which nothing waits for a step costs two commands, with two more to see whether it is used.
 if redis.call('EXISTS', key('wake'), key('heads'), key('prompt'), key('deliveries'), key('deadlines'),
-    key('parked'), key('later'), key('failing')) == 0 then
+    key('alarms'), key('ended'), key('parked'), key('later'), key('failing')) == 0 then
   local is_used = redis.call('EXISTS', key('status:granted'), key('status:running'), key('status:done'),
-    key('status:error'), key('hosts'), key('sources'), key('keys'), key('destinations')) > 0
+    key('status:error'), key('status:beside'), key('hosts'), key('sources'), key('keys'), key('destinations')) > 0
     or redis.call('HEXISTS', base, 'policy_number') == 1
   return reply({ markers = {}, deliver = nil, sweep = nil, waiting = false, unused = not is_used })
 end

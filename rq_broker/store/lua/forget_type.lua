@@ -15,7 +15,7 @@ local QUIET_MS = 60000 -- time for readers of a type's events to read the last o
 
 -- Sets that hold something while the type is in use.
 local USED = {
-  'status:queued', 'status:granted', 'status:running', 'status:done', 'status:error', 'hosts', 'sources', 'keys',
+  'status:queued', 'status:beside', 'status:granted', 'status:running', 'status:done', 'status:error', 'hosts', 'sources', 'keys',
   'destinations', 'parting', 'deadlines', 'deliveries', 'prompt', 'parked', 'lost',
 }
 

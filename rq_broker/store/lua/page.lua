@@ -23,14 +23,14 @@
 -- Bytes of jobs after which no further is read: with 500 jobs of 1 MiB Redis would serve nobody else
 -- for a second.
 local MOST_BYTES = 262144
-local STATUSES = { 'queued', 'granted', 'running', 'done', 'error' }
+local STATUSES = { 'queued', 'beside', 'granted', 'running', 'done', 'error' }
 
 -- 1. Choose the sorted sets that have all jobs to list: the owner's, the status's, or every status's.
 local names = {}
 if owner_id then
   names = { 'owner:' .. owner_id }
 elseif status then
-  names = { 'status:' .. status }
+  names = { 'status:' .. status, status == 'queued' and 'status:beside' or nil }
 else
   for _, name in ipairs(STATUSES) do
     names[#names + 1] = 'status:' .. name
@@ -72,15 +72,16 @@ for i = 1, math.min(limit, #entries) do
   local entry = entries[i]
   local request_id = request_id_of(entry.member)
   local fields = redis.pcall('HGETALL', job_key(request_id))
-  local job_status
+  local job_status, is_beside
   for f = 1, #fields, 2 do
     bytes = bytes + #fields[f + 1]
     if fields[f] == 'status' then
-      job_status = fields[f + 1]
+      is_beside = fields[f + 1] == 'beside'
+      job_status = is_beside and 'queued' or fields[f + 1]
     end
   end
   if #fields > 0 and (not status or job_status == status) then
-    if job_status == 'queued' and not entry.position then
+    if job_status == 'queued' and not is_beside and not entry.position then
       entry.position = redis.call('ZRANK', key('status:queued'), entry.member) + 1
     end
     jobs[#jobs + 1] = {

@@ -83,7 +83,9 @@ end
 if mode == 'priority' then
   return finish(value)
 end
-if job.status ~= 'queued' then
+if job.status == 'beside' then
+  return redis.error_reply('NOT_WAITING ' .. request_id .. ' waits beside the line; give it a priority instead')
+elseif job.status ~= 'queued' then
   return redis.error_reply('NOT_WAITING ' .. request_id .. ' is ' .. job.status .. ', not queued')
 end
 
@@ -100,7 +102,9 @@ else
   if not neighbour then
     return redis.error_reply('JOB_NOT_FOUND no job ' .. value .. ' to be put ' .. mode)
   end
-  if neighbour.status ~= 'queued' then
+  if neighbour.status == 'beside' then
+    return redis.error_reply('NOT_WAITING ' .. value .. ' waits beside the line, not in it')
+  elseif neighbour.status ~= 'queued' then
     return redis.error_reply('NOT_WAITING ' .. value .. ' is ' .. neighbour.status .. ', not queued')
   end
   local rank = redis.call('ZRANK', queue, neighbour.member)

@@ -15,8 +15,8 @@
 
 -- The zero of default priorities, as in submit.
 local EPOCH_US = 1532584260621743
-local STATUSES = { 'queued', 'granted', 'running', 'done', 'error' }
-local INDEXES = { 'deadlines', 'deliveries', 'prompt', 'own_priority', 'passed', 'forecasts', 'unheld' }
+local STATUSES = { 'queued', 'beside', 'granted', 'running', 'done', 'error' }
+local INDEXES = { 'deadlines', 'alarms', 'deliveries', 'prompt', 'own_priority', 'passed', 'forecasts', 'unheld' }
 
 local request_id = request_id_of(member)
 local name = job_key(request_id)
@@ -118,7 +118,36 @@ elseif redis.call('ZSCORE', key('prompt'), member) then
   redis.call('ZREM', key('parked:' .. receiver), member)
 end
 
--- 5. Its time ends once; a job without an end has no deadline.
+-- 5. A job beside the line waits for what it named, as far as that has not ended, else for its time; an ended one
+-- for nothing. A sweep tells it of what ended meanwhile.
+local function wait_again()
+  local f = redis.call('HMGET', name, 'after', 'not_before')
+  local left = 0
+  for awaited in string.gmatch(f[1] or '', '[^\n]+') do
+    redis.call('ZADD', key('dependents:' .. awaited), 0, member)
+    left = left + 1
+    local other = load_job(request_id_of(awaited))
+    if not other or other.member ~= awaited then
+      note_end(awaited, 'withdrawn')
+    elseif other.status == 'done' or other.status == 'error' then
+      note_end(awaited, other.status)
+    end
+  end
+  if left > 0 then
+    redis.call('HSET', name, 'left', whole(left))
+  else
+    redis.call('HDEL', name, 'left')
+    set_alarm(member, number_of(f[2], 0))
+  end
+end
+
+if status == 'beside' then
+  wait_again()
+elseif status == 'done' or status == 'error' then
+  drop_alarm(member)
+end
+
+-- 6. Its time ends once; a job without an end has no deadline.
 if not redis.call('ZSCORE', key('deadlines'), member) or not SPANS[status] then
   set_deadline(member, status)
 end

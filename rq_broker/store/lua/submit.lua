@@ -15,19 +15,25 @@
 ---   kinds            integer   how many amounts the demand lists, those of equal instances once
 ---   default_most_kinds integer the policy's `most_kinds` where it is not set
 ---   fields           fields    fields of the job hash, folded: callback and data
+---   terms            fields    the job's own terms, as in its hash: not_before, give_up_after and hold_at_most,
+---                              ms; after_any, 1
+---   after            strings   request_ids of the jobs for which it waits
 --- Returns
 ---   id               integer   the job's ID
 ---   created          integer   time of the submit, µs since 1970
 ---   priority         integer   the job's priority
----   position         integer   its place in the queue, 1 = next
+---   position         integer?  its place in the queue, 1 = next; not given while it waits beside the line
 ---   capacity_number  string    number of the type's last change of capacity
 ---   incarnation      string    the life of the type's state, see lib/incarnation
---- Errors TOO_MANY_KINDS, EXPECTED_TOO_LONG, DUPLICATE_REQUEST_ID, DUPLICATE_CALLBACK, IDEMPOTENCY_KEY_REUSED
+---   left             integer   for how many jobs it waits beside the line
+--- Errors TOO_MANY_KINDS, EXPECTED_TOO_LONG, DUPLICATE_REQUEST_ID, DUPLICATE_CALLBACK, IDEMPOTENCY_KEY_REUSED,
+---   UNKNOWN_DEPENDENCY, DEPENDENCY_FAILED
 --- @include "base"
 --- @include "batches"
 --- @include "wall"
 --- @include "job"
 --- @include "queue"
+--- @include "terms"
 --- @include "digests"
 --- @include "withdrawn"
 --- @include "expected"
@@ -62,6 +68,12 @@ if taken_by then
   return redis.error_reply('DUPLICATE_CALLBACK callback is taken in this type by job ' .. taken_by)
 end
 
+local own_terms = (#terms > 0 or #after > 0) and read_terms(terms, after)
+if own_terms and own_terms.refusal then
+  return own_terms.refusal
+end
+local is_beside = own_terms and own_terms.is_beside
+
 local created = wall_us()
 local counters = redis.call('HMGET', base, 'id', 'clock', 'capacity_number', 'incarnation')
 local last_id = number_of(counters[1] or '0')
@@ -80,7 +92,7 @@ else
   redis.call('HSET', base, 'id', id, 'incarnation', incarnation)
   redis.call('SADD', key('own_priority'), member)
 end
-redis.call('HSET', name, 'id', id, 'owner', owner_id, 'status', 'queued', 'shape', shape,
+redis.call('HSET', name, 'id', id, 'owner', owner_id, 'status', is_beside and 'beside' or 'queued', 'shape', shape,
   'created', whole(created), unpack(fields, 1, math.min(#fields, BATCH)))
 set_fields(name, fields, BATCH + 1)
 if expected then
@@ -92,14 +104,21 @@ if submit_key then
 end
 forget_withdrawal(request_id)
 redis.call('ZADD', key('owner:' .. owner_id), priority, member)
-join_queue(member, priority, shape, demand)
-record_event(request_id, id, 'queued')
-local position = redis.call('ZRANK', key('status:queued'), member) + 1
+if own_terms then
+  write_terms(own_terms, name, member, demand)
+end
+if is_beside then
+  redis.call('ZADD', key('status:beside'), priority, member)
+else
+  join_queue(member, priority, shape, demand)
+end
+record_event(request_id, id, is_beside and 'beside' or 'queued')
 return reply({
   id = id,
   created = created,
   priority = priority,
-  position = position,
+  position = not is_beside and redis.call('ZRANK', key('status:queued'), member) + 1 or nil,
   capacity_number = counters[3] or '0',
   incarnation = incarnation,
+  left = own_terms and #own_terms.awaited or 0,
 })

@@ -1,5 +1,5 @@
---- End expired offers, running times and retention, after counting them anew where the policy changed;
---- unpark callbacks; delete old records of receivers and sources.
+--- End expired offers, running times and retention, after counting them anew where the policy changed; let
+--- jobs join the line, give up, or fail with what they wait for; unpark callbacks; delete old records.
 --- Keeps: a job that cannot be read is dropped from the deadlines, and does not stop the others.
 --- KEYS[1] base
 --- ARGV
@@ -7,7 +7,7 @@
 --- Returns
 ---   wait   integer?  ms until a sweep has work again, 0 while deadlines are counted anew; not given if
 ---                    nothing waits for one
----   moved  integer   jobs whose offer or running time ended
+---   moved  integer   jobs whose offer or running time ended, or that an alarm or the end of another job moved
 ---   ended  strings   request_ids of jobs whose retention ended; the caller withdraws them
 --- Errors none
 --- @include "become"
@@ -15,6 +15,7 @@
 --- @include "next_sweep"
 --- @include "source"
 --- @include "rank"
+--- @include "dependents"
 
 local RECOUNT_LIMIT = 200 -- deadlines of one status that one call counts anew: bounds its time
 local ERRORS = {
@@ -84,6 +85,24 @@ local function end_deadlines()
       moved = moved + 1
     else
       ended[#ended + 1] = job.request_id
+    end
+  end
+end
+
+-- Does what jobs asked for at this time, see lib/alarm.
+local function ring_alarms()
+  for _, member in ipairs(first_due('alarms', now)) do
+    drop_alarm(member)
+    local job = load_job(request_id_of(member))
+    if job and job.member == member then
+      if job.status == 'beside' then
+        become(job, 'queued', {})
+      elseif job.status == 'queued' and job.give_up_after then
+        give_up(job)
+      elseif job.status == 'running' then
+        record_event(job.request_id, job.id, 'expiring')
+      end
+      moved = moved + 1
     end
   end
 end
@@ -162,14 +181,17 @@ end
 begin_work('sweep')
 -- 1. Count deadlines anew where the policy changed.
 local is_counting = recount_some()
--- 2. End offers, running times and retention, by their deadlines.
+-- 2. Let jobs join the line, give up, or be told that their time ends soon: before it ends.
+ring_alarms()
+-- 3. End offers, running times and retention, by their deadlines; tell those that wait for jobs that ended.
 end_deadlines()
--- 3. Unpark callbacks where slots are free, as no callback in flight may be left to do it; put back those
+moved = moved + resolve_dependents(limit)
+-- 4. Unpark callbacks where slots are free, as no callback in flight may be left to do it; put back those
 -- whose receivers asked for time.
 check_parked()
--- 4. Wake what waits for a time: grants to receivers whose breaker was open, or that asked for time.
+-- 5. Wake what waits for a time: grants to receivers whose breaker was open, or that asked for time.
 wake_what_is_due()
--- 5. Delete old records of receivers and of sources.
+-- 6. Delete old records of receivers and of sources.
 forget_old_health()
 forget_past_pauses()
 forget_unused_receivers()

@@ -1,6 +1,7 @@
 --- Move a job to another status, as its client asks.
 --- Keeps: only the moves that the state machine draws are made. A move to the status that the job has
----   changes nothing, but renews its running time. No two running jobs have one server.
+---   changes nothing, but renews its running time. No two running jobs have one server. A job beside
+---   the line counts as queued.
 --- KEYS[1] base
 --- ARGV
 ---   request_id  string    the client's name for the job
@@ -23,12 +24,13 @@ end
 if fence and fence ~= job.fence then
   return redis.error_reply('STALE_FENCE fence ' .. fence .. ' is not the newest, which is ' .. job.fence)
 end
-local is_allowed = job.status == target
+local from = job.status == 'beside' and 'queued' or job.status
+local is_allowed = from == target
 for _, origin in ipairs(origins) do
-  is_allowed = is_allowed or origin == job.status
+  is_allowed = is_allowed or origin == from
 end
 if not is_allowed then
-  return redis.error_reply('IMPOSSIBLE_MOVE a ' .. job.status .. ' job cannot become ' .. target)
+  return redis.error_reply('IMPOSSIBLE_MOVE a ' .. from .. ' job cannot become ' .. target)
 end
 local named, refusal
 if servers and target == 'running' then
@@ -38,14 +40,27 @@ if servers and target == 'running' then
   end
 end
 
+-- A job that is put back in the queue before its `not_before` waits beside the line again.
+local function queue_again()
+  local not_before = number_of(redis.call('HGET', job_key(request_id), 'not_before'), 0)
+  if not_before <= now_ms() then
+    become(job, 'queued', {})
+  else
+    become(job, 'beside', {})
+    set_alarm(job.member, not_before)
+  end
+end
+
 -- Nothing is written before this line, and nothing below it can fail.
-if job.status ~= target then
+if from ~= target and target == 'queued' then
+  queue_again()
+elseif from ~= target then
   become(job, target, error_text and { 'error', error_text } or {})
 elseif target == 'running' then
   redis.call('HSET', job_key(request_id), 'renewed', whole(now_ms()))
-  set_deadline(job.member, target, now_ms())
+  set_deadline(job.member, target, now_ms(), job.hold_at_most)
 end
 if named then
   keep_servers(request_id, named)
 end
-return reply({ status = job.status })
+return reply({ status = from })

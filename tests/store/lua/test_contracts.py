@@ -369,10 +369,10 @@ async def test_a_client_in_another_language_follows_the_header(
     """A submit written by the header alone is a job like any other, and its reply is in order."""
     fields = ["callback", "http://x/d", "data", "{}"]
     arguments = ["d", "o", digest("http://x/d"), "", "", "", "shape", shape().canonical()]
-    arguments += ["1", "128", "2", *fields]
+    arguments += ["1", "128", "2", *fields, "0", "0"]
     reply = await client.eval(SCRIPTS["submit"].source, 1, Keys(TYPE).base, *arguments)
     job = await broker.read(TYPE, "d")
-    assert reply[:-1] == [job.id, job.created, job.priority, job.position, "0"]
+    assert reply[:-2] == [job.id, job.created, job.priority, job.position, "0"]
     assert (job.owner_id, job.callback, job.data) == ("o", "http://x/d", "{}")
 
 

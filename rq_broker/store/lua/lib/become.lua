@@ -6,6 +6,7 @@
 --- @include "queue"
 --- @include "hold"
 --- @include "deadline"
+--- @include "beside"
 
 local HOLDS_CAPACITY = { granted = true, running = true }
 
@@ -26,8 +27,25 @@ local function leave_status(job, to)
   else
     redis.call('ZREM', key('status:' .. job.status), job.member)
   end
+  if job.status == 'beside' then
+    leave_beside(job)
+  end
   if job.status == 'granted' then
     drop_delivery(job)
+  end
+end
+
+-- Sets the alarm that a job has in its new status by its own terms; `set_deadline` sets that of a running one.
+-- The time in the line is counted on where an offer ended without fault of the job.
+local function change_alarm(job, from, to)
+  if to == 'queued' and job.give_up_after then
+    local name = job_key(job.request_id)
+    local kept = from == 'granted' and tonumber(redis.call('HGET', name, 'gives_up') or '')
+    local gives_up = kept or now_ms() + job.give_up_after
+    redis.call('HSET', name, 'gives_up', whole(gives_up))
+    set_alarm(job.member, gives_up)
+  elseif to ~= 'running' or not job.hold_at_most then
+    drop_alarm(job.member)
   end
 end
 
@@ -59,6 +77,12 @@ local function become(job, to, changes)
   else
     redis.call('ZADD', key('status:' .. to), job.priority, member)
   end
-  set_deadline(member, to, now_ms())
+  if job.give_up_after or job.hold_at_most then
+    change_alarm(job, from, to)
+  end
+  set_deadline(member, to, now_ms(), job.hold_at_most)
+  if to == 'done' or to == 'error' then
+    note_end(member, to)
+  end
   record_event(job.request_id, job.id, to)
 end

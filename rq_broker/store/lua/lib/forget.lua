@@ -4,12 +4,21 @@
 --- @include "job"
 --- @include "queue"
 --- @include "hold"
+--- @include "beside"
 
 -- `digest`: of the job's callback.
 local function forget(job, digest)
   if job.status == 'queued' then
     leave_queue(job.member, job.shape)
     wake('grant')
+  elseif job.status == 'beside' then
+    leave_beside(job)
+  end
+  if job.status ~= 'done' and job.status ~= 'error' then
+    note_end(job.member, 'withdrawn')
+  end
+  if job.give_up_after or job.hold_at_most then
+    drop_alarm(job.member)
   end
   redis.call('ZREM', key('status:' .. job.status), job.member)
   redis.call('ZREM', key('owner:' .. job.owner), job.member)

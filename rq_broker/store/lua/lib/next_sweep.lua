@@ -4,7 +4,7 @@
 --- @include "recent"
 
 -- Set → ms that pass between the time in the set and the sweep.
-local SWEPT_SETS = { deadlines = 0, parked = 0, later = 0, failing = RECENT_MS }
+local SWEPT_SETS = { deadlines = 0, alarms = 0, ended = 0, parked = 0, later = 0, failing = RECENT_MS }
 
 -- Returns the ms until the next sweep has work, nil if nothing waits for one.
 local function ms_until_sweep()

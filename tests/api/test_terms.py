@@ -1,0 +1,132 @@
+"""Terms of a single job over HTTP: times, limits, and the order of jobs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from rq_broker.store.broker import Broker
+from tests.api.conftest import listed, refused, submission, submit
+
+LATER = "2096-01-01T00:00:00.500Z"
+
+
+async def _job(api: httpx.AsyncClient, name: str) -> dict[str, Any]:
+    job: dict[str, Any] = (await api.get(f"/v1/vm/{name}")).json()["data"]
+    return job
+
+
+async def test_a_job_says_its_terms(api: httpx.AsyncClient) -> None:
+    """The submit's answer and the job show what was given; a plain job has no key for it."""
+    await submit(api, "a")
+    terms = {"give_up_after": 60.5, "hold_at_most": 7200, "after": ["a"], "after_any": True}
+    body = submission("d", not_before="2096-01-01T02:00:00.5+02:00", **terms)
+    answer = await api.post("/v1/vm/", json=body)
+    assert answer.status_code == 201
+    for job in (answer.json()["data"], await _job(api, "d")):
+        assert (job["Status"], job["Position"]) == ("queued", None)
+        assert job["NotBefore"] == "2096-01-01T00:00:00.500000Z"
+        assert (job["GiveUpAfter"], job["HoldAtMost"]) == (60.5, 7200)
+        assert (job["After"], job["AfterAny"]) == (["a"], True)
+    assert not {"NotBefore", "GiveUpAfter", "HoldAtMost", "After", "AfterAny", "Cause"} & {
+        *await _job(api, "a")
+    }
+    again = await api.post("/v1/vm/", json=body)
+    assert again.json()["same"] is True
+
+
+async def test_a_job_beside_the_line_says_until_when(api: httpx.AsyncClient) -> None:
+    """Reason, explain and the ETA name the time; the job is listed as queued, and delays nobody."""
+    await submit(api, "d", not_before=LATER)
+    await submit(api, "other")
+    reason = "not granted before 2096-01-01T00:00:00.500000Z; it joins the line then"
+    assert (await _job(api, "d"))["Reason"].startswith(reason)
+    explained = (await api.get("/v1/vm/d/explain")).json()["data"]
+    assert explained["reason"]["code"] == "not_before"
+    assert (explained["position"], explained["eta"]["p50"]) == (None, None)
+    assert await listed(api, "?status=queued") == ["d", "other"]
+    page = (await api.get("/v1/vm/?status=queued&limit=9&eta=1")).json()["data"]
+    assert page[0]["ETA"]["reason"].startswith(reason)
+    assert (page[0]["Position"], page[1]["Position"]) == (None, 1)
+    assert (await api.get("/v1/")).json()["data"]["vm"]["queued"] == 2
+    moved = await api.post("/types/vm/what-if", json={"request_id": "d", "position": "front"})
+    refused(moved, 409, "not_waiting", "beside the line")
+    refused(
+        await api.post("/v1/vm/d", json={"position": "front"}),
+        409,
+        "not_waiting",
+        "beside the line",
+    )
+
+
+async def test_a_job_says_for_how_many_it_waits(api: httpx.AsyncClient, broker: Broker) -> None:
+    """Reason counts those that are left; then the job is in the line, at its own place."""
+    await submit(api, "a", "b")
+    await submit(api, "d", after=["a", "b", "a"])
+    await submit(api, "later")
+    assert "until 2 jobs of those it comes after are done" in (await _job(api, "d"))["Reason"]
+    await api.post("/v1/vm/a", json={"status": "done"})
+    await broker.sweep("vm")
+    assert "until 1 job of those" in (await _job(api, "d"))["Reason"]
+    explained = (await api.get("/v1/vm/d/explain")).json()["data"]
+    assert explained["reason"]["code"] == "after"
+    await api.post("/v1/vm/b", json={"status": "done"})
+    await broker.sweep("vm")
+    assert (await _job(api, "d"))["Position"] == 1
+    assert await listed(api, "?status=queued") == ["d", "later"]
+
+
+async def test_a_failure_is_told_by_its_cause(api: httpx.AsyncClient, broker: Broker) -> None:
+    """A job that cannot start any more is in error, with the cause in a word and in a sentence."""
+    await submit(api, "a")
+    await submit(api, "d", after=["a"])
+    await api.delete("/v1/vm/a")
+    await broker.sweep("vm")
+    job = await _job(api, "d")
+    assert (job["Status"], job["Cause"]) == ("error", "dependency_failed")
+    assert job["Error"] == "dependency_failed: job a, for which it waited, was withdrawn"
+    refused(
+        await api.post("/v1/vm/", json=submission("e", after=["d"])), 409, "dependency_failed", "d"
+    )
+    refused(
+        await api.post("/v1/vm/", json=submission("e", after=["a"])), 409, "unknown_dependency", "a"
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"not_before": "tomorrow"}, "not_before must be a time by RFC 3339"),
+        ({"not_before": "2096-01-01T00:00:00"}, "not_before must be a time by RFC 3339"),
+        ({"not_before": "2096-02-30T00:00:00Z"}, "not_before must be a time by RFC 3339"),
+        ({"not_before": "1969-12-31T23:59:59Z"}, "not_before must be a time by RFC 3339"),
+        ({"not_before": 5}, "not_before must be a string"),
+        ({"give_up_after": 0}, "give_up_after must be"),
+        ({"hold_at_most": -1}, "hold_at_most must be"),
+        ({"after": "a"}, "after must be"),
+        ({"after": ["a/b"]}, "after[0] must not contain"),
+        ({"after": [str(number) for number in range(101)]}, "after must"),
+        ({"after": ["a", "d"]}, "after must not name the job itself"),
+        ({"after_any": True}, "after_any goes with after"),
+        ({"after": ["a"], "after_any": 1}, "after_any must be true or false"),
+    ],
+)
+async def test_a_term_that_is_not_valid_is_named(
+    api: httpx.AsyncClient, fields: dict[str, Any], sentence: str
+) -> None:
+    """A 400 names the field and what it must be."""
+    answer = await api.post("/v1/vm/", json=submission("d", **fields))
+    refused(answer, 400, "invalid_request", sentence)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"not_before": None, "after": []}, {"give_up_after": None, "after_any": False}]
+)
+async def test_terms_of_nothing_are_none(api: httpx.AsyncClient, fields: dict[str, Any]) -> None:
+    """Null, false and no names are the same as no terms."""
+    await submit(api, "d", **fields)
+    assert "NotBefore" not in await _job(api, "d")
+    again = await api.post("/v1/vm/", json=submission("d"))
+    assert again.json()["same"] is True

@@ -1,0 +1,74 @@
+"""A job as the model of the broker keeps it, and the times that the model knows.
+
+It knows three times only, as the state machine uses no other spans: True is due now, False is due
+in an hour, None is never due.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from rq_broker.domain.jobs import Shape, Status
+from rq_broker.domain.planning import Head
+from rq_broker.domain.terms import Terms
+
+Due = bool | None
+ENDS = {
+    Status.GRANTED: "offer",
+    Status.RUNNING: "running",
+    Status.DONE: "retention",
+    Status.ERROR: "retention",
+}
+FAR = 4_000_000_000_000
+"""A `not_before` in the year 2096, ms; any other one is past."""
+ANY = "whatever"
+"""Stands for an error text whose words the model does not predict."""
+
+
+def due(span: float | None) -> Due:
+    """Return whether a span of 0 s, or of an hour, that starts now is over now."""
+    return None if span is None else span == 0
+
+
+NO_TERMS = Terms()
+
+
+@dataclass
+class MJob:
+    """A job as the model keeps it."""
+
+    id: int
+    request_id: str
+    owner: str
+    callback: str
+    data: str
+    priority: int
+    shape: Shape
+    own_priority: bool = False
+    status: Status = Status.QUEUED
+    fence: int | None = None
+    hosts: tuple[str, ...] = ()
+    holds: Counter[tuple[str, str]] = field(default_factory=Counter)
+    claims: int = 0
+    released: int = 0
+    error: str | None = None
+    settled: tuple[int, int] = (0, 0)
+    delivery: Due = None
+    deadline: Due = None
+    offer: Due = None
+    passed: bool = False
+    expected: float | None = None
+    terms: Terms = NO_TERMS
+    beside: bool = False
+    """Whether it waits beside the line."""
+    left: set[int] = field(default_factory=set)
+    """IDs of the jobs for which it waits there."""
+
+    @property
+    def head(self) -> Head:
+        return Head(self.id, self.request_id, self.priority, self.own_priority)
+
+    @property
+    def attempts(self) -> int:
+        return self.claims - self.released
