@@ -1,13 +1,13 @@
 """Hypervisors from OpenStack Placement; Nova says which are up, and how aggregates are named.
 
-Sharing providers (a common pool of DISK_GB) are left out, and so is what they share. Traits
-other than COMPUTE_STATUS_DISABLED are not read: Nova enforces them.
+Sharing providers (a common pool of DISK_GB) are left out, and so is what they share. A host
+has the traits of all providers of its tree: Nova enforces them at the boot, wherever they are.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from math import inf
 from typing import Any
 from urllib.parse import quote
@@ -47,7 +47,8 @@ class PlacementSource(Source):
     The `generation` of a provider shows whether its inventories or aggregates have changed, and one
     GET /allocation_candidates has the usages of all providers with room. So a quiet snapshot takes
     four requests, two of them to Nova, and 20 where many hosts are full, however many consumers are
-    watched; each changed provider adds two or three.
+    watched; each changed provider adds two to four. The summaries have the traits as well; those of
+    a provider without room are read once for each generation.
 
     `used` and `consumers` agree, without a lock. While a consumer is watched, a changed provider is
     read by GET /resource_providers/{uuid}/allocations, and both are taken from that one answer.
@@ -133,8 +134,12 @@ class PlacementSource(Source):
         self._round += 1
         # 1. Read the summaries, then the list of providers; meanwhile ask Nova.
         (summaries, listed), _ = await asyncio.gather(self._read_providers(), self._read_nova())
-        # 2. Read capacity and aggregates of the providers whose generation moved.
-        await run_all(self._read_inventories, self._remember(listed))
+        # 2. Read capacity and aggregates of the providers whose generation moved, and the traits of
+        #    those whose summary does not have them.
+        changed = self._remember(listed)
+        await run_all(self._read_inventories, changed)
+        self._use_traits(summaries, {provider.uuid for provider, _ in changed})
+        await run_all(self._read_traits, self._without_traits(summaries))
         # 3. Take `used` from the summaries, and read the providers they leave out. While consumers
         #    are watched, also read those whose consumers may have changed.
         self._use_summaries(summaries)
@@ -204,6 +209,29 @@ class PlacementSource(Source):
         provider.aggregates = tuple(aggregates["aggregates"])
         # The listed generation, not the answers': if it moved in between, the next list shows it.
         provider.generation = generation
+
+    def _use_traits(self, summaries: Summaries, changed: Set[str]) -> None:
+        """Take the traits from the summaries, which are older than the list of generations."""
+        for uuid in summaries.keys() & self._providers.keys():
+            provider = self._providers[uuid]
+            provider.traits = frozenset(summaries[uuid]["traits"])
+            provider.traits_generation = None if uuid in changed else provider.generation
+
+    def _without_traits(self, summaries: Summaries) -> list[Provider]:
+        return [
+            provider
+            for uuid, provider in self._providers.items()
+            if uuid not in summaries and provider.traits_generation != provider.generation
+        ]
+
+    async def _read_traits(self, provider: Provider) -> None:
+        try:
+            answer = await self.placement.get(f"/resource_providers/{provider.uuid}/traits")
+        except Missing:
+            del self._providers[provider.uuid]
+            return
+        provider.traits = frozenset(answer["traits"])
+        provider.traits_generation = provider.generation
 
     # 3. What is used, and by which consumers
 

@@ -37,6 +37,9 @@ class Provider:
     min_unit: dict[str, int] = field(default_factory=dict)
     step_size: dict[str, int] = field(default_factory=dict)
     aggregates: tuple[str, ...] = ()
+    traits: frozenset[str] = frozenset()
+    traits_generation: int | None = None
+    """The generation whose `traits` these are, if that is known."""
     used: dict[str, int] = field(default_factory=dict)
     used_round: int = 0
     """Number of the snapshot that last read `used`; 0: not read since the generation moved."""
@@ -98,6 +101,7 @@ class Tree:
             max_unit=self._max_unit(),
             min_unit=self._combined(lambda provider: provider.min_unit, max),
             step_size=self._combined(lambda provider: provider.step_size, lcm),
+            traits=frozenset().union(*(provider.traits for provider in self.providers)),
         )
 
     def _combined(

@@ -349,3 +349,33 @@ async def test_min_unit_and_step_size_are_listed_where_they_bind(
     )
     host = host_of(await source.snapshot())
     assert (host.min_unit, host.step_size) == ({"VCPU": 2}, {"VCPU": 4})
+
+
+async def test_a_host_has_the_traits_of_its_tree(
+    placement: Placement, source: PlacementSource
+) -> None:
+    """Traits of the root and of a child are the host's, with room and without, as they change."""
+    root = placement.add("cn1", **SIZE)
+    child = placement.add_child(root, "cn1_card", VGPU=1)
+    placement.traits(root, "HW_CPU_X86_AVX512F")
+    placement.traits(child, "HW_GPU_API_VULKAN")
+    both = {"HW_CPU_X86_AVX512F", "HW_GPU_API_VULKAN"}
+    assert host_of(await source.snapshot()).traits == both
+    placement.boot(str(uuid4()), **{root: SIZE, child: {"VGPU": 1}})
+    assert host_of(await source.snapshot()).traits == both
+    placement.traits(root, "HW_CPU_X86_AVX2")
+    assert host_of(await source.snapshot()).traits == {"HW_CPU_X86_AVX2", "HW_GPU_API_VULKAN"}
+
+
+async def test_traits_of_full_hosts_are_read_once_a_generation(
+    placement: Placement, source: PlacementSource, proxy: Server
+) -> None:
+    """A full host has no summary: its traits cost a request when its generation moves."""
+    root = placement.add("cn1", **SIZE)
+    placement.traits(root, "HW_CPU_X86_AVX2")
+    placement.boot(str(uuid4()), **{root: SIZE})
+    await source.snapshot()
+    assert any("/traits" in str(entry) for entry in proxy.log)
+    proxy.log.clear()
+    assert host_of(await source.snapshot()).traits == {"HW_CPU_X86_AVX2"}
+    assert not any("/traits" in str(entry) for entry in proxy.log)
