@@ -162,11 +162,13 @@ class HoldingTimes:
         if expected is not None:
             outlived = seconds > expected * LIE_SLACK
             self._said[owner] = (*self._said.get(owner, ())[1 - RECENT :], outlived)
+        of_type = self._type_sorted.copy()
         if len(self._type_recent) == TYPE_RECENT:
             oldest = self._type_recent.popleft()
-            del self._type_sorted[bisect_right(self._type_sorted, oldest) - 1]
+            del of_type[bisect_right(of_type, oldest) - 1]
         self._type_recent.append(seconds)
-        insort(self._type_sorted, seconds)
+        insort(of_type, seconds)
+        self._type_sorted = of_type
         self.newest.append(observation)
         self._sum += seconds
         self._count += 1
@@ -248,9 +250,10 @@ class HoldingTimes:
         longer = bisect_right(history, seconds)
         if longer < len(history):
             return history[longer]
-        first = bisect_right(self._type_sorted, seconds)
-        if first < len(self._type_sorted):
-            return self._type_sorted[(first + len(self._type_sorted)) // 2]
+        of_type = self._type_sorted
+        first = bisect_right(of_type, seconds)
+        if first < len(of_type):
+            return of_type[(first + len(of_type)) // 2]
         return max(2 * seconds, 1.0)
 
 

@@ -27,7 +27,8 @@ from rq_broker.planner.packing.search import StepBudget
 from rq_broker.planner.passed_jobs import PassedJobs
 from rq_broker.planner.promising import promise_for
 from rq_broker.planner.reasons import Reason
-from rq_broker.planner.reservations import STRICT_AFTER, Reservation, Reservations
+from rq_broker.planner.reservations import Reservation, Reservations, is_strict_by
+from rq_broker.planner.share_leads import ShareLead, ShareLeads
 from rq_broker.planner.share_order import ShareOrder
 from rq_broker.planner.start_times import StartTime, earliest_start
 from rq_broker.planner.steps import Steps
@@ -45,6 +46,10 @@ class BlockedShape:
     """Why it waits, where that is known without a search."""
     closed_hosts: int = 0
     """Mask of the hosts that strict order had closed before its turn."""
+    share: float = 0.0
+    """What its owner had used for its weight at its turn, where the policy shares."""
+    lead: ShareLead | None = None
+    """A job that came later and had its turn before, where the policy shares."""
 
 
 class AdmissionPass:
@@ -56,6 +61,7 @@ class AdmissionPass:
         self.snapshot = snapshot
         self.table = HostTable(hosts)
         self.usage = OwnerUsage(snapshot)
+        self._share_leads = ShareLeads()
         self.passed_jobs = PassedJobs(snapshot.passed, self._is_possible)
         self.grants: list[Grant] = []
         self.blocked: dict[str, BlockedShape] = {}
@@ -187,7 +193,7 @@ class AdmissionPass:
 
     def _block_for_room(self, waiting: WaitingShape, placer: Placer, head: Head) -> None:
         """Block the shape; for a job passed too long, reserve its capacity in time."""
-        blocked = BlockedShape(waiting, placer, head, closed_hosts=self._closed_hosts)
+        blocked = self._without_room(waiting, placer, head)
         self.blocked[waiting.digest] = blocked
         if self.snapshot.policy.strict_order:
             if self._is_possible(placer.demand):
@@ -198,6 +204,14 @@ class AdmissionPass:
                 self._reserve(blocked)
             self._claimed_hosts |= placer.usable_hosts
         self.passed_jobs.add_waiting_for_hosts(head, placer.demand, placer.usable_hosts)
+
+    def _without_room(self, waiting: WaitingShape, placer: Placer, head: Head) -> BlockedShape:
+        if not self.usage.shares:
+            return BlockedShape(waiting, placer, head, closed_hosts=self._closed_hosts)
+        owner = waiting.shape.owner
+        lead, share = self._share_leads.before(head, owner), self.usage.share(owner)
+        self._share_leads.note(ShareLead(head, placer.demand, owner, share))
+        return BlockedShape(waiting, placer, head, None, self._closed_hosts, share, lead)
 
     def _is_overdue(self, head: Head) -> bool:
         """Return whether the job was passed for as long as patience allows; always for 0."""
@@ -221,8 +235,8 @@ class AdmissionPass:
         if is_fixed:
             start = self._on_fixed_hosts(placer, promise, start)
             promise = replace(promise, hosts=self._names(start.needs))
-        waited = snapshot.now - snapshot.passed.get(head.request_id, snapshot.now)
-        is_strict = waited >= STRICT_AFTER * snapshot.history.mean
+        passed = snapshot.passed.get(head.request_id)
+        is_strict = is_strict_by(snapshot.now, passed, snapshot.history.mean)
         self.reservations.add(head, start, is_strict=is_strict, is_fixed=is_fixed)
         self.promises.append(promise)
         self.blockers.append(blocked)
@@ -253,6 +267,10 @@ class AdmissionPass:
 
     def _grant(self, waiting: WaitingShape, placer: Placer, head: Head, hosts: list[int]) -> None:
         """Propose the grant, and count it for its owner."""
+        if self.usage.shares:
+            owner = waiting.shape.owner
+            share = self.usage.share(owner)
+            self._share_leads.note(ShareLead(head, placer.demand, owner, share))
         names = tuple([self.table.names[index] for index in hosts])
         prediction = self.prediction(waiting, placer)
         self.grants.append(Grant(head, waiting.shape, names, prediction, placer.size))

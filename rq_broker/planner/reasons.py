@@ -10,6 +10,7 @@ from enum import StrEnum
 from rq_broker.domain.jobs import Job
 from rq_broker.domain.representation import rfc3339
 from rq_broker.planner.owner_usage import ExceededLimit
+from rq_broker.planner.share_leads import ShareLead
 
 NAMED = 3
 """Hosts, or jobs, that a sentence names before it counts the others."""
@@ -113,6 +114,23 @@ def behind(code: ReasonCode, request_id: str) -> Reason:
         return Reason(code, f"would fit, but strict order puts {request_id} first")
     text = f"would fit, but could delay {request_id}, which later jobs passed for too long"
     return Reason(code, text)
+
+
+def outranked(no_room: Reason, lead: ShareLead, owner: str, share: float) -> Reason:
+    """Return the reason of a job that comes after a later one, whose owner used less.
+
+    Args:
+        no_room: Why it does not start now.
+        lead: The later job.
+        owner: Of the job that waits.
+        share: The part of the capacity that this owner used for its weight.
+    """
+    text = (
+        f"{no_room.text}; {lead.head.request_id} came later but goes first, as its owner "
+        f"{lead.owner} used less for its weight than {owner} "
+        f"({lead.share:.1%} of the capacity against {share:.1%})"
+    )
+    return replace(no_room, text=text)
 
 
 def reserved(

@@ -20,8 +20,14 @@ from rq_broker.planner.packing.search import StepBudget
 from rq_broker.planner.start_times import StartTime
 
 STRICT_AFTER = 10.0
-"""Mean holding times after which a reservation becomes strict: jobs that outlive their span have
-moved it for so long. Without, a stream of such jobs delays the head five times as long."""
+"""Mean holding times, from the moment a later job first passed the head, after which its
+reservation becomes strict: jobs that outlive their span have moved it for so long. Without, a
+stream of such jobs delays the head five times as long."""
+
+
+def is_strict_by(now: float, passed: float | None, mean_hold: float) -> bool:
+    """Return whether a job's reservation is strict, by when a later job first passed it, if any."""
+    return passed is not None and now - passed >= STRICT_AFTER * mean_hold
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,19 @@ class WaitingReasons(Mapping[str, Reason]):
         if demand not in self._by_demand:
             self._by_demand[demand] = self._no_room(blocked)
         made = self._pass.reservations.of(blocked.head)
-        return self._by_demand[demand] if made is None else self._reserved(blocked, made)
+        if made is not None:
+            return self._reserved(blocked, made)
+        return self._with_share(self._by_demand[demand], blocked)
+
+    def _with_share(self, reason: Reason, blocked: BlockedShape) -> Reason:
+        """Add that another owner's later job goes first, where shares decide so."""
+        lead = blocked.lead
+        if reason.code is ReasonCode.IMPOSSIBLE or lead is None:
+            return reason
+        if impossible(self._pass.empty_hosts, lead.demand):
+            return reason
+        owner, share = blocked.waiting.shape.owner, blocked.share
+        return reasons.outranked(reason, lead, owner, share)
 
     def _reserved(self, blocked: BlockedShape, made: Reservation) -> Reason:
         """Say what a job with a reservation lacks now, and from when on it will have it."""

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 from rq_broker.admission import snapshot as snapshots
 from rq_broker.admission import waiting_reason
@@ -14,7 +15,7 @@ from rq_broker.admission.waiting_reason import ReasonReader
 from rq_broker.domain import errors
 from rq_broker.domain.jobs import Job, Status
 from rq_broker.store.broker import Broker
-from tests.explaining import queued, reason_of
+from tests.explaining import add_history, explanation_of, holding, queued, reason_of
 from tests.making import TYPE, bring, publish
 
 
@@ -92,6 +93,23 @@ async def test_a_job_beyond_the_window_has_its_own_reason(
     for number in range(9):
         await queued(broker, f"d{number}", number + 2)
     assert "same shape" not in await _reason(broker, "d8")
+
+
+async def test_a_reason_names_the_share_and_the_forecast_agrees(
+    broker: Broker, client: Redis
+) -> None:
+    """A job of an owner that used more is told which later job goes first, and starts after it."""
+    await publish(broker, VCPU=4)
+    await add_history(client, *[100.0] * 10)
+    await broker.set_policy(TYPE, {"share": {"by": "owner", "half_life": 1e6}})
+    await holding(broker, "r", 4, owner="heavy")
+    await queued(broker, "first", 4, owner="heavy")
+    await queued(broker, "later", 4, owner="light")
+    text = await _reason(broker, "first")
+    assert "; later came later but goes first, as its owner light used less for its" in text
+    assert "later came" not in await _reason(broker, "later")
+    etas = [(await explanation_of(broker, name))["eta"]["p50"] for name in ("first", "later")]
+    assert etas[0] > etas[1] > 0
 
 
 # Readers that share a plan

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Demand
+from rq_broker.domain.planning import Head, WaitingShape
 from rq_broker.domain.policy import Policy
+from rq_broker.domain.sharing import Share
 from rq_broker.planner import Reason, ReasonCode, beyond_limits, could_ever_fit, explain, plan
-from tests.planner.oracle import demand, host, instance, known, snapshot_of, waiting
+from tests.planner.oracle import demand, hold, host, instance, known, snapshot_of, waiting
 
 
 def reason_of(hosts: list[Host], wanted: Demand, **fields: Any) -> Reason:
@@ -162,3 +165,74 @@ def test_explain_behind_strict_order_offers_no_smaller_version() -> None:
     assert (smaller.instances, smaller.percent, smaller.demand) == (0, 0, None)
     assert bigger is not None
     assert bigger.demand == demand(instance(VCPU=4))
+
+
+# Shares
+
+SHARED = Policy(share=Share("owner", 60.0, {"light": 2.0}))
+USED = {"heavy": {"VCPU": 3.0}, "light": {"VCPU": 1.0}}
+LEAD = (
+    "; r2 came later but goes first, as its owner light used less for its weight than heavy "
+    "(5.0% of the capacity against 30.0%)"
+)
+
+
+def shared_reason(*shapes: WaitingShape, held: int, **fields: Any) -> Reason:
+    """Return why the shape `heavy` waits on a host of 10 VCPU of which so many are held."""
+    given = {"policy": SHARED, "past_usage": USED, **fields}
+    hosts = [host("h1", {"VCPU": 10}, held={"VCPU": held})]
+    return plan(snapshot_of(hosts, shapes, **given)).reasons["heavy"]
+
+
+def test_a_job_that_waits_for_its_share_is_told_who_goes_first() -> None:
+    """Whether the later job of an owner that used less takes what is free, or waits itself."""
+    four = demand(instance(VCPU=4))
+    heavy, light = (
+        waiting("heavy", four, 1, owner="heavy"),
+        waiting("light", four, 2, owner="light"),
+    )
+    granted_first = shared_reason(heavy, light, held=5)
+    assert granted_first.code is ReasonCode.NO_FIT
+    assert granted_first.text == (
+        "needs VCPU 4 on one host; the most free is 1 on h1, after what earlier jobs are about to "
+        "get" + LEAD
+    )
+    waits_first = shared_reason(heavy, light, held=8)
+    assert waits_first.text == "needs VCPU 4 on one host; the most free is 2 on h1" + LEAD
+
+
+def test_a_job_that_would_delay_a_later_one_of_an_owner_that_used_less_is_told_so() -> None:
+    """The reservation of the job that goes first by its share is named, and its owner."""
+    heavy = waiting("heavy", demand(instance(VCPU=4)), 1, owner="heavy")
+    light = waiting("light", demand(instance(VCPU=8)), 2, owner="light")
+    holds = (hold("x", 1010.0, h1=6),)
+    policy = Policy(patience=0.0, share=SHARED.share)
+    reason = shared_reason(heavy, light, held=6, policy=policy, holds=holds)
+    assert reason.code is ReasonCode.PROTECTED_OTHER
+    assert reason.text.endswith(LEAD)
+
+
+def test_a_share_is_no_reason_where_it_puts_nobody_first() -> None:
+    """Not without `share`, for an earlier job, for one placed by hand, or before an impossible."""
+    four, huge = demand(instance(VCPU=4)), demand(instance(VCPU=99))
+    plain = "needs VCPU 4 on one host; the most free is 2 on h1"
+    light = waiting("light", four, 2, owner="light")
+    heavy = waiting("heavy", four, 1, owner="heavy")
+    assert shared_reason(heavy, light, held=8, policy=Policy()).text == plain
+    after = waiting("heavy", four, 3, owner="heavy")
+    assert shared_reason(light, after, held=8).text == plain
+    same_owner = waiting("other", demand(instance(VCPU=3)), 2, owner="heavy")
+    assert shared_reason(heavy, same_owner, held=8).text == plain
+    by_hand = replace(heavy, heads=(Head(1, "r1", 1, own_priority=True),))
+    assert shared_reason(by_hand, light, held=8).text == plain
+    assert shared_reason(heavy, waiting("light", huge, 2, owner="light"), held=8).text == plain
+
+
+def test_explain_says_the_same_of_a_share() -> None:
+    """It stops at the job's turn, so those that go first by their share have had theirs."""
+    four = demand(instance(VCPU=4))
+    shapes = [waiting("heavy", four, 1, owner="heavy"), waiting("light", four, 2, owner="light")]
+    hosts = [host("h1", {"VCPU": 10}, held={"VCPU": 5})]
+    snapshot = snapshot_of(hosts, shapes, policy=SHARED, past_usage=USED)
+    assert known(explain(snapshot, "heavy").reason).text.endswith(LEAD)
+    assert explain(snapshot, "light").reason is None

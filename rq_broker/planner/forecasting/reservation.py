@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from rq_broker.planner.forecasting.room import Need, Room, Vector, count_fitting
 from rq_broker.planner.forecasting.simulated_jobs import NEVER, Batch, Kind, RunningHold
-from rq_broker.planner.reservations import STRICT_AFTER
+from rq_broker.planner.reservations import is_strict_by
 
 
 @dataclass(eq=False, slots=True)
@@ -56,9 +56,7 @@ class Reservation:
         self.start = batch.start = rising.release_until_fit(ends)
         if self.start == NEVER:
             return
-        if batch.reserved is None:
-            batch.reserved = now
-        self.is_strict = now - batch.reserved > STRICT_AFTER * mean_hold
+        self.is_strict = is_strict_by(now, batch.passed, mean_hold)
         rising.reserve()
         self.withheld = rising.withheld()
         for host, amounts in self.withheld.items():

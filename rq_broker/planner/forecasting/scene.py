@@ -44,6 +44,8 @@ class _HeldNow:
     """Seconds until it is expected to end."""
     placement: Placement
     owner: str
+    digest: str
+    """Of its demand; empty where several demands are held."""
     total: Vector
     jobs: int
 
@@ -71,7 +73,7 @@ class Scene:
         self._rules = Rules(
             snapshot.policy.patience,
             snapshot.policy.strict_order,
-            mean,
+            self._history,
             0.0 if is_exact else LEAST_STEP * mean,
         )
         newest = list(self._history.newest)
@@ -103,7 +105,9 @@ class Scene:
             (
                 draws.remaining_time(held.histories, held.age),
                 held.expected,
-                RunningHold(held.placement, held.owner, held.total, -held.age, held.jobs),
+                RunningHold(
+                    held.placement, held.owner, held.digest, held.total, -held.age, held.jobs
+                ),
             )
             for held in self._held
         ]
@@ -122,7 +126,6 @@ class Scene:
 
     def _batches(self, draws: HoldingDraws) -> list[Batch]:
         jobs, now = self._line.jobs, self._snapshot.now
-        promised = {promise.job_id: promise.made - now for promise in self._snapshot.promises}
         times: list[tuple[float, ...]] = [()] * len(jobs)
         for index in sorted(range(len(jobs)), key=lambda index: jobs[index].id):
             histories = self._kind_of[index].histories
@@ -136,7 +139,6 @@ class Scene:
                 index,
                 times[index],
                 None if job.passed is None else job.passed - now,
-                promised.get(job.id),
             )
             for index, job in enumerate(jobs)
         ]
@@ -188,6 +190,7 @@ class Scene:
             needs,
             frozenset().union(*(need.groups for need in needs)),
             self._demands.setdefault(demand, len(self._demands)),
+            digest,
             owner,
             total,
             tuple([limit.get(name, -1) for name in hosts.resources]) if limit else None,
@@ -231,6 +234,7 @@ class Scene:
                     hold.ends - now,
                     placement,
                     hold.owner,
+                    hold.demand,
                     total,
                     1,
                 )
@@ -300,6 +304,7 @@ def _merge(holds: list[_HeldNow]) -> _HeldNow:
         expected,
         list(placement.items()),
         middle.owner,
+        middle.digest if all(hold.digest == middle.digest for hold in holds) else "",
         total,
         len(holds),
     )

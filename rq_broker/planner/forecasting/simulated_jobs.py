@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from rq_broker.domain.holding_times import HoldingTimes
 from rq_broker.planner.forecasting.room import Need, Placement, Vector
 
 NEVER = float("inf")
@@ -23,6 +24,8 @@ class Kind:
     """Groups of hosts that it may use."""
     demand: int
     """Number of its demand: where one kind of a demand does not fit, no other does."""
+    digest: str
+    """Digest of its demand, by which holding times are remembered."""
     owner: str
     total: Vector
     """What one job needs in all."""
@@ -55,8 +58,6 @@ class Batch:
     """Drawn for them, to be used in turn."""
     passed: float | None = None
     """When a later job first started before it, seconds from now."""
-    reserved: float | None = None
-    """When it was first given a reservation."""
     start: float = NEVER
     """When the reservation last found begins."""
 
@@ -75,6 +76,8 @@ class RunningHold:
 
     placement: Placement
     owner: str
+    digest: str
+    """Of its demand; empty where several demands are held."""
     total: Vector
     began: float
     """Seconds from now; below 0 for what is held already."""
@@ -89,7 +92,7 @@ class Rules:
 
     patience: float | None
     strict_order: bool
-    mean_hold: float
-    """The mean holding time, seconds."""
+    history: HoldingTimes
+    """How long ended jobs held."""
     least_step: float
     """Seconds of the smallest step; 0: each end is an event of its own."""

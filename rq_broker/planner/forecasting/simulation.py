@@ -224,18 +224,20 @@ class SimulatedFuture:
 
     def _resolve(self, reservation: Reservation) -> None:
         ends = self._expected_ends()
-        reservation.resolve(self._room, ends, self._now, self._rules.mean_hold)
+        reservation.resolve(self._room, ends, self._now, self._rules.history.mean)
 
     def _expected_ends(self) -> Iterator[tuple[float, RunningHold]]:
-        """Yield the holds by their expected ends; one that outlived it is expected to double."""
-        expected, now = self._expected, self._now
+        """Yield the holds by their expected ends; those of outlived ones are corrected."""
+        expected, now, history = self._expected, self._now, self._rules.history
         passed = 0
         while passed < len(expected) and expected[passed][0] <= now:
             passed += 1
         outlived = [end for end in expected[:passed] if end[2].is_live]
         del expected[:passed]
-        for _, number, hold in outlived:
-            insort(expected, (now + max(now - hold.began, 1.0), number, hold))
+        for seconds, number, hold in outlived:
+            predicted, age = seconds - hold.began, now - hold.began
+            corrected = history.corrected(predicted, age, hold.owner, hold.digest)
+            insort(expected, (hold.began + corrected, number, hold))
         return ((seconds, hold) for seconds, _, hold in expected if hold.is_live)
 
     def _start(self, batch: Batch, most: int) -> int:
@@ -270,7 +272,7 @@ class SimulatedFuture:
                 self._room.give(placement)
                 return started
         total = kind.total if count == 1 else tuple([count * amount for amount in kind.total])
-        hold = RunningHold(placement, kind.owner, total, self._now, count)
+        hold = RunningHold(placement, kind.owner, kind.digest, total, self._now, count)
         self._count_usage(kind.owner, total, 1)
         self._holds_begun += 1
         end = self._now + max(seconds - self._lag, 0.0)

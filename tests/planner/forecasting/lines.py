@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rq_broker.domain.holding_times import HoldingTimes, Observation, demand_key
 from rq_broker.domain.jobs import Demand
@@ -15,8 +15,8 @@ FOUR = demand(instance(VCPU=4))
 HOUR = [3600.0] * 20
 
 
-def line_of(shapes: Iterable[WaitingShape]) -> Line:
-    """Build the line of all the jobs that shapes show."""
+def line_of(shapes: Iterable[WaitingShape], passed: Mapping[str, float] | None = None) -> Line:
+    """Build the line of all the jobs that shapes show; `passed`: request_id → since when."""
     shapes = list(shapes)
     jobs = sorted(
         (head.priority, head.id, head.request_id, shape.digest)
@@ -26,7 +26,7 @@ def line_of(shapes: Iterable[WaitingShape]) -> Line:
     return Line(
         len(jobs),
         tuple(
-            WaitingJob(rank, id_, name, priority, digest)
+            WaitingJob(rank, id_, name, priority, digest, (passed or {}).get(name))
             for rank, (priority, id_, name, digest) in enumerate(jobs)
         ),
         {shape.digest: shape.shape for shape in shapes},

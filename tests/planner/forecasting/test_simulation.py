@@ -8,7 +8,6 @@ import pytest
 
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.holding_times import HoldingTimes, Observation, demand_key
-from rq_broker.domain.planning import Promise
 from rq_broker.domain.policy import Policy
 from rq_broker.planner.forecasting import holding_draws
 from rq_broker.planner.forecasting.scene import Scene
@@ -59,8 +58,9 @@ def simulated_starts(hosts: list[Host], jobs: list[Job], policy: Policy) -> dict
         Policy(patience=150.0),
         Policy(strict_order=True),
         Policy(patience=0.0, expected_default=1000.0),
+        Policy(patience=0.0, expected_default=50.0),
     ],
-    ids=["patience 0", "best effort", "patience 150", "strict order", "expected_default"],
+    ids=["patience 0", "best effort", "patience 150", "strict order", "said 1000", "outlived"],
 )
 @pytest.mark.parametrize("seed", range(6))
 def test_jobs_start_when_the_planner_starts_them(
@@ -113,25 +113,25 @@ def test_hosts_that_come_free_last_are_reserved_first() -> None:
     assert future.starts == {1: 0.0}
 
 
-def test_a_job_promised_long_ago_is_passed_by_sure_ends_only() -> None:
-    """Once a reservation is old, the strict span decides; a younger one is passed by the usual."""
+def test_a_job_passed_long_ago_is_passed_by_sure_ends_only() -> None:
+    """From ten mean holds after a job was first passed the strict span decides, not the usual."""
     ended = [Observation("lab", "", 0, seconds) for seconds in [150.0] * 3 + [10.0] * 17]
     hosts = [host("h1", {"VCPU": 1}, held={"VCPU": 1}), host("h2", {"VCPU": 1})]
     shapes = [
         waiting("wide", demand(instance(VCPU=1), instance(VCPU=1)), 1),
         waiting("small", demand(instance(VCPU=1)), 2),
     ]
-    starts = []
-    for made in (1000.0, 1.0):
+    starts, mean = [], HoldingTimes(ended).mean
+    for waited in (10 * mean - 0.001, 10 * mean):
         snapshot = snapshot_of(
             hosts,
             shapes,
             policy=Policy(patience=0.0),
             history=HoldingTimes(ended),
             holds=(hold("x", 1100.0, h1=1),),
-            promises=(Promise(1, "r1", 1100.0, made),),
+            passed={"r1": 1000.0 - waited},
         )
-        future = Scene(snapshot, line_of(shapes), {}).future(1)
+        future = Scene(snapshot, line_of(shapes, snapshot.passed), {}).future(1)
         future.run(frozenset({0, 1}))
         starts.append(future.starts[1] == 0.0)
     assert starts == [True, False]
