@@ -50,6 +50,9 @@ def commands(text: str, program: str) -> Iterator[tuple[list[str], str]]:
         lines = ""
         for line in shell.splitlines(keepends=True):
             lines += line
+            if line.endswith("\\\n"):  # the command goes on in the next line
+                lines = lines.removesuffix("\\\n")
+                continue
             try:
                 words = shlex.split(lines, comments=True)
             except ValueError:  # a quotation goes on in the next line
