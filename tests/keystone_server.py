@@ -33,7 +33,6 @@ class Keystone:
         self.folder = folder
         self.expiration = expiration
         self.port = 0
-        self.client = httpx.Client(timeout=100)
         self.users: dict[str, str] = {}
         """Name → UUID."""
         self._tokens: dict[str, dict[str, str]] = {}
@@ -42,6 +41,8 @@ class Keystone:
         self._credentials: dict[str, str] = {}
         self.start()
         self._fill()
+        # Whoever checks tokens finds Keystone itself in the catalogue.
+        self.endpoint("identity", self.url)
 
     @property
     def url(self) -> str:
@@ -50,6 +51,7 @@ class Keystone:
     def start(self) -> None:
         """Start it, on its port of before if it had one; returns once it answers."""
         self._tokens.clear()
+        self.client = httpx.Client(timeout=100)
         self.child = subprocess.Popen(
             [str(PYTHON), str(APP), str(self.folder), str(self.port), str(self.expiration)],
             stdin=subprocess.PIPE,
@@ -66,6 +68,7 @@ class Keystone:
 
     def stop(self) -> None:
         """Kill it; its database stays."""
+        self.client.close()
         self.child.kill()
         self.child.communicate()
 
@@ -141,6 +144,8 @@ class Keystone:
         def call(method: str, path: str, body: Any = None) -> Any:
             return self._call(method, path, body, headers)
 
+        services = call("GET", "/services")["services"]
+        self._services |= {service["type"]: service["id"] for service in services}
         project = {"project": {"name": "lab", "domain_id": "default"}}
         lab = call("POST", "/projects", project)["project"]["id"]
         roles = {role["name"]: role["id"] for role in call("GET", "/roles")["roles"]}

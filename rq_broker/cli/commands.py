@@ -57,9 +57,9 @@ def dev(settings: Settings) -> None:
 
 
 @main.command("check-source")
-@click.argument("file", metavar="FILE.toml")
+@click.argument("file", metavar="[FILE.toml]", default="sources.toml")
 def check_source(file: str) -> None:
-    """Read each source of a file as a notifier would, and tell what it sees.
+    """Read each source of a file (sources.toml) as a notifier would, and tell what it sees.
 
     Nothing is stored, and Redis is not asked. Exits with 1 if a source has no host or may not read
     something, with 2 if one cannot be read at all or the file is wrong.

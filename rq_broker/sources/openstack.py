@@ -23,6 +23,9 @@ from rq_broker.sources.openstack_errors import connection_failure, json_of, sent
 
 Item = TypeVar("Item")
 
+FAILURES = (keystone.ClientException, OSError, ValueError)
+"""What a request raises; a ValueError for a body that is not JSON."""
+
 
 class Service:
     """Sends GET requests to one service.
@@ -77,14 +80,18 @@ class Service:
     def _get(self, path: str) -> Any:
         access = self._login.access()
         try:
-            try:
-                return self._send(path, access)
-            except keystone.Unauthorized:  # the token was revoked, or its keys are gone
-                renewed = self._login.renewed(access)
-                if renewed is None:
-                    raise
-                return self._send(path, renewed)
-        except (keystone.ClientException, OSError, ValueError) as error:
+            return self._send(path, access)
+        except keystone.Unauthorized as error:
+            refused = error  # the token was revoked, or its keys are gone
+        except FAILURES as error:
+            raise self._failure_of(path, error) from error
+        # Outside of the handlers, so that a login that fails does not look as if 401 caused it.
+        renewed = self._login.renewed(access)
+        if renewed is None:
+            raise self._failure_of(path, refused) from refused
+        try:
+            return self._send(path, renewed)
+        except FAILURES as error:
             raise self._failure_of(path, error) from error
 
     def _send(self, path: str, access: Access) -> Any:

@@ -54,6 +54,7 @@ def _settings_for(keystone: str) -> str:
         "project_name = lab",
         "username = service",
         "password = service",
+        "interface = public",
         "token_cache_time = -1",  # a token that ends is seen at once
     )
     with NamedTemporaryFile("w", suffix=".conf", delete=False) as file:

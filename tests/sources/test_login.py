@@ -11,6 +11,7 @@ import pytest
 from rq_broker.sources import SourceFailed
 from rq_broker.sources.placement import PlacementSource
 from tests.sources.placement_server import Placement
+from tests.sources.servers import Server
 from tests.sources.test_openstack import APPLICATION, Keystone
 
 JSON = {"Content-Type": "application/json"}
@@ -50,8 +51,8 @@ ANSWERS = {
 
 
 @pytest.fixture
-def keystone(placement: Placement) -> Iterator[Keystone]:
-    keystone = Keystone(placement)
+def keystone(placement: Placement, proxy: Server) -> Iterator[Keystone]:
+    keystone = Keystone(proxy)
     placement.add("cn1", VCPU=4)
     yield keystone
     keystone.server.stop()
@@ -72,21 +73,24 @@ def break_tokens(keystone: Keystone, wrong: tuple[int, dict[str, str], bytes]) -
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-@pytest.mark.parametrize("moment", ["login", "renewal"])
+@pytest.mark.parametrize("moment", ["login", "renewal", "refused token"])
 async def test_an_answer_of_keystone_has_its_cause_and_drops_no_host(
-    source: PlacementSource, keystone: Keystone, name: str, moment: str
+    source: PlacementSource, keystone: Keystone, proxy: Server, name: str, moment: str
 ) -> None:
-    """At the first login or when a token is renewed: the snapshot fails, and the next is whole."""
+    """At the first login, or as a token ends or is refused: no snapshot, and the next is whole."""
     wrong, cause, words = ANSWERS[name]
-    if moment == "renewal":
+    if moment != "login":
         assert len((await source.snapshot()).hosts) == 1
+    if moment == "renewal":
         source.placement._session.invalidate()
+    if moment == "refused token":
+        proxy.fault = "401"
     break_tokens(keystone, wrong)
     with pytest.raises(SourceFailed) as failed:
         await source.snapshot()
     assert failed.value.cause == cause
     assert words in str(failed.value)
     assert str(failed.value).startswith("keystone")
-    keystone.server.answer = keystone.answer
+    keystone.server.answer, proxy.fault = keystone.answer, ""
     assert len((await source.snapshot()).hosts) == 1
     await source.close()

@@ -33,7 +33,7 @@ LOGINS: list[Login] = [
 class Keystone:
     """Answers logins as Keystone v3 does, with the token that Placement's noauth2 accepts."""
 
-    def __init__(self, placement: Placement) -> None:
+    def __init__(self, placement: Placement | Server) -> None:
         self.logins: list[Any] = []
         self.placement = placement
         self.server = Server(self.answer)
