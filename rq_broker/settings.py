@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rq_broker.domain.errors import Invalid
-from rq_broker.domain.validation import TYPE_NAME
 from rq_broker.store.redis_url import parse
 
 LOOPBACK = ("127.0.0.1", "::1")
@@ -67,6 +66,8 @@ class Settings:
     """Name of the Redis user that `acl` makes. Default, None: `rq-broker-` and the role."""
 
     def __post_init__(self) -> None:
+        from rq_broker.domain.validation import TYPE_NAME  # noqa: PLC0415 - loads msgspec, which --help does without
+
         parse(self.redis)
         for type_ in self.types:
             TYPE_NAME.check(type_, f"--type {type_}")
