@@ -92,6 +92,10 @@ class Broker:
         """Kill `api` or one of `notifiers` with SIGKILL."""
         self._processes.kill(name)
 
+    def runs(self, name: str) -> bool:
+        """Tell whether `api` or one of `notifiers` runs."""
+        return self._processes.runs(name)
+
     def log(self, name: str = "notifier0") -> str:
         """Return all that a process has printed."""
         return (self.directory / f"{name}.out").read_text(errors="replace")

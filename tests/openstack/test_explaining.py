@@ -29,5 +29,6 @@ def test_a_gang_that_others_block_is_explained(cloud: Cloud, broker: Broker, job
     jobs.submit("gang", 2, instance={"VCPU": 4, "Memory": 2048, "Disk": 10})
     broker.wait_for(lambda: bool(broker.explain("gang").get("hosts")), "hosts in explain")
     explained = broker.explain("gang")
-    assert {entry["host"] for entry in explained["hosts"]} <= cloud.hosts.keys()
-    assert explained["shortfalls"]
+    assert {*explained["hosts"]} <= cloud.hosts.keys()
+    assert {shortfall["resource"] for shortfall in explained["shortfalls"]} == {"VCPU"}
+    assert {used["amount"] for used in explained["used_by_others"]} == {2}

@@ -43,7 +43,7 @@ def test_a_server_that_is_never_seen_is_told(broker: Broker, jobs: Jobs) -> None
     (host,) = jobs.granted("job")
     unknown = str(uuid4())
     broker.client.transition(TYPE, "job", "running", servers=[unknown])
-    broker.wait_for(lambda: unknown in broker.explain("job").get("unseen", ()), "it is unseen")
+    broker.wait_for(lambda: unknown in broker.explain("job")["unseen_servers"], "it is unseen")
     broker.wait_for(lambda: bool(broker.explain("job").get("reason")), "it is told", 150)
     assert unknown in str(broker.explain("job")["reason"])
     assert held(broker, host) == 2
@@ -76,8 +76,9 @@ def test_a_hold_that_cannot_be_kept_is_told(cloud: Cloud, broker: Broker, jobs: 
     third = cloud.boot("third", host)
     broker.wait_for(lambda: used(broker, host) == 4, "the host full of others")
     cloud.delete(first)
-    broker.wait_for(lambda: "hold" in str(broker.explain("job").get("reason")), "it is told")
-    assert free(broker, host) >= 0
+    broker.wait_for(lambda: "hold_lost" in str(broker.explain("job")["reason"]), "it is told")
+    assert (held(broker, host), free(broker, host)) == (0, 0)
+    assert "Warning" in broker.client.read(TYPE, "job")
     cloud.delete(other, third)
     broker.wait_for(lambda: held(broker, host) == 2, "the hold back")
 
