@@ -66,4 +66,4 @@ def free(broker: Broker, host: str) -> int:
 
 def troubles(broker: Broker) -> str:
     """Return all that /readyz reports as trouble, in one text."""
-    return "\n".join([*broker.ready()["troubles"], *map(str, broker.sources())])
+    return "\n".join([*broker.ready()["trouble"], *map(str, broker.sources())])
