@@ -142,9 +142,9 @@ def test_origins_are_the_arrows_backwards() -> None:
 
 
 def test_the_default_policy() -> None:
-    """The defaults: patience and offer five minutes, running without end, retention seven days."""
+    """The defaults: patience and offer five minutes, running 366 days, retention seven days."""
     policy = Policy()
-    assert (policy.patience, policy.offer, policy.running) == (300.0, 300.0, None)
+    assert (policy.patience, policy.offer, policy.running) == (300.0, 300.0, 366 * 86400.0)
     assert (policy.retention, policy.paused) == (604800.0, False)
     assert (policy.share, policy.limits) == (None, {})
 

@@ -41,7 +41,7 @@ async def test_a_step_changes_no_deadline(
     wait, moved = await broker.sweep(TYPE)
     assert moved == 0
     assert wait is not None
-    assert 200 < wait <= 300
+    assert 200 < wait < 301  # a measured time is some milliseconds late
     assert await client.zrange(KEYS.of("deadlines"), 0, -1, withscores=True) == ends
     assert -1 < await broker.now(TYPE) - before < 60
     steps = await broker.clock_steps(TYPE)
