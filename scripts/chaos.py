@@ -90,11 +90,10 @@ def strike(strikes: Strikes, away: Outages, lab: Lab, checked: Promises) -> None
         ("servers deleted behind their client's back", strikes.delete, 2),
         ("servers migrated live", strikes.migrate_live, 2),
         ("servers migrated cold", strikes.migrate_cold, 2),
-        ("servers resized", strikes.grow, 2),
+        ("servers resized", strikes.resize, 2),
         ("servers shelved and unshelved", strikes.shelve, 1),
     ):
-        for _ in range(times):
-            strikes.on_a_server(name, act)
+        strikes.on_servers(name, act, times)
     strikes.rename(GOLD, "golden")
     time.sleep(6)
     strikes.rename("golden", GOLD)
@@ -106,9 +105,9 @@ def strike(strikes: Strikes, away: Outages, lab: Lab, checked: Promises) -> None
     away.keystone_away(6, SHORT_TOKEN_SECONDS, must_tell=False)
     for notifier in (1, 2):
         away.notifier_killed(notifier)  # they log in anew, and get a token of that life
-    strikes.on_a_server("servers deleted behind their client's back", strikes.delete)
+    strikes.on_servers("servers deleted behind their client's back", strikes.delete)
     away.rotate_keys()
-    strikes.on_a_server("servers migrated live", strikes.migrate_live)
+    strikes.on_servers("servers migrated live", strikes.migrate_live)
     away.keystone_away(20, DAILY_TOKEN_SECONDS, must_tell=True)
     away.rotate_keys()
     away.nova_api_away(8)

@@ -24,8 +24,10 @@ class Rest:
         self.broker, self.lab, self.clients = broker, lab, clients
 
     def usage(self) -> list[str]:
-        """List where capacity or `used` differ from Placement's."""
-        providers = self.lab.providers()
+        """List where capacity or `used` differ from Placement's, of hosts that Nova takes."""
+        providers = {
+            name: uuid for name, uuid in self.lab.providers().items() if self.lab.takes_work(name)
+        }
         capacity = self.lab.capacity(providers.items())
         usage = self.lab.usage(providers.items())
         hosts = {host["name"]: host for host in self.broker.hosts(TYPE)}

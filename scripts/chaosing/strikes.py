@@ -7,19 +7,20 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 
 from openstack_cloud import Cloud
 
 from chaosing.book import Book
 from chaosing.clients import Clients
-from chaosing.lab import FAILURES, WAIT_SECONDS, Lab, TookTooLong
+from chaosing.lab import FAILURES, WAIT_SECONDS, Lab, TookTooLong, until
 from chaosing.promises import Promises
 
 REFUSED = (*FAILURES, TookTooLong, TimeoutError)
 """What an act may raise where the cloud refuses it: the server is gone, or there is no room."""
 TENANTS_MOST = 4
 """Servers that other users have at once."""
+SPARE_TRIES = 2
+"""How often an act is tried again on another server. More strike too many jobs of a run."""
 
 
 class Strikes:
@@ -45,8 +46,14 @@ class Strikes:
             time.sleep(0.5)
         return None
 
-    def on_a_server(self, name: str, strike: Callable[[str], object]) -> None:
-        """Carry an act out on a server of a job."""
+    def on_servers(self, name: str, strike: Callable[[str], object], times: int = 1) -> None:
+        """Carry an act out on so many servers of jobs; where the cloud refuses, on others."""
+        wanted = self.book.done[name] + times
+        for _ in range(times + SPARE_TRIES):
+            if self.book.done[name] < wanted:
+                self._on_a_server(name, strike)
+
+    def _on_a_server(self, name: str, strike: Callable[[str], object]) -> None:
         with self.book.act(name, *REFUSED):
             server = self.pick()
             if server is None:
@@ -68,9 +75,9 @@ class Strikes:
         """Move a server by stopping it, and confirm."""
         self.lab.resize(server, None)
 
-    def grow(self, server: str) -> None:
-        """Resize a server to more than its job was granted, and confirm."""
-        self.lab.resize(server, 2)
+    def resize(self, server: str) -> None:
+        """Resize a server to the other size, and confirm; the job's grant stays as it is."""
+        self.lab.resize(server, 1 if self.lab.compute.get_server(server).flavor.vcpus > 1 else 2)
 
     def shelve(self, server: str) -> None:
         """Shelve a server, so that it uses nothing, and bring it back a while later."""
@@ -160,11 +167,19 @@ class Strikes:
                 self._await_elsewhere(server.id, host)
         with self.book.act("hosts brought back", *REFUSED):
             self.cloud.start(host)
-            with suppress(*REFUSED):
-                self.cloud.force_down(host, False)
+            self._lift_forced_down(host)
             self.cloud.wait_for_state(host, "up")
             self.promises.out.pop(host, None)
             self.promises.unwell.discard(host)
+
+    def _lift_forced_down(self, host: str) -> None:
+        """Nova refuses it until the host has ended what was evacuated from it."""
+
+        def lifted() -> bool:
+            self.cloud.force_down(host, False)
+            return True
+
+        until(lifted, f"{host} is still forced down")
 
     def _await_elsewhere(self, server: str, host: str) -> None:
         self.lab.await_status(server, "ACTIVE", "ERROR", "SHUTOFF")
