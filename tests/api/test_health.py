@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from rq_broker.api import create_app, survey
 from rq_broker.api.survey import TypeState, callbacks_sentence
-from rq_broker.domain.capacity import Host
+from rq_broker.domain.capacity import UNREAD, Host
 from rq_broker.egress.rules import Egress
 from rq_broker.store.broker import Broker, Page, SourceReport
 from tests.api.conftest import BASE, fail_destinations, submission
@@ -254,6 +254,25 @@ async def test_readiness_reports_sources(api: httpx.AsyncClient, broker: Broker)
     published = (await api.put("/types/vm/hosts/h2", json=body)).json()["data"]
     assert published["max_unit"] == {"VCPU": 1}
     assert (await api.get("/types/vm/hosts/h1")).json()["data"]["source"] == "lab"
+
+
+async def test_what_a_source_cannot_read_is_told(api: httpx.AsyncClient, broker: Broker) -> None:
+    """Readiness says what is unread, and how many hosts are ignored as others publish their names;
+    metrics count the cause."""
+    await broker.set_host("vm", Host("h1", {"VCPU": 1}))
+    for name, cause, text in (("lab", UNREAD, "the names of aggregates: 403"), ("twin", "", "")):
+        watched = await broker.watch("vm", name, 1, 60.0)
+        assert watched is not None
+        report = SourceReport(1, [Host("h1", {"VCPU": 1})], {}, cause=cause, trouble=text)
+        await broker.apply("vm", name, 1, watched.begun, report)
+    trouble = (await api.get("/readyz")).json()["data"]["trouble"]
+    assert "source lab of type vm: the names of aggregates: 403" in trouble
+    assert (
+        "source twin of type vm: 1 of its hosts are ignored, as others publish hosts of these names"
+        in trouble
+    )
+    text = (await api.get("/metrics")).text
+    assert 'rq_broker_sources_by_cause{cause="unread"} 1.0' in text.splitlines()
 
 
 CALLS: list[tuple[str, str, dict[str, Any] | None]] = [
