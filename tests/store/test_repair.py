@@ -23,6 +23,14 @@ async def _other_status(client: Redis, name: Callable[[str], str]) -> None:
     await client.zadd(KEYS.of("status", "done"), {name("running"): 5})
 
 
+def _no_deadline(request_id: str) -> Damage:
+    async def damage(client: Redis, name: Callable[[str], str]) -> None:
+        await client.zrem(KEYS.of("deadlines"), name(request_id))
+        await client.zrem(KEYS.of("owner", "o"), name(request_id))
+
+    return damage
+
+
 DAMAGES: dict[str, Damage] = {
     "no queue": lambda c, m: c.zrem(KEYS.of("status", "queued"), m("queued")),
     "no owner": lambda c, m: c.zrem(KEYS.of("owner", "o"), m("queued")),
@@ -31,6 +39,8 @@ DAMAGES: dict[str, Damage] = {
     "another status": _other_status,
     "no delivery": lambda c, m: c.zrem(KEYS.of("deliveries"), m("granted")),
     "a delivery too many": lambda c, m: c.zadd(KEYS.of("deliveries"), {m("done"): 1}),
+    "no owner of an ended job, no deadline": _no_deadline("done"),
+    "no owner of an offer, no deadline": _no_deadline("granted"),
     "a deadline of nobody": lambda c, _: c.zadd(KEYS.of("deadlines"), {STRAY: 1}),
     "an owner's stray": lambda c, _: c.zadd(KEYS.of("owner", "o"), {STRAY: 1}),
     "a queued stray": lambda c, _: c.zadd(KEYS.of("status", "queued"), {STRAY: 1}),

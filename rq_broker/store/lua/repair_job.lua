@@ -147,9 +147,12 @@ elseif status == 'done' or status == 'error' then
   drop_alarm(member)
 end
 
--- 6. Its time ends once; a job without an end has no deadline.
-if not redis.call('ZSCORE', key('deadlines'), member) or not SPANS[status] then
-  set_deadline(member, status)
+-- 6. Its time ends once, counted from now if the job does not tell since when; a job without an end has no deadline.
+if not SPANS[status] then
+  redis.call('ZREM', key('deadlines'), member)
+elseif not redis.call('ZSCORE', key('deadlines'), member) then
+  set_deadline(member, status, now_ms())
+  recount_deadline(member, status, name)
 end
 wake('grant')
 return reply({ repaired = true })
