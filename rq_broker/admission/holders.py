@@ -1,4 +1,4 @@
-"""Who has what a waiting job lacks: jobs that hold it, and whoever else uses it."""
+"""Lists what keeps a waiting job from its capacity: what other jobs hold, and what others use."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ HOLD_WARNINGS = {
     "hold_lost": "some of its grant is neither used nor held: others filled its host; see explain",
     "server_unseen": "a server that it named was never seen by a source of its type; see explain",
 }
-"""Job.trouble → the warning to whoever reads the job."""
+"""Job.trouble → the warning that the answer to `read` has."""
 
 
 class JobEndpoints:

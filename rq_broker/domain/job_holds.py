@@ -9,8 +9,8 @@ from rq_broker.domain.capacity import Amounts
 from rq_broker.domain.jobs import Status
 
 OVERDUE_FACTOR = 3.0
-"""A job is overdue once it runs for so many times what it said it would hold. Less reminds of jobs
-that are only a little late; more leaves what a dead client holds unnoticed for longer."""
+"""A job is overdue after this many times its `expected`. A smaller factor names jobs that are only
+a little late; with a larger one a dead client is noticed later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,5 +49,5 @@ class JobHold:
 
 
 def is_overdue(seconds: float, expected: float | None) -> bool:
-    """Whether a hold of so many seconds is several times what its job said it would hold."""
+    """Return whether a hold lasts for over OVERDUE_FACTOR times what its job said it would."""
     return expected is not None and seconds > OVERDUE_FACTOR * expected

@@ -75,8 +75,8 @@ class Source(ABC):
         """Take over from another process, before the first snapshot of this one.
 
         Args:
-            hosts: The source's hosts in service by its last snapshot, whoever took it. What could
-                be read then and cannot be read now stays as it was.
+            hosts: The source's hosts that are in service, as its last snapshot showed them. Another
+                process may have taken it. What cannot be read now stays as it was then.
         """
 
     async def close(self) -> None:  # noqa: B027 - most sources hold nothing open

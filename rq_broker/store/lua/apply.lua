@@ -147,7 +147,7 @@ end
 local function on_my_hosts(used)
   local mine = {}
   for field, amount in pairs(used) do
-    if is_mine[string.match(field, '^(.-)/')] then
+    if is_mine[place_of(field)] then
       mine[field] = amount
     end
   end

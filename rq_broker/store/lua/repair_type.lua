@@ -30,7 +30,7 @@ local function add_job(member)
   for _, kind in ipairs({ 'holds:', 'seen:', 'unheld:' }) do
     local amounts = amounts_of(key(kind .. request_id))
     for i = 1, #amounts, 2 do
-      local host, resource = string.match(amounts[i], '^(.-)/(.*)$')
+      local host, resource = place_of(amounts[i])
       if kind == 'holds:' then
         add_held(host, resource, tonumber(amounts[i + 1]))
       end

@@ -10,6 +10,11 @@
 --- @include "past_usage"
 --- @include "servers"
 
+-- Returns the host and the resource that a field <host>/<resource> names.
+local function place_of(field)
+  return string.match(field, '^(.-)/(.*)$')
+end
+
 -- Gives a host the next change number. Readers ask for the changes since a number; a new
 -- `hosts_epoch` makes them read all hosts again.
 local function touch_host(host)
@@ -144,7 +149,7 @@ local function release(job, to)
   end
   for i = 1, #holds, 2 do
     local field, amount = holds[i], holds[i + 1]
-    local host, resource = string.match(field, '^(.-)/(.*)$')
+    local host, resource = place_of(field)
     change_usage(resource .. '/' .. job.owner, '-' .. amount)
     if is_released_later(host) then
       redis.call('ZADD', key('parting'), whole(now_ms()), job.fence .. ':' .. amount .. ':' .. field)
@@ -155,7 +160,7 @@ local function release(job, to)
   end
   for _, amounts in ipairs({ seen, unheld }) do
     for i = 1, #amounts, 2 do
-      local resource = string.match(amounts[i], '^.-/(.*)$')
+      local _, resource = place_of(amounts[i])
       change_usage(resource .. '/' .. job.owner, '-' .. amounts[i + 1])
     end
   end

@@ -10,7 +10,7 @@
 local function add_amounts(amounts, flat, hosts)
   for i = 1, #flat, 2 do
     local field = flat[i]
-    if hosts[string.match(field, '^(.-)/')] then
+    if hosts[place_of(field)] then
       amounts[field] = (amounts[field] or 0) + flat[i + 1]
     end
   end
@@ -25,22 +25,19 @@ local function sorted_fields(amounts)
   return fields
 end
 
-local function resource_of(field)
-  return string.match(field, '^.-/(.*)$')
-end
-
 -- Returns how much of each granted amount the job's servers use. Use on the host where it was granted
 -- counts there first. Use elsewhere (a scheduler chose another host, a server moved) counts against
 -- the rest of the grant, in the order of the hosts' names.
 local function seen_of(granted, used)
   local seen, used_elsewhere = {}, {}
   for field, amount in pairs(used) do
-    local resource = resource_of(field)
+    local _, resource = place_of(field)
     seen[field] = math.min(granted[field] or 0, amount)
     used_elsewhere[resource] = (used_elsewhere[resource] or 0) + amount - seen[field]
   end
   for _, field in ipairs(sorted_fields(granted)) do
-    local resource, seen_here = resource_of(field), seen[field] or 0
+    local _, resource = place_of(field)
+    local seen_here = seen[field] or 0
     local added = math.min(granted[field] - seen_here, used_elsewhere[resource] or 0)
     seen[field] = seen_here + added
     used_elsewhere[resource] = (used_elsewhere[resource] or 0) - added
@@ -76,7 +73,7 @@ end
 -- no more becomes unheld; what is used now was unheld first, and only then held.
 local function write_seen(request_id, changes, changed_hosts)
   for field, added in pairs(changes) do
-    local host, resource = string.match(field, '^(.-)/(.*)$')
+    local host, resource = place_of(field)
     local unheld = number_of(redis.call('HGET', key('unheld:' .. request_id), field), 0)
     local from_holds = math.max(added - unheld, 0)
     add(key('seen:' .. request_id), field, whole(added))
@@ -110,7 +107,7 @@ end
 local function hold_again(request_id, changed_hosts, is_forced)
   local unheld, amounts_by_host, is_left = amounts_of(key('unheld:' .. request_id)), {}, false
   for i = 1, #unheld, 2 do
-    local host, resource = string.match(unheld[i], '^(.-)/(.*)$')
+    local host, resource = place_of(unheld[i])
     amounts_by_host[host] = amounts_by_host[host] or {}
     amounts_by_host[host][resource] = tonumber(unheld[i + 1])
   end
