@@ -11,15 +11,14 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from chaosing import outages, tables
 from chaosing.book import Book
-from chaosing.clients import BOOTS, ORDER, TYPE, Clients, Kind
-from chaosing.deployment import POLICY, Deployment
+from chaosing.clients import BOOTS, ORDER, SETTLE_SECONDS, Clients, Kind
 from chaosing.lab import Lab
 from chaosing.outages import Outages
 from chaosing.promises import DEAD, TWICE, Promises
@@ -27,8 +26,11 @@ from chaosing.rest import Rest, settled
 from chaosing.strikes import Strikes
 from chaosing.tables import Verdict
 from openstack_cloud import Cloud
+from openstack_cloud.broker import TYPE, Broker
+from openstack_cloud.proxy import ServiceProxy
 
 from rq_broker.client import Client
+from rq_broker.client.policy_types import PolicyChange
 
 HOSTS = ("c1", "c2", "c3", "c4")
 ADDED = "c5"
@@ -52,6 +54,21 @@ FIRST, APART_SECONDS = 12, 3.5
 DRAIN_SECONDS = 150.0
 """How long jobs may take to end after the last strike: a silent client's runs into its limit."""
 DAILY_TOKEN_SECONDS, SHORT_TOKEN_SECONDS = 3600, 8
+DELAY_SECONDS = 1.5
+"""What a slow Placement adds to each answer: less than the source's `timeout`."""
+SOURCE: Mapping[str, str | float] = {"cloud": "chaos", "interval": 2, "timeout": 5}
+OPTIONS = ("--timeout", "3")
+"""Options of the notifiers: clients that do not answer are soon given up."""
+POLICY: PolicyChange = {
+    "holds": "until_seen",
+    "settle": SETTLE_SECONDS,
+    "offer": 25,
+    "running": 60,
+    "retention": 3600,
+    "patience": 30,
+}
+"""Short limits: a dead client's job must end within the run. `settle` is longer than a boot takes,
+`running` longer than a client's servers live without a word."""
 
 
 def kinds() -> list[Kind]:
@@ -103,7 +120,7 @@ def strike(strikes: Strikes, away: Outages, lab: Lab, checked: Promises) -> None
     away.placement_stopped(12)
     away.placement_slow(12)
     away.keystone_away(6, SHORT_TOKEN_SECONDS, must_tell=False)
-    for notifier in (1, 2):
+    for notifier in away.broker.notifiers:
         away.notifier_killed(notifier)  # they log in anew, and get a token of that life
     strikes.on_servers("servers deleted behind their client's back", strikes.delete)
     away.rotate_keys()
@@ -116,7 +133,7 @@ def strike(strikes: Strikes, away: Outages, lab: Lab, checked: Promises) -> None
     strikes.rename("argent", SILVER)
 
 
-def rules(book: Book, resting: Rest, deployment: Deployment) -> list[Verdict]:
+def rules(book: Book, resting: Rest, deployment: Broker) -> list[Verdict]:
     """Check the rules of the whole run; nothing moves any more, and every client has ended."""
     grants = f"{book.seen['grants told']} grants"
     boots = f"{book.seen['servers booted where granted']} jobs booted"
@@ -159,6 +176,19 @@ def rest_with_servers(resting: Rest) -> list[Verdict]:
     ]
 
 
+def started(target: Callable[..., None], *arguments: object) -> threading.Thread:
+    """Start a thread that ends with the script."""
+    thread = threading.Thread(target=target, args=arguments, daemon=True)
+    thread.start()
+    return thread
+
+
+def deployed(cloud: Cloud, placement: ServiceProxy, folder: Path) -> Broker:
+    """Return the broker with two notifiers, whose source reads Placement through the proxy."""
+    login = cloud.through(cloud.login_as("broker"), placement=placement)
+    return Broker(folder, {"chaos": login}, [SOURCE], notifiers=2, notifier_options=OPTIONS)
+
+
 def run(cloud: Cloud, folder: Path) -> int:
     """Run the chaos on a cloud; returns the exit code."""
     book = Book()
@@ -167,25 +197,23 @@ def run(cloud: Cloud, folder: Path) -> int:
     lab = Lab(cloud)
     providers = lab.providers()
     checked = Promises(lab.capacity(providers.items()), lab.usage_or_none, lab.takes_work, book)
-    with Deployment(cloud, folder / "broker") as deployment, Client(deployment.api) as broker:
-        deployment.await_hosts(broker, len(HOSTS))
+    with (
+        cloud.proxy("placement", DELAY_SECONDS) as placement,
+        deployed(cloud, placement, folder / "broker") as deployment,
+    ):
+        broker = deployment.client
+        deployment.wait_for_hosts(*HOSTS)
         broker.set_policy(TYPE, **POLICY)
-        clients = Clients(lab, deployment.api, checked, book)
+        clients = Clients(lab, deployment.url, checked, book)
         strikes = Strikes(cloud, lab, clients, checked, book)
-        away, resting = Outages(cloud, deployment, checked, book), Rest(broker, lab, clients)
+        away = Outages(cloud, placement, deployment, checked, book)
+        resting = Rest(broker, lab, clients)
         over = threading.Event()
-        threads = [
-            threading.Thread(target=target, args=arguments, daemon=True)
-            for target, arguments in (
-                (submit_all, (deployment.api, clients, book)),
-                (poll, (checked, over)),
-            )
-        ]
-        for thread in threads:
-            thread.start()
+        submits = started(submit_all, deployment.url, clients, book)
+        started(poll, checked, over)
         tenants = strikes.tenants_until(over)
         strike(strikes, away, lab, checked)
-        threads[0].join()
+        submits.join()
         over.set()
         tenants.join()
         keepers = {name for name, kind in clients.jobs.items() if kind.keeps}

@@ -8,7 +8,6 @@ application credential. Everything runs on loopback in a temporary directory, an
 from __future__ import annotations
 
 import random
-import subprocess
 import sys
 import time
 from contextlib import ExitStack
@@ -118,11 +117,9 @@ def main(seconds: float) -> None:
         show = Show(cloud, broker, user)
         show.run(seconds)
         show.finish()
-        audit = [sys.executable, "-m", "rq_broker.cli", "audit", "--redis", broker.store_url]
-        result = subprocess.run(audit, capture_output=True, text=True, check=False)
         counts = broker.client.types()[TYPE]
         print(f"{show.submitted} jobs: {counts['done']} done, {counts['error']} error")
-        print(f"audit: {result.stdout.strip()}")
+        print(f"audit: {broker.audit()[1]}")
         for sentence in user.refusals:
             print(f"not booted: {sentence}")
 

@@ -19,6 +19,7 @@ from math import inf
 from typing import Any
 
 import httpx
+from openstack_cloud.broker import TYPE
 
 from chaosing.book import Book
 from chaosing.lab import FAILURES, SIZES, Lab, NoBoot, TookTooLong
@@ -27,7 +28,6 @@ from rq_broker.client import Client
 from rq_broker.domain.errors import BrokerError
 from tests.sources.servers import Server
 
-TYPE = "vm"
 SETTLE_SECONDS = 45.0
 """The policy's `settle`: longer than a boot takes on a busy machine."""
 TRIES = 3

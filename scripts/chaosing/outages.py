@@ -9,14 +9,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import httpx
 from faulting.proxy import Mode
 from openstack_cloud import Cloud
+from openstack_cloud.broker import TYPE, Broker
 from openstack_cloud.installing import FOLDER
+from openstack_cloud.proxy import ServiceProxy
 
 from chaosing.book import Book
-from chaosing.clients import TYPE
-from chaosing.deployment import Deployment
 from chaosing.promises import Promises
 
 BACK_SECONDS = 30.0
@@ -30,9 +29,10 @@ class Outages:
     """Outages of one cloud and its broker, each with an end."""
 
     def __init__(
-        self, cloud: Cloud, deployment: Deployment, promises: Promises, book: Book
+        self, cloud: Cloud, placement: ServiceProxy, broker: Broker, promises: Promises, book: Book
     ) -> None:
-        self.cloud, self.deployment = cloud, deployment
+        """`placement`: through which the broker's source reads."""
+        self.cloud, self.placement, self.broker = cloud, placement, broker
         self.promises, self.book = promises, book
 
     @contextmanager
@@ -61,8 +61,7 @@ class Outages:
 
     def states(self) -> str:
         """Return the cause and the age of a stale source; empty while it is fresh."""
-        answer = httpx.get(f"{self.deployment.api}/readyz", timeout=10).json()["data"]
-        stale = [state for state in answer["sources"][TYPE] if state["stale"]]
+        stale = [state for state in self.broker.sources(TYPE) if state["stale"]]
         return ", ".join(f"{state['cause']} for {state['age_seconds']:.0f} s" for state in stale)
 
     # OpenStack
@@ -114,9 +113,9 @@ class Outages:
     def placement_slow(self, seconds: float) -> None:
         """Delay each answer of Placement to the source."""
         with self.blind("Placement slow for the source"):
-            self.deployment.placement.set(Mode.DELAY)
+            self.placement.set(Mode.DELAY)
             time.sleep(seconds)
-            self.deployment.placement.set(Mode.PASS)
+            self.placement.set(Mode.PASS)
 
     def nova_api_away(self, seconds: float) -> None:
         """Stop Nova's API, and start it again."""
@@ -127,7 +126,7 @@ class Outages:
 
     # The broker
 
-    def notifier_killed(self, number: int) -> None:
+    def notifier_killed(self, notifier: str) -> None:
         """Kill a notifier and start it again; the other one takes over."""
         with self.blind("notifiers killed"):
-            self.deployment.processes.restart(number)
+            self.broker.restart(notifier)

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
+from openstack_cloud.broker import TYPE
 
-from chaosing.clients import TYPE, Clients
+from chaosing.clients import Clients
 from chaosing.lab import Lab
 from rq_broker.client import Client
 

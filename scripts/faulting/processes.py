@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -20,23 +20,15 @@ NOTIFIERS = 2
 class Processes:
     """One API, first, and the notifiers, each with a log in a folder."""
 
-    def __init__(
-        self,
-        url: str,
-        folder: Path,
-        *,
-        notifier_options: Sequence[str] = (),
-        variables: Mapping[str, str] | None = None,
-    ) -> None:
-        """`url`: of their Redis; `variables`: what they find in their environment besides."""
+    def __init__(self, url: str, folder: Path) -> None:
+        """`url`: of their Redis."""
         self._url = url
-        self._environment = {**os.environ, **(variables or {})}
         self._folder = folder
         port = free_port()
         self.api = f"http://127.0.0.1:{port}"
         self._commands = [
             ["api", "--port", str(port)],
-            *[["notifier", "--timeout", "3", *notifier_options]] * NOTIFIERS,
+            *[["notifier", "--timeout", "3"]] * NOTIFIERS,
         ]
         self._children: list[subprocess.Popen[bytes]] = []
 
@@ -69,9 +61,8 @@ class Processes:
         command = ["-m", "rq_broker.cli", name, "--redis", self._url, *options, *LOOPBACK_ONLY]
         with (self._folder / f"{number}-{name}.log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, *command], env=self._environment,
-                stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
+                [sys.executable, *command], stdout=log, stderr=log, start_new_session=True
+            )
 
     @staticmethod
     def _kill(child: subprocess.Popen[bytes]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -37,6 +38,7 @@ class Broker:
         logins: The clouds of clouds.yaml by name.
         tables: The sources; left out, one for each login, which feeds TYPE.
         notifiers: How many notifiers run.
+        notifier_options: What their command line has besides.
     """
 
     def __init__(
@@ -45,11 +47,13 @@ class Broker:
         logins: Mapping[str, Login],
         tables: Tables = (),
         notifiers: int = 1,
+        notifier_options: Sequence[str] = (),
     ) -> None:
         self.directory = directory.resolve()
         self.logins = dict(logins)
         self.tables = tables
         self.notifiers = [f"notifier{number}" for number in range(notifiers)]
+        self._notifier_options = notifier_options
 
     def __enter__(self) -> Self:
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -81,12 +85,16 @@ class Broker:
     def start_notifiers(self, **logins: Login) -> None:
         """Start the notifiers again, with these logins in place of those of before if given."""
         self.logins.update(logins)
-        clouds, sources = self.directory / "clouds.yaml", self.directory / "sources.toml"
-        clouds.write_text(json.dumps({"clouds": self.logins}))  # JSON is YAML
-        sources.write_text(_toml(self.tables or [{"cloud": name} for name in self.logins]))
+        self._clouds.write_text(json.dumps({"clouds": self.logins}))  # JSON is YAML
+        self._sources.write_text(_toml(self.tables or [{"cloud": name} for name in self.logins]))
         for name in self.notifiers:
             self._processes.stop(name)
-            self._start(name, "--source", str(sources), OS_CLIENT_CONFIG_FILE=str(clouds))
+            self._start_notifier(name)
+
+    def restart(self, notifier: str) -> None:
+        """Kill one of `notifiers` with SIGKILL, and start it again."""
+        self.kill(notifier)
+        self._start_notifier(notifier)
 
     def kill(self, name: str) -> None:
         """Kill `api` or one of `notifiers` with SIGKILL."""
@@ -99,6 +107,16 @@ class Broker:
     def log(self, name: str = "notifier0") -> str:
         """Return all that a process has printed."""
         return (self.directory / f"{name}.out").read_text(errors="replace")
+
+    def tracebacks(self) -> list[str]:
+        """List the processes whose log holds a traceback."""
+        return [name for name in ("api", *self.notifiers) if "Traceback" in self.log(name)]
+
+    def audit(self) -> tuple[int, str]:
+        """Run `rq-broker audit`; return its exit status and what it printed."""
+        command = [sys.executable, "-m", "rq_broker.cli", "audit", "--redis", self.store_url]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return done.returncode, (done.stdout + done.stderr).strip()
 
     # What it shows
 
@@ -156,6 +174,19 @@ class Broker:
         with suppress(httpx.TransportError):
             return httpx.get(f"{self.url}/healthz").status_code == 200
         return False
+
+    @property
+    def _clouds(self) -> Path:
+        return self.directory / "clouds.yaml"
+
+    @property
+    def _sources(self) -> Path:
+        return self.directory / "sources.toml"
+
+    def _start_notifier(self, name: str) -> None:
+        source = ("--source", str(self._sources))
+        clouds = str(self._clouds)
+        self._start(name, *source, *self._notifier_options, OS_CLIENT_CONFIG_FILE=clouds)
 
     def _start(self, name: str, *options: str, **variables: str) -> None:
         command = "api" if name == "api" else "notifier"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -304,8 +303,3 @@ class Cloud:
             else:
                 changed[f"{service}_endpoint_override"] = proxy.url + paths.get(service, "")
         return changed
-
-    def write_clouds(self, path: Path, **logins: Login) -> Path:
-        """Write clouds.yaml with these logins by name; OS_CLIENT_CONFIG_FILE is to name it."""
-        path.write_text(json.dumps({"clouds": logins}))  # JSON is YAML
-        return path
