@@ -81,16 +81,19 @@ async def test_dev_stops_its_store_and_finds_its_data_again(
 async def test_dev_that_was_killed_starts_again(
     dev: Child, spawn: Children, tmp_path: Path
 ) -> None:
-    """A Redis left running by kill -9 is stopped by the next start, which has its data."""
-    api_client = ApiClient([dev])
+    """Killed with -9, it leaves no Redis running, and the next start has its data."""
+    port, api_client = store_port(dev), ApiClient([dev])
     assert (await api_client.ask("POST", "/v1/vm/", SEED)).status_code == 201
     await api_client.until("running", "d")
     await api_client.aclose()
     dev.kill()
-    assert redis_answers(store_port(dev))
+
+    async def ended() -> bool:
+        return not redis_answers(port)
+
+    await until(ended, "the embedded store to end with its parent")
     again = spawn.serve("dev", cwd=tmp_path)
     again.ready()
-    assert not redis_answers(store_port(dev))
     api_client = ApiClient([again])
     assert (await api_client.job("d"))["Status"] == "running"
     await api_client.aclose()

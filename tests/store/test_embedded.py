@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,19 @@ def _program(directory: Path, name: str) -> str:
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
     return str(program)
+
+
+def _left_behind(directory: Path) -> int:
+    """Start a server in a process that is killed at once; return the server's port."""
+    program = (
+        "import os, sys; from pathlib import Path; from rq_broker.store.embedded import Server;"
+        "server = Server(Path(sys.argv[1])); server.start(); print(server.port, flush=True);"
+        "os.kill(os.getpid(), 9)"
+    )
+    command = [sys.executable, "-c", program, str(directory)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        return int(process.stdout.readline())
 
 
 @pytest.fixture
@@ -118,6 +132,22 @@ async def test_stop_leaves_no_process(server: Server) -> None:
     server.stop()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_a_server_left_behind_is_ended(tmp_path: Path) -> None:
+    """A server whose rq-broker was killed is ended by the next start, which has its data."""
+    port = _left_behind(tmp_path / "store")
+    with redis.Redis(port=port, decode_responses=True) as client:
+        client.set("answer", "42")
+    server = Server(tmp_path / "store")
+    server.start()
+    try:
+        with redis.Redis(port=server.port, decode_responses=True) as client:
+            assert client.get("answer") == "42"
+        with pytest.raises(redis.ConnectionError), redis.Redis(port=port) as client:
+            client.ping()
+    finally:
+        server.stop()
 
 
 async def test_connect_does_not_dial() -> None:
