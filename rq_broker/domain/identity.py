@@ -1,0 +1,69 @@
+"""Who asks: the identity that a credential proves, and the actor that a change is recorded for."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What an identity may do; the table beside the routes says it call by call."""
+
+    CLIENT = "client"
+    """Submits and steers the jobs of its owners."""
+    VIEWER = "viewer"
+    """Reads everything, with callbacks and data redacted; changes nothing."""
+    SOURCE = "source"
+    """Publishes the hosts of its types."""
+    OPERATOR = "operator"
+    """Does everything to jobs, types and hosts that exist, on behalf of any owner."""
+    ADMIN = "admin"
+    """Does everything; the only role that hands out tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who asks, as a token, Keystone or a JWT proves it.
+
+    Attributes:
+        name: Where it comes from and its name there: `token:ci`, `keystone:USER@PROJECT`.
+        role: What it may do.
+        owners: The owners whose jobs are its own; None: every owner.
+        types: The types that it may use; None: every type.
+        callback_hosts: The hosts that its callbacks may name; None: those that the egress allows.
+    """
+
+    name: str
+    role: Role
+    owners: frozenset[str] | None = None
+    types: frozenset[str] | None = None
+    callback_hosts: frozenset[str] | None = None
+
+    def owns(self, owner: str) -> bool:
+        """Tell whether the jobs of an owner are its own."""
+        return self.owners is None or owner in self.owners
+
+    def uses(self, type_: str) -> bool:
+        """Tell whether it may use a type."""
+        return self.types is None or type_ in self.types
+
+
+ANYONE = Identity("anyone", Role.ADMIN)
+"""Who asks where no access control is configured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who makes a change, from where and in which request, as the audit log keeps it."""
+
+    name: str
+    """Name of the identity."""
+    address: str = ""
+    """Address of the client; empty where it has none, as on a command line."""
+    request_id: str = ""
+    """`X-Request-ID` of the HTTP request; empty without one."""
+
+
+ACTOR: ContextVar[Actor | None] = ContextVar("ACTOR", default=None)
+"""Who the running task acts for; None: the broker itself, whose changes are no audit lines."""
