@@ -23,7 +23,7 @@ ESSAYS = {
     "rq_broker/store/contracts/__init__.py",
     "rq_broker/store/keys.py",
     "rq_broker/domain/jobs.py",
-    "rq_broker/domain/errors.py",
+    "rq_broker/domain/errors/__init__.py",
     "rq_broker/delivery/http/errors.py",
     "rq_broker/sources/failures.py",
     "rq_broker/sources/feeds.py",

@@ -71,7 +71,7 @@ def shown(value: object) -> object:
 
 async def _broker_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, errors.BrokerError)
-    if isinstance(error, errors.Unavailable | errors.TooManyQuestions):
+    if error.retry_after is not None:
         return failed(error, [(b"retry-after", b"%d" % error.retry_after)])
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.error("internal error", exc_info=error)

@@ -1,7 +1,7 @@
 """The Python client, sync and async: one method for each function of `calls`.
 
 `client.read("vm", "r1")` sends what `calls.read("vm", "r1")` describes and returns its result.
-A refusal raises the class of domain/errors.py that its code names; a connection that still fails
+A refusal raises the class of domain/errors/ that its code names; a connection that still fails
 after the last attempt raises httpx's own exceptions.
 """
 

@@ -1,6 +1,6 @@
 """The broker: one async method a verb, one Lua script a method, any number of processes at once.
 
-Every method raises the classes of domain/errors.py and no others. The verbs are methods of the
+Every method raises the classes of domain/errors/ and no others. The verbs are methods of the
 parts below; Broker binds them, so that callers write `broker.submit(...)`.
 """
 

@@ -149,7 +149,7 @@ def moves_in_cluster(error: BaseException) -> bool:
 
 
 def translate(error: BaseException) -> errors.BrokerError:
-    """Return the error of domain/errors.py for one of redis-py.
+    """Return the error of domain/errors/ for one of redis-py.
 
     A lost connection is translated by what ended it, where that is in the table: a refused login.
     """

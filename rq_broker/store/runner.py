@@ -1,4 +1,4 @@
-"""Runs scripts and plain commands, and raises the errors of domain/errors.py.
+"""Runs scripts and plain commands, and raises the errors of domain/errors/.
 
 Calls share a few connections, see node; on a cluster a few to each node, see cluster. fakeredis has
 no connection to share.

@@ -8,6 +8,21 @@
     │   ├── ExpectedTooLong     400  expected_too_long      over the policy's expected_most
     │   ├── InvalidServer       400  invalid_server         no name that a source has for one
     │   └── TooManyKinds        400  too_many_kinds         over the policy's most_kinds
+    ├── Unauthenticated         401  unauthenticated        no credential, or one that proves nobody
+    │   ├── NoRole              403  no_role                a valid one, without a role here
+    │   ├── KeystoneRefused     401  keystone_token_refused  expired, revoked, or none
+    │   ├── KeystoneUnscoped    401  keystone_token_unscoped  not of a project, or of another domain
+    │   └── JwtRefused          401  jwt_refused
+    │       ├── JwtMalformed    401  jwt_malformed
+    │       ├── JwtAlgorithm    401  jwt_algorithm          none, HS256, or another not accepted
+    │       ├── JwtUnknownKey   401  jwt_unknown_key
+    │       ├── JwtKeyNotNamed  401  jwt_key_not_named      no kid, and several keys
+    │       ├── JwtBadSignature 401  jwt_bad_signature
+    │       ├── JwtWrongIssuer  401  jwt_wrong_issuer
+    │       ├── JwtWrongAudience 401  jwt_wrong_audience
+    │       ├── JwtExpired      401  jwt_expired
+    │       ├── JwtNotYetValid  401  jwt_not_yet_valid
+    │       └── JwtClaims       401  jwt_claims             one is missing, or of another form
     ├── NotFound                404  not_found              an unknown path
     │   ├── JobNotFound         404  job_not_found
     │   │   └── AlreadyWithdrawn 404  already_withdrawn     an earlier call withdrew it
@@ -35,6 +50,9 @@
     ├── Internal                500  internal_error
     ├── OlderNotifiers          503  older_notifiers        they would misread the job
     ├── TooManyConnections      503  too_many_connections   nothing was read
+    ├── IdentityUnavailable     503  identity_unavailable
+    │   ├── KeystoneUnavailable 503  keystone_unavailable
+    │   └── JwtKeysUnavailable  503  jwt_keys_unavailable
     └── Unavailable             503  redis_unavailable
         ├── RedisOutOfMemory    503  redis_out_of_memory
         ├── RedisCannotSave     503  redis_cannot_save
@@ -48,28 +66,136 @@
         └── NotReplicated       503  not_replicated         carried out, but not copied in time
 
 A published code keeps its meaning for ever. Lua scripts refuse by the same tree: they answer
-`<WORD> <sentence>`, where WORD is the code in capitals, and `by_word` maps it to the class.
+`<WORD> <sentence>`, where WORD is the code in capitals, and `by_word` maps it to the class. Large
+families have files of their own: `access`, `conflicts` and `unavailable`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-
-class BrokerError(Exception):
-    """The root. Its text is a sentence for people; `code` is for programs, `status` for HTTP.
-
-    Args:
-        sentence: The text.
-        details: What stands beside the sentence in the envelope of an answer, such as `same`.
-    """
-
-    status = 500
-    code = "error"
-
-    def __init__(self, sentence: str = "", **details: object) -> None:
-        super().__init__(sentence)
-        self.details: Mapping[str, object] = details
+from rq_broker.domain.errors.access import (
+    IdentityUnavailable as IdentityUnavailable,
+)
+from rq_broker.domain.errors.access import (
+    JwtAlgorithm as JwtAlgorithm,
+)
+from rq_broker.domain.errors.access import (
+    JwtBadSignature as JwtBadSignature,
+)
+from rq_broker.domain.errors.access import (
+    JwtClaims as JwtClaims,
+)
+from rq_broker.domain.errors.access import (
+    JwtExpired as JwtExpired,
+)
+from rq_broker.domain.errors.access import (
+    JwtKeyNotNamed as JwtKeyNotNamed,
+)
+from rq_broker.domain.errors.access import (
+    JwtKeysUnavailable as JwtKeysUnavailable,
+)
+from rq_broker.domain.errors.access import (
+    JwtMalformed as JwtMalformed,
+)
+from rq_broker.domain.errors.access import (
+    JwtNotYetValid as JwtNotYetValid,
+)
+from rq_broker.domain.errors.access import (
+    JwtRefused as JwtRefused,
+)
+from rq_broker.domain.errors.access import (
+    JwtUnknownKey as JwtUnknownKey,
+)
+from rq_broker.domain.errors.access import (
+    JwtWrongAudience as JwtWrongAudience,
+)
+from rq_broker.domain.errors.access import (
+    JwtWrongIssuer as JwtWrongIssuer,
+)
+from rq_broker.domain.errors.access import (
+    KeystoneRefused as KeystoneRefused,
+)
+from rq_broker.domain.errors.access import (
+    KeystoneUnavailable as KeystoneUnavailable,
+)
+from rq_broker.domain.errors.access import (
+    KeystoneUnscoped as KeystoneUnscoped,
+)
+from rq_broker.domain.errors.access import (
+    NoRole as NoRole,
+)
+from rq_broker.domain.errors.access import (
+    Unauthenticated as Unauthenticated,
+)
+from rq_broker.domain.errors.conflicts import (
+    Conflict as Conflict,
+)
+from rq_broker.domain.errors.conflicts import (
+    DependencyFailed as DependencyFailed,
+)
+from rq_broker.domain.errors.conflicts import (
+    DuplicateCallback as DuplicateCallback,
+)
+from rq_broker.domain.errors.conflicts import (
+    DuplicateRequestId as DuplicateRequestId,
+)
+from rq_broker.domain.errors.conflicts import (
+    DuplicateServer as DuplicateServer,
+)
+from rq_broker.domain.errors.conflicts import (
+    IdempotencyKeyReused as IdempotencyKeyReused,
+)
+from rq_broker.domain.errors.conflicts import (
+    ImpossibleMove as ImpossibleMove,
+)
+from rq_broker.domain.errors.conflicts import (
+    NoRoom as NoRoom,
+)
+from rq_broker.domain.errors.conflicts import (
+    NotWaiting as NotWaiting,
+)
+from rq_broker.domain.errors.conflicts import (
+    StaleFence as StaleFence,
+)
+from rq_broker.domain.errors.conflicts import (
+    TypeInUse as TypeInUse,
+)
+from rq_broker.domain.errors.conflicts import (
+    UnknownDependency as UnknownDependency,
+)
+from rq_broker.domain.errors.root import BrokerError as BrokerError
+from rq_broker.domain.errors.unavailable import (
+    NotReplicated as NotReplicated,
+)
+from rq_broker.domain.errors.unavailable import (
+    RedisBusy as RedisBusy,
+)
+from rq_broker.domain.errors.unavailable import (
+    RedisCannotSave as RedisCannotSave,
+)
+from rq_broker.domain.errors.unavailable import (
+    RedisClusterDown as RedisClusterDown,
+)
+from rq_broker.domain.errors.unavailable import (
+    RedisLacksReplicas as RedisLacksReplicas,
+)
+from rq_broker.domain.errors.unavailable import (
+    RedisLoading as RedisLoading,
+)
+from rq_broker.domain.errors.unavailable import (
+    RedisOutOfMemory as RedisOutOfMemory,
+)
+from rq_broker.domain.errors.unavailable import (
+    RedisReadOnly as RedisReadOnly,
+)
+from rq_broker.domain.errors.unavailable import (
+    RedisRefuses as RedisRefuses,
+)
+from rq_broker.domain.errors.unavailable import (
+    Resharding as Resharding,
+)
+from rq_broker.domain.errors.unavailable import (
+    Unavailable as Unavailable,
+)
 
 
 class Invalid(BrokerError):
@@ -168,82 +294,6 @@ class MethodNotAllowed(BrokerError):
     code = "method_not_allowed"
 
 
-class Conflict(BrokerError):
-    """The request is valid, but the current state does not allow it."""
-
-    status = 409
-    code = "conflict"
-
-
-class DuplicateRequestId(Conflict):
-    """A job of the type has this request_id.
-
-    `details` has `same` if the refused submit is the one that was kept, and the job as `data`.
-    """
-
-    code = "duplicate_request_id"
-
-
-class DuplicateCallback(Conflict):
-    """A job of the type has this callback. `details` as for DuplicateRequestId."""
-
-    code = "duplicate_callback"
-
-
-class DuplicateServer(Conflict):
-    """Another running job of the type has named the server, or the same call names it twice."""
-
-    code = "duplicate_server"
-
-
-class IdempotencyKeyReused(Conflict):
-    """The owner has used this Idempotency-Key for another submit, whose job is still there."""
-
-    code = "idempotency_key_reused"
-
-
-class UnknownDependency(Conflict):
-    """`after` names a job that the type does not have."""
-
-    code = "unknown_dependency"
-
-
-class DependencyFailed(Conflict):
-    """`after` names a job that is in error, and `after_any` is not given."""
-
-    code = "dependency_failed"
-
-
-class TypeInUse(Conflict):
-    """The type has jobs, hosts or a source: `details` has how many of each as `left`."""
-
-    code = "type_in_use"
-
-
-class ImpossibleMove(Conflict):
-    """The state machine has no such move, see domain.jobs.MOVES."""
-
-    code = "impossible_move"
-
-
-class StaleFence(Conflict):
-    """The fence of the update is not that of the job's newest grant."""
-
-    code = "stale_fence"
-
-
-class NotWaiting(Conflict):
-    """The job, or its neighbour, is not queued."""
-
-    code = "not_waiting"
-
-
-class NoRoom(Conflict):
-    """No priority within ±(2^53−1) is free there, or too many jobs would have to move for it."""
-
-    code = "priority_exhausted"
-
-
 class TooLarge(BrokerError):
     """The body is larger than the API reads."""
 
@@ -299,84 +349,6 @@ class TooManyQuestions(BrokerError):
     code = "too_many_questions"
     retry_after = 2
     """Seconds until a caller should ask again."""
-
-
-class Unavailable(BrokerError):
-    """Redis does not answer. The call may have been carried out: repeat it.
-
-    The subclasses say why a Redis that answers cannot serve, see store/redis_errors.
-    """
-
-    status = 503
-    code = "redis_unavailable"
-    retry_after = 1
-    """Seconds until a caller should repeat the call, about what the cause lasts at least."""
-
-
-class RedisOutOfMemory(Unavailable):
-    """Redis is at its `maxmemory` and refuses writes; the call was not carried out."""
-
-    code = "redis_out_of_memory"
-    retry_after = 5
-
-
-class RedisCannotSave(Unavailable):
-    """Redis cannot write to its disk and refuses writes; the call was not carried out."""
-
-    code = "redis_cannot_save"
-    retry_after = 5
-
-
-class RedisReadOnly(Unavailable):
-    """The Redis that answered is a replica, or became one; the call was not carried out."""
-
-    code = "redis_read_only"
-
-
-class RedisLacksReplicas(Unavailable):
-    """Redis has fewer replicas than its `min-replicas-to-write`; the call was not carried out."""
-
-    code = "redis_lacks_replicas"
-    retry_after = 2
-
-
-class RedisClusterDown(Unavailable):
-    """The cluster serves no slot, or not this type's; the call was not carried out."""
-
-    code = "redis_cluster_down"
-    retry_after = 2
-
-
-class RedisLoading(Unavailable):
-    """Redis loads its data after a start; the call was not carried out."""
-
-    code = "redis_loading"
-    retry_after = 2
-
-
-class RedisBusy(Unavailable):
-    """Redis runs a script for longer than its limit; the call was not carried out."""
-
-    code = "redis_busy"
-
-
-class RedisRefuses(Unavailable):
-    """Redis refuses the broker's login, or lacks a right that the call needs."""
-
-    code = "redis_refuses"
-    retry_after = 30
-
-
-class Resharding(Unavailable):
-    """The slot of this type moves to another node of the cluster; other types are served."""
-
-    code = "resharding"
-
-
-class NotReplicated(Unavailable):
-    """The call was carried out, but fewer replicas than required acknowledged it in time."""
-
-    code = "not_replicated"
 
 
 def _tree(root: type[BrokerError]) -> list[type[BrokerError]]:
