@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -11,6 +13,7 @@ from starlette.types import StatefulLifespan
 
 from rq_broker.admission.explain import Explainer
 from rq_broker.admission.snapshot import SnapshotReader
+from rq_broker.api.access import Access, guard
 from rq_broker.api.destinations import DestinationEndpoints
 from rq_broker.api.health import HealthEndpoints
 from rq_broker.api.hosts import HostEndpoints
@@ -24,6 +27,7 @@ from rq_broker.api.responses import HANDLERS, ok
 from rq_broker.api.signing_keys import SigningKeyEndpoints
 from rq_broker.api.types import TypeEndpoints
 from rq_broker.egress.rules import Egress
+from rq_broker.identity import Authenticator
 from rq_broker.store.broker import Broker
 
 __all__ = ["create_app"]
@@ -34,6 +38,7 @@ def create_app(
     *,
     callback_base: str | None = None,
     egress: Egress | None = None,
+    authenticators: Sequence[Authenticator] = (),
     inbox: bool = False,
     noop: bool = False,
     lifespan: StatefulLifespan[Starlette] | None = None,
@@ -44,13 +49,20 @@ def create_app(
         broker: Carries out every call.
         callback_base: URL that relative callbacks are resolved against; None refuses them.
         egress: Refuses callbacks that no courier may dial; None leaves that to the courier.
+        authenticators: Prove who asks, each from one kind of credential. Without any, everybody
+            may do everything.
         inbox: Adds the development inbox.
         noop: Adds `POST /noop`, the baseline of the benchmarks.
         lifespan: Runs beside the requests; its state is given to the server and to each request.
     """
+    routes = _routes(broker, callback_base, egress, authenticators, inbox=inbox, noop=noop)
     app = Starlette(
-        routes=_routes(broker, callback_base, egress, inbox=inbox, noop=noop),
-        middleware=[Middleware(TrailingSlash), Middleware(RefuseCallbacks)],
+        routes=[guard(route) for route in routes],
+        middleware=[
+            Middleware(TrailingSlash),
+            Middleware(Access, authenticators, routes),
+            Middleware(RefuseCallbacks),
+        ],
         exception_handlers=dict(HANDLERS),
         lifespan=lifespan,
     )
@@ -59,7 +71,13 @@ def create_app(
 
 
 def _routes(
-    broker: Broker, callback_base: str | None, egress: Egress | None, *, inbox: bool, noop: bool
+    broker: Broker,
+    callback_base: str | None,
+    egress: Egress | None,
+    authenticators: Sequence[Authenticator],
+    *,
+    inbox: bool,
+    noop: bool,
 ) -> list[Route]:
     """List all routes. Starlette tries them in this order, so the busiest come first."""
     snapshots = SnapshotReader(broker)
@@ -75,7 +93,7 @@ def _routes(
         *HealthEndpoints(broker, None if egress is None else egress.options).routes(),
         *(InboxEndpoints().routes() if inbox else ()),
     ]
-    return [*routes, *PageEndpoints(routes).routes()]
+    return [*routes, *PageEndpoints(routes, authenticators).routes()]
 
 
 async def _noop(request: Request) -> Response:

@@ -17,10 +17,19 @@ from rq_broker import __version__
 from rq_broker.api import paths
 from rq_broker.api.idempotency import MOST_CHARACTERS
 from rq_broker.api.operations import OPERATIONS, SERVER_REFUSALS, Operation
+from rq_broker.api.roles import PUBLIC
 from rq_broker.api.views import ErrorView
 from rq_broker.domain import errors
+from rq_broker.identity import Authenticator
 
 Schema = dict[str, Any]
+
+_ACCESS_REFUSALS = tuple(
+    error
+    for error in errors.by_word().values()
+    if issubclass(error, errors.Unauthenticated | errors.Forbidden | errors.IdentityUnavailable)
+)
+"""What every operation that needs an identity may answer."""
 
 _REF = "#/components/schemas/{name}"
 
@@ -30,8 +39,13 @@ def operations_of(routes: Iterable[Route]) -> dict[str, Operation]:
     return {route.name: OPERATIONS[route.name] for route in routes if route.include_in_schema}
 
 
-def document(routes: Iterable[Route]) -> dict[str, Any]:
-    """Describe these routes. Raises KeyError for a route that is not in OPERATIONS."""
+def document(
+    routes: Iterable[Route], authenticators: Iterable[Authenticator] = ()
+) -> dict[str, Any]:
+    """Describe these routes, and the credentials that authenticators take, if any.
+
+    Raises KeyError for a route that is not in OPERATIONS.
+    """
     routes = sorted(
         (route for route in routes if route.include_in_schema), key=lambda route: route.path_format
     )
@@ -42,6 +56,7 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
         {name: operation.body.type for name, operation in operations.items() if operation.body}
     )
     components = {**structs, **{name: _exact(schema) for name, schema in views.items()}}
+    schemes = {authenticator.name: authenticator.scheme for authenticator in authenticators}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -58,7 +73,11 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
             }
             for path, group in groupby(routes, key=lambda route: route.path_format)
         },
-        "components": {"schemas": dict(sorted(components.items()))},
+        "components": {
+            "schemas": dict(sorted(components.items())),
+            **({"securitySchemes": schemes} if schemes else {}),
+        },
+        **({"security": [{name: []} for name in schemes]} if schemes else {}),
     }
 
 
@@ -130,6 +149,7 @@ def _operation(route: Route, answer: Schema | None, body: Schema | None) -> dict
         "operationId": route.name,
         "summary": (route.endpoint.__doc__ or "").partition("\n")[0],
         "description": operation.note,
+        "x-roles": {role.value: scope.value for role, scope in operation.access.items()},
         "parameters": [
             *_path_parameters(route),
             *_query_parameters(operation),
@@ -140,6 +160,8 @@ def _operation(route: Route, answer: Schema | None, body: Schema | None) -> dict
     if operation.body:
         content = {"application/json": {"schema": body, "example": operation.body.example}}
         description["requestBody"] = {"required": True, "content": content}
+    if operation.access is PUBLIC:
+        description["security"] = [{}]
     return {key: value for key, value in description.items() if value}
 
 
@@ -205,6 +227,8 @@ def _without_envelope(media: str) -> Schema:
 
 def _refusals(operation: Operation) -> dict[str, Any]:
     refusals: list[type[errors.BrokerError]] = [*operation.refusals, *SERVER_REFUSALS]
+    if operation.access is not PUBLIC:
+        refusals += _ACCESS_REFUSALS
     by_status = groupby(sorted(refusals, key=_status), _status)
     content = {"application/json": {"schema": {"$ref": _REF.format(name="Error")}}}
     responses: dict[str, Any] = {

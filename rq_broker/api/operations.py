@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rq_broker.api import bodies
+from rq_broker.api import bodies, roles
 from rq_broker.api.pagination import PAGE_LIMIT
 from rq_broker.api.submit import Submit
 from rq_broker.api.views import (
@@ -102,6 +102,8 @@ class Operation:
     data: Any = None
     """Type of `data` in the answer's envelope, or a tuple of alternatives; None: no envelope."""
     refusals: tuple[type[errors.BrokerError], ...] = ()
+    access: roles.Access = field(kw_only=True)
+    """Role → on what it may call the operation; a role that is left out is refused."""
     statuses: tuple[int, ...] = (200,)
     """Statuses of success."""
     body: Body | None = None
@@ -141,6 +143,7 @@ OPERATIONS: Mapping[str, Operation] = {
         note="The broker POSTs to the callback as soon as it holds the capacity. A relative "
         "callback needs a callback base. Unknown fields are ignored; `data` keeps every digit. "
         "A 409 has `same` and the job if it was submitted just so.",
+        access=roles.CHANGE_JOBS,
     ),
     "page": Operation(
         list[JobView],
@@ -150,8 +153,9 @@ OPERATIONS: Mapping[str, Operation] = {
         note="Without `limit` and `cursor` the answer is the whole list, streamed. With one of "
         "them it is a page, perhaps shorter than `limit`; only `next: null` marks the last page. "
         "With `eta=1` one forecast of the whole line gives every queued job of the page its `ETA`.",
+        access=roles.READ_JOBS,
     ),
-    "read": Operation(JobView, _JOB),
+    "read": Operation(JobView, _JOB, access=roles.READ_JOBS),
     "update": Operation(
         EmptyView,
         (*_JOB, *_BODY, *_MOVE, *_EXPECT, *_SERVERS),
@@ -160,6 +164,7 @@ OPERATIONS: Mapping[str, Operation] = {
         "With `fence`, an update of the status is refused if the job has a newer grant. "
         "`expected` changes how long a queued, granted or running job says it will hold; its place "
         "in the queue stays. Unknown fields are ignored.",
+        access=roles.CHANGE_JOBS,
     ),
     "withdraw": Operation(
         EmptyView,
@@ -167,9 +172,13 @@ OPERATIONS: Mapping[str, Operation] = {
         keys={"same": {"const": True}},
         takes_key=True,
         note="`same` says that an earlier call with this Idempotency-Key withdrew the job.",
+        access=roles.CHANGE_JOBS,
     ),
     "attempts": Operation(
-        list[AttemptView], _JOB, note="Of all grants of the job; about the newest 100."
+        list[AttemptView],
+        _JOB,
+        note="Of all grants of the job; about the newest 100.",
+        access=roles.READ_JOBS,
     ),
     "explain": Operation(
         (ExplanationView, JobHoldView),
@@ -177,6 +186,7 @@ OPERATIONS: Mapping[str, Operation] = {
         note="`explains` names the job that the reason is of: the first of its shape that waits. "
         "`eta` comes from a simulation and is null, with the `reason`, if there is no forecast. "
         "Of a granted or running job it tells what has become of its grant.",
+        access=roles.ASK,
     ),
     "what_if": Operation(
         (ForecastView, MovesView),
@@ -188,77 +198,95 @@ OPERATIONS: Mapping[str, Operation] = {
         note="With `data`: the explanation and the forecast of a job that was not submitted. With "
         "`request_id`: whose ETA changes if that job moves, and by how many seconds. Nothing is "
         "written.",
+        access=roles.ASK,
     ),
-    "types": Operation(dict[str, Counts], (errors.Unavailable,)),
-    "policy": Operation(TypeView, _TYPE, keys=_WARNING, note=_TYPE_NOTE),
+    "types": Operation(dict[str, Counts], (errors.Unavailable,), access=roles.READ_TYPE),
+    "policy": Operation(TypeView, _TYPE, keys=_WARNING, note=_TYPE_NOTE, access=roles.READ_TYPE),
     "set_policy": Operation(
         TypeView,
         (*_TYPE, *_BODY),
         body=Body(PolicyChange, {"patience": 60}),
         keys=_WARNING,
         note=f"A new span applies to the jobs that are there already. {_TYPE_NOTE}",
+        access=roles.OPERATE,
     ),
     "drop_type": Operation(
         EmptyView,
         (*_TYPE, errors.TypeInUse),
         note="A 409 has what is `left`. A type that is used again begins with the default policy.",
+        access=roles.OPERATE,
     ),
     "acknowledge_losses": Operation(
         AcknowledgedView,
         _TYPE,
         note="Of all losses that /readyz shows of the type; later ones are told again.",
+        access=roles.OPERATE,
     ),
-    "hosts": Operation(list[HostView], _TYPE),
-    "host": Operation(HostView, _HOST),
+    "hosts": Operation(list[HostView], _TYPE, access=roles.LIST_HOSTS),
+    "host": Operation(HostView, _HOST, access=roles.READ_HOST),
     "set_host": Operation(
         HostView,
         (*_HOST, *_BODY, errors.Conflict),
         statuses=(200, 201),
         body=Body(NewHost, _HOST_BODY),
         note="409 if a source reports the host.",
+        access=roles.PUBLISH,
     ),
     "drop_host": Operation(
-        EmptyView, _HOST, note="If a source reports the host, its next snapshot puts it back."
+        EmptyView,
+        _HOST,
+        note="If a source reports the host, its next snapshot puts it back.",
+        access=roles.PUBLISH,
     ),
-    "sources": Operation(list[SourceView], _TYPE),
+    "sources": Operation(list[SourceView], _TYPE, access=roles.READ),
     "forget_source": Operation(
         EmptyView,
         (*_TYPE, errors.SourceNotFound, errors.Conflict),
         note="Its hosts go out of service. 409 while a notifier polls it.",
+        access=roles.OPERATE,
     ),
     "destinations": Operation(
-        DestinationsView, _TYPE, note="At most 1,000: open breakers first, then the latest used."
+        DestinationsView,
+        _TYPE,
+        note="At most 1,000: open breakers first, then the latest used.",
+        access=roles.READ_DESTINATIONS,
     ),
     "reset": Operation(
         EmptyView,
         (*_TYPE, *_BODY, errors.DestinationNotFound),
         body=Body(bodies.OneDestination, _DESTINATION),
+        access=roles.OPERATE,
     ),
     "requeue": Operation(
         RequeuedView,
         (*_TYPE, *_BODY),
         body=Body(bodies.OneDestination, _DESTINATION),
         note="Requeues the jobs in status `error` whose newest grant was to be announced there.",
+        access=roles.OPERATE,
     ),
-    "keys": Operation(Fingerprints, _TYPE),
+    "keys": Operation(Fingerprints, _TYPE, access=roles.KEYS),
     "set_keys": Operation(
         Fingerprints,
         (*_TYPE, *_BODY),
         body=Body(bodies.OwnerKeys, _KEYS),
         note="Callbacks are signed by Standard Webhooks, once with each key. To rotate, set the "
         "new key and the old one, and later the new one alone. `[]` removes the owner's keys.",
+        access=roles.KEYS,
     ),
-    "alive": Operation(AliveView),
-    "ready": Operation(ReadyView, (errors.Unavailable,)),
-    "metrics": Operation(media=("text/plain",), note="For Prometheus; Redis need not answer."),
-    "received": Operation(list[ReceivedView]),
-    "receive": Operation(EmptyView, (errors.TooLarge,)),
-    "openapi": Operation(),
-    "docs": Operation(media=("text/html", "text/markdown")),
-    "docs_api": Operation(media=("text/html",)),
+    "alive": Operation(AliveView, access=roles.PUBLIC),
+    "ready": Operation(ReadyView, (errors.Unavailable,), access=roles.READ),
+    "metrics": Operation(
+        media=("text/plain",), note="For Prometheus; Redis need not answer.", access=roles.READ
+    ),
+    "received": Operation(list[ReceivedView], access=roles.OPERATE),
+    "receive": Operation(EmptyView, (errors.TooLarge,), access=roles.PUBLIC),
+    "openapi": Operation(access=roles.EVERYBODY),
+    "docs": Operation(media=("text/html", "text/markdown"), access=roles.EVERYBODY),
+    "docs_api": Operation(media=("text/html",), access=roles.EVERYBODY),
     "docs_page": Operation(
         refusals=(errors.NotFound,),
         media=("text/html", "text/markdown"),
         note="With `Accept: text/markdown`, or `.md` after the name, the answer is the Markdown.",
+        access=roles.EVERYBODY,
     ),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from rq_broker.api.openapi import document, operations_of
 from rq_broker.api.responses import Reply
 from rq_broker.domain.errors import NotFound
 from rq_broker.domain.representation import to_json
+from rq_broker.identity import Authenticator
 
 _FOLDER = Path(__file__).with_name("docs")
 _VARY = {"Vary": "Accept"}
@@ -25,7 +26,10 @@ _VARY = {"Vary": "Accept"}
 class PageEndpoints:
     """The endpoints /docs and /openapi.json, which describe all routes, these included."""
 
-    def __init__(self, routes: Iterable[Route]) -> None:
+    def __init__(
+        self, routes: Iterable[Route], authenticators: Sequence[Authenticator] = ()
+    ) -> None:
+        self._authenticators = authenticators
         self._described = [*routes, *self.routes()]
         operations_of(self._described)  # a route that nothing describes stops the start
 
@@ -40,7 +44,7 @@ class PageEndpoints:
 
     @cached_property
     def _document(self) -> dict[str, Any]:
-        return document(self._described)
+        return document(self._described, self._authenticators)
 
     async def openapi(self, _: Request) -> Response:
         """Return this API as an OpenAPI 3.1 document."""

@@ -69,13 +69,18 @@ def shown(value: object) -> object:
 # Exceptions
 
 
-async def _broker_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, errors.BrokerError)
+def refused(error: errors.BrokerError, headers: Headers = ()) -> Reply:
+    """Answer an error that was raised: `failed`, with Retry-After, or with a line in the log."""
     if error.retry_after is not None:
-        return failed(error, [(b"retry-after", b"%d" % error.retry_after)])
+        return failed(error, [(b"retry-after", b"%d" % error.retry_after), *headers])
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.error("internal error", exc_info=error)
-    return failed(error)
+    return failed(error, headers)
+
+
+async def _broker_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, errors.BrokerError)
+    return refused(error)
 
 
 async def _routing_error(request: Request, error: Exception) -> Response:

@@ -52,6 +52,9 @@ class Identity:
 ANYONE = Identity("anyone", Role.ADMIN)
 """Who asks where no access control is configured."""
 
+NOBODY = Identity("nobody", Role.VIEWER, frozenset(), frozenset())
+"""Who asks without a credential for what needs none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Actor:

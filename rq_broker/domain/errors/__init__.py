@@ -9,6 +9,10 @@
     │   ├── InvalidServer       400  invalid_server         no name that a source has for one
     │   └── TooManyKinds        400  too_many_kinds         over the policy's most_kinds
     ├── Unauthenticated         401  unauthenticated        no credential, or one that proves nobody
+    │   ├── TokenMalformed      401  token_malformed        a letter is missing or wrong
+    │   ├── TokenUnknown        401  token_unknown
+    │   ├── TokenExpired        401  token_expired
+    │   ├── TokenRevoked        401  token_revoked          or replaced by a rotation
     │   ├── NoRole              403  no_role                a valid one, without a role here
     │   ├── KeystoneRefused     401  keystone_token_refused  expired, revoked, or none
     │   ├── KeystoneUnscoped    401  keystone_token_unscoped  not of a project, or of another domain
@@ -23,6 +27,7 @@
     │       ├── JwtExpired      401  jwt_expired
     │       ├── JwtNotYetValid  401  jwt_not_yet_valid
     │       └── JwtClaims       401  jwt_claims             one is missing, or of another form
+    ├── Forbidden               403  forbidden              the identity may not do this
     ├── NotFound                404  not_found              an unknown path
     │   ├── JobNotFound         404  job_not_found
     │   │   └── AlreadyWithdrawn 404  already_withdrawn     an earlier call withdrew it
@@ -73,6 +78,9 @@ families have files of their own: `access`, `conflicts` and `unavailable`.
 from __future__ import annotations
 
 from rq_broker.domain.errors.access import (
+    Forbidden as Forbidden,
+)
+from rq_broker.domain.errors.access import (
     IdentityUnavailable as IdentityUnavailable,
 )
 from rq_broker.domain.errors.access import (
@@ -122,6 +130,18 @@ from rq_broker.domain.errors.access import (
 )
 from rq_broker.domain.errors.access import (
     NoRole as NoRole,
+)
+from rq_broker.domain.errors.access import (
+    TokenExpired as TokenExpired,
+)
+from rq_broker.domain.errors.access import (
+    TokenMalformed as TokenMalformed,
+)
+from rq_broker.domain.errors.access import (
+    TokenRevoked as TokenRevoked,
+)
+from rq_broker.domain.errors.access import (
+    TokenUnknown as TokenUnknown,
 )
 from rq_broker.domain.errors.access import (
     Unauthenticated as Unauthenticated,

@@ -1,4 +1,4 @@
-"""Refusals of a credential: whom a request names is not proven."""
+"""Refusals of a credential, and of what the identity that it proves may not do."""
 
 from __future__ import annotations
 
@@ -10,6 +10,30 @@ class Unauthenticated(BrokerError):
 
     status = 401
     code = "unauthenticated"
+
+
+class TokenMalformed(Unauthenticated):
+    """The token is none that the broker could have made: a letter is missing or wrong."""
+
+    code = "token_malformed"
+
+
+class TokenUnknown(Unauthenticated):
+    """The token is well formed, but this installation has none like it."""
+
+    code = "token_unknown"
+
+
+class TokenExpired(Unauthenticated):
+    """The token has expired."""
+
+    code = "token_expired"
+
+
+class TokenRevoked(Unauthenticated):
+    """The token was revoked, or a rotation replaced it."""
+
+    code = "token_revoked"
 
 
 class NoRole(Unauthenticated):
@@ -95,6 +119,13 @@ class JwtClaims(JwtRefused):
     """A claim that the broker needs is missing, or has another form."""
 
     code = "jwt_claims"
+
+
+class Forbidden(BrokerError):
+    """Who asks is known, and may not do this: see the table of roles."""
+
+    status = 403
+    code = "forbidden"
 
 
 class IdentityUnavailable(BrokerError):

@@ -1,0 +1,153 @@
+"""Access control: who asks, by the authenticators, and whether the role of that identity allows it.
+
+`Access` proves the identity of each request. `guard` then stands before each endpoint and refuses
+what the row of the operation does not allow. Endpoints ask `identity_of` and `scope_of`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from http import HTTPStatus
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.routing import Match, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from rq_broker.api import roles
+from rq_broker.api.operations import OPERATIONS
+from rq_broker.api.responses import refused
+from rq_broker.domain import errors
+from rq_broker.domain.identity import ACTOR, ANYONE, NOBODY, Actor, Identity, Role
+from rq_broker.identity import Authenticator
+
+_UNDESCRIBED = roles.ADMINISTER
+"""The row of a route that the API document leaves out."""
+
+
+def identity_of(request: Request) -> Identity:
+    """Return who asks; ANYONE where no access control is configured."""
+    identity: Identity = request.scope["identity"]
+    return identity
+
+
+def scope_of(request: Request) -> roles.Scope:
+    """Return on what the identity may call the operation that is being called."""
+    scope: roles.Scope = request.scope["access"]
+    return scope
+
+
+def check_owner(request: Request, owner: str) -> None:
+    """Raise Forbidden unless what belongs to this owner is the identity's own."""
+    identity = identity_of(request)
+    if not identity.owns(owner):
+        raise errors.Forbidden(f"{identity.name} does not act for the owner {owner!r}")
+
+
+def sole_owner(request: Request) -> str | None:
+    """Return the owner of a request that names none; None if the identity has not exactly one."""
+    owners = identity_of(request).owners
+    return next(iter(owners)) if owners is not None and len(owners) == 1 else None
+
+
+class Access:
+    """Proves who asks, and refuses every request of nobody but to public operations.
+
+    Without authenticators everybody is ANYONE.
+    """
+
+    def __init__(
+        self, app: ASGIApp, authenticators: Sequence[Authenticator], routes: Iterable[Route]
+    ) -> None:
+        self._app = app
+        self._authenticators = authenticators
+        self._public = [route for route in routes if row_of(route) is roles.PUBLIC]
+        self._challenges = list(dict.fromkeys(each.challenge for each in authenticators))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Forward the request with its identity and its actor, or refuse it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            identity = await self._identity(scope)
+        except errors.BrokerError as error:
+            await refused(error, self._challenged(error))(scope, receive, send)
+            return
+        scope["identity"] = identity
+        client = scope.get("client")
+        actor = ACTOR.set(Actor(identity.name, client[0] if client else ""))
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            ACTOR.reset(actor)
+
+    async def _identity(self, scope: Scope) -> Identity:
+        if not self._authenticators:
+            return ANYONE
+        if self._is_public(scope):
+            return NOBODY
+        headers = Headers(scope=scope)
+        for authenticator in self._authenticators:
+            identity = await authenticator.identify(headers)
+            if identity is not None:
+                return identity
+        kinds = " or ".join(authenticator.name for authenticator in self._authenticators)
+        raise errors.Unauthenticated(f"this needs an identity: send a {kinds}; see /docs/security")
+
+    def _is_public(self, scope: Scope) -> bool:
+        return any(route.matches(scope)[0] is Match.FULL for route in self._public)
+
+    def _challenged(self, error: errors.BrokerError) -> list[tuple[bytes, bytes]]:
+        """Return the headers WWW-Authenticate of a refusal, see RFC 6750 section 3."""
+        if error.status != HTTPStatus.UNAUTHORIZED:
+            return []
+        is_invalid = type(error) is not errors.Unauthenticated
+        return [
+            (
+                b"www-authenticate",
+                f'{challenge}, error="invalid_token"'.encode()
+                if is_invalid and challenge.startswith("Bearer")
+                else challenge.encode(),
+            )
+            for challenge in self._challenges
+        ]
+
+
+def row_of(route: Route) -> roles.Access:
+    """Return the row of a route. Raises KeyError if a described route has none."""
+    return OPERATIONS[route.name].access if route.include_in_schema else _UNDESCRIBED
+
+
+def guard(route: Route) -> Route:
+    """Let a route carry out what its row allows. Raises KeyError if it has none."""
+    row, name, app = row_of(route), route.name, route.app
+
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        if row is not roles.PUBLIC:
+            type_ = scope["path_params"].get("type")
+            scope["access"] = _allowed(name, row, scope["identity"], type_)
+        await app(scope, receive, send)
+
+    route.app = guarded
+    return route
+
+
+def _allowed(name: str, row: roles.Access, identity: Identity, type_: str | None) -> roles.Scope:
+    """Return on what an identity may call an operation. Raises Forbidden.
+
+    Whoever is limited to owners may call no more than a client: what belongs to no owner is not
+    its own, whatever its role.
+    """
+    scope = row.get(identity.role)
+    if scope is not None and identity.role is not Role.CLIENT and identity.owners is not None:
+        limited = row.get(Role.CLIENT)
+        scope = limited if scope is roles.Scope.ALL or limited is None else scope
+    if scope is None or (identity.role is Role.CLIENT and identity.owners is None):
+        raise errors.Forbidden(
+            f"{identity.name} has the role {identity.role}, which may not call {name} "
+            "as the table on /docs/security says"
+        )
+    if type_ is not None and not identity.uses(type_):
+        raise errors.Forbidden(f"{identity.name} may not use the type {type_!r}")
+    return scope

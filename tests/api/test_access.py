@@ -1,0 +1,209 @@
+"""Access control: nobody without an identity, and each role what the table of roles allows."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from rq_broker.api import create_app
+from rq_broker.api.access import guard, identity_of, scope_of
+from rq_broker.api.operations import OPERATIONS
+from rq_broker.api.responses import ok
+from rq_broker.api.roles import PUBLIC, Scope
+from rq_broker.domain import errors
+from rq_broker.domain.identity import ACTOR, Identity, Role
+from rq_broker.store.broker import Broker
+from tests.api.conftest import BASE, contract, refused
+from tests.pages import page, rows, spans
+
+IDENTITIES: dict[str, Identity] = {
+    role.value: Identity(role, role, frozenset({"y"}) if role is Role.CLIENT else None)
+    for role in Role
+}
+IDENTITIES |= {
+    "of kube": Identity("of kube", Role.OPERATOR, types=frozenset({"kube"})),
+    "of y": Identity("of y", Role.OPERATOR, frozenset({"y"})),
+    "viewer of y": Identity("viewer of y", Role.VIEWER, frozenset({"y"})),
+    "client of nobody": Identity("client of nobody", Role.CLIENT),
+}
+PATHS = {"type": "vm", "request_id": "d", "host": "h", "source": "s", "page": "index", "rest": "x"}
+
+
+class Names:
+    """Takes the header X-Who for what it says, and refuses what it does not know."""
+
+    name = "name"
+    scheme: Mapping[str, str] = {"type": "apiKey", "in": "header", "name": "X-Who"}
+    challenge = 'Bearer realm="names"'
+
+    async def identify(self, headers: Mapping[str, str]) -> Identity | None:
+        who = headers.get("x-who")
+        if who == "away":
+            raise errors.Unavailable("names are away")
+        if who is not None and who not in IDENTITIES:
+            raise errors.TokenUnknown("unknown")
+        return None if who is None else IDENTITIES[who]
+
+
+@pytest.fixture
+def app(broker: Broker) -> Starlette:
+    return create_app(broker, callback_base=BASE, inbox=True, authenticators=[Names()])
+
+
+@pytest.fixture
+async def api(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as plain:
+        answer = await plain.get("/openapi.json", headers={"X-Who": "viewer"})
+    async with httpx.AsyncClient(
+        transport=transport,
+        base_url="http://api.test",
+        event_hooks={"response": [contract(answer.json())]},
+    ) as client:
+        yield client
+
+
+def routes(app: Starlette) -> list[Route]:
+    return [route for route in app.routes if isinstance(route, Route)]
+
+
+async def ask(api: httpx.AsyncClient, route: Route, who: str | None = None) -> httpx.Response:
+    """Call a route with the example of its body."""
+    operation = OPERATIONS[route.name]
+    (method,) = (route.methods or set()) - {"HEAD"}
+    path = route.path_format.format(**PATHS)
+    body = operation.body and dict(operation.body.example)
+    return await api.request(method, path, json=body, headers={"X-Who": who} if who else {})
+
+
+async def test_nobody_is_let_in_without_an_identity(api: httpx.AsyncClient, app: Starlette) -> None:
+    """Without a credential each route but the public ones is refused, an unknown path too."""
+    for route in routes(app):
+        answer = await ask(api, route)
+        if OPERATIONS[route.name].access is PUBLIC:
+            assert answer.status_code == 200, route.name
+        else:
+            refused(answer, 401, "unauthenticated", "send a name")
+            assert answer.headers["www-authenticate"] == 'Bearer realm="names"'
+    public = {name for name, operation in OPERATIONS.items() if operation.access is PUBLIC}
+    assert public == {"alive", "receive"}
+    answer = await api.get("/nowhere")
+    refused(answer, 401, "unauthenticated")
+
+
+async def test_each_role_may_call_what_its_row_says(api: httpx.AsyncClient, app: Starlette) -> None:
+    """A role that a row has is let through to the endpoint; every other one is forbidden."""
+    for route in routes(app):
+        for role in Role:
+            answer = await ask(api, route, role)
+            row = OPERATIONS[route.name].access
+            if row is PUBLIC or role in row:
+                assert answer.status_code not in (401, 403), (route.name, role)
+            else:
+                refused(answer, 403, "forbidden", f"has the role {role}")
+
+
+async def test_who_is_limited_to_types_uses_no_other(
+    api: httpx.AsyncClient, app: Starlette
+) -> None:
+    """An operator of another type is refused at every route of a type."""
+    for route in routes(app):
+        answer = await ask(api, route, "of kube")
+        if "{type}" in route.path_format:
+            refused(answer, 403, "forbidden", "may not use the type 'vm'")
+
+
+async def test_who_is_limited_to_owners_may_call_no_more_than_a_client(
+    api: httpx.AsyncClient, app: Starlette
+) -> None:
+    """An operator or a viewer of one owner is refused what belongs to no owner."""
+    for route in routes(app):
+        row = OPERATIONS[route.name].access
+        if row is not PUBLIC and Role.CLIENT not in row:
+            refused(await ask(api, route, "of y"), 403, "forbidden")
+            refused(await ask(api, route, "viewer of y"), 403, "forbidden")
+
+
+async def test_a_client_without_owners_is_refused(api: httpx.AsyncClient) -> None:
+    """A client that names no owner would own everything, so it may do nothing."""
+    answer = await api.get("/v1/vm", headers={"X-Who": "client of nobody"})
+    refused(answer, 403, "forbidden")
+
+
+async def test_a_credential_of_no_use(api: httpx.AsyncClient) -> None:
+    """A refused credential has a code of its own; a store that is away is no refusal of it."""
+    answer = await api.get("/v1/vm", headers={"X-Who": "stranger"})
+    refused(answer, 401, "token_unknown")
+    assert answer.headers["www-authenticate"] == 'Bearer realm="names", error="invalid_token"'
+    answer = await api.get("/v1/vm", headers={"X-Who": "away"})
+    refused(answer, 503, "redis_unavailable")
+    assert answer.headers["retry-after"] == "1"
+
+
+async def test_an_endpoint_knows_who_asks_and_for_what(broker: Broker) -> None:
+    """The endpoint sees the identity, its scope and the actor; after the request there is none."""
+    app = create_app(broker, authenticators=[Names()])
+
+    async def alive(request: Request) -> Response:
+        return ok([str(identity_of(request).name), scope_of(request), repr(ACTOR.get())])
+
+    app.router.routes[:0] = [guard(Route("/who/{type}", alive, name="page"))]
+    transport = httpx.ASGITransport(app, client=("10.1.2.3", 5))
+    async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as api:
+        answers = {
+            who: (await api.get("/who/vm", headers={"X-Who": who})).json()["data"]
+            for who in ("client", "viewer", "viewer of y", "of y", "admin")
+        }
+    assert ACTOR.get() is None
+    scopes = {who: scope for who, (_, scope, _) in answers.items()}
+    assert scopes == {
+        "client": Scope.OWN,
+        "viewer": Scope.REDACTED,
+        "viewer of y": Scope.REDACTED,
+        "of y": Scope.OWN,
+        "admin": Scope.ALL,
+    }
+    assert answers["of y"][2] == "Actor(name='of y', address='10.1.2.3', request_id='')"
+
+
+async def test_a_hidden_route_is_for_admins(broker: Broker) -> None:
+    """A route that the document leaves out has no row, so that only an admin may call it."""
+    app = create_app(broker, noop=True, authenticators=[Names()])
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as api:
+        refused(await api.post("/noop", headers={"X-Who": "operator"}), 403, "forbidden")
+        assert (await api.post("/noop", headers={"X-Who": "admin"})).is_success
+
+
+async def test_the_document_shows_roles_and_credentials(api: httpx.AsyncClient) -> None:
+    """Each operation names the roles that may call it, and the document the credentials."""
+    answer = await api.get("/openapi.json", headers={"X-Who": "client"})
+    document: dict[str, Any] = answer.json()
+    assert document["components"]["securitySchemes"] == {"name": dict(Names.scheme)}
+    assert document["security"] == [{"name": []}]
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            row = OPERATIONS[operation["operationId"]].access
+            assert operation.get("x-roles", {}) == dict(row)
+            assert (operation.get("security") == [{}]) == (row is PUBLIC)
+
+
+def test_the_page_on_security_has_the_table(app: Starlette) -> None:
+    """The table on the page is the one by which the API decides, call by call."""
+    (header, *_) = [line for line in page("security").splitlines() if line.startswith("| call |")]
+    assert header == f"| call | {' | '.join(Role)} |"
+    told = {spans(call)[0]: cells for call, *cells in rows(page("security"), "call")}
+    decided = {}
+    for route in routes(app):
+        (method,) = (route.methods or set()) - {"HEAD"}
+        row = OPERATIONS[route.name].access
+        cells = ["anybody" if row is PUBLIC else row.get(role, "–") for role in Role]
+        decided[f"{method} {route.path_format}"] = cells
+    assert told == decided
