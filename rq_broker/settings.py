@@ -12,7 +12,7 @@ LOOPBACK = ("127.0.0.1", "::1")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings of one process; raises Invalid for a `redis` or a type that cannot be one."""
+    """The settings of one process; raises Invalid for a value that can never be one of its kind."""
 
     redis: str = "redis://127.0.0.1:6379/0"
     """URL of the Redis that keeps the state. Default: a local one."""
@@ -35,6 +35,16 @@ class Settings:
     """Replicas that must have what a request wrote before it is answered. Default, 0: none."""
     insecure: bool = False
     """Whether the API may serve other addresses than loopback. Default: it may not."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names by which the API is called, beside `localhost` and IP addresses; `*.lab` stands for all
+    below `lab`, `*` for every name. Default, empty: on loopback no other, else every name."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins whose pages may call the API from a browser. Default: its own pages only."""
+    forwarded_allow_ips: tuple[str, ...] = ()
+    """Addresses and networks of proxies whose X-Forwarded-For and -Proto are believed. Default:
+    nobody's."""
+    root_path: str = ""
+    """Path below which a proxy serves the API, and which it strips. Default: none."""
     types: tuple[str, ...] = ()
     """Types that a notifier or an audit works on. Default, empty: every type there is."""
     callback_base: str | None = None
@@ -69,12 +79,23 @@ class Settings:
         from rq_broker.domain.validation import TYPE_NAME  # noqa: PLC0415 - loads msgspec, which --help does without
 
         parse(self.redis)
+        if self.root_path and (self.root_path[0] != "/" or self.root_path[-1] == "/"):
+            raise Invalid(f"--root-path {self.root_path} must begin with / and not end with it")
         for type_ in self.types:
             TYPE_NAME.check(type_, f"--type {type_}")
 
+    @property
+    def hosts(self) -> tuple[str, ...] | None:
+        """Names by which the API is called, as `allowed_hosts` says them; None: every name."""
+        return self.allowed_hosts or (() if self._is_loopback else None)
+
+    @property
+    def _is_loopback(self) -> bool:
+        return self.host in (*LOOPBACK, "localhost")
+
     def check_bind(self) -> None:
         """Raise Invalid if the API would serve other machines without access control."""
-        if self.host not in (*LOOPBACK, "localhost") and not self.insecure:
+        if not (self._is_loopback or self.insecure):
             raise Invalid(
                 f"--host {self.host} is not loopback and the API has no access control: "
                 "serve on 127.0.0.1 behind a proxy that checks access, or add --insecure"

@@ -24,6 +24,14 @@ def test_other_machines_are_served_only_on_request(host: str) -> None:
     Settings(host=host, insecure=True).check_bind()
 
 
+def test_the_names_of_the_api_follow_from_where_it_serves() -> None:
+    """On loopback no name but localhost is one of the API's unless named; elsewhere every name."""
+    assert Settings().hosts == ()
+    assert Settings(host="10.0.0.1").hosts is None
+    for host in ("localhost", "10.0.0.1"):
+        assert Settings(host=host, allowed_hosts=("broker.lab",)).hosts == ("broker.lab",)
+
+
 @pytest.mark.parametrize(
     ("url", "sentence"),
     [

@@ -14,6 +14,7 @@ from starlette.types import StatefulLifespan
 from rq_broker.admission.explain import Explainer
 from rq_broker.admission.snapshot import SnapshotReader
 from rq_broker.api.access import Access, guard
+from rq_broker.api.browser_guard import ANY_NAME, BrowserGuard, BrowserRules
 from rq_broker.api.destinations import DestinationEndpoints
 from rq_broker.api.health import HealthEndpoints
 from rq_broker.api.hosts import HostEndpoints
@@ -41,6 +42,7 @@ def create_app(
     authenticators: Sequence[Authenticator] = (),
     inbox: bool = False,
     noop: bool = False,
+    browsers: BrowserRules = ANY_NAME,
     lifespan: StatefulLifespan[Starlette] | None = None,
 ) -> Starlette:
     """Build the HTTP API of one broker.
@@ -53,12 +55,14 @@ def create_app(
             may do everything.
         inbox: Adds the development inbox.
         noop: Adds `POST /noop`, the baseline of the benchmarks.
+        browsers: By which names the API is called, and whose pages may call it.
         lifespan: Runs beside the requests; its state is given to the server and to each request.
     """
     routes = _routes(broker, callback_base, egress, authenticators, inbox=inbox, noop=noop)
     app = Starlette(
         routes=[guard(route) for route in routes],
         middleware=[
+            Middleware(BrowserGuard, browsers),
             Middleware(TrailingSlash),
             Middleware(Access, authenticators, routes),
             Middleware(RefuseCallbacks),

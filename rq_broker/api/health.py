@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from rq_broker.admission.served_types import UNSERVED_AFTER, ServedTypes, describe_unserved
 from rq_broker.api.metrics import Metrics
-from rq_broker.api.responses import ok
+from rq_broker.api.responses import PRIVATE, ok
 from rq_broker.api.survey import Survey, callbacks_sentence, listed
 from rq_broker.api.views import AliveView, ClockStepsView, LossView, ReadyView, SourceView
 from rq_broker.domain.capacity import SourceState
@@ -109,7 +109,8 @@ class HealthEndpoints:
             redis_answers = False
         registry = CollectorRegistry()
         registry.register(Metrics(self._broker, self._survey, reports, redis_answers=redis_answers))
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+        text = generate_latest(registry)
+        return Response(text, media_type=CONTENT_TYPE_LATEST, headers=PRIVATE)
 
 
 def _notifiers_sentence(names: list[str], reports: list[NotifierReport]) -> str:

@@ -45,7 +45,8 @@ class HostEndpoints:
         type_, name = host_of(request)
         host = bodies.host(name, await read_json(request))
         if await self._broker.set_host(type_, host):
-            return created(HostView.of(host), location("types", type_, "hosts", name))
+            path = location(request, "types", type_, "hosts", name)
+            return created(HostView.of(host), path)
         return ok(HostView.of(await self._broker.host(type_, name)))
 
     async def drop_host(self, request: Request) -> Response:

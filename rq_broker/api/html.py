@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from collections.abc import Mapping
+from hashlib import sha256
 from html import escape
+
+from starlette.responses import HTMLResponse
+
+from rq_broker.api.responses import UNSNIFFED
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 54rem; margin: 2rem auto; padding: 0 1rem;
@@ -14,11 +21,31 @@ nav a { margin-right: 1rem }
 .method { display: inline-block; min-width: 4.5rem; font-weight: 700; text-transform: uppercase }
 table { border-collapse: collapse; display: block; overflow-x: auto }
 th, td { padding: .15rem 1rem .15rem 0; vertical-align: top; text-align: left }
+.right { text-align: right } .center { text-align: center }
 @media (prefers-color-scheme: dark) {
   body { color: #e6edf3; background: #0d1117 } pre { background: #161b22 }
   h2 { border-color: #30363d } a { color: #6cb6ff }
 }
 """
+
+
+_STYLE_HASH = b64encode(sha256(_STYLE.encode()).digest()).decode()
+_HEADERS: Mapping[str, str] = {
+    **UNSNIFFED,
+    "content-security-policy": f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+}
+"""Headers of every page: it has this style, runs nothing, loads nothing, is in no frame, and tells
+no other site where its reader comes from."""
+
+
+class Page(HTMLResponse):
+    """The answer that is a page; `headers` are those it has besides."""
+
+    def __init__(self, text: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(text, headers={**_HEADERS, **(headers or {})})
 
 
 def page(title: str, content: str, root_path: str) -> str:

@@ -14,7 +14,7 @@ from rq_broker.api import bodies, pagination
 from rq_broker.api.idempotency import REPLAYED, idempotency_key
 from rq_broker.api.paths import job_of, location, type_of
 from rq_broker.api.request_body import read, read_json
-from rq_broker.api.responses import created, ok, warned
+from rq_broker.api.responses import PRIVATE, created, ok, warned
 from rq_broker.api.submit import read_submission
 from rq_broker.api.views import AttemptView
 from rq_broker.domain.jobs import Status
@@ -69,7 +69,7 @@ class JobEndpoints:
         if warnings.job:
             view = view.with_fields(warning=warnings.job)
         headers = [REPLAYED] if job.replayed else []
-        path = location("v1", type_, new.request_id)
+        path = location(request, "v1", type_, new.request_id)
         return created(view, path, headers, **warned(warnings.type))
 
     async def page(self, request: Request) -> Response:
@@ -87,7 +87,7 @@ class JobEndpoints:
         if request.method == "HEAD":
             first = Page((), None)  # the answer has no body, so no further page is read
         chunks = self._lists.stream(type_, listing, first)
-        return StreamingResponse(chunks, media_type="application/json")
+        return StreamingResponse(chunks, media_type="application/json", headers=PRIVATE)
 
     async def read(self, request: Request) -> Response:
         """Read one job; if it is queued, with the reason why it waits."""

@@ -27,6 +27,8 @@ def to_html(text: str, root_path: str) -> str:
     for token in _all(tokens):
         if token.type == "link_open":
             token.attrSet("href", _target(str(token.attrGet("href")), root_path))
+        elif "style" in token.attrs:  # of a table's column; the pages' policy allows no style here
+            token.attrs = {"class": str(token.attrs["style"]).removeprefix("text-align:")}
     return str(_PARSER.renderer.render(tokens, _PARSER.options, {}))
 
 

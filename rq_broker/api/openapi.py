@@ -15,8 +15,9 @@ from starlette.routing import Route
 
 from rq_broker import __version__
 from rq_broker.api import paths
+from rq_broker.api.browser_guard import SAFE_METHODS
 from rq_broker.api.idempotency import MOST_CHARACTERS
-from rq_broker.api.operations import OPERATIONS, SERVER_REFUSALS, Operation
+from rq_broker.api.operations import BROWSER_REFUSALS, OPERATIONS, SERVER_REFUSALS, Operation
 from rq_broker.api.roles import PUBLIC
 from rq_broker.api.views import ErrorView
 from rq_broker.domain import errors
@@ -155,7 +156,7 @@ def _operation(route: Route, answer: Schema | None, body: Schema | None) -> dict
             *_query_parameters(operation),
             *_header_parameters(operation),
         ],
-        "responses": {**_successes(operation, answer), **_refusals(operation)},
+        "responses": {**_successes(operation, answer), **_refusals(route)},
     }
     if operation.body:
         content = {"application/json": {"schema": body, "example": operation.body.example}}
@@ -225,10 +226,13 @@ def _without_envelope(media: str) -> Schema:
     return {"type": "object" if media == "application/json" else "string"}
 
 
-def _refusals(operation: Operation) -> dict[str, Any]:
+def _refusals(route: Route) -> dict[str, Any]:
+    operation = OPERATIONS[route.name]
     refusals: list[type[errors.BrokerError]] = [*operation.refusals, *SERVER_REFUSALS]
     if operation.access is not PUBLIC:
         refusals += _ACCESS_REFUSALS
+    if not SAFE_METHODS.issuperset(route.methods or ()):
+        refusals += BROWSER_REFUSALS
     by_status = groupby(sorted(refusals, key=_status), _status)
     content = {"application/json": {"schema": {"$ref": _REF.format(name="Error")}}}
     responses: dict[str, Any] = {

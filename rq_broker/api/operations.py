@@ -45,8 +45,12 @@ SERVER_REFUSALS = (
     errors.UriTooLong,
     errors.HeadersTooLarge,
     errors.TooManyConnections,
+    errors.HostNotAllowed,
+    errors.WebSocketUnsupported,
 )
 """What the server answers on any path, before a route sees the request."""
+BROWSER_REFUSALS = (errors.ForeignOrigin, errors.UnsupportedMediaType)
+"""What a browser may get for a call that changes state, before a route sees it."""
 _TYPE = (errors.Invalid, errors.Unavailable)
 _JOB = (*_TYPE, errors.JobNotFound)
 _HOST = (*_TYPE, errors.HostNotFound)

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from rq_broker.api import html, markdown, reference
 from rq_broker.api.openapi import document, operations_of
-from rq_broker.api.responses import Reply
+from rq_broker.api.responses import UNSNIFFED, Reply
 from rq_broker.domain.errors import NotFound
 from rq_broker.domain.representation import to_json
 from rq_broker.identity import Authenticator
@@ -56,7 +56,7 @@ class PageEndpoints:
 
     async def docs_api(self, request: Request) -> Response:
         """Return the reference of this API as a page for people."""
-        return HTMLResponse(reference.html_page(self._document, request.scope["root_path"]))
+        return html.Page(reference.html_page(self._document, request.scope["root_path"]))
 
     async def docs_page(self, request: Request) -> Response:
         """Return one page of the documentation."""
@@ -71,8 +71,8 @@ def _page(request: Request, name: str) -> Response:
         raise NotFound(f"there is no page {stem!r}; the pages are {', '.join(_texts())}")
     accept = request.headers.get("accept", "")
     if name != stem or ("text/markdown" in accept and "text/html" not in accept):
-        return Response(text, media_type="text/markdown", headers=_VARY)
-    return HTMLResponse(_rendered(stem, request.scope["root_path"]), headers=_VARY)
+        return Response(text, media_type="text/markdown", headers={**_VARY, **UNSNIFFED})
+    return html.Page(_rendered(stem, request.scope["root_path"]), _VARY)
 
 
 @lru_cache(1)

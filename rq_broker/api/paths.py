@@ -30,9 +30,10 @@ PARAMETERS: Mapping[str, Any] = {
 """Path parameter → its type."""
 
 
-def location(*segments: str) -> str:
-    """Join segments to a path, percent-encoded."""
-    return "/" + "/".join(quote(segment, safe="") for segment in segments)
+def location(request: Request, *segments: str) -> str:
+    """Join segments to the path of what a request made, percent-encoded, as its client sees it."""
+    root: str = request.scope.get("root_path", "")
+    return "/".join((root, *(quote(segment, safe="") for segment in segments)))
 
 
 def type_of(request: Request) -> str:

@@ -19,6 +19,11 @@ from rq_broker.domain.jobs import Job
 from rq_broker.domain.representation import JobView, to_json
 
 _JSON = (b"content-type", b"application/json")
+UNSNIFFED: Mapping[str, str] = {"x-content-type-options": "nosniff"}
+"""Header of every answer: a browser takes it for what its content type says, and for no script."""
+PRIVATE: Mapping[str, str] = {**UNSNIFFED, "cache-control": "no-store"}
+"""Headers of every answer that may hold what only its reader is to see: nothing keeps a copy."""
+_PRIVATE = tuple((name.encode(), value.encode()) for name, value in PRIVATE.items())
 _log = logging.getLogger(__name__)
 
 
@@ -31,7 +36,7 @@ class Reply(Response):
         self.status_code = status
         self.body = body
         self.background = None
-        self.raw_headers = [_JSON, (b"content-length", b"%d" % len(body)), *headers]
+        self.raw_headers = [_JSON, (b"content-length", b"%d" % len(body)), *_PRIVATE, *headers]
 
 
 Headers = Iterable[tuple[bytes, bytes]]

@@ -14,7 +14,7 @@ from rq_broker.api import create_app
 from rq_broker.cli.egress import egress_of
 from rq_broker.cli.log_lines import set_up_logging
 from rq_broker.cli.process import end_with_parent
-from rq_broker.cli.serving import lifespan, server_options
+from rq_broker.cli.serving import browser_rules, lifespan, server_options
 from rq_broker.cli.starting import await_redis
 from rq_broker.settings import Settings
 from rq_broker.store.broker import Broker
@@ -25,9 +25,10 @@ _SETTINGS_VARIABLE = "RQ_BROKER_HANDED_DOWN"
 
 
 def run(settings: Settings) -> None:
-    """Serve until a signal; refuses an unsafe address, bad egress rules, and an evicting Redis."""
+    """Serve until a signal; refuses an unsafe address, bad rules, and an evicting Redis."""
     settings.check_bind()
     egress_of(settings)
+    browser_rules(settings)
     options = server_options(settings)
     os.environ[_SETTINGS_VARIABLE] = orjson.dumps(settings).decode()
     asyncio.run(await_redis(settings.redis, "api"))
@@ -49,5 +50,6 @@ def build_app(settings: Settings, client: Redis | RedisCluster, *, dev: bool = F
         callback_base=settings.callback_base,
         egress=egress_of(settings, own_api=not dev),
         inbox=dev,
+        browsers=browser_rules(settings),
         lifespan=lifespan(settings),
     )

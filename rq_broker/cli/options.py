@@ -98,6 +98,30 @@ OPTIONS: dict[str, Decorator] = {
     "insecure": _option(
         "--insecure", "Serve beyond loopback without access control.", is_flag=True
     ),
+    "allowed_hosts": _option(
+        "--allowed-hosts",
+        "Names by which the API is called, beside localhost and IP addresses.",
+        metavar="NAME|*.NAME|*,…",
+        show_default="on loopback no other, else every name",
+    ),
+    "cors_origins": _option(
+        "--cors-origins",
+        "Origins whose pages may call the API from a browser.",
+        metavar="ORIGIN,…",
+        show_default="its own pages only",
+    ),
+    "forwarded_allow_ips": _option(
+        "--forwarded-allow-ips",
+        "Proxies whose X-Forwarded-For and -Proto are believed.",
+        metavar="IP|CIDR|*,…",
+        show_default="none",
+    ),
+    "root_path": _option(
+        "--root-path",
+        "Path below which a proxy serves the API, and which it strips.",
+        metavar="/PATH",
+        show_default="none",
+    ),
     "types": _option(
         "--type",
         "Work on this type only. May be repeated.",
@@ -175,6 +199,9 @@ OPTIONS: dict[str, Decorator] = {
     "user": _option("--user", "Name of the Redis user.", show_default="rq-broker-ROLE"),
 }
 _LISTS: dict[str, type[str] | type[int]] = {
+    "allowed_hosts": str,
+    "cors_origins": str,
+    "forwarded_allow_ips": str,
     "callback_allow": str,
     "callback_deny": str,
     "callback_ports": int,

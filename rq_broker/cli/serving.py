@@ -10,6 +10,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.types import StatefulLifespan
 
+from rq_broker.api.browser_guard import BrowserRules
 from rq_broker.api.server.connections import Connections
 from rq_broker.api.server.limits import ConnectionLimits, connection_limits
 from rq_broker.api.server.protocol import CONNECTIONS, LimitedProtocol
@@ -30,6 +31,10 @@ def server_options(settings: Settings) -> dict[str, Any]:
         "port": settings.port,
         "http": LimitedProtocol,
         "ws": "none",
+        "root_path": settings.root_path,
+        "proxy_headers": bool(settings.forwarded_allow_ips),
+        "forwarded_allow_ips": list(settings.forwarded_allow_ips),
+        "server_header": False,
         "lifespan": "on",
         "access_log": False,
         "log_config": None,  # its lines go where ours go
@@ -37,6 +42,11 @@ def server_options(settings: Settings) -> dict[str, Any]:
         "timeout_keep_alive": settings.keep_alive,
         "timeout_graceful_shutdown": settings.grace + _CUT_SECONDS,
     }
+
+
+def browser_rules(settings: Settings) -> BrowserRules:
+    """Return what the pages of browsers may do. Raises Invalid for an origin that is none."""
+    return BrowserRules.of(settings.hosts, settings.cors_origins)
 
 
 def lifespan(settings: Settings) -> StatefulLifespan[Starlette]:

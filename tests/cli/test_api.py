@@ -48,7 +48,7 @@ async def test_the_application_is_wired(client: AsyncRedis) -> None:
     body = {"request_id": "d", "owner_id": "y", "data": {}, "callback": "abc"}
     for dev, inbox in ((False, 404), (True, 200)):
         transport = httpx.ASGITransport(api_module.build_app(settings, client, dev=dev))
-        async with httpx.AsyncClient(transport=transport, base_url="http://api") as http:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
             assert (await http.get("/inbox/")).status_code == inbox
             assert (await http.post("/v1/vm/", json=body)).status_code == (409 if dev else 201)
             job = (await http.get("/v1/vm/d")).json()["data"]
@@ -74,7 +74,7 @@ async def test_a_worker_process_has_the_settings_of_the_command_line(
     result = await asyncio.to_thread(invoke, "api", *args)
     assert result.exit_code == 0, result.output
     transport = httpx.ASGITransport(workers[0])
-    async with httpx.AsyncClient(transport=transport, base_url="http://api") as http:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
         body = {"request_id": "w", "owner_id": "y", "data": {}}
         for callback, status in (
             ("abc", 201),

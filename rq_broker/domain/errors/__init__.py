@@ -28,6 +28,8 @@
     │       ├── JwtNotYetValid  401  jwt_not_yet_valid
     │       └── JwtClaims       401  jwt_claims             one is missing, or of another form
     ├── Forbidden               403  forbidden              the identity may not do this
+    ├── WebSocketUnsupported    400  websocket_unsupported
+    ├── ForeignOrigin           403  foreign_origin         a page of another site
     ├── NotFound                404  not_found              an unknown path
     │   ├── JobNotFound         404  job_not_found
     │   │   └── AlreadyWithdrawn 404  already_withdrawn     an earlier call withdrew it
@@ -50,6 +52,8 @@
     ├── RequestTimeout          408  request_timeout
     ├── TooLarge                413  body_too_large
     ├── UriTooLong              414  uri_too_long
+    ├── UnsupportedMediaType    415  unsupported_media_type a browser sends no JSON
+    ├── HostNotAllowed          421  host_not_allowed       not a name of this API
     ├── HeadersTooLarge         431  headers_too_large
     ├── TooManyQuestions        429  too_many_questions     explanations, what-ifs of a type
     ├── Internal                500  internal_error
@@ -72,7 +76,7 @@
 
 A published code keeps its meaning for ever. Lua scripts refuse by the same tree: they answer
 `<WORD> <sentence>`, where WORD is the code in capitals, and `by_word` maps it to the class. Large
-families have files of their own: `access`, `conflicts` and `unavailable`.
+families have files of their own: `access`, `browsers`, `conflicts` and `unavailable`.
 """
 
 from __future__ import annotations
@@ -145,6 +149,18 @@ from rq_broker.domain.errors.access import (
 )
 from rq_broker.domain.errors.access import (
     Unauthenticated as Unauthenticated,
+)
+from rq_broker.domain.errors.browsers import (
+    ForeignOrigin as ForeignOrigin,
+)
+from rq_broker.domain.errors.browsers import (
+    HostNotAllowed as HostNotAllowed,
+)
+from rq_broker.domain.errors.browsers import (
+    UnsupportedMediaType as UnsupportedMediaType,
+)
+from rq_broker.domain.errors.browsers import (
+    WebSocketUnsupported as WebSocketUnsupported,
 )
 from rq_broker.domain.errors.conflicts import (
     Conflict as Conflict,

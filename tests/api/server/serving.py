@@ -14,6 +14,7 @@ from starlette.datastructures import Address
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, StatefulLifespan
 
 from rq_broker.api.request_body import read
 from rq_broker.api.responses import HANDLERS, ok
@@ -61,15 +62,31 @@ async def serving(
         served.clients.append(request.client)
         return await answering(request) if answering else ok({"path": request.url.path})
 
+    app = Starlette(
+        routes=[Route("/{path:path}", endpoint, methods=METHODS)],
+        exception_handlers=dict(HANDLERS),
+        lifespan=lifespan_of(connections),
+    )
+    async with running(app, grace=grace, keep_alive=keep_alive) as server:
+        served = Served(server.config.port, connections, server)
+        yield served
+
+
+def lifespan_of(connections: Connections) -> StatefulLifespan[Starlette]:
+    """Return the lifespan of an application that gives the server its connections."""
+
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[Mapping[str, Any]]:
         yield {CONNECTIONS: connections}
 
-    app = Starlette(
-        routes=[Route("/{path:path}", endpoint, methods=METHODS)],
-        exception_handlers=dict(HANDLERS),
-        lifespan=lifespan,
-    )
+    return lifespan
+
+
+@asynccontextmanager
+async def running(
+    app: ASGIApp, *, grace: float = 5.0, keep_alive: float = 60.0
+) -> AsyncIterator[uvicorn.Server]:
+    """Serve an application on a free port of loopback, as `rq-broker api` does."""
     options: dict[str, Any] = {
         "http": LimitedProtocol,
         "ws": "none",
@@ -79,12 +96,11 @@ async def serving(
         "log_config": None,
     }
     server = uvicorn.Server(uvicorn.Config(app, port=free_port(), **options))
-    served = Served(server.config.port, connections, server)
     task = asyncio.create_task(server.serve())
     try:
         while not server.started:
             await asyncio.sleep(0.01)
-        yield served
+        yield server
     finally:
         server.should_exit = True
         await task

@@ -1,0 +1,33 @@
+"""Refusals of what a page in somebody's browser may have sent."""
+
+from __future__ import annotations
+
+from rq_broker.domain.errors.root import BrokerError
+
+
+class WebSocketUnsupported(BrokerError):
+    """The request asks for a WebSocket, and the API has none."""
+
+    status = 400
+    code = "websocket_unsupported"
+
+
+class ForeignOrigin(BrokerError):
+    """A browser sent the request for a page of another site, which may change nothing."""
+
+    status = 403
+    code = "foreign_origin"
+
+
+class UnsupportedMediaType(BrokerError):
+    """A browser sent a body that is not declared as JSON, as forms do."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+class HostNotAllowed(BrokerError):
+    """`Host` is no name by which the API is called, as when a page rebinds its own name."""
+
+    status = 421
+    code = "host_not_allowed"
