@@ -11,8 +11,7 @@ from redis.asyncio import Redis, RedisCluster
 
 from rq_broker.domain.errors import Invalid, Unavailable
 from rq_broker.settings import Settings
-from rq_broker.store.audit import Checkpoint, Finding, Severity
-from rq_broker.store.audit import audit as audit_type
+from rq_broker.store.audit import Checkpoint, Finding, Severity, audit as audit_type
 from rq_broker.store.broker import Broker
 from rq_broker.store.connection import connect
 

@@ -11,8 +11,7 @@ import pytest
 from redis.asyncio import Redis
 
 from rq_broker import planner
-from rq_broker.admission import explain as explain_module
-from rq_broker.admission import holders as holders_module
+from rq_broker.admission import explain as explain_module, holders as holders_module
 from rq_broker.admission.explain import Explainer
 from rq_broker.admission.held_capacity import Held
 from rq_broker.admission.remarks import Remarks

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from rq_broker.admission import granter
-from rq_broker.admission import snapshot as snapshots
+from rq_broker.admission import granter, snapshot as snapshots
 from rq_broker.admission.granter import Granter
 from rq_broker.admission.snapshot import WindowedSnapshot, read_snapshot
 from rq_broker.domain.capacity import Host

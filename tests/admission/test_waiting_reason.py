@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from rq_broker.admission import snapshot as snapshots
-from rq_broker.admission import waiting_reason
+from rq_broker.admission import snapshot as snapshots, waiting_reason
 from rq_broker.admission.snapshot import SnapshotReader, WindowedSnapshot
 from rq_broker.admission.waiting_reason import ReasonReader
 from rq_broker.domain import errors

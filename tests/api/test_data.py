@@ -13,8 +13,7 @@ from rq_broker.domain.errors import Invalid
 from rq_broker.domain.exact_json import dumps
 from rq_broker.domain.jobs import Demand
 from rq_broker.domain.traits import NO_TRAITS, Traits, instance_of, traits_of
-from tests.api.conftest import BASE, refused
-from tests.api.conftest import submission as body_of
+from tests.api.conftest import BASE, refused, submission as body_of
 
 FOUR = (("VCPU", 4),)
 

@@ -17,8 +17,7 @@ from rq_broker.api.openapi import document
 from rq_broker.api.operations import OPERATIONS
 from rq_broker.api.pages import PageEndpoints
 from rq_broker.api.responses import ok
-from rq_broker.domain import errors
-from rq_broker.domain import exact_json as jsontext
+from rq_broker.domain import errors, exact_json as jsontext
 from rq_broker.domain.jobs import Job, Status
 from rq_broker.domain.representation import JobView, to_json
 from rq_broker.store.broker import Broker

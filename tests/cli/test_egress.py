@@ -9,8 +9,7 @@ from collections.abc import Iterator
 import pytest
 from click.testing import CliRunner
 
-from rq_broker.cli import egress as cli_egress
-from rq_broker.cli import main
+from rq_broker.cli import egress as cli_egress, main
 from rq_broker.cli.egress import egress_of, keep_servers_closed
 from rq_broker.domain.errors import CallbackForbidden, Invalid
 from rq_broker.settings import Settings

@@ -7,8 +7,7 @@ import asyncio
 import httpx
 import pytest
 
-from rq_broker.client import AsyncClient
-from rq_broker.client import client as module
+from rq_broker.client import AsyncClient, client as module
 from rq_broker.settings import Settings
 from tests.api.server.serving import serving
 

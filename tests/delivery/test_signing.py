@@ -6,8 +6,7 @@ import time
 from base64 import b64encode
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from rq_broker.delivery.signing import SigningKey, generate, sign

@@ -6,8 +6,7 @@ import json
 
 import orjson
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from rq_broker.domain.errors import Unreadable
 from rq_broker.domain.exact_json import Number, dumps, loads

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import orjson
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from msgspec import UNSET, UnsetType, field
 
 from rq_broker.domain.jobs import Job, Status

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
 from rq_broker.domain.errors import CallbackForbidden, Invalid
 from rq_broker.egress.callback import _destination, absolute_url, destination

@@ -5,8 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from rq_broker.domain.errors import CallbackForbidden
 from rq_broker.egress.url import parse_authority, parse_host, split_url

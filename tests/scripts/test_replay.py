@@ -10,8 +10,7 @@ import replay
 import replay_table
 from replaying.comparison import ESTIMATES, REFERENCES, Cluster, replay_ours, replay_reference
 from replaying.counting import CountingCluster, Rule, easy, fcfs, first_fit, users_estimate
-from replaying.jobs import Job, NeverStarted
-from replaying.jobs import replay as play
+from replaying.jobs import Job, NeverStarted, replay as play
 from replaying.measures import mean
 from replaying.swf import read_log
 

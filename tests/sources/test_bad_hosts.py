@@ -13,8 +13,7 @@ import pytest
 
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Status
-from rq_broker.sources import Source, SourceSnapshot
-from rq_broker.sources import poller as poller_module
+from rq_broker.sources import Source, SourceSnapshot, poller as poller_module
 from rq_broker.sources.checking import check_snapshot
 from rq_broker.sources.failures import Faulty
 from rq_broker.sources.feeds import Feed

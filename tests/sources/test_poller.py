@@ -13,8 +13,7 @@ import pytest
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Status
 from rq_broker.domain.planning import Proposal
-from rq_broker.sources import Source, SourceSnapshot, Unreachable
-from rq_broker.sources import poller as poller_module
+from rq_broker.sources import Source, SourceSnapshot, Unreachable, poller as poller_module
 from rq_broker.sources.feeds import Feed
 from rq_broker.sources.poller import Poller
 from rq_broker.store.broker import Broker

@@ -9,8 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from redis import Redis as Sync
-from redis import exceptions
+from redis import Redis as Sync, exceptions
 from redis.asyncio import Redis
 
 from rq_broker.store.connection import connect

@@ -6,8 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from rq_broker.domain.policy import ROWS, Policy
 from rq_broker.domain.sharing import DEFAULT_HALF_LIFE, Share

@@ -83,153 +83,61 @@ from __future__ import annotations
 
 from rq_broker.domain.errors.access import (
     Forbidden as Forbidden,
-)
-from rq_broker.domain.errors.access import (
     IdentityUnavailable as IdentityUnavailable,
-)
-from rq_broker.domain.errors.access import (
     JwtAlgorithm as JwtAlgorithm,
-)
-from rq_broker.domain.errors.access import (
     JwtBadSignature as JwtBadSignature,
-)
-from rq_broker.domain.errors.access import (
     JwtClaims as JwtClaims,
-)
-from rq_broker.domain.errors.access import (
     JwtExpired as JwtExpired,
-)
-from rq_broker.domain.errors.access import (
     JwtKeyNotNamed as JwtKeyNotNamed,
-)
-from rq_broker.domain.errors.access import (
     JwtKeysUnavailable as JwtKeysUnavailable,
-)
-from rq_broker.domain.errors.access import (
     JwtMalformed as JwtMalformed,
-)
-from rq_broker.domain.errors.access import (
     JwtNotYetValid as JwtNotYetValid,
-)
-from rq_broker.domain.errors.access import (
     JwtRefused as JwtRefused,
-)
-from rq_broker.domain.errors.access import (
     JwtUnknownKey as JwtUnknownKey,
-)
-from rq_broker.domain.errors.access import (
     JwtWrongAudience as JwtWrongAudience,
-)
-from rq_broker.domain.errors.access import (
     JwtWrongIssuer as JwtWrongIssuer,
-)
-from rq_broker.domain.errors.access import (
     KeystoneRefused as KeystoneRefused,
-)
-from rq_broker.domain.errors.access import (
     KeystoneUnavailable as KeystoneUnavailable,
-)
-from rq_broker.domain.errors.access import (
     KeystoneUnscoped as KeystoneUnscoped,
-)
-from rq_broker.domain.errors.access import (
     NoRole as NoRole,
-)
-from rq_broker.domain.errors.access import (
     TokenExpired as TokenExpired,
-)
-from rq_broker.domain.errors.access import (
     TokenMalformed as TokenMalformed,
-)
-from rq_broker.domain.errors.access import (
     TokenRevoked as TokenRevoked,
-)
-from rq_broker.domain.errors.access import (
     TokenUnknown as TokenUnknown,
-)
-from rq_broker.domain.errors.access import (
     Unauthenticated as Unauthenticated,
 )
 from rq_broker.domain.errors.browsers import (
     ForeignOrigin as ForeignOrigin,
-)
-from rq_broker.domain.errors.browsers import (
     HostNotAllowed as HostNotAllowed,
-)
-from rq_broker.domain.errors.browsers import (
     UnsupportedMediaType as UnsupportedMediaType,
-)
-from rq_broker.domain.errors.browsers import (
     WebSocketUnsupported as WebSocketUnsupported,
 )
 from rq_broker.domain.errors.conflicts import (
     Conflict as Conflict,
-)
-from rq_broker.domain.errors.conflicts import (
     DependencyFailed as DependencyFailed,
-)
-from rq_broker.domain.errors.conflicts import (
     DuplicateCallback as DuplicateCallback,
-)
-from rq_broker.domain.errors.conflicts import (
     DuplicateRequestId as DuplicateRequestId,
-)
-from rq_broker.domain.errors.conflicts import (
     DuplicateServer as DuplicateServer,
-)
-from rq_broker.domain.errors.conflicts import (
     IdempotencyKeyReused as IdempotencyKeyReused,
-)
-from rq_broker.domain.errors.conflicts import (
     ImpossibleMove as ImpossibleMove,
-)
-from rq_broker.domain.errors.conflicts import (
     NoRoom as NoRoom,
-)
-from rq_broker.domain.errors.conflicts import (
     NotWaiting as NotWaiting,
-)
-from rq_broker.domain.errors.conflicts import (
     StaleFence as StaleFence,
-)
-from rq_broker.domain.errors.conflicts import (
     TypeInUse as TypeInUse,
-)
-from rq_broker.domain.errors.conflicts import (
     UnknownDependency as UnknownDependency,
 )
 from rq_broker.domain.errors.root import BrokerError as BrokerError
 from rq_broker.domain.errors.unavailable import (
     NotReplicated as NotReplicated,
-)
-from rq_broker.domain.errors.unavailable import (
     RedisBusy as RedisBusy,
-)
-from rq_broker.domain.errors.unavailable import (
     RedisCannotSave as RedisCannotSave,
-)
-from rq_broker.domain.errors.unavailable import (
     RedisClusterDown as RedisClusterDown,
-)
-from rq_broker.domain.errors.unavailable import (
     RedisLacksReplicas as RedisLacksReplicas,
-)
-from rq_broker.domain.errors.unavailable import (
     RedisLoading as RedisLoading,
-)
-from rq_broker.domain.errors.unavailable import (
     RedisOutOfMemory as RedisOutOfMemory,
-)
-from rq_broker.domain.errors.unavailable import (
     RedisReadOnly as RedisReadOnly,
-)
-from rq_broker.domain.errors.unavailable import (
     RedisRefuses as RedisRefuses,
-)
-from rq_broker.domain.errors.unavailable import (
     Resharding as Resharding,
-)
-from rq_broker.domain.errors.unavailable import (
     Unavailable as Unavailable,
 )
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
+from collections.abc import Mapping, Set as AbstractSet
 
 from rq_broker.domain.jobs import STORED_STATUSES, Status
 from rq_broker.store.audit.walk import PAGE, Walk

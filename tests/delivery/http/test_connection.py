@@ -5,8 +5,7 @@ from __future__ import annotations
 import tracemalloc
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from rq_broker.delivery.http.connection import MAX_BODY, Response
 from rq_broker.delivery.http.errors import MalformedResponse
