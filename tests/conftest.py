@@ -7,12 +7,19 @@ from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from redis.asyncio import Redis
 
 from rq_broker.store.broker import Broker
 from rq_broker.store.connection import connect, in_memory
 from rq_broker.store.embedded import Server
 from tests.couriers import SLOTS
+
+# How long an example takes says more of the machine's load than of the code.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 
 @pytest.hookimpl(wrapper=True)

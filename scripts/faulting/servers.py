@@ -11,6 +11,7 @@ import os
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -37,8 +38,22 @@ FAKETIME = next(Path("/usr/lib").glob("*-linux-gnu/faketime/libfaketime.so.1"), 
 """Debian's package libfaketime has it."""
 SERVICE = "broker"
 """The name under which Sentinels watch the primary."""
+BUS_OFFSET = 10000
+"""A Cluster's nodes talk to each other on the port this far above; Redis 6.2 knows no other."""
 NODE_TIMEOUT_MS = 2000
 """After this silence a Cluster or Sentinel fails over. Real ones wait 5 to 30 s."""
+
+
+def free_cluster_port() -> int:
+    """Return a TCP port of 127.0.0.1 that is free, as is the one of its bus."""
+    while True:
+        port = free_port()
+        with socket.socket() as bus:
+            try:
+                bus.bind(("127.0.0.1", port + BUS_OFFSET))
+            except (OSError, OverflowError):
+                continue
+            return port
 
 
 def until(condition: Callable[[], object], description: str) -> None:
@@ -163,10 +178,11 @@ class Topology(ABC):
         self._fake_clock = fake_clock
         self.nodes: list[Node] = []
 
-    def node(self, *options: str) -> Node:
-        """Add one server, not started yet."""
+    def node(self, *options: str, port: int | None = None) -> Node:
+        """Add one server, not started yet, on a free port or this one."""
         directory = self.folder / f"node{len(self.nodes)}"
-        self.nodes.append(Node(directory, options, self._fake_clock, self.program))
+        port = free_port() if port is None else port
+        self.nodes.append(Node(directory, options, self._fake_clock, self.program, port))
         return self.nodes[-1]
 
     async def start(self) -> None:

@@ -10,7 +10,16 @@ from typing import Any
 import redis
 from redis.crc import key_slot
 
-from faulting.servers import NODE_TIMEOUT_MS, SERVICE, VALKEY, Node, Topology, until
+from faulting.servers import (
+    BUS_OFFSET,
+    NODE_TIMEOUT_MS,
+    SERVICE,
+    VALKEY,
+    Node,
+    Topology,
+    free_cluster_port,
+    until,
+)
 from rq_broker.store.embedded import find_server, free_port
 
 REPLICATION = ("--repl-diskless-sync-delay", "0", "--repl-timeout", "5")
@@ -27,7 +36,7 @@ class Single(Topology):
     def __init__(self, folder: Path, *, fake_clock: bool = False) -> None:
         super().__init__(folder, fake_clock=fake_clock)
         self._first = self.node(*REPLICATION)
-        self._standby = self.node(*REPLICATION, "--replicaof", f"127.0.0.1 {self._first.port}")
+        self._standby = self.node(*REPLICATION, "--replicaof", "127.0.0.1", str(self._first.port))
         self.url = self._first.url
 
     def _start(self) -> None:
@@ -54,7 +63,7 @@ class SentinelTrio(Topology):
         super().__init__(folder, fake_clock=fake_clock)
         first = self._announced()
         for _ in range(2):
-            self._announced("--replicaof", f"127.0.0.1 {first.proxy_port}")
+            self._announced("--replicaof", "127.0.0.1", str(first.proxy_port))
         self._ports = [free_port() for _ in range(3)]
         self._sentinels: list[subprocess.Popen[bytes]] = []
         addresses = ",".join(f"127.0.0.1:{port}" for port in self._ports)
@@ -128,10 +137,10 @@ class ClusterOfSix(Topology):
         self.url = self.nodes[0].url.replace("redis://", "redis+cluster://").removesuffix("/0")
 
     def _clustered(self) -> Node:
-        bus = str(free_port())
+        port = free_cluster_port()
         node = self.node(
-            "--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout",
-            str(NODE_TIMEOUT_MS), "--cluster-announce-bus-port", bus, *REPLICATION,
+            "--cluster-enabled", "yes", "--cluster-node-timeout", str(NODE_TIMEOUT_MS),
+            "--cluster-announce-bus-port", str(port + BUS_OFFSET), *REPLICATION, port=port,
         )  # fmt: skip
         node.options = (*node.options, "--cluster-announce-port", str(node.proxy_port))
         return node
@@ -151,7 +160,7 @@ class ClusterOfSix(Topology):
         share = SLOTS // PRIMARIES
         for number, node in enumerate(self.nodes[:PRIMARIES]):
             last = SLOTS - 1 if number == PRIMARIES - 1 else (number + 1) * share - 1
-            node.call("CLUSTER", "ADDSLOTSRANGE", number * share, last)
+            node.call("CLUSTER", "ADDSLOTS", *range(number * share, last + 1))
         for number, node in enumerate(self.nodes[PRIMARIES:]):
             self._follow(node, self.nodes[number])
         until(lambda: all(map(self._is_whole, self.nodes)), "a whole cluster")
@@ -159,8 +168,7 @@ class ClusterOfSix(Topology):
     def _join(self) -> None:
         first, others = self.nodes[0], self.nodes[1:]
         for node in others:
-            bus = node.options[node.options.index("--cluster-port") + 1]
-            first.call("CLUSTER", "MEET", "127.0.0.1", node.port, bus)
+            first.call("CLUSTER", "MEET", "127.0.0.1", node.port, node.port + BUS_OFFSET)
         until(lambda: all(map(self._knows_others, self.nodes)), "all nodes known")
 
     def _knows_others(self, node: Node) -> bool:

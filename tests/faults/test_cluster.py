@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from faulting.servers import free_cluster_port
 from redis.asyncio import Redis, RedisCluster
 
 from rq_broker.admission.running_holds import RunningHolds
@@ -19,7 +20,7 @@ from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker, SourceReport
 from rq_broker.store.connection import connect
 from rq_broker.store.deliveries import Settlement
-from rq_broker.store.embedded import Server, free_port
+from rq_broker.store.embedded import Server
 from rq_broker.store.runner import Runner
 from rq_broker.store.scripts import SCRIPTS
 from tests.making import bring, claim_one, grant, head_of, settle, submit
@@ -31,8 +32,8 @@ SELDOM = {"acknowledge_losses", "repair_job", "repair_type", "report_loss", "ste
 
 @pytest.fixture(scope="module")
 def cluster_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    options = ["--cluster-enabled", "yes", "--cluster-port", str(free_port())]
-    server = Server(Path(tmp_path_factory.mktemp("cluster")), options)
+    directory = Path(tmp_path_factory.mktemp("cluster"))
+    server = Server(directory, ["--cluster-enabled", "yes"], port=free_cluster_port())
     server.start()
     yield server
     server.kill()
@@ -43,7 +44,7 @@ async def cluster(cluster_server: Server) -> AsyncIterator[RedisCluster]:
     """Make a client of a cluster of one node, which serves all slots."""
     node = Redis.from_url(cluster_server.url, decode_responses=True)
     if "cluster_slots_assigned:0" in str(await node.execute_command("CLUSTER", "INFO")):
-        await node.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        await node.execute_command("CLUSTER", "ADDSLOTS", *range(16384))
     async with asyncio.timeout(20):
         while True:
             if "cluster_state:ok" in str(await node.execute_command("CLUSTER", "INFO")):
