@@ -230,7 +230,7 @@ class Explainer:
         capacity = replace(snapshot, waiting=(), passed={}, holds=held.holds)
         shifted, priority = await place_in_queue(self._broker, type_, proposal, snapshot)
         imagined = with_imagined_job(shifted, proposal.shape, priority)
-        lengthened = imagined_line(line, proposal)
+        lengthened = imagined_line(line, proposal, snapshot.now)
         # 2. Explain it there, and forecast its grant.
         planning = self._snapshots.planning
         explanation = await planning.run(type_, explain_steps(imagined, IMAGINED), inline=False)

@@ -33,18 +33,28 @@ async def place_in_queue(
     return await asyncio.to_thread(make_room, snapshot, before)
 
 
-def imagined_line(line: Line, proposal: Proposal) -> Line:
-    """Return the line with the proposed job, its ID MAX_WHOLE."""
-    assert proposal.shape is not None
-    rank = _rank(line, proposal, MAX_WHOLE)
-    return line.with_job(WaitingJob(rank, MAX_WHOLE, IMAGINED, 0, IMAGINED), proposal.shape)
+def imagined_line(line: Line, proposal: Proposal, now: float) -> Line:
+    """Return the line with the proposed job, its ID MAX_WHOLE; `now` in seconds since 1970."""
+    shape = proposal.shape
+    assert shape is not None
+    rank, until = _rank(line, proposal, MAX_WHOLE), now + shape.demand.prefer_for / 1000
+    job = WaitingJob(rank, MAX_WHOLE, IMAGINED, 0, IMAGINED, prefers_until=until)
+    return line.with_job(job, shape)
 
 
 def moved_lines(
     line: Line, proposal: Proposal, job: Job, shape: Shape
 ) -> tuple[Line, Line, WaitingJob]:
     """Return the line before and after a move, and the job that moves as it stands before."""
-    stands = WaitingJob((job.position or 1) - 1, job.id, job.request_id, job.priority, job.shape)
+    shown = next((known for known in line.jobs if known.id == job.id), None)
+    stands = WaitingJob(
+        (job.position or 1) - 1,
+        job.id,
+        job.request_id,
+        job.priority,
+        job.shape,
+        prefers_until=shown.prefers_until if shown else 0.0,
+    )
     others = line.without(job.id, stands.rank)
     moved = replace(stands, rank=_rank(others, proposal, job.id))
     return others.with_job(stands, shape), others.with_job(moved, shape), stands

@@ -23,9 +23,19 @@ from typing import ClassVar
 import msgspec
 import orjson
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
+from rq_broker.domain.choices import Elastic
+from rq_broker.domain.shape_texts import (
+    DemandOf3,
+    ShapeOf3,
+    decode_shape,
+    encode,
+    read_instances,
+    text_of_instances,
+)
 from rq_broker.domain.terms import Terms
-from rq_broker.domain.traits import NO_TRAITS, Instance, Labelled, Traits, instance_of, traits_of
+from rq_broker.domain.traits import NO_TRAITS, Instance, Labelled, Traits, traits_of
 from rq_broker.domain.validation import LONGEST_SPAN
 
 
@@ -76,6 +86,46 @@ class Demand(Struct, frozen=True):
     """Sorted; its hosts must be in one of these at least, where there are any."""
     traits: Traits = NO_TRAITS
     """What the hosts of all its instances must have and must not have."""
+    elastic: Elastic | None = None
+    """Which of its instances it takes more of, as many as fit; None: just these."""
+    alternatives: tuple[Demand, ...] = ()
+    """What will do instead, in order of preference; none of them has alternatives."""
+    prefer_for: int = 0
+    """ms from its submit on in which no alternative will do."""
+
+    @property
+    def options(self) -> tuple[Demand, ...]:
+        """Everything that will do, in order of preference: itself, and its alternatives."""
+        if not self.alternatives:
+            return (self,)
+        return (replace(self, alternatives=(), prefer_for=0), *self.alternatives)
+
+    def granted(self, alternative: int, count: int) -> Demand:
+        """Return what a grant of one of its options gives: `count` instances.
+
+        Raises ValueError where it allows no such grant.
+        """
+        is_fixed = self.elastic is None and not self.alternatives
+        if is_fixed and alternative == 0 and count == len(self.instances):
+            return self
+        options = self.options
+        if not 0 <= alternative < len(options):
+            raise ValueError(f"there is no alternative {alternative}")
+        option = options[alternative]
+        elastic, more = option.elastic, count - len(option.instances)
+        if elastic is None or not 0 < more <= elastic.more:
+            if more:
+                raise ValueError(f"alternative {alternative} has no {count} instances")
+            return replace(option, elastic=None)
+        at = elastic.index
+        instances = option.instances
+        instances = (*instances[:at], *(instances[at],) * more, *instances[at:])
+        return replace(option, instances=instances, elastic=None)
+
+    @property
+    def has_choice(self) -> bool:
+        """Whether a grant decides how many instances it has, or which alternative."""
+        return self.elastic is not None or bool(self.alternatives)
 
     def admits(self, host: Labelled) -> bool:
         """Return whether the demand as a whole lets its instances use a host."""
@@ -105,21 +155,25 @@ class Demand(Struct, frozen=True):
     @property
     def is_plain(self) -> bool:
         """Whether version 2 of the contract with Redis can say it."""
-        return not (self.any_aggregate or self.names_traits)
+        return not (self.any_aggregate or self.names_traits or self.has_choice)
 
     @property
     def kinds(self) -> int:
         """How many amounts it lists: for each different instance, one of each resource.
 
+        Those of its alternatives count as well.
+
         The time to plan a job grows with it, however many of its instances are alike.
         """
         kinds = set(self.instances)
-        return sum(map(len, kinds)) + sum(traits_of(kind).count for kind in kinds)
+        own = sum(map(len, kinds)) + sum(traits_of(kind).count for kind in kinds)
+        return own + sum(demand.kinds for demand in self.alternatives)
 
     @property
     def bytes(self) -> int:
         """About how much memory it takes, for caches; equal instances are one object each."""
-        return 500 + 8 * len(self.instances) + 250 * self.kinds
+        others = sum(demand.bytes for demand in self.alternatives)
+        return 500 + 8 * len(self.instances) + 250 * self.kinds + others
 
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
@@ -217,47 +271,10 @@ _decode_shape = msgspec.json.Decoder(_ShapeRecord).decode
 _decode_instance = msgspec.json.Decoder(dict[str, int]).decode
 
 
-class _InstanceOf3(Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """An instance in a text of version 3."""
-
-    amounts: dict[str, int]
-    require: tuple[str, ...] = ()
-    forbid: tuple[str, ...] = ()
-
-
-class _ShapeOf3(Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """The JSON object of a shape that version 2 of the contract cannot say.
-
-    A field that is not known is refused, so that a version to come is not misread either.
-    """
-
-    instances: list[Raw]
-    owner: str
-    destination: str
-    aggregate: str | None = None
-    any_aggregate: tuple[str, ...] = ()
-    require: tuple[str, ...] = ()
-    forbid: tuple[str, ...] = ()
-    spread: bool = False
-    expected: int | None = None
-
-
-_decode_shape_of_3 = msgspec.json.Decoder(_ShapeOf3).decode
-_decode_instance_of_3 = msgspec.json.Decoder(_InstanceOf3).decode
-
-
 def _text_of_version_3(shape: Shape) -> str:
     demand = shape.demand
-    json_of = {
-        kind: Raw(
-            msgspec.json.encode(
-                _InstanceOf3(dict(kind), traits_of(kind).require, traits_of(kind).forbid)
-            )
-        )
-        for kind in set(demand.instances)
-    }
-    record = _ShapeOf3(
-        [json_of[instance] for instance in demand.instances],
+    record = ShapeOf3(
+        text_of_instances(demand.instances),
         shape.owner,
         shape.destination,
         demand.aggregate,
@@ -266,29 +283,45 @@ def _text_of_version_3(shape: Shape) -> str:
         demand.traits.forbid,
         demand.spread,
         shape.expected,
+        demand.elastic,
+        tuple(map(_record_of, demand.alternatives)),
+        demand.prefer_for,
     )
-    return msgspec.json.encode(record).decode()
+    return encode(record)
+
+
+def _record_of(demand: Demand) -> DemandOf3:
+    return DemandOf3(
+        text_of_instances(demand.instances),
+        demand.aggregate,
+        demand.any_aggregate,
+        demand.traits.require,
+        demand.traits.forbid,
+        demand.spread,
+        demand.elastic,
+    )
 
 
 def _parse_version_3(text: str) -> Shape:
     try:
-        record = _decode_shape_of_3(text)
-        by_json: dict[bytes, Instance] = {}
-        for json in map(bytes, record.instances):
-            if json not in by_json:
-                instance = _decode_instance_of_3(json)
-                traits = Traits(instance.require, instance.forbid)
-                by_json[json] = instance_of(instance.amounts.items(), traits)
+        record = decode_shape(text)
+        alternatives = tuple(map(_demand_of, record.alternatives))
+        first = _demand_of(record)
     except msgspec.DecodeError as error:
         raise ValueError(f"no shape that this version can read: {error}") from error
-    demand = Demand(
-        tuple([by_json[bytes(json)] for json in record.instances]),
+    demand = replace(first, alternatives=alternatives, prefer_for=record.prefer_for)
+    return Shape(demand, record.owner, record.destination, record.expected)
+
+
+def _demand_of(record: ShapeOf3 | DemandOf3) -> Demand:
+    return Demand(
+        read_instances(record.instances),
         record.aggregate,
         record.spread,
         record.any_aggregate,
         Traits(record.require, record.forbid),
+        record.elastic,
     )
-    return Shape(demand, record.owner, record.destination, record.expected)
 
 
 class Submission(Struct, frozen=True):

@@ -33,6 +33,8 @@ class WaitingJob:
     """How many jobs it stands for: those from its rank on."""
     own_priority: bool = False
     """Whether its priority was given, so that no share of its owner moves it."""
+    prefers_until: float = 0.0
+    """Until when none of its alternatives will do, seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from rq_broker.domain.capacity import Amounts, Host
 from rq_broker.domain.holding_times import FIRST_PREDICTION, HoldingTimes, Prediction, Source
-from rq_broker.domain.jobs import Shape
+from rq_broker.domain.jobs import Demand, Shape
 from rq_broker.domain.policy import Policy
 
 
@@ -20,6 +20,8 @@ class Head:
     priority: int
     own_priority: bool = False
     """Whether its client or an operator gave it its priority; filled while the policy shares."""
+    prefers_until: float = 0.0
+    """Until when none of its alternatives will do, seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,13 @@ class Grant:
     prediction: Prediction = FIRST_PREDICTION
     size: int = 0
     """Its size class, kept to learn from how long it will have held."""
+    alternative: int = 0
+    """Which of the shape's alternatives it is; 0: the first, and the only one of most."""
+
+    @property
+    def demand(self) -> Demand:
+        """What is granted: the instances that the hosts are for."""
+        return self.shape.demand.granted(self.alternative, len(self.hosts))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,17 +6,20 @@ The rules and their order are in the package's docstring.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from rq_broker.domain.holding_times import Prediction, demand_key
+from rq_broker.domain.holding_times import Prediction, demand_key, size_class
 from rq_broker.domain.jobs import Demand
 from rq_broker.domain.planning import Grant, Head, Hold, Promise, Snapshot, WaitingShape
 from rq_broker.planner import reasons
+from rq_broker.planner.alternatives import Choice, OptionStart, earliest
+from rq_broker.planner.blocked import BlockedShape, Option
 from rq_broker.planner.capacity_reasons import impossible
 from rq_broker.planner.closest_hosts import choose_hosts
+from rq_broker.planner.growing import grow, one_more
 from rq_broker.planner.hold_ends import holds_in_order
-from rq_broker.planner.owner_usage import ExceededLimit, OwnerUsage
-from rq_broker.planner.packing.best_fit import SEARCH_STEPS
+from rq_broker.planner.owner_usage import OwnerUsage
+from rq_broker.planner.packing.best_fit import SEARCH_STEPS, hosts_needed, total
 from rq_broker.planner.packing.host_table import (
     HostTable,
     free_when_empty,
@@ -26,30 +29,12 @@ from rq_broker.planner.packing.placer import Placer
 from rq_broker.planner.packing.search import StepBudget
 from rq_broker.planner.passed_jobs import PassedJobs
 from rq_broker.planner.promising import promise_for
-from rq_broker.planner.reasons import Reason
 from rq_broker.planner.reservations import Reservation, Reservations, is_strict_by
 from rq_broker.planner.share_leads import ShareLead, ShareLeads
 from rq_broker.planner.share_order import ShareOrder
 from rq_broker.planner.start_times import StartTime, earliest_start
 from rq_broker.planner.steps import Steps
 from rq_broker.planner.turns import TurnQueue
-
-
-@dataclass(frozen=True, slots=True)
-class BlockedShape:
-    """A shape that waits after this pass, and its first job that was not granted."""
-
-    waiting: WaitingShape
-    placer: Placer
-    head: Head
-    reason: Reason | None = None
-    """Why it waits, where that is known without a search."""
-    closed_hosts: int = 0
-    """Mask of the hosts that strict order had closed before its turn."""
-    share: float = 0.0
-    """What its owner had used for its weight at its turn, where the policy shares."""
-    lead: ShareLead | None = None
-    """A job that came later and had its turn before, where the policy shares."""
 
 
 class AdmissionPass:
@@ -77,23 +62,25 @@ class AdmissionPass:
         """Shapes that keep hosts from later jobs: those with a reservation, or in strict order."""
         self._claimed_hosts = 0
         """Mask of all hosts that a job passed too long may use: no later job reserves there."""
-        self._predictions: dict[str, Prediction] = {}
-        """Digest → how long a job of the shape holds."""
+        self._predictions: dict[tuple[str, int], Prediction] = {}
+        """Digest, and identity of a placer → how long a job of the shape then holds."""
         self._closed_hosts = 0
         """Mask of the hosts that strict order closed to later jobs."""
         self._search_budget = StepBudget(SEARCH_STEPS)
-        self._placers: list[Placer] = []
-        """Of each shape of the snapshot; shapes of equal demand share one."""
+        self._placers: list[tuple[Placer, ...]] = []
+        """Of each shape of the snapshot, one of each of its alternatives; equal demands share."""
         self._empty_hosts = empty_hosts
 
     def _make_placers(self) -> Steps[None]:
         by_demand: dict[Demand, Placer] = {}
         for waiting in self.snapshot.waiting:
-            demand = waiting.shape.demand
-            placer = by_demand.get(demand)
-            if placer is None:
-                placer = by_demand[demand] = Placer(self.table, demand)
-            self._placers.append(placer)
+            placers = []
+            for demand in waiting.shape.demand.options:
+                placer = by_demand.get(demand)
+                if placer is None:
+                    placer = by_demand[demand] = Placer(self.table, demand)
+                placers.append(placer)
+            self._placers.append(tuple(placers))
             yield
 
     def steps(self, stop_at: str | None = None) -> Steps[None]:
@@ -102,7 +89,7 @@ class AdmissionPass:
         With `stop_at`, a digest, stop as soon as that shape is blocked.
         """
         yield from self._make_placers()
-        shapes, placers = self.snapshot.waiting, self._placers
+        shapes = self.snapshot.waiting
         failing, closed = self.snapshot.failing, self.snapshot.closed | self.snapshot.behind
         turns = ShareOrder(shapes, self.usage) if self.usage.shares else TurnQueue(shapes)
         while not self.ended_early and stop_at not in self.blocked:
@@ -110,28 +97,46 @@ class AdmissionPass:
             turn = turns.first()
             if turn is None:
                 return
-            waiting, placer = shapes[turn.shape_number], placers[turn.shape_number]
+            waiting, placers = shapes[turn.shape_number], self._placers[turn.shape_number]
             head, shape = waiting.heads[turn.head_number], waiting.shape
-            owner = shape.owner
             # 2. Its callback could not be delivered now: its shape waits for the rest of the pass.
             if shape.receiver in closed or shape.destination in failing:
-                self._block_for_destination(waiting, placer, head)
+                self._block_for_destination(waiting, placers[0], head)
                 turns.drop_shape()
-            # 3. Its owner would exceed a limit: its shape waits.
-            elif (exceeded := self.usage.exceeded_limit(owner, placer.total)) is not None:
-                self._block_for_owner(waiting, placer, head, exceeded)
+            # 3. Its owner would exceed a limit, or no hosts have room for the whole job beside the
+            #    reservations, in none of its alternatives: its shape waits.
+            elif (choice := self._choose(waiting, placers, head)) is None:
                 turns.drop_shape()
-            # 4. No hosts have room for the whole job beside the reservations: its shape waits.
-            elif (hosts := self._place(waiting, placer)) is None:
-                self._block_for_room(waiting, placer, head)
-                turns.drop_shape()
-            # 5. Otherwise grant it, note which waiting jobs it passes, queue the shape's next job.
+            # 4. Otherwise grant it, note which waiting jobs it passes, queue the shape's next job.
             else:
-                self._grant(waiting, placer, head, hosts)
-                self.passed_jobs.note_grant(owner, hosts)
+                self._grant(waiting, choice, head)
+                self.passed_jobs.note_grant(shape.owner, choice.hosts)
                 if not turns.queue_next_of_shape(turn):
                     self._exhaust(waiting)
             yield
+
+    def _choose(
+        self, waiting: WaitingShape, placers: tuple[Placer, ...], head: Head
+    ) -> Choice | None:
+        """Take room for a job, in the first of its alternatives that fits; else block its shape."""
+        owner, options = waiting.shape.owner, list[Option]()
+        counting = placers if self.snapshot.now >= head.prefers_until else placers[:1]
+        for number, placer in enumerate(counting):
+            exceeded = self.usage.exceeded_limit(owner, placer.total)
+            if exceeded is None:
+                hosts = self._place(waiting, placer)
+                if hosts is not None:
+                    if placer.demand.elastic:
+                        hosts = self._with_more(waiting, placer, hosts)
+                    return Choice(number, placer, hosts)
+            options.append(Option(placer, exceeded))
+        shown = tuple(options) if len(placers) > 1 else ()
+        without_room = [option.placer for option in options if option.exceeded is None]
+        if without_room:
+            self._block_for_room(waiting, without_room, head, shown)
+        else:
+            self._block_for_owner(waiting, options, head, shown)
+        return None
 
     def _block_for_destination(self, waiting: WaitingShape, placer: Placer, head: Head) -> None:
         """Block the shape until its callbacks can be delivered."""
@@ -145,15 +150,20 @@ class AdmissionPass:
         self.blocked[waiting.digest] = BlockedShape(waiting, placer, head, reason)
 
     def _block_for_owner(
-        self, waiting: WaitingShape, placer: Placer, head: Head, exceeded: ExceededLimit
+        self, waiting: WaitingShape, over: list[Option], head: Head, shown: tuple[Option, ...]
     ) -> None:
         """Block the shape; for a job passed too long, keep room below its owner's limit."""
         owner = waiting.shape.owner
-        reason = reasons.over_limit(owner, exceeded)
-        self.blocked[waiting.digest] = BlockedShape(waiting, placer, head, reason)
-        if not exceeded.is_for_ever:
+        in_time = [option for option in over if option.exceeded and not option.exceeded.is_for_ever]
+        option = (in_time or over)[0]
+        assert option.exceeded is not None
+        reason = None if shown else reasons.over_limit(owner, option.exceeded)
+        self.blocked[waiting.digest] = BlockedShape(
+            waiting, option.placer, head, reason, options=shown
+        )
+        if in_time:
             if self._is_overdue(head):
-                self.usage.keep_room(owner, placer.total)
+                self.usage.keep_room(owner, option.placer.total)
             self.passed_jobs.add_waiting_for_owner(head, owner)
 
     def _place(self, waiting: WaitingShape, placer: Placer) -> list[int] | None:
@@ -165,6 +175,27 @@ class AdmissionPass:
             return hosts
         is_early = self._ends_in_time(waiting, placer)
         return self.reservations.place(placer, is_early, self._closed_hosts, self._search_budget)
+
+    def _with_more(self, waiting: WaitingShape, placer: Placer, hosts: list[int]) -> list[int]:
+        """Take room for more instances of an elastic job that was given `hosts`, as many as fit."""
+        demand, owner = placer.demand, waiting.shape.owner
+        assert demand.elastic is not None
+        more, reservations = one_more(demand), self.reservations
+        most = self.usage.count_within(owner, placer.total, more.instances[0], demand.elastic.more)
+        one = Placer(self.table, more)
+        is_beside = reservations.are_on(one.usable_hosts)
+        is_early = is_beside and self._ends_in_time(waiting, placer)
+        chosen = reservations.beside(one, is_early) if is_beside else one
+
+        def place_one(taken: int) -> list[int] | None:
+            added = chosen.place(self._closed_hosts | taken, self._search_budget)
+            if added and is_beside:
+                reservations.took(added, more, is_early)
+            elif added:
+                reservations.took_elsewhere(added)
+            return added
+
+        return grow(placer, hosts, most, place_one)
 
     def _ends_in_time(self, waiting: WaitingShape, placer: Placer) -> bool:
         """Return whether a job that starts now ends before reservations on its hosts begin."""
@@ -180,38 +211,59 @@ class AdmissionPass:
 
     def prediction(self, waiting: WaitingShape, placer: Placer) -> Prediction:
         """Predict how long a job of the shape will hold what it is granted."""
-        prediction = self._predictions.get(waiting.digest)
+        key = waiting.digest, id(placer)
+        prediction = self._predictions.get(key)
         if prediction is None:
             shape, snapshot = waiting.shape, self.snapshot
-            prediction = self._predictions[waiting.digest] = snapshot.history.predict(
+            prediction = self._predictions[key] = snapshot.history.predict(
                 shape.owner,
-                demand_key(shape.demand),
+                demand_key(placer.demand),
                 placer.size,
                 snapshot.policy.expected(shape.expected),
             )
         return prediction
 
-    def _block_for_room(self, waiting: WaitingShape, placer: Placer, head: Head) -> None:
-        """Block the shape; for a job passed too long, reserve its capacity in time."""
-        blocked = self._without_room(waiting, placer, head)
+    def _block_for_room(
+        self,
+        waiting: WaitingShape,
+        placers: list[Placer],
+        head: Head,
+        shown: tuple[Option, ...],
+    ) -> None:
+        """Block the shape; for a job passed too long, reserve its capacity in time.
+
+        Args:
+            placers: of its alternatives that only lack room.
+            shown: its options, if it has alternatives.
+        """
+        blocked = self._without_room(waiting, placers[0], head, shown)
         self.blocked[waiting.digest] = blocked
         if self.snapshot.policy.strict_order:
-            if self._is_possible(placer.demand):
+            possible = [placer for placer in placers if self._is_possible(placer.demand)]
+            for placer in possible:
                 self._closed_hosts |= placer.usable_hosts
+            if possible:
                 self.blockers.append(blocked)
-        elif self._is_overdue(head) and self._is_possible(placer.demand):
-            if not self._claimed_hosts & placer.usable_hosts:
-                self._reserve(blocked)
-            self._claimed_hosts |= placer.usable_hosts
-        self.passed_jobs.add_waiting_for_hosts(head, placer.demand, placer.usable_hosts)
+        elif self._is_overdue(head):
+            possible = [placer for placer in placers if self._is_possible(placer.demand)]
+            self._reserve(
+                blocked, [p for p in possible if not self._claimed_hosts & p.usable_hosts]
+            )
+            for placer in possible:
+                self._claimed_hosts |= placer.usable_hosts
+        for placer in placers:
+            self.passed_jobs.add_waiting_for_hosts(head, placer.demand, placer.usable_hosts)
 
-    def _without_room(self, waiting: WaitingShape, placer: Placer, head: Head) -> BlockedShape:
+    def _without_room(
+        self, waiting: WaitingShape, placer: Placer, head: Head, shown: tuple[Option, ...]
+    ) -> BlockedShape:
+        closed_hosts = self._closed_hosts
         if not self.usage.shares:
-            return BlockedShape(waiting, placer, head, closed_hosts=self._closed_hosts)
+            return BlockedShape(waiting, placer, head, closed_hosts=closed_hosts, options=shown)
         owner = waiting.shape.owner
         lead, share = self._share_leads.before(head, owner), self.usage.share(owner)
         self._share_leads.note(ShareLead(head, placer.demand, owner, share))
-        return BlockedShape(waiting, placer, head, None, self._closed_hosts, share, lead)
+        return BlockedShape(waiting, placer, head, None, closed_hosts, share, lead, shown)
 
     def _is_overdue(self, head: Head) -> bool:
         """Return whether the job was passed for as long as patience allows; always for 0."""
@@ -225,12 +277,22 @@ class AdmissionPass:
         """Return whether the hosts might hold the demand if nobody used them."""
         return impossible(self.empty_hosts, demand) is None
 
-    def _reserve(self, blocked: BlockedShape) -> None:
-        """Reserve capacity from the moment on at which the job fits if holds end as expected."""
-        placer, head, snapshot = blocked.placer, blocked.head, self.snapshot
-        start = earliest_start(placer, holds_in_order(snapshot, self.grants))
-        if start is None:  # what it lacks is used by others, and nobody knows until when
+    def _reserve(self, blocked: BlockedShape, placers: list[Placer]) -> None:
+        """Reserve capacity from the moment on at which the job fits if holds end as expected.
+
+        Of several alternatives, given by their placers, the one that fits first.
+        """
+        head, snapshot = blocked.head, self.snapshot
+        found = earliest(
+            OptionStart(start, placer)
+            for placer in placers
+            if (start := earliest_start(placer, holds_in_order(snapshot, self.grants)))
+        )
+        if found is None:  # what it lacks is used by others, and nobody knows until when
             return
+        start, placer = found
+        if placer is not blocked.placer:
+            blocked = self.blocked[blocked.waiting.digest] = replace(blocked, placer=placer)
         promise, is_fixed = promise_for(head, start.seconds, snapshot)
         if is_fixed:
             start = self._on_fixed_hosts(placer, promise, start)
@@ -265,16 +327,22 @@ class AdmissionPass:
     def _names(self, indexes: Iterable[int]) -> frozenset[str]:
         return frozenset(self.table.names[index] for index in indexes)
 
-    def _grant(self, waiting: WaitingShape, placer: Placer, head: Head, hosts: list[int]) -> None:
+    def _grant(self, waiting: WaitingShape, choice: Choice, head: Head) -> None:
         """Propose the grant, and count it for its owner."""
+        alternative, placer, hosts = choice
+        shape, owner = waiting.shape, waiting.shape.owner
         if self.usage.shares:
-            owner = waiting.shape.owner
             share = self.usage.share(owner)
             self._share_leads.note(ShareLead(head, placer.demand, owner, share))
         names = tuple([self.table.names[index] for index in hosts])
         prediction = self.prediction(waiting, placer)
-        self.grants.append(Grant(head, waiting.shape, names, prediction, placer.size))
-        self.usage.add_grant(waiting.shape.owner, placer.total)
+        grant = Grant(head, shape, names, prediction, placer.size, alternative)
+        amounts = placer.total
+        if placer.demand.elastic:
+            grant = replace(grant, size=size_class(hosts_needed(self.table, grant.demand)))
+            amounts = total(grant.demand)
+        self.grants.append(grant)
+        self.usage.add_grant(owner, amounts)
 
     def _exhaust(self, waiting: WaitingShape) -> None:
         """Note that all shown jobs of a shape are granted.

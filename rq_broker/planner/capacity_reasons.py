@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rq_broker.domain.capacity import Amounts, Host
@@ -18,7 +18,13 @@ from rq_broker.planner.packing.host_table import (
     free_when_empty,
     indexes_of,
 )
-from rq_broker.planner.reasons import Reason, ReasonCode, Shortfall, over_limit
+from rq_broker.planner.reasons import (
+    Reason,
+    ReasonCode,
+    Shortfall,
+    of_alternatives,
+    over_limit,
+)
 
 
 def could_ever_fit(hosts: Mapping[str, Host], demand: Demand) -> Reason | None:
@@ -33,12 +39,32 @@ def could_ever_fit(hosts: Mapping[str, Host], demand: Demand) -> Reason | None:
 def beyond_limits(limits: Mapping[str, Amounts], owner: str, demand: Demand) -> Reason | None:
     """Return why a policy's limits never allow an owner this demand; None if they do."""
     usage = OwnerUsage(Snapshot({}, (), Policy(limits=limits), 0.0))
-    exceeded = usage.exceeded_limit(owner, total(demand))
-    return over_limit(owner, exceeded) if exceeded else None
+
+    def beyond(option: Demand) -> Reason | None:
+        exceeded = usage.exceeded_limit(owner, total(option))
+        return over_limit(owner, exceeded) if exceeded else None
+
+    return of_all_options(demand, beyond)
+
+
+def of_all_options(demand: Demand, why_not: Callable[[Demand], Reason | None]) -> Reason | None:
+    """Return why no alternative of a demand will do; None if one will.
+
+    Args:
+        demand: perhaps without alternatives.
+        why_not: returns why one of them will not do, None if it will.
+    """
+    if not demand.alternatives:
+        return why_not(demand)
+    found = [why_not(option) for option in demand.options]
+    known = [reason for reason in found if reason]
+    return of_alternatives(known) if len(known) == len(found) else None
 
 
 def impossible(empty_hosts: HostTable, demand: Demand) -> Reason | None:
     """Return the same as `could_ever_fit`, from a table of the hosts as if nobody used them."""
+    if demand.alternatives:
+        return of_all_options(demand, lambda option: impossible(empty_hosts, option))
     kinds, hosts = kinds_of(empty_hosts, demand), empty_hosts.hosts_for(demand)
     if not exceeds_free(empty_hosts, kinds, hosts, demand.spread):
         return None
@@ -222,7 +248,9 @@ def _describe_all_instances(
     fitting = _count(table, kind, indexes, demand.spread)
     where += _own_traits(instance)
     spread = ", each on a host of its own," if demand.spread else ""
-    instances = f"{count} instance{'s' * (count > 1)} of {needed}"
+    elastic = demand.elastic
+    least = "at least " if elastic and demand.instances[elastic.index] == instance else ""
+    instances = f"{least}{count} instance{'s' * (count > 1)} of {needed}"
     if fitting < count:
         return f"{instances}{spread} at once{where}; {fitting} would fit"
     others = len(demand.instances) - count

@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from rq_broker.domain.jobs import Demand
 from rq_broker.domain.planning import Grant, Hold, Snapshot
 from rq_broker.domain.traits import instance_of, traits_of
-from rq_broker.planner.admission_pass import AdmissionPass, BlockedShape
+from rq_broker.planner.admission_pass import AdmissionPass
+from rq_broker.planner.blocked import BlockedShape
 from rq_broker.planner.closest_hosts import choose_hosts
 from rq_broker.planner.packing.best_fit import fits, total
 from rq_broker.planner.packing.host_table import HostTable, Needs, indexes_of
@@ -72,6 +73,8 @@ class Explanation:
     """The hosts of its aggregate, while it waits."""
     largest: Largest | None = None
     """None where no size would help: granted, paused, or its destination is closed."""
+    alternative: int | None = None
+    """Which of its alternatives `hosts` are of; None for a job that has none."""
 
 
 def explain(snapshot: Snapshot, digest: str) -> Explanation:
@@ -97,7 +100,10 @@ def explain_steps(snapshot: Snapshot, digest: str) -> Steps[Explanation]:
     grants = (grant for grant in admission_pass.grants if grant.head.request_id in names)
     first_grant = next(grants, None)
     if first_grant is not None:
-        return Explanation(first_grant.head.request_id, first_grant.hosts, None)
+        has_others = bool(waiting.shape.demand.alternatives)
+        alternative = first_grant.alternative if has_others else None
+        name, hosts = first_grant.head.request_id, first_grant.hosts
+        return Explanation(name, hosts, None, alternative=alternative)
     # 4. The pass did not come to it: the type is paused, or the pass ended early.
     first = waiting.heads[0].request_id if waiting.heads else None
     return Explanation(first, (), WaitingReasons(admission_pass)[digest])
@@ -114,7 +120,7 @@ def _explain_blocked(admission_pass: AdmissionPass, blocked: BlockedShape) -> St
     reason = WaitingReasons(admission_pass)[blocked.waiting.digest]
     helps = reason.code in REASONS_OF_SIZE
     yield
-    passed_by = yield from _passed_by(snapshot, admission_pass.grants, placer.demand)
+    passed_by = yield from _passed_by(snapshot, admission_pass.grants, blocked)
     largest = (yield from _largest(admission_pass, table, blocked)) if helps else None
     return Explanation(
         request_id=head.request_id,
@@ -125,8 +131,9 @@ def _explain_blocked(admission_pass: AdmissionPass, blocked: BlockedShape) -> St
         awaited=tuple(admission_pass.awaited_holds(reserved)) if reserved else (),
         passed_since=snapshot.passed.get(head.request_id),
         passed_by=passed_by,
-        usable_hosts=frozenset(table.names[index] for index in indexes_of(placer.usable_hosts)),
+        usable_hosts=frozenset(table.names[index] for index in indexes_of(blocked.usable_hosts)),
         largest=largest,
+        alternative=blocked.alternative,
     )
 
 
@@ -155,23 +162,23 @@ def _shortfalls(table: HostTable, needs: Needs) -> tuple[Shortfall, ...]:
 
 
 def _passed_by(
-    snapshot: Snapshot, earlier_grants: Sequence[Grant], demand: Demand
+    snapshot: Snapshot, earlier_grants: Sequence[Grant], blocked: BlockedShape
 ) -> Steps[tuple[str, ...]]:
     """List the later grants of a whole pass that use a host the job could use."""
-    hosts = snapshot.hosts
+    hosts, demands = snapshot.hosts, [placer.demand for placer in blocked.placers]
     planned = yield from plan_steps(snapshot)
     later_grants = planned.grants[len(earlier_grants) :]
     return tuple(
         grant.head.request_id
         for grant in later_grants
-        if any(demand.admits(hosts[name]) for name in grant.hosts)
+        if any(demand.admits(hosts[name]) for name in grant.hosts for demand in demands)
     )
 
 
 def _largest(
     admission_pass: AdmissionPass, table: HostTable, blocked: BlockedShape
 ) -> Steps[Largest]:
-    demand, owner = blocked.placer.demand, blocked.waiting.shape.owner
+    demand, owner = replace(blocked.placer.demand, elastic=None), blocked.waiting.shape.owner
     open_hosts = table.without_hosts(blocked.closed_hosts)
 
     def would_be_granted(version: Demand) -> bool:

@@ -17,7 +17,7 @@ def holds_in_order(snapshot: Snapshot, grants: Iterable[Grant]) -> Iterable[Hold
 
 def _hold(grant: Grant, now: float) -> Hold:
     amounts: dict[str, dict[str, int]] = {}
-    for name, instance in zip(grant.hosts, grant.shape.demand.instances, strict=True):
+    for name, instance in zip(grant.hosts, grant.demand.instances, strict=True):
         add_amounts(amounts.setdefault(name, {}), dict(instance))
     ends = now + grant.prediction.hold
     return Hold(grant.head.request_id, grant.shape.owner, now, ends, amounts)

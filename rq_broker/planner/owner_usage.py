@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from rq_broker.domain.capacity import Amounts
 from rq_broker.domain.planning import Snapshot
+from rq_broker.domain.traits import Instance
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,18 @@ class OwnerUsage:
                     return exceeded
                 first_exceeded = first_exceeded or exceeded
         return first_exceeded
+
+    def count_within(self, owner: str, amounts: Amounts, instance: Instance, most: int) -> int:
+        """Count how often an owner may have an instance beside `amounts`, up to `most`."""
+        limits = self._limits.get(owner, self._limits.get("*"))
+        if not limits:
+            return most
+        usage, kept = self._usage.get(owner, {}), self._kept.get(owner, {})
+        for resource, amount in instance:
+            if resource in limits:
+                taken = usage.get(resource, 0) + kept.get(resource, 0) + amounts.get(resource, 0)
+                most = min(most, (limits[resource] - taken) // amount)
+        return max(most, 0)
 
     def add_grant(self, owner: str, amounts: Amounts) -> None:
         """Count a grant."""

@@ -108,6 +108,26 @@ def over_limit(owner: str, exceeded: ExceededLimit) -> Reason:
     return Reason(ReasonCode.OWNER_LIMIT, text + kept)
 
 
+def of_alternatives(reasons: Sequence[Reason], until: float = 0.0, now: float = 0.0) -> Reason:
+    """Return the reason of a job with alternatives from those of each.
+
+    The code is that of the first which may still be granted, if one may.
+
+    Args:
+        reasons: Of the alternatives that count now, in order.
+        until: Until when the others do not count, seconds since 1970; may be past.
+        now: Seconds since 1970.
+    """
+    main = next((r for r in reasons if r.code is not ReasonCode.IMPOSSIBLE), reasons[0])
+    texts = [f"alternative {number}: {reason.text}" for number, reason in enumerate(reasons)]
+    if until > now:
+        texts.append(f"other alternatives count from {_clock(until, now)}")
+    shown = texts[:NAMED]
+    if len(texts) > NAMED:
+        shown.append(f"and so for {len(texts) - NAMED} more")
+    return replace(main, text="; ".join(shown))
+
+
 def behind(code: ReasonCode, request_id: str) -> Reason:
     """Return the reason of a job that would fit, but on hosts kept for an earlier job."""
     if code is ReasonCode.STRICT_ORDER:

@@ -115,15 +115,24 @@ class Reservations:
         key = placer.demand, is_early
         beside = self._placers.get(key)
         if beside is None:
-            # An early job prefers reserved hosts, and leaves the others to jobs that end later.
-            table, preferred = (self._table, self._mask) if is_early else (self.late_table, 0)
-            beside = self._placers[key] = placer.beside(table, preferred)
+            beside = self._placers[key] = self.beside(placer, is_early)
         hosts = beside.place(closed_hosts, budget)
-        if hosts is not None and is_early:
-            self._took_early(hosts)
-        elif hosts is not None:
-            self._took_late(hosts, placer.demand)
+        if hosts is not None:
+            self.took(hosts, placer.demand, is_early)
         return hosts
+
+    def beside(self, placer: Placer, is_early: bool) -> Placer:
+        """Return a placer of the same demand that keeps to what the reservations leave."""
+        # An early job prefers reserved hosts, and leaves the others to jobs that end later.
+        table, preferred = (self._table, self._mask) if is_early else (self.late_table, 0)
+        return placer.beside(table, preferred)
+
+    def took(self, hosts: Sequence[int], demand: Demand, is_early: bool) -> None:
+        """Note what a job took beside the reservations."""
+        if is_early:
+            self._took_early(hosts)
+        else:
+            self._took_late(hosts, demand)
 
     def took_elsewhere(self, hosts: Sequence[int]) -> None:
         """Note what a job took whose hosts have no reservation."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from rq_broker.domain.jobs import Demand
 from rq_broker.planner import reasons
-from rq_broker.planner.admission_pass import AdmissionPass, BlockedShape
+from rq_broker.planner.admission_pass import AdmissionPass
+from rq_broker.planner.blocked import BlockedShape
 from rq_broker.planner.capacity_reasons import impossible, no_fit
 from rq_broker.planner.packing.best_fit import fits
+from rq_broker.planner.packing.placer import Placer
 from rq_broker.planner.reasons import Reason, ReasonCode
 from rq_broker.planner.reservations import Reservation
 
@@ -46,13 +48,31 @@ class WaitingReasons(Mapping[str, Reason]):
             return reasons.NEXT_PASS
         if blocked.reason is not None:
             return blocked.reason
-        demand = blocked.placer.demand
-        if demand not in self._by_demand:
-            self._by_demand[demand] = self._no_room(blocked)
         made = self._pass.reservations.of(blocked.head)
         if made is not None:
             return self._reserved(blocked, made)
-        return self._with_share(self._by_demand[demand], blocked)
+        return self._with_share(self._waits_for(blocked), blocked)
+
+    def _waits_for(self, blocked: BlockedShape) -> Reason:
+        """Say what a job lacks; of one with alternatives, what each of them lacks."""
+        if not blocked.options:
+            return self._lacks(blocked)
+        return self._of_each(blocked, lambda placer: self._lacks(replace(blocked, placer=placer)))
+
+    def _of_each(self, blocked: BlockedShape, lacks: Callable[[Placer], Reason]) -> Reason:
+        """Join the reasons of a job's alternatives."""
+        owner, now = blocked.waiting.shape.owner, self._pass.snapshot.now
+        parts = [
+            reasons.over_limit(owner, option.exceeded) if option.exceeded else lacks(option.placer)
+            for option in blocked.options
+        ]
+        return reasons.of_alternatives(parts, blocked.head.prefers_until, now)
+
+    def _lacks(self, blocked: BlockedShape) -> Reason:
+        demand = blocked.placer.demand
+        if demand not in self._by_demand:
+            self._by_demand[demand] = self._no_room(blocked)
+        return self._by_demand[demand]
 
     def _with_share(self, reason: Reason, blocked: BlockedShape) -> Reason:
         """Add that another owner's later job goes first, where shares decide so."""
@@ -67,6 +87,8 @@ class WaitingReasons(Mapping[str, Reason]):
     def _reserved(self, blocked: BlockedShape, made: Reservation) -> Reason:
         """Say what a job with a reservation lacks now, and from when on it will have it."""
         lacking = self._no_fit(blocked.placer.demand)
+        if blocked.options:
+            lacking = self._of_each(blocked, lambda placer: self._no_fit_now(placer.demand))
         awaited = [hold.request_id for hold in self._pass.awaited_holds(made)]
         start = None if made.is_fixed else made.start
         return reasons.reserved(lacking, made.hosts, start, awaited, self._pass.snapshot.now)
@@ -78,6 +100,9 @@ class WaitingReasons(Mapping[str, Reason]):
             is_strict = self._pass.snapshot.policy.strict_order
             code = ReasonCode.STRICT_ORDER if is_strict else ReasonCode.PROTECTED_OTHER
             return reasons.behind(code, blocker.head.request_id)
+        return self._no_fit_now(demand)
+
+    def _no_fit_now(self, demand: Demand) -> Reason:
         return impossible(self._pass.empty_hosts, demand) or self._no_fit(demand)
 
     def _no_fit(self, demand: Demand) -> Reason:
@@ -92,6 +117,4 @@ class WaitingReasons(Mapping[str, Reason]):
     def _blocker(self, blocked: BlockedShape) -> BlockedShape | None:
         """Return the first job that keeps hosts this one could use; it may be this one itself."""
         hosts = blocked.placer.usable_hosts
-        return next(
-            (other for other in self._pass.blockers if other.placer.usable_hosts & hosts), None
-        )
+        return next((other for other in self._pass.blockers if other.usable_hosts & hosts), None)

@@ -6,7 +6,9 @@ import dataclasses
 
 import pytest
 from hypothesis import given, strategies as st
+from msgspec.structs import replace
 
+from rq_broker.domain.choices import Elastic
 from rq_broker.domain.holding_times import demand_key
 from rq_broker.domain.jobs import (
     EXPECTED_CLASSES,
@@ -40,9 +42,22 @@ TRAITED = st.builds(
     NAMES,
     TRAITS,
 )
+ELASTIC = st.builds(
+    lambda demand, more, at: replace(demand, elastic=Elastic(at % len(demand.instances), more)),
+    st.one_of(PLAIN, TRAITED).filter(lambda demand: demand.instances),
+    st.integers(1, 999),
+    st.integers(0, 2),
+)
+SIMPLE = st.one_of(PLAIN, TRAITED, ELASTIC)
+WITH_OTHERS = st.builds(
+    lambda first, others, seconds: replace(first, alternatives=tuple(others), prefer_for=seconds),
+    SIMPLE,
+    st.lists(SIMPLE, min_size=1, max_size=2),
+    st.sampled_from([0, 1500]),
+)
 SHAPES = st.builds(
     Shape,
-    PLAIN | TRAITED,
+    SIMPLE | WITH_OTHERS,
     TEXTS,
     TEXTS,
     st.none() | st.sampled_from(EXPECTED_CLASSES),
@@ -89,7 +104,53 @@ def test_version_2_reads_its_own_texts_and_refuses_all_others(shape: Shape) -> N
             version_2.parse(shape.canonical())
 
 
-@pytest.mark.parametrize("more", ['"gpus":[1]', '"spread":1', '"instances":[{"amounts":{},"x":1}]'])
+def test_the_text_of_alternatives_is_as_documented() -> None:
+    """Alternatives follow the fields that a shape without them has, each without its defaults."""
+    first = Demand(((("A100", 8),),), spread=True)
+    second = Demand(((("H100", 1),),), elastic=Elastic(0, 3))
+    demand = replace(first, alternatives=(second,), prefer_for=60_000)
+    assert Shape(demand, "o", "d").canonical() == (
+        '{"instances":[{"amounts":{"A100":8}}],"owner":"o","destination":"d","spread":true,'
+        '"alternatives":[{"instances":[{"amounts":{"H100":1}}],"elastic":{"index":0,"more":3}}],'
+        '"prefer_for":60000}'
+    )
+
+
+def test_a_grant_is_of_one_alternative_and_of_a_number_in_its_range() -> None:
+    """`granted` returns what is given, and refuses what the demand does not allow."""
+    one, other = (("VCPU", 1),), (("GPU", 1),)
+    elastic = Demand((other, one, other), elastic=Elastic(1, 2))
+    demand = replace(Demand((one,)), alternatives=(elastic,))
+    assert demand.granted(0, 1) == Demand((one,))
+    assert demand.granted(1, 3) == Demand((other, one, other))
+    assert demand.granted(1, 5) == Demand((other, one, one, one, other))
+    assert demand.options[0].granted(0, 1) is not demand
+    for alternative, count in ((0, 2), (0, 0), (1, 2), (1, 6), (2, 1), (-1, 3)):
+        with pytest.raises(ValueError, match="alternative"):
+            demand.granted(alternative, count)
+    plain = Demand((one, one))
+    assert plain.granted(0, 2) is plain
+    with pytest.raises(ValueError, match="has no 1 instances"):
+        plain.granted(0, 1)
+
+
+def test_the_kinds_of_all_alternatives_count() -> None:
+    """A demand is as large as all that a pass may have to place for it."""
+    one, other = (("VCPU", 1),), (("GPU", 1), ("VCPU", 1))
+    demand = Demand((one,), alternatives=(Demand((other, one)),))
+    assert demand.kinds == 1 + 3
+    assert demand.bytes > Demand((one,)).bytes + Demand((other, one)).bytes - 1
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        '"gpus":[1]',
+        '"spread":1',
+        '"elastic":{"index":0,"more":1,"x":1}',
+        '"instances":[{"amounts":{},"x":1}]',
+    ],
+)
 def test_a_shape_of_a_version_to_come_is_refused(more: str) -> None:
     """A text with a field that this version does not know raises, so that it is not misread."""
     with pytest.raises(ValueError, match="no shape that this version can read"):

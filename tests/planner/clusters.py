@@ -106,7 +106,7 @@ class Cluster:
         self._passed.pop(grant.head.request_id, None)
         self.starts[id_] = self.now
         amounts: dict[str, dict[str, int]] = {}
-        for name, instance in zip(grant.hosts, job.demand.instances, strict=True):
+        for name, instance in zip(grant.hosts, grant.demand.instances, strict=True):
             row = amounts.setdefault(name, {})
             for resource, amount in instance:
                 row[resource] = row.get(resource, 0) + amount

@@ -10,8 +10,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
+from msgspec.structs import replace as replace_struct
 
 from rq_broker.domain.capacity import Host
+from rq_broker.domain.choices import Elastic
 from rq_broker.domain.holding_times import HoldingTimes, Observation, demand_key
 from rq_broker.domain.jobs import Demand, Shape
 from rq_broker.domain.planning import Grant, Head, Hold, Snapshot, WaitingShape
@@ -198,21 +200,51 @@ def free_of(snapshot: Snapshot) -> FreeByHost:
 
 def take(free: FreeByHost, grant: Grant) -> None:
     """Subtract a grant from what is free."""
-    for name, amounts in zip(grant.hosts, grant.shape.demand.instances, strict=True):
+    for name, amounts in zip(grant.hosts, grant.demand.instances, strict=True):
         for resource, amount in amounts:
             free[name][resource] -= amount
 
 
-def in_order(snapshot: Snapshot) -> list[tuple[int, int, str, Demand]]:
-    """List the shown jobs as the planner must consider them: priority, ID, digest, demand."""
-    return sorted(
-        (head.priority, head.id, shape.digest, shape.shape.demand)
+def in_order(snapshot: Snapshot) -> list[tuple[int, int, str, tuple[Demand, ...]]]:
+    """List the shown jobs as the planner must consider them: priority, ID, digest, what will do."""
+    jobs = [
+        (head.priority, head.id, shape.digest, counting(snapshot, shape, head))
         for shape in snapshot.waiting
         for head in shape.heads
-    )
+    ]
+    return sorted(jobs, key=lambda job: job[:2])
+
+
+def counting(snapshot: Snapshot, shape: WaitingShape, head: Head) -> tuple[Demand, ...]:
+    """Return the alternatives of a job that count now, in order of preference."""
+    options = shape.shape.demand.options
+    return options[:1] if head.prefers_until > snapshot.now else options
+
+
+def with_more(wanted: Demand, more: int) -> Demand:
+    """Return a demand with so many more of its elastic instances, and no choice left."""
+    assert wanted.elastic is not None
+    at, instances = wanted.elastic.index, list(wanted.instances)
+    instances[at:at] = [instances[at]] * more
+    return replace_struct(wanted, instances=tuple(instances), elastic=None)
 
 
 # Random snapshots
+
+
+def random_choices(rng: Random) -> Demand:
+    """Draw a demand, perhaps an elastic one, perhaps with alternatives."""
+    first, *others = (random_elastic(rng) for _ in range(rng.choices((1, 2, 3), (6, 2, 1))[0]))
+    return replace_struct(first, alternatives=tuple(others))
+
+
+def random_elastic(rng: Random) -> Demand:
+    """Draw a demand of up to four instances, some of which it may have more or less of."""
+    if rng.random() < 0.7:
+        return random_demand(rng)
+    fixed = random_demand(rng, 2)
+    elastic = Elastic(rng.randrange(len(fixed.instances)), rng.randint(1, 2))
+    return replace_struct(fixed, elastic=elastic)
 
 
 def random_demand(rng: Random, most: int = 4) -> Demand:
@@ -269,6 +301,12 @@ def random_hosts(rng: Random, count: int) -> list[Host]:
     return hosts
 
 
+def random_head(rng: Random, priority: int, job_id: int, *, extras: bool) -> Head:
+    """Draw the rest of a waiting job: whether its priority is its own, and what counts for it."""
+    until = rng.choice((0.0, 0.0, 1000.0, 1001.0))
+    return Head(job_id, name_of(job_id), priority, extras and rng.random() < 0.3, until)
+
+
 def random_snapshot(
     seed: int,
     hosts: int,
@@ -286,14 +324,11 @@ def random_snapshot(
         for _ in range(rng.randint(1, 3)):
             id_ += 1
             jobs.append((rng.randint(-2, 2), id_))
-        heads = tuple(
-            Head(job_id, name_of(job_id), priority, extras and rng.random() < 0.3)
-            for priority, job_id in sorted(jobs)
-        )
+        heads = tuple(random_head(rng, *job, extras=extras) for job in sorted(jobs))
         owner = rng.choice(("lab", "ops")) if extras else "lab"
         destination = rng.choice((HERE, HERE, "http://there")) if extras else HERE
         hidden = extras and rng.random() < 0.1
-        shape = Shape(random_demand(rng), owner, destination)
+        shape = Shape(random_choices(rng), owner, destination)
         drawn.append(WaitingShape(f"d{number}", shape, heads, len(heads) + hidden))
     drawn.sort(key=lambda shape: (shape.heads[0].priority, shape.heads[0].id))
     passed = [job_id for job_id in range(1, id_ + 1) if rng.random() < 0.7]
@@ -314,8 +349,9 @@ def random_snapshot(
     ]
     fields["holds"] = tuple(sorted(holds, key=lambda hold: hold.ends))
     fields["history"] = HoldingTimes(
-        Observation("lab", demand_key(shape.shape.demand), 0, float(rng.randint(1, 12)))
+        Observation("lab", demand_key(option), 0, float(rng.randint(1, 12)))
         for shape in drawn
+        for option in shape.shape.demand.options
         for _ in "12"
     )
     return snapshot_of(places, drawn, policy=policy, **fields)

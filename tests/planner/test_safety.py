@@ -7,10 +7,11 @@ from random import Random
 
 from hypothesis import given, settings
 
-from rq_broker.domain.planning import Snapshot
+from rq_broker.domain.planning import Grant, Snapshot
 from rq_broker.planner import ReasonCode, could_ever_fit, plan
 from tests.planner.oracle import (
     SEEDS,
+    FreeByHost,
     brute_force,
     demand,
     fits_at,
@@ -20,12 +21,13 @@ from tests.planner.oracle import (
     in_order,
     instance,
     is_usable,
-    random_demand,
+    random_choices,
     random_hosts,
     snapshot_of,
     snapshots,
     take,
     waiting,
+    with_more,
 )
 
 MANY = settings(max_examples=1000, deadline=None)
@@ -36,9 +38,14 @@ MANY = settings(max_examples=1000, deadline=None)
 def test_every_grant_keeps_capacity_aggregate_spread_and_wholeness(snapshot: Snapshot) -> None:
     """No pass oversells a host, leaves aggregates or traits, shares spread hosts, splits gangs."""
     free = free_of(snapshot)
+    allowed = {id_: options for _, id_, _, options in in_order(snapshot)}
     for grant in plan(snapshot).grants:
-        assert len(grant.hosts) == len(grant.shape.demand.instances)
-        assert fits_at(snapshot, free, grant.shape.demand, grant.hosts)
+        option = allowed[grant.head.id][grant.alternative]
+        more = len(grant.hosts) - len(option.instances)
+        assert 0 <= more <= (option.elastic.more if option.elastic else 0)
+        demand = with_more(option, more) if option.elastic else option
+        assert grant.demand == demand
+        assert fits_at(snapshot, free, demand, grant.hosts)
         assert grant.shape.receiver not in snapshot.closed
         take(free, grant)
 
@@ -51,7 +58,7 @@ def test_no_grant_exceeds_its_owners_limit(snapshot: Snapshot) -> None:
     limits = snapshot.policy.limits
     for grant in plan(snapshot).grants:
         held, needed = usage[grant.shape.owner], set[str]()
-        for amounts in grant.shape.demand.instances:
+        for amounts in grant.demand.instances:
             for resource, amount in amounts:
                 held[resource] = held.get(resource, 0) + amount
                 needed.add(resource)
@@ -78,19 +85,40 @@ def test_jobs_of_one_shape_go_strictly_in_order(snapshot: Snapshot) -> None:
 @MANY
 @given(snapshots(patience=(None,), strict_order=(False,), extras=False))
 def test_best_effort_skips_only_what_no_placement_fits(snapshot: Snapshot) -> None:
-    """In order, each shape's job is granted exactly when brute force finds a placement for it."""
+    """Each job is granted, as its first alternative that brute force can place, and only then."""
     planned = plan(snapshot)
     grants = {grant.head.id: grant for grant in planned.grants}
     free, blocked = free_of(snapshot), set()
-    for _, id_, digest, wanted in in_order(snapshot):
+    for _, id_, digest, options in in_order(snapshot):
         if id_ in grants:
             assert digest not in blocked
+            for better in options[: grants[id_].alternative]:
+                assert brute_force(snapshot, free, better) is None
+            before = {name: dict(row) for name, row in free.items()}
             take(free, grants[id_])
+            _check_size(snapshot, before, grants[id_])
         elif digest not in blocked:
             blocked.add(digest)
-            assert brute_force(snapshot, free, wanted) is None
+            for wanted in options:
+                assert brute_force(snapshot, free, wanted) is None
             code = planned.reasons[digest].code
             assert code in (ReasonCode.NO_FIT, ReasonCode.IMPOSSIBLE)
+
+
+def _check_size(snapshot: Snapshot, before: FreeByHost, grant: Grant) -> None:
+    """Check that an elastic job has as many instances as fit: where all are alike, in any way."""
+    option = grant.shape.demand.options[grant.alternative]
+    if option.elastic is None:
+        return
+    more = len(grant.hosts) - len(option.instances)
+    if more == option.elastic.more:
+        return
+    larger = with_more(option, more + 1)
+    if len(set(larger.instances)) == 1:
+        assert brute_force(snapshot, before, larger) is None
+    at, kept = option.elastic.index, grant.hosts
+    for name in sorted(snapshot.hosts):
+        assert not fits_at(snapshot, before, larger, (*kept[:at], name, *kept[at:]))
 
 
 @MANY
@@ -100,12 +128,15 @@ def test_strict_order_lets_no_job_pass(snapshot: Snapshot) -> None:
     planned = plan(snapshot)
     grants = {grant.head.id: grant for grant in planned.grants}
     closed_hosts = set[str]()
-    for _, id_, digest, wanted in in_order(snapshot):
+    for _, id_, digest, options in in_order(snapshot):
         if id_ in grants:
             assert not closed_hosts & set(grants[id_].hosts)
         elif planned.reasons[digest].code is not ReasonCode.IMPOSSIBLE:
             closed_hosts |= {
-                name for name, place in snapshot.hosts.items() if is_usable(wanted, place)
+                name
+                for name, place in snapshot.hosts.items()
+                for wanted in options
+                if is_usable(wanted, place) and not could_ever_fit(snapshot.hosts, wanted)
             }
 
 
@@ -114,7 +145,7 @@ def test_strict_order_lets_no_job_pass(snapshot: Snapshot) -> None:
 def test_grants_leave_each_reservation_what_it_needs_when_it_begins(snapshot: Snapshot) -> None:
     """When a reservation begins, its hosts hold the job beside all grants that have not ended."""
     planned = plan(snapshot)
-    demands = {head.id: shape.shape.demand for shape in snapshot.waiting for head in shape.heads}
+    demands = {id_: options for _, id_, _, options in in_order(snapshot)}
     for reservation in planned.reservations:
         free = {name: dict(snapshot.hosts[name].free) for name in reservation.hosts}
         for hold in snapshot.holds:
@@ -125,11 +156,11 @@ def test_grants_leave_each_reservation_what_it_needs_when_it_begins(snapshot: Sn
             holds_for = min(grant.prediction.hold, grant.prediction.strict_span)
             holds_for = min(holds_for, grant.prediction.span)
             if snapshot.now + holds_for > reservation.start:
-                for name, instance in zip(grant.hosts, grant.shape.demand.instances, strict=True):
+                for name, instance in zip(grant.hosts, grant.demand.instances, strict=True):
                     for resource, amount in instance if name in free else ():
                         free[name][resource] -= amount
         kept = replace(snapshot, hosts={name: snapshot.hosts[name] for name in free})
-        assert brute_force(kept, free, demands[reservation.head.id]) is not None
+        assert any(brute_force(kept, free, wanted) for wanted in demands[reservation.head.id])
 
 
 @MANY
@@ -138,15 +169,15 @@ def test_impossible_is_only_said_of_what_empty_hosts_cannot_hold(seed: int) -> N
     """`could_ever_fit` never contradicts brute force on empty hosts; for alike ones it is exact."""
     rng = Random(seed)
     snapshot = snapshot_of(random_hosts(rng, rng.randint(0, 4)), ())
-    wanted = random_demand(rng)
+    wanted = random_choices(rng)
     capacity = {name: dict(place.capacity) for name, place in snapshot.hosts.items()}
-    placement = brute_force(snapshot, capacity, wanted)
+    placements = [brute_force(snapshot, capacity, option) for option in wanted.options]
     reason = could_ever_fit(snapshot.hosts, wanted)
     if reason is not None:
-        assert placement is None
+        assert placements == [None] * len(placements)
         assert reason.code is ReasonCode.IMPOSSIBLE
-    elif len(set(wanted.instances)) == 1:
-        assert placement is not None
+    elif all(len(set(option.instances)) == 1 for option in wanted.options):
+        assert any(placement is not None for placement in placements)
 
 
 @given(snapshots())

@@ -111,7 +111,7 @@ class SimulatedHosts:
 
     def needs(self, demand: Demand) -> tuple[Need, ...]:
         """Return the instances of a demand, the largest first."""
-        needs = []
+        needs, elastic = [], demand.elastic
         for instance, count in Counter(demand.instances).items():
             parts = tuple((self._index[resource], amount) for resource, amount in instance)
             if not parts:  # it needs nothing, so it fits anywhere
@@ -125,7 +125,9 @@ class SimulatedHosts:
                 and all(amount <= group.unit[index] for index, amount in parts)
             )
             vector = self.vector(dict(instance))
-            needs.append(Need(parts, vector, count, groups, demand.spread))
+            is_elastic = elastic and demand.instances[elastic.index] == instance
+            more = elastic.more if elastic and is_elastic else 0
+            needs.append(Need(parts, vector, count, groups, demand.spread, more))
         return tuple(sorted(needs, key=lambda need: -self._part_of_host(need)))
 
     def _part_of_host(self, need: Need) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from rq_broker.planner.forecasting.room import Need, Room, Vector, count_fitting
@@ -15,12 +15,18 @@ class Reservation:
     """What is kept for a job that does not fit, from the time at which it will."""
 
     batch: Batch
+    kinds: tuple[Kind, ...]
+    """What will do for it: its kind and, of a job with alternatives, those that count."""
     start: float = NEVER
     is_strict: bool = False
     is_resolved: bool = False
     """Whether `start` is known: it is found only where a later job would go first."""
     withheld: dict[int, Vector] = field(default_factory=dict)
     """Host → what is free there and later jobs may not use, unless they end in time."""
+
+    def is_on(self, groups: frozenset[int]) -> bool:
+        """Return whether its job may use hosts of these groups."""
+        return any(kind.groups & groups for kind in self.kinds)
 
     def binds(self, kind: Kind, now: float) -> bool:
         """Return whether the kind might not end before the reservation begins."""
@@ -41,19 +47,29 @@ class Reservation:
             room.take(host, rest)
 
     def resolve(
-        self, room: Room, ends: Iterable[tuple[float, RunningHold]], now: float, mean_hold: float
+        self,
+        room: Room,
+        ends: Callable[[], Iterable[tuple[float, RunningHold]]],
+        now: float,
+        mean_hold: float,
     ) -> None:
         """Find the first time at which the job fits, and withhold what it needs then.
 
         Args:
             room: what is free now.
-            ends: all holds with their expected ends, the earliest first.
+            ends: returns all holds with their expected ends, the earliest first.
             now: seconds from the beginning of the future.
             mean_hold: the mean holding time.
         """
         self.is_resolved, batch = True, self.batch
-        rising = _RisingRoom(room, batch.kind)
-        self.start = batch.start = rising.release_until_fit(ends)
+        rising = _RisingRoom(room, self.kinds[0])
+        self.start = rising.release_until_fit(ends())
+        for kind in self.kinds[1:]:
+            other = _RisingRoom(room, kind)
+            start = other.release_until_fit(ends())
+            if start < self.start:
+                self.start, rising = start, other
+        batch.start = self.start
         if self.start == NEVER:
             return
         self.is_strict = is_strict_by(now, batch.passed, mean_hold)

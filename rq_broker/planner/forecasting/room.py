@@ -30,6 +30,8 @@ class Need(NamedTuple):
     """Groups of hosts on which an instance may be."""
     spread: bool
     """Whether each instance needs a host of its own."""
+    more: int = 0
+    """How many more instances an elastic job takes, where there is room."""
 
 
 class _Level(NamedTuple):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from random import Random
+
+from msgspec.structs import replace
 
 from rq_broker.domain.holding_times import Observation, demand_key
 from rq_broker.domain.jobs import Demand, Shape, expected_class
@@ -77,14 +79,14 @@ class Scene:
             0.0 if is_exact else LEAST_STEP * mean,
         )
         newest = list(self._history.newest)
-        known = {demand_key(shape.demand): shape.demand for shape in line.shapes.values()}
+        known = _demands_by_key(line.shapes.values())
         arriving = {
             ended.demand: demands[ended.demand] for ended in newest if ended.demand in demands
         }
         known = {**arriving, **known}
         self._hosts = SimulatedHosts(
             snapshot.hosts.values(),
-            set(known.values()),
+            {option for demand in known.values() for option in demand.options},
             merged=not is_exact and len(snapshot.hosts) > SEPARATE_HOSTS,
         )
         self._parts_held = _parts_held(newest)
@@ -139,6 +141,7 @@ class Scene:
                 index,
                 times[index],
                 None if job.passed is None else job.passed - now,
+                prefers_until=max(job.prefers_until - now, 0.0),
             )
             for index, job in enumerate(jobs)
         ]
@@ -174,7 +177,12 @@ class Scene:
         return kind
 
     def _new_kind(self, shape: Shape, own_priority: bool, is_open: bool) -> Kind:
-        demand, owner, hosts = shape.demand, shape.owner, self._hosts
+        demand, *alternatives = shape.demand.options
+        others = tuple(
+            self._kind(replace(shape, demand=option), own_priority=own_priority)
+            for option in alternatives
+        )
+        owner, hosts = shape.owner, self._hosts
         needs = hosts.needs(demand)
         digest = demand_key(demand)
         size = hosts.size_class([dict(instance) for instance in demand.instances])
@@ -200,6 +208,9 @@ class Scene:
             self._histories(shape, digest, size),
             own_priority=own_priority,
             can_start=is_open and all(need.groups for need in needs),
+            others=others,
+            prefer_for=shape.demand.prefer_for / 1000,
+            is_elastic=any(need.more for need in needs),
         )
 
     def _histories(self, shape: Shape, digest: str, size: int) -> tuple[Sequence[float], ...]:
@@ -276,6 +287,18 @@ class Scene:
     def _arriving_demand(self, ended: Observation, known: Mapping[str, Demand]) -> Demand:
         """Return the demand of an ended job, or one of its size where it is not known."""
         return known.get(ended.demand) or self._hosts.demand_of_size(ended.size)
+
+
+def _demands_by_key(shapes: Iterable[Shape]) -> dict[str, Demand]:
+    """Return what shapes need by the keys under which their holding times are kept.
+
+    Each alternative has its own. Where a shape needs just this, it goes before those with others.
+    """
+    with_others, just_this = dict[str, Demand](), dict[str, Demand]()
+    for shape in shapes:
+        known = with_others if shape.demand.alternatives else just_this
+        known.update((demand_key(option), shape.demand) for option in shape.demand.options)
+    return {**with_others, **just_this}
 
 
 def _parts_held(newest: Sequence[Observation]) -> dict[str | None, list[float]]:

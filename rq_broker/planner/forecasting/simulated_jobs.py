@@ -43,6 +43,12 @@ class Kind:
     """Whether its jobs keep their places where others are ordered by shares."""
     can_start: bool
     """False: no host could ever hold it, or its callbacks cannot be delivered."""
+    others: tuple[Kind, ...] = ()
+    """Its alternatives, in order of preference."""
+    prefer_for: float = 0.0
+    """Seconds from its submit on in which none of these will do."""
+    is_elastic: bool = False
+    """Whether its jobs take more instances where there is room."""
 
 
 @dataclass(eq=False, slots=True)
@@ -60,6 +66,12 @@ class Batch:
     """When a later job first started before it, seconds from now."""
     start: float = NEVER
     """When the reservation last found begins."""
+    prefers_until: float = 0.0
+    """Until when no alternative of its kind will do, seconds from now."""
+
+    def kinds(self, now: float) -> tuple[Kind, ...]:
+        """Return the alternatives that count at a time, in order of preference."""
+        return (self.kind, *self.kind.others) if now >= self.prefers_until else (self.kind,)
 
 
 class Arrival(NamedTuple):

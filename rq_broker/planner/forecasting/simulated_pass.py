@@ -29,9 +29,9 @@ class SimulatedPass:
         turns: Turns,
         now: float,
         *,
-        start: Callable[[Batch, int], int],
+        start: Callable[[Batch, Kind, int], int],
         resolve: Callable[[Reservation], None],
-        startable: Callable[[Batch], int],
+        startable: Callable[[Batch, Kind], int],
     ) -> None:
         """Begin a pass.
 
@@ -41,9 +41,10 @@ class SimulatedPass:
             queues: the waiting batches, by the number of their kind.
             turns: the order in which kinds are considered.
             now: seconds from the beginning of the future.
-            start: starts up to so many jobs of a batch, as there is room; returns how many.
+            start: starts up to so many jobs of a batch, as a kind, as there is room; returns how
+                many.
             resolve: finds when a reservation begins.
-            startable: returns how many jobs of a batch may start, were there room.
+            startable: returns how many jobs of a batch may start, as a kind, were there room.
         """
         self._room = room
         self._rules = rules
@@ -81,30 +82,38 @@ class SimulatedPass:
 
     def _consider(self, batch: Batch) -> int:
         """Start jobs of a batch; returns how many. With 0 its kind waits for the next pass."""
-        kind = batch.kind
-        if not kind.can_start or kind.groups & self._closed:
-            return 0
-        most = self._startable(batch)
-        if most < 0:  # its owner holds as much as it may
-            return 0
-        started = self._start_beside_reservations(batch, most) if most else 0
-        if started:
-            batch.count -= started
-            for earlier in self._waiting:
-                if earlier.passed is None:
-                    earlier.passed = self._now
-            self._waiting.clear()
+        if batch.kind.others:
+            kinds, lacking = batch.kinds(self._now), list[Kind]()
         else:
-            self._wait(batch)
-        return started
+            kinds, lacking = (batch.kind,), []
+        for kind in kinds:
+            if not kind.can_start or kind.groups & self._closed:
+                continue
+            most = self._startable(batch, kind)
+            if most < 0:  # its owner holds as much as it may
+                continue
+            started = self._start_beside_reservations(batch, kind, most) if most else 0
+            if started:
+                self._note_start(batch, started)
+                return started
+            lacking.append(kind)
+        if lacking:
+            self._wait(batch, tuple(lacking))
+        return 0
 
-    def _start_beside_reservations(self, batch: Batch, most: int) -> int:
-        kind = batch.kind
+    def _note_start(self, batch: Batch, started: int) -> None:
+        batch.count -= started
+        for earlier in self._waiting:
+            if earlier.passed is None:
+                earlier.passed = self._now
+        self._waiting.clear()
+
+    def _start_beside_reservations(self, batch: Batch, kind: Kind, most: int) -> int:
         if kind.demand in self._failed:
             return 0
-        reservations = [r for r in self._reservations if r.batch.kind.groups & kind.groups]
+        reservations = [r for r in self._reservations if r.is_on(kind.groups)]
         if not reservations:
-            return self._start_or_fail(batch, most, self._failed)
+            return self._start_or_fail(batch, kind, most, self._failed)
         # 1. Find when the reservations begin, unless the job does not fit anyway.
         if not self._resolve_all(reservations, kind):
             self._failed.add(kind.demand)
@@ -113,12 +122,12 @@ class SimulatedPass:
         if any(reservation.binds(kind, self._now) for reservation in reservations):
             if kind.demand in self._failed_late:
                 return 0
-            return self._start_or_fail(batch, most, self._failed_late)
+            return self._start_or_fail(batch, kind, most, self._failed_late)
         # 3. Any other may use everything, and first what is withheld.
         for reservation in reservations:
             reservation.release(self._room)
         before = {host: self._room.row(host) for made in reservations for host in made.withheld}
-        started = self._start_or_fail(batch, most, self._failed)
+        started = self._start_or_fail(batch, kind, most, self._failed)
         taken = {
             host: tuple([was - now for was, now in zip(row, self._room.row(host), strict=True)])
             for host, row in before.items()
@@ -138,22 +147,25 @@ class SimulatedPass:
             self._resolve(reservation)
         return True
 
-    def _start_or_fail(self, batch: Batch, most: int, failed: set[int]) -> int:
-        started = self._start(batch, most)
+    def _start_or_fail(self, batch: Batch, kind: Kind, most: int, failed: set[int]) -> int:
+        started = self._start(batch, kind, most)
         if not started:
-            failed.add(batch.kind.demand)
+            failed.add(kind.demand)
         return started
 
-    def _wait(self, batch: Batch) -> None:
-        """Let a batch wait for room; reserve for it where it is due."""
-        kind = batch.kind
+    def _wait(self, batch: Batch, kinds: tuple[Kind, ...]) -> None:
+        """Let a batch wait for room, as any of these kinds; reserve for it where it is due."""
         if self._rules.strict_order:
-            self._closed |= kind.groups
+            for kind in kinds:
+                self._closed |= kind.groups
             return
         self._waiting.append(batch)
-        if self._is_due(batch) and not self._claimed & kind.groups:
-            self._claimed |= kind.groups
-            self._reservations.append(Reservation(batch))
+        if self._is_due(batch):
+            free = tuple([kind for kind in kinds if not self._claimed & kind.groups])
+            if free:
+                self._reservations.append(Reservation(batch, free))
+            for kind in kinds if free else ():
+                self._claimed |= kind.groups
 
     def _is_due(self, batch: Batch) -> bool:
         """Return whether a batch was passed for as long as patience allows."""

@@ -21,7 +21,7 @@ from random import Random
 
 from rq_broker.planner.forecasting.holding_draws import HoldingDraws
 from rq_broker.planner.forecasting.reservation import Reservation
-from rq_broker.planner.forecasting.room import Placement, Room, Vector, add
+from rq_broker.planner.forecasting.room import Need, Placement, Room, Vector, add
 from rq_broker.planner.forecasting.simulated_jobs import (
     NEVER,
     Arrival,
@@ -94,6 +94,9 @@ class SimulatedFuture:
         for batch in batches:
             self._queues[batch.kind.number].append(batch)
         self._last_order = batches[-1].order if batches else 0.0
+        self._preferring = [batch.prefers_until for batch in batches if batch.prefers_until > 0]
+        """When alternatives of waiting jobs begin to count."""
+        heapify(self._preferring)
         self._ends = [(end, number, hold) for number, (end, _, hold) in enumerate(holds)]
         heapify(self._ends)
         self._expected = sorted((seconds, n, hold) for n, (_, seconds, hold) in enumerate(holds))
@@ -128,6 +131,8 @@ class SimulatedFuture:
             upcoming = self._ends[0][0] if self._ends else NEVER
             if self._next_arrival is not None:
                 upcoming = min(upcoming, self._next_arrival.seconds)
+            if self._preferring:
+                upcoming = min(upcoming, self._next_preference())
             if upcoming == NEVER:
                 return True
             self._now = max(upcoming, self._now + self._step)
@@ -135,6 +140,12 @@ class SimulatedFuture:
             self._release_ended()
             self._queue_arrivals()
         return False
+
+    def _next_preference(self) -> float:
+        """Return when alternatives of some job begin to count next, NEVER if of none."""
+        while self._preferring and self._preferring[0] <= self._now:
+            heappop(self._preferring)
+        return self._preferring[0] if self._preferring else NEVER
 
     def _next_step(self) -> float:
         if self._rules.least_step:
@@ -162,6 +173,9 @@ class SimulatedFuture:
             _, kind, holding_time = self._next_arrival
             self._last_order += 1
             batch = Batch(self._last_order, kind, 1, -1, (holding_time,))
+            if kind.prefer_for:
+                batch.prefers_until = self._now + kind.prefer_for
+                heappush(self._preferring, batch.prefers_until)
             self._queues[kind.number].append(batch)
             self._next_arrival = next(self._arrivals, None)
 
@@ -183,9 +197,9 @@ class SimulatedFuture:
 
     # What a pass asks for
 
-    def _startable(self, batch: Batch) -> int:
+    def _startable(self, batch: Batch, kind: Kind) -> int:
         """Return how many jobs of a batch its owner's limit allows; -1 for none."""
-        kind, count = batch.kind, batch.count
+        count = batch.count
         if kind.limit is None:
             return count
         usage = self._usage[kind.owner]
@@ -194,11 +208,11 @@ class SimulatedFuture:
                 count = min(count, (limit - held) // needed)
         return count if count > 0 else -1
 
-    def _startable_one_by_one(self, batch: Batch) -> int:
+    def _startable_one_by_one(self, batch: Batch, kind: Kind) -> int:
         """Return the same, or 0 if the job does not fit into what one hold has just released."""
-        if batch.start > self._now + self._step and not self._fits_one_release(batch.kind):
+        if batch.start > self._now + self._step and not self._fits_one_release(kind):
             return 0
-        return self._startable(batch)
+        return self._startable(batch, kind)
 
     def _fits_one_release(self, kind: Kind) -> bool:
         """Return whether a job fits into what one of the ended holds released, left to chance."""
@@ -223,8 +237,7 @@ class SimulatedFuture:
                 self._releases.append((on_host, in_all))
 
     def _resolve(self, reservation: Reservation) -> None:
-        ends = self._expected_ends()
-        reservation.resolve(self._room, ends, self._now, self._rules.history.mean)
+        reservation.resolve(self._room, self._expected_ends, self._now, self._rules.history.mean)
 
     def _expected_ends(self) -> Iterator[tuple[float, RunningHold]]:
         """Yield the holds by their expected ends; those of outlived ones are corrected."""
@@ -240,27 +253,52 @@ class SimulatedFuture:
             insort(expected, (hold.began + corrected, number, hold))
         return ((seconds, hold) for seconds, _, hold in expected if hold.is_live)
 
-    def _start(self, batch: Batch, most: int) -> int:
-        """Start up to so many jobs of a batch, in a few groups that end together."""
+    def _start(self, batch: Batch, kind: Kind, most: int) -> int:
+        """Start up to so many jobs of a batch, as a kind, in a few groups that end together."""
         chunk, started = max(-(-batch.count // DRAWS), 1), 0
         while started < most:
-            count, placement = self._room.place(batch.kind.needs, min(chunk, most - started))
+            if kind.is_elastic:
+                count, placement = self._place_elastic(kind)
+            else:
+                count, placement = self._room.place(kind.needs, min(chunk, most - started))
             if not count:
                 break
-            started += self._hold(batch, count, batch.count - started, placement)
+            started += self._hold(batch, kind, count, batch.count - started, placement)
         if started and batch.target >= 0:
             self.starts[batch.target] = self._now - self._lag
             batch.target = -1
         return started
 
-    def _hold(self, batch: Batch, count: int, most: int, placement: Placement) -> int:
+    def _place_elastic(self, kind: Kind) -> tuple[int, Placement]:
+        """Place one job with as many instances as fit, or with the least."""
+        room = self._room
+        larger = []
+        for need in kind.needs:
+            most = need.instances + self._most_more(kind, need)
+            count = max(room.count(need, most), need.instances)
+            larger.append(need._replace(instances=count))
+        count, placement = room.place(larger, 1)
+        return (count, placement) if count else room.place(kind.needs, 1)
+
+    def _most_more(self, kind: Kind, need: Need) -> int:
+        """Return how many more instances of a need the owner of a job may have."""
+        most, limits = need.more, kind.limit
+        if most and limits:
+            usage = self._usage[kind.owner]
+            for index, amount in need.parts:
+                if limits[index] >= 0:
+                    left = limits[index] - usage[index] - kind.total[index]
+                    most = min(most, max(left // amount, 0))
+        return most
+
+    def _hold(self, batch: Batch, kind: Kind, count: int, most: int, placement: Placement) -> int:
         """Let jobs hold what was placed for `count` of them.
 
         Where they hold for less than a step, more jobs follow them on the same hosts.
 
         Returns: how many started, up to `most`.
         """
-        kind, started, step = batch.kind, count, self._step
+        started, step = count, self._step
         seconds = batch.holding_times[self._holds_begun % len(batch.holding_times)]
         if step:
             if most > count:
@@ -272,6 +310,8 @@ class SimulatedFuture:
                 self._room.give(placement)
                 return started
         total = kind.total if count == 1 else tuple([count * amount for amount in kind.total])
+        if kind.is_elastic:
+            total = tuple(map(sum, zip(*[amounts for _, amounts in placement], strict=True)))
         hold = RunningHold(placement, kind.owner, kind.digest, total, self._now, count)
         self._count_usage(kind.owner, total, 1)
         self._holds_begun += 1

@@ -38,7 +38,9 @@ def with_imagined_job(snapshot: Snapshot, shape: Shape, priority: int | None = N
     if priority is None:
         priorities = (head.priority for waiting in snapshot.waiting for head in waiting.heads)
         priority = min(max(priorities, default=0) + 1, MAX_WHOLE)
-    waiting = WaitingShape(IMAGINED, shape, (Head(MAX_WHOLE, IMAGINED, priority),), 1)
+    until = snapshot.now + shape.demand.prefer_for / 1000
+    head = Head(MAX_WHOLE, IMAGINED, priority, prefers_until=until)
+    waiting = WaitingShape(IMAGINED, shape, (head,), 1)
     return replace(snapshot, waiting=(*snapshot.waiting, waiting))
 
 

@@ -19,15 +19,17 @@ def line_of(shapes: Iterable[WaitingShape], passed: Mapping[str, float] | None =
     """Build the line of all the jobs that shapes show; `passed`: request_id → since when."""
     shapes = list(shapes)
     jobs = sorted(
-        (head.priority, head.id, head.request_id, shape.digest)
+        (head.priority, head.id, head.request_id, shape.digest, head.prefers_until)
         for shape in shapes
         for head in shape.heads
     )
     return Line(
         len(jobs),
         tuple(
-            WaitingJob(rank, id_, name, priority, digest, (passed or {}).get(name))
-            for rank, (priority, id_, name, digest) in enumerate(jobs)
+            WaitingJob(
+                rank, id_, name, priority, digest, (passed or {}).get(name), prefers_until=until
+            )
+            for rank, (priority, id_, name, digest, until) in enumerate(jobs)
         ),
         {shape.digest: shape.shape for shape in shapes},
     )
