@@ -45,6 +45,8 @@ class Settings:
     nobody's."""
     root_path: str = ""
     """Path below which a proxy serves the API, and which it strips. Default: none."""
+    tokens: bool = False
+    """Whether every call of the API needs a token, see identity.tokens. Default: it does not."""
     types: tuple[str, ...] = ()
     """Types that a notifier or an audit works on. Default, empty: every type there is."""
     callback_base: str | None = None
@@ -90,13 +92,19 @@ class Settings:
         return self.allowed_hosts or (() if self._is_loopback else None)
 
     @property
+    def controls_access(self) -> bool:
+        """Whether calls of the API need an identity."""
+        return self.tokens
+
+    @property
     def _is_loopback(self) -> bool:
         return self.host in (*LOOPBACK, "localhost")
 
     def check_bind(self) -> None:
         """Raise Invalid if the API would serve other machines without access control."""
-        if not (self._is_loopback or self.insecure):
-            raise Invalid(
-                f"--host {self.host} is not loopback and the API has no access control: "
-                "serve on 127.0.0.1 behind a proxy that checks access, or add --insecure"
-            )
+        if self._is_loopback or self.insecure or self.controls_access:
+            return
+        raise Invalid(
+            f"--host {self.host} is not loopback and the API has no access control: add --tokens, "
+            "or serve on 127.0.0.1 behind a proxy that checks access, or add --insecure"
+        )

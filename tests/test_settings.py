@@ -18,10 +18,11 @@ def test_loopback_may_be_served(host: str) -> None:
     "host", ["0.0.0.0", "::", "", "10.0.0.1", "192.168.1.2", "example.org", "127.0.0.1.example.org"]
 )
 def test_other_machines_are_served_only_on_request(host: str) -> None:
-    """Any other address is refused with a sentence that names --insecure, which permits it."""
-    with pytest.raises(Invalid, match="--insecure"):
+    """Any other address needs access control, or --insecure: the refusal's sentence names both."""
+    with pytest.raises(Invalid, match=r"--tokens.*--insecure"):
         Settings(host=host).check_bind()
     Settings(host=host, insecure=True).check_bind()
+    Settings(host=host, tokens=True).check_bind()
 
 
 def test_the_names_of_the_api_follow_from_where_it_serves() -> None:

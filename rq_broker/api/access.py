@@ -88,6 +88,8 @@ class Access:
         if self._is_public(scope):
             return NOBODY
         headers = Headers(scope=scope)
+        if len(headers.getlist("authorization")) > 1:
+            raise errors.Unauthenticated("the header Authorization is given twice")
         for authenticator in self._authenticators:
             identity = await authenticator.identify(headers)
             if identity is not None:
@@ -148,6 +150,8 @@ def _allowed(name: str, row: roles.Access, identity: Identity, type_: str | None
             f"{identity.name} has the role {identity.role}, which may not call {name} "
             "as the table on /docs/security says"
         )
+    if row is roles.ADMINISTER and identity.types is not None:
+        raise errors.Forbidden(f"{identity.name} is limited to types, and may not call {name}")
     if type_ is not None and not identity.uses(type_):
         raise errors.Forbidden(f"{identity.name} may not use the type {type_!r}")
     return scope

@@ -26,6 +26,7 @@ from rq_broker.api.questions import QuestionEndpoints
 from rq_broker.api.request_body import read
 from rq_broker.api.responses import HANDLERS, ok
 from rq_broker.api.signing_keys import SigningKeyEndpoints
+from rq_broker.api.tokens import TokenEndpoints
 from rq_broker.api.types import TypeEndpoints
 from rq_broker.egress.rules import Egress
 from rq_broker.identity import Authenticator
@@ -94,6 +95,7 @@ def _routes(
         *HostEndpoints(broker).routes(),
         *DestinationEndpoints(broker).routes(),
         *SigningKeyEndpoints(broker).routes(),
+        *TokenEndpoints(broker).routes(),
         *HealthEndpoints(broker, None if egress is None else egress.options).routes(),
         *(InboxEndpoints().routes() if inbox else ()),
     ]

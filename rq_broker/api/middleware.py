@@ -13,6 +13,7 @@ _PARAMETERS = {
     (b"v1", 1): "request_id",
     (b"types", 0): "type",
     (b"types", 2): "the host's name",
+    (b"tokens", 0): "the token's name",
 }
 """(first segment of the path, index of a later segment) → the name that the later one holds."""
 

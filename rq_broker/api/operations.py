@@ -21,10 +21,12 @@ from rq_broker.api.views import (
     EmptyView,
     Fingerprints,
     HostView,
+    IssuedView,
     ReadyView,
     ReceivedView,
     RequeuedView,
     SourceView,
+    TokenView,
     TypeView,
 )
 from rq_broker.api.waiting_views import (
@@ -38,6 +40,7 @@ from rq_broker.domain.capacity import NewHost
 from rq_broker.domain.jobs import Status
 from rq_broker.domain.policy import PolicyChange
 from rq_broker.domain.representation import JobView
+from rq_broker.domain.tokens import NewTokenBody, Rotation
 
 SERVER_REFUSALS = (
     errors.Malformed,
@@ -81,6 +84,7 @@ _HOST_BODY = {"capacity": {"VCPU": 64, "Memory": 65536}, "used": {}, "aggregates
 _WHAT_IF = {"data": {"instances": [{"VCPU": 4}]}, "position": 1}
 _DESTINATION = {"destination": "http://127.0.0.1:9000"}
 _KEYS = {"owner": "lab-7", "keys": [f"whsec_{'A' * 32}"]}
+_TOKEN = {"role": "client", "owners": ["lab-7"], "types": ["vm"], "expires": 7776000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +280,29 @@ OPERATIONS: Mapping[str, Operation] = {
         note="Callbacks are signed by Standard Webhooks, once with each key. To rotate, set the "
         "new key and the old one, and later the new one alone. `[]` removes the owner's keys.",
         access=roles.KEYS,
+    ),
+    "tokens": Operation(list[TokenView], (errors.Unavailable,), access=roles.ADMINISTER),
+    "create_token": Operation(
+        IssuedView,
+        (*_TYPE, *_BODY, errors.Conflict),
+        statuses=(201,),
+        body=Body(NewTokenBody, _TOKEN),
+        note="The answer shows the token, which is kept nowhere. 409 if another one that is not "
+        "revoked and has not expired has the name.",
+        access=roles.ADMINISTER,
+    ),
+    "rotate_token": Operation(
+        IssuedView,
+        (*_TYPE, *_BODY, errors.TokenNotFound),
+        body=Body(Rotation, {"overlap": 3600}),
+        note="The answer shows the new token. The old one is refused at once, or after `overlap`.",
+        access=roles.ADMINISTER,
+    ),
+    "revoke_token": Operation(
+        EmptyView,
+        (*_TYPE, errors.TokenNotFound),
+        note="Every API process refuses it within a second, and those that it replaced too.",
+        access=roles.ADMINISTER,
     ),
     "alive": Operation(AliveView, access=roles.PUBLIC),
     "ready": Operation(ReadyView, (errors.Unavailable,), access=roles.READ),

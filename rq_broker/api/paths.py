@@ -18,6 +18,7 @@ PARAMETERS: Mapping[str, Any] = {
     "request_id": Name,
     "host": Name,
     "source": Annotated[str, SOURCE_NAME.meta()],
+    "token": Name,
     "page": Annotated[
         str,
         Meta(

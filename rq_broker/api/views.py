@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from rq_broker.domain import errors
 from rq_broker.domain.capacity import Amounts
+from rq_broker.domain.identity import Role
 from rq_broker.domain.jobs import Status
 from rq_broker.domain.policy import Policy
 from rq_broker.domain.representation import (
@@ -18,6 +19,7 @@ from rq_broker.domain.representation import (
     Number,
     Seconds,
     Time,
+    rfc3339,
 )
 
 _Value = TypeVar("_Value")
@@ -287,3 +289,45 @@ class ReceivedView(JsonObject, frozen=True):
     received: Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
     headers: dict[str, str]
     body: Any
+
+
+# Tokens
+
+
+def _time(seconds: float | None) -> str | None:
+    return None if seconds is None else rfc3339(round(seconds * 1_000_000))
+
+
+def _sorted_or_null(names: frozenset[str] | None) -> list[str] | None:
+    return None if names is None else sorted(names)
+
+
+_Names = Annotated[list[str] | None, Converted(_sorted_or_null)]
+_Moment = Annotated[str | None, Meta(extra_json_schema={"format": "date-time"}), Converted(_time)]
+
+
+class TokenView(JsonObject, frozen=True):
+    """What a token proves, and until when; the token itself is not kept."""
+
+    id: Annotated[str, Meta(description="The first 32 hex digits of its SHA-256.")]
+    name: str
+    role: Role
+    owners: Annotated[_Names, Meta(description="Whose jobs are its own; null: no limit.")]
+    types: Annotated[_Names, Meta(description="The types that it may use; null: every type.")]
+    callback_hosts: Annotated[
+        _Names, Meta(description="The hosts that its callbacks may name; null: no limit.")
+    ]
+    created: _Moment
+    expires: _Moment
+    ended: Annotated[
+        _Moment,
+        Meta(description="From when it is refused, as it was revoked or replaced."),
+    ]
+
+
+class IssuedView(TokenView, frozen=True):
+    """A token that was made just now."""
+
+    secret: Annotated[str, Meta(description="The token, which no answer shows again.")] = field(
+        name="token"
+    )

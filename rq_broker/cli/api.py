@@ -11,6 +11,7 @@ from redis.asyncio import Redis, RedisCluster
 from starlette.applications import Starlette
 
 from rq_broker.api import create_app
+from rq_broker.cli.access import authenticators_of
 from rq_broker.cli.egress import egress_of
 from rq_broker.cli.log_lines import set_up_logging
 from rq_broker.cli.process import end_with_parent
@@ -45,8 +46,10 @@ def worker_app() -> Starlette:
 
 def build_app(settings: Settings, client: Redis | RedisCluster, *, dev: bool = False) -> Starlette:
     """Build the application on one Redis client; with `dev` it has an inbox for callbacks."""
+    broker = Broker(client, min_replicas_acked=settings.min_replicas_acked)
     return create_app(
-        Broker(client, min_replicas_acked=settings.min_replicas_acked),
+        broker,
+        authenticators=authenticators_of(settings, broker),
         callback_base=settings.callback_base,
         egress=egress_of(settings, own_api=not dev),
         inbox=dev,

@@ -10,7 +10,8 @@ import click
 
 from rq_broker import __version__
 from rq_broker.cli.log_lines import set_up_logging
-from rq_broker.cli.options import with_settings
+from rq_broker.cli.options import SPAN, with_settings
+from rq_broker.domain.identity import Role
 from rq_broker.settings import Settings
 
 
@@ -23,9 +24,10 @@ def main() -> None:
 
 @main.command()
 @with_settings("redis", "min_replicas_acked", "host", "port", "workers", "keep_alive", "grace",
-               "max_connections", "max_connections_per_address", "insecure", "allowed_hosts",
-               "cors_origins", "forwarded_allow_ips", "root_path", "callback_base",
-               "callback_allow", "callback_deny", "callback_ports", "log_level")  # fmt: skip
+               "max_connections", "max_connections_per_address", "insecure", "tokens",
+               "allowed_hosts", "cors_origins", "forwarded_allow_ips", "root_path",
+               "callback_base", "callback_allow", "callback_deny", "callback_ports",
+               "log_level")  # fmt: skip
 def api(settings: Settings) -> None:
     """Serve the HTTP API."""
     from rq_broker.cli.api import run
@@ -95,6 +97,68 @@ def acl(settings: Settings) -> None:
     from rq_broker.cli.acl import run
 
     run(settings)
+
+
+@main.group()
+def token() -> None:
+    """Make, list, rotate and revoke the tokens that `api --tokens` asks for."""
+
+
+@token.command("create")
+@click.option(
+    "--role",
+    required=True,
+    type=click.Choice([role.value for role in Role]),
+    help="What it may do.",
+)
+@click.option("--owner", "owners", multiple=True, metavar="OWNER",
+              help="Whose jobs are its own, for a client. May be repeated.")  # fmt: skip
+@click.option("--type", "types", multiple=True, metavar="TYPE", show_default="every type",
+              help="Type that it may use. May be repeated.")  # fmt: skip
+@click.option("--callback-host", "callback_hosts", multiple=True, metavar="HOST",
+              show_default="all that the API accepts",
+              help="Host that its callbacks may name. May be repeated.")  # fmt: skip
+@click.option("--expires", type=SPAN, show_default="never", help="Until it expires, as 90d or 12h.")
+@click.option("--name", show_default="the role and a random word", help="Its name, for you.")
+@with_settings("redis")
+def create_token(settings: Settings, **fields: object) -> None:
+    """Make a token and print it; it is shown this once."""
+    from rq_broker.cli.token import create
+
+    create(settings, **fields)
+
+
+@token.command("list")
+@with_settings("redis")
+def list_tokens(settings: Settings) -> None:
+    """List the tokens, those that ended within the last 30 days too."""
+    from rq_broker.cli.token import show
+
+    show(settings)
+
+
+@token.command("rotate")
+@click.argument("name")
+@click.option("--expires", type=SPAN, show_default="as long as the old one lived",
+              help="Until the new one expires, as 90d or 12h.")  # fmt: skip
+@click.option("--overlap", type=SPAN, default=0.0, show_default="refuse it at once",
+              help="For how long the old one is still accepted, as 1h.")  # fmt: skip
+@with_settings("redis")
+def rotate_token(settings: Settings, name: str, expires: float | None, overlap: float) -> None:
+    """Replace a token by one that may do the same, and print it."""
+    from rq_broker.cli.token import rotate
+
+    rotate(settings, name, expires, overlap)
+
+
+@token.command("revoke")
+@click.argument("name")
+@with_settings("redis")
+def revoke_token(settings: Settings, name: str) -> None:
+    """Refuse a token from now on, and those that it replaced."""
+    from rq_broker.cli.token import revoke
+
+    revoke(settings, name)
 
 
 @main.command()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -61,6 +61,26 @@ def _option(flag: str, help_: str, setting: str | None = None, **options: Any) -
         flag, setting, cls=_Option, envvar=variable, show_envvar=True, help=help_, **options
     )
 
+
+class _Span(click.ParamType[float]):
+    """A span of time: `90d`, `12h`, `30m`, `15s`, or a number of seconds."""
+
+    name = "span"
+    _UNITS: Mapping[str, int] = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the seconds of a span."""
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(\d{1,9})([smhd]?)", value)
+        if not match:
+            self.fail(f"{value!r} is not a span such as 90d, 12h, 30m or 15s", param, ctx)
+        return float(match[1]) * self._UNITS[match[2]]
+
+
+SPAN = _Span()
 
 OPTIONS: dict[str, Decorator] = {
     "redis": _option("--redis", "Redis that keeps the state.", metavar="URL"),
@@ -121,6 +141,11 @@ OPTIONS: dict[str, Decorator] = {
         "Path below which a proxy serves the API, and which it strips.",
         metavar="/PATH",
         show_default="none",
+    ),
+    "tokens": _option(
+        "--tokens",
+        "Refuse every call without a token of `rq-broker token create`.",
+        is_flag=True,
     ),
     "types": _option(
         "--type",
@@ -209,19 +234,20 @@ _LISTS: dict[str, type[str] | type[int]] = {
 """Options that take a comma-separated list → type of an item."""
 
 
-def with_settings(*names: str) -> Callable[[Callable[[Settings], None]], Callable[..., None]]:
+def with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command these options, and call it with the Settings they make.
 
-    A BrokerError of the command ends the process with exit code 1 and its sentence.
+    Other options of the command are passed on to it. A BrokerError of the command ends the process
+    with exit code 1 and its sentence.
     """
 
-    def decorate(command: Callable[[Settings], None]) -> Callable[..., None]:
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(command)
         def call(**values: Any) -> None:
             try:
-                settings = _settings(values)
+                settings = _settings({name: values.pop(name) for name in names})
                 set_up_logging(settings.log_level)
-                command(settings)
+                command(settings, **values)
             except BrokerError as error:
                 raise click.ClickException(_with_variables(str(error))) from error
 

@@ -42,12 +42,17 @@ class Call(Generic[Result]):
     repeatable: bool = True
 
     @property
-    def headers(self) -> dict[str, str] | None:
+    def headers(self) -> dict[str, str]:
         """The headers to send beside those of httpx."""
         if not self.idempotency_key:
-            return None
+            return {}
         escaped = self.idempotency_key.replace("\\", r"\\").replace('"', r"\"")
         return {"Idempotency-Key": f'"{escaped}"'}
+
+
+def credential(token: str | None) -> dict[str, str]:
+    """Return the header that tells the API who calls; none without a token."""
+    return {} if token is None else {"Authorization": f"Bearer {token}"}
 
 
 def path(*segments: str) -> str:

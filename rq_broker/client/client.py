@@ -17,7 +17,7 @@ import httpx
 
 from rq_broker.client import calls
 from rq_broker.client.arguments import JobFilter
-from rq_broker.client.call import Call, Json, envelope_of
+from rq_broker.client.call import Call, Json, credential, envelope_of
 from rq_broker.client.repeating import LOST, RETRIES, Attempts
 
 TIMEOUT_SECONDS = 10.0
@@ -61,15 +61,22 @@ class Client:
 
     Args:
         url: Where the API serves, such as `http://127.0.0.1:8080`.
+        token: Sent as `Authorization: Bearer …`, where the API asks who calls.
         http: The httpx client to send with, in place of a new one. Leaving the `with` closes it.
         retries: How often a call is sent again whose answer was lost, or that the API could not
             serve for the moment. A submit and a withdrawal carry an Idempotency-Key for it.
     """
 
     def __init__(
-        self, url: str, *, http: httpx.Client | None = None, retries: int = RETRIES
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        http: httpx.Client | None = None,
+        retries: int = RETRIES,
     ) -> None:
         self._retries = retries
+        self._credential = credential(token)
         self._http = http or httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS, limits=LIMITS)
 
     def __enter__(self) -> Self:
@@ -87,7 +94,11 @@ class Client:
         while True:
             try:
                 response = self._http.request(
-                    call.method, call.path, json=call.body, params=call.query, headers=call.headers
+                    call.method,
+                    call.path,
+                    json=call.body,
+                    params=call.query,
+                    headers=call.headers | self._credential,
                 )
             except LOST:
                 if (pause := attempts.pause()) is None:
@@ -131,14 +142,21 @@ class AsyncClient:
 
     Args:
         url: Where the API serves, such as `http://127.0.0.1:8080`.
+        token: As for Client.
         http: The httpx client to send with, in place of a new one. Leaving the `with` closes it.
         retries: As for Client.
     """
 
     def __init__(
-        self, url: str, *, http: httpx.AsyncClient | None = None, retries: int = RETRIES
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        http: httpx.AsyncClient | None = None,
+        retries: int = RETRIES,
     ) -> None:
         self._retries = retries
+        self._credential = credential(token)
         self._http = http or httpx.AsyncClient(base_url=url, timeout=TIMEOUT_SECONDS, limits=LIMITS)
 
     async def __aenter__(self) -> Self:
@@ -156,7 +174,11 @@ class AsyncClient:
         while True:
             try:
                 response = await self._http.request(
-                    call.method, call.path, json=call.body, params=call.query, headers=call.headers
+                    call.method,
+                    call.path,
+                    json=call.body,
+                    params=call.query,
+                    headers=call.headers | self._credential,
                 )
             except LOST:
                 if (pause := attempts.pause()) is None:

@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from rq_broker.domain.identity import Identity
+from rq_broker.identity.bearer import BEARER
 
 __all__ = ["BEARER", "Authenticator"]
-
-BEARER = 'Bearer realm="rq-broker"'
-"""The challenge of every kind of credential that comes as `Authorization: Bearer …`."""
 
 
 class Authenticator(Protocol):

@@ -20,7 +20,7 @@ from redis.asyncio import Redis, RedisCluster
 
 from rq_broker.domain import errors
 from rq_broker.store.connection import NO_ANSWER
-from rq_broker.store.keys import NOTIFIERS, TYPES, Keys
+from rq_broker.store.keys import INSTALLATION, NOTIFIERS, TYPES, Keys
 from rq_broker.store.prelude import commands, keys
 from rq_broker.store.scripts import SCRIPTS
 
@@ -30,6 +30,8 @@ CHANNELS = ("rqb:wake",)
 """Channels on which scripts wake notifiers."""
 GLOBAL_KEYS = (TYPES, f"{TYPES}:*", NOTIFIERS)
 """Patterns of the keys that belong to no type."""
+_INSTALLATION_KEYS = (Keys(INSTALLATION).base, Keys(INSTALLATION).of("*"))
+"""The same of those that say who is let in: only the API may read and write them."""
 _ANY_TYPE = "rq-broker"
 """The type whose keys are checked where a process serves every type."""
 _CHECKED_TYPES = 20
@@ -137,7 +139,7 @@ def acl_rules(role: str, types: Collection[str] = ()) -> list[str]:
     if types:
         bases = [_glob(Keys(type_).base) for type_ in types]
         patterns = [pattern for base in bases for pattern in (base, f"{base}:*")]
-        keys = [*patterns, *GLOBAL_KEYS]
+        keys = [*patterns, *GLOBAL_KEYS, *(_INSTALLATION_KEYS if role == "api" else ())]
     else:
         keys = ["rqb:*"]
     return [

@@ -24,6 +24,7 @@ from rq_broker.store.repair import Repair
 from rq_broker.store.runner import Runner
 from rq_broker.store.shapes import Shapes
 from rq_broker.store.sources import SourceReport, Sources, WatchStarted
+from rq_broker.store.tokens import Tokens
 from rq_broker.store.wakes import Due, Marker, Wake, Wakes
 
 __all__ = [
@@ -68,6 +69,7 @@ class Broker:
         self._bind_forecasts(Forecasts(runner, shapes))
         self._bind_deliveries(Deliveries(runner, jobs))
         self._bind_sources(Sources(runner, registry))
+        self._bind_tokens(Tokens(runner))
         self._bind_notifiers(Notifiers(runner), Wakes(runner), registry)
 
     def _bind_server(self, runner: Runner) -> None:
@@ -153,6 +155,14 @@ class Broker:
         self.fail = sources.fail
         self.sources = sources.sources
         self.forget_source = sources.forget_source
+
+    def _bind_tokens(self, tokens: Tokens) -> None:
+        """What admins do with tokens, and what proves them."""
+        self.create_token = tokens.create_token
+        self.rotate_token = tokens.rotate_token
+        self.revoke_token = tokens.revoke_token
+        self.token = tokens.token
+        self.tokens = tokens.tokens
 
     def _bind_notifiers(self, notifiers: Notifiers, wakes: Wakes, registry: Registry) -> None:
         """How notifiers know of each other, others of them, and they of types with work."""

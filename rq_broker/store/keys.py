@@ -2,6 +2,7 @@
 
 All keys of one type share the hash tag `{<type>}`: a type lives in one slot of a Redis Cluster, and
 types spread over its nodes. A script takes the base as its one key and derives the others from it.
+What belongs to no type has the base `rqb:{/}`; no type has this name.
 In the table, … stands for the base. Times are ms since 1970 by the type's clock (lua/lib/clock)
 where nothing else is said.
 
@@ -11,6 +12,12 @@ where nothing else is said.
 | `rqb:notifiers`            | hash   | notifier → when it last `reported`, the options for its |
 |                            |        | `callbacks`, and its `types` (none: |
 |                            |        | every type), JSON; each notifier reports every second |
+| `rqb:{/}:token:<id>`       | hash   | what a token proves: `name`, `role`, `digest`, `owners`, |
+|                            |        | `types`, `callback_hosts` (JSON; absent: no limit), |
+|                            |        | `created`, `expires`, `ended`; gone 30 days after its end |
+| `rqb:{/}:tokens`           | zset   | id of a token → when its record goes, `inf` for never |
+| `rqb:{/}:token_name:<name>` | string | ids of the tokens of this name that were not revoked, the |
+|                            |        | newest first |
 | `rqb:{<type>}`             | hash   | the base: `id`, `clock`, `fence`, `hosts`, `policy:…`, |
 |                            |        | `promises`, `recount:<status>`, the clock (`clock_…`), |
 |                            |        | `incarnation` |
@@ -133,6 +140,8 @@ from itertools import count
 
 TYPES = "rqb:types"
 NOTIFIERS = "rqb:notifiers"
+INSTALLATION = "/"
+"""Stands for a type where a script works on what belongs to no type: none can have this name."""
 CONTRACT = 3
 """The version of this contract. Notifiers report it, so that a job which an older one would misread
 is not submitted while that one serves the type."""

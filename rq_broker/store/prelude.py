@@ -42,10 +42,20 @@ READS = frozenset(
 )
 """The commands that scripts use and that write nothing; every other command counts as a write."""
 FREEING = frozenset(
-    ("claim", "drop_host", "forget_type", "reset", "settle", "sweep", "transition", "withdraw")
+    (
+        "claim",
+        "drop_host",
+        "forget_type",
+        "reset",
+        "revoke_token",
+        "settle",
+        "sweep",
+        "transition",
+        "withdraw",
+    )
 )
-"""Scripts that run at `maxmemory` too: they let jobs end, and so free memory. What they write
-meanwhile is bounded by the callbacks in flight."""
+"""Scripts that run at `maxmemory` too: they let jobs end, and so free memory, or shut somebody out.
+What they write meanwhile is bounded by the callbacks in flight and the tokens there are."""
 _COMMAND = re.compile(r"redis\.p?call\(\s*'([A-Z]+)'")
 _KEY = re.compile(r"\bkey\('([a-z_:]+)'|\bindex_entry\('([a-z_]+)'")
 _WITHOUT_KEY = {"TIME": "", "PUBLISH": ", 'rqb:wake', ''"}

@@ -33,7 +33,15 @@ IDENTITIES |= {
     "viewer of y": Identity("viewer of y", Role.VIEWER, frozenset({"y"})),
     "client of nobody": Identity("client of nobody", Role.CLIENT),
 }
-PATHS = {"type": "vm", "request_id": "d", "host": "h", "source": "s", "page": "index", "rest": "x"}
+PATHS = {
+    "type": "vm",
+    "request_id": "d",
+    "host": "h",
+    "source": "s",
+    "token": "t",
+    "page": "index",
+    "rest": "x",
+}
 
 
 class Names:

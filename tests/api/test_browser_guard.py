@@ -175,8 +175,8 @@ async def test_every_answer_says_how_a_browser_may_take_it(
 ) -> None:
     """No answer is sniffed; none but a page is kept by anybody, and a page loads nothing."""
     paths = {getattr(route, "path", "") for route in app.routes}
-    names = {"{type}": "vm", "{request_id}": "d", "{host}": "h", "{page}": "concepts",
-             "{source}": "s", "{rest:path}": "x"}  # fmt: skip
+    names = {"{type}": "vm", "{request_id}": "d", "{host}": "h", "{token}": "t",
+             "{page}": "concepts", "{source}": "s", "{rest:path}": "x"}  # fmt: skip
     for template in sorted(paths | {"/nowhere", "/docs/nowhere", "/docs/concepts.md"}):
         path = re.sub(r"\{[a-z_:]+\}", lambda name: names[name[0]], template)
         for method in ("GET", "POST", "PUT", "DELETE"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
 import tomllib
 from importlib import import_module
 from pathlib import Path
@@ -39,6 +40,12 @@ COMMANDS = {
     name: command
     for name in main.list_commands(click.Context(main))
     if (command := main.get_command(click.Context(main), name))
+}
+SUBCOMMANDS = {
+    f"{name} {word}": subcommand
+    for name, command in COMMANDS.items()
+    if isinstance(command, click.Group)
+    for word, subcommand in command.commands.items()
 }
 OPTIONS = {
     option: parameter
@@ -97,6 +104,12 @@ def test_every_page_is_reached() -> None:
 
 
 # Commands
+OF_SUBCOMMANDS = {
+    option
+    for command in SUBCOMMANDS.values()
+    for parameter in command.params
+    for option in parameter.opts
+}
 
 
 @each_page
@@ -113,7 +126,11 @@ def test_every_rq_broker_command_parses(name: str, monkeypatch: pytest.MonkeyPat
     for line in code(PAGES[name]):
         match = re.fullmatch(r"rq-broker ([a-z-]+)([^#]*)(#.*)?", line)
         if match:
-            COMMANDS[match[1]].make_context(match[1], match[2].split())
+            first, *words = [match[1], *shlex.split(match[2])]
+            command = COMMANDS[first]
+            if isinstance(command, click.Group):
+                command = command.commands[words.pop(0)] if words else click.Command("none")
+            command.make_context(first, words)
 
 
 @each_page
@@ -125,7 +142,11 @@ def test_every_option_exists(name: str) -> None:
             continue  # the command line of OpenStack, whose options are its own
         script = re.search(r"(scripts/\w+\.py) ", line)
         source = (ROOT / script[1]).read_text() if script else ""
-        known = set(re.findall(r'"(--[a-z-]+)"', source)) if script else {*OPTIONS, "--callback-"}
+        known = (
+            set(re.findall(r'"(--[a-z-]+)"', source))
+            if script
+            else {*OPTIONS, *OF_SUBCOMMANDS, "--callback-"}
+        )
         assert set(re.findall(r"(?<!\w)--[a-z][a-z-]+", line)) <= known, line
     variables = {parameter.envvar for parameter in OPTIONS.values()}
     assert set(re.findall(r"RQ_BROKER_[A-Z_]+", text)) <= variables

@@ -20,6 +20,7 @@ from rq_broker.api.responses import ok
 from rq_broker.domain import errors, exact_json as jsontext
 from rq_broker.domain.jobs import Job, Status
 from rq_broker.domain.representation import JobView, to_json
+from rq_broker.domain.tokens import new_token, rotation
 from rq_broker.store.broker import Broker
 from rq_broker.store.connection import in_memory
 from tests.api.conftest import BASE, UNEXPRESSED, Validator, submission
@@ -33,6 +34,8 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "requeue": bodies.destination,
     "what_if": lambda body: bodies.what_if(body, BASE),
     "set_keys": bodies.signing_keys,
+    "create_token": new_token,
+    "rotate_token": rotation,
 }
 """Operation → the function that reads its body."""
 

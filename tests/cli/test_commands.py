@@ -14,7 +14,7 @@ from rq_broker import __version__
 from rq_broker.cli import dev
 from tests.cli.running import invoke, must_not_serve
 
-COMMANDS = ("api", "audit", "dev", "notifier", "scripts")
+COMMANDS = ("api", "audit", "dev", "notifier", "scripts", "token")
 
 
 def modules_after(code: str) -> set[str]:
@@ -51,6 +51,7 @@ def test_help_imports_neither_redis_nor_http(args: tuple[str, ...]) -> None:
         "rq_broker.cli.options",
         "rq_broker.domain",
         "rq_broker.domain.errors",
+        "rq_broker.domain.identity",
         "rq_broker.settings",
         "rq_broker.store",
         "rq_broker.store.redis_url",

@@ -35,6 +35,7 @@
     │   │   └── AlreadyWithdrawn 404  already_withdrawn     an earlier call withdrew it
     │   ├── HostNotFound        404  host_not_found
     │   ├── SourceNotFound      404  source_not_found
+    │   ├── TokenNotFound       404  token_not_found
     │   └── DestinationNotFound 404  destination_not_found
     ├── MethodNotAllowed        405  method_not_allowed
     ├── Conflict                409  conflict
@@ -223,6 +224,12 @@ class SourceNotFound(NotFound):
     """The type has no such source."""
 
     code = "source_not_found"
+
+
+class TokenNotFound(NotFound):
+    """There is no token of this name, or it was revoked."""
+
+    code = "token_not_found"
 
 
 class DestinationNotFound(NotFound):

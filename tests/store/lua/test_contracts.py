@@ -14,14 +14,16 @@ from redis.asyncio import Redis
 
 from rq_broker.domain import errors
 from rq_broker.domain.capacity import Host
+from rq_broker.domain.identity import Role
 from rq_broker.domain.jobs import Status
 from rq_broker.domain.planning import Promise
+from rq_broker.domain.tokens import NewToken
 from rq_broker.store import scripts
 from rq_broker.store.audit.walk import Walk
 from rq_broker.store.broker import Broker, SourceReport
 from rq_broker.store.contracts.header import Field
 from rq_broker.store.deliveries import Settlement
-from rq_broker.store.keys import Keys, digest
+from rq_broker.store.keys import INSTALLATION, Keys, digest
 from rq_broker.store.runner import Runner
 from rq_broker.store.scripts import SCRIPTS, Script
 from tests.making import TYPE, bring, claim_one, grant, head_of, settle, shape, submit
@@ -172,15 +174,13 @@ async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -
     run = Runner.run
 
     async def spied(self: Runner, verb: str, type_: str, /, **arguments: Any) -> Any:
-        assert type_ == TYPE
+        assert type_ == (INSTALLATION if verb.endswith("_token") else TYPE)
         reply = await run(self, verb, type_, **arguments)
         calls.append(Call(verb, arguments, reply))
         return reply
 
     monkeypatch.setattr(Runner, "run", spied)
-    await broker.set_policy(
-        TYPE, {"retention": 0, "limits": {"*": {"VCPU": 9, "GPU": 1}}, "share": "owner"}
-    )
+    await broker.set_policy(TYPE, POLICY)
     await broker.set_host(TYPE, Host("h1", {"VCPU": 9, "GPU": 1}, {"VCPU": 1}))
     job = await submit(broker, data='{"long":"' + "x" * 200 + '"}', shape=WANTED)
     with pytest.raises(errors.DuplicateRequestId):
@@ -215,7 +215,15 @@ async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -
     await broker.type_state(TYPE)
     await broker.reset(TYPE, destination.name)
     await _report_servers(broker, client)
+    await _hand_out_tokens(broker)
     return calls
+
+
+async def _hand_out_tokens(broker: Broker) -> None:
+    """Make a token, replace it, and revoke both."""
+    await broker.create_token(NewToken(Role.ADMIN, expires=60.0), "me", "a" * 64)
+    await broker.rotate_token("me", "b" * 64, 60.0, 0.0)
+    await broker.revoke_token("me")
 
 
 async def _audit(broker: Broker, client: Redis) -> None:

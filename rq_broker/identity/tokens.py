@@ -1,0 +1,145 @@
+"""Tokens of the installation: `rqb_` and 48 letters, of which the store keeps the SHA-256 only.
+
+The letters are base64url of 32 random bytes and their CRC-32, so that a scanner and a typo are told
+from a token that does not exist, without asking the store.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+import secrets
+import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, fields
+from hashlib import sha256
+from zlib import crc32
+
+from rq_broker.domain.bounded_cache import BoundedCache
+from rq_broker.domain.errors import TokenExpired, TokenMalformed, TokenRevoked, TokenUnknown
+from rq_broker.domain.identity import Identity
+from rq_broker.domain.tokens import NewToken, Rotation, Token
+from rq_broker.identity.bearer import BEARER, bearer
+from rq_broker.store.broker import Broker
+
+MARK = "rqb_"
+"""What every token begins with, so that scanners for secrets find it."""
+_FORM = re.compile(r"rqb_[\w-]{48}", re.ASCII)
+_RANDOM_BYTES = 32
+
+CACHED_SECONDS = 0.5
+"""For so long a process accepts a token without asking the store. A revoked token is refused
+everywhere within this time, and the issue allows a second."""
+_CACHED_BYTES = 1 << 20
+"""Memory for accepted tokens: some 2,000 of them."""
+_ENTRY_BYTES = 500
+"""Of one accepted token, about, besides its owners and types."""
+
+
+@dataclass(frozen=True, slots=True)
+class Issued(Token):
+    """A token as it is handed out, once."""
+
+    secret: str = field(default="", repr=False)
+
+
+def _issued(secret: str, token: Token) -> Issued:
+    kept = {row.name: getattr(token, row.name) for row in fields(Token)}
+    return Issued(**kept, secret=secret)
+
+
+async def create(broker: Broker, new: NewToken) -> Issued:
+    """Make a token. Raises Conflict if another one has its name."""
+    secret = new_secret()
+    name = new.name or f"{new.role}-{secrets.token_hex(4)}"
+    return _issued(secret, await broker.create_token(new, name, digest(secret)))
+
+
+async def rotate(broker: Broker, name: str, rotation: Rotation) -> Issued:
+    """Replace a token by one that proves the same. Raises TokenNotFound."""
+    secret = new_secret()
+    token = await broker.rotate_token(name, digest(secret), rotation.expires, rotation.overlap)
+    return _issued(secret, token)
+
+
+def new_secret() -> str:
+    """Make a token that nobody can guess."""
+    random = secrets.token_bytes(_RANDOM_BYTES)
+    return MARK + urlsafe_b64encode(random + _checksum(random)).decode()
+
+
+def digest(secret: str) -> str:
+    """Return what is kept of a token: its SHA-256, hex."""
+    return sha256(secret.encode()).hexdigest()
+
+
+def is_well_formed(secret: str) -> bool:
+    """Return whether a text is a token that an installation may have made."""
+    if not _FORM.fullmatch(secret):
+        return False
+    decoded = urlsafe_b64decode(secret.removeprefix(MARK))
+    return _checksum(decoded[:_RANDOM_BYTES]) == decoded[_RANDOM_BYTES:]
+
+
+def _checksum(random: bytes) -> bytes:
+    return crc32(random).to_bytes(4, "big")
+
+
+class TokenAuthenticator:
+    """Proves who asks by the tokens of the installation."""
+
+    name = "token"
+    scheme: Mapping[str, str] = {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A token that `rq-broker token create` printed, or POST /tokens answered.",
+    }
+    challenge = BEARER
+
+    def __init__(
+        self,
+        read: Callable[[str], Awaitable[Token | None]],
+        now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Prepare to read tokens.
+
+        Args:
+            read: Reads a token by its digest.
+            now: Returns the time, seconds since 1970.
+            clock: Returns seconds that only grow.
+        """
+        self._read = read
+        self._now = now
+        self._clock = clock
+        self._accepted: BoundedCache[str, tuple[Identity, float]] = BoundedCache(_CACHED_BYTES)
+        """Digest → what the token proves, and the time by the clock until which that is known."""
+
+    async def identify(self, headers: Mapping[str, str]) -> Identity | None:
+        """Return the identity of a token; None if the request carries none."""
+        secret = bearer(headers)
+        if secret is None or not secret.startswith(MARK):
+            return None
+        digest_ = digest(secret)
+        accepted = self._accepted.get(digest_)
+        if accepted and accepted[1] > self._clock():
+            return accepted[0]
+        if not is_well_formed(secret):
+            raise TokenMalformed("the token is malformed: a letter of it is missing or wrong")
+        asked = self._clock()
+        token = await self._read(digest_)
+        identity = self._proven(token, digest_)
+        size = _ENTRY_BYTES + 100 * len((identity.owners or set()) | (identity.types or set()))
+        self._accepted.put(digest_, (identity, asked + CACHED_SECONDS), size)
+        return identity
+
+    def _proven(self, token: Token | None, digest_: str) -> Identity:
+        if token is None or not hmac.compare_digest(token.digest, digest_):
+            raise TokenUnknown("there is no such token in this installation")
+        match token.state(self._now()):
+            case "revoked":
+                raise TokenRevoked(f"the token {token.name} was revoked or replaced")
+            case "expired":
+                raise TokenExpired(f"the token {token.name} has expired")
+        return token.identity

@@ -1,0 +1,71 @@
+"""`rq-broker token`: tokens made, listed, rotated and revoked on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from click.testing import Result
+from redis.asyncio import Redis
+
+from rq_broker.identity.tokens import is_well_formed
+from rq_broker.store.embedded import Server
+from tests.cli.running import invoke
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+async def run(redis_server: Server, real_client: Redis) -> Run:
+    assert await real_client.ping()
+    return lambda *words: invoke("token", *words, "--redis", redis_server.url)
+
+
+def test_a_token_is_printed_alone(run: Run) -> None:
+    """The standard output is the token and nothing else, so that a script can take it."""
+    words = ("--role", "client", "--owner", "b", "--owner", "a", "--type", "vm", "--expires", "90d")
+    made = run("create", *words, "--name", "ci")
+    assert made.exit_code == 0, made.output
+    assert is_well_formed(made.stdout.removesuffix("\n"))
+    assert "made ci: client, expires 2" in made.stderr
+    rotated = run("rotate", "ci", "--overlap", "1h")
+    assert is_well_formed(rotated.stdout.strip())
+    assert rotated.stdout != made.stdout
+
+
+def test_the_list_shows_what_each_token_may(run: Run) -> None:
+    """A line a token: its name, role, owners, types, times and state; no secret."""
+    made = run("create", "--role", "client", "--owner", "b", "--owner", "a", "--name", "ci")
+    assert run("create", "--role", "operator", "--type", "vm", "--name", "op").exit_code == 0
+    revoked = run("revoke", "ci")
+    assert (revoked.exit_code, revoked.stdout) == (0, "")
+    assert "revoked ci" in revoked.stderr
+    header, *lines = run("list").stdout.splitlines()
+    assert header.split() == ["NAME", "ROLE", "OWNERS", "TYPES", "CREATED", "EXPIRES", "STATE"]
+    rows = [line.split() for line in lines]
+    assert [[*row[:4], *row[-2:]] for row in rows] == [
+        ["ci", "client", "a,b", "all", "never", "revoked"],
+        ["op", "operator", "all", "vm", "never", "valid"],
+    ]
+    assert made.stdout.strip() not in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("create", "--role", "client"), "a client needs owners"),
+        (("create", "--role", "king"), "'king' is not one of"),
+        (("create", "--role", "viewer", "--expires", "soon"), "not a span such as 90d"),
+        (("create", "--role", "viewer", "--expires", "0"), "expires"),
+        (("create",), "--role"),
+        (("rotate", "nobody"), "no token of this name"),
+        (("rotate", "nobody", "--expires", "0"), "expires"),
+        (("revoke", "nobody"), "no token of this name"),
+    ],
+)
+def test_what_no_token_can_be(run: Run, words: tuple[str, ...], sentence: str) -> None:
+    """A wrong word ends in a sentence, and nothing is made."""
+    result = run(*words)
+    assert result.exit_code in (1, 2)
+    assert sentence in result.output
+    assert len(run("list").stdout.splitlines()) == 1
