@@ -8,6 +8,7 @@ from typing import Any
 
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.deliveries import Delivery
+from rq_broker.domain.devices import DeviceChoice
 from rq_broker.domain.holding_times import Prediction, Source
 from rq_broker.domain.jobs import Demand, Job, Shape, Status, Submission
 from rq_broker.domain.planning import Grant, Head
@@ -75,6 +76,7 @@ async def grant(
     *hosts: str,
     predicted: float = 60.0,
     size: int = -3,
+    devices: tuple[DeviceChoice, ...] = (),
 ) -> int | None:
     """Plan and commit a grant on the state of now; return its fence, None where it is refused.
 
@@ -83,7 +85,7 @@ async def grant(
     state = await broker.type_state(job.type)
     prediction = Prediction(predicted, predicted, predicted, Source.OWNER)
     planned = replace(planned_grant(job, wanted, *hosts), prediction=prediction, size=size)
-    return await broker.grant(job.type, planned, state)
+    return await broker.grant(job.type, replace(planned, devices=devices), state)
 
 
 async def grant_to(broker: Broker, destination: str, request_id: str, owner: str = "o") -> None:

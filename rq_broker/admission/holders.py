@@ -69,8 +69,8 @@ def others_of(explanation: Explanation, held: Held, hosts: Mapping[str, Host]) -
     for lack in explanation.shortfalls:
         host, resource = hosts[lack.host], lack.resource
         granted = sum(row.amounts.get(lack.host, {}).get(resource, 0) for row in held.rows)
-        seen = max(granted - host.held.get(resource, 0), 0)
-        amount = host.used.get(resource, 0) - seen
+        seen = max(granted - host.held_of(resource), 0)
+        amount = host.used_of(resource) - seen
         if amount > 0:
             used.append(UsedAmount(lack.host, resource, amount))
     return used

@@ -234,7 +234,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "host": Operation(HostView, _HOST, access=roles.READ_HOST),
     "set_host": Operation(
         HostView,
-        (*_HOST, *_BODY, errors.Conflict),
+        (*_HOST, *_BODY, errors.Conflict, errors.OlderNotifiers),
         statuses=(200, 201),
         body=Body(NewHost, _HOST_BODY),
         note="409 if a source reports the host.",

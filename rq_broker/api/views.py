@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from msgspec import UNSET, Meta, UnsetType, field
 
 from rq_broker.domain import errors
-from rq_broker.domain.capacity import Amounts
+from rq_broker.domain.capacity import Amounts, Host
 from rq_broker.domain.identity import Role
 from rq_broker.domain.jobs import Status
 from rq_broker.domain.policy import Policy
@@ -100,12 +101,30 @@ class AcknowledgedView(JsonObject, frozen=True):
     acknowledged: Count
 
 
+class DeviceView(JsonObject, frozen=True):
+    """One device of a host."""
+
+    size: Count
+    used: Count
+    held: Count
+    free: Annotated[int, Meta(description="size − used − held.")]
+
+
 class HostView(JsonObject, frozen=True):
     """A host."""
 
     name: str
-    capacity: Amounts
-    used: Annotated[Amounts, Meta(description="In use, as the source of the host reports it.")]
+    capacity: Annotated[
+        Mapping[str, Count | Sequence[Count]],
+        Meta(description="Resource → amount; of a resource in devices the size of each."),
+    ]
+    used: Annotated[
+        Mapping[str, Count | Sequence[Count]],
+        Meta(
+            description="In use, as the source of the host reports it: of devices a list, or a "
+            "number where it does not tell which."
+        ),
+    ]
     held: Annotated[Amounts, Meta(description="Held by grants.")]
     unpromised: Annotated[
         dict[str, int],
@@ -155,6 +174,25 @@ class HostView(JsonObject, frozen=True):
         Meta(description="The source that reports the host. Absent if a client published it."),
         Converted(_or_unset),
     ] = UNSET
+    devices: Annotated[
+        dict[str, list[DeviceView]] | UnsetType,
+        Meta(description="Resource → its devices by their numbers, from 0; if it has any."),
+    ] = UNSET
+
+    @classmethod
+    def of(cls, value: object) -> Self:
+        """Build the view of a host; one without devices has no key for them."""
+        view = super().of(value)
+        if not isinstance(value, Host) or not value.devices:
+            return view
+        return view.with_fields(
+            capacity={**value.capacity, **value.devices},
+            used={**value.used, **value.device_used},
+            devices={
+                resource: [DeviceView.of(device) for device in value.devices_of(resource)]
+                for resource in value.devices
+            },
+        )
 
 
 class SourceView(JsonObject, frozen=True):

@@ -79,8 +79,10 @@ class StatusDetails(TypedDict, total=False):
 class HostFields(TypedDict):
     """The fields of a host to publish; amounts are whole numbers by resource name."""
 
-    capacity: Mapping[str, int]
-    used: NotRequired[Mapping[str, int]]
+    capacity: Mapping[str, int | Sequence[int]]
+    """A list has the size of each device of a resource."""
+    used: NotRequired[Mapping[str, int | Sequence[int]]]
+    """Of devices a list with what of each; a number counts against each of them."""
     aggregates: NotRequired[list[str]]
     traits: NotRequired[list[str]]
     """What it is like, for demands that require or forbid it."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from msgspec import Meta, Struct
 
 from rq_broker.domain.decoding import check, convert
+from rq_broker.domain.devices import DeviceAmounts, device_name, is_device
+from rq_broker.domain.errors import Invalid
 from rq_broker.domain.validation import NAME, Count, Label, Name, Text
 
 MOST_RESOURCES = 10_000
@@ -19,6 +21,24 @@ ResourceName = Annotated[str, RESOURCE_NAME.meta()]
 Amounts = Mapping[ResourceName, Count]
 """Resource name → whole number ≥ 0."""
 HostAmounts = Annotated[Amounts, Meta(max_length=MOST_RESOURCES)]
+
+
+class Device(NamedTuple):
+    """One device of a host: its size, and what of it is used and held."""
+
+    size: int
+    used: int
+    held: int
+
+    @property
+    def free(self) -> int:
+        """Size − used − held; negative if it shrank below its holds."""
+        return self.size - self.used - self.held
+
+    @property
+    def in_transit(self) -> int:
+        """What is counted both as used and as held, see Host.in_transit."""
+        return max(min(-self.free, self.used, self.held), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +67,61 @@ class Host:
     anywhere: bool = False
     """Whether it is no place but one capacity for the whole type, such as licences: needed beside
     hosts of any aggregate and traits, by any number of instances of a spread job."""
+    devices: Mapping[ResourceName, DeviceAmounts] = field(default_factory=dict)
+    """The size of each device, of the resources that it has in devices; `capacity` has the sums."""
+    device_used: Mapping[ResourceName, DeviceAmounts] = field(default_factory=dict)
+    """What of `used` is in use of each device, as far as its source tells."""
+    device_held: Mapping[str, Count] = field(default_factory=dict)
+    """Device → what of `held` is held of it."""
 
     @property
     def free(self) -> dict[str, int]:
         """Capacity − used − held per resource; negative if the host shrank below its holds."""
-        return {
+        free = {
             resource: amount - self.used.get(resource, 0) - self.held.get(resource, 0)
             for resource, amount in self.capacity.items()
         }
+        if self.devices:
+            free |= {
+                resource: sum(device.free for device in self.devices_of(resource))
+                for resource in self.devices
+            }
+        return free
+
+    def devices_of(self, resource: str) -> list[Device]:
+        """Return the devices of one resource, in the order of their numbers.
+
+        Where its source tells only a sum of what is used, each device may be the one that is: it
+        counts against all of them.
+        """
+        sizes, used = self.devices[resource], self.device_used.get(resource)
+        if used is None:
+            used = [min(self.used.get(resource, 0), size) for size in sizes]
+        return [
+            Device(size, used[n], self.device_held.get(device_name(resource, n), 0))
+            for n, size in enumerate(sizes)
+        ]
+
+    def used_of(self, name: str) -> int:
+        """Return what is used of a resource, or of a device."""
+        return self._devices_by_name[name].used if is_device(name) else self.used.get(name, 0)
+
+    def held_of(self, name: str) -> int:
+        """Return what is held of a resource, or of a device."""
+        return self.device_held.get(name, 0) if is_device(name) else self.held.get(name, 0)
+
+    @property
+    def _devices_by_name(self) -> dict[str, Device]:
+        return {
+            device_name(resource, number): device
+            for resource in self.devices
+            for number, device in enumerate(self.devices_of(resource))
+        }
+
+    @property
+    def device_free(self) -> dict[str, int]:
+        """What is free of each device, by its name; negative as `free` is."""
+        return {name: device.free for name, device in self._devices_by_name.items()}
 
     @property
     def in_transit(self) -> dict[str, int]:
@@ -68,6 +135,8 @@ class Host:
             resource: min(-free, self.used.get(resource, 0), self.held.get(resource, 0))
             for resource, free in self.free.items()
         }
+        for resource in self.devices:
+            overlap[resource] = sum(each.in_transit for each in self.devices_of(resource))
         return {resource: amount for resource, amount in overlap.items() if amount > 0}
 
     @property
@@ -79,14 +148,26 @@ class Host:
         }
 
 
+AmountsOrDevices = Annotated[
+    Mapping[ResourceName, Count | DeviceAmounts], Meta(max_length=MOST_RESOURCES)
+]
 _Ignored = Annotated[Any, Meta(description="Ignored: the broker computes it.")]
 
 
 class NewHost(Struct, forbid_unknown_fields=True):
     """The fields of a host as HTTP or a file gives them; the name comes apart."""
 
-    capacity: HostAmounts
-    used: Annotated[HostAmounts | None, Meta(description="In use as its source sees it.")] = None
+    capacity: Annotated[
+        AmountsOrDevices,
+        Meta(description="Resource → amount; a list has the size of each of its devices."),
+    ]
+    used: Annotated[
+        AmountsOrDevices | None,
+        Meta(
+            description="In use as its source sees it; of devices a list with what of each, or a "
+            "number, which counts against each."
+        ),
+    ] = None
     aggregates: list[Label] | None = None
     max_unit: Annotated[
         HostAmounts | None,
@@ -112,6 +193,7 @@ class NewHost(Struct, forbid_unknown_fields=True):
         ),
     ] = None
     name: _Ignored = None
+    devices: _Ignored = None
     held: _Ignored = None
     free: _Ignored = None
     in_transit: _Ignored = None
@@ -126,16 +208,31 @@ def new_host(name: str, fields: Any, place: str = "the body") -> Host:
     return checked(
         Host(
             name,
-            new.capacity,
-            new.used or {},
+            _sums(new.capacity),
+            _sums(new.used or {}),
             aggregates=aggregates,
             max_unit=new.max_unit or {},
             min_unit=new.min_unit or {},
             step_size=new.step_size or {},
             traits=frozenset(new.traits or ()),
             anywhere=bool(new.anywhere),
+            devices=_lists(new.capacity),
+            device_used=_lists(new.used or {}),
         )
     )
+
+
+def _sums(given: Mapping[str, int | Sequence[int]]) -> dict[str, int]:
+    return {
+        resource: amount if isinstance(amount, int) else sum(amount)
+        for resource, amount in given.items()
+    }
+
+
+def _lists(given: Mapping[str, int | Sequence[int]]) -> dict[str, tuple[int, ...]]:
+    return {
+        resource: tuple(amount) for resource, amount in given.items() if not isinstance(amount, int)
+    }
 
 
 def checked(host: Host) -> Host:
@@ -148,7 +245,28 @@ def checked(host: Host) -> Host:
     """
     NAME.check(host.name, "the host's name")
     check(host, "the host")
+    if host.devices or host.device_used:
+        _check_devices(host)
     return host
+
+
+def _check_devices(host: Host) -> None:
+    """Raise Invalid where the devices, what is used of them, and the sums do not agree."""
+    if sum(map(len, host.devices.values())) > MOST_RESOURCES:
+        raise Invalid(f"capacity must have at most {MOST_RESOURCES} devices")
+    for resource, used in host.device_used.items():
+        count = len(host.devices.get(resource, ()))
+        if not count:
+            raise Invalid(f"used.{resource} must be a number: capacity has no list of devices")
+        if len(used) != count:
+            raise Invalid(f"used.{resource} must be a list of {count}, as capacity.{resource} is")
+    for name, lists, sums in (
+        ("capacity", host.devices, host.capacity),
+        ("used", host.device_used, host.used),
+    ):
+        for resource, amounts in lists.items():
+            if sums.get(resource) != sum(amounts):
+                raise Invalid(f"{name}.{resource} must be the sum of its devices")
 
 
 STALE_INTERVALS = 3

@@ -26,6 +26,7 @@ from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from rq_broker.domain.choices import Elastic
+from rq_broker.domain.devices import DeviceChoice
 from rq_broker.domain.shape_texts import (
     DemandOf3,
     ShapeOf3,
@@ -357,6 +358,8 @@ class Job(Struct, frozen=True):
     shape: str = ""
     position: int | None = None
     hosts: tuple[str, ...] = ()
+    devices: tuple[DeviceChoice, ...] = ()
+    """The devices of each instance; empty if none of its hosts has what it needs in devices."""
     fence: int | None = None
     attempts: int = 0
     error: str | None = None

@@ -102,8 +102,8 @@ class _Search:
                 self._number_or_word(value, place, low or 0, high or MAX_WHOLE, list(words))
             case [inspect.LiteralType(values=(str(word),)), inspect.StructType() as struct]:
                 self._word_or_object(value, place, word, struct)
-            case [inspect.IntType(), inspect.ListType() as several] if type(value) is list:
-                self.visit(value, several, place)
+            case [inspect.IntType(), inspect.ListType()] if type(value) is list:
+                self.visit(value, members[1], place)
             case _:
                 self.visit(value, members[0], place, nullable)
 
@@ -164,6 +164,8 @@ class _Search:
         expected = f"{place} must be a list of {count}{noun}"
         if isinstance(node, inspect.FrozenSetType) and isinstance(value, Set | tuple):
             value = sorted(value, key=str)
+        if isinstance(value, tuple):
+            value = list(value)
         if value is None:
             raise Invalid(f"{place} is required")
         if type(value) is not list:

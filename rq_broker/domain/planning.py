@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rq_broker.domain.capacity import Amounts, Host
+from rq_broker.domain.devices import DeviceChoice
 from rq_broker.domain.holding_times import FIRST_PREDICTION, HoldingTimes, Prediction, Source
 from rq_broker.domain.jobs import Demand, Shape
 from rq_broker.domain.policy import Policy
@@ -46,6 +47,8 @@ class Grant:
     """Its size class, kept to learn from how long it will have held."""
     alternative: int = 0
     """Which of the shape's alternatives it is; 0: the first, and the only one of most."""
+    devices: tuple[DeviceChoice, ...] = ()
+    """The devices of each instance; empty if its hosts have none of what it needs in devices."""
 
     @property
     def demand(self) -> Demand:

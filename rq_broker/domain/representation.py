@@ -25,6 +25,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _ENCODER = msgspec.json.Encoder()
 
 _AnyView = TypeVar("_AnyView", bound="JsonObject")
+_AnyValue = TypeVar("_AnyValue")
 
 
 def to_json(value: Any) -> bytes:
@@ -106,6 +107,10 @@ def _builder(view: type[_AnyView]) -> Callable[[object], _AnyView]:
     return build
 
 
+def _any_or_unset(values: tuple[_AnyValue, ...]) -> tuple[_AnyValue, ...] | UnsetType:
+    return values or UNSET
+
+
 Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"}), Converted(rfc3339)]
 Count = Annotated[int, Meta(ge=0)]
 Number = Annotated[int, Meta(ge=1)]
@@ -159,6 +164,14 @@ class JobView(JsonObject, frozen=True):
             description="Seconds it says it will hold from its grant on; null if it does not say."
         ),
     ] = field(name="Expected")
+    devices: Annotated[
+        tuple[Mapping[str, tuple[Count, ...]], ...] | UnsetType,
+        Meta(
+            description="For each instance: resource → the numbers of its devices, an equal part "
+            "of each. Only of a job that has devices."
+        ),
+        Converted(_any_or_unset),
+    ] = field(name="Devices", default=UNSET)
     reason: Annotated[
         str | UnsetType | None,
         Meta(description="Why a queued job waits. Only where one job is read."),

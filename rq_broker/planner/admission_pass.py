@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from rq_broker.domain.devices import DeviceChoice
 from rq_broker.domain.holding_times import Prediction, demand_key, size_class
 from rq_broker.domain.jobs import Demand
 from rq_broker.domain.planning import Grant, Head, Hold, Promise, Snapshot, WaitingShape
@@ -186,16 +187,20 @@ class AdmissionPass:
         is_beside = reservations.are_on(one.usable_hosts)
         is_early = is_beside and self._ends_in_time(waiting, placer)
         chosen = reservations.beside(one, is_early) if is_beside else one
+        devices: list[DeviceChoice] = []
 
         def place_one(taken: int) -> list[int] | None:
             added = chosen.place(self._closed_hosts | taken, self._search_budget)
             if added and is_beside:
-                reservations.took(added, more, is_early)
+                reservations.took(added, chosen, is_early)
             elif added:
                 reservations.took_elsewhere(added)
+            devices.extend(chosen.devices if added else ())
             return added
 
-        return grow(placer, hosts, most, place_one)
+        hosts = grow(placer, hosts, most, place_one)
+        placer.add_devices(demand.elastic.index, devices)
+        return hosts
 
     def _ends_in_time(self, waiting: WaitingShape, placer: Placer) -> bool:
         """Return whether a job that starts now ends before reservations on its hosts begin."""
@@ -336,7 +341,8 @@ class AdmissionPass:
             self._share_leads.note(ShareLead(head, placer.demand, owner, share))
         names = tuple([self.table.names[index] for index in hosts])
         prediction = self.prediction(waiting, placer)
-        grant = Grant(head, shape, names, prediction, placer.size, alternative)
+        devices = tuple(placer.devices) if any(placer.devices) else ()
+        grant = Grant(head, shape, names, prediction, placer.size, alternative, devices)
         amounts = placer.total
         if placer.demand.elastic:
             grant = replace(grant, size=size_class(hosts_needed(self.table, grant.demand)))

@@ -10,10 +10,13 @@ from rq_broker.domain.jobs import Demand
 from rq_broker.domain.planning import Snapshot
 from rq_broker.domain.policy import Policy
 from rq_broker.domain.traits import Instance, Traits, traits_of
+from rq_broker.planner.device_reasons import describe_devices
 from rq_broker.planner.owner_usage import OwnerUsage
 from rq_broker.planner.packing.best_fit import exceeds_free, kinds_of, total
+from rq_broker.planner.packing.devices import DeviceRow
 from rq_broker.planner.packing.host_table import (
     HostTable,
+    Row,
     count_fitting,
     free_when_empty,
     indexes_of,
@@ -157,6 +160,8 @@ class _ClosestHost:
     """It lacks one resource only, and no host has more of it."""
     is_anywhere: bool
     """Whether it is no place but one capacity for the whole type."""
+    row: Row
+    """What is free on it."""
 
 
 def _closest_host(
@@ -165,12 +170,12 @@ def _closest_host(
     """Find the host that lacks least for an instance; None when some host holds it."""
     least, closest = None, -1
     for index in _preferred(table, instance, indexes):
-        missing = table.missing_weight(instance, table.free_for_one(index))
+        missing = table.missing_weight(instance, table.free_for_one(index, instance))
         if not missing:
             return None
         if least is None or missing < least:
             least, closest = missing, index
-    row = table.free_for_one(closest)
+    row = table.free_for_one(closest, instance)
     shortfalls = tuple(
         Shortfall(table.names[closest], resource, amount, row.get(resource, 0))
         for resource, amount in instance
@@ -178,9 +183,11 @@ def _closest_host(
     )
     shortfall = shortfalls[0]
     has_most = len(shortfalls) == 1 and all(
-        table.free_for_one(index).get(shortfall.resource, 0) <= shortfall.free for index in indexes
+        table.free_for_one(index, instance).get(shortfall.resource, 0) <= shortfall.free
+        for index in indexes
     )
-    return _ClosestHost(shortfalls, has_most, bool(table.anywhere >> closest & 1))
+    is_anywhere = bool(table.anywhere >> closest & 1)
+    return _ClosestHost(shortfalls, has_most, is_anywhere, table.rows[closest])
 
 
 def _preferred(table: HostTable, instance: Instance, indexes: Sequence[int]) -> Sequence[int]:
@@ -217,6 +224,9 @@ def _describe_shortfall(closest: _ClosestHost, best: str, where: str = "") -> st
         free = " and ".join(f"{shortfall.resource} {shortfall.free}" for shortfall in shortfalls)
         return f"{needed} of {host}, which is anywhere in the type; it has {free}"
     if closest.has_most:
+        devices = isinstance(closest.row, DeviceRow) and closest.row.devices
+        if devices and shortfalls[0].resource in devices:
+            return describe_devices(devices, shortfalls[0], best, where)
         return f"{needed} on one host{where}; {best} {shortfalls[0].free} on {host}"
     free = " and ".join(f"{shortfall.resource} {shortfall.free}" for shortfall in shortfalls)
     return f"{needed} on one host{where}; the closest is {host} with {free}"

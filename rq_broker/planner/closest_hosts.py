@@ -14,16 +14,19 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heapreplace
 from typing import NamedTuple
 
+from rq_broker.domain.devices import held_amounts, is_device, resource_of
 from rq_broker.domain.traits import Instance
 from rq_broker.planner.packing.best_fit import pack
+from rq_broker.planner.packing.devices import DeviceRow, choose_by
 from rq_broker.planner.packing.host_table import (
     HostTable,
     Needs,
+    Row,
     count_fitting,
     indexes_of,
 )
 from rq_broker.planner.packing.placer import Placer
-from rq_broker.planner.packing.search import StepBudget
+from rq_broker.planner.packing.search import StepBudget, needs_of_placement
 
 FALLBACK_STEPS = 1000
 """Search steps for a set of hosts where the greedy choice finds none. With fewer a job of different
@@ -88,7 +91,7 @@ class _Choice:
                 if not heap:
                     return None
                 index = heap[0].host
-                _add_instance(needs, index, instance)
+                self._add_instance(needs, index, instance)
                 preference = self._preference(instance, needs, index)
                 if preference is None:
                     heappop(heap)
@@ -103,11 +106,7 @@ class _Choice:
         placement = pack(self.without_holds, self.placer.kinds, hosts, demand.spread, budget)
         if placement is None:
             return None
-        needs: Needs = {}
-        for instance, indexes in placement.items():
-            for index in indexes:
-                _add_instance(needs, index, instance)
-        return needs
+        return needs_of_placement(self.without_holds, placement)
 
     def _preference(self, instance: Instance, needs: Needs, index: int) -> _Preference | None:
         """Return how well a host suits the instance; None if it cannot hold this beside `needs`.
@@ -116,6 +115,8 @@ class _Choice:
         """
         table, demand, needed = self.placer.table, self.placer.demand, needs.get(index)
         row, row_without_holds = table.rows[index], self.without_holds.rows[index]
+        if isinstance(row_without_holds, DeviceRow):
+            return self._preference_of_devices(instance, needed, index)
         if needed is None:
             room = count_fitting(row_without_holds, instance, len(demand.instances))
             if not room:
@@ -135,8 +136,44 @@ class _Choice:
         missing = table.missing_weight(instance, left) - missing_already
         return _Preference(missing, False, 0, index)
 
+    def _preference_of_devices(
+        self, instance: Instance, needed: Row | None, index: int
+    ) -> _Preference | None:
+        """Return the same for a host with devices: what they lack is what counts."""
+        if needed and self.placer.table.takes_one(index, self.placer.demand.spread):
+            return None
+        parts = self._parts(instance, needed or {}, index)
+        if parts is None:
+            return None
+        row, weights = self.placer.table.rows[index], self.placer.table.weights
+        missing = 0.0
+        for name, amount in parts.items():
+            left = row.get(name, 0) - (needed or {}).get(name, 0)
+            missing += (max(amount - left, 0) + min(left, 0)) * weights.get(resource_of(name), 0.0)
+        return _Preference(missing, needed is None, 0, index)
 
-def _add_instance(needs: Needs, index: int, instance: Instance) -> None:
-    row = needs.setdefault(index, {})
-    for resource, amount in instance:
-        row[resource] = row.get(resource, 0) + amount
+    def _parts(self, instance: Instance, needed: Row, index: int) -> Row | None:
+        """Choose the devices that lack least for one more instance on a host beside `needed`.
+
+        Returns: what it needs of devices, and of resources without devices; None if it does not
+        fit even without our holds.
+        """
+        row = self.without_holds.rows[index]
+        assert isinstance(row, DeviceRow)
+        left = row.like({name: free - needed.get(name, 0) for name, free in row.items()})
+        now = self.placer.table.rows[index]
+        free_now = {name: free - needed.get(name, 0) for name, free in now.items()}
+        choice = choose_by(left, instance, free_now) if count_fitting(left, instance, 1) else None
+        return None if choice is None else held_amounts(instance, choice)
+
+    def _add_instance(self, needs: Needs, index: int, instance: Instance) -> None:
+        needed = needs.setdefault(index, {})
+        parts: Row = {}
+        if isinstance(self.without_holds.rows[index], DeviceRow):
+            parts = self._parts(instance, needed, index) or {}
+        for name, amount in (*instance, *filter(_is_of_device, parts.items())):
+            needed[name] = needed.get(name, 0) + amount
+
+
+def _is_of_device(amount: tuple[str, int]) -> bool:
+    return is_device(amount[0])

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from rq_broker.domain.devices import without_sums
 from rq_broker.domain.jobs import Demand
 from rq_broker.domain.planning import Grant, Hold, Snapshot
 from rq_broker.domain.traits import instance_of, traits_of
@@ -152,11 +153,11 @@ def _closest_hosts(admission_pass: AdmissionPass, table: HostTable, demand: Dema
 
 
 def _shortfalls(table: HostTable, needs: Needs) -> tuple[Shortfall, ...]:
-    """List what the hosts lack of `needs`, by host and resource."""
+    """List what the hosts lack of `needs`, by host and resource, or device."""
     return tuple(
         Shortfall(table.names[index], resource, amount, table.rows[index].get(resource, 0))
         for index, row in sorted(needs.items(), key=lambda item: table.names[item[0]])
-        for resource, amount in sorted(row.items())
+        for resource, amount in sorted(without_sums(row).items())
         if table.rows[index].get(resource, 0) < amount
     )
 

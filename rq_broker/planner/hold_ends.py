@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from heapq import merge
 
+from rq_broker.domain.devices import amounts_by_host
 from rq_broker.domain.planning import Grant, Hold, Snapshot
-from rq_broker.planner.owner_usage import add_amounts
 
 
 def holds_in_order(snapshot: Snapshot, grants: Iterable[Grant]) -> Iterable[Hold]:
@@ -16,9 +16,7 @@ def holds_in_order(snapshot: Snapshot, grants: Iterable[Grant]) -> Iterable[Hold
 
 
 def _hold(grant: Grant, now: float) -> Hold:
-    amounts: dict[str, dict[str, int]] = {}
-    for name, instance in zip(grant.hosts, grant.demand.instances, strict=True):
-        add_amounts(amounts.setdefault(name, {}), dict(instance))
+    amounts = amounts_by_host(grant.hosts, grant.demand.instances, grant.devices)
     ends = now + grant.prediction.hold
     return Hold(grant.head.request_id, grant.shape.owner, now, ends, amounts)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from rq_broker.domain.holding_times import Prediction
 from rq_broker.domain.jobs import Demand
 from rq_broker.domain.planning import Head
+from rq_broker.planner.packing.devices import DeviceRow
 from rq_broker.planner.packing.host_table import HostTable, Needs, Row
 from rq_broker.planner.packing.placer import Placer
 from rq_broker.planner.packing.search import StepBudget
@@ -117,8 +118,9 @@ class Reservations:
         if beside is None:
             beside = self._placers[key] = self.beside(placer, is_early)
         hosts = beside.place(closed_hosts, budget)
+        placer.devices = beside.devices
         if hosts is not None:
-            self.took(hosts, placer.demand, is_early)
+            self.took(hosts, placer, is_early)
         return hosts
 
     def beside(self, placer: Placer, is_early: bool) -> Placer:
@@ -127,12 +129,12 @@ class Reservations:
         table, preferred = (self._table, self._mask) if is_early else (self.late_table, 0)
         return placer.beside(table, preferred)
 
-    def took(self, hosts: Sequence[int], demand: Demand, is_early: bool) -> None:
-        """Note what a job took beside the reservations."""
+    def took(self, hosts: Sequence[int], placer: Placer, is_early: bool) -> None:
+        """Note what a job took beside the reservations that a placer has just placed."""
         if is_early:
             self._took_early(hosts)
         else:
-            self._took_late(hosts, demand)
+            self._took_late(hosts, placer)
 
     def took_elsewhere(self, hosts: Sequence[int]) -> None:
         """Note what a job took whose hosts have no reservation."""
@@ -143,8 +145,8 @@ class Reservations:
         for index in dict.fromkeys(hosts):
             self._update_late(index)
 
-    def _took_late(self, hosts: Sequence[int], demand: Demand) -> None:
-        for index, instance in zip(hosts, demand.instances, strict=True):
+    def _took_late(self, hosts: Sequence[int], placer: Placer) -> None:
+        for index, instance in zip(hosts, placer.taken, strict=True):
             later = self._later.get(index)
             if later is None:  # both tables share the row
                 self._table.note_change(index)
@@ -158,5 +160,6 @@ class Reservations:
         later = self._later.get(index)
         if later is not None:
             now = self._table.rows[index]
-            self.late_table.rows[index] = {r: min(now[r], later.get(r, 0)) for r in now}
+            late = {r: min(now[r], later.get(r, 0)) for r in now}
+            self.late_table.rows[index] = now.like(late) if isinstance(now, DeviceRow) else late
         self.late_table.note_change(index)

@@ -16,6 +16,7 @@ from rq_broker.domain.planning import Hold
 from rq_broker.domain.traits import Instance
 from rq_broker.planner.owner_usage import add_amounts
 from rq_broker.planner.packing.best_fit import pack
+from rq_broker.planner.packing.devices import needs_of
 from rq_broker.planner.packing.host_table import (
     HostTable,
     Needs,
@@ -24,7 +25,7 @@ from rq_broker.planner.packing.host_table import (
     indexes_of,
 )
 from rq_broker.planner.packing.placer import Placer
-from rq_broker.planner.packing.search import StepBudget
+from rq_broker.planner.packing.search import StepBudget, needs_of_placement
 
 TRIED_MOMENTS = 12
 """Moments at which instances of different kinds are packed: each costs up to some milliseconds on a
@@ -109,7 +110,7 @@ class _Room:
                 continue
             row = self.rows.get(index)
             if row is None:
-                row = self.rows[index] = dict(self._table.rows[index])
+                row = self.rows[index] = self._table.rows[index].copy()
             add_amounts(row, amounts)
             before = self._by_host.get(index, 0)
             rise = self._count(index, row) - before
@@ -135,7 +136,7 @@ def _start_of_alike(placer: Placer, holds: Iterable[Hold]) -> StartTime | None:
             taken[index] = taken.get(index, 0) + times
             count -= times
     needs = {
-        index: {resource: amount * times for resource, amount in instance}
+        index: needs_of(room.rows.get(index) or table.rows[index], instance, times)
         for index, times in taken.items()
     }
     return StartTime(seconds, needs, _rows_of(table, room.rows, needs))
@@ -192,18 +193,15 @@ class _MixedStart:
             for name, amounts in hold.amounts.items():
                 if name in self._index_of:
                     index = self._index_of[name]
-                    add_amounts(rows.setdefault(index, dict(table.rows[index])), amounts)
+                    add_amounts(rows.setdefault(index, table.rows[index].copy()), amounts)
         then = table.with_rows([rows.get(index, row) for index, row in enumerate(table.rows)])
         spread, budget = placer.demand.spread, StepBudget(PACK_STEPS)
         placement = pack(then, placer.kinds, placer.usable_hosts, spread, budget)
         if placement is None:
             return None
-        needs: Needs = {}
-        for instance, indexes in placement.items():
-            for index in indexes:
-                add_amounts(needs.setdefault(index, {}), dict(instance))
+        needs = needs_of_placement(then, placement)
         return StartTime(seconds, needs, _rows_of(table, rows, needs))
 
 
 def _rows_of(table: HostTable, rows: Mapping[int, Row], needs: Needs) -> dict[int, Row]:
-    return {index: rows.get(index) or dict(table.rows[index]) for index in needs}
+    return {index: rows.get(index) or table.rows[index].copy() for index in needs}

@@ -7,6 +7,10 @@ max_unit = { Slots = 1 }
 aggregates = ["basement"]
 traits = ["QUIET"]
 
+[hosts.gpu-1]
+capacity = { GPU = [1000, 1000] }       # two devices
+used = { GPU = [0, 500] }
+
 [hosts.licences]
 capacity = { matlab = 5 }
 anywhere = true

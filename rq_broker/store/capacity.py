@@ -12,6 +12,7 @@ from rq_broker.domain.policy import Policy
 from rq_broker.store import policy_record, records
 from rq_broker.store.grants import Grants
 from rq_broker.store.keys import TYPES, Keys
+from rq_broker.store.notifiers import refuse_older
 from rq_broker.store.registry import Registry
 from rq_broker.store.runner import Runner
 
@@ -55,8 +56,15 @@ class Capacity:
         return await self.policy(type_)
 
     async def set_host(self, type_: str, host: Host) -> bool:
-        """Publish a host; returns whether it is new. Raises Invalid."""
+        """Publish a host; returns whether it is new.
+
+        Raises:
+            Invalid: It cannot be named, or counted.
+            OlderNotifiers: It has devices, and a notifier that does not know them serves the type.
+        """
         checked(host)
+        if host.devices:
+            await refuse_older(self._runner, type_, "the devices of this host")
         await self._registry.register(type_)
         reply = await self._runner.run(
             "set_host",

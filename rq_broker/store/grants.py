@@ -5,19 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from itertools import repeat
 from math import gcd
 from typing import Any
 
 import orjson
 
 from rq_broker.domain.capacity import Host
+from rq_broker.domain.devices import NO_DEVICES, DeviceChoice, device_name, held_amounts
 from rq_broker.domain.holding_times import demand_key
 from rq_broker.domain.jobs import Job, Status
 from rq_broker.domain.planning import Grant, Head, Promise, WaitingShape
 from rq_broker.domain.policy import Policy
 from rq_broker.domain.sharing import Average
-from rq_broker.domain.traits import traits_of
-from rq_broker.store import policy_record, records
+from rq_broker.domain.traits import Instance, traits_of
+from rq_broker.store import device_records, policy_record, records
 from rq_broker.store.continuity import Continuity
 from rq_broker.store.keys import Keys, job_of, member
 from rq_broker.store.runner import Runner
@@ -252,6 +254,7 @@ class Grants:
             demand_key=demand_key(shape.demand),
             size=grant.size,
             caps=policy.limits.get(shape.owner, policy.limits.get("*", {})),
+            devices=device_records.choices_text(grant.devices),
             hosts=_hosts_of(grant, state),
         )
         fence: int | None = reply.fence
@@ -275,28 +278,42 @@ def _hosts_of(grant: Grant, state: TypeState) -> list[dict[str, Any]]:
     rows: dict[str, dict[str, Any]] = {}
     demand = grant.shape.demand
     names_aggregates, names_traits = demand.names_aggregates, demand.names_traits
-    for host, instance in zip(grant.hosts, demand.instances, strict=True):
-        if host in rows:
-            row = rows[host]
-            amounts = row["amounts"]
-            for name in ("largest", "smallest", "divisor"):
-                row[name] = row[name] or dict(amounts)
-            for resource, amount in instance:
-                amounts[resource] = amounts.get(resource, 0) + amount
-                row["largest"][resource] = max(row["largest"].get(resource, 0), amount)
-                row["smallest"][resource] = min(row["smallest"].get(resource, amount), amount)
-                row["divisor"][resource] = gcd(row["divisor"].get(resource, 0), amount)
-        else:
+    choices = grant.devices or repeat(NO_DEVICES)
+    for host, instance, choice in zip(grant.hosts, demand.instances, choices, strict=False):
+        row = rows.get(host)
+        if row is None:
             known = state.hosts.get(host)
-            rows[host] = {
+            row = rows[host] = {
                 "host": host,
                 "aggregates": state.aggregates.get(host) if names_aggregates else None,
                 "with_traits": names_traits,
                 "traits": state.traits.get(host, "") if names_traits else "",
                 "anywhere": known is not None and known.anywhere,
-                "amounts": dict(instance),
+                "amounts": {},
                 "largest": {},
                 "smallest": {},
                 "divisor": {},
+                "whole": [],
             }
+            if not choice:
+                row["amounts"] = dict(instance)
+                continue
+        elif not row["largest"]:
+            for name in ("largest", "smallest", "divisor"):
+                row[name] = dict(row["amounts"])
+        _add_instance(row, instance, choice)
     return [*rows.values()]
+
+
+def _add_instance(row: dict[str, Any], instance: Instance, choice: DeviceChoice) -> None:
+    """Add an instance to what a grant holds of its host."""
+    for resource, amount in instance:
+        row["largest"][resource] = max(row["largest"].get(resource, 0), amount)
+        row["smallest"][resource] = min(row["smallest"].get(resource, amount), amount)
+        row["divisor"][resource] = gcd(row["divisor"].get(resource, 0), amount)
+    amounts = row["amounts"]
+    for name, amount in (held_amounts(instance, choice) if choice else dict(instance)).items():
+        amounts[name] = amounts.get(name, 0) + amount
+    for resource, numbers in choice.items():
+        if len(numbers) > 1:
+            row["whole"] += [device_name(resource, number) for number in numbers]

@@ -9,10 +9,11 @@ from typing import Any
 
 import orjson
 
+from rq_broker.domain.devices import amounts_by_host
 from rq_broker.domain.holding_times import Observation
 from rq_broker.domain.job_holds import JobHold
 from rq_broker.domain.jobs import Demand, Shape, Status
-from rq_broker.store import records
+from rq_broker.store import device_records, records
 from rq_broker.store.keys import Keys
 from rq_broker.store.runner import Runner
 
@@ -36,7 +37,7 @@ class RunningHold:
     granted: float
     """When it was granted, seconds since 1970."""
     amounts: Mapping[str, Mapping[str, int]]
-    """Host → resource → amount."""
+    """Host → resource → amount; and device → amount, where the host has it in devices."""
     demand: Demand
     predicted: float | None
     """Seconds that it is predicted to hold, from its grant on; None if nothing was predicted."""
@@ -158,7 +159,9 @@ def _running_hold(row: Any) -> RunningHold:
         request_id=row.request_id,
         owner=row.owner,
         granted=int(row.granted) / 1000,
-        amounts=_amounts(orjson.loads(row.hosts), demand),
+        amounts=amounts_by_host(
+            orjson.loads(row.hosts), demand.instances, device_records.choices(row.devices or "")
+        ),
         demand=demand,
         predicted=_seconds(row.predicted),
         predicted_from=row.predicted_from or "",
@@ -176,16 +179,6 @@ def _demand_of(text: str) -> Demand:
 def _parse(text: str) -> Demand:
     """Return the demand of a shape."""
     return Shape.parse(text).demand
-
-
-def _amounts(hosts: Sequence[str], demand: Demand) -> dict[str, dict[str, int]]:
-    """Add up what instances have of each host."""
-    amounts: dict[str, dict[str, int]] = {}
-    for host, instance in zip(hosts, demand.instances, strict=True):
-        of_host = amounts.setdefault(host, {})
-        for resource, amount in instance:
-            of_host[resource] = of_host.get(resource, 0) + amount
-    return amounts
 
 
 def _observation(entry: tuple[str, Any]) -> Observation:

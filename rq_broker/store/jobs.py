@@ -179,7 +179,7 @@ class Jobs:
 
     async def _store(self, type_: str, submission: Submission, submit_key: str | None) -> Job:
         if submission.terms:
-            await refuse_older(self._runner, type_)
+            await refuse_older(self._runner, type_, "the terms of this job")
         await self._registry.register(type_)
         known = self._continuity.known(type_)
         demand, shape, kinds = _describe(submission)

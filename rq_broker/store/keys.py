@@ -111,8 +111,12 @@ A **member** is the ID in 16 digits, `:`, and the request_id. A sorted set order
 member, so jobs of equal priority stand in the order in which they were submitted; and a reader of
 the set alone knows which job an entry is.
 
+A **resource** of a host or of a hold is a device where its name has a slash: `GPU/2`, see
+domain/devices.py. A host has no `capacity:GPU` beside `capacity:GPU/0` and so on.
+
 A **job** hash has `id`, `owner`, `status`, `shape`, `created` (µs since 1970), `callback`, `data`
 and, once they apply, `expected` (ms), `updated` (µs), `hosts` (JSON, one name an instance),
+`devices` (JSON, one object an instance),
 `fence`, `attempts`, `released`, `settled`, `error`, `cause`, `granted`, `offer_ends`,
 `running_since` and `renewed` (ms), `ended` (ms, once `updated` says another time), `predicted`
 (ms), `predicted_from`,

@@ -47,8 +47,8 @@ REPORTS_COUNT = 5.0
 """Seconds for which a report counts when a job is refused because of it: several of its periods."""
 
 
-async def refuse_older(runner: Runner, type_: str) -> None:
-    """Refuse a job that notifiers of an older contract would misread.
+async def refuse_older(runner: Runner, type_: str, subject: str) -> None:
+    """Refuse what notifiers of an older contract would misread, which `subject` names.
 
     Raises:
         OlderNotifiers: Such a notifier serves the type.
@@ -65,8 +65,7 @@ async def refuse_older(runner: Runner, type_: str) -> None:
             continue
         if is_recent and serves and is_older:
             raise OlderNotifiers(
-                f"notifier {name} serves {type_} and does not know the terms of this job; "
-                "upgrade it first"
+                f"notifier {name} serves {type_} and does not know {subject}; upgrade it first"
             )
 
 

@@ -15,6 +15,7 @@ from rq_broker.domain.jobs import BESIDE, Job, Shape, Status
 from rq_broker.domain.planning import Head, Promise, WaitingShape
 from rq_broker.domain.sharing import Average
 from rq_broker.domain.terms import Terms
+from rq_broker.store import device_records
 from rq_broker.store.keys import job_of, member, unfold
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,7 @@ def job(
         shape=fields["shape"],
         position=position,
         hosts=tuple(orjson.loads(fields.get("hosts", "[]"))),
+        devices=device_records.choices(fields.get("devices", "")),
         fence=int(fields["fence"]) if "fence" in fields else None,
         attempts=int(fields.get("attempts", 0)) - int(fields.get("released", 0)),
         error=fields.get("error"),
@@ -137,7 +139,7 @@ def host(name: str, fields: Mapping[str, str]) -> Host:
             amounts[kind][resource] = int(text)
     return Host(
         name,
-        **amounts,
+        **device_records.host_fields(amounts),
         aggregates=frozenset(orjson.loads(fields.get("aggregates", "[]"))),
         dropped="dropped" in fields,
         source=fields.get("source", ""),
@@ -155,8 +157,8 @@ def _traits(text: str) -> frozenset[str]:
 def host_pairs(host: Host) -> list[str]:
     """Render what a host has, is like and lets an instance have as field, value, … of its hash."""
     kinds = {
-        "capacity": host.capacity,
-        "used": host.used,
+        "capacity": device_records.stored_capacity(host),
+        "used": device_records.stored_used(host),
         "max_unit": host.max_unit,
         "min_unit": host.min_unit,
         "step_size": host.step_size,

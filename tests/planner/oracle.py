@@ -14,12 +14,14 @@ from msgspec.structs import replace as replace_struct
 
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.choices import Elastic
+from rq_broker.domain.devices import amounts_by_host
 from rq_broker.domain.holding_times import HoldingTimes, Observation, demand_key
 from rq_broker.domain.jobs import Demand, Shape
 from rq_broker.domain.planning import Grant, Head, Hold, Snapshot, WaitingShape
 from rq_broker.domain.policy import Policy
 from rq_broker.domain.traits import NO_TRAITS, Instance, Traits, instance_of, traits_of
 from rq_broker.planner import Plan, Reason
+from tests.planner.device_oracle import all_held, fit_on_devices, with_devices
 
 RESOURCES = ("GPU", "Memory", "VCPU")
 AGGREGATES = ("east", "gpu")
@@ -154,14 +156,25 @@ def fits_at(snapshot: Snapshot, free: FreeByHost, wanted: Demand, hosts: Sequenc
             return False
         if not place.anywhere and not may_use(wanted, place):
             return False
-    needs: dict[tuple[str, str], int] = {}
+    return _have_room(snapshot, free, wanted, hosts)
+
+
+def _have_room(snapshot: Snapshot, free: FreeByHost, wanted: Demand, hosts: Sequence[str]) -> bool:
+    needs: dict[tuple[str, str], list[int]] = {}
     for name, amounts in zip(hosts, wanted.instances, strict=True):
         max_unit = snapshot.hosts[name].max_unit
         for resource, amount in amounts:
             if amount > max_unit.get(resource, amount):
                 return False
-            needs[name, resource] = needs.get((name, resource), 0) + amount
-    return all(free[name].get(resource, 0) >= n for (name, resource), n in needs.items())
+            needs.setdefault((name, resource), []).append(amount)
+    for (name, resource), several in needs.items():
+        sizes = tuple(snapshot.hosts[name].devices.get(resource, ()))
+        left = tuple(free[name][f"{resource}/{number}"] for number in range(len(sizes)))
+        if sizes and not fit_on_devices(sizes, left, tuple(several)):
+            return False
+        if not sizes and sum(several) > free[name].get(resource, 0):
+            return False
+    return True
 
 
 def _has(place: Host, traits: Traits) -> bool:
@@ -195,13 +208,14 @@ def brute_force(snapshot: Snapshot, free: FreeByHost, wanted: Demand) -> tuple[s
 
 def free_of(snapshot: Snapshot) -> FreeByHost:
     """Return what is free on every host before the pass."""
-    return {name: dict(place.free) for name, place in snapshot.hosts.items()}
+    return {name: place.free | place.device_free for name, place in snapshot.hosts.items()}
 
 
 def take(free: FreeByHost, grant: Grant) -> None:
     """Subtract a grant from what is free."""
-    for name, amounts in zip(grant.hosts, grant.demand.instances, strict=True):
-        for resource, amount in amounts:
+    held = amounts_by_host(grant.hosts, grant.demand.instances, grant.devices)
+    for name, amounts in held.items():
+        for resource, amount in amounts.items():
             free[name][resource] -= amount
 
 
@@ -277,8 +291,11 @@ def random_instance(rng: Random) -> Instance:
     return instance_of(plain, random_traits(rng, 0.15))
 
 
-def random_hosts(rng: Random, count: int) -> list[Host]:
-    """Draw hosts; some are dropped, lack a resource, or have less than nothing free."""
+def random_hosts(rng: Random, count: int, devices: float = 0.3) -> list[Host]:
+    """Draw hosts; some are dropped, lack a resource, or have less than nothing free.
+
+    Of so many, as a part of all, the GPUs are devices.
+    """
     hosts = []
     for number in range(count):
         capacity = {r: rng.randint(0, 16) for r in RESOURCES if rng.random() < 0.9}
@@ -297,7 +314,8 @@ def random_hosts(rng: Random, count: int) -> list[Host]:
             anywhere=rng.random() < 0.15,
         )
         max_unit = {r: rng.randint(1, 8) for r in capacity if rng.random() < 0.4}
-        hosts.append(replace(new, max_unit=max_unit if rng.random() < 0.4 else {}))
+        new = replace(new, max_unit=max_unit if rng.random() < 0.4 else {})
+        hosts.append(with_devices(rng, new) if rng.random() < devices else new)
     return hosts
 
 
@@ -344,7 +362,7 @@ def random_snapshot(
         fields["closed"] = frozenset(THERE if rng.randint(0, 1) else ())
     places = random_hosts(rng, hosts)
     holds = [
-        Hold(f"on {place.name}", "lab", 0.0, 1000.0 + rng.randint(1, 9), {place.name: place.held})
+        Hold(f"on {place.name}", "lab", 0.0, 1000.0 + rng.randint(1, 9), all_held(place))
         for place in places
     ]
     fields["holds"] = tuple(sorted(holds, key=lambda hold: hold.ends))

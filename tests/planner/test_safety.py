@@ -7,6 +7,7 @@ from random import Random
 
 from hypothesis import given, settings
 
+from rq_broker.domain.devices import NO_DEVICES, amounts_by_host, by_device
 from rq_broker.domain.planning import Grant, Snapshot
 from rq_broker.planner import ReasonCode, could_ever_fit, plan
 from tests.planner.oracle import (
@@ -47,7 +48,28 @@ def test_every_grant_keeps_capacity_aggregate_spread_and_wholeness(snapshot: Sna
         assert grant.demand == demand
         assert fits_at(snapshot, free, demand, grant.hosts)
         assert grant.shape.receiver not in snapshot.closed
+        assert_devices(snapshot, free, grant)
         take(free, grant)
+
+
+def assert_devices(snapshot: Snapshot, free: FreeByHost, grant: Grant) -> None:
+    """Expect for each instance a free device, or whole ones, of each resource in devices."""
+    choices = grant.devices or [NO_DEVICES] * len(grant.hosts)
+    for name, own, choice in zip(grant.hosts, grant.demand.instances, choices, strict=True):
+        devices = snapshot.hosts[name].devices
+        assert choice.keys() == devices.keys() & dict(own).keys()
+        for resource, numbers in choice.items():
+            amount = dict(own)[resource]
+            assert len(set(numbers)) == len(numbers)
+            if len(numbers) > 1:
+                assert {devices[resource][n] for n in numbers} == {amount // len(numbers)}
+            assert amount % len(numbers) == 0
+    for name, amounts in amounts_by_host(
+        grant.hosts, grant.demand.instances, grant.devices
+    ).items():
+        for resource, amount in amounts.items():
+            if "/" in resource:
+                assert free[name][resource] >= amount
 
 
 @MANY
@@ -148,7 +170,8 @@ def test_grants_leave_each_reservation_what_it_needs_when_it_begins(snapshot: Sn
     planned = plan(snapshot)
     demands = {id_: options for _, id_, _, options in in_order(snapshot)}
     for reservation in planned.reservations:
-        free = {name: dict(snapshot.hosts[name].free) for name in reservation.hosts}
+        all_free = free_of(snapshot)
+        free = {name: all_free[name] for name in reservation.hosts}
         for hold in snapshot.holds:
             for name, amounts in hold.amounts.items() if hold.ends <= reservation.start else ():
                 for resource, amount in amounts.items() if name in free else ():
@@ -157,9 +180,7 @@ def test_grants_leave_each_reservation_what_it_needs_when_it_begins(snapshot: Sn
             holds_for = min(grant.prediction.hold, grant.prediction.strict_span)
             holds_for = min(holds_for, grant.prediction.span)
             if snapshot.now + holds_for > reservation.start:
-                for name, instance in zip(grant.hosts, grant.demand.instances, strict=True):
-                    for resource, amount in instance if name in free else ():
-                        free[name][resource] -= amount
+                take(all_free, grant)
         kept = replace(snapshot, hosts={name: snapshot.hosts[name] for name in free})
         assert any(brute_force(kept, free, wanted) for wanted in demands[reservation.head.id])
 
@@ -171,7 +192,10 @@ def test_impossible_is_only_said_of_what_empty_hosts_cannot_hold(seed: int) -> N
     rng = Random(seed)
     snapshot = snapshot_of(random_hosts(rng, rng.randint(0, 4)), ())
     wanted = random_choices(rng)
-    capacity = {name: dict(place.capacity) for name, place in snapshot.hosts.items()}
+    capacity = {
+        name: {**place.capacity, **by_device(place.devices)}
+        for name, place in snapshot.hosts.items()
+    }
     placements = [brute_force(snapshot, capacity, option) for option in wanted.options]
     reason = could_ever_fit(snapshot.hosts, wanted)
     if reason is not None:

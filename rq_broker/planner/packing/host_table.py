@@ -18,6 +18,8 @@ from typing import NamedTuple
 from rq_broker.domain.capacity import Amounts, Host
 from rq_broker.domain.jobs import Demand
 from rq_broker.domain.traits import Instance, Traits, traits_of
+from rq_broker.planner.packing import devices as in_devices
+from rq_broker.planner.packing.devices import DeviceRow
 
 Row = dict[str, int]
 """Resource → amount on one host; a free amount may be below 0."""
@@ -27,21 +29,26 @@ Needs = dict[int, Row]
 
 def free_now(host: Host) -> Row:
     """Return what a host has left: capacity − used − held."""
-    return host.free
+    free = host.free
+    return in_devices.device_row(host, free, host.device_free) if host.devices else free
 
 
 def free_without_holds(host: Host) -> Row:
     """Return what a host would have left if every grant on it ended."""
+    if host.devices:
+        return in_devices.free_without_holds(host)
     return {r: amount - host.used.get(r, 0) for r, amount in host.capacity.items()}
 
 
 def free_when_empty(host: Host) -> Row:
     """Return what a host would have if nobody used it at all."""
-    return dict(host.capacity)
+    return in_devices.free_when_empty(host) if host.devices else dict(host.capacity)
 
 
 def count_fitting(row: Mapping[str, int], instance: Instance, limit: int) -> int:
     """Count how often `instance` fits in `row`, up to `limit`."""
+    if isinstance(row, DeviceRow):
+        return in_devices.count_fitting(row, instance, limit)
     for resource, amount in instance:
         times = row.get(resource, 0) // amount
         if times < limit:
@@ -104,6 +111,7 @@ class HostTable:
         "anywhere",
         "changed",
         "changes",
+        "devices",
         "names",
         "rows",
         "states",
@@ -131,6 +139,8 @@ class HostTable:
         """Aggregate → mask of its hosts."""
         self.anywhere = 0
         """Mask of the hosts that are no places, see Host.anywhere."""
+        self.devices = 0
+        """Mask of the hosts that have a resource in devices."""
         self._traits = [in_service[position].traits for position in order]
         self._with_trait: dict[str, int] = {}
         """Trait → mask of its hosts, once asked for."""
@@ -140,6 +150,8 @@ class HostTable:
             host = in_service[position]
             if host.max_unit or host.min_unit or host.step_size:
                 self.units[index] = Units(host.max_unit, host.min_unit, host.step_size)
+            if host.devices:
+                self.devices |= 1 << index
             if host.anywhere:
                 self.anywhere |= 1 << index
             for aggregate in host.aggregates:
@@ -250,9 +262,14 @@ class HostTable:
             self._allowing[instance] = mask
         return mask
 
-    def free_for_one(self, index: int) -> Row:
-        """Return the largest instance that a host could hold now, its units considered."""
+    def free_for_one(self, index: int, instance: Instance) -> Row:
+        """Return the largest instance that a host could hold now, its units considered.
+
+        Of a resource in devices that is the most of what `instance` asks for.
+        """
         row, units = self.rows[index], self.units.get(index)
+        if isinstance(row, DeviceRow):
+            row = in_devices.free_for_one(row, instance)
         if units is None:
             return row
         return {resource: units.largest(resource, free) for resource, free in row.items()}
@@ -264,6 +281,10 @@ class HostTable:
             amounts, masks = self._thresholds.get(resource) or self._index_resource(resource)
             position = bisect_left(amounts, amount)
             hosts &= masks[position] if position < len(masks) else 0
+        if self.devices & hosts:  # there an amount has to fit in a device as well
+            for index in indexes_of(self.devices & hosts):
+                if not count_fitting(self.rows[index], instance, 1):
+                    hosts ^= 1 << index
         return hosts
 
     def _index_resource(self, resource: str) -> tuple[list[int], list[int]]:
@@ -305,4 +326,6 @@ def _weights(hosts: Iterable[Host]) -> dict[str, float]:
         for resource, amount in host.capacity.items():
             if amount > largest.setdefault(resource, 0):
                 largest[resource] = amount
+        if host.devices:  # what is free of a device is free of its resource as well
+            largest |= dict.fromkeys(host.device_free, 0)
     return {resource: 1 / amount if amount else 0.0 for resource, amount in largest.items()}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import orjson
 
+from rq_broker.domain.devices import device_name, is_device, resource_of
 from rq_broker.domain.jobs import HOLDING
+from rq_broker.store import device_records
 from rq_broker.store.audit.findings import list_amounts
 from rq_broker.store.audit.walk import ListedJob, Walk
 
@@ -24,6 +26,7 @@ def check_holds(walk: Walk, job: ListedJob) -> None:
         walk.check(not seen, job.subject, f"{state} but {counted}")
         walk.check(not unheld, job.subject, f"{state} but {list_amounts(unheld)} of it is unheld")
         walk.check(not hosts, job.subject, f"{state} but names hosts")
+        walk.check("devices" not in job.fields, job.subject, f"{state} but names devices")
         walk.check("predicted" not in job.fields, job.subject, f"{state} but has a prediction")
     listed = "unheld" in job.row.indexes
     text = f"is {'' if listed else 'not '}listed in unheld but {list_amounts(unheld)} of it is"
@@ -34,10 +37,27 @@ def check_holds(walk: Walk, job: ListedJob) -> None:
     fence = int(job.fields.get("fence", 0))
     other = walk.tally.member_by_fence.setdefault(fence, job.member)
     walk.check(other == job.member, job.subject, f"holds under the fence {fence}, as does {other}")
+    named = _named_devices(job)
     for place, amount in holds.items():
         host, _, resource = place.partition("/")
         walk.check(host in hosts, job.subject, f"holds on {host}, which its hash does not name")
+        known = not is_device(resource) or place in named
+        walk.check(known, job.subject, f"holds {place}, a device that its hash does not name")
         walk.tally.held[host][resource] += int(amount)
     for place, amount in [*holds.items(), *seen.items(), *unheld.items()]:
-        resource = place.partition("/")[2]
+        resource = resource_of(place.partition("/")[2])
         walk.tally.usage[f"{resource}/{job.fields['owner']}"] += int(amount)
+
+
+def _named_devices(job: ListedJob) -> set[str]:
+    """Return <host>/<device> of each device that the hash of a job names."""
+    choices = device_records.choices(job.fields.get("devices", ""))
+    if not choices:
+        return set()
+    hosts = orjson.loads(job.fields.get("hosts", "[]"))
+    return {
+        f"{host}/{device_name(resource, number)}"
+        for host, choice in zip(hosts, choices, strict=True)
+        for resource, numbers in choice.items()
+        for number in numbers
+    }

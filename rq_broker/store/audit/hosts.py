@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from rq_broker.store import records
+from rq_broker.store import device_records, records
 from rq_broker.store.audit.findings import list_amounts
 from rq_broker.store.audit.walk import Walk
 
@@ -50,9 +50,11 @@ def _check_host(walk: Walk, name: str, fields: dict[str, str], *, unchanged: boo
     empty = host.dropped and not host.held
     walk.check(not empty, subject, "is out of service and holds nothing but was not deleted")
     held = dict(walk.tally.held[name])
-    text = f"has {list_amounts(host.held)} held but its jobs hold {list_amounts(held)}"
-    walk.check(host.held == held, subject, text)
-    over = ", ".join(sorted(resource for resource, free in host.free.items() if free < 0))
+    recorded = device_records.stored_held(host)
+    text = f"has {list_amounts(recorded)} held but its jobs hold {list_amounts(held)}"
+    walk.check(recorded == held, subject, text)
+    free = host.free | host.device_free
+    over = ", ".join(sorted(name for name, amount in free.items() if amount < 0))
     if over:
         walk.note(subject, f"is overcommitted in {over}: it shrank, or more of it is used")
 

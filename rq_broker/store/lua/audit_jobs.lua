@@ -44,9 +44,9 @@
 --- @include "rank"
 
 local FIELDS = { 'id', 'owner', 'status', 'shape', 'created', 'fence', 'hosts', 'demand', 'destination',
-  'expected', 'predicted', 'servers', 'callback', 'callback2' }
+  'expected', 'predicted', 'servers', 'devices', 'callback', 'callback2' }
 local ID, OWNER, STATUS, SHAPE, CREATED, FENCE, HOSTS, DEMAND, DESTINATION = 1, 2, 3, 4, 5, 6, 7, 8, 9
-local EXPECTED, PREDICTED, SERVERS, CALLBACK, SECOND_PIECE = 10, 11, 12, 13, 14
+local EXPECTED, PREDICTED, SERVERS, DEVICES, CALLBACK, SECOND_PIECE = 10, 11, 12, 13, 14, 15
 local MOST = 500 -- jobs of a page: Lua's `unpack` fails near 8,000 values, and three keys of each are asked for
 
 if #members > MOST or count > MOST then
@@ -207,6 +207,7 @@ local function is_plain(place)
     and (not hash[HOSTS] or hash[HOSTS] == '[]')
     and not hash[PREDICTED]
     and not hash[SERVERS]
+    and not hash[DEVICES]
     and has_demand(place, hash)
     and by_owner[place] == priorities[place]
     and not holders[place]

@@ -1,6 +1,7 @@
 --- Hold capacity for one waiting job, and schedule its callback.
 --- Keeps: held never exceeds capacity - used, and each instance is one that a host's max_unit,
----   min_unit and step_size allow, whatever the plan assumed; a host's aggregates and traits are those
+---   min_unit and step_size allow, of one device or of several whole ones where the host has devices,
+---   whatever the plan assumed; a host's aggregates and traits are those
 ---   that the plan read; a job is granted once.
 --- KEYS[1] base
 --- ARGV
@@ -14,6 +15,7 @@
 ---   predicted_from string    what the prediction rests on, in a word
 ---   demand_key     string    digest of its demand, to keep with its holding time when it ends
 ---   size           decimal   its size class, to keep likewise
+---   devices        string?   the devices of each instance, a JSON array; given if there are any
 ---   caps           amounts   resource to the most that the job's owner may hold
 ---   hosts          rows      what the job holds of each host, every host once
 ---     host         string    its name
@@ -22,11 +24,12 @@
 ---     with_traits  flag      the job or an instance names traits
 ---     traits       string    the text of its field `traits` that the plan read; then only
 ---     anywhere     flag      whether the plan took it for one capacity of the whole type
----     amounts      amounts   resource to the amount held, all instances together
+---     amounts      amounts   resource, or device, to the amount held, all instances together
 ---     largest      amounts   resource to the largest amount of one instance; empty if the host is
----                            to have one instance only
+---                            to have one instance only, and none of its devices
 ---     smallest     amounts   resource to the smallest amount of one instance; empty likewise
 ---     divisor      amounts   resource to the greatest common divisor of these; empty likewise
+---     whole        strings   the devices of which an instance has several, and so all of each
 --- Returns
 ---   fence          integer?  fence of the grant; not given if the grant is refused
 ---   refusal        string?   why: 'PAUSED'; 'MOVED', when queue or policy changed since the plan;
@@ -68,7 +71,9 @@ end
 local function amount_needed(resource)
   local sum = 0
   for _, row in ipairs(hosts) do
-    sum = sum + (row.amounts[resource] or 0)
+    for name, amount in pairs(row.amounts) do
+      sum = sum + (resource_of(name) == resource and amount or 0)
+    end
   end
   return sum
 end
@@ -89,9 +94,11 @@ local function is_as_planned(row)
   return (not row.with_traits or row.traits == (fields[1] or '')) and (not row.anywhere or fields[2])
 end
 
-local function has_room(row, resource, amount)
+-- `name`: a resource, or a device. A host has no capacity of a resource that it has in devices.
+local function has_room(row, name, amount)
+  local resource = resource_of(name)
   local fields = redis.call('HMGET', key('host:' .. row.host), 'aggregates', 'dropped',
-    'capacity:' .. resource, 'used:' .. resource, 'held:' .. resource, 'max_unit:' .. resource, 'min_unit:' .. resource,
+    'capacity:' .. name, 'used:' .. name, 'held:' .. name, 'max_unit:' .. resource, 'min_unit:' .. resource,
     'step_size:' .. resource)
   local is_in_service = fields[1] and not fields[2]
   if not is_in_service or (row.aggregates and row.aggregates ~= fields[1]) then
@@ -106,6 +113,16 @@ local function has_room(row, resource, amount)
     and (step <= 1 or (row.divisor[resource] or amount) % step == 0)
 end
 
+-- Returns whether each device of which an instance has several is as large as what the instance has of it.
+local function is_whole(row)
+  for _, name in ipairs(row.whole) do
+    if number_of(redis.call('HGET', key('host:' .. row.host), 'capacity:' .. name), 0) ~= row.amounts[name] then
+      return false
+    end
+  end
+  return true
+end
+
 -- A job without resources needs the host as well.
 local function fits(row)
   local is_checked = false
@@ -115,7 +132,7 @@ local function fits(row)
     end
     is_checked = true
   end
-  return is_as_planned(row) and (is_checked or has_room(row, '', 0))
+  return is_as_planned(row) and is_whole(row) and (is_checked or has_room(row, '', 0))
 end
 
 for _, row in ipairs(hosts) do
@@ -142,7 +159,7 @@ end
 
 -- 8. Give the job its fence and its hosts, and schedule its callback.
 redis.call('HSET', base, 'fence', fence, 'incarnation', incarnation)
-become(job, 'granted', {
+local changes = {
   'fence', fence,
   'incarnation', incarnation,
   'hosts', instances,
@@ -154,7 +171,11 @@ become(job, 'granted', {
   'predicted_from', predicted_from,
   'demand_key', demand_key,
   'size', size,
-})
+}
+if devices then
+  changes[#changes + 1], changes[#changes + 2] = 'devices', devices
+end
+become(job, 'granted', changes)
 schedule_first(job.member, record, now)
 count_uncalled(job.member, receiver, record.prompt, now, FORGET_MS)
 redis.call('ZADD', key('destinations'), whole(now), receiver)

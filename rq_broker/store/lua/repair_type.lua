@@ -35,7 +35,7 @@ local function add_job(member)
         add_held(host, resource, tonumber(amounts[i + 1]))
       end
       if owner and not owner.err then
-        local field = resource .. '/' .. owner
+        local field = resource_of(resource) .. '/' .. owner
         usage[field] = (usage[field] or 0) + amounts[i + 1]
       end
     end

@@ -20,6 +20,7 @@
 ---     demand_key      string?  digest of its demand
 ---     size            decimal? its size class
 ---     expected        decimal? how long it says it will hold, ms
+---     devices         string?  the devices of each instance, a JSON array; given if there are any
 --- Errors none
 --- @include "base"
 --- @include "job"

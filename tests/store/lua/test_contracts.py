@@ -13,7 +13,7 @@ import pytest
 from redis.asyncio import Redis
 
 from rq_broker.domain import errors
-from rq_broker.domain.capacity import Host
+from rq_broker.domain.capacity import Host, new_host
 from rq_broker.domain.identity import Role
 from rq_broker.domain.jobs import Status
 from rq_broker.domain.planning import Promise
@@ -31,7 +31,8 @@ from tests.store.lua.breaking import FOR_EVER, KEYS, set_open_until
 from tests.store.lua.bytecode import globals_of
 
 POLICY = {"retention": 0, "limits": {"*": {"VCPU": 9, "GPU": 1}}, "share": "owner"}
-WANTED = shape({"VCPU": 1}, {"VCPU": 1})
+WANTED = shape({"VCPU": 1}, {"Chip": 2, "VCPU": 1})
+H1 = {"capacity": {"VCPU": 9, "GPU": 1, "Chip": [1, 1]}, "used": {"VCPU": 1}}
 EACH = pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS.keys())
 LUA = Path(scripts.__file__).parent / "lua"
 GENERATED_ERRORS = {"ERR", "NOPERM", "CLOCK_IN_DOUBT"}
@@ -181,7 +182,7 @@ async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(Runner, "run", spied)
     await broker.set_policy(TYPE, POLICY)
-    await broker.set_host(TYPE, Host("h1", {"VCPU": 9, "GPU": 1}, {"VCPU": 1}))
+    await broker.set_host(TYPE, new_host("h1", H1))
     job = await submit(broker, data='{"long":"' + "x" * 200 + '"}', shape=WANTED)
     with pytest.raises(errors.DuplicateRequestId):
         await submit(broker)
@@ -194,7 +195,7 @@ async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -
     await broker.reorder(TYPE, "d", "position", "front")
     await broker.heads(TYPE, 0, 10, 10, own=True)
     await broker.set_expected(TYPE, "d", 60.0)
-    assert await grant(broker, job, WANTED)
+    assert await grant(broker, job, WANTED, devices=({}, {"Chip": (0, 1)}))
     await _audit(broker, client)
     await broker.type_state(TYPE, usage=True)
     await settle(broker, await claim_one(broker), Settlement("delivered"))

@@ -12,7 +12,7 @@ local HOLDS_CAPACITY = { granted = true, running = true }
 
 -- Fields that a job has only while it holds capacity.
 local HELD_FIELDS = {
-  'hosts', 'offer_ends', 'granted', 'settled', 'servers', 'predicted', 'predicted_from', 'demand_key', 'size',
+  'hosts', 'devices', 'offer_ends', 'granted', 'settled', 'servers', 'predicted', 'predicted_from', 'demand_key', 'size',
   'least_expected', 'running_since', 'renewed', 'incarnation', 'unseen', 'named', 'missed_by',
   'hold_lost',
 }

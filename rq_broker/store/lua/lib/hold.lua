@@ -6,6 +6,7 @@
 --- @include "base"
 --- @include "batches"
 --- @include "clock"
+--- @include "devices"
 --- @include "policy"
 --- @include "past_usage"
 --- @include "servers"
@@ -51,8 +52,9 @@ local function add(name, field, amount)
   end
 end
 
--- Changes what an owner holds of a resource: `field` is <resource>/<owner>.
-local function change_usage(field, amount)
+-- Changes what an owner holds of a resource, or of one of its devices.
+local function change_usage(name, owner, amount)
+  local field = resource_of(name) .. '/' .. owner
   average_until_now(field)
   add(key('usage'), field, amount)
 end
@@ -65,7 +67,7 @@ local function hold(job, rows)
       if number > 0 then
         local amount = whole(number)
         add(key('host:' .. row.host), 'held:' .. resource, amount)
-        change_usage(resource .. '/' .. job.owner, amount)
+        change_usage(resource, job.owner, amount)
         holds[#holds + 1] = row.host .. '/' .. resource
         holds[#holds + 1] = amount
       end
@@ -150,7 +152,7 @@ local function release(job, to)
   for i = 1, #holds, 2 do
     local field, amount = holds[i], holds[i + 1]
     local host, resource = place_of(field)
-    change_usage(resource .. '/' .. job.owner, '-' .. amount)
+    change_usage(resource, job.owner, '-' .. amount)
     if is_released_later(host) then
       redis.call('ZADD', key('parting'), whole(now_ms()), job.fence .. ':' .. amount .. ':' .. field)
     else
@@ -161,7 +163,7 @@ local function release(job, to)
   for _, amounts in ipairs({ seen, unheld }) do
     for i = 1, #amounts, 2 do
       local _, resource = place_of(amounts[i])
-      change_usage(resource .. '/' .. job.owner, '-' .. amounts[i + 1])
+      change_usage(resource, job.owner, '-' .. amounts[i + 1])
     end
   end
   redis.call('DEL', key('holds:' .. job.request_id), key('seen:' .. job.request_id), key('unheld:' .. job.request_id))

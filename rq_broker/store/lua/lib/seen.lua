@@ -25,18 +25,20 @@ local function sorted_fields(amounts)
   return fields
 end
 
--- Returns how much of each granted amount the job's servers use. Use on the host where it was granted
--- counts there first. Use elsewhere (a scheduler chose another host, a server moved) counts against
--- the rest of the grant, in the order of the hosts' names.
+-- Returns how much of each granted amount the job's servers use. Use on the host and the device where it was
+-- granted counts there first. Use elsewhere (a scheduler chose another host or device, a server moved) counts
+-- against the rest of the grant, in the order of the hosts' names.
 local function seen_of(granted, used)
   local seen, used_elsewhere = {}, {}
   for field, amount in pairs(used) do
-    local _, resource = place_of(field)
+    local _, name = place_of(field)
+    local resource = resource_of(name)
     seen[field] = math.min(granted[field] or 0, amount)
     used_elsewhere[resource] = (used_elsewhere[resource] or 0) + amount - seen[field]
   end
   for _, field in ipairs(sorted_fields(granted)) do
-    local _, resource = place_of(field)
+    local _, name = place_of(field)
+    local resource = resource_of(name)
     local seen_here = seen[field] or 0
     local added = math.min(granted[field] - seen_here, used_elsewhere[resource] or 0)
     seen[field] = seen_here + added

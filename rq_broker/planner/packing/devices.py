@@ -1,0 +1,171 @@
+"""What is free of the devices of one host, and which of them an instance is given.
+
+A row of a host with devices has each device as a resource of its own (see domain/devices.py), and
+of their resource the sum, which no instance can have at once: it only bounds what fits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from rq_broker.domain.capacity import Host
+from rq_broker.domain.devices import DeviceChoice, by_device, device_name, parts_of
+from rq_broker.domain.traits import Amount, Instance
+
+NamedDevices = tuple[tuple[str, int], ...]
+"""The name and the size of each device of a resource."""
+
+
+class DeviceRow(dict[str, int]):
+    """What is free on a host with devices."""
+
+    __slots__ = ("devices",)
+
+    devices: Mapping[str, NamedDevices]
+    """Resource → its devices."""
+
+    def copy(self) -> DeviceRow:
+        """Return a row that changes on its own."""
+        return self.like(self)
+
+    def like(self, amounts: Mapping[str, int]) -> DeviceRow:
+        """Return a row of the same devices with other amounts free."""
+        other = DeviceRow(amounts)
+        other.devices = self.devices
+        return other
+
+
+def device_row(host: Host, free: Mapping[str, int], device_free: Mapping[str, int]) -> DeviceRow:
+    """Build the row of a host with devices, of what is free of its resources and devices."""
+    row = DeviceRow(free)
+    row.update(device_free)
+    row.devices = {
+        resource: tuple((device_name(resource, n), size) for n, size in enumerate(sizes))
+        for resource, sizes in host.devices.items()
+    }
+    for resource, devices in row.devices.items():
+        row[resource] = sum(max(row[name], 0) for name, _ in devices)
+    return row
+
+
+def free_when_empty(host: Host) -> DeviceRow:
+    """Return what a host with devices would have if nobody used it at all."""
+    return device_row(host, host.capacity, by_device(host.devices))
+
+
+def free_without_holds(host: Host) -> DeviceRow:
+    """Return what a host with devices would have if every grant on it ended."""
+    free = {r: amount - host.used.get(r, 0) for r, amount in host.capacity.items()}
+    unused = {r: [each.size - each.used for each in host.devices_of(r)] for r in host.devices}
+    return device_row(host, free, by_device(unused))
+
+
+def count_fitting(row: DeviceRow, instance: Instance, limit: int) -> int:
+    """Count how often `instance` fits in `row`, up to `limit`."""
+    for resource, amount in instance:
+        devices = row.devices.get(resource)
+        if devices is None:
+            times = row.get(resource, 0) // amount
+        else:
+            times = _count_on(row, devices, amount)
+        if times < limit:
+            if times <= 0:
+                return 0
+            limit = times
+    return limit
+
+
+def _count_on(row: Mapping[str, int], devices: NamedDevices, amount: int) -> int:
+    """Count how many instances with so much of a resource its devices hold."""
+    if amount <= max(size for _, size in devices):
+        return sum(max(row[name], 0) // amount for name, _ in devices)
+    return sum(
+        sum(row[name] == size for name, size in devices if size == whole) // (amount // whole)
+        for whole in {size for _, size in devices if size and amount % size == 0}
+    )
+
+
+def choose(row: DeviceRow, instance: Instance) -> DeviceChoice | None:
+    """Choose the devices for an instance: the fullest that hold it; None where none do.
+
+    An instance that `count_fitting` counts finds its devices, and so do all that it counts, one
+    after the other.
+    """
+    return choose_by(row, instance, None)
+
+
+def choose_by(
+    row: DeviceRow, instance: Instance, prefer: Mapping[str, int] | None
+) -> DeviceChoice | None:
+    """Choose the devices for an instance: those for which `prefer` has most, else the fullest."""
+    choice: dict[str, tuple[int, ...]] = {}
+    for resource, amount in instance:
+        devices = row.devices.get(resource)
+        if devices is not None:
+            numbers = _choose_of(row, devices, amount, prefer)
+            if numbers is None:
+                return None
+            choice[resource] = numbers
+    return choice
+
+
+def _choose_of(
+    row: Mapping[str, int], devices: NamedDevices, amount: int, prefer: Mapping[str, int] | None
+) -> tuple[int, ...] | None:
+    def rank(number: int) -> tuple[int, int, int]:
+        name, _ = devices[number]
+        return -prefer.get(name, 0) if prefer else 0, row[name], number
+
+    if amount <= max(size for _, size in devices):
+        fitting = [n for n, (name, _) in enumerate(devices) if row[name] >= amount]
+        return (min(fitting, key=rank),) if fitting else None
+    for whole in sorted({size for _, size in devices if size and amount % size == 0}):
+        free = [n for n, (name, size) in enumerate(devices) if size == whole == row[name]]
+        if len(free) >= amount // whole:
+            return tuple(sorted(sorted(free, key=rank)[: amount // whole]))
+    return None
+
+
+def largest(row: DeviceRow, resource: str, amount: int) -> int:
+    """Return the most up to `amount` that one instance could have; 0 if nothing is free."""
+    devices = row.devices[resource]
+    best = min(max(0, *(row[name] for name, _ in devices)), amount)
+    for whole in {size for _, size in devices if size}:
+        free = sum(row[name] == whole == size for name, size in devices)
+        best = max(best, min(free, amount // whole) * whole)
+    return best
+
+
+def free_for_one(row: DeviceRow, instance: Instance) -> dict[str, int]:
+    """Return what is free, and of the devices of a resource the most that one instance gets."""
+    return row | {
+        resource: largest(row, resource, amount)
+        for resource, amount in instance
+        if resource in row.devices
+    }
+
+
+def needs_of(row: dict[str, int], instance: Instance, times: int) -> dict[str, int]:
+    """Return what so many instances that fit need of a host, of its devices as well."""
+    needs = {resource: amount * times for resource, amount in instance}
+    if isinstance(row, DeviceRow):
+        left = row.copy()
+        for _ in range(times):
+            for name, amount in parts_of(instance, take_fullest(left, instance)).items():
+                needs[name] = needs.get(name, 0) + amount
+    return needs
+
+
+def take(row: dict[str, int], instance: Iterable[Amount], choice: DeviceChoice) -> None:
+    """Take what an instance needs, its devices included, from a row."""
+    pairs = tuple(instance)
+    for name, amount in (*pairs, *parts_of(pairs, choice).items()):
+        row[name] = row.get(name, 0) - amount
+
+
+def take_fullest(row: DeviceRow, instance: Instance) -> DeviceChoice:
+    """Choose the devices for an instance that fits, and take what it needs."""
+    choice = choose(row, instance)
+    assert choice is not None  # it was counted
+    take(row, instance, choice)
+    return choice
