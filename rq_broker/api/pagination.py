@@ -36,9 +36,10 @@ pause, submits beside four lists of 100,000 jobs took forty times as long as alo
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The query of a list. Empty filters match every job; `limit` None streams the whole list."""
+    """The query of a list. An empty status matches all; `limit` None streams the whole list."""
 
-    owner_id: str = ""
+    owners: frozenset[str] | None = None
+    """Whose jobs; None: every owner's."""
     status: str = ""
     limit: int | None = None
     after: Cursor | None = None
@@ -60,8 +61,9 @@ def listing(query: Sequence[tuple[str, str]]) -> Listing:
         one_of(status, "status", tuple(Status))
     if (eta := parameters.get("eta")) is not None:
         one_of(eta, "eta", ("0", "1"))
+    owner = parameters.get("owner_id", "")
     return Listing(
-        parameters.get("owner_id", ""),
+        frozenset((owner,)) if owner else None,
         status,
         _limit(limit, paged=bool(cursor) or eta == "1"),
         _cursor(cursor) if cursor else None,
@@ -105,7 +107,7 @@ class Lists:
         jobs: list[Job] = []
         after = listing.after
         size = 0
-        both_filters = listing.owner_id and listing.status
+        both_filters = listing.owners is not None and listing.status
         for _ in range(_BATCHES):
             # The broker walks one index and drops what the other filter refuses.
             count = _BATCH if both_filters else min(_BATCH, limit - len(jobs))
@@ -169,5 +171,5 @@ class Lists:
 
     async def _batch(self, type_: str, listing: Listing, after: Cursor | None, size: int) -> Page:
         return await self._broker.page(
-            type_, owner_id=listing.owner_id, status=listing.status, after=after, limit=size
+            type_, owners=listing.owners, status=listing.status, after=after, limit=size
         )

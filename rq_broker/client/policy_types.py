@@ -28,6 +28,8 @@ class PolicyChange(TypedDict, total=False):
     most_kinds: int
     concurrency: int
     share: Literal["owner"] | Share | None
+    names: Literal["per_owner", "per_type"]
+    own_order: bool
     limits: Mapping[str, Mapping[str, int]] | None
     holds: Literal["until_done", "until_seen"]
     settle: float

@@ -85,6 +85,16 @@ class Policy:
             "used for its weight, the least first"
         ),
     ] = None
+    names: Annotated[
+        Literal["per_type", "per_owner"],
+        Meta(
+            description="whether a `request_id`, and a callback, is unique in the type, or for its "
+            "owner only; changes while the type has no job"
+        ),
+    ] = "per_type"
+    own_order: Annotated[
+        bool, Meta(description="clients may put their own waiting jobs in another order")
+    ] = True
     limits: Annotated[
         Mapping[Owner, Amounts],
         Meta(description="the most that an owner, or `*` for every other, may hold of a resource"),

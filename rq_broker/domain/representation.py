@@ -18,6 +18,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from rq_broker.domain.jobs import Status
+from rq_broker.domain.names import request_id_in
 from rq_broker.domain.terms import Terms
 from rq_broker.domain.validation import Priority, Span
 
@@ -132,7 +133,7 @@ class JobView(JsonObject, frozen=True):
     created: Time = field(name="CreatedAt")
     updated: Time = field(name="UpdatedAt")
     deleted: None = field(name="DeletedAt")
-    request_id: str = field(name="RequestID")
+    request_id: Annotated[str, Converted(request_id_in)] = field(name="RequestID")
     type: str = field(name="Type")
     owner_id: str = field(name="OwnerID")
     data: Annotated[

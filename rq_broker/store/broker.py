@@ -24,6 +24,7 @@ from rq_broker.store.repair import Repair
 from rq_broker.store.runner import Runner
 from rq_broker.store.shapes import Shapes
 from rq_broker.store.sources import SourceReport, Sources, WatchStarted
+from rq_broker.store.submits import Submits
 from rq_broker.store.tokens import Tokens
 from rq_broker.store.wakes import Due, Marker, Wake, Wakes
 
@@ -57,11 +58,12 @@ class Broker:
         self.runner = runner = Runner(client, min_replicas_acked=min_replicas_acked)
         registry = Registry(runner)
         continuity = Continuity(runner, registry)
-        self.jobs = jobs = Jobs(runner, registry, continuity)
+        self.jobs = jobs = Jobs(runner)
         shapes = Shapes(runner)
         grants = Grants(runner, shapes, continuity)
         self._bind_server(runner)
         self._bind_continuity(continuity)
+        self.submit = Submits(runner, registry, continuity).submit
         self._bind_jobs(jobs)
         self._bind_capacity(Capacity(runner, registry, grants))
         self._bind_grants(grants)
@@ -90,7 +92,6 @@ class Broker:
 
     def _bind_jobs(self, jobs: Jobs) -> None:
         """What clients do with jobs."""
-        self.submit = jobs.submit
         self.read = jobs.read
         self.page = jobs.page
         self.reorder = jobs.reorder

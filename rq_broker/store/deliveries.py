@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -20,6 +20,7 @@ from rq_broker.domain.jobs import Job, Status
 from rq_broker.store import records
 from rq_broker.store.jobs import Jobs
 from rq_broker.store.keys import Keys
+from rq_broker.store.names import owners_argument
 from rq_broker.store.runner import Runner
 
 Health = Literal["healthy", "unhealthy", ""]
@@ -122,21 +123,36 @@ class Deliveries:
                 withdrawn += await self._jobs.remove_ended(type_, request_id)
         return _seconds(reply.wait), reply.moved + withdrawn
 
-    async def attempts(self, type_: str, request_id: str) -> list[Attempt]:
-        """List the attempts to call a job back, oldest first, about the newest 100."""
-        await self._jobs.read(type_, request_id)
+    async def attempts(
+        self, type_: str, request_id: str, owners: Collection[str] | None = None
+    ) -> list[Attempt]:
+        """List the attempts to call a job back, oldest first, about the newest 100.
+
+        `owners` are as of `read`.
+        """
+        job = await self._jobs.read(type_, request_id, owners)
         entries = await self._runner.command(
-            "XRANGE", Keys(type_).of("attempts", request_id), "-", "+"
+            "XRANGE", Keys(type_).of("attempts", job.request_id), "-", "+"
         )
         return [records.attempt(entry) for entry in entries]
 
-    async def destinations(self, type_: str, limit: int = 1000) -> tuple[bool, list[Destination]]:
+    async def destinations(
+        self, type_: str, limit: int = 1000, owners: Collection[str] | None = None
+    ) -> tuple[bool, list[Destination]]:
         """List at most `limit` destinations: open breakers first, then the latest grant or failure.
+
+        Args:
+            type_: The type.
+            limit: How many.
+            owners: Only those of these owners' callbacks, as far as they are among some 10,000 of
+                the type; None: those of every owner.
 
         Returns:
             Whether most destinations fail, which is then a fault of our network; and the list.
         """
-        reply = await self._runner.run("destinations", type_, limit=limit)
+        reply = await self._runner.run(
+            "destinations", type_, limit=limit, owners=owners_argument(owners)
+        )
         return reply.outage, [records.destination(reply.now, row) for row in reply.destinations]
 
     async def reset(self, type_: str, destination: str, owner: str | None = None) -> None:

@@ -37,10 +37,11 @@ where nothing else is said.
 | `…:callbacks:<2 chars>`    | hash   | rest of the callback's digest → request_id |
 | `…:submit_keys:<2 chars>`  | hash   | rest of the digest of a submit's owner and idempotency |
 |                            |        | key → request_id |
-| `…:withdrawn`              | zset   | request_id → when its job was withdrawn; newest 10,000, |
-|                            |        | for a day, until another job takes the name |
-| `…:withdrawals`            | zset   | digest of a request_id and the idempotency key of its |
-|                            |        | withdrawal → when; newest 10,000, for a day |
+| `…:withdrawn`              | zset   | request_id, and `<owner_id>/<request_id>` → when its job |
+|                            |        | was withdrawn; newest 10,000 jobs, for a day, until |
+|                            |        | another job takes the name |
+| `…:withdrawals`            | zset   | digest of a request_id, the owners of who withdrew it, and |
+|                            |        | the idempotency key → when; newest 10,000, for a day |
 | `…:parting`                | zset   | `<fence>:<amount>:<host>/<resource>` → when it was |
 |                            |        | released; it stays held until the source's next snapshot |
 | `…:usage`                  | hash   | `<resource>/<owner_id>` → amount granted to its jobs |
@@ -107,6 +108,10 @@ where nothing else is said.
 A **destination** `<d>` is the scheme://host:port of a callback. A **receiver** `<r>` is a
 destination as one owner's jobs see it: `<d> <owner_id>`, or `<d>` for jobs without an owner.
 
+In a type whose policy says that `names` are `per_owner`, `<owner_id>/<request_id>` stands wherever
+this table says request_id, and the digest of a callback is that of `<owner_id>`, NUL and the
+callback. No request_id holds a slash.
+
 A **member** is the ID in 16 digits, `:`, and the request_id. A sorted set orders equal scores by
 member, so jobs of equal priority stand in the order in which they were submitted; and a reader of
 the set alone knows which job an entry is.
@@ -141,6 +146,8 @@ from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from hashlib import sha256
 from itertools import count
+
+from rq_broker.domain.names import owner_in
 
 TYPES = "rqb:types"
 NOTIFIERS = "rqb:notifiers"
@@ -195,6 +202,15 @@ def receiver(destination: str, owner: str) -> str:
 def digest(text: str) -> str:
     """Digest a shape or a callback: 96 bits of SHA-256 as 16 URL-safe characters."""
     return urlsafe_b64encode(sha256(text.encode()).digest()[:12]).decode()
+
+
+def callback_digest(callback: str, name: str) -> str:
+    """Digest a callback as the index has it, of a job with this name.
+
+    Where names are per owner, so are callbacks: the owner is a part of what is digested.
+    """
+    owner = owner_in(name)
+    return digest(callback if owner is None else f"{owner}\0{callback}")
 
 
 def fold(field: str, text: str) -> list[str]:

@@ -12,6 +12,7 @@ import orjson
 from rq_broker.domain.capacity import STALE_INTERVALS, Host, SourceState
 from rq_broker.domain.deliveries import Attempt, Destination
 from rq_broker.domain.jobs import BESIDE, Job, Shape, Status
+from rq_broker.domain.names import request_id_in
 from rq_broker.domain.planning import Head, Promise, WaitingShape
 from rq_broker.domain.sharing import Average
 from rq_broker.domain.terms import Terms
@@ -88,6 +89,11 @@ def job(
     )
 
 
+def read_job(type_: str, request_id: str, reply: Any) -> Job:
+    """Read the job of a reply of `read`."""
+    return job(type_, request_id, reply.priority, reply.position, reply.fields)
+
+
 def _trouble(fields: Mapping[str, str]) -> str:
     if "hold_lost" in fields:
         return "hold_lost"
@@ -107,7 +113,9 @@ def terms(fields: Mapping[str, str]) -> Terms | None:
         not_before=int(fields["not_before"]) if "not_before" in fields else None,
         give_up_after=int(give_up_after) / 1000 if give_up_after else None,
         hold_at_most=int(hold_at_most) / 1000 if hold_at_most else None,
-        after=tuple(job_of(name)[1] for name in awaited.split("\n")) if awaited else (),
+        after=tuple(request_id_in(job_of(name)[1]) for name in awaited.split("\n"))
+        if awaited
+        else (),
         after_any="after_any" in fields,
     )
 
@@ -127,6 +135,11 @@ def terms_pairs(terms: Terms) -> list[str]:
 def milliseconds(seconds: float) -> int:
     """Return whole ms of a span above 0 that stay above 0."""
     return max(1, round(seconds * 1000))
+
+
+def milliseconds_or_none(seconds: float | None) -> int | None:
+    """Return the same of a span that may be missing."""
+    return None if seconds is None else milliseconds(seconds)
 
 
 def host(name: str, fields: Mapping[str, str]) -> Host:

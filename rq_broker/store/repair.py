@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable
 from rq_broker.domain import errors
 from rq_broker.store import records
 from rq_broker.store.audit import Finding, Severity
-from rq_broker.store.keys import Keys, digest, job_of, unfold
+from rq_broker.store.keys import Keys, callback_digest, job_of, unfold
 from rq_broker.store.runner import Runner
 
 _NAMES_MEMBER = re.compile(r"names (\d{16}:.*), which is no ", re.DOTALL)
@@ -55,13 +55,14 @@ class Repair:
 
     async def _callback(self, type_: str, member: str) -> str | None:
         """Return the digest of the callback of a job, None if there is no job, or no hash."""
-        key = Keys(type_).of("job", job_of(member)[1])
+        name = job_of(member)[1]
+        key = Keys(type_).of("job", name)
         try:
             fields = records.pairs(await self._runner.command("HGETALL", key))
         except errors.Internal:
             return None
         callback = unfold(fields, "callback")
-        return digest(callback) if callback else None
+        return callback_digest(callback, name) if callback else None
 
 
 def _members(faults: Iterable[Finding]) -> dict[str, set[str]]:

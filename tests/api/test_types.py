@@ -20,6 +20,8 @@ DEFAULTS: dict[str, object] = {
     "most_kinds": 128,
     "concurrency": 32,
     "share": None,
+    "names": "per_type",
+    "own_order": True,
     "limits": {},
     "holds": "until_done",
     "settle": 60,

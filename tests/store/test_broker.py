@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from rq_broker.domain import errors
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Status
-from rq_broker.store import jobs
+from rq_broker.store import submits
 from rq_broker.store.broker import Broker
 from rq_broker.store.keys import digest
 from tests.making import TYPE, bring, shape, submission, submit
@@ -54,11 +54,11 @@ async def test_a_host_that_no_script_could_count_is_refused(broker: Broker) -> N
 
 async def test_a_long_shape_is_not_kept_in_memory(broker: Broker) -> None:
     """A client that invents large demands cannot fill the cache of shapes."""
-    jobs._describe_shape.cache_clear()
+    submits._describe_shape.cache_clear()
     long = submission("long", data='{"x":"' + "y" * 1024 + '"}', shape=shape({"LONG": 1}))
     job = await broker.submit(TYPE, long)
-    assert jobs._describe_shape.cache_info().currsize == 0
+    assert submits._describe_shape.cache_info().currsize == 0
     assert job.shape == digest(long.shape.canonical())
     short = await broker.submit(TYPE, submission("short", shape=shape({"SHORT": 1})))
-    assert jobs._describe_shape.cache_info().currsize == 1
+    assert submits._describe_shape.cache_info().currsize == 1
     assert short.shape == digest(shape({"SHORT": 1}).canonical())

@@ -326,7 +326,7 @@ class Machine(RuleBasedStateMachine):
         """Compare the queued jobs of one owner, and the number of jobs in each status."""
         counts = self.run(self.broker.counts(TYPE))
         assert counts == {status: len(self.model.ordered(status)) for status in Status}
-        page = self.run(self.broker.page(TYPE, owner_id="o", status="queued"))
+        page = self.run(self.broker.page(TYPE, owners=["o"], status="queued"))
         queued = self.model.ordered(Status.QUEUED)
         expected = [job.request_id for job in queued if job.owner == "o"]
         assert [job.request_id for job in page.jobs] == expected

@@ -49,7 +49,8 @@ async def _check_page(walk: Walk, bucket: str, page: list[tuple[str, str]]) -> N
             state = "cannot be read" if read is None else "does not exist"
             walk.fault(subject, f"names job {request_id}, which {state}")
             continue
-        is_its_callback = digest_or_none(unfold(job, "callback")) == f"{bucket}{rest}"
+        callback = unfold(job, "callback")
+        is_its_callback = digest_or_none(callback, request_id) == f"{bucket}{rest}"
         walk.check(is_its_callback, subject, f"names job {request_id}, which has another callback")
         listed = any(value is not None for value in score)
         walk.check(listed, f"job {member}", "has a hash but no status set lists it")

@@ -80,12 +80,13 @@ async def check_rows(walk: Walk, status: str, rows: Sequence[Any]) -> None:
 
 
 async def _look_up(walk: Walk, read: Any) -> _Page:
-    callbacks = [*map(digest_or_none, read.callbacks), *_callbacks(read.jobs)]
+    names = [member[17:] for member in read.plain]
+    callbacks = [*map(digest_or_none, read.callbacks, names), *_callbacks(read.jobs)]
     return _Page(read, callbacks, await walk.indexed_jobs(callbacks))
 
 
 def _callbacks(rows: Sequence[Any]) -> list[str]:
-    return [digest_or_none(unfold(row.fields, "callback")) for row in rows]
+    return [digest_or_none(unfold(row.fields, "callback"), row.member[17:]) for row in rows]
 
 
 def _check(walk: Walk, status: str, page: _Page) -> None:

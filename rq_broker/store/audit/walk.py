@@ -12,7 +12,7 @@ from redis.asyncio import Redis, RedisCluster
 
 from rq_broker.domain.jobs import HOLDING
 from rq_broker.store.audit.findings import Finding, Severity
-from rq_broker.store.keys import Keys, digest
+from rq_broker.store.keys import Keys, callback_digest
 from rq_broker.store.runner import Runner
 
 PAGE = 500
@@ -238,9 +238,9 @@ def named(fields: list[str], values: list[str | None]) -> dict[str, str]:
     return {name: value for name, value in zip(fields, values, strict=True) if value is not None}
 
 
-def digest_or_none(callback: str) -> str:
-    """Digest a callback; '' if it is no text, since the index has none by that name."""
+def digest_or_none(callback: str, name: str) -> str:
+    """Digest the callback of the job with this name; '' if it is no text: the index has none."""
     try:
-        return digest(callback)
+        return callback_digest(callback, name)
     except UnicodeEncodeError:
         return ""

@@ -4,6 +4,7 @@
 --- KEYS[1] base
 --- ARGV
 ---   limit          integer  how many to read
+---   owners         strings  only receivers of these owners; none: of all
 --- Returns
 ---   now            integer  the time, ms
 ---   outage         flag     whether most destinations fail, which is then our own network's fault
@@ -16,19 +17,24 @@
 --- Errors none
 --- @include "base"
 --- @include "destination"
+--- @include "owned"
+
+-- Receivers among which those of some owners are looked for: bounds the time of the script.
+local MOST_LOOKED_AT = 10000
 
 local now, destinations, is_listed = now_ms(), {}, {}
 
 local function list(receiver)
-  if is_listed[receiver] or #destinations >= limit then
+  local destination = destination_of(receiver)
+  local owner = string.sub(receiver, #destination + 2)
+  if is_listed[receiver] or #destinations >= limit or not is_own(owner, owners) then
     return
   end
   is_listed[receiver] = true
-  local destination = destination_of(receiver)
   local in_flight = key(is_shared(destination) and 'flying_of:' .. receiver or 'flying:' .. destination)
   destinations[#destinations + 1] = {
     destination = destination,
-    owner = string.sub(receiver, #destination + 2),
+    owner = owner,
     in_flight = redis.call('ZCOUNT', in_flight, whole(now), '+inf'),
     parked = redis.call('ZCARD', key('parked:' .. receiver)),
     fields = redis.call('HGETALL', destination_key(receiver)),
@@ -42,8 +48,9 @@ local function list_all(receivers)
 end
 
 if limit > 0 then
-  list_all(redis.call('ZRANGE', key('open'), 0, limit - 1))
-  list_all(redis.call('ZRANGE', key('asked'), 0, limit - 1))
-  list_all(redis.call('ZREVRANGE', key('destinations'), 0, limit - 1))
+  local last = (#owners > 0 and MOST_LOOKED_AT or limit) - 1
+  list_all(redis.call('ZRANGE', key('open'), 0, last))
+  list_all(redis.call('ZRANGE', key('asked'), 0, last))
+  list_all(redis.call('ZREVRANGE', key('destinations'), 0, last))
 end
 return reply({ now = now, outage = is_outage(now), destinations = destinations })

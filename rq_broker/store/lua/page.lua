@@ -2,11 +2,11 @@
 --- Keeps: a job that keeps its place is listed exactly once, whatever moves around it.
 --- KEYS[1] base
 --- ARGV
----   owner_id        string?   list jobs of this owner only
 ---   status          string?   list jobs of this status only
 ---   after_priority  decimal?  priority of the last job of the page before; not given at the start
 ---   after_id        decimal?  ID of that job
 ---   limit           integer   how many jobs to read, at most 500; filters and large jobs leave fewer
+---   owners          strings   list jobs of these owners only; none: of every owner
 --- Returns
 ---   next_priority   decimal?  priority of the last job read, not given at the end
 ---   next_id         decimal?  ID of that job
@@ -27,8 +27,10 @@ local STATUSES = { 'queued', 'beside', 'granted', 'running', 'done', 'error' }
 
 -- 1. Choose the sorted sets that have all jobs to list: the owner's, the status's, or every status's.
 local names = {}
-if owner_id then
-  names = { 'owner:' .. owner_id }
+if #owners > 0 then
+  for i, owner in ipairs(owners) do
+    names[i] = 'owner:' .. owner
+  end
 elseif status then
   names = { 'status:' .. status, status == 'queued' and 'status:beside' or nil }
 else

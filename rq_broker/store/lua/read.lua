@@ -2,8 +2,9 @@
 --- Keeps: fields, priority and position are of one instant.
 --- KEYS[1] base
 --- ARGV
----   request_id      string    the client's name for the job
+---   request_id      string    the job's name
 ---   with_submitted  flag      tell its submit's priority as well
+---   owners          strings   whose job the caller may name; none: anybody's
 --- Returns
 ---   priority        decimal   its priority
 ---   submitted       decimal?  the priority that its submit gave; not given if it gave none
@@ -11,11 +12,11 @@
 ---   fields          fields    the job hash
 --- Errors JOB_NOT_FOUND
 --- @include "base"
---- @include "job"
+--- @include "owned"
 
-local job = load_job(request_id)
+local job = load_own_job(request_id, owners)
 if not job then
-  return redis.error_reply('JOB_NOT_FOUND no job has this request_id in this type')
+  return job_not_found()
 end
 
 -- A reorder keeps what the submit gave, '' for none. Before any, the job has that priority still.

@@ -1,45 +1,34 @@
 --- Give a job another priority: an absolute one, or one for a place relative to the queue.
---- Keeps: the job has a priority of its own from then on. No two other jobs change their order. Where two neighbours leave no number between them,
----   the jobs of one side move away just far enough; it is the side where fewer jobs have to move.
+--- Keeps: the job has a priority of its own from then on. No two other jobs change their order. Where two
+---   neighbours leave no number between them, the jobs of one side move away just far enough; it is the side
+---   where fewer jobs have to move. With `among_own`, see lib/own_order, no job of another owner changes its
+---   place, and no job gets a priority of its own.
 --- KEYS[1] base
 --- ARGV
----   request_id  string   the client's name for the job
+---   request_id  string   the job's name
 ---   mode        string   'priority', 'before', 'after' or 'position'
----   value       string   the priority; the neighbour's request_id; or 'front' or 'back'
+---   value       string   the priority; the neighbour's name; or 'front' or 'back'
+---   among_own   flag     only the places that the owner's waiting jobs have change hands
+---   owners      strings  whose jobs the caller may name; none: anybody's
 --- Returns
 ---   priority    integer  the job's priority now
---- Errors JOB_NOT_FOUND, NOT_WAITING, PRIORITY_EXHAUSTED
+--- Errors JOB_NOT_FOUND, NOT_WAITING, PRIORITY_EXHAUSTED, FORBIDDEN
 --- @include "base"
 --- @include "wall"
 --- @include "deadline"
---- @include "job"
 --- @include "queue"
+--- @include "owned"
+--- @include "own_order"
 
 local LIMIT = 9007199254740991 -- 2^53 - 1: beyond it a score cannot hold every whole number
 local GAP = 1024 -- numbers made free at once, so that the next thousand moves to that place find one
-local MAX_MOVES = 10000 -- jobs that one move may shift: Redis serves nobody else meanwhile
 
 local queue = key('status:queued')
 
--- Keeps what the submit of a job gave as its priority, '' for none: the first reorder does, so that a
--- submit that is repeated later can be compared with it.
-local function keep_submitted_priority(name, gave_one, priority)
-  redis.call('HSETNX', name, 'submitted_priority', gave_one and priority or '')
-end
-
--- Sets the priority of a job in every sorted set that has it.
-local function set_priority(member, shape, status, owner, priority)
-  redis.call('ZADD', key('owner:' .. owner), priority, member)
-  redis.call('ZADD', key('status:' .. status), priority, member)
-  if status == 'queued' then
-    redis.call('ZADD', key('shape:' .. shape), priority, member)
-  end
-end
-
 -- 1. Find the job.
-local job = load_job(request_id)
+local job = load_own_job(request_id, owners)
 if not job then
-  return redis.error_reply('JOB_NOT_FOUND no job has this request_id in this type')
+  return job_not_found()
 end
 
 -- A job with a priority of its own keeps its place when owners share.
@@ -80,13 +69,41 @@ local function finish(priority)
 end
 
 -- 2. An absolute priority can be set at once; the other modes need the queue.
-if mode == 'priority' then
+if mode == 'priority' and not among_own then
   return finish(value)
 end
-if job.status == 'beside' then
-  return redis.error_reply('NOT_WAITING ' .. request_id .. ' waits beside the line; give it a priority instead')
+local function refuse_waiting(name, status)
+  local where = status == 'beside' and 'waits beside the line, not in it' or 'is ' .. status .. ', not queued'
+  return redis.error_reply('NOT_WAITING ' .. request_id_in(name) .. ' ' .. where)
+end
+if job.status == 'beside' and not among_own then
+  return redis.error_reply('NOT_WAITING ' .. request_id_in(request_id)
+    .. ' waits beside the line; give it a priority instead')
 elseif job.status ~= 'queued' then
-  return redis.error_reply('NOT_WAITING ' .. request_id .. ' is ' .. job.status .. ', not queued')
+  return refuse_waiting(request_id, job.status)
+end
+local neighbour
+if mode == 'before' or mode == 'after' then
+  neighbour = value == request_id and job or load_own_job(value, owners)
+  if not neighbour or (among_own and neighbour.owner ~= job.owner) then
+    return redis.error_reply('JOB_NOT_FOUND no job ' .. request_id_in(value) .. ' to be put ' .. mode)
+  elseif neighbour.status ~= 'queued' then
+    return refuse_waiting(value, neighbour.status)
+  end
+end
+if among_own then
+  local moves, refusal = own_moves(job, mode, neighbour or value)
+  if refusal then
+    return refusal
+  end
+  -- Nothing is written before this line, and nothing below it can fail.
+  apply_moves(moves)
+  if #moves > 0 then
+    redis.call('HSET', job_key(request_id), 'updated', whole(wall_us()))
+    record_event(request_id, job.id, 'reordered')
+    wake('grant')
+  end
+  return reply({ priority = redis.call('ZSCORE', queue, job.member) })
 end
 
 -- 3. Find the slot: the rank that the job is to have, counted without the job itself.
@@ -95,18 +112,9 @@ local others = redis.call('ZCARD', queue) - 1
 local slot
 if mode == 'position' then
   slot = value == 'front' and 0 or others
-elseif value == request_id then
+elseif neighbour == job then
   return reply({ priority = job.priority })
 else
-  local neighbour = load_job(value)
-  if not neighbour then
-    return redis.error_reply('JOB_NOT_FOUND no job ' .. value .. ' to be put ' .. mode)
-  end
-  if neighbour.status == 'beside' then
-    return redis.error_reply('NOT_WAITING ' .. value .. ' waits beside the line, not in it')
-  elseif neighbour.status ~= 'queued' then
-    return redis.error_reply('NOT_WAITING ' .. value .. ' is ' .. neighbour.status .. ', not queued')
-  end
   local rank = redis.call('ZRANK', queue, neighbour.member)
   slot = rank < own_rank and rank or rank - 1
   if mode == 'after' then
@@ -162,25 +170,6 @@ local function is_wide_enough(side)
   side.rank = side.rank + side.direction
   side.next_priority = side.next_priority + side.direction
   return false
-end
-
-local function apply_moves(moves)
-  local shapes = {}
-  for _, move in ipairs(moves) do
-    local name = job_key(request_id_of(move.member))
-    local fields = redis.call('HMGET', name, 'owner', 'shape')
-    local owner, shape = fields[1], fields[2]
-    if owner and shape then
-      if redis.call('SISMEMBER', key('own_priority'), move.member) == 1 then
-        keep_submitted_priority(name, true, whole(move.from))
-      end
-      set_priority(move.member, shape, 'queued', owner, whole(move.priority))
-      shapes[shape] = true
-    end
-  end
-  for shape in pairs(shapes) do
-    refresh_head(shape)
-  end
 end
 
 local behind, before = new_side(slot, 1, left.priority), new_side(slot - 1, -1, right.priority)

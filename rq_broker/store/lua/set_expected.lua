@@ -4,29 +4,30 @@
 ---   predicted of it here. A caller that does not know the job's shape writes nothing.
 --- KEYS[1] base
 --- ARGV
----   request_id      string    the client's name for the job
+---   request_id      string    the job's name
 ---   expected        integer?  how long it holds from its grant on, ms; not given: it does not say
 ---   known_shape     string?   digest of the shape that the job has now; not given if unknown
 ---   shape           string?   digest of `demand`, 16 characters (keys.digest)
 ---   demand          string?   the shape that it gets, canonical JSON (Shape.canonical)
+---   owners          strings   whose job the caller may name; none: anybody's
 --- Returns
 ---   current_shape   string?   digest of the job's shape, if `known_shape` is another
 ---   current_demand  string?   what that shape stands for
 --- Errors JOB_NOT_FOUND, CONFLICT, EXPECTED_TOO_LONG
 --- @include "base"
 --- @include "wall"
---- @include "job"
+--- @include "owned"
 --- @include "queue"
 --- @include "expected"
 
 -- 1. Refuse what cannot be said, and a caller that computed the new shape from another.
 local name = job_key(request_id)
-local job = load_job(request_id)
+local job = load_own_job(request_id, owners)
 if not job then
-  return redis.error_reply('JOB_NOT_FOUND no job has this request_id in this type')
+  return job_not_found()
 end
 if job.status == 'done' or job.status == 'error' then
-  return redis.error_reply('CONFLICT ' .. request_id .. ' is ' .. job.status .. ': it will not hold anything')
+  return redis.error_reply('CONFLICT ' .. request_id_in(request_id) .. ' is ' .. job.status .. ': it will not hold anything')
 end
 local refusal = expected and refuse_expected(expected)
 if refusal then

@@ -1,16 +1,34 @@
 --- Change fields of the type's policy.
---- Keeps: other fields stay as they are; every notifier reads the policy in its next admission pass.
----   What owners used is forgotten when the policy stops to share. Sweeps count the deadlines anew of the
----   jobs that are in a status whose span changes.
+--- Keeps: `names` stays while the type has a job, since the names of its jobs depend on it. Other fields stay
+---   as they are; every notifier reads the policy in its next admission pass. What owners used is forgotten
+---   when the policy stops to share. Sweeps count the deadlines anew of the jobs that are in a status whose
+---   span changes.
 --- KEYS[1] base
 --- ARGV
 ---   changes  fields  policy field and its new value: '' for null, spans in ms
 --- Returns none
---- Errors none
+--- Errors CONFLICT
 --- @include "base"
 --- @include "deadline"
 --- @include "queue"
 
+local STATUSES = { 'queued', 'beside', 'granted', 'running', 'done', 'error' }
+
+local function has_jobs()
+  local count = 0
+  for _, status in ipairs(STATUSES) do
+    count = count + redis.call('ZCARD', key('status:' .. status))
+  end
+  return count > 0
+end
+
+for i = 1, #changes, 2 do
+  if changes[i] == 'names' and policy_value('names') ~= changes[i + 1] and has_jobs() then
+    return redis.error_reply('CONFLICT names can change only while the type has no job, done or in error included')
+  end
+end
+
+-- Nothing is written before this line, and nothing below it can fail.
 local is_recounted = false
 
 local function recount_if_changed(field, value)

@@ -1,11 +1,13 @@
 --- Put a new job in the queue.
---- Keeps: request_id and callback are unique in the type, and so is the key of a submit for its owner;
----   a refused submit writes nothing.
+--- Keeps: request_id and callback are unique in the type, or for their owner where the policy's `names` says
+---   so; the key of a submit is unique for its owner; a refused submit writes nothing. A refusal names no job
+---   of an owner that the caller may not name.
 --- KEYS[1] base
 --- ARGV
 ---   request_id       string    the client's name for the job
 ---   owner_id         string    the job's owner
 ---   callback         string    digest of the callback, 16 characters (keys.digest)
+---   own_callback     string    digest of the callback as its owner has it, where names are per owner
 ---   submit_key       string?   digest of the owner and its idempotency key, 16 characters; not given:
 ---                              the submit has none
 ---   priority         decimal?  if not given, the next tick of the type's clock
@@ -18,6 +20,7 @@
 ---   terms            fields    the job's own terms, as in its hash: not_before, give_up_after and hold_at_most,
 ---                              ms; after_any, 1
 ---   after            strings   request_ids of the jobs for which it waits
+---   owners           strings   whose jobs the caller may name; none: anybody's
 --- Returns
 ---   id               integer   the job's ID
 ---   created          integer   time of the submit, µs since 1970
@@ -31,7 +34,7 @@
 --- @include "base"
 --- @include "batches"
 --- @include "wall"
---- @include "job"
+--- @include "owned"
 --- @include "queue"
 --- @include "terms"
 --- @include "digests"
@@ -42,6 +45,13 @@
 -- The zero of default priorities: 2018-07-26T05:51:00.621743Z, the original service's own.
 local EPOCH_US = 1532584260621743
 
+local policy = redis.call('HMGET', base, 'policy:names', 'policy:most_kinds')
+if policy[1] == 'per_owner' then -- see store/keys.py
+  request_id, callback = owner_id .. '/' .. request_id, own_callback
+  for i, awaited in ipairs(after) do
+    after[i] = owner_id .. '/' .. awaited
+  end
+end
 local name = job_key(request_id)
 if redis.call('EXISTS', name) == 1 then
   return redis.error_reply('DUPLICATE_REQUEST_ID request_id is taken in this type')
@@ -50,10 +60,10 @@ local submit_keys, key_rest = index_entry('submit_keys', submit_key or '')
 if submit_key then
   local used_by = redis.call('HGET', submit_keys, key_rest)
   if used_by then
-    return redis.error_reply('IDEMPOTENCY_KEY_REUSED the Idempotency-Key was used for job ' .. used_by)
+    return redis.error_reply('IDEMPOTENCY_KEY_REUSED the Idempotency-Key was used for job ' .. request_id_in(used_by))
   end
 end
-local most_kinds = tonumber(redis.call('HGET', base, 'policy:most_kinds') or default_most_kinds)
+local most_kinds = tonumber(policy[2] or default_most_kinds)
 if kinds > most_kinds then
   return redis.error_reply('TOO_MANY_KINDS data.instances lists ' .. kinds
     .. " amounts, those of equal instances once; the policy's most_kinds is " .. most_kinds)
@@ -65,10 +75,10 @@ end
 local callbacks, rest = index_entry('callbacks', callback)
 local taken_by = redis.call('HGET', callbacks, rest)
 if taken_by then
-  return redis.error_reply('DUPLICATE_CALLBACK callback is taken in this type by job ' .. taken_by)
+  return redis.error_reply('DUPLICATE_CALLBACK callback is taken in this type by ' .. named_job(taken_by, owners))
 end
 
-local own_terms = (#terms > 0 or #after > 0) and read_terms(terms, after)
+local own_terms = (#terms > 0 or #after > 0) and read_terms(terms, after, owners)
 if own_terms and own_terms.refusal then
   return own_terms.refusal
 end
@@ -102,7 +112,7 @@ if submit_key then
   redis.call('HSET', name, 'submit_key', submit_key)
   redis.call('HSET', submit_keys, key_rest, request_id)
 end
-forget_withdrawal(request_id)
+forget_withdrawal(request_id, owner_id)
 redis.call('ZADD', key('owner:' .. owner_id), priority, member)
 if own_terms then
   write_terms(own_terms, name, member, demand)

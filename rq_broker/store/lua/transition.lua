@@ -4,22 +4,24 @@
 ---   the line counts as queued.
 --- KEYS[1] base
 --- ARGV
----   request_id  string    the client's name for the job
+---   request_id  string    the job's name
 ---   target      string    the status to move to
 ---   fence       decimal?  fence of the grant that the caller means
 ---   error_text  string?   error to keep on the job
 ---   servers     string?   with 'running': the servers it runs as, separated by spaces, instead of
 ---                         those it has; not given: as before
 ---   origins     strings   the statuses the move may start from (domain/jobs.py)
+---   owners      strings   whose job the caller may name; none: anybody's
 --- Returns
 ---   status      string    the status it had
 --- Errors JOB_NOT_FOUND, STALE_FENCE, IMPOSSIBLE_MOVE, INVALID_SERVER, DUPLICATE_SERVER
 --- @include "become"
+--- @include "owned"
 --- @include "servers"
 
-local job = load_job(request_id)
+local job = load_own_job(request_id, owners)
 if not job then
-  return redis.error_reply('JOB_NOT_FOUND no job has this request_id in this type')
+  return job_not_found()
 end
 if fence and fence ~= job.fence then
   return redis.error_reply('STALE_FENCE fence ' .. fence .. ' is not the newest, which is ' .. job.fence)
@@ -34,7 +36,7 @@ if not is_allowed then
 end
 local named, refusal
 if servers and target == 'running' then
-  named, refusal = check_servers(request_id, servers)
+  named, refusal = check_servers(request_id, servers, owners)
   if refusal then
     return refusal
   end

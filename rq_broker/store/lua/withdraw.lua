@@ -3,34 +3,38 @@
 ---   repeated with its key withdraws no job that took the name since. A job that cannot be read is deleted.
 --- KEYS[1] base
 --- ARGV
----   request_id     string    the client's name for the job
+---   request_id     string    the job's name
 ---   id             decimal?  ID that the caller read: another job may have the name since
 ---   callback       string    digest of the job's callback
----   withdraw_key   string?   digest of the request_id and the call's idempotency key; not given: none
+---   withdraw_key   string?   digest of the job's name, the caller's owners and the call's idempotency key; not
+---                            given: none
 ---   only_if_ended  flag      withdraw it only if its retention has ended
+---   owners         strings   whose job the caller may name; none: anybody's
 --- Returns
 ---   withdrawn      flag      false if its retention has not ended
 ---   replayed       flag      whether an earlier call with this key withdrew it
 --- Errors JOB_NOT_FOUND, ALREADY_WITHDRAWN
 --- @include "forget"
 --- @include "withdrawn"
+--- @include "owned"
 
 if withdraw_key and is_recorded(key('withdrawals'), withdraw_key) then
   return reply({ withdrawn = true, replayed = true })
 end
-local job = load_job(request_id)
-if not job and not only_if_ended and redis.call('EXISTS', job_key(request_id)) == 1 then
+local job = load_own_job(request_id, owners)
+local is_damaged = not job and not load_job(request_id) and redis.call('EXISTS', job_key(request_id)) == 1
+if is_damaged and #owners == 0 and not only_if_ended then
   -- Nobody can read it, so nobody can use it. Which sets name it is unknown: the audit finds those.
   redis.call('DEL', job_key(request_id), key('holds:' .. request_id), key('seen:' .. request_id),
     key('attempts:' .. request_id))
-  record_withdrawal(request_id, withdraw_key)
+  record_withdrawal(request_id, nil, withdraw_key)
   return reply({ withdrawn = true, replayed = false })
 end
 if not job or job.id ~= id then
-  if is_recorded(key('withdrawn'), request_id) then
+  if is_withdrawn(request_id, owners) then
     return redis.error_reply('ALREADY_WITHDRAWN the job ' .. request_id .. ' was withdrawn before')
   end
-  return redis.error_reply('JOB_NOT_FOUND no job has this request_id in this type')
+  return job_not_found()
 end
 if only_if_ended then
   local ends = redis.call('ZSCORE', key('deadlines'), job.member)
@@ -40,6 +44,6 @@ if only_if_ended then
 end
 forget(job, callback)
 if not only_if_ended then
-  record_withdrawal(request_id, withdraw_key)
+  record_withdrawal(request_id, job.owner, withdraw_key)
 end
 return reply({ withdrawn = true, replayed = false })

@@ -186,7 +186,7 @@ async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -
     job = await submit(broker, data='{"long":"' + "x" * 200 + '"}', shape=WANTED)
     with pytest.raises(errors.DuplicateRequestId):
         await submit(broker)
-    await broker.page(TYPE, owner_id="o", status="queued", limit=1)
+    await broker.page(TYPE, owners=["o"], status="queued", limit=1)
     await broker.heads(TYPE, 0, 10, 10)
     await broker.note(TYPE, [Promise(job.id, "d", 2.0, 1.0)], [head_of(job)])
     await _lock_and_step(broker)
@@ -377,8 +377,8 @@ async def test_a_client_in_another_language_follows_the_header(
 ) -> None:
     """A submit written by the header alone is a job like any other, and its reply is in order."""
     fields = ["callback", "http://x/d", "data", "{}"]
-    arguments = ["d", "o", digest("http://x/d"), "", "", "", "shape", shape().canonical()]
-    arguments += ["1", "128", "2", *fields, "0", "0"]
+    arguments = ["d", "o", digest("http://x/d"), digest("o\0http://x/d"), "", "", "", "shape"]
+    arguments += [shape().canonical(), "1", "128", "2", *fields, "0", "0", "0"]
     reply = await client.eval(SCRIPTS["submit"].source, 1, Keys(TYPE).base, *arguments)
     job = await broker.read(TYPE, "d")
     assert reply[:-2] == [job.id, job.created, job.priority, job.position, "0"]

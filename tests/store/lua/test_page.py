@@ -34,11 +34,11 @@ async def test_filters_can_be_combined(broker: Broker, limit: int) -> None:
     for name in ("a", "b", "c", "d"):
         await submit(broker, name, owner_id="o:1" if name < "c" else "o")
     await broker.transition(TYPE, "a", Status.DONE)
-    mine = [name for *_, name in await _list(broker, limit, owner_id="o:1")]
+    mine = [name for *_, name in await _list(broker, limit, owners=["o:1"])]
     assert mine == ["a", "b"]
-    both = [name for *_, name in await _list(broker, limit, owner_id="o:1", status="queued")]
+    both = [name for *_, name in await _list(broker, limit, owners=["o:1"], status="queued")]
     assert both == ["b"]
-    assert await _list(broker, limit, owner_id="nobody") == []
+    assert await _list(broker, limit, owners=["nobody"]) == []
 
 
 async def test_a_page_has_the_same_positions_as_read(broker: Broker) -> None:
@@ -46,7 +46,7 @@ async def test_a_page_has_the_same_positions_as_read(broker: Broker) -> None:
     for name in "abcdef":
         await submit(broker, name, owner_id="o" if name in "ace" else "p")
     await broker.transition(TYPE, "a", Status.DONE)
-    every_filter: list[dict[str, Any]] = [{}, {"owner_id": "o"}, {"status": "queued"}]
+    every_filter: list[dict[str, Any]] = [{}, {"owners": ["o"]}, {"status": "queued"}]
     for filters in every_filter:
         first = await broker.page(TYPE, limit=2, **filters)
         rest = await broker.page(TYPE, after=first.next, **filters)
@@ -65,7 +65,7 @@ async def test_large_jobs_end_a_page_early(broker: Broker, limit: int) -> None:
     assert [name for *_, name in await _list(broker, limit)] == list("abcd")
 
 
-async def _list(broker: Broker, limit: int, **filters: str) -> list[tuple[int, int, str]]:
+async def _list(broker: Broker, limit: int, **filters: Any) -> list[tuple[int, int, str]]:
     entries, cursor = [], None
     while True:
         page = await broker.page(TYPE, after=cursor, limit=limit, **filters)

@@ -26,7 +26,7 @@ async def test_a_job_reads_back_as_submitted(broker: Broker, client: Redis, name
     wanted = submission(name, owner_id=name, data=data, callback=f"http://x/{name}")
     job = await broker.submit(type_, wanted)
     read = await broker.read(type_, name)
-    page = await broker.page(type_, owner_id=name)
+    page = await broker.page(type_, owners=[name])
     assert read == page.jobs[0]
     assert (read.request_id, read.owner_id, read.type) == (name, name, type_)
     assert (read.data, read.callback, read.position) == (data, f"http://x/{name}", 1)

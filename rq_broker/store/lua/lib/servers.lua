@@ -3,7 +3,7 @@
 --- spelling of one is kept as that source spells it.
 --- @include "base"
 --- @include "clock"
---- @include "job"
+--- @include "owned"
 
 local QUARTER = string.rep('%x', 4)
 local UUID = '^(' .. QUARTER .. QUARTER .. ')%-?(' .. QUARTER .. ')%-?(' .. QUARTER .. ')%-?(' .. QUARTER .. ')%-?('
@@ -57,8 +57,8 @@ local function refuse_server(place, name, problem)
   return redis.error_reply('DUPLICATE_SERVER servers[' .. place .. '] is ' .. name .. ', which ' .. problem)
 end
 
--- Returns the names as they are kept, or nil and why they are refused; writes nothing.
-local function check_servers(request_id, names)
+-- Returns the names as they are kept, or nil and why they are refused; writes nothing. `owners`: of the caller.
+local function check_servers(request_id, names, owners)
   local by_uuid, is_mixed = uuid_source()
   local servers, place_of = {}, {}
   for name in string.gmatch(names, '%S+') do
@@ -72,7 +72,7 @@ local function check_servers(request_id, names)
     end
     local other = job_of_server(server, request_id)
     if other then
-      return nil, refuse_server(place, server, 'job ' .. other .. ' has named')
+      return nil, refuse_server(place, server, named_job(other, owners) .. ' has named')
     end
     servers[#servers + 1], place_of[server] = server, place
   end

@@ -1,21 +1,22 @@
 --- The terms that a submit gives its job: when, for how long, and after which others.
 --- @include "base"
 --- @include "batches"
---- @include "job"
+--- @include "owned"
 --- @include "alarm"
 --- @include "clock"
 
 -- Returns the members of the jobs named, and those of them that have not ended; or the error that refuses.
-local function read_after(names, after_any)
+-- `owners`: whose jobs the caller may name.
+local function read_after(names, after_any, owners)
   local members, awaited = {}, {}
   for i, name in ipairs(names) do
-    local f = redis.pcall('HMGET', job_key(name), 'id', 'status')
-    if not tonumber(f[1] or '') then
-      return nil, nil, redis.error_reply('UNKNOWN_DEPENDENCY after names ' .. name
+    local f = redis.pcall('HMGET', job_key(name), 'id', 'status', 'owner')
+    if not tonumber(f[1] or '') or not is_own(f[3] or '', owners) then
+      return nil, nil, redis.error_reply('UNKNOWN_DEPENDENCY after names ' .. request_id_in(name)
         .. ', and the type has no such job: it was never submitted, was withdrawn, or its retention ended')
     end
     if f[2] == 'error' and not after_any then
-      return nil, nil, redis.error_reply('DEPENDENCY_FAILED after names ' .. name
+      return nil, nil, redis.error_reply('DEPENDENCY_FAILED after names ' .. request_id_in(name)
         .. ', which is in error; give after_any to wait for its end only')
     end
     members[i] = member_of(f[1], name)
@@ -27,12 +28,12 @@ local function read_after(names, after_any)
 end
 
 -- Returns what `write_terms` needs; writes nothing.
-local function read_terms(terms, after)
+local function read_terms(terms, after, owners)
   local by_name = {}
   for i = 1, #terms, 2 do
     by_name[terms[i]] = terms[i + 1]
   end
-  local members, awaited, refusal = read_after(after, by_name.after_any)
+  local members, awaited, refusal = read_after(after, by_name.after_any, owners)
   if refusal then
     return { refusal = refusal }
   end

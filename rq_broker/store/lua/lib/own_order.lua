@@ -1,0 +1,94 @@
+--- The order of one owner's waiting jobs. They exchange the places that they have in the queue, so that no
+--- job of another owner comes earlier or later: a place is a priority that one job has.
+--- @include "base"
+--- @include "job"
+--- @include "policy"
+--- @include "priority"
+
+-- Returns the owner's waiting jobs between two priorities, both included, in the order of the queue; nil
+-- where more would have to be read than a move may shift.
+local function own_waiting(owner, least, most)
+  local set = key('owner:' .. owner)
+  if redis.call('ZCOUNT', set, least, most) > MAX_MOVES then
+    return nil
+  end
+  local waiting = {}
+  local entries = redis.call('ZRANGEBYSCORE', set, least, most, 'WITHSCORES')
+  for i = 1, #entries, 2 do
+    if redis.call('ZSCORE', key('status:queued'), entries[i]) then
+      waiting[#waiting + 1] = { member = entries[i], priority = tonumber(entries[i + 1]) }
+    end
+  end
+  return waiting
+end
+
+-- Returns the priorities between which the job moves: its own, and that of the place it wants, which is none
+-- before the first job of the queue or after its last.
+local function span_of(job, mode, target)
+  local queue = key('status:queued')
+  local first = tonumber(redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')[2])
+  local last = tonumber(redis.call('ZRANGE', queue, -1, -1, 'WITHSCORES')[2])
+  local wanted
+  if mode == 'position' then
+    wanted = target == 'front' and first or last
+  else
+    wanted = math.min(math.max(tonumber(mode == 'priority' and target or target.priority), first), last)
+  end
+  local own = tonumber(job.priority)
+  return math.min(own, wanted), math.max(own, wanted)
+end
+
+-- Returns which of the waiting jobs, without the job itself, are to go before it.
+local function count_before(waiting, job, mode, target)
+  if mode == 'position' then
+    return target == 'front' and 0 or #waiting
+  end
+  for i, entry in ipairs(waiting) do
+    if mode ~= 'priority' and entry.member == target.member then
+      return mode == 'before' and i - 1 or i
+    end
+    local is_behind = mode == 'priority' and (entry.priority > tonumber(target)
+      or (entry.priority == tonumber(target) and entry.member > job.member))
+    if is_behind then
+      return i - 1
+    end
+  end
+  return #waiting
+end
+
+-- Returns the moves, see lib/priority, that put a job elsewhere among its owner's; or nil and the refusal.
+-- Writes nothing. `target`: the priority; the neighbour; or 'front' or 'back'.
+local function own_moves(job, mode, target)
+  if policy_value('own_order') ~= '1' then
+    return nil, redis.error_reply('FORBIDDEN the order of jobs is not for their clients to change in this type')
+  end
+  local least, most = span_of(job, mode, target)
+  local waiting = own_waiting(job.owner, whole(least), whole(most))
+  if not waiting then
+    return nil, redis.error_reply('PRIORITY_EXHAUSTED more than ' .. MAX_MOVES
+      .. ' jobs of the owner are between the two places; move it in several steps')
+  end
+  -- 1. Put the jobs in the order that is wanted; the places stay as they are.
+  local ordered, places = {}, {}
+  for i, entry in ipairs(waiting) do
+    places[i] = entry.priority
+    if entry.member ~= job.member then
+      ordered[#ordered + 1] = entry
+    end
+  end
+  table.insert(ordered, count_before(ordered, job, mode, target) + 1,
+    { member = job.member, priority = tonumber(job.priority) })
+  -- 2. Give each its place. Equal priorities go by the time of the submit, so such a place is no one's alone.
+  local moves = {}
+  for i, entry in ipairs(ordered) do
+    local place = whole(places[i])
+    if entry.priority ~= places[i] then
+      moves[#moves + 1] = { member = entry.member, priority = places[i], from = entry.priority }
+    end
+    if entry.member ~= waiting[i].member and redis.call('ZCOUNT', key('status:queued'), place, place) > 1 then
+      return nil, redis.error_reply('PRIORITY_EXHAUSTED several jobs have the priority ' .. place
+        .. ', so none of them can leave its place to another')
+    end
+  end
+  return moves
+end
