@@ -32,7 +32,8 @@ from rq_broker.admission.what_if import imagined_line, moved_lines, place_in_que
 from rq_broker.domain import errors
 from rq_broker.domain.job_holds import JobHold
 from rq_broker.domain.jobs import HOLDING, Job, Status
-from rq_broker.domain.planning import Proposal, Snapshot
+from rq_broker.domain.names import request_id_in
+from rq_broker.domain.planning import OwnedJob, Proposal, Snapshot
 from rq_broker.domain.validation import MAX_WHOLE
 from rq_broker.planner import (
     IMAGINED,
@@ -123,23 +124,27 @@ class Explainer:
         self._what_ifs = Counter[str]()
         """Type → its what-ifs that wait or are computed."""
 
-    async def explain_any(self, type_: str, request_id: str) -> ExplainedJob | JobHold:
+    async def explain_any(
+        self, type_: str, request_id: str, owners: Collection[str] | None = None
+    ) -> ExplainedJob | JobHold:
         """Explain a waiting job, or tell what has become of a granted or running job's grant.
 
-        Raises NotWaiting for jobs that have ended.
+        `owners` are as of Broker.read. Raises NotWaiting for jobs that have ended.
         """
         try:
-            return await self.explain(type_, request_id)
+            return await self.explain(type_, request_id, owners)
         except errors.NotWaiting:
-            hold = await self._broker.job_hold(type_, request_id)
+            hold = await self._broker.job_hold(type_, request_id, owners)
             if hold.status not in HOLDING:
                 raise
             return hold
 
-    async def explain(self, type_: str, request_id: str) -> ExplainedJob:
+    async def explain(
+        self, type_: str, request_id: str, owners: Collection[str] | None = None
+    ) -> ExplainedJob:
         """Explain a waiting job and forecast its grant. Raises NotWaiting for other jobs."""
         # 1. Read the job; have its shape explained, and its grant forecast.
-        job = await self._queued(type_, request_id)
+        job = await self._queued(type_, request_id, owners)
         if job.is_beside:
             return await self._explain_beside(type_, job)
         answers, index, (forecast,) = await asyncio.gather(
@@ -149,7 +154,7 @@ class Explainer:
         )
         explanation = answers.explanations.get(job.shape)
         if explanation is None:
-            raise errors.NotWaiting(f"{request_id} left the queue while it was explained")
+            raise errors.NotWaiting(f"{request_id_in(request_id)} left the queue meanwhile")
         assert forecast is not None  # the job was queued
         # 2. Keep the forecast, to judge it when the job is granted.
         kept, missed = await self._broker.forecast(type_, p90s([job], [forecast]))
@@ -192,15 +197,16 @@ class Explainer:
         return forecasts
 
     async def what_if(
-        self, type_: str, proposal: Proposal
+        self, type_: str, proposal: Proposal, owners: Collection[str] | None = None
     ) -> ImaginedJob | tuple[ForecastChange, ...]:
         """Answer for a job not submitted, or whose forecast a reorder changes.
 
+        `owners` are as of Broker.read, for the job to move.
         Raises NotWaiting when the job to move does not wait, and TooManyKinds as a submit does.
         """
         with self._counted(type_):
             if proposal.shape is None:
-                return await self._changes(type_, proposal)
+                return await self._changes(type_, proposal, owners)
             return await self._imagine(type_, proposal)
 
     @contextmanager
@@ -246,33 +252,37 @@ class Explainer:
             impossible=never_granted(snapshot, proposal.shape.owner, proposal.shape.demand),
         )
 
-    async def _changes(self, type_: str, proposal: Proposal) -> tuple[ForecastChange, ...]:
+    async def _changes(
+        self, type_: str, proposal: Proposal, owners: Collection[str] | None
+    ) -> tuple[ForecastChange, ...]:
         """Forecast what changes if a job moves."""
         (capacity, held), line, job = await asyncio.gather(
             self._snapshots.read_capacity(type_),
             self._broker.line(type_),
-            self._movable(type_, proposal.request_id or ""),
+            self._movable(type_, proposal.request_id or "", owners),
         )
         shape = await self._broker.shape(type_, job.shape)
         if shape is None:
-            raise errors.NotWaiting(f"{job.request_id} left the queue meanwhile")
+            raise errors.NotWaiting(f"{request_id_in(job.request_id)} left the queue meanwhile")
         before, after, moved = moved_lines(line, proposal, job, shape)
         steps = change_steps(capacity, before, after, moved, held.demands, clock=time.thread_time)
         return await self._forecaster.run(type_, steps)
 
-    async def _movable(self, type_: str, request_id: str) -> Job:
+    async def _movable(self, type_: str, request_id: str, owners: Collection[str] | None) -> Job:
         try:
-            job = await self._queued(type_, request_id)
+            job = await self._queued(type_, request_id, owners)
         except errors.JobNotFound:
             raise errors.NotWaiting(f"{request_id} does not wait: there is no such job") from None
         if job.is_beside:
             raise errors.NotWaiting(f"{request_id} waits beside the line, not in it")
         return job
 
-    async def _queued(self, type_: str, request_id: str) -> Job:
-        job = await self._broker.read(type_, request_id)
+    async def _queued(
+        self, type_: str, request_id: str, owners: Collection[str] | None = None
+    ) -> Job:
+        job = await self._broker.read(type_, request_id, owners)
         if job.status is not Status.QUEUED:
-            raise errors.NotWaiting(f"{request_id} is {job.status}, not queued")
+            raise errors.NotWaiting(f"{request_id_in(request_id)} is {job.status}, not queued")
         return job
 
     async def _ask(self, type_: str, digest: str) -> _Answers:
@@ -317,7 +327,7 @@ class Explainer:
 
     async def _passers(
         self, type_: str, snapshot: Snapshot, explanation: Explanation, held: Held
-    ) -> list[str]:
+    ) -> list[OwnedJob]:
         """List the later jobs that hold hosts the job could use and were granted since it waits."""
         if explanation.passed_since is None:
             return []
@@ -339,7 +349,7 @@ class Explainer:
             return_exceptions=True,  # a job may be gone by now
         )
         return [
-            job.request_id
+            OwnedJob(job.request_id, job.owner_id)
             for job in jobs
             if isinstance(job, Job) and (job.priority, job.id) > own_place
         ]

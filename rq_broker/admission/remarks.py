@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from rq_broker.admission.served_types import ServedTypes
 from rq_broker.domain.capacity import BAD_HOSTS, UNREAD, SourceState
@@ -30,10 +30,8 @@ class Remarks:
 
     def on(self, reason: Reason) -> Reason:
         """Return the reason with the remarks that concern it."""
-        text = reason.text
-        if reason.code in CAPACITY_CODES:
-            text += self.staleness
-        return replace(reason, text=f"{text}; and {self.unserved}" if self.unserved else text)
+        staleness = self.staleness if reason.code in CAPACITY_CODES else ""
+        return reason.extended(staleness + (f"; and {self.unserved}" if self.unserved else ""))
 
     def on_fitting(self) -> Reason | None:
         """Return why a job waits that fits; None if it is about to be granted."""

@@ -61,8 +61,11 @@ class ReasonReader:
         """Type → the plan its readers join."""
         self._turns = Turns()
 
-    async def reason(self, type_: str, job: Job) -> str | None:
-        """Return why a job waits, as a sentence; None for jobs that do not."""
+    async def reason(self, type_: str, job: Job, *, discreet: bool = False) -> str | None:
+        """Return why a job waits, as a sentence; None for jobs that do not.
+
+        If `discreet`, it names no other job and no other owner.
+        """
         if job.status is not Status.QUEUED:
             return None
         if job.is_beside:
@@ -79,7 +82,7 @@ class ReasonReader:
         except TimeoutError:
             text = f"why the job waits could not be found within {PLAN_TIMEOUT} s; try again"
             raise errors.Unavailable(text) from None
-        return _reason_text(reasons, job)
+        return _reason_text(reasons, job, discreet=discreet)
 
     async def _plan(self, type_: str, digests: set[str]) -> _Reasons:
         # 1. Wait until the pause after the last plan of the type ends.
@@ -110,10 +113,11 @@ def _reason_steps(snapshot: Snapshot, digests: Set[str], remarks: Remarks) -> St
     return _Reasons(by_digest, granted, remarks)
 
 
-def _reason_text(reasons: _Reasons, job: Job) -> str:
+def _reason_text(reasons: _Reasons, job: Job, *, discreet: bool) -> str:
     reason, remarks = reasons.by_digest.get(job.shape), reasons.remarks
     if reason is not None:
-        return remarks.on(reason).text
+        remarked = remarks.on(reason)
+        return (remarked.without_names() if discreet else remarked).text
     if job.request_id not in reasons.granted:
         return (
             f"{BEHIND_OWN_SHAPE}; and {remarks.unserved}" if remarks.unserved else BEHIND_OWN_SHAPE

@@ -7,6 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from rq_broker.api import bodies
+from rq_broker.api.own import owners_of
 from rq_broker.api.paths import type_of
 from rq_broker.api.request_body import read_json
 from rq_broker.api.responses import ok
@@ -33,7 +34,9 @@ class DestinationEndpoints:
 
         At most 1,000: open breakers first, then the latest used.
         """
-        outage, destinations = await self._broker.destinations(type_of(request))
+        outage, destinations = await self._broker.destinations(
+            type_of(request), owners=owners_of(request, "")
+        )
         views = [DestinationView.of(destination) for destination in destinations]
         return ok(DestinationsView(outage, views))
 

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from rq_broker.admission.served_types import UNSERVED_AFTER, ServedTypes, describe_unserved
+from rq_broker.api.access import identity_of
 from rq_broker.api.metrics import Metrics
 from rq_broker.api.responses import PRIVATE, ok
 from rq_broker.api.survey import Survey, callbacks_sentence, listed
@@ -46,14 +47,15 @@ class HealthEndpoints:
         """Answer 200 as long as the process runs; Redis is not asked."""
         return ok(AliveView())
 
-    async def ready(self, _: Request) -> Response:
+    async def ready(self, request: Request) -> Response:
         """Answer 200 if Redis takes writes or only lacks replicas, else 503; report all trouble."""
         replicas = await self._lacking_replicas()
         await self._survey.refresh()
-        states = self._survey.states
-        redis = replicas or self._survey.evicting or "ok"
+        survey = self._survey.of_types(identity_of(request).uses)
+        states = survey.states
+        redis = replicas or survey.evicting or "ok"
         reports = await self._served.reports()
-        notifiers = _notifiers_sentence(self._survey.names, reports)
+        notifiers = _notifiers_sentence(survey.names, reports)
         callbacks = callbacks_sentence(states)
         steps = {
             name: ClockStepsView.of(state.clock_steps)
@@ -66,7 +68,7 @@ class HealthEndpoints:
             if state.losses
         }
         troubles = [text for text in (redis, notifiers, callbacks) if text != "ok"]
-        troubles += _source_troubles(self._survey)
+        troubles += _source_troubles(survey)
         troubles += _callback_differences(self._callbacks, reports)
         if losses:
             troubles.append(f"Redis lost state of the types {listed(list(losses))}: run the audit")
@@ -75,11 +77,11 @@ class HealthEndpoints:
                 redis,
                 notifiers,
                 callbacks,
-                _sources(self._survey),
+                _sources(survey),
                 steps,
                 losses,
                 troubles,
-                len(self._survey.names),
+                len(survey.names),
                 len(states),
             )
         )
@@ -98,7 +100,7 @@ class HealthEndpoints:
             return "fewer replicas than --min-replicas-acked acknowledge writes in time"
         return ""
 
-    async def metrics(self, _: Request) -> Response:
+    async def metrics(self, request: Request) -> Response:
         """Return the metrics of this process, and those of all types, for Prometheus."""
         redis_answers = True
         reports: list[NotifierReport] = []
@@ -108,7 +110,8 @@ class HealthEndpoints:
         except Unavailable:
             redis_answers = False
         registry = CollectorRegistry()
-        registry.register(Metrics(self._broker, self._survey, reports, redis_answers=redis_answers))
+        survey = self._survey.of_types(identity_of(request).uses)
+        registry.register(Metrics(self._broker, survey, reports, redis_answers=redis_answers))
         text = generate_latest(registry)
         return Response(text, media_type=CONTENT_TYPE_LATEST, headers=PRIVATE)
 

@@ -7,9 +7,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from rq_broker.api import bodies
+from rq_broker.api.access import scope_of
+from rq_broker.api.host_totals import totals_of
 from rq_broker.api.paths import host_of, location, source_of, type_of
 from rq_broker.api.request_body import read_json
 from rq_broker.api.responses import created, ok
+from rq_broker.api.roles import Scope
 from rq_broker.api.views import HostView, SourceView
 from rq_broker.store.broker import Broker
 
@@ -32,8 +35,10 @@ class HostEndpoints:
         ]
 
     async def hosts(self, request: Request) -> Response:
-        """List the hosts of a type by name."""
+        """List the hosts of a type by name; to clients the sums of each aggregate only."""
         hosts = await self._broker.hosts(type_of(request))
+        if scope_of(request) is Scope.TOTALS:
+            return ok(totals_of(hosts))
         return ok([HostView.of(host) for host in hosts])
 
     async def host(self, request: Request) -> Response:

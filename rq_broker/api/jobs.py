@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -12,13 +15,20 @@ from rq_broker.admission.submit_warning import SubmitWarnings
 from rq_broker.admission.waiting_reason import ReasonReader
 from rq_broker.api import bodies, pagination
 from rq_broker.api.idempotency import REPLAYED, idempotency_key
+from rq_broker.api.own import (
+    attempt_view,
+    check_submission,
+    job_view,
+    limits_of,
+    owners_of,
+    show_refused,
+)
 from rq_broker.api.paths import job_of, location, type_of
 from rq_broker.api.request_body import read, read_json
 from rq_broker.api.responses import PRIVATE, created, ok, warned
 from rq_broker.api.submit import read_submission
-from rq_broker.api.views import AttemptView
+from rq_broker.domain.errors import Conflict
 from rq_broker.domain.jobs import Status
-from rq_broker.domain.representation import JobView
 from rq_broker.egress.rules import Egress
 from rq_broker.store.broker import Page
 
@@ -63,8 +73,13 @@ class JobEndpoints:
         type_ = type_of(request)
         key = idempotency_key(request)
         new = read_submission(await read(request), self._callback_base, self._egress)
-        job = await self._broker.submit(type_, new, key)
-        view = JobView.of(job)
+        check_submission(request, new)
+        try:
+            job = await self._broker.submit(type_, new, key, limits_of(request))
+        except Conflict as refusal:
+            show_refused(request, refusal)
+            raise
+        view = job_view(request, job)
         warnings = await self._warnings.warnings(new.shape.demand, job)
         if warnings.job:
             view = view.with_fields(warning=warnings.job)
@@ -76,26 +91,30 @@ class JobEndpoints:
         """List jobs in priority order: all of them as a stream, or one page."""
         type_ = type_of(request)
         listing = pagination.listing(request.query_params.multi_items())
+        listing = replace(listing, owners=owners_of(request))
+        view = partial(job_view, request)
         if listing.limit is not None:
             page = await self._lists.page(type_, listing, listing.limit)
             next_cursor = pagination.opaque(page.next) if page.next else None
             forecasts = None
             if listing.with_eta:
                 forecasts = await self._explainer.forecasts(type_, page.jobs)
-            return ok(await self._lists.array(page.jobs, forecasts), next=next_cursor)
+            return ok(await self._lists.array(page.jobs, view, forecasts), next=next_cursor)
         first = await self._lists.first_page(type_, listing)
         if request.method == "HEAD":
             first = Page((), None)  # the answer has no body, so no further page is read
-        chunks = self._lists.stream(type_, listing, first)
+        chunks = self._lists.stream(type_, listing, first, view)
         return StreamingResponse(chunks, media_type="application/json", headers=PRIVATE)
 
     async def read(self, request: Request) -> Response:
         """Read one job; if it is queued, with the reason why it waits."""
         type_, request_id = job_of(request)
-        job = await self._broker.read(type_, request_id)
-        view = JobView.of(job)
+        job = await self._broker.read(type_, request_id, owners_of(request))
+        view = job_view(request, job)
         if job.status is Status.QUEUED:
-            view = view.with_fields(reason=await self._reasons.reason(type_, job))
+            discreet = limits_of(request) is not None
+            reason = await self._reasons.reason(type_, job, discreet=discreet)
+            view = view.with_fields(reason=reason)
         if job.trouble:
             view = view.with_fields(warning=HOLD_WARNINGS[job.trouble])
         return ok(view)
@@ -104,15 +123,20 @@ class JobEndpoints:
         """Reorder a job, move it to another status, or change how long it says it will hold."""
         type_, request_id = job_of(request)
         change = bodies.update(await read_json(request))
+        owners = owners_of(request)
         if isinstance(change, bodies.Reorder):
-            await self._broker.reorder(type_, request_id, change.mode, change.value)
+            among_own = limits_of(request) is not None
+            await self._broker.reorder(
+                type_, request_id, change.mode, change.value, owners, among_own=among_own
+            )
         elif isinstance(change, bodies.NewExpected):
-            await self._broker.set_expected(type_, request_id, change.seconds)
+            await self._broker.set_expected(type_, request_id, change.seconds, owners)
         else:
             await self._broker.transition(
                 type_,
                 request_id,
                 change.to,
+                owners,
                 fence=change.fence,
                 error=change.error,
                 servers=change.servers,
@@ -122,11 +146,11 @@ class JobEndpoints:
     async def withdraw(self, request: Request) -> Response:
         """Delete a job and release what it holds."""
         key = idempotency_key(request)
-        if await self._broker.withdraw(*job_of(request), key):
+        if await self._broker.withdraw(*job_of(request), key, owners_of(request)):
             return ok({}, headers=[REPLAYED], same=True)
         return ok({})
 
     async def attempts(self, request: Request) -> Response:
         """List the attempts to deliver the callbacks of a job, oldest first."""
-        attempts = await self._broker.attempts(*job_of(request))
-        return ok([AttemptView.of(attempt) for attempt in attempts])
+        attempts = await self._broker.attempts(*job_of(request), owners_of(request))
+        return ok([attempt_view(request, attempt) for attempt in attempts])

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rq_broker.api import bodies, roles
+from rq_broker.api.host_totals import Totals
 from rq_broker.api.pagination import PAGE_LIMIT
 from rq_broker.api.submit import Submit
 from rq_broker.api.views import (
@@ -83,8 +84,8 @@ _SUBMISSION = {
 _HOST_BODY = {"capacity": {"VCPU": 64, "Memory": 65536}, "used": {}, "aggregates": ["host1"]}
 _WHAT_IF = {"data": {"instances": [{"VCPU": 4}]}, "position": 1}
 _DESTINATION = {"destination": "http://127.0.0.1:9000"}
-_KEYS = {"owner": "lab-7", "keys": [f"whsec_{'A' * 32}"]}
 _TOKEN = {"role": "client", "owners": ["lab-7"], "types": ["vm"], "expires": 7776000}
+_KEYS = {"owner": "y", "keys": [f"whsec_{'A' * 32}"]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,13 @@ _LIST_QUERY = {
     "eta": Parameter({"enum": ["0", "1"]}, "`1`: a page, with the `ETA` of each queued job."),
 }
 
+_WHOSE = {
+    "owner_id": Parameter(
+        {"type": "string"},
+        "Whose job it is: needed where names are per owner and you act for more than one.",
+    )
+}
+
 OPERATIONS: Mapping[str, Operation] = {
     "submit": Operation(
         JobView,
@@ -163,7 +171,7 @@ OPERATIONS: Mapping[str, Operation] = {
         "With `eta=1` one forecast of the whole line gives every queued job of the page its `ETA`.",
         access=roles.READ_JOBS,
     ),
-    "read": Operation(JobView, _JOB, access=roles.READ_JOBS),
+    "read": Operation(JobView, _JOB, query=_WHOSE, access=roles.READ_JOBS),
     "update": Operation(
         EmptyView,
         (*_JOB, *_BODY, *_MOVE, *_EXPECT, *_SERVERS),
@@ -172,6 +180,7 @@ OPERATIONS: Mapping[str, Operation] = {
         "With `fence`, an update of the status is refused if the job has a newer grant. "
         "`expected` changes how long a queued, granted or running job says it will hold; its place "
         "in the queue stays. Unknown fields are ignored.",
+        query=_WHOSE,
         access=roles.CHANGE_JOBS,
     ),
     "withdraw": Operation(
@@ -180,12 +189,14 @@ OPERATIONS: Mapping[str, Operation] = {
         keys={"same": {"const": True}},
         takes_key=True,
         note="`same` says that an earlier call with this Idempotency-Key withdrew the job.",
+        query=_WHOSE,
         access=roles.CHANGE_JOBS,
     ),
     "attempts": Operation(
         list[AttemptView],
         _JOB,
         note="Of all grants of the job; about the newest 100.",
+        query=_WHOSE,
         access=roles.READ_JOBS,
     ),
     "explain": Operation(
@@ -194,6 +205,7 @@ OPERATIONS: Mapping[str, Operation] = {
         note="`explains` names the job that the reason is of: the first of its shape that waits. "
         "`eta` comes from a simulation and is null, with the `reason`, if there is no forecast. "
         "Of a granted or running job it tells what has become of its grant.",
+        query=_WHOSE,
         access=roles.ASK,
     ),
     "what_if": Operation(
@@ -206,6 +218,7 @@ OPERATIONS: Mapping[str, Operation] = {
         note="With `data`: the explanation and the forecast of a job that was not submitted. With "
         "`request_id`: whose ETA changes if that job moves, and by how many seconds. Nothing is "
         "written.",
+        query=_WHOSE,
         access=roles.ASK,
     ),
     "types": Operation(dict[str, Counts], (errors.Unavailable,), access=roles.READ_TYPE),
@@ -230,7 +243,7 @@ OPERATIONS: Mapping[str, Operation] = {
         note="Of all losses that /readyz shows of the type; later ones are told again.",
         access=roles.OPERATE,
     ),
-    "hosts": Operation(list[HostView], _TYPE, access=roles.LIST_HOSTS),
+    "hosts": Operation((list[HostView], Totals), _TYPE, access=roles.LIST_HOSTS),
     "host": Operation(HostView, _HOST, access=roles.READ_HOST),
     "set_host": Operation(
         HostView,

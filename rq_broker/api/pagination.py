@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 from msgspec import Raw
@@ -28,6 +28,8 @@ _BATCHES = 100
 most and may come out short; its cursor goes on from there."""
 _PAGE_BYTES = 8 << 20
 """Bytes of `data` after which a page ends early: 1,000 jobs may have 1 MiB each."""
+View = Callable[[Job], JobView]
+"""Shows a job to who asks for a list."""
 _PAUSE = 3.0
 """How long a list waits after it has rendered a batch, as a multiple of that time. To read a batch
 takes as long as to render it, so all lists together use half of the process at most. Without the
@@ -126,7 +128,9 @@ class Lists:
         """Read the first page of a stream, while a failure can still become an error answer."""
         return await self._batch(type_, listing, None, _BATCH)
 
-    async def stream(self, type_: str, listing: Listing, first: Page) -> AsyncIterator[bytes]:
+    async def stream(
+        self, type_: str, listing: Listing, first: Page, view: View = JobView.of
+    ) -> AsyncIterator[bytes]:
         """Yield the envelope of the whole list, a page at a time, so that memory stays bounded.
 
         If Redis goes away meanwhile, the answer breaks off and is no valid JSON.
@@ -134,7 +138,7 @@ class Lists:
         prefix, current = b'{"data":[', first
         while True:
             if current.jobs:
-                yield prefix + await self._elements(current.jobs)
+                yield prefix + await self._elements(current.jobs, view)
                 prefix = b","
             if current.next is None:
                 break
@@ -142,28 +146,34 @@ class Lists:
         yield (prefix if prefix != b"," else b"") + b'],"ok":true}'
 
     async def array(
-        self, jobs: Sequence[Job], forecasts: Sequence[Forecast | None] | None = None
+        self,
+        jobs: Sequence[Job],
+        view: View = JobView.of,
+        forecasts: Sequence[Forecast | None] | None = None,
     ) -> Raw:
         """Render jobs as a JSON array, each with its forecast where forecasts are given."""
         pieces = [
             await self._elements(
-                jobs[start : start + _BATCH], forecasts and forecasts[start : start + _BATCH]
+                jobs[start : start + _BATCH], view, forecasts and forecasts[start : start + _BATCH]
             )
             for start in range(0, len(jobs), _BATCH)
         ]
         return Raw(b"[%b]" % b",".join(pieces))
 
     async def _elements(
-        self, jobs: Sequence[Job], forecasts: Sequence[Forecast | None] | None = None
+        self,
+        jobs: Sequence[Job],
+        view: View,
+        forecasts: Sequence[Forecast | None] | None = None,
     ) -> bytes:
         """Render the elements of an array, when it is this list's turn."""
         async with self._turn:
             started = time.perf_counter()
-            views = [JobView.of(job) for job in jobs]
+            views = [view(job) for job in jobs]
             if forecasts is not None:
                 views = [
-                    view.with_fields(eta=forecast and EtaView.of(forecast))
-                    for view, forecast in zip(views, forecasts, strict=True)
+                    shown.with_fields(eta=forecast and EtaView.of(forecast))
+                    for shown, forecast in zip(views, forecasts, strict=True)
                 ]
             elements = to_json(views)[1:-1]
             await asyncio.sleep(_PAUSE * (time.perf_counter() - started))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from rq_broker.admission.discretion import discreet_explanation, discreet_what_if
 from rq_broker.admission.explain import Explainer
 from rq_broker.api import bodies
+from rq_broker.api.own import imagined_shape, limits_of, owners_of
 from rq_broker.api.paths import job_of, type_of
 from rq_broker.api.request_body import read_json
 from rq_broker.api.responses import ok
@@ -34,10 +38,18 @@ class QuestionEndpoints:
 
     async def explain(self, request: Request) -> Response:
         """Explain why a job waits and forecast its grant, or what has become of its grant."""
-        return ok(explanation_view(await self._explainer.explain_any(*job_of(request))))
+        answer = await self._explainer.explain_any(*job_of(request), owners_of(request))
+        limits = limits_of(request)
+        return ok(
+            explanation_view(answer if limits is None else discreet_explanation(answer, limits))
+        )
 
     async def what_if(self, request: Request) -> Response:
         """Forecast a job that was not submitted, or the effect of a reorder."""
         type_ = type_of(request)
         proposal = bodies.what_if(await read_json(request), self._callback_base, self._egress)
-        return ok(what_if_view(await self._explainer.what_if(type_, proposal)))
+        if proposal.shape is not None:
+            proposal = replace(proposal, shape=imagined_shape(request, proposal.shape))
+        answer = await self._explainer.what_if(type_, proposal, owners_of(request))
+        limits = limits_of(request)
+        return ok(what_if_view(answer if limits is None else discreet_what_if(answer, limits)))

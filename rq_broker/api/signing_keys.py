@@ -9,10 +9,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from rq_broker.api import bodies
+from rq_broker.api.access import check_owner, identity_of
 from rq_broker.api.paths import type_of
 from rq_broker.api.request_body import read_json
 from rq_broker.api.responses import ok
+from rq_broker.domain.errors import Forbidden
+from rq_broker.domain.identity import Role
 from rq_broker.store.broker import Broker
+
+EVERYBODY = "*"
+"""Stands for every owner without keys of its own."""
 
 
 class SigningKeyEndpoints:
@@ -30,19 +36,27 @@ class SigningKeyEndpoints:
 
     async def keys(self, request: Request) -> Response:
         """List the fingerprints of every owner's signing keys, the newest first."""
-        return await self._fingerprints(type_of(request))
+        return await self._fingerprints(request)
 
     async def set_keys(self, request: Request) -> Response:
         """Set the signing keys of one owner, or of every owner without keys of its own."""
         type_ = type_of(request)
         owner, keys = bodies.signing_keys(await read_json(request))
+        if owner == EVERYBODY and identity_of(request).role is Role.OPERATOR:
+            raise Forbidden("the keys of every owner without its own are for an admin to set")
+        check_owner(request, owner)
         await self._broker.set_keys(type_, owner, keys)
-        return await self._fingerprints(type_)
+        return await self._fingerprints(request)
 
-    async def _fingerprints(self, type_: str) -> Response:
-        keys_by_owner = await self._broker.keys(type_)
+    async def _fingerprints(self, request: Request) -> Response:
+        keys_by_owner = await self._broker.keys(type_of(request))
+        owns = identity_of(request).owns
         return ok(
-            {owner: [_fingerprint(key) for key in keys] for owner, keys in keys_by_owner.items()}
+            {
+                owner: [_fingerprint(key) for key in keys]
+                for owner, keys in keys_by_owner.items()
+                if owns(owner)
+            }
         )
 
 

@@ -11,6 +11,8 @@ from starlette.routing import Route
 from rq_broker.admission.snapshot import SnapshotReader
 from rq_broker.admission.type_warning import type_warning
 from rq_broker.api import bodies
+from rq_broker.api.access import identity_of
+from rq_broker.api.own import shown_policy
 from rq_broker.api.paths import type_of
 from rq_broker.api.request_body import read_json
 from rq_broker.api.responses import ok, warned
@@ -35,14 +37,16 @@ class TypeEndpoints:
             Route("/types/{type}/losses", self.acknowledge_losses, methods=["DELETE"]),
         ]
 
-    async def types(self, _: Request) -> Response:
-        """Count the jobs of every type, by status."""
-        return ok(await self._broker.types())
+    async def types(self, request: Request) -> Response:
+        """Count the jobs of every type that the caller may use, by status."""
+        uses = identity_of(request).uses
+        counts = await self._broker.types()
+        return ok({type_: counted for type_, counted in counts.items() if uses(type_)})
 
     async def policy(self, request: Request) -> Response:
         """Read the policy and the counts of a type."""
         type_ = type_of(request)
-        return await self._type(type_, await self._broker.policy(type_))
+        return await self._type(type_, shown_policy(request, await self._broker.policy(type_)))
 
     async def set_policy(self, request: Request) -> Response:
         """Change the given fields of the policy of a type."""

@@ -229,9 +229,13 @@ class AttemptView(JsonObject, frozen=True):
     fence: Annotated[Count, Meta(description="Number of the grant that it announced.")]
     attempt: Annotated[Number, Meta(description="Number of the attempt for this grant.")]
     cause: Annotated[
-        str, Meta(description="`http_200`, `http_503`, … or a word such as `timeout`.")
+        str,
+        Meta(
+            description="`http_200`, `http_503`, … or a word such as `timeout`. To clients its "
+            "class: `delivered`, `status`, `timeout`, `tls`, `refused`."
+        ),
     ]
-    milliseconds: Count
+    milliseconds: Annotated[Count | None, Meta(description="null: not told to clients.")]
 
 
 class DestinationView(JsonObject, frozen=True):

@@ -12,6 +12,7 @@ from rq_broker.api.data import WantedInstance, given_as
 from rq_broker.domain.capacity import Amounts
 from rq_broker.domain.job_holds import JobHold
 from rq_broker.domain.jobs import Demand, Status
+from rq_broker.domain.names import request_id_in
 from rq_broker.domain.planning import Hold
 from rq_broker.domain.representation import Converted, Count, EtaView, JsonObject, Number
 from rq_broker.planner import ForecastChange
@@ -33,11 +34,26 @@ class ShortfallView(JsonObject, frozen=True):
     free: int
 
 
+def _or_none(name: str) -> str | None:
+    """Return a name; None for one that may not be known."""
+    return name or None
+
+
+def _request_id(name: str) -> str | None:
+    return request_id_in(name) or None
+
+
+_OtherJob = Annotated[
+    str | None,
+    Meta(description="null: another owner's, which is not named to you."),
+]
+
+
 class HolderView(JsonObject, frozen=True):
     """A job that holds what another lacks."""
 
-    request_id: str
-    owner_id: str
+    request_id: Annotated[_OtherJob, Converted(_request_id)]
+    owner_id: Annotated[_OtherJob, Converted(_or_none)]
     seconds: Annotated[float, Meta(description="How long it has held it.")]
     overdue: Annotated[
         bool, Meta(description="That is more than three times what it said it would hold.")
@@ -78,7 +94,7 @@ class LargestView(JsonObject, frozen=True):
 class AwaitedView(JsonObject, frozen=True):
     """A job for whose end a reservation waits."""
 
-    request_id: str
+    request_id: Annotated[_OtherJob, Converted(_or_none)]
     ends: Annotated[float, Meta(description="When that is expected, Unix time.")]
     source: Annotated[
         str, Meta(description="By what it said (expected), or by earlier jobs like it.")
@@ -141,6 +157,12 @@ _WAITING_ROWS: list[tuple[str, Any]] = [
             list[str], Meta(description="Later jobs that started before it, or would start now.")
         ],
     ),
+    (
+        "passed_by_others",
+        Annotated[
+            Count, Meta(description="How many more there are of other owners, not named to you.")
+        ],
+    ),
     ("largest", LargestView | None),
 ]
 """What an explanation and a forecast have in common, in the middle of their keys."""
@@ -178,7 +200,7 @@ ForecastView = msgspec.defstruct(
 class MoveView(JsonObject, frozen=True):
     """A job whose ETA a reorder changes."""
 
-    request_id: str
+    request_id: Annotated[_OtherJob, Converted(_or_none)]
     before: Annotated[EtaView, Converted(EtaView.of)]
     after: Annotated[EtaView, Converted(EtaView.of)]
     seconds: Annotated[float | None, Meta(description="after − before, of the p50.")]
@@ -283,9 +305,10 @@ def what_if_view(answer: ImaginedJob | tuple[ForecastChange, ...]) -> Struct:
 def _waiting_fields(answer: ExplainedJob | ImaginedJob) -> dict[str, Any]:
     explanation = answer.explanation
     reason, largest = explanation.reason, explanation.largest
+    passers = [job.request_id for job in explanation.passed_by if job.request_id]
     return {
         "reason": reason and ReasonView.of(reason),
-        "explains": explanation.request_id,
+        "explains": explanation.request_id and request_id_in(explanation.request_id),
         "hosts": explanation.hosts,
         "shortfalls": [ShortfallView.of(shortfall) for shortfall in explanation.shortfalls],
         "holders": [HolderView.of(holder) for holder in answer.holders],
@@ -293,6 +316,7 @@ def _waiting_fields(answer: ExplainedJob | ImaginedJob) -> dict[str, Any]:
         "protected": explanation.start is not None,
         "reservation": None if explanation.start is None else ReservationView.of(explanation),
         "passed_since": explanation.passed_since,
-        "passed_by": list(explanation.passed_by),
+        "passed_by": passers,
+        "passed_by_others": len(explanation.passed_by) - len(passers),
         "largest": largest and LargestView.of(largest),
     }

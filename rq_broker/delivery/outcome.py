@@ -88,6 +88,54 @@ _CAUSES: tuple[tuple[type[BaseException], str], ...] = (
 """Error → cause; the first class that fits counts, so a subclass stands before its base."""
 
 
+_COARSE = {
+    "timeout": "timeout",
+    "tls": "tls",
+    "redirect": "status",
+    "courier_lost": "courier_lost",
+    "gave_up": "gave_up",
+    "dependency_failed": "dependency_failed",
+    **dict.fromkeys(
+        (
+            "connection_refused",
+            "connection_reset",
+            "dns",
+            "forbidden",
+            "protocol",
+            "unreachable",
+        ),
+        "refused",
+    ),
+}
+"""Cause → what those are told of it who may submit callbacks. The causes themselves would show
+which ports of a network are open, and what listens there."""
+_FAILED = re.compile(r"(offer expired: )?([a-z_0-9]+)")
+"""The error of a job whose callback failed: the cause, and before it why it is not tried again."""
+
+
+def coarse_cause(cause: str) -> str:
+    """Return the class of a cause: delivered, status, timeout, tls, refused.
+
+    >>> coarse_cause("http_204"), coarse_cause("http_503"), coarse_cause("dns")
+    ('delivered', 'status', 'refused')
+    """
+    if re.fullmatch("http_2[0-9][0-9]", cause):
+        return "delivered"
+    return "status" if cause.startswith("http_") else _COARSE.get(cause, "refused")
+
+
+def coarse_error(error: str) -> str:
+    """Return the error of a job with the class of its cause; one that its client gave stays.
+
+    >>> coarse_error("offer expired: http_503"), coarse_error("no disk")
+    ('offer expired: status', 'no disk')
+    """
+    match = _FAILED.fullmatch(error)
+    if match is None or not (match[2] in _COARSE or re.fullmatch("http_[0-9]{3}", match[2])):
+        return error
+    return f"{match[1] or ''}{coarse_cause(match[2])}"
+
+
 def outcome_of_error(error: Exception, milliseconds: int) -> Outcome:
     """Classify what ended an attempt before its response was complete."""
     if isinstance(error, (ForbiddenAddress, CallbackForbidden)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from rq_broker.domain.capacity import Amounts, Host
 from rq_broker.domain.devices import DeviceChoice
@@ -33,6 +34,13 @@ class WaitingShape:
     shape: Shape
     heads: tuple[Head, ...]
     count: int
+
+
+class OwnedJob(NamedTuple):
+    """A job that an explanation names, and whose it is."""
+
+    request_id: str
+    owner: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -206,6 +206,10 @@ class JobView(JsonObject, frozen=True):
     after_any: Annotated[
         bool | UnsetType, Meta(description="Whether any end of those jobs will do.")
     ] = field(name="AfterAny", default=UNSET)
+    redacted: Annotated[
+        tuple[str, ...] | UnsetType,
+        Meta(description="Keys whose values are left out, as they are not for you to read."),
+    ] = field(name="Redacted", default=UNSET)
     eta: Annotated[
         EtaView | UnsetType | None,
         Meta(description="When a queued job is expected to start. Only in a list with `eta=1`."),

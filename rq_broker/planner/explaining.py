@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from rq_broker.domain.devices import without_sums
 from rq_broker.domain.jobs import Demand
-from rq_broker.domain.planning import Grant, Hold, Snapshot
+from rq_broker.domain.planning import Grant, Hold, OwnedJob, Snapshot
 from rq_broker.domain.traits import instance_of, traits_of
 from rq_broker.planner.admission_pass import AdmissionPass
 from rq_broker.planner.blocked import BlockedShape
@@ -68,8 +68,8 @@ class Explanation:
     """The holds whose expected ends it then waits for, the earliest first."""
     passed_since: float | None = None
     """When a later job first passed it, seconds since 1970."""
-    passed_by: tuple[str, ...] = ()
-    """request_ids of later jobs that a pass would grant now on hosts it could use."""
+    passed_by: tuple[OwnedJob, ...] = ()
+    """Later jobs that a pass would grant now on hosts it could use."""
     usable_hosts: frozenset[str] = frozenset()
     """The hosts of its aggregate, while it waits."""
     largest: Largest | None = None
@@ -164,13 +164,13 @@ def _shortfalls(table: HostTable, needs: Needs) -> tuple[Shortfall, ...]:
 
 def _passed_by(
     snapshot: Snapshot, earlier_grants: Sequence[Grant], blocked: BlockedShape
-) -> Steps[tuple[str, ...]]:
+) -> Steps[tuple[OwnedJob, ...]]:
     """List the later grants of a whole pass that use a host the job could use."""
     hosts, demands = snapshot.hosts, [placer.demand for placer in blocked.placers]
     planned = yield from plan_steps(snapshot)
     later_grants = planned.grants[len(earlier_grants) :]
     return tuple(
-        grant.head.request_id
+        OwnedJob(grant.head.request_id, grant.shape.owner)
         for grant in later_grants
         if any(demand.admits(hosts[name]) for name in grant.hosts for demand in demands)
     )

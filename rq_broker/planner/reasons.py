@@ -52,6 +52,21 @@ class Reason:
     text: str
     shortfalls: tuple[Shortfall, ...] = ()
     """Where no host holds an instance: what the host that comes closest lacks for it."""
+    discreet: str = ""
+    """The text without names of jobs and owners, for who may not know them; '' if it has none."""
+
+    def extended(self, end: str, discreet_end: str | None = None) -> Reason:
+        """Return the reason with more behind its text; `discreet_end` if that has names."""
+        discreet = ""
+        if self.discreet or discreet_end is not None:
+            discreet = (self.discreet or self.text) + (
+                end if discreet_end is None else discreet_end
+            )
+        return replace(self, text=self.text + end, discreet=discreet)
+
+    def without_names(self) -> Reason:
+        """Return the reason as it is told to who may not know other jobs and owners."""
+        return replace(self, text=self.discreet or self.text, discreet="")
 
 
 PAUSED = Reason(ReasonCode.PAUSED, "grants are paused for this type")
@@ -119,21 +134,30 @@ def of_alternatives(reasons: Sequence[Reason], until: float = 0.0, now: float = 
         now: Seconds since 1970.
     """
     main = next((r for r in reasons if r.code is not ReasonCode.IMPOSSIBLE), reasons[0])
-    texts = [f"alternative {number}: {reason.text}" for number, reason in enumerate(reasons)]
+    discreet = _alternatives([reason.discreet or reason.text for reason in reasons], until, now)
+    has_names = any(reason.discreet for reason in reasons)
+    text = _alternatives([reason.text for reason in reasons], until, now)
+    return replace(main, text=text, discreet=discreet if has_names else "")
+
+
+def _alternatives(texts: Sequence[str], until: float, now: float) -> str:
+    """Join what is said of each alternative, of the first few if there are many."""
+    texts = [f"alternative {number}: {text}" for number, text in enumerate(texts)]
     if until > now:
         texts.append(f"other alternatives count from {_clock(until, now)}")
     shown = texts[:NAMED]
     if len(texts) > NAMED:
         shown.append(f"and so for {len(texts) - NAMED} more")
-    return replace(main, text="; ".join(shown))
+    return "; ".join(shown)
 
 
 def behind(code: ReasonCode, request_id: str) -> Reason:
     """Return the reason of a job that would fit, but on hosts kept for an earlier job."""
     if code is ReasonCode.STRICT_ORDER:
-        return Reason(code, f"would fit, but strict order puts {request_id} first")
-    text = f"would fit, but could delay {request_id}, which later jobs passed for too long"
-    return Reason(code, text)
+        text = "would fit, but strict order puts {} first"
+    else:
+        text = "would fit, but could delay {}, which later jobs passed for too long"
+    return Reason(code, text.format(request_id), discreet=text.format("an earlier job"))
 
 
 def outranked(no_room: Reason, lead: ShareLead, owner: str, share: float) -> Reason:
@@ -145,12 +169,13 @@ def outranked(no_room: Reason, lead: ShareLead, owner: str, share: float) -> Rea
         owner: Of the job that waits.
         share: The part of the capacity that this owner used for its weight.
     """
+    shares = f"({lead.share:.1%} of the capacity against {share:.1%})"
     text = (
-        f"{no_room.text}; {lead.head.request_id} came later but goes first, as its owner "
-        f"{lead.owner} used less for its weight than {owner} "
-        f"({lead.share:.1%} of the capacity against {share:.1%})"
+        f"; {lead.head.request_id} came later but goes first, as its owner "
+        f"{lead.owner} used less for its weight than {owner} {shares}"
     )
-    return replace(no_room, text=text)
+    discreet = f"; a later job goes first, as its owner used less for its weight {shares}"
+    return no_room.extended(text, discreet)
 
 
 def reserved(
@@ -167,9 +192,13 @@ def reserved(
     """
     where = f"reserved on {_listed(sorted(hosts))}"
     if start is None:
-        return replace(no_room, text=f"{no_room.text}; {where} until it starts")
-    ends = f", when {_listed(awaited)} {_are(awaited)} expected to end" if awaited else ""
-    return replace(no_room, text=f"{no_room.text}; {where} from about {_clock(start, now)}{ends}")
+        return no_room.extended(f"; {where} until it starts")
+    text = f"; {where} from about {_clock(start, now)}"
+    if not awaited:
+        return no_room.extended(text)
+    are = f"{_are(awaited)} expected to end"
+    jobs = "1 job" if len(awaited) == 1 else f"{len(awaited)} jobs"
+    return no_room.extended(f"{text}, when {_listed(awaited)} {are}", f"{text}, when {jobs} {are}")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -112,7 +112,7 @@ class WaitingReasons(Mapping[str, Reason]):
         short_on = {shortfall.host for shortfall in lacking.shortfalls} or granted_on
         if granted_on.isdisjoint(short_on):
             return lacking
-        return replace(lacking, text=f"{lacking.text}, after what earlier jobs are about to get")
+        return lacking.extended(", after what earlier jobs are about to get")
 
     def _blocker(self, blocked: BlockedShape) -> BlockedShape | None:
         """Return the first job that keeps hosts this one could use; it may be this one itself."""

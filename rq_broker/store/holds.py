@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -15,6 +15,7 @@ from rq_broker.domain.job_holds import JobHold
 from rq_broker.domain.jobs import Demand, Shape, Status
 from rq_broker.store import device_records, records
 from rq_broker.store.keys import Keys
+from rq_broker.store.names import Names, owners_argument
 from rq_broker.store.runner import Runner
 
 _CACHED_CHARACTERS = 1024
@@ -80,6 +81,7 @@ class Holds:
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
+        self._names = Names(runner)
 
     async def running_holds(
         self, type_: str, status: Status, cursor: str = "0", limit: int = _JOBS
@@ -102,13 +104,18 @@ class Holds:
         holds = records.readable(_running_hold, reply.holds)
         return ChangedHolds(reply.last, reply.is_known, reply.has_more, reply.ended, holds)
 
-    async def job_hold(self, type_: str, request_id: str) -> JobHold:
-        """Read what has become of one job's grant. Raises JobNotFound."""
-        reply = await self._runner.run("job_hold", type_, request_id=request_id)
+    async def job_hold(
+        self, type_: str, request_id: str, owners: Collection[str] | None = None
+    ) -> JobHold:
+        """Read what has become of one job's grant, which is as of Jobs.read. Raises JobNotFound."""
+        name = await self._names.stored(type_, request_id, owners)
+        reply = await self._runner.run(
+            "job_hold", type_, request_id=name, owners=owners_argument(owners)
+        )
         named = reply.now if reply.named is None else int(reply.named)
         lost, since = reply.hold_lost, reply.since
         return JobHold(
-            request_id,
+            name,
             Status(reply.status),
             tuple(orjson.loads(reply.hosts or "[]")),
             records.amounts_by_host(records.pairs(reply.held)),

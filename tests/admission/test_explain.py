@@ -63,6 +63,7 @@ async def test_an_explanation_says_all_there_is(broker: Broker, client: Redis) -
         "reservation": None,
         "passed_since": None,
         "passed_by": [],
+        "passed_by_others": 0,
         "largest": {"instances": 0, "percent": 50, "scaled": [{"VCPU": 3}]},
         "eta": {"p50": None, "p90": None, "reason": TOO_LITTLE_HISTORY},
         "eta_accuracy": {"within_p90": 0, "beyond_p90": 0},
@@ -147,8 +148,8 @@ async def test_a_job_that_leaves_while_it_is_explained_is_a_conflict(
     await queued(broker, "d", 1)
     read = broker.read
 
-    async def read_then_withdraw(type_: str, request_id: str) -> Job:
-        job = await read(type_, request_id)
+    async def read_then_withdraw(type_: str, request_id: str, owners: None = None) -> Job:
+        job = await read(type_, request_id, owners)
         await broker.withdraw(type_, request_id)
         return job
 

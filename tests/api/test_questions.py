@@ -22,7 +22,8 @@ WAITING_KEYS = [
     "used_by_others",
     "protected",
 ]
-WAITING_KEYS += ["reservation", "passed_since", "passed_by", "largest"]
+WAITING_KEYS += ["reservation", "passed_since", "passed_by"]
+WAITING_KEYS += ["passed_by_others", "largest"]
 HOST: dict[str, Any] = {"capacity": {"VCPU": 2}, "used": {"VCPU": 1}}
 
 

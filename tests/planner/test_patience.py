@@ -9,7 +9,7 @@ import pytest
 
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.holding_times import HoldingTimes, Observation, demand_key
-from rq_broker.domain.planning import Promise
+from rq_broker.domain.planning import OwnedJob, Promise
 from rq_broker.domain.policy import Policy
 from rq_broker.planner import ReasonCode, explain, plan
 from tests.planner.oracle import (
@@ -293,4 +293,4 @@ def test_the_explanation_of_a_reserved_job_names_its_hosts() -> None:
     assert (explanation.hosts, explanation.passed_since) == (("h2",), 0.0)
     (lack,) = explanation.shortfalls
     assert (lack.host, lack.resource, lack.needed, lack.free) == ("h2", "VCPU", 8, 7)
-    assert explanation.passed_by == ("r2",)
+    assert explanation.passed_by == (OwnedJob("r2", "lab"),)

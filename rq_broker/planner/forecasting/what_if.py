@@ -27,6 +27,7 @@ class ForecastChange:
     """How a change moves one job's forecast."""
 
     request_id: str
+    owner: str
     before: Forecast
     after: Forecast
     seconds: float | None
@@ -99,6 +100,7 @@ def change_steps(
     changes = [
         _change(
             job.request_id,
+            before.shapes[job.digest].owner,
             forecasts_before.of(job.id, job.rank, job.digest),
             forecasts_after.of(job.id, job.rank, job.digest),
         )
@@ -107,8 +109,8 @@ def change_steps(
     return tuple(sorted(changes, key=lambda change: -abs(change.seconds or 0.0)))
 
 
-def _change(request_id: str, before: Forecast, after: Forecast) -> ForecastChange:
+def _change(request_id: str, owner: str, before: Forecast, after: Forecast) -> ForecastChange:
     seconds = None
     if before.p50 is not None and after.p50 is not None:
         seconds = after.p50 - before.p50
-    return ForecastChange(request_id, before, after, seconds)
+    return ForecastChange(request_id, owner, before, after, seconds)

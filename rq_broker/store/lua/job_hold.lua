@@ -2,7 +2,8 @@
 --- Keeps: all of it is of one instant.
 --- KEYS[1] base
 --- ARGV
----   request_id  string    the client's name for the job
+---   request_id  string    the job's name
+---   owners      strings   whose job the caller may name; none: anybody's
 --- Returns
 ---   now         integer   the time, ms
 ---   status      string    its status
@@ -21,9 +22,10 @@
 --- @include "base"
 --- @include "clock"
 --- @include "hold"
+--- @include "owned"
 
-if not load_job(request_id) then
-  return redis.error_reply('JOB_NOT_FOUND no job has this request_id in this type')
+if not load_own_job(request_id, owners) then
+  return job_not_found()
 end
 local f = redis.call('HMGET', job_key(request_id), 'status', 'hosts', 'servers', 'unseen', 'named', 'missed_by',
   'hold_lost', 'running_since', 'renewed', 'expected')
