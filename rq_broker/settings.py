@@ -47,6 +47,8 @@ class Settings:
     """Path below which a proxy serves the API, and which it strips. Default: none."""
     tokens: bool = False
     """Whether every call of the API needs a token, see identity.tokens. Default: it does not."""
+    open_types: bool = False
+    """Whether clients, sources and operators may make types too. Default: admins only."""
     types: tuple[str, ...] = ()
     """Types that a notifier or an audit works on. Default, empty: every type there is."""
     callback_base: str | None = None

@@ -15,10 +15,11 @@ from benches.granting import empty_pass, grants
 from benches.kit import Figure, Size
 from benches.latency import callback_latency, freed
 from benches.planning import reservations
-from benches.submitting import depth, http_submit, memory, submit
+from benches.submitting import depth, http_submit, memory, submit, token_submit
 
 BENCHES = {
     "http-submit": http_submit,
+    "token-submit": token_submit,
     "submit": submit,
     "depth": depth,
     "memory": memory,

@@ -6,7 +6,7 @@ what the row of the operation does not allow. Endpoints ask `identity_of` and `s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from http import HTTPStatus
 
 from starlette.datastructures import Headers
@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rq_broker.api import roles
 from rq_broker.api.operations import OPERATIONS
+from rq_broker.api.paths import type_name
 from rq_broker.api.responses import refused
 from rq_broker.domain import errors
 from rq_broker.domain.identity import ACTOR, ANYONE, NOBODY, Actor, Identity, Role
@@ -121,14 +122,27 @@ def row_of(route: Route) -> roles.Access:
     return OPERATIONS[route.name].access if route.include_in_schema else _UNDESCRIBED
 
 
-def guard(route: Route) -> Route:
-    """Let a route carry out what its row allows. Raises KeyError if it has none."""
+def guard(route: Route, exists: Callable[[str], Awaitable[bool]] | None = None) -> Route:
+    """Let a route carry out what its row allows. Raises KeyError if it has none.
+
+    Args:
+        route: The route, which is changed.
+        exists: Returns whether there is a type; None: everybody may make one.
+    """
     row, name, app = row_of(route), route.name, route.app
+    makes_type = route.include_in_schema and OPERATIONS[name].makes_type
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         if row is not roles.PUBLIC:
             type_ = scope["path_params"].get("type")
-            scope["access"] = _allowed(name, row, scope["identity"], type_)
+            identity = scope["identity"]
+            scope["access"] = _allowed(name, row, identity, type_)
+            if makes_type and exists and identity.role is not Role.ADMIN:
+                type_ = type_name(type_)
+                if not await exists(type_):
+                    raise errors.Forbidden(
+                        f"there is no type {type_!r}, and only an admin may make one"
+                    )
         await app(scope, receive, send)
 
     route.app = guarded

@@ -41,6 +41,7 @@ def create_app(
     callback_base: str | None = None,
     egress: Egress | None = None,
     authenticators: Sequence[Authenticator] = (),
+    open_types: bool = False,
     inbox: bool = False,
     noop: bool = False,
     browsers: BrowserRules = ANY_NAME,
@@ -54,6 +55,8 @@ def create_app(
         egress: Refuses callbacks that no courier may dial; None leaves that to the courier.
         authenticators: Prove who asks, each from one kind of credential. Without any, everybody
             may do everything.
+        open_types: Lets whoever may submit, publish or change a policy use a type that does not
+            exist yet; without it only admins may.
         inbox: Adds the development inbox.
         noop: Adds `POST /noop`, the baseline of the benchmarks.
         browsers: By which names the API is called, and whose pages may call it.
@@ -61,7 +64,7 @@ def create_app(
     """
     routes = _routes(broker, callback_base, egress, authenticators, inbox=inbox, noop=noop)
     app = Starlette(
-        routes=[guard(route) for route in routes],
+        routes=[guard(route, None if open_types else broker.type_exists) for route in routes],
         middleware=[
             Middleware(BrowserGuard, browsers),
             Middleware(TrailingSlash),

@@ -7,13 +7,15 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from rq_broker.api import bodies
-from rq_broker.api.access import scope_of
+from rq_broker.api.access import identity_of, scope_of
 from rq_broker.api.host_totals import totals_of
 from rq_broker.api.paths import host_of, location, source_of, type_of
 from rq_broker.api.request_body import read_json
 from rq_broker.api.responses import created, ok
 from rq_broker.api.roles import Scope
 from rq_broker.api.views import HostView, SourceView
+from rq_broker.domain.capacity import Host
+from rq_broker.domain.errors import HostNotFound
 from rq_broker.store.broker import Broker
 
 
@@ -39,24 +41,28 @@ class HostEndpoints:
         hosts = await self._broker.hosts(type_of(request))
         if scope_of(request) is Scope.TOTALS:
             return ok(totals_of(hosts))
-        return ok([HostView.of(host) for host in hosts])
+        return ok([HostView.of(host) for host in hosts if _is_shown(request, host)])
 
     async def host(self, request: Request) -> Response:
         """Read one host."""
-        return ok(HostView.of(await self._broker.host(*host_of(request))))
+        type_, name = host_of(request)
+        host = await self._broker.host(type_, name)
+        if not _is_shown(request, host):
+            raise HostNotFound(f"no host {name} in type {type_}")
+        return ok(HostView.of(host))
 
     async def set_host(self, request: Request) -> Response:
         """Publish a host: 201 if it is new, 200 if it replaces one."""
         type_, name = host_of(request)
         host = bodies.host(name, await read_json(request))
-        if await self._broker.set_host(type_, host):
+        if await self._broker.set_host(type_, host, _publisher(request)):
             path = location(request, "types", type_, "hosts", name)
             return created(HostView.of(host), path)
         return ok(HostView.of(await self._broker.host(type_, name)))
 
     async def drop_host(self, request: Request) -> Response:
         """Take a host out of service; its holds stay until they are released."""
-        await self._broker.drop_host(*host_of(request))
+        await self._broker.drop_host(*host_of(request), _publisher(request))
         return ok({})
 
     async def sources(self, request: Request) -> Response:
@@ -68,3 +74,13 @@ class HostEndpoints:
         """Forget a source that is not polled any more; its hosts go out of service."""
         await self._broker.forget_source(*source_of(request))
         return ok({})
+
+
+def _publisher(request: Request) -> str | None:
+    """Return who may publish, replace and see its own hosts only; None for who may all of them."""
+    return identity_of(request).name if scope_of(request) is Scope.OWN else None
+
+
+def _is_shown(request: Request, host: Host) -> bool:
+    publisher = _publisher(request)
+    return publisher is None or host.publisher == publisher

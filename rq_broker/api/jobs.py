@@ -14,6 +14,7 @@ from rq_broker.admission.snapshot import SnapshotReader
 from rq_broker.admission.submit_warning import SubmitWarnings
 from rq_broker.admission.waiting_reason import ReasonReader
 from rq_broker.api import bodies, pagination
+from rq_broker.api.access import sole_owner
 from rq_broker.api.idempotency import REPLAYED, idempotency_key
 from rq_broker.api.own import (
     attempt_view,
@@ -72,7 +73,8 @@ class JobEndpoints:
         """Put a job in the queue."""
         type_ = type_of(request)
         key = idempotency_key(request)
-        new = read_submission(await read(request), self._callback_base, self._egress)
+        body, owner = await read(request), sole_owner(request)
+        new = read_submission(body, self._callback_base, self._egress, owner)
         check_submission(request, new)
         try:
             job = await self._broker.submit(type_, new, key, limits_of(request))

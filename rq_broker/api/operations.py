@@ -113,6 +113,9 @@ class Operation:
     refusals: tuple[type[errors.BrokerError], ...] = ()
     access: roles.Access = field(kw_only=True)
     """Role → on what it may call the operation; a role that is left out is refused."""
+    makes_type: bool = False
+    """Whether it makes the type that it names, if there is none. Only an admin may make one, unless
+    the installation leaves it to everybody."""
     statuses: tuple[int, ...] = (200,)
     """Statuses of success."""
     body: Body | None = None
@@ -158,7 +161,9 @@ OPERATIONS: Mapping[str, Operation] = {
         takes_key=True,
         note="The broker POSTs to the callback as soon as it holds the capacity. A relative "
         "callback needs a callback base. Unknown fields are ignored; `data` keeps every digit. "
+        "Whoever acts for one owner only may leave `owner_id` out, and may name no other. "
         "A 409 has `same` and the job if it was submitted just so.",
+        makes_type=True,
         access=roles.CHANGE_JOBS,
     ),
     "page": Operation(
@@ -229,6 +234,7 @@ OPERATIONS: Mapping[str, Operation] = {
         body=Body(PolicyChange, {"patience": 60}),
         keys=_WARNING,
         note=f"A new span applies to the jobs that are there already. {_TYPE_NOTE}",
+        makes_type=True,
         access=roles.OPERATE,
     ),
     "drop_type": Operation(
@@ -251,6 +257,7 @@ OPERATIONS: Mapping[str, Operation] = {
         statuses=(200, 201),
         body=Body(NewHost, _HOST_BODY),
         note="409 if a source reports the host.",
+        makes_type=True,
         access=roles.PUBLISH,
     ),
     "drop_host": Operation(
@@ -292,6 +299,7 @@ OPERATIONS: Mapping[str, Operation] = {
         body=Body(bodies.OwnerKeys, _KEYS),
         note="Callbacks are signed by Standard Webhooks, once with each key. To rotate, set the "
         "new key and the old one, and later the new one alone. `[]` removes the owner's keys.",
+        makes_type=True,
         access=roles.KEYS,
     ),
     "tokens": Operation(list[TokenView], (errors.Unavailable,), access=roles.ADMINISTER),

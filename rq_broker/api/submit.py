@@ -96,13 +96,17 @@ class _PlainSubmit(_Fields, kw_only=True):
 
 
 def read_submission(
-    body: bytes, callback_base: str | None = None, egress: Egress | None = None
+    body: bytes,
+    callback_base: str | None = None,
+    egress: Egress | None = None,
+    owner: str | None = None,
 ) -> Submission:
     """Parse the body of a submit.
 
     Args:
         callback_base: URL that a relative callback is joined to.
         egress: Rules that the callback has to pass, if any.
+        owner: Whose job it is where the body names no owner; None: it must name one.
 
     Raises:
         Unreadable: The body is not JSON that can be kept exactly.
@@ -110,7 +114,10 @@ def read_submission(
     """
     plain = _read_plain(body)
     if plain is None:
-        return submission(exact_json.loads(body), callback_base, egress)
+        parsed = exact_json.loads(body)
+        if owner is not None and isinstance(parsed, dict) and parsed.get("owner_id") is None:
+            parsed["owner_id"] = owner
+        return submission(parsed, callback_base, egress)
     fields, data = plain
     receiver = destination(fields.callback, callback_base, egress)
     return _submission(fields, data.text, data.demand, receiver)

@@ -50,6 +50,7 @@ def build_app(settings: Settings, client: Redis | RedisCluster, *, dev: bool = F
     return create_app(
         broker,
         authenticators=authenticators_of(settings, broker),
+        open_types=settings.open_types,
         callback_base=settings.callback_base,
         egress=egress_of(settings, own_api=not dev),
         inbox=dev,

@@ -24,7 +24,7 @@ def main() -> None:
 
 @main.command()
 @with_settings("redis", "min_replicas_acked", "host", "port", "workers", "keep_alive", "grace",
-               "max_connections", "max_connections_per_address", "insecure", "tokens",
+               "max_connections", "max_connections_per_address", "insecure", "tokens", "open_types",
                "allowed_hosts", "cors_origins", "forwarded_allow_ips", "root_path",
                "callback_base", "callback_allow", "callback_deny", "callback_ports",
                "log_level")  # fmt: skip

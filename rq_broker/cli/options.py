@@ -147,6 +147,11 @@ OPTIONS: dict[str, Decorator] = {
         "Refuse every call without a token of `rq-broker token create`.",
         is_flag=True,
     ),
+    "open_types": _option(
+        "--open-types",
+        "Let clients, sources and operators make types too, not only admins.",
+        is_flag=True,
+    ),
     "types": _option(
         "--type",
         "Work on this type only. May be repeated.",

@@ -62,6 +62,8 @@ class Host:
     """What an instance's amount of a resource must be a multiple of; 1 where not listed."""
     source: str = ""
     """The source that reports it; '' for a host that was published over HTTP."""
+    publisher: str = ""
+    """The identity that published it and may replace its own hosts only; '' for anybody else."""
     traits: frozenset[Label] = frozenset()
     """What it is like beside its amounts, for demands that require or forbid it."""
     anywhere: bool = False

@@ -172,6 +172,7 @@ class Broker:
         self.hand_over = wakes.hand_over
         self.has_marker = wakes.has_marker
         self.due = wakes.due
+        self.type_exists = registry.exists
         self.list_type = registry.list_type
         self.forget_type = registry.forget_type
         self.drop_type = registry.drop_type

@@ -55,11 +55,19 @@ class Capacity:
         await self._runner.run("set_policy", type_, changes=policy_record.pairs(changes))
         return await self.policy(type_)
 
-    async def set_host(self, type_: str, host: Host) -> bool:
+    async def set_host(self, type_: str, host: Host, publisher: str | None = None) -> bool:
         """Publish a host; returns whether it is new.
+
+        Args:
+            type_: The type.
+            host: The host.
+            publisher: Who publishes it, and may replace its own hosts only; None: who may replace
+                every host.
 
         Raises:
             Invalid: It cannot be named, or counted.
+            Conflict: A source reports it.
+            Forbidden: Another one published it.
             OlderNotifiers: It has devices, and a notifier that does not know them serves the type.
         """
         checked(host)
@@ -71,14 +79,18 @@ class Capacity:
             type_,
             host=host.name,
             aggregates=records.aggregates_text(host),
+            publisher=publisher,
             fields=records.host_pairs(host),
         )
         new: bool = reply.new
         return new
 
-    async def drop_host(self, type_: str, name: str) -> None:
-        """Take a host out of service; it stays listed, without capacity, until its holds end."""
-        await self._runner.run("drop_host", type_, host=name)
+    async def drop_host(self, type_: str, name: str, publisher: str | None = None) -> None:
+        """Take a host out of service; it stays listed, without capacity, until its holds end.
+
+        Raises Forbidden if there is a `publisher`, and another one published it.
+        """
+        await self._runner.run("drop_host", type_, host=name, publisher=publisher)
 
     async def hosts(self, type_: str) -> list[Host]:
         """Read all hosts, by name."""

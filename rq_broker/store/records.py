@@ -156,6 +156,7 @@ def host(name: str, fields: Mapping[str, str]) -> Host:
         aggregates=frozenset(orjson.loads(fields.get("aggregates", "[]"))),
         dropped="dropped" in fields,
         source=fields.get("source", ""),
+        publisher=fields.get("publisher", ""),
         traits=_traits(fields["traits"]) if "traits" in fields else frozenset(),
         anywhere="anywhere" in fields,
     )

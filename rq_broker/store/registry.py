@@ -7,7 +7,8 @@ import time
 from contextlib import suppress
 
 from rq_broker.domain import errors
-from rq_broker.store.keys import TYPES
+from rq_broker.domain.jobs import BESIDE, Status
+from rq_broker.store.keys import TYPES, Keys
 from rq_broker.store.runner import Runner
 
 _INTERVAL = 5.0
@@ -18,6 +19,8 @@ _RETRY = 1.0
 _REMEMBERED = 10_000
 """Types of which a process remembers when it wrote their names: bounds its memory, whatever names
 clients make up. With more types in use, names are written more often."""
+_USED = (*(f"status:{status}" for status in (*Status, BESIDE)), "hosts", "sources", "keys")
+"""Keys of which a type in use has one at least, unless it has a policy only."""
 
 
 class Registry:
@@ -38,6 +41,18 @@ class Registry:
             self._write_again(type_, _RETRY)
             with suppress(errors.Unavailable):
                 await self.list_type(type_)
+
+    async def exists(self, type_: str) -> bool:
+        """Return whether there is a type: in the set or, where that was lost, in use."""
+        if time.monotonic() < self._next_writes.get(type_, 0.0):
+            return True
+        if await self._runner.command("SISMEMBER", TYPES, type_):
+            return True
+        keys = Keys(type_)
+        if await self._runner.command("EXISTS", *(keys.of(name) for name in _USED)):
+            return True
+        fields = await self._runner.command("HKEYS", keys.base)
+        return any(field.startswith("policy") for field in fields)
 
     async def list_type(self, type_: str) -> None:
         """Add a type to the set."""

@@ -18,6 +18,7 @@ from benches import kit, raw
 from rq_broker.admission.granter import Granter
 from rq_broker.api import create_app
 from rq_broker.api.submit import submission
+from rq_broker.cli.access import authenticators_of
 from rq_broker.cli.serving import lifespan, server_options
 from rq_broker.delivery.message import message_body
 from rq_broker.domain import exact_json as jsontext
@@ -28,19 +29,27 @@ from rq_broker.store.broker import Broker, Wake
 from rq_broker.store.connection import connect
 from rq_broker.worker.loop import Loop
 
+_CONNECTIONS = 16
 
-def api(url: str, port: str) -> None:
-    """Serve the API with its no-op route, as one uvicorn worker."""
-    settings, egress = Settings(port=int(port)), Egress.of(allow=["127.0.0.0/8"])
-    app = create_app(Broker(connect(url)), egress=egress, noop=True, lifespan=lifespan(settings))
+
+def api(url: str, port: str, tokens: str = "") -> None:
+    """Serve the API with its no-op route, as one uvicorn worker; with `tokens` it asks for one."""
+    settings, broker = Settings(port=int(port), tokens=bool(tokens)), Broker(connect(url))
+    app = create_app(
+        broker,
+        egress=Egress.of(allow=["127.0.0.0/8"]),
+        authenticators=authenticators_of(settings, broker),
+        noop=True,
+        lifespan=lifespan(settings),
+    )
     uvicorn.run(app, log_level="warning", **server_options(settings))
 
 
-def load(port: str, path: str, first: str, count: str, connections: str = "16") -> None:
-    """Post submits, or the same bodies to another path; prints requests a second."""
+def load(port: str, path: str, first: str, count: str, token: str = "") -> None:
+    """Post submits, 16 at once, or the same bodies to another path; prints requests a second."""
     numbers = range(int(first), int(first) + int(count))
-    requests = [raw.post(path, orjson.dumps(kit.body(number))) for number in numbers]
-    seconds = uvloop.run(raw.send(int(port), iter(requests), int(connections)))
+    requests = [raw.post(path, orjson.dumps(kit.body(number)), token) for number in numbers]
+    seconds = uvloop.run(raw.send(int(port), iter(requests), _CONNECTIONS))
     print(len(requests) / seconds)
 
 

@@ -51,9 +51,11 @@ def answer(content: bytes = b"") -> bytes:
     return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(content), content)
 
 
-def post(path: str, content: bytes) -> bytes:
-    """Build a POST."""
+def post(path: str, content: bytes, token: str = "") -> bytes:
+    """Build a POST; with a token it has the header Authorization."""
     head = f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+    if token:
+        head += f"Authorization: Bearer {token}\r\n"
     return head.encode() + b"Content-Length: %d\r\n\r\n%b" % (len(content), content)
 
 

@@ -10,6 +10,9 @@ from statistics import median
 from benches import kit
 from benches.kit import Figure, Size
 from rq_broker.api.submit import submission
+from rq_broker.domain.identity import Role
+from rq_broker.domain.tokens import NewToken
+from rq_broker.identity import tokens
 from rq_broker.store.broker import Broker
 from rq_broker.store.embedded import Server, free_port
 from rq_broker.store.keys import Keys
@@ -38,6 +41,46 @@ def http_submit(size: Size) -> list[Figure]:
     cpu = kit.against(_column(ours, 1), _column(noop, 1), "µs")
     value = f"{kit.against(*rates, '/s')}; API CPU {cpu}"
     return [kit.rated("http-submit: submit, no-op", value, kit.ratios(*rates), least=0.4)]
+
+
+def token_submit(size: Size) -> list[Figure]:
+    """One uvicorn worker, 16 connections: submits with a client's token against anonymous ones."""
+    count, ports = size.of(8000, 4000), (free_port(), free_port())
+    first = itertools.count(0, count)
+
+    with kit.store() as server:
+        secret = kit.run(server.url, _token)
+        with (
+            kit.process(*kit.role("api", server.url, ports[0], "tokens")) as guarded,
+            kit.process(*kit.role("api", server.url, ports[1])) as anonymous,
+        ):
+
+            def load(number: int, api: int, *token: str) -> list[float]:
+                used = kit.cpu(api)
+                submits = (ports[number], "/v1/vm/", next(first), count)
+                rate = kit.measured(*kit.role("load", *submits, *token))
+                return [rate, (kit.cpu(api) - used) / count * 1e6]
+
+            def both(pairs: int) -> list[list[list[float]]]:
+                return kit.turns(
+                    pairs, lambda: load(0, guarded, secret), lambda: load(1, anonymous)
+                )
+
+            for port in ports:
+                kit.until_serves(port)
+            both(1)  # a warm-up
+            known, open_ = both(size.pairs)
+    rates = _column(known, 0), _column(open_, 0)
+    cpu = kit.against(_column(known, 1), _column(open_, 1), "µs")
+    value = f"{kit.against(*rates, '/s')}; API CPU {cpu}"
+    return [kit.rated("token-submit: with a token, without", value, kit.ratios(*rates), least=0.9)]
+
+
+async def _token(broker: Broker) -> str:
+    """Make the type, and a token of a client that may submit to it."""
+    await broker.set_policy(kit.TYPE, {})
+    new = NewToken(Role.CLIENT, owners=[kit.OWNER], types=[kit.TYPE])
+    return (await tokens.create(broker, new)).secret
 
 
 def submit(size: Size) -> list[Figure]:

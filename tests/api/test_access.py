@@ -18,9 +18,10 @@ from rq_broker.api.operations import OPERATIONS
 from rq_broker.api.responses import ok
 from rq_broker.api.roles import PUBLIC, Scope
 from rq_broker.domain import errors
+from rq_broker.domain.capacity import Host
 from rq_broker.domain.identity import ACTOR, Identity, Role
 from rq_broker.store.broker import Broker
-from tests.api.conftest import BASE, contract, refused
+from tests.api.conftest import BASE, contract, refused, submission
 from tests.pages import page, rows, spans
 
 IDENTITIES: dict[str, Identity] = {
@@ -31,6 +32,7 @@ IDENTITIES |= {
     "of kube": Identity("of kube", Role.OPERATOR, types=frozenset({"kube"})),
     "of y": Identity("of y", Role.OPERATOR, frozenset({"y"})),
     "viewer of y": Identity("viewer of y", Role.VIEWER, frozenset({"y"})),
+    "two": Identity("two", Role.CLIENT, frozenset({"y", "z"})),
     "client of nobody": Identity("client of nobody", Role.CLIENT),
 }
 PATHS = {
@@ -61,7 +63,8 @@ class Names:
 
 
 @pytest.fixture
-def app(broker: Broker) -> Starlette:
+async def app(broker: Broker) -> Starlette:
+    await broker.set_policy("vm", {})
     return create_app(broker, callback_base=BASE, inbox=True, authenticators=[Names()])
 
 
@@ -88,6 +91,8 @@ async def ask(api: httpx.AsyncClient, route: Route, who: str | None = None) -> h
     (method,) = (route.methods or set()) - {"HEAD"}
     path = route.path_format.format(**PATHS)
     body = operation.body and dict(operation.body.example)
+    if body and "owner" in body:
+        body["owner"] = "y"
     return await api.request(method, path, json=body, headers={"X-Who": who} if who else {})
 
 
@@ -106,10 +111,16 @@ async def test_nobody_is_let_in_without_an_identity(api: httpx.AsyncClient, app:
     refused(answer, 401, "unauthenticated")
 
 
-async def test_each_role_may_call_what_its_row_says(api: httpx.AsyncClient, app: Starlette) -> None:
+async def test_each_role_may_call_what_its_row_says(
+    api: httpx.AsyncClient, app: Starlette, broker: Broker
+) -> None:
     """A role that a row has is let through to the endpoint; every other one is forbidden."""
     for route in routes(app):
         for role in Role:
+            await broker.set_policy("vm", {})
+            await broker.set_host("vm", Host("h", {"VCPU": 1}))
+            await broker.drop_host("vm", "h")
+            await broker.set_host("vm", Host("h", {"VCPU": 1}), "source")
             answer = await ask(api, route, role)
             row = OPERATIONS[route.name].access
             if row is PUBLIC or role in row:
@@ -201,6 +212,86 @@ async def test_the_document_shows_roles_and_credentials(api: httpx.AsyncClient) 
             row = OPERATIONS[operation["operationId"]].access
             assert operation.get("x-roles", {}) == dict(row)
             assert (operation.get("security") == [{}]) == (row is PUBLIC)
+
+
+def calling(broker: Broker, who: str, **options: Any) -> httpx.AsyncClient:
+    """Return a client that calls an API as one of the identities."""
+    app = create_app(broker, callback_base=BASE, authenticators=[Names()], **options)
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(app),
+        base_url="http://api.test",
+        headers={"X-Who": who},
+    )
+
+
+HOST = {"capacity": {"VCPU": 1}}
+MAKERS: dict[str, tuple[str, str, Any]] = {
+    "submit": ("POST", "/v1/vm", submission("d")),
+    "set_policy": ("PUT", "/types/vm", {"patience": 1}),
+    "set_host": ("PUT", "/types/vm/hosts/h", HOST),
+    "set_keys": ("PUT", "/types/vm/keys", {"owner": "y", "keys": []}),
+}
+"""Operation that makes a type → a call of it."""
+
+
+async def test_only_an_admin_makes_a_type(broker: Broker) -> None:
+    """Whoever else names a type that is not there is refused, unless types are open."""
+    for name, (method, path, body) in MAKERS.items():
+        assert OPERATIONS[name].makes_type
+        allowed = OPERATIONS[name].access.keys() - {Role.ADMIN}
+        for role in sorted(allowed):
+            async with calling(broker, role) as api:
+                answer = await api.request(method, path, json=body)
+                refused(answer, 403, "forbidden", "there is no type 'vm'")
+        assert await broker.names() == []
+        async with calling(broker, sorted(allowed)[0], open_types=True) as api:
+            assert (await api.request(method, path, json=body)).is_success
+        await broker.runner.client.flushall()
+        broker = Broker(broker.runner.client)
+    async with calling(broker, "admin") as api:
+        assert (await api.put("/types/vm", json={"patience": 1})).is_success
+    await broker.runner.client.delete("rqb:types")
+    for who in ("client", "operator"):
+        async with calling(Broker(broker.runner.client), who) as api:
+            assert (await api.post("/v1/vm", json=submission(who))).status_code == 201
+
+
+async def test_a_source_works_on_the_hosts_that_it_published(broker: Broker) -> None:
+    """It sees, replaces and drops its own hosts, and none that another published."""
+    await broker.set_host("vm", Host("theirs", {"VCPU": 1}))
+    async with calling(broker, "source") as source, calling(broker, "operator") as operator:
+        assert (await source.put("/types/vm/hosts/mine", json=HOST)).status_code == 201
+        assert (await source.put("/types/vm/hosts/mine", json=HOST)).status_code == 200
+        refused(await source.put("/types/vm/hosts/theirs", json=HOST), 403, "forbidden")
+        refused(await source.delete("/types/vm/hosts/theirs"), 403, "forbidden")
+        refused(await source.get("/types/vm/hosts/theirs"), 404, "host_not_found")
+        listed = (await source.get("/types/vm/hosts")).json()["data"]
+        assert [host["name"] for host in listed] == ["mine"]
+        assert (await source.get("/types/vm/hosts/mine")).is_success
+        assert len((await operator.get("/types/vm/hosts")).json()["data"]) == 2
+        assert (await source.delete("/types/vm/hosts/mine")).is_success
+        assert (await source.put("/types/vm/hosts/mine", json=HOST)).status_code == 201
+        assert (await operator.put("/types/vm/hosts/mine", json=HOST)).is_success
+        refused(await source.put("/types/vm/hosts/mine", json=HOST), 403, "forbidden")
+
+
+async def test_the_owner_comes_from_the_identity(broker: Broker) -> None:
+    """Who acts for one owner need not name it; naming another is refused, an operator may."""
+    await broker.set_policy("vm", {})
+    job = {key: value for key, value in submission("d").items() if key != "owner_id"}
+    async with calling(broker, "client") as client:
+        assert (await client.post("/v1/vm", json=job)).json()["data"]["OwnerID"] == "y"
+        null = {**job, "request_id": "e", "callback": "e", "owner_id": None}
+        assert (await client.post("/v1/vm", json=null)).json()["data"]["OwnerID"] == "y"
+        other = submission("f", owner_id="z")
+        refused(await client.post("/v1/vm", json=other), 403, "forbidden", "the owner 'z'")
+        assert (await client.post("/v1/vm", json=submission("g"))).is_success
+    for who, answer in {"two": 400, "operator": 400}.items():
+        async with calling(broker, who) as api:
+            body = {**job, "request_id": who, "callback": who}
+            assert (await api.post("/v1/vm", json=body)).status_code == answer
+            body["owner_id"] = "z"
+            assert (await api.post("/v1/vm", json=body)).status_code == 201
 
 
 def test_the_page_on_security_has_the_table(app: Starlette) -> None:

@@ -102,6 +102,7 @@ async def test_two_credentials_are_none(api: httpx.AsyncClient) -> None:
 async def test_a_submit_with_a_token(api: httpx.AsyncClient) -> None:
     """The client of an owner submits its job, and reads it."""
     token = (await api.post("/tokens", json=CLIENT)).json()["data"]["token"]
+    assert (await api.put("/types/vm", json={})).is_success
     headers = {"Authorization": f"Bearer {token}"}
     answer = await api.post("/v1/vm/", json=submission("d"), headers=headers)
     assert answer.status_code == 201, answer.text

@@ -142,7 +142,7 @@ def test_an_error_names_the_variable(
 def test_no_option_is_untested() -> None:
     """Every option stands in the table above, or has a test of its own."""
     tabled = {option.replace("-", "_") for option in VALUES}
-    assert tabled | {"types", "insecure", "tokens"} == set(OPTIONS)
+    assert tabled | {"types", "insecure", "tokens", "open_types"} == set(OPTIONS)
 
 
 def test_type_may_be_repeated(settings_of: Callable[..., Settings]) -> None:
@@ -151,13 +151,14 @@ def test_type_may_be_repeated(settings_of: Callable[..., Settings]) -> None:
     assert settings_of(RQ_BROKER_TYPE="vm kube").types == ("vm", "kube")
 
 
-@pytest.mark.parametrize("flag", ["insecure", "tokens"])
+@pytest.mark.parametrize("flag", ["insecure", "tokens", "open-types"])
 def test_a_flag_takes_no_value(settings_of: Callable[..., Settings], flag: str) -> None:
     """It takes no value as an option, and one as a variable."""
-    variable = f"RQ_BROKER_{flag.upper()}"
-    assert getattr(settings_of(f"--{flag}"), flag)
-    assert getattr(settings_of(**{variable: "1"}), flag)
-    assert not getattr(settings_of(**{variable: "0"}), flag)
+    field = flag.replace("-", "_")
+    variable = f"RQ_BROKER_{field.upper()}"
+    assert getattr(settings_of(f"--{flag}"), field)
+    assert getattr(settings_of(**{variable: "1"}), field)
+    assert not getattr(settings_of(**{variable: "0"}), field)
 
 
 @pytest.mark.parametrize(

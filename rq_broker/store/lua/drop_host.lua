@@ -3,15 +3,19 @@
 ---   host puts it back into service; a source without hosts is forgotten.
 --- KEYS[1] base
 --- ARGV
----   host  string  its name
+---   host       string   its name
+---   publisher  string?  who may drop the hosts only that it published; whoever may drop all if not given
 --- Returns none
---- Errors HOST_NOT_FOUND
+--- Errors FORBIDDEN, HOST_NOT_FOUND
 --- @include "base"
 --- @include "hold"
 
 local name = key('host:' .. host)
 if redis.call('EXISTS', name) == 0 then
   return redis.error_reply('HOST_NOT_FOUND no host of this type has this name')
+end
+if publisher and redis.call('HGET', name, 'publisher') ~= publisher then
+  return redis.error_reply('FORBIDDEN another one published this host')
 end
 local stored = redis.call('HMGET', name, 'source', 'dropped')
 local source, is_dropped = stored[1], stored[2]

@@ -2,23 +2,27 @@
 --- Keeps: holds never change; a host with less capacity than its holds gets no grant until it fits.
 --- KEYS[1] base
 --- ARGV
----   host        string  its name
----   aggregates  string  its aggregates, a JSON array
----   fields      fields  its other fields: capacity:<resource>, used:<resource>, max_unit:<resource>
+---   host        string   its name
+---   aggregates  string   its aggregates, a JSON array
+---   publisher   string?  who publishes it and replaces its own hosts only; whoever may replace all if not given
+---   fields      fields   its other fields: capacity:<resource>, used:<resource>, max_unit:<resource>
 --- Returns
----   new         flag    whether the type had no host of this name
---- Errors CONFLICT
+---   new         flag     whether the type had no host of this name
+--- Errors CONFLICT, FORBIDDEN
 --- @include "base"
 --- @include "batches"
 --- @include "queue"
 --- @include "hold"
 
 local name = key('host:' .. host)
-local stored = redis.call('HMGET', name, 'source', 'dropped')
-local source, is_dropped = stored[1], stored[2]
+local stored = redis.call('HMGET', name, 'source', 'dropped', 'publisher')
+local source, is_dropped, old_publisher = stored[1], stored[2], stored[3]
 if source and not is_dropped then
   return redis.error_reply('CONFLICT the source ' .. source .. ' reports this host: take it out there; after a '
     .. 'DELETE its next snapshot puts the host back')
+end
+if publisher and old_publisher ~= publisher and not is_dropped and redis.call('EXISTS', name) == 1 then
+  return redis.error_reply('FORBIDDEN another one published this host')
 end
 
 -- 1. End the releases under way: no snapshot of a source will end them here.
@@ -36,6 +40,9 @@ for _, field in ipairs(redis.call('HKEYS', name)) do
 end
 delete_fields(name, replaced)
 redis.call('HSET', name, 'aggregates', aggregates)
+if publisher then
+  redis.call('HSET', name, 'publisher', publisher)
+end
 set_fields(name, fields)
 
 -- 3. Wake the granters.

@@ -25,3 +25,13 @@ async def test_a_dropped_host_goes_with_its_last_hold(broker: Broker, client: Re
     with pytest.raises(errors.HostNotFound):
         await broker.drop_host(TYPE, "h1")
     assert await audit(client, TYPE) == []
+
+
+async def test_a_publisher_drops_its_own_hosts_only(broker: Broker) -> None:
+    """Another's host stays in service."""
+    await broker.set_host(TYPE, Host("h", {"VCPU": 1}), "me")
+    with pytest.raises(errors.Forbidden):
+        await broker.drop_host(TYPE, "h", "other")
+    assert [host.dropped for host in await broker.hosts(TYPE)] == [False]
+    await broker.drop_host(TYPE, "h", "me")
+    assert await broker.hosts(TYPE) == []

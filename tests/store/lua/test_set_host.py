@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from rq_broker.domain import errors
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Status
 from rq_broker.store.broker import Broker
@@ -44,3 +47,18 @@ async def test_a_host_of_thousands_of_resources_is_published_whole(broker: Broke
         amounts = {f"R{number}": number + 1 for number in range(count)}
         await broker.set_host(TYPE, Host("h1", amounts))
         assert (await broker.host(TYPE, "h1")).capacity == amounts
+
+
+async def test_a_publisher_replaces_its_own_hosts_only(broker: Broker) -> None:
+    """Another's host is refused to who names itself, whoever published it, and stays as it was."""
+    host = Host("h", {"VCPU": 1})
+    assert await broker.set_host(TYPE, host, "me")
+    assert not await broker.set_host(TYPE, Host("h", {"VCPU": 2}), "me")
+    with pytest.raises(errors.Forbidden):
+        await broker.set_host(TYPE, host, "other")
+    kept = await broker.host(TYPE, "h")
+    assert (kept.publisher, kept.capacity) == ("me", {"VCPU": 2})
+    assert not await broker.set_host(TYPE, host)
+    assert (await broker.host(TYPE, "h")).publisher == ""
+    with pytest.raises(errors.Forbidden):
+        await broker.set_host(TYPE, host, "me")
