@@ -111,24 +111,6 @@ async def test_nobody_is_let_in_without_an_identity(api: httpx.AsyncClient, app:
     refused(answer, 401, "unauthenticated")
 
 
-async def test_each_role_may_call_what_its_row_says(
-    api: httpx.AsyncClient, app: Starlette, broker: Broker
-) -> None:
-    """A role that a row has is let through to the endpoint; every other one is forbidden."""
-    for route in routes(app):
-        for role in Role:
-            await broker.set_policy("vm", {})
-            await broker.set_host("vm", Host("h", {"VCPU": 1}))
-            await broker.drop_host("vm", "h")
-            await broker.set_host("vm", Host("h", {"VCPU": 1}), "source")
-            answer = await ask(api, route, role)
-            row = OPERATIONS[route.name].access
-            if row is PUBLIC or role in row:
-                assert answer.status_code not in (401, 403), (route.name, role)
-            else:
-                refused(answer, 403, "forbidden", f"has the role {role}")
-
-
 async def test_who_is_limited_to_types_uses_no_other(
     api: httpx.AsyncClient, app: Starlette
 ) -> None:
