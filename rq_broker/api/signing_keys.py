@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
-
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -14,6 +12,7 @@ from rq_broker.api.paths import type_of
 from rq_broker.api.request_body import read_json
 from rq_broker.api.responses import ok
 from rq_broker.domain.errors import Forbidden
+from rq_broker.domain.fingerprint import fingerprint
 from rq_broker.domain.identity import Role
 from rq_broker.store.broker import Broker
 
@@ -53,13 +52,8 @@ class SigningKeyEndpoints:
         owns = identity_of(request).owns
         return ok(
             {
-                owner: [_fingerprint(key) for key in keys]
+                owner: [fingerprint(key) for key in keys]
                 for owner, keys in keys_by_owner.items()
                 if owns(owner)
             }
         )
-
-
-def _fingerprint(key: str) -> str:
-    # Hash the text, not the secret in it: malformed keys, set by other services, have one too.
-    return sha256(key.encode(errors="surrogateescape")).hexdigest()[:8]

@@ -33,3 +33,4 @@ class PolicyChange(TypedDict, total=False):
     limits: Mapping[str, Mapping[str, int]] | None
     holds: Literal["until_done", "until_seen"]
     settle: float
+    audit_log: int

@@ -107,6 +107,13 @@ class Policy:
         Span,
         Meta(description="under `until_seen`, how long a running job that named no servers holds"),
     ] = 60.0
+    audit_log: Annotated[
+        Annotated[int, Meta(ge=0, le=1_000_000)],
+        Meta(
+            description="lines that the audit log keeps at least, the newest; a line takes some "
+            "150 bytes of Redis's memory. 0: no more lines are written"
+        ),
+    ] = 10_000
 
     @property
     def sharing(self) -> Share | None:

@@ -16,6 +16,7 @@ from rq_broker.domain.deliveries import (
     Destination,
     ReceiverChange,
 )
+from rq_broker.domain.fingerprint import fingerprint
 from rq_broker.domain.jobs import Job, Status
 from rq_broker.store import records
 from rq_broker.store.jobs import Jobs
@@ -185,12 +186,28 @@ class Deliveries:
 
     async def set_keys(self, type_: str, owner: str, keys: Sequence[str]) -> None:
         """Set the signing keys of an owner, or of `*`; the newest first, none to stop signing."""
-        await self._runner.run("set_keys", type_, owner_id=owner, signing_keys=" ".join(keys))
+        while True:
+            stored = await self._runner.command("HGET", Keys(type_).of("keys"), owner)
+            reply = await self._runner.run(
+                "set_keys",
+                type_,
+                owner_id=owner,
+                signing_keys=" ".join(keys),
+                stored_keys=stored,
+                fingerprints=_fingerprints(keys),
+                stored_fingerprints=_fingerprints((stored or "").split()),
+            )
+            if reply.is_set:
+                return
 
     async def keys(self, type_: str) -> dict[str, tuple[str, ...]]:
         """Read the signing keys: owner or `*` → keys, the newest first."""
         fields = records.pairs(await self._runner.command("HGETALL", Keys(type_).of("keys")))
         return {owner: tuple(text.split()) for owner, text in fields.items()}
+
+
+def _fingerprints(keys: Iterable[str]) -> str:
+    return " ".join(map(fingerprint, keys))
 
 
 def _may_be_requeued(job: Job, destination: str, owner: str | None) -> bool:

@@ -100,6 +100,11 @@ def lua_defaults(rows: Iterable[Row] = ROWS) -> str:
     return "".join(("local POLICY_DEFAULTS = {\n", *lines, "}\n", half_life))
 
 
+def lua_audit_log_default() -> str:
+    """Write the Lua constant of the default of `audit_log`; the whole table costs a submit time."""
+    return f"local AUDIT_LOG_DEFAULT = {Policy().audit_log}\n"
+
+
 def _quoted(text: str) -> str:
     """Write a Lua string; raises ValueError for what would need an escape."""
     if set(text) & set("'\\\r\n"):

@@ -16,6 +16,7 @@ from redis import exceptions
 from redis.asyncio import Redis, RedisCluster
 
 from rq_broker.domain import errors
+from rq_broker.domain.identity import ACTOR
 from rq_broker.store.cluster import Cluster
 from rq_broker.store.connection import ask_another_sentinel
 from rq_broker.store.keys import TYPES, Keys
@@ -24,6 +25,9 @@ from rq_broker.store.redis_errors import translate
 from rq_broker.store.scripts import SCRIPTS, Script
 from rq_broker.store.trouble import Trouble
 from rq_broker.store.type_clock import ClockInDoubt, TypeClocks, is_doubt
+
+MOST_ACTOR_CHARACTERS = 255
+"""Characters of a name, an address and the ID of a request that a line of the audit log keeps."""
 
 
 class Runner:
@@ -70,9 +74,10 @@ class Runner:
         """
         script = SCRIPTS[verb]
         values = script.encode(arguments)
+        actor = _actor() if script.contract.audit else ()
         if script.keeps_time:
-            return script.decode(await self.clocks.run(script, type_, values))
-        return script.decode(await self.evaluate(script, type_, values))
+            return script.decode(await self.clocks.run(script, type_, values, actor))
+        return script.decode(await self.evaluate(script, type_, [*values, *actor]))
 
     async def evaluate(self, script: Script, type_: str, values: Sequence[Any]) -> Any:
         """Run a script with encoded arguments; return its encoded reply."""
@@ -159,6 +164,15 @@ class Runner:
             await self._servers.aclose()
         with suppress(exceptions.RedisError):
             await self.client.aclose()
+
+
+def _actor() -> Sequence[str]:
+    """Return who acts, as a script with `Audit` takes it; nothing where the broker itself does."""
+    actor = ACTOR.get()
+    if actor is None:
+        return ()
+    most = MOST_ACTOR_CHARACTERS
+    return actor.name[:most], actor.address[:most], actor.request_id[:most]
 
 
 def _write_check(key: str) -> tuple[Any, ...]:

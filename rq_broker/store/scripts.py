@@ -41,7 +41,10 @@ class Script:
     """Whether it may change something."""
 
 
-_GENERATED: Mapping[str, Callable[[], str]] = {"policy_defaults": policy_record.lua_defaults}
+_GENERATED: Mapping[str, Callable[[], str]] = {
+    "policy_defaults": policy_record.lua_defaults,
+    "audit_log_default": policy_record.lua_audit_log_default,
+}
 """Includes that are no file, but written from what Python declares."""
 
 
@@ -74,7 +77,12 @@ def build(name: str, text: str) -> Script:
     source = "".join(
         (
             included,
-            lua.arguments(name, contract.arguments, keeps_time=keeps_time),
+            lua.arguments(
+                name,
+                contract.arguments,
+                keeps_time=keeps_time,
+                is_audited=bool(contract.audit),
+            ),
             prelude.prelude(name, included + body),
             lua.reply_functions(contract.returns),
             lua.expand_replies(body, contract.returns),

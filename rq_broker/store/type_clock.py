@@ -84,17 +84,24 @@ class TypeClocks:
         self._runner = runner
         self._times: dict[str, _Time] = {}
 
-    async def run(self, script: Script, type_: str, values: Sequence[Any]) -> Any:
-        """Run a script that goes by the type's clock; return its encoded reply."""
+    async def run(
+        self, script: Script, type_: str, values: Sequence[Any], actor: Sequence[str]
+    ) -> Any:
+        """Run a script that goes by the type's clock; return its encoded reply.
+
+        `actor` stands behind the time; empty for none.
+        """
         for _ in range(ATTEMPTS):
             known = self._times.get(type_)
             if known is None or _own_clock() - known.at > TRUSTED_SECONDS:
                 known = await self._measure(type_)
             try:
-                return await self._runner.evaluate(script, type_, [*values, round(known.now())])
+                believed = round(known.now())
+                return await self._runner.evaluate(script, type_, [*values, believed, *actor])
             except ClockInDoubt:
                 await self._measure(type_)
-        return await self._runner.evaluate(script, type_, values)
+        arguments = [*values, "", *actor] if actor else values
+        return await self._runner.evaluate(script, type_, arguments)
 
     async def now(self, type_: str) -> float:
         """Read the type's time, seconds since 1970."""

@@ -52,7 +52,7 @@ def test_a_new_row_is_parsed_and_refused_by_name() -> None:
         ),
         ({"tries": 10}, "tries must be a whole number from 1 to 9, not 10"),
         ({"tries": None}, "tries must be a whole number from 1 to 9, not null"),
-        ({"grays": 1}, "settle, grace, tries"),
+        ({"grays": 1}, "audit_log, grace, tries"),
     ):
         with pytest.raises(Invalid) as refused:
             change(body)

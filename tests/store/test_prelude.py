@@ -25,7 +25,19 @@ from tests.making import TYPE, bring, publish, submit
 
 FIT = Keys(TYPE).of("fit")
 WRITES = {
-    *("DEL", "HDEL", "HINCRBY", "HSET", "HSETNX", "PEXPIRE", "PUBLISH", "SADD", "SET", "SETRANGE"),
+    *(
+        "DEL",
+        "HDEL",
+        "HINCRBY",
+        "HSET",
+        "HSETNX",
+        "PERSIST",
+        "PEXPIRE",
+        "PUBLISH",
+        "SADD",
+        "SET",
+        "SETRANGE",
+    ),
     *("SREM", "XADD", "ZADD", "ZREM", "ZREMRANGEBYRANK", "ZREMRANGEBYSCORE"),
 }
 """What scripts write with; a new command is to be put either here or into READS."""

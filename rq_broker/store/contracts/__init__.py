@@ -31,5 +31,10 @@ A script that writes and goes by the type's clock takes one more argument at the
 left out: the type's time as the caller believes it is, ms. Where that is wrong by over two seconds,
 the script writes nothing and answers CLOCK_IN_DOUBT.
 
+A script whose header has a line `Audit` takes three more behind that, which may be left out
+together: who makes the change, its address, and the ID of its HTTP request; '' for what there is
+not. With them it writes a line in the audit log (lua/lib/audit_log.lua). Where it takes a time too,
+the empty text stands for none.
+
 A reply is an array of the values under `Returns`, in the order declared; nil for `Returns none`.
 """

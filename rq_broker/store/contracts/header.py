@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 SCALARS = ("string", "integer", "decimal", "flag")
 COLLECTIONS = ("strings", "integers", "fields", "amounts", "rows")
 
-_SECTION = re.compile(r"--- (Keeps:|KEYS\[1\]|ARGV|Returns|Errors)(?: (.*))?")
+_SECTION = re.compile(r"--- (Keeps:|KEYS\[1\]|ARGV|Returns|Errors|Audit)(?: (.*))?")
 _FIELD = re.compile(r"---( {3}| {5})(\w+) +(\w+)(\??)(?: +(\S.*))?")
 _CONTINUED = re.compile(r"--- {7,}(\S.*)")
 
@@ -35,6 +35,8 @@ class Contract:
     arguments: tuple[Field, ...]
     returns: tuple[Field, ...]
     errors: tuple[str, ...]
+    audit: str = ""
+    """What the lines in the audit log are of; '' for a script that writes none."""
 
 
 class ContractError(Exception):
@@ -42,7 +44,10 @@ class ContractError(Exception):
 
 
 def parse(header: str) -> Contract:
-    """Read a header: a sentence, then Keeps, KEYS[1], ARGV, Returns and Errors, in this order."""
+    """Read a header: a sentence, then Keeps, KEYS[1], ARGV, Returns and Errors, in this order.
+
+    Behind them stands Audit, where the script writes lines in the audit log.
+    """
     sections: dict[str, list[str]] = {"": []}
     label = ""
     for line in header.splitlines():
@@ -54,7 +59,9 @@ def parse(header: str) -> Contract:
             sections[label] = [section[2]] if section[2] else []
         else:
             sections[label].append(line)
-    if [*sections] != ["", "Keeps", "KEYS[1]", "ARGV", "Returns", "Errors"]:
+    if [*sections][:6] != ["", "Keeps", "KEYS[1]", "ARGV", "Returns", "Errors"] or [*sections][
+        6:
+    ] not in ([], ["Audit"]):
         raise ContractError(f"sections are {[*sections]}")
     errors = _text(sections["Errors"])
     return Contract(
@@ -64,6 +71,7 @@ def parse(header: str) -> Contract:
         arguments=_fields(sections["ARGV"]),
         returns=_fields(sections["Returns"]),
         errors=() if errors == "none" else tuple(errors.split(", ")),
+        audit=_text(sections.get("Audit", ())),
     )
 
 

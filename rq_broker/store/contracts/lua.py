@@ -11,7 +11,9 @@ _UNPACK_LIMIT = 500
 """Values that Lua's `unpack` is given at most: it fails near 8,000."""
 
 
-def arguments(verb: str, fields: Sequence[Field], *, keeps_time: bool = False) -> str:
+def arguments(
+    verb: str, fields: Sequence[Field], *, keeps_time: bool = False, is_audited: bool = False
+) -> str:
     """Write the Lua that names each argument, and refuses too few or too many of them.
 
     Args:
@@ -19,6 +21,8 @@ def arguments(verb: str, fields: Sequence[Field], *, keeps_time: bool = False) -
         fields: The arguments that its header declares.
         keeps_time: Whether one more may stand at the end: `believed`, the type's time as the
             caller knows it, ms.
+        is_audited: Whether three more may stand behind that: who makes the change, from which
+            address, and in which HTTP request.
     """
     scalars = [field for field in fields if field.type in SCALARS]
     lines = ["", "-- The arguments, in the order the header declares them.", *_NUMBER]
@@ -31,6 +35,14 @@ def arguments(verb: str, fields: Sequence[Field], *, keeps_time: bool = False) -
         lines += [
             "local believed = tonumber(ARGV[next_argument] or '')",
             "next_argument = math.max(next_argument, math.min(next_argument + 1, #ARGV + 1))",
+        ]
+    if is_audited:
+        lines += [
+            "local actor",
+            "if ARGV[next_argument] then",
+            "  actor = { ARGV[next_argument], ARGV[next_argument + 1], ARGV[next_argument + 2] }",
+            "  next_argument = next_argument + 3",
+            "end",
         ]
     lines += [
         "if next_argument ~= #ARGV + 1 or not all_numbers_whole then",

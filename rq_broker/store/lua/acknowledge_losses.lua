@@ -6,7 +6,9 @@
 --- Returns
 ---   acknowledged  integer  losses that were told until now
 --- Errors none
+--- Audit the type; how many losses were told until now
 --- @include "base"
+--- @include "audit_log"
 
 local flat, records = redis.call('HGETALL', key('lost')), {}
 for i = 1, #flat, 2 do
@@ -17,5 +19,8 @@ end
 for _, incarnation in ipairs(records) do
   local name = key('lost')
   redis.call('HSET', name, incarnation, redis.call('HGET', name, incarnation) .. ' acknowledged')
+end
+if #records > 0 then
+  record_audit(actor, 'acknowledge_losses', type_name(), { 'losses', #records })
 end
 return reply({ acknowledged = #records })

@@ -7,8 +7,10 @@
 ---   publisher  string?  who may drop the hosts only that it published; whoever may drop all if not given
 --- Returns none
 --- Errors FORBIDDEN, HOST_NOT_FOUND
+--- Audit the host; its fields, as its hash has them
 --- @include "base"
 --- @include "hold"
+--- @include "audit_log"
 
 local name = key('host:' .. host)
 if redis.call('EXISTS', name) == 0 then
@@ -23,6 +25,7 @@ if source and not is_dropped and (add_to(key('source:' .. source), 'hosts', -1) 
   redis.call('DEL', key('source:' .. source))
   redis.call('SREM', key('sources'), source)
 end
+local old = actor and not is_dropped and audit_host(name)
 retire(host)
 touch_host(host)
 add_to(base, 'capacity_number', 1)
@@ -31,3 +34,6 @@ end_releases(function(release_host)
   return release_host == host
 end, '+inf')
 forget_if_empty(host)
+if old then
+  record_audit(actor, 'drop_host', host, (audit_changes(old, {})))
+end

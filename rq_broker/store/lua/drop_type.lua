@@ -8,7 +8,9 @@
 ---   hosts    integer  hosts that it has
 ---   sources  integer  sources that are polled
 --- Errors none
+--- Audit the type; its policy as the base hash has it, how many sources and owners' keys went with it
 --- @include "base"
+--- @include "audit_log"
 --- @include "clock"
 --- @include "destination"
 --- @include "left_behind"
@@ -31,6 +33,26 @@ if jobs + hosts + sources > 0 then
   return reply({ jobs = jobs, hosts = hosts, sources = sources })
 end
 
+-- Returns what is deleted of all that somebody has set, as name, value, …
+local function describe()
+  local before = {}
+  for _, field in ipairs(redis.call('HKEYS', base)) do
+    if string.match(field, '^policy:') then
+      before[#before + 1] = field
+      before[#before + 1] = redis.call('HGET', base, field)
+    end
+  end
+  for _, counted in ipairs({ { 'sources', #names }, { 'keys', redis.call('HLEN', key('keys')) } }) do
+    if counted[2] > 0 then
+      before[#before + 1] = counted[1]
+      before[#before + 1] = counted[2]
+    end
+  end
+  return before
+end
+
+local deleted = actor and describe()
+
 -- 2. Delete the sources that are polled no more, and the records of destinations.
 for _, source in ipairs(names) do
   redis.call('DEL', key('source:' .. source), key('turn:source:' .. source))
@@ -52,4 +74,8 @@ if not is_new then -- notifiers that know the policy read it anew
   add_to(base, 'policy_number', 1)
 end
 delete_what_is_left()
+if actor and #deleted > 0 then
+  record_audit(actor, 'drop_type', type_name(), deleted)
+end
+keep_audit_for_a_while()
 return reply({ jobs = 0, hosts = 0, sources = 0 })

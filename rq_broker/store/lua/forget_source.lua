@@ -6,10 +6,12 @@
 ---   source  string  its name
 --- Returns none
 --- Errors SOURCE_NOT_FOUND, CONFLICT
+--- Audit the source; how many hosts go out of service
 --- @include "base"
 --- @include "clock"
 --- @include "hold"
 --- @include "queue"
+--- @include "audit_log"
 
 local POLLED_INTERVALS = 3 -- a poller that is alive begins a snapshot in each interval
 local POLLED_MS = 5000 -- at least: another notifier may be about to take the source over
@@ -25,11 +27,11 @@ if now_ms() - tried < math.max(POLLED_INTERVALS * interval, POLLED_MS) then
 end
 
 -- 1. Take its hosts out of service.
-local is_of_source, had_hosts = {}, false
+local is_of_source, retired = {}, 0
 for _, host in ipairs(redis.call('ZRANGE', key('hosts'), 0, -1)) do
   local stored = redis.call('HMGET', key('host:' .. host), 'source', 'dropped')
   if stored[1] == source and not stored[2] then
-    is_of_source[host], had_hosts = true, true
+    is_of_source[host], retired = true, retired + 1
     retire(host)
     touch_host(host)
   end
@@ -44,7 +46,8 @@ end
 -- 2. Forget the source.
 redis.call('DEL', record)
 redis.call('SREM', key('sources'), source)
-if had_hosts then
+if retired > 0 then
   add_to(base, 'capacity_number', 1)
   wake('grant')
 end
+record_audit(actor, 'forget_source', source, { 'hosts', retired })

@@ -8,6 +8,7 @@
 ---   forgotten  flag  whether the type is empty
 --- Errors none
 --- @include "base"
+--- @include "audit_log"
 --- @include "left_behind"
 --- @include "wall"
 
@@ -35,4 +36,5 @@ if last and tonumber(string.match(last[1], '^%d+')) > wall_us() / 1000 - QUIET_M
 end
 
 delete_what_is_left()
+keep_audit_for_a_while()
 return reply({ forgotten = true })

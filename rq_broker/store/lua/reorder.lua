@@ -13,12 +13,14 @@
 --- Returns
 ---   priority    integer  the job's priority now
 --- Errors JOB_NOT_FOUND, NOT_WAITING, PRIORITY_EXHAUSTED, FORBIDDEN
+--- Audit the request_id; priority, and whether it is the job's own. Jobs that make room have no line
 --- @include "base"
 --- @include "wall"
 --- @include "deadline"
 --- @include "queue"
 --- @include "owned"
 --- @include "own_order"
+--- @include "audit_log"
 
 local LIMIT = 9007199254740991 -- 2^53 - 1: beyond it a score cannot hold every whole number
 local GAP = 1024 -- numbers made free at once, so that the next thousand moves to that place find one
@@ -31,12 +33,24 @@ if not job then
   return job_not_found()
 end
 
+local function record_reorder(priority, is_first)
+  local before, after = audit_changes(
+    { priority = tonumber(job.priority), own_priority = not is_first },
+    { priority = tonumber(priority), own_priority = true })
+  if #after > 0 then
+    record_audit(actor, 'reorder', request_id, before, after)
+  end
+end
+
 -- A job with a priority of its own keeps its place when owners share.
 local function keep_priority(priority)
   local is_first = redis.call('SADD', key('own_priority'), job.member) == 1
   keep_submitted_priority(job_key(request_id), not is_first, job.priority)
   if is_first and job.status == 'queued' then
     wake('grant')
+  end
+  if actor then
+    record_reorder(priority, is_first)
   end
   return reply({ priority = priority })
 end
@@ -98,12 +112,15 @@ if among_own then
   end
   -- Nothing is written before this line, and nothing below it can fail.
   apply_moves(moves)
+  local priority = redis.call('ZSCORE', queue, job.member)
   if #moves > 0 then
     redis.call('HSET', job_key(request_id), 'updated', whole(wall_us()))
     record_event(request_id, job.id, 'reordered')
     wake('grant')
+    record_audit(actor, 'reorder', request_id, { 'priority', tonumber(job.priority) },
+      { 'priority', tonumber(priority) })
   end
-  return reply({ priority = redis.call('ZSCORE', queue, job.member) })
+  return reply({ priority = priority })
 end
 
 -- 3. Find the slot: the rank that the job is to have, counted without the job itself.

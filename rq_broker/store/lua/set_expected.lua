@@ -14,11 +14,13 @@
 ---   current_shape   string?   digest of the job's shape, if `known_shape` is another
 ---   current_demand  string?   what that shape stands for
 --- Errors JOB_NOT_FOUND, CONFLICT, EXPECTED_TOO_LONG
+--- Audit the request_id; expected in seconds
 --- @include "base"
 --- @include "wall"
 --- @include "owned"
 --- @include "queue"
 --- @include "expected"
+--- @include "audit_log"
 
 -- 1. Refuse what cannot be said, and a caller that computed the new shape from another.
 local name = job_key(request_id)
@@ -73,5 +75,10 @@ redis.call('HSET', name, 'updated', whole(wall_us()))
 record_event(request_id, job.id, 'expected')
 if is_holding then
   wake('grant')
+end
+local said = tonumber(f[2] or '')
+if said ~= expected then
+  record_audit(actor, 'set_expected', request_id, said and { 'expected', said / 1000 },
+    expected and { 'expected', expected / 1000 })
 end
 return reply({ current_shape = nil, current_demand = nil })

@@ -9,10 +9,12 @@
 --- Returns
 ---   new         flag     whether the type had no host of this name
 --- Errors CONFLICT, FORBIDDEN
+--- Audit the host; the fields that change, as its hash has them
 --- @include "base"
 --- @include "batches"
 --- @include "queue"
 --- @include "hold"
+--- @include "audit_log"
 
 local name = key('host:' .. host)
 local stored = redis.call('HMGET', name, 'source', 'dropped', 'publisher')
@@ -30,6 +32,8 @@ end_releases(function(release_host)
   return release_host == host
 end, '+inf')
 local new = redis.call('EXISTS', name) == 0
+
+local old = actor and audit_host(name)
 
 -- 2. Replace all fields but the holds.
 local replaced = {}
@@ -49,4 +53,10 @@ set_fields(name, fields)
 touch_host(host)
 add_to(base, 'capacity_number', 1)
 wake('grant')
+if actor then
+  local before, after = audit_changes(old, audit_host(name))
+  if #before + #after > 0 then
+    record_audit(actor, 'set_host', host, not new and before, after)
+  end
+end
 return reply({ new = new })

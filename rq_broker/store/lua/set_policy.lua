@@ -8,9 +8,11 @@
 ---   changes  fields  policy field and its new value: '' for null, spans in ms
 --- Returns none
 --- Errors CONFLICT
+--- Audit the type; the fields that change, as the base hash has them
 --- @include "base"
 --- @include "deadline"
 --- @include "queue"
+--- @include "audit_log"
 
 local STATUSES = { 'queued', 'beside', 'granted', 'running', 'done', 'error' }
 
@@ -30,6 +32,7 @@ end
 
 -- Nothing is written before this line, and nothing below it can fail.
 local is_recounted = false
+local old, new = {}, {} -- field → text, of those that the caller gives
 
 local function recount_if_changed(field, value)
   for status, span in pairs(SPANS) do
@@ -42,6 +45,7 @@ end
 
 for i = 1, #changes, 2 do
   local field, value = changes[i], changes[i + 1]
+  old[field], new[field] = policy_value(field), value
   recount_if_changed(field, value)
   redis.call('HSET', base, 'policy:' .. field, value)
   if field == 'share' and value == '' then
@@ -55,3 +59,10 @@ if is_recounted then
 end
 add_to(base, 'policy_number', 1)
 wake('grant')
+local before, after = audit_changes(old, new)
+if #after > 0 then
+  -- The line that tells that no more are written is the last.
+  local most = old.audit_log and math.max(number_of(old.audit_log, 0), number_of(new.audit_log, 0))
+  record_audit(actor, 'set_policy', type_name(), before, after,
+    most and { whole(most), redis.call('HGET', base, 'audit_ends') })
+end

@@ -31,7 +31,9 @@
 ---   left             integer   for how many jobs it waits beside the line
 --- Errors TOO_MANY_KINDS, EXPECTED_TOO_LONG, DUPLICATE_REQUEST_ID, DUPLICATE_CALLBACK, IDEMPOTENCY_KEY_REUSED,
 ---   UNKNOWN_DEPENDENCY, DEPENDENCY_FAILED
+--- Audit the request_id; owner_id, status, priority, expected in seconds, and how many bytes its data has
 --- @include "base"
+--- @include "audit_log"
 --- @include "batches"
 --- @include "wall"
 --- @include "owned"
@@ -85,13 +87,27 @@ end
 local is_beside = own_terms and own_terms.is_beside
 
 local created = wall_us()
-local counters = redis.call('HMGET', base, 'id', 'clock', 'capacity_number', 'incarnation')
+local counters = redis.call('HMGET', base, 'id', 'clock', 'capacity_number', 'incarnation', 'policy:audit_log',
+  'audit_ends')
 local last_id = number_of(counters[1] or '0')
 if not last_id then
   return redis.error_reply("ERR the counter of IDs is damaged; rq-broker audit --repair mends it")
 end
 local id, incarnation = whole(last_id + 1), counters[4] or new_incarnation()
 local member = member_of(id, request_id)
+
+-- Writes the line of the audit log, in one piece: this is the script that runs most.
+local function record_submit()
+  local data_bytes = 0
+  for i = 1, #fields, 2 do
+    if string.match(fields[i], '^data%d*$') then
+      data_bytes = data_bytes + #fields[i + 1]
+    end
+  end
+  record_audit(actor, 'submit', request_id, nil, '{"owner_id":' .. audit_json(owner_id)
+    .. ',"status":"queued","priority":' .. whole(priority) .. ',"data_bytes":' .. data_bytes
+    .. (expected and ',"expected":' .. expected / 1000 or '') .. '}', { counters[5], counters[6] })
+end
 
 -- Nothing is written before this line, and nothing below it can fail.
 redis.call('HSET', callbacks, rest, request_id)
@@ -123,6 +139,9 @@ else
   join_queue(member, priority, shape, demand)
 end
 record_event(request_id, id, is_beside and 'beside' or 'queued')
+if actor then
+  record_submit()
+end
 return reply({
   id = id,
   created = created,

@@ -15,9 +15,11 @@
 --- Returns
 ---   status      string    the status it had
 --- Errors JOB_NOT_FOUND, STALE_FENCE, IMPOSSIBLE_MOVE, INVALID_SERVER, DUPLICATE_SERVER
+--- Audit the request_id; status, with its error, and servers. None where only the running time is renewed
 --- @include "become"
 --- @include "owned"
 --- @include "servers"
+--- @include "audit_log"
 
 local job = load_own_job(request_id, owners)
 if not job then
@@ -53,6 +55,19 @@ local function queue_again()
   end
 end
 
+local old = { status = from, servers = named and servers_of(request_id) }
+
+local function record_transition()
+  local new = { status = target, servers = named and table.concat(named, ' ') }
+  if from ~= target and error_text and target == 'error' then
+    new.error = error_text
+  end
+  local before, after = audit_changes(old, new)
+  if #before + #after > 0 then
+    record_audit(actor, 'transition', request_id, before, after)
+  end
+end
+
 -- Nothing is written before this line, and nothing below it can fail.
 if from ~= target and target == 'queued' then
   queue_again()
@@ -64,5 +79,8 @@ elseif target == 'running' then
 end
 if named then
   keep_servers(request_id, named)
+end
+if actor then
+  record_transition()
 end
 return reply({ status = from })

@@ -14,7 +14,9 @@
 ---   withdrawn      flag      false if its retention has not ended
 ---   replayed       flag      whether an earlier call with this key withdrew it
 --- Errors JOB_NOT_FOUND, ALREADY_WITHDRAWN
+--- Audit the request_id; owner_id, status and priority, or that the job was damaged
 --- @include "forget"
+--- @include "audit_log"
 --- @include "withdrawn"
 --- @include "owned"
 
@@ -28,6 +30,7 @@ if is_damaged and #owners == 0 and not only_if_ended then
   redis.call('DEL', job_key(request_id), key('holds:' .. request_id), key('seen:' .. request_id),
     key('attempts:' .. request_id))
   record_withdrawal(request_id, nil, withdraw_key)
+  record_audit(actor, 'withdraw', request_id, { 'damaged', true })
   return reply({ withdrawn = true, replayed = false })
 end
 if not job or job.id ~= id then
@@ -45,5 +48,8 @@ end
 forget(job, callback)
 if not only_if_ended then
   record_withdrawal(request_id, job.owner, withdraw_key)
+  local status = job.status == 'beside' and 'queued' or job.status
+  record_audit(actor, 'withdraw', request_id,
+    { 'owner_id', job.owner, 'status', status, 'priority', tonumber(job.priority) })
 end
 return reply({ withdrawn = true, replayed = false })

@@ -33,7 +33,8 @@ class _Reader:
     def text(self) -> str:
         size = self.take("Q")
         self.at += size
-        return self.code[self.at - size : self.at - 1].decode() if size else ""
+        text = self.code[self.at - size : self.at - 1] if size else b""
+        return text.decode(errors="backslashreplace")  # a pattern may name bytes that are no text
 
     def constant(self) -> str:
         kind = self.take("B")

@@ -5,6 +5,11 @@ local function key(name)
   return base .. ':' .. name
 end
 
+-- Returns the name of the type.
+local function type_name()
+  return string.sub(base, 6, -2)
+end
+
 -- Formats a whole number with all its digits; Lua's own tostring keeps 14.
 local function whole(number)
   return string.format('%.0f', number)

@@ -13,7 +13,7 @@
 
 -- A client without the right to publish still does its work; the notifiers find it in their next check.
 local function publish(marker, delay)
-  redis.pcall('PUBLISH', 'rqb:wake', string.sub(base, 6, -2) .. ' ' .. marker .. ' ' .. whole(delay) .. ' 0')
+  redis.pcall('PUBLISH', 'rqb:wake', type_name() .. ' ' .. marker .. ' ' .. whole(delay) .. ' 0')
 end
 
 -- Tells the notifiers of work that is due now.
