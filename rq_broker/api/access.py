@@ -77,7 +77,8 @@ class Access:
             return
         scope["identity"] = identity
         client = scope.get("client")
-        actor = ACTOR.set(Actor(identity.name, client[0] if client else ""))
+        address = client[0] if client else ""
+        actor = ACTOR.set(Actor(identity.name, address, scope.get("request_id", "")))
         try:
             await self._app(scope, receive, send)
         finally:

@@ -14,6 +14,7 @@ from starlette.types import StatefulLifespan
 from rq_broker.admission.explain import Explainer
 from rq_broker.admission.snapshot import SnapshotReader
 from rq_broker.api.access import Access, guard
+from rq_broker.api.audit_log import AuditLogEndpoints
 from rq_broker.api.browser_guard import ANY_NAME, BrowserGuard, BrowserRules
 from rq_broker.api.destinations import DestinationEndpoints
 from rq_broker.api.health import HealthEndpoints
@@ -24,6 +25,7 @@ from rq_broker.api.middleware import RefuseCallbacks, TrailingSlash
 from rq_broker.api.pages import PageEndpoints
 from rq_broker.api.questions import QuestionEndpoints
 from rq_broker.api.request_body import read
+from rq_broker.api.request_ids import RequestIds
 from rq_broker.api.responses import HANDLERS, ok
 from rq_broker.api.signing_keys import SigningKeyEndpoints
 from rq_broker.api.tokens import TokenEndpoints
@@ -66,6 +68,7 @@ def create_app(
     app = Starlette(
         routes=[guard(route, None if open_types else broker.type_exists) for route in routes],
         middleware=[
+            Middleware(RequestIds),
             Middleware(BrowserGuard, browsers),
             Middleware(TrailingSlash),
             Middleware(Access, authenticators, routes),
@@ -99,6 +102,7 @@ def _routes(
         *DestinationEndpoints(broker).routes(),
         *SigningKeyEndpoints(broker).routes(),
         *TokenEndpoints(broker).routes(),
+        *AuditLogEndpoints(broker).routes(),
         *HealthEndpoints(broker, None if egress is None else egress.options).routes(),
         *(InboxEndpoints().routes() if inbox else ()),
     ]

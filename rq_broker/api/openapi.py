@@ -190,23 +190,35 @@ def _query_parameters(operation: Operation) -> list[dict[str, Any]]:
     ]
 
 
+_REQUEST_ID = {
+    "name": "X-Request-ID",
+    "in": "header",
+    "schema": {"type": "string"},
+    "description": "Names this request in the audit log: at most 128 printable ASCII characters "
+    "without spaces. Otherwise, or left out, the API makes one. Every answer has it.",
+}
+
+
 def _header_parameters(operation: Operation) -> list[dict[str, Any]]:
     if not operation.takes_key:
-        return []
+        return [_REQUEST_ID]
     return [
+        _REQUEST_ID,
         {
             "name": "Idempotency-Key",
             "in": "header",
             "schema": {"type": "string", "minLength": 1, "maxLength": MOST_CHARACTERS},
             "description": "Names this call. Repeated with the same key it is not carried out "
             "again, and its answer has the header Idempotent-Replayed.",
-        }
+        },
     ]
 
 
 def _successes(operation: Operation, answer: Schema | None) -> dict[str, Any]:
     schemas = {
-        media: _envelope(answer, operation) if answer else _without_envelope(media)
+        media: _envelope(answer, operation)
+        if answer and media == "application/json"
+        else _without_envelope(media)
         for media in operation.media
     }
     content = {media: {"schema": schema} for media, schema in schemas.items()}

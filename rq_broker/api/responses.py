@@ -114,9 +114,12 @@ async def _disconnect(_: Request, __: Exception) -> Response:
     return failed(errors.Unreadable("the client disconnected before the body was complete"))
 
 
-async def _unforeseen(_: Request, __: Exception) -> Response:
-    # Starlette raises the exception again after this answer, so the server logs it.
-    return failed(errors.Internal("internal error; the server's log has the details"))
+async def _unforeseen(request: Request, __: Exception) -> Response:
+    # Starlette raises the exception again after this answer, so the server logs it; and it answers
+    # outside of every middleware.
+    request_id = request.scope.get("request_id", "").encode()
+    headers = [(b"x-request-id", request_id)] if request_id else []
+    return failed(errors.Internal("internal error; the server's log has the details"), headers)
 
 
 HANDLERS: Mapping[type[Exception], ExceptionHandler] = {

@@ -58,6 +58,8 @@ OPERATE = _row()
 READ = _row(viewer=Scope.ALL)
 LIST_HOSTS = _row(client=Scope.TOTALS, viewer=Scope.ALL, source=Scope.OWN)
 READ_HOST = _row(viewer=Scope.ALL, source=Scope.OWN)
+READ_LOG = _row(client=Scope.OWN)
+"""A client sees what it did itself."""
 PUBLISH = _row(source=Scope.OWN)
 READ_DESTINATIONS = _row(client=Scope.OWN, viewer=Scope.ALL)
 KEYS = _row(client=Scope.OWN)

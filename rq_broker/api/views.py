@@ -219,6 +219,29 @@ class SourceView(JsonObject, frozen=True):
     text: Annotated[str | None, Meta(description="The same in a sentence."), Converted(_or_null)]
 
 
+# The audit log
+
+
+class AuditLineView(JsonObject, frozen=True):
+    """One change by somebody who is not the broker itself."""
+
+    id: Annotated[str, Meta(description="Names the line; also a `cursor`.")]
+    time: Annotated[Time, Meta(description="When the change was made.")]
+    who: Annotated[str, Meta(description="Name of the identity that made it.")]
+    address: Annotated[str, Meta(description="Where the request came from; empty: a terminal.")]
+    verb: str
+    subject: Annotated[
+        str, Meta(description="The request_id of a job, the name of a host, a source, a type, …")
+    ]
+    before: Annotated[
+        dict[str, Any] | None, Meta(description="What changed, as it was; null: nothing.")
+    ]
+    after: Annotated[
+        dict[str, Any] | None, Meta(description="What changed, as it is since; null: nothing.")
+    ]
+    http_request_id: Annotated[str, Meta(description="`X-Request-ID` of the request.")]
+
+
 # Callbacks
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 
 class Data(TypedDict, total=False):
@@ -52,6 +52,23 @@ class JobFilter(TypedDict, total=False):
     status: str
     eta: bool
     """Whether queued jobs come with their `ETA`."""
+
+
+class LogFilter(TypedDict, total=False):
+    """Which lines of the audit log a page has."""
+
+    who: str
+    """Only what this identity did."""
+    verb: str
+    """Only changes of this kind, such as `withdraw`."""
+    request_id: str
+    """Only changes of this job."""
+    http_request_id: str
+    """Only what the request with this `X-Request-ID` did."""
+    order: Literal["newest", "oldest"]
+    """Which line is the first; the newest if left out."""
+    limit: int
+    """Most lines, 100 if left out."""
 
 
 class Place(TypedDict, total=False):

@@ -13,6 +13,7 @@ from uuid import uuid4
 from rq_broker.client.arguments import (
     HostFields,
     JobFilter,
+    LogFilter,
     NewJob,
     Place,
     StatusDetails,
@@ -218,6 +219,24 @@ def drop_type(type_: str) -> Call[None]:
         TypeInUse: It has jobs, hosts or a source; `details` has how many of each as `left`.
     """
     return Call(_nothing, "DELETE", path("types", type_))
+
+
+def audit_log(
+    type_: str | None, cursor: str = "", **filters: Unpack[LogFilter]
+) -> Call[tuple[list[Json], str | None]]:
+    """Read one page of the audit log.
+
+    Args:
+        type_: The queue's name; None for what belongs to no type.
+        cursor: Empty for the first page, then as the page before returned it; or a line's `id`.
+        **filters: Which lines, and in which order.
+
+    Returns:
+        The lines, and the cursor of the next page; None on the last one.
+    """
+    where = path("audit") if type_ is None else path("types", type_, "audit")
+    query = {name: str(value) for name, value in filters.items()}
+    return Call(_page, "GET", where, query={**query, "cursor": cursor})
 
 
 # Hosts

@@ -10,6 +10,7 @@ from functools import partial
 
 from redis.asyncio import Redis, RedisCluster
 
+from rq_broker.store.audit_log import AuditLog
 from rq_broker.store.capacity import Capacity
 from rq_broker.store.continuity import Continuity
 from rq_broker.store.deliveries import Deliveries, Settlement
@@ -61,6 +62,7 @@ class Broker:
         self.jobs = jobs = Jobs(runner)
         shapes = Shapes(runner)
         grants = Grants(runner, shapes, continuity)
+        self.audit_log = AuditLog(runner).audit_log
         self._bind_server(runner)
         self._bind_continuity(continuity)
         self.submit = Submits(runner, registry, continuity).submit

@@ -18,9 +18,10 @@ where nothing else is said.
 | `rqb:{/}:tokens`           | zset   | id of a token → when its record goes, `inf` for never |
 | `rqb:{/}:token_name:<name>` | string | ids of the tokens of this name that were not revoked, the |
 |                            |        | newest first |
+| `rqb:{/}:audit`            | stream | who changed what belongs to no type |
 | `rqb:{<type>}`             | hash   | the base: `id`, `clock`, `fence`, `hosts`, `policy:…`, |
 |                            |        | `promises`, `recount:<status>`, the clock (`clock_…`), |
-|                            |        | `incarnation` |
+|                            |        | `incarnation`, `audit_ends` |
 | `…:status:<status>`        | zset   | member → priority; `…:status:queued` is the queue |
 | `…:owner:<owner_id>`       | zset   | member → priority, jobs of every status |
 | `…:shape:<digest>`         | zset   | member → priority, queued jobs of one shape |
@@ -104,6 +105,7 @@ where nothing else is said.
 | `…:fit`                    |        | never there: what writes nothing to it tries whether Redis |
 |                            |        | takes writes, see prelude |
 | `…:events`                 | stream | every change of state, newest ~10,000 |
+| `…:audit`                  | stream | who changed what, see lua/lib/audit_log |
 
 A **destination** `<d>` is the scheme://host:port of a callback. A **receiver** `<r>` is a
 destination as one owner's jobs see it: `<d> <owner_id>`, or `<d>` for jobs without an owner.

@@ -88,6 +88,15 @@ def policy(base: Mapping[str, str]) -> Policy:
     return Policy(**fields)
 
 
+def parsed(name: str, text: str) -> Any:
+    """Read one field by its name; the text itself if it is damaged, cut, or of another version."""
+    row = _ROWS.get(name)
+    try:
+        return parse(row, text) if row else text
+    except ValueError:
+        return text
+
+
 def pairs(changes: Mapping[str, object]) -> list[str]:
     """Write the fields to change as name, text, …, without the prefix."""
     return [text for name, value in changes.items() for text in (name, render(_ROWS[name], value))]

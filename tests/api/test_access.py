@@ -159,7 +159,9 @@ async def test_an_endpoint_knows_who_asks_and_for_what(broker: Broker) -> None:
     transport = httpx.ASGITransport(app, client=("10.1.2.3", 5))
     async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as api:
         answers = {
-            who: (await api.get("/who/vm", headers={"X-Who": who})).json()["data"]
+            who: (await api.get("/who/vm", headers={"X-Who": who, "X-Request-ID": "r1"})).json()[
+                "data"
+            ]
             for who in ("client", "viewer", "viewer of y", "of y", "admin")
         }
     assert ACTOR.get() is None
@@ -171,7 +173,7 @@ async def test_an_endpoint_knows_who_asks_and_for_what(broker: Broker) -> None:
         "of y": Scope.OWN,
         "admin": Scope.ALL,
     }
-    assert answers["of y"][2] == "Actor(name='of y', address='10.1.2.3', request_id='')"
+    assert answers["of y"][2] == "Actor(name='of y', address='10.1.2.3', request_id='r1')"
 
 
 async def test_a_hidden_route_is_for_admins(broker: Broker) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx
 import pytest
 
@@ -27,6 +29,48 @@ async def test_a_slash_in_a_name(api: httpx.AsyncClient, method: str, path: str,
     await submit(api, "d")
     refused(await api.request(method, path), 400, "invalid_request", name)
     assert await listed(api) == ["d"]
+
+
+@pytest.mark.parametrize(
+    ("given", "is_kept"),
+    [
+        ("7f3a-9c.0d/~!", True),
+        ("x" * 128, True),
+        ("x" * 129, False),
+        ("a b", False),
+        ("", False),
+        ("a\x7fb", False),
+        ("a\tb", False),
+        ("\u00e9", False),
+    ],
+)
+async def test_every_answer_has_a_request_id(
+    api: httpx.AsyncClient, given: str, is_kept: bool
+) -> None:
+    """A well-formed X-Request-ID comes back, on refusals too; another one is replaced."""
+    for path in ("/healthz", "/v1/vm%2Fd", "/nowhere", "/v1/vm/none"):
+        answers = [
+            await api.get(path, headers={b"X-Request-ID": given.encode("latin-1")})
+            for _ in range(2)
+        ]
+        ids = [answer.headers["x-request-id"] for answer in answers]
+        if is_kept:
+            assert ids == [given, given]
+        else:
+            assert all(re.fullmatch("[0-9a-f]{16}", id_) for id_ in ids)
+            assert len({*ids}) == 2
+
+
+async def test_an_internal_error_has_the_request_id(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer to what nobody foresaw, which no middleware sees, has the header once."""
+    monkeypatch.setattr(broker, "types", None)
+    app = httpx.ASGITransport(create_app(broker), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=app, base_url="http://api.test") as api:
+        answer = await api.get("/v1", headers={"X-Request-ID": "r-1"})
+    refused(answer, 500, "internal_error")
+    assert answer.headers.get_list("x-request-id") == ["r-1"]
 
 
 async def test_a_callback_to_the_api_changes_nothing(api: httpx.AsyncClient) -> None:

@@ -53,7 +53,7 @@ async def ask(request: pytest.FixtureRequest, transport: httpx.ASGITransport) ->
         http = httpx.AsyncClient(transport=transport, base_url=URL)
         async with AsyncClient(URL, http=http) as client:
 
-            async def ask(verb: str, *args: Any, **kwargs: Any) -> Any:
+            async def ask(verb: str, /, *args: Any, **kwargs: Any) -> Any:
                 result = getattr(client, verb)(*args, **kwargs)
                 return [job async for job in result] if verb == "jobs" else await result
 
@@ -63,7 +63,7 @@ async def ask(request: pytest.FixtureRequest, transport: httpx.ASGITransport) ->
     bridged = httpx.Client(transport=Bridge(transport, asyncio.get_running_loop()), base_url=URL)
     with Client(URL, http=bridged) as sync_client:
 
-        async def ask_in_thread(verb: str, *args: Any, **kwargs: Any) -> Any:
+        async def ask_in_thread(verb: str, /, *args: Any, **kwargs: Any) -> Any:
             def work() -> Any:
                 result = getattr(sync_client, verb)(*args, **kwargs)
                 return list(result) if verb == "jobs" else result
@@ -119,6 +119,17 @@ async def test_types_and_policy(ask: Ask) -> None:
     shown = await ask("set_policy", "vm", patience=None, paused=True)
     assert (shown["policy"]["patience"], shown["policy"]["paused"]) == (None, True)
     assert await ask("policy", "vm") == shown
+
+
+async def test_the_audit_log(ask: Ask) -> None:
+    """The log of a type and that of the installation are read in pages, in either order."""
+    await ask("submit", "vm", **job("d"))
+    await ask("withdraw", "vm", "d")
+    (submitted,), cursor = await ask("audit_log", "vm", order="oldest", limit=1)
+    (withdrawn,), end = await ask("audit_log", "vm", cursor, order="oldest")
+    assert (submitted["verb"], withdrawn["verb"], end) == ("submit", "withdraw", None)
+    assert await ask("audit_log", "vm", verb="submit", request_id="d") == ([submitted], None)
+    assert await ask("audit_log", None) == ([], None)
 
 
 async def test_hosts(ask: Ask) -> None:

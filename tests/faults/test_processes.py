@@ -112,7 +112,7 @@ async def test_one_of_64_submits_wins(
     assert (await api_client.ask("DELETE", f"/v1/vm/{winner['RequestID']}")).is_success
     with redis.Redis(port=store.port, decode_responses=True) as client:
         left = {key.removeprefix("rqb:{vm}") for key in client.scan_iter("rqb:{vm}*")}
-    assert left <= {"", ":events", ":wake", ":withdrawn"}
+    assert left <= {"", ":audit", ":events", ":wake", ":withdrawn"}
     again = await api_client.ask("POST", "/v1/vm", losers[0])
     assert again.status_code == 201
 

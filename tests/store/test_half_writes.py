@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from rq_broker.domain import errors
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.deliveries import Delivery
+from rq_broker.domain.identity import ACTOR, Actor
 from rq_broker.domain.jobs import Job, Status
 from rq_broker.domain.terms import Terms
 from rq_broker.store import records, scripts
@@ -90,6 +91,7 @@ class Scene:
             "share": "owner",
             "limits": {"*": {"VCPU": 99}},
             "concurrency": 9,
+            "audit_log": 500,
         }
         await broker.set_policy(TYPE, policy)
         await publish(broker)
@@ -119,6 +121,7 @@ class Scene:
         await broker.transition(TYPE, "early", Status.ERROR)
         await broker.note(TYPE, (), [head_of(self.queued)])
         await broker.forecast(TYPE, [(self.queued, 60.0)])
+        await self.client.xadd(KEYS.of("audit"), {"who": "somebody"})
         await broker.reorder(TYPE, "queued", "position", "front")
         self.queued = await broker.read(TYPE, "queued")
         self.state = await broker.type_state(TYPE, usage=True)
@@ -154,7 +157,7 @@ class Scene:
             await pipe.execute()
 
     async def damages(self) -> list[tuple[str, str]]:
-        """List each field of a hash that is a number, and '' for each key of one job."""
+        """List each field of a hash that is a number, '' for each key of a job and for the log."""
         places = []
         for name in self.dumps:
             if await self.client.type(name) == "hash":
@@ -164,7 +167,7 @@ class Scene:
                     for field, text in fields.items()
                     if re.fullmatch(r"-?[\d.]+( \d+)?", text) and field != "created"
                 ]
-            if re.search(r":(job|holds|seen|attempts):", name):
+            if re.search(r":(job|holds|seen|attempts):|:audit$", name):
                 places.append((name, ""))
         return places
 
@@ -224,6 +227,7 @@ async def scene(real_client: Redis) -> Scene:
 @pytest.mark.parametrize("verb", CALLS)
 async def test_damage_never_halves_a_script(scene: Scene, verb: str) -> None:
     """With any number or any key of a job damaged, a verb that fails has written nothing."""
+    ACTOR.set(Actor("somebody"))
     failed = []
     for name, field in await scene.damages():
         await scene.restore()

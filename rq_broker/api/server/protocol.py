@@ -8,6 +8,7 @@ request (Kludex/uvicorn#2722). It also reads heads of any size, for any time.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
@@ -15,6 +16,7 @@ import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from rq_broker.api.request_ids import request_id_of
 from rq_broker.api.server.connections import Connections, address_key
 from rq_broker.api.server.limits import (
     BODY_SECONDS,
@@ -59,6 +61,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._deadline = 0.0
         """When the phase must be over, by the clock of the loop."""
         self._refusal: errors.BrokerError | None = None
+        self._request_id = ""
+        """`X-Request-ID` of the refusal."""
         self._unanswered: deque[RequestResponseCycle] = deque()
         """Requests that have begun and have no complete answer yet, in their order."""
         self._chunk = 0
@@ -83,7 +87,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._deadline = self.loop.time() + HEAD_SECONDS
         refusal = self._registry.admit(self)
         if refusal:
-            self._refusal, self._phase = refusal, _REFUSED
+            self._refusal, self._phase, self._request_id = refusal, _REFUSED, request_id_of(())
             self._send_refusal()
             if not self._registry.may_linger():
                 self.transport.close()
@@ -302,8 +306,11 @@ class LimitedProtocol(HttpToolsProtocol):
         """Answer with a refusal once the requests before it are answered; then close."""
         self._registry.warn(error.code, f"a request is refused: {error}", self.address)
         fails_in_body = self._phase is _BODY
+        self._request_id = request_id_of(self.headers or ())
         self._phase, self._refusal = _REFUSED, error
         if fails_in_body:
+            scope: Mapping[str, Any] = self.cycle.scope
+            self._request_id = scope.get("request_id") or request_id_of(scope["headers"])
             self._end_request()
         if not self._unanswered:
             self._send_refusal()
@@ -330,7 +337,8 @@ class LimitedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self._refusal:
-            self.transport.write(rendered(self._refusal, self.server_state.default_headers))
+            default_headers = self.server_state.default_headers
+            self.transport.write(rendered(self._refusal, default_headers, self._request_id))
         self.transport.write_eof()
         self.flow.resume_reading()
         self._deadline = self.loop.time() + LINGER_SECONDS

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from rq_broker.api.request_ids import HEADER
 from rq_broker.api.responses import failed
 from rq_broker.domain import errors
 
@@ -18,10 +19,17 @@ and go within less."""
 _log = logging.getLogger(__name__)
 
 
-def rendered(error: errors.BrokerError, default_headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+def rendered(
+    error: errors.BrokerError, default_headers: Iterable[tuple[bytes, bytes]], request_id: str
+) -> bytes:
     """Return the bytes of the last answer on a connection."""
     reply = failed(error)
-    headers = [*default_headers, *reply.raw_headers, (b"connection", b"close")]
+    headers = [
+        *default_headers,
+        *reply.raw_headers,
+        (b"connection", b"close"),
+        (HEADER, request_id.encode()),
+    ]
     if isinstance(error, errors.TooManyConnections):
         headers.append((b"retry-after", RETRY_AFTER))
     fields = [name + b": " + value + b"\r\n" for name, value in headers]

@@ -18,6 +18,7 @@ from rq_broker.store.audit.findings import Finding, Severity
 from rq_broker.store.audit.hosts import check_counters, check_hosts
 from rq_broker.store.audit.indexes import check_indexes
 from rq_broker.store.audit.jobs import PAGE, check_jobs, check_page, check_rows
+from rq_broker.store.audit.log import check_log
 from rq_broker.store.audit.losses import check_losses
 from rq_broker.store.audit.servers import check_servers
 from rq_broker.store.audit.shapes import check_shapes
@@ -81,6 +82,7 @@ async def _check_others(walk: Walk) -> None:
     await check_hosts(walk, walk.hosts_before)
     await check_counters(walk)
     await check_losses(walk)
+    await check_log(walk)
 
 
 async def _check_sample(walk: Walk, sample: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 
 import pytest
 from starlette.requests import Request
@@ -60,6 +61,7 @@ async def test_what_is_no_http_gets_the_envelope(case: str) -> None:
                 assert (answer.status, answer.code) == (400, "malformed_request")
                 assert answer.headers["content-type"] == "application/json"
                 assert answer.headers["connection"] == "close"
+                assert re.fullmatch("[0-9a-f]{16}", answer.headers["x-request-id"])
                 assert await connection.ended()
     assert {path for _, path, _ in served.requests} <= {"/a"}
 
@@ -81,6 +83,18 @@ async def test_a_refusal_waits_for_the_answers_before_it() -> None:
                 assert await connection.ended()
             assert [answer.status for answer in answers] == [200, 200, 400]
             go_on.clear()
+
+
+async def test_a_refusal_has_the_id_of_its_request() -> None:
+    """What is refused in its headers, or in its body, is answered with the X-Request-ID it has."""
+    in_body = CHUNKED[:-2] + b"X-Request-ID: r-1\r\n\r\nzz\r\n"
+    in_head = b"GET / HTTP/1.1\r\nX-Request-ID: r-1\r\nA: %b\r\n\r\n" % LONG
+    async with serving() as served:
+        for data in (in_body, in_head):
+            async with connected(served.port, data) as connection:
+                answer = await connection.answer()
+                assert answer.status in (400, 431)
+                assert answer.headers["x-request-id"] == "r-1"
 
 
 LONG_HEADS = {

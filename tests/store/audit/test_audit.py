@@ -196,6 +196,10 @@ CORRUPTIONS: dict[str, tuple[Corrupt, str]] = {
         lambda c, _: c.hset(KEYS.of("host", "h1"), "capacity:VCPU", "many"),
         "host h1 cannot be read",
     ),
+    "the log is no stream": (
+        lambda c, _: c.set(KEYS.of("audit"), "x"),
+        "log audit is no stream, so that changes leave no line",
+    ),
     "a host is not listed": (
         lambda c, _: c.zrem(KEYS.of("hosts"), "h1"),
         "host h1 is not listed in hosts but jobs hold capacity on it",

@@ -1,0 +1,43 @@
+"""X-Request-ID: names each request, its answer, and what it changed in the audit log."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from secrets import token_hex
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+HEADER = b"x-request-id"
+_WELL_FORMED = re.compile(rb"[!-~]{1,128}")
+"""Printable and without spaces, so that it forges no line of a log; and bounded, as it is kept."""
+
+
+def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """Return the ID that a request names, if it is well-formed; otherwise a new one."""
+    for name, value in headers:
+        if name == HEADER and _WELL_FORMED.fullmatch(value):
+            return value.decode()
+    return token_hex(8)
+
+
+class RequestIds:
+    """Gives each request its ID as `scope["request_id"]`, and its answer the header."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Forward the request; add the header to the head of its answer."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = scope["request_id"] = request_id_of(scope["headers"])
+        header = (HEADER, request_id.encode())
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], header]
+            await send(message)
+
+        await self._app(scope, receive, send_with_id)
