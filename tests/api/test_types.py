@@ -25,6 +25,7 @@ DEFAULTS: dict[str, object] = {
     "limits": {},
     "holds": "until_done",
     "settle": 60,
+    "audit_log": 10000,
 }
 
 
