@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import click
 
+from rq_broker.cli.acting import act_as_user
 from rq_broker.domain.tokens import new_token, rotation
 from rq_broker.identity import tokens
 from rq_broker.settings import Settings
@@ -55,6 +56,8 @@ def show(settings: Settings) -> None:
 
 
 def _run(settings: Settings, work: Callable[[Broker], Awaitable[_Result]]) -> _Result:
+    act_as_user()
+
     async def run() -> _Result:
         async with aclosing(Broker(connect(settings.redis))) as broker:
             return await work(broker)

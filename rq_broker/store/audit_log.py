@@ -20,8 +20,8 @@ BATCH = 500
 MOST_BATCHES = 20
 """Commands of one call. A page whose conditions few lines meet may come out short, and goes on
 from its cursor; without this bound one call would read the whole log."""
-_JSON_FIELDS = frozenset({"aggregates", "traits"})
-"""Fields of a host that its hash holds as JSON."""
+_JSON_FIELDS = frozenset({"aggregates", "traits", "owners", "types", "callback_hosts"})
+"""Fields of a host, and of a token, that its hash holds as JSON."""
 
 
 class AuditLog:

@@ -5,7 +5,9 @@
 ---   name  string  their name
 --- Returns none
 --- Errors TOKEN_NOT_FOUND
+--- Audit the name; how many tokens had it
 --- @include "token"
+--- @include "audit_log"
 
 local ids = tokens_named(name)
 if #ids == 0 then
@@ -15,3 +17,4 @@ for _, id in ipairs(ids) do
   end_token(id, token_now())
 end
 redis.call('DEL', key('token_name:' .. name))
+record_audit(actor, 'revoke_token', name, { 'tokens', #ids })

@@ -9,7 +9,9 @@
 ---   overlap   integer   ms for which the old one is still accepted
 --- Returns none
 --- Errors TOKEN_NOT_FOUND
+--- Audit the name; when the newest token expires, seconds since 1970
 --- @include "token"
+--- @include "audit_log"
 
 local ids = tokens_named(name)
 local old = ids[1] and redis.call('HGETALL', key('token:' .. ids[1])) or {}
@@ -45,3 +47,5 @@ for _, id in ipairs(ids) do
   end
 end
 name_tokens(name, named, expires)
+record_audit(actor, 'rotate_token', name, times.expires and { 'expires', times.expires / 1000 } or {},
+  expires and { 'expires', expires / 1000 } or {})
