@@ -30,7 +30,8 @@ class AuditLine:
     """Address that the request came from; empty where there is none, as on a command line."""
     verb: str
     subject: str
-    """What was changed: the request_id of a job, the name of a host, …"""
+    """What was changed: the request_id of a job, behind its owner and `/` where names are per owner;
+    the name of a host, …"""
     before: Mapping[str, Any] | None
     """What was changed, as it was; None for nothing."""
     after: Mapping[str, Any] | None
@@ -54,8 +55,9 @@ class WantedLines:
         return (
             (not self.who or line.who == self.who)
             and (not self.verb or line.verb == self.verb)
-            and (
-                not self.request_id or (line.subject == self.request_id and line.verb in JOB_VERBS)
-            )
+            and (not self.request_id or (self._is_of_the_job(line)))
             and (not self.http_request_id or line.http_request_id == self.http_request_id)
         )
+
+    def _is_of_the_job(self, line: AuditLine) -> bool:
+        return line.verb in JOB_VERBS and line.subject.rpartition("/")[2] == self.request_id

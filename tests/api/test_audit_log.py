@@ -36,7 +36,7 @@ async def _fill(api: httpx.AsyncClient) -> None:
     for name, who in (("a", "admin"), ("b", "of y")):
         headers = {"X-Who": who, "X-Request-ID": f"r-{name}"}
         await api.post("/v1/vm", json=submission(name), headers=headers)
-        await api.post(f"/v1/vm/{name}", json={"priority": 7}, headers=headers)
+        await api.post(f"/v1/vm/{name}", json={"expected": 60}, headers=headers)
 
 
 async def _read(api: httpx.AsyncClient, query: str = "", who: str = "admin") -> list[str]:
@@ -48,7 +48,7 @@ async def _read(api: httpx.AsyncClient, query: str = "", who: str = "admin") -> 
 async def test_the_log_is_read_from_both_ends(api: httpx.AsyncClient) -> None:
     """Newest or oldest first, in pages by `next`, and from the id of a line on."""
     await _fill(api)
-    newest = ["reorder b", "submit b", "reorder a", "submit a"]
+    newest = ["set_expected b", "submit b", "set_expected a", "submit a"]
     assert await _read(api) == newest
     assert await _read(api, "?order=oldest") == newest[::-1]
     for order, expected in (("newest", newest), ("oldest", newest[::-1])):
@@ -68,9 +68,9 @@ async def test_the_log_is_read_from_both_ends(api: httpx.AsyncClient) -> None:
 @pytest.mark.parametrize(
     ("query", "found"),
     [
-        ("?who=admin", ["reorder a", "submit a"]),
+        ("?who=admin", ["set_expected a", "submit a"]),
         ("?verb=submit", ["submit b", "submit a"]),
-        ("?request_id=b", ["reorder b", "submit b"]),
+        ("?request_id=b", ["set_expected b", "submit b"]),
         ("?http_request_id=r-a&verb=submit", ["submit a"]),
         ("?who=nobody", []),
         ("?request_id=h", []),
@@ -85,6 +85,14 @@ async def test_lines_are_found_by_conditions(
     if query == "?request_id=h":
         await api.put("/types/vm/hosts/h", json=HOST)
         assert await _read(api, query) == []
+
+
+async def test_lines_of_a_job_are_found_where_names_are_per_owner(api: httpx.AsyncClient) -> None:
+    """The subject has the owner before the request_id, by which alone lines are asked for."""
+    await api.put("/types/vm", json={"names": "per_owner"})
+    for owner in ("a", "b"):
+        await api.post("/v1/vm", json=submission("d", owner_id=owner))
+    assert await _read(api, "?request_id=d") == ["submit b/d", "submit a/d"]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +126,7 @@ async def test_the_log_is_exported_as_json_lines(
 async def test_who_may_read_the_log(api: httpx.AsyncClient) -> None:
     """A client sees what it did itself, and nothing of others even if it asks; viewers nothing."""
     await _fill(api)
-    assert await _read(api, who="of y") == ["reorder b", "submit b"]
+    assert await _read(api, who="of y") == ["set_expected b", "submit b"]
     assert await _read(api, "?who=admin", who="of y") == []
     assert await _read(api, who="client") == []
     for path in ("/types/vm/audit", "/audit"):
