@@ -30,7 +30,7 @@ class AuditLine:
     """Address that the request came from; empty where there is none, as on a command line."""
     verb: str
     subject: str
-    """What was changed: the request_id of a job, behind its owner and `/` where names are per owner;
+    """What was changed: the request_id of a job, behind its owner and `/` if names are per owner;
     the name of a host, …"""
     before: Mapping[str, Any] | None
     """What was changed, as it was; None for nothing."""
