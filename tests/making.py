@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import msgspec
+
+from rq_broker.domain.arrays import ArraySubmission, Template
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.deliveries import Delivery
 from rq_broker.domain.devices import DeviceChoice
 from rq_broker.domain.holding_times import Prediction, Source
 from rq_broker.domain.jobs import Demand, Job, Shape, Status, Submission
 from rq_broker.domain.planning import Grant, Head
+from rq_broker.domain.terms import AtOnce
 from rq_broker.domain.traits import Traits
 from rq_broker.store.broker import Broker, Settlement
 
@@ -44,6 +48,21 @@ def submission(request_id: str = "d", **changes: Any) -> Submission:
         "shape": shape(owner=owner),
     }
     return Submission(**{**fields, **changes})
+
+
+def array_submission(count: int, name: str = "s", **changes: Any) -> ArraySubmission:
+    """Build the submission of an array, `s` unless named; its jobs have their numbers as data."""
+    at_once = changes.get("at_once")
+    limit = AtOnce(name, at_once) if at_once else None
+    fields: dict[str, Any] = {
+        "name": name,
+        "owner_id": "o",
+        "count": count,
+        "data": Template(('{"n":"', '"}')),
+        "callback": Template((f"http://x/{name}-", "")),
+        "shapes": (msgspec.structs.replace(shape(), at_once=limit),),
+    }
+    return ArraySubmission(**{**fields, **changes})
 
 
 async def submit(broker: Broker, request_id: str = "d", type_: str = TYPE, **changes: Any) -> Job:

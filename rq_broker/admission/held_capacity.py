@@ -92,7 +92,9 @@ class HeldCapacity:
             prediction = self._history.predict(row.owner, key, row.size or 0)
             predicted, source = prediction.hold, prediction.source
         ends = row.granted + predicted
-        return Hold(row.request_id, row.owner, row.granted, ends, row.amounts, key, source)
+        return Hold(
+            row.request_id, row.owner, row.granted, ends, row.amounts, key, source, row.array
+        )
 
 
 def _key(row: RunningHold) -> str:

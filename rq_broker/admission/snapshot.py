@@ -157,7 +157,11 @@ async def read_snapshot(
     is_due = _is_reservation_due(state.policy, shown, now)
     current = await held.read() if is_due or with_held else None
     holds = current.holds if current and is_due else ()
-    snapshot = replace(_snapshot(state, shown, now), history=history, holds=holds)
+    # 5. Count what holds of the arrays that limit that.
+    at_once = (waiting.shape.at_once for waiting in shown.waiting)
+    holding = await broker.holding(type_, {limit.array for limit in at_once if limit})
+    snapshot = _snapshot(state, shown, now)
+    snapshot = replace(snapshot, history=history, holds=holds, holding=holding)
     return WindowedSnapshot(snapshot, state, next_window, current)
 
 

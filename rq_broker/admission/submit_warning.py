@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from rq_broker.admission.snapshot import SnapshotReader
+from rq_broker.domain.arrays import Array
 from rq_broker.domain.bounded_cache import BoundedCache
 from rq_broker.domain.capacity import Amounts, Host
 from rq_broker.domain.jobs import Demand, Job
@@ -45,8 +46,8 @@ class SubmitWarnings:
         self._snapshots = snapshots
         self._remembered = BoundedCache[tuple[str, Demand], _Remembered](REMEMBERED_BYTES)
 
-    async def warnings(self, demand: Demand, job: Job) -> Warnings:
-        """Return the warnings for a job just submitted."""
+    async def warnings(self, demand: Demand, job: Job | Array) -> Warnings:
+        """Return the warnings for a job, or an array, just submitted; `demand` of one job."""
         key = (job.type, demand)
         remembered = self._remembered.get(key)
         if remembered is None or remembered.capacity_number != job.capacity_number:

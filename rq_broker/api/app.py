@@ -96,7 +96,7 @@ def _routes(
     routes = [
         *([Route("/noop", _noop, methods=["POST"], include_in_schema=False)] if noop else ()),
         *JobEndpoints(snapshots, explainer, callback_base, egress).routes(),
-        *QuestionEndpoints(explainer, callback_base, egress).routes(),
+        *QuestionEndpoints(broker, explainer, callback_base, egress).routes(),
         *TypeEndpoints(snapshots).routes(),
         *HostEndpoints(broker).routes(),
         *DestinationEndpoints(broker).routes(),

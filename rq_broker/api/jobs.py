@@ -15,6 +15,7 @@ from rq_broker.admission.submit_warning import SubmitWarnings
 from rq_broker.admission.waiting_reason import ReasonReader
 from rq_broker.api import bodies, pagination
 from rq_broker.api.access import sole_owner
+from rq_broker.api.arrays import ArrayCalls
 from rq_broker.api.idempotency import REPLAYED, idempotency_key
 from rq_broker.api.own import (
     attempt_view,
@@ -28,6 +29,7 @@ from rq_broker.api.paths import job_of, location, type_of
 from rq_broker.api.request_body import read, read_json
 from rq_broker.api.responses import PRIVATE, created, ok, warned
 from rq_broker.api.submit import read_submission
+from rq_broker.domain.arrays import ArraySubmission
 from rq_broker.domain.errors import Conflict
 from rq_broker.domain.jobs import Status
 from rq_broker.egress.rules import Egress
@@ -57,6 +59,7 @@ class JobEndpoints:
         self._callback_base = callback_base
         self._egress = egress
         self._warnings = SubmitWarnings(snapshots)
+        self._arrays = ArrayCalls(snapshots.broker, self._reasons, self._warnings)
 
     def routes(self) -> list[Route]:
         """List the routes, the busiest first."""
@@ -75,19 +78,21 @@ class JobEndpoints:
         key = idempotency_key(request)
         body, owner = await read(request), sole_owner(request)
         new = read_submission(body, self._callback_base, self._egress, owner)
+        if isinstance(new, ArraySubmission):
+            return await self._arrays.submit(request, type_, new, key)
         check_submission(request, new)
         try:
             job = await self._broker.submit(type_, new, key, limits_of(request))
         except Conflict as refusal:
             show_refused(request, refusal)
             raise
-        view = job_view(request, job)
+        shown = job_view(request, job)
         warnings = await self._warnings.warnings(new.shape.demand, job)
         if warnings.job:
-            view = view.with_fields(warning=warnings.job)
+            shown = shown.with_fields(warning=warnings.job)
         headers = [REPLAYED] if job.replayed else []
         path = location(request, "v1", type_, new.request_id)
-        return created(view, path, headers, **warned(warnings.type))
+        return created(shown, path, headers, **warned(warnings.type))
 
     async def page(self, request: Request) -> Response:
         """List jobs in priority order: all of them as a stream, or one page."""
@@ -111,6 +116,8 @@ class JobEndpoints:
     async def read(self, request: Request) -> Response:
         """Read one job; if it is queued, with the reason why it waits."""
         type_, request_id = job_of(request)
+        if (array := await self._arrays.find(request)) is not None:
+            return ok(await self._arrays.read(request, array))
         job = await self._broker.read(type_, request_id, owners_of(request))
         view = job_view(request, job)
         if job.status is Status.QUEUED:
@@ -126,7 +133,9 @@ class JobEndpoints:
         type_, request_id = job_of(request)
         change = bodies.update(await read_json(request))
         owners = owners_of(request)
-        if isinstance(change, bodies.Reorder):
+        if (array := await self._arrays.find(request)) is not None:
+            await self._arrays.update(request, array, change)
+        elif isinstance(change, bodies.Reorder):
             among_own = limits_of(request) is not None
             await self._broker.reorder(
                 type_, request_id, change.mode, change.value, owners, among_own=among_own
@@ -147,8 +156,12 @@ class JobEndpoints:
 
     async def withdraw(self, request: Request) -> Response:
         """Delete a job and release what it holds."""
-        key = idempotency_key(request)
-        if await self._broker.withdraw(*job_of(request), key, owners_of(request)):
+        (type_, request_id), key = job_of(request), idempotency_key(request)
+        if (array := await self._arrays.find(request)) is not None:
+            replayed = await self._arrays.withdraw(request, array, key)
+        else:
+            replayed = await self._broker.withdraw(type_, request_id, key, owners_of(request))
+        if replayed:
             return ok({}, headers=[REPLAYED], same=True)
         return ok({})
 

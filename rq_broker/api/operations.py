@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rq_broker.api import bodies, roles
+from rq_broker.api.arrays import ArrayView
 from rq_broker.api.host_totals import Totals
 from rq_broker.api.pagination import PAGE_LIMIT
 from rq_broker.api.submit import Submit
@@ -135,6 +136,10 @@ _LIST_QUERY = {
         {"enum": ["", *(status.value for status in Status)]},
         "Only jobs in this status. Empty: in every status.",
     ),
+    "request_id": Parameter(
+        {"type": "string", "pattern": r"^(.+\[\*\])?$"},
+        "Only jobs of this array, by their numbers; such as `sweep[*]`. Empty: all jobs.",
+    ),
     "limit": Parameter(
         {"type": "integer", "minimum": 1, "maximum": PAGE_LIMIT},
         "Most jobs of a page. Without `limit` and `cursor` the whole list is sent.",
@@ -182,8 +187,8 @@ _LOG = Operation(
 
 OPERATIONS: Mapping[str, Operation] = {
     "submit": Operation(
-        JobView,
-        (*_TYPE, *_BODY, *_ADMIT, errors.CallbackForbidden, *_DUPLICATE, *_TERMS),
+        (JobView, ArrayView),
+        (*_TYPE, *_BODY, *_ADMIT, errors.CallbackForbidden, *_DUPLICATE, *_TERMS, errors.Conflict),
         statuses=(201,),
         body=Body(Submit, _SUBMISSION),
         keys=_WARNING,
@@ -191,7 +196,8 @@ OPERATIONS: Mapping[str, Operation] = {
         note="The broker POSTs to the callback as soon as it holds the capacity. A relative "
         "callback needs a callback base. Unknown fields are ignored; `data` keeps every digit. "
         "Whoever acts for one owner only may leave `owner_id` out, and may name no other. "
-        "A 409 has `same` and the job if it was submitted just so.",
+        "A 409 has `same` and the job if it was submitted just so. With `count` the answer is of "
+        "the array.",
         makes_type=True,
         access=roles.CHANGE_JOBS,
     ),
@@ -205,7 +211,13 @@ OPERATIONS: Mapping[str, Operation] = {
         "With `eta=1` one forecast of the whole line gives every queued job of the page its `ETA`.",
         access=roles.READ_JOBS,
     ),
-    "read": Operation(JobView, _JOB, query=_WHOSE, access=roles.READ_JOBS),
+    "read": Operation(
+        (JobView, ArrayView),
+        _JOB,
+        query=_WHOSE,
+        note="`name[*]` reads an array as a whole.",
+        access=roles.READ_JOBS,
+    ),
     "update": Operation(
         EmptyView,
         (*_JOB, *_BODY, *_MOVE, *_EXPECT, *_SERVERS),
@@ -213,7 +225,7 @@ OPERATIONS: Mapping[str, Operation] = {
         note="`before`, `after` and `position` move a queued job in one atomic step. "
         "With `fence`, an update of the status is refused if the job has a newer grant. "
         "`expected` changes how long a queued, granted or running job says it will hold; its place "
-        "in the queue stays. Unknown fields are ignored.",
+        "in the queue stays. Unknown fields are ignored. `name[*]` reorders an array.",
         query=_WHOSE,
         access=roles.CHANGE_JOBS,
     ),
@@ -222,7 +234,8 @@ OPERATIONS: Mapping[str, Operation] = {
         (*_JOB, errors.AlreadyWithdrawn),
         keys={"same": {"const": True}},
         takes_key=True,
-        note="`same` says that an earlier call with this Idempotency-Key withdrew the job.",
+        note="`same` says that an earlier call with this Idempotency-Key withdrew the job. "
+        "`name[*]` withdraws an array.",
         query=_WHOSE,
         access=roles.CHANGE_JOBS,
     ),
@@ -238,7 +251,8 @@ OPERATIONS: Mapping[str, Operation] = {
         (*_JOB, errors.NotWaiting, errors.TooManyQuestions),
         note="`explains` names the job that the reason is of: the first of its shape that waits. "
         "`eta` comes from a simulation and is null, with the `reason`, if there is no forecast. "
-        "Of a granted or running job it tells what has become of its grant.",
+        "Of a granted or running job it tells what has become of its grant. `name[*]` explains the "
+        "first waiting job of an array.",
         query=_WHOSE,
         access=roles.ASK,
     ),

@@ -15,6 +15,7 @@ from rq_broker.api.access import check_owner, identity_of, scope_of, sole_owner
 from rq_broker.api.roles import Scope
 from rq_broker.api.views import AttemptView
 from rq_broker.delivery.outcome import coarse_cause, coarse_error
+from rq_broker.domain.arrays import ArraySubmission
 from rq_broker.domain.deliveries import Attempt
 from rq_broker.domain.errors import CallbackForbidden, Conflict, Forbidden, Invalid
 from rq_broker.domain.identity import Identity
@@ -56,7 +57,19 @@ def check_submission(request: Request, submission: Submission) -> None:
     """
     check_owner(request, submission.owner_id)
     check_callback(identity_of(request), submission.shape.destination)
-    if submission.priority is not None and limits_of(request) is not None:
+    _check_priority(request, submission.priority)
+
+
+def check_array(request: Request, new: ArraySubmission) -> None:
+    """Raise Forbidden or CallbackForbidden for an array that the caller may not submit."""
+    check_owner(request, new.owner_id)
+    for destination in {shape.destination for shape in new.shapes}:
+        check_callback(identity_of(request), destination)
+    _check_priority(request, new.priority)
+
+
+def _check_priority(request: Request, priority: int | None) -> None:
+    if priority is not None and limits_of(request) is not None:
         raise Forbidden(
             "priority: only operators give one at submit; change the order of your own jobs "
             "once they wait"

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from msgspec import Raw
 
-from rq_broker.domain.errors import Invalid
+from rq_broker.domain.arrays import array_of
+from rq_broker.domain.errors import Invalid, JobNotFound
 from rq_broker.domain.jobs import Job, Status
 from rq_broker.domain.representation import EtaView, JobView, to_json
 from rq_broker.domain.validation import MAX_WHOLE, one_of, refuse_unknown, show
@@ -19,7 +20,7 @@ from rq_broker.store.broker import Broker, Cursor, Page
 
 PAGE_LIMIT = 1000
 """Jobs in one page at most. It bounds the memory of one answer."""
-_PARAMETERS = ("owner_id", "status", "limit", "cursor", "eta")
+_PARAMETERS = ("owner_id", "status", "request_id", "limit", "cursor", "eta")
 _BATCH = 100
 """Jobs that one call of the broker examines, and that are rendered at once, at most. They block
 Redis for half a millisecond and this process for two."""
@@ -47,6 +48,8 @@ class Listing:
     after: Cursor | None = None
     with_eta: bool = False
     """Whether each queued job has its forecast."""
+    array: str = ""
+    """List the jobs of this array, by their numbers."""
 
 
 def listing(query: Sequence[tuple[str, str]]) -> Listing:
@@ -70,7 +73,15 @@ def listing(query: Sequence[tuple[str, str]]) -> Listing:
         _limit(limit, paged=bool(cursor) or eta == "1"),
         _cursor(cursor) if cursor else None,
         with_eta=eta == "1",
+        array=_array(parameters.get("request_id", "")),
     )
+
+
+def _array(request_id: str) -> str:
+    name = array_of(request_id)
+    if request_id and name is None:
+        raise Invalid(f"request_id must name an array, such as sweep[*], not {show(request_id)}")
+    return name or ""
 
 
 def _limit(text: str | None, *, paged: bool) -> int | None:
@@ -109,7 +120,7 @@ class Lists:
         jobs: list[Job] = []
         after = listing.after
         size = 0
-        both_filters = listing.owners is not None and listing.status
+        both_filters = listing.owners is not None and listing.status and not listing.array
         for _ in range(_BATCHES):
             # The broker walks one index and drops what the other filter refuses.
             count = _BATCH if both_filters else min(_BATCH, limit - len(jobs))
@@ -180,6 +191,25 @@ class Lists:
         return elements
 
     async def _batch(self, type_: str, listing: Listing, after: Cursor | None, size: int) -> Page:
+        if listing.array:
+            return await self._batch_of_array(type_, listing, after, size)
         return await self._broker.page(
             type_, owners=listing.owners, status=listing.status, after=after, limit=size
         )
+
+    async def _batch_of_array(
+        self, type_: str, listing: Listing, after: Cursor | None, size: int
+    ) -> Page:
+        """Read some jobs of an array; its cursors have the number of the next job as the ID."""
+        try:
+            jobs, following = await self._broker.page_array(
+                type_,
+                listing.array,
+                int(after.id) if after else 0,
+                status=listing.status,
+                owners=listing.owners,
+                limit=size,
+            )
+        except JobNotFound:
+            return Page((), None)
+        return Page(jobs, None if following is None else Cursor("0", str(following)))

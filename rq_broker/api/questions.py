@@ -11,20 +11,28 @@ from starlette.routing import Route
 from rq_broker.admission.discretion import discreet_explanation, discreet_what_if
 from rq_broker.admission.explain import Explainer
 from rq_broker.api import bodies
+from rq_broker.api.arrays import find_array
 from rq_broker.api.own import imagined_shape, limits_of, owners_of
 from rq_broker.api.paths import job_of, type_of
 from rq_broker.api.request_body import read_json
 from rq_broker.api.responses import ok
 from rq_broker.api.waiting_views import explanation_view, what_if_view
+from rq_broker.domain.errors import NotWaiting
 from rq_broker.egress.rules import Egress
+from rq_broker.store.broker import Broker
 
 
 class QuestionEndpoints:
     """The endpoints that run the planner without changing anything."""
 
     def __init__(
-        self, explainer: Explainer, callback_base: str | None, egress: Egress | None
+        self,
+        broker: Broker,
+        explainer: Explainer,
+        callback_base: str | None,
+        egress: Egress | None,
     ) -> None:
+        self._broker = broker
         self._explainer = explainer
         self._callback_base = callback_base
         self._egress = egress
@@ -38,7 +46,13 @@ class QuestionEndpoints:
 
     async def explain(self, request: Request) -> Response:
         """Explain why a job waits and forecast its grant, or what has become of its grant."""
-        answer = await self._explainer.explain_any(*job_of(request), owners_of(request))
+        (type_, request_id), owners = job_of(request), owners_of(request)
+        array = await find_array(self._broker, type_, request_id, owners)
+        if array is not None:
+            if array.waiting is None:
+                raise NotWaiting(f"no job of {request_id} waits")
+            request_id = array.waiting
+        answer = await self._explainer.explain_any(type_, request_id, owners)
         limits = limits_of(request)
         return ok(
             explanation_view(answer if limits is None else discreet_explanation(answer, limits))

@@ -13,17 +13,20 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from rq_broker.api import array_submit
 from rq_broker.api.data import Data, demand_of
 from rq_broker.domain import exact_json
+from rq_broker.domain.arrays import MOST_JOBS, WHOLE, ArraySubmission
 from rq_broker.domain.decoding import convert, texts_check
 from rq_broker.domain.errors import Invalid, Unreadable
 from rq_broker.domain.jobs import Demand, Shape, Submission, expected_class
-from rq_broker.domain.terms import MOST_AFTER, Terms, milliseconds_of
+from rq_broker.domain.terms import MOST_AFTER, AtOnce, Terms, milliseconds_of
 from rq_broker.domain.validation import HoldSpan, Name, Owner, Priority, Text
 from rq_broker.egress.callback import destination
 from rq_broker.egress.rules import Egress
 
-Callback = Annotated[str, Text(2048).meta("A URL, absolute or relative to the callback base.")]
+CALLBACK = Text(2048)
+Callback = Annotated[str, CALLBACK.meta("A URL, absolute or relative to the callback base.")]
 
 
 class _Fields(Struct, kw_only=True):
@@ -87,6 +90,29 @@ class Submit(_Fields, kw_only=True):
     after_any: (
         Annotated[bool, Meta(description="With after: any end of those jobs will do.")] | None
     ) = None
+    count: (
+        Annotated[
+            int,
+            Meta(
+                ge=1,
+                le=MOST_JOBS,
+                description="Makes so many jobs, `<request_id>[0]` and so on: an array. `{n}` in "
+                "the callback and in the strings of `data` is the number of a job.",
+            ),
+        ]
+        | None
+    ) = None
+    at_once: (
+        Annotated[
+            int,
+            Meta(
+                ge=1,
+                le=MOST_JOBS,
+                description="With count: how many of these jobs hold capacity at a time, at most.",
+            ),
+        ]
+        | None
+    ) = None
 
 
 class _PlainSubmit(_Fields, kw_only=True):
@@ -100,8 +126,8 @@ def read_submission(
     callback_base: str | None = None,
     egress: Egress | None = None,
     owner: str | None = None,
-) -> Submission:
-    """Parse the body of a submit.
+) -> Submission | ArraySubmission:
+    """Parse the body of a submit, of one job or of an array.
 
     Args:
         callback_base: URL that a relative callback is joined to.
@@ -117,7 +143,9 @@ def read_submission(
         parsed = exact_json.loads(body)
         if owner is not None and isinstance(parsed, dict) and parsed.get("owner_id") is None:
             parsed["owner_id"] = owner
-        return submission(parsed, callback_base, egress)
+        submit = convert(parsed, Submit)
+        make = _one if submit.count is None else _array
+        return make(parsed["data"], submit, callback_base, egress)
     fields, data = plain
     receiver = destination(fields.callback, callback_base, egress)
     return _submission(fields, data.text, data.demand, receiver)
@@ -126,12 +154,58 @@ def read_submission(
 def submission(
     body: Any, callback_base: str | None = None, egress: Egress | None = None
 ) -> Submission:
-    """Make a Submission of parsed JSON, as `read_submission` does of bytes."""
+    """Make a Submission of parsed JSON, as `read_submission` does of the bytes of one job."""
     submit = convert(body, Submit)
+    return _one(body["data"], submit, callback_base, egress)
+
+
+def _one(data: Any, submit: Submit, callback_base: str | None, egress: Egress | None) -> Submission:
+    if submit.at_once is not None:
+        raise Invalid("at_once goes with count")
     receiver = destination(submit.callback, callback_base, egress)
-    return _submission(
-        submit, exact_json.dumps(body["data"]), demand_of(submit.data), receiver, _terms(submit)
+    demand = demand_of(submit.data)
+    return _submission(submit, exact_json.dumps(data), demand, receiver, _terms(submit))
+
+
+def _array(
+    data: Any, submit: Submit, callback_base: str | None, egress: Egress | None
+) -> ArraySubmission:
+    """Make the submission of an array; `data` is as parsed."""
+    name, count, owner = submit.request_id, submit.count or 1, submit.owner_id
+    _refuse_whole(name)
+    callback, texts = array_submit.template(submit.callback), array_submit.data_template(data)
+    array_submit.check_sizes(name, count, texts, callback, CALLBACK)
+    wanted = array_submit.demands(data, demand_of(submit.data), count)
+    receivers = array_submit.destinations(callback, count, callback_base, egress)
+    expected = None if submit.expected is UNSET else submit.expected
+    at_once = AtOnce(name, submit.at_once) if submit.at_once else None
+    shapes = tuple(
+        Shape(demand, owner, receiver, expected_class(expected), at_once)
+        for demand, receiver in zip(*_as_long(wanted, receivers), strict=True)
     )
+    return ArraySubmission(
+        name,
+        owner,
+        count,
+        texts,
+        callback,
+        shapes,
+        None if submit.priority is UNSET else submit.priority,
+        expected,
+        _terms(submit),
+        submit.at_once,
+    )
+
+
+def _as_long(wanted: list[Demand], receivers: list[str]) -> tuple[list[Demand], list[str]]:
+    """Repeat what is one for all jobs, where the other is one for each."""
+    jobs = max(len(wanted), len(receivers))
+    return wanted * (jobs // len(wanted)), receivers * (jobs // len(receivers))
+
+
+def _refuse_whole(request_id: str) -> None:
+    if request_id.endswith(WHOLE):
+        raise Invalid(f"request_id must not end in {WHOLE}, which names an array as a whole")
 
 
 def _terms(submit: Submit) -> Terms | None:
@@ -154,6 +228,7 @@ def _terms(submit: Submit) -> Terms | None:
 def _submission(
     fields: _Fields, data: str, demand: Demand, receiver: str, terms: Terms | None = None
 ) -> Submission:
+    _refuse_whole(fields.request_id)
     expected = None if fields.expected is UNSET else fields.expected
     return Submission(
         fields.request_id,

@@ -43,6 +43,10 @@ class NewJob(TypedDict):
     """It joins the line once these jobs are `done`."""
     after_any: NotRequired[bool]
     """Whether any end of those jobs will do."""
+    count: NotRequired[int]
+    """Makes so many jobs, `request_id[0]` and so on; `{n}` in callback and data is the number."""
+    at_once: NotRequired[int]
+    """How many of these jobs hold capacity at a time, at most."""
 
 
 class JobFilter(TypedDict, total=False):
@@ -50,6 +54,8 @@ class JobFilter(TypedDict, total=False):
 
     owner_id: str
     status: str
+    request_id: str
+    """Of an array as a whole, such as `sweep[*]`: its jobs, by their numbers."""
     eta: bool
     """Whether queued jobs come with their `ETA`."""
 

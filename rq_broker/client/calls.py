@@ -103,6 +103,8 @@ def page(
         "cursor": cursor,
         "eta": "1" if filters.get("eta") else "0",
     }
+    if request_id := filters.get("request_id"):
+        query["request_id"] = request_id
     return Call(_page, "GET", path("v1", type_), query=query)
 
 

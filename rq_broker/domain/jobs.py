@@ -35,7 +35,7 @@ from rq_broker.domain.shape_texts import (
     read_instances,
     text_of_instances,
 )
-from rq_broker.domain.terms import Terms
+from rq_broker.domain.terms import AtOnce, Terms
 from rq_broker.domain.traits import NO_TRAITS, Instance, Labelled, Traits, traits_of
 from rq_broker.domain.validation import LONGEST_SPAN
 
@@ -209,6 +209,8 @@ class Shape(Struct, frozen=True):
     destination: str
     expected: int | None = None
     """Seconds its jobs say they will hold, one of EXPECTED_CLASSES; None if they do not say."""
+    at_once: AtOnce | None = None
+    """Of the array of its jobs, where that limits how many of them hold."""
 
     @property
     def receiver(self) -> str:
@@ -224,7 +226,7 @@ class Shape(Struct, frozen=True):
         What version 2 of the contract could say keeps its text, an array. Anything else is an
         object, which a notifier of version 2 cannot read: it leaves such jobs to newer ones.
         """
-        if not self.demand.is_plain:
+        if self.at_once or not self.demand.is_plain:
             return _text_of_version_3(self)
         value: list[object] = [
             [dict(instance) for instance in self.demand.instances],
@@ -287,6 +289,7 @@ def _text_of_version_3(shape: Shape) -> str:
         demand.elastic,
         tuple(map(_record_of, demand.alternatives)),
         demand.prefer_for,
+        shape.at_once,
     )
     return encode(record)
 
@@ -311,7 +314,7 @@ def _parse_version_3(text: str) -> Shape:
     except msgspec.DecodeError as error:
         raise ValueError(f"no shape that this version can read: {error}") from error
     demand = replace(first, alternatives=alternatives, prefer_for=record.prefer_for)
-    return Shape(demand, record.owner, record.destination, record.expected)
+    return Shape(demand, record.owner, record.destination, record.expected, record.at_once)
 
 
 def _demand_of(record: ShapeOf3 | DemandOf3) -> Demand:

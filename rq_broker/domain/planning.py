@@ -80,6 +80,8 @@ class Hold:
     """Digest of its demand."""
     source: Source = Source.DEFAULT
     """What the expected end rests on."""
+    array: str = ""
+    """The array of the job, where that limits how many of its jobs hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,8 @@ class Snapshot:
     """Those of them that asked for time → until when, seconds since 1970."""
     failing: frozenset[str] = frozenset()
     """Destinations that jobs of no owner are granted to, in an outage on the broker's side."""
+    holding: Mapping[str, int] = field(default_factory=dict)
+    """Array with `at_once` → how many of its jobs hold capacity."""
     behind: frozenset[str] = frozenset()
     """Receivers where callbacks of earlier grants have to go out first; treated alike."""
 

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from rq_broker.domain.choices import Elastic
+from rq_broker.domain.terms import AtOnce
 from rq_broker.domain.traits import Instance, Traits, instance_of, traits_of
 
 
@@ -49,6 +50,7 @@ class ShapeOf3(Struct, forbid_unknown_fields=True, omit_defaults=True):
     elastic: Elastic | None = None
     alternatives: tuple[DemandOf3, ...] = ()
     prefer_for: int = 0
+    at_once: AtOnce | None = None
 
 
 decode_shape = msgspec.json.Decoder(ShapeOf3).decode

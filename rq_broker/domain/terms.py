@@ -33,6 +33,14 @@ class Terms(Struct, frozen=True):
     """Whether any end of these will do; else each has to be `done`."""
 
 
+class AtOnce(Struct, frozen=True, forbid_unknown_fields=True):
+    """How many jobs of one array may hold capacity at the same time."""
+
+    array: str
+    """The name of the array."""
+    most: int
+
+
 def milliseconds_of(value: Any, place: str) -> int:
     """Read a time in RFC 3339, at most to the ms, as ms since 1970; later ones round up.
 

@@ -18,7 +18,9 @@ jobs. No shape is skipped because a smaller one did not fit.
 3. *Its owner would exceed a limit.* The job blocks nobody else. Exception: once it has been passed
    for `patience` seconds, room for it is kept below the limit, so that later jobs of the same owner
    cannot take it. Room is kept for one job of each owner, the earliest.
-4. *There is no room.* Later jobs may pass it for `patience` seconds (null: for ever). Then its
+4. *As many jobs of its array hold as may at a time* (`at_once`). It blocks nobody, and does not
+   count as passed.
+5. *There is no room.* Later jobs may pass it for `patience` seconds (null: for ever). Then its
    start is *reserved* in time, as below. Exceptions: a job that no host could ever hold blocks
    nobody; with `strict_order` all hosts of its aggregate, or all hosts, are closed to later jobs.
 

@@ -47,6 +47,8 @@ class AdmissionPass:
         self.snapshot = snapshot
         self.table = HostTable(hosts)
         self.usage = OwnerUsage(snapshot)
+        self._holding = dict(snapshot.holding)
+        """Array with `at_once` → how many of its jobs hold, the grants of this pass included."""
         self._share_leads = ShareLeads()
         self.passed_jobs = PassedJobs(snapshot.passed, self._is_possible)
         self.grants: list[Grant] = []
@@ -104,11 +106,16 @@ class AdmissionPass:
             if shape.receiver in closed or shape.destination in failing:
                 self._block_for_destination(waiting, placers[0], head)
                 turns.drop_shape()
-            # 3. Its owner would exceed a limit, or no hosts have room for the whole job beside the
+            # 3. As many jobs of its array hold as may: its shape waits.
+            elif shape.at_once and self._holding.get(shape.at_once.array, 0) >= shape.at_once.most:
+                reason = reasons.over_at_once(shape.at_once)
+                self.blocked[waiting.digest] = BlockedShape(waiting, placers[0], head, reason)
+                turns.drop_shape()
+            # 4. Its owner would exceed a limit, or no hosts have room for the whole job beside the
             #    reservations, in none of its alternatives: its shape waits.
             elif (choice := self._choose(waiting, placers, head)) is None:
                 turns.drop_shape()
-            # 4. Otherwise grant it, note which waiting jobs it passes, queue the shape's next job.
+            # 5. Otherwise grant it, note which waiting jobs it passes, queue the shape's next job.
             else:
                 self._grant(waiting, choice, head)
                 self.passed_jobs.note_grant(shape.owner, choice.hosts)
@@ -349,6 +356,9 @@ class AdmissionPass:
             amounts = total(grant.demand)
         self.grants.append(grant)
         self.usage.add_grant(owner, amounts)
+        if shape.at_once is not None:
+            array = shape.at_once.array
+            self._holding[array] = self._holding.get(array, 0) + 1
 
     def _exhaust(self, waiting: WaitingShape) -> None:
         """Note that all shown jobs of a shape are granted.

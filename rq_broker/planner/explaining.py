@@ -28,6 +28,7 @@ from rq_broker.planner.waiting_reasons import WaitingReasons
 
 REASONS_OF_SIZE = frozenset(ReasonCode) - {
     ReasonCode.PAUSED,
+    ReasonCode.AT_ONCE,
     ReasonCode.DESTINATION_CLOSED,
     ReasonCode.DESTINATION_ASKED,
     ReasonCode.DESTINATION_BEHIND,

@@ -7,8 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from rq_broker.domain.arrays import whole
 from rq_broker.domain.jobs import Job
+from rq_broker.domain.names import request_id_in
 from rq_broker.domain.representation import rfc3339
+from rq_broker.domain.terms import AtOnce
 from rq_broker.planner.owner_usage import ExceededLimit
 from rq_broker.planner.share_leads import ShareLead
 
@@ -25,6 +28,7 @@ class ReasonCode(StrEnum):
     PROTECTED_OTHER = "protected_other"
     STRICT_ORDER = "strict_order"
     OWNER_LIMIT = "owner_limit"
+    AT_ONCE = "at_once"
     DESTINATION_CLOSED = "destination_closed"
     DESTINATION_ASKED = "destination_asked"
     DESTINATION_BEHIND = "destination_behind"
@@ -149,6 +153,14 @@ def _alternatives(texts: Sequence[str], until: float, now: float) -> str:
     if len(texts) > NAMED:
         shown.append(f"and so for {len(texts) - NAMED} more")
     return "; ".join(shown)
+
+
+def over_at_once(at_once: AtOnce) -> Reason:
+    """Return the reason of a job whose array has as many jobs that hold as it may."""
+    jobs = "1 job" if at_once.most == 1 else f"{at_once.most} jobs"
+    name = whole(request_id_in(at_once.array))
+    text = f"{jobs} of {name} may hold capacity at a time, and as many do"
+    return Reason(ReasonCode.AT_ONCE, text)
 
 
 def behind(code: ReasonCode, request_id: str) -> Reason:

@@ -10,6 +10,7 @@ from functools import partial
 
 from redis.asyncio import Redis, RedisCluster
 
+from rq_broker.store.arrays import Arrays
 from rq_broker.store.audit_log import AuditLog
 from rq_broker.store.capacity import Capacity
 from rq_broker.store.continuity import Continuity
@@ -67,6 +68,7 @@ class Broker:
         self._bind_continuity(continuity)
         self.submit = Submits(runner, registry, continuity).submit
         self._bind_jobs(jobs)
+        self._bind_arrays(Arrays(runner, registry, continuity, jobs))
         self._bind_capacity(Capacity(runner, registry, grants))
         self._bind_grants(grants)
         self._bind_holds(Holds(runner))
@@ -100,6 +102,15 @@ class Broker:
         self.transition = jobs.transition
         self.set_expected = jobs.set_expected
         self.withdraw = jobs.withdraw
+
+    def _bind_arrays(self, arrays: Arrays) -> None:
+        """What clients do with arrays of jobs, and what the granter reads of them."""
+        self.submit_array = arrays.submit_array
+        self.read_array = arrays.read_array
+        self.page_array = arrays.page_array
+        self.reorder_array = arrays.reorder_array
+        self.withdraw_array = arrays.withdraw_array
+        self.holding = arrays.holding
 
     def _bind_capacity(self, capacity: Capacity) -> None:
         """What operators do with types, policies and hosts."""

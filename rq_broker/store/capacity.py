@@ -11,7 +11,7 @@ from rq_broker.domain.jobs import STORED_STATUSES, Status
 from rq_broker.domain.policy import Policy
 from rq_broker.store import policy_record, records
 from rq_broker.store.grants import Grants
-from rq_broker.store.keys import TYPES, Keys
+from rq_broker.store.keys import DEVICES_SINCE, TYPES, Keys
 from rq_broker.store.notifiers import refuse_older
 from rq_broker.store.registry import Registry
 from rq_broker.store.runner import Runner
@@ -72,7 +72,7 @@ class Capacity:
         """
         checked(host)
         if host.devices:
-            await refuse_older(self._runner, type_, "the devices of this host")
+            await refuse_older(self._runner, type_, "the devices of this host", DEVICES_SINCE)
         await self._registry.register(type_)
         reply = await self._runner.run(
             "set_host",

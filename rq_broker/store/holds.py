@@ -50,6 +50,8 @@ class RunningHold:
     """Its size class, as the grant was given it."""
     expected: float | None
     """Seconds that it says it will hold."""
+    array: str = ""
+    """Its array, where that limits how many of its jobs hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,8 @@ class Holds:
 
 
 def _running_hold(row: Any) -> RunningHold:
-    demand = _demand_of(row.demand)
+    shape = _shape_of(row.demand)
+    demand, at_once = shape.demand, shape.at_once
     return RunningHold(
         id=int(row.id),
         request_id=row.request_id,
@@ -175,17 +178,17 @@ def _running_hold(row: Any) -> RunningHold:
         demand_key=row.demand_key or "",
         size=None if row.size is None else int(row.size),
         expected=_seconds(row.expected),
+        array=at_once.array if at_once else "",
     )
 
 
-def _demand_of(text: str) -> Demand:
+def _shape_of(text: str) -> Shape:
     return (_parse if len(text) <= _CACHED_CHARACTERS else _parse.__wrapped__)(text)
 
 
 @lru_cache(4096)
-def _parse(text: str) -> Demand:
-    """Return the demand of a shape."""
-    return Shape.parse(text).demand
+def _parse(text: str) -> Shape:
+    return Shape.parse(text)
 
 
 def _observation(entry: tuple[str, Any]) -> Observation:

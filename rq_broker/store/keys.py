@@ -1,4 +1,4 @@
-"""Every Redis key in one place: the contract (version 3) that trusted services may rely on.
+"""Every Redis key in one place: the contract (version 4) that trusted services may rely on.
 
 All keys of one type share the hash tag `{<type>}`: a type lives in one slot of a Redis Cluster, and
 types spread over its nodes. A script takes the base as its one key and derives the others from it.
@@ -86,6 +86,9 @@ where nothing else is said.
 | `…:dependents:<member>`    | zset   | members of the jobs that wait for the end of that one |
 | `…:ended`                  | zset   | member of a job that ended and has dependents → 0 done, |
 |                            |        | 1 error, 2 withdrawn; sweeps tell them |
+| `…:array:<name>`           | hash   | an array of jobs, see lua/lib/array |
+| `…:holding:<name>`         | set    | members of the jobs of an array with `at_once` that hold |
+|                            |        | capacity |
 | `…:alarms`                 | zset   | member → when a sweep lets it join the line, gives it up |
 |                            |        | or tells that its running time ends soon; lua/lib/alarm |
 | `…:own_priority`           | set    | members, of every status, whose priority was given: at |
@@ -130,7 +133,8 @@ and, once they apply, `expected` (ms), `updated` (µs), `hosts` (JSON, one name 
 `least_expected` (ms), `demand_key`, `size`, `destination`, `servers`, `named` (ms), `unseen`,
 `missed_by`, `hold_lost` (ms), `submit_key`, and what its
 submit gave, kept when it is changed: `submitted_priority` and `submitted_expected`, '' for none;
-of its own terms `not_before`, `give_up_after`, `gives_up` and `hold_at_most` (ms), `after`
+of a job of an array with `at_once` that number; of its own terms `not_before`,
+`give_up_after`, `gives_up` and `hold_at_most` (ms), `after`
 (members, a line each), `after_any`, and `left`, how many of those it waits for beside the line;
 while it is not queued also `demand`, what its shape stands for. Its priority is the score of its
 member in `…:status:<status>` and stands nowhere else, so that no two places can disagree.
@@ -155,9 +159,11 @@ TYPES = "rqb:types"
 NOTIFIERS = "rqb:notifiers"
 INSTALLATION = "/"
 """Stands for a type where a script works on what belongs to no type: none can have this name."""
-CONTRACT = 3
+CONTRACT = 4
 """The version of this contract. Notifiers report it, so that a job which an older one would misread
 is not submitted while that one serves the type."""
+TERMS_SINCE, ARRAYS_SINCE, DEVICES_SINCE = 3, 4, 4
+"""The versions since which notifiers know a job's own terms, arrays, and devices of hosts."""
 WAKE_CHANNEL = "rqb:wake"
 """The Pub/Sub channel of wake-ups, of all types."""
 ID_DIGITS = 16

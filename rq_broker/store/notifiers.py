@@ -47,11 +47,17 @@ REPORTS_COUNT = 5.0
 """Seconds for which a report counts when a job is refused because of it: several of its periods."""
 
 
-async def refuse_older(runner: Runner, type_: str, subject: str) -> None:
-    """Refuse what notifiers of an older contract would misread, which `subject` names.
+async def refuse_older(runner: Runner, type_: str, subject: str, contract: int) -> None:
+    """Refuse what notifiers of an older contract would misread.
+
+    Args:
+        runner: Runs the commands.
+        type_: The type.
+        subject: What they would misread, as a sentence names it.
+        contract: The version of the contract that knows it.
 
     Raises:
-        OlderNotifiers: Such a notifier serves the type.
+        OlderNotifiers: An older notifier serves the type.
     """
     texts = records.pairs(await runner.command("HGETALL", NOTIFIERS))
     now = await runner.now()
@@ -60,7 +66,7 @@ async def refuse_older(runner: Runner, type_: str, subject: str) -> None:
             fields = orjson.loads(text)
             is_recent = now - fields["reported"] / 1000 < REPORTS_COUNT
             serves = not fields["types"] or type_ in fields["types"]
-            is_older = int(fields.get("contract", 2)) < CONTRACT
+            is_older = int(fields.get("contract", 2)) < contract
         except (ValueError, TypeError, KeyError, AttributeError):
             continue
         if is_recent and serves and is_older:

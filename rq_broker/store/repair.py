@@ -42,6 +42,8 @@ class Repair:
             await self._runner.run(
                 "repair_job", type_, member=member, callback=callback, sets=sorted(sets)
             )
+        for array in _subjects(faults, "array"):
+            await self._runner.run("repair_array", type_, array=array)
         # 2. Then what is added up over all jobs, and what belongs to no job.
         await self._runner.run(
             "repair_type",

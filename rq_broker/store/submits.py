@@ -15,7 +15,7 @@ from rq_broker.domain.names import owned_name
 from rq_broker.domain.policy import Policy
 from rq_broker.store import records
 from rq_broker.store.continuity import Continuity
-from rq_broker.store.keys import Keys, callback_digest, digest, fold
+from rq_broker.store.keys import TERMS_SINCE, Keys, callback_digest, digest, fold
 from rq_broker.store.names import Names, owners_argument
 from rq_broker.store.notifiers import refuse_older
 from rq_broker.store.registry import Registry
@@ -171,7 +171,7 @@ class Submits:
         owners: Collection[str] | None,
     ) -> Job:
         if submission.terms:
-            await refuse_older(self._runner, type_, "the terms of this job")
+            await refuse_older(self._runner, type_, "the terms of this job", TERMS_SINCE)
         await self._registry.register(type_)
         known = self._continuity.known(type_)
         demand, shape, kinds = _describe(submission)

@@ -285,7 +285,11 @@ def test_no_body_gets_through_half(replaced: dict[str, Any]) -> None:
 def outcome(body: bytes, *, fast: bool) -> Submission | str:
     """Return what a body becomes on one of the two paths, or the sentence that refuses it."""
     try:
-        return read_submission(body, BASE) if fast else submission(exact_json.loads(body), BASE)
+        if not fast:
+            return submission(exact_json.loads(body), BASE)
+        new = read_submission(body, BASE)
+        assert isinstance(new, Submission)
+        return new
     except Invalid as refused:
         return f"{refused.code}: {refused}"
 

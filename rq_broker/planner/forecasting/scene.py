@@ -50,6 +50,7 @@ class _HeldNow:
     """Of its demand; empty where several demands are held."""
     total: Vector
     jobs: int
+    array: str
 
 
 class Scene:
@@ -108,7 +109,13 @@ class Scene:
                 draws.remaining_time(held.histories, held.age),
                 held.expected,
                 RunningHold(
-                    held.placement, held.owner, held.digest, held.total, -held.age, held.jobs
+                    held.placement,
+                    held.owner,
+                    held.digest,
+                    held.total,
+                    -held.age,
+                    held.jobs,
+                    held.array,
                 ),
             )
             for held in self._held
@@ -168,7 +175,8 @@ class Scene:
     def _kind(self, shape: Shape, *, own_priority: bool = False) -> Kind:
         """Return the kind of a shape's jobs; those of a closed destination are a kind apart."""
         is_open = not self._snapshot.is_closed(shape)
-        key = (Shape(shape.demand, shape.owner, "", shape.expected), is_open, own_priority)
+        alike = Shape(shape.demand, shape.owner, "", shape.expected, shape.at_once)
+        key = (alike, is_open, own_priority)
         kind = self._kinds.get(key)
         if kind is None:
             kind = self._kinds[key] = self._new_kind(
@@ -207,6 +215,7 @@ class Scene:
             prediction.strict_span,
             self._histories(shape, digest, size),
             own_priority=own_priority,
+            at_once=shape.at_once,
             can_start=is_open and all(need.groups for need in needs),
             others=others,
             prefer_for=shape.demand.prefer_for / 1000,
@@ -248,6 +257,7 @@ class Scene:
                     hold.demand,
                     total,
                     1,
+                    hold.array,
                 )
             )
         return held
@@ -257,10 +267,12 @@ class Scene:
         size = -(-len(held) // MERGED_HOLDS)
         if size <= 1:
             return held
-        held.sort(key=lambda hold: (hold.owner, id(hold.histories), hold.age))
+        held.sort(key=lambda hold: (hold.owner, id(hold.histories), hold.array, hold.age))
         return [
             _merge(similar[first : first + size])
-            for similar in (list(group) for _, group in groupby(held, lambda h: id(h.histories)))
+            for similar in (
+                list(group) for _, group in groupby(held, lambda h: (id(h.histories), h.array))
+            )
             for first in range(0, len(similar), size)
         ]
 
@@ -330,4 +342,5 @@ def _merge(holds: list[_HeldNow]) -> _HeldNow:
         middle.digest if all(hold.digest == middle.digest for hold in holds) else "",
         total,
         len(holds),
+        middle.array,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from rq_broker.domain.holding_times import HoldingTimes
+from rq_broker.domain.terms import AtOnce
 from rq_broker.planner.forecasting.room import Need, Placement, Vector
 
 NEVER = float("inf")
@@ -41,6 +42,8 @@ class Kind:
     """Observed holding times, of the most alike jobs first; the last one is never empty."""
     own_priority: bool
     """Whether its jobs keep their places where others are ordered by shares."""
+    at_once: AtOnce | None
+    """How many jobs of its array may hold, if that is limited."""
     can_start: bool
     """False: no host could ever hold it, or its callbacks cannot be delivered."""
     others: tuple[Kind, ...] = ()
@@ -94,6 +97,8 @@ class RunningHold:
     began: float
     """Seconds from now; below 0 for what is held already."""
     jobs: int
+    array: str = ""
+    """Of the jobs, where it limits how many of them hold."""
     is_live: bool = True
     """False once it has ended."""
 

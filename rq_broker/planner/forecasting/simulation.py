@@ -13,7 +13,7 @@ what all jobs left over. (Short lines are nearer to the logs without that.)
 from __future__ import annotations
 
 from bisect import insort
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
@@ -101,6 +101,11 @@ class SimulatedFuture:
         heapify(self._ends)
         self._expected = sorted((seconds, n, hold) for n, (_, seconds, hold) in enumerate(holds))
         self._holds_begun = len(holds)
+        self._holding = Counter[str]()
+        """Array with `at_once` → how many of its jobs hold."""
+        for _, _, hold in holds:
+            if hold.array:
+                self._holding[hold.array] += hold.jobs
         self._arrivals = arrivals
         self._next_arrival = next(arrivals, None)
         self._now = 0.0
@@ -160,6 +165,8 @@ class SimulatedFuture:
             lags.append(self._now - seconds)
             hold.is_live = False
             self._count_usage(hold.owner, hold.total, -1)
+            if hold.array:
+                self._holding[hold.array] -= hold.jobs
             for host, amounts in hold.placement:
                 released[host] = add(released[host], amounts) if host in released else amounts
             ended.append(hold)
@@ -198,10 +205,12 @@ class SimulatedFuture:
     # What a pass asks for
 
     def _startable(self, batch: Batch, kind: Kind) -> int:
-        """Return how many jobs of a batch its owner's limit allows; -1 for none."""
+        """Return how many jobs of a batch the limits of owner and array allow; -1 for none."""
         count = batch.count
-        if kind.limit is None:
-            return count
+        if kind.at_once is not None:
+            count = min(count, kind.at_once.most - self._holding[kind.at_once.array])
+        if kind.limit is None or count <= 0:
+            return count if count > 0 else -1
         usage = self._usage[kind.owner]
         for held, limit, needed in zip(usage, kind.limit, kind.total, strict=True):
             if needed and limit >= 0:
@@ -312,7 +321,10 @@ class SimulatedFuture:
         total = kind.total if count == 1 else tuple([count * amount for amount in kind.total])
         if kind.is_elastic:
             total = tuple(map(sum, zip(*[amounts for _, amounts in placement], strict=True)))
-        hold = RunningHold(placement, kind.owner, kind.digest, total, self._now, count)
+        array = kind.at_once.array if kind.at_once else ""
+        hold = RunningHold(placement, kind.owner, kind.digest, total, self._now, count, array)
+        if array:
+            self._holding[array] += count
         self._count_usage(kind.owner, total, 1)
         self._holds_begun += 1
         end = self._now + max(seconds - self._lag, 0.0)

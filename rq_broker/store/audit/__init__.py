@@ -11,9 +11,11 @@ from redis import exceptions
 from redis.asyncio import Redis, RedisCluster
 
 from rq_broker.domain.jobs import HOLDING, STORED_STATUSES
+from rq_broker.store.audit.arrays import check_arrays
 from rq_broker.store.audit.beside import check_beside
 from rq_broker.store.audit.callbacks import check_callbacks
 from rq_broker.store.audit.checkpoint import Checkpoint
+from rq_broker.store.audit.deadlines import check_running_deadlines
 from rq_broker.store.audit.findings import Finding, Severity
 from rq_broker.store.audit.hosts import check_counters, check_hosts
 from rq_broker.store.audit.indexes import check_indexes
@@ -76,6 +78,8 @@ async def _check_others(walk: Walk) -> None:
     """Check the keys that are not a job's own."""
     await check_indexes(walk)
     await check_beside(walk)
+    await check_arrays(walk)
+    check_running_deadlines(walk)
     await check_shapes(walk)
     await check_callbacks(walk)
     await check_servers(walk)
@@ -108,8 +112,8 @@ async def _findings_again(first: Walk, *, only_jobs: bool) -> list[Finding]:
             await check_jobs(again, status)
             continue
         for start in range(0, len(members), PAGE):
-            rows = await again.jobs(status, members=members[start : start + PAGE])
-            await check_rows(again, status, rows)
+            page = await again.page_of(status, members[start : start + PAGE])
+            await check_rows(again, status, page)
     if not only_jobs:
         again.tally.take_counts(first.tally)
         await _check_others(again)

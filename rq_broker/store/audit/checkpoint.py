@@ -61,6 +61,7 @@ class Checkpoint:
                 "member_by_fence": list(tally.member_by_fence.items()),
                 "parked_at": list(tally.parked_at),
                 "highest": tally.highest,
+                "arrays": list(tally.arrays),
             },
         }
         self._save()
@@ -81,6 +82,7 @@ class Checkpoint:
             member_by_fence=dict(saved["member_by_fence"]),
             parked_at=set(saved["parked_at"]),
             highest=Counter(saved["highest"]),
+            arrays=set(saved.get("arrays", ())),
         )
         priority, member = saved["after"]
         return Status(saved["status"]), (priority, member)

@@ -9,6 +9,8 @@ from functools import lru_cache
 from typing import Any
 
 from rq_broker.domain.jobs import Shape, Status, expected_class
+from rq_broker.store.audit.arrays import count_holder, note_arrays
+from rq_broker.store.audit.deadlines import check_deadline
 from rq_broker.store.audit.holds import check_holds
 from rq_broker.store.audit.indexes import ALLOWED
 from rq_broker.store.audit.servers import count_servers
@@ -73,10 +75,10 @@ async def check_page(walk: Walk, status: str, read: Any) -> None:
     _check(walk, status, await _look_up(walk, read))
 
 
-async def check_rows(walk: Walk, status: str, rows: Sequence[Any]) -> None:
-    """Check jobs of which all was read."""
-    callbacks = _callbacks(rows)
-    _check_rows(walk, status, rows, callbacks, await walk.indexed_jobs(callbacks))
+async def check_rows(walk: Walk, status: str, page: Any) -> None:
+    """Check a page of jobs of which all was read."""
+    callbacks = _callbacks(page.jobs)
+    _check_rows(walk, status, page, callbacks, await walk.indexed_jobs(callbacks))
 
 
 async def _look_up(walk: Walk, read: Any) -> _Page:
@@ -92,7 +94,7 @@ def _callbacks(rows: Sequence[Any]) -> list[str]:
 def _check(walk: Walk, status: str, page: _Page) -> None:
     count = len(page.read.plain)
     _check_plain(walk, status, page.read, page.callbacks[:count], page.indexed[:count])
-    _check_rows(walk, status, page.read.jobs, page.callbacks[count:], page.indexed[count:])
+    _check_rows(walk, status, page.read, page.callbacks[count:], page.indexed[count:])
 
 
 def _check_plain(
@@ -127,16 +129,17 @@ def _count_plain(walk: Walk, status: str, read: Any, callbacks: list[str]) -> No
         if status in ALLOWED[name]:
             members[name] += int(count)
     members.update([f"callbacks:{callback[:2]}" for callback in callbacks])
+    note_arrays(walk, read.plain)
 
 
 def _check_rows(
     walk: Walk,
     status: str,
-    rows: Sequence[Any],
+    page: Any,
     callbacks: Sequence[str],
     indexed: Sequence[str],
 ) -> None:
-    for row, callback, request_id in zip(rows, callbacks, indexed, strict=True):
+    for row, callback, request_id in zip(page.jobs, callbacks, indexed, strict=True):
         if not row.priority:  # the status does not list it
             continue
         job = ListedJob(status, row.member, float(row.priority), row.fields, row)
@@ -146,6 +149,8 @@ def _check_rows(
             _check_hash(walk, job)
             check_holds(walk, job)
             count_servers(walk, job)
+            check_deadline(walk, job, page.rule)
+            count_holder(walk, job)
         except (ValueError, KeyError) as error:
             walk.fault(job.subject, f"cannot be read: {error!r}")
 

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from redis.asyncio import Redis, RedisCluster
@@ -62,6 +63,15 @@ class Tally:
     member_by_fence: dict[int, str] = field(default_factory=dict)
     servers: dict[str, str] = field(default_factory=dict)
     """Server → the member of the running job that names it."""
+    arrays: set[str] = field(default_factory=set)
+    """Names of arrays that jobs may belong to."""
+    array_holders: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """Array with `at_once` → members of its jobs that hold capacity."""
+    without_deadline: dict[str, int] = field(default_factory=dict)
+    """Members of running jobs without a deadline → since when they run, or are renewed, ms; where
+    the policy's default ends them, which jobs have met only since it is the default."""
+    first_with_deadline: float = inf
+    """Since when the first of those with a deadline runs, ms."""
     parked_at: set[str] = field(default_factory=set)
     """Receivers at which a callback is parked."""
     highest: Counter[str] = field(default_factory=Counter)
@@ -71,6 +81,7 @@ class Tally:
         """Take from the tally of all jobs what some of them cannot account for."""
         self.members = whole.members
         self.highest = whole.highest
+        self.arrays |= whole.arrays
         self.parked_at |= whole.parked_at
 
 
@@ -128,6 +139,10 @@ class Walk:
         )
         return list(page.jobs)
 
+    async def page_of(self, status: str, members: Sequence[str]) -> Any:
+        """Read a page of these jobs, all there is of each."""
+        return await self._read(status, ("", ""), 0, False, with_plain=True, members=members)
+
     async def page(
         self,
         status: str,
@@ -161,6 +176,10 @@ class Walk:
             with_plain=with_plain,
             members=members,
         )
+
+    async def run(self, verb: str, **arguments: Any) -> Any:
+        """Run a script that only reads."""
+        return await self._runner.run(verb, self.type, **arguments)
 
     async def indexed_jobs(self, callbacks: Sequence[str]) -> list[str]:
         """Return the request_id to which the index gives each callback, '' for none."""

@@ -16,6 +16,8 @@
 ---   priority      string   priority of the last of them
 ---   after         string   its member
 ---   fence         decimal  the highest fence of the plain jobs, 0 for none
+---   rule          string   which jobs of the status have a deadline: 'all'; 'own', those with `hold_at_most`;
+---                          'newer', those that run since it is the default; 'any', while they are counted anew
 ---   plain         strings  the members of the plain jobs
 ---   callbacks     strings  the callback of each plain job
 ---   owners        strings  its owner
@@ -42,6 +44,7 @@
 --- @include "batches"
 --- @include "job"
 --- @include "rank"
+--- @include "deadline"
 
 local FIELDS = { 'id', 'owner', 'status', 'shape', 'created', 'fence', 'hosts', 'demand', 'destination',
   'expected', 'predicted', 'servers', 'devices', 'callback', 'callback2' }
@@ -54,6 +57,23 @@ if #members > MOST or count > MOST then
 end
 
 local set = key('status:' .. status)
+
+-- Returns the rule of the status about deadlines, see `rule`.
+local function deadline_rule()
+  local field = SPANS[status]
+  if not field then
+    return 'own'
+  end
+  local f = redis.call('HMGET', base, 'recount:' .. status, 'policy:' .. field)
+  if f[1] then
+    return 'any'
+  elseif status == 'running' and not f[2] then
+    return 'newer'
+  end
+  return policy_number_of(field) and 'all' or 'own'
+end
+
+local rule = deadline_rule()
 
 -- Returns the rank at which the page begins: behind the last job of the page before, whether or not that
 -- is still there.
@@ -200,6 +220,7 @@ end
 local function is_plain(place)
   local hash = hashes[place]
   return hash[STATUS] == status
+    and (rule ~= 'all' or indexed[1][place])
     and hash[OWNER] and hash[SHAPE] and hash[CALLBACK]
     and hash[ID] and is_id_of(hash[ID], names[place])
     and hash[CREATED] and is_digits(hash[CREATED])
@@ -282,6 +303,14 @@ local function fields_of(place)
   each_piece(place, function(piece, number)
     add('callback' .. number, piece)
   end)
+  if status == 'granted' or status == 'running' then
+    local more = { 'running_since', 'renewed', 'hold_at_most', 'at_once' }
+    for i, value in ipairs(redis.pcall('HMGET', job_key(request_id_of(names[place])), unpack(more, 1, #more))) do
+      if value then
+        add(more[i], value)
+      end
+    end
+  end
   return flat
 end
 
@@ -335,6 +364,7 @@ return reply({
   priority = priorities[#names] or '',
   after = names[#names] or '',
   fence = fence,
+  rule = rule,
   plain = plain,
   callbacks = callbacks,
   owners = owners,

@@ -34,7 +34,8 @@
 ---   fence          integer?  fence of the grant; not given if the grant is refused
 ---   refusal        string?   why: 'PAUSED'; 'MOVED', when queue or policy changed since the plan;
 ---                            'CLOSED', by its receiver's breaker or wish; 'LATE' and 'BEHIND', by
----                            callbacks that wait, see lib/backlog; 'CAPPED'; 'FULL'
+---                            callbacks that wait, see lib/backlog; 'CAPPED'; 'AT_ONCE', when as many jobs of its
+---                            array hold as may; 'FULL'
 --- Errors none
 --- @include "become"
 --- @include "destination"
@@ -85,7 +86,12 @@ for resource, cap in pairs(caps) do
   end
 end
 
--- 4. Every host is in service, is in the aggregates and has the traits that the plan read, and has room.
+-- 4. No more jobs of its array hold than may at a time.
+if is_array_full(job) then
+  return reply({ fence = nil, refusal = 'AT_ONCE' })
+end
+
+-- 5. Every host is in service, is in the aggregates and has the traits that the plan read, and has room.
 local function is_as_planned(row)
   if not row.with_traits and not row.anywhere then
     return true
@@ -141,23 +147,23 @@ for _, row in ipairs(hosts) do
   end
 end
 
--- 5. Read what the writes below need, so that none of them can fail.
+-- 6. Read what the writes below need, so that none of them can fail.
 local forecast_end = tonumber(redis.call('HGET', key('forecasts'), job.member) or '')
 local offer, fence = policy_number_of('offer'), next_serial('fence')
 local incarnation = redis.call('HGET', base, 'incarnation') or new_incarnation()
 
--- 6. Hold the capacity. Nothing is written before this line.
+-- 7. Hold the capacity. Nothing is written before this line.
 if is_half_open(record, now) then
   redis.call('HSET', destination_key(receiver), 'probe', request_id)
 end
 hold(job, hosts)
 
--- 7. Count whether the job is granted by the end of its forecast wait.
+-- 8. Count whether the job is granted by the end of its forecast wait.
 if forecast_end then
   add_to(base, now <= forecast_end and 'forecasts_kept' or 'forecasts_missed', 1)
 end
 
--- 8. Give the job its fence and its hosts, and schedule its callback.
+-- 9. Give the job its fence and its hosts, and schedule its callback.
 redis.call('HSET', base, 'fence', fence, 'incarnation', incarnation)
 local changes = {
   'fence', fence,

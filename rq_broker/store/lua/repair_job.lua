@@ -118,6 +118,11 @@ elseif redis.call('ZSCORE', key('prompt'), member) then
   redis.call('ZREM', key('parked:' .. receiver), member)
 end
 
+local at_once = redis.call('HGET', name, 'at_once')
+if at_once then
+  note_holding({ request_id = request_id, member = member }, HOLDS_CAPACITY[status])
+end
+
 -- 5. A job beside the line waits for what it named, as far as that has not ended, else for its time; an ended one
 -- for nothing. A sweep tells it of what ended meanwhile.
 local function wait_again()

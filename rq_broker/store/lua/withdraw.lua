@@ -34,7 +34,8 @@ if is_damaged and #owners == 0 and not only_if_ended then
   return reply({ withdrawn = true, replayed = false })
 end
 if not job or job.id ~= id then
-  if is_withdrawn(request_id, owners) then
+  local array = array_place(request_id)
+  if is_withdrawn(request_id, owners) or array and is_withdrawn(array .. '[*]', owners) then
     return redis.error_reply('ALREADY_WITHDRAWN the job ' .. request_id .. ' was withdrawn before')
   end
   return job_not_found()

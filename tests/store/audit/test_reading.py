@@ -56,18 +56,18 @@ async def test_only_what_a_second_reading_confirms_is_found(
 ) -> None:
     """What is mended between the two readings is no finding; the second reads only what had one."""
     await client.zrem(KEYS.of("owner", "o"), _member(jobs[Status.DONE]))
-    read = Walk.jobs
+    read = Walk.page_of
     asked: list[Sequence[str]] = []
 
-    async def mended(self: Walk, status: Status, **arguments: Any) -> list[Any]:
-        if members := arguments.get("members"):
+    async def mended(self: Walk, status: str, members: Sequence[str]) -> Any:
+        if members:
             asked.append(members)
             await client.zadd(KEYS.of("owner", "o"), {_member(jobs[Status.DONE]): 2**52 + 1})
             score = await client.zscore(KEYS.of("status", "done"), _member(jobs[Status.DONE]))
             await client.zadd(KEYS.of("owner", "o"), {_member(jobs[Status.DONE]): score or 0})
-        return await read(self, status, **arguments)
+        return await read(self, status, members)
 
-    monkeypatch.setattr(Walk, "jobs", mended)
+    monkeypatch.setattr(Walk, "page_of", mended)
     assert await audit(client, TYPE) == []
     assert asked
     assert all(list(members) == [_member(jobs[Status.DONE])] for members in asked)

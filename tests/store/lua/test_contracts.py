@@ -27,6 +27,7 @@ from rq_broker.store.keys import INSTALLATION, Keys, digest
 from rq_broker.store.runner import Runner
 from rq_broker.store.scripts import SCRIPTS, Script
 from tests.making import TYPE, bring, claim_one, grant, head_of, settle, shape, submit
+from tests.store.lua.arrays import handle_array
 from tests.store.lua.breaking import FOR_EVER, KEYS, set_open_until
 from tests.store.lua.bytecode import globals_of
 
@@ -217,6 +218,7 @@ async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -
     await broker.reset(TYPE, destination.name)
     await _report_servers(broker, client)
     await _hand_out_tokens(broker)
+    await handle_array(broker)
     return calls
 
 

@@ -7,6 +7,7 @@
 --- @include "hold"
 --- @include "deadline"
 --- @include "beside"
+--- @include "array"
 
 local HOLDS_CAPACITY = { granted = true, running = true }
 
@@ -79,6 +80,12 @@ local function become(job, to, changes)
   end
   if job.give_up_after or job.hold_at_most then
     change_alarm(job, from, to)
+  end
+  if job.at_once then
+    note_holding(job, HOLDS_CAPACITY[to])
+    if HOLDS_CAPACITY[from] and not HOLDS_CAPACITY[to] then
+      wake('grant')
+    end
   end
   set_deadline(member, to, now_ms(), job.hold_at_most)
   if to == 'done' or to == 'error' then

@@ -5,6 +5,7 @@
 --- @include "queue"
 --- @include "hold"
 --- @include "beside"
+--- @include "array"
 
 -- `digest`: of the job's callback.
 local function forget(job, digest)
@@ -35,5 +36,10 @@ local function forget(job, digest)
     wake('grant')
   end
   redis.call('DEL', job_key(job.request_id))
+  if job.at_once then
+    note_holding(job, false)
+    wake('grant')
+  end
+  leave_array(job)
   record_event(job.request_id, job.id, 'deleted')
 end

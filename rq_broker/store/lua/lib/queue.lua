@@ -2,6 +2,7 @@
 --- What a shape stands for is kept in `shapes` while the shape has queued jobs. A job that leaves the
 --- queue takes it along in its field `demand`, and brings it back when it joins again.
 --- @include "base"
+--- @include "batches"
 --- @include "wake"
 
 -- Sets a shape's score in `heads` to the priority of its first job; forgets a shape without jobs.
@@ -24,6 +25,14 @@ local function join_shape(member, priority, shape, demand)
     redis.call('HSETNX', key('shapes'), shape, demand)
     wake('grant')
   end
+end
+
+-- Lets several jobs of one shape join it. `flat`: score, member, ...
+local function join_shape_together(flat, shape, demand)
+  add_members(key('shape:' .. shape), flat)
+  redis.call('HSETNX', key('shapes'), shape, demand)
+  refresh_head(shape)
+  wake('grant')
 end
 
 local function leave_shape(member, shape)

@@ -1,0 +1,128 @@
+"""Arrays over HTTP: the calls on jobs, where `name[*]` as request_id means a whole array."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Annotated, Any
+
+from msgspec import UNSET, Meta, UnsetType, field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from rq_broker.admission.submit_warning import SubmitWarnings
+from rq_broker.admission.waiting_reason import ReasonReader
+from rq_broker.api import bodies
+from rq_broker.api.idempotency import REPLAYED
+from rq_broker.api.own import check_array, limits_of, owners_of
+from rq_broker.api.paths import job_of, location
+from rq_broker.api.responses import created, warned
+from rq_broker.domain import errors
+from rq_broker.domain.arrays import Array, ArraySubmission, array_of
+from rq_broker.domain.jobs import Status
+from rq_broker.domain.names import request_id_in
+from rq_broker.domain.representation import Converted, Count, JsonObject, Number, Time
+from rq_broker.store.broker import Broker
+
+
+class ArrayView(JsonObject, frozen=True):
+    """An array of jobs, and what has become of them."""
+
+    request_id: Annotated[
+        str, Meta(description="The name that stands for all its jobs, with `[*]` at the end.")
+    ] = field(name="RequestID")
+    type: str = field(name="Type")
+    owner_id: str = field(name="OwnerID")
+    created: Time = field(name="CreatedAt")
+    count: Annotated[Number, Meta(description="Jobs that its submit asked for.")] = field(
+        name="Count"
+    )
+    at_once: Annotated[
+        Number | None, Meta(description="How many of them hold capacity at a time, at most.")
+    ] = field(name="AtOnce")
+    counts: Annotated[
+        dict[Status, Count], Meta(description="Status → jobs of it that are there.")
+    ] = field(name="Counts")
+    waiting: Annotated[
+        str | None,
+        Meta(description="The `request_id` of the first job that waits, by number."),
+        Converted(lambda name: name and request_id_in(name)),
+    ] = field(name="Waiting")
+    is_complete: Annotated[
+        bool,
+        Meta(description="false: its submit was cut short; repeat it, and the rest is stored."),
+    ] = field(name="Complete")
+    reason: Annotated[
+        str | UnsetType | None, Meta(description="Why that job waits. Only where it is read.")
+    ] = field(name="Reason", default=UNSET)
+    warning: Annotated[
+        str | UnsetType,
+        Meta(description="Why no host of the type could ever hold a job of it: only at submit."),
+    ] = field(name="Warning", default=UNSET)
+
+
+class ArrayCalls:
+    """What the endpoints of jobs do with an array."""
+
+    def __init__(self, broker: Broker, reasons: ReasonReader, warnings: SubmitWarnings) -> None:
+        self._broker = broker
+        self._reasons = reasons
+        self._warnings = warnings
+
+    async def find(self, request: Request) -> Array | None:
+        """Return the array that a request's path stands for; None if it names a job."""
+        return await find_array(self._broker, *job_of(request), owners_of(request))
+
+    async def submit(
+        self, request: Request, type_: str, new: ArraySubmission, key: str
+    ) -> Response:
+        """Submit an array."""
+        check_array(request, new)
+        array = await self._broker.submit_array(type_, new, key, limits_of(request))
+        warnings = await self._warnings.warnings(new.shape(0).demand, array)
+        view: ArrayView = ArrayView.of(array)
+        if warnings.job:
+            view = view.with_fields(warning=warnings.job)
+        headers = [REPLAYED] if array.replayed else []
+        path = location(request, "v1", type_, array.request_id)
+        return created(view, path, headers, **warned(warnings.type))
+
+    async def read(self, request: Request, array: Array) -> ArrayView:
+        """Return the view of an array, with the reason why its first job waits."""
+        view: ArrayView = ArrayView.of(array)
+        if array.waiting is None:
+            return view
+        try:
+            job = await self._broker.read(array.type, array.waiting)
+        except errors.JobNotFound:
+            return view
+        discreet = limits_of(request) is not None
+        reason = await self._reasons.reason(array.type, job, discreet=discreet)
+        return view.with_fields(reason=reason)
+
+    async def update(self, request: Request, array: Array, change: Any) -> None:
+        """Reorder an array. Raises Invalid for an update of another kind."""
+        if not isinstance(change, bodies.Reorder):
+            raise errors.Invalid(
+                f"{array.request_id} takes priority, before, after or position; "
+                "its jobs take the rest, one by one"
+            )
+        if limits_of(request) is not None:  # it would go before jobs of others
+            raise errors.Forbidden("only operators reorder an array; move its jobs one by one")
+        await self._broker.reorder_array(array, change.mode, change.value)
+
+    async def withdraw(self, request: Request, array: Array, key: str) -> bool:
+        """Withdraw an array; returns whether an earlier call with the key did."""
+        return await self._broker.withdraw_array(array, key, owners_of(request))
+
+
+async def find_array(
+    broker: Broker, type_: str, request_id: str, owners: Collection[str] | None
+) -> Array | None:
+    """Return the array that a request_id stands for; None if it names a job."""
+    name = array_of(request_id)
+    if name is None:
+        return None
+    try:
+        return await broker.read_array(type_, name, owners)
+    except errors.JobNotFound:
+        return None

@@ -1,0 +1,70 @@
+--- Arrays: `array:<name>` is the record of one, whose jobs are `<name>[0]` to `<name>[count - 1]`.
+---   count, at_once   how many jobs it has; how many of them may hold capacity at a time, if that is limited
+---   owner, submission, submit_key, priority, created   what its submit gave, and when that was
+---   first:<index>    the ID of the job at this index, of each step of 1,000 that is stored; the others follow it
+---   left             how many of its jobs are there
+--- Only a job whose name and ID are those belongs to it. `holding:<name>` has the members of its jobs that are
+--- granted or running, where `at_once` limits them.
+--- Keeps: the record is there as long as one of the jobs is.
+--- @include "base"
+--- @include "digests"
+--- @include "job"
+
+local STEP = 1000 -- domain/arrays.py has the same
+
+local function array_key(name)
+  return key('array:' .. name)
+end
+
+-- Returns the name of the array to which a job of this name may belong, and its index there; nil for others.
+local function array_place(request_id)
+  if string.sub(request_id, -1) ~= ']' then
+    return nil
+  end
+  local name, digits = string.match(request_id, '^(.+)%[(%d+)%]$')
+  return name, tonumber(digits or '')
+end
+
+-- Returns the name of the array that a job belongs to, nil if to none.
+local function array_of_job(job)
+  local name, index = array_place(job.request_id)
+  if not name then
+    return nil
+  end
+  local offset = index % STEP
+  local first = redis.pcall('HGET', array_key(name), 'first:' .. whole(index - offset))
+  return first and tonumber(first.err and '' or first) == tonumber(job.id) - offset and name or nil
+end
+
+-- Deletes the record of an array, and the key of its submit.
+local function forget_array(name)
+  local submit_key = redis.call('HGET', array_key(name), 'submit_key')
+  if submit_key then
+    drop_index_entry('submit_keys', submit_key, name .. '[*]')
+  end
+  redis.call('DEL', array_key(name), key('holding:' .. name))
+end
+
+-- Takes a job that is deleted out of its array; the last one takes the record along.
+local function leave_array(job)
+  local name = array_of_job(job)
+  if name and add_to(array_key(name), 'left', -1) == 0 then
+    forget_array(name)
+  end
+end
+
+-- Counts a job of an array with `at_once` as one that holds capacity, or no longer.
+local function note_holding(job, holds)
+  local name = array_place(job.request_id)
+  if name and holds then
+    redis.call('SADD', key('holding:' .. name), job.member)
+  elseif name then
+    redis.call('SREM', key('holding:' .. name), job.member)
+  end
+end
+
+-- Returns whether as many jobs of a job's array hold capacity as may at a time.
+local function is_array_full(job)
+  local name = job.at_once and array_place(job.request_id)
+  return name and redis.call('SCARD', key('holding:' .. name)) >= job.at_once
+end

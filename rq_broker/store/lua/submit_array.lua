@@ -1,0 +1,182 @@
+--- Store one step of an array: up to 1,000 of its jobs, or check whether they could be.
+--- Keeps: as submit; a step is stored whole or not at all, and once: repeated, it changes nothing. Without the
+---   steps before it none is stored.
+--- KEYS[1] base
+--- ARGV
+---   array            string    the array's name; it begins with the owner where names are per owner
+---   per_owner        flag      names are per owner, as the caller read the policy
+---   start            integer   index of the step's first job
+---   size             integer   how many jobs the array has in all
+---   only_check       flag      write nothing
+---   owner_id         string    the jobs' owner
+---   submission       string    digest of all that the submit says
+---   submit_key       string?   digest of the owner and its idempotency key; not given: the submit has none
+---   priority         decimal?  the priority of all jobs; if not given, the next tick of the type's clock
+---   expected         integer?  how long each says it will hold, ms
+---   at_once          integer?  how many of its jobs may hold capacity at a time
+---   kinds            integer   how many amounts the demand of a job lists at most
+---   default_most_kinds integer the policy's `most_kinds` where it is not set
+---   terms            fields    as of submit
+---   after            strings   as of submit, with the owner where names are per owner
+---   owners           strings   whose jobs the caller may name; none: anybody's
+---   shapes           rows      what the step's jobs stand for, each once
+---     shape          string    its digest
+---     demand         string    the shape, canonical JSON
+---   jobs             rows      the step's jobs, by index
+---     callback       string    digest of the callback
+---     shape          integer   which of the shapes, from 1
+---     fields         fields    fields of the job hash, folded: callback and data
+--- Returns
+---   is_new           flag      whether this call stored the step
+---   id               integer   ID of its last job; 0 if nothing is stored
+---   incarnation      string    the life of the type's state; '' likewise
+---   capacity_number  string    number of the type's last change of capacity
+--- Errors TOO_MANY_KINDS, EXPECTED_TOO_LONG, DUPLICATE_REQUEST_ID, DUPLICATE_CALLBACK, IDEMPOTENCY_KEY_REUSED,
+---   UNKNOWN_DEPENDENCY, DEPENDENCY_FAILED, CONFLICT
+--- @include "base"
+--- @include "batches"
+--- @include "wall"
+--- @include "owned"
+--- @include "array"
+--- @include "queue"
+--- @include "terms"
+--- @include "digests"
+--- @include "withdrawn"
+--- @include "expected"
+--- @include "incarnation"
+
+local EPOCH_US = 1532584260621743 -- the zero of default priorities, as in submit
+local record, whole_name = array_key(array), array .. '[*]'
+local shown_name = request_id_in(whole_name)
+
+local function name_of(place)
+  return array .. '[' .. whole(start + place - 1) .. ']'
+end
+
+local policy = redis.call('HMGET', base, 'policy:names', 'policy:most_kinds')
+if (policy[1] == 'per_owner') ~= per_owner then
+  return redis.error_reply('CONFLICT the policy of names was changed meanwhile')
+end
+
+-- 1. A step that is stored stays as it is; one of another submit is refused.
+local known = redis.pcall('HMGET', record, 'submission', 'first:' .. whole(start), 'submit_key', 'priority')
+local counters = redis.call('HMGET', base, 'id', 'clock', 'capacity_number', 'incarnation')
+if known[1] and known[1] ~= submission then
+  if submit_key and known[3] == submit_key then
+    return redis.error_reply('IDEMPOTENCY_KEY_REUSED the Idempotency-Key was used for ' .. shown_name .. ' with another body')
+  end
+  return redis.error_reply('DUPLICATE_REQUEST_ID the array ' .. shown_name .. ' is there already, with another submit')
+elseif known[2] then
+  return reply({ is_new = false, id = 0, incarnation = '', capacity_number = counters[3] or '0' })
+elseif not known[1] and start > 0 and not only_check then
+  return redis.error_reply('CONFLICT the array ' .. shown_name .. ' was withdrawn while it was submitted')
+end
+
+-- 2. What submit refuses is refused.
+local submit_keys, key_rest = index_entry('submit_keys', submit_key or '')
+local used_by = submit_key and redis.call('HGET', submit_keys, key_rest)
+if used_by and used_by ~= whole_name then
+  return redis.error_reply('IDEMPOTENCY_KEY_REUSED the Idempotency-Key was used for job ' .. request_id_in(used_by))
+end
+local most_kinds = tonumber(policy[2] or default_most_kinds)
+if kinds > most_kinds then
+  return redis.error_reply('TOO_MANY_KINDS data.instances lists ' .. kinds
+    .. " amounts, those of equal instances once; the policy's most_kinds is " .. most_kinds)
+end
+local refusal = expected and refuse_expected(expected)
+if refusal then
+  return refusal
+end
+for place, job in ipairs(jobs) do
+  local name = name_of(place)
+  if redis.call('EXISTS', job_key(name)) == 1 then
+    return redis.error_reply('DUPLICATE_REQUEST_ID request_id ' .. request_id_in(name) .. ' is taken in this type')
+  end
+  local callbacks, rest = index_entry('callbacks', job.callback)
+  local taken_by = redis.call('HGET', callbacks, rest)
+  if taken_by then
+    return redis.error_reply('DUPLICATE_CALLBACK the callback of ' .. request_id_in(name) .. ' is taken in this type by '
+      .. named_job(taken_by, owners))
+  end
+end
+local own_terms = (#terms > 0 or #after > 0) and read_terms(terms, after, owners)
+if own_terms and own_terms.refusal then
+  return own_terms.refusal
+end
+local is_beside = own_terms and own_terms.is_beside
+local last_id = number_of(counters[1] or '0')
+if not last_id then
+  return redis.error_reply("ERR the counter of IDs is damaged; rq-broker audit --repair mends it")
+end
+if only_check then
+  return reply({ is_new = false, id = 0, incarnation = '', capacity_number = counters[3] or '0' })
+end
+
+-- 3. All jobs of the array have the priority of the first: they stand together, by their IDs. Nothing is written
+-- before this line, and nothing below it can fail.
+local created, incarnation = wall_us(), counters[4] or new_incarnation()
+local is_own = priority ~= nil
+priority = known[4] or priority or whole(math.max(created - EPOCH_US, number_of(counters[2], -1) + 1))
+if not is_own and not known[4] then
+  redis.call('HSET', base, 'clock', priority)
+end
+redis.call('HSET', base, 'id', whole(last_id + #jobs), 'incarnation', incarnation)
+if not known[1] then
+  redis.call('HSET', record, 'count', whole(size), 'owner', owner_id, 'submission', submission, 'priority', priority,
+    'created', whole(created))
+  if at_once then
+    redis.call('HSET', record, 'at_once', whole(at_once))
+  end
+  if submit_key then
+    redis.call('HSET', record, 'submit_key', submit_key)
+    redis.call('HSET', submit_keys, key_rest, whole_name)
+  end
+  forget_withdrawal(whole_name, owner_id)
+end
+redis.call('HSET', record, 'first:' .. whole(start), whole(last_id + 1))
+add_to(record, 'left', #jobs)
+
+-- 4. Store each job: its hash, and what it waits for.
+local names, entries, entries_by_shape = {}, {}, {}
+for place, job in ipairs(jobs) do
+  local name, id = name_of(place), whole(last_id + place)
+  local member, hash = member_of(id, name), job_key(name)
+  local callbacks, rest = index_entry('callbacks', job.callback)
+  redis.call('HSET', callbacks, rest, name)
+  redis.call('HSET', hash, 'id', id, 'owner', owner_id, 'status', is_beside and 'beside' or 'queued',
+    'shape', shapes[job.shape].shape, 'created', whole(created), unpack(job.fields, 1, math.min(#job.fields, BATCH)))
+  if expected then
+    redis.call('HSET', hash, 'expected', whole(expected))
+  end
+  if at_once then
+    redis.call('HSET', hash, 'at_once', whole(at_once))
+  end
+  if own_terms then
+    write_terms(own_terms, hash, member, shapes[job.shape].demand)
+  end
+  names[2 * place - 1], names[2 * place] = name, owned_name(name, owner_id)
+  local of_shape = entries_by_shape[job.shape] or {}
+  entries_by_shape[job.shape] = of_shape
+  for _, flat in ipairs({ entries, of_shape }) do
+    flat[#flat + 1] = priority
+    flat[#flat + 1] = member
+  end
+end
+
+-- 5. Enter them in the indexes, many with one command.
+add_members(key('owner:' .. owner_id), entries)
+add_members(key(is_beside and 'status:beside' or 'status:queued'), entries)
+remove_members(key('withdrawn'), names)
+for i = 2, is_own and #entries or 0, 2 do
+  redis.call('SADD', key('own_priority'), entries[i])
+end
+for number, of_shape in pairs(not is_beside and entries_by_shape or {}) do
+  join_shape_together(of_shape, shapes[number].shape, shapes[number].demand)
+end
+record_event(whole_name, whole(last_id + 1), is_beside and 'beside' or 'queued')
+return reply({
+  is_new = true,
+  id = last_id + #jobs,
+  incarnation = incarnation,
+  capacity_number = counters[3] or '0',
+})
