@@ -3,61 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Annotated, Any
+from typing import Any
 
-from msgspec import UNSET, Meta, UnsetType, field
 from starlette.requests import Request
 from starlette.responses import Response
 
 from rq_broker.admission.submit_warning import SubmitWarnings
 from rq_broker.admission.waiting_reason import ReasonReader
 from rq_broker.api import bodies
+from rq_broker.api.array_view import ArrayView
 from rq_broker.api.idempotency import REPLAYED
 from rq_broker.api.own import check_array, limits_of, owners_of
 from rq_broker.api.paths import job_of, location
 from rq_broker.api.responses import created, warned
 from rq_broker.domain import errors
 from rq_broker.domain.arrays import Array, ArraySubmission, array_of
-from rq_broker.domain.jobs import Status
-from rq_broker.domain.names import request_id_in
-from rq_broker.domain.representation import Converted, Count, JsonObject, Number, Time
 from rq_broker.store.broker import Broker
-
-
-class ArrayView(JsonObject, frozen=True):
-    """An array of jobs, and what has become of them."""
-
-    request_id: Annotated[
-        str, Meta(description="The name that stands for all its jobs, with `[*]` at the end.")
-    ] = field(name="RequestID")
-    type: str = field(name="Type")
-    owner_id: str = field(name="OwnerID")
-    created: Time = field(name="CreatedAt")
-    count: Annotated[Number, Meta(description="Jobs that its submit asked for.")] = field(
-        name="Count"
-    )
-    at_once: Annotated[
-        Number | None, Meta(description="How many of them hold capacity at a time, at most.")
-    ] = field(name="AtOnce")
-    counts: Annotated[
-        dict[Status, Count], Meta(description="Status → jobs of it that are there.")
-    ] = field(name="Counts")
-    waiting: Annotated[
-        str | None,
-        Meta(description="The `request_id` of the first job that waits, by number."),
-        Converted(lambda name: name and request_id_in(name)),
-    ] = field(name="Waiting")
-    is_complete: Annotated[
-        bool,
-        Meta(description="false: its submit was cut short; repeat it, and the rest is stored."),
-    ] = field(name="Complete")
-    reason: Annotated[
-        str | UnsetType | None, Meta(description="Why that job waits. Only where it is read.")
-    ] = field(name="Reason", default=UNSET)
-    warning: Annotated[
-        str | UnsetType,
-        Meta(description="Why no host of the type could ever hold a job of it: only at submit."),
-    ] = field(name="Warning", default=UNSET)
 
 
 class ArrayCalls:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rq_broker.api import bodies, roles
-from rq_broker.api.arrays import ArrayView
+from rq_broker.api.array_view import ArrayView
 from rq_broker.api.host_totals import Totals
 from rq_broker.api.pagination import PAGE_LIMIT
 from rq_broker.api.submit import Submit
