@@ -11,6 +11,10 @@ from rq_broker.domain.names import request_id_in
 from rq_broker.domain.representation import Converted, Count, JsonObject, Number, Time
 
 
+def _shown(name: str | None) -> str | None:
+    return None if name is None else request_id_in(name)
+
+
 class ArrayView(JsonObject, frozen=True):
     """An array of jobs, and what has become of them."""
 
@@ -32,7 +36,7 @@ class ArrayView(JsonObject, frozen=True):
     waiting: Annotated[
         str | None,
         Meta(description="The `request_id` of the first job that waits, by number."),
-        Converted(lambda name: name and request_id_in(name)),
+        Converted(_shown),
     ] = field(name="Waiting")
     is_complete: Annotated[
         bool,
