@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
 from typing import Any
 
-import orjson
 from msgspec.structs import replace
 
 from rq_broker.domain import errors
@@ -14,11 +13,10 @@ from rq_broker.domain.arrays import STEP, Array, ArraySubmission, whole
 from rq_broker.domain.jobs import Job, Shape, Status
 from rq_broker.domain.names import owner_in
 from rq_broker.domain.policy import Policy
-from rq_broker.domain.terms import AtOnce
-from rq_broker.store import records
+from rq_broker.store import array_records, records
 from rq_broker.store.continuity import Continuity
 from rq_broker.store.jobs import Jobs
-from rq_broker.store.keys import ARRAYS_SINCE, callback_digest, digest, fold
+from rq_broker.store.keys import ARRAYS_SINCE, callback_digest, digest
 from rq_broker.store.names import Names, name_beside, owners_argument
 from rq_broker.store.notifiers import refuse_older
 from rq_broker.store.registry import Registry
@@ -72,14 +70,23 @@ class Arrays:
         await refuse_older(self._runner, type_, "arrays of jobs", ARRAYS_SINCE)
         await self._registry.register(type_)
         name = await self._names.stored(type_, new.name, [new.owner_id])
-        step = partial(
-            self._step,
-            type_,
-            _stored(new, name),
-            submit_key=key_digest(new.owner_id, idempotency_key),
-            owners=owners,
-        )
         submit_key = key_digest(new.owner_id, idempotency_key)
+        named = array_records.stored_submission(new, name)
+        step = partial(self._step, type_, named, submit_key=submit_key, owners=owners)
+        any_new, number = await self._store(type_, named, step)
+        array = replace(await self._read(type_, name), capacity_number=number)
+        if any_new:
+            return array
+        if submit_key is not None and array.submit_key == submit_key:
+            return replace(array, replayed=True)
+        refusal = errors.DuplicateRequestId(f"the array {array.request_id} is there already")
+        refusal.details = {"same": True}
+        raise refusal
+
+    async def _store(
+        self, type_: str, new: ArraySubmission, step: Callable[..., Awaitable[Any]]
+    ) -> tuple[bool, str]:
+        """Store all steps that are not stored; returns whether any, and the capacity number."""
         # 1. Find what is taken before anything is stored. The first step finds it by itself.
         for start in range(STEP, new.count, STEP):
             await step(start, only_check=True)
@@ -92,19 +99,11 @@ class Arrays:
                 raise  # a repetition goes on here
             except errors.BrokerError:
                 if any_new:  # somebody has taken a name or a callback meanwhile
-                    await self.withdraw_array(await self._read(type_, name))
+                    await self.withdraw_array(await self._read(type_, new.name))
                 raise
             any_new |= reply.is_new
             number = reply.capacity_number
-        array = await self._read(type_, name)
-        array = replace(array, capacity_number=number)
-        if any_new:
-            return array
-        if submit_key is not None and array.submit_key == submit_key:
-            return replace(array, replayed=True)
-        refusal = errors.DuplicateRequestId(f"the array {array.request_id} is there already")
-        refusal.details = {"same": True}
-        raise refusal
+        return any_new, number
 
     async def _step(
         self,
@@ -120,7 +119,7 @@ class Arrays:
         known = self._continuity.known(type_)
         indexes = range(start, min(start + STEP, new.count))
         numbers: dict[Shape, int] = {}
-        jobs = list(_rows(new, indexes, numbers, only_check=only_check))
+        jobs = list(array_records.job_rows(new, indexes, numbers, only_check=only_check))
         expected, terms = new.expected, new.terms
         texts = [shape.canonical() for shape in numbers]
         reply = await self._runner.run(
@@ -132,7 +131,7 @@ class Arrays:
             size=new.count,
             only_check=only_check,
             owner_id=new.owner_id,
-            submission=submission_digest(new),
+            submission=array_records.submission_digest(new),
             submit_key=submit_key,
             priority=new.priority,
             expected=None if expected is None else records.milliseconds(expected),
@@ -185,7 +184,7 @@ class Arrays:
                 counts[status] += getattr(reply, status)
             waiting, beside = waiting or reply.waiting, beside or reply.beside
             start += STEP
-        return _array(type_, name, fields, counts, waiting or beside)
+        return array_records.array(type_, name, fields, counts, waiting or beside)
 
     async def page_array(
         self,
@@ -341,65 +340,3 @@ class Arrays:
             return {}
         reply = await self._runner.run("holding", type_, arrays=names)
         return dict(zip(names, reply.counts, strict=True))
-
-
-def submission_digest(new: ArraySubmission) -> str:
-    """Digest all that a submit of an array says, but for its name and its key."""
-    terms = new.terms
-    parts = [
-        new.owner_id,
-        new.count,
-        new.at_once,
-        new.data.pieces,
-        new.callback.pieces,
-        new.priority,
-        new.expected,
-        terms and (records.terms_pairs(terms), terms.after),
-    ]
-    return digest(orjson.dumps(parts).decode())
-
-
-def _stored(new: ArraySubmission, name: str) -> ArraySubmission:
-    """Return the submission with the name by which the type knows the array."""
-    if name == new.name:
-        return new
-    at_once = AtOnce(name, new.at_once) if new.at_once else None
-    shapes = tuple(replace(shape, at_once=at_once) for shape in new.shapes)
-    return replace(new, name=name, shapes=shapes)
-
-
-def _rows(
-    new: ArraySubmission, indexes: range, numbers: dict[Shape, int], *, only_check: bool
-) -> Iterator[Mapping[str, Any]]:
-    """Yield what the script stores of each job; numbers the shapes from 1 as they come."""
-    for index in indexes:
-        callback, fields = new.callback.fill(index), list[str]()
-        if not only_check:
-            fields = fold("callback", callback) + fold("data", new.data.fill(index))
-        shape = numbers.setdefault(new.shape(index), len(numbers) + 1)
-        yield {"callback": callback_digest(callback, new.name), "shape": shape, "fields": fields}
-
-
-def _array(
-    type_: str,
-    name: str,
-    fields: Mapping[str, str],
-    counts: Mapping[Status, int],
-    waiting: str | None,
-) -> Array:
-    """Read the record of an array."""
-    count = int(fields["count"])
-    stored = sum(field.startswith("first:") for field in fields)
-    return Array(
-        name,
-        type_,
-        fields["owner"],
-        count,
-        int(fields["created"]),
-        counts,
-        waiting,
-        int(fields["at_once"]) if "at_once" in fields else None,
-        is_complete=stored * STEP >= count,
-        submission=fields["submission"],
-        submit_key=fields.get("submit_key"),
-    )

@@ -52,6 +52,7 @@ FREEING = frozenset(
         "sweep",
         "transition",
         "withdraw",
+        "withdraw_array",
     )
 )
 """Scripts that run at `maxmemory` too: they let jobs end, and so free memory, or shut somebody out.

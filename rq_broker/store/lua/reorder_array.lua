@@ -10,7 +10,9 @@
 --- Returns
 ---   moved     integer  how many jobs wait, and have the priority now
 --- Errors none
+--- Audit the array as a whole, by the verb reorder; the priority, and how many jobs have it now
 --- @include "base"
+--- @include "audit_log"
 --- @include "wall"
 --- @include "array"
 --- @include "queue"
@@ -39,6 +41,7 @@ for shape, is_queued in pairs(shapes) do
 end
 if moved > 0 then
   record_event(array .. '[*]', '0', 'reordered')
+  record_audit(actor, 'reorder', array .. '[*]', nil, { 'priority', tonumber(priority), 'jobs', moved })
   wake('grant')
 end
 return reply({ moved = moved })

@@ -33,7 +33,9 @@
 ---   capacity_number  string    number of the type's last change of capacity
 --- Errors TOO_MANY_KINDS, EXPECTED_TOO_LONG, DUPLICATE_REQUEST_ID, DUPLICATE_CALLBACK, IDEMPOTENCY_KEY_REUSED,
 ---   UNKNOWN_DEPENDENCY, DEPENDENCY_FAILED, CONFLICT
+--- Audit the array as a whole, by the verb submit; owner_id, priority, and how many jobs the step has
 --- @include "base"
+--- @include "audit_log"
 --- @include "batches"
 --- @include "wall"
 --- @include "owned"
@@ -174,6 +176,8 @@ for number, of_shape in pairs(not is_beside and entries_by_shape or {}) do
   join_shape_together(of_shape, shapes[number].shape, shapes[number].demand)
 end
 record_event(whole_name, whole(last_id + 1), is_beside and 'beside' or 'queued')
+record_audit(actor, 'submit', whole_name, nil,
+  { 'owner_id', owner_id, 'status', 'queued', 'priority', tonumber(priority), 'jobs', #jobs })
 return reply({
   is_new = true,
   id = last_id + #jobs,

@@ -13,17 +13,24 @@
 --- Returns
 ---   replayed       flag      whether an earlier call with this key withdrew the array; then nothing is done
 --- Errors none
+--- Audit the array as a whole, by the verb withdraw; owner_id, and how many of its jobs
+--- @include "audit_log"
 --- @include "forget"
 --- @include "withdrawn"
 
 if withdraw_key and is_recorded(key('withdrawals'), withdraw_key) then
   return reply({ replayed = true })
 end
+local withdrawn = 0
 for _, row in ipairs(jobs) do
   local job = load_job(row.request_id)
   if job and job.id == row.id and job.owner == owner_id then
     forget(job, row.callback)
+    withdrawn = withdrawn + 1
   end
+end
+if withdrawn > 0 then
+  record_audit(actor, 'withdraw', array .. '[*]', { 'owner_id', owner_id, 'jobs', withdrawn })
 end
 if is_last then
   if redis.call('HGET', array_key(array), 'owner') == owner_id then
