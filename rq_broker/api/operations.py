@@ -376,7 +376,7 @@ OPERATIONS: Mapping[str, Operation] = {
         media=("text/plain",), note="For Prometheus; Redis need not answer.", access=roles.READ
     ),
     "received": Operation(list[ReceivedView], access=roles.OPERATE),
-    "receive": Operation(EmptyView, (errors.TooLarge,), access=roles.PUBLIC),
+    "receive": Operation(EmptyView, (errors.TooLarge, errors.NotFound), access=roles.PUBLIC),
     "openapi": Operation(access=roles.EVERYBODY),
     "docs": Operation(media=("text/html", "text/markdown"), access=roles.EVERYBODY),
     "docs_api": Operation(media=("text/html",), access=roles.EVERYBODY),
