@@ -25,6 +25,7 @@ UNEXPRESSED = re.compile(
     "|must not name the job itself|goes with (after|count)|as capacity|no list of devices"
     "|must contain {n}|which names an array|takes priority, before|with this count"
     "|where (what a job needs|the callback's host)"
+    "|as you act for several"
 )
 """Rules that JSON Schema cannot express: sizes in bytes, sums, combinations of fields, URLs."""
 BASE = "http://receiver.test:9000/inbox/"

@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from rq_broker.api import create_app
-from rq_broker.domain.identity import Identity, Role
+from rq_broker.domain.identity import ACTOR, Actor, Identity, Role
 from rq_broker.domain.jobs import Status
 from rq_broker.domain.terms import Terms
 from rq_broker.store.audit import audit
@@ -100,8 +100,10 @@ async def make_scene(broker: Broker, **policy: object) -> None:
 
 @pytest.fixture
 async def api(request: pytest.FixtureRequest, broker: Broker) -> AsyncIterator[httpx.AsyncClient]:
-    """Return a client of the API in whose type both tenants have jobs, under one of the policies."""
+    """Return a client of the API in whose type both tenants have jobs, under a policy."""
+    acting = ACTOR.set(Actor(f"token:{MARK}", "10.9.9.9"))  # so that the audit log has lines, too
     await make_scene(broker, **POLICIES[request.param])
+    ACTOR.reset(acting)
     app = create_app(broker, callback_base="http://base.test/", authenticators=[WHO], inbox=True)
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as client:
@@ -110,7 +112,7 @@ async def api(request: pytest.FixtureRequest, broker: Broker) -> AsyncIterator[h
 
 async def ask(api: httpx.AsyncClient, who: str, one: Try) -> httpx.Response:
     """Make one request."""
-    headers = {"X-Who": who, **one.headers}
+    headers = {"X-Who": who, "X-Request-ID": "try", **one.headers}
     return await api.request(one.method, one.path, json=one.body, headers=headers)
 
 

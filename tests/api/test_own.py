@@ -1,0 +1,285 @@
+"""The rules row by row: what a client or a viewer may do with, and sees of, jobs and types."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from rq_broker.api import create_app
+from rq_broker.domain.identity import Identity, Role
+from rq_broker.store.broker import Broker, Settlement
+from tests.api.conftest import BASE, contract, listed, refused, submission
+from tests.api.tenants import WhoHeader, client
+from tests.making import TYPE, claim_one, grant_to, publish, settle
+
+WHO = WhoHeader(
+    client("y", "y"),
+    client("y and z", "y", "z"),
+    client("named", "y", callback_hosts=frozenset({"hooks.test", "*.lab.test", "10.1.0.0/16"})),
+    Identity("viewer", Role.VIEWER),
+    Identity("viewer of y", Role.VIEWER, frozenset({"y"})),
+    Identity("viewer of vm", Role.VIEWER, types=frozenset({TYPE})),
+    Identity("operator", Role.OPERATOR),
+    Identity("admin", Role.ADMIN),
+)
+KEYS = [f"whsec_{'A' * 32}"]
+
+
+@pytest.fixture
+def app(broker: Broker) -> Starlette:
+    return create_app(broker, callback_base=BASE, authenticators=[WHO])
+
+
+@pytest.fixture
+async def api(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
+    """Return a client of the operator; every answer is checked against the API document."""
+    transport = httpx.ASGITransport(app)
+    who = {"X-Who": "operator"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as plain:
+        document = (await plain.get("/openapi.json", headers=who)).json()
+        for type_ in (TYPE, "hidden"):
+            await plain.put(f"/types/{type_}", json={}, headers={"X-Who": "admin"})
+    async with httpx.AsyncClient(
+        transport=transport,
+        base_url="http://api.test",
+        headers=who,
+        event_hooks={"response": [contract(document)]},
+    ) as client:
+        yield client
+
+
+def of(who: str) -> dict[str, str]:
+    return {"X-Who": who}
+
+
+async def submit(
+    api: httpx.AsyncClient, who: str, request_id: str = "d", **fields: Any
+) -> httpx.Response:
+    return await api.post(f"/v1/{TYPE}", json=submission(request_id, **fields), headers=of(who))
+
+
+# Submits
+
+
+async def test_the_owner_comes_from_the_credential(api: httpx.AsyncClient) -> None:
+    """A client submits for its own owners only; an operator on behalf of any."""
+    refused(await submit(api, "y", owner_id="z"), 403, "forbidden", "does not act for")
+    assert (await submit(api, "y and z", owner_id="z")).status_code == 201
+    assert (await submit(api, "operator", "e", owner_id="x")).status_code == 201
+
+
+async def test_a_client_gives_no_priority(api: httpx.AsyncClient) -> None:
+    """A priority at submit would pass the jobs of others: it is for operators."""
+    refused(await submit(api, "y", priority=-5), 403, "forbidden", "priority:")
+    assert (await submit(api, "y", priority=None)).status_code == 201
+    assert (await submit(api, "operator", "e", priority=-5)).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("callback", "is_allowed"),
+    [
+        ("http://hooks.test/x", True),
+        ("https://HOOKS.test:8443/x", True),
+        ("http://vm7.lab.test/x", True),
+        ("http://10.1.2.3/x", True),
+        ("http://[::ffff:10.1.2.3]/x", True),
+        ("http://10.2.2.3/x", False),
+        ("http://[::ffff:10.2.2.3]/x", False),
+        ("http://lab.test/x", False),
+        ("http://hooks.test.evil.test/x", False),
+        ("http://hooks.test@evil.test/x", False),
+        ("relative", False),
+    ],
+)
+async def test_callbacks_go_to_the_hosts_of_the_identity(
+    api: httpx.AsyncClient, callback: str, is_allowed: bool
+) -> None:
+    """A callback to a host that its callback_hosts do not list is refused, in a what-if too."""
+    answer = await submit(api, "named", callback=callback)
+    body = {"data": {}, "callback": callback}
+    imagined = await api.post(f"/types/{TYPE}/what-if", json=body, headers=of("named"))
+    for one in (answer, imagined):
+        if is_allowed:
+            assert one.is_success
+        else:
+            refused(one, 400, "callback_forbidden", "callback")
+    assert (await submit(api, "y", "free", callback="http://any.test/x")).status_code == 201
+
+
+async def test_a_what_if_is_of_an_own_owner(api: httpx.AsyncClient) -> None:
+    """Without an owner it is the only one of the client's; of several, one is to be named."""
+    path, body = f"/types/{TYPE}/what-if", {"data": {"instances": [{"VCPU": 2}]}}
+    await api.put(f"/types/{TYPE}", json={"limits": {"y": {"VCPU": 1}}})
+    await api.put(f"/types/{TYPE}/hosts/h1", json={"capacity": {"VCPU": 8}})
+    answer = await api.post(path, json=body, headers=of("y"))
+    assert "its owner y may hold 1" in answer.json()["data"]["impossible"]
+    answer = await api.post(path, json=body, headers=of("y and z"))
+    refused(answer, 400, "invalid_request", "owner_id is required")
+    answer = await api.post(path, json={**body, "owner_id": "z"}, headers=of("y and z"))
+    assert answer.json()["data"]["impossible"] is None
+    answer = await api.post(path, json={**body, "owner_id": "x"}, headers=of("y"))
+    refused(answer, 403, "forbidden")
+
+
+# Jobs
+
+
+async def test_a_client_works_on_its_own_jobs(api: httpx.AsyncClient) -> None:
+    """Lists, reads, moves and deletes are of own jobs; the operator's are of all."""
+    for name, owner in (("a", "y"), ("b", "x"), ("c", "y"), ("e", "z")):
+        await submit(api, "operator", name, owner_id=owner)
+    own = {"y": ["a", "c"], "y and z": ["a", "c", "e"], "operator": ["a", "b", "c", "e"]}
+    for who, names in own.items():
+        for query in ("", "?limit=2", "?status=queued", "?eta=1"):
+            answer = await api.get(f"/v1/{TYPE}/{query}", headers=of(who))
+            found = [job["RequestID"] for job in answer.json()["data"]]
+            assert found == (names[:2] if "limit" in query else names)
+    answer = await api.post(f"/v1/{TYPE}/c", json={"position": "front"}, headers=of("y"))
+    assert answer.is_success
+    assert await listed(api) == ["c", "b", "a", "e"]
+    answer = await api.post(f"/v1/{TYPE}/a", json={"priority": -1}, headers=of("y"))
+    assert answer.is_success
+    assert await listed(api) == ["a", "b", "c", "e"]
+    await api.put(f"/types/{TYPE}", json={"own_order": False})
+    answer = await api.post(f"/v1/{TYPE}/c", json={"position": "front"}, headers=of("y"))
+    refused(answer, 403, "forbidden")
+    refused(await api.delete(f"/v1/{TYPE}/b", headers=of("y")), 404, "job_not_found")
+    assert (await api.delete(f"/v1/{TYPE}/a", headers=of("y"))).is_success
+    again = await submit(api, "y", "c")
+    refused(again, 409, "duplicate_request_id")
+    assert again.json()["same"] is True
+
+
+async def test_a_viewer_sees_neither_callbacks_nor_data(api: httpx.AsyncClient) -> None:
+    """Both are emptied wherever a job is shown, and `Redacted` names them; all else is there."""
+    await submit(api, "operator", "a", data={"secret": "s3cret"}, callback="http://cb.test/s3cret")
+    await submit(api, "operator", "b", owner_id="x")
+    for who, names in (("viewer", ["a", "b"]), ("viewer of y", ["a"])):
+        for query in ("", "?limit=9"):
+            answer = await api.get(f"/v1/{TYPE}{query}", headers=of(who))
+            assert [job["RequestID"] for job in answer.json()["data"]] == names
+            assert "s3cret" not in answer.text
+        job = (await api.get(f"/v1/{TYPE}/a", headers=of(who))).json()["data"]
+        assert (job["Callback"], job["Data"], job["Redacted"]) == ("", "{}", ["Callback", "Data"])
+        assert (job["OwnerID"], job["Status"], job["Position"]) == ("y", "queued", 1)
+    refused(await api.get(f"/v1/{TYPE}/b", headers=of("viewer of y")), 404, "job_not_found")
+    assert "Redacted" not in (await api.get(f"/v1/{TYPE}/a")).json()["data"]
+
+
+@pytest.mark.parametrize(
+    ("cause", "coarse"),
+    [
+        ("http_204", "delivered"),
+        ("http_503", "status"),
+        ("redirect", "status"),
+        ("timeout", "timeout"),
+        ("tls", "tls"),
+        *[(word, "refused") for word in ("dns", "unreachable", "connection_refused", "protocol")],
+        *[(word, "refused") for word in ("connection_reset", "forbidden")],
+    ],
+)
+async def test_attempts_are_no_port_scanner(
+    api: httpx.AsyncClient, broker: Broker, cause: str, coarse: str
+) -> None:
+    """To clients, and viewers of their owner, a cause is one of a few, without milliseconds."""
+    await publish(broker)
+    await grant_to(broker, "http://10.0.0.7:22", "d", "y")
+    await settle(broker, await claim_one(broker), Settlement("failed", cause, 7))
+    answer = await api.get(f"/v1/{TYPE}/d/attempts")
+    (exact,) = answer.json()["data"]
+    assert (exact["cause"], exact["milliseconds"]) == (cause, 7)
+    for who in ("y", "viewer of y"):
+        (attempt,) = (await api.get(f"/v1/{TYPE}/d/attempts", headers=of(who))).json()["data"]
+        assert (attempt["cause"], attempt["milliseconds"]) == (coarse, None)
+        assert attempt["time"] == f"{exact['time'][:19]}.000000Z"
+        assert (await api.get(f"/v1/{TYPE}/d", headers=of(who))).json()["data"]["Error"] == coarse
+        answer = await api.get(f"/v1/{TYPE}", headers=of(who))
+        assert answer.json()["data"][0]["Error"] == coarse
+    assert (await api.get(f"/v1/{TYPE}/d")).json()["data"]["Error"] == cause
+
+
+async def test_what_a_client_says_of_its_error_stays(api: httpx.AsyncClient) -> None:
+    """An error that the client gave is shown as it is."""
+    await submit(api, "y")
+    body = {"status": "error", "error": "no disk: 503"}
+    await api.post(f"/v1/{TYPE}/d", json=body, headers=of("y"))
+    job = (await api.get(f"/v1/{TYPE}/d", headers=of("y"))).json()["data"]
+    assert job["Error"] == "no disk: 503"
+
+
+# Types, hosts, destinations, keys
+
+
+async def test_a_client_sees_the_sums_of_hosts(api: httpx.AsyncClient) -> None:
+    """All hosts together, then each aggregate; no host is named, and what is short adds nothing."""
+    for name, capacity, used, aggregates in (
+        ("h1", 8, 2, ["a"]),
+        ("h2", 4, 6, ["a", "b"]),
+        ("h3", 1, 0, []),
+    ):
+        body = {"capacity": {"VCPU": capacity}, "used": {"VCPU": used}, "aggregates": aggregates}
+        await api.put(f"/types/{TYPE}/hosts/{name}", json=body)
+    answer = await api.get(f"/types/{TYPE}/hosts", headers=of("y"))
+    sums = [
+        (
+            row["aggregate"],
+            row["hosts"],
+            *(row[key]["VCPU"] for key in ("capacity", "used", "free")),
+        )
+        for row in answer.json()["data"]
+    ]
+    assert sums == [
+        (None, 3, 13, 8, 7),
+        ("a", 2, 12, 8, 6),
+        ("b", 1, 4, 6, 0),
+    ]
+    refused(await api.get(f"/types/{TYPE}/hosts/h1", headers=of("y")), 403, "forbidden")
+    assert len((await api.get(f"/types/{TYPE}/hosts")).json()["data"]) == 3
+    answer = await api.get("/types/hidden/hosts", headers=of("y"))
+    assert answer.json()["data"][0]["hosts"] == 0
+
+
+async def test_a_client_sees_its_own_limits_keys_and_receivers(
+    api: httpx.AsyncClient, broker: Broker
+) -> None:
+    """Limits and weights are its own and those of everybody; keys and destinations its own."""
+    share = {"by": "owner", "half_life": 9, "weights": {"x": 2, "y": 3, "*": 4}}
+    limits = {"x": {"VCPU": 1}, "y": {"VCPU": 2}, "*": {"VCPU": 3}}
+    await api.put(f"/types/{TYPE}", json={"limits": limits, "share": share})
+    policy = (await api.get(f"/types/{TYPE}", headers=of("y"))).json()["data"]["policy"]
+    assert policy["limits"] == {"y": {"VCPU": 2}, "*": {"VCPU": 3}}
+    assert policy["share"]["weights"] == {"y": 3, "*": 4}
+    assert (await api.get(f"/types/{TYPE}")).json()["data"]["policy"]["limits"] == limits
+    path = f"/types/{TYPE}/keys"
+    for who, owner in (("admin", "*"), ("operator", "x"), ("y", "y")):
+        answer = await api.put(path, json={"owner": owner, "keys": KEYS}, headers=of(who))
+        assert answer.is_success
+    for who, owner in (("operator", "*"), ("y", "*"), ("y", "x")):
+        answer = await api.put(path, json={"owner": owner, "keys": []}, headers=of(who))
+        refused(answer, 403, "forbidden")
+    assert [*(await api.get(path, headers=of("y"))).json()["data"]] == ["y"]
+    assert {*(await api.get(path)).json()["data"]} == {"*", "x", "y"}
+    await publish(broker)
+    for owner in ("x", "y"):
+        await grant_to(broker, f"http://{owner}.test:80", f"of {owner}", owner)
+    answer = await api.get(f"/types/{TYPE}/destinations", headers=of("y"))
+    names = [one["destination"] for one in answer.json()["data"]["destinations"]]
+    assert names == ["http://y.test:80"]
+
+
+async def test_who_is_limited_to_types_reads_of_no_other(api: httpx.AsyncClient) -> None:
+    """The list of types, readiness and metrics are of its own types."""
+    for type_ in (TYPE, "hidden"):
+        await api.post(f"/v1/{type_}", json=submission())
+    viewer = of("viewer of vm")
+    assert [*(await api.get("/v1", headers=viewer)).json()["data"]] == [TYPE]
+    assert {*(await api.get("/v1")).json()["data"]} == {TYPE, "hidden"}
+    for path in ("/readyz", "/metrics"):
+        assert "hidden" in (await api.get(path)).text or path == "/readyz"
+        assert "hidden" not in (await api.get(path, headers=viewer)).text
+    assert (await api.get("/readyz", headers=viewer)).json()["data"]["types"] == 1
+    assert (await api.get("/readyz")).json()["data"]["types"] == 2
