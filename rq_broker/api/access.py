@@ -165,7 +165,8 @@ def _allowed(name: str, row: roles.Access, identity: Identity, type_: str | None
             f"{identity.name} has the role {identity.role}, which may not call {name} "
             "as the table on /docs/security says"
         )
-    if row is roles.ADMINISTER and identity.types is not None:
+    is_of_all = scope is roles.Scope.ALL and any(row is one for one in roles.OF_THE_INSTALLATION)
+    if is_of_all and identity.types is not None:
         raise errors.Forbidden(f"{identity.name} is limited to types, and may not call {name}")
     if type_ is not None and not identity.uses(type_):
         raise errors.Forbidden(f"{identity.name} may not use the type {type_!r}")

@@ -6,7 +6,7 @@ The key is the endpoint's name. A route that has no row here stops the app from 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rq_broker.api import bodies, roles
@@ -369,11 +369,11 @@ OPERATIONS: Mapping[str, Operation] = {
         access=roles.ADMINISTER,
     ),
     "audit_log": _LOG,
-    "installation_log": _LOG,
+    "installation_log": replace(_LOG, access=roles.READ_WHOLE_LOG),
     "alive": Operation(AliveView, access=roles.PUBLIC),
-    "ready": Operation(ReadyView, (errors.Unavailable,), access=roles.READ),
+    "ready": Operation(ReadyView, (errors.Unavailable,), access=roles.SURVEY),
     "metrics": Operation(
-        media=("text/plain",), note="For Prometheus; Redis need not answer.", access=roles.READ
+        media=("text/plain",), note="For Prometheus; Redis need not answer.", access=roles.SURVEY
     ),
     "received": Operation(list[ReceivedView], access=roles.OPERATE),
     "receive": Operation(EmptyView, (errors.TooLarge, errors.NotFound), access=roles.PUBLIC),

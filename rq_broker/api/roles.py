@@ -65,3 +65,8 @@ READ_DESTINATIONS = _row(client=Scope.OWN, viewer=Scope.ALL)
 KEYS = _row(client=Scope.OWN)
 """The operator may not set those of `*`."""
 ADMINISTER = _row(operator=None)
+SURVEY = _row(viewer=Scope.ALL)
+"""Health and metrics, which are of all types."""
+READ_WHOLE_LOG = _row(client=Scope.OWN)
+OF_THE_INSTALLATION = (ADMINISTER, SURVEY, READ_WHOLE_LOG)
+"""Rows of what is of no type: with ALL only for an identity that is not limited to types."""

@@ -114,11 +114,15 @@ async def test_nobody_is_let_in_without_an_identity(api: httpx.AsyncClient, app:
 async def test_who_is_limited_to_types_uses_no_other(
     api: httpx.AsyncClient, app: Starlette
 ) -> None:
-    """An operator of another type is refused at every route of a type."""
+    """An operator of another type is refused at this one, and at what shows all types."""
     for route in routes(app):
         answer = await ask(api, route, "of kube")
         if "{type}" in route.path_format:
             refused(answer, 403, "forbidden", "may not use the type 'vm'")
+    for path in ("/readyz", "/metrics", "/audit"):
+        answer = await api.get(path, headers={"X-Who": "of kube"})
+        refused(answer, 403, "forbidden", "is limited to types")
+    assert (await api.get("/v1", headers={"X-Who": "of kube"})).json()["data"] == {}
 
 
 async def test_who_is_limited_to_owners_may_call_no_more_than_a_client(

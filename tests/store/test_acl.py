@@ -174,6 +174,13 @@ async def test_a_store_in_memory_has_no_users() -> None:
         await acl.check_rights(client, "notifier")
 
 
+def test_only_the_api_touches_tokens() -> None:
+    """Of users that are limited to types only that of the API may use the installation's keys."""
+    for role in acl.ROLES:
+        has = "~rqb:{/}:*" in acl.acl_rules(role, ["vm"])
+        assert has == (role == "api"), role
+
+
 async def test_the_reader_can_write_nothing(real_client: Redis) -> None:
     """Redis refuses a reader each kind of write."""
     async with user(real_client, *acl.acl_rules("reader")) as own:
