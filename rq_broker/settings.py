@@ -74,6 +74,12 @@ class Settings:
     """Whether an audit mends what it finds. Default: it only tells."""
     resume: str | None = None
     """File in which an audit keeps how far it is, and goes on from. Default, None: none."""
+    follow: bool = False
+    """Whether the audit log is printed on as it is written. Default: what there is, and no more."""
+    as_json: bool = False
+    """Whether its lines are printed as JSON objects. Default: as sentences."""
+    since: float | None = None
+    """How long ago its first line may have been written, seconds. Default, None: however long."""
     role: str = "api"
     """What the process of a Redis user does, for `acl`. Default: it serves the API."""
     user: str | None = None

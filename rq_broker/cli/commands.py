@@ -88,6 +88,18 @@ def audit(settings: Settings) -> None:
 
 
 @main.command()
+@with_settings("redis", "types", "since", "follow", "as_json")
+def log(settings: Settings) -> None:
+    """Print who changed what, the oldest change first.
+
+    Without --type the logs of all types that there are, and that of what belongs to no type.
+    """
+    from rq_broker.cli.log import run
+
+    run(settings)
+
+
+@main.command()
 @with_settings("role", "types", "user")
 def acl(settings: Settings) -> None:
     """Print the line that gives a Redis user the rights of a role.

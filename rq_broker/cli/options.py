@@ -210,6 +210,14 @@ OPTIONS: dict[str, Decorator] = {
         type=click.IntRange(1),
         show_default="check everything",
     ),
+    "follow": _option("--follow", "Go on with lines as they are written.", is_flag=True),
+    "as_json": _option("--json", "Print one JSON object a line.", "as_json", is_flag=True),
+    "since": _option(
+        "--since",
+        "Begin so long ago, as 2h or 7d.",
+        type=SPAN,
+        show_default="all that is kept",
+    ),
     "repair": _option(
         "--repair",
         "Mend what is found, where the truth can be known.",

@@ -52,28 +52,29 @@ class AuditLog:
             The lines, perhaps fewer than there are; and the ID behind which the next page begins,
             None if there is none.
         """
+        count = BATCH if wanted else min(BATCH, limit)
         wanted = wanted or WantedLines()
         lines: list[AuditLine] = []
         for _ in range(MOST_BATCHES):
-            entries = await self._entries(type_, after, newest_first=newest_first)
+            entries = await self._entries(type_, after, count, newest_first=newest_first)
             for line in records.readable(_line, entries):
                 if wanted.include(line):
                     lines.append(line)
                     if len(lines) == limit:
                         return lines, line.id
-            if len(entries) < BATCH:
+            if len(entries) < count:
                 return lines, None
             after = entries[-1][0]
         return lines, after
 
     async def _entries(
-        self, type_: str, after: str, *, newest_first: bool
+        self, type_: str, after: str, count: int, *, newest_first: bool
     ) -> Sequence[tuple[str, Any]]:
         key = Keys(type_).of("audit")
         first = f"({after}" if after else "+" if newest_first else "-"
         command, last = ("XREVRANGE", "-") if newest_first else ("XRANGE", "+")
         entries: Sequence[tuple[str, Any]] = await self._runner.command(
-            command, key, first, last, "COUNT", BATCH
+            command, key, first, last, "COUNT", count
         )
         return entries
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from rq_broker.domain import errors
 from rq_broker.domain.jobs import BESIDE, Status
-from rq_broker.store.keys import TYPES, Keys
+from rq_broker.store.keys import INSTALLATION, TYPES, Keys
 from rq_broker.store.runner import Runner
 
 _INTERVAL = 5.0
@@ -88,6 +88,9 @@ class Registry:
         await self._runner.command("SREM", TYPES, type_)
         self._next_writes.pop(type_, None)
         left = (await self._runner.run("drop_type", type_))._asdict()
+        deleted = left.pop("deleted")
+        if deleted:
+            await self._runner.run("record_drop", INSTALLATION, dropped=type_, deleted=deleted)
         if any(left.values()):
             await self.list_type(type_)
             present = [

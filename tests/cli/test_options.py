@@ -142,7 +142,8 @@ def test_an_error_names_the_variable(
 def test_no_option_is_untested() -> None:
     """Every option stands in the table above, or has a test of its own."""
     tabled = {option.replace("-", "_") for option in VALUES}
-    assert tabled | {"types", "insecure", "tokens", "open_types"} == set(OPTIONS)
+    tested = {"types", "insecure", "tokens", "open_types", "follow", "as_json", "since"}
+    assert tabled | tested == set(OPTIONS)
 
 
 def test_type_may_be_repeated(settings_of: Callable[..., Settings]) -> None:

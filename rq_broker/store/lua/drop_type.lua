@@ -7,8 +7,10 @@
 ---   jobs     integer  jobs that it has
 ---   hosts    integer  hosts that it has
 ---   sources  integer  sources that are polled
+---   deleted  string?  what somebody had set and is deleted, JSON; not given without `actor`, or for nothing
 --- Errors none
---- Audit the type; its policy as the base hash has it, how many sources and owners' keys went with it
+--- Audit the type; its policy as the base hash has it, how many sources and owners' keys went with it; the log
+---   of the type has the line, and record_drop writes another into that of the installation
 --- @include "base"
 --- @include "audit_log"
 --- @include "clock"
@@ -30,7 +32,7 @@ for _, source in ipairs(names) do
   end
 end
 if jobs + hosts + sources > 0 then
-  return reply({ jobs = jobs, hosts = hosts, sources = sources })
+  return reply({ jobs = jobs, hosts = hosts, sources = sources, deleted = nil })
 end
 
 -- Returns what is deleted of all that somebody has set, as name, value, …
@@ -74,8 +76,9 @@ if not is_new then -- notifiers that know the policy read it anew
   add_to(base, 'policy_number', 1)
 end
 delete_what_is_left()
-if actor and #deleted > 0 then
-  record_audit(actor, 'drop_type', type_name(), deleted)
+local line = actor and #deleted > 0 and audit_object(deleted)
+if line then
+  record_audit(actor, 'drop_type', type_name(), line)
 end
 keep_audit_for_a_while()
-return reply({ jobs = 0, hosts = 0, sources = 0 })
+return reply({ jobs = 0, hosts = 0, sources = 0, deleted = line })

@@ -176,7 +176,8 @@ async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -
     run = Runner.run
 
     async def spied(self: Runner, verb: str, type_: str, /, **arguments: Any) -> Any:
-        assert type_ == (INSTALLATION if verb.endswith("_token") else TYPE)
+        is_of_no_type = verb.endswith("_token") or verb == "record_drop"
+        assert type_ == (INSTALLATION if is_of_no_type else TYPE)
         reply = await run(self, verb, type_, **arguments)
         calls.append(Call(verb, arguments, reply))
         return reply
@@ -289,6 +290,7 @@ async def _report_servers(broker: Broker, client: Redis) -> None:
     await broker.forget_source(TYPE, "lab")
     with pytest.raises(errors.TypeInUse):
         await broker.drop_type(TYPE)
+    await broker.runner.run("record_drop", INSTALLATION, dropped=TYPE, deleted="{}")
 
 
 async def _read_holds(broker: Broker) -> None:
