@@ -36,6 +36,8 @@ WANTED = shape({"VCPU": 1}, {"Chip": 2, "VCPU": 1})
 H1 = {"capacity": {"VCPU": 9, "GPU": 1, "Chip": [1, 1]}, "used": {"VCPU": 1}}
 EACH = pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS.keys())
 LUA = Path(scripts.__file__).parent / "lua"
+OF_NO_TYPE = {"create_token", "rotate_token", "revoke_token", "record_drop"}
+"""Scripts that work on what belongs to no type."""
 GENERATED_ERRORS = {"ERR", "NOPERM", "CLOCK_IN_DOUBT"}
 """Words that generated code answers with; no header names them."""
 FUNCTIONS = {"redis", "KEYS", "ARGV", "string", "table", "math"} | {
@@ -176,8 +178,7 @@ async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -
     run = Runner.run
 
     async def spied(self: Runner, verb: str, type_: str, /, **arguments: Any) -> Any:
-        is_of_no_type = verb.endswith("_token") or verb == "record_drop"
-        assert type_ == (INSTALLATION if is_of_no_type else TYPE)
+        assert type_ == (INSTALLATION if verb in OF_NO_TYPE else TYPE)
         reply = await run(self, verb, type_, **arguments)
         calls.append(Call(verb, arguments, reply))
         return reply
