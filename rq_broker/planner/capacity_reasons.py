@@ -74,13 +74,13 @@ def impossible(empty_hosts: HostTable, demand: Demand) -> Reason | None:
     where, indexes = _where(demand), indexes_of(hosts)
     if not hosts:
         # An aggregate's name may be unknown, while its source cannot read names.
-        text = f"no known host is{where}" if where else "there is no host"
+        text = f"there is no known host{where}" if where else "there is no host"
         return Reason(ReasonCode.IMPOSSIBLE, text)
     for instance, _ in kinds:
         admitted = _admitted(empty_hosts, instance, indexes)
         there = where + _own_traits(instance)
         if not admitted:
-            return Reason(ReasonCode.IMPOSSIBLE, f"no known host is{there}")
+            return Reason(ReasonCode.IMPOSSIBLE, f"there is no known host{there}")
         closest = _closest_host(empty_hosts, instance, admitted)
         if closest is not None:
             shortfall = _unknown_resource(empty_hosts, instance, admitted, there)

@@ -101,9 +101,14 @@ def destination_behind(destination: str) -> Reason:
 def beside_the_line(job: Job) -> Reason:
     """Return the reason of a job that waits beside the line: for other jobs, or for a time."""
     if job.left:
-        ends = "end" if job.terms and job.terms.after_any else "are done"
-        jobs = "1 job" if job.left == 1 else f"{job.left} jobs"
-        text = f"waits beside the line until {jobs} of those it comes after {ends}"
+        any_end = bool(job.terms and job.terms.after_any)
+        if job.left == 1:
+            is_only = job.terms is None or len(job.terms.after) == 1
+            ends = "ends" if any_end else "is done"
+            jobs = "the job" if is_only else "the last of the jobs"
+        else:
+            ends, jobs = "end" if any_end else "are done", f"{job.left} more of the jobs"
+        text = f"waits beside the line until {jobs} that it comes after {ends}"
         return Reason(ReasonCode.AFTER, text)
     time = job.terms.not_before if job.terms else None
     when = rfc3339((time or 0) * 1000)

@@ -55,7 +55,7 @@ async def test_a_reason_says_that_no_host_could_ever_hold_the_job(broker: Broker
     await queued(broker, "huge", 9)
     assert "could ever hold this" in await _reason(broker, "huge")
     await queued(broker, "lost", 1, aggregate="nowhere")
-    assert await _reason(broker, "lost") == "no known host is of aggregate nowhere"
+    assert await _reason(broker, "lost") == "there is no known host of aggregate nowhere"
 
 
 async def test_a_reason_says_that_grants_are_paused(broker: Broker) -> None:

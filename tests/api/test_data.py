@@ -102,11 +102,11 @@ async def test_a_demand_of_traits_over_http(api: httpx.AsyncClient) -> None:
     await api.put("/types/vm/hosts/h1", json=slow)
     data = {"instances": [{"VCPU": 4, "require": ["AVX"]}], "forbid": ["SLOW"]}
     answer = await api.post("/v1/vm/", json=body_of(data=data))
-    assert answer.json()["data"]["Warning"] == "no known host is without trait SLOW"
+    assert answer.json()["data"]["Warning"] == "there is no known host without trait SLOW"
     job = (await api.get("/v1/vm/d")).json()["data"]
-    assert job["Reason"].startswith("no known host is without trait SLOW")
+    assert job["Reason"].startswith("there is no known host without trait SLOW")
     imagined = (await api.post("/types/vm/what-if", json={"data": {**data, "forbid": []}})).json()
     text = imagined["data"]["reason"]["text"]
-    assert text.startswith("no known host is with the instance's trait AVX")
+    assert text.startswith("there is no known host with the instance's trait AVX")
     await api.put("/types/vm/hosts/h1", json={"capacity": {"VCPU": 8}, "traits": ["AVX"]})
     assert (await api.get("/v1/vm/d/explain")).json()["data"]["hosts"] == ["h1"]

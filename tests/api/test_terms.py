@@ -66,16 +66,38 @@ async def test_a_job_says_for_how_many_it_waits(api: httpx.AsyncClient, broker: 
     await submit(api, "a", "b")
     await submit(api, "d", after=["a", "b", "a"])
     await submit(api, "later")
-    assert "until 2 jobs of those it comes after are done" in (await _job(api, "d"))["Reason"]
+    two = "waits beside the line until 2 more of the jobs that it comes after are done"
+    assert (await _job(api, "d"))["Reason"] == two
     await api.post("/v1/vm/a", json={"status": "done"})
     await broker.sweep("vm")
-    assert "until 1 job of those" in (await _job(api, "d"))["Reason"]
+    last = "waits beside the line until the last of the jobs that it comes after is done"
+    assert (await _job(api, "d"))["Reason"] == last
     explained = (await api.get("/v1/vm/d/explain")).json()["data"]
     assert explained["reason"]["code"] == "after"
     await api.post("/v1/vm/b", json={"status": "done"})
     await broker.sweep("vm")
     assert (await _job(api, "d"))["Position"] == 1
     assert await listed(api, "?status=queued") == ["d", "later"]
+
+
+@pytest.mark.parametrize(("any_end", "ends"), [(False, "is done"), (True, "ends")])
+async def test_a_job_names_the_only_one_it_waits_for(
+    api: httpx.AsyncClient, any_end: bool, ends: str
+) -> None:
+    """One that comes after a single job says so in the singular."""
+    await submit(api, "a")
+    await submit(api, "d", after=["a"], after_any=any_end)
+    reason = f"waits beside the line until the job that it comes after {ends}"
+    assert (await _job(api, "d"))["Reason"] == reason
+
+
+async def test_a_what_if_refuses_terms_by_name(api: httpx.AsyncClient) -> None:
+    """A what-if is of one job that is in the line now; what else a submit takes is not ignored."""
+    terms = {"not_before": LATER, "give_up_after": 60, "hold_at_most": 60, "after": ["a"]}
+    for name, value in {**terms, "after_any": True, "count": 2, "at_once": 2}.items():
+        body = {"data": {"instances": [{"VCPU": 1}]}, name: value}
+        answer = await api.post("/types/vm/what-if", json=body)
+        refused(answer, 400, "invalid_request", f'"{name}"')
 
 
 async def test_a_failure_is_told_by_its_cause(api: httpx.AsyncClient, broker: Broker) -> None:

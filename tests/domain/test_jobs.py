@@ -11,7 +11,6 @@ from msgspec.structs import replace
 from rq_broker.domain.choices import Elastic
 from rq_broker.domain.holding_times import demand_key
 from rq_broker.domain.jobs import (
-    EXPECTED_CLASSES,
     HOLDING,
     MOVES,
     Demand,
@@ -60,7 +59,7 @@ SHAPES = st.builds(
     SIMPLE | WITH_OTHERS,
     TEXTS,
     TEXTS,
-    st.none() | st.sampled_from(EXPECTED_CLASSES),
+    st.none() | st.floats(0, LONGEST_SPAN).map(expected_class),
 )
 
 
@@ -76,7 +75,7 @@ def test_different_shapes_have_different_texts(one: Shape, other: Shape) -> None
     assert (one.canonical() == other.canonical()) == (one == other)
 
 
-@given(PLAIN, TEXTS, TEXTS, st.none() | st.sampled_from(EXPECTED_CLASSES))
+@given(PLAIN, TEXTS, TEXTS, st.none() | st.integers(1, LONGEST_SPAN))
 def test_what_version_2_could_say_keeps_its_text_and_key(
     demand: Demand, owner: str, destination: str, expected: int | None
 ) -> None:
@@ -178,12 +177,21 @@ def test_a_shape_without_expected_keeps_its_text() -> None:
 
 
 @given(st.floats(0, LONGEST_SPAN, exclude_min=True))
-def test_a_class_is_the_next_above_what_is_said(seconds: float) -> None:
-    """What a job says, to the ms, is rounded up to the smallest class that is not below it."""
+def test_a_class_has_two_digits_and_is_the_next_above_what_is_said(seconds: float) -> None:
+    """What a job says, to the ms, grows by less than a second or a tenth, and equal to all."""
     kept = round(seconds * 1000) / 1000
-    rounded = expected_class(seconds)
-    assert rounded == min(bound for bound in EXPECTED_CLASSES if bound >= kept)
-    assert expected_class(kept) == rounded
+    rounded = expected_class(seconds) or 0
+    assert set(str(rounded)[2:]) <= {"0"}
+    assert kept <= rounded < max(kept * 1.1, kept + 1) or rounded == 1
+    assert expected_class(kept) == expected_class(rounded) == rounded
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rounded"), [(0.0001, 1), (59.2, 60), (99.001, 100), (3600, 3600), (86400, 87000)]
+)
+def test_classes_as_the_contract_gives_them(seconds: float, rounded: int) -> None:
+    """Services that write shapes themselves round alike."""
+    assert expected_class(seconds) == rounded
 
 
 def test_no_client_may_set_granted() -> None:

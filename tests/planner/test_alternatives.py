@@ -111,7 +111,7 @@ def test_a_reason_says_what_each_alternative_lacks() -> None:
     assert reason.text == (
         "alternative 0: no host could ever hold this: needs A100 9 on one host; the largest is "
         "8 on a1; alternative 1: needs H100 4 on one host; the most free is 3 on h1; "
-        "alternative 2: no known host is of aggregate x"
+        "alternative 2: there is no known host of aggregate x"
     )
     many = either(demand(OLD), *(demand(NEW),) * 4)
     text = plan(snapshot_of(gpus(0, 3), [waiting("a", many, 1)])).reasons["a"].text

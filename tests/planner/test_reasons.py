@@ -74,7 +74,7 @@ def test_the_reason_of_an_impossible_demand_names_the_largest_host() -> None:
     )
     assert could_ever_fit(hosts, demand(instance(VCPU=4))) is None
     elsewhere = could_ever_fit(hosts, demand(instance(VCPU=1), aggregate="gpu"))
-    assert known(elsewhere).text == "no known host is of aggregate gpu"
+    assert known(elsewhere).text == "there is no known host of aggregate gpu"
     gang = could_ever_fit(hosts, demand(instance(VCPU=3), instance(VCPU=3)))
     assert "needs 2 instances of VCPU 3 at once; 1 would fit" in known(gang).text
 

@@ -69,7 +69,10 @@ def test_reasons_say_which_aggregates_and_traits_are_meant() -> None:
         "needs VCPU 4 on one host with the instance's trait A; the most free is 2 on h1"
     )
     nowhere = demand(traited(FOUR, ["X"]), aggregate="a")
-    assert text_of(hosts, nowhere) == "no known host is of aggregate a with the instance's trait X"
+    assert (
+        text_of(hosts, nowhere)
+        == "there is no known host of aggregate a with the instance's trait X"
+    )
 
 
 def test_what_is_anywhere_goes_beside_hosts_of_any_aggregate_and_trait() -> None:

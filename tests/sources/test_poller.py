@@ -265,7 +265,7 @@ async def test_what_is_unread_is_told_everywhere_and_logged_at_begin_and_end(
     assert state.text == "the names of aggregates cannot be read: refused: request 2"
     job = await submit(broker, shape=shape({"VCPU": 3}, aggregate="gold"))
     text = await reason_of(broker, job)
-    assert text == f"no known host is of aggregate gold (source lab: {state.text})"
+    assert text == f"there is no known host of aggregate gold (source lab: {state.text})"
     lab.unread = {}
     await poll()
     await poll()

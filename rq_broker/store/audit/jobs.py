@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from rq_broker.domain.jobs import Shape, Status, expected_class
+from rq_broker.domain.validation import LONGEST_SPAN
 from rq_broker.store.audit.arrays import count_holder, note_arrays
 from rq_broker.store.audit.deadlines import check_deadline
 from rq_broker.store.audit.holds import check_holds
@@ -19,6 +20,11 @@ from rq_broker.store.keys import digest, receiver, unfold
 
 CALLBACK = ["callback", *(f"callback{piece}" for piece in range(2, 11))]
 """All fields that a folded callback may have, see keys.fold."""
+CLASSES_BEFORE = (
+    *(60, 300, 600, 900, 1800, 3600, 7200, 10800, 14400, 28800, 43200, 64800),
+    *(86400, 172800, 604800, 2592000, 7776000, 31536000, LONGEST_SPAN),
+)
+"""The seconds to which versions until 3 of the contract rounded what a job says: it keeps them."""
 PAGE = 32
 """Jobs read by one call. Redis serves nobody else for some 0.4 ms then. With more jobs, calls of
 others wait longer; with fewer, an audit takes longer."""
@@ -195,9 +201,16 @@ def _demand_faults(
         faults.append(f"is {status} but its hash has another demand: {demand}")
     wanted = expected_class(None if said is None else int(said) / 1000)
     rounded = Shape.parse(demand).expected
-    if rounded != wanted:
+    if rounded != wanted and not _was_class(said, rounded):
         faults.append(f"says it holds {said} ms but its demand expects {rounded} s")
     return tuple(faults)
+
+
+def _was_class(said: str | None, rounded: int | None) -> bool:
+    """Return whether a version before rounded what a job says so."""
+    return said is not None and rounded == next(
+        (bound for bound in CLASSES_BEFORE if bound >= int(said) / 1000), None
+    )
 
 
 def _check_entries(walk: Walk, job: ListedJob, callback: str, request_id: str) -> None:
