@@ -63,6 +63,8 @@ class Access:
         self._app = app
         self._authenticators = authenticators
         self._public = [route for route in routes if row_of(route) is roles.PUBLIC]
+        self._public_marks = [route.path.split("/")[1] for route in self._public]
+        """A word in the path of each public route: most requests have none of them."""
         self._challenges = list(dict.fromkeys(each.challenge for each in authenticators))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,9 +91,9 @@ class Access:
             return ANYONE
         if self._is_public(scope):
             return NOBODY
-        headers = Headers(scope=scope)
-        if len(headers.getlist("authorization")) > 1:
+        if len([name for name, _ in scope["headers"] if name == b"authorization"]) > 1:
             raise errors.Unauthenticated("the header Authorization is given twice")
+        headers = Headers(scope=scope)
         for authenticator in self._authenticators:
             identity = await authenticator.identify(headers)
             if identity is not None:
@@ -100,7 +102,11 @@ class Access:
         raise errors.Unauthenticated(f"this needs an identity: send a {kinds}; see /docs/security")
 
     def _is_public(self, scope: Scope) -> bool:
-        return any(route.matches(scope)[0] is Match.FULL for route in self._public)
+        path = scope["path"]
+        for mark in self._public_marks:
+            if mark in path:
+                return any(route.matches(scope)[0] is Match.FULL for route in self._public)
+        return False
 
     def _challenged(self, error: errors.BrokerError) -> list[tuple[bytes, bytes]]:
         """Return the headers WWW-Authenticate of a refusal, see RFC 6750 section 3."""
@@ -131,6 +137,7 @@ def guard(route: Route, exists: Callable[[str], Awaitable[bool]] | None = None) 
         exists: Returns whether there is a type; None: everybody may make one.
     """
     row, name, app = row_of(route), route.name, route.app
+    is_of_all = any(row is one for one in roles.OF_THE_INSTALLATION)
     makes_type = route.include_in_schema and OPERATIONS[name].makes_type
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
@@ -138,6 +145,10 @@ def guard(route: Route, exists: Callable[[str], Awaitable[bool]] | None = None) 
             type_ = scope["path_params"].get("type")
             identity = scope["identity"]
             scope["access"] = _allowed(name, row, identity, type_)
+            if is_of_all and scope["access"] is roles.Scope.ALL and identity.types is not None:
+                raise errors.Forbidden(
+                    f"{identity.name} is limited to types, and may not call {name}"
+                )
             if makes_type and exists and identity.role is not Role.ADMIN:
                 type_ = type_name(type_)
                 if not await exists(type_):
@@ -165,9 +176,6 @@ def _allowed(name: str, row: roles.Access, identity: Identity, type_: str | None
             f"{identity.name} has the role {identity.role}, which may not call {name} "
             "as the table on /docs/security says"
         )
-    is_of_all = scope is roles.Scope.ALL and any(row is one for one in roles.OF_THE_INSTALLATION)
-    if is_of_all and identity.types is not None:
-        raise errors.Forbidden(f"{identity.name} is limited to types, and may not call {name}")
     if type_ is not None and not identity.uses(type_):
         raise errors.Forbidden(f"{identity.name} may not use the type {type_!r}")
     return scope
