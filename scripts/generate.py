@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from msgspec import inspect
 
 from rq_broker.domain.policy import ROWS, Row
+from rq_broker.domain.validation import MAX_WHOLE
 
 ROOT = Path(__file__).parents[1]
 TYPES = ROOT / "rq_broker" / "client" / "policy_types.py"
@@ -96,6 +98,8 @@ def _values(row: Row) -> str:
     match row.kind:
         case inspect.FloatType():
             values = "seconds"
+        case inspect.IntType(le=high) if high == MAX_WHOLE:
+            values = "a whole number"
         case inspect.IntType(ge=low, le=high):
             values = f"{low:,} to {high:,}"
         case inspect.BoolType():
@@ -104,6 +108,10 @@ def _values(row: Row) -> str:
             values = ", ".join(f"`{word}`" for word in words)
         case inspect.UnionType(types=(inspect.LiteralType(values=(word,)), inspect.StructType())):
             values = f"`{word}`, an object"
+        case inspect.DictType(
+            value_type=inspect.DictType(key_type=inspect.LiteralType(values=words))
+        ):
+            values = f"owner → {', '.join(f'`{word}`' for word in words)} → number"
         case _:
             values = "owner → resource → amount"
     return f"{values}, null" if row.nullable else values
@@ -119,6 +127,8 @@ def _default(row: Row) -> str:
             return f"{row.default:.0f}"
         case str():
             return f"`{row.default}`"
+        case dict():
+            return f"`{json.dumps(row.default)}`" if row.default else "{}"
         case _:
             return str(row.default)
 

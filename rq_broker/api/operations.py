@@ -68,7 +68,7 @@ _DUPLICATE = (
 )
 _TERMS = (errors.UnknownDependency, errors.DependencyFailed, errors.OlderNotifiers)
 _MOVE = (errors.ImpossibleMove, errors.StaleFence, errors.NotWaiting, errors.NoRoom)
-_ADMIT = (errors.ExpectedTooLong, errors.TooManyKinds)
+_ADMIT = (errors.ExpectedTooLong, errors.TooManyKinds, errors.QueueFull)
 _EXPECT = (errors.ExpectedTooLong, errors.Conflict)
 _SERVERS = (errors.InvalidServer, errors.DuplicateServer)
 

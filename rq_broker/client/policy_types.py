@@ -31,6 +31,9 @@ class PolicyChange(TypedDict, total=False):
     names: Literal["per_owner", "per_type"]
     own_order: bool
     limits: Mapping[str, Mapping[str, int]] | None
+    queue_limits: Mapping[str, Mapping[Literal["bytes", "jobs"], int]] | None
+    most_waiting: int | None
+    most_bytes: int | None
     holds: Literal["until_done", "until_seen"]
     settle: float
     audit_log: int

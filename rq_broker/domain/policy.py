@@ -16,7 +16,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, inspect
 
 from rq_broker.domain.capacity import Amounts
 from rq_broker.domain.sharing import Share
-from rq_broker.domain.validation import HoldSpan, Owner, Span
+from rq_broker.domain.validation import Count, HoldSpan, Owner, Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +99,20 @@ class Policy:
         Mapping[Owner, Amounts],
         Meta(description="the most that an owner, or `*` for every other, may hold of a resource"),
     ] = field(default_factory=dict)
+    queue_limits: Annotated[
+        Mapping[Owner, Mapping[Literal["jobs", "bytes"], Count]],
+        Meta(
+            description="the most waiting jobs of an owner, or `*` for every other, and the most "
+            "bytes that its jobs may take in Redis"
+        ),
+    ] = field(default_factory=lambda: {"*": {"jobs": 100_000, "bytes": 1 << 30}})
+    most_waiting: Annotated[
+        Count | None, Meta(description="the most waiting jobs of all owners; null: without end")
+    ] = None
+    most_bytes: Annotated[
+        Count | None,
+        Meta(description="the most bytes that all jobs may take in Redis; null: without end"),
+    ] = None
     holds: Annotated[
         Literal["until_done", "until_seen"],
         Meta(description="when the capacity of a running job stops being held"),

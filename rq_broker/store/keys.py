@@ -46,6 +46,10 @@ where nothing else is said.
 | `…:parting`                | zset   | `<fence>:<amount>:<host>/<resource>` → when it was |
 |                            |        | released; it stays held until the source's next snapshot |
 | `…:usage`                  | hash   | `<resource>/<owner_id>` → amount granted to its jobs |
+| `…:waiting`                | hash   | owner_id → how many of its jobs wait, queued or beside |
+|                            |        | the line, see lua/lib/queue_use |
+| `…:bytes`                  | hash   | owner_id → what its jobs take, in every status; the sum of |
+|                            |        | all is the base's `bytes` |
 | `…:past_usage`             | hash   | `<resource>/<owner_id>` → `<amount> <time>`: what its jobs |
 |                            |        | held on average at that time, see lua/lib/past_usage; |
 |                            |        | only while the policy shares |
@@ -124,7 +128,8 @@ the set alone knows which job an entry is.
 A **resource** of a host or of a hold is a device where its name has a slash: `GPU/2`, see
 domain/devices.py. A host has no `capacity:GPU` beside `capacity:GPU/0` and so on.
 
-A **job** hash has `id`, `owner`, `status`, `shape`, `created` (µs since 1970), `callback`, `data`
+A **job** hash has `id`, `owner`, `status`, `shape`, `created` (µs since 1970), `bytes` (what it
+takes; not of a job that an older version submitted), `callback`, `data`
 and, once they apply, `expected` (ms), `updated` (µs), `hosts` (JSON, one name an instance),
 `devices` (JSON, one object an instance),
 `fence`, `attempts`, `released`, `settled`, `error`, `cause`, `granted`, `offer_ends`,

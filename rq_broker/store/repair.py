@@ -18,6 +18,7 @@ from rq_broker.store.runner import Runner
 
 _NAMES_MEMBER = re.compile(r"names (\d{16}:.*), which is no ", re.DOTALL)
 _IN_USE = re.compile(r"is \S+ but (\d+) is in use")
+_OWNED = re.compile(r"has (-?\d+) in (waiting|bytes) but its jobs have (\d+)")
 _GONE = re.compile(r"names job (.*), which does not exist", re.DOTALL)
 
 
@@ -53,6 +54,8 @@ class Repair:
             shapes=_subjects(faults, "shape"),
             receivers=_subjects(faults, "receiver"),
             servers=_subjects(faults, "server"),
+            waiting=_owner_changes(faults, "waiting"),
+            bytes=_owner_changes(faults, "bytes"),
         )
 
     async def _callback(self, type_: str, member: str) -> str | None:
@@ -85,6 +88,16 @@ def _pairs(faults: Iterable[Finding], kind: str, pattern: re.Pattern[str]) -> li
         for fault in faults
         if fault.kind == kind and (match := pattern.match(fault.text))
         for text in (fault.subject.removeprefix(f"{kind} "), match[1])
+    ]
+
+
+def _owner_changes(faults: Iterable[Finding], name: str) -> list[str]:
+    """Return owner, number, …: what has to be added to the owners' sums of this name."""
+    return [
+        text
+        for fault in faults
+        if fault.kind == "owner" and (match := _OWNED.match(fault.text)) and match[2] == name
+        for text in (fault.subject.removeprefix("owner "), str(int(match[3]) - int(match[1])))
     ]
 
 

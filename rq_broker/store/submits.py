@@ -111,6 +111,7 @@ class Submits:
             DependencyFailed: It waits for a job that is in error, and not for any end of it.
             OlderNotifiers: It has terms, and a notifier that does not know them serves the type.
             TooManyKinds: It lists more amounts than the policy's `most_kinds`.
+            QueueFull: The owner, or the type, has as much as its policy allows.
         """
         submit_key = key_digest(submission.owner_id, idempotency_key)
         try:

@@ -202,6 +202,7 @@ def fill(
     build = make or (lambda number: submission(body(number)))
 
     async def work(broker: Broker) -> None:
+        await broker.set_policy(TYPE, {"queue_limits": {}})
         await fan(range(first, first + count), 500, lambda n: broker.submit(TYPE, build(n)))
 
     run(server.url, work)

@@ -68,6 +68,9 @@ ROW = {row.name: row for row in ROWS}
         ),
         ("limits", {"*": {"VCPU": 64}}, '{"*":{"VCPU":64}}'),
         ("limits", {}, "{}"),
+        ("queue_limits", {"*": {"jobs": 1}}, '{"*":{"jobs":1}}'),
+        ("most_waiting", None, ""),
+        ("most_bytes", 5, "5"),
         ("holds", "until_seen", "until_seen"),
     ],
 )

@@ -57,6 +57,7 @@
     ├── HostNotAllowed          421  host_not_allowed       not a name of this API
     ├── HeadersTooLarge         431  headers_too_large
     ├── TooManyQuestions        429  too_many_questions     explanations, what-ifs of a type
+    ├── QueueFull               429  queue_full             over limits of the policy
     ├── Internal                500  internal_error
     ├── OlderNotifiers          503  older_notifiers        they would misread the job
     ├── TooManyConnections      503  too_many_connections   nothing was read
@@ -77,7 +78,8 @@
 
 A published code keeps its meaning for ever. Lua scripts refuse by the same tree: they answer
 `<WORD> <sentence>`, where WORD is the code in capitals, and `by_word` maps it to the class. Large
-families have files of their own: `access`, `browsers`, `conflicts` and `unavailable`.
+families have files of their own: `access`, `browsers`, `conflicts`, `limits` and
+`unavailable`.
 """
 
 from __future__ import annotations
@@ -127,6 +129,7 @@ from rq_broker.domain.errors.conflicts import (
     TypeInUse as TypeInUse,
     UnknownDependency as UnknownDependency,
 )
+from rq_broker.domain.errors.limits import QueueFull as QueueFull
 from rq_broker.domain.errors.root import BrokerError as BrokerError
 from rq_broker.domain.errors.unavailable import (
     NotReplicated as NotReplicated,

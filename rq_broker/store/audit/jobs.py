@@ -14,6 +14,7 @@ from rq_broker.store.audit.arrays import count_holder, note_arrays
 from rq_broker.store.audit.deadlines import check_deadline
 from rq_broker.store.audit.holds import check_holds
 from rq_broker.store.audit.indexes import ALLOWED
+from rq_broker.store.audit.queue_use import count_queue_use
 from rq_broker.store.audit.servers import count_servers
 from rq_broker.store.audit.walk import ListedJob, Walk, digest_or_none
 from rq_broker.store.keys import digest, receiver, unfold
@@ -129,6 +130,8 @@ def _count_plain(walk: Walk, status: str, read: Any, callbacks: list[str]) -> No
     highest["id"] = max(highest["id"], int(max(read.plain)[:16]))
     highest["fence"] = max(highest["fence"], int(read.fence))
     members.update([f"owner:{owner}" for owner in read.owners])
+    for owner, size in zip(read.owners, read.bytes, strict=True):
+        count_queue_use(walk, status, owner, size)
     if status == Status.QUEUED:
         members.update([f"shape:{shape}" for shape in read.shapes])
     for name, count in read.indexes.items():
@@ -157,6 +160,7 @@ def _check_rows(
             count_servers(walk, job)
             check_deadline(walk, job, page.rule)
             count_holder(walk, job)
+            count_queue_use(walk, status, job.fields["owner"], job.fields.get("bytes", ""))
         except (ValueError, KeyError) as error:
             walk.fault(job.subject, f"cannot be read: {error!r}")
 

@@ -22,6 +22,7 @@
 ---   callbacks     strings  the callback of each plain job
 ---   owners        strings  its owner
 ---   shapes        strings  its shape
+---   bytes         strings  what it takes, see lib/queue_use; '' where it is not counted
 ---   indexes       fields   deadlines, own_priority, passed, forecasts, unheld to how many plain jobs they have
 ---   demands       rows     what plain jobs that are not queued have as demand, each once
 ---     demand      string   the demand
@@ -47,9 +48,9 @@
 --- @include "deadline"
 
 local FIELDS = { 'id', 'owner', 'status', 'shape', 'created', 'fence', 'hosts', 'demand', 'destination',
-  'expected', 'predicted', 'servers', 'devices', 'callback', 'callback2' }
+  'expected', 'predicted', 'servers', 'devices', 'bytes', 'callback', 'callback2' }
 local ID, OWNER, STATUS, SHAPE, CREATED, FENCE, HOSTS, DEMAND, DESTINATION = 1, 2, 3, 4, 5, 6, 7, 8, 9
-local EXPECTED, PREDICTED, SERVERS, DEVICES, CALLBACK, SECOND_PIECE = 10, 11, 12, 13, 14, 15
+local EXPECTED, PREDICTED, SERVERS, DEVICES, BYTES, CALLBACK, SECOND_PIECE = 10, 11, 12, 13, 14, 15, 16
 local MOST = 500 -- jobs of a page: Lua's `unpack` fails near 8,000 values, and three keys of each are asked for
 
 if #members > MOST or count > MOST then
@@ -229,6 +230,7 @@ local function is_plain(place)
     and not hash[PREDICTED]
     and not hash[SERVERS]
     and not hash[DEVICES]
+    and (not hash[BYTES] or is_digits(hash[BYTES]))
     and has_demand(place, hash)
     and by_owner[place] == priorities[place]
     and not holders[place]
@@ -246,7 +248,7 @@ local function each_piece(place, use)
 end
 
 local plain, callbacks, fence, demands = {}, {}, '0', {}
-local owners, shapes, counts = {}, {}, {}
+local owners, shapes, bytes, counts = {}, {}, {}, {}
 
 -- Compares whole numbers as text: they may have more digits than are exact in Lua.
 local function is_below(one, other)
@@ -275,7 +277,7 @@ local function add_plain(place)
   end
   local last = #plain + 1
   plain[last], callbacks[last] = names[place], callback
-  owners[last], shapes[last] = hash[OWNER], hash[SHAPE]
+  owners[last], shapes[last], bytes[last] = hash[OWNER], hash[SHAPE], hash[BYTES] or ''
   for i, found in ipairs(indexed) do
     if found[place] and found[place] ~= 0 then
       counts[INDEXES[i]] = (counts[INDEXES[i]] or 0) + 1
@@ -369,6 +371,7 @@ return reply({
   callbacks = callbacks,
   owners = owners,
   shapes = shapes,
+  bytes = bytes,
   indexes = indexes,
   demands = demands,
   jobs = jobs,

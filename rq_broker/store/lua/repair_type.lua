@@ -8,6 +8,8 @@
 ---   shapes        strings  digests of shapes to enter in, or take from, `heads`
 ---   receivers     strings  receivers to enter in, or take from, `parked`
 ---   servers       strings  servers to take from the index unless the job there runs as them
+---   waiting       fields   an owner, and what is to be added to its number of waiting jobs
+---   bytes         fields   an owner, and what is to be added to the bytes of its jobs
 --- Returns
 ---   changed       integer  hosts and owners' sums that were set anew
 --- Errors none
@@ -129,6 +131,16 @@ end
 for _, server in ipairs(servers) do
   drop_stale_server(server)
 end
+for name, changes in pairs({ waiting = waiting, bytes = bytes }) do
+  for i = 1, #changes, 2 do
+    add_use(name, changes[i], changes[i + 1])
+  end
+end
+local owned = 0
+for _, size in ipairs(redis.call('HVALS', key('bytes'))) do
+  owned = owned + number_of(size, 0)
+end
+redis.call('HSET', base, 'bytes', whole(owned))
 for _, receiver in ipairs(receivers) do
   if redis.call('EXISTS', key('parked:' .. receiver)) == 1 then
     redis.call('ZADD', key('parked'), whole(now_ms()), receiver)

@@ -30,7 +30,7 @@
 ---   incarnation      string    the life of the type's state, see lib/incarnation
 ---   left             integer   for how many jobs it waits beside the line
 --- Errors TOO_MANY_KINDS, EXPECTED_TOO_LONG, DUPLICATE_REQUEST_ID, DUPLICATE_CALLBACK, IDEMPOTENCY_KEY_REUSED,
----   UNKNOWN_DEPENDENCY, DEPENDENCY_FAILED
+---   UNKNOWN_DEPENDENCY, DEPENDENCY_FAILED, QUEUE_FULL
 --- Audit the request_id; owner_id, status, priority, expected in seconds, and how many bytes its data has
 --- @include "base"
 --- @include "audit_log"
@@ -43,6 +43,7 @@
 --- @include "withdrawn"
 --- @include "expected"
 --- @include "incarnation"
+--- @include "queue_use"
 
 -- The zero of default priorities: 2018-07-26T05:51:00.621743Z, the original service's own.
 local EPOCH_US = 1532584260621743
@@ -86,6 +87,12 @@ if own_terms and own_terms.refusal then
 end
 local is_beside = own_terms and own_terms.is_beside
 
+local bytes = bytes_of({ request_id, owner_id, demand }, fields, terms, after)
+local full = refuse_full(owner_id, 1, bytes)
+if full then
+  return redis.error_reply(full)
+end
+
 local created = wall_us()
 local counters = redis.call('HMGET', base, 'id', 'clock', 'capacity_number', 'incarnation', 'policy:audit_log',
   'audit_ends')
@@ -119,7 +126,7 @@ else
   redis.call('SADD', key('own_priority'), member)
 end
 redis.call('HSET', name, 'id', id, 'owner', owner_id, 'status', is_beside and 'beside' or 'queued', 'shape', shape,
-  'created', whole(created), unpack(fields, 1, math.min(#fields, BATCH)))
+  'created', whole(created), 'bytes', whole(bytes), unpack(fields, 1, math.min(#fields, BATCH)))
 set_fields(name, fields, BATCH + 1)
 if expected then
   redis.call('HSET', name, 'expected', whole(expected))
@@ -138,6 +145,8 @@ if is_beside then
 else
   join_queue(member, priority, shape, demand)
 end
+count_waiting(owner_id, 1)
+count_bytes(owner_id, bytes)
 record_event(request_id, id, is_beside and 'beside' or 'queued')
 if actor then
   record_submit()

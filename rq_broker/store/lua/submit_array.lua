@@ -32,7 +32,7 @@
 ---   incarnation      string    the life of the type's state; '' likewise
 ---   capacity_number  string    number of the type's last change of capacity
 --- Errors TOO_MANY_KINDS, EXPECTED_TOO_LONG, DUPLICATE_REQUEST_ID, DUPLICATE_CALLBACK, IDEMPOTENCY_KEY_REUSED,
----   UNKNOWN_DEPENDENCY, DEPENDENCY_FAILED, CONFLICT
+---   UNKNOWN_DEPENDENCY, DEPENDENCY_FAILED, CONFLICT, QUEUE_FULL
 --- Audit the array as a whole, by the verb submit; owner_id, priority, and how many jobs the step has
 --- @include "base"
 --- @include "audit_log"
@@ -46,6 +46,7 @@
 --- @include "withdrawn"
 --- @include "expected"
 --- @include "incarnation"
+--- @include "queue_use"
 
 local EPOCH_US = 1532584260621743 -- the zero of default priorities, as in submit
 local record, whole_name = array_key(array), array .. '[*]'
@@ -89,8 +90,11 @@ local refusal = expected and refuse_expected(expected)
 if refusal then
   return refusal
 end
+local sizes, bytes = {}, 0
 for place, job in ipairs(jobs) do
   local name = name_of(place)
+  sizes[place] = bytes_of({ name, owner_id, shapes[job.shape].demand }, job.fields, terms, after)
+  bytes = bytes + sizes[place]
   if redis.call('EXISTS', job_key(name)) == 1 then
     return redis.error_reply('DUPLICATE_REQUEST_ID request_id ' .. request_id_in(name) .. ' is taken in this type')
   end
@@ -106,6 +110,11 @@ if own_terms and own_terms.refusal then
   return own_terms.refusal
 end
 local is_beside = own_terms and own_terms.is_beside
+-- The array is admitted as a whole, by its first step; its jobs are about of one size.
+local full = start == 0 and refuse_full(owner_id, size, math.ceil(bytes / #jobs * size))
+if full then
+  return full
+end
 local last_id = number_of(counters[1] or '0')
 if not last_id then
   return redis.error_reply("ERR the counter of IDs is damaged; rq-broker audit --repair mends it")
@@ -146,7 +155,8 @@ for place, job in ipairs(jobs) do
   local callbacks, rest = index_entry('callbacks', job.callback)
   redis.call('HSET', callbacks, rest, name)
   redis.call('HSET', hash, 'id', id, 'owner', owner_id, 'status', is_beside and 'beside' or 'queued',
-    'shape', shapes[job.shape].shape, 'created', whole(created), unpack(job.fields, 1, math.min(#job.fields, BATCH)))
+    'shape', shapes[job.shape].shape, 'created', whole(created), 'bytes', whole(sizes[place]),
+    unpack(job.fields, 1, math.min(#job.fields, BATCH)))
   if expected then
     redis.call('HSET', hash, 'expected', whole(expected))
   end
@@ -175,6 +185,8 @@ end
 for number, of_shape in pairs(not is_beside and entries_by_shape or {}) do
   join_shape_together(of_shape, shapes[number].shape, shapes[number].demand)
 end
+count_waiting(owner_id, #jobs)
+count_bytes(owner_id, bytes)
 record_event(whole_name, whole(last_id + 1), is_beside and 'beside' or 'queued')
 record_audit(actor, 'submit', whole_name, nil,
   { 'owner_id', owner_id, 'status', 'queued', 'priority', tonumber(priority), 'jobs', #jobs })

@@ -8,6 +8,7 @@
 --- @include "deadline"
 --- @include "beside"
 --- @include "array"
+--- @include "queue_use"
 
 local HOLDS_CAPACITY = { granted = true, running = true }
 
@@ -55,6 +56,7 @@ local function become(job, to, changes)
   local from, member, name = job.status, job.member, job_key(job.request_id)
   local obsolete = { 'error', 'cause', 'ended' }
   leave_status(job, to)
+  count_change(job, to)
   if from == 'granted' and to ~= 'error' then -- a job in `error` keeps it: it names where the callback failed
     obsolete[#obsolete + 1] = 'destination'
   end

@@ -6,6 +6,7 @@
 --- @include "hold"
 --- @include "beside"
 --- @include "array"
+--- @include "queue_use"
 
 -- `digest`: of the job's callback.
 local function forget(job, digest)
@@ -35,6 +36,7 @@ local function forget(job, digest)
   if release(job, nil) then
     wake('grant')
   end
+  count_change(job, nil)
   redis.call('DEL', job_key(job.request_id))
   if job.at_once then
     note_holding(job, false)

@@ -1,0 +1,21 @@
+"""Refusals of those who take more than their part."""
+
+from __future__ import annotations
+
+from rq_broker.domain.errors.root import BrokerError
+
+
+class QueueFull(BrokerError):
+    """As many jobs wait, or as many bytes are kept, as the type's policy allows.
+
+    `details` has what is `full`: `jobs` or `bytes` of the type, `owner_jobs` or `owner_bytes`.
+    """
+
+    status = 429
+    code = "queue_full"
+
+    def __init__(self, sentence: str = "", **details: object) -> None:
+        full, colon, rest = sentence.partition(": ")
+        if colon and full.isidentifier():  # as a script refuses
+            sentence, details = rest, {"full": full, **details}
+        super().__init__(sentence, **details)
