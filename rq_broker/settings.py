@@ -49,6 +49,8 @@ class Settings:
     """Whether every call of the API needs a token, see identity.tokens. Default: it does not."""
     open_types: bool = False
     """Whether clients, sources and operators may make types too. Default: admins only."""
+    max_types: int = 10_000
+    """Types of the installation that clients may make. Default: 10,000."""
     types: tuple[str, ...] = ()
     """Types that a notifier or an audit works on. Default, empty: every type there is."""
     callback_base: str | None = None

@@ -109,7 +109,9 @@ def _values(row: Row) -> str:
         case inspect.UnionType(types=(inspect.LiteralType(values=(word,)), inspect.StructType())):
             values = f"`{word}`, an object"
         case inspect.DictType(
-            value_type=inspect.DictType(key_type=inspect.LiteralType(values=words))
+            value_type=inspect.Metadata(
+                type=inspect.DictType(key_type=inspect.LiteralType(values=words))
+            )
         ):
             values = f"owner → {', '.join(f'`{word}`' for word in words)} → number"
         case _:

@@ -27,7 +27,6 @@ from rq_broker.domain.planning import Proposal
 from rq_broker.domain.policy import PolicyChange, changed_fields
 from rq_broker.domain.validation import (
     MAX_WHOLE,
-    OWNER,
     Count,
     HoldSpan,
     Label,
@@ -262,13 +261,17 @@ def destination(body: Any) -> OneDestination:
     return convert(body, OneDestination)
 
 
+ANY_OWNER = Text(255, noun="the owner")
+"""An owner in any spelling: keys of one that can submit no more must be removable."""
+
+
 class OwnerKeys(Struct, forbid_unknown_fields=True):
     """An owner and the keys its callbacks are signed with."""
 
     secret: ClassVar[bool] = True
     """No sentence repeats a value: any field may hold a key by mistake."""
 
-    owner: Annotated[str, OWNER.meta("An owner_id or `*`.")]
+    owner: Annotated[str, ANY_OWNER.meta("An owner_id or `*`.")]
     keys: Annotated[
         list[Annotated[str, Meta(extra_json_schema={"pattern": "^whsec_"})]],
         Meta(

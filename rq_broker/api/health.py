@@ -81,6 +81,7 @@ class HealthEndpoints:
                 steps,
                 losses,
                 troubles,
+                [survey.unbounded] if survey.unbounded else [],
                 len(survey.names),
                 len(states),
             )

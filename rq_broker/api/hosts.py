@@ -16,6 +16,7 @@ from rq_broker.api.roles import Scope
 from rq_broker.api.views import HostView, SourceView
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.errors import HostNotFound
+from rq_broker.domain.validation import NEW_HOST_NAME
 from rq_broker.store.broker import Broker
 
 
@@ -54,6 +55,7 @@ class HostEndpoints:
     async def set_host(self, request: Request) -> Response:
         """Publish a host: 201 if it is new, 200 if it replaces one."""
         type_, name = host_of(request)
+        NEW_HOST_NAME.check(name, "the host's name")
         host = bodies.host(name, await read_json(request))
         if await self._broker.set_host(type_, host, _publisher(request)):
             path = location(request, "types", type_, "hosts", name)

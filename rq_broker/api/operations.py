@@ -68,7 +68,12 @@ _DUPLICATE = (
 )
 _TERMS = (errors.UnknownDependency, errors.DependencyFailed, errors.OlderNotifiers)
 _MOVE = (errors.ImpossibleMove, errors.StaleFence, errors.NotWaiting, errors.NoRoom)
-_ADMIT = (errors.ExpectedTooLong, errors.TooManyKinds, errors.QueueFull)
+_ADMIT = (
+    errors.ExpectedTooLong,
+    errors.TooManyKinds,
+    errors.QueueFull,
+    errors.TooManyTypes,
+)
 _EXPECT = (errors.ExpectedTooLong, errors.Conflict)
 _SERVERS = (errors.InvalidServer, errors.DuplicateServer)
 
@@ -273,7 +278,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "policy": Operation(TypeView, _TYPE, keys=_WARNING, note=_TYPE_NOTE, access=roles.READ_TYPE),
     "set_policy": Operation(
         TypeView,
-        (*_TYPE, *_BODY),
+        (*_TYPE, *_BODY, errors.TooManyTypes),
         body=Body(PolicyChange, {"patience": 60}),
         keys=_WARNING,
         note=f"A new span applies to the jobs that are there already. {_TYPE_NOTE}",
@@ -296,7 +301,10 @@ OPERATIONS: Mapping[str, Operation] = {
     "host": Operation(HostView, _HOST, access=roles.READ_HOST),
     "set_host": Operation(
         HostView,
-        (*_HOST, *_BODY, errors.Conflict, errors.OlderNotifiers),
+        (
+            *(*_HOST, *_BODY, errors.Conflict, errors.OlderNotifiers),
+            *(errors.TooManyHosts, errors.TooManyTypes),
+        ),
         statuses=(200, 201),
         body=Body(NewHost, _HOST_BODY),
         note="409 if a source reports the host.",
@@ -338,7 +346,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "keys": Operation(Fingerprints, _TYPE, access=roles.KEYS),
     "set_keys": Operation(
         Fingerprints,
-        (*_TYPE, *_BODY),
+        (*_TYPE, *_BODY, errors.TooManyTypes),
         body=Body(bodies.OwnerKeys, _KEYS),
         note="Callbacks are signed by Standard Webhooks, once with each key. To rotate, set the "
         "new key and the old one, and later the new one alone. `[]` removes the owner's keys.",

@@ -48,6 +48,8 @@ class Survey:
         self.names: list[str] = []
         self.evicting = ""
         """That a server of Redis may evict keys, in a sentence; or ''."""
+        self.unbounded = ""
+        """That a server of Redis has no `maxmemory`, in a sentence; or ''."""
         self._round: asyncio.Task[None] | None = None
         self._next_round = 0.0
 
@@ -81,6 +83,7 @@ class Survey:
     async def _read_all(self) -> None:
         started = time.monotonic()
         self.evicting = await self._broker.eviction()
+        self.unbounded = await self._broker.unbounded()
         self.names = await self._broker.names()
         self.states = {name: self.states[name] for name in self.names if name in self.states}
         for start in range(0, len(self.names), BATCH):

@@ -68,6 +68,10 @@ class ErrorView(JsonObject, frozen=True):
         dict[str, Count] | UnsetType,
         Meta(description="`jobs`, `hosts` and `sources` of a type that was to be deleted."),
     ] = UNSET
+    full: Annotated[
+        Literal["jobs", "bytes", "owner_jobs", "owner_bytes"] | UnsetType,
+        Meta(description="What of the queue is full."),
+    ] = UNSET
     ok: Annotated[bool, Meta(extra_json_schema={"const": False})] = False
 
 
@@ -343,6 +347,9 @@ class ReadyView(JsonObject, frozen=True):
         dict[str, list[LossView]], Meta(description="Type → losses of its state in Redis.")
     ]
     trouble: Annotated[list[str], Meta(description="All that is wrong, as sentences.")]
+    notes: Annotated[
+        list[str], Meta(description="What is not wrong, and should be known, as sentences.")
+    ]
     types: Annotated[Count, Meta(description="How many types there are.")]
     types_read: Annotated[Count, Meta(description="How many of them this answer is about.")]
 

@@ -46,7 +46,11 @@ def worker_app() -> Starlette:
 
 def build_app(settings: Settings, client: Redis | RedisCluster, *, dev: bool = False) -> Starlette:
     """Build the application on one Redis client; with `dev` it has an inbox for callbacks."""
-    broker = Broker(client, min_replicas_acked=settings.min_replicas_acked)
+    broker = Broker(
+        client,
+        min_replicas_acked=settings.min_replicas_acked,
+        most_types=settings.max_types,
+    )
     return create_app(
         broker,
         authenticators=authenticators_of(settings, broker),

@@ -152,6 +152,12 @@ OPTIONS: dict[str, Decorator] = {
         "Let clients, sources and operators make types too, not only admins.",
         is_flag=True,
     ),
+    "max_types": _option(
+        "--max-types",
+        "Most types that clients may make. Those that there are stay.",
+        type=click.IntRange(0),
+        metavar="N",
+    ),
     "types": _option(
         "--type",
         "Work on this type only. May be repeated.",

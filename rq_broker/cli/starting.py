@@ -13,8 +13,9 @@ from redis.asyncio import Redis, RedisCluster
 from rq_broker.domain.errors import Unavailable
 from rq_broker.store.acl import check_rights
 from rq_broker.store.connection import connect, servers_of
-from rq_broker.store.fitness import check_fit, durability, reach
+from rq_broker.store.fitness import check_fit, durability, reach, unbounded
 from rq_broker.store.redis_url import parse
+from rq_broker.store.runner import Runner
 from rq_broker.store.trouble import details
 
 RETRY_SECONDS = 0.5
@@ -43,8 +44,9 @@ async def await_redis(url: str, role: str, types: Collection[str] = ()) -> list[
             async with asyncio.timeout(CHECK_SECONDS):
                 await check_fit(client)
                 await check_rights(client, role, types)
-                if sentence := await durability(client):
-                    _log.warning("%s", sentence)
+                for sentence in (await durability(client), await unbounded(Runner(client))):
+                    if sentence:
+                        _log.warning("%s", sentence)
         except TimeoutError:
             _log.warning("a server of Redis does not answer; its rights were not checked")
         return await servers_of(client)

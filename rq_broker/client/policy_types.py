@@ -26,6 +26,7 @@ class PolicyChange(TypedDict, total=False):
     retention: float | None
     paused: bool
     most_kinds: int
+    most_hosts: int
     concurrency: int
     share: Literal["owner"] | Share | None
     names: Literal["per_owner", "per_type"]

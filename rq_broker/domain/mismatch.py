@@ -151,6 +151,8 @@ class _Search:
         entries = json_object(value, place, self._shown)
         if node.max_length is not None and len(entries) > node.max_length:
             raise Invalid(f"{place} must have at most {node.max_length} fields, not {len(entries)}")
+        if isinstance(node.key_type, inspect.LiteralType):
+            refuse_unknown(entries, [str(word) for word in node.key_type.values], "the field")
         for key, element in entries.items():
             key_place = f"{place}: {rule.noun}"
             rule.check(key, f"{key_place} {show(key)}" if self._shown else key_place)

@@ -18,6 +18,12 @@ from rq_broker.domain.capacity import Amounts
 from rq_broker.domain.sharing import Share
 from rq_broker.domain.validation import Count, HoldSpan, Owner, Span
 
+QueueLimit = Annotated[
+    Mapping[Literal["jobs", "bytes"], Count],
+    Meta(extra_json_schema={"propertyNames": {"enum": ["jobs", "bytes"]}}),
+]
+"""The most of an owner; what it does not name has no limit."""
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -74,6 +80,13 @@ class Policy:
             "each resource"
         ),
     ] = 128
+    most_hosts: Annotated[
+        Annotated[int, Meta(ge=0, le=1_000_000)],
+        Meta(
+            description="the most hosts with which another may be published over HTTP; sources "
+            "report as many as they have"
+        ),
+    ] = 10_000
     concurrency: Annotated[
         Annotated[int, Meta(ge=1, le=10_000)],
         Meta(description="callbacks in flight to one destination at once, of all notifiers"),
@@ -100,7 +113,7 @@ class Policy:
         Meta(description="the most that an owner, or `*` for every other, may hold of a resource"),
     ] = field(default_factory=dict)
     queue_limits: Annotated[
-        Mapping[Owner, Mapping[Literal["jobs", "bytes"], Count]],
+        Mapping[Owner, QueueLimit],
         Meta(
             description="the most waiting jobs of an owner, or `*` for every other, and the most "
             "bytes that its jobs may take in Redis"

@@ -7,11 +7,12 @@ a secret, the sentence does not repeat the value.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from itertools import islice
 from typing import Annotated, Any
-from unicodedata import category
+from unicodedata import category, is_normalized
 
 from msgspec import Meta
 
@@ -26,6 +27,17 @@ _SHOWN_CHARACTERS = 60
 1 MiB would only fill the log."""
 _DOTS = (".", "..")
 """Segments that a URL's path cannot have: clients and proxies resolve them."""
+_INVISIBLE_RANGES = (
+    "\u00a0\u00a0\u00ad\u00ad\u034f\u034f\u061c\u061c\u115f\u1160\u1680\u1680\u17b4\u17b5\u180b\u180f"
+    "\u2000\u200f\u2028\u202f\u205f\u206f\u2800\u2800\u3000\u3000\u3164\u3164\ufe00\ufe0f\ufeff\ufeff"
+    "\uffa0\uffa0\ufff0\ufff8\U0001bca0\U0001bca3\U0001d173\U0001d17a\U000e0000\U000e0fff"
+)
+"""First and last of each range of letters that show nothing, or only a space: what Unicode calls
+default ignorable (joiners, marks of direction, fillers), and all spaces but the plain one."""
+_PAIRS = [*zip(_INVISIBLE_RANGES[::2], _INVISIBLE_RANGES[1::2], strict=True)]
+_find_invisible = re.compile("[" + "".join(f"{a}-{z}" for a, z in _PAIRS) + "]").search
+_INVISIBLE = "".join(rf"\u{ord(a):04x}-\u{ord(z):04x}" for a, z in _PAIRS if z <= "\uffff")
+"""The same in a pattern of JSON Schema, which cannot name letters beyond U+FFFF everywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +50,9 @@ class Text:
     is_segment: bool = False
     """Whether it is a segment of a URL's path, and so neither `.` nor `..`."""
     may_be_empty: bool = False
+    has_one_spelling: bool = False
+    """Whether texts that look the same must be the same: in Unicode's form NFC, without letters
+    that nobody sees, and trimmed. Two owners `lab` and `lab ` would have one limit each."""
     noun: str = "the name"
     """What a sentence calls the string where it is a key of an object."""
 
@@ -54,12 +69,13 @@ class Text:
                 return f"must not contain '{character}'"
         if self.is_segment and value in _DOTS:
             return f"must not be '{value}', which no URL can name"
-        return ""
+        return _spelling_problem(value) if self.has_one_spelling else ""
 
     def acceptor(self) -> Callable[[str], bool]:
         """Return a function that checks whether a string keeps the rule, fast for plain ASCII."""
         low, limit, problem = 0 if self.may_be_empty else 1, self.limit, self.problem
         forbidden, dots = tuple(self.forbidden), _DOTS if self.is_segment else ()
+        may_have_space = not self.has_one_spelling
 
         def accepts(value: str) -> bool:
             if not (value.isascii() and value.isprintable()):
@@ -69,7 +85,7 @@ class Text:
             for character in forbidden:
                 if character in value:
                     return False
-            return value not in dots
+            return value not in dots and (may_have_space or value == value.strip())
 
         return accepts
 
@@ -85,24 +101,42 @@ class Text:
 
     def meta(self, description: str = "") -> Meta:
         """Return what makes `Annotated[str, …]` carry the rule into checks and JSON Schema."""
-        not_dots = r"(?!\.\.?$)" if self.is_segment else ""
-        character = rf"[^\u0000-\u001f\u007f-\u009f{self.forbidden}]"
+        start = r"(?!\.\.?$)" if self.is_segment else ""
+        start, end = (f"{start}(?! )", "(?<! )") if self.has_one_spelling else (start, "")
+        hidden = _INVISIBLE if self.has_one_spelling else ""
+        character = rf"[^\u0000-\u001f\u007f-\u009f{hidden}{self.forbidden}]"
         return Meta(
             min_length=None if self.may_be_empty else 1,
             max_length=self.limit,
             description=description or f"At most {self.limit} bytes of UTF-8.",
             extra_json_schema={
-                "pattern": f"^{not_dots}{character}{'*' if self.may_be_empty else '+'}$"
+                "pattern": f"^{start}{character}{'*' if self.may_be_empty else '+'}{end}$"
             },
             extra={"text": self},
         )
 
 
+def _spelling_problem(value: str) -> str:
+    """Return what makes a text look like another one, '' if nothing does."""
+    if value != value.strip(" "):
+        return "must not begin or end with a space"
+    if hidden := _find_invisible(value):
+        return f"must not contain the invisible character U+{ord(hidden[0]):04X}"
+    if not is_normalized("NFC", value):
+        return "must be in Unicode's normal form NFC"
+    return ""
+
+
 NAME = Text(255, "/", is_segment=True)
 LABEL = Text(255)
 TYPE_NAME = Text(64, "/{}", is_segment=True)
+NEW_TYPE_NAME = Text(64, "/{}", is_segment=True, has_one_spelling=True)
+"""The name of a type that is to be made. One that is there may have any that TYPE_NAME allows, as
+all had before."""
 SOURCE_NAME = Text(64, "/{} ", is_segment=True)
-OWNER = Text(255, noun="the owner")
+OWNER = Text(255, has_one_spelling=True, noun="the owner")
+NEW_HOST_NAME = Text(255, "/", is_segment=True, has_one_spelling=True)
+"""The name of a host that is published over HTTP. A source's are as the source has them."""
 
 Name = Annotated[str, NAME.meta()]
 """The name of a job or a host, which a path contains."""

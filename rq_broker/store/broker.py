@@ -15,7 +15,7 @@ from rq_broker.store.audit_log import AuditLog
 from rq_broker.store.capacity import Capacity
 from rq_broker.store.continuity import Continuity
 from rq_broker.store.deliveries import Deliveries, Settlement
-from rq_broker.store.fitness import eviction
+from rq_broker.store.fitness import eviction, unbounded
 from rq_broker.store.forecasts import Forecasts
 from rq_broker.store.grants import Grants, Heads, TypeState
 from rq_broker.store.holds import ChangedHolds, EndedHolds, Holds, RunningHold
@@ -52,13 +52,23 @@ __all__ = [
 class Broker:
     """All verbs on all types, over one Redis client."""
 
-    def __init__(self, client: Redis | RedisCluster, *, min_replicas_acked: int = 0) -> None:
-        """Take the client, and how many replicas must have a write before its call returns.
+    def __init__(
+        self,
+        client: Redis | RedisCluster,
+        *,
+        min_replicas_acked: int = 0,
+        most_types: int | None = None,
+    ) -> None:
+        """Take the client.
 
-        A call that fewer acknowledge in time raises NotReplicated; it was carried out.
+        Args:
+            client: Of the Redis that keeps the state.
+            min_replicas_acked: How many replicas must have a write before its call returns. A call
+                that fewer acknowledge in time raises NotReplicated; it was carried out.
+            most_types: The most types that may be made; None: any number.
         """
         self.runner = runner = Runner(client, min_replicas_acked=min_replicas_acked)
-        registry = Registry(runner)
+        registry = Registry(runner, most_types)
         continuity = Continuity(runner, registry)
         self.jobs = jobs = Jobs(runner)
         shapes = Shapes(runner)
@@ -73,7 +83,7 @@ class Broker:
         self._bind_grants(grants)
         self._bind_holds(Holds(runner))
         self._bind_forecasts(Forecasts(runner, shapes))
-        self._bind_deliveries(Deliveries(runner, jobs))
+        self._bind_deliveries(Deliveries(runner, jobs, registry))
         self._bind_sources(Sources(runner, registry))
         self._bind_tokens(Tokens(runner))
         self._bind_notifiers(Notifiers(runner), Wakes(runner), registry)
@@ -84,6 +94,7 @@ class Broker:
         self.now = runner.clocks.now
         self.clock_steps = runner.clocks.steps
         self.eviction = partial(eviction, runner)
+        self.unbounded = partial(unbounded, runner)
         self.aclose = runner.aclose
 
     def _bind_continuity(self, continuity: Continuity) -> None:

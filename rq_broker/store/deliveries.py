@@ -22,6 +22,7 @@ from rq_broker.store import records
 from rq_broker.store.jobs import Jobs
 from rq_broker.store.keys import Keys
 from rq_broker.store.names import owners_argument
+from rq_broker.store.registry import Registry
 from rq_broker.store.runner import Runner
 
 Health = Literal["healthy", "unhealthy", ""]
@@ -61,9 +62,10 @@ class Settled:
 class Deliveries:
     """Claim, settle, sweep; attempts, destinations and signing keys."""
 
-    def __init__(self, runner: Runner, jobs: Jobs) -> None:
+    def __init__(self, runner: Runner, jobs: Jobs, registry: Registry) -> None:
         self._runner = runner
         self._jobs = jobs
+        self._registry = registry
 
     async def claim(
         self, type_: str, lease: float, limit: int, unproven: int | None = None
@@ -186,6 +188,7 @@ class Deliveries:
 
     async def set_keys(self, type_: str, owner: str, keys: Sequence[str]) -> None:
         """Set the signing keys of an owner, or of `*`; the newest first, none to stop signing."""
+        await self._registry.register(type_)
         while True:
             stored = await self._runner.command("HGET", Keys(type_).of("keys"), owner)
             reply = await self._runner.run(

@@ -13,6 +13,7 @@ FIT_POLICY = "noeviction"
 """The one maxmemory-policy under which Redis deletes nothing of a queue."""
 _SENTINEL = re.compile(r"^redis_mode:sentinel\r?$", re.MULTILINE)
 _NO_LOG = re.compile(r"^aof_enabled:0\r?$", re.MULTILINE)
+_NO_LIMIT = re.compile(r"^maxmemory:0\r?$", re.MULTILINE)
 _POLICY = re.compile(r"^maxmemory_policy:(.*?)\r?$", re.MULTILINE)
 
 
@@ -36,6 +37,16 @@ async def durability(client: Redis | RedisCluster) -> str:
         return (
             "Redis has no append-only file (appendonly no): a restart of it loses jobs and grants"
             " that were acknowledged since its last snapshot"
+        )
+    return ""
+
+
+async def unbounded(runner: Runner) -> str:
+    """Say that a server has no `maxmemory`, so that its machine's memory ends first; or ''."""
+    if any(_NO_LIMIT.search(answer) for answer in await _info(runner, "memory")):
+        return (
+            "Redis has no maxmemory: before it refuses writes, the machine has no memory left and"
+            " may kill it; set one, with room for a fork"
         )
     return ""
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from rq_broker.domain import errors
 from rq_broker.domain.jobs import BESIDE, Status
+from rq_broker.domain.validation import NEW_TYPE_NAME
 from rq_broker.store.keys import INSTALLATION, TYPES, Keys
 from rq_broker.store.runner import Runner
 
@@ -26,8 +27,10 @@ _USED = (*(f"status:{status}" for status in (*Status, BESIDE)), "hosts", "source
 class Registry:
     """Adds type names to the set of types, and takes out those of types that are empty."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner, most_types: int | None = None) -> None:
+        """Take the most types of the installation that clients may make; None: any number."""
         self._runner = runner
+        self._most_types = most_types
         self._next_writes: dict[str, float] = {}
         """Type → monotonic time from which its name is written again."""
 
@@ -36,8 +39,14 @@ class Registry:
 
         On a cluster the set is on a node of its own. While that one is away, types of other nodes
         are used all the same: a wake-up has the notifiers list a type too.
+
+        Raises:
+            Invalid: It would be new, and its name looks like another one.
+            TooManyTypes: It would be new, and there are as many as may be.
         """
         if self._next_writes.get(type_, 0.0) < time.monotonic():
+            with suppress(errors.Unavailable):
+                await self._admit(type_)
             self._write_again(type_, _RETRY)
             with suppress(errors.Unavailable):
                 await self.list_type(type_)
@@ -53,6 +62,17 @@ class Registry:
             return True
         fields = await self._runner.command("HKEYS", keys.base)
         return any(field.startswith("policy") for field in fields)
+
+    async def _admit(self, type_: str) -> None:
+        """Refuse a new type that may not be made. Clients that race may make a few too many."""
+        if await self.exists(type_):
+            return
+        NEW_TYPE_NAME.check(type_, "type")
+        most = self._most_types
+        if most is not None and await self._runner.command("SCARD", TYPES) >= most:
+            raise errors.TooManyTypes(
+                f"there are {most} types, as many as this installation allows (--max-types)"
+            )
 
     async def list_type(self, type_: str) -> None:
         """Add a type to the set."""

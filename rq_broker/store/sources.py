@@ -69,7 +69,7 @@ class Sources:
             interval: Seconds between two snapshots; a source is stale after three of them.
             naming: How it names servers, see sources.Source.naming.
         """
-        await self._registry.register(type_)
+        await self._registry.list_type(type_)
         milliseconds = round(interval * 1000)
         reply = await self._runner.run(
             "watch", type_, source=name, term=term, interval=milliseconds, naming=naming

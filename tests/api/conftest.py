@@ -22,10 +22,11 @@ UNEXPRESSED = re.compile(
     "must not be longer than|in all, over|must be base64|must hold|priority or position"
     "|callback (must be an |may |is |port |host |contains |')|percent-encoded|cursor must"
     "|given twice|both name|Idempotency-Key|must be a time by RFC"
-    "|must not name the job itself|goes with (after|count)|as capacity|no list of devices"
+    "|must not name the job itself|goes with (after|count)|as capacity|no list of devices|normal form NFC"
     "|must contain {n}|which names an array|takes priority, before|with this count"
     "|where (what a job needs|the callback's host)"
     "|as you act for several"
+    "|type must not (begin or end|contain the invisible)|host's name must not (begin|contain the i)"
 )
 """Rules that JSON Schema cannot express: sizes in bytes, sums, combinations of fields, URLs."""
 BASE = "http://receiver.test:9000/inbox/"

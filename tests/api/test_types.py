@@ -18,6 +18,7 @@ DEFAULTS: dict[str, object] = {
     "retention": 604800,
     "paused": False,
     "most_kinds": 128,
+    "most_hosts": 10_000,
     "concurrency": 32,
     "share": None,
     "names": "per_type",

@@ -51,6 +51,7 @@ VALUES = {
     "cors-origins": ("https://board.lab", ("https://board.lab",)),
     "forwarded-allow-ips": ("10.0.0.1,10.1.0.0/16", ("10.0.0.1", "10.1.0.0/16")),
     "root-path": ("/rq", "/rq"),
+    "max-types": ("9", 9),
     "callback-base": ("http://b/", "http://b/"),
     "callback-allow": ("10.0.0.0/8, hooks.lab", ("10.0.0.0/8", "hooks.lab")),
     "callback-deny": ("10.1.0.0/16", ("10.1.0.0/16",)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from rq_broker.domain import validation as checks
@@ -31,6 +33,38 @@ def test_control_characters(letter: str) -> None:
         with pytest.raises(Invalid, match="must not contain control characters"):
             Text(99).check(value, "it")
         assert not Text(99).acceptor()(value)
+
+
+SAME_LOOKS = {
+    "begin or end with a space": [" lab", "lab ", " "],
+    "the invisible character U+": [
+        *("lab\u200b", "\ufefflab", "la\u00adb", "l\u00a0b", "\u3164", "lab\ufe0f"),
+        *("a\u2028b", "\u202elab", "lab\U000e0001"),
+    ],
+    "Unicode's normal form NFC": ["Gro\u0308\u00dfe", "\u212bngstrom", "\u1112\u1161\u11ab"],
+}
+"""What is wrong → texts that look like others."""
+
+
+def test_what_looks_the_same_is_the_same() -> None:
+    """Owners have one spelling: others that look like it are refused; other texts may have any."""
+    for problem, values in SAME_LOOKS.items():
+        for value in values:
+            with pytest.raises(Invalid, match=f"it must .*{re.escape(problem)}"):
+                checks.OWNER.check(value, "it")
+            assert not checks.OWNER.acceptor()(value)
+            assert checks.LABEL.check(value, "it") == value
+            is_shown = re.search(_pattern_of(checks.OWNER), value) is None
+            assert is_shown or "NFC" in problem or value[-1] > "\uffff"
+    for value in ("lab", "lab 7", "Größe", "機", "한", "lab-7/x:y", "😀", "*"):
+        assert checks.OWNER.check(value, "it") == value
+        assert checks.OWNER.acceptor()(value)
+        assert re.search(_pattern_of(checks.OWNER), value)
+
+
+def _pattern_of(rule: Text) -> str:
+    schema = rule.meta().extra_json_schema or {}
+    return str(schema["pattern"]).replace("$", r"\Z")
 
 
 @pytest.mark.parametrize("value", [0, 5, MAX_WHOLE])

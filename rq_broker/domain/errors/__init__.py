@@ -58,6 +58,8 @@
     ├── HeadersTooLarge         431  headers_too_large
     ├── TooManyQuestions        429  too_many_questions     explanations, what-ifs of a type
     ├── QueueFull               429  queue_full             over limits of the policy
+    ├── TooManyTypes            429  too_many_types         --max-types
+    ├── TooManyHosts            429  too_many_hosts         over the policy's most_hosts
     ├── Internal                500  internal_error
     ├── OlderNotifiers          503  older_notifiers        they would misread the job
     ├── TooManyConnections      503  too_many_connections   nothing was read
@@ -129,7 +131,11 @@ from rq_broker.domain.errors.conflicts import (
     TypeInUse as TypeInUse,
     UnknownDependency as UnknownDependency,
 )
-from rq_broker.domain.errors.limits import QueueFull as QueueFull
+from rq_broker.domain.errors.limits import (
+    QueueFull as QueueFull,
+    TooManyHosts as TooManyHosts,
+    TooManyTypes as TooManyTypes,
+)
 from rq_broker.domain.errors.root import BrokerError as BrokerError
 from rq_broker.domain.errors.unavailable import (
     NotReplicated as NotReplicated,

@@ -5,6 +5,20 @@ from __future__ import annotations
 from rq_broker.domain.errors.root import BrokerError
 
 
+class TooManyTypes(BrokerError):
+    """The installation has as many types as it allows; those that it has are served."""
+
+    status = 429
+    code = "too_many_types"
+
+
+class TooManyHosts(BrokerError):
+    """The type has as many hosts as its policy lets be published."""
+
+    status = 429
+    code = "too_many_hosts"
+
+
 class QueueFull(BrokerError):
     """As many jobs wait, or as many bytes are kept, as the type's policy allows.
 

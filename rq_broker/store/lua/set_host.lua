@@ -8,7 +8,7 @@
 ---   fields      fields   its other fields: capacity:<resource>, used:<resource>, max_unit:<resource>
 --- Returns
 ---   new         flag     whether the type had no host of this name
---- Errors CONFLICT, FORBIDDEN
+--- Errors CONFLICT, FORBIDDEN, TOO_MANY_HOSTS
 --- Audit the host; the fields that change, as its hash has them
 --- @include "base"
 --- @include "batches"
@@ -25,6 +25,10 @@ if source and not is_dropped then
 end
 if publisher and old_publisher ~= publisher and not is_dropped and redis.call('EXISTS', name) == 1 then
   return redis.error_reply('FORBIDDEN another one published this host')
+end
+local most_hosts = policy_number_of('most_hosts')
+if redis.call('EXISTS', name) == 0 and redis.call('ZCARD', key('hosts')) >= most_hosts then
+  return redis.error_reply('TOO_MANY_HOSTS the type has as many hosts as its most_hosts allows, ' .. whole(most_hosts))
 end
 
 -- 1. End the releases under way: no snapshot of a source will end them here.

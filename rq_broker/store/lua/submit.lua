@@ -90,7 +90,7 @@ local is_beside = own_terms and own_terms.is_beside
 local bytes = bytes_of({ request_id, owner_id, demand }, fields, terms, after)
 local full = refuse_full(owner_id, 1, bytes)
 if full then
-  return redis.error_reply(full)
+  return full
 end
 
 local created = wall_us()

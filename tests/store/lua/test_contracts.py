@@ -263,6 +263,8 @@ async def _lock_and_step(broker: Broker) -> None:
         shapes=["gone"],
         receivers=["http://gone:80"],
         servers=["gone"],
+        waiting=["o", "0"],
+        bytes=["o", "0"],
     )
 
 

@@ -18,6 +18,8 @@ async def test_nothing_changes_where_nothing_is_wrong(broker: Broker) -> None:
         shapes=[],
         receivers=[],
         servers=[],
+        waiting=[],
+        bytes=[],
     )
     assert reply.changed == 0
     assert (await broker.read(TYPE, "d")).fence == job.fence

@@ -31,23 +31,28 @@ local function owner_limits(owner)
   end
 end
 
--- Returns why an owner may not submit `jobs` more jobs that take `bytes`, nil if it may: what is full, and a sentence.
+-- `sentence` begins with what is full.
+local function queue_full(sentence, most)
+  return redis.error_reply('QUEUE_FULL ' .. sentence .. ' allows, ' .. whole(most))
+end
+
+-- Returns the refusal of `jobs` more jobs of an owner that take `bytes`, nil if it may submit them.
 local function refuse_full(owner, jobs, bytes)
   read_policy({ 'queue_limits', 'most_waiting', 'most_bytes' })
   local most_waiting, most_bytes = policy_number_of('most_waiting'), policy_number_of('most_bytes')
   if most_waiting and redis.call('ZCARD', key('status:queued')) + redis.call('ZCARD', key('status:beside')) + jobs
     > most_waiting then
-    return 'QUEUE_FULL jobs: the type has as many waiting jobs as its most_waiting allows, ' .. whole(most_waiting)
+    return queue_full('jobs: the type has as many waiting jobs as its most_waiting', most_waiting)
   end
   if most_bytes and number_of(redis.call('HGET', base, 'bytes'), 0) + bytes > most_bytes then
-    return 'QUEUE_FULL bytes: the jobs of the type take as much as its most_bytes allows, ' .. whole(most_bytes)
+    return queue_full('bytes: the jobs of the type take as much as its most_bytes', most_bytes)
   end
   local owner_jobs, owner_bytes = owner_limits(owner)
   if owner_jobs and number_of(redis.call('HGET', key('waiting'), owner), 0) + jobs > owner_jobs then
-    return 'QUEUE_FULL owner_jobs: the owner has as many waiting jobs as queue_limits allows, ' .. whole(owner_jobs)
+    return queue_full('owner_jobs: the owner has as many waiting jobs as queue_limits', owner_jobs)
   end
   if owner_bytes and number_of(redis.call('HGET', key('bytes'), owner), 0) + bytes > owner_bytes then
-    return 'QUEUE_FULL owner_bytes: the jobs of the owner take as much as queue_limits allows, ' .. whole(owner_bytes)
+    return queue_full('owner_bytes: the jobs of the owner take as much as queue_limits', owner_bytes)
   end
 end
 
