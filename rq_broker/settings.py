@@ -49,6 +49,13 @@ class Settings:
     """Whether every call of the API needs a token, see identity.tokens. Default: it does not."""
     open_types: bool = False
     """Whether clients, sources and operators may make types too. Default: admins only."""
+    rate_limit: float = 100.0
+    """Requests a second of each identity that is no admin; 0 for any number. Default: 100."""
+    owner_rate_limit: float = 200.0
+    """Requests a second of all identities of one owner; 0 for any number. Default: 200."""
+    admin_rate_limit: float = 0.0
+    """Requests a second of each admin, or without access control of each address. Default, 0: any
+    number."""
     max_types: int = 10_000
     """Types of the installation that clients may make. Default: 10,000."""
     types: tuple[str, ...] = ()

@@ -24,6 +24,7 @@ from rq_broker.api.jobs import JobEndpoints
 from rq_broker.api.middleware import RefuseCallbacks, TrailingSlash
 from rq_broker.api.pages import PageEndpoints
 from rq_broker.api.questions import QuestionEndpoints
+from rq_broker.api.rate_limit import ANY_RATE, RateLimit, RateRules
 from rq_broker.api.request_body import read
 from rq_broker.api.request_ids import RequestIds
 from rq_broker.api.responses import HANDLERS, ok
@@ -47,6 +48,7 @@ def create_app(
     inbox: bool = False,
     noop: bool = False,
     browsers: BrowserRules = ANY_NAME,
+    rates: RateRules = ANY_RATE,
     lifespan: StatefulLifespan[Starlette] | None = None,
 ) -> Starlette:
     """Build the HTTP API of one broker.
@@ -62,9 +64,11 @@ def create_app(
         inbox: Adds the development inbox.
         noop: Adds `POST /noop`, the baseline of the benchmarks.
         browsers: By which names the API is called, and whose pages may call it.
+        rates: How many requests a second are served to whom.
         lifespan: Runs beside the requests; its state is given to the server and to each request.
     """
     routes = _routes(broker, callback_base, egress, authenticators, inbox=inbox, noop=noop)
+    rate_limits = [Middleware(RateLimit, broker.take_tokens, rates)] * rates.limits_somebody
     app = Starlette(
         routes=[guard(route, None if open_types else broker.type_exists) for route in routes],
         middleware=[
@@ -72,6 +76,7 @@ def create_app(
             Middleware(BrowserGuard, browsers),
             Middleware(TrailingSlash),
             Middleware(Access, authenticators, routes),
+            *rate_limits,
             Middleware(RefuseCallbacks),
         ],
         exception_handlers=dict(HANDLERS),

@@ -28,7 +28,10 @@ Schema = dict[str, Any]
 _ACCESS_REFUSALS = tuple(
     error
     for error in errors.by_word().values()
-    if issubclass(error, errors.Unauthenticated | errors.Forbidden | errors.IdentityUnavailable)
+    if issubclass(
+        error,
+        errors.Unauthenticated | errors.Forbidden | errors.IdentityUnavailable | errors.RateLimited,
+    )
 )
 """What every operation that needs an identity may answer."""
 

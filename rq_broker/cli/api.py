@@ -15,7 +15,7 @@ from rq_broker.cli.access import authenticators_of
 from rq_broker.cli.egress import egress_of
 from rq_broker.cli.log_lines import set_up_logging
 from rq_broker.cli.process import end_with_parent
-from rq_broker.cli.serving import browser_rules, lifespan, server_options
+from rq_broker.cli.serving import browser_rules, lifespan, rate_rules, server_options
 from rq_broker.cli.starting import await_redis
 from rq_broker.settings import Settings
 from rq_broker.store.broker import Broker
@@ -59,5 +59,6 @@ def build_app(settings: Settings, client: Redis | RedisCluster, *, dev: bool = F
         egress=egress_of(settings, own_api=not dev),
         inbox=dev,
         browsers=browser_rules(settings),
+        rates=rate_rules(settings),
         lifespan=lifespan(settings),
     )

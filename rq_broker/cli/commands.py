@@ -26,8 +26,8 @@ def main() -> None:
 @with_settings("redis", "min_replicas_acked", "host", "port", "workers", "keep_alive", "grace",
                "max_connections", "max_connections_per_address", "insecure", "tokens", "open_types",
                "allowed_hosts", "cors_origins", "forwarded_allow_ips", "root_path",
-               "max_types", "callback_base", "callback_allow", "callback_deny", "callback_ports",
-               "log_level")  # fmt: skip
+               "rate_limit", "owner_rate_limit", "admin_rate_limit", "max_types", "callback_base",
+               "callback_allow", "callback_deny", "callback_ports", "log_level")  # fmt: skip
 def api(settings: Settings) -> None:
     """Serve the HTTP API."""
     from rq_broker.cli.api import run
@@ -48,7 +48,8 @@ def notifier(settings: Settings) -> None:
 @main.command()
 @with_settings("host", "port", "keep_alive", "grace", "max_connections",
                "max_connections_per_address", "insecure", "allowed_hosts", "cors_origins",
-               "forwarded_allow_ips", "root_path", "max_types", "source", "log_level")  # fmt: skip
+               "forwarded_allow_ips", "root_path", "admin_rate_limit", "max_types", "source",
+               "log_level")  # fmt: skip
 def dev(settings: Settings) -> None:
     """Run API, notifier and a store in one process.
 

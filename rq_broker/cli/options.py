@@ -152,6 +152,24 @@ OPTIONS: dict[str, Decorator] = {
         "Let clients, sources and operators make types too, not only admins.",
         is_flag=True,
     ),
+    "rate_limit": _option(
+        "--rate-limit",
+        "Requests a second of each identity that is no admin; 0: any number.",
+        type=click.FloatRange(0, 1_000_000),
+        metavar="RATE",
+    ),
+    "owner_rate_limit": _option(
+        "--owner-rate-limit",
+        "Requests a second of all identities of one owner; 0: any number.",
+        type=click.FloatRange(0, 1_000_000),
+        metavar="RATE",
+    ),
+    "admin_rate_limit": _option(
+        "--admin-rate-limit",
+        "Requests a second of each admin; of each address without access control; 0: any number.",
+        type=click.FloatRange(0, 1_000_000),
+        metavar="RATE",
+    ),
     "max_types": _option(
         "--max-types",
         "Most types that clients may make. Those that there are stay.",

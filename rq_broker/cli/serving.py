@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.types import StatefulLifespan
 
 from rq_broker.api.browser_guard import BrowserRules
+from rq_broker.api.rate_limit import RateRules
 from rq_broker.api.server.connections import Connections
 from rq_broker.api.server.limits import ConnectionLimits, connection_limits
 from rq_broker.api.server.protocol import CONNECTIONS, LimitedProtocol
@@ -47,6 +48,11 @@ def server_options(settings: Settings) -> dict[str, Any]:
 def browser_rules(settings: Settings) -> BrowserRules:
     """Return what the pages of browsers may do. Raises Invalid for an origin that is none."""
     return BrowserRules.of(settings.hosts, settings.cors_origins)
+
+
+def rate_rules(settings: Settings) -> RateRules:
+    """Return how many requests a second are served to whom."""
+    return RateRules(settings.rate_limit, settings.owner_rate_limit, settings.admin_rate_limit)
 
 
 def lifespan(settings: Settings) -> StatefulLifespan[Starlette]:

@@ -28,6 +28,11 @@ _PASSING = (429, 502, 503, 504)
 """Statuses by which the API, or a proxy before it, says that it cannot serve for the moment."""
 
 
+def _passes(status: int, asked: str) -> bool:
+    """Tell whether what the API could not do may soon be done; a queue stays full for long."""
+    return status in _PASSING and (status != 429 or bool(asked))
+
+
 class Attempts:
     """Counts the attempts at one call."""
 
@@ -41,10 +46,10 @@ class Attempts:
         Args:
             response: The answer; None if it was lost.
         """
-        if self._left <= 0 or (response is not None and response.status_code not in _PASSING):
+        asked = "" if response is None else response.headers.get("retry-after", "")
+        if self._left <= 0 or not (response is None or _passes(response.status_code, asked)):
             return None
         self._left -= 1
         seconds = self._pause * random.uniform(0.5, 1.0)
         self._pause *= 2
-        asked = response.headers.get("retry-after", "") if response is not None else ""
         return min(max(seconds, float(asked)), LONGEST_PAUSE) if asked.isdecimal() else seconds

@@ -21,6 +21,7 @@ from rq_broker.store.grants import Grants, Heads, TypeState
 from rq_broker.store.holds import ChangedHolds, EndedHolds, Holds, RunningHold
 from rq_broker.store.jobs import Cursor, Jobs, Page
 from rq_broker.store.notifiers import NotifierReport, Notifiers
+from rq_broker.store.rates import Rates
 from rq_broker.store.registry import Registry
 from rq_broker.store.repair import Repair
 from rq_broker.store.runner import Runner
@@ -91,6 +92,7 @@ class Broker:
     def _bind_server(self, runner: Runner) -> None:
         """What every process needs."""
         self.ping = runner.ping
+        self.take_tokens = Rates(runner).take_tokens
         self.now = runner.clocks.now
         self.clock_steps = runner.clocks.steps
         self.eviction = partial(eviction, runner)

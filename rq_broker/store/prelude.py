@@ -50,13 +50,14 @@ FREEING = frozenset(
         "revoke_token",
         "settle",
         "sweep",
+        "take_tokens",
         "transition",
         "withdraw",
         "withdraw_array",
     )
 )
 """Scripts that run at `maxmemory` too: they let jobs end, and so free memory, or shut somebody out.
-What they write meanwhile is bounded by the callbacks in flight and the tokens there are."""
+What they write meanwhile is bounded by the callbacks in flight, the tokens and who asks."""
 _COMMAND = re.compile(r"redis\.p?call\(\s*'([A-Z]+)'")
 _KEY = re.compile(r"\bkey\('([a-z_:]+)'|\bindex_entry\('([a-z_]+)'")
 _WITHOUT_KEY = {"TIME": "", "PUBLISH": ", 'rqb:wake', ''"}

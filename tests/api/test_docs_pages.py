@@ -165,15 +165,16 @@ def test_the_table_of_options_is_whole() -> None:
     assert {option: commands for option, (commands, _) in listed.items()} == taken
     defaults = {option: getattr(Settings(), each.name or "") for option, each in OPTIONS.items()}
     assert {option: default for option, (_, default) in listed.items()} == {
-        option: _shown(default) for option, default in defaults.items()
+        option: _shown(default, "" if "rate-limit" in option else " s")
+        for option, default in defaults.items()
     }
 
 
-def _shown(default: object) -> str:
-    """Write a default as the table does."""
+def _shown(default: object, unit: str) -> str:
+    """Write a default as the table does; a number that may be broken has the unit."""
     if default is False:
         return "no"
-    return f"{default:g} s" if isinstance(default, float) else str(default or "none")
+    return f"{default:g}{unit}" if isinstance(default, float) else str(default or "none")
 
 
 def _names(command: click.Command) -> set[str | None]:

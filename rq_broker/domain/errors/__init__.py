@@ -57,6 +57,7 @@
     ├── HostNotAllowed          421  host_not_allowed       not a name of this API
     ├── HeadersTooLarge         431  headers_too_large
     ├── TooManyQuestions        429  too_many_questions     explanations, what-ifs of a type
+    ├── RateLimited             429  rate_limited           too many requests a second
     ├── QueueFull               429  queue_full             over limits of the policy
     ├── TooManyTypes            429  too_many_types         --max-types
     ├── TooManyHosts            429  too_many_hosts         over the policy's most_hosts
@@ -133,6 +134,7 @@ from rq_broker.domain.errors.conflicts import (
 )
 from rq_broker.domain.errors.limits import (
     QueueFull as QueueFull,
+    RateLimited as RateLimited,
     TooManyHosts as TooManyHosts,
     TooManyTypes as TooManyTypes,
 )

@@ -5,6 +5,17 @@ from __future__ import annotations
 from rq_broker.domain.errors.root import BrokerError
 
 
+class RateLimited(BrokerError):
+    """The identity, or its owner, asks more often than the installation allows."""
+
+    status = 429
+    code = "rate_limited"
+
+    def __init__(self, sentence: str = "", retry_after: int = 1, **details: object) -> None:
+        super().__init__(sentence, **details)
+        self.retry_after = retry_after
+
+
 class TooManyTypes(BrokerError):
     """The installation has as many types as it allows; those that it has are served."""
 

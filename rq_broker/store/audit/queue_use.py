@@ -5,6 +5,7 @@ from __future__ import annotations
 from rq_broker.domain.jobs import BESIDE, Status
 from rq_broker.store.audit.walk import PAGE, Walk
 from rq_broker.store.keys import job_of
+from rq_broker.store.records import pairs
 
 WAITING = (Status.QUEUED, BESIDE)
 """The statuses in Redis of jobs that wait."""
@@ -30,9 +31,10 @@ async def check_queue_use(walk: Walk) -> None:
         if sums != [str(members[f"{name}:{owner}"]) for name in _SUMS]:
             await _check_owner(walk, owner)
     total, by_owner = await walk.pipeline(
-        (("HGET", walk.keys.base, "bytes"), ("HVALS", walk.keys.of("bytes")))
+        (("HGET", walk.keys.base, "bytes"), ("HGETALL", walk.keys.of("bytes")))
     )
-    owned = sum(int(size) for size in by_owner or () if size.isdecimal())
+    sizes = pairs(by_owner or ()).values()
+    owned = sum(int(size) for size in sizes if size.isdecimal())
     walk.check(int(total or 0) == owned, "bytes", f"are {total or 0} but owners have {owned}")
 
 

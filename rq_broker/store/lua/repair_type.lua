@@ -136,9 +136,9 @@ for name, changes in pairs({ waiting = waiting, bytes = bytes }) do
     add_use(name, changes[i], changes[i + 1])
   end
 end
-local owned = 0
-for _, size in ipairs(redis.call('HVALS', key('bytes'))) do
-  owned = owned + number_of(size, 0)
+local owned, sizes = 0, redis.call('HGETALL', key('bytes'))
+for i = 2, #sizes, 2 do
+  owned = owned + number_of(sizes[i], 0)
 end
 redis.call('HSET', base, 'bytes', whole(owned))
 for _, receiver in ipairs(receivers) do

@@ -24,6 +24,7 @@ from rq_broker.store.broker import Broker, SourceReport
 from rq_broker.store.contracts.header import Field
 from rq_broker.store.deliveries import Settlement
 from rq_broker.store.keys import INSTALLATION, Keys, digest
+from rq_broker.store.rates import Bucket
 from rq_broker.store.runner import Runner
 from rq_broker.store.scripts import SCRIPTS, Script
 from tests.making import TYPE, bring, claim_one, grant, head_of, settle, shape, submit
@@ -254,6 +255,7 @@ async def _lock_and_step(broker: Broker) -> None:
     await broker.runner.run("step", TYPE, offset=0, step=0)
     await broker.runner.run("report_loss", TYPE, incarnation="1", id=0, fence=0)
     await broker.acknowledge_losses(TYPE)
+    await broker.take_tokens([Bucket("identity:x", 1.0, 5)], 2)
     await broker.runner.run("repair_job", TYPE, member="x", callback="A" * 16, sets=["passed"])
     await broker.runner.run(
         "repair_type",

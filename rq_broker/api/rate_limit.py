@@ -1,0 +1,193 @@
+"""Requests a second: of each identity, and of all identities of one owner together.
+
+The tokens are Redis's, so that any number of API processes keep one limit. A process takes some at
+a time for an identity that asks often, and gives up after MOMENT what it did not need of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from rq_broker.api.responses import refused
+from rq_broker.domain import errors
+from rq_broker.domain.identity import ANYONE, NOBODY, Identity, Role
+from rq_broker.store.rates import Bucket, Taken
+
+BURST_SECONDS = 5
+"""What a full bucket holds, in seconds of its rate: a client that was quiet may send as much at
+once. With less, one that submits a batch now and then waits though it asks little."""
+MOMENT = 0.05
+"""Seconds for which a process keeps tokens that it has taken. Up to this much of an identity's rate
+is lost where its requests stop, or move to another process. Without it each request is a call."""
+_REMEMBERED = 4096
+"""Identities of which a process remembers what it has taken. Of others it takes anew."""
+
+Take = Callable[[Sequence[Bucket], int], Awaitable[Taken]]
+
+
+@dataclass(frozen=True, slots=True)
+class RateRules:
+    """Requests a second that the API serves; 0 for any number."""
+
+    identity: float = 0.0
+    """Of each identity that is no admin."""
+    owner: float = 0.0
+    """Of all identities together that have this one owner, admins aside."""
+    admin: float = 0.0
+    """Of each admin; without access control of each address."""
+
+    @property
+    def limits_somebody(self) -> bool:
+        """Whether any of them is a limit."""
+        return any((self.identity, self.owner, self.admin))
+
+    def buckets(self, identity: Identity, address: str) -> tuple[Bucket, ...]:
+        """Return the buckets out of which a request of an identity takes a token."""
+        if identity is NOBODY:
+            return ()
+        if identity.role is Role.ADMIN:
+            name = f"address:{address}" if identity is ANYONE else f"identity:{identity.name}"
+            rates = {name: self.admin}
+        else:
+            rates = {f"identity:{identity.name}": self.identity}
+            if identity.owners is not None and len(identity.owners) == 1:
+                rates[f"owner:{next(iter(identity.owners))}"] = self.owner
+        return tuple(
+            Bucket(name, rate, max(1, round(rate * BURST_SECONDS)))
+            for name, rate in rates.items()
+            if rate
+        )
+
+
+ANY_RATE = RateRules()
+"""No limit for anybody."""
+
+
+@dataclass(slots=True)
+class _Purse:
+    """The tokens that a process holds for one identity."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    tokens: int = 0
+    until: float = 0.0
+    """When they are given up."""
+    empty_until: float = 0.0
+    """Until when a bucket has none, as Redis said last."""
+    batch: int = 1
+    """How many were wanted last."""
+    left: tuple[int, ...] = ()
+    """Tokens that each bucket had left then."""
+
+    def spend(self, now: float) -> bool:
+        """Spend a token, if there is one."""
+        if not self.tokens or now >= self.until:
+            return False
+        self.tokens -= 1
+        return True
+
+
+class Purses:
+    """The tokens that a process holds for all identities."""
+
+    def __init__(self, take: Take, clock: Callable[[], float] = time.monotonic) -> None:
+        self._take = take
+        self._clock = clock
+        self._purse_of: Callable[[str], _Purse] = lru_cache(_REMEMBERED)(lambda _: _Purse())
+
+    async def spend(self, buckets: Sequence[Bucket]) -> tuple[int, ...]:
+        """Spend a token of each bucket; returns what is left in each.
+
+        Raises:
+            RateLimited: One of them is empty.
+        """
+        purse = self._purse_of(buckets[0].name)
+        if not purse.spend(self._clock()):
+            async with purse.lock:  # one call serves all that wait here
+                if not purse.spend(self._clock()):
+                    await self._fill(purse, buckets)
+        return tuple(left + purse.tokens for left in purse.left)
+
+    async def _fill(self, purse: _Purse, buckets: Sequence[Bucket]) -> None:
+        """Take tokens for a purse and spend one: twice as many as before while they are used up."""
+        now = self._clock()
+        if now < purse.empty_until:
+            raise _refusal(purse.empty_until - now)
+        most = max(1, int(min(bucket.rate for bucket in buckets) * MOMENT))
+        is_used_up = now < purse.until and not purse.tokens
+        purse.batch = min(2 * purse.batch, most) if is_used_up else 1
+        taken = await self._take(buckets, purse.batch)
+        if not taken.tokens:
+            purse.tokens, purse.empty_until = 0, now + taken.wait
+            raise _refusal(taken.wait)
+        purse.left, purse.tokens, purse.until = taken.left, taken.tokens - 1, now + MOMENT
+
+
+def _refusal(wait: float) -> errors.RateLimited:
+    return errors.RateLimited(
+        "too many requests a second; Retry-After says when to go on", math.ceil(wait)
+    )
+
+
+class RateLimit:
+    """Refuses requests beyond the rate of who asks, and tells everybody how much is left.
+
+    While Redis is away nothing is refused here: what needs Redis is refused for that.
+    """
+
+    def __init__(self, app: ASGIApp, take: Take, rules: RateRules) -> None:
+        self._app = app
+        self._rules = rules
+        self._purses = Purses(take)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Forward the request, or refuse it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        client = scope.get("client")
+        buckets = self._rules.buckets(scope["identity"], client[0] if client else "")
+        if not buckets:
+            await self._app(scope, receive, send)
+            return
+        try:
+            left = await self._purses.spend(buckets)
+        except errors.RateLimited as error:
+            headers = _headers(buckets, [0] * len(buckets))
+            await refused(error, headers)(scope, receive, send)
+        except errors.Unavailable:
+            await self._app(scope, receive, send)
+        else:
+            await self._app(scope, receive, _told(send, _headers(buckets, left)))
+
+
+def _headers(buckets: Sequence[Bucket], left: Sequence[int]) -> list[tuple[bytes, bytes]]:
+    """Return the fields of the IETF's draft (draft-ietf-httpapi-ratelimit-headers-10)."""
+    policies, states = [], []
+    for bucket, tokens in zip(buckets, left, strict=True):
+        kind = bucket.name.partition(":")[0]
+        seconds = math.ceil(bucket.burst / bucket.rate)
+        full_in = math.ceil((bucket.burst - tokens) / bucket.rate)
+        policies.append(f'"{kind}";q={bucket.burst};w={seconds}')
+        states.append(f'"{kind}";r={max(0, tokens)};t={full_in}')
+    return [
+        (b"ratelimit-policy", ", ".join(policies).encode()),
+        (b"ratelimit", ", ".join(states).encode()),
+    ]
+
+
+def _told(send: Send, headers: list[tuple[bytes, bytes]]) -> Send:
+    """Return a `send` that adds headers to the answer."""
+
+    async def wrapped(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *headers]
+        await send(message)
+
+    return wrapped
