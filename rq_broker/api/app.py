@@ -68,7 +68,7 @@ def create_app(
         lifespan: Runs beside the requests; its state is given to the server and to each request.
     """
     routes = _routes(broker, callback_base, egress, authenticators, inbox=inbox, noop=noop)
-    rate_limits = [Middleware(RateLimit, broker.take_tokens, rates)] * rates.limits_somebody
+    rate_limits = [Middleware(RateLimit, broker.allow, rates)] * rates.limits_somebody
     app = Starlette(
         routes=[guard(route, None if open_types else broker.type_exists) for route in routes],
         middleware=[

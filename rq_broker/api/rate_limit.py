@@ -1,7 +1,7 @@
 """Requests a second: of each identity, and of all identities of one owner together.
 
-The tokens are Redis's, so that any number of API processes keep one limit. A process takes some at
-a time for an identity that asks often, and gives up after MOMENT what it did not need of them.
+Redis counts, so that any number of API processes keep one limit. A process fetches some requests at
+a time for an identity that asks often, and gives up after MOMENT those that it did not need.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from rq_broker.api.responses import refused
 from rq_broker.domain import errors
 from rq_broker.domain.identity import ANYONE, NOBODY, Identity, Role
-from rq_broker.store.rates import Bucket, Taken
+from rq_broker.store.rates import Allowance, Bucket
 
 BURST_SECONDS = 5
 """What a full bucket holds, in seconds of its rate: a client that was quiet may send as much at
 once. With less, one that submits a batch now and then waits though it asks little."""
 MOMENT = 0.05
-"""Seconds for which a process keeps tokens that it has taken. Up to this much of an identity's rate
-is lost where its requests stop, or move to another process. Without it each request is a call."""
+"""Seconds for which a process keeps requests that it has fetched. Up to this much of a rate is lost
+where the requests stop, or move to another process. Without it each request costs a call."""
 _REMEMBERED = 4096
-"""Identities of which a process remembers what it has taken. Of others it takes anew."""
+"""Identities of which a process remembers what it has fetched. For others it fetches anew."""
 
-Take = Callable[[Sequence[Bucket], int], Awaitable[Taken]]
+Allow = Callable[[Sequence[Bucket], int], Awaitable[Allowance]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class RateRules:
         return any((self.identity, self.owner, self.admin))
 
     def buckets(self, identity: Identity, address: str) -> tuple[Bucket, ...]:
-        """Return the buckets out of which a request of an identity takes a token."""
+        """Return the buckets out of which a request of an identity comes."""
         if identity is NOBODY:
             return ()
         if identity.role is Role.ADMIN:
@@ -72,10 +72,10 @@ ANY_RATE = RateRules()
 
 @dataclass(slots=True)
 class _Purse:
-    """The tokens that a process holds for one identity."""
+    """The requests that a process may serve to one identity."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    tokens: int = 0
+    requests: int = 0
     until: float = 0.0
     """When they are given up."""
     empty_until: float = 0.0
@@ -83,26 +83,26 @@ class _Purse:
     batch: int = 1
     """How many were wanted last."""
     left: tuple[int, ...] = ()
-    """Tokens that each bucket had left then."""
+    """Requests that each bucket had left then."""
 
     def spend(self, now: float) -> bool:
-        """Spend a token, if there is one."""
-        if not self.tokens or now >= self.until:
+        """Spend one, if there is one."""
+        if not self.requests or now >= self.until:
             return False
-        self.tokens -= 1
+        self.requests -= 1
         return True
 
 
 class Purses:
-    """The tokens that a process holds for all identities."""
+    """The requests that a process may serve to all identities."""
 
-    def __init__(self, take: Take, clock: Callable[[], float] = time.monotonic) -> None:
-        self._take = take
+    def __init__(self, allow: Allow, clock: Callable[[], float] = time.monotonic) -> None:
+        self._allow = allow
         self._clock = clock
         self._purse_of: Callable[[str], _Purse] = lru_cache(_REMEMBERED)(lambda _: _Purse())
 
     async def spend(self, buckets: Sequence[Bucket]) -> tuple[int, ...]:
-        """Spend a token of each bucket; returns what is left in each.
+        """Spend a request of each bucket; returns what is left in each.
 
         Raises:
             RateLimited: One of them is empty.
@@ -112,21 +112,25 @@ class Purses:
             async with purse.lock:  # one call serves all that wait here
                 if not purse.spend(self._clock()):
                     await self._fill(purse, buckets)
-        return tuple(left + purse.tokens for left in purse.left)
+        return tuple(left + purse.requests for left in purse.left)
 
     async def _fill(self, purse: _Purse, buckets: Sequence[Bucket]) -> None:
-        """Take tokens for a purse and spend one: twice as many as before while they are used up."""
+        """Fill a purse and spend one: with twice as many as before while they are used up."""
         now = self._clock()
         if now < purse.empty_until:
             raise _refusal(purse.empty_until - now)
         most = max(1, int(min(bucket.rate for bucket in buckets) * MOMENT))
-        is_used_up = now < purse.until and not purse.tokens
+        is_used_up = now < purse.until and not purse.requests
         purse.batch = min(2 * purse.batch, most) if is_used_up else 1
-        taken = await self._take(buckets, purse.batch)
-        if not taken.tokens:
-            purse.tokens, purse.empty_until = 0, now + taken.wait
-            raise _refusal(taken.wait)
-        purse.left, purse.tokens, purse.until = taken.left, taken.tokens - 1, now + MOMENT
+        allowance = await self._allow(buckets, purse.batch)
+        if not allowance.requests:
+            purse.requests, purse.empty_until = 0, now + allowance.wait
+            raise _refusal(allowance.wait)
+        purse.left, purse.requests, purse.until = (
+            allowance.left,
+            allowance.requests - 1,
+            now + MOMENT,
+        )
 
 
 def _refusal(wait: float) -> errors.RateLimited:
@@ -141,10 +145,10 @@ class RateLimit:
     While Redis is away nothing is refused here: what needs Redis is refused for that.
     """
 
-    def __init__(self, app: ASGIApp, take: Take, rules: RateRules) -> None:
+    def __init__(self, app: ASGIApp, allow: Allow, rules: RateRules) -> None:
         self._app = app
         self._rules = rules
-        self._purses = Purses(take)
+        self._purses = Purses(allow)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward the request, or refuse it."""
@@ -170,12 +174,12 @@ class RateLimit:
 def _headers(buckets: Sequence[Bucket], left: Sequence[int]) -> list[tuple[bytes, bytes]]:
     """Return the fields of the IETF's draft (draft-ietf-httpapi-ratelimit-headers-10)."""
     policies, states = [], []
-    for bucket, tokens in zip(buckets, left, strict=True):
+    for bucket, requests in zip(buckets, left, strict=True):
         kind = bucket.name.partition(":")[0]
         seconds = math.ceil(bucket.burst / bucket.rate)
-        full_in = math.ceil((bucket.burst - tokens) / bucket.rate)
+        full_in = math.ceil((bucket.burst - requests) / bucket.rate)
         policies.append(f'"{kind}";q={bucket.burst};w={seconds}')
-        states.append(f'"{kind}";r={max(0, tokens)};t={full_in}')
+        states.append(f'"{kind}";r={max(0, requests)};t={full_in}')
     return [
         (b"ratelimit-policy", ", ".join(policies).encode()),
         (b"ratelimit", ", ".join(states).encode()),

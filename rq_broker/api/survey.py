@@ -58,7 +58,7 @@ class Survey:
         part = Survey(self._broker)
         part.states = {name: state for name, state in self.states.items() if uses(name)}
         part.names = [name for name in self.names if uses(name)]
-        part.evicting = self.evicting
+        part.evicting, part.unbounded = self.evicting, self.unbounded
         return part
 
     async def refresh(self) -> None:
@@ -82,8 +82,7 @@ class Survey:
 
     async def _read_all(self) -> None:
         started = time.monotonic()
-        self.evicting = await self._broker.eviction()
-        self.unbounded = await self._broker.unbounded()
+        self.evicting, self.unbounded = await self._broker.memory()
         self.names = await self._broker.names()
         self.states = {name: self.states[name] for name in self.names if name in self.states}
         for start in range(0, len(self.names), BATCH):

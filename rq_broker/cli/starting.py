@@ -13,7 +13,7 @@ from redis.asyncio import Redis, RedisCluster
 from rq_broker.domain.errors import Unavailable
 from rq_broker.store.acl import check_rights
 from rq_broker.store.connection import connect, servers_of
-from rq_broker.store.fitness import check_fit, durability, reach, unbounded
+from rq_broker.store.fitness import check_fit, durability, memory, reach
 from rq_broker.store.redis_url import parse
 from rq_broker.store.runner import Runner
 from rq_broker.store.trouble import details
@@ -44,7 +44,7 @@ async def await_redis(url: str, role: str, types: Collection[str] = ()) -> list[
             async with asyncio.timeout(CHECK_SECONDS):
                 await check_fit(client)
                 await check_rights(client, role, types)
-                for sentence in (await durability(client), await unbounded(Runner(client))):
+                for sentence in (await durability(client), (await memory(Runner(client)))[1]):
                     if sentence:
                         _log.warning("%s", sentence)
         except TimeoutError:

@@ -15,7 +15,7 @@ from rq_broker.store.audit_log import AuditLog
 from rq_broker.store.capacity import Capacity
 from rq_broker.store.continuity import Continuity
 from rq_broker.store.deliveries import Deliveries, Settlement
-from rq_broker.store.fitness import eviction, unbounded
+from rq_broker.store.fitness import memory
 from rq_broker.store.forecasts import Forecasts
 from rq_broker.store.grants import Grants, Heads, TypeState
 from rq_broker.store.holds import ChangedHolds, EndedHolds, Holds, RunningHold
@@ -92,11 +92,10 @@ class Broker:
     def _bind_server(self, runner: Runner) -> None:
         """What every process needs."""
         self.ping = runner.ping
-        self.take_tokens = Rates(runner).take_tokens
+        self.allow = Rates(runner).allow
         self.now = runner.clocks.now
         self.clock_steps = runner.clocks.steps
-        self.eviction = partial(eviction, runner)
-        self.unbounded = partial(unbounded, runner)
+        self.memory = partial(memory, runner)
         self.aclose = runner.aclose
 
     def _bind_continuity(self, continuity: Continuity) -> None:

@@ -41,19 +41,13 @@ async def durability(client: Redis | RedisCluster) -> str:
     return ""
 
 
-async def unbounded(runner: Runner) -> str:
-    """Say that a server has no `maxmemory`, so that its machine's memory ends first; or ''."""
-    if any(_NO_LIMIT.search(answer) for answer in await _info(runner, "memory")):
-        return (
-            "Redis has no maxmemory: before it refuses writes, the machine has no memory left and"
-            " may kill it; set one, with room for a fork"
-        )
-    return ""
+async def memory(runner: Runner) -> tuple[str, str]:
+    """Say that a server may evict keys, as a policy set later allows; and that one has no limit.
 
-
-async def eviction(runner: Runner) -> str:
-    """Say that a server may evict keys, as a policy set later allows; '' if none may."""
-    return _eviction(await _info(runner, "memory"))
+    Both are '' where that is not so.
+    """
+    answers = await _info(runner, "memory")
+    return _eviction(answers), _unbounded(answers)
 
 
 def _eviction(answers: list[str]) -> str:
@@ -61,6 +55,15 @@ def _eviction(answers: list[str]) -> str:
         policy = _POLICY.search(answer)
         if policy and policy[1] != FIT_POLICY:
             return f"Redis has maxmemory-policy {policy[1]}; a queue needs {FIT_POLICY}"
+    return ""
+
+
+def _unbounded(answers: list[str]) -> str:
+    if any(_NO_LIMIT.search(answer) for answer in answers):
+        return (
+            "Redis has no maxmemory: before it refuses writes, the machine has no memory left and"
+            " may kill it; set one, with room for a fork"
+        )
     return ""
 
 

@@ -19,8 +19,8 @@ where nothing else is said.
 | `rqb:{/}:token_name:<name>` | string | ids of the tokens of this name that were not revoked, the |
 |                            |        | newest first |
 | `rqb:{/}:audit`            | stream | who changed what belongs to no type |
-| `rqb:{/}:rate:<name>`      | string | tokens of a bucket and when that was, µs: requests that an |
-|                            |        | identity, owner or address may make; gone when it is full |
+| `rqb:{/}:rate:<name>`      | string | requests that an identity, owner or address may make, and |
+|                            |        | when that was, µs; gone when its bucket is full |
 | `rqb:{<type>}`             | hash   | the base: `id`, `clock`, `fence`, `hosts`, `policy:…`, |
 |                            |        | `promises`, `recount:<status>`, the clock (`clock_…`), |
 |                            |        | `incarnation`, `audit_ends` |

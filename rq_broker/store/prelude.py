@@ -43,6 +43,7 @@ READS = frozenset(
 """The commands that scripts use and that write nothing; every other command counts as a write."""
 FREEING = frozenset(
     (
+        "allow",
         "claim",
         "drop_host",
         "forget_type",
@@ -50,7 +51,6 @@ FREEING = frozenset(
         "revoke_token",
         "settle",
         "sweep",
-        "take_tokens",
         "transition",
         "withdraw",
         "withdraw_array",

@@ -1,4 +1,4 @@
-"""How many requests a second somebody may make: buckets of tokens that all API processes share."""
+"""How many requests a second somebody may make: buckets that all API processes share."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from rq_broker.store.runner import Runner
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """Tokens that come evenly; each request takes one."""
+    """Requests that come evenly, and that somebody may make."""
 
     name: str
     rate: float
-    """Tokens a second, 0.001 at least."""
+    """Requests a second, 0.001 at least."""
     burst: int
-    """Tokens in a full bucket: so many requests may come at once."""
+    """Requests in a full bucket: so many may be made at once."""
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """What was taken out of some buckets."""
+class Allowance:
+    """What came out of some buckets."""
 
-    tokens: int
+    requests: int
     """How many, 0 for none."""
     wait: float
-    """Seconds until there is one again, if none was taken."""
+    """Seconds until there is one again, if there is none."""
     left: tuple[int, ...]
-    """Tokens that each bucket has left."""
+    """Requests that each bucket has left."""
 
 
 class Rates:
@@ -38,11 +38,11 @@ class Rates:
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
 
-    async def take_tokens(self, buckets: Sequence[Bucket], wanted: int = 1) -> Taken:
-        """Take up to `wanted` tokens, out of each bucket as many."""
+    async def allow(self, buckets: Sequence[Bucket], wanted: int = 1) -> Allowance:
+        """Allow up to `wanted` requests, out of each bucket as many."""
         rows = [
             {"name": bucket.name, "rate": max(1, round(bucket.rate * 1000)), "burst": bucket.burst}
             for bucket in buckets
         ]
-        reply = await self._runner.run("take_tokens", INSTALLATION, buckets=rows, wanted=wanted)
-        return Taken(reply.taken, reply.wait / 1000, tuple(reply.left))
+        reply = await self._runner.run("allow", INSTALLATION, buckets=rows, wanted=wanted)
+        return Allowance(reply.allowed, reply.wait / 1000, tuple(reply.left))

@@ -208,8 +208,11 @@ async def test_an_eviction_policy_set_later_is_told(real_client: Redis) -> None:
         assert "rq_broker_redis_evicts 1.0" in text
 
 
-async def test_a_redis_without_a_memory_limit_is_noted(real_client: Redis) -> None:
+async def test_a_redis_without_a_memory_limit_is_noted(
+    real_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without `maxmemory` readiness has a note, which is no trouble; with one it has none."""
+    monkeypatch.setattr(survey, "WAIT_SECONDS", 30.0)
     transport = httpx.ASGITransport(create_app(Broker(real_client)))
     async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as api:
         for limit, notes in (("0", ["Redis has no maxmemory"]), ("1gb", [])):

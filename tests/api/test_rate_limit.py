@@ -14,7 +14,7 @@ from rq_broker.api.rate_limit import Purses, RateRules
 from rq_broker.domain.errors import RateLimited, Unavailable
 from rq_broker.domain.identity import Identity, Role
 from rq_broker.store.broker import Broker
-from rq_broker.store.rates import Bucket, Taken
+from rq_broker.store.rates import Allowance, Bucket
 from tests.api.conftest import refused
 
 SLOW = 0.001
@@ -124,17 +124,17 @@ class FakeRedis:
         self.wanted: list[int] = []
         self.is_away = False
 
-    async def take(self, _: Sequence[Bucket], wanted: int) -> Taken:
+    async def take(self, _: Sequence[Bucket], wanted: int) -> Allowance:
         if self.is_away:
             raise Unavailable("away")
         self.wanted.append(wanted)
         taken = min(wanted, self.tokens)
         self.tokens -= taken
-        return Taken(taken, 0.0 if taken else 2.5, (self.tokens,))
+        return Allowance(taken, 0.0 if taken else 2.5, (self.tokens,))
 
 
 async def test_who_asks_often_costs_few_calls() -> None:
-    """A process takes twice as many tokens each time while they are used up at once, up to what
+    """A process fetches twice as many each time while they are used up at once, up to what
     comes in a moment; and one again after a pause."""
     redis = FakeRedis(1000)
     purses = Purses(redis.take, lambda: redis.now)
@@ -166,11 +166,11 @@ async def test_who_is_refused_costs_no_call_until_then() -> None:
 async def test_a_redis_that_is_away_refuses_nobody_for_that(
     client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where no token can be taken the request is served, or refused for what it needs itself."""
+    """Where Redis does not count the request is served, or refused for what it needs itself."""
     broker = Broker(client)
     redis = FakeRedis(0)
     redis.is_away = True
-    monkeypatch.setattr(broker, "take_tokens", redis.take)
+    monkeypatch.setattr(broker, "allow", redis.take)
     app = create_app(broker, rates=RateRules(admin=1.0))
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as api:

@@ -37,7 +37,7 @@ WANTED = shape({"VCPU": 1}, {"Chip": 2, "VCPU": 1})
 H1 = {"capacity": {"VCPU": 9, "GPU": 1, "Chip": [1, 1]}, "used": {"VCPU": 1}}
 EACH = pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS.keys())
 LUA = Path(scripts.__file__).parent / "lua"
-OF_NO_TYPE = {"create_token", "rotate_token", "revoke_token", "record_drop"}
+OF_NO_TYPE = {"allow", "create_token", "rotate_token", "revoke_token", "record_drop"}
 """Scripts that work on what belongs to no type."""
 GENERATED_ERRORS = {"ERR", "NOPERM", "CLOCK_IN_DOUBT"}
 """Words that generated code answers with; no header names them."""
@@ -255,7 +255,7 @@ async def _lock_and_step(broker: Broker) -> None:
     await broker.runner.run("step", TYPE, offset=0, step=0)
     await broker.runner.run("report_loss", TYPE, incarnation="1", id=0, fence=0)
     await broker.acknowledge_losses(TYPE)
-    await broker.take_tokens([Bucket("identity:x", 1.0, 5)], 2)
+    await broker.allow([Bucket("identity:x", 1.0, 5)], 2)
     await broker.runner.run("repair_job", TYPE, member="x", callback="A" * 16, sets=["passed"])
     await broker.runner.run(
         "repair_type",

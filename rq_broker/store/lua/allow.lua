@@ -1,39 +1,39 @@
---- Take tokens out of buckets that fill evenly, for requests that each cost one.
---- Keeps: as many tokens come out of each bucket; no bucket has more than its burst. A bucket that nobody uses is full,
+--- Allow requests out of buckets, into which requests come evenly.
+--- Keeps: as many requests come out of each bucket; no bucket has more than its burst. A bucket that nobody uses is full,
 ---   and takes no memory. A clock that is set back fills nothing, and delays nothing but that.
 --- KEYS[1] base
 --- ARGV
----   wanted      integer   tokens to take, at least 1; where there are fewer, those that there are
+---   wanted      integer   requests to allow, at least 1; where there are fewer, those that there are
 ---   buckets     rows      a bucket, which all API processes share
 ---     name      string    its name
----     rate      integer   tokens that come in 1,000 seconds, at least 1
----     burst     integer   tokens that it has when it is full, at least 1
+---     rate      integer   requests that come in 1,000 seconds, at least 1
+---     burst     integer   requests that it has when it is full, at least 1
 --- Returns
----   taken       integer   tokens taken, 0 for none
+---   allowed     integer   requests allowed, 0 for none
 ---   wait        integer   ms until there is one in each bucket; 0 if there are some
----   left        integers  whole tokens that each bucket has left
+---   left        integers  requests that each bucket has left
 --- Errors none
 --- @include "base"
 --- @include "wall"
 
 local now = wall_us()
-local levels, taken, wait = {}, wanted, 0
+local levels, allowed, wait = {}, wanted, 0
 
 -- 1. Fill each bucket for the time since it was last used.
 for i, bucket in ipairs(buckets) do
   local level, since = string.match(redis.call('GET', key('rate:' .. bucket.name)) or '', '^(%S+) (%d+)$')
   local elapsed = math.max(0, now - number_of(since, now))
   levels[i] = math.min(bucket.burst, number_of(level, bucket.burst) + elapsed * bucket.rate / 1000000000)
-  taken = math.min(taken, math.floor(levels[i]))
+  allowed = math.min(allowed, math.floor(levels[i]))
   wait = math.max(wait, math.ceil((1 - levels[i]) * 1000000 / bucket.rate))
 end
 
 -- 2. Take the same out of each; its key goes when it would be full again.
 local left = {}
 for i, bucket in ipairs(buckets) do
-  local level = levels[i] - taken
+  local level = levels[i] - allowed
   left[i] = math.floor(level)
   local filling_ms = math.ceil((bucket.burst - level) * 1000000 / bucket.rate)
   redis.call('SET', key('rate:' .. bucket.name), string.format('%.6f %.0f', level, now), 'PX', whole(filling_ms + 1))
 end
-return reply({ taken = taken, wait = taken > 0 and 0 or wait, left = left })
+return reply({ allowed = allowed, wait = allowed > 0 and 0 or wait, left = left })
