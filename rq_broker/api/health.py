@@ -12,10 +12,11 @@ from starlette.routing import Route
 
 from rq_broker.admission.served_types import UNSERVED_AFTER, ServedTypes, describe_unserved
 from rq_broker.api.access import identity_of
+from rq_broker.api.health_views import AliveView, ClockStepsView, LossView, ReadyView
 from rq_broker.api.metrics import Metrics
 from rq_broker.api.responses import PRIVATE, ok
 from rq_broker.api.survey import Survey, callbacks_sentence, listed
-from rq_broker.api.views import AliveView, ClockStepsView, LossView, ReadyView, SourceView
+from rq_broker.api.views import SourceView
 from rq_broker.domain.capacity import SourceState
 from rq_broker.domain.errors import NotReplicated, RedisLacksReplicas, Unavailable
 from rq_broker.store.broker import Broker

@@ -11,12 +11,12 @@ from typing import Any
 
 from rq_broker.api import bodies, roles
 from rq_broker.api.array_view import ArrayView
+from rq_broker.api.health_views import AliveView, ReadyView
 from rq_broker.api.host_totals import Totals
 from rq_broker.api.pagination import PAGE_LIMIT
 from rq_broker.api.submit import Submit
 from rq_broker.api.views import (
     AcknowledgedView,
-    AliveView,
     AttemptView,
     AuditLineView,
     Counts,
@@ -25,7 +25,6 @@ from rq_broker.api.views import (
     Fingerprints,
     HostView,
     IssuedView,
-    ReadyView,
     ReceivedView,
     RequeuedView,
     SourceView,

@@ -146,3 +146,17 @@ async def test_the_audit_finds_wrong_sums_and_repair_mends_them(
     await Repair(broker.runner).repair("vm", findings)
     await clean(client)
     assert [(await sums(client, owner))[0] for owner in ("o", "p", "nobody")] == [2, 1, 0]
+
+
+async def test_an_array_is_admitted_as_a_whole(broker: Broker, client: Redis) -> None:
+    """An array that does not fit is refused before its first job is stored; each job counts."""
+    await broker.set_policy("vm", {"queue_limits": {"*": {"jobs": 3}}})
+    with pytest.raises(QueueFull):
+        await broker.submit_array("vm", making.array_submission(4))
+    assert await sums(client) == (0, 0)
+    await broker.submit_array("vm", making.array_submission(3))
+    assert (await sums(client))[0] == 3
+    await full(broker, "owner_jobs", "b")
+    await broker.transition("vm", "s[1]", Status.DONE)
+    assert (await sums(client))[0] == 2
+    await clean(client)
