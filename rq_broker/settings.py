@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rq_broker.domain.errors import Invalid
 from rq_broker.store.redis_url import parse
@@ -14,8 +14,13 @@ LOOPBACK = ("127.0.0.1", "::1")
 class Settings:
     """The settings of one process; raises Invalid for a value that can never be one of its kind."""
 
-    redis: str = "redis://127.0.0.1:6379/0"
+    redis: str = field(default="redis://127.0.0.1:6379/0", repr=False)
     """URL of the Redis that keeps the state. Default: a local one."""
+    redis_file: str | None = None
+    """File that `redis` was read from. Default, None: from none."""
+    secret_key_file: str | None = None
+    """File of the keys that signing keys are encrypted with; the first encrypts, all decrypt.
+    Default, None: they are stored as they are."""
     host: str = "127.0.0.1"
     """Address or name that the API serves on. Default: loopback."""
     port: int = 8080
@@ -58,6 +63,34 @@ class Settings:
     number."""
     max_types: int = 10_000
     """Types of the installation that clients may make. Default: 10,000."""
+    keystone_cloud: str | None = None
+    """Cloud of clouds.yaml whose Keystone checks the tokens of OpenStack's users, with the login
+    that is written there; `envvars`: the OS_* variables. Default, None: none does."""
+    keystone_owner: str = "id"
+    """What of a token's project is the owner: `id` or `name`. Default: its id."""
+    keystone_domain: str | None = None
+    """Id of the only domain whose projects are let in. Default, None: every one with ids,
+    `default` with names, which are unique in their domain only."""
+    keystone_roles: tuple[str, ...] = ("admin=operator", "member=client", "reader=viewer")
+    """`THEIRS=OURS`; the first that a token has on its project decides."""
+    jwt_issuer: str | None = None
+    """`iss` of the JWTs that are accepted. Default, None: none are."""
+    jwt_audience: str | None = None
+    """What their `aud` must have. Required with `jwt_issuer`."""
+    jwt_keys: str | None = None
+    """URL or file of the issuer's JWK Set. Required with `jwt_issuer`."""
+    jwt_owner: str = "sub"
+    """Claim that names the owner, or a list of them. Default: the subject."""
+    jwt_role: str = "roles"
+    """Claim that has the issuer's roles. Default: `roles`."""
+    jwt_roles: tuple[str, ...] = (
+        "admin=admin",
+        "operator=operator",
+        "source=source",
+        "client=client",
+        "viewer=viewer",
+    )
+    """`THEIRS=OURS`; the first that a JWT has decides. Default: the broker's own names."""
     types: tuple[str, ...] = ()
     """Types that a notifier or an audit works on. Default, empty: every type there is."""
     callback_base: str | None = None
@@ -111,7 +144,7 @@ class Settings:
     @property
     def controls_access(self) -> bool:
         """Whether calls of the API need an identity."""
-        return self.tokens
+        return self.tokens or bool(self.keystone_cloud or self.jwt_issuer)
 
     @property
     def _is_loopback(self) -> bool:
@@ -123,5 +156,6 @@ class Settings:
             return
         raise Invalid(
             f"--host {self.host} is not loopback and the API has no access control: add --tokens, "
-            "or serve on 127.0.0.1 behind a proxy that checks access, or add --insecure"
+            "--keystone-cloud or --jwt-issuer, or serve on 127.0.0.1 behind a proxy that checks"
+            " access, or add --insecure"
         )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Generator, Iterator
+import json
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -14,6 +16,7 @@ from rq_broker.store.broker import Broker
 from rq_broker.store.connection import connect, in_memory
 from rq_broker.store.embedded import Server
 from tests.couriers import SLOTS
+from tests.keystone_server import Keystone
 
 # How long an example takes says more of the machine's load than of the code.
 settings.register_profile(
@@ -79,3 +82,22 @@ async def broker(client: Redis) -> Broker:
 def slots() -> asyncio.Semaphore:
     """Return the slots that the couriers of one process share."""
     return asyncio.Semaphore(SLOTS)
+
+
+@pytest.fixture(scope="session")
+def keystone_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keystone]:
+    keystone = Keystone(tmp_path_factory.mktemp("keystone"))
+    yield keystone
+    keystone.stop()
+
+
+@pytest.fixture
+def clouds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Write a clouds.yaml with one cloud, `lab`."""
+
+    def write(**settings: Any) -> None:
+        path = tmp_path / "clouds.yaml"
+        path.write_text(json.dumps({"clouds": {"lab": settings}}))
+        monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(path))
+
+    return write

@@ -113,10 +113,10 @@ class Keystone:
         body = {"endpoint": new | {"region_id": region}}
         self._endpoints[service, region] = self.call("POST", "/endpoints", body)["endpoint"]["id"]
 
-    def credential(self, user: str) -> dict[str, str]:
+    def credential(self, user: str, **settings: Any) -> dict[str, str]:
         """Create an application credential of a user's; returns the `auth` of clouds.yaml."""
         uuid = self.users[user]
-        body = {"application_credential": {"name": os.urandom(8).hex()}}
+        body = {"application_credential": {"name": os.urandom(8).hex(), **settings}}
         path = f"/users/{uuid}/application_credentials"
         made = self.call("POST", path, body, user)["application_credential"]
         self._credentials[made["id"]] = f"{path}/{made['id']}"
@@ -126,9 +126,25 @@ class Keystone:
             "application_credential_secret": made["secret"],
         }
 
+    def token_of(self, credential: dict[str, str]) -> dict[str, str]:
+        """Return the headers of an application credential that is logged in."""
+        id_, secret = (credential[f"application_credential_{part}"] for part in ("id", "secret"))
+        login = {"id": id_, "secret": secret}
+        identity = {"methods": ["application_credential"], "application_credential": login}
+        body = {"auth": {"identity": identity}}
+        answer = self.client.post(f"{self.url}/auth/tokens", json=body)
+        answer.raise_for_status()
+        return {"X-Auth-Token": answer.headers["X-Subject-Token"]}
+
     def delete_credential(self, auth: dict[str, str], user: str) -> None:
         """Delete an application credential that `credential` returned."""
         self.call("DELETE", self._credentials[auth["application_credential_id"]], user=user)
+
+    def grant_domain_and_system(self, user: str) -> None:
+        """Give a user the role admin on its domain and on the system."""
+        role = self.call("GET", "/roles?name=admin")["roles"][0]["id"]
+        for place in ("domains/default", "system"):
+            self.call("PUT", f"/{place}/users/{self.users[user]}/roles/{role}")
 
     def rotate_keys(self) -> None:
         """Replace the keys of tokens, as rotations do in the end: no token of before is valid."""

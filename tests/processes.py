@@ -142,26 +142,26 @@ def children(folder: Path) -> Iterator[Children]:
             child.kill()
 
 
-def redis_answers(port: int) -> bool:
-    """Tell whether a Redis serves at this port."""
-    with redis.Redis(port=port, retry=NO_RETRY, socket_timeout=1) as client:
+def redis_answers(url: str) -> bool:
+    """Tell whether a Redis serves at this URL."""
+    with redis.Redis.from_url(url, retry=NO_RETRY, socket_timeout=1) as client:
         try:
             return bool(client.ping())
         except redis.RedisError:
             return False
 
 
-def end_redis(port: int) -> None:
+def end_redis(url: str) -> None:
     """Shut down a Redis that a killed process has left running."""
-    with redis.Redis(port=port, retry=NO_RETRY) as client, suppress(redis.RedisError):
+    with redis.Redis.from_url(url, retry=NO_RETRY) as client, suppress(redis.RedisError):
         client.shutdown(nosave=True)
 
 
-def store_port(child: Child) -> int:
-    """Return the port of the embedded store, from the log of `dev`."""
-    match = re.search(r"embedded store: .*, redis://127\.0\.0\.1:(\d+)/0", child.output())
+def store_url(child: Child) -> str:
+    """Return the URL of the embedded store, from the log of `dev`."""
+    match = re.search(r"embedded store: .*, (unix:///\S+)", child.output())
     assert match, child.output()
-    return int(match[1])
+    return match[1]
 
 
 async def until(

@@ -342,10 +342,10 @@ OPERATIONS: Mapping[str, Operation] = {
         note="Requeues the jobs in status `error` whose newest grant was to be announced there.",
         access=roles.OPERATE,
     ),
-    "keys": Operation(Fingerprints, _TYPE, access=roles.KEYS),
+    "keys": Operation(Fingerprints, (*_TYPE, errors.SigningKeysEncrypted), access=roles.KEYS),
     "set_keys": Operation(
         Fingerprints,
-        (*_TYPE, *_BODY, errors.TooManyTypes),
+        (*_TYPE, *_BODY, errors.TooManyTypes, errors.SigningKeysEncrypted),
         body=Body(bodies.OwnerKeys, _KEYS),
         note="Callbacks are signed by Standard Webhooks, once with each key. To rotate, set the "
         "new key and the old one, and later the new one alone. `[]` removes the owner's keys.",

@@ -12,9 +12,11 @@ from starlette.applications import Starlette
 
 from rq_broker.api import create_app
 from rq_broker.cli.access import authenticators_of
+from rq_broker.cli.credentials import providers_of
 from rq_broker.cli.egress import egress_of
 from rq_broker.cli.log_lines import set_up_logging
 from rq_broker.cli.process import end_with_parent
+from rq_broker.cli.secret_files import cipher_of
 from rq_broker.cli.serving import browser_rules, lifespan, rate_rules, server_options
 from rq_broker.cli.starting import await_redis
 from rq_broker.settings import Settings
@@ -30,6 +32,8 @@ def run(settings: Settings) -> None:
     settings.check_bind()
     egress_of(settings)
     browser_rules(settings)
+    providers_of(settings)
+    cipher_of(settings)
     options = server_options(settings)
     os.environ[_SETTINGS_VARIABLE] = orjson.dumps(settings).decode()
     asyncio.run(await_redis(settings.redis, "api"))
@@ -50,6 +54,7 @@ def build_app(settings: Settings, client: Redis | RedisCluster, *, dev: bool = F
         client,
         min_replicas_acked=settings.min_replicas_acked,
         most_types=settings.max_types,
+        cipher=cipher_of(settings),
     )
     return create_app(
         broker,

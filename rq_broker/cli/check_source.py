@@ -13,6 +13,7 @@ import click
 
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.errors import Invalid
+from rq_broker.domain.scrubbing import scrubbed
 from rq_broker.sources.checking import CheckedSnapshot, check_snapshot
 from rq_broker.sources.failures import SourceFailed
 from rq_broker.sources.feeds import Feed, read_feeds
@@ -75,7 +76,7 @@ async def _check(feed: Feed) -> Outcome:
         click.echo(f"  cannot be read ({failure.cause}): {failure}")
         return Outcome.UNREADABLE
     except Exception as error:  # a source may be anybody's code
-        click.echo(f"  cannot be read (failed): {type(error).__name__}: {error}")
+        click.echo(f"  cannot be read (failed): {scrubbed(f'{type(error).__name__}: {error}')}")
         return Outcome.UNREADABLE
     snapshot = later.snapshot
     for line in _description(list(snapshot.hosts.values())):
@@ -83,7 +84,7 @@ async def _check(feed: Feed) -> Outcome:
     click.echo(f"  cost: {first} for the first snapshot, {later} for the next; one each ", nl=False)
     click.echo(f"{feed.interval:g} s")
     for trouble in snapshot.troubles:
-        click.echo(f"  missing: {trouble}")
+        click.echo(f"  missing: {scrubbed(trouble)}")
     return Outcome.INCOMPLETE if snapshot.cause or not snapshot.hosts else Outcome.FINE
 
 

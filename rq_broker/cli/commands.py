@@ -11,6 +11,7 @@ import click
 from rq_broker import __version__
 from rq_broker.cli.log_lines import set_up_logging
 from rq_broker.cli.options import SPAN, with_settings
+from rq_broker.cli.provider_options import PROVIDER_OPTIONS
 from rq_broker.domain.identity import Role
 from rq_broker.settings import Settings
 
@@ -23,11 +24,12 @@ def main() -> None:
 
 
 @main.command()
-@with_settings("redis", "min_replicas_acked", "host", "port", "workers", "keep_alive", "grace",
-               "max_connections", "max_connections_per_address", "insecure", "tokens", "open_types",
-               "allowed_hosts", "cors_origins", "forwarded_allow_ips", "root_path",
-               "rate_limit", "owner_rate_limit", "admin_rate_limit", "max_types", "callback_base",
-               "callback_allow", "callback_deny", "callback_ports", "log_level")  # fmt: skip
+@with_settings("redis", "secret_key_file", "min_replicas_acked", "host", "port", "workers",
+               "keep_alive", "grace", "max_connections", "max_connections_per_address", "insecure",
+               "tokens", "open_types", *PROVIDER_OPTIONS, "allowed_hosts", "cors_origins",
+               "forwarded_allow_ips", "root_path", "rate_limit", "owner_rate_limit",
+               "admin_rate_limit", "max_types", "callback_base", "callback_allow",
+               "callback_deny", "callback_ports", "log_level")  # fmt: skip
 def api(settings: Settings) -> None:
     """Serve the HTTP API."""
     from rq_broker.cli.api import run
@@ -36,8 +38,9 @@ def api(settings: Settings) -> None:
 
 
 @main.command()
-@with_settings("redis", "types", "callback_base", "callback_allow", "callback_deny",
-               "callback_ports", "timeout", "concurrency", "source", "log_level")  # fmt: skip
+@with_settings("redis", "secret_key_file", "types", "callback_base", "callback_allow",
+               "callback_deny", "callback_ports", "timeout", "concurrency", "source",
+               "log_level")  # fmt: skip
 def notifier(settings: Settings) -> None:
     """Grant capacity, send callbacks, expire jobs. Run one or several."""
     from rq_broker.cli.notifier import run
@@ -84,6 +87,19 @@ def audit(settings: Settings) -> None:
     left.
     """
     from rq_broker.cli.audit import run
+
+    run(settings)
+
+
+@main.command("encrypt-keys")
+@with_settings("redis", "secret_key_file", "types")
+def encrypt_keys(settings: Settings) -> None:
+    """Encrypt the signing keys that Redis has.
+
+    Those that are stored as they are, or encrypted with another key than the first of the file, are
+    encrypted with that one. It may be run at any time, and again.
+    """
+    from rq_broker.cli.encrypt_keys import run
 
     run(settings)
 

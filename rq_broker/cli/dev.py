@@ -54,7 +54,9 @@ def _start_store() -> Server | None:
             "no redis-server or valkey-server found: using fakeredis, in memory; nothing is kept"
         )
         return None
-    server = Server(STORE, options=("--appendfilename", "store.aof"), ends_with_parent=True)
+    server = Server(
+        STORE, options=("--appendfilename", "store.aof"), ends_with_parent=True, on_socket=True
+    )
     try:
         server.start()
     except SystemExit:  # a signal while it starts

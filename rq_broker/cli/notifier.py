@@ -12,6 +12,7 @@ from redis.asyncio import Redis, RedisCluster
 from rq_broker import __version__
 from rq_broker.cli.egress import egress_of, keep_servers_closed
 from rq_broker.cli.process import freeze_garbage, raised_descriptor_limit, run_loop, until_signal
+from rq_broker.cli.secret_files import cipher_of
 from rq_broker.cli.starting import await_redis
 from rq_broker.delivery.http.sender import Sender
 from rq_broker.settings import Settings
@@ -35,6 +36,7 @@ def run(settings: Settings) -> None:
 async def _run(settings: Settings) -> None:
     # Wrong settings end the process before it waits for Redis: here, and in `run`.
     feeds = open_feeds(settings)
+    cipher_of(settings)
     servers = await await_redis(settings.redis, "notifier", settings.types)
     async with (
         aclosing(connect(settings.redis)) as client,
@@ -85,7 +87,7 @@ async def open_notifier(
     try:
         async with Sender(egress, timeout_s=settings.timeout) as sender:
             yield Notifier(
-                Broker(client),
+                Broker(client, cipher=cipher_of(settings)),
                 sender,
                 types=settings.types,
                 callback_base=settings.callback_base,

@@ -147,7 +147,11 @@ class Courier:
         """Sign the callback's message and send it."""
         job, now = delivery.job, datetime.now(UTC)
         try:
-            keys = parse_keys(delivery.keys)
+            keys = parse_keys(self._broker.decrypt_keys(delivery.keys))
+        except errors.SigningKeysEncrypted as error:  # another notifier may have the secret key
+            self._failures.note_unsigned(error)
+            await asyncio.sleep(UNSENT_SECONDS)
+            return Outcome("unsent", "signing_keys_encrypted", 0)
         except errors.Invalid:  # written past the API; an operator may correct it within the offer
             return Outcome("retry", "invalid_signing_key", 0)
         try:

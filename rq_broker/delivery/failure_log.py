@@ -40,6 +40,7 @@ class FailureLog:
         self._type = type_
         self._now = now
         self._failing: dict[tuple[str, str], _Failing] = {}
+        self._unsigned_due = float("-inf")
 
     def note(self, destination: str, owner: str, outcome: Outcome) -> None:
         """Take the outcome of one attempt, and log what changes; none if nothing was sent."""
@@ -53,6 +54,12 @@ class FailureLog:
             self._log_more(receiver, outcome.cause)
         else:
             self._log_begin(receiver, outcome.cause)
+
+    def note_unsigned(self, error: Exception) -> None:
+        """Log that callbacks wait because they cannot be signed, at most once in a minute."""
+        if self._now() >= self._unsigned_due:
+            self._unsigned_due = self._now() + REPEAT_S
+            log.error("callbacks of type %s wait, as none is sent unsigned: %s", self._type, error)
 
     def note_change(self, change: ReceiverChange) -> None:
         """Log that a breaker opened or closed, or that a receiver asked for time."""

@@ -15,11 +15,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from rq_broker.domain.scrubbing import scrubbed
+
 
 class SourceFailed(Exception):
-    """The root; carries a sentence for people, and `cause` for programs and metrics."""
+    """The root; carries a sentence for people, and `cause` for programs and metrics.
+
+    The sentence is often that of a library or a service, so credentials are taken out of it.
+    """
 
     cause = "failed"
+
+    def __str__(self) -> str:
+        """Return the sentence without credentials."""
+        return scrubbed(super().__str__())
 
 
 class Misconfigured(SourceFailed):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -37,12 +37,24 @@ class Service:
         self,
         region: CloudRegion,
         type_: str,
-        microversion: str,
+        microversion: str | None = None,
         *,
         role: str,
         timeout: float,
         connections: int,
+        version: str | None = None,
     ) -> None:
+        """Prepare a login; nothing is sent yet.
+
+        Args:
+            region: The cloud.
+            type_: Type of the service in the catalogue.
+            microversion: Sent with each request; None: none.
+            role: The role that the service's own policy asks for, for sentences.
+            timeout: Seconds that the service, or Keystone at a login, may be silent.
+            connections: Requests at the same time.
+            version: Major version of the API, if the URL in the catalogue may lack it.
+        """
         self.type = type_
         self.role = role
         """The role that the service's own policy asks for."""
@@ -60,14 +72,15 @@ class Service:
             region_name=region.get_region_name(type_),
             endpoint_override=region.get_endpoint(type_),
             default_microversion=microversion,
+            version=version,
         )
         self._login = Login(region, self._adapter)
 
     def _new_threads(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(self._connections, f"rq-broker-{self.type}")
 
-    async def get(self, path: str) -> Any:
-        """Return the JSON at a path.
+    async def get(self, path: str, headers: Mapping[str, str] | None = None) -> Any:
+        """Return the JSON at a path; `headers` are sent beside those of the login.
 
         Raises:
             Missing: The service itself, not what stands before it, answers 404.
@@ -75,12 +88,12 @@ class Service:
         """
         self.requests += 1
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._get, path)
+        return await loop.run_in_executor(self._threads, self._get, path, headers or {})
 
-    def _get(self, path: str) -> Any:
+    def _get(self, path: str, headers: Mapping[str, str]) -> Any:
         access = self._login.access()
         try:
-            return self._send(path, access)
+            return self._send(path, headers, access)
         except keystone.Unauthorized as error:
             refused = error  # the token was revoked, or its keys are gone
         except FAILURES as error:
@@ -90,13 +103,13 @@ class Service:
         if renewed is None:
             raise self._failure_of(path, refused) from refused
         try:
-            return self._send(path, renewed)
+            return self._send(path, headers, renewed)
         except FAILURES as error:
             raise self._failure_of(path, error) from error
 
-    def _send(self, path: str, access: Access) -> Any:
+    def _send(self, path: str, more_headers: Mapping[str, str], access: Access) -> Any:
         # The token is in the headers, so the library does not log in by itself within the request.
-        headers = {"Accept": "application/json"} | dict(access.headers)
+        headers = {"Accept": "application/json"} | dict(access.headers) | dict(more_headers)
         overridden = self._adapter.endpoint_override  # may have a template that the library fills
         url = path if overridden else access.endpoint.rstrip("/") + path
         answer = self._adapter.get(url, headers=headers, authenticated=False, timeout=self._timeout)

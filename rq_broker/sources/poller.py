@@ -17,6 +17,7 @@ from dataclasses import replace
 
 from rq_broker.domain import errors
 from rq_broker.domain.capacity import STALE_INTERVALS, Host
+from rq_broker.domain.scrubbing import scrubbed
 from rq_broker.sources.checking import CheckedSnapshot, check_snapshot, storable
 from rq_broker.sources.failures import Faulty, SourceFailed, Unreachable
 from rq_broker.sources.feeds import Feed
@@ -216,6 +217,6 @@ class Poller:
 
 
 def _printable(sentence: str) -> str:
-    """Return a sentence as it is kept and logged: of bounded length, in one line, in UTF-8."""
-    line = " ".join(sentence[: 2 * MAX_SENTENCE].split())
+    """Return a sentence as it is kept and logged: short, in one line, in UTF-8, without secrets."""
+    line = " ".join(scrubbed(sentence[: 4 * MAX_SENTENCE]).split())
     return line[:MAX_SENTENCE].encode(errors="replace").decode()

@@ -15,6 +15,7 @@ from rq_broker.store.audit_log import AuditLog
 from rq_broker.store.capacity import Capacity
 from rq_broker.store.continuity import Continuity
 from rq_broker.store.deliveries import Deliveries, Settlement
+from rq_broker.store.encryption import KeyCipher
 from rq_broker.store.fitness import memory
 from rq_broker.store.forecasts import Forecasts
 from rq_broker.store.grants import Grants, Heads, TypeState
@@ -59,6 +60,7 @@ class Broker:
         *,
         min_replicas_acked: int = 0,
         most_types: int | None = None,
+        cipher: KeyCipher | None = None,
     ) -> None:
         """Take the client.
 
@@ -67,6 +69,7 @@ class Broker:
             min_replicas_acked: How many replicas must have a write before its call returns. A call
                 that fewer acknowledge in time raises NotReplicated; it was carried out.
             most_types: The most types that may be made; None: any number.
+            cipher: Encrypts signing keys; None: they are stored as they are.
         """
         self.runner = runner = Runner(client, min_replicas_acked=min_replicas_acked)
         registry = Registry(runner, most_types)
@@ -84,7 +87,7 @@ class Broker:
         self._bind_grants(grants)
         self._bind_holds(Holds(runner))
         self._bind_forecasts(Forecasts(runner, shapes))
-        self._bind_deliveries(Deliveries(runner, jobs, registry))
+        self._bind_deliveries(Deliveries(runner, jobs, registry, cipher or KeyCipher()))
         self._bind_sources(Sources(runner, registry))
         self._bind_tokens(Tokens(runner))
         self._bind_notifiers(Notifiers(runner), Wakes(runner), registry)
@@ -173,6 +176,8 @@ class Broker:
         self.requeue = deliveries.requeue
         self.set_keys = deliveries.set_keys
         self.keys = deliveries.keys
+        self.encrypt_keys = deliveries.encrypt_keys
+        self.decrypt_keys = deliveries.decrypt_keys
 
     def _bind_sources(self, sources: Sources) -> None:
         """What the poller of sources does."""

@@ -19,6 +19,7 @@ from rq_broker.domain.deliveries import (
 from rq_broker.domain.fingerprint import fingerprint
 from rq_broker.domain.jobs import Job, Status
 from rq_broker.store import records
+from rq_broker.store.encryption import KeyCipher
 from rq_broker.store.jobs import Jobs
 from rq_broker.store.keys import Keys
 from rq_broker.store.names import owners_argument
@@ -62,10 +63,12 @@ class Settled:
 class Deliveries:
     """Claim, settle, sweep; attempts, destinations and signing keys."""
 
-    def __init__(self, runner: Runner, jobs: Jobs, registry: Registry) -> None:
+    def __init__(self, runner: Runner, jobs: Jobs, registry: Registry, cipher: KeyCipher) -> None:
         self._runner = runner
         self._jobs = jobs
         self._registry = registry
+        self._cipher = cipher
+        self.decrypt_keys = cipher.decrypt
 
     async def claim(
         self, type_: str, lease: float, limit: int, unproven: int | None = None
@@ -187,7 +190,13 @@ class Deliveries:
                 return count
 
     async def set_keys(self, type_: str, owner: str, keys: Sequence[str]) -> None:
-        """Set the signing keys of an owner, or of `*`; the newest first, none to stop signing."""
+        """Set the signing keys of an owner, or of `*`; the newest first, none to stop signing.
+
+        Raises:
+            SigningKeysEncrypted: Others of the type are encrypted, and this process cannot do that.
+        """
+        if not self._cipher.encrypts:
+            self._cipher.decrypt(sum((await self._stored_keys(type_)).values(), ()))
         await self._registry.register(type_)
         while True:
             stored = await self._runner.command("HGET", Keys(type_).of("keys"), owner)
@@ -195,16 +204,53 @@ class Deliveries:
                 "set_keys",
                 type_,
                 owner_id=owner,
-                signing_keys=" ".join(keys),
+                signing_keys=" ".join(self._cipher.encrypt(keys)),
                 stored_keys=stored,
                 fingerprints=_fingerprints(keys),
-                stored_fingerprints=_fingerprints((stored or "").split()),
+                stored_fingerprints=_fingerprints(self._readable((stored or "").split())),
             )
             if reply.is_set:
                 return
 
     async def keys(self, type_: str) -> dict[str, tuple[str, ...]]:
-        """Read the signing keys: owner or `*` → keys, the newest first."""
+        """Read the signing keys, decrypted: owner or `*` → keys, the newest first.
+
+        Raises:
+            SigningKeysEncrypted: This process lacks the secret key of one.
+        """
+        stored = await self._stored_keys(type_)
+        return {owner: self._cipher.decrypt(keys) for owner, keys in stored.items()}
+
+    async def encrypt_keys(self, type_: str) -> int:
+        """Encrypt the signing keys that are not, or with an older key; returns of how many owners.
+
+        Raises:
+            SigningKeysEncrypted: This process lacks the secret key of one.
+        """
+        owners = list(await self._stored_keys(type_))
+        return sum([await self._encrypt_keys_of(type_, owner) for owner in owners])
+
+    async def _encrypt_keys_of(self, type_: str, owner: str) -> bool:
+        """Encrypt an owner's signing keys; returns whether they had to be."""
+        while True:
+            stored = (await self._stored_keys(type_)).get(owner, ())
+            if self._cipher.is_current(stored):
+                return False
+            new = self._cipher.encrypt(self._cipher.decrypt(stored))
+            was, signing_keys = " ".join(stored), " ".join(new)
+            reply = await self._runner.run(
+                "encrypt_keys", type_, owner_id=owner, was=was, signing_keys=signing_keys
+            )
+            if reply.stored:  # else they were set meanwhile
+                return True
+
+    def _readable(self, stored: Sequence[str]) -> Sequence[str]:
+        """Return keys decrypted, or as they are stored if their secret key is lost."""
+        with suppress(errors.SigningKeysEncrypted):
+            return self._cipher.decrypt(tuple(stored))
+        return stored
+
+    async def _stored_keys(self, type_: str) -> dict[str, tuple[str, ...]]:
         fields = records.pairs(await self._runner.command("HGETALL", Keys(type_).of("keys")))
         return {owner: tuple(text.split()) for owner, text in fields.items()}
 

@@ -19,15 +19,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+from urllib.parse import quote
 
 import redis
 
 from rq_broker.domain.errors import Unavailable
 
+_ONLY_THIS_USER = 0o077
+"""The umask of the server: its files are readable for nobody else."""
 _START_SECONDS = 20.0
 """How long a server may take to load its append-only file, or to end. A wait that is too short
 kills a server that still loads; one that is too long delays the
 error for a server that never serves."""
+
+_SOCKET = "redis.sock"
+_LONGEST_SOCKET_PATH = 100
+"""Bytes that the path of a unix socket may have; the systems' own limits are 104 to 108."""
 
 _PR_SET_PDEATHSIG = 1
 """prctl(2): the signal that the kernel sends to a process when its parent dies."""
@@ -55,20 +62,31 @@ def free_port() -> int:
 
 @dataclass
 class Server:
-    """A private redis-server, on loopback, with its data in a directory of its own."""
+    """A private redis-server with its data in a directory of its own, which nobody else may read.
+
+    It listens on loopback, where every user of the machine may connect; or, with `on_socket`, on a
+    unix socket in its directory, where only this user may.
+    """
 
     directory: Path
     options: Sequence[str] = ()
     ends_with_parent: bool = False
     """Whether the server ends when the thread that starts it does, however that ends. Linux only;
     elsewhere `start` ends a server that was left behind in the same directory."""
+    on_socket: bool = False
     port: int = 0
     process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         """The URL clients connect to."""
+        if self.on_socket:
+            return f"unix://{quote(str(self._socket))}?db=0"
         return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def _socket(self) -> Path:
+        return self.directory.absolute() / _SOCKET
 
     def start(self) -> None:
         """Start the server and wait until it serves; after `kill`, on the same port and data.
@@ -79,15 +97,17 @@ class Server:
         program = find_server()
         if program is None:
             raise Unavailable("no redis-server or valkey-server on PATH or in .venv")
-        self.directory.mkdir(parents=True, exist_ok=True)
-        self.port = self.port or free_port()
+        self._prepare_directory()
+        if not self.on_socket:
+            self.port = self.port or free_port()
         with self._lock() as lock:
             self.process = subprocess.Popen(
-                [program, "--bind", "127.0.0.1", "--port", str(self.port), "--save", "",
-                 "--dir", str(self.directory), "--maxmemory-policy", "noeviction",
+                [program, *self._listening(), "--save", "", "--dir", str(self.directory),
+                 "--maxmemory-policy", "noeviction",
                  "--appendonly", "yes", "--appendfsync", "everysec", *self.options],
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,
+                umask=_ONLY_THIS_USER,
                 pass_fds=[lock.fileno()],
                 # No other thread runs yet in `dev`, which alone asks for this.
                 preexec_fn=_end_with_parent() if self.ends_with_parent else None,  # noqa: PLW1509 - see above
@@ -97,12 +117,30 @@ class Server:
             lock.flush()
         self._await_ready()
 
+    def _prepare_directory(self) -> None:
+        """Make the directory; it and its files become this user's alone, those of before too."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        if self.on_socket and len(os.fsencode(self._socket)) > _LONGEST_SOCKET_PATH:
+            raise Unavailable(f"{self._socket} is too long for a socket: use a shorter directory")
+        try:
+            for path in (self.directory, *self.directory.rglob("*")):
+                if not path.is_symlink():  # what it leads to is not ours
+                    path.chmod(0o700 if path.is_dir() else 0o600)
+        except PermissionError:
+            raise Unavailable(f"{self.directory} belongs to another user") from None
+
+    def _listening(self) -> list[str]:
+        if self.on_socket:
+            return ["--port", "0", "--unixsocket", str(self._socket), "--unixsocketperm", "600"]
+        return ["--bind", "127.0.0.1", "--port", str(self.port)]
+
     def _lock(self) -> IO[str]:
         """Lock the directory. The server inherits the lock, which ends with the server's process.
 
         A server that a killed rq-broker process left behind is asked to end first.
         """
         lock = (self.directory / "lock").open("a+")
+        os.fchmod(lock.fileno(), 0o600)
         if _acquire(lock):
             return lock
         lock.seek(0)
@@ -121,7 +159,7 @@ class Server:
 
     def _await_ready(self) -> None:
         deadline = time.monotonic() + _START_SECONDS
-        with redis.Redis(port=self.port) as client:
+        with redis.Redis.from_url(self.url) as client:
             while True:
                 try:
                     client.ping()

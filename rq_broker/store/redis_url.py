@@ -53,7 +53,7 @@ def parse(url: str) -> RedisUrl:
     full_scheme, netloc, path, query = match.groups()
     scheme, _, way = full_scheme.partition("+")
     login, at, hosts = netloc.rpartition("@")
-    shown = f"{full_scheme}://{hosts}{path}"
+    shown = _shown(url, full_scheme, hosts + path)
     if full_scheme not in SCHEMES:
         raise Invalid(f"--redis {shown} must begin with one of {', '.join(SCHEMES)}")
     if scheme == "unix":
@@ -76,6 +76,20 @@ def parse(url: str) -> RedisUrl:
         }
     plain = f"{scheme}://{login}{at}{names[0]}/{database}?{urlencode(options)}"
     return RedisUrl(way, addresses, plain.rstrip("?"), shown, service, sentinel_login)
+
+
+def has_password(url: str) -> bool:
+    """Tell whether a URL, which need not be valid, has a password."""
+    login, at, _ = url.rpartition("@")
+    return bool(at and ":" in login.partition("://")[2]) or "password=" in url.partition("?")[2]
+
+
+def _shown(url: str, scheme: str, rest: str) -> str:
+    """Return a URL without its login, also where a password that is not encoded breaks the form."""
+    before, at, _ = url.rpartition("@")
+    if at and re.search("[?#]", before) and "@" not in re.split("[?#]", before)[0]:
+        rest = "…"  # the login may end behind the ? or the #
+    return f"{scheme.rpartition('@')[2]}://{rest.rpartition('@')[2]}"
 
 
 def _address(text: str, default_port: int, shown: str) -> tuple[str, int]:

@@ -174,6 +174,8 @@ def _shown(default: object, unit: str) -> str:
     """Write a default as the table does; a number that may be broken has the unit."""
     if default is False:
         return "no"
+    if isinstance(default, tuple):
+        return ",".join(default) or "none"
     return f"{default:g}{unit}" if isinstance(default, float) else str(default or "none")
 
 

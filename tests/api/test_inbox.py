@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import tracemalloc
 
 import httpx
 import pytest
@@ -41,6 +42,25 @@ async def test_only_the_newest_are_kept(monkeypatch: pytest.MonkeyPatch) -> None
             await api.post(f"/inbox/{number}", content=b"{}")
         kept = (await api.get("/inbox")).json()["data"]
     assert [callback["path"] for callback in kept] == ["4", "3", "2"]
+
+
+async def test_the_inbox_is_bounded_in_bytes() -> None:
+    """Bodies are kept as they arrived, and the oldest are dropped before they fill the memory."""
+    endpoints = InboxEndpoints()
+    transport = httpx.ASGITransport(Starlette(routes=endpoints.routes()))
+    async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as api:
+        body = b"[%b[]]" % (b"[]," * 300_000)
+        tracemalloc.start()
+        try:
+            for number in range(30):
+                await api.post(f"/inbox/{number}", content=body)
+            kept, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        paths = [view["path"] for view in (await api.get("/inbox")).json()["data"]]
+    assert paths == [str(number) for number in reversed(range(30 - len(paths), 30))]
+    assert 10 < len(paths) < 20
+    assert kept < 20 * 2**20
 
 
 async def test_one_readable_line_is_logged(

@@ -48,12 +48,17 @@ def test_help_imports_neither_redis_nor_http(args: tuple[str, ...]) -> None:
         "rq_broker.cli",
         "rq_broker.cli.commands",
         "rq_broker.cli.log_lines",
+        "rq_broker.cli.option",
         "rq_broker.cli.options",
+        "rq_broker.cli.provider_options",
+        "rq_broker.cli.secret_files",
         "rq_broker.domain",
         "rq_broker.domain.errors",
         "rq_broker.domain.identity",
+        "rq_broker.domain.scrubbing",
         "rq_broker.settings",
         "rq_broker.store",
+        "rq_broker.store.encryption",
         "rq_broker.store.redis_url",
     }
 

@@ -55,6 +55,16 @@ VALUES = {
     "rate-limit": ("9.5", 9.5),
     "owner-rate-limit": ("9", 9.0),
     "admin-rate-limit": ("9", 9.0),
+    "keystone-cloud": ("lab", "lab"),
+    "keystone-owner": ("name", "name"),
+    "keystone-domain": ("d1", "d1"),
+    "keystone-roles": ("admin=admin, member=client", ("admin=admin", "member=client")),
+    "jwt-issuer": ("https://i.lab", "https://i.lab"),
+    "jwt-audience": ("rq", "rq"),
+    "jwt-keys": ("keys.json", "keys.json"),
+    "jwt-owner": ("tenant", "tenant"),
+    "jwt-role": ("groups", "groups"),
+    "jwt-roles": ("ops=operator", ("ops=operator",)),
     "callback-base": ("http://b/", "http://b/"),
     "callback-allow": ("10.0.0.0/8, hooks.lab", ("10.0.0.0/8", "hooks.lab")),
     "callback-deny": ("10.1.0.0/16", ("10.1.0.0/16",)),
@@ -149,6 +159,7 @@ def test_no_option_is_untested() -> None:
     """Every option stands in the table above, or has a test of its own."""
     tabled = {option.replace("-", "_") for option in VALUES}
     tested = {"types", "insecure", "tokens", "open_types", "as_json"}
+    tested |= {"redis_file", "secret_key_file"}
     assert tabled | tested == set(OPTIONS)
 
 

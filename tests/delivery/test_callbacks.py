@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from base64 import b64encode
 from collections.abc import AsyncIterator
 
 import orjson
@@ -19,6 +20,7 @@ from rq_broker.domain.jobs import Status
 from rq_broker.egress.rules import Egress
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker
+from rq_broker.store.encryption import KeyCipher
 from tests.making import TYPE, grant, grant_to, publish, shape
 from tests.receivers import Behaviour, Receiver, receiver, responding
 
@@ -156,6 +158,25 @@ async def test_an_invalid_key_holds_callbacks_back_until_it_is_corrected(
     causes = [attempt.cause for attempt in await broker.attempts(TYPE, "d")]
     assert causes == ["invalid_signing_key", "invalid_signing_key", "http_200"]
     assert (await broker.destinations(TYPE))[1][0].failures == 0
+    assert await audit(client, TYPE) == []
+
+
+async def test_callbacks_wait_for_a_notifier_with_the_secret_key(
+    client: Redis, sender: Sender, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without it nothing is sent unsigned and no attempt counts; another notifier signs it."""
+    key = generate().text
+    knowing = Broker(client, cipher=KeyCipher([b64encode(bytes(32)).decode()]))
+    await knowing.set_keys(TYPE, "*", [key])
+    async with receiver(responding(200)) as there:
+        await _grant(knowing, there, "d")
+        await _rounds(Broker(client), sender, 2)
+        assert there.heads == []
+        assert (await knowing.read(TYPE, "d")).status is Status.GRANTED
+        await _rounds(knowing, sender, 1)
+        assert _verified(there, key) == ["d"]
+    assert [attempt.cause for attempt in await knowing.attempts(TYPE, "d")] == ["http_200"]
+    assert any("this process has no --secret-key-file" in line for line in caplog.messages)
     assert await audit(client, TYPE) == []
 
 

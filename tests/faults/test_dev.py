@@ -14,7 +14,7 @@ import redis
 from rq_broker.store.embedded import Server
 from rq_broker.store.scripts import SCRIPTS
 from tests.api_client import SEED, ApiClient
-from tests.processes import Child, Children, end_redis, redis_answers, store_port, until
+from tests.processes import Child, Children, end_redis, redis_answers, store_url, until
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def dev(spawn: Children, tmp_path: Path) -> Iterator[Child]:
     child.ready()
     yield child
     child.kill()
-    end_redis(store_port(child))
+    end_redis(store_url(child))
 
 
 async def test_dev_does_what_the_seed_says(dev: Child, spawn: Children, tmp_path: Path) -> None:
@@ -49,8 +49,10 @@ async def test_dev_does_what_the_seed_says(dev: Child, spawn: Children, tmp_path
     assert (host["name"], host["held"], host["aggregates"]) == ("host1", {}, ["host1"])
     assert host["capacity"] == {"VCPU": 64, "Memory": 65536, "Disk": 1000}
     await api_client.aclose()
-    assert (tmp_path / ".rq-broker").is_dir()
-    audit = spawn.start("audit", "--redis", f"redis://127.0.0.1:{store_port(dev)}/0")
+    for path in (store := tmp_path / ".rq-broker", *store.rglob("*")):
+        mode = path.stat().st_mode & 0o777
+        assert mode == (0o700 if path.is_dir() else 0o600), path
+    audit = spawn.start("audit", "--redis", store_url(dev))
     await asyncio.to_thread(audit.wait)
     assert audit.output() == "clean\n"
 
@@ -60,13 +62,13 @@ async def test_dev_stops_its_store_and_finds_its_data_again(
     dev: Child, spawn: Children, tmp_path: Path, number: signal.Signals
 ) -> None:
     """Stopped, it leaves no Redis running; started again in the same directory, it has its jobs."""
-    port, api_client = store_port(dev), ApiClient([dev])
+    url, api_client = store_url(dev), ApiClient([dev])
     assert (await api_client.ask("POST", "/v1/vm/", SEED)).status_code == 201
     await api_client.until("running", "d")
     await api_client.aclose()
     dev.send(number)
     await asyncio.to_thread(dev.wait)
-    assert not redis_answers(port)
+    assert not redis_answers(url)
     again = spawn.serve("dev", cwd=tmp_path)
     again.ready()
     api_client = ApiClient([again])
@@ -75,21 +77,21 @@ async def test_dev_stops_its_store_and_finds_its_data_again(
     finally:
         await api_client.aclose()
         again.kill()
-        end_redis(store_port(again))
+        end_redis(store_url(again))
 
 
 async def test_dev_that_was_killed_starts_again(
     dev: Child, spawn: Children, tmp_path: Path
 ) -> None:
     """Killed with -9, it leaves no Redis running, and the next start has its data."""
-    port, api_client = store_port(dev), ApiClient([dev])
+    url, api_client = store_url(dev), ApiClient([dev])
     assert (await api_client.ask("POST", "/v1/vm/", SEED)).status_code == 201
     await api_client.until("running", "d")
     await api_client.aclose()
     dev.kill()
 
     async def ended() -> bool:
-        return not redis_answers(port)
+        return not redis_answers(url)
 
     await until(ended, "the embedded store to end with its parent")
     again = spawn.serve("dev", cwd=tmp_path)
@@ -109,7 +111,7 @@ async def test_dev_on_a_taken_port_leaves_nothing_behind(
     child = spawn.start("dev", "--port", dev.url.rpartition(":")[2], cwd=tmp_path / "other")
     assert await asyncio.to_thread(child.wait) != 0
     assert "address already in use" in child.output()
-    assert not redis_answers(store_port(child))
+    assert not redis_answers(store_url(child))
 
 
 async def test_two_devs_never_share_a_directory(
@@ -125,10 +127,10 @@ async def test_two_devs_never_share_a_directory(
     exit_code = child.process.poll()
     child.kill()
     if exit_code is None:
-        end_redis(store_port(child))
+        end_redis(store_url(child))
     assert exit_code == 1
     assert "Error: " in child.output()
-    assert redis_answers(store_port(dev))
+    assert redis_answers(store_url(dev))
 
 
 @pytest.mark.skipif(
@@ -169,4 +171,4 @@ async def test_scripts_are_printed_for_other_languages(
         sha = client.script_load(source.log.read_bytes())
         assert sha == SCRIPTS["read"].sha
         with pytest.raises(redis.ResponseError, match="JOB_NOT_FOUND"):
-            client.evalsha(sha, 1, "rqb:{vm}", "nobody", "")
+            client.evalsha(sha, 1, "rqb:{vm}", "nobody", "", "")

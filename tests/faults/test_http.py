@@ -15,7 +15,7 @@ import pytest
 
 from rq_broker.store.embedded import Server, free_port
 from tests.api_client import SEED
-from tests.processes import Child, Children, end_redis, redis_answers, store_port, until
+from tests.processes import Child, Children, end_redis, redis_answers, store_url, until
 from tests.raw_http import RawConnection, connected, request
 
 H2C = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQ")
@@ -225,17 +225,17 @@ async def dev(spawn: Children, tmp_path: Path) -> AsyncIterator[Child]:
     child.ready()
     yield child
     child.kill()
-    end_redis(store_port(child))
+    end_redis(store_url(child))
 
 
 async def test_the_store_ends_with_dev(dev: Child) -> None:
     """After `kill -9` of `dev` its redis-server ends."""
-    port = store_port(dev)
-    assert redis_answers(port)
+    url = store_url(dev)
+    assert redis_answers(url)
     dev.process.kill()
 
     async def ended() -> bool:
-        return not redis_answers(port)
+        return not redis_answers(url)
 
     await until(ended, "the store to end")
 

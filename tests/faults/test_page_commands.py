@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.pages import PAGES, commands
-from tests.processes import Child, children, end_redis, store_port
+from tests.processes import Child, children, end_redis, store_url
 
 WITH_CURL = [name for name, text in PAGES.items() if any(commands(text, "curl"))]
 
@@ -23,7 +23,7 @@ def dev(tmp_path: Path) -> Iterator[Child]:
         child.ready()
         yield child
         child.kill()
-        end_redis(store_port(child))
+        end_redis(store_url(child))
 
 
 def curl(words: list[str], url: str) -> Any:

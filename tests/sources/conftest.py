@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -55,18 +53,6 @@ def nova(
     server = Server(nova_of(placement, nova_answers, computes))
     yield server
     server.stop()
-
-
-@pytest.fixture
-def clouds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Write a clouds.yaml with one cloud, `lab`."""
-
-    def write(**settings: Any) -> None:
-        path = tmp_path / "clouds.yaml"
-        path.write_text(json.dumps({"clouds": {"lab": settings}}))
-        monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(path))
-
-    return write
 
 
 @pytest.fixture

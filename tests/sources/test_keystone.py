@@ -16,13 +16,6 @@ from tests.sources.servers import Server
 
 
 @pytest.fixture(scope="module")
-def keystone_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keystone]:
-    keystone = Keystone(tmp_path_factory.mktemp("keystone"))
-    yield keystone
-    keystone.stop()
-
-
-@pytest.fixture(scope="module")
 def guarded_process(
     placement_process: Placement, keystone_process: Keystone
 ) -> Iterator[Placement]:

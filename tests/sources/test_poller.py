@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 
+from rq_broker.cli.log_lines import LineFormatter
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Status
 from rq_broker.domain.planning import Proposal
@@ -142,6 +143,24 @@ async def test_an_exception_that_is_no_failure_is_shown_too(
     (source,) = await broker.sources(TYPE)
     assert source.cause == "failed"
     assert "max_units" in source.text
+
+
+@pytest.mark.parametrize("failure", [Unreachable, ValueError])
+async def test_a_failure_is_shown_without_credentials(
+    broker: Broker,
+    feed: Feed,
+    lab: Lab,
+    caplog: pytest.LogCaptureFixture,
+    failure: type[Exception],
+) -> None:
+    """What a library says of its login reaches neither Redis, which /readyz reads, nor the log."""
+    lab.failure = failure("cannot reach https://u:s3cret@k.lab/v3 with password='hunter2'")
+    await Poller(broker, feed).run_once()
+    (source,) = await broker.sources(TYPE)
+    assert source.text.endswith("cannot reach https://***@k.lab/v3 with password=***")
+    formatted = "\n".join(map(LineFormatter().format, caplog.records))
+    assert "cannot reach https://***@k.lab" in formatted
+    assert not re.search("s3cret|hunter2", formatted)
 
 
 async def test_reasons_say_how_old_the_capacity_is(broker: Broker, feed: Feed, lab: Lab) -> None:

@@ -178,3 +178,36 @@ async def test_fakeredis_passes_the_check() -> None:
     """fakeredis, which has no INFO, is accepted."""
     async with in_memory() as client:
         await check_fit(client)
+
+
+async def test_a_store_on_a_socket_is_for_this_user_only(tmp_path: Path) -> None:
+    """It has no TCP port; directory and files, also those of before, are closed to other users."""
+    directory = tmp_path / "a store"
+    directory.mkdir()
+    (directory / "appendonlydir").mkdir(mode=0o755)
+    (directory / "old").write_text("from before")
+    outside = tmp_path / "outside"
+    outside.touch(mode=0o644)
+    (directory / "link").symlink_to(outside)
+    server = Server(directory, on_socket=True)
+    server.start()
+    try:
+        async with connect(server.url) as client:
+            await client.set("answer", "42")
+            assert (await client.config_get("port"))["port"] == "0"
+        paths = [directory, *directory.rglob("*")]
+        modes = {path.name: path.lstat().st_mode & 0o777 for path in paths}
+        del modes["link"]
+    finally:
+        server.stop()
+    assert modes.keys() >= {"a store", "old", "redis.sock", "lock"}
+    assert all(mode in (0o600, 0o700) for mode in modes.values()), modes
+    assert outside.stat().st_mode & 0o777 == 0o644
+
+
+def test_a_directory_too_long_for_a_socket_is_named(tmp_path: Path) -> None:
+    """The sentence says what to do; nothing is started."""
+    server = Server(tmp_path / ("x" * 100), on_socket=True)
+    with pytest.raises(Unavailable, match="shorter directory"):
+        server.start()
+    assert server.process is None

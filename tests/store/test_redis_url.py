@@ -9,7 +9,7 @@ from redis.asyncio.sentinel import SentinelConnectionPool, SentinelManagedSSLCon
 from rq_broker.domain.errors import Invalid
 from rq_broker.store.connection import ask_another_sentinel, connect
 from rq_broker.store.redis_private import cluster_node
-from rq_broker.store.redis_url import parse
+from rq_broker.store.redis_url import has_password, parse
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,12 @@ def test_the_servers_of_a_url(
         ("redis://h/abc", "--redis redis://h/abc must end in the number of a database, or in none"),
         ("redis+sentinel://a:1", "must name the service that the Sentinels watch"),
         ("redis+sentinel://a:1/main/x", "must name the service that the Sentinels watch"),
+        ("redis://u:a/secret@h", "--redis redis://h must "),
+        ("redis://u:a?secret@h", "--redis redis://… must "),
+        ("redis://u:secret#x@h", "--redis redis://… must "),
+        ("redis:/u:secret@h", "--redis redis://h"),
+        ("secret@h:1/0", "--redis h://"),
+        ("u:secret@h:1/0", "--redis u://h:1/0 must begin with"),
     ],
 )
 def test_a_wrong_url_is_refused_without_its_login(url: str, sentence: str) -> None:
@@ -86,3 +92,18 @@ def test_a_client_of_a_cluster_starts_from_every_node_of_the_url() -> None:
     assert pool.connection_class is SSLConnection
     options = {"username": "u", "password": "p", "host": "127.0.0.3", "ssl_cert_reqs": "none"}
     assert options.items() <= pool.connection_kwargs.items()
+
+
+@pytest.mark.parametrize(
+    ("url", "has"),
+    [
+        ("redis://u:p@h", True),
+        ("redis+cluster://:p@h,g/", True),
+        ("redis+sentinel://h/main?sentinel_password=p", True),
+        ("redis://u@h:1/0", False),
+        ("unix:///run/a@b/redis.sock", False),
+    ],
+)
+def test_a_password_is_noticed(url: str, has: bool) -> None:
+    """A login with a password, and the password for Sentinels, are told from addresses."""
+    assert has_password(url) is has

@@ -64,6 +64,7 @@
     ├── Internal                500  internal_error
     ├── OlderNotifiers          503  older_notifiers        they would misread the job
     ├── TooManyConnections      503  too_many_connections   nothing was read
+    ├── SigningKeysEncrypted    503  signing_keys_encrypted  by a key that this process lacks
     ├── IdentityUnavailable     503  identity_unavailable
     │   ├── KeystoneUnavailable 503  keystone_unavailable
     │   └── JwtKeysUnavailable  503  jwt_keys_unavailable
@@ -150,6 +151,7 @@ from rq_broker.domain.errors.unavailable import (
     RedisReadOnly as RedisReadOnly,
     RedisRefuses as RedisRefuses,
     Resharding as Resharding,
+    SigningKeysEncrypted as SigningKeysEncrypted,
     Unavailable as Unavailable,
 )
 

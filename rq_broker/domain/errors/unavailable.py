@@ -81,3 +81,11 @@ class NotReplicated(Unavailable):
     """The call was carried out, but fewer replicas than required acknowledged it in time."""
 
     code = "not_replicated"
+
+
+class SigningKeysEncrypted(BrokerError):
+    """The signing keys are encrypted by a secret key that this process does not have."""
+
+    status = 503
+    code = "signing_keys_encrypted"
+    retry_after = 30

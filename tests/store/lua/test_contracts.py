@@ -210,7 +210,6 @@ async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -
     assert not await broker.forget_type(TYPE)
     await broker.withdraw(TYPE, "d")
     await broker.drop_host(TYPE, "h1")
-    await broker.set_keys(TYPE, "*", ["whsec_x"])
     await _trouble_receivers(broker, client)
     (destination,) = (await broker.destinations(TYPE))[1]
     await set_open_until(client, destination.name, FOR_EVER)
@@ -282,6 +281,8 @@ async def _trouble_receivers(broker: Broker, client: Redis) -> None:
 
 async def _report_servers(broker: Broker, client: Redis) -> None:
     """Let a source report a server that a running job named, and then fail."""
+    await broker.set_keys(TYPE, "*", ["whsec_x"])
+    await broker.runner.run("encrypt_keys", TYPE, owner_id="*", was="whsec_x", signing_keys="x")
     await broker.set_policy(TYPE, {"holds": "until_seen"})
     await bring(broker, Status.RUNNING, "e")
     await broker.transition(TYPE, "e", Status.RUNNING, servers=("s",))

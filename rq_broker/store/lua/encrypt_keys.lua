@@ -1,0 +1,17 @@
+--- Store an owner's signing keys in another form.
+--- Keeps: keys that were set since they were read stay as they are.
+--- KEYS[1] base
+--- ARGV
+---   owner_id      string  the owner, or '*' for all owners that have no keys
+---   was           string  the keys as they were read
+---   signing_keys  string  the same keys, as they are to be stored
+--- Returns
+---   stored  flag  whether they were still as they were read
+--- Errors none
+--- @include "base"
+
+if redis.call('HGET', key('keys'), owner_id) ~= was then
+  return reply({ stored = false })
+end
+redis.call('HSET', key('keys'), owner_id, signing_keys)
+return reply({ stored = true })
