@@ -6,6 +6,7 @@ Both are kept in memory and brought up to date by what changed, since thousands 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -31,6 +32,8 @@ class Held:
     """How long ended jobs held; it learns on."""
     demands: Mapping[str, Demand]
     """Key → demand, of the running jobs."""
+    running: Mapping[str, tuple[Demand, int]]
+    """Key → demand, and how many running jobs have it."""
 
 
 class HeldCapacity:
@@ -43,6 +46,7 @@ class HeldCapacity:
         self._rows: tuple[RunningHold, ...] = ()
         self._book = HoldBook()
         self._demands: dict[str, Demand] = {}
+        self._counts: dict[str, tuple[Demand, int]] = {}
         self._history = HoldingTimes()
         self._last: str | None = None
         """The last ended hold that the history has learnt from."""
@@ -62,8 +66,10 @@ class HeldCapacity:
             if rows is not self._rows:
                 self._rows = rows
                 self._demands = {row.demand_key: row.demand for row in rows}
+                counts = Counter(row.demand_key for row in rows)
+                self._counts = {key: (self._demands[key], n) for key, n in counts.items()}
             holds = self._book.in_order(now, self._history)
-            return Held(rows, holds, self._history, self._demands)
+            return Held(rows, holds, self._history, self._demands, self._counts)
 
     async def read_history(self) -> HoldingTimes:
         """Return how long ended jobs held, which costs less to read."""

@@ -153,15 +153,18 @@ async def read_snapshot(
     digests = {*include, *await _promised_shapes(broker, type_, state.promises)}
     for digest in digests:
         shown = await _with_shape(broker, type_, shown, digest, heads, own=own)
-    # 4. Read what jobs hold until when, if a reservation may be due.
+    # 4. Read what jobs hold until when, if a reservation may be due; and which jobs they are, if
+    #    hosts have devices: then jobs to come are taken to be like them.
     is_due = _is_reservation_due(state.policy, shown, now)
-    current = await held.read() if is_due or with_held else None
+    has_devices = any(host.devices for host in state.hosts.values())
+    current = await held.read() if is_due or with_held or has_devices else None
     holds = current.holds if current and is_due else ()
+    running = current.running if current and has_devices else {}
     # 5. Count what holds of the arrays that limit that.
     at_once = (waiting.shape.at_once for waiting in shown.waiting)
     holding = await broker.holding(type_, {limit.array for limit in at_once if limit})
     snapshot = _snapshot(state, shown, now)
-    snapshot = replace(snapshot, history=history, holds=holds, holding=holding)
+    snapshot = replace(snapshot, history=history, holds=holds, holding=holding, running=running)
     return WindowedSnapshot(snapshot, state, next_window, current)
 
 

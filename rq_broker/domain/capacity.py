@@ -94,15 +94,23 @@ class Host:
         """Return the devices of one resource, in the order of their numbers.
 
         Where its source tells only a sum of what is used, each device may be the one that is: it
-        counts against all of them.
+        counts against all of them. So does what is held since it had other devices, or none.
         """
         sizes, used = self.devices[resource], self.device_used.get(resource)
+        stray = self._held_of_no_device(resource)
         if used is None:
             used = [min(self.used.get(resource, 0), size) for size in sizes]
         return [
-            Device(size, used[n], self.device_held.get(device_name(resource, n), 0))
+            Device(size, used[n], self.device_held.get(device_name(resource, n), 0) + stray)
             for n, size in enumerate(sizes)
         ]
+
+    def _held_of_no_device(self, resource: str) -> int:
+        held = self.held.get(resource, 0)
+        count = len(self.devices[resource])
+        return held - sum(
+            self.device_held.get(device_name(resource, number), 0) for number in range(count)
+        )
 
     def used_of(self, name: str) -> int:
         """Return what is used of a resource, or of a device."""

@@ -123,6 +123,9 @@ class Snapshot:
     """What jobs hold now, the earliest expected end first."""
     history: HoldingTimes = field(default_factory=HoldingTimes)
     """How long ended jobs held their capacity."""
+    running: Mapping[str, tuple[Demand, int]] = field(default_factory=dict)
+    """Key of a demand → the demand, and how many jobs hold capacity for it; filled where some host
+    has devices: jobs to come are taken to be like these, and like those that wait."""
     closed: frozenset[str] = frozenset()
     """Receivers that cannot be called now: their jobs keep their place and get no grant."""
     asked: Mapping[str, float] = field(default_factory=dict)

@@ -17,6 +17,7 @@ from rq_broker.planner.alternatives import Choice, OptionStart, earliest
 from rq_broker.planner.blocked import BlockedShape, Option
 from rq_broker.planner.capacity_reasons import impossible
 from rq_broker.planner.closest_hosts import choose_hosts
+from rq_broker.planner.expected_demands import fragmentation_for
 from rq_broker.planner.growing import grow, one_more
 from rq_broker.planner.hold_ends import holds_in_order
 from rq_broker.planner.owner_usage import OwnerUsage
@@ -46,6 +47,8 @@ class AdmissionPass:
         hosts = snapshot.hosts.values()
         self.snapshot = snapshot
         self.table = HostTable(hosts)
+        if self.table.devices:
+            self.table.fragmentation = fragmentation_for(snapshot, self.table.weights)
         self.usage = OwnerUsage(snapshot)
         self._holding = dict(snapshot.holding)
         """Array with `at_once` → how many of its jobs hold, the grants of this pass included."""

@@ -140,6 +140,8 @@ def _good(host: Host, last: Host | None) -> Host:
         max_unit=dict(host.max_unit),
         min_unit=dict(host.min_unit),
         step_size=dict(host.step_size),
+        devices={name: tuple(sizes) for name, sizes in host.devices.items()},
+        device_used={name: tuple(used) for name, used in host.device_used.items()},
     )
 
 

@@ -304,7 +304,7 @@ def _shares(open_trees: Iterable[Tree], watch: frozenset[str]) -> Shares:
             for consumer in watch & provider.consumers.keys():
                 share = shares[consumer]
                 for resource, amount in provider.consumers[consumer].items():
-                    place = (tree.root.name, resource)
+                    place = (tree.root.name, tree.device_of(provider, resource))
                     share[place] = share.get(place, 0) + amount
     return shares
 

@@ -1,6 +1,7 @@
 """Placement's resource providers as hosts: figures only, no requests.
 
-A host is a root provider; the resources of its child providers are added to its own.
+A host is a root provider; the resources of its child providers are added to its own. A resource
+that several children have, and the root has not, is in devices: each child is one.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from math import lcm
 from typing import Any
 
 from rq_broker.domain.capacity import Host
+from rq_broker.domain.devices import device_name
 
 RESOURCES: Mapping[str, str] = {"MEMORY_MB": "Memory", "DISK_GB": "Disk"}
 """Resource class → the broker's name (MB and GB, as in Placement); others keep their name."""
@@ -93,16 +95,50 @@ class Tree:
 
     def host(self) -> Host:
         """Return the tree as a host, with its aggregates by their UUIDs."""
+        devices = self.devices()
         return Host(
             self.root.name,
             capacity=self._capacity(),
             used=_sum(provider.used for provider in self.providers),
+            devices={
+                resource: tuple(provider.capacity[resource] for provider in providers)
+                for resource, providers in devices.items()
+            },
+            device_used={
+                resource: tuple(provider.used.get(resource, 0) for provider in providers)
+                for resource, providers in devices.items()
+            },
             aggregates=frozenset(self.root.aggregates),
             max_unit=self._max_unit(),
             min_unit=self._combined(lambda provider: provider.min_unit, max),
             step_size=self._combined(lambda provider: provider.step_size, lcm),
             traits=frozenset().union(*(provider.traits for provider in self.providers)),
         )
+
+    def devices(self) -> dict[str, list[Provider]]:
+        """Return the resources that the host has in devices: the providers of each, by name.
+
+        Placement gives an instance all it asks for of a resource from one provider, as a device
+        does; where the root has some as well it is counted in sums, as its children come and go.
+        """
+        found: dict[str, list[Provider]] = {}
+        if len(self.providers) < 3:  # a root and one child at most
+            return {}
+        for provider in sorted(self.providers, key=lambda provider: provider.name):
+            for resource in provider.capacity:
+                found.setdefault(resource, []).append(provider)
+        return {
+            resource: providers
+            for resource, providers in found.items()
+            if len(providers) > 1 and self.root not in providers
+        }
+
+    def device_of(self, provider: Provider, resource: str) -> str:
+        """Return the name of the device that a provider is, or the resource where it is none."""
+        providers = self.devices().get(resource, [])
+        if provider not in providers:
+            return resource
+        return device_name(resource, providers.index(provider))
 
     def _combined(
         self,

@@ -50,6 +50,8 @@ def _trimmed(host: Host) -> tuple[Host, str]:
         max_unit=without(host.max_unit),
         min_unit=without(host.min_unit),
         step_size=without(host.step_size),
+        devices={name: sizes for name, sizes in host.devices.items() if name not in resources},
+        device_used={name: n for name, n in host.device_used.items() if name not in resources},
     )
     texts = [_text("label", name, LABEL) for name in sorted(labels)]
     texts += [_text("resource", name, RESOURCE_NAME) for name in sorted(resources)]

@@ -73,9 +73,9 @@ def stored_used(host: Host) -> Mapping[str, int]:
 
 def stored_held(host: Host) -> Mapping[str, int]:
     """Return what is held of a host as its hash has it."""
-    in_devices = {resource_of(name) for name in host.device_held}
-    others = {name: amount for name, amount in host.held.items() if name not in in_devices}
-    return others | dict(host.device_held)
+    in_devices = sums_of(host.device_held)
+    others = {name: amount - in_devices.get(name, 0) for name, amount in host.held.items()}
+    return {name: amount for name, amount in others.items() if amount} | dict(host.device_held)
 
 
 def _stored(sums: Mapping[str, int], lists: Mapping[str, Sequence[int]]) -> dict[str, int]:

@@ -59,7 +59,7 @@ where nothing else is said.
 | `…:host:<name>`            | hash   | `capacity:…`, `used:…`, `held:…`, `max_unit:…`, |
 |                            |        | `min_unit:…`, `step_size:…`, |
 |                            |        | `aggregates`, `traits`, `anywhere`, `dropped`, `source`, |
-|                            |        | `publisher`, `digest` |
+|                            |        | `publisher`, `digest`, `mixed` (see lua/lib/devices) |
 | `…:sources`                | set    | names of the sources that report hosts |
 | `…:source:<name>`          | hash   | when its last snapshot was `begun`, and why the last |
 |                            |        | attempt failed: `cause`, `text` |

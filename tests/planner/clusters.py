@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from rq_broker.domain.capacity import Host
+from rq_broker.domain.devices import amounts_by_host
 from rq_broker.domain.hold_book import HoldBook
 from rq_broker.domain.holding_times import HoldingTimes, Observation, demand_key
 from rq_broker.domain.jobs import Demand, Shape
 from rq_broker.domain.planning import Grant, Head, Hold, Promise, Snapshot, WaitingShape
 from rq_broker.domain.policy import Policy
 from rq_broker.planner import plan
+from tests.planner.device_oracle import with_held
 from tests.planner.oracle import name_of
 
 
@@ -105,11 +107,7 @@ class Cluster:
         job = self._waiting.pop(id_)
         self._passed.pop(grant.head.request_id, None)
         self.starts[id_] = self.now
-        amounts: dict[str, dict[str, int]] = {}
-        for name, instance in zip(grant.hosts, grant.demand.instances, strict=True):
-            row = amounts.setdefault(name, {})
-            for resource, amount in instance:
-                row[resource] = row.get(resource, 0) + amount
+        amounts = amounts_by_host(grant.hosts, grant.demand.instances, grant.devices)
         ends = self.now + grant.prediction.hold
         key = demand_key(job.demand)
         self._holds.add(Hold(grant.head.request_id, job.owner, self.now, ends, amounts, key))
@@ -127,8 +125,4 @@ class Cluster:
 
     def _change_held(self, amounts: Mapping[str, Mapping[str, int]], sign: int) -> None:
         for name, row in amounts.items():
-            host = self.hosts[name]
-            held = dict(host.held)
-            for resource, amount in row.items():
-                held[resource] = held.get(resource, 0) + sign * amount
-            self.hosts[name] = replace(host, held=held)
+            self.hosts[name] = with_held(self.hosts[name], row, sign)

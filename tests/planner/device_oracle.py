@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import combinations
 from random import Random
@@ -55,3 +56,12 @@ def with_devices(rng: Random, place: Host) -> Host:
 def all_held(place: Host) -> dict[str, dict[str, int]]:
     """Return what is held of a host, of its devices as well, as a hold has it."""
     return {place.name: {**place.held, **place.device_held}}
+
+
+def with_held(place: Host, amounts: Mapping[str, int], sign: int) -> Host:
+    """Return a host with more held of it, and of its devices, or with less."""
+    held, device_held = dict(place.held), dict(place.device_held)
+    for name, amount in amounts.items():
+        kept = device_held if "/" in name else held
+        kept[name] = kept.get(name, 0) + sign * amount
+    return replace(place, held=held, device_held=device_held)

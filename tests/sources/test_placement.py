@@ -154,7 +154,7 @@ async def test_a_limit_of_candidates_hides_nothing(
 
 
 async def test_children_add_to_their_host(placement: Placement, source: PlacementSource) -> None:
-    """A host has what its child providers have; one instance can have what one of them has."""
+    """A host has what its children have, each as a device of its own, and a server is on one."""
     root = placement.add("cn1", **SIZE)
     cards = [placement.add_child(root, f"cn1-gpu{number}", VGPU=4) for number in range(2)]
     server = str(uuid4())
@@ -164,7 +164,9 @@ async def test_children_add_to_their_host(placement: Placement, source: Placemen
     assert host_of(snapshot).capacity["VGPU"] == 8
     assert host_of(snapshot).used == {"VCPU": 1, "Memory": 0, "VGPU": 3}
     assert host_of(snapshot).max_unit == {"VGPU": 4}
-    assert snapshot.consumers == {server: {("cn1", "VCPU"): 1, ("cn1", "VGPU"): 3}}
+    assert host_of(snapshot).devices == {"VGPU": (4, 4)}
+    assert host_of(snapshot).device_used == {"VGPU": (3, 0)}
+    assert snapshot.consumers == {server: {("cn1", "VCPU"): 1, ("cn1", "VGPU/0"): 3}}
 
 
 async def test_a_sharing_provider_is_no_host(placement: Placement, source: PlacementSource) -> None:

@@ -7,9 +7,11 @@ from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from rq_broker.domain.capacity import Amounts, Host
+from rq_broker.domain.devices import device_name, is_device
 from rq_broker.domain.holding_times import size_class
 from rq_broker.domain.jobs import Demand
 from rq_broker.domain.traits import Instance, traits_of
+from rq_broker.planner.forecasting.device_room import could_hold
 from rq_broker.planner.forecasting.room import Need, Room, Vector, add
 
 
@@ -21,6 +23,8 @@ class _Group(NamedTuple):
     anywhere: bool
     unit: Vector
     """The largest instance that a host could hold."""
+    devices: tuple[tuple[int, tuple[tuple[int, int], ...]], ...] = ()
+    """Column of a resource in devices, and the column and size of each of these."""
 
 
 UNLIMITED = 1 << 62
@@ -42,7 +46,18 @@ class SimulatedHosts:
         """Group the hosts by what some demand asks for."""
         in_service = [host for host in hosts if not host.dropped]
         instances = {instance for demand in demands for instance in demand.instances if instance}
-        self.resources = sorted({resource for instance in instances for resource, _ in instance})
+        named = {resource for instance in instances for resource, _ in instance}
+        devices = set[str]()
+        if not merged:  # of merged hosts only sums are known
+            devices = {
+                device_name(resource, number)
+                for host in in_service
+                for resource in named & host.devices.keys()
+                for number in range(len(host.devices[resource]))
+            }
+        self.resources = [*sorted(named), *sorted(devices)]
+        """What a vector has amounts of: resources, then devices."""
+        self._has_devices = bool(devices)
         self._index = {resource: index for index, resource in enumerate(self.resources)}
         self._largest: Counter[str] = Counter()
         capacity: Counter[str] = Counter()
@@ -57,7 +72,9 @@ class SimulatedHosts:
         """Name of a host → its number in the room."""
         self._aggregates, self._traits = _labels_that_matter(demands)
         self._only_instance = next(iter(instances)) if len(instances) == 1 else None
-        self.room = self._build_room(in_service, merged=merged or self._only_instance is not None)
+        self.room = self._build_room(
+            in_service, merged=merged or (self._only_instance is not None and not devices)
+        )
 
     def _build_room(self, hosts: Collection[Host], *, merged: bool) -> Room:
         rows: list[Vector] = []
@@ -74,9 +91,10 @@ class SimulatedHosts:
                 host.traits & self._traits,
                 host.anywhere,
                 unit,
+                self._columns_of(host),
             )
             group = self._groups.setdefault(key, len(self._groups))
-            row = self.vector(host.free)
+            row = self.vector(host.free | host.device_free if self._has_devices else host.free)
             if merged and group in number_of_group:
                 number = number_of_group[group]
                 free = [max(amount, 0) for amount in row]
@@ -92,7 +110,20 @@ class SimulatedHosts:
             1 / self._largest[name] if self._largest[name] else 0.0 for name in self.resources
         ]
         anywhere = frozenset(number for key, number in self._groups.items() if key.anywhere)
-        return Room(rows, groups, sizes, weights, anywhere)
+        layouts = {n: dict(key.devices) for key, n in self._groups.items() if key.devices}
+        return Room(rows, groups, sizes, weights, anywhere=anywhere, layouts=layouts)
+
+    def _columns_of(self, host: Host) -> tuple[tuple[int, tuple[tuple[int, int], ...]], ...]:
+        if not self._has_devices:
+            return ()
+        return tuple(
+            (
+                self._index[resource],
+                tuple((self._index[device_name(resource, n)], s) for n, s in enumerate(sizes)),
+            )
+            for resource, sizes in sorted(host.devices.items())
+            if resource in self._index
+        )
 
     def vector(self, amounts: Amounts) -> Vector:
         """Return amounts of the resources that matter."""
@@ -123,6 +154,7 @@ class SimulatedHosts:
                 if demand.admits(group)
                 and traits.admit(group.traits)
                 and all(amount <= group.unit[index] for index, amount in parts)
+                and could_hold(parts, dict(group.devices))
             )
             vector = self.vector(dict(instance))
             is_elastic = elastic and demand.instances[elastic.index] == instance
@@ -165,7 +197,9 @@ class SimulatedHosts:
 
     def _part_instance(self, part: float) -> Instance:
         return tuple(
-            (resource, max(round(self._largest[resource] * part), 1)) for resource in self.resources
+            (resource, max(round(self._largest[resource] * part), 1))
+            for resource in self.resources
+            if not is_device(resource)
         )
 
 

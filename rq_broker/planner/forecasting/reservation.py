@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from rq_broker.planner.forecasting.room import Need, Room, Vector, count_fitting
+from rq_broker.planner.forecasting.room import Need, Room, Vector
 from rq_broker.planner.forecasting.simulated_jobs import NEVER, Batch, Kind, RunningHold
 from rq_broker.planner.reservations import is_strict_by
 
@@ -118,8 +118,8 @@ class _RisingRoom:
                     self._counts[index] -= self._fitting(need, host, before)
 
     def _fitting(self, need: Need, host: int, row: Vector) -> int:
-        times = max(count_fitting(row, need.parts), 0)
         room = self._room
+        times = max(room.fitting(need, room.group(host), row), 0)
         return min(times, room.size(host)) if room.is_spread(need, room.group(host)) else times
 
     def reserve(self) -> None:
@@ -148,8 +148,9 @@ class _RisingRoom:
         row = self._rows.get(host) or self._room.row(host)
         times = min(self._fitting(need, host, row), most)
         if times:
+            taken = self._room.amounts(need, host, row, times)
             self._rows[host] = tuple(
-                [free - times * amount for free, amount in zip(row, need.amounts, strict=True)]
+                [free - amount for free, amount in zip(row, taken, strict=True)]
             )
         return times
 

@@ -8,8 +8,10 @@ hosts of one group are merged into one large host; that loses what does not fit 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
+
+from rq_broker.planner.forecasting.device_room import Layout, amounts_on, count_on
 
 Vector = tuple[int, ...]
 """An amount of each resource that some demand names, in one order."""
@@ -45,7 +47,16 @@ class _Level(NamedTuple):
 class Room:
     """What is free on each host."""
 
-    __slots__ = ("_anywhere", "_by_row", "_hosts", "_level_of", "_levels", "_sizes", "_weights")
+    __slots__ = (
+        "_anywhere",
+        "_by_row",
+        "_hosts",
+        "_layouts",
+        "_level_of",
+        "_levels",
+        "_sizes",
+        "_weights",
+    )
 
     def __init__(
         self,
@@ -53,7 +64,9 @@ class Room:
         groups: Sequence[int],
         sizes: Sequence[int],
         weights: Sequence[float],
+        *,
         anywhere: frozenset[int] = frozenset(),
+        layouts: Mapping[int, Layout] | None = None,
     ) -> None:
         """Begin with these hosts.
 
@@ -63,8 +76,11 @@ class Room:
             sizes: how many hosts each stands for.
             weights: of each resource: makes amounts comparable.
             anywhere: groups of hosts on which any number of instances of a spread job may be.
+            layouts: group of hosts with devices → their columns.
         """
         self._anywhere = anywhere
+        self._layouts = layouts or {}
+        """Group of hosts with devices → which columns of a row these are."""
         self._sizes = sizes
         self._weights = weights
         self._by_row: dict[int, dict[Vector, _Level]] = {group: {} for group in groups}
@@ -81,7 +97,7 @@ class Room:
         """Return a room that changes on its own."""
         other = Room.__new__(Room)
         other._sizes, other._weights, other._by_row = self._sizes, self._weights, self._by_row
-        other._anywhere = self._anywhere
+        other._anywhere, other._layouts = self._anywhere, self._layouts
         other._level_of = list(self._level_of)
         other._hosts = {level: dict(hosts) for level, hosts in self._hosts.items()}
         other._levels = list(self._levels)
@@ -110,14 +126,14 @@ class Room:
     def hosts_for(self, need: Need) -> Iterator[int]:
         """Yield the hosts on which an instance fits, the fullest first."""
         for level in self._levels:
-            if level.group in need.groups and count_fitting(level.row, need.parts) > 0:
+            if level.group in need.groups and self.fitting(need, level.group, level.row) > 0:
                 yield from self._hosts[level]
 
     def count(self, need: Need, limit: int) -> int:
         """Count the instances that fit, up to a limit."""
-        total, groups, parts = 0, need.groups, need.parts
+        total, groups = 0, need.groups
         for level in self._levels:
-            if level.group in groups and (times := count_fitting(level.row, parts)) > 0:
+            if level.group in groups and (times := self.fitting(need, level.group, level.row)) > 0:
                 hosts = self._hosts[level]
                 if self.is_spread(need, level.group):
                     times = min(times, self._sizes[next(iter(hosts))])
@@ -143,12 +159,12 @@ class Room:
         return jobs, placement
 
     def _fill(self, need: Need, count: int, placement: Placement) -> bool:
-        groups, parts, amounts = need.groups, need.parts, need.amounts
+        groups = need.groups
         picks: list[tuple[int, int]] = []
         for level in self._levels:
             if level.group not in groups:
                 continue
-            most = count_fitting(level.row, parts)
+            most = self.fitting(need, level.group, level.row)
             if most <= 0:
                 continue
             is_spread = self.is_spread(need, level.group)
@@ -161,13 +177,30 @@ class Room:
             if not count:
                 break
         taken = [
-            (host, amounts if times == 1 else tuple([amount * times for amount in amounts]))
+            (host, self.amounts(need, host, self._level_of[host].row, times))
             for host, times in picks
         ]
         for host, vector in taken:
             self.take(host, vector)
         placement += taken
         return not count
+
+    def fitting(self, need: Need, group: int, row: Vector) -> int:
+        """Count how often an instance fits in a row of a group; 0 or less if it does not."""
+        layout = self._layouts.get(group)
+        return count_on(row, need.parts, layout) if layout else count_fitting(row, need.parts)
+
+    def amounts(self, need: Need, host: int, row: Vector, times: int) -> Vector:
+        """Return what so many instances that fit take of a host with this row."""
+        layout = self._layouts.get(self.group(host))
+        if not layout:
+            return need.amounts if times == 1 else tuple([n * times for n in need.amounts])
+        taken, left = (0,) * len(row), row
+        for _ in range(times):
+            one = amounts_on(left, need.amounts, need.parts, layout)
+            taken = add(taken, one)
+            left = tuple([free - amount for free, amount in zip(left, one, strict=True)])
+        return taken
 
     def take(self, host: int, amounts: Vector) -> None:
         """Use up amounts on a host."""

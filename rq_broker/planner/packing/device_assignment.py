@@ -7,13 +7,12 @@ the earlier ones take others.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import product
 
-from rq_broker.domain.devices import NO_DEVICES, DeviceChoice
+from rq_broker.domain.devices import DeviceChoice
 from rq_broker.domain.traits import Instance
 from rq_broker.planner.packing.devices import (
     DeviceRow,
-    NamedDevices,
+    all_choices,
     count_fitting,
     take,
     take_fullest,
@@ -59,7 +58,7 @@ def _others(
     first, *others = instances
     if not count_fitting(row, first, 1):
         return None
-    for choice in _choices(row, first):
+    for choice in all_choices(row, first):
         if next(steps, None) is None:
             raise _OutOfSteps
         left = row.copy()
@@ -68,35 +67,3 @@ def _others(
         if rest is not None:
             return [choice, *rest]
     return None
-
-
-def _choices(row: DeviceRow, instance: Instance) -> Iterator[DeviceChoice]:
-    """Yield every choice of devices, of those in the same state only the first."""
-    resources = [(name, amount) for name, amount in instance if name in row.devices]
-    if not resources:
-        yield NO_DEVICES
-        return
-    names = [name for name, _ in resources]
-    options = [_options(row, row.devices[name], amount) for name, amount in resources]
-    for numbers in product(*options):
-        yield dict(zip(names, numbers, strict=True))
-
-
-def _options(row: DeviceRow, devices: NamedDevices, amount: int) -> list[tuple[int, ...]]:
-    if amount <= max(size for _, size in devices):
-        by_state = {
-            (row[name], size): (number,)
-            for number, (name, size) in reversed([*enumerate(devices)])
-            if row[name] >= amount
-        }
-        return [by_state[state] for state in sorted(by_state)]
-    whole_ones = (
-        [n for n, (name, size) in enumerate(devices) if size == whole == row[name]]
-        for whole in sorted({size for _, size in devices if size and amount % size == 0})
-    )
-    count_of = {n: amount // size for n, (_, size) in enumerate(devices) if size}
-    return [
-        tuple(free[: count_of[free[0]]])
-        for free in whole_ones
-        if free and len(free) >= count_of[free[0]]
-    ]

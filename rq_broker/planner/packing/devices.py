@@ -6,10 +6,11 @@ of their resource the sum, which no instance can have at once: it only bounds wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import product
 
 from rq_broker.domain.capacity import Host
-from rq_broker.domain.devices import DeviceChoice, by_device, device_name, parts_of
+from rq_broker.domain.devices import NO_DEVICES, DeviceChoice, by_device, device_name, parts_of
 from rq_broker.domain.traits import Amount, Instance
 
 NamedDevices = tuple[tuple[str, int], ...]
@@ -126,6 +127,37 @@ def _choose_of(
     return None
 
 
+def all_choices(row: DeviceRow, instance: Instance) -> Iterator[DeviceChoice]:
+    """Yield every choice of devices for an instance, the fullest first.
+
+    Of devices in the same state only the first is chosen.
+    """
+    resources = [(name, amount) for name, amount in instance if name in row.devices]
+    if not resources:
+        yield NO_DEVICES
+        return
+    names = [name for name, _ in resources]
+    options = [_options(row, row.devices[name], amount) for name, amount in resources]
+    for numbers in product(*options):
+        yield dict(zip(names, numbers, strict=True))
+
+
+def _options(row: Mapping[str, int], devices: NamedDevices, amount: int) -> list[tuple[int, ...]]:
+    if amount <= max(size for _, size in devices):
+        by_state = {
+            (row[name], size): (number,)
+            for number, (name, size) in reversed([*enumerate(devices)])
+            if row[name] >= amount
+        }
+        return [by_state[state] for state in sorted(by_state)]
+    found = []
+    for whole in sorted({size for _, size in devices if size and amount % size == 0}):
+        free = [n for n, (name, size) in enumerate(devices) if size == whole == row[name]]
+        if len(free) >= amount // whole:
+            found.append(tuple(free[: amount // whole]))
+    return found
+
+
 def largest(row: DeviceRow, resource: str, amount: int) -> int:
     """Return the most up to `amount` that one instance could have; 0 if nothing is free."""
     devices = row.devices[resource]
@@ -161,6 +193,25 @@ def take(row: dict[str, int], instance: Iterable[Amount], choice: DeviceChoice) 
     pairs = tuple(instance)
     for name, amount in (*pairs, *parts_of(pairs, choice).items()):
         row[name] = row.get(name, 0) - amount
+
+
+def most_at_once(row: DeviceRow, resource: str) -> int:
+    """Return the most that any instance could have of a resource."""
+    devices = row.devices.get(resource)
+    if devices is None:
+        return row.get(resource, 0)
+    sizes = {size for _, size in devices if size}
+    whole = (size * sum(row[name] == size == own for name, own in devices) for size in sizes)
+    return max(*(row[name] for name, _ in devices), *whole)
+
+
+def devices_hold(row: DeviceRow, instance: Instance) -> bool:
+    """Return whether the devices of a host hold what an instance needs of their resources."""
+    return all(
+        _count_on(row, row.devices[resource], amount) > 0
+        for resource, amount in instance
+        if resource in row.devices
+    )
 
 
 def take_fullest(row: DeviceRow, instance: Instance) -> DeviceChoice:

@@ -20,6 +20,7 @@ from rq_broker.domain.jobs import Demand
 from rq_broker.domain.traits import Instance, Traits, traits_of
 from rq_broker.planner.packing import devices as in_devices
 from rq_broker.planner.packing.devices import DeviceRow
+from rq_broker.planner.packing.fragmentation import Fragmentation
 
 Row = dict[str, int]
 """Resource → amount on one host; a free amount may be below 0."""
@@ -103,6 +104,7 @@ class HostTable:
 
     __slots__ = (
         "_allowing",
+        "_certain",
         "_thresholds",
         "_traits",
         "_with_trait",
@@ -111,7 +113,9 @@ class HostTable:
         "anywhere",
         "changed",
         "changes",
+        "device_states",
         "devices",
+        "fragmentation",
         "names",
         "rows",
         "states",
@@ -141,21 +145,20 @@ class HostTable:
         """Mask of the hosts that are no places, see Host.anywhere."""
         self.devices = 0
         """Mask of the hosts that have a resource in devices."""
+        self._certain: dict[str, int] = {}
+        """Resource → up to which amount the largest free part of a device says whether it fits, on
+        every host with devices: the size of the smallest, 0 where one has devices of two sizes."""
+        self.device_states: dict[int, int] = {}
+        """Host with devices → the number of its state, once asked for."""
+        self.fragmentation: Fragmentation | None = None
+        """Judges hosts with devices; without it the fullest that fits is taken."""
         self._traits = [in_service[position].traits for position in order]
         self._with_trait: dict[str, int] = {}
         """Trait → mask of its hosts, once asked for."""
         self.units: dict[int, Units] = {}
         """Host → the most one instance may have of a resource, where that is limited."""
         for index, position in enumerate(order):
-            host = in_service[position]
-            if host.max_unit or host.min_unit or host.step_size:
-                self.units[index] = Units(host.max_unit, host.min_unit, host.step_size)
-            if host.devices:
-                self.devices |= 1 << index
-            if host.anywhere:
-                self.anywhere |= 1 << index
-            for aggregate in host.aggregates:
-                self.aggregates[aggregate] = self.aggregates.get(aggregate, 0) | 1 << index
+            self._index_host(index, in_service[position])
         self.changed = 0
         """Mask of the hosts something was taken from."""
         self.changes: list[int] = []
@@ -165,12 +168,26 @@ class HostTable:
         self._allowing: dict[Instance, int] = {}
         self._thresholds: dict[str, tuple[list[int], list[int]]] = {}
 
+    def _index_host(self, index: int, host: Host) -> None:
+        """Note what a host is like, beside what is free on it."""
+        if host.max_unit or host.min_unit or host.step_size:
+            self.units[index] = Units(host.max_unit, host.min_unit, host.step_size)
+        if host.devices:
+            self.devices |= 1 << index
+            for resource, sizes in host.devices.items():
+                certain = sizes[0] if len(set(sizes)) == 1 else 0
+                self._certain[resource] = min(self._certain.get(resource, certain), certain)
+        if host.anywhere:
+            self.anywhere |= 1 << index
+        for aggregate in host.aggregates:
+            self.aggregates[aggregate] = self.aggregates.get(aggregate, 0) | 1 << index
+
     def with_rows(self, rows: list[Row]) -> HostTable:
         """Return a table, to read only, of the same hosts with other amounts free."""
         other = copy(self)
         other.rows = rows
         other.weighted_free = [self.weigh(row) for row in rows]
-        other._thresholds = {}
+        other._thresholds, other.device_states = {}, {}
         return other
 
     def fork(self) -> HostTable:
@@ -178,6 +195,7 @@ class HostTable:
         other = copy(self)
         other.rows, other.weighted_free = list(self.rows), list(self.weighted_free)
         other.changes, other.states = list(self.changes), dict(self.states)
+        other.device_states = dict(self.device_states)
         return other
 
     def without_hosts(self, mask: int) -> HostTable:
@@ -281,17 +299,26 @@ class HostTable:
             amounts, masks = self._thresholds.get(resource) or self._index_resource(resource)
             position = bisect_left(amounts, amount)
             hosts &= masks[position] if position < len(masks) else 0
-        if self.devices & hosts:  # there an amount has to fit in a device as well
-            for index in indexes_of(self.devices & hosts):
-                if not count_fitting(self.rows[index], instance, 1):
-                    hosts ^= 1 << index
+        if any(amount > self._certain.get(resource, amount) for resource, amount in instance):
+            hosts &= ~self._lacking_devices(instance, hosts)
         return hosts
+
+    def _lacking_devices(self, instance: Instance, hosts: int) -> int:
+        """Return those of the hosts whose devices do not hold an instance, though sums do."""
+        mask = 0
+        for index in indexes_of(self.devices & hosts):
+            row = self.rows[index]
+            if isinstance(row, DeviceRow) and not in_devices.devices_hold(row, instance):
+                mask |= 1 << index
+        return mask
 
     def _index_resource(self, resource: str) -> tuple[list[int], list[int]]:
         """List the free amounts that occur, ascending, and the hosts with at least each."""
         by_amount: dict[int, int] = {}
         for index, row in enumerate(self.rows):
             amount = row.get(resource, 0)
+            if isinstance(row, DeviceRow):
+                amount = in_devices.most_at_once(row, resource)
             by_amount[amount] = by_amount.get(amount, 0) | 1 << index
         amounts = sorted(by_amount)
         masks, mask = [], 0
@@ -300,6 +327,16 @@ class HostTable:
             masks.append(mask)
         self._thresholds[resource] = thresholds = (amounts, masks[::-1])
         return thresholds
+
+    def device_state(self, index: int) -> int:
+        """Return the number of the state of a host with devices, see Fragmentation."""
+        state = self.device_states.get(index)
+        if state is None:
+            row = self.rows[index]
+            assert isinstance(row, DeviceRow)
+            assert self.fragmentation is not None
+            state = self.device_states[index] = self.fragmentation.number_of(row)
+        return state
 
     def take(self, index: int, amounts: Iterable[tuple[str, int]], times: int = 1) -> None:
         """Use up `times` × `amounts` on one host."""
@@ -316,6 +353,8 @@ class HostTable:
     def _note_change(self, index: int, weighted_free: float) -> None:
         self.weighted_free[index] = weighted_free
         self.changed |= 1 << index
+        if self.devices:
+            self.device_states.pop(index, None)
         self.states[index] = HostState(weighted_free, index, len(self.changes))
         self.changes.append(index)
 

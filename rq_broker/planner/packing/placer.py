@@ -14,6 +14,7 @@ from rq_broker.planner.packing.candidates import CandidateHosts
 from rq_broker.planner.packing.device_assignment import assign
 from rq_broker.planner.packing.devices import DeviceRow, take, take_fullest
 from rq_broker.planner.packing.host_table import HostTable
+from rq_broker.planner.packing.least_fragmented import LeastFragmented
 from rq_broker.planner.packing.search import Placement, StepBudget, instances_by_host
 
 
@@ -44,7 +45,7 @@ class Placer:
         """True once the demand did not fit: then it does not fit for the rest of the pass."""
         self.devices: Sequence[DeviceChoice] = ()
         """The devices of each instance of the last job placed; empty if it has none."""
-        self._candidates: tuple[CandidateHosts, ...] = ()
+        self._candidates: tuple[CandidateHosts | LeastFragmented, ...] = ()
         """Of the only kind of instance, in the order in which they are used up."""
         self._use_hosts(self.usable_hosts)
 
@@ -84,7 +85,7 @@ class Placer:
         """Give alike instances hosts of these masks, the first ones first."""
         if len(self.kinds) == 1:
             instance = self.kinds[0][0]
-            self._candidates = tuple(CandidateHosts(self.table, instance, mask) for mask in masks)
+            self._candidates = tuple(_candidates(self.table, instance, mask) for mask in masks)
 
     def place(self, closed_hosts: int, budget: StepBudget) -> list[int] | None:
         """Find a host for each instance and take what it needs there, or change nothing.
@@ -172,12 +173,24 @@ def take_all_on(
     return choices
 
 
+def _candidates(
+    table: HostTable, instance: Instance, hosts: int
+) -> CandidateHosts | LeastFragmented:
+    if table.fragmentation is None:
+        return CandidateHosts(table, instance, hosts)
+    return LeastFragmented(table, instance, hosts, table.fragmentation)
+
+
 def take_on(table: HostTable, index: int, instance: Instance) -> DeviceChoice:
     """Take what an instance needs on a host; returns the devices that were chosen for it."""
     row = table.rows[index]
     if not isinstance(row, DeviceRow):
         table.take(index, instance)
         return NO_DEVICES
-    choice = take_fullest(row, instance)
+    if table.fragmentation is None:
+        choice = take_fullest(row, instance)
+    else:
+        choice = table.fragmentation.best(row, instance)[1]
+        take(row, instance, choice)
     table.note_change(index)
     return choice

@@ -248,6 +248,7 @@ local function write_host(host, digest, fields)
   end
   set_fields(name, set)
   delete_fields(name, deleted)
+  note_mixed(host)
   changed_hosts[host] = true
 end
 

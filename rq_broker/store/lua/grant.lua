@@ -105,13 +105,14 @@ local function has_room(row, name, amount)
   local resource = resource_of(name)
   local fields = redis.call('HMGET', key('host:' .. row.host), 'aggregates', 'dropped',
     'capacity:' .. name, 'used:' .. name, 'held:' .. name, 'max_unit:' .. resource, 'min_unit:' .. resource,
-    'step_size:' .. resource)
+    'step_size:' .. resource, 'mixed')
   local is_in_service = fields[1] and not fields[2]
   if not is_in_service or (row.aggregates and row.aggregates ~= fields[1]) then
     return false
   end
   local capacity, used, held = number_of(fields[3] or '0'), number_of(fields[4] or '0'), number_of(fields[5] or '0')
   local is_damaged = not (capacity and used and held)
+  held = held_against(row.host, name, held, fields[9])
   local step = number_of(fields[8], 1)
   return not is_damaged and amount <= capacity - used - held
     and (row.largest[resource] or amount) <= number_of(fields[6], math.huge)

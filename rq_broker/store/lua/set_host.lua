@@ -52,6 +52,7 @@ if publisher then
   redis.call('HSET', name, 'publisher', publisher)
 end
 set_fields(name, fields)
+note_mixed(host)
 
 -- 3. Wake the granters.
 touch_host(host)

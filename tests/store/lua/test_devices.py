@@ -79,15 +79,37 @@ async def test_units_and_limits_go_by_the_resource(broker: Broker) -> None:
 
 
 async def test_a_host_whose_devices_go_keeps_its_holds(broker: Broker, client: Redis) -> None:
-    """What is held of a device that its host lost stays listed until the job ends."""
+    """What is held of a device that its host lost counts against each that it has."""
     await broker.set_host(TYPE, gpu_host(1000, 1000))
     assert await grant(broker, "d", (600,), (1,)) is not None
     await broker.set_host(TYPE, gpu_host(1000))
     host = await broker.host(TYPE, "h1")
-    assert (host.held, host.device_free) == ({"GPU": 600}, {"GPU/0": 1000})
+    assert (host.held, host.device_free) == ({"GPU": 600}, {"GPU/0": 400})
+    assert await grant(broker, "e", (600,), (0,)) is None
     assert [str(finding) for finding in await audit(client, TYPE)] == []
     await broker.transition(TYPE, "d", Status.DONE)
     assert (await broker.host(TYPE, "h1")).held == {}
+
+
+async def test_a_host_that_changes_between_sums_and_devices_is_not_oversold(
+    broker: Broker, client: Redis
+) -> None:
+    """What was granted of a sum counts against each device, and of devices against the sum."""
+    await broker.set_host(TYPE, Host("h1", {"GPU": 2000}))
+    assert await grant(broker, "a", (600,)) is not None
+    await broker.set_host(TYPE, gpu_host(1000, 1000))
+    assert await grant(broker, "b", (600,), (1,)) is None
+    assert await grant(broker, "c", (400,), (1,)) is not None
+    assert (await broker.host(TYPE, "h1")).device_free == {"GPU/0": 400, "GPU/1": 0}
+    await broker.set_host(TYPE, Host("h1", {"GPU": 1500}))
+    assert await grant(broker, "d", (501,)) is None
+    assert await grant(broker, "e", (500,)) is not None
+    assert (await broker.host(TYPE, "h1")).free == {"GPU": 0}
+    assert await audit(client, TYPE) == []
+    for name in "ace":
+        await broker.transition(TYPE, name, Status.DONE)
+    assert (await broker.host(TYPE, "h1")).held == {}
+    assert await audit(client, TYPE) == []
 
 
 async def test_what_a_source_counts_elsewhere_is_no_longer_held(

@@ -96,8 +96,9 @@ local function has_room_for(host, amounts)
     return true
   end
   for resource, amount in pairs(amounts) do
-    local f = redis.call('HMGET', name, 'capacity:' .. resource, 'used:' .. resource, 'held:' .. resource)
-    if number_of(f[1], 0) - number_of(f[2], 0) - number_of(f[3], 0) < amount then
+    local f = redis.call('HMGET', name, 'capacity:' .. resource, 'used:' .. resource, 'held:' .. resource, 'mixed')
+    local held = held_against(host, resource, number_of(f[3], 0), f[4])
+    if number_of(f[1], 0) - number_of(f[2], 0) - held < amount then
       return false
     end
   end
