@@ -173,8 +173,8 @@ def _allowed(name: str, row: roles.Access, identity: Identity, type_: str | None
         scope = limited if scope is roles.Scope.ALL or limited is None else scope
     if scope is None or (identity.role is Role.CLIENT and identity.owners is None):
         raise errors.Forbidden(
-            f"{identity.name} has the role {identity.role}, which may not call {name} "
-            "as the table on /docs/security says"
+            f"{identity.name} has the role {identity.role}, which may not call {name}: "
+            "see the table on /docs/security"
         )
     if type_ is not None and not identity.uses(type_):
         raise errors.Forbidden(f"{identity.name} may not use the type {type_!r}")
