@@ -10,6 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from rq_broker.api import create_app
+from rq_broker.domain.arrays import Template
 from rq_broker.domain.identity import ACTOR, Actor, Identity, Role
 from rq_broker.domain.jobs import Status
 from rq_broker.domain.terms import Terms
@@ -19,6 +20,7 @@ from tests.api.conftest import refused
 from tests.api.tenants import WhoHeader, client
 from tests.api.tries import (
     ABSENT,
+    ARRAY,
     HOST,
     JOBS,
     KEY,
@@ -31,7 +33,17 @@ from tests.api.tries import (
     submission,
     tries,
 )
-from tests.making import TYPE, claim_one, grant, head_of, publish, settle, shape, submit
+from tests.making import (
+    TYPE,
+    array_submission,
+    claim_one,
+    grant,
+    head_of,
+    publish,
+    settle,
+    shape,
+    submit,
+)
 
 POLICIES: dict[str, dict[str, object]] = {
     "patience": {"patience": 0},
@@ -93,6 +105,10 @@ async def make_scene(broker: Broker, **policy: object) -> None:
     for name in (f"waiting-{MARK}", f"second-{MARK}"):
         await _submit(broker, name, 5)
     await _submit(broker, f"beside-{MARK}", 1, terms=Terms(after=(f"waiting-{MARK}",)))
+    callback = Template((f"http://{HOST}/{ARRAY}/", ""))
+    wanted = shape({"VCPU": 5}, owner=OTHER, destination=f"http://{HOST}:80")
+    array = array_submission(2, name=ARRAY, owner_id=OTHER, callback=callback, shapes=(wanted,))
+    await broker.submit_array(TYPE, array)
     await _submit(broker, f"gone-{MARK}", 1)
     await broker.withdraw(TYPE, f"gone-{MARK}", KEY, [OTHER])
     await _submit(broker, "b-waiting", 1)
@@ -155,7 +171,7 @@ async def test_what_is_of_another_is_as_what_does_not_exist(
 
 async def _of_the_other(redis: Redis) -> dict[str, Any]:
     names = [name async for name in redis.scan_iter(match=f"*:job:*{MARK}*")]
-    assert len(names) == len(JOBS) - 1
+    assert len(names) == len(JOBS) - 1 + 2
     return {name: await redis.hgetall(name) for name in names}
 
 

@@ -27,6 +27,8 @@ JOBS = tuple(
     for status in ("waiting", "second", "beside", "granted", "running", "done", "failed", "gone")
 )
 """The other tenant's jobs, by what has become of them; the last one is withdrawn."""
+ARRAY = f"arr-{MARK}"
+"""The other tenant's array; its jobs are tried like all others, and so is the whole of it."""
 OWN_JOBS = ("b-waiting", "b-second", "b-running", "b-done")
 DATA = {"instances": [{"VCPU": 1}]}
 
@@ -62,9 +64,12 @@ def submission(request_id: str, owner: str = OWN, **fields: Any) -> dict[str, An
 
 def tries(type_: str) -> Iterator[Try]:
     """List the tries that name something of the other tenant."""
-    for job in JOBS:
+    for job in (*JOBS, f"{ARRAY}[0]", f"{ARRAY}[*]"):
         yield from _of_a_job(type_, job)
         yield from _beside_a_job(type_, job)
+    for array in (f"{ARRAY}[*]", f"{ARRAY}[0]", ARRAY):
+        for query in ("", "&limit=1", "&status=queued", f"&owner_id={OTHER}", f"&owner_id={OWN}"):
+            yield Try("GET", f"/v1/{type_}?request_id={array}{query}")
     yield from _of_an_owner(type_)
     yield from _of_other_names(type_)
 
