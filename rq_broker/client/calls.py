@@ -43,6 +43,11 @@ def _with_warning(envelope: Json) -> Json:
     return {**data, "Warning": envelope["Warning"]} if "Warning" in envelope else data
 
 
+def _whose(owner_id: str) -> Json | None:
+    """Return the query that says whose job a call means; None if it does not say."""
+    return {"owner_id": owner_id} if owner_id else None
+
+
 def _requeued(envelope: Json) -> int:
     return int(envelope["data"]["requeued"])
 
@@ -108,8 +113,14 @@ def page(
     return Call(_page, "GET", path("v1", type_), query=query)
 
 
-def read(type_: str, request_id: str) -> Call[Json]:
+def read(type_: str, request_id: str, *, owner_id: str = "") -> Call[Json]:
     """Read one job.
+
+    Args:
+        type_: The queue's name.
+        request_id: The job.
+        owner_id: Whose job it is. Needed where the policy's `names` are per owner, unless your
+            identity has one owner only; so it is in all calls on one job.
 
     Returns:
         The job; while it waits, with its `Position` and the `Reason` why it waits.
@@ -117,10 +128,12 @@ def read(type_: str, request_id: str) -> Call[Json]:
     Raises:
         JobNotFound: The type has no such job.
     """
-    return Call(_data, "GET", path("v1", type_, request_id))
+    return Call(_data, "GET", path("v1", type_, request_id), query=_whose(owner_id))
 
 
-def reorder(type_: str, request_id: str, **place: Unpack[Place]) -> Call[None]:
+def reorder(
+    type_: str, request_id: str, *, owner_id: str = "", **place: Unpack[Place]
+) -> Call[None]:
     """Move a job within the queue.
 
     Raises:
@@ -128,11 +141,17 @@ def reorder(type_: str, request_id: str, **place: Unpack[Place]) -> Call[None]:
         NotWaiting: `before`, `after` and `position` need queued jobs.
         NoRoom: There is no free priority at that place.
     """
-    return Call(_nothing, "POST", path("v1", type_, request_id), place)
+    where = path("v1", type_, request_id)
+    return Call(_nothing, "POST", where, place, query=_whose(owner_id))
 
 
 def transition(
-    type_: str, request_id: str, status: str, **details: Unpack[StatusDetails]
+    type_: str,
+    request_id: str,
+    status: str,
+    *,
+    owner_id: str = "",
+    **details: Unpack[StatusDetails],
 ) -> Call[None]:
     """Give a job another status.
 
@@ -144,36 +163,43 @@ def transition(
     body = {"status": status, **details}
     # Repeated without its fence, `queued` would take back a grant made in between.
     repeatable = status != "queued" or "fence" in details
-    return Call(_nothing, "POST", path("v1", type_, request_id), body, repeatable=repeatable)
+    where = path("v1", type_, request_id)
+    return Call(_nothing, "POST", where, body, query=_whose(owner_id), repeatable=repeatable)
 
 
-def set_expected(type_: str, request_id: str, expected: float | None) -> Call[None]:
+def set_expected(
+    type_: str, request_id: str, expected: float | None, *, owner_id: str = ""
+) -> Call[None]:
     """Change how long a job says it will hold.
 
     Args:
         type_: The queue's name.
         request_id: The job: queued, granted or running.
         expected: Seconds from its grant on; None if it does not say any more.
+        owner_id: As of `read`.
 
     Raises:
         JobNotFound: The type has no such job.
         ExpectedTooLong: It is over the policy's `expected_most`.
         Conflict: The job is `done` or in `error`.
     """
-    return Call(_nothing, "POST", path("v1", type_, request_id), {"expected": expected})
+    where, body = path("v1", type_, request_id), {"expected": expected}
+    return Call(_nothing, "POST", where, body, query=_whose(owner_id))
 
 
-def withdraw(type_: str, request_id: str) -> Call[None]:
+def withdraw(type_: str, request_id: str, *, owner_id: str = "") -> Call[None]:
     """Remove a job, and release what it holds.
 
     Raises:
         AlreadyWithdrawn: Another call withdrew it within the last day; a JobNotFound as well.
         JobNotFound: The type has no such job.
     """
-    return Call(_nothing, "DELETE", path("v1", type_, request_id), idempotency_key=_new_key())
+    where = path("v1", type_, request_id)
+    query = _whose(owner_id)
+    return Call(_nothing, "DELETE", where, query=query, idempotency_key=_new_key())
 
 
-def attempts(type_: str, request_id: str) -> Call[list[Json]]:
+def attempts(type_: str, request_id: str, *, owner_id: str = "") -> Call[list[Json]]:
     """Read the attempts to call a job back.
 
     Returns:
@@ -182,7 +208,8 @@ def attempts(type_: str, request_id: str) -> Call[list[Json]]:
     Raises:
         JobNotFound: The type has no such job.
     """
-    return Call(_data, "GET", path("v1", type_, request_id, "attempts"))
+    where = path("v1", type_, request_id, "attempts")
+    return Call(_data, "GET", where, query=_whose(owner_id))
 
 
 # Types

@@ -98,6 +98,27 @@ async def test_a_jobs_life(ask: Ask) -> None:
         await ask("read", "a?b#%", "z")
 
 
+async def test_names_per_owner(ask: Ask) -> None:
+    """Every call on one job says whose it means, and leaves the other's job of the name alone."""
+    await ask("set_policy", "vm", names="per_owner")
+    for owner in ("x", "y"):
+        await ask("submit", "vm", **job("d", owner_id=owner))
+    for verb, arguments, fields in (
+        ("reorder", ["d"], {"priority": 5}),
+        ("set_expected", ["d", 60], {}),
+        ("transition", ["d", "error"], {"error": "no disk"}),
+    ):
+        await ask(verb, "vm", *arguments, owner_id="x", **fields)
+    changed = await ask("read", "vm", "d", owner_id="x")
+    assert (changed["Priority"], changed["Expected"], changed["Error"]) == (5, 60, "no disk")
+    assert await ask("attempts", "vm", "d", owner_id="x") == []
+    await ask("withdraw", "vm", "d", owner_id="x")
+    kept = await ask("read", "vm", "d", owner_id="y")
+    assert (kept["RequestID"], kept["OwnerID"], kept["Expected"]) == ("d", "y", None)
+    with pytest.raises(errors.JobNotFound):
+        await ask("read", "vm", "d", owner_id="x")
+
+
 async def test_jobs_reads_every_page(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     """`jobs` reads until the API has no next cursor, with its filters on every page."""
     monkeypatch.setattr(calls, "PAGE_LIMIT", 2)
