@@ -11,7 +11,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from rq_broker.admission.served_types import UNSERVED_AFTER, ServedTypes, describe_unserved
-from rq_broker.api.access import identity_of
 from rq_broker.api.health_views import AliveView, ClockStepsView, LossView, ReadyView
 from rq_broker.api.metrics import Metrics
 from rq_broker.api.responses import PRIVATE, ok
@@ -48,11 +47,11 @@ class HealthEndpoints:
         """Answer 200 as long as the process runs; Redis is not asked."""
         return ok(AliveView())
 
-    async def ready(self, request: Request) -> Response:
+    async def ready(self, _: Request) -> Response:
         """Answer 200 if Redis takes writes or only lacks replicas, else 503; report all trouble."""
         replicas = await self._lacking_replicas()
         await self._survey.refresh()
-        survey = self._survey.of_types(identity_of(request).uses)
+        survey = self._survey
         states = survey.states
         redis = replicas or survey.evicting or "ok"
         reports = await self._served.reports()
@@ -102,7 +101,7 @@ class HealthEndpoints:
             return "fewer replicas than --min-replicas-acked acknowledge writes in time"
         return ""
 
-    async def metrics(self, request: Request) -> Response:
+    async def metrics(self, _: Request) -> Response:
         """Return the metrics of this process, and those of all types, for Prometheus."""
         redis_answers = True
         reports: list[NotifierReport] = []
@@ -112,8 +111,7 @@ class HealthEndpoints:
         except Unavailable:
             redis_answers = False
         registry = CollectorRegistry()
-        survey = self._survey.of_types(identity_of(request).uses)
-        registry.register(Metrics(self._broker, survey, reports, redis_answers=redis_answers))
+        registry.register(Metrics(self._broker, self._survey, reports, redis_answers=redis_answers))
         text = generate_latest(registry)
         return Response(text, media_type=CONTENT_TYPE_LATEST, headers=PRIVATE)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -52,14 +52,6 @@ class Survey:
         """That a server of Redis has no `maxmemory`, in a sentence; or ''."""
         self._round: asyncio.Task[None] | None = None
         self._next_round = 0.0
-
-    def of_types(self, uses: Callable[[str], bool]) -> Survey:
-        """Return what is known of those types that somebody may use."""
-        part = Survey(self._broker)
-        part.states = {name: state for name, state in self.states.items() if uses(name)}
-        part.names = [name for name in self.names if uses(name)]
-        part.evicting, part.unbounded = self.evicting, self.unbounded
-        return part
 
     async def refresh(self) -> None:
         """Start a round unless one is under way or has just ended, and wait for it a while.

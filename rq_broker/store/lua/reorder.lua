@@ -22,7 +22,6 @@
 --- @include "own_order"
 --- @include "audit_log"
 
-local LIMIT = 9007199254740991 -- 2^53 - 1: beyond it a score cannot hold every whole number
 local GAP = 1024 -- numbers made free at once, so that the next thousand moves to that place find one
 
 local queue = key('status:queued')

@@ -11,7 +11,7 @@ from rq_broker.domain import errors
 from rq_broker.domain.jobs import Status
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker
-from tests.making import TYPE, bring, queue, submit
+from tests.making import TYPE, array_submission, bring, queue, submit
 from tests.store.lua.altering import altered
 
 LINE = ["x1", "a1", "x2", "a2", "a3", "x3", "a4"]
@@ -112,6 +112,38 @@ async def test_no_own_priority_is_gained(broker: Broker, client: Redis) -> None:
     await _line(broker)
     await _move(broker, "a4", "position", "front")
     assert await client.smembers(f"rqb:{{{TYPE}}}:own_priority") == set()
+
+
+async def test_jobs_of_an_array_move_one_by_one(broker: Broker, client: Redis) -> None:
+    """They have one priority; moved among them, or over them, jobs get the numbers behind it."""
+    array = [f"s[{number}]" for number in range(4)]
+    moves = [("a2", "before", "s[1]"), ("s[3]", "position", "front"), ("a1", "after", "s[2]")]
+    moves += [("s[0]", "position", "back"), ("a2", "position", "front"), ("s[2]", "before", "s[0]")]
+    await submit(broker, "a1", owner_id="a")
+    await submit(broker, "x1", owner_id="x")
+    await broker.submit_array(TYPE, array_submission(4, owner_id="a"))
+    await submit(broker, "x2", owner_id="x")
+    await submit(broker, "a2", owner_id="a")
+    own = ["a1", *array, "a2"]
+    for job, mode, value in moves:
+        await broker.reorder(TYPE, job, mode, value, ["a"], among_own=True)
+        own.remove(job)
+        ends = {"front": 0, "back": len(own)}
+        index = ends[value] if mode == "position" else own.index(value) + (mode == "after")
+        own.insert(index, job)
+        order = iter(own)
+        line = ["a", "x1", "a", "a", "a", "a", "x2", "a"]
+        assert await queue(broker) == [name if name[0] == "x" else next(order) for name in line]
+    assert await audit(client, TYPE) == []
+
+
+async def test_a_place_grows_up_to_the_next_owner_only(broker: Broker) -> None:
+    """Where another's job has the number that a place would need, the move is refused."""
+    for name, priority in (("a1", 7), ("a2", 7), ("x1", 8), ("a3", 9)):
+        await submit(broker, name, owner_id=name[0], priority=priority)
+    with pytest.raises(errors.NoRoom):
+        await _move(broker, "a2", "before", "a1")
+    assert await queue(broker) == ["a1", "a2", "x1", "a3"]
 
 
 async def test_places_that_several_jobs_share_stay(broker: Broker) -> None:

@@ -56,6 +56,31 @@ local function count_before(waiting, job, mode, target)
   return #waiting
 end
 
+-- Returns the jobs in the order that is wanted.
+local function in_order(waiting, job, mode, target)
+  local ordered = {}
+  for _, entry in ipairs(waiting) do
+    if entry.member ~= job.member then
+      ordered[#ordered + 1] = entry
+    end
+  end
+  table.insert(ordered, count_before(ordered, job, mode, target) + 1,
+    { member = job.member, priority = tonumber(job.priority) })
+  return ordered
+end
+
+-- Returns whether jobs of others have a priority between two of the owner's places, both included. It is called
+-- with places that only grow: `counted` keeps how many of the owner's jobs come before them.
+local function has_others(waiting, counted, from, to)
+  while waiting[counted.below + 1] and waiting[counted.below + 1].priority < from do
+    counted.below = counted.below + 1
+  end
+  while waiting[counted.up_to + 1] and waiting[counted.up_to + 1].priority <= to do
+    counted.up_to = counted.up_to + 1
+  end
+  return redis.call('ZCOUNT', key('status:queued'), whole(from), whole(to)) ~= counted.up_to - counted.below
+end
+
 -- Returns the moves, see lib/priority, that put a job elsewhere among its owner's; or nil and the refusal.
 -- Writes nothing. `target`: the priority; the neighbour; or 'front' or 'back'.
 local function own_moves(job, mode, target)
@@ -68,27 +93,22 @@ local function own_moves(job, mode, target)
     return nil, redis.error_reply('PRIORITY_EXHAUSTED more than ' .. MAX_MOVES
       .. ' jobs of the owner are between the two places; move it in several steps')
   end
-  -- 1. Put the jobs in the order that is wanted; the places stay as they are.
-  local ordered, places = {}, {}
-  for i, entry in ipairs(waiting) do
-    places[i] = entry.priority
-    if entry.member ~= job.member then
-      ordered[#ordered + 1] = entry
+  -- Each job gets the next place. Jobs of equal priority, as those of an array, go by the time of the submit:
+  -- where that is not the order that is wanted, a place is the next number, if no other owner's job is in between.
+  local moves, counted, last = {}, { below = 0, up_to = 0 }, { priority = -math.huge, member = '' }
+  for i, entry in ipairs(in_order(waiting, job, mode, target)) do
+    local place = waiting[i].priority
+    local is_before_last = place < last.priority or (place == last.priority and entry.member < last.member)
+    local priority = is_before_last and last.priority + 1 or place
+    local is_changed = entry.member ~= waiting[i].member or priority ~= place
+    if priority > LIMIT or (is_changed and has_others(waiting, counted, place, priority)) then
+      return nil, redis.error_reply('PRIORITY_EXHAUSTED jobs of others have the same priority, or the next one;'
+        .. ' an operator can make room')
     end
-  end
-  table.insert(ordered, count_before(ordered, job, mode, target) + 1,
-    { member = job.member, priority = tonumber(job.priority) })
-  -- 2. Give each its place. Equal priorities go by the time of the submit, so such a place is no one's alone.
-  local moves = {}
-  for i, entry in ipairs(ordered) do
-    local place = whole(places[i])
-    if entry.priority ~= places[i] then
-      moves[#moves + 1] = { member = entry.member, priority = places[i], from = entry.priority }
+    if entry.priority ~= priority then
+      moves[#moves + 1] = { member = entry.member, priority = priority, from = entry.priority }
     end
-    if entry.member ~= waiting[i].member and redis.call('ZCOUNT', key('status:queued'), place, place) > 1 then
-      return nil, redis.error_reply('PRIORITY_EXHAUSTED several jobs have the priority ' .. place
-        .. ', so none of them can leave its place to another')
-    end
+    last = { priority = priority, member = entry.member }
   end
   return moves
 end

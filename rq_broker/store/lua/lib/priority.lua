@@ -3,6 +3,7 @@
 --- @include "job"
 --- @include "queue"
 
+local LIMIT = 9007199254740991 -- 2^53 - 1: beyond it a score cannot hold every whole number
 local MAX_MOVES = 10000 -- jobs that one move may shift: Redis serves nobody else meanwhile
 
 -- Keeps what the submit of a job gave as its priority, '' for none: the first reorder does, so that a
