@@ -68,7 +68,9 @@ def create_app(
         lifespan: Runs beside the requests; its state is given to the server and to each request.
     """
     routes = _routes(broker, callback_base, egress, authenticators, inbox=inbox, noop=noop)
-    rate_limits = [Middleware(RateLimit, broker.allow, rates)] * rates.limits_somebody
+    rate_limits = []
+    if rates.limits_somebody(open_to_all=not authenticators):
+        rate_limits.append(Middleware(RateLimit, broker.allow, rates))
     app = Starlette(
         routes=[guard(route, None if open_types else broker.type_exists) for route in routes],
         middleware=[

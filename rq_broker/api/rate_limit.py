@@ -43,10 +43,9 @@ class RateRules:
     admin: float = 0.0
     """Of each admin; without access control of each address."""
 
-    @property
-    def limits_somebody(self) -> bool:
-        """Whether any of them is a limit."""
-        return any((self.identity, self.owner, self.admin))
+    def limits_somebody(self, *, open_to_all: bool) -> bool:
+        """Tell whether any limits those who may come: without access control all are admins."""
+        return self.admin > 0 or (not open_to_all and (self.identity > 0 or self.owner > 0))
 
     def buckets(self, identity: Identity, address: str) -> tuple[Bucket, ...]:
         """Return the buckets out of which a request of an identity comes."""
@@ -147,7 +146,7 @@ class RateLimit:
 
     def __init__(self, app: ASGIApp, allow: Allow, rules: RateRules) -> None:
         self._app = app
-        self._rules = rules
+        self._buckets_of = lru_cache(_REMEMBERED)(rules.buckets)
         self._purses = Purses(allow)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -155,8 +154,8 @@ class RateLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        client = scope.get("client")
-        buckets = self._rules.buckets(scope["identity"], client[0] if client else "")
+        identity, client = scope["identity"], scope.get("client")
+        buckets = self._buckets_of(identity, client[0] if client and identity is ANYONE else "")
         if not buckets:
             await self._app(scope, receive, send)
             return
