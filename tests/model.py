@@ -10,12 +10,29 @@ from msgspec import structs
 
 from rq_broker.domain import errors
 from rq_broker.domain.capacity import Host
-from rq_broker.domain.jobs import HOLDING, MOVES, Shape, Status, expected_class
+from rq_broker.domain.choices import Elastic
+from rq_broker.domain.jobs import HOLDING, MOVES, Demand, Shape, Status, expected_class
 from rq_broker.domain.planning import Grant
 from rq_broker.domain.policy import Policy
 from rq_broker.domain.traits import Instance, traits_of
 from rq_broker.store.broker import TypeState
 from tests.model_job import ANY, ENDS, FAR, MJob, due
+
+
+def _granted(demand: Demand, alternative: int, count: int) -> Demand | None:
+    """Return what a grant of so many instances gives; None where the demand allows none such."""
+    options = (demand, *demand.alternatives)
+    if not 0 <= alternative < len(options):
+        return None
+    option = options[alternative]
+    at, extra = option.elastic or Elastic(0, 0), count - len(option.instances)
+    if not 0 <= extra <= at.more:
+        return None
+    instances = list(option.instances)
+    instances[at.index : at.index] = [instances[at.index]] * extra
+    return structs.replace(
+        option, instances=tuple(instances), elastic=None, alternatives=(), prefer_for=0
+    )
 
 
 class Model:
@@ -130,7 +147,7 @@ class Model:
     def become(self, job: MJob, to: Status, error: str | None = None) -> None:
         """Set the status of a job, with all that follows from it."""
         if job.status in HOLDING and to not in HOLDING:
-            job.hosts, job.holds = (), Counter()
+            job.hosts, job.holds, job.alternative = (), Counter(), None
         job.delivery = None
         job.status, job.passed = to, False
         job.beside, job.left = False, set()
@@ -230,17 +247,21 @@ class Model:
         current = (job.id, job.priority, job.status)
         if current != (planned.head.id, planned.head.priority, Status.QUEUED):
             return False
+        demand = _granted(job.shape.demand, planned.alternative, len(planned.hosts))
+        if demand is None or (job.shape.demand.has_choice and planned.shape != job.shape):
+            return False
         wanted: Counter[tuple[str, str]] = Counter()
-        for name, instance in zip(planned.hosts, job.shape.demand.instances, strict=True):
+        for name, instance in zip(planned.hosts, demand.instances, strict=True):
             for resource, amount in instance:
                 wanted[name, resource] += amount
         limits = state.policy.limits
         if self._capped(job, wanted, limits) or not self._fits(wanted):
             return False
-        places = zip(planned.hosts, job.shape.demand.instances, strict=True)
-        if not all(self._may_be_on(job, *place, state) for place in places):
+        places = zip(planned.hosts, demand.instances, strict=True)
+        if not all(self._may_be_on(demand, *place, state) for place in places):
             return False
         job.hosts, job.holds = planned.hosts, wanted
+        job.alternative = planned.alternative if job.shape.demand.alternatives else None
         self.become(job, Status.GRANTED)
         job.delivery, job.offer = True, due(self.policy.offer)
         return True
@@ -263,9 +284,9 @@ class Model:
             after[resource] += amount
         return any(after[resource] > cap for resource, cap in caps.items())
 
-    def _may_be_on(self, job: MJob, name: str, own: Instance, state: TypeState) -> bool:
+    def _may_be_on(self, wanted: Demand, name: str, own: Instance, state: TypeState) -> bool:
         """Return whether an instance may be on a host, and whether that is as it was planned."""
-        wanted, host, planned = job.shape.demand, self.hosts.get(name), state.hosts.get(name)
+        host, planned = self.hosts.get(name), state.hosts.get(name)
         if host is None:
             return False
         if planned is None:

@@ -7,9 +7,9 @@ in an hour, None is never due.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from rq_broker.domain.jobs import Shape, Status
+from rq_broker.domain.jobs import Demand, Shape, Status
 from rq_broker.domain.planning import Head
 from rq_broker.domain.terms import Terms
 
@@ -59,6 +59,7 @@ class MJob:
     offer: Due = None
     passed: bool = False
     expected: float | None = None
+    alternative: int | None = None
     terms: Terms = NO_TERMS
     beside: bool = False
     """Whether it waits beside the line."""
@@ -67,8 +68,28 @@ class MJob:
 
     @property
     def head(self) -> Head:
-        return Head(self.id, self.request_id, self.priority, self.own_priority)
+        until = float(self.shape.demand.prefer_for > 0)
+        return Head(self.id, self.request_id, self.priority, self.own_priority, until)
+
+    @property
+    def has_no_time(self) -> bool:
+        """Whether no sweep has to do anything for the job at some time."""
+        no_terms = self.terms == NO_TERMS and not self.shape.demand.prefer_for
+        return no_terms and self.deadline is None
 
     @property
     def attempts(self) -> int:
         return self.claims - self.released
+
+
+def timeless(head: Head) -> Head:
+    """Return a head that says whether it prefers its first alternative, not until when."""
+    return replace(head, prefers_until=float(head.prefers_until > 0))
+
+
+def chosen(demand: Demand, alternative: int, more: int) -> tuple[int, int]:
+    """Return which alternative to grant, and as how many instances; perhaps what is not allowed."""
+    options = demand.options
+    number = alternative if len(options) > 1 else 0
+    count = len(options[number % len(options)].instances)
+    return number, count + (more if demand.has_choice else 0)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from hypothesis import HealthCheck, settings, strategies as st
 
+from rq_broker.domain.choices import Elastic
 from rq_broker.domain.jobs import Demand
 from rq_broker.domain.sharing import Share
 from rq_broker.domain.terms import Terms
@@ -44,6 +47,16 @@ DEMANDS = st.sampled_from(
         Demand(((("R", 1),),), aggregate="x"),
         Demand(((("R", 1),),), any_aggregate=("x", "x:y"), traits=Traits(("T",), ("T:u",))),
         Demand((instance_of((("R", 1),), Traits(("T:u",))), (("R", 1),)), aggregate="x"),
+        Demand(((("R", 1),),), elastic=Elastic(0, 2)),
+        Demand(((("R", 2),),), aggregate="x", alternatives=(Demand(((("R:x", 1),), (("R", 1),))),)),
+        Demand(
+            ((("R", 3),),),
+            alternatives=(
+                Demand(((("R", 1),),), traits=Traits(("T",))),
+                Demand(((("R:x", 1),), (("R", 1),)), elastic=Elastic(1, 1)),
+            ),
+            prefer_for=round(HOUR * 1000),
+        ),
     ]
 )
 PRIORITIES = st.one_of(
@@ -70,6 +83,30 @@ POLICIES = st.fixed_dictionaries(
         "share": st.sampled_from([None, "owner", Share("owner", 0.001, {"o": 2.0, "*": 0.5})]),
         "limits": st.sampled_from([{}, {"*": {"R": 2}}, {"o": {"R": 3, "R:x": 0}}]),
     },
+)
+
+
+class Plan(NamedTuple):
+    """What a granter planned for a job, perhaps wrongly."""
+
+    hosts: tuple[str, ...]
+    """More than any grant needs."""
+    alternative: int
+    more: int
+    """How many instances more than the least, where the demand leaves a choice."""
+    wrong: tuple[int, int]
+    """By how much ID and priority are wrong."""
+    is_fresh: bool
+    """Whether it is on the state of now."""
+
+
+PLANS = st.builds(
+    Plan,
+    st.lists(HOSTS, min_size=3, max_size=3).map(tuple),
+    st.sampled_from([0, 0, 1, 2]),
+    st.sampled_from([0, 0, 1, -1]),
+    st.sampled_from([*[(0, 0)] * 6, (1, 0), (0, 1)]),
+    st.sampled_from([True, True, True, False]),
 )
 
 

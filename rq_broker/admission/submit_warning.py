@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from rq_broker.admission.snapshot import SnapshotReader
+from rq_broker.domain import exact_json
 from rq_broker.domain.arrays import Array
 from rq_broker.domain.bounded_cache import BoundedCache
-from rq_broker.domain.capacity import Amounts, Host
+from rq_broker.domain.capacity import COUNT, Amounts, Host
 from rq_broker.domain.jobs import Demand, Job
 from rq_broker.domain.planning import Snapshot
-from rq_broker.planner import Reason, beyond_limits, could_ever_fit
+from rq_broker.planner import Reason, beyond_limits, could_ever_fit, of_alternatives
 
 REMEMBERED_BYTES = 8 << 20
 """Memory of the demands whose warning one process remembers, so that a repeated submit reads no
@@ -34,9 +35,13 @@ class _Remembered:
 
     capacity_number: str
     """Number of the type's last change of capacity, or of limits."""
-    warnings: Warnings
-    """Those that do not depend on the owner."""
+    type: str | None
+    """What is odd about its type."""
+    too_large: tuple[Reason | None, ...]
+    """Why no host could ever hold it, of each of its alternatives; None where one could."""
     limits: Mapping[str, Amounts]
+    counting_host: str | None
+    """A host with a resource of the name that demands have for the number of instances."""
 
 
 class SubmitWarnings:
@@ -52,22 +57,59 @@ class SubmitWarnings:
         remembered = self._remembered.get(key)
         if remembered is None or remembered.capacity_number != job.capacity_number:
             state = await self._snapshots.read_state(job.type)
-            found = _without_owner(job.type, state.hosts, demand)
-            remembered = _Remembered(job.capacity_number, found, state.policy.limits)
+            remembered = _found(job, state.hosts, demand, state.policy.limits)
             self._remembered.put(key, remembered, demand.bytes)
-        if remembered.warnings.job is None and remembered.limits:
-            reason = beyond_limits(remembered.limits, job.owner_id, demand)
-            return remembered.warnings._replace(job=reason.text if reason else None)
-        return remembered.warnings
+        reason = _never(remembered.too_large, demand, remembered.limits, job.owner_id)
+        text = reason.text if reason else None
+        if text is None and remembered.counting_host and _counts(job.data):
+            text = _NO_RESOURCE.format(host=remembered.counting_host)
+        return Warnings(text, remembered.type)
 
 
-def _without_owner(type_: str, hosts: Mapping[str, Host], demand: Demand) -> Warnings:
+_NO_RESOURCE = (
+    "{host} has a resource that is called count, which no demand can ask for: in an instance, "
+    "count says how many instances there are"
+)
+
+
+def _counts(data: str) -> bool:
+    """Return whether some instance in the data of a job has a count."""
+    wanted = exact_json.loads(data.encode())
+    lists = [needs.get("instances") for needs in (wanted, *(wanted.get("alternatives") or ()))]
+    return any(COUNT in instance for listed in lists for instance in listed or ())
+
+
+def _found(
+    job: Job, hosts: Mapping[str, Host], demand: Demand, limits: Mapping[str, Amounts]
+) -> _Remembered:
+    """Return what does not depend on the job's owner."""
+    number, none = job.capacity_number, (None,) * len(demand.options)
     if not hosts:
-        return Warnings(None, f"type {type_} has no host yet: its jobs wait until there is one")
-    reason = could_ever_fit(hosts, demand)
-    return Warnings(reason.text if reason else None, None)
+        text = f"type {job.type} has no host yet: its jobs wait until there is one"
+        return _Remembered(number, text, none, limits, None)
+    too_large = tuple(could_ever_fit(hosts, option) for option in demand.options)
+    counting_host = next((host.name for host in hosts.values() if COUNT in host.capacity), None)
+    return _Remembered(number, None, too_large, limits, counting_host)
+
+
+def _never(
+    too_large: Sequence[Reason | None],
+    demand: Demand,
+    limits: Mapping[str, Amounts],
+    owner: str,
+) -> Reason | None:
+    """Return why none of a demand's alternatives would ever be granted, None if one would."""
+    reasons = [
+        known or (beyond_limits(limits, owner, option) if limits else None)
+        for known, option in zip(too_large, demand.options, strict=True)
+    ]
+    known_reasons = [reason for reason in reasons if reason]
+    if len(known_reasons) < len(reasons):
+        return None
+    return of_alternatives(known_reasons) if demand.alternatives else known_reasons[0]
 
 
 def never_granted(state: Snapshot, owner: str, demand: Demand) -> Reason | None:
     """Return why an owner's demand would never be granted as things are, or None."""
-    return could_ever_fit(state.hosts, demand) or beyond_limits(state.policy.limits, owner, demand)
+    too_large = [could_ever_fit(state.hosts, option) for option in demand.options]
+    return _never(too_large, demand, state.policy.limits, owner)

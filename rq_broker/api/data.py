@@ -2,61 +2,46 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
-from rq_broker.domain.capacity import ResourceName
+from rq_broker.api.instances import (
+    MOST_INSTANCES,
+    MOST_TRAITS,
+    Instances,
+    WantedInstance,
+    read_instances,
+    read_traits,
+)
 from rq_broker.domain.errors import Invalid
 from rq_broker.domain.jobs import Demand
-from rq_broker.domain.traits import NO_TRAITS, Instance, Traits, instance_of, traits_of
-from rq_broker.domain.validation import MAX_WHOLE, Count, Label, Text, show, whole_number
+from rq_broker.domain.validation import Label, Span, Text
 
-MOST_TRAITS = 100
-"""Traits in one list, and aggregates: each costs a pass a little; real demands name a few."""
-_TRAIT_WORDS = ("require", "forbid")
-"""Words that an instance may have beside resources. They never collide with a resource of such a
-name: its amount is a number, and theirs is a list."""
+MOST_ALTERNATIVES = 10
+"""Alternatives beside the first: a pass may have to place each of them, for each shape."""
 
 
 def _words(description: str, items: str = "traits") -> Meta:
     return Meta(max_length=MOST_TRAITS, description=description, extra={"items": items})
 
 
-_OwnTraits = Annotated[list[Label], Meta(max_length=MOST_TRAITS, extra={"items": "traits"})]
-_OTHER_NAMES = f"^(?!({'|'.join(_TRAIT_WORDS)})$)"
-WantedInstance = Annotated[
-    Mapping[ResourceName, Count | _OwnTraits],
+_Instances = Annotated[
+    list[WantedInstance],
     Meta(
-        description="Resource → amount. `require` and `forbid` with a list name traits that the "
-        "instance's host must have, or not; with a number they are resources like any other.",
-        extra_json_schema={
-            "patternProperties": {
-                _OTHER_NAMES: {"type": "integer", "minimum": 0, "maximum": MAX_WHOLE}
-            }
-        },
+        min_length=1,
+        max_length=MOST_INSTANCES,
+        description="What each instance needs; left out: one instance of one slot.",
+        extra={"items": "instances"},
     ),
 ]
-"""One instance of `data` as it is given."""
 
 
-class Data(Struct):
-    """What a job needs. All other keys are kept for the callback, digit for digit."""
+class _Needs(Struct, kw_only=True):
+    """What a job needs in one of its alternatives."""
 
-    instances: (
-        Annotated[
-            list[WantedInstance],
-            Meta(
-                min_length=1,
-                max_length=1000,
-                description="What each instance needs; left out: one instance of one slot.",
-                extra={"items": "instances"},
-            ),
-        ]
-        | None
-    ) = None
+    instances: _Instances | None = None
     host_aggregate: Annotated[str, Text(255, may_be_empty=True).meta()] | None = None
     any_aggregate: (
         Annotated[
@@ -70,69 +55,78 @@ class Data(Struct):
     spread: Annotated[bool, Meta(description="No two instances on one host.")] | None = None
 
 
+class Alternative(_Needs, kw_only=True):
+    """What will do instead: all that it needs, since nothing is taken from `data`."""
+
+    instances: _Instances
+    alternatives: Annotated[
+        Any,
+        Meta(
+            description="Not here: an alternative has none of its own.",
+            extra_json_schema={"type": "null"},
+        ),
+    ] = None
+    prefer_for: Annotated[
+        Any,
+        Meta(description="Not here: it is a word of `data`.", extra_json_schema={"type": "null"}),
+    ] = None
+
+
+class Data(_Needs, kw_only=True):
+    """What a job needs. All other keys are kept for the callback, digit for digit."""
+
+    alternatives: (
+        Annotated[
+            list[Alternative],
+            Meta(
+                max_length=MOST_ALTERNATIVES,
+                description="What will do instead, in order of preference.",
+                extra={"items": "alternatives"},
+            ),
+        ]
+        | None
+    ) = None
+    prefer_for: (
+        Annotated[
+            Span, Meta(description="Seconds from its submit on in which no alternative will do.")
+        ]
+        | None
+    ) = None
+
+
 # The demand
 
-_ONE_SLOT: tuple[Instance, ...] = ((("Slots", 1),),)
+_ONE_SLOT = Instances(((("Slots", 1),),), None)
 
 
 def demand_of(data: Data) -> Demand:
     """Return the demand without zeros and with sorted resources: then equal demands are equal."""
-    instances = _ONE_SLOT if data.instances is None else _instances(data.instances)
-    any_aggregate = tuple(sorted(set(data.any_aggregate or ())))
-    traits = _traits(data.require or (), data.forbid or (), "data")
-    return Demand(instances, data.host_aggregate or None, bool(data.spread), any_aggregate, traits)
+    first = _demand(data, "data")
+    if not data.alternatives:
+        if data.prefer_for is not None:
+            raise Invalid("data.prefer_for goes with alternatives")
+        return first
+    others = []
+    for number, alternative in enumerate(data.alternatives):
+        place = f"data.alternatives[{number}]"
+        for word in ("alternatives", "prefer_for"):
+            if getattr(alternative, word) is not None:
+                raise Invalid(f"{place}.{word} is not known: it is a word of data alone")
+        others.append(_demand(alternative, place))
+    milliseconds = round((data.prefer_for or 0) * 1000)
+    return replace(first, alternatives=tuple(others), prefer_for=milliseconds)
 
 
-def _traits(require: Iterable[str], forbid: Iterable[str], place: str) -> Traits:
-    """Return what to require and to forbid. Raises Invalid for a trait that is in both."""
-    required, forbidden = set(require), set(forbid)
-    for trait in sorted(required & forbidden):
-        raise Invalid(f"{place}: require and forbid both name {show(trait)}")
-    if not required and not forbidden:
-        return NO_TRAITS
-    return Traits(tuple(sorted(required)), tuple(sorted(forbidden)))
-
-
-def _instances(wanted: Sequence[Mapping[str, Any]]) -> tuple[Instance, ...]:
-    instances: list[Instance] = []
-    total = 0
-    for number, given in enumerate(wanted):
-        if number and given == wanted[number - 1]:
-            instances.append(instances[-1])
-        elif list in map(type, given.values()):
-            instances.append(_with_traits(given, f"data.instances[{number}]"))
-        else:
-            pairs = sorted(given.items())
-            plain = [pair for pair in pairs if pair[1]] if 0 in given.values() else pairs
-            instances.append(tuple(plain))
-        total += sum([amount for _, amount in instances[-1]])
-    if total > MAX_WHOLE:
-        _check_totals(instances)
-    return tuple(instances)
-
-
-def _with_traits(given: Mapping[str, Any], place: str) -> Instance:
-    """Read an instance that has a list among its values. Raises Invalid under any other name."""
-    words = {name: given[name] for name in _TRAIT_WORDS if isinstance(given.get(name), list)}
-    amounts = sorted((name, value) for name, value in given.items() if name not in words)
-    for name, value in amounts:
-        whole_number(value, f"{place}.{name}")
-    traits = _traits(words.get("require", ()), words.get("forbid", ()), place)
-    return instance_of([pair for pair in amounts if pair[1]], traits)
-
-
-def _check_totals(instances: Iterable[Instance]) -> None:
-    """Raise Invalid if Lua could not add up the amounts of a resource exactly."""
-    totals: Counter[str] = Counter()
-    for instance in instances:
-        totals.update(dict(instance))
-    for resource, amount in totals.items():
-        if amount > MAX_WHOLE:
-            raise Invalid(f"data.instances need {amount} {resource} in all, over 2^53−1")
-
-
-def given_as(instance: Instance) -> dict[str, Any]:
-    """Return an instance as `data` gives it."""
-    traits = traits_of(instance)
-    words = {name: list(getattr(traits, name)) for name in _TRAIT_WORDS if getattr(traits, name)}
-    return {**dict(instance), **words}
+def _demand(needs: _Needs, place: str) -> Demand:
+    """Return what is needed in one alternative; `place` is what sentences call it."""
+    instances, elastic = _ONE_SLOT
+    if needs.instances is not None:
+        instances, elastic = read_instances(needs.instances, f"{place}.instances")
+    return Demand(
+        instances,
+        needs.host_aggregate or None,
+        bool(needs.spread),
+        tuple(sorted(set(needs.any_aggregate or ()))),
+        read_traits(needs.require or (), needs.forbid or (), place),
+        elastic,
+    )

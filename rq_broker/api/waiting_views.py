@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta, Struct, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from rq_broker.admission.explain import ExplainedJob, ImaginedJob
-from rq_broker.api.data import WantedInstance, given_as
+from rq_broker.api.instances import WantedInstance, given_as
 from rq_broker.domain.capacity import Amounts
 from rq_broker.domain.job_holds import JobHold
 from rq_broker.domain.jobs import Demand, Status
@@ -165,6 +165,14 @@ _WAITING_ROWS: list[tuple[str, Any]] = [
     ),
     ("largest", LargestView | None),
 ]
+_ALTERNATIVE_ROW: tuple[str, Any, Any] = (
+    "alternative",
+    Annotated[
+        Count | UnsetType,
+        Meta(description="Which alternative `hosts` are of. Only of a job that has alternatives."),
+    ],
+    UNSET,
+)
 """What an explanation and a forecast have in common, in the middle of their keys."""
 
 ExplanationView = msgspec.defstruct(
@@ -175,6 +183,7 @@ ExplanationView = msgspec.defstruct(
         *_WAITING_ROWS,
         ("eta", EtaView),
         ("eta_accuracy", EtaAccuracyView),
+        _ALTERNATIVE_ROW,
     ],
     bases=(JsonObject,),
     namespace={"__doc__": "Why a job waits, and for how long."},
@@ -190,6 +199,7 @@ ForecastView = msgspec.defstruct(
             Annotated[str | None, Meta(description="Why no host could ever hold it.")],
         ),
         ("eta", EtaView),
+        _ALTERNATIVE_ROW,
     ],
     bases=(JsonObject,),
     namespace={"__doc__": "The explanation and the forecast of a job that was not submitted."},
@@ -319,4 +329,5 @@ def _waiting_fields(answer: ExplainedJob | ImaginedJob) -> dict[str, Any]:
         "passed_by": passers,
         "passed_by_others": len(explanation.passed_by) - len(passers),
         "largest": largest and LargestView.of(largest),
+        "alternative": UNSET if explanation.alternative is None else explanation.alternative,
     }

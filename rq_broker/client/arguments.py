@@ -6,11 +6,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NotRequired, TypedDict
 
 
-class Data(TypedDict, total=False):
-    """What a job needs."""
+class CountRange(TypedDict):
+    """How many instances of a kind a job takes: as many as fit."""
 
-    instances: Sequence[Mapping[str, int | list[str]]]
-    """Resource → amount; the words `require` and `forbid` → traits of this instance's host."""
+    min: int
+    max: int
+
+
+class Alternative(TypedDict, total=False):
+    """What will do for a job."""
+
+    instances: Sequence[Mapping[str, int | list[str] | CountRange]]
+    """Resource → amount; the words `require` and `forbid` → traits of this instance's host; `count`
+    → how many instances like this."""
     host_aggregate: str
     any_aggregate: list[str]
     """Hosts of any of these."""
@@ -20,6 +28,15 @@ class Data(TypedDict, total=False):
     """Traits that no host may have."""
     spread: bool
     """Whether no two instances are on one host."""
+
+
+class Data(Alternative, total=False):
+    """What a job needs."""
+
+    alternatives: Sequence[Alternative]
+    """What will do instead, in order of preference."""
+    prefer_for: float
+    """Seconds from its submit on in which none of these will do."""
 
 
 class NewJob(TypedDict):

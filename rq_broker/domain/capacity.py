@@ -16,6 +16,8 @@ from rq_broker.domain.validation import NAME, Count, Label, Name, Text
 MOST_RESOURCES = 10_000
 """Resources of one host at most; real ones have tens. One script writes them all, and Redis serves
 nobody else meanwhile: about 10 ms for this number."""
+COUNT = "count"
+"""The word by which a demand says how many instances it means; no demand can name a resource so."""
 RESOURCE_NAME = Text(64, "/", noun="the resource name")
 ResourceName = Annotated[str, RESOURCE_NAME.meta()]
 Amounts = Mapping[ResourceName, Count]
@@ -169,7 +171,10 @@ class NewHost(Struct, forbid_unknown_fields=True):
 
     capacity: Annotated[
         AmountsOrDevices,
-        Meta(description="Resource → amount; a list has the size of each of its devices."),
+        Meta(
+            description="Resource → amount; a list has the size of each of its devices.",
+            extra_json_schema={"not": {"required": [COUNT]}},
+        ),
     ]
     used: Annotated[
         AmountsOrDevices | None,
@@ -214,6 +219,11 @@ class NewHost(Struct, forbid_unknown_fields=True):
 def new_host(name: str, fields: Any, place: str = "the body") -> Host:
     """Return the host that parsed JSON or TOML describes. Raises Invalid."""
     new = convert(fields, NewHost, place)
+    if COUNT in new.capacity:
+        raise Invalid(
+            f"capacity.{COUNT}: no resource can be called so, as demands say with this word how "
+            "many instances they mean; give the resource another name"
+        )
     aggregates = frozenset(new.aggregates or ())
     return checked(
         Host(

@@ -378,5 +378,7 @@ class Job(Struct, frozen=True):
     """Whether it waits beside the line, and so has no position though it is queued."""
     left: int = 0
     """While it waits beside the line: how many of the jobs of `after` have not ended."""
+    alternative: int | None = None
+    """While it holds capacity: which of its alternatives it was granted; None if it has none."""
     replayed: bool = False
     """Set only by submit: whether an earlier submit with the same idempotency key stored it."""

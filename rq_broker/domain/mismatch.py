@@ -102,8 +102,10 @@ class _Search:
                 self._number_or_word(value, place, low or 0, high or MAX_WHOLE, list(words))
             case [inspect.LiteralType(values=(str(word),)), inspect.StructType() as struct]:
                 self._word_or_object(value, place, word, struct)
-            case [inspect.IntType(), inspect.ListType()] if type(value) is list:
+            case [inspect.IntType(), inspect.ListType(), *_] if type(value) is list:
                 self.visit(value, members[1], place)
+            case [inspect.IntType(), *_, inspect.StructType()] if type(value) is dict:
+                self.visit(value, members[-1], place)
             case _:
                 self.visit(value, members[0], place, nullable)
 

@@ -210,6 +210,13 @@ class JobView(JsonObject, frozen=True):
         tuple[str, ...] | UnsetType,
         Meta(description="Keys whose values are left out, as they are not for you to read."),
     ] = field(name="Redacted", default=UNSET)
+    alternative: Annotated[
+        Count | UnsetType,
+        Meta(
+            description="Which of its alternatives it was granted, 0 is the first. Only of a job "
+            "that has alternatives, while it holds capacity."
+        ),
+    ] = field(name="Alternative", default=UNSET)
     eta: Annotated[
         EtaView | UnsetType | None,
         Meta(description="When a queued job is expected to start. Only in a list with `eta=1`."),
@@ -217,8 +224,11 @@ class JobView(JsonObject, frozen=True):
 
     @classmethod
     def of(cls, value: object) -> Self:
-        """Build the view of a job; one without terms of its own has no key for them."""
+        """Build the view of a job; one without terms or alternatives has no key for them."""
         view = super().of(value)
+        alternative: int | None = getattr(value, "alternative", None)
+        if alternative is not None:
+            view = view.with_fields(alternative=alternative)
         terms: Terms | None = getattr(value, "terms", None)
         if terms is None:
             return view

@@ -62,7 +62,13 @@ from rq_broker.planner.forecasting.what_if import (
     with_imagined_job,
 )
 from rq_broker.planner.plans import Plan, plan, plan_steps
-from rq_broker.planner.reasons import Reason, ReasonCode, Shortfall, beside_the_line
+from rq_broker.planner.reasons import (
+    Reason,
+    ReasonCode,
+    Shortfall,
+    beside_the_line,
+    of_alternatives,
+)
 from rq_broker.planner.steps import Steps
 
 __all__ = [
@@ -86,6 +92,7 @@ __all__ = [
     "forecast_line",
     "forecast_steps",
     "make_room",
+    "of_alternatives",
     "plan",
     "plan_steps",
     "with_imagined_job",

@@ -138,6 +138,7 @@ class Arrays:
             at_once=new.at_once,
             kinds=max(shape.demand.kinds for shape in numbers),
             default_most_kinds=_DEFAULT_POLICY.most_kinds,
+            prefer_for=max(shape.demand.prefer_for for shape in numbers) or None,
             terms=records.terms_pairs(terms) if terms else (),
             after=[name_beside(name, new.name) for name in terms.after] if terms else (),
             owners=owners_argument(owners),

@@ -9,6 +9,7 @@ from typing import Any
 from rq_broker.domain.jobs import Job, Shape
 from rq_broker.domain.line import EXACT_JOBS, SPACING, Line, WaitingJob
 from rq_broker.store.keys import Keys, job_of, member
+from rq_broker.store.preferences import prefers_until
 from rq_broker.store.runner import Runner
 from rq_broker.store.shapes import Shapes
 
@@ -27,8 +28,10 @@ class Forecasts:
         shapes = await self._shapes.read(type_, sizes)
         rows = [row for row in reply.jobs if row.shape in shapes]
         ranks = [*(row.rank for row in rows), reply.total]
+        preferring = [row.member for row in rows if shapes[row.shape].demand.prefer_for]
+        until = await prefers_until(self._runner, type_, preferring)
         jobs = (
-            _waiting_job(row, following - rank)
+            _waiting_job(row, following - rank, until.get(row.member, 0.0))
             for row, (rank, following) in zip(rows, pairwise(ranks), strict=True)
         )
         return Line(reply.total, tuple(jobs), shapes)
@@ -51,9 +54,9 @@ class Forecasts:
         return reply.kept, reply.missed
 
 
-def _waiting_job(row: Any, weight: int) -> WaitingJob:
+def _waiting_job(row: Any, weight: int, until: float) -> WaitingJob:
     id_, request_id = job_of(row.member)
     passed = int(row.passed) / 1000 if row.passed else None
     return WaitingJob(
-        row.rank, id_, request_id, row.priority, row.shape, passed, weight, row.is_own
+        row.rank, id_, request_id, row.priority, row.shape, passed, weight, row.is_own, until
     )

@@ -14,14 +14,15 @@ import orjson
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.devices import NO_DEVICES, DeviceChoice, device_name, held_amounts
 from rq_broker.domain.holding_times import demand_key
-from rq_broker.domain.jobs import Job, Status
+from rq_broker.domain.jobs import Demand, Job, Status
 from rq_broker.domain.planning import Grant, Head, Promise, WaitingShape
 from rq_broker.domain.policy import Policy
 from rq_broker.domain.sharing import Average
 from rq_broker.domain.traits import Instance, traits_of
 from rq_broker.store import device_records, policy_record, records
 from rq_broker.store.continuity import Continuity
-from rq_broker.store.keys import Keys, job_of, member
+from rq_broker.store.keys import Keys, digest, job_of, member
+from rq_broker.store.preferences import prefers_until
 from rq_broker.store.runner import Runner
 from rq_broker.store.shapes import Shapes
 
@@ -186,7 +187,13 @@ class Grants:
         )
         known = await self._shapes.read(type_, {row.shape: row.size for row in reply.shapes})
         rows = [row for row in reply.shapes if row.shape in known]
-        shapes_read = records.readable(lambda row: records.waiting(row, known[row.shape]), rows)
+        preferring = [row for row in rows if known[row.shape].demand.prefer_for]
+        until = await prefers_until(
+            self._runner, type_, [name for row in preferring for name in row.heads]
+        )
+        shapes_read = records.readable(
+            lambda row: records.waiting(row, known[row.shape], until), rows
+        )
         passed = {name: since for _, passed in shapes_read for name, since in passed.items()}
         return Heads(reply.total, tuple(waiting for waiting, _ in shapes_read), passed)
 
@@ -238,8 +245,13 @@ class Grants:
             callbacks of earlier grants have to go out first.
         """
         shape, head, policy = grant.shape, grant.head, state.policy
-        if not shape.demand.admits_any and not _are_admitted(grant, state.hosts):
+        try:
+            demand = grant.demand
+        except ValueError:  # it is none of the choices that the shape leaves
             return None
+        if not demand.admits_any and not _are_admitted(grant, demand, state.hosts):
+            return None
+        has_choice = shape.demand.has_choice
         reply = await self._runner.run(
             "grant",
             type_,
@@ -251,20 +263,21 @@ class Grants:
             policy_number=state.policy_number,
             predicted=round(grant.prediction.hold * 1000),
             predicted_from=grant.prediction.source,
-            demand_key=demand_key(shape.demand),
+            demand_key=demand_key(shape.demand.options[grant.alternative]),
             size=grant.size,
+            shape=digest(shape.canonical()) if has_choice else None,
+            alternative=grant.alternative if shape.demand.alternatives else None,
             caps=policy.limits.get(shape.owner, policy.limits.get("*", {})),
             devices=device_records.choices_text(grant.devices),
-            hosts=_hosts_of(grant, state),
+            hosts=_hosts_of(grant, demand, state),
         )
         fence: int | None = reply.fence
         self._continuity.note_fence(type_, fence or 0)
         return fence
 
 
-def _are_admitted(grant: Grant, hosts: Mapping[str, Host]) -> bool:
+def _are_admitted(grant: Grant, demand: Demand, hosts: Mapping[str, Host]) -> bool:
     """Return whether the demand lets each of its instances use its host."""
-    demand = grant.shape.demand
     return all(
         name in hosts
         and demand.admits(hosts[name])
@@ -273,10 +286,9 @@ def _are_admitted(grant: Grant, hosts: Mapping[str, Host]) -> bool:
     )
 
 
-def _hosts_of(grant: Grant, state: TypeState) -> list[dict[str, Any]]:
-    """List what a grant holds of each host, as grant.lua takes it."""
+def _hosts_of(grant: Grant, demand: Demand, state: TypeState) -> list[dict[str, Any]]:
+    """List what a grant of a demand holds of each host, as grant.lua takes it."""
     rows: dict[str, dict[str, Any]] = {}
-    demand = grant.shape.demand
     names_aggregates, names_traits = demand.names_aggregates, demand.names_traits
     choices = grant.devices or repeat(NO_DEVICES)
     for host, instance, choice in zip(grant.hosts, demand.instances, choices, strict=False):

@@ -162,7 +162,7 @@ class Holds:
 
 
 def _running_hold(row: Any) -> RunningHold:
-    shape = _shape_of(row.demand)
+    shape, names = _shape_of(row.demand), orjson.loads(row.hosts)
     demand, at_once = shape.demand, shape.at_once
     return RunningHold(
         id=int(row.id),
@@ -170,7 +170,9 @@ def _running_hold(row: Any) -> RunningHold:
         owner=row.owner,
         granted=int(row.granted) / 1000,
         amounts=amounts_by_host(
-            orjson.loads(row.hosts), demand.instances, device_records.choices(row.devices or "")
+            names,
+            demand.granted(int(row.alternative or 0), len(names)).instances,
+            device_records.choices(row.devices or ""),
         ),
         demand=demand,
         predicted=_seconds(row.predicted),

@@ -140,8 +140,9 @@ and, once they apply, `expected` (ms), `updated` (µs), `hosts` (JSON, one name 
 `least_expected` (ms), `demand_key`, `size`, `destination`, `servers`, `named` (ms), `unseen`,
 `missed_by`, `hold_lost` (ms), `submit_key`, and what its
 submit gave, kept when it is changed: `submitted_priority` and `submitted_expected`, '' for none;
-of a job of an array with `at_once` that number; of its own terms `not_before`,
-`give_up_after`, `gives_up` and `hold_at_most` (ms), `after`
+of a job of an array with `at_once` that number; while it holds `alternative`, which of its
+alternatives it was granted; `prefers_until` (ms), until when none of these will do;
+of its own terms `not_before`, `give_up_after`, `gives_up` and `hold_at_most` (ms), `after`
 (members, a line each), `after_any`, and `left`, how many of those it waits for beside the line;
 while it is not queued also `demand`, what its shape stands for. Its priority is the score of its
 member in `…:status:<status>` and stands nowhere else, so that no two places can disagree.
@@ -169,7 +170,7 @@ INSTALLATION = "/"
 CONTRACT = 4
 """The version of this contract. Notifiers report it, so that a job which an older one would misread
 is not submitted while that one serves the type."""
-TERMS_SINCE, ARRAYS_SINCE, DEVICES_SINCE = 3, 4, 4
+TERMS_SINCE, ARRAYS_SINCE, DEVICES_SINCE, CHOICES_SINCE = 3, 4, 4, 4
 """The versions since which notifiers know a job's own terms, arrays, and devices of hosts."""
 WAKE_CHANNEL = "rqb:wake"
 """The Pub/Sub channel of wake-ups, of all types."""

@@ -86,6 +86,7 @@ def job(
         terms=terms(fields),
         is_beside=is_beside,
         left=int(fields.get("left", 0)),
+        alternative=int(fields["alternative"]) if "alternative" in fields else None,
     )
 
 
@@ -195,11 +196,17 @@ def aggregates_text(host: Host) -> str:
     return orjson.dumps(sorted(host.aggregates)).decode()
 
 
-def waiting(row: Any, shape: Shape) -> tuple[WaitingShape, dict[str, float]]:
-    """Read a row of `heads`, and which of its jobs were first passed when, seconds since 1970."""
+def waiting(
+    row: Any, shape: Shape, until: Mapping[str, float]
+) -> tuple[WaitingShape, dict[str, float]]:
+    """Read a row of `heads`, and which of its jobs were first passed when, seconds since 1970.
+
+    `until`: member → until when the job prefers its first alternative, seconds since 1970.
+    """
     own = set(row.own)
     heads = tuple(
-        Head(*job_of(name), int(priority), name in own) for name, priority in row.heads.items()
+        Head(*job_of(name), int(priority), name in own, until.get(name, 0.0))
+        for name, priority in row.heads.items()
     )
     passed = {job_of(name)[1]: int(since) / 1000 for name, since in row.passed.items()}
     return WaitingShape(row.shape, shape, heads, row.count), passed

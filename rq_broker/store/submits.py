@@ -15,7 +15,14 @@ from rq_broker.domain.names import owned_name
 from rq_broker.domain.policy import Policy
 from rq_broker.store import records
 from rq_broker.store.continuity import Continuity
-from rq_broker.store.keys import TERMS_SINCE, Keys, callback_digest, digest, fold
+from rq_broker.store.keys import (
+    CHOICES_SINCE,
+    TERMS_SINCE,
+    Keys,
+    callback_digest,
+    digest,
+    fold,
+)
 from rq_broker.store.names import Names, owners_argument
 from rq_broker.store.notifiers import refuse_older
 from rq_broker.store.registry import Registry
@@ -109,7 +116,8 @@ class Submits:
             ExpectedTooLong: It says it will hold for longer than the policy's `expected_most`.
             UnknownDependency: It waits for a job that the type does not have.
             DependencyFailed: It waits for a job that is in error, and not for any end of it.
-            OlderNotifiers: It has terms, and a notifier that does not know them serves the type.
+            OlderNotifiers: It has terms, or leaves something to choose, and a notifier that does not
+                know them serves the type.
             TooManyKinds: It lists more amounts than the policy's `most_kinds`.
             QueueFull: The owner, or the type, has as much as its policy allows.
         """
@@ -173,6 +181,8 @@ class Submits:
     ) -> Job:
         if submission.terms:
             await refuse_older(self._runner, type_, "the terms of this job", TERMS_SINCE)
+        if submission.shape.demand.has_choice:
+            await refuse_older(self._runner, type_, "what this job leaves to choose", CHOICES_SINCE)
         await self._registry.register(type_)
         known = self._continuity.known(type_)
         demand, shape, kinds = _describe(submission)
@@ -192,6 +202,7 @@ class Submits:
             demand=demand,
             kinds=kinds,
             default_most_kinds=_DEFAULT_POLICY.most_kinds,
+            prefer_for=submission.shape.demand.prefer_for or None,
             fields=fold("callback", submission.callback) + fold("data", submission.data),
             terms=records.terms_pairs(terms) if terms else (),
             after=terms.after if terms else (),

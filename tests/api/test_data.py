@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from rq_broker.api.data import given_as
+from rq_broker.api.instances import given_as
 from rq_broker.api.submit import read_submission, submission
 from rq_broker.domain.errors import Invalid
 from rq_broker.domain.exact_json import dumps

@@ -92,8 +92,9 @@ def test_a_waiting_shape_is_read() -> None:
     heads = {member(7, "a:b"): "-3", member(8, "c"): "2"}
     own, since = [member(8, "c")], {member(7, "a:b"): "1500"}
     row = SimpleNamespace(shape="s", count=9, heads=heads, own=own, passed=since)
-    waiting, passed = records.waiting(row, shape())
-    assert waiting.heads == (Head(7, "a:b", -3), Head(8, "c", 2, own_priority=True))
+    waiting, passed = records.waiting(row, shape(), {member(7, "a:b"): 4.5})
+    first = Head(7, "a:b", -3, prefers_until=4.5)
+    assert waiting.heads == (first, Head(8, "c", 2, own_priority=True))
     assert (waiting.count, waiting.shape, passed) == (9, shape(), {"a:b": 1.5})
 
 

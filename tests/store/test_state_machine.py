@@ -34,7 +34,7 @@ from rq_broker.store.embedded import Server
 from rq_broker.store.keys import TYPES, Keys, digest
 from tests import making
 from tests.model import Model
-from tests.model_job import ANY, NO_TERMS, MJob
+from tests.model_job import ANY, NO_TERMS, MJob, chosen, timeless
 from tests.redis_reads import key_names
 from tests.strategies import (
     AMOUNTS,
@@ -47,10 +47,12 @@ from tests.strategies import (
     OWNERS,
     PICKS,
     PLACES,
+    PLANS,
     POLICIES,
     PRIORITIES,
     TERMS,
     TYPE,
+    Plan,
     machine_settings,
 )
 
@@ -227,21 +229,17 @@ class Machine(RuleBasedStateMachine):
         assert self.type_state == self.run(self.broker.type_state(TYPE, usage=True))
         assert self.type_state.usage == self.model.usage()
 
-    @rule(
-        pick=PICKS,
-        hosts=st.lists(HOSTS, min_size=2, max_size=2),
-        wrong=st.sampled_from([*[(0, 0)] * 6, (1, 0), (0, 1)]),
-        fresh=st.sampled_from([True, True, True, False]),
-    )
-    def grant(self, pick: int, hosts: list[str], wrong: tuple[int, int], fresh: bool) -> None:
+    @rule(pick=PICKS, plan=PLANS)
+    def grant(self, pick: int, plan: Plan) -> None:
         jobs = self.model.queue() or self.model.ordered()
         if not jobs:
             return
-        if fresh:
+        if plan.is_fresh:
             self.read_view()
         job = jobs[pick % len(jobs)]
-        head = Head(job.id + wrong[0], job.request_id, job.priority - wrong[1])
-        planned = Grant(head, job.shape, tuple(hosts[: len(job.shape.demand.instances)]))
+        head = Head(job.id + plan.wrong[0], job.request_id, job.priority - plan.wrong[1])
+        number, count = chosen(job.shape.demand, plan.alternative, plan.more)
+        planned = Grant(head, job.shape, plan.hosts[:count], alternative=number)
         answer = self.run(self.broker.grant(TYPE, planned, self.type_state))
         if answer is None and self.run(self.broker.runner.command("HGET", Keys(TYPE).base, "late")):
             return  # nobody calls back here, so grants have to wait
@@ -291,8 +289,7 @@ class Machine(RuleBasedStateMachine):
     def sweep(self) -> None:
         (wait, moved), expected = self.both(self.broker.sweep(TYPE), self.model.sweep)
         assert moved == expected
-        plain = all(job.terms == NO_TERMS for job in self.model.jobs.values())
-        if plain and all(job.deadline is None for job in self.model.jobs.values()):
+        if all(job.has_no_time for job in self.model.jobs.values()):
             assert wait in (None, 0)
 
     # Invariants, checked after each step
@@ -303,7 +300,7 @@ class Machine(RuleBasedStateMachine):
         jobs = self.run(making.all_jobs(self.broker, TYPE, limit=2))
         positions = {job.id: position for position, job in enumerate(self.model.queue(), 1)}
         common = ["id", "request_id", "callback", "data", "priority", "status", "fence", "hosts"]
-        common.append("expected")
+        common += ["expected", "alternative"]
         assert [
             [
                 job.owner,
@@ -348,7 +345,7 @@ class Machine(RuleBasedStateMachine):
         assert heads.total == len(shapes)
         for waiting in heads.waiting:
             jobs = shapes.pop(waiting.shape)
-            assert list(waiting.heads) == [job.head for job in jobs]
+            assert [timeless(head) for head in waiting.heads] == [job.head for job in jobs]
             assert waiting.count == len(jobs)
             for job in (jobs[0], *[job for job in jobs if job.own_priority][:1]):
                 assert (job.request_id in heads.passed) == job.passed

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import orjson
 
 from rq_broker.domain.devices import device_name, is_device, resource_of
-from rq_broker.domain.jobs import HOLDING
+from rq_broker.domain.jobs import HOLDING, Shape
 from rq_broker.store import device_records
 from rq_broker.store.audit.findings import list_amounts
 from rq_broker.store.audit.walk import ListedJob, Walk
+
+
+@lru_cache(maxsize=10_000)
+def _allows(demand: str, alternative: str, count: int) -> bool:
+    """Return whether a demand allows a grant of this size; many jobs have the same.
+
+    Raises ValueError if it cannot be read.
+    """
+    wanted = Shape.parse(demand).demand
+    try:
+        wanted.granted(int(alternative), count)
+    except ValueError:
+        return False
+    return True
 
 
 def check_holds(walk: Walk, job: ListedJob) -> None:
@@ -18,7 +34,8 @@ def check_holds(walk: Walk, job: ListedJob) -> None:
     counts for the owner's usage, and not for what the host has as held.
     """
     holds, seen, unheld = job.row.holds, job.row.seen, job.row.unheld
-    hosts = set(orjson.loads(job.fields.get("hosts", "[]")))
+    names = orjson.loads(job.fields.get("hosts", "[]"))
+    hosts = set(names)
     if job.status not in HOLDING:
         state = f"is {job.status}"
         walk.check(not holds, job.subject, f"{state} but holds {list_amounts(holds)}")
@@ -28,6 +45,11 @@ def check_holds(walk: Walk, job: ListedJob) -> None:
         walk.check(not hosts, job.subject, f"{state} but names hosts")
         walk.check("devices" not in job.fields, job.subject, f"{state} but names devices")
         walk.check("predicted" not in job.fields, job.subject, f"{state} but has a prediction")
+        walk.check("alternative" not in job.fields, job.subject, f"{state} but has an alternative")
+    elif names:
+        allowed = _allows(job.fields["demand"], job.fields.get("alternative", "0"), len(names))
+        text = f"holds {len(names)} instances, which its demand does not allow"
+        walk.check(allowed, job.subject, text)
     listed = "unheld" in job.row.indexes
     text = f"is {'' if listed else 'not '}listed in unheld but {list_amounts(unheld)} of it is"
     walk.check(listed == bool(unheld), job.subject, text)

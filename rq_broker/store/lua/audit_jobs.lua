@@ -48,9 +48,9 @@
 --- @include "deadline"
 
 local FIELDS = { 'id', 'owner', 'status', 'shape', 'created', 'fence', 'hosts', 'demand', 'destination',
-  'expected', 'predicted', 'servers', 'devices', 'bytes', 'callback', 'callback2' }
+  'expected', 'predicted', 'servers', 'devices', 'bytes', 'alternative', 'callback', 'callback2' }
 local ID, OWNER, STATUS, SHAPE, CREATED, FENCE, HOSTS, DEMAND, DESTINATION = 1, 2, 3, 4, 5, 6, 7, 8, 9
-local EXPECTED, PREDICTED, SERVERS, DEVICES, BYTES, CALLBACK, SECOND_PIECE = 10, 11, 12, 13, 14, 15, 16
+local EXPECTED, PREDICTED, SERVERS, DEVICES, BYTES, ALTERNATIVE, CALLBACK, SECOND_PIECE = 10, 11, 12, 13, 14, 15, 16, 17
 local MOST = 500 -- jobs of a page: Lua's `unpack` fails near 8,000 values, and three keys of each are asked for
 
 if #members > MOST or count > MOST then
@@ -231,6 +231,7 @@ local function is_plain(place)
     and not hash[SERVERS]
     and not hash[DEVICES]
     and (not hash[BYTES] or is_digits(hash[BYTES]))
+    and not hash[ALTERNATIVE]
     and has_demand(place, hash)
     and by_owner[place] == priorities[place]
     and not holders[place]

@@ -2,7 +2,7 @@
 --- Keeps: held never exceeds capacity - used, and each instance is one that a host's max_unit,
 ---   min_unit and step_size allow, of one device or of several whole ones where the host has devices,
 ---   whatever the plan assumed; a host's aggregates and traits are those
----   that the plan read; a job is granted once.
+---   that the plan read; a job is granted once, and as one of the choices that its shape leaves.
 --- KEYS[1] base
 --- ARGV
 ---   request_id     string    the client's name for the job
@@ -16,6 +16,9 @@
 ---   demand_key     string    digest of its demand, to keep with its holding time when it ends
 ---   size           decimal   its size class, to keep likewise
 ---   devices        string?   the devices of each instance, a JSON array; given if there are any
+---   shape          string?   digest of the shape planned for; given if that leaves a choice to the grant,
+---                            which of its alternatives or how many instances
+---   alternative    decimal?  which of the job's alternatives it is, 0 = the first; given if it has any
 ---   caps           amounts   resource to the most that the job's owner may hold
 ---   hosts          rows      what the job holds of each host, every host once
 ---     host         string    its name
@@ -50,6 +53,9 @@ if policy_value('paused') == '1' then
 end
 local job = load_job(request_id)
 if not job or job.id ~= id or job.status ~= 'queued' or tonumber(job.priority) ~= priority then
+  return reply({ fence = nil, refusal = 'MOVED' })
+end
+if shape and job.shape ~= shape then -- what was chosen may be none of the job's choices now
   return reply({ fence = nil, refusal = 'MOVED' })
 end
 if (redis.call('HGET', base, 'policy_number') or '0') ~= policy_number then
@@ -166,6 +172,7 @@ end
 
 -- 9. Give the job its fence and its hosts, and schedule its callback.
 redis.call('HSET', base, 'fence', fence, 'incarnation', incarnation)
+job.alternative = alternative
 local changes = {
   'fence', fence,
   'incarnation', incarnation,
@@ -181,6 +188,9 @@ local changes = {
 }
 if devices then
   changes[#changes + 1], changes[#changes + 2] = 'devices', devices
+end
+if alternative then
+  changes[#changes + 1], changes[#changes + 2] = 'alternative', alternative
 end
 become(job, 'granted', changes)
 schedule_first(job.member, record, now)

@@ -12,6 +12,7 @@
 --- @include "become"
 --- @include "destination"
 --- @include "digests"
+--- @include "preference"
 
 -- The zero of default priorities, as in submit.
 local EPOCH_US = 1532584260621743
@@ -150,6 +151,11 @@ if status == 'beside' then
   wait_again()
 elseif status == 'done' or status == 'error' then
   drop_alarm(member)
+end
+
+local prefers_until = number_of(redis.call('HGET', name, 'prefers_until'), 0)
+if status == 'queued' and prefers_until > now_ms() then
+  prefer_until(member, name, prefers_until)
 end
 
 -- 6. Its time ends once, counted from now if the job does not tell since when; a job without an end has no deadline.

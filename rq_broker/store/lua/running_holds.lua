@@ -21,6 +21,7 @@
 ---     size            decimal? its size class
 ---     expected        decimal? how long it says it will hold, ms
 ---     devices         string?  the devices of each instance, a JSON array; given if there are any
+---     alternative     decimal? which of its alternatives it was granted
 --- Errors none
 --- @include "base"
 --- @include "job"

@@ -16,6 +16,8 @@
 ---   demand           string    the shape, canonical JSON (Shape.canonical)
 ---   kinds            integer   how many amounts the demand lists, those of equal instances once
 ---   default_most_kinds integer the policy's `most_kinds` where it is not set
+---   prefer_for       integer?  ms from now on in which none of its alternatives will do; not given: they
+---                              do at once, or it has none
 ---   fields           fields    fields of the job hash, folded: callback and data
 ---   terms            fields    the job's own terms, as in its hash: not_before, give_up_after and hold_at_most,
 ---                              ms; after_any, 1
@@ -44,6 +46,7 @@
 --- @include "expected"
 --- @include "incarnation"
 --- @include "queue_use"
+--- @include "preference"
 
 -- The zero of default priorities: 2018-07-26T05:51:00.621743Z, the original service's own.
 local EPOCH_US = 1532584260621743
@@ -139,6 +142,9 @@ forget_withdrawal(request_id, owner_id)
 redis.call('ZADD', key('owner:' .. owner_id), priority, member)
 if own_terms then
   write_terms(own_terms, name, member, demand)
+end
+if prefer_for then
+  prefer_until(member, name, now_ms() + prefer_for)
 end
 if is_beside then
   redis.call('ZADD', key('status:beside'), priority, member)

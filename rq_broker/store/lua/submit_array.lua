@@ -16,6 +16,7 @@
 ---   at_once          integer?  how many of its jobs may hold capacity at a time
 ---   kinds            integer   how many amounts the demand of a job lists at most
 ---   default_most_kinds integer the policy's `most_kinds` where it is not set
+---   prefer_for       integer?  as of submit
 ---   terms            fields    as of submit
 ---   after            strings   as of submit, with the owner where names are per owner
 ---   owners           strings   whose jobs the caller may name; none: anybody's
@@ -47,6 +48,7 @@
 --- @include "expected"
 --- @include "incarnation"
 --- @include "queue_use"
+--- @include "preference"
 
 local EPOCH_US = 1532584260621743 -- the zero of default priorities, as in submit
 local record, whole_name = array_key(array), array .. '[*]'
@@ -162,6 +164,9 @@ for place, job in ipairs(jobs) do
   end
   if at_once then
     redis.call('HSET', hash, 'at_once', whole(at_once))
+  end
+  if prefer_for then
+    prefer_until(member, hash, now_ms() + prefer_for)
   end
   if own_terms then
     write_terms(own_terms, hash, member, shapes[job.shape].demand)

@@ -16,7 +16,7 @@ local HOLDS_CAPACITY = { granted = true, running = true }
 local HELD_FIELDS = {
   'hosts', 'devices', 'offer_ends', 'granted', 'settled', 'servers', 'predicted', 'predicted_from', 'demand_key', 'size',
   'least_expected', 'running_since', 'renewed', 'incarnation', 'unseen', 'named', 'missed_by',
-  'hold_lost',
+  'hold_lost', 'alternative',
 }
 
 -- Removes a job from the indexes of the status that it leaves.
@@ -93,5 +93,5 @@ local function become(job, to, changes)
   if to == 'done' or to == 'error' then
     note_end(member, to)
   end
-  record_event(job.request_id, job.id, to)
+  record_event(job.request_id, job.id, to, to ~= 'queued' and job.alternative or nil)
 end

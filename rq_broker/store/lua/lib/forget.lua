@@ -7,6 +7,7 @@
 --- @include "beside"
 --- @include "array"
 --- @include "queue_use"
+--- @include "preference"
 
 -- `digest`: of the job's callback.
 local function forget(job, digest)
@@ -21,6 +22,9 @@ local function forget(job, digest)
   end
   if job.give_up_after or job.hold_at_most then
     drop_alarm(job.member)
+  end
+  if job.prefers_until then
+    redis.call('ZREM', key('later'), 'grant:' .. preference_of(job.member))
   end
   redis.call('ZREM', key('status:' .. job.status), job.member)
   redis.call('ZREM', key('owner:' .. job.owner), job.member)

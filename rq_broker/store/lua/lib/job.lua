@@ -22,7 +22,8 @@ end
 -- Returns the fields of a job that scripts decide by, or nil if there is no job, or a damaged one.
 local function load_job(request_id)
   local f = redis.pcall('HMGET', job_key(request_id), 'id', 'status', 'owner', 'shape', 'fence',
-    'attempts', 'error', 'offer_ends', 'destination', 'settled', 'give_up_after', 'hold_at_most', 'at_once', 'bytes')
+    'attempts', 'error', 'offer_ends', 'destination', 'settled', 'give_up_after', 'hold_at_most', 'at_once', 'bytes',
+    'prefers_until', 'alternative')
   if not tonumber(f[1] or '') or not f[2] then
     return nil
   end
@@ -35,7 +36,7 @@ local function load_job(request_id)
     destination = f[9] or '', settled = f[10] or '', receiver = receiver_of(f[9] or '', f[3] or ''),
     give_up_after = tonumber(f[11] or ''), hold_at_most = tonumber(f[12] or ''),
     at_once = tonumber(f[13] or ''),
-    bytes = tonumber(f[14] or ''),
+    bytes = tonumber(f[14] or ''), prefers_until = tonumber(f[15] or ''), alternative = f[16],
     priority = redis.call('ZSCORE', key('status:' .. f[2]), member) or '0',
   }
 end
@@ -78,8 +79,13 @@ local function record_lost(job)
   end
 end
 
--- Adds a job's change of status to the stream of events.
-local function record_event(request_id, id, status)
-  redis.call('XADD', key('events'), 'MAXLEN', '~', '10000', '*',
-    'request_id', request_id, 'id', id, 'status', status)
+-- Adds a job's change of status to the stream of events. `alternative`: which one was granted, nil for none.
+local function record_event(request_id, id, status, alternative)
+  if alternative then
+    redis.call('XADD', key('events'), 'MAXLEN', '~', '10000', '*',
+      'request_id', request_id, 'id', id, 'status', status, 'alternative', alternative)
+  else
+    redis.call('XADD', key('events'), 'MAXLEN', '~', '10000', '*',
+      'request_id', request_id, 'id', id, 'status', status)
+  end
 end
