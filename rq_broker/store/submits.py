@@ -116,8 +116,8 @@ class Submits:
             ExpectedTooLong: It says it will hold for longer than the policy's `expected_most`.
             UnknownDependency: It waits for a job that the type does not have.
             DependencyFailed: It waits for a job that is in error, and not for any end of it.
-            OlderNotifiers: It has terms, or leaves something to choose, and a notifier that does not
-                know them serves the type.
+            OlderNotifiers: It has terms, or leaves something to choose, and a notifier serves the
+                type that does not know them.
             TooManyKinds: It lists more amounts than the policy's `most_kinds`.
             QueueFull: The owner, or the type, has as much as its policy allows.
         """
