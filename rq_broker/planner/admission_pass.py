@@ -8,19 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from rq_broker.domain.devices import DeviceChoice
 from rq_broker.domain.holding_times import Prediction, demand_key, size_class
 from rq_broker.domain.jobs import Demand
 from rq_broker.domain.planning import Grant, Head, Hold, Promise, Snapshot, WaitingShape
 from rq_broker.planner import reasons
-from rq_broker.planner.alternatives import Choice, OptionStart, earliest
+from rq_broker.planner.alternatives import Choice, OptionStart, earliest, least_exceeded
 from rq_broker.planner.blocked import BlockedShape, Option
 from rq_broker.planner.capacity_reasons import impossible
 from rq_broker.planner.closest_hosts import choose_hosts
 from rq_broker.planner.expected_demands import fragmentation_for
-from rq_broker.planner.growing import grow, one_more
+from rq_broker.planner.growing import Growth, one_more
 from rq_broker.planner.hold_ends import holds_in_order
-from rq_broker.planner.owner_usage import OwnerUsage
+from rq_broker.planner.owner_usage import ExceededLimit, OwnerUsage
 from rq_broker.planner.packing.best_fit import SEARCH_STEPS, hosts_needed, total
 from rq_broker.planner.packing.host_table import (
     HostTable,
@@ -79,14 +78,19 @@ class AdmissionPass:
 
     def _make_placers(self) -> Steps[None]:
         by_demand: dict[Demand, Placer] = {}
+
+        def placer_of(demand: Demand) -> Placer:
+            placer = by_demand.get(demand)
+            if placer is None:
+                placer = by_demand[demand] = Placer(self.table, demand)
+            return placer
+
         for waiting in self.snapshot.waiting:
-            placers = []
-            for demand in waiting.shape.demand.options:
-                placer = by_demand.get(demand)
-                if placer is None:
-                    placer = by_demand[demand] = Placer(self.table, demand)
-                placers.append(placer)
-            self._placers.append(tuple(placers))
+            demand = waiting.shape.demand
+            if demand.alternatives:
+                self._placers.append(tuple(map(placer_of, demand.options)))
+            else:
+                self._placers.append((placer_of(demand),))
             yield
 
     def steps(self, stop_at: str | None = None) -> Steps[None]:
@@ -121,7 +125,7 @@ class AdmissionPass:
             # 5. Otherwise grant it, note which waiting jobs it passes, queue the shape's next job.
             else:
                 self._grant(waiting, choice, head)
-                self.passed_jobs.note_grant(shape.owner, choice.hosts)
+                self.passed_jobs.note_grant(shape.owner, choice[2])
                 if not turns.queue_next_of_shape(turn):
                     self._exhaust(waiting)
             yield
@@ -130,23 +134,40 @@ class AdmissionPass:
         self, waiting: WaitingShape, placers: tuple[Placer, ...], head: Head
     ) -> Choice | None:
         """Take room for a job, in the first of its alternatives that fits; else block its shape."""
-        owner, options = waiting.shape.owner, list[Option]()
-        counting = placers if self.snapshot.now >= head.prefers_until else placers[:1]
-        for number, placer in enumerate(counting):
+        placer, owner = placers[0], waiting.shape.owner
+        exceeded = self.usage.exceeded_limit(owner, placer.total)
+        if exceeded is None and (hosts := self._place(waiting, placer)) is not None:
+            return 0, placer, hosts
+        if len(placers) > 1:
+            return self._choose_other(waiting, placers, head, exceeded)
+        if exceeded is None:
+            self._block_for_room(waiting, placers, head)
+        else:
+            self._block_for_owner(waiting, placer, exceeded, head)
+        return None
+
+    def _choose_other(
+        self,
+        waiting: WaitingShape,
+        placers: tuple[Placer, ...],
+        head: Head,
+        exceeded: ExceededLimit | None,
+    ) -> Choice | None:
+        """Do the same where the first alternative does not fit, or would exceed a limit."""
+        owner, options = waiting.shape.owner, [Option(placers[0], exceeded)]
+        counting = placers[1:] if self.snapshot.now >= head.prefers_until else ()
+        for number, placer in enumerate(counting, 1):
             exceeded = self.usage.exceeded_limit(owner, placer.total)
-            if exceeded is None:
-                hosts = self._place(waiting, placer)
-                if hosts is not None:
-                    if placer.demand.elastic:
-                        hosts = self._with_more(waiting, placer, hosts)
-                    return Choice(number, placer, hosts)
+            if exceeded is None and (hosts := self._place(waiting, placer)) is not None:
+                return number, placer, hosts
             options.append(Option(placer, exceeded))
-        shown = tuple(options) if len(placers) > 1 else ()
-        without_room = [option.placer for option in options if option.exceeded is None]
+        shown = tuple(options)
+        without_room = tuple([option.placer for option in shown if option.exceeded is None])
         if without_room:
             self._block_for_room(waiting, without_room, head, shown)
         else:
-            self._block_for_owner(waiting, options, head, shown)
+            placer, exceeded = least_exceeded(shown)
+            self._block_for_owner(waiting, placer, exceeded, head, shown)
         return None
 
     def _block_for_destination(self, waiting: WaitingShape, placer: Placer, head: Head) -> None:
@@ -161,56 +182,51 @@ class AdmissionPass:
         self.blocked[waiting.digest] = BlockedShape(waiting, placer, head, reason)
 
     def _block_for_owner(
-        self, waiting: WaitingShape, over: list[Option], head: Head, shown: tuple[Option, ...]
+        self,
+        waiting: WaitingShape,
+        placer: Placer,
+        exceeded: ExceededLimit,
+        head: Head,
+        shown: tuple[Option, ...] = (),
     ) -> None:
-        """Block the shape; for a job passed too long, keep room below its owner's limit."""
+        """Block the shape; for a job passed too long, keep room below its owner's limit.
+
+        `shown`: its options, if it has alternatives.
+        """
         owner = waiting.shape.owner
-        in_time = [option for option in over if option.exceeded and not option.exceeded.is_for_ever]
-        option = (in_time or over)[0]
-        assert option.exceeded is not None
-        reason = None if shown else reasons.over_limit(owner, option.exceeded)
-        self.blocked[waiting.digest] = BlockedShape(
-            waiting, option.placer, head, reason, options=shown
-        )
-        if in_time:
+        reason = None if shown else reasons.over_limit(owner, exceeded)
+        blocked = BlockedShape(waiting, placer, head, reason, options=shown)
+        self.blocked[waiting.digest] = blocked
+        if not exceeded.is_for_ever:
             if self._is_overdue(head):
-                self.usage.keep_room(owner, option.placer.total)
+                self.usage.keep_room(owner, placer.total)
             self.passed_jobs.add_waiting_for_owner(head, owner)
 
     def _place(self, waiting: WaitingShape, placer: Placer) -> list[int] | None:
         """Take room for a job, as far as earlier jobs' reservations leave it."""
-        if not self.reservations.are_on(placer.usable_hosts):
-            hosts = placer.place(self._closed_hosts, self._search_budget)
+        reservations, closed, budget = self.reservations, self._closed_hosts, self._search_budget
+        if not reservations.are_on(placer.usable_hosts):
+            hosts = placer.place(closed, budget)
             if hosts is not None:
-                self.reservations.took_elsewhere(hosts)
-            return hosts
-        is_early = self._ends_in_time(waiting, placer)
-        return self.reservations.place(placer, is_early, self._closed_hosts, self._search_budget)
+                reservations.took_elsewhere(hosts)
+        else:
+            is_early = self._ends_in_time(waiting, placer)
+            hosts = reservations.place(placer, is_early, closed, budget)
+        if hosts is not None and placer.demand.elastic is not None:
+            return self._with_more(waiting, placer, hosts)
+        return hosts
 
     def _with_more(self, waiting: WaitingShape, placer: Placer, hosts: list[int]) -> list[int]:
         """Take room for more instances of an elastic job that was given `hosts`, as many as fit."""
-        demand, owner = placer.demand, waiting.shape.owner
+        demand, reservations = placer.demand, self.reservations
         assert demand.elastic is not None
-        more, reservations = one_more(demand), self.reservations
-        most = self.usage.count_within(owner, placer.total, more.instances[0], demand.elastic.more)
-        one = Placer(self.table, more)
+        one, owner = Placer(self.table, one_more(demand)), waiting.shape.owner
+        kind, more = demand.instances[demand.elastic.index], demand.elastic.more
+        most = self.usage.count_within(owner, placer.total, kind, more)
         is_beside = reservations.are_on(one.usable_hosts)
         is_early = is_beside and self._ends_in_time(waiting, placer)
-        chosen = reservations.beside(one, is_early) if is_beside else one
-        devices: list[DeviceChoice] = []
-
-        def place_one(taken: int) -> list[int] | None:
-            added = chosen.place(self._closed_hosts | taken, self._search_budget)
-            if added and is_beside:
-                reservations.took(added, chosen, is_early)
-            elif added:
-                reservations.took_elsewhere(added)
-            devices.extend(chosen.devices if added else ())
-            return added
-
-        hosts = grow(placer, hosts, most, place_one)
-        placer.add_devices(demand.elastic.index, devices)
-        return hosts
+        growth = Growth(one, reservations, is_beside=is_beside, is_early=is_early)
+        return growth.grow(placer, hosts, most, self._closed_hosts, self._search_budget)
 
     def _ends_in_time(self, waiting: WaitingShape, placer: Placer) -> bool:
         """Return whether a job that starts now ends before reservations on its hosts begin."""
@@ -241,9 +257,9 @@ class AdmissionPass:
     def _block_for_room(
         self,
         waiting: WaitingShape,
-        placers: list[Placer],
+        placers: tuple[Placer, ...],
         head: Head,
-        shown: tuple[Option, ...],
+        shown: tuple[Option, ...] = (),
     ) -> None:
         """Block the shape; for a job passed too long, reserve its capacity in time.
 

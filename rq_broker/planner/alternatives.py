@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from rq_broker.planner.blocked import Option
+from rq_broker.planner.owner_usage import ExceededLimit
 from rq_broker.planner.packing.placer import Placer
 from rq_broker.planner.start_times import StartTime
 
-
-class Choice(NamedTuple):
-    """What a job is granted."""
-
-    alternative: int
-    """Its number among those of the job; 0 of a job that has no alternatives."""
-    placer: Placer
-    """Of that alternative."""
-    hosts: list[int]
+Choice = tuple[int, Placer, list[int]]
+"""What a job is granted: the number of the alternative, its placer, and the hosts."""
 
 
 class OptionStart(NamedTuple):
@@ -29,3 +24,9 @@ class OptionStart(NamedTuple):
 def earliest(starts: Iterable[OptionStart]) -> OptionStart | None:
     """Return the alternative that can start first; of equal ones the one that is preferred."""
     return min(starts, key=lambda option: option.start.seconds, default=None)
+
+
+def least_exceeded(options: Sequence[Option]) -> tuple[Placer, ExceededLimit]:
+    """Return the first alternative that is not over a limit for ever, else the first one."""
+    over = [(option.placer, option.exceeded) for option in options if option.exceeded]
+    return next((found for found in over if not found[1].is_for_ever), over[0])

@@ -21,12 +21,13 @@ class Reservation:
     is_strict: bool = False
     is_resolved: bool = False
     """Whether `start` is known: it is found only where a later job would go first."""
+    groups: frozenset[int] = field(init=False)
+    """Groups of hosts that its job may use."""
     withheld: dict[int, Vector] = field(default_factory=dict)
     """Host → what is free there and later jobs may not use, unless they end in time."""
 
-    def is_on(self, groups: frozenset[int]) -> bool:
-        """Return whether its job may use hosts of these groups."""
-        return any(kind.groups & groups for kind in self.kinds)
+    def __post_init__(self) -> None:
+        self.groups = frozenset().union(*(kind.groups for kind in self.kinds))
 
     def binds(self, kind: Kind, now: float) -> bool:
         """Return whether the kind might not end before the reservation begins."""

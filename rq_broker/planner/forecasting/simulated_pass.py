@@ -82,15 +82,29 @@ class SimulatedPass:
 
     def _consider(self, batch: Batch) -> int:
         """Start jobs of a batch; returns how many. With 0 its kind waits for the next pass."""
-        if batch.kind.others:
-            kinds, lacking = batch.kinds(self._now), list[Kind]()
+        kind = batch.kind
+        if kind.others:
+            return self._consider_each(batch)
+        if not kind.can_start or kind.groups & self._closed:
+            return 0
+        most = self._startable(batch, kind)
+        if most < 0:  # its owner holds as much as it may
+            return 0
+        started = self._start_beside_reservations(batch, kind, most) if most else 0
+        if started:
+            self._note_start(batch, started)
         else:
-            kinds, lacking = (batch.kind,), []
-        for kind in kinds:
+            self._wait(batch, (kind,))
+        return started
+
+    def _consider_each(self, batch: Batch) -> int:
+        """Do the same for jobs with alternatives: the first of these that fits starts."""
+        lacking = []
+        for kind in batch.kinds(self._now):
             if not kind.can_start or kind.groups & self._closed:
                 continue
             most = self._startable(batch, kind)
-            if most < 0:  # its owner holds as much as it may
+            if most < 0:
                 continue
             started = self._start_beside_reservations(batch, kind, most) if most else 0
             if started:
@@ -111,7 +125,7 @@ class SimulatedPass:
     def _start_beside_reservations(self, batch: Batch, kind: Kind, most: int) -> int:
         if kind.demand in self._failed:
             return 0
-        reservations = [r for r in self._reservations if r.is_on(kind.groups)]
+        reservations = [r for r in self._reservations if r.groups & kind.groups]
         if not reservations:
             return self._start_or_fail(batch, kind, most, self._failed)
         # 1. Find when the reservations begin, unless the job does not fit anyway.
