@@ -61,7 +61,8 @@ class SubmitWarnings:
             self._remembered.put(key, remembered, demand.bytes)
         reason = _never(remembered.too_large, demand, remembered.limits, job.owner_id)
         text = reason.text if reason else None
-        if text is None and remembered.counting_host and _counts(job.data):
+        is_job = isinstance(job, Job)
+        if text is None and remembered.counting_host and is_job and _counts(job.data):
             text = _NO_RESOURCE.format(host=remembered.counting_host)
         return Warnings(text, remembered.type)
 
@@ -80,7 +81,7 @@ def _counts(data: str) -> bool:
 
 
 def _found(
-    job: Job, hosts: Mapping[str, Host], demand: Demand, limits: Mapping[str, Amounts]
+    job: Job | Array, hosts: Mapping[str, Host], demand: Demand, limits: Mapping[str, Amounts]
 ) -> _Remembered:
     """Return what does not depend on the job's owner."""
     number, none = job.capacity_number, (None,) * len(demand.options)

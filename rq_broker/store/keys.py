@@ -171,7 +171,8 @@ CONTRACT = 4
 """The version of this contract. Notifiers report it, so that a job which an older one would misread
 is not submitted while that one serves the type."""
 TERMS_SINCE, ARRAYS_SINCE, DEVICES_SINCE, CHOICES_SINCE = 3, 4, 4, 4
-"""The versions since which notifiers know a job's own terms, arrays, and devices of hosts."""
+"""The versions since which notifiers know a job's own terms, arrays, devices of hosts, and what a
+job leaves to its grant to choose."""
 WAKE_CHANNEL = "rqb:wake"
 """The Pub/Sub channel of wake-ups, of all types."""
 ID_DIGITS = 16
