@@ -61,8 +61,7 @@ class SubmitWarnings:
             self._remembered.put(key, remembered, demand.bytes)
         reason = _never(remembered.too_large, demand, remembered.limits, job.owner_id)
         text = reason.text if reason else None
-        is_job = isinstance(job, Job)
-        if text is None and remembered.counting_host and is_job and _counts(job.data):
+        if remembered.counting_host and isinstance(job, Job) and not text and _counts(job.data):
             text = _NO_RESOURCE.format(host=remembered.counting_host)
         return Warnings(text, remembered.type)
 
