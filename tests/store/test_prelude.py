@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from rq_broker.domain import errors
 from rq_broker.domain.capacity import Host
+from rq_broker.domain.identity import ACTOR, Actor
 from rq_broker.domain.jobs import Status
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker
@@ -172,12 +173,15 @@ async def test_what_redis_refuses_is_not_half_written(
 
 
 async def test_only_what_frees_memory_runs_at_maxmemory(servers: Callable[..., Server]) -> None:
-    """At maxmemory jobs end and are withdrawn; what adds to memory writes nothing."""
+    """At maxmemory jobs end and are withdrawn, with their lines; what adds to memory does not."""
     broker, admin = await _clients(servers())
+    ACTOR.set(Actor("somebody"))
     await admin.config_set("maxmemory", 1)
     assert await _refused(broker, admin) == VERBS.keys() - FREEING
     await admin.config_set("maxmemory", 0)
     assert await audit(admin, TYPE) == []
+    lines, _ = await broker.audit_log(TYPE)
+    assert {line.verb for line in lines} >= {"transition", "withdraw"}
     await admin.aclose()
     await broker.aclose()
 

@@ -154,7 +154,7 @@ end
 count_waiting(owner_id, 1)
 count_bytes(owner_id, bytes)
 record_event(request_id, id, is_beside and 'beside' or 'queued')
-if actor then
+if actor and counters[5] ~= '0' then
   record_submit()
 end
 return reply({
