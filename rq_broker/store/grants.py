@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from itertools import repeat
 from math import gcd
 from typing import Any
 
@@ -290,8 +289,8 @@ def _hosts_of(grant: Grant, demand: Demand, state: TypeState) -> list[dict[str, 
     """List what a grant of a demand holds of each host, as grant.lua takes it."""
     rows: dict[str, dict[str, Any]] = {}
     names_aggregates, names_traits = demand.names_aggregates, demand.names_traits
-    choices = grant.devices or repeat(NO_DEVICES)
-    for host, instance, choice in zip(grant.hosts, demand.instances, choices, strict=False):
+    choices = grant.devices or (NO_DEVICES,) * len(grant.hosts)
+    for host, instance, choice in zip(grant.hosts, demand.instances, choices, strict=True):
         row = rows.get(host)
         if row is None:
             known = state.hosts.get(host)
