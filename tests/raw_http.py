@@ -100,7 +100,7 @@ def request(
     method: str = "GET", path: str = "/", *fields: str, body: bytes = b"", chunked: bool = False
 ) -> bytes:
     """Return the bytes of a request; its body has a length, or is chunked in two pieces."""
-    lines = [f"{method} {path} HTTP/1.1", "Host: api", *fields]
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", *fields]
     if chunked:
         half = len(body) // 2
         pieces = [piece for piece in (body[:half], body[half:]) if piece]

@@ -9,7 +9,7 @@ from rq_broker.domain.identity import ACTOR, Actor
 
 
 def act_as_user() -> None:
-    """Let what this process changes from now on be that of `cli:<user>` in the audit log."""
+    """Let what this task changes from now on be that of `cli:<user>` in the audit log."""
     ACTOR.set(Actor(f"cli:{_user()}"))
 
 

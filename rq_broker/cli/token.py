@@ -56,9 +56,8 @@ def show(settings: Settings) -> None:
 
 
 def _run(settings: Settings, work: Callable[[Broker], Awaitable[_Result]]) -> _Result:
-    act_as_user()
-
     async def run() -> _Result:
+        act_as_user()
         async with aclosing(Broker(connect(settings.redis))) as broker:
             return await work(broker)
 

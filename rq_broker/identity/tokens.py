@@ -30,7 +30,7 @@ _RANDOM_BYTES = 32
 
 CACHED_SECONDS = 0.5
 """For so long a process accepts a token without asking the store. A revoked token is refused
-everywhere within this time, and the issue allows a second."""
+everywhere within this time."""
 _CACHED_BYTES = 1 << 20
 """Memory for accepted tokens: some 2,000 of them."""
 _ENTRY_BYTES = 500

@@ -50,8 +50,8 @@ async def test_an_unexpected_exception_leaks_nothing(
 ) -> None:
     """An unexpected exception is a 500 without its text, and is raised to the server's log."""
 
-    async def broken(type_: str, request_id: str) -> Job:
-        raise LookupError(f"secret of {type_} {request_id}")
+    async def broken(type_: str, request_id: str, owners: object) -> Job:
+        raise LookupError(f"secret of {type_} {request_id} {owners}")
 
     monkeypatch.setattr(broker, "read", broken)
     app = create_app(broker, callback_base=BASE)

@@ -20,7 +20,7 @@ from rq_broker.domain.capacity import NewHost
         (
             arguments.HostFields,
             NewHost,
-            {"name", "held", "free", "in_transit", "dropped", "source"},
+            {"name", "held", "free", "in_transit", "dropped", "source", "devices"},
         ),
         (arguments.Place, Update, {"status", "fence", "error", "servers", "expected"}),
         (

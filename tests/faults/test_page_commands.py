@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from rq_broker.api.audit_log import JSON_LINES
 from tests.pages import PAGES, commands
 from tests.processes import Child, children, end_redis, store_url
 
@@ -40,13 +42,15 @@ def curl(words: list[str], url: str) -> Any:
         elif word == "-H":
             name, _, value = next(rest).partition(": ")
             headers[name] = value
-        elif word != "-s":
+        elif word not in {"-s", "-g"}:
             assert word.startswith("http://127.0.0.1:8080/"), word
             address = word.replace("http://127.0.0.1:8080", url)
     answer = httpx.request(
         method or ("POST" if body else "GET"), address, content=body, headers=headers
     )
     assert answer.is_success, f"{words}: {answer.text}"
+    if answer.headers["content-type"] == JSON_LINES:
+        return [json.loads(line) for line in answer.text.splitlines()]
     assert answer.json()["ok"]
     return answer.json()["data"]
 

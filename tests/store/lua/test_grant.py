@@ -128,7 +128,8 @@ async def test_caps_hold_per_owner(broker: Broker, client: Redis) -> None:
     await publish(broker)
     await broker.set_policy(TYPE, {"limits": {"*": {"VCPU": 1}, "a/b:c": {"VCPU": 2}}})
     for owner, most in (("a/b:c", 2), ("p", 1)):
-        jobs = [await submit(broker, f"{owner}{n}", owner_id=owner) for n in range(most + 1)]
+        names = [f"{most}-{n}" for n in range(most + 1)]
+        jobs = [await submit(broker, name, owner_id=owner) for name in names]
         fences = [await grant(broker, job) for job in jobs]
         assert [fence is not None for fence in fences] == [True] * most + [False]
         await broker.transition(TYPE, jobs[0].request_id, Status.DONE)
