@@ -51,8 +51,14 @@ class SubmitWarnings:
         self._snapshots = snapshots
         self._remembered = BoundedCache[tuple[str, Demand], _Remembered](REMEMBERED_BYTES)
 
-    async def warnings(self, demand: Demand, job: Job | Array) -> Warnings:
-        """Return the warnings for a job, or an array, just submitted; `demand` of one job."""
+    async def warnings(self, demand: Demand, job: Job | Array, data: str) -> Warnings:
+        """Return the warnings for a job, or an array, just submitted; demand and data of one job.
+
+        Args:
+            demand: What the job needs.
+            job: The job, or the array.
+            data: The client's data, as JSON.
+        """
         key = (job.type, demand)
         remembered = self._remembered.get(key)
         if remembered is None or remembered.capacity_number != job.capacity_number:
@@ -61,7 +67,7 @@ class SubmitWarnings:
             self._remembered.put(key, remembered, demand.bytes)
         reason = _never(remembered.too_large, demand, remembered.limits, job.owner_id)
         text = reason.text if reason else None
-        if remembered.counting_host and isinstance(job, Job) and not text and _counts(job.data):
+        if remembered.counting_host and not text and _counts(data):
             text = _NO_RESOURCE.format(host=remembered.counting_host)
         return Warnings(text, remembered.type)
 

@@ -39,7 +39,7 @@ class ArrayCalls:
         """Submit an array."""
         check_array(request, new)
         array = await self._broker.submit_array(type_, new, key, limits_of(request))
-        warnings = await self._warnings.warnings(new.shape(0).demand, array)
+        warnings = await self._warnings.warnings(new.shape(0).demand, array, new.data.fill(0))
         view: ArrayView = ArrayView.of(array)
         if warnings.job:
             view = view.with_fields(warning=warnings.job)

@@ -87,7 +87,7 @@ class JobEndpoints:
             show_refused(request, refusal)
             raise
         shown = job_view(request, job)
-        warnings = await self._warnings.warnings(new.shape.demand, job)
+        warnings = await self._warnings.warnings(new.shape.demand, job, new.data)
         if warnings.job:
             shown = shown.with_fields(warning=warnings.job)
         headers = [REPLAYED] if job.replayed else []

@@ -21,6 +21,7 @@ from rq_broker.domain.scrubbing import scrubbed
 from rq_broker.sources.checking import CheckedSnapshot, check_snapshot, storable
 from rq_broker.sources.failures import Faulty, SourceFailed, Unreachable
 from rq_broker.sources.feeds import Feed
+from rq_broker.sources.trimming import without_devices
 from rq_broker.store.broker import Broker, SourceReport
 
 log = logging.getLogger(__name__)
@@ -132,6 +133,7 @@ class Poller:
             )
             return
         self._good_hosts = snapshot.hosts
+        snapshot = await self._without_unknown_devices(snapshot)
         # 3. Apply the snapshot as a whole; Redis refuses it if a newer one was applied.
         report = SourceReport(
             snapshot.sequence,
@@ -150,6 +152,18 @@ class Poller:
             return
         # 4. Log what is new.
         self._log_success(clashes=applied[1], snapshot=snapshot)
+
+    async def _without_unknown_devices(self, snapshot: CheckedSnapshot) -> CheckedSnapshot:
+        """Leave out the devices of hosts while a notifier that would misread them serves the type.
+
+        Nobody is granted any of them meanwhile; all else of these hosts is reported as ever.
+        """
+        try:
+            await self._broker.check_devices(self._feed.type, snapshot.hosts.values())
+        except errors.OlderNotifiers as refusal:
+            hosts, texts = without_devices(snapshot.hosts, str(refusal))
+            return replace(snapshot, hosts=hosts, left_out={**snapshot.left_out, **texts})
+        return snapshot
 
     async def _recall(self) -> None:
         """Tell the source, where another process may have polled it, what that process left."""

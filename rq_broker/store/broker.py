@@ -135,6 +135,7 @@ class Broker:
         self.policy = capacity.policy
         self.set_policy = capacity.set_policy
         self.set_host = capacity.set_host
+        self.check_devices = capacity.check_devices
         self.drop_host = capacity.drop_host
         self.hosts = capacity.hosts
         self.host = capacity.host

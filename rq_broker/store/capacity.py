@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from rq_broker.domain import errors
 from rq_broker.domain.capacity import Host, checked
@@ -71,8 +71,7 @@ class Capacity:
             OlderNotifiers: It has devices, and a notifier that does not know them serves the type.
         """
         checked(host)
-        if host.devices:
-            await refuse_older(self._runner, type_, "the devices of this host", DEVICES_SINCE)
+        await self.check_devices(type_, [host])
         await self._registry.register(type_)
         reply = await self._runner.run(
             "set_host",
@@ -84,6 +83,15 @@ class Capacity:
         )
         new: bool = reply.new
         return new
+
+    async def check_devices(self, type_: str, hosts: Iterable[Host]) -> None:
+        """Check that all who serve a type know the devices that its hosts may have.
+
+        Raises:
+            OlderNotifiers: A host has devices, and a notifier that does not know them serves it.
+        """
+        if any(host.devices for host in hosts):
+            await refuse_older(self._runner, type_, "the devices of this host", DEVICES_SINCE)
 
     async def drop_host(self, type_: str, name: str, publisher: str | None = None) -> None:
         """Take a host out of service; it stays listed, without capacity, until its holds end.

@@ -16,7 +16,7 @@ async def _warning(
 ) -> str | None:
     wanted = shape({"VCPU": vcpus})
     job = await submit(broker, request_id, shape=wanted)
-    return (await warnings.warnings(wanted.demand, job)).job
+    return (await warnings.warnings(wanted.demand, job, "{}")).job
 
 
 async def test_a_warning_follows_capacity(broker: Broker) -> None:
@@ -62,7 +62,7 @@ async def test_remembered_warnings_are_bounded(
     warnings = SubmitWarnings(SnapshotReader(broker))
     job = await submit(broker)
     for vcpus in range(1, 12):
-        warning = (await warnings.warnings(Demand(((("VCPU", vcpus),),)), job)).job
+        warning = (await warnings.warnings(Demand(((("VCPU", vcpus),),)), job, "{}")).job
         assert (warning is None) == (vcpus <= 5)
         assert len(warnings._remembered) <= 3
 
@@ -73,15 +73,15 @@ async def test_a_limit_below_the_demand_is_warned_of(broker: Broker) -> None:
     await publish(broker)
     await broker.set_policy(TYPE, {"limits": {"o": {"VCPU": 3}}})
     wanted = shape({"VCPU": 2}, {"VCPU": 2})
-    mine = await warnings.warnings(wanted.demand, await submit(broker, "a", shape=wanted))
+    mine = await warnings.warnings(wanted.demand, await submit(broker, "a", shape=wanted), "{}")
     assert mine.job == (
         "needs VCPU 4, but its owner o may hold 3 at most: it can never be granted while that "
         "limit stands"
     )
     other = await submit(broker, "b", owner_id="p", shape=wanted)
-    assert (await warnings.warnings(wanted.demand, other)).job is None
+    assert (await warnings.warnings(wanted.demand, other, "{}")).job is None
     await broker.set_policy(TYPE, {"limits": {"o": {"VCPU": 4}}})
-    raised = await warnings.warnings(wanted.demand, await submit(broker, "c", shape=wanted))
+    raised = await warnings.warnings(wanted.demand, await submit(broker, "c", shape=wanted), "{}")
     assert raised.job is None
 
 
@@ -89,10 +89,10 @@ async def test_a_type_without_hosts_is_warned_of(broker: Broker) -> None:
     """A misspelt type takes jobs as any other; the client is told that it has no host."""
     warnings = SubmitWarnings(SnapshotReader(broker))
     job = await submit(broker, type_="vmm")
-    assert await warnings.warnings(shape().demand, job) == (
+    assert await warnings.warnings(shape().demand, job, "{}") == (
         None,
         "type vmm has no host yet: its jobs wait until there is one",
     )
     await publish(broker, type_="vmm")
     job = await submit(broker, "e", type_="vmm")
-    assert await warnings.warnings(shape().demand, job) == (None, None)
+    assert await warnings.warnings(shape().demand, job, "{}") == (None, None)

@@ -157,6 +157,8 @@ async def test_a_resource_cannot_be_called_count(api: httpx.AsyncClient, broker:
     counted = body_of(data={"instances": [{"VCPU": 1, "count": 4}], "alternatives": []})
     warning = (await api.post("/v1/vm/", json=counted)).json()["data"]["Warning"]
     assert warning.startswith("h1 has a resource that is called count, which no demand can ask for")
+    array = {**counted, "request_id": "s", "callback": "s{n}", "count": 2}
+    assert (await api.post("/v1/vm/", json=array)).json()["data"]["Warning"] == warning
     listed = body_of("e", callback="e", data={"instances": [{"VCPU": 1}] * 4, "count": 1})
     assert "Warning" not in (await api.post("/v1/vm/", json=listed)).json()["data"]
 

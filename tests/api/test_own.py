@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 
 from rq_broker.api import create_app
 from rq_broker.domain.identity import Identity, Role
+from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker, Settlement
 from tests.api.conftest import BASE, contract, listed, refused, submission
 from tests.api.tenants import WhoHeader, client
@@ -19,6 +20,7 @@ from tests.making import TYPE, claim_one, grant_to, publish, settle
 WHO = WhoHeader(
     client("y", "y"),
     client("y and z", "y", "z"),
+    client("other", "x"),
     client("named", "y", callback_hosts=frozenset({"hooks.test", "*.lab.test", "10.1.0.0/16"})),
     Identity("viewer", Role.VIEWER),
     Identity("viewer of y", Role.VIEWER, frozenset({"y"})),
@@ -152,6 +154,33 @@ async def test_a_client_works_on_its_own_jobs(api: httpx.AsyncClient) -> None:
     again = await submit(api, "y", "c")
     refused(again, 409, "duplicate_request_id")
     assert again.json()["same"] is True
+
+
+@pytest.mark.parametrize("names", ["per_type", "per_owner"])
+async def test_a_client_works_on_its_own_arrays(
+    api: httpx.AsyncClient, broker: Broker, names: str
+) -> None:
+    """Read, listed, explained and withdrawn as one by its owner; for others there is none."""
+    await api.put(f"/types/{TYPE}", json={"names": names})
+    array = {"callback": "http://x/s-{n}", "count": 2}
+    assert (await submit(api, "y", "s", **array)).status_code == 201
+    path, query = f"/v1/{TYPE}/s[*]", f"/v1/{TYPE}/?request_id=s[*]"
+    for who in ("other", "y"):
+        answers = [await api.get(path + part, headers=of(who)) for part in ("", "/explain")]
+        page = (await api.get(query, headers=of(who))).json()["data"]
+        if who == "other":
+            for answer in (*answers, await api.delete(path, headers=of(who))):
+                refused(answer, 404, "job_not_found")
+            assert page == []
+        else:
+            read, explained = [answer.json()["data"] for answer in answers]
+            assert (read["Waiting"], read["Counts"]["queued"]) == ("s[0]", 2)
+            assert read["Reason"]
+            assert explained["explains"] == "s[0]"
+            assert [job["RequestID"] for job in page] == ["s[0]", "s[1]"]
+    assert (await api.delete(path, headers=of("y"))).is_success
+    refused(await api.get(path, headers=of("y")), 404, "job_not_found")
+    assert await audit(broker.runner.client, TYPE) == []
 
 
 async def test_a_viewer_sees_neither_callbacks_nor_data(api: httpx.AsyncClient) -> None:

@@ -10,14 +10,16 @@ from itertools import count
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
-from rq_broker.domain.capacity import Host
+from rq_broker.domain.capacity import Host, new_host
 from rq_broker.domain.jobs import Status
 from rq_broker.sources import Source, SourceSnapshot, poller as poller_module
 from rq_broker.sources.checking import check_snapshot
 from rq_broker.sources.failures import Faulty
 from rq_broker.sources.feeds import Feed
 from rq_broker.sources.poller import Poller
+from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker
 from tests.explaining import reason_of
 from tests.making import TYPE, grant, shape, submit
@@ -128,6 +130,33 @@ async def test_a_host_without_a_name_takes_none_away(
     (state,) = await broker.sources(TYPE)
     assert state.cause == "bad_hosts"
     assert "no host is taken out of service" in state.text
+
+
+async def test_devices_are_left_out_while_an_older_notifier_serves(
+    broker: Broker, feed: Feed, source: Anything, client: Redis
+) -> None:
+    """A notifier that would misread them finds none, all else is in service, and it is told."""
+    gpus = new_host("h1", {"capacity": {"GPU": [1000, 1000], "VCPU": 8}, "used": {"VCPU": 1}})
+    source.make = lambda: SourceSnapshot((gpus, GOOD[1]))
+    now = round(await broker.runner.now() * 1000)
+    report = f'{{"reported":{now},"types":["{TYPE}"],"contract":3}}'
+    await client.hset("rqb:notifiers", "old", report)
+    poller = Poller(broker, feed)
+    await poller.run_once()
+    host = await broker.host(TYPE, "h1")
+    assert (host.capacity, host.used, host.devices) == ({"VCPU": 8}, {"VCPU": 1}, {})
+    (state,) = await broker.sources(TYPE)
+    assert (state.cause, state.hosts) == ("bad_hosts", 2)
+    assert state.text == (
+        "host h1: GPU left out: notifier old serves vm and does not know the devices of this host; "
+        "upgrade it first"
+    )
+    await broker.retire_notifier("old")
+    await poller.run_once()
+    assert (await broker.host(TYPE, "h1")).devices == {"GPU": (1000, 1000)}
+    (state,) = await broker.sources(TYPE)
+    assert state.cause == ""
+    assert await audit(client, TYPE) == []
 
 
 def _endless() -> Iterator[Host]:

@@ -17,7 +17,7 @@ from rq_broker.domain.jobs import Demand, Job, Shape, Status
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker
 from rq_broker.store.keys import Keys, member
-from tests.making import TYPE, planned_grant, publish, submit
+from tests.making import TYPE, array_submission, planned_grant, publish, submit
 
 KEYS = Keys(TYPE)
 OLD, NEW = Demand(((("VCPU", 8),),)), Demand(((("VCPU", 2),),) * 2)
@@ -170,6 +170,37 @@ async def test_a_job_that_is_gone_wakes_nobody(broker: Broker, client: Redis) ->
     assert await client.exists(KEYS.of("later")) == 0
     await submit_demand(broker, EITHER)
     assert await client.exists(KEYS.of("later")) == 0
+
+
+# Arrays
+
+
+async def test_jobs_of_an_array_choose_each_for_itself(broker: Broker, client: Redis) -> None:
+    """Alternatives, their time and a range are of each job, as if it were submitted alone."""
+    await publish(broker, VCPU=14)
+    demand = replace_struct(ELASTIC, alternatives=(OLD,), prefer_for=3_600_000)
+    before = await broker.now(TYPE)
+    await broker.submit_array(TYPE, array_submission(3, shapes=(shape_of(demand),)))
+    (waiting,) = (await broker.heads(TYPE, 0, 10, 10)).waiting
+    assert waiting.shape.demand == demand
+    untils = [line_job.prefers_until for line_job in (await broker.line(TYPE)).jobs]
+    assert len(untils) == 3
+    assert all(until >= before + 3_599 for until in untils)
+    assert len(await client.zrange(KEYS.of("later"), 0, -1)) == 3
+    assert await audit(client, TYPE) == []
+    first, second, third = [await broker.read(TYPE, f"s[{number}]") for number in range(3)]
+    assert await grant_as(broker, first, demand, 6) is None
+    assert await grant_as(broker, first, demand, 3) is not None
+    assert await grant_as(broker, second, demand, 1, alternative=1) is not None
+    granted = [await broker.read(TYPE, f"s[{number}]") for number in range(2)]
+    assert [(job.alternative, len(job.hosts)) for job in granted] == [(0, 3), (1, 1)]
+    assert (await broker.host(TYPE, "h1")).held == {"VCPU": 14}
+    assert await grant_as(broker, third, demand, 2) is None
+    assert await audit(client, TYPE) == []
+    await broker.withdraw_array(await broker.read_array(TYPE, "s"))
+    assert (await broker.host(TYPE, "h1")).held == {}
+    assert await client.exists(KEYS.of("later")) == 0
+    assert await audit(client, TYPE) == []
 
 
 # Others that read it

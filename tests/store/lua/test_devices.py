@@ -91,6 +91,30 @@ async def test_a_host_whose_devices_go_keeps_its_holds(broker: Broker, client: R
     assert (await broker.host(TYPE, "h1")).held == {}
 
 
+async def test_a_host_with_devices_goes_with_its_last_hold(broker: Broker, client: Redis) -> None:
+    """Out of service it has no device to grant, shows what is held of each, and then is gone."""
+    await broker.set_host(TYPE, gpu_host(1000, 1000))
+    assert await grant(broker, "a", (600,), (1,)) is not None
+    assert await grant(broker, "b", (1000,), (0,)) is not None
+    await broker.drop_host(TYPE, "h1")
+    host = await broker.host(TYPE, "h1")
+    assert (host.dropped, host.devices, host.held) == (True, {}, {"GPU": 1600})
+    assert await held(broker) == {"GPU/0": 1000, "GPU/1": 600}
+    assert await grant(broker, "c", (400,), (1,)) is None
+    assert await audit(client, TYPE) == []
+    await broker.transition(TYPE, "a", Status.DONE)
+    assert await held(broker) == {"GPU/0": 1000}
+    await broker.set_host(TYPE, gpu_host(1000, 1000))
+    assert await grant(broker, "d", (1,), (0,)) is None
+    assert await grant(broker, "e", (1000,), (1,)) is not None
+    await broker.drop_host(TYPE, "h1")
+    for name in "be":
+        await broker.transition(TYPE, name, Status.DONE)
+    with pytest.raises(errors.HostNotFound):
+        await broker.host(TYPE, "h1")
+    assert await audit(client, TYPE) == []
+
+
 async def test_a_host_that_changes_between_sums_and_devices_is_not_oversold(
     broker: Broker, client: Redis
 ) -> None:
