@@ -150,9 +150,14 @@ class Settings:
     def _is_loopback(self) -> bool:
         return self.host in (*LOOPBACK, "localhost")
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the API serves other machines without access control."""
+        return not (self._is_loopback or self.controls_access)
+
     def check_bind(self) -> None:
-        """Raise Invalid if the API would serve other machines without access control."""
-        if self._is_loopback or self.insecure or self.controls_access:
+        """Raise Invalid if the API would be open, unless it may be."""
+        if self.insecure or not self.is_open:
             return
         raise Invalid(
             f"--host {self.host} is not loopback and the API has no access control: add --tokens, "

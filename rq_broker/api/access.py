@@ -66,6 +66,10 @@ class Access:
         self._public_marks = [route.path.split("/")[1] for route in self._public]
         """A word in the path of each public route: most requests have none of them."""
         self._challenges = list(dict.fromkeys(each.challenge for each in authenticators))
+        self._needs_identity = "this needs an identity: send " + " or ".join(
+            f"a {each.name} as {each.scheme.get('name', 'Authorization: Bearer')}"
+            for each in authenticators
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward the request with its identity and its actor, or refuse it."""
@@ -98,8 +102,7 @@ class Access:
             identity = await authenticator.identify(headers)
             if identity is not None:
                 return identity
-        kinds = " or ".join(authenticator.name for authenticator in self._authenticators)
-        raise errors.Unauthenticated(f"this needs an identity: send a {kinds}; see /docs/security")
+        raise errors.Unauthenticated(self._needs_identity)
 
     def _is_public(self, scope: Scope) -> bool:
         path = scope["path"]
@@ -136,18 +139,19 @@ def guard(route: Route, exists: Callable[[str], Awaitable[bool]] | None = None) 
         route: The route, which is changed.
         exists: Returns whether there is a type; None: everybody may make one.
     """
-    row, name, app = row_of(route), route.name, route.app
+    row, app = row_of(route), route.app
+    call = f"{min((route.methods or set()) - {'HEAD'})} {route.path_format}"
     is_of_all = any(row is one for one in roles.OF_THE_INSTALLATION)
-    makes_type = route.include_in_schema and OPERATIONS[name].makes_type
+    makes_type = route.include_in_schema and OPERATIONS[route.name].makes_type
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         if row is not roles.PUBLIC:
             type_ = scope["path_params"].get("type")
             identity = scope["identity"]
-            scope["access"] = _allowed(name, row, identity, type_)
+            scope["access"] = _allowed(call, row, identity, type_)
             if is_of_all and scope["access"] is roles.Scope.ALL and identity.types is not None:
                 raise errors.Forbidden(
-                    f"{identity.name} is limited to types, and may not call {name}"
+                    f"{identity.name} is limited to types, and may not call {call}"
                 )
             if makes_type and exists and identity.role is not Role.ADMIN:
                 type_ = type_name(type_)
@@ -161,7 +165,7 @@ def guard(route: Route, exists: Callable[[str], Awaitable[bool]] | None = None) 
     return route
 
 
-def _allowed(name: str, row: roles.Access, identity: Identity, type_: str | None) -> roles.Scope:
+def _allowed(call: str, row: roles.Access, identity: Identity, type_: str | None) -> roles.Scope:
     """Return on what an identity may call an operation. Raises Forbidden.
 
     Whoever is limited to owners may call no more than a client: what belongs to no owner is not
@@ -173,7 +177,7 @@ def _allowed(name: str, row: roles.Access, identity: Identity, type_: str | None
         scope = limited if scope is roles.Scope.ALL or limited is None else scope
     if scope is None or (identity.role is Role.CLIENT and identity.owners is None):
         raise errors.Forbidden(
-            f"{identity.name} has the role {identity.role}, which may not call {name}: "
+            f"{identity.name} has the role {identity.role}, which may not call {call}: "
             "see the table on /docs/security"
         )
     if type_ is not None and not identity.uses(type_):

@@ -19,6 +19,7 @@ from rq_broker.api.browser_guard import SAFE_METHODS
 from rq_broker.api.idempotency import MOST_CHARACTERS
 from rq_broker.api.operations import BROWSER_REFUSALS, OPERATIONS, SERVER_REFUSALS, Operation
 from rq_broker.api.roles import PUBLIC
+from rq_broker.api.submit import Submit
 from rq_broker.api.views import ErrorView
 from rq_broker.domain import errors
 from rq_broker.identity import Authenticator
@@ -61,6 +62,8 @@ def document(
     )
     components = {**structs, **{name: _exact(schema) for name, schema in views.items()}}
     schemes = {authenticator.name: authenticator.scheme for authenticator in authenticators}
+    if schemes and Submit.__name__ in components:
+        components[Submit.__name__] = _owned(components[Submit.__name__])
     return {
         "openapi": "3.1.0",
         "info": {
@@ -121,6 +124,11 @@ def _exact(schema: Schema) -> Schema:
     if schema.get("type") != "object" or "additionalProperties" in schema:
         return schema
     return {**schema, "required": list(schema["properties"]), "additionalProperties": False}
+
+
+def _owned(submit: Schema) -> Schema:
+    """Return the schema of a submit whose owner the identity may give."""
+    return {**submit, "required": [name for name in submit["required"] if name != "owner_id"]}
 
 
 def _published(schema: Any) -> Any:

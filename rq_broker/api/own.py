@@ -162,8 +162,9 @@ def shown_policy(request: Request, policy: Policy) -> Policy:
         return policy
     known = {*owners, "*"}
     limits = {owner: limit for owner, limit in policy.limits.items() if owner in known}
+    queue_limits = {owner: limit for owner, limit in policy.queue_limits.items() if owner in known}
     share = policy.share
     if isinstance(share, Share):
         weights = {owner: weight for owner, weight in share.weights.items() if owner in known}
         share = Share(share.by, share.half_life, weights)
-    return replace(policy, limits=limits, share=share)
+    return replace(policy, limits=limits, queue_limits=queue_limits, share=share)

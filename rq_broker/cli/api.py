@@ -11,7 +11,7 @@ from redis.asyncio import Redis, RedisCluster
 from starlette.applications import Starlette
 
 from rq_broker.api import create_app
-from rq_broker.cli.access import authenticators_of
+from rq_broker.cli.access import authenticators_of, warn_of_no_token, warn_of_open_api
 from rq_broker.cli.credentials import providers_of
 from rq_broker.cli.egress import egress_of
 from rq_broker.cli.log_lines import set_up_logging
@@ -37,6 +37,8 @@ def run(settings: Settings) -> None:
     options = server_options(settings)
     os.environ[_SETTINGS_VARIABLE] = orjson.dumps(settings).decode()
     asyncio.run(await_redis(settings.redis, "api"))
+    asyncio.run(warn_of_no_token(settings))
+    warn_of_open_api(settings)
     uvicorn.run("rq_broker.cli.api:worker_app", factory=True, workers=settings.workers, **options)
 
 

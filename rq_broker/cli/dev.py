@@ -11,6 +11,7 @@ from pathlib import Path
 
 import uvicorn
 
+from rq_broker.cli.access import warn_of_open_api
 from rq_broker.cli.api import build_app
 from rq_broker.cli.notifier import open_feeds, open_notifier
 from rq_broker.cli.process import SIGNALS, run_loop
@@ -36,6 +37,7 @@ STORE = Path(".rq-broker")
 def run(settings: Settings) -> None:
     """Serve until a signal, then stop the embedded store; its data stays in STORE."""
     settings.check_bind()
+    warn_of_open_api(settings)
     feeds = open_feeds(settings)
     _handle_signals(_exit)
     server = _start_store()

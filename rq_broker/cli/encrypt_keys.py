@@ -7,6 +7,7 @@ from contextlib import aclosing
 
 import click
 
+from rq_broker.cli.acting import act_as_user
 from rq_broker.cli.secret_files import cipher_of
 from rq_broker.domain.errors import Invalid
 from rq_broker.settings import Settings
@@ -23,6 +24,7 @@ def run(settings: Settings) -> None:
 
 
 async def _encrypt(settings: Settings) -> int:
+    act_as_user()
     async with aclosing(connect(settings.redis)) as client:
         broker = Broker(client, cipher=cipher_of(settings))
         async with aclosing(broker):

@@ -35,7 +35,7 @@ def run(settings: Settings) -> None:
 
 
 async def _print_logs(settings: Settings) -> None:
-    async with aclosing(Broker(connect(settings.redis))) as broker:
+    async with aclosing(connect(settings.redis)) as client, aclosing(Broker(client)) as broker:
         start = ""
         if settings.since is not None:
             start = f"{max(0, int((await broker.runner.now() - settings.since) * 1000))}-0"

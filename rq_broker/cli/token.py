@@ -47,7 +47,7 @@ def show(settings: Settings) -> None:
     now = time.time()
     for token in _run(settings, lambda broker: broker.tokens()):
         limits = (_listed(token.owners), _listed(token.types))
-        times = (_date(token.created), _date(token.expires))
+        times = (_date(token.created), _date(token.end))
         rows.append((token.name, token.role.value, *limits, *times, token.state(now)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
@@ -58,7 +58,7 @@ def show(settings: Settings) -> None:
 def _run(settings: Settings, work: Callable[[Broker], Awaitable[_Result]]) -> _Result:
     async def run() -> _Result:
         act_as_user()
-        async with aclosing(Broker(connect(settings.redis))) as broker:
+        async with aclosing(connect(settings.redis)) as client, aclosing(Broker(client)) as broker:
             return await work(broker)
 
     return asyncio.run(run())

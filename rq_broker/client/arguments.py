@@ -43,7 +43,8 @@ class NewJob(TypedDict):
     """The fields of a job to submit."""
 
     request_id: str
-    owner_id: str
+    owner_id: NotRequired[str]
+    """May be left out by whoever acts for one owner only."""
     data: Data | dict[str, Any]
     """What it needs; all other keys are kept for the callback."""
     callback: str

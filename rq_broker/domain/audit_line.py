@@ -9,7 +9,7 @@ from typing import Any
 VERBS = {
     *("submit", "transition", "reorder", "set_expected", "withdraw"),
     *("set_policy", "drop_type", "acknowledge_losses", "set_host", "drop_host", "forget_source"),
-    *("reset", "set_keys", "create_token", "rotate_token", "revoke_token"),
+    *("reset", "set_keys", "encrypt_keys", "create_token", "rotate_token", "revoke_token"),
 }
 """What lines tell of, each by the name of the script that makes the change and writes the line."""
 JOB_VERBS = frozenset({"submit", "transition", "reorder", "set_expected", "withdraw"})

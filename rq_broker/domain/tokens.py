@@ -134,6 +134,11 @@ class Token:
         return "expired" if self.expires is not None and self.expires <= now else "valid"
 
     @property
+    def end(self) -> float | None:
+        """From when it is refused, for whatever reason; None: it does not end."""
+        return min((end for end in (self.expires, self.ended) if end is not None), default=None)
+
+    @property
     def role(self) -> Role:
         """The role of its identity."""
         return self.identity.role

@@ -12,10 +12,12 @@ from rq_broker.domain.errors import BrokerError
 from rq_broker.domain.identity import Identity
 
 _ENTRY_BYTES = 1024
-"""What an entry takes at most, about: a digest, an identity, its names."""
+"""What an entry takes, about, besides the owners and types of its identity."""
+_NAME_BYTES = 100
+"""What an owner or a type of an identity takes, about."""
 _MOST_BYTES = 8 * 2**20
 """Memory of the proven, and of the refused apart, so that a flood of false credentials drops no
-true one: 8,192 entries each. A process with more clients than that asks more often."""
+true one: some 8,000 entries each. A process with more clients than that asks more often."""
 
 
 class _Refusal(NamedTuple):
@@ -57,7 +59,9 @@ class AnswerCache:
 
     def keep(self, credential: str, identity: Identity, seconds: float) -> None:
         """Remember for some seconds that a credential proves an identity."""
-        self._proven.put(_digest(credential), (identity, self._clock() + seconds), _ENTRY_BYTES)
+        names = len(identity.owners or ()) + len(identity.types or ())
+        size = _ENTRY_BYTES + _NAME_BYTES * names
+        self._proven.put(_digest(credential), (identity, self._clock() + seconds), size)
 
     def refuse(self, credential: str, error: BrokerError, seconds: float) -> None:
         """Remember for some seconds that a credential is refused."""

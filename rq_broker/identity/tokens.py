@@ -16,10 +16,16 @@ from dataclasses import dataclass, field, fields
 from hashlib import sha256
 from zlib import crc32
 
-from rq_broker.domain.bounded_cache import BoundedCache
-from rq_broker.domain.errors import TokenExpired, TokenMalformed, TokenRevoked, TokenUnknown
+from rq_broker.domain.errors import (
+    TokenExpired,
+    TokenMalformed,
+    TokenRevoked,
+    TokenUnknown,
+    Unauthenticated,
+)
 from rq_broker.domain.identity import Identity
 from rq_broker.domain.tokens import NewToken, Rotation, Token
+from rq_broker.identity.answer_cache import AnswerCache
 from rq_broker.identity.bearer import BEARER, bearer
 from rq_broker.store.broker import Broker
 
@@ -29,12 +35,8 @@ _FORM = re.compile(r"rqb_[\w-]{48}", re.ASCII)
 _RANDOM_BYTES = 32
 
 CACHED_SECONDS = 0.5
-"""For so long a process accepts a token without asking the store. A revoked token is refused
-everywhere within this time."""
-_CACHED_BYTES = 1 << 20
-"""Memory for accepted tokens: some 2,000 of them."""
-_ENTRY_BYTES = 500
-"""Of one accepted token, about, besides its owners and types."""
+"""For so long a process accepts or refuses a token without asking the store. A revoked token is
+refused everywhere within this time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,25 +115,27 @@ class TokenAuthenticator:
         self._read = read
         self._now = now
         self._clock = clock
-        self._accepted: BoundedCache[str, tuple[Identity, float]] = BoundedCache(_CACHED_BYTES)
-        """Digest → what the token proves, and the time by the clock until which that is known."""
+        self._answers = AnswerCache(clock)
 
     async def identify(self, headers: Mapping[str, str]) -> Identity | None:
         """Return the identity of a token; None if the request carries none."""
         secret = bearer(headers)
         if secret is None or not secret.startswith(MARK):
             return None
-        digest_ = digest(secret)
-        accepted = self._accepted.get(digest_)
-        if accepted and accepted[1] > self._clock():
-            return accepted[0]
+        return self._answers.get(secret) or await self._checked(secret)
+
+    async def _checked(self, secret: str) -> Identity:
         if not is_well_formed(secret):
             raise TokenMalformed("the token is malformed: a letter of it is missing or wrong")
-        asked = self._clock()
+        end = self._clock() + CACHED_SECONDS  # counted from before the store is asked
+        digest_ = digest(secret)
         token = await self._read(digest_)
-        identity = self._proven(token, digest_)
-        size = _ENTRY_BYTES + 100 * len((identity.owners or set()) | (identity.types or set()))
-        self._accepted.put(digest_, (identity, asked + CACHED_SECONDS), size)
+        try:
+            identity = self._proven(token, digest_)
+        except Unauthenticated as refusal:
+            self._answers.refuse(secret, refusal, end - self._clock())
+            raise
+        self._answers.keep(secret, identity, end - self._clock())
         return identity
 
     def _proven(self, token: Token | None, digest_: str) -> Identity:

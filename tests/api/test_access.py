@@ -103,7 +103,7 @@ async def test_nobody_is_let_in_without_an_identity(api: httpx.AsyncClient, app:
         if OPERATIONS[route.name].access is PUBLIC:
             assert answer.status_code == 200, route.name
         else:
-            refused(answer, 401, "unauthenticated", "send a name")
+            refused(answer, 401, "unauthenticated", "send a name as X-Who")
             assert answer.headers["www-authenticate"] == 'Bearer realm="names"'
     public = {name for name, operation in OPERATIONS.items() if operation.access is PUBLIC}
     assert public == {"alive", "receive"}
@@ -132,7 +132,7 @@ async def test_who_is_limited_to_owners_may_call_no_more_than_a_client(
     for route in routes(app):
         row = OPERATIONS[route.name].access
         if row is not PUBLIC and Role.CLIENT not in row:
-            refused(await ask(api, route, "of y"), 403, "forbidden")
+            refused(await ask(api, route, "of y"), 403, "forbidden", f" {route.path_format}: see")
             refused(await ask(api, route, "viewer of y"), 403, "forbidden")
 
 

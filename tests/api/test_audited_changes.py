@@ -230,6 +230,8 @@ CHANGES = {
     ),
 }  # fmt: skip
 """What clients and operators change; the name says what."""
+ON_THE_TERMINAL = {"encrypt_keys"}
+"""Verbs of what no request changes; the tests of the commands try them."""
 
 
 async def lines_of(broker: Broker, type_: str) -> list[AuditLine]:
@@ -269,12 +271,13 @@ async def test_each_change_leaves_one_line(
 
 
 def test_every_verb_is_tried() -> None:
-    """Each verb of a line that a script may write has a change above, and readers know it."""
+    """Readers know each verb of a line that a script may write; it has a change above, unless it is
+    one of the terminal."""
     audited = [script.source for script in SCRIPTS.values() if script.contract.audit]
     told = [re.search(r"record_audit\(actor, '(\w+)'", source) for source in audited]
     assert {verb[1] for verb in told if verb} == VERBS
     assert all(told)
-    assert {change.verb for change in CHANGES.values()} == VERBS
+    assert {change.verb for change in CHANGES.values()} == VERBS - ON_THE_TERMINAL
 
 
 REFUSED = [

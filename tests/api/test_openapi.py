@@ -18,12 +18,14 @@ from rq_broker.api.operations import OPERATIONS
 from rq_broker.api.pages import PageEndpoints
 from rq_broker.api.responses import ok
 from rq_broker.domain import errors, exact_json as jsontext
+from rq_broker.domain.identity import ANYONE
 from rq_broker.domain.jobs import Job, Status
 from rq_broker.domain.representation import JobView, to_json
 from rq_broker.domain.tokens import new_token, rotation
 from rq_broker.store.broker import Broker
 from rq_broker.store.connection import in_memory
 from tests.api.conftest import BASE, UNEXPRESSED, Validator, submission
+from tests.api.tenants import WhoHeader
 
 READERS: dict[str, Callable[[Any], Any]] = {
     "submit": lambda body: submit.submission(body, BASE),
@@ -172,6 +174,17 @@ def _fields(schema: dict[str, Any], schemas: dict[str, Any]) -> list[str]:
 
 def _validate(served: dict[str, Any], schema: dict[str, Any], value: Any) -> None:
     jsonschema.validate(value, {**schema, "components": served["components"]})
+
+
+@pytest.mark.parametrize("with_access_control", [False, True])
+def test_an_identity_may_give_the_owner_of_a_submit(with_access_control: bool) -> None:
+    """Where there are identities, the document lets a submit leave its owner out."""
+    authenticators = [WhoHeader(ANYONE)] if with_access_control else []
+    routes = create_app(Broker(in_memory())).routes
+    served = document((route for route in routes if isinstance(route, Route)), authenticators)
+    required = served["components"]["schemas"]["Submit"]["required"]
+    assert ("owner_id" in required) is not with_access_control
+    assert {"request_id", "callback", "data"} <= {*required}
 
 
 def test_the_schema_of_a_job_is_exact(served: dict[str, Any]) -> None:

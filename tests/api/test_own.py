@@ -278,9 +278,13 @@ async def test_a_client_sees_its_own_limits_keys_and_receivers(
     """Limits and weights are its own and those of everybody; keys and destinations its own."""
     share = {"by": "owner", "half_life": 9, "weights": {"x": 2, "y": 3, "*": 4}}
     limits = {"x": {"VCPU": 1}, "y": {"VCPU": 2}, "*": {"VCPU": 3}}
-    await api.put(f"/types/{TYPE}", json={"limits": limits, "share": share})
+    waiting = {"x": {"jobs": 1}, "y": {"jobs": 2}, "*": {"jobs": 3}}
+    await api.put(
+        f"/types/{TYPE}", json={"limits": limits, "share": share, "queue_limits": waiting}
+    )
     policy = (await api.get(f"/types/{TYPE}", headers=of("y"))).json()["data"]["policy"]
     assert policy["limits"] == {"y": {"VCPU": 2}, "*": {"VCPU": 3}}
+    assert policy["queue_limits"] == {"y": {"jobs": 2}, "*": {"jobs": 3}}
     assert policy["share"]["weights"] == {"y": 3, "*": 4}
     assert (await api.get(f"/types/{TYPE}")).json()["data"]["policy"]["limits"] == limits
     path = f"/types/{TYPE}/keys"

@@ -29,6 +29,34 @@ def test_insecure_permits_any_address(
     assert (result.exit_code, options["host"]) == (0, "0.0.0.0"), result.output
 
 
+def test_a_start_that_lets_nobody_or_everybody_in_is_told(
+    monkeypatch: pytest.MonkeyPatch, redis_server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log says how to make the first token where none is valid, and who is let in without."""
+    monkeypatch.setattr(uvicorn, "run", lambda *_, **__: None)
+    with Redis.from_url(redis_server.url) as client:
+        client.flushall()
+    redis = ("--redis", redis_server.url)
+
+    def warnings(*options: str) -> list[str]:
+        caplog.clear()
+        result = invoke("api", *redis, *options)
+        assert result.exit_code == 0, result.output
+        words = ("rq-broker token create --role admin", "everybody who reaches 0.0.0.0")
+        return [word for word in words if word in caplog.text]
+
+    nobody, everybody = ["rq-broker token create --role admin"], ["everybody who reaches 0.0.0.0"]
+    jwt = ("--jwt-issuer", "https://x", "--jwt-audience", "a", "--jwt-keys", "http://127.0.0.1:1/")
+    assert warnings() == []
+    assert warnings("--host", "0.0.0.0", "--insecure") == everybody
+    assert warnings("--host", "0.0.0.0", "--tokens", "--insecure") == nobody
+    assert warnings("--tokens", *jwt) == []
+    assert invoke("token", "create", *redis, "--role", "viewer", "--name", "v").exit_code == 0
+    assert warnings("--tokens") == []
+    assert invoke("token", "revoke", "v", *redis).exit_code == 0
+    assert warnings("--tokens") == nobody
+
+
 def test_a_redis_that_evicts_is_refused(redis_server: Server) -> None:
     """Neither API nor notifier starts on a store that may drop keys."""
     with Redis.from_url(redis_server.url) as client:

@@ -92,7 +92,8 @@ def test_two_places_of_redis_are_refused(url_file: str) -> None:
 
 
 def test_signing_keys_are_encrypted_by_command(tmp_path: Path, redis_server: Server) -> None:
-    """The command encrypts what there is, once; it skips comments and blank lines of the file."""
+    """The command encrypts what there is, once; it skips comments and blank lines of the file,
+    and leaves a line in the audit log that holds no key."""
     path = tmp_path / "keys"
     path.write_text(f"# new\n{b64encode(bytes(32)).decode()}\n\n")
     options = ("encrypt-keys", "--redis", redis_server.url, "--secret-key-file", str(path))
@@ -101,6 +102,12 @@ def test_signing_keys_are_encrypted_by_command(tmp_path: Path, redis_server: Ser
     asyncio.run(_set_keys(redis_server.url))
     outputs = [invoke(*options).output for _ in range(2)]
     assert outputs == [f"encrypted the signing keys of {n}\n" for n in ("1 owner", "0 owners")]
+    (line,) = invoke("log", "--redis", redis_server.url, "--json").output.splitlines()
+    logged = json.loads(line)
+    assert logged.pop("who").startswith("cli:")
+    kept = {name: logged[name] for name in ("type", "verb", "subject", "before", "after")}
+    assert kept == {"type": "vm", "verb": "encrypt_keys", "subject": "*", "before": None,
+                    "after": {"keys": 1}}  # fmt: skip
     path.write_text("# none\n")
     assert "has no key" in invoke(*options).output
     assert "is required" in invoke(*options[:3]).output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from unittest.mock import ANY
 
 import pytest
 from click.testing import Result
@@ -44,10 +45,19 @@ def test_the_list_shows_what_each_token_may(run: Run) -> None:
     assert header.split() == ["NAME", "ROLE", "OWNERS", "TYPES", "CREATED", "EXPIRES", "STATE"]
     rows = [line.split() for line in lines]
     assert [[*row[:4], *row[-2:]] for row in rows] == [
-        ["ci", "client", "a,b", "all", "never", "revoked"],
+        ["ci", "client", "a,b", "all", ANY, "revoked"],
         ["op", "operator", "all", "vm", "never", "valid"],
     ]
     assert made.stdout.strip() not in "".join(lines)
+
+
+def test_the_list_shows_when_a_replaced_token_ends(run: Run) -> None:
+    """EXPIRES of one that is accepted for an overlap is the end of that."""
+    assert run("create", "--role", "admin", "--name", "me").exit_code == 0
+    assert run("rotate", "me", "--overlap", "1h").exit_code == 0
+    old, new = (line.split() for line in run("list").stdout.splitlines()[1:])
+    assert (old[-3][:2], old[-1]) == ("20", "valid")  # a date
+    assert new[-2:] == ["never", "valid"]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from rq_broker.domain import errors
 from rq_broker.domain.identity import Identity, Role
 from rq_broker.domain.tokens import NewToken, Rotation, Token, new_token
-from rq_broker.identity import tokens
+from rq_broker.identity import answer_cache, tokens
 from rq_broker.identity.tokens import TokenAuthenticator, is_well_formed, new_secret
 from rq_broker.store.broker import Broker
 from tests.redis_reads import key_names
@@ -170,13 +170,40 @@ async def test_what_was_accepted_is_asked_again_soon(broker: Broker) -> None:
 async def test_the_memory_for_accepted_tokens_is_bounded(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With more tokens than fit, those used longest ago are asked for again."""
-    monkeypatch.setattr(tokens, "_CACHED_BYTES", 3 * tokens._ENTRY_BYTES)
+    """With more tokens than fit, those used longest ago are asked for again; a flood of tokens that
+    nobody made drops none that is accepted."""
+    monkeypatch.setattr(answer_cache, "_MOST_BYTES", 3 * answer_cache._ENTRY_BYTES)
     authenticator = TokenAuthenticator(broker.token)
     for _ in range(9):
         issued = await tokens.create(broker, NewToken(Role.VIEWER))
         assert await authenticator.identify(headers(issued.secret))
-    assert len(authenticator._accepted) == 3
+    assert len(authenticator._answers) == 3
+    for _ in range(9):
+        with pytest.raises(errors.TokenUnknown):
+            await authenticator.identify(headers(new_secret()))
+    assert len(authenticator._answers) == 6
+
+
+@pytest.mark.parametrize("is_revoked", [False, True])
+async def test_what_was_refused_is_asked_again_soon(broker: Broker, is_revoked: bool) -> None:
+    """A program that goes on with a wrong or an ended token costs the store a read in half a
+    second."""
+    reads, times = [], [0.0]
+
+    async def read(digest: str) -> Token | None:
+        reads.append(digest)
+        return await broker.token(digest)
+
+    authenticator = TokenAuthenticator(read, clock=lambda: times[0])
+    secret = new_secret()
+    if is_revoked:
+        secret = (await tokens.create(broker, LAB)).secret
+        await broker.revoke_token("ci")
+    for now, count in ((0.0, 1), (0.1, 1), (0.49, 1), (0.5, 2), (0.6, 2)):
+        times[0] = now
+        with pytest.raises(errors.TokenRevoked if is_revoked else errors.TokenUnknown):
+            await authenticator.identify(headers(secret))
+        assert len(reads) == count
 
 
 BAD: list[dict[str, object]] = [

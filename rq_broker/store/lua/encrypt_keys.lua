@@ -8,10 +8,14 @@
 --- Returns
 ---   stored  flag  whether they were still as they were read
 --- Errors none
+--- Audit the owner_id; the number of its keys
 --- @include "base"
+--- @include "audit_log"
 
 if redis.call('HGET', key('keys'), owner_id) ~= was then
   return reply({ stored = false })
 end
 redis.call('HSET', key('keys'), owner_id, signing_keys)
+local _, count = string.gsub(signing_keys, '%S+', '')
+record_audit(actor, 'encrypt_keys', owner_id, nil, { 'keys', count })
 return reply({ stored = true })
