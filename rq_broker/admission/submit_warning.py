@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,11 +13,16 @@ from rq_broker.domain.bounded_cache import BoundedCache
 from rq_broker.domain.capacity import COUNT, Amounts, Host
 from rq_broker.domain.jobs import Demand, Job
 from rq_broker.domain.planning import Snapshot
-from rq_broker.planner import Reason, beyond_limits, could_ever_fit, of_alternatives
+from rq_broker.planner import Reason, beyond_limits, could_ever_fit, of_all_options
 
 REMEMBERED_BYTES = 8 << 20
 """Memory of the demands whose warning one process remembers, so that a repeated submit reads no
 hosts: 10,000 of one instance."""
+
+_NO_RESOURCE = (
+    "{host} has a resource that is called count, which no demand can ask for: in an instance, "
+    "count says how many instances there are"
+)
 
 
 class Warnings(NamedTuple):
@@ -37,8 +42,8 @@ class _Remembered:
     """Number of the type's last change of capacity, or of limits."""
     type: str | None
     """What is odd about its type."""
-    too_large: tuple[Reason | None, ...]
-    """Why no host could ever hold it, of each of its alternatives; None where one could."""
+    too_large: Mapping[Demand, Reason | None]
+    """Why no host could ever hold each of its alternatives; None where one could."""
     limits: Mapping[str, Amounts]
     counting_host: str | None
     """A host with a resource of the name that demands have for the number of instances."""
@@ -72,12 +77,6 @@ class SubmitWarnings:
         return Warnings(text, remembered.type)
 
 
-_NO_RESOURCE = (
-    "{host} has a resource that is called count, which no demand can ask for: in an instance, "
-    "count says how many instances there are"
-)
-
-
 def _counts(data: str) -> bool:
     """Return whether some instance in the data of a job has a count."""
     wanted = exact_json.loads(data.encode())
@@ -89,33 +88,35 @@ def _found(
     job: Job | Array, hosts: Mapping[str, Host], demand: Demand, limits: Mapping[str, Amounts]
 ) -> _Remembered:
     """Return what does not depend on the job's owner."""
-    number, none = job.capacity_number, (None,) * len(demand.options)
+    number = job.capacity_number
     if not hosts:
         text = f"type {job.type} has no host yet: its jobs wait until there is one"
-        return _Remembered(number, text, none, limits, None)
-    too_large = tuple(could_ever_fit(hosts, option) for option in demand.options)
+        return _Remembered(number, text, dict.fromkeys(demand.options), limits, None)
     counting_host = next((host.name for host in hosts.values() if COUNT in host.capacity), None)
-    return _Remembered(number, None, too_large, limits, counting_host)
+    return _Remembered(number, None, _too_large(hosts, demand), limits, counting_host)
 
 
 def _never(
-    too_large: Sequence[Reason | None],
+    too_large: Mapping[Demand, Reason | None],
     demand: Demand,
     limits: Mapping[str, Amounts],
     owner: str,
 ) -> Reason | None:
     """Return why none of a demand's alternatives would ever be granted, None if one would."""
-    reasons = [
-        known or (beyond_limits(limits, owner, option) if limits else None)
-        for known, option in zip(too_large, demand.options, strict=True)
-    ]
-    known_reasons = [reason for reason in reasons if reason]
-    if len(known_reasons) < len(reasons):
-        return None
-    return of_alternatives(known_reasons) if demand.alternatives else known_reasons[0]
+    return of_all_options(
+        demand,
+        lambda option: (
+            too_large[option] or (beyond_limits(limits, owner, option) if limits else None)
+        ),
+    )
 
 
 def never_granted(state: Snapshot, owner: str, demand: Demand) -> Reason | None:
     """Return why an owner's demand would never be granted as things are, or None."""
-    too_large = [could_ever_fit(state.hosts, option) for option in demand.options]
+    too_large = _too_large(state.hosts, demand)
     return _never(too_large, demand, state.policy.limits, owner)
+
+
+def _too_large(hosts: Mapping[str, Host], demand: Demand) -> Mapping[Demand, Reason | None]:
+    """Return why no host could ever hold each of a demand's alternatives, None where one could."""
+    return {option: could_ever_fit(hosts, option) for option in demand.options}

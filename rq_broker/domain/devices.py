@@ -44,6 +44,15 @@ def is_device(name: str) -> bool:
     return "/" in name
 
 
+def whole_sizes(sizes: Iterable[int], amount: int) -> list[int]:
+    """Return the sizes of devices that give an amount in whole ones, the smallest first.
+
+    >>> whole_sizes([1000, 600, 1000, 400, 0], 2000)
+    [400, 1000]
+    """
+    return sorted({size for size in sizes if size and amount % size == 0})
+
+
 def by_device(amounts: Mapping[str, Sequence[int]]) -> dict[str, int]:
     """Name the amount of each device: `{"GPU": [7, 9]}` → `{"GPU/0": 7, "GPU/1": 9}`."""
     return {

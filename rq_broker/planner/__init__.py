@@ -46,7 +46,7 @@ shapes of the jobs that were promised a start: otherwise those jobs are taken to
 patience 0, or strict order, a window must begin with the first shape.
 """
 
-from rq_broker.planner.capacity_reasons import beyond_limits, could_ever_fit
+from rq_broker.planner.capacity_reasons import beyond_limits, could_ever_fit, of_all_options
 from rq_broker.planner.explaining import Explanation, Largest, explain, explain_steps
 from rq_broker.planner.forecasting.forecasts import (
     Forecast,
@@ -67,7 +67,6 @@ from rq_broker.planner.reasons import (
     ReasonCode,
     Shortfall,
     beside_the_line,
-    of_alternatives,
 )
 from rq_broker.planner.steps import Steps
 
@@ -92,7 +91,7 @@ __all__ = [
     "forecast_line",
     "forecast_steps",
     "make_room",
-    "of_alternatives",
+    "of_all_options",
     "plan",
     "plan_steps",
     "with_imagined_job",

@@ -29,4 +29,4 @@ def earliest(starts: Iterable[OptionStart]) -> OptionStart | None:
 def least_exceeded(options: Sequence[Option]) -> tuple[Placer, ExceededLimit]:
     """Return the first alternative that is not over a limit for ever, else the first one."""
     over = [(option.placer, option.exceeded) for option in options if option.exceeded]
-    return next((found for found in over if not found[1].is_for_ever), over[0])
+    return next((pair for pair in over if not pair[1].is_for_ever), over[0])

@@ -59,9 +59,9 @@ def of_all_options(demand: Demand, why_not: Callable[[Demand], Reason | None]) -
     """
     if not demand.alternatives:
         return why_not(demand)
-    found = [why_not(option) for option in demand.options]
-    known = [reason for reason in found if reason]
-    return of_alternatives(known) if len(known) == len(found) else None
+    refusals = [why_not(option) for option in demand.options]
+    reasons = [reason for reason in refusals if reason]
+    return of_alternatives(reasons) if len(reasons) == len(refusals) else None
 
 
 def impossible(empty_hosts: HostTable, demand: Demand) -> Reason | None:

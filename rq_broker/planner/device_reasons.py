@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from rq_broker.domain.devices import whole_sizes
 from rq_broker.planner.packing.devices import NamedDevices
 from rq_broker.planner.reasons import Shortfall
 
@@ -24,7 +25,7 @@ def describe_devices(
     if lack.needed <= largest:
         text = f"{needed} of one device{where}; no single device has {lack.needed} free"
         return f"{text}; the largest has {lack.free} on {host}"
-    whole = max((size for size in sizes if size and lack.needed % size == 0), default=0)
+    whole = max(whole_sizes(sizes, lack.needed), default=0)
     if not whole:
         text = f"{needed} on one host{where}, but a device of {host} has {largest}"
         return f"{text}, and more than one device has is given in whole devices only"

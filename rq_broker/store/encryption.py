@@ -44,7 +44,7 @@ class KeyCipher:
     def is_current(self, stored: Sequence[str]) -> bool:
         """Tell whether all keys are stored as `encrypt` does it."""
         return not self._ciphers or all(
-            key.startswith(_MARK) and _decrypted(self._ciphers[:1], key) is not None
+            key.startswith(_MARK) and _first_read(self._ciphers[:1], key) is not None
             for key in stored
         )
 
@@ -59,7 +59,7 @@ class KeyCipher:
     def _decrypted(self, stored: str) -> str:
         if not stored.startswith(_MARK):
             return stored
-        key = _decrypted(self._ciphers, stored)
+        key = _first_read(self._ciphers, stored)
         if key is not None:
             return key
         if self._ciphers:
@@ -71,7 +71,7 @@ class KeyCipher:
         )
 
 
-def _decrypted(ciphers: Iterable[Fernet], stored: str) -> str | None:
+def _first_read(ciphers: Iterable[Fernet], stored: str) -> str | None:
     """Return an encrypted key as the first cipher reads it that can; None if none of them can."""
     from cryptography.fernet import InvalidToken  # noqa: PLC0415 - an extra
 

@@ -69,9 +69,9 @@ def token_submit(size: Size) -> list[Figure]:
             for port in ports:
                 kit.until_serves(port)
             both(1)  # a warm-up
-            known, open_ = both(size.pairs)
-    rates = _column(known, 0), _column(open_, 0)
-    cpu = kit.against(_column(known, 1), _column(open_, 1), "µs")
+            with_token, without = both(size.pairs)
+    rates = _column(with_token, 0), _column(without, 0)
+    cpu = kit.against(_column(with_token, 1), _column(without, 1), "µs")
     value = f"{kit.against(*rates, '/s')}; API CPU {cpu}"
     return [kit.rated("token-submit: with a token, without", value, kit.ratios(*rates), least=0.9)]
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from rq_broker.domain.capacity import Host, new_host
 from rq_broker.domain.planning import Hold
 from rq_broker.domain.policy import Policy
 from rq_broker.planner import explain, forecast_line, plan
+from rq_broker.planner.packing import fragmentation
+from rq_broker.planner.packing.devices import free_when_empty
 from tests.planner.forecasting.lines import history, line_of
 from tests.planner.oracle import demand, instance, reserved, snapshot_of, waiting
 
@@ -98,6 +102,16 @@ def test_what_no_device_has_free_is_told() -> None:
     assert text_of(2000) == (
         "needs GPU 2000, which is 2 whole devices, on one host; the most free is 1 of them on h2"
     )
+
+
+def test_no_two_states_of_hosts_ever_have_one_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a placer still knows by number stays true once states were forgotten to save memory."""
+    monkeypatch.setattr(fragmentation, "REMEMBERED", 2)
+    judge = fragmentation.Fragmentation((), {})
+    rows = [free_when_empty(gpu_host("h1", *(0,) * count)) for count in range(1, 6)]
+    numbers = [judge.number_of(row) for row in rows]
+    assert len(set(numbers)) == len(rows)
+    assert judge.number_of(rows[-1]) == numbers[-1]
 
 
 def test_an_instance_goes_where_it_fragments_devices_least() -> None:

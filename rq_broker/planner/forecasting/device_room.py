@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from rq_broker.domain.devices import whole_sizes
+
 Columns = tuple[tuple[int, int], ...]
 """Of the devices of one resource: its column in a row, and its size."""
 Layout = Mapping[int, Columns]
@@ -25,7 +27,7 @@ def _count(row: Sequence[int], index: int, amount: int, devices: Columns | None)
         return sum([max(row[column], 0) // amount for column, _ in devices])
     return sum(
         sum(row[column] == size for column, size in devices if size == whole) // (amount // whole)
-        for whole in _whole_sizes(devices, amount)
+        for whole in whole_sizes([size for _, size in devices], amount)
     )
 
 
@@ -36,7 +38,7 @@ def could_hold(parts: Sequence[tuple[int, int]], layout: Layout) -> bool:
         or amount <= max(size for _, size in layout[index])
         or any(
             sum(size == whole for _, size in layout[index]) * whole >= amount
-            for whole in _whole_sizes(layout[index], amount)
+            for whole in whole_sizes([size for _, size in layout[index]], amount)
         )
         for index, amount in parts
     )
@@ -58,12 +60,8 @@ def amounts_on(
 def _fullest(row: Sequence[int], devices: Columns, amount: int) -> list[int]:
     if amount <= max(size for _, size in devices):
         return [min((row[column], column) for column, _ in devices if row[column] >= amount)[1]]
-    for whole in _whole_sizes(devices, amount):
+    for whole in whole_sizes([size for _, size in devices], amount):
         free = [column for column, size in devices if size == whole == row[column]]
         if len(free) >= amount // whole:
             return free[: amount // whole]
     raise AssertionError
-
-
-def _whole_sizes(devices: Columns, amount: int) -> list[int]:
-    return sorted({size for _, size in devices if size and amount % size == 0})

@@ -10,7 +10,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 
 from rq_broker.domain.capacity import Host
-from rq_broker.domain.devices import NO_DEVICES, DeviceChoice, by_device, device_name, parts_of
+from rq_broker.domain.devices import (
+    NO_DEVICES,
+    DeviceChoice,
+    by_device,
+    device_name,
+    parts_of,
+    whole_sizes,
+)
 from rq_broker.domain.traits import Amount, Instance
 
 NamedDevices = tuple[tuple[str, int], ...]
@@ -82,7 +89,7 @@ def _count_on(row: Mapping[str, int], devices: NamedDevices, amount: int) -> int
         return sum(max(row[name], 0) // amount for name, _ in devices)
     return sum(
         sum(row[name] == size for name, size in devices if size == whole) // (amount // whole)
-        for whole in {size for _, size in devices if size and amount % size == 0}
+        for whole in whole_sizes([size for _, size in devices], amount)
     )
 
 
@@ -120,11 +127,22 @@ def _choose_of(
     if amount <= max(size for _, size in devices):
         fitting = [n for n, (name, _) in enumerate(devices) if row[name] >= amount]
         return (min(fitting, key=rank),) if fitting else None
-    for whole in sorted({size for _, size in devices if size and amount % size == 0}):
+    for free, count in _whole_devices(row, devices, amount):
+        return tuple(sorted(sorted(free, key=rank)[:count]))
+    return None
+
+
+def _whole_devices(
+    row: Mapping[str, int], devices: NamedDevices, amount: int
+) -> Iterator[tuple[list[int], int]]:
+    """Yield the free devices of each size of which there are enough, and how many give the amount.
+
+    The smallest size comes first.
+    """
+    for whole in whole_sizes([size for _, size in devices], amount):
         free = [n for n, (name, size) in enumerate(devices) if size == whole == row[name]]
         if len(free) >= amount // whole:
-            return tuple(sorted(sorted(free, key=rank)[: amount // whole]))
-    return None
+            yield free, amount // whole
 
 
 def all_choices(row: DeviceRow, instance: Instance) -> Iterator[DeviceChoice]:
@@ -150,12 +168,7 @@ def _options(row: Mapping[str, int], devices: NamedDevices, amount: int) -> list
             if row[name] >= amount
         }
         return [by_state[state] for state in sorted(by_state)]
-    found = []
-    for whole in sorted({size for _, size in devices if size and amount % size == 0}):
-        free = [n for n, (name, size) in enumerate(devices) if size == whole == row[name]]
-        if len(free) >= amount // whole:
-            found.append(tuple(free[: amount // whole]))
-    return found
+    return [tuple(free[:count]) for free, count in _whole_devices(row, devices, amount)]
 
 
 def largest(row: DeviceRow, resource: str, amount: int) -> int:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, count
 from typing import NamedTuple
 
 from rq_broker.domain.devices import DeviceChoice
@@ -58,7 +58,7 @@ def workload_of(counts: Mapping[Instance, int]) -> Workload:
 class Fragmentation:
     """Judges hosts by one workload, and remembers what it computed of them."""
 
-    __slots__ = ("_growths", "_known", "_numbers", "_parts", "_weights", "workload")
+    __slots__ = ("_growths", "_known", "_numbers", "_parts", "_unused", "_weights", "workload")
 
     def __init__(self, workload: Workload, weights: Mapping[str, float]) -> None:
         """Judge by a workload; `weights` make the amounts of resources comparable."""
@@ -67,16 +67,24 @@ class Fragmentation:
         self._parts: dict[frozenset[str], list[_Part]] = {}
         """Resources in devices → the workload, with what of it is in devices apart."""
         self._numbers: dict[State, int] = {}
+        self._unused = count()
         self._known: dict[int, float] = {}
         """Number of a state → its fragmentation."""
         self._growths: dict[Instance, dict[int, float]] = {}
         """Instance → number of a state → by how much it grows with the instance."""
 
     def number_of(self, row: DeviceRow) -> int:
-        """Return a number that hosts have in common if they are equally fragmented."""
-        if len(self._numbers) >= REMEMBERED:
-            self._numbers, self._known, self._growths = {}, {}, {}
-        return self._numbers.setdefault(_state_of(row), len(self._numbers))
+        """Return a number that hosts have in common if they are equally fragmented.
+
+        No other state ever has it: placers may still hold growths that were forgotten here.
+        """
+        state = _state_of(row)
+        number = self._numbers.get(state)
+        if number is None:
+            if len(self._numbers) >= REMEMBERED:
+                self._numbers, self._known, self._growths = {}, {}, {}
+            number = self._numbers[state] = next(self._unused)
+        return number
 
     def growths(self, instance: Instance) -> dict[int, float]:
         """Return what is known of an instance: number of a state → growth; `growth` adds to it."""

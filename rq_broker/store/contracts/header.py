@@ -10,6 +10,8 @@ SCALARS = ("string", "integer", "decimal", "flag")
 COLLECTIONS = ("strings", "integers", "fields", "amounts", "rows")
 
 _SECTION = re.compile(r"--- (Keeps:|KEYS\[1\]|ARGV|Returns|Errors|Audit)(?: (.*))?")
+_SECTIONS = ["", "Keeps", "KEYS[1]", "ARGV", "Returns", "Errors"]
+"""What each header has, in this order."""
 _FIELD = re.compile(r"---( {3}| {5})(\w+) +(\w+)(\??)(?: +(\S.*))?")
 _CONTINUED = re.compile(r"--- {7,}(\S.*)")
 
@@ -59,9 +61,7 @@ def parse(header: str) -> Contract:
             sections[label] = [section[2]] if section[2] else []
         else:
             sections[label].append(line)
-    if [*sections][:6] != ["", "Keeps", "KEYS[1]", "ARGV", "Returns", "Errors"] or [*sections][
-        6:
-    ] not in ([], ["Audit"]):
+    if [*sections] not in (_SECTIONS, [*_SECTIONS, "Audit"]):
         raise ContractError(f"sections are {[*sections]}")
     errors = _text(sections["Errors"])
     return Contract(

@@ -13,9 +13,8 @@
 --- @include "destination"
 --- @include "digests"
 --- @include "preference"
+--- @include "wall"
 
--- The zero of default priorities, as in submit.
-local EPOCH_US = 1532584260621743
 local STATUSES = { 'queued', 'beside', 'granted', 'running', 'done', 'error' }
 local INDEXES = { 'deadlines', 'alarms', 'deliveries', 'prompt', 'own_priority', 'passed', 'forecasts', 'unheld' }
 
@@ -59,7 +58,7 @@ for _, each in ipairs(STATUSES) do
 end
 priority = priority or redis.call('ZSCORE', key('owner:' .. owner), member)
   or redis.call('ZSCORE', key('shape:' .. shape), member)
-  or whole(math.max(0, number_of(created, EPOCH_US) - EPOCH_US))
+  or default_priority(number_of(created, EPOCH_US))
 
 -- 3. It is in the set of its status, of its owner and, while it is queued, of its shape.
 for _, each in ipairs(STATUSES) do

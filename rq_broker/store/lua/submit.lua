@@ -48,9 +48,6 @@
 --- @include "queue_use"
 --- @include "preference"
 
--- The zero of default priorities: 2018-07-26T05:51:00.621743Z, the original service's own.
-local EPOCH_US = 1532584260621743
-
 local policy = redis.call('HMGET', base, 'policy:names', 'policy:most_kinds')
 if policy[1] == 'per_owner' then -- see store/keys.py
   request_id, callback = owner_id .. '/' .. request_id, own_callback
@@ -122,7 +119,7 @@ end
 -- Nothing is written before this line, and nothing below it can fail.
 redis.call('HSET', callbacks, rest, request_id)
 if not priority then
-  priority = whole(math.max(created - EPOCH_US, number_of(counters[2], -1) + 1))
+  priority = default_priority(created, counters[2])
   redis.call('HSET', base, 'id', id, 'incarnation', incarnation, 'clock', priority)
 else
   redis.call('HSET', base, 'id', id, 'incarnation', incarnation)

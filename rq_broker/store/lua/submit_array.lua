@@ -50,7 +50,6 @@
 --- @include "queue_use"
 --- @include "preference"
 
-local EPOCH_US = 1532584260621743 -- the zero of default priorities, as in submit
 local record, whole_name = array_key(array), array .. '[*]'
 local shown_name = request_id_in(whole_name)
 
@@ -64,16 +63,17 @@ if (policy[1] == 'per_owner') ~= per_owner then
 end
 
 -- 1. A step that is stored stays as it is; one of another submit is refused.
-local known = redis.pcall('HMGET', record, 'submission', 'first:' .. whole(start), 'submit_key', 'priority')
+local f = redis.pcall('HMGET', record, 'submission', 'submit_key', 'priority', 'first:' .. whole(start))
+local stored_submission, stored_key, stored_priority, first_id = f[1], f[2], f[3], f[4]
 local counters = redis.call('HMGET', base, 'id', 'clock', 'capacity_number', 'incarnation')
-if known[1] and known[1] ~= submission then
-  if submit_key and known[3] == submit_key then
+if stored_submission and stored_submission ~= submission then
+  if submit_key and stored_key == submit_key then
     return redis.error_reply('IDEMPOTENCY_KEY_REUSED the Idempotency-Key was used for ' .. shown_name .. ' with another body')
   end
   return redis.error_reply('DUPLICATE_REQUEST_ID the array ' .. shown_name .. ' is there already, with another submit')
-elseif known[2] then
+elseif first_id then
   return reply({ is_new = false, id = 0, incarnation = '', capacity_number = counters[3] or '0' })
-elseif not known[1] and start > 0 and not only_check then
+elseif not stored_submission and start > 0 and not only_check then
   return redis.error_reply('CONFLICT the array ' .. shown_name .. ' was withdrawn while it was submitted')
 end
 
@@ -129,12 +129,12 @@ end
 -- before this line, and nothing below it can fail.
 local created, incarnation = wall_us(), counters[4] or new_incarnation()
 local is_own = priority ~= nil
-priority = known[4] or priority or whole(math.max(created - EPOCH_US, number_of(counters[2], -1) + 1))
-if not is_own and not known[4] then
+priority = stored_priority or priority or default_priority(created, counters[2])
+if not is_own and not stored_priority then
   redis.call('HSET', base, 'clock', priority)
 end
 redis.call('HSET', base, 'id', whole(last_id + #jobs), 'incarnation', incarnation)
-if not known[1] then
+if not stored_submission then
   redis.call('HSET', record, 'count', whole(size), 'owner', owner_id, 'submission', submission, 'priority', priority,
     'created', whole(created))
   if at_once then
@@ -159,6 +159,7 @@ for place, job in ipairs(jobs) do
   redis.call('HSET', hash, 'id', id, 'owner', owner_id, 'status', is_beside and 'beside' or 'queued',
     'shape', shapes[job.shape].shape, 'created', whole(created), 'bytes', whole(sizes[place]),
     unpack(job.fields, 1, math.min(#job.fields, BATCH)))
+  set_fields(hash, job.fields, BATCH + 1)
   if expected then
     redis.call('HSET', hash, 'expected', whole(expected))
   end

@@ -15,8 +15,8 @@ from rq_broker.domain.terms import Terms
 from rq_broker.store.arrays import Arrays
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker
-from rq_broker.store.keys import Keys
-from tests.making import TYPE, array_submission, bring, queue, submit
+from rq_broker.store.keys import Keys, digest
+from tests.making import TYPE, array_submission, bring, queue, shape, submit
 
 KEYS = Keys(TYPE)
 
@@ -39,6 +39,33 @@ async def test_its_jobs_are_as_if_submitted_one_by_one(broker: Broker, client: R
     assert job.terms == Terms(None, 9.0)
     assert (job.shape, job.position, single.position) == (single.shape, 3, 5)
     assert await audit(client, TYPE) == []
+
+
+async def test_a_job_keeps_all_of_its_fields(broker: Broker) -> None:
+    """Whoever calls the script may fold data into any number of fields, as with submit."""
+    pieces = [text for n in range(2, 400) for text in (f"data{n}", "y" * 64)]
+    fields = ["callback", "http://x/s-0", "data", "x" * 64, *pieces]
+    row = {"callback": digest("http://x/s-0"), "shape": 1, "fields": fields}
+    arguments = dict.fromkeys(
+        ("submit_key", "priority", "expected", "at_once", "prefer_for"), None
+    ) | {
+        "array": "s",
+        "per_owner": False,
+        "start": 0,
+        "size": 1,
+        "only_check": False,
+        "owner_id": "o",
+        "submission": "x",
+        "kinds": 1,
+        "default_most_kinds": 64,
+        "terms": (),
+        "after": (),
+        "owners": (),
+        "shapes": [{"shape": digest(shape().canonical()), "demand": shape().canonical()}],
+        "jobs": [row],
+    }
+    await broker.runner.run("submit_array", TYPE, **arguments)
+    assert len((await broker.read(TYPE, "s[0]")).data) == 64 * 399
 
 
 @pytest.mark.parametrize("taken", ["name", "callback"])
