@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 from redis.asyncio import Redis, RedisCluster
 
+from rq_broker.cli.acting import act_as_user
 from rq_broker.domain.errors import Invalid, Unavailable
 from rq_broker.settings import Settings
 from rq_broker.store.audit import Checkpoint, Finding, Severity, audit as audit_type
@@ -43,6 +44,7 @@ def run(settings: Settings) -> None:
 
 async def _print_findings(settings: Settings, checkpoint: Checkpoint | None) -> int:
     """Print the findings of the types in the settings, else of all; returns the faults' count."""
+    act_as_user()
     faults = 0
     async with aclosing(connect(settings.redis)) as client:
         broker = Broker(client)

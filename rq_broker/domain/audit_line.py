@@ -10,9 +10,12 @@ VERBS = {
     *("submit", "transition", "reorder", "set_expected", "withdraw"),
     *("set_policy", "drop_type", "acknowledge_losses", "set_host", "drop_host", "forget_source"),
     *("reset", "set_keys", "encrypt_keys", "create_token", "rotate_token", "revoke_token"),
+    *("repair_job", "repair_array", "repair_type"),
 }
 """What lines tell of, each by the name of the script that makes the change and writes the line."""
-JOB_VERBS = frozenset({"submit", "transition", "reorder", "set_expected", "withdraw"})
+JOB_VERBS = frozenset(
+    {"submit", "transition", "reorder", "set_expected", "withdraw", "repair_job", "repair_array"}
+)
 """Those of a job: the subject of their lines is its request_id."""
 
 

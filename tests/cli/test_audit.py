@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -114,7 +115,8 @@ async def _cut_off(url: str, position: Path) -> None:
 
 
 def test_a_repair_mends_what_is_found(url: str) -> None:
-    """With --repair the contradiction is printed, mended, and gone in the next audit."""
+    """With --repair the contradiction is printed, mended, and gone in the next audit; the audit log
+    says who repaired what."""
     with Redis.from_url(url) as client:
         client.zadd(f"rqb:{{{TYPE}}}:status:done", {"0000000000000099:ghost": 1})
     result = invoke("audit", "--redis", url, "--repair")
@@ -122,6 +124,12 @@ def test_a_repair_mends_what_is_found(url: str) -> None:
     assert f"{TYPE}: repaired" in result.output
     assert result.exit_code == 0
     assert invoke("audit", "--redis", url).output == "clean\n"
+    lines = invoke("log", "--redis", url, "--type", TYPE, "--json").output.splitlines()
+    made = [line for line in map(json.loads, lines) if line["who"].startswith("cli:")]
+    assert [(line["verb"], line["subject"], line["after"]) for line in made] == [
+        ("repair_job", "ghost", None),
+        ("repair_type", TYPE, {"changed": 0}),
+    ]
 
 
 @pytest.mark.parametrize("lost", ["queued", "running", "granted"])

@@ -7,8 +7,10 @@
 --- Returns
 ---   left     integer  how many of its jobs are there
 --- Errors none
+--- Audit the array's name and [*]; how many of its jobs are there
 --- @include "base"
 --- @include "array"
+--- @include "audit_log"
 
 local record = array_key(array)
 local size, left = number_of(redis.pcall('HGET', record, 'count') or '', 0), 0
@@ -24,4 +26,5 @@ if left > 0 then
 else
   forget_array(array)
 end
+record_audit(actor, 'repair_array', array .. '[*]', nil, { 'left', left })
 return reply({ left = left })

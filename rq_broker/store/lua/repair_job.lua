@@ -9,11 +9,13 @@
 --- Returns
 ---   repaired  flag     false if the job cannot be read
 --- Errors none
+--- Audit the request_id; nothing, since the job's hash stays as it is
 --- @include "become"
 --- @include "destination"
 --- @include "digests"
 --- @include "preference"
 --- @include "wall"
+--- @include "audit_log"
 
 local STATUSES = { 'queued', 'beside', 'granted', 'running', 'done', 'error' }
 local INDEXES = { 'deadlines', 'alarms', 'deliveries', 'prompt', 'own_priority', 'passed', 'forecasts', 'unheld' }
@@ -40,6 +42,7 @@ if not id or member_of(stored[1], request_id) ~= member then
   for _, set in ipairs(sets) do
     remove_from(set)
   end
+  record_audit(actor, 'repair_job', request_id)
   return reply({ repaired = true })
 end
 local status, owner, shape, created = stored[2], stored[3], stored[4], stored[5]
@@ -165,4 +168,5 @@ elseif not redis.call('ZSCORE', key('deadlines'), member) then
   recount_deadline(member, status, name)
 end
 wake('grant')
+record_audit(actor, 'repair_job', request_id)
 return reply({ repaired = true })

@@ -13,9 +13,11 @@
 --- Returns
 ---   changed       integer  hosts and owners' sums that were set anew
 --- Errors none
+--- Audit the type; how many sums of hosts and owners were set anew
 --- @include "become"
 --- @include "destination"
 --- @include "digests"
+--- @include "audit_log"
 
 local HOLDING = { 'granted', 'running' }
 local held, usage = {}, {} -- host → resource → amount; <resource>/<owner> → amount
@@ -149,4 +151,5 @@ for _, receiver in ipairs(receivers) do
   end
 end
 wake('grant')
+record_audit(actor, 'repair_type', type_name(), nil, { 'changed', changed })
 return reply({ changed = changed })

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from redis.asyncio import Redis
 
+from rq_broker.domain.audit_line import WantedLines
+from rq_broker.domain.identity import ACTOR, Actor
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker
 from rq_broker.store.keys import Keys, member
@@ -22,7 +24,8 @@ DAMAGES = {
 
 @pytest.mark.parametrize("name", DAMAGES)
 async def test_damage_is_found_and_mended(broker: Broker, client: Redis, name: str) -> None:
-    """The audit names it, and is clean after one repair; then the array ends as ever."""
+    """The audit names it, and is clean after one repair, of which the audit log has a line; then
+    the array ends as ever."""
     await publish(broker)
     new = array_submission(3, at_once=1)
     await broker.submit_array(TYPE, new)
@@ -31,8 +34,11 @@ async def test_damage_is_found_and_mended(broker: Broker, client: Redis, name: s
     await DAMAGES[name](client)
     findings = await audit(client, TYPE)
     assert findings
+    ACTOR.set(Actor("cli:me"))
     await broker.repair(TYPE, findings)
     assert await audit(client, TYPE) == []
+    lines, _ = await broker.audit_log(TYPE, WantedLines(verb="repair_array"))
+    assert [line.subject for line in lines] == ["s[*]"] * any(f.kind == "array" for f in findings)
     assert await broker.holding(TYPE, ["s"]) == {"s": 1}
     await broker.withdraw_array(await broker.read_array(TYPE, "s"))
     assert await client.exists(KEYS.of("array", "s"), KEYS.of("holding", "s")) == 0
