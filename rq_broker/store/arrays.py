@@ -120,7 +120,7 @@ class Arrays:
         indexes = range(start, min(start + STEP, new.count))
         numbers: dict[Shape, int] = {}
         jobs = list(array_records.job_rows(new, indexes, numbers, only_check=only_check))
-        expected, terms = new.expected, new.terms
+        terms = new.terms
         texts = [shape.canonical() for shape in numbers]
         reply = await self._runner.run(
             "submit_array",
@@ -134,7 +134,7 @@ class Arrays:
             submission=array_records.submission_digest(new),
             submit_key=submit_key,
             priority=new.priority,
-            expected=None if expected is None else records.milliseconds(expected),
+            expected=records.milliseconds_or_none(new.expected),
             at_once=new.at_once,
             kinds=max(shape.demand.kinds for shape in numbers),
             default_most_kinds=_DEFAULT_POLICY.most_kinds,

@@ -43,6 +43,7 @@
 --- @include "terms"
 --- @include "digests"
 --- @include "withdrawn"
+--- @include "submitting"
 --- @include "expected"
 --- @include "incarnation"
 --- @include "queue_use"
@@ -60,18 +61,8 @@ if redis.call('EXISTS', name) == 1 then
   return redis.error_reply('DUPLICATE_REQUEST_ID request_id is taken in this type')
 end
 local submit_keys, key_rest = index_entry('submit_keys', submit_key or '')
-if submit_key then
-  local used_by = redis.call('HGET', submit_keys, key_rest)
-  if used_by then
-    return redis.error_reply('IDEMPOTENCY_KEY_REUSED the Idempotency-Key was used for job ' .. request_id_in(used_by))
-  end
-end
-local most_kinds = tonumber(policy[2] or default_most_kinds)
-if kinds > most_kinds then
-  return redis.error_reply('TOO_MANY_KINDS data.instances lists ' .. kinds
-    .. " amounts, those of equal instances once; the policy's most_kinds is " .. most_kinds)
-end
-local refusal = expected and refuse_expected(expected)
+local refusal = refuse_used_key(submit_key and redis.call('HGET', submit_keys, key_rest))
+  or refuse_kinds(kinds, tonumber(policy[2] or default_most_kinds)) or expected and refuse_expected(expected)
 if refusal then
   return refusal
 end
@@ -98,7 +89,7 @@ local counters = redis.call('HMGET', base, 'id', 'clock', 'capacity_number', 'in
   'audit_ends')
 local last_id = number_of(counters[1] or '0')
 if not last_id then
-  return redis.error_reply("ERR the counter of IDs is damaged; rq-broker audit --repair mends it")
+  return refuse_damaged_counter()
 end
 local id, incarnation = whole(last_id + 1), counters[4] or new_incarnation()
 local member = member_of(id, request_id)

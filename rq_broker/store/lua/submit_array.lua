@@ -45,6 +45,7 @@
 --- @include "terms"
 --- @include "digests"
 --- @include "withdrawn"
+--- @include "submitting"
 --- @include "expected"
 --- @include "incarnation"
 --- @include "queue_use"
@@ -80,15 +81,8 @@ end
 -- 2. What submit refuses is refused.
 local submit_keys, key_rest = index_entry('submit_keys', submit_key or '')
 local used_by = submit_key and redis.call('HGET', submit_keys, key_rest)
-if used_by and used_by ~= whole_name then
-  return redis.error_reply('IDEMPOTENCY_KEY_REUSED the Idempotency-Key was used for job ' .. request_id_in(used_by))
-end
-local most_kinds = tonumber(policy[2] or default_most_kinds)
-if kinds > most_kinds then
-  return redis.error_reply('TOO_MANY_KINDS data.instances lists ' .. kinds
-    .. " amounts, those of equal instances once; the policy's most_kinds is " .. most_kinds)
-end
-local refusal = expected and refuse_expected(expected)
+local refusal = refuse_used_key(used_by ~= whole_name and used_by)
+  or refuse_kinds(kinds, tonumber(policy[2] or default_most_kinds)) or expected and refuse_expected(expected)
 if refusal then
   return refusal
 end
@@ -119,7 +113,7 @@ if full then
 end
 local last_id = number_of(counters[1] or '0')
 if not last_id then
-  return redis.error_reply("ERR the counter of IDs is damaged; rq-broker audit --repair mends it")
+  return refuse_damaged_counter()
 end
 if only_check then
   return reply({ is_new = false, id = 0, incarnation = '', capacity_number = counters[3] or '0' })
