@@ -148,7 +148,7 @@ class Host:
             for resource, free in self.free.items()
         }
         for resource in self.devices:
-            overlap[resource] = sum(each.in_transit for each in self.devices_of(resource))
+            overlap[resource] = sum(device.in_transit for device in self.devices_of(resource))
         return {resource: amount for resource, amount in overlap.items() if amount > 0}
 
     @property

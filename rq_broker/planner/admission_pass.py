@@ -314,14 +314,14 @@ class AdmissionPass:
         Of several alternatives, given by their placers, the one that fits first.
         """
         head, snapshot = blocked.head, self.snapshot
-        found = earliest(
+        first = earliest(
             OptionStart(start, placer)
             for placer in placers
             if (start := earliest_start(placer, holds_in_order(snapshot, self.grants)))
         )
-        if found is None:  # what it lacks is used by others, and nobody knows until when
+        if first is None:  # what it lacks is used by others, and nobody knows until when
             return
-        start, placer = found
+        start, placer = first
         if placer is not blocked.placer:
             blocked = self.blocked[blocked.waiting.digest] = replace(blocked, placer=placer)
         promise, is_fixed = promise_for(head, start.seconds, snapshot)

@@ -196,8 +196,8 @@ def _preferred(table: HostTable, instance: Instance, indexes: Sequence[int]) -> 
         return indexes
 
     def is_place(index: int) -> bool:
-        known = all(resource in table.rows[index] for resource, _ in instance)
-        return not (table.anywhere >> index & 1 and known)
+        has_all = all(resource in table.rows[index] for resource, _ in instance)
+        return not (table.anywhere >> index & 1 and has_all)
 
     return sorted(indexes, key=is_place)
 

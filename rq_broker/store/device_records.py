@@ -26,11 +26,13 @@ def host_fields(amounts: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
         return dict(amounts)
     devices = _lists(capacity)
     sizes = {resource: len(several) for resource, several in devices.items()}
-    told = _lists({name: amount for name, amount in used.items() if resource_of(name) not in used})
+    used_lists = _lists(
+        {name: amount for name, amount in used.items() if resource_of(name) not in used}
+    )
     sums = {name: amount for name, amount in used.items() if not is_device(name)}
     device_used = {
         resource: (*several, *[0] * sizes[resource])[: sizes[resource]]
-        for resource, several in told.items()
+        for resource, several in used_lists.items()
         if resource in sizes
     }
     return {

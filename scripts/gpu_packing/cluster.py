@@ -81,7 +81,7 @@ class Cluster:
             states.append(state)
         if not states:
             return False
-        (state,) = rng.choices(states, [self._counts[each] for each in states])
+        (state,) = rng.choices(states, [self._counts[state] for state in states])
         scored = known[state]
         assert scored is not None
         self._move(state, pod, scored[1])
@@ -92,7 +92,7 @@ class Cluster:
         fitting = [state for state in self._counts if choices(state, pod)]
         if not fitting:
             return False
-        (state,) = rng.choices(fitting, [self._counts[each] for each in fitting])
+        (state,) = rng.choices(fitting, [self._counts[state] for state in fitting])
         self._move(state, pod, rng.choice(choices(state, pod)))
         return True
 

@@ -64,7 +64,7 @@ def free_when_empty(host: Host) -> DeviceRow:
 def free_without_holds(host: Host) -> DeviceRow:
     """Return what a host with devices would have if every grant on it ended."""
     free = {r: amount - host.used.get(r, 0) for r, amount in host.capacity.items()}
-    unused = {r: [each.size - each.used for each in host.devices_of(r)] for r in host.devices}
+    unused = {r: [device.size - device.used for device in host.devices_of(r)] for r in host.devices}
     return device_row(host, free, by_device(unused))
 
 

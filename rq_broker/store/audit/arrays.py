@@ -46,7 +46,7 @@ async def check_arrays(walk: Walk) -> None:
 
 async def _check_left(walk: Walk, name: str) -> None:
     """Check how many of its jobs the record says are there; other jobs may have such names."""
-    found, start, size = 0, 0, 1
+    count, start, size = 0, 0, 1
     fields: dict[str, str] = {}
     while start < size:
         try:
@@ -55,8 +55,8 @@ async def _check_left(walk: Walk, name: str) -> None:
             return
         fields = records.pairs(reply.fields)
         size = int(fields["count"]) if fields.get("count", "").isdecimal() else 0
-        found += reply.queued + reply.granted + reply.running + reply.done + reply.error
+        count += reply.queued + reply.granted + reply.running + reply.done + reply.error
         start += STEP
     left = fields.get("left", "0")
-    text = f"says that {left} of its jobs are there, and {found} are"
-    walk.check(left == str(found), f"array {name}", text)
+    text = f"says that {left} of its jobs are there, and {count} are"
+    walk.check(left == str(count), f"array {name}", text)
