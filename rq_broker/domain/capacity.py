@@ -110,9 +110,8 @@ class Host:
     def _held_of_no_device(self, resource: str) -> int:
         held = self.held.get(resource, 0)
         count = len(self.devices[resource])
-        return held - sum(
-            self.device_held.get(device_name(resource, number), 0) for number in range(count)
-        )
+        of_devices = sum(self.device_held.get(device_name(resource, n), 0) for n in range(count))
+        return max(0, held - of_devices)
 
     def used_of(self, name: str) -> int:
         """Return what is used of a resource, or of a device."""

@@ -12,11 +12,14 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import IO
 from urllib.parse import quote
@@ -65,7 +68,8 @@ class Server:
     """A private redis-server with its data in a directory of its own, which nobody else may read.
 
     It listens on loopback, where every user of the machine may connect; or, with `on_socket`, on a
-    unix socket in its directory, where only this user may.
+    unix socket in its directory, where only this user may. A path that is too long for a socket is
+    replaced by one of a private directory beside other temporary files.
     """
 
     directory: Path
@@ -86,7 +90,11 @@ class Server:
 
     @property
     def _socket(self) -> Path:
-        return self.directory.absolute() / _SOCKET
+        path = self.directory.absolute() / _SOCKET
+        if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
+            return path
+        digest = sha256(os.fsencode(path)).hexdigest()[:16]
+        return Path(tempfile.gettempdir(), f"rq-broker-{os.getuid()}-{digest}", _SOCKET)
 
     def start(self) -> None:
         """Start the server and wait until it serves; after `kill`, on the same port and data.
@@ -120,14 +128,9 @@ class Server:
     def _prepare_directory(self) -> None:
         """Make the directory; it and its files become this user's alone, those of before too."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        if self.on_socket and len(os.fsencode(self._socket)) > _LONGEST_SOCKET_PATH:
-            raise Unavailable(f"{self._socket} is too long for a socket: use a shorter directory")
-        try:
-            for path in (self.directory, *self.directory.rglob("*")):
-                if not path.is_symlink():  # what it leads to is not ours
-                    path.chmod(0o700 if path.is_dir() else 0o600)
-        except PermissionError:
-            raise Unavailable(f"{self.directory} belongs to another user") from None
+        _keep_private(self.directory)
+        if self.on_socket and self._socket.parent != self.directory.absolute():
+            _make_private(self._socket.parent)
 
     def _listening(self) -> list[str]:
         if self.on_socket:
@@ -184,6 +187,25 @@ class Server:
         if self.process:
             self.process.terminate()
             self.process.wait()
+
+
+def _keep_private(directory: Path) -> None:
+    """Let nobody else read a directory and its files. Raises Unavailable if it is another's."""
+    try:
+        for path in (directory, *directory.rglob("*")):
+            if not path.is_symlink():  # what it leads to is not ours
+                path.chmod(0o700 if path.is_dir() else 0o600)
+    except PermissionError:
+        raise Unavailable(f"{directory} belongs to another user") from None
+
+
+def _make_private(directory: Path) -> None:
+    """Make a directory where everybody may; raises Unavailable if another user has made it."""
+    directory.mkdir(mode=0o700, exist_ok=True)
+    made = directory.lstat()
+    if not stat.S_ISDIR(made.st_mode) or made.st_uid != os.getuid():
+        raise Unavailable(f"{directory} belongs to another user")
+    _keep_private(directory)
 
 
 def _end_with_parent() -> Callable[[], object] | None:

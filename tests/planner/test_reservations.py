@@ -19,7 +19,9 @@ from tests.planner.oracle import SEEDS, demand, host, instance, random_demand, r
 def test_with_perfect_ends_no_head_starts_later_than_first_promised(seed: int) -> None:
     """If all clients say how long, gangs of several resources and kinds start as promised."""
     rng = Random(seed)
-    hosts = [replace(place, held={}) for place in random_hosts(rng, rng.randint(1, 5))]
+    hosts = [
+        replace(place, held={}, device_held={}) for place in random_hosts(rng, rng.randint(1, 5))
+    ]
     arrivals = sorted(float(rng.randint(0, 50)) for _ in range(24))
     jobs = []
     for id_, arrives in enumerate(arrivals, 1):

@@ -88,7 +88,7 @@ def _count_on(row: Mapping[str, int], devices: NamedDevices, amount: int) -> int
     if amount <= max(size for _, size in devices):
         return sum(max(row[name], 0) // amount for name, _ in devices)
     return sum(
-        sum(row[name] == size for name, size in devices if size == whole) // (amount // whole)
+        sum(row[name] >= size for name, size in devices if size == whole) // (amount // whole)
         for whole in whole_sizes([size for _, size in devices], amount)
     )
 
@@ -140,7 +140,7 @@ def _whole_devices(
     The smallest size comes first.
     """
     for whole in whole_sizes([size for _, size in devices], amount):
-        free = [n for n, (name, size) in enumerate(devices) if size == whole == row[name]]
+        free = [n for n, (name, size) in enumerate(devices) if size == whole <= row[name]]
         if len(free) >= amount // whole:
             yield free, amount // whole
 
@@ -176,7 +176,7 @@ def largest(row: DeviceRow, resource: str, amount: int) -> int:
     devices = row.devices[resource]
     best = min(max(0, *(row[name] for name, _ in devices)), amount)
     for whole in {size for _, size in devices if size}:
-        free = sum(row[name] == whole == size for name, size in devices)
+        free = sum(row[name] >= whole == size for name, size in devices)
         best = max(best, min(free, amount // whole) * whole)
     return best
 
@@ -214,7 +214,7 @@ def most_at_once(row: DeviceRow, resource: str) -> int:
     if devices is None:
         return row.get(resource, 0)
     sizes = {size for _, size in devices if size}
-    whole = (size * sum(row[name] == size == own for name, own in devices) for size in sizes)
+    whole = (size * sum(row[name] >= size == own for name, own in devices) for size in sizes)
     return max(*(row[name] for name, _ in devices), *whole)
 
 

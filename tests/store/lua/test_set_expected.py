@@ -37,7 +37,7 @@ async def test_a_queued_job_moves_to_its_new_shape_and_keeps_its_place(
     await broker.note(TYPE, (), [head_of(job) for job in jobs])
     await broker.forecast(TYPE, [(jobs[1], 60.0)])
     marks = [await client.hgetall(KEYS.of(name)) for name in ("passed", "forecasts")]
-    for name, seconds in (("b", 61.0), ("a", 300.0), ("c", None)):
+    for name, seconds in (("b", 291.0), ("a", 300.0), ("c", None)):
         await broker.set_expected(TYPE, name, seconds)
         assert (await broker.read(TYPE, name)).expected == seconds
         assert await audit(client, TYPE) == []
