@@ -162,7 +162,10 @@ class Poller:
             await self._broker.check_devices(self._feed.type, snapshot.hosts.values())
         except errors.OlderNotifiers as refusal:
             hosts, texts = without_devices(snapshot.hosts, str(refusal))
-            return replace(snapshot, hosts=hosts, left_out={**snapshot.left_out, **texts})
+            left_out = dict(snapshot.left_out)
+            for name, text in texts.items():
+                left_out[name] = f"{left_out[name]}; {text}" if name in left_out else text
+            return replace(snapshot, hosts=hosts, left_out=left_out)
         return snapshot
 
     async def _recall(self) -> None:

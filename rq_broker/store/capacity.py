@@ -88,7 +88,7 @@ class Capacity:
         """Check that all who serve a type know the devices that its hosts may have.
 
         Raises:
-            OlderNotifiers: A host has devices, and a notifier that does not know them serves it.
+            OlderNotifiers: One has devices, and a notifier that does not know them serves the type.
         """
         if any(host.devices for host in hosts):
             await refuse_older(self._runner, type_, "the devices of this host", DEVICES_SINCE)

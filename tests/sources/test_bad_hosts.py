@@ -137,7 +137,7 @@ async def test_devices_are_left_out_while_an_older_notifier_serves(
 ) -> None:
     """A notifier that would misread them finds none, all else is in service, and it is told."""
     gpus = new_host("h1", {"capacity": {"GPU": [1000, 1000], "VCPU": 8}, "used": {"VCPU": 1}})
-    source.make = lambda: SourceSnapshot((gpus, GOOD[1]))
+    source.make = lambda: SourceSnapshot((gpus, GOOD[1]), left_out={"h1": "a label is too long"})
     now = round(await broker.runner.now() * 1000)
     report = f'{{"reported":{now},"types":["{TYPE}"],"contract":3}}'
     await client.hset("rqb:notifiers", "old", report)
@@ -148,9 +148,10 @@ async def test_devices_are_left_out_while_an_older_notifier_serves(
     (state,) = await broker.sources(TYPE)
     assert (state.cause, state.hosts) == ("bad_hosts", 2)
     assert state.text == (
-        "host h1: GPU left out: notifier old serves vm and does not know the devices of this host; "
-        "upgrade it first"
+        "host h1: a label is too long; GPU left out: notifier old serves vm and does not know the "
+        "devices of this host; upgrade it first"
     )
+    source.make = lambda: SourceSnapshot((gpus, GOOD[1]))
     await broker.retire_notifier("old")
     await poller.run_once()
     assert (await broker.host(TYPE, "h1")).devices == {"GPU": (1000, 1000)}
