@@ -104,6 +104,17 @@ def test_what_no_device_has_free_is_told() -> None:
     )
 
 
+def test_a_forecast_counts_whole_devices_as_a_pass_does() -> None:
+    """A device with more free than it has, as after a damaged record, counts as whole in both."""
+    held = {"GPU/0": -200}
+    capacity, devices = {"GPU": 2000}, {"GPU": (1000, 1000)}
+    host = Host("h1", capacity, {}, {"GPU": -200}, devices=devices, device_held=held)
+    job = waiting("a", demand(instance(GPU=2000)), 1)
+    snapshot = snapshot_of([host], [job], history=history([100.0] * 10))
+    assert len(plan(snapshot).grants) == 1
+    assert forecast_line(snapshot, line_of([job])).of(1, 0, "r1").p50 == 0.0
+
+
 def test_no_two_states_of_hosts_ever_have_one_number(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a placer still knows by number stays true once states were forgotten to save memory."""
     monkeypatch.setattr(fragmentation, "REMEMBERED", 2)

@@ -26,7 +26,7 @@ def _count(row: Sequence[int], index: int, amount: int, devices: Columns | None)
     if amount <= max(size for _, size in devices):
         return sum([max(row[column], 0) // amount for column, _ in devices])
     return sum(
-        sum(row[column] == size for column, size in devices if size == whole) // (amount // whole)
+        sum(row[column] >= size for column, size in devices if size == whole) // (amount // whole)
         for whole in whole_sizes([size for _, size in devices], amount)
     )
 
@@ -61,7 +61,7 @@ def _fullest(row: Sequence[int], devices: Columns, amount: int) -> list[int]:
     if amount <= max(size for _, size in devices):
         return [min((row[column], column) for column, _ in devices if row[column] >= amount)[1]]
     for whole in whole_sizes([size for _, size in devices], amount):
-        free = [column for column, size in devices if size == whole == row[column]]
+        free = [column for column, size in devices if size == whole <= row[column]]
         if len(free) >= amount // whole:
             return free[: amount // whole]
     raise AssertionError

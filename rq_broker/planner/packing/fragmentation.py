@@ -176,7 +176,7 @@ class _FreeDevices:
         whole = sum(
             size
             for name, size in self._several
-            if row[name] == size and size and amount % size == 0
+            if row[name] >= size and size and amount % size == 0
         )
         return whole if whole >= amount else 0
 
