@@ -39,7 +39,7 @@ class Settings:
     min_replicas_acked: int = 0
     """Replicas that must have what a request wrote before it is answered. Default, 0: none."""
     insecure: bool = False
-    """Whether the API may serve other addresses than loopback. Default: it may not."""
+    """Whether the API may serve other machines without access control. Default: it may not."""
     allowed_hosts: tuple[str, ...] = ()
     """Names by which the API is called, beside `localhost` and IP addresses; `*.lab` stands for all
     below `lab`, `*` for every name. Default, empty: on loopback no other, else every name."""

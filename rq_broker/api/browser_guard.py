@@ -13,9 +13,9 @@ from functools import lru_cache
 from ipaddress import ip_address
 
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from rq_broker.api.responses import failed
+from rq_broker.api.responses import failed, with_headers
 from rq_broker.domain import errors
 
 SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
@@ -179,15 +179,11 @@ def _is_json(headers: Headers) -> bool:
 
 def _readable(send: Send, origin: bytes) -> Send:
     """Return a `send` that lets the pages of an origin read the answer."""
-
-    async def wrapped(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message["headers"] = [
-                *message["headers"],
-                (b"access-control-allow-origin", origin),
-                (b"access-control-expose-headers", _CORS_EXPOSED),
-                (b"vary", b"Origin"),
-            ]
-        await send(message)
-
-    return wrapped
+    return with_headers(
+        send,
+        [
+            (b"access-control-allow-origin", origin),
+            (b"access-control-expose-headers", _CORS_EXPOSED),
+            (b"vary", b"Origin"),
+        ],
+    )

@@ -13,9 +13,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from rq_broker.api.responses import refused
+from rq_broker.api.responses import refused, with_headers
 from rq_broker.domain import errors
 from rq_broker.domain.identity import ANYONE, NOBODY, Identity, Role
 from rq_broker.store.rates import Allowance, Bucket
@@ -167,7 +167,7 @@ class RateLimit:
         except errors.Unavailable:
             await self._app(scope, receive, send)
         else:
-            await self._app(scope, receive, _told(send, _headers(buckets, left)))
+            await self._app(scope, receive, with_headers(send, _headers(buckets, left)))
 
 
 def _headers(buckets: Sequence[Bucket], left: Sequence[int]) -> list[tuple[bytes, bytes]]:
@@ -183,14 +183,3 @@ def _headers(buckets: Sequence[Bucket], left: Sequence[int]) -> list[tuple[bytes
         (b"ratelimit-policy", ", ".join(policies).encode()),
         (b"ratelimit", ", ".join(states).encode()),
     ]
-
-
-def _told(send: Send, headers: list[tuple[bytes, bytes]]) -> Send:
-    """Return a `send` that adds headers to the answer."""
-
-    async def wrapped(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message["headers"] = [*message["headers"], *headers]
-        await send(message)
-
-    return wrapped

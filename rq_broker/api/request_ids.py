@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterable
 from secrets import token_hex
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from rq_broker.api.responses import with_headers
 
 HEADER = b"x-request-id"
 _WELL_FORMED = re.compile(rb"[!-~]{1,128}")
@@ -33,11 +35,4 @@ class RequestIds:
             await self._app(scope, receive, send)
             return
         request_id = scope["request_id"] = request_id_of(scope["headers"])
-        header = (HEADER, request_id.encode())
-
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], header]
-            await send(message)
-
-        await self._app(scope, receive, send_with_id)
+        await self._app(scope, receive, with_headers(send, [(HEADER, request_id.encode())]))

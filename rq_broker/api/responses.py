@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match
-from starlette.types import ExceptionHandler
+from starlette.types import ExceptionHandler, Message, Send
 
 from rq_broker.api.views import ErrorView
 from rq_broker.domain import errors
@@ -72,6 +72,17 @@ def shown(value: object) -> object:
 
 
 # Exceptions
+
+
+def with_headers(send: Send, headers: Sequence[tuple[bytes, bytes]]) -> Send:
+    """Return a `send` that adds headers to the answer, whoever makes it."""
+
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *headers]
+        await send(message)
+
+    return send_with_headers
 
 
 def refused(error: errors.BrokerError, headers: Headers = ()) -> Reply:

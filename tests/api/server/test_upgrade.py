@@ -139,7 +139,7 @@ async def test_other_headers_of_an_upgrade_stay() -> None:
         await connection.answer()
     (headers,) = served.headers
     assert headers == {
-        "host": "api",
+        "host": "localhost",
         "connection": "Upgrade, HTTP2-Settings",
         "http2-settings": "AAMAAABkAAQ",
         "x-request-id": "7",
