@@ -44,6 +44,7 @@
 --- @include "digests"
 --- @include "withdrawn"
 --- @include "submitting"
+--- @include "submit_key"
 --- @include "expected"
 --- @include "incarnation"
 --- @include "queue_use"
@@ -122,10 +123,7 @@ set_fields(name, fields, BATCH + 1)
 if expected then
   redis.call('HSET', name, 'expected', whole(expected))
 end
-if submit_key then
-  redis.call('HSET', name, 'submit_key', submit_key)
-  redis.call('HSET', submit_keys, key_rest, request_id)
-end
+keep_submit_key(name, request_id, submit_key)
 forget_withdrawal(request_id, owner_id)
 redis.call('ZADD', key('owner:' .. owner_id), priority, member)
 if own_terms then

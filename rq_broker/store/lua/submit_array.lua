@@ -46,6 +46,7 @@
 --- @include "digests"
 --- @include "withdrawn"
 --- @include "submitting"
+--- @include "submit_key"
 --- @include "expected"
 --- @include "incarnation"
 --- @include "queue_use"
@@ -134,10 +135,7 @@ if not stored_submission then
   if at_once then
     redis.call('HSET', record, 'at_once', whole(at_once))
   end
-  if submit_key then
-    redis.call('HSET', record, 'submit_key', submit_key)
-    redis.call('HSET', submit_keys, key_rest, whole_name)
-  end
+  keep_submit_key(record, whole_name, submit_key)
   forget_withdrawal(whole_name, owner_id)
 end
 redis.call('HSET', record, 'first:' .. whole(start), whole(last_id + 1))

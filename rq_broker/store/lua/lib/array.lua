@@ -7,7 +7,7 @@
 --- granted or running, where `at_once` limits them.
 --- Keeps: the record is there as long as one of the jobs is.
 --- @include "base"
---- @include "digests"
+--- @include "submit_key"
 --- @include "job"
 
 local STEP = 1000 -- domain/arrays.py has the same
@@ -38,10 +38,7 @@ end
 
 -- Deletes the record of an array, and the key of its submit.
 local function forget_array(name)
-  local submit_key = redis.call('HGET', array_key(name), 'submit_key')
-  if submit_key then
-    drop_index_entry('submit_keys', submit_key, name .. '[*]')
-  end
+  drop_submit_key(array_key(name), name .. '[*]')
   redis.call('DEL', array_key(name), key('holding:' .. name))
 end
 

@@ -1,6 +1,7 @@
 --- The end of a job: every key and index entry of it is deleted, and its two names are free again.
 --- @include "base"
 --- @include "digests"
+--- @include "submit_key"
 --- @include "job"
 --- @include "queue"
 --- @include "hold"
@@ -33,10 +34,7 @@ local function forget(job, digest)
   redis.call('SREM', key('own_priority'), job.member)
   redis.call('DEL', key('attempts:' .. job.request_id))
   drop_index_entry('callbacks', digest, job.request_id)
-  local submit_key = redis.call('HGET', job_key(job.request_id), 'submit_key')
-  if submit_key then
-    drop_index_entry('submit_keys', submit_key, job.request_id)
-  end
+  drop_submit_key(job_key(job.request_id), job.request_id)
   if release(job, nil) then
     wake('grant')
   end
