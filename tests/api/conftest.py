@@ -15,6 +15,9 @@ import pytest
 from starlette.applications import Starlette
 
 from rq_broker.api import create_app
+from rq_broker.api.submit import read_submission, submission as read_body
+from rq_broker.domain.exact_json import dumps
+from rq_broker.domain.jobs import Demand
 from rq_broker.store.broker import Broker, Settlement
 from tests import making
 
@@ -43,6 +46,14 @@ def submission(request_id: str = "d", **fields: Any) -> dict[str, Any]:
         "callback": f"abc-{request_id}",
         **fields,
     }
+
+
+def demand_of(**data: Any) -> Demand:
+    """Return the demand of a submit with this `data`, the same on both ways to read a body."""
+    body = submission(data=data)
+    read = read_submission(dumps(body).encode(), BASE)
+    assert read_body(body, BASE) == read
+    return read.shape.demand
 
 
 async def submit(api: httpx.AsyncClient, *names: str, **fields: Any) -> None:

@@ -10,27 +10,18 @@ import pytest
 from msgspec.structs import replace
 
 from rq_broker.admission.granter import Granter
-from rq_broker.api.submit import read_submission, submission
+from rq_broker.api.submit import submission
 from rq_broker.delivery.message import message_body
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.choices import Elastic
 from rq_broker.domain.errors import Invalid
-from rq_broker.domain.exact_json import dumps
 from rq_broker.domain.jobs import Demand
 from rq_broker.domain.traits import Traits, instance_of
 from rq_broker.store.broker import Broker
-from tests.api.conftest import BASE, refused, submission as body_of
+from tests.api.conftest import BASE, demand_of, refused, submission as body_of
 
 ONE, FOUR = (("VCPU", 1),), (("VCPU", 4),)
 EITHER = {"instances": [{"A100": 8}], "alternatives": [{"instances": [{"H100": 4}]}]}
-
-
-def demand_of(**data: Any) -> Demand:
-    """Return the demand of a submit with this `data`, the same on both ways to read a body."""
-    body = body_of(data=data)
-    read = read_submission(dumps(body).encode(), BASE)
-    assert submission(body, BASE) == read
-    return read.shape.demand
 
 
 def test_alternatives_are_demands_of_their_own() -> None:

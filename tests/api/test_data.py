@@ -8,22 +8,13 @@ import httpx
 import pytest
 
 from rq_broker.api.instances import given_as
-from rq_broker.api.submit import read_submission, submission
+from rq_broker.api.submit import submission
 from rq_broker.domain.errors import Invalid
-from rq_broker.domain.exact_json import dumps
 from rq_broker.domain.jobs import Demand
 from rq_broker.domain.traits import NO_TRAITS, Traits, instance_of, traits_of
-from tests.api.conftest import BASE, refused, submission as body_of
+from tests.api.conftest import BASE, demand_of, refused, submission as body_of
 
 FOUR = (("VCPU", 4),)
-
-
-def demand_of(**data: Any) -> Demand:
-    """Return the demand of a submit with this `data`, the same on both ways to read a body."""
-    body = body_of(data=data)
-    read = read_submission(dumps(body).encode(), BASE)
-    assert submission(body, BASE) == read
-    return read.shape.demand
 
 
 def test_traits_and_aggregates_of_the_whole_demand() -> None:
