@@ -1,7 +1,8 @@
-"""Access control: who asks, by the authenticators, and whether the role of that identity allows it.
+"""Access control: who asks, and whether the role of that identity allows the call.
 
-`Access` proves the identity of each request. `guard` then stands before each endpoint and refuses
-what the row of the operation does not allow. Endpoints ask `identity_of` and `scope_of`.
+`Access` has the authenticators prove the identity of each request. `guard` then stands before each
+endpoint and refuses what the row of the operation does not allow. Endpoints ask `identity_of` and
+`scope_of`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _UNDESCRIBED = roles.ADMINISTER
 
 
 def identity_of(request: Request) -> Identity:
-    """Return who asks; ANYONE where no access control is configured."""
+    """Return who asks. Without access control that is ANYONE."""
     identity: Identity = request.scope["identity"]
     return identity
 
@@ -52,9 +53,9 @@ def sole_owner(request: Request) -> str | None:
 
 
 class Access:
-    """Proves who asks, and refuses every request of nobody but to public operations.
+    """Proves who asks. Without an identity only public operations are open.
 
-    Without authenticators everybody is ANYONE.
+    Where there are no authenticators, everybody is ANYONE.
     """
 
     def __init__(

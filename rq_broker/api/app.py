@@ -57,10 +57,10 @@ def create_app(
         broker: Carries out every call.
         callback_base: URL that relative callbacks are resolved against; None refuses them.
         egress: Refuses callbacks that no courier may dial; None leaves that to the courier.
-        authenticators: Prove who asks, each from one kind of credential. Without any, everybody
+        authenticators: Each proves who asks from one kind of credential. Without any, everybody
             may do everything.
-        open_types: Lets whoever may submit, publish or change a policy use a type that does not
-            exist yet; without it only admins may.
+        open_types: Lets every role make a type by its first submit, host or policy; without it
+            only admins make types.
         inbox: Adds the development inbox.
         noop: Adds `POST /noop`, the baseline of the benchmarks.
         browsers: By which names the API is called, and whose pages may call it.

@@ -19,7 +19,7 @@ from rq_broker.api.responses import failed, with_headers
 from rq_broker.domain import errors
 
 SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
-"""Methods that change nothing, so that whoever sends them may."""
+"""Methods that change nothing: every page may send them."""
 _OWN_SITE = (b"same-origin", b"none")
 """Values of Sec-Fetch-Site of this API's own pages, and of what the user typed. `same-site` is not
 one: another port of the same name is the same site."""
