@@ -1,0 +1,35 @@
+"""The rows of callback destinations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rq_broker.api import bodies, roles
+from rq_broker.api.operations import refusals
+from rq_broker.api.operations.row import Body, Operation
+from rq_broker.api.views import DestinationsView, EmptyView, RequeuedView
+from rq_broker.domain import errors
+
+_DESTINATION = {"destination": "http://127.0.0.1:9000"}
+
+OPERATIONS: Mapping[str, Operation] = {
+    "destinations": Operation(
+        DestinationsView,
+        refusals.TYPE,
+        note="At most 1,000: open breakers first, then the latest used.",
+        access=roles.READ_DESTINATIONS,
+    ),
+    "reset": Operation(
+        EmptyView,
+        (*refusals.TYPE, *refusals.BODY, errors.DestinationNotFound),
+        body=Body(bodies.OneDestination, _DESTINATION),
+        access=roles.OPERATE,
+    ),
+    "requeue": Operation(
+        RequeuedView,
+        (*refusals.TYPE, *refusals.BODY),
+        body=Body(bodies.OneDestination, _DESTINATION),
+        note="Requeues the jobs in status `error` whose newest grant was to be announced there.",
+        access=roles.OPERATE,
+    ),
+}

@@ -1,0 +1,45 @@
+"""The rows of hosts and their sources."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rq_broker.api import roles
+from rq_broker.api.host_totals import Totals
+from rq_broker.api.operations import refusals
+from rq_broker.api.operations.row import Body, Operation
+from rq_broker.api.views import EmptyView, HostView, SourceView
+from rq_broker.domain import errors
+from rq_broker.domain.capacity import NewHost
+
+_HOST_BODY = {"capacity": {"VCPU": 64, "Memory": 65536}, "used": {}, "aggregates": ["host1"]}
+
+OPERATIONS: Mapping[str, Operation] = {
+    "hosts": Operation((list[HostView], Totals), refusals.TYPE, access=roles.LIST_HOSTS),
+    "host": Operation(HostView, refusals.HOST, access=roles.READ_HOST),
+    "set_host": Operation(
+        HostView,
+        (
+            *(*refusals.HOST, *refusals.BODY, errors.Conflict, errors.OlderNotifiers),
+            *(errors.TooManyHosts, errors.TooManyTypes),
+        ),
+        statuses=(200, 201),
+        body=Body(NewHost, _HOST_BODY),
+        note="409 if a source reports the host.",
+        makes_type=True,
+        access=roles.PUBLISH,
+    ),
+    "drop_host": Operation(
+        EmptyView,
+        refusals.HOST,
+        note="If a source reports the host, its next snapshot puts it back.",
+        access=roles.PUBLISH,
+    ),
+    "sources": Operation(list[SourceView], refusals.TYPE, access=roles.READ),
+    "forget_source": Operation(
+        EmptyView,
+        (*refusals.TYPE, errors.SourceNotFound, errors.Conflict),
+        note="Its hosts go out of service. 409 while a notifier polls it.",
+        access=roles.OPERATE,
+    ),
+}

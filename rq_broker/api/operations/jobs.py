@@ -1,0 +1,114 @@
+"""The rows of jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rq_broker.api import bodies, roles
+from rq_broker.api.array_view import ArrayView
+from rq_broker.api.operations import refusals
+from rq_broker.api.operations.row import WARNING, WHOSE, Body, Operation, Parameter
+from rq_broker.api.pagination import PAGE_LIMIT
+from rq_broker.api.submit import Submit
+from rq_broker.api.views import AttemptView, EmptyView
+from rq_broker.domain import errors
+from rq_broker.domain.jobs import Status
+from rq_broker.domain.representation import JobView
+
+_SUBMISSION = {
+    "request_id": "d",
+    "owner_id": "y",
+    "data": {"instances": [{"VCPU": 1, "Memory": 1, "Disk": 1}], "project": "project id"},
+    "callback": "http://127.0.0.1:9000/granted/d",
+}
+
+_LIST_QUERY = {
+    "owner_id": Parameter({"type": "string"}, "Only jobs of this owner. Empty: of every owner."),
+    "status": Parameter(
+        {"enum": ["", *(status.value for status in Status)]},
+        "Only jobs in this status. Empty: in every status.",
+    ),
+    "request_id": Parameter(
+        {"type": "string", "pattern": r"^(.+\[\*\])?$"},
+        "Only jobs of this array, by their numbers; such as `sweep[*]`. Empty: all jobs.",
+    ),
+    "limit": Parameter(
+        {"type": "integer", "minimum": 1, "maximum": PAGE_LIMIT},
+        "Most jobs of a page. Without `limit` and `cursor` the whole list is sent.",
+    ),
+    "cursor": Parameter(
+        {"type": "string"}, "`next` of the page before. Empty: the first page or the whole list."
+    ),
+    "eta": Parameter({"enum": ["0", "1"]}, "`1`: a page, with the `ETA` of each queued job."),
+}
+
+OPERATIONS: Mapping[str, Operation] = {
+    "submit": Operation(
+        (JobView, ArrayView),
+        (
+            *refusals.TYPE,
+            *refusals.BODY,
+            *refusals.ADMIT,
+            errors.CallbackForbidden,
+            *refusals.DUPLICATE,
+            *refusals.TERMS,
+            errors.Conflict,
+        ),
+        statuses=(201,),
+        body=Body(Submit, _SUBMISSION),
+        keys=WARNING,
+        takes_key=True,
+        note="The broker POSTs to the callback as soon as it holds the capacity. A relative "
+        "callback needs a callback base. Unknown fields are ignored; `data` keeps every digit. "
+        "Whoever acts for one owner only may leave `owner_id` out, and may name no other. "
+        "A 409 has `same` and the job if it was submitted just so. With `count` the answer is of "
+        "the array.",
+        makes_type=True,
+        access=roles.CHANGE_JOBS,
+    ),
+    "page": Operation(
+        list[JobView],
+        refusals.TYPE,
+        query=_LIST_QUERY,
+        keys={"next": {"type": ["string", "null"]}},
+        note="Without `limit` and `cursor` the answer is the whole list, streamed. With one of "
+        "them it is a page, perhaps shorter than `limit`; only `next: null` marks the last page. "
+        "With `eta=1` one forecast of the whole line gives every queued job of the page its `ETA`.",
+        access=roles.READ_JOBS,
+    ),
+    "read": Operation(
+        (JobView, ArrayView),
+        refusals.JOB,
+        query=WHOSE,
+        note="`name[*]` reads an array as a whole.",
+        access=roles.READ_JOBS,
+    ),
+    "update": Operation(
+        EmptyView,
+        (*refusals.JOB, *refusals.BODY, *refusals.MOVE, *refusals.EXPECT, *refusals.SERVERS),
+        body=Body(bodies.UpdateBody, {"status": "done"}),
+        note="`before`, `after` and `position` move a queued job in one atomic step. "
+        "With `fence`, an update of the status is refused if the job has a newer grant. "
+        "`expected` changes how long a queued, granted or running job says it will hold; its place "
+        "in the queue stays. Unknown fields are ignored. `name[*]` reorders an array.",
+        query=WHOSE,
+        access=roles.CHANGE_JOBS,
+    ),
+    "withdraw": Operation(
+        EmptyView,
+        (*refusals.JOB, errors.AlreadyWithdrawn),
+        keys={"same": {"const": True}},
+        takes_key=True,
+        note="`same` says that an earlier call with this Idempotency-Key withdrew the job. "
+        "`name[*]` withdraws an array.",
+        query=WHOSE,
+        access=roles.CHANGE_JOBS,
+    ),
+    "attempts": Operation(
+        list[AttemptView],
+        refusals.JOB,
+        note="Of all grants of the job; about the newest 100.",
+        query=WHOSE,
+        access=roles.READ_JOBS,
+    ),
+}

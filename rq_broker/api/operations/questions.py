@@ -1,0 +1,45 @@
+"""The rows of questions about waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rq_broker.api import bodies, roles
+from rq_broker.api.operations import refusals
+from rq_broker.api.operations.row import WHOSE, Body, Operation
+from rq_broker.api.waiting_views import ExplanationView, ForecastView, JobHoldView, MovesView
+from rq_broker.domain import errors
+
+_WHAT_IF = {"data": {"instances": [{"VCPU": 4}]}, "position": 1}
+
+OPERATIONS: Mapping[str, Operation] = {
+    "explain": Operation(
+        (ExplanationView, JobHoldView),
+        (*refusals.JOB, errors.NotWaiting, errors.TooManyQuestions),
+        note="`explains` names the job that the reason is of: the first of its shape that waits. "
+        "`eta` comes from a simulation and is null, with the `reason`, if there is no forecast. "
+        "Of a granted or running job it tells what has become of its grant. `name[*]` explains the "
+        "first waiting job of an array.",
+        query=WHOSE,
+        access=roles.ASK,
+    ),
+    "what_if": Operation(
+        (ForecastView, MovesView),
+        (
+            *(
+                *refusals.TYPE,
+                *refusals.BODY,
+                errors.TooManyKinds,
+                errors.CallbackForbidden,
+                errors.NotWaiting,
+            ),
+            errors.TooManyQuestions,
+        ),
+        body=Body((bodies.NewJobForecast, bodies.MoveForecast), _WHAT_IF),
+        note="With `data`: the explanation and the forecast of a job that was not submitted. With "
+        "`request_id`: whose ETA changes if that job moves, and by how many seconds. Nothing is "
+        "written.",
+        query=WHOSE,
+        access=roles.ASK,
+    ),
+}

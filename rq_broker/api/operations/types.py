@@ -1,0 +1,45 @@
+"""The rows of types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rq_broker.api import roles
+from rq_broker.api.operations import refusals
+from rq_broker.api.operations.row import WARNING, Body, Operation
+from rq_broker.api.views import AcknowledgedView, Counts, EmptyView, TypeView
+from rq_broker.domain import errors
+from rq_broker.domain.policy import PolicyChange
+
+_TYPE_NOTE = (
+    "`Warning` names limits on resources that no host has, and spans that are too short to be met; "
+    "it says if the type has no host and no job, as one whose name is misspelt."
+)
+
+OPERATIONS: Mapping[str, Operation] = {
+    "types": Operation(dict[str, Counts], (errors.Unavailable,), access=roles.READ_TYPE),
+    "policy": Operation(
+        TypeView, refusals.TYPE, keys=WARNING, note=_TYPE_NOTE, access=roles.READ_TYPE
+    ),
+    "set_policy": Operation(
+        TypeView,
+        (*refusals.TYPE, *refusals.BODY, errors.TooManyTypes),
+        body=Body(PolicyChange, {"patience": 60}),
+        keys=WARNING,
+        note=f"A new span applies to the jobs that are there already. {_TYPE_NOTE}",
+        makes_type=True,
+        access=roles.OPERATE,
+    ),
+    "drop_type": Operation(
+        EmptyView,
+        (*refusals.TYPE, errors.TypeInUse),
+        note="A 409 has what is `left`. A type that is used again begins with the default policy.",
+        access=roles.OPERATE,
+    ),
+    "acknowledge_losses": Operation(
+        AcknowledgedView,
+        refusals.TYPE,
+        note="Of all losses that /readyz shows of the type; later ones are told again.",
+        access=roles.OPERATE,
+    ),
+}
