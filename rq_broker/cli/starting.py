@@ -11,9 +11,9 @@ from contextlib import aclosing
 from redis.asyncio import Redis, RedisCluster
 
 from rq_broker.domain.errors import Unavailable
-from rq_broker.store.acl import check_rights
+from rq_broker.store.acl import missing_rights
 from rq_broker.store.connection import connect, servers_of
-from rq_broker.store.fitness import check_fit, durability, memory, reach
+from rq_broker.store.fitness import durability, memory, reach, unfitness
 from rq_broker.store.redis_url import parse
 from rq_broker.store.runner import Runner
 from rq_broker.store.trouble import details
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 async def await_redis(url: str, role: str, types: Collection[str] = ()) -> list[tuple[str, int]]:
-    """Wait until Redis answers; then check that it is fit and grants the role's rights.
+    """Wait until Redis answers and was checked: it must be fit, and grant the role's rights.
 
     Returns:
         Where the servers listen that the URL does not name, see connection.servers_of.
@@ -39,17 +39,31 @@ async def await_redis(url: str, role: str, types: Collection[str] = ()) -> list[
         Unavailable: Redis answers, and is unfit.
     """
     async with aclosing(connect(url)) as client:
-        await _await_answer(client, parse(url).shown)
-        try:
-            async with asyncio.timeout(CHECK_SECONDS):
-                await check_fit(client)
-                await check_rights(client, role, types)
+        refusal = None
+        while refusal is None:
+            await _await_answer(client, parse(url).shown)
+            try:
+                refusal = await _refusal(client, role, types)
+            except Unavailable:  # it went away meanwhile
+                await asyncio.sleep(RETRY_SECONDS)
+        if refusal:
+            raise Unavailable(refusal)
+        return await servers_of(client)
+
+
+async def _refusal(client: Redis | RedisCluster, role: str, types: Collection[str]) -> str:
+    """Say why the process must not start; '' if it may. What is less than that is logged."""
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            refusal = await unfitness(client) or await missing_rights(client, role, types)
+            if not refusal:
                 for sentence in (await durability(client), (await memory(Runner(client)))[1]):
                     if sentence:
                         _log.warning("%s", sentence)
-        except TimeoutError:
-            _log.warning("a server of Redis does not answer; its rights were not checked")
-        return await servers_of(client)
+            return refusal
+    except TimeoutError:
+        _log.warning("a server of Redis does not answer; its rights were not checked")
+        return ""
 
 
 async def _await_answer(client: Redis | RedisCluster, shown: str) -> None:

@@ -18,7 +18,6 @@ from typing import Any
 from redis import exceptions
 from redis.asyncio import Redis, RedisCluster
 
-from rq_broker.domain import errors
 from rq_broker.store.connection import NO_ANSWER
 from rq_broker.store.keys import INSTALLATION, NOTIFIERS, TYPES, Keys
 from rq_broker.store.prelude import commands, keys
@@ -170,10 +169,10 @@ def _glob(key: str) -> str:
     return re.sub(r"\s", "?", re.sub(r"([][*?^\\])", r"\\\1", key))
 
 
-async def check_rights(
+async def missing_rights(
     client: Redis | RedisCluster, role: str, types: Collection[str] = ()
-) -> None:
-    """Raise Unavailable if Redis refuses its user something that the role needs; changes nothing.
+) -> str:
+    """Say what Redis refuses its user that the role needs; '' if nothing. Changes nothing.
 
     Each node of a cluster has its own users, so each primary is asked.
 
@@ -183,19 +182,19 @@ async def check_rights(
         types: The types that the process serves; empty: every type. Then a user that may use the
             keys of some types only is no reason to refuse.
 
-    Raises:
-        Unavailable: A right is missing; the sentence names all that are.
+    A server that does not answer is not checked: the others may serve meanwhile.
     """
     try:
         lacking = await _lacking_rights(client, ROLES[role], types)
     except NO_ANSWER:
-        return  # the process waited for it before
-    if lacking:
-        option = "".join(f" --type {type_}" for type_ in types)
-        raise errors.Unavailable(
-            f"the user of --redis may not use {', '.join(lacking)}; "
-            f"rq-broker acl --role {role}{option} prints what it needs"
-        )
+        return ""
+    if not lacking:
+        return ""
+    option = "".join(f" --type {type_}" for type_ in types)
+    return (
+        f"the user of --redis may not use {', '.join(lacking)}; "
+        f"rq-broker acl --role {role}{option} prints what it needs"
+    )
 
 
 async def _lacking_rights(

@@ -17,18 +17,22 @@ _NO_LIMIT = re.compile(r"^maxmemory:0\r?$", re.MULTILINE)
 _POLICY = re.compile(r"^maxmemory_policy:(.*?)\r?$", re.MULTILINE)
 
 
-async def check_fit(client: Redis | RedisCluster) -> None:
-    """Raise Unavailable if Redis does not answer, if a server may evict keys, or is a Sentinel.
+async def unfitness(client: Redis | RedisCluster) -> str:
+    """Say that a server may evict keys, or is a Sentinel; '' if all that answer are fit.
 
     On a cluster one answer is enough: a part of it may be down while the rest serves.
+
+    Raises:
+        Unavailable: None answers.
     """
     if sentence := _eviction(await reach(client)):
-        raise errors.Unavailable(sentence)
+        return sentence
     if any(_SENTINEL.search(answer) for answer in await _info(Runner(client), "server")):
-        raise errors.Unavailable(
+        return (
             "a Sentinel answers at --redis, which keeps no data; name it by"
             " redis+sentinel://host:port/service, where `service` is the name that it watches"
         )
+    return ""
 
 
 async def durability(client: Redis | RedisCluster) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import time
@@ -9,9 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis, RedisCluster
 
+from rq_broker.cli import starting
 from rq_broker.store.embedded import Server, find_server, free_port
-from tests.processes import TIMEOUT_S, Child, Children
+from rq_broker.store.fitness import unfitness
+from tests.processes import TIMEOUT_S, Child, Children, until
 
 LINE = 300
 """Letters that a line may have at most."""
@@ -70,6 +74,31 @@ def test_it_serves_once_redis_is_there(store: Server, spawn: Children) -> None:
     store.start()
     child.ready()
     assert f"Redis at {store.url} answers" in child.output()
+
+
+async def test_a_redis_that_goes_away_during_the_checks_is_waited_for(
+    store: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It answers, and is killed before it was checked: the start waits again, and then goes on."""
+    calls = 0
+
+    async def killed_first(client: Redis | RedisCluster) -> str:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            store.kill()
+        return await unfitness(client)
+
+    monkeypatch.setattr(starting, "unfitness", killed_first)
+    start = asyncio.create_task(starting.await_redis(store.url, "notifier"))
+
+    async def waits() -> bool:
+        return "waiting for Redis" in caplog.text or start.done()
+
+    await until(waits, "the start to wait again")
+    store.start()
+    assert await start == []
+    assert calls == 2
 
 
 def test_what_keeps_it_waiting_is_told_on_a_short_line(spawn: Children) -> None:

@@ -373,8 +373,9 @@ class Machine(RuleBasedStateMachine):
             assert self.run(audit(self.client, TYPE)) == []
             names = self.run(key_names(self.client))
             remaining = {name.removeprefix(Keys(TYPE).base) for name in names}
-            # The first expire, the others are deleted with the destination, in a day.
-            later = {key for key in remaining if key.startswith((":flying:", ":owners:"))}
+            # The first two expire, the others are deleted with the destination, in a day.
+            in_a_day = (":flying:", ":flying_of:", ":owners:")
+            later = {key for key in remaining if key.startswith(in_a_day)}
             assert remaining - {"", TYPES, *KEPT_KEYS} - later == set()
         finally:
             with suppress(errors.BrokerError):
