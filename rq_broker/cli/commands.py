@@ -1,203 +1,127 @@
-"""The commands and their options. Each command imports what it runs only when it is called.
+"""The commands by name, and where each one is: it is imported only when it is called.
 
-Importing this module must stay cheap, because `rq-broker --help` does: it loads click and the
-settings. What a command does stands in the module of its name.
+`rq-broker --help` and a completion read this table alone. A command is a click command in a module
+of its own folder; it is made known by one line here.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from importlib import import_module
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from rq_broker import __version__
 from rq_broker.cli.log_lines import set_up_logging
-from rq_broker.cli.options import SPAN, with_settings
-from rq_broker.cli.provider_options import PROVIDER_OPTIONS
-from rq_broker.domain.identity import Role
-from rq_broker.settings import Settings
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
-@click.group()
+class Entry(NamedTuple):
+    """Where a command is, and its line in the help."""
+
+    place: str
+    """Module below rq_broker.cli, and the command's name there."""
+    help: str
+    """As the first sentence of the command's docstring."""
+
+
+SECTIONS: Mapping[str, Mapping[str, Entry]] = {
+    "Processes": {
+        "dev": Entry("server_commands:dev", "Run API, notifier and a store in one process."),
+        "api": Entry("server_commands:api", "Serve the HTTP API."),
+        "notifier": Entry(
+            "server_commands:notifier", "Grant capacity, send callbacks, expire jobs."
+        ),
+    },
+    "Operating": {
+        "audit": Entry("server_commands:audit", "Compare every index with its jobs."),
+        "log": Entry("server_commands:log", "Print who changed what, the oldest change first."),
+        "token": Entry(
+            "server_commands:token",
+            "Make, list, rotate and revoke the tokens that `api --tokens` asks for.",
+        ),
+        "check-source": Entry(
+            "server_commands:check_source",
+            "Read each source of a file (sources.toml) as a notifier would, and tell what it sees.",
+        ),
+        "encrypt-keys": Entry(
+            "server_commands:encrypt_keys", "Encrypt the signing keys that Redis has."
+        ),
+        "acl": Entry(
+            "server_commands:acl", "Print the line that gives a Redis user the rights of a role."
+        ),
+        "scripts": Entry("server_commands:scripts", "Print the Lua scripts for other languages."),
+    },
+}
+"""Heading in the help → command → where it is."""
+
+ENTRIES: Mapping[str, Entry] = {
+    name: entry for section in SECTIONS.values() for name, entry in section.items()
+}
+
+
+class LazyGroup(click.Group):
+    """The commands of ENTRIES, each imported when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click passes it
+        """Return the names of all commands."""
+        return list(ENTRIES)
+
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click passes it
+        cmd_name: str,
+    ) -> click.Command | None:
+        """Import a command; None if there is none of this name."""
+        entry = ENTRIES.get(cmd_name)
+        if entry is None:
+            return None
+        module, _, attribute = entry.place.partition(":")
+        command: click.Command = getattr(import_module(f"rq_broker.cli.{module}"), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the arguments name; a refusal names the nearest ones."""
+        if args[0] in ENTRIES or ctx.resilient_parsing or args[0].startswith("-"):
+            return super().resolve_command(ctx, args)
+        meant = [f"'{name}'" for name in get_close_matches(args[0], ENTRIES)]
+        hint = f" Did you mean {' or '.join(meant)}?" if meant else ""
+        raise click.UsageError(f"No such command '{args[0]}'.{hint}", ctx)
+
+    def format_commands(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click passes it
+        formatter: click.HelpFormatter,
+    ) -> None:
+        """Write the commands under their headings, without importing one."""
+        limit = formatter.width - 6 - max(map(len, ENTRIES))
+        for heading, section in SECTIONS.items():
+            with formatter.section(heading):
+                formatter.write_dl(
+                    [(name, click.Command(None, help=entry.help).get_short_help_str(limit))
+                     for name, entry in section.items()]
+                )  # fmt: skip
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the commands and options that begin like this, without importing one."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 - not for --help
+
+        names = [
+            CompletionItem(name, help=entry.help)
+            for name, entry in ENTRIES.items()
+            if name.startswith(incomplete)
+        ]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
+
+
+@click.group(cls=LazyGroup)
 @click.version_option(__version__)
 def main() -> None:
     """Queue requests for scarce capacity, hold it when it fits, and call the client back."""
     set_up_logging()
-
-
-@main.command()
-@with_settings("redis", "secret_key_file", "min_replicas_acked", "host", "port", "workers",
-               "keep_alive", "grace", "max_connections", "max_connections_per_address", "insecure",
-               "tokens", "open_types", *PROVIDER_OPTIONS, "allowed_hosts", "cors_origins",
-               "forwarded_allow_ips", "root_path", "rate_limit", "owner_rate_limit",
-               "admin_rate_limit", "max_types", "callback_base", "callback_allow",
-               "callback_deny", "callback_ports", "log_level")  # fmt: skip
-def api(settings: Settings) -> None:
-    """Serve the HTTP API."""
-    from rq_broker.cli.api import run
-
-    run(settings)
-
-
-@main.command()
-@with_settings("redis", "secret_key_file", "types", "callback_base", "callback_allow",
-               "callback_deny", "callback_ports", "timeout", "concurrency", "source",
-               "log_level")  # fmt: skip
-def notifier(settings: Settings) -> None:
-    """Grant capacity, send callbacks, expire jobs. Run one or several."""
-    from rq_broker.cli.notifier import run
-
-    run(settings)
-
-
-@main.command()
-@with_settings("host", "port", "keep_alive", "grace", "max_connections",
-               "max_connections_per_address", "insecure", "allowed_hosts", "cors_origins",
-               "forwarded_allow_ips", "root_path", "admin_rate_limit", "max_types", "source",
-               "log_level")  # fmt: skip
-def dev(settings: Settings) -> None:
-    """Run API, notifier and a store in one process.
-
-    The store is a private redis-server in the directory .rq-broker, or memory where no redis-server
-    is installed. Callbacks without a scheme, such as "abc", arrive at /inbox/.
-    """
-    from rq_broker.cli.dev import run
-
-    run(settings)
-
-
-@main.command("check-source")
-@click.argument("file", metavar="[FILE.toml]", default="sources.toml")
-def check_source(file: str) -> None:
-    """Read each source of a file (sources.toml) as a notifier would, and tell what it sees.
-
-    Nothing is stored, and Redis is not asked. Exits with 1 if a source has no host or may not read
-    something, with 2 if one cannot be read at all or the file is wrong.
-    """
-    from rq_broker.cli.check_source import run
-
-    run(file)
-
-
-@main.command()
-@with_settings("redis", "types", "sample", "resume", "repair")
-def audit(settings: Settings) -> None:
-    """Compare every index with its jobs.
-
-    Prints one line for each finding, or "clean". Exits with 1 if one of them is a fault, with 3 if
-    Redis cannot be read. With --repair it mends what can be known, and exits with 1 for what is
-    left.
-    """
-    from rq_broker.cli.audit import run
-
-    run(settings)
-
-
-@main.command("encrypt-keys")
-@with_settings("redis", "secret_key_file", "types")
-def encrypt_keys(settings: Settings) -> None:
-    """Encrypt the signing keys that Redis has.
-
-    Those that are stored as they are, or encrypted with another key than the first of the file, are
-    encrypted with that one. It may be run at any time, and again.
-    """
-    from rq_broker.cli.encrypt_keys import run
-
-    run(settings)
-
-
-@main.command()
-@with_settings("redis", "types", "since", "follow", "as_json")
-def log(settings: Settings) -> None:
-    """Print who changed what, the oldest change first.
-
-    Without --type the logs of all types that there are, and that of what belongs to no type.
-    """
-    from rq_broker.cli.log import run
-
-    run(settings)
-
-
-@main.command()
-@with_settings("role", "types", "user")
-def acl(settings: Settings) -> None:
-    """Print the line that gives a Redis user the rights of a role.
-
-    Replace PASSWORD, and give the line to redis-cli on each node.
-    """
-    from rq_broker.cli.acl import run
-
-    run(settings)
-
-
-@main.group()
-def token() -> None:
-    """Make, list, rotate and revoke the tokens that `api --tokens` asks for."""
-
-
-@token.command("create")
-@click.option(
-    "--role",
-    required=True,
-    type=click.Choice([role.value for role in Role]),
-    help="What it may do.",
-)
-@click.option("--owner", "owners", multiple=True, metavar="OWNER",
-              help="Whose jobs are its own, for a client. May be repeated.")  # fmt: skip
-@click.option("--type", "types", multiple=True, metavar="TYPE", show_default="every type",
-              help="Type that it may use. May be repeated.")  # fmt: skip
-@click.option("--callback-host", "callback_hosts", multiple=True, metavar="HOST",
-              show_default="all that the API accepts",
-              help="Host that its callbacks may name. May be repeated.")  # fmt: skip
-@click.option("--expires", type=SPAN, show_default="never", help="Until it expires, as 90d or 12h.")
-@click.option("--name", show_default="the role and a random word", help="Its name, for you.")
-@with_settings("redis")
-def create_token(settings: Settings, **fields: object) -> None:
-    """Make a token and print it; it is shown this once."""
-    from rq_broker.cli.token import create
-
-    create(settings, **fields)
-
-
-@token.command("list")
-@with_settings("redis")
-def list_tokens(settings: Settings) -> None:
-    """List the tokens, those that ended within the last 30 days too."""
-    from rq_broker.cli.token import show
-
-    show(settings)
-
-
-@token.command("rotate")
-@click.argument("name")
-@click.option("--expires", type=SPAN, show_default="as long as the old one lived",
-              help="Until the new one expires, as 90d or 12h.")  # fmt: skip
-@click.option("--overlap", type=SPAN, default=0.0, show_default="refuse it at once",
-              help="For how long the old one is still accepted, as 1h.")  # fmt: skip
-@with_settings("redis")
-def rotate_token(settings: Settings, name: str, expires: float | None, overlap: float) -> None:
-    """Replace a token by one that may do the same, and print it."""
-    from rq_broker.cli.token import rotate
-
-    rotate(settings, name, expires, overlap)
-
-
-@token.command("revoke")
-@click.argument("name")
-@with_settings("redis")
-def revoke_token(settings: Settings, name: str) -> None:
-    """Refuse a token from now on, and those that it replaced."""
-    from rq_broker.cli.token import revoke
-
-    revoke(settings, name)
-
-
-@main.command()
-@click.argument("verb", required=False)
-def scripts(verb: str | None) -> None:
-    """Print the Lua scripts for other languages.
-
-    Without VERB: the contract and the SHA of every script. With VERB, such as "submit": the whole
-    source of that script.
-    """
-    from rq_broker.cli.scripts import run
-
-    run(verb)

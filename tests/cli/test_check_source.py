@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from rq_broker.cli.commands import main
+from rq_broker.cli import main
 
 HOSTS = """
 [hosts.bench-1]

@@ -7,14 +7,16 @@ import logging
 import subprocess
 import sys
 
+import click
 import pytest
 import uvicorn
 
 from rq_broker import __version__
-from rq_broker.cli import dev
+from rq_broker.cli import dev, main
+from rq_broker.cli.commands import ENTRIES
 from tests.cli.running import invoke, must_not_serve
 
-COMMANDS = ("api", "audit", "dev", "notifier", "scripts", "token")
+COMMANDS = tuple(ENTRIES)
 
 
 def modules_after(code: str) -> set[str]:
@@ -33,34 +35,62 @@ def test_version_and_help() -> None:
     assert all(command in shown for command in COMMANDS)
 
 
-@pytest.mark.parametrize("args", [(), *((command,) for command in COMMANDS)], ids=str)
-def test_help_imports_neither_redis_nor_http(args: tuple[str, ...]) -> None:
-    """Help loads only click and the settings, so that it appears at once."""
+SLOW = {"redis", "fakeredis", "starlette", "uvicorn", "httpx", "rich", "msgspec", "orjson",
+        "asyncio"}  # fmt: skip
+
+
+def ours(modules: set[str]) -> set[str]:
+    """Return those modules of the package that no error class is in."""
+    errors = "rq_broker.domain.errors"
+    return {name for name in modules if name.startswith("rq_broker.")} - {
+        name for name in modules if name.startswith(errors)
+    }
+
+
+def test_the_list_of_commands_imports_none_of_them() -> None:
+    """`--help`, and the completion of a command's name, load click and the table of commands."""
+    for code in (
+        "main(['--help'])",
+        "main.shell_complete(__import__('click').Context(main), 'a'); raise SystemExit",
+    ):
+        modules = modules_after(
+            f"from rq_broker.cli import main\nwith contextlib.suppress(SystemExit): {code}"
+        )
+        assert not modules & SLOW
+        assert ours(modules) == {
+            "rq_broker.cli",
+            "rq_broker.cli.commands",
+            "rq_broker.cli.log_lines",
+            "rq_broker.domain",
+            "rq_broker.domain.scrubbing",
+        }
+
+
+def test_help_imports_neither_redis_nor_http() -> None:
+    """The help of every command loads no library that only its work needs, so it comes at once."""
     modules = modules_after(
         "from rq_broker.cli import main\n"
-        f"with contextlib.suppress(SystemExit): main({[*args, '--help']})"
+        f"for command in {COMMANDS}:\n"
+        "    with contextlib.suppress(SystemExit): main([command, '--help'])"
     )
-    slow = {"redis", "fakeredis", "starlette", "uvicorn", "httpx", "msgspec", "orjson", "asyncio"}
-    assert not modules & slow
-    errors = "rq_broker.domain.errors."
-    ours = {name for name in modules if name.startswith("rq_broker.")}
-    assert {name for name in ours if not name.startswith(errors)} <= {
-        "rq_broker.cli",
-        "rq_broker.cli.commands",
-        "rq_broker.cli.log_lines",
-        "rq_broker.cli.option",
-        "rq_broker.cli.options",
-        "rq_broker.cli.provider_options",
-        "rq_broker.cli.secret_files",
-        "rq_broker.domain",
-        "rq_broker.domain.errors",
-        "rq_broker.domain.identity",
-        "rq_broker.domain.scrubbing",
-        "rq_broker.settings",
-        "rq_broker.store",
-        "rq_broker.store.encryption",
-        "rq_broker.store.redis_url",
-    }
+    assert not modules & SLOW
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_line_of_a_command(name: str) -> None:
+    """The line in the list of commands is the first sentence of the command's own help."""
+    command = main.get_command(click.Context(main), name)
+    assert command
+    sentence = " ".join((command.help or "").split("\n\n")[0].split()).partition(". ")[0]
+    assert ENTRIES[name].help == sentence.removesuffix(".") + "."
+
+
+def test_an_unknown_command() -> None:
+    """A command that does not exist is a wrong use; the refusal names the nearest one."""
+    result = invoke("audi")
+    assert result.exit_code == 2
+    assert "No such command 'audi'. Did you mean 'audit'?" in result.output
+    assert "Did you mean" not in invoke("xyz").output
 
 
 @pytest.mark.parametrize(

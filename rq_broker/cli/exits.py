@@ -1,0 +1,79 @@
+"""The exit codes of the commands that speak HTTP, and how they tell that something went wrong."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+
+import click
+
+from rq_broker.domain import errors
+
+
+class ExitCode(IntEnum):
+    """What a script may decide by; the codes keep their meaning."""
+
+    DONE = 0
+    REFUSED = 1
+    """The broker refuses, for a reason that has no code of its own below."""
+    USAGE = 2
+    """The command line, the configuration, or a value in it is wrong; as click has it."""
+    UNREACHABLE = 3
+    """No API answers, or it cannot reach its store: the same call may succeed later. Of a call that
+    changes something it is not known whether it was carried out."""
+    NOT_FOUND = 4
+    """There is no such job, host, source or path."""
+    NOT_ALLOWED = 5
+    """The token is missing or wrong, or its identity may not do this."""
+    CONFLICT = 6
+    """The state of things forbids it: the name is taken, the job is not queued any more, …"""
+    PIPE_CLOSED = 141
+    """Whoever read the output went away, as `head` does; what a shell tells of SIGPIPE."""
+
+
+_CODES: tuple[tuple[type[errors.BrokerError], ExitCode], ...] = (
+    (errors.Unavailable, ExitCode.UNREACHABLE),
+    (errors.NotFound, ExitCode.NOT_FOUND),
+    (errors.Unauthenticated, ExitCode.NOT_ALLOWED),
+    (errors.Forbidden, ExitCode.NOT_ALLOWED),
+    (errors.Conflict, ExitCode.CONFLICT),
+)
+
+
+def exit_code_of(error: errors.BrokerError) -> ExitCode:
+    """Return the exit code that tells of a refusal."""
+    if error.status in (502, 503, 504):
+        return ExitCode.UNREACHABLE
+    return next((code for kind, code in _CODES if isinstance(error, kind)), ExitCode.REFUSED)
+
+
+@contextmanager
+def told_as_exits(url: str) -> Iterator[None]:
+    """End the command by an exit code where the broker refuses or does not answer.
+
+    Args:
+        url: Whom the command calls, for the sentence.
+    """
+    import httpx  # noqa: PLC0415 - slow to import, and --help does without
+
+    try:
+        yield
+    except errors.BrokerError as error:
+        raise _ended(exit_code_of(error), str(error), error.code) from error
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        why = str(error) or type(error).__name__
+        sentence = f"no answer from {url}: {why}"
+        raise _ended(ExitCode.UNREACHABLE, sentence, "unreachable") from error
+    except BrokenPipeError:
+        # Python would complain once more when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(ExitCode.PIPE_CLOSED) from None
+
+
+def _ended(exit_code: ExitCode, sentence: str, code: str) -> SystemExit:
+    """Say what went wrong, with its code for programs; return what ends the process."""
+    click.echo(f"Error: {sentence.removesuffix('.')} ({code})", err=True)
+    return SystemExit(exit_code)
