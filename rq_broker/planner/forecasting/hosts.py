@@ -21,10 +21,18 @@ class _Group(NamedTuple):
     aggregates: frozenset[str]
     traits: frozenset[str]
     anywhere: bool
-    unit: Vector
+    most: Vector
     """The largest instance that a host could hold."""
+    least: Vector
+    """The smallest instance that a host gives."""
+    step: Vector
+    """Each amount of an instance is a multiple of it."""
     devices: tuple[tuple[int, tuple[tuple[int, int], ...]], ...] = ()
     """Column of a resource in devices, and the column and size of each of these."""
+
+    def gives(self, index: int, amount: int) -> bool:
+        """Return whether an instance may have this amount of the resource in column `index`."""
+        return self.least[index] <= amount <= self.most[index] and amount % self.step[index] == 0
 
 
 UNLIMITED = 1 << 62
@@ -82,15 +90,18 @@ class SimulatedHosts:
         sizes: list[int] = []
         number_of_group: dict[int, int] = {}
         for host in hosts:
-            unit = tuple(
+            most = tuple(
                 min(host.capacity.get(name, 0), host.max_unit.get(name, UNLIMITED))
                 for name in self.resources
             )
+            step = tuple([host.step_size.get(name) or 1 for name in self.resources])
             key = _Group(
                 host.aggregates & self._aggregates,
                 host.traits & self._traits,
                 host.anywhere,
-                unit,
+                most,
+                self.vector(host.min_unit),
+                step,
                 self._columns_of(host),
             )
             group = self._groups.setdefault(key, len(self._groups))
@@ -153,7 +164,7 @@ class SimulatedHosts:
                 for group, number in self._groups.items()
                 if demand.admits(group)
                 and traits.admit(group.traits)
-                and all(amount <= group.unit[index] for index, amount in parts)
+                and all(group.gives(index, amount) for index, amount in parts)
                 and could_hold(parts, dict(group.devices))
             )
             vector = self.vector(dict(instance))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 from rq_broker.planner.forecasting.hosts import SimulatedHosts
@@ -98,3 +99,19 @@ def test_a_host_takes_no_instance_beyond_its_capacity_or_max_unit() -> None:
     (wanted,) = hosts.needs(demand(instance(VCPU=4)))
     assert hosts.room.rows() == [(2,), (8,)]
     assert wanted.groups == frozenset({1})
+
+
+def test_a_host_takes_no_instance_below_its_min_unit_or_between_its_steps() -> None:
+    """A forecast counts on those hosts only that give the amount, as the admission pass does."""
+    amounts = [1, 4, 6]
+    hosts = SimulatedHosts(
+        [
+            host("any", {"VCPU": 8}),
+            replace(host("from 4", {"VCPU": 8}), min_unit={"VCPU": 4}),
+            replace(host("by 4", {"VCPU": 8}), step_size={"VCPU": 4}),
+        ],
+        [demand(instance(VCPU=amount)) for amount in amounts],
+        merged=False,
+    )
+    groups = [hosts.needs(demand(instance(VCPU=amount)))[0].groups for amount in amounts]
+    assert groups == [{0}, {0, 1, 2}, {0, 1}]
