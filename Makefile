@@ -41,7 +41,7 @@ format: $(INSTALLED) ## repair what ruff can repair
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-generate: $(INSTALLED) ## write what follows from the table of the policy: client types, a page
+generate: $(INSTALLED) ## write what follows from the policy and the errors: client types, two tables
 	$(BIN)/python scripts/generate.py
 
 bench: $(INSTALLED) server ## measure speed and memory, print the table

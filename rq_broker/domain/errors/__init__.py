@@ -161,42 +161,55 @@ class Invalid(BrokerError):
 
     status = 400
     code = "invalid_request"
+    remedy = "Correct what the sentence names, and send the request again."
 
 
 class Malformed(Invalid):
     """What came is not a request of HTTP/1.1. The connection closes."""
 
     code = "malformed_request"
+    remedy = (
+        "Send valid HTTP/1.1: percent-encode names in the URL, and let an HTTP library write "
+        "the request."
+    )
 
 
 class Unreadable(Invalid):
     """The body is not JSON, or not JSON that can be kept exactly."""
 
     code = "unreadable_json"
+    remedy = "Send one JSON object in UTF-8, without NaN, Infinity, or a key given twice."
 
 
 class CallbackForbidden(Invalid):
     """The callback goes to an address that the broker never calls."""
 
     code = "callback_forbidden"
+    remedy = (
+        "Name a callback that the broker [may call](callbacks.md#where-callbacks-may-go), or "
+        "have the operator open its network by `--callback-allow`."
+    )
 
 
 class ExpectedTooLong(Invalid):
     """The job says that it will hold for longer than the policy's `expected_most`."""
 
     code = "expected_too_long"
+    remedy = "Give a smaller `expected`, or have the operator raise `expected_most` of the policy."
 
 
 class InvalidServer(Invalid):
     """A server is not named as the type's sources name servers; the sentence says which one."""
 
     code = "invalid_server"
+    remedy = "Name the servers as their [source](openstack.md#naming-servers) does."
 
 
 class TooManyKinds(Invalid):
     """The job lists more amounts than the policy's `most_kinds`."""
 
     code = "too_many_kinds"
+    remedy = "Ask for fewer different amounts, or submit several jobs."
 
     @classmethod
     def check(cls, kinds: int, most: int) -> None:
@@ -209,46 +222,55 @@ class TooManyKinds(Invalid):
 
 
 class NotFound(BrokerError):
-    """There is no such path."""
+    """Nothing lives at this path."""
 
     status = 404
     code = "not_found"
+    remedy = "Check the path: every call is listed at `/docs/api`."
 
 
 class JobNotFound(NotFound):
     """The type has no such job."""
 
     code = "job_not_found"
+    remedy = (
+        "Check the type and the `request_id`, and whose job it is. A job that was deleted is gone."
+    )
 
 
 class AlreadyWithdrawn(JobNotFound):
     """The type has no such job any more: it was withdrawn within the last day."""
 
     code = "already_withdrawn"
+    remedy = "Nothing: an earlier call withdrew it."
 
 
 class HostNotFound(NotFound):
     """The type has no such host."""
 
     code = "host_not_found"
+    remedy = "Check the name: `GET /types/{type}/hosts/` lists the hosts."
 
 
 class SourceNotFound(NotFound):
     """The type has no such source."""
 
     code = "source_not_found"
+    remedy = "Check the name: `GET /types/{type}/sources` lists the sources."
 
 
 class TokenNotFound(NotFound):
     """There is no token of this name, or it was revoked."""
 
     code = "token_not_found"
+    remedy = "Check the name: `GET /tokens` lists the tokens."
 
 
 class DestinationNotFound(NotFound):
     """No job of the type was ever granted with a callback to this destination."""
 
     code = "destination_not_found"
+    remedy = "Give scheme, host and port as `GET /types/{type}/destinations` lists them."
 
 
 class MethodNotAllowed(BrokerError):
@@ -256,34 +278,39 @@ class MethodNotAllowed(BrokerError):
 
     status = 405
     code = "method_not_allowed"
+    remedy = "Use a method that the header `Allow` names."
 
 
 class TooLarge(BrokerError):
-    """The body is larger than the API reads."""
+    """The body is larger than the API reads, 1 MiB."""
 
     status = 413
     code = "body_too_large"
+    remedy = "Send less: `data` is for what the broker must know or hand on, not for files."
 
 
 class RequestTimeout(BrokerError):
-    """The client did not send its request in time. It was not carried out."""
+    """The headers took more than 10 s, or the body more than 30 s. Nothing was carried out."""
 
     status = 408
     code = "request_timeout"
+    remedy = "Send it again over a better connection, or in smaller parts."
 
 
 class UriTooLong(BrokerError):
-    """The URL is longer than the API reads."""
+    """The URL is longer than the API reads, 16 KiB."""
 
     status = 414
     code = "uri_too_long"
+    remedy = "Use shorter names in the URL."
 
 
 class HeadersTooLarge(BrokerError):
-    """URL and headers are larger than the API reads."""
+    """URL and headers are larger than the API reads, 64 KiB."""
 
     status = 431
     code = "headers_too_large"
+    remedy = "Send fewer or shorter headers; cookies are not needed."
 
 
 class TooManyConnections(BrokerError):
@@ -291,26 +318,36 @@ class TooManyConnections(BrokerError):
 
     status = 503
     code = "too_many_connections"
+    remedy = (
+        "Repeat it after `Retry-After`, close idle connections, or have the operator raise "
+        "[`--max-connections`](operating.md#connections)."
+    )
 
 
 class Internal(BrokerError):
     """A fault of the broker; its log has the details."""
 
     code = "internal_error"
+    remedy = (
+        "Repeat it once. If it stays, give the operator the answer's `X-Request-ID`: the log "
+        "has the details."
+    )
 
 
 class OlderNotifiers(BrokerError):
-    """A job asks for what a notifier that serves its type does not know. Upgrade that first."""
+    """A notifier that serves the type does not know what the job, or the host, asks for."""
 
     status = 503
     code = "older_notifiers"
+    remedy = "Have the operator upgrade every notifier, and repeat it then. Nothing was stored."
 
 
 class TooManyQuestions(BrokerError):
-    """So many explanations or what-ifs of the type wait already that this one is not begun."""
+    """Too many explanations or what-ifs of the type wait already; this one was not begun."""
 
     status = 429
     code = "too_many_questions"
+    remedy = "Ask again after `Retry-After`, and less often: an answer holds for a second."
     retry_after = 2
     """Seconds until a caller should ask again."""
 
@@ -322,3 +359,13 @@ def _tree(root: type[BrokerError]) -> list[type[BrokerError]]:
 def by_word() -> dict[str, type[BrokerError]]:
     """Return the word of a script's error reply → the exception to raise, for the whole tree."""
     return {cls.code.upper(): cls for cls in _tree(BrokerError)}
+
+
+def meaning(error: type[BrokerError]) -> str:
+    """Return what an error means: the first paragraph of its class's text, in one line."""
+    return " ".join((error.__doc__ or "").partition("\n\n")[0].split())
+
+
+def by_status() -> list[type[BrokerError]]:
+    """Return every error that an answer may carry, by status; those of one as in the tree."""
+    return sorted(_tree(BrokerError)[1:], key=lambda error: error.status)

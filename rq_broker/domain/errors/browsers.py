@@ -10,6 +10,7 @@ class WebSocketUnsupported(BrokerError):
 
     status = 400
     code = "websocket_unsupported"
+    remedy = "Call over HTTP."
 
 
 class ForeignOrigin(BrokerError):
@@ -17,6 +18,9 @@ class ForeignOrigin(BrokerError):
 
     status = 403
     code = "foreign_origin"
+    remedy = (
+        "Have the operator name the page's origin by [`--cors-origins`](operating.md#browsers)."
+    )
 
 
 class UnsupportedMediaType(BrokerError):
@@ -24,6 +28,7 @@ class UnsupportedMediaType(BrokerError):
 
     status = 415
     code = "unsupported_media_type"
+    remedy = "Send `Content-Type: application/json`."
 
 
 class HostNotAllowed(BrokerError):
@@ -31,3 +36,7 @@ class HostNotAllowed(BrokerError):
 
     status = 421
     code = "host_not_allowed"
+    remedy = (
+        "Call the API by its address, or have the operator name the host by "
+        "[`--allowed-hosts`](operating.md#browsers)."
+    )

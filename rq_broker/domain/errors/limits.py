@@ -10,6 +10,10 @@ class RateLimited(BrokerError):
 
     status = 429
     code = "rate_limited"
+    remedy = (
+        "Repeat it after `Retry-After`, and ask less often: the operator sets the "
+        "[rates](operating.md#limits)."
+    )
 
     def __init__(self, sentence: str = "", retry_after: int = 1, **details: object) -> None:
         super().__init__(sentence, **details)
@@ -21,6 +25,10 @@ class TooManyTypes(BrokerError):
 
     status = 429
     code = "too_many_types"
+    remedy = (
+        "Use a type that is there, delete an empty one, or have the operator raise "
+        "[`--max-types`](operating.md#limits)."
+    )
 
 
 class TooManyHosts(BrokerError):
@@ -28,16 +36,21 @@ class TooManyHosts(BrokerError):
 
     status = 429
     code = "too_many_hosts"
+    remedy = "Take a host out, or have the operator raise `most_hosts` of the policy."
 
 
 class QueueFull(BrokerError):
-    """As many jobs wait, or as many bytes are kept, as the type's policy allows.
+    """As many jobs wait, or bytes are kept, as the policy allows; `full` says which.
 
     `details` has what is `full`: `jobs` or `bytes` of the type, `owner_jobs` or `owner_bytes`.
     """
 
     status = 429
     code = "queue_full"
+    remedy = (
+        "Wait until jobs end, delete some, or have the operator raise the limit of the "
+        "[policy](policy.md)."
+    )
 
     def __init__(self, sentence: str = "", **details: object) -> None:
         full, colon, rest = sentence.partition(": ")

@@ -15,6 +15,8 @@ class BrokerError(Exception):
 
     status = 500
     code = "error"
+    remedy = ""
+    """What to do about it: a line of Markdown, as on the pages of api/docs. Each class has one."""
     retry_after: int | None = None
     """Seconds until a caller should repeat the call; None where a repetition changes nothing."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from rq_broker.domain import errors
-from rq_broker.domain.errors import BrokerError, by_word
+from rq_broker.domain.errors import BrokerError, by_status, by_word, meaning
 
 DRAWN = re.findall(r"^    ([│ ├└─]*)(\w+) +(\d{3}) +(\w+)", errors.__doc__ or "", re.MULTILINE)
 """(branch, class, status, code) of every line of the drawing but its root."""
@@ -29,6 +29,15 @@ def test_a_code_names_one_class() -> None:
     codes = [code for _, _, _, code in DRAWN]
     assert len(set(codes)) == len(codes)
     assert all(by_word()[code.upper()].code == code for code in codes)
+
+
+def test_every_error_says_what_to_do() -> None:
+    """Each class has a remedy of its own, and a meaning; both are whole sentences in one line."""
+    for error in by_status():
+        assert "remedy" in vars(error), error
+        for text in (error.remedy, meaning(error)):
+            assert text.endswith("."), error
+            assert not {"\n", "|"} & set(text)
 
 
 def test_the_sentence_is_kept() -> None:
