@@ -24,7 +24,7 @@ from rq_broker.domain.decoding import convert
 from rq_broker.domain.errors import Invalid
 from rq_broker.domain.jobs import Shape, Status, expected_class
 from rq_broker.domain.planning import Proposal
-from rq_broker.domain.policy import PolicyChange, changed_fields
+from rq_broker.domain.policy import PolicyChange, PolicyPatch, changed_fields
 from rq_broker.domain.validation import (
     MAX_WHOLE,
     Count,
@@ -189,6 +189,20 @@ def host(name: str, body: Any) -> Host:
 def policy(body: Any) -> dict[str, object]:
     """Return the policy fields to change, by name. Raises Invalid."""
     return changed_fields(convert(body, PolicyChange))
+
+
+def host_patch(body: Any) -> Mapping[str, Any]:
+    """Return the patch of a host, as it is. Raises Invalid for what no patch can name."""
+    convert(body, capacity.HostPatch)
+    patch: Mapping[str, Any] = body
+    return patch
+
+
+def policy_patch(body: Any) -> Mapping[str, Any]:
+    """Return the patch of a policy, as it is. Raises Invalid for what no patch can name."""
+    convert(body, PolicyPatch)
+    patch: Mapping[str, Any] = body
+    return patch
 
 
 Position = Annotated[int, Meta(ge=1, le=MAX_WHOLE)] | QueueEnd

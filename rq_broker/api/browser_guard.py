@@ -24,7 +24,7 @@ _OWN_SITE = (b"same-origin", b"none")
 """Values of Sec-Fetch-Site of this API's own pages, and of what the user typed. `same-site` is not
 one: another port of the same name is the same site."""
 _DEFAULT_PORTS = {b"http": b":80", b"https": b":443"}
-_CORS_METHODS = b"GET, POST, PUT, DELETE"
+_CORS_METHODS = b"GET, POST, PUT, PATCH, DELETE"
 _CORS_HEADERS = b"authorization, content-type, idempotency-key, x-auth-token, x-request-id"
 _CORS_EXPOSED = b"idempotent-replayed, location, ratelimit, retry-after, x-request-id"
 _CORS_SECONDS = b"600"

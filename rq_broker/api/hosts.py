@@ -32,6 +32,7 @@ class HostEndpoints:
             Route("/types/{type}/hosts", self.hosts),
             Route("/types/{type}/hosts/{host}", self.host),
             Route("/types/{type}/hosts/{host}", self.set_host, methods=["PUT"]),
+            Route("/types/{type}/hosts/{host}", self.patch_host, methods=["PATCH"]),
             Route("/types/{type}/hosts/{host}", self.drop_host, methods=["DELETE"]),
             Route("/types/{type}/sources", self.sources),
             Route("/types/{type}/sources/{source}", self.forget_source, methods=["DELETE"]),
@@ -60,6 +61,13 @@ class HostEndpoints:
         if await self._broker.set_host(type_, host, _publisher(request)):
             path = location(request, "types", type_, "hosts", name)
             return created(HostView.of(host), path)
+        return ok(HostView.of(await self._broker.host(type_, name)))
+
+    async def patch_host(self, request: Request) -> Response:
+        """Change what is named of a host, and nothing else: a JSON Merge Patch."""
+        type_, name = host_of(request)
+        patch = bodies.host_patch(await read_json(request))
+        await self._broker.patch_host(type_, name, patch, _publisher(request))
         return ok(HostView.of(await self._broker.host(type_, name)))
 
     async def drop_host(self, request: Request) -> Response:

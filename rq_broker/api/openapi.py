@@ -170,7 +170,8 @@ def _operation(route: Route, answer: Schema | None, body: Schema | None) -> dict
         "responses": {**_successes(operation, answer), **_refusals(route)},
     }
     if operation.body:
-        content = {"application/json": {"schema": body, "example": operation.body.example}}
+        described = {"schema": body, "example": operation.body.example}
+        content = dict.fromkeys(operation.body.media, described)
         description["requestBody"] = {"required": True, "content": content}
     if operation.access is PUBLIC:
         description["security"] = [{}]

@@ -33,6 +33,7 @@ class TypeEndpoints:
             Route("/v1", self.types),
             Route("/types/{type}", self.policy),
             Route("/types/{type}", self.set_policy, methods=["PUT"]),
+            Route("/types/{type}", self.patch_policy, methods=["PATCH"]),
             Route("/types/{type}", self.drop_type, methods=["DELETE"]),
             Route("/types/{type}/losses", self.acknowledge_losses, methods=["DELETE"]),
         ]
@@ -53,6 +54,12 @@ class TypeEndpoints:
         type_ = type_of(request)
         changes = bodies.policy(await read_json(request))
         return await self._type(type_, await self._broker.set_policy(type_, changes))
+
+    async def patch_policy(self, request: Request) -> Response:
+        """Change what is named of the policy of a type, and nothing else: a JSON Merge Patch."""
+        type_ = type_of(request)
+        patch = bodies.policy_patch(await read_json(request))
+        return await self._type(type_, await self._broker.patch_policy(type_, patch))
 
     async def drop_type(self, request: Request) -> Response:
         """Forget an empty type, its policy and its signing keys."""

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, NamedTuple
 
-from msgspec import Meta, Struct
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from rq_broker.domain.decoding import check, convert
 from rq_broker.domain.devices import DeviceAmounts, device_name, is_device
 from rq_broker.domain.errors import Invalid
+from rq_broker.domain.merge_patch import merge_patch
 from rq_broker.domain.validation import NAME, Count, Label, Name, Text
 
 MOST_RESOURCES = 10_000
@@ -165,7 +167,19 @@ AmountsOrDevices = Annotated[
 _Ignored = Annotated[Any, Meta(description="Ignored: the broker computes it.")]
 
 
-class NewHost(Struct, forbid_unknown_fields=True):
+class _Computed(Struct, forbid_unknown_fields=True, kw_only=True):
+    """What a host has beside what is given: a host that was read can be given again as it is."""
+
+    name: _Ignored = None
+    devices: _Ignored = None
+    held: _Ignored = None
+    free: _Ignored = None
+    in_transit: _Ignored = None
+    dropped: _Ignored = None
+    source: _Ignored = None
+
+
+class NewHost(_Computed, forbid_unknown_fields=True, kw_only=True):
     """The fields of a host as HTTP or a file gives them; the name comes apart."""
 
     capacity: Annotated[
@@ -206,13 +220,6 @@ class NewHost(Struct, forbid_unknown_fields=True):
             "not bind it."
         ),
     ] = None
-    name: _Ignored = None
-    devices: _Ignored = None
-    held: _Ignored = None
-    free: _Ignored = None
-    in_transit: _Ignored = None
-    dropped: _Ignored = None
-    source: _Ignored = None
 
 
 def new_host(name: str, fields: Any, place: str = "the body") -> Host:
@@ -239,6 +246,46 @@ def new_host(name: str, fields: Any, place: str = "the body") -> Host:
             device_used=_lists(new.used or {}),
         )
     )
+
+
+_PatchedAmounts = Annotated[
+    Mapping[ResourceName, Count | DeviceAmounts | None], Meta(max_length=MOST_RESOURCES)
+]
+
+
+class HostPatch(_Computed, forbid_unknown_fields=True, kw_only=True):
+    """What a JSON Merge Patch names of a host; null removes it."""
+
+    capacity: (
+        Annotated[_PatchedAmounts, Meta(extra_json_schema={"not": {"required": [COUNT]}})]
+        | UnsetType
+    ) = UNSET
+    used: _PatchedAmounts | UnsetType | None = UNSET
+    aggregates: list[Label] | UnsetType | None = UNSET
+    max_unit: Mapping[ResourceName, Count | None] | UnsetType | None = UNSET
+    min_unit: Mapping[ResourceName, Count | None] | UnsetType | None = UNSET
+    step_size: Mapping[ResourceName, Count | None] | UnsetType | None = UNSET
+    traits: list[Label] | UnsetType | None = UNSET
+    anywhere: bool | UnsetType | None = UNSET
+
+
+def patched_host(host: Host, patch: Mapping[str, Any]) -> Host:
+    """Return a host as a JSON Merge Patch leaves what its publisher gives of it.
+
+    Raises:
+        Invalid: The host would not be valid.
+    """
+    given = {
+        "capacity": {**host.capacity, **host.devices},
+        "used": {**host.used, **host.device_used},
+        "aggregates": sorted(host.aggregates),
+        "max_unit": host.max_unit,
+        "min_unit": host.min_unit,
+        "step_size": host.step_size,
+        "traits": sorted(host.traits),
+        "anywhere": host.anywhere,
+    }
+    return new_host(host.name, msgspec.to_builtins(merge_patch(given, patch)))
 
 
 def _sums(given: Mapping[str, int | Sequence[int]]) -> dict[str, int]:

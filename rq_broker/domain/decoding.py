@@ -114,7 +114,8 @@ def _check_of(node: inspect.Type) -> _Check | None:
         case inspect.UnionType(types=members):
             # A union has one member with texts; a struct may stand beside a word, a list beside
             # a number.
-            return next((check for member in members if (check := _member_check(member))), None)
+            found = next((check for member in members if (check := _member_check(member))), None)
+            return found and (lambda value: value is None or found(value))
     return None
 
 

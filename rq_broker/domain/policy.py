@@ -14,14 +14,14 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_type_hints
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, inspect
 
-from rq_broker.domain.capacity import Amounts
-from rq_broker.domain.sharing import Share
+from rq_broker.domain.capacity import Amounts, ResourceName
+from rq_broker.domain.decoding import convert
+from rq_broker.domain.merge_patch import merge_patch
+from rq_broker.domain.sharing import Share, SharePatch
 from rq_broker.domain.validation import Count, HoldSpan, Owner, Span
 
-QueueLimit = Annotated[
-    Mapping[Literal["jobs", "bytes"], Count],
-    Meta(extra_json_schema={"propertyNames": {"enum": ["jobs", "bytes"]}}),
-]
+_OF_QUEUES = Meta(extra_json_schema={"propertyNames": {"enum": ["jobs", "bytes"]}})
+QueueLimit = Annotated[Mapping[Literal["jobs", "bytes"], Count], _OF_QUEUES]
 """The most of an owner; what it does not name has no limit."""
 
 
@@ -221,3 +221,45 @@ def changed_fields(change: Struct) -> dict[str, object]:
         for name, value in values.items()
         if value is not UNSET
     }
+
+
+_PATCHED: Mapping[str, Any] = {
+    "limits": Mapping[Owner, Mapping[ResourceName, Count | None] | None] | None,
+    "queue_limits": Mapping[
+        Owner, Annotated[Mapping[Literal["jobs", "bytes"], Count | None], _OF_QUEUES] | None
+    ]
+    | None,
+    "share": Literal["owner"] | SharePatch | None,
+}
+"""Fields that hold objects, as a patch names a part of them: null removes that part."""
+
+
+def patch_of(change: type[Struct]) -> type[Struct]:
+    """Return the struct of a body that patches a policy: a change whose objects may be partial."""
+    hints = get_type_hints(change, include_extras=True)
+    fields: list[tuple[str, Any, Any]] = [
+        (name, _PATCHED[name] | UnsetType if name in _PATCHED else hints[name], UNSET)
+        for name in change.__struct_fields__
+    ]
+    return msgspec.defstruct(
+        "PolicyPatch", fields, bases=(_Change,), forbid_unknown_fields=True, frozen=True
+    )
+
+
+PolicyPatch = patch_of(PolicyChange)
+
+
+def patched_fields(policy: Policy, patch: Mapping[str, Any]) -> dict[str, object]:
+    """Return the fields of a policy that a JSON Merge Patch changes, with their new values.
+
+    A field that is null becomes null, as in a PolicyChange: null is a value that fields have. What
+    is null within a field is removed from it.
+
+    Raises:
+        Invalid: The policy would not be valid.
+    """
+    named = {name: value for name, value in patch.items() if isinstance(value, Mapping)}
+    stored = msgspec.to_builtins({name: getattr(policy, name) for name in named})
+    if "share" in stored:
+        stored["share"] = msgspec.to_builtins(policy.sharing)
+    return changed_fields(convert({**patch, **merge_patch(stored, named)}, PolicyChange))

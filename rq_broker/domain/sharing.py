@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from rq_broker.domain.validation import LONGEST_SPAN, Owner
 
@@ -43,6 +43,16 @@ class Share(Struct, frozen=True, forbid_unknown_fields=True):
     def weight(self, owner: str) -> float:
         """Return the owner's weight."""
         return self.weights.get(owner, self.weights.get("*", 1.0))
+
+
+class SharePatch(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a JSON Merge Patch names of a share; null removes it."""
+
+    noun: ClassVar[str] = "the field of share"
+
+    by: Literal["owner"] | UnsetType = UNSET
+    half_life: Annotated[float, Meta(gt=0, le=LONGEST_SPAN)] | UnsetType | None = UNSET
+    weights: Mapping[Owner, Weight | None] | UnsetType | None = UNSET
 
 
 class Average(NamedTuple):

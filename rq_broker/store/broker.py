@@ -134,7 +134,9 @@ class Broker:
         self.counts = capacity.counts
         self.policy = capacity.policy
         self.set_policy = capacity.set_policy
+        self.patch_policy = capacity.patch_policy
         self.set_host = capacity.set_host
+        self.patch_host = capacity.patch_host
         self.check_devices = capacity.check_devices
         self.drop_host = capacity.drop_host
         self.hosts = capacity.hosts

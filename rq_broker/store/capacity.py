@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from rq_broker.domain import errors
-from rq_broker.domain.capacity import Host, checked
+from rq_broker.domain.capacity import Host, checked, patched_host
 from rq_broker.domain.jobs import STORED_STATUSES, Status
-from rq_broker.domain.policy import Policy
+from rq_broker.domain.policy import Policy, patched_fields
 from rq_broker.store import policy_record, records
 from rq_broker.store.grants import Grants
 from rq_broker.store.keys import DEVICES_SINCE, TYPES, Keys
 from rq_broker.store.notifiers import refuse_older
 from rq_broker.store.registry import Registry
 from rq_broker.store.runner import Runner
+
+MOST_ATTEMPTS = 100
+"""How often a patch is made anew because another change came between its reading and its writing.
+Each time one of those changes was carried out, so this many must race for a call to fail."""
 
 
 class Capacity:
@@ -52,8 +57,27 @@ class Capacity:
     async def set_policy(self, type_: str, changes: Mapping[str, object]) -> Policy:
         """Change the named fields of the type's policy."""
         await self._registry.register(type_)
-        await self._runner.run("set_policy", type_, changes=policy_record.pairs(changes))
+        await self._runner.run("set_policy", type_, known=(), changes=policy_record.pairs(changes))
         return await self.policy(type_)
+
+    async def patch_policy(self, type_: str, patch: Mapping[str, Any]) -> Policy:
+        """Change what a JSON Merge Patch names of the type's policy, see policy.patched_fields.
+
+        Raises:
+            Invalid: The policy would not be valid.
+            Conflict: Others changed it again and again meanwhile.
+        """
+        await self._registry.register(type_)
+        for _ in range(MOST_ATTEMPTS):
+            base = records.pairs(await self._runner.command("HGETALL", Keys(type_).base))
+            changes = patched_fields(policy_record.policy(base), patch)
+            known = policy_record.stored_pairs(base, changes)
+            reply = await self._runner.run(
+                "set_policy", type_, known=known, changes=policy_record.pairs(changes)
+            )
+            if reply.changed:
+                return await self.policy(type_)
+        raise errors.Conflict("others change the policy all the time; repeat the call")
 
     async def set_host(self, type_: str, host: Host, publisher: str | None = None) -> bool:
         """Publish a host; returns whether it is new.
@@ -79,10 +103,52 @@ class Capacity:
             host=host.name,
             aggregates=records.aggregates_text(host),
             publisher=publisher,
+            known=(),
             fields=records.host_pairs(host),
         )
         new: bool = reply.new
         return new
+
+    async def patch_host(
+        self, type_: str, name: str, patch: Mapping[str, Any], publisher: str | None = None
+    ) -> None:
+        """Change what a JSON Merge Patch names of a host; its publisher stays.
+
+        Args:
+            type_: The type.
+            name: The host.
+            patch: What changes, see capacity.patched_host.
+            publisher: Who may change its own hosts only; None: who may change every host.
+
+        Raises:
+            HostNotFound: The type has no such host in service.
+            Invalid: The host would not be valid.
+            Forbidden: Another one published it.
+            Conflict: A source reports it, or others changed it again and again meanwhile.
+            OlderNotifiers: As of `set_host`.
+        """
+        for _ in range(MOST_ATTEMPTS):
+            stored = records.pairs(
+                await self._runner.command("HGETALL", Keys(type_).of("host", name))
+            )
+            if not stored or "dropped" in stored:
+                raise errors.HostNotFound(f"no host {name} is in service in type {type_}")
+            if publisher is not None and stored.get("publisher") != publisher:
+                raise errors.Forbidden("another one published this host")
+            host = patched_host(records.host(name, stored), patch)
+            await self.check_devices(type_, [host])
+            reply = await self._runner.run(
+                "set_host",
+                type_,
+                host=name,
+                aggregates=records.aggregates_text(host),
+                publisher=publisher,
+                known=records.published_pairs(stored),
+                fields=records.host_pairs(host),
+            )
+            if reply.stored:
+                return
+        raise errors.Conflict("others change this host all the time; repeat the call")
 
     async def check_devices(self, type_: str, hosts: Iterable[Host]) -> None:
         """Check that all who serve a type know the devices that its hosts may have.

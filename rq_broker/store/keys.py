@@ -23,7 +23,8 @@ where nothing else is said.
 |                            |        | when that was, µs; gone when its bucket is full |
 | `rqb:{<type>}`             | hash   | the base: `id`, `clock`, `fence`, `hosts`, `policy:…`, |
 |                            |        | `promises`, `recount:<status>`, the clock (`clock_…`), |
-|                            |        | `incarnation`, `audit_ends` |
+|                            |        | `incarnation`, `audit_ends`, `policy_number` and which of |
+|                            |        | them was dropped, `policy_dropped` |
 | `…:status:<status>`        | zset   | member → priority; `…:status:queued` is the queue |
 | `…:owner:<owner_id>`       | zset   | member → priority, jobs of every status |
 | `…:shape:<digest>`         | zset   | member → priority, queued jobs of one shape |

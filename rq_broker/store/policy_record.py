@@ -102,6 +102,15 @@ def pairs(changes: Mapping[str, object]) -> list[str]:
     return [text for name, value in changes.items() for text in (name, render(_ROWS[name], value))]
 
 
+def stored_pairs(base: Mapping[str, str], names: Iterable[str]) -> list[str]:
+    """Return fields as name, text, … as scripts read them: out of the base hash, or the default."""
+    return [
+        text
+        for name in names
+        for text in (name, base.get(f"policy:{name}", render(_ROWS[name], _ROWS[name].default)))
+    ]
+
+
 def lua_defaults(rows: Iterable[Row] = ROWS) -> str:
     """Write the Lua table of the defaults, and that of a share, which lib/policy includes."""
     lines = [f"  {row.name} = {_quoted(render(row, row.default))},\n" for row in rows]

@@ -191,6 +191,16 @@ def host_pairs(host: Host) -> list[str]:
     return pairs
 
 
+def published_pairs(fields: Mapping[str, str]) -> list[str]:
+    """Return what of a host's hash its publisher gives, as field, value, …"""
+    return [
+        text
+        for field, value in fields.items()
+        if not field.startswith("held:") and field != "mixed"
+        for text in (field, value)
+    ]
+
+
 def aggregates_text(host: Host) -> str:
     """Render a host's aggregates as its hash holds them."""
     return orjson.dumps(sorted(host.aggregates)).decode()

@@ -61,7 +61,11 @@ class Registry:
         if await self._runner.command("EXISTS", *(keys.of(name) for name in _USED)):
             return True
         fields = await self._runner.command("HKEYS", keys.base)
-        return any(field.startswith("policy") for field in fields)
+        if any(field.startswith("policy:") for field in fields):
+            return True
+        numbers = ("policy_number", "policy_dropped")  # see lua/lib/has_policy
+        given, dropped = await self._runner.command("HMGET", keys.base, *numbers)
+        return given is not None and given != dropped
 
     async def _admit(self, type_: str) -> None:
         """Refuse a new type that may not be made. Clients that race may make a few too many."""

@@ -216,6 +216,7 @@ HOST = {"capacity": {"VCPU": 1}}
 MAKERS: dict[str, tuple[str, str, Any]] = {
     "submit": ("POST", "/v1/vm", submission("d")),
     "set_policy": ("PUT", "/types/vm", {"patience": 1}),
+    "patch_policy": ("PATCH", "/types/vm", {"patience": 1}),
     "set_host": ("PUT", "/types/vm/hosts/h", HOST),
     "set_keys": ("PUT", "/types/vm/keys", {"owner": "y", "keys": []}),
 }

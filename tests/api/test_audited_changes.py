@@ -174,6 +174,13 @@ CHANGES = {
         {"paused": False, "patience": 300, "limits": {}},
         {"paused": True, "patience": 60, "limits": {"lab": {"VCPU": 4}}},
     ),
+    "policy patch": Change(
+        "set_policy",
+        lambda s: s.broker.set_policy(s.type, {"limits": {"a": {"VCPU": 1}}}),
+        *("PATCH", "/types/TYPE", {"limits": {"a": None, "b": {"VCPU": 2}}, "offer": 300}, "TYPE"),
+        *({"limits": {"a": {"VCPU": 1}}}, {"limits": {"b": {"VCPU": 2}}}),
+    ),
+    "new type": Change("set_policy", _nothing, "PUT", "/types/TYPE", {}, "TYPE", None, {}),
     "no more lines": Change(
         *("set_policy", _nothing, "PUT", "/types/TYPE", {"audit_log": 0}),
         *("TYPE", {"audit_log": 10_000}, {"audit_log": 0}),
@@ -194,6 +201,11 @@ CHANGES = {
         *("set_host", lambda s: publish(s.broker, "h1", s.type, VCPU=2, GPU=1), "PUT"),
         *("/types/TYPE/hosts/h1", HOST, "h1"),
         *({"capacity:VCPU": 2, "capacity:GPU": 1}, {"capacity:VCPU": 4}),
+    ),
+    "host patch": Change(
+        *("set_host", lambda s: publish(s.broker, "h1", s.type, VCPU=2, GPU=1), "PATCH"),
+        *("/types/TYPE/hosts/h1", {"capacity": {"VCPU": 4}}, "h1"),
+        *({"capacity:VCPU": 2}, {"capacity:VCPU": 4}),
     ),
     "drop host": Change(
         *("drop_host", lambda s: publish(s.broker, "h1", s.type), "DELETE"),

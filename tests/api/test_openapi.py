@@ -32,6 +32,8 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "update": bodies.update,
     "set_policy": bodies.policy,
     "set_host": lambda body: bodies.host("h", body),
+    "patch_policy": bodies.policy_patch,
+    "patch_host": bodies.host_patch,
     "reset": bodies.destination,
     "requeue": bodies.destination,
     "what_if": lambda body: bodies.what_if(body, BASE),

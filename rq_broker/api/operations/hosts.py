@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from rq_broker.api import roles
 from rq_broker.api.host_totals import Totals
 from rq_broker.api.operations import refusals
-from rq_broker.api.operations.row import Body, Operation
+from rq_broker.api.operations.row import MERGE_PATCH, Body, Operation
 from rq_broker.api.views import EmptyView, HostView, SourceView
 from rq_broker.domain import errors
-from rq_broker.domain.capacity import NewHost
+from rq_broker.domain.capacity import HostPatch, NewHost
 
 _HOST_BODY = {"capacity": {"VCPU": 64, "Memory": 65536}, "used": {}, "aggregates": ["host1"]}
 
@@ -27,6 +27,15 @@ OPERATIONS: Mapping[str, Operation] = {
         body=Body(NewHost, _HOST_BODY),
         note="409 if a source reports the host.",
         makes_type=True,
+        access=roles.PUBLISH,
+    ),
+    "patch_host": Operation(
+        HostView,
+        (*refusals.HOST, *refusals.BODY, errors.Conflict, errors.OlderNotifiers),
+        body=Body(HostPatch, {"capacity": {"VCPU": 32}}, MERGE_PATCH),
+        note="Resources that are not named keep their amounts; null removes one. A list replaces "
+        "the list that there is. Of two patches at once, none is lost. 409 if a source reports the "
+        "host.",
         access=roles.PUBLISH,
     ),
     "drop_host": Operation(

@@ -24,6 +24,11 @@ class Body:
 
     type: Any
     example: Mapping[str, Any]
+    media: tuple[str, ...] = ("application/json",)
+
+
+MERGE_PATCH = ("application/json", "application/merge-patch+json")
+"""Media types of a JSON Merge Patch (RFC 7396)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from rq_broker.api import roles
 from rq_broker.api.operations import refusals
-from rq_broker.api.operations.row import WARNING, Body, Operation
+from rq_broker.api.operations.row import MERGE_PATCH, WARNING, Body, Operation
 from rq_broker.api.views import AcknowledgedView, Counts, EmptyView, TypeView
 from rq_broker.domain import errors
-from rq_broker.domain.policy import PolicyChange
+from rq_broker.domain.policy import PolicyChange, PolicyPatch
 
 _TYPE_NOTE = (
     "`Warning` names limits on resources that no host has, and spans that are too short to be met; "
@@ -27,6 +27,16 @@ OPERATIONS: Mapping[str, Operation] = {
         body=Body(PolicyChange, {"patience": 60}),
         keys=WARNING,
         note=f"A new span applies to the jobs that are there already. {_TYPE_NOTE}",
+        makes_type=True,
+        access=roles.OPERATE,
+    ),
+    "patch_policy": Operation(
+        TypeView,
+        (*refusals.TYPE, *refusals.BODY, errors.Conflict, errors.TooManyTypes),
+        body=Body(PolicyPatch, {"limits": {"lab-7": None}}, MERGE_PATCH),
+        keys=WARNING,
+        note="A field that is null becomes null, as with PUT; null within `limits`, `queue_limits` "
+        f"or `share` removes that part. Of two at once, none is lost. {_TYPE_NOTE}",
         makes_type=True,
         access=roles.OPERATE,
     ),

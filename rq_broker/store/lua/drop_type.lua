@@ -74,6 +74,7 @@ for _, field in ipairs(redis.call('HKEYS', base)) do
 end
 if not is_new then -- notifiers that know the policy read it anew
   add_to(base, 'policy_number', 1)
+  redis.call('HSET', base, 'policy_dropped', redis.call('HGET', base, 'policy_number'))
 end
 delete_what_is_left()
 local line = actor and #deleted > 0 and audit_object(deleted)

@@ -10,6 +10,7 @@
 ---   markers  strings   markers of the work that is due and that no step has begun
 --- Errors none
 --- @include "base"
+--- @include "has_policy"
 --- @include "next_sweep"
 
 -- 1. A type in which nothing waits for a step costs two commands, with two more to see whether it is used.
@@ -17,7 +18,7 @@ if redis.call('EXISTS', key('wake'), key('heads'), key('prompt'), key('deliverie
     key('alarms'), key('ended'), key('parked'), key('later'), key('failing')) == 0 then
   local is_used = redis.call('EXISTS', key('status:granted'), key('status:running'), key('status:done'),
     key('status:error'), key('status:beside'), key('hosts'), key('sources'), key('keys'), key('destinations')) > 0
-    or redis.call('HEXISTS', base, 'policy_number') == 1
+    or has_policy()
   return reply({ markers = {}, deliver = nil, sweep = nil, waiting = false, unused = not is_used })
 end
 

@@ -9,6 +9,7 @@
 --- Errors none
 --- @include "base"
 --- @include "audit_log"
+--- @include "has_policy"
 --- @include "left_behind"
 --- @include "wall"
 
@@ -26,9 +27,12 @@ for _, name in ipairs(USED) do
   end
 end
 for _, field in ipairs(redis.call('HKEYS', base)) do
-  if string.sub(field, 1, 6) == 'policy' then
+  if string.sub(field, 1, 7) == 'policy:' then
     return reply({ forgotten = false })
   end
+end
+if has_policy() then
+  return reply({ forgotten = false })
 end
 local last = redis.call('XREVRANGE', key('events'), '+', '-', 'COUNT', 1)[1]
 if last and tonumber(string.match(last[1], '^%d+')) > wall_us() / 1000 - QUIET_MS then

@@ -5,9 +5,12 @@
 ---   host        string   its name
 ---   aggregates  string   its aggregates, a JSON array
 ---   publisher   string?  who publishes it and replaces its own hosts only; whoever may replace all if not given
+---   known       fields   its fields as the caller read them, but for what is held: where they are others by now,
+---                        nothing is written, and who published it stays its publisher; none: replace any
 ---   fields      fields   its other fields: capacity:<resource>, used:<resource>, max_unit:<resource>
 --- Returns
 ---   new         flag     whether the type had no host of this name
+---   stored      flag     false if the host is not as the caller knew it
 --- Errors CONFLICT, FORBIDDEN, TOO_MANY_HOSTS
 --- Audit the host; the fields that change, as its hash has them
 --- @include "base"
@@ -25,6 +28,29 @@ if source and not is_dropped then
 end
 if publisher and old_publisher ~= publisher and not is_dropped and redis.call('EXISTS', name) == 1 then
   return redis.error_reply('FORBIDDEN another one published this host')
+end
+
+-- Returns whether the host has the fields that the caller knows, and no others.
+local function is_as_known()
+  local others = 0
+  for _, field in ipairs(redis.call('HKEYS', name)) do
+    if string.sub(field, 1, 5) ~= 'held:' and field ~= 'mixed' then
+      others = others + 1
+    end
+  end
+  for i = 1, #known, 2 do
+    if redis.call('HGET', name, known[i]) ~= known[i + 1] then
+      return false
+    end
+  end
+  return others == #known / 2
+end
+
+if #known > 0 then
+  if not is_as_known() then
+    return reply({ new = false, stored = false })
+  end
+  publisher = old_publisher or nil
 end
 local most_hosts = policy_number_of('most_hosts')
 if redis.call('EXISTS', name) == 0 and redis.call('ZCARD', key('hosts')) >= most_hosts then
@@ -64,4 +90,4 @@ if actor then
     record_audit(actor, 'set_host', host, not new and before, after)
   end
 end
-return reply({ new = new })
+return reply({ new = new, stored = true })
