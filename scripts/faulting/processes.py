@@ -58,7 +58,7 @@ class Processes:
 
     def _start(self, number: int) -> subprocess.Popen[bytes]:
         name, *options = self._commands[number]
-        command = ["-m", "rq_broker.cli", name, "--redis", self._url, *options, *LOOPBACK_ONLY]
+        command = ["-m", "rq_broker", name, "--redis", self._url, *options, *LOOPBACK_ONLY]
         with (self._folder / f"{number}-{name}.log").open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, *command], stdout=log, stderr=log, start_new_session=True

@@ -114,7 +114,7 @@ class Broker:
 
     def audit(self) -> tuple[int, str]:
         """Run `rq-broker audit`; return its exit status and what it printed."""
-        command = [sys.executable, "-m", "rq_broker.cli", "audit", "--redis", self.store_url]
+        command = [sys.executable, "-m", "rq_broker", "audit", "--redis", self.store_url]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         return done.returncode, (done.stdout + done.stderr).strip()
 
@@ -191,7 +191,7 @@ class Broker:
     def _start(self, name: str, *options: str, **variables: str) -> None:
         command = "api" if name == "api" else "notifier"
         common = ["--redis", self._store.url, *LOOPBACK_ONLY]
-        program = [sys.executable, "-m", "rq_broker.cli", command]
+        program = [sys.executable, "-m", "rq_broker", command]
         self._processes.start(
             name, [*program, *common, *options], PYTHONPATH=str(ROOT), **variables
         )

