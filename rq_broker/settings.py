@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from rq_broker.domain.errors import Invalid
 from rq_broker.store.redis_url import parse
@@ -110,6 +111,9 @@ class Settings:
 
     log_level: str = "info"
     """The least severe lines that are logged. Default: what happens, without each detail."""
+    log_format: Literal["text", "json"] = "text"
+    """How lines are written; in JSON there is one for each submit, grant and callback too. Default:
+    text."""
     sample: int = 0
     """Jobs of each type that an audit checks, chosen at random. Default, 0: everything."""
     repair: bool = False

@@ -31,6 +31,8 @@ class ApiClient:
             httpx.AsyncClient(base_url=api.url, timeout=30, limits=limits) for api in apis
         ]
         self._calls = 0
+        self.headers: dict[str, str] = {}
+        """Sent with every call."""
 
     async def aclose(self) -> None:
         for client in self._clients:
@@ -40,7 +42,7 @@ class ApiClient:
         """Call the next process."""
         self._calls += 1
         client = self._clients[self._calls % len(self._clients)]
-        return await client.request(method, path, json=body)
+        return await client.request(method, path, json=body, headers=self.headers)
 
     async def publish(self, capacity: dict[str, int]) -> None:
         """Publish hosts: name → VCPU."""

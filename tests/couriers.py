@@ -32,6 +32,7 @@ class ScriptedSender:
     urls: list[str] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
+    headers: list[Mapping[str, str]] = field(default_factory=list)
     may_answer: asyncio.Event = field(default_factory=asyncio.Event)
     """No outcome is returned before it is set."""
 
@@ -39,6 +40,7 @@ class ScriptedSender:
         self.urls.append(url)
         self.bodies.append(body)
         self.ids.append(headers["webhook-id"])
+        self.headers.append(headers)
         await self.may_answer.wait()
         outcome = self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
         if isinstance(outcome, Exception):

@@ -8,6 +8,7 @@ import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 from rq_broker.admission.held_capacity import HeldCapacity
 from rq_broker.admission.planning import Planning
@@ -18,6 +19,7 @@ from rq_broker.admission.snapshot import (
     WindowedSnapshot,
     read_snapshot,
 )
+from rq_broker.domain.job_log import log_job, logs_jobs
 from rq_broker.domain.planning import Grant
 from rq_broker.planner import Plan, plan_steps
 from rq_broker.store.broker import Broker, TypeState
@@ -25,6 +27,8 @@ from rq_broker.store.broker import Broker, TypeState
 CHUNK = 64
 """Grants sent to Redis together, and two chunks are under way. With more, couriers' claims queue
 behind them; with fewer, Redis idles between two chunks."""
+MOST_HOSTS = 16
+"""Hosts that the line of a grant names: bounds its length."""
 _log = logging.getLogger(__name__)
 
 LOCK_SECONDS = 2.0
@@ -33,6 +37,13 @@ twice in that time. Two granters at once waste time, though each commit still ke
 being granted twice."""
 PLANNING = Planning()
 """What the granters of a process plan with, unless they are given another."""
+
+
+class _Chunk(NamedTuple):
+    """Grants on their way to Redis together."""
+
+    grants: Sequence[Grant]
+    fences: asyncio.Future[list[int | None]]
 
 
 class Granter:
@@ -149,27 +160,34 @@ class Granter:
     async def _commit(self, grants: Sequence[Grant], state: TypeState) -> int:
         """Commit grants in order, until Redis says that callbacks are late; returns how many."""
         committed, self._callbacks_are_late = 0, False
-        under_way: deque[asyncio.Future[list[int | None]]] = deque()
+        under_way: deque[_Chunk] = deque()
         try:
             for first in range(0, len(grants), CHUNK):
                 chunk = grants[first : first + CHUNK]
-                under_way.append(
-                    asyncio.gather(*(self._broker.grant(self._type, g, state) for g in chunk))
-                )
+                fences = asyncio.gather(*(self._broker.grant(self._type, g, state) for g in chunk))
+                under_way.append(_Chunk(chunk, fences))
                 if len(under_way) == 2:
                     committed += await self._committed(under_way.popleft())
                 if self._callbacks_are_late:
                     break
         finally:
-            for fences in under_way:
-                committed += await self._committed(fences)
+            for rest in under_way:
+                committed += await self._committed(rest)
         return committed
 
-    async def _committed(self, fences: asyncio.Future[list[int | None]]) -> int:
-        known = await fences
+    async def _committed(self, chunk: _Chunk) -> int:
+        known = await chunk.fences
+        if logs_jobs():
+            self._log_grants(chunk.grants, known)
         if None in known and not self._callbacks_are_late:
             self._callbacks_are_late = await self._broker.callbacks_are_late(self._type)
         return sum(fence is not None for fence in known)
+
+    def _log_grants(self, grants: Sequence[Grant], fences: Sequence[int | None]) -> None:
+        for grant, fence in zip(grants, fences, strict=True):
+            if fence is not None:
+                name, hosts = grant.head.request_id, " ".join(grant.hosts[:MOST_HOSTS])
+                log_job("job.granted", self._type, name, id=grant.head.id, fence=fence, hosts=hosts)
 
     async def _note(self, window: WindowedSnapshot, planned: Plan) -> None:
         if planned.passed or planned.promises != window.state.promises:

@@ -18,6 +18,7 @@ from rq_broker.api.paths import job_of, location
 from rq_broker.api.responses import created, warned
 from rq_broker.domain import errors
 from rq_broker.domain.arrays import Array, ArraySubmission, array_of
+from rq_broker.domain.job_log import log_job, logs_jobs
 from rq_broker.store.broker import Broker
 
 
@@ -39,6 +40,9 @@ class ArrayCalls:
         """Submit an array."""
         check_array(request, new)
         array = await self._broker.submit_array(type_, new, key, limits_of(request))
+        if logs_jobs():
+            jobs, again = array.count, array.replayed or None
+            log_job("array.submitted", type_, array.request_id, jobs=jobs, replayed=again)
         warnings = await self._warnings.warnings(new.shape(0).demand, array, new.data.fill(0))
         view: ArrayView = ArrayView.of(array)
         if warnings.job:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
+from msgspec.structs import replace as with_fields
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -30,7 +31,9 @@ from rq_broker.api.request_body import read, read_json
 from rq_broker.api.responses import PRIVATE, created, ok, warned
 from rq_broker.api.submit import read_submission
 from rq_broker.domain.arrays import ArraySubmission
+from rq_broker.domain.correlation import Correlation
 from rq_broker.domain.errors import Conflict
+from rq_broker.domain.job_log import log_job, logs_jobs
 from rq_broker.domain.jobs import Status
 from rq_broker.egress.rules import Egress
 from rq_broker.store.broker import Page
@@ -78,6 +81,8 @@ class JobEndpoints:
         key = idempotency_key(request)
         body, owner = await read(request), sole_owner(request)
         new = read_submission(body, self._callback_base, self._egress, owner)
+        if correlation := Correlation.of(request.scope["headers"]):
+            new = with_fields(new, correlation=correlation)
         if isinstance(new, ArraySubmission):
             return await self._arrays.submit(request, type_, new, key)
         check_submission(request, new)
@@ -86,6 +91,10 @@ class JobEndpoints:
         except Conflict as refusal:
             show_refused(request, refusal)
             raise
+        if logs_jobs():
+            log_job(
+                "job.submitted", type_, job.request_id, id=job.id, replayed=job.replayed or None
+            )
         shown = job_view(request, job)
         warnings = await self._warnings.warnings(new.shape.demand, job, new.data)
         if warnings.job:

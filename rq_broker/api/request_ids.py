@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from secrets import token_hex
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rq_broker.api.responses import with_headers
-
-HEADER = b"x-request-id"
-_WELL_FORMED = re.compile(rb"[!-~]{1,128}")
-"""Printable and without spaces, so that it forges no line of a log; and bounded, as it is kept."""
+from rq_broker.domain.correlation import REQUEST_ID, WELL_FORMED_ID
 
 
 def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
     """Return the ID that a request names, if it is well-formed; otherwise a new one."""
     for name, value in headers:
-        if name == HEADER and _WELL_FORMED.fullmatch(value):
-            return value.decode()
+        if name == REQUEST_ID and WELL_FORMED_ID.fullmatch(text := value.decode("latin-1")):
+            return text
     return token_hex(8)
 
 
@@ -35,4 +31,4 @@ class RequestIds:
             await self._app(scope, receive, send)
             return
         request_id = scope["request_id"] = request_id_of(scope["headers"])
-        await self._app(scope, receive, with_headers(send, [(HEADER, request_id.encode())]))
+        await self._app(scope, receive, with_headers(send, [(REQUEST_ID, request_id.encode())]))

@@ -45,7 +45,7 @@ def run(settings: Settings) -> None:
 def worker_app() -> Starlette:
     """Build the application of a worker process, from the settings that `run` left for it."""
     settings = Settings(**orjson.loads(os.environ[_SETTINGS_VARIABLE]))
-    set_up_logging(settings.log_level)  # a process of its own, with --workers
+    set_up_logging(settings.log_level, settings.log_format)  # a process of its own, with --workers
     end_with_parent(settings.grace)
     return build_app(settings, connect(settings.redis))
 

@@ -1,21 +1,34 @@
 """How every process of the broker logs: one format, from one level on.
 
 A line begins with its time, and nothing that a client names can begin another one: control
-characters are escaped, and the lines of a traceback are indented. Credentials are taken out.
+characters are escaped, and the lines of a traceback are indented. Credentials are taken out. In
+JSON each line is one object, a traceback one string of it.
+
+A record may carry `fields` (`extra={"fields": {...}}`). In text they follow the message as
+`name=value`; in JSON they are keys of the object.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from types import TracebackType
+from typing import Any, Literal
 
+from rq_broker.domain.identity import ACTOR
+from rq_broker.domain.job_log import JOB_LOG
 from rq_broker.domain.scrubbing import scrubbed
 
+LogFormat = Literal["text", "json"]
 _ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 _INDENT = "    "
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 """Control characters, line separators, and what turns the direction of writing."""
+_PLAIN = re.compile(r"[^\s\"'=\\]+")
+"""A value that needs no quotes."""
 
 
 class LineFormatter(logging.Formatter):
@@ -26,7 +39,8 @@ class LineFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
         """Return the line of a record."""
-        return _escaped(super().formatMessage(record))
+        fields = "".join(f" {name}={_quoted(value)}" for name, value in _fields_of(record).items())
+        return _escaped(super().formatMessage(record) + fields)
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of a record, and its traceback."""
@@ -39,14 +53,57 @@ class LineFormatter(logging.Formatter):
         return "\n".join(_INDENT + _escaped(line) for line in text.split("\n"))
 
 
-def set_up_logging(level: str = "info") -> None:
+class JsonFormatter(logging.Formatter):
+    """Writes a record as one JSON object on one line, in ASCII."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record."""
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line: dict[str, Any] = {
+            "time": time.replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "message": record.getMessage(),
+        }
+        for name, value in _fields_of(record).items():
+            line.setdefault(name, value if isinstance(value, int | float) else str(value))
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        texts = {name: value for name, value in line.items() if isinstance(value, str)}
+        together = "\n".join(texts.values())
+        if scrubbed(together) != together:  # seldom: so the texts are read once, not one by one
+            line |= {name: scrubbed(text) for name, text in texts.items()}
+        return json.dumps(line)
+
+
+def set_up_logging(level: str = "info", log_format: LogFormat = "text") -> None:
     """Log to standard error from this level on, that of uvicorn included."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(LineFormatter())
-    logging.basicConfig(handlers=[handler])
-    logging.getLogger().setLevel(level.upper())
+    root = logging.getLogger()
+    if not root.handlers:
+        root.addHandler(logging.StreamHandler())
+    formatter = JsonFormatter() if log_format == "json" else LineFormatter()
+    for handler in root.handlers:
+        if isinstance(handler.formatter, LineFormatter | JsonFormatter | None):  # it is ours
+            handler.setFormatter(formatter)
+    root.setLevel(level.upper())
     # httpx logs each request: one line for every poll of a source that uses it.
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    # A line for each job is for machines; people read of trouble, and of passes.
+    logs_jobs = log_format == "json" or level == "debug"
+    logging.getLogger(JOB_LOG).setLevel(logging.NOTSET if logs_jobs else logging.WARNING)
+
+
+def _fields_of(record: logging.LogRecord) -> Mapping[str, object]:
+    """Return the fields of a record, with the request that it was made in."""
+    fields: Mapping[str, object] = getattr(record, "fields", {})
+    actor = ACTOR.get()
+    if actor is None or not actor.request_id:
+        return fields
+    return {**fields, "http_request_id": actor.request_id}
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)
 
 
 def _escaped(text: str) -> str:

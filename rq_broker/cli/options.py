@@ -198,6 +198,11 @@ OPTIONS: dict[str, Decorator] = {
         "Log lines of this level and above.",
         type=click.Choice(["debug", "info", "warning", "error"]),
     ),
+    "log_format": option(
+        "--log-format",
+        "How log lines are written; json also has one for each submit, grant and callback.",
+        type=click.Choice(["text", "json"]),
+    ),
     "sample": option(
         "--sample",
         "Check only this number of jobs of each type, chosen at random.",
@@ -259,7 +264,7 @@ def with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., 
         def call(**values: Any) -> None:
             try:
                 settings = _settings({name: values.pop(name) for name in wanted})
-                set_up_logging(settings.log_level)
+                set_up_logging(settings.log_level, settings.log_format)
                 warn_of_visible_password(settings.redis)
                 command(settings, **values)
             except BrokerError as error:

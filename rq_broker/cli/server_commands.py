@@ -20,7 +20,7 @@ from rq_broker.settings import Settings
                "tokens", "open_types", *PROVIDER_OPTIONS, "allowed_hosts", "cors_origins",
                "forwarded_allow_ips", "root_path", "rate_limit", "owner_rate_limit",
                "admin_rate_limit", "max_types", "callback_base", "callback_allow",
-               "callback_deny", "callback_ports", "log_level")  # fmt: skip
+               "callback_deny", "callback_ports", "log_level", "log_format")  # fmt: skip
 def api(settings: Settings) -> None:
     """Serve the HTTP API."""
     from rq_broker.cli.api import run
@@ -31,7 +31,7 @@ def api(settings: Settings) -> None:
 @click.command()
 @with_settings("redis", "secret_key_file", "types", "callback_base", "callback_allow",
                "callback_deny", "callback_ports", "timeout", "concurrency", "source",
-               "log_level")  # fmt: skip
+               "log_level", "log_format")  # fmt: skip
 def notifier(settings: Settings) -> None:
     """Grant capacity, send callbacks, expire jobs. Run one or several."""
     from rq_broker.cli.notifier import run
@@ -43,7 +43,7 @@ def notifier(settings: Settings) -> None:
 @with_settings("host", "port", "keep_alive", "grace", "max_connections",
                "max_connections_per_address", "insecure", "allowed_hosts", "cors_origins",
                "forwarded_allow_ips", "root_path", "admin_rate_limit", "max_types", "source",
-               "log_level")  # fmt: skip
+               "log_level", "log_format")  # fmt: skip
 def dev(settings: Settings) -> None:
     """Run API, notifier and a store in one process.
 

@@ -21,6 +21,7 @@ from rq_broker.delivery.signing import parse_keys, sign
 from rq_broker.delivery.slots import UnprovenSlots, acquire_up_to
 from rq_broker.domain import errors
 from rq_broker.domain.deliveries import Delivery
+from rq_broker.domain.job_log import log_job, logs_jobs
 from rq_broker.egress.callback import absolute_url
 from rq_broker.store.broker import Broker, Settlement
 
@@ -141,6 +142,8 @@ class Courier:
             raise
         job = delivery.job
         self._failures.note(job.destination, job.owner_id or "", outcome)
+        if logs_jobs():
+            _log_attempt(delivery, outcome)
         self._settle_soon(delivery, settlement(job.attempts, outcome))
 
     async def _send(self, delivery: Delivery) -> Outcome:
@@ -160,6 +163,8 @@ class Courier:
             return Outcome("fail", "invalid_callback", 0)
         body = message_body(job, now)
         headers = sign(message_id(job), int(now.timestamp()), body, keys)
+        if job.correlation:
+            headers |= job.correlation.headers()
         outcome = await self._sender.post(url, body, headers)
         if outcome.kind == "unsent":
             await asyncio.sleep(UNSENT_SECONDS)
@@ -199,3 +204,21 @@ class Courier:
             await asyncio.gather(*unfinished, return_exceptions=True)
         if self._settling:
             await self._settling
+
+
+def _log_attempt(delivery: Delivery, outcome: Outcome) -> None:
+    job, correlation = delivery.job, delivery.job.correlation
+    log_job(
+        "job.callback",
+        job.type,
+        job.request_id,
+        id=job.id,
+        fence=job.fence,
+        webhook_id=message_id(job),
+        attempt=job.attempts,
+        cause=outcome.cause,
+        milliseconds=outcome.milliseconds,
+        destination=job.destination,
+        http_request_id=correlation and correlation.http_request_id,
+        traceparent=correlation and correlation.traceparent,
+    )

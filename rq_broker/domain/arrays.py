@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from rq_broker.domain.correlation import Correlation
 from rq_broker.domain.jobs import Shape, Status
 from rq_broker.domain.names import request_id_in
 from rq_broker.domain.terms import Terms
@@ -73,6 +74,8 @@ class ArraySubmission(Struct, frozen=True):
     """Seconds each says it will hold."""
     terms: Terms | None = None
     at_once: int | None = None
+    correlation: Correlation | None = None
+    """As of Submission."""
 
     def shape(self, index: int) -> Shape:
         """Return the shape of one job."""

@@ -25,6 +25,7 @@ from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from rq_broker.domain.choices import Elastic
+from rq_broker.domain.correlation import Correlation
 from rq_broker.domain.devices import DeviceChoice
 from rq_broker.domain.shape_texts import (
     DemandOf3,
@@ -336,6 +337,8 @@ class Submission(Struct, frozen=True):
     expected: float | None = None
     """Seconds it says it will hold."""
     terms: Terms | None = None
+    correlation: Correlation | None = None
+    """What its request says of itself, for logs and traces; a repetition may say another."""
 
 
 class Job(Struct, frozen=True):
@@ -380,5 +383,7 @@ class Job(Struct, frozen=True):
     """While it waits beside the line: how many of the jobs of `after` have not ended."""
     alternative: int | None = None
     """While it holds capacity: which of its alternatives it was granted; None if it has none."""
+    correlation: Correlation | None = None
+    """What the request that submitted it said of itself; None for nothing."""
     replayed: bool = False
     """Set only by submit: whether an earlier submit with the same idempotency key stored it."""

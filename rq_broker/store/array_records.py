@@ -48,6 +48,7 @@ def job_rows(
         callback, fields = new.callback.fill(index), list[str]()
         if not only_check:
             fields = fold("callback", callback) + fold("data", new.data.fill(index))
+            fields += records.correlation_pairs(new.correlation)
         shape = numbers.setdefault(new.shape(index), len(numbers) + 1)
         yield {"callback": callback_digest(callback, new.name), "shape": shape, "fields": fields}
 

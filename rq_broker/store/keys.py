@@ -139,7 +139,8 @@ and, once they apply, `expected` (ms), `updated` (µs), `hosts` (JSON, one name 
 `running_since` and `renewed` (ms), `ended` (ms, once `updated` says another time), `predicted`
 (ms), `predicted_from`,
 `least_expected` (ms), `demand_key`, `size`, `destination`, `servers`, `named` (ms), `unseen`,
-`missed_by`, `hold_lost` (ms), `submit_key`, and what its
+`missed_by`, `hold_lost` (ms), `submit_key`, what its submit said of itself for logs and traces
+(`http_request_id`, `traceparent`, `tracestate`), and what its
 submit gave, kept when it is changed: `submitted_priority` and `submitted_expected`, '' for none;
 of a job of an array with `at_once` that number; while it holds `alternative`, which of its
 alternatives it was granted; `prefers_until` (ms), until when none of these will do;
@@ -148,11 +149,11 @@ of its own terms `not_before`, `give_up_after`, `gives_up` and `hold_at_most` (m
 while it is not queued also `demand`, what its shape stands for. Its priority is the score of its
 member in `…:status:<status>` and stands nowhere else, so that no two places can disagree.
 
-A `data` or `callback` of 65 to `FOLD_LIMIT` bytes is *folded*: stored in pieces of at most 64 bytes
-as `data`, `data2`, `data3` and so on, which a reader joins. One value over 64 bytes would take a
-Redis hash out of its compact encoding, and cost every waiting job some 380 bytes. Longer values
-stay whole, as the overhead matters less there. For the same reason callbacks are indexed by their
-digest in 4,096 small hashes instead of one large one.
+A `data`, `callback`, `http_request_id` or `tracestate` of 65 to `FOLD_LIMIT` bytes is *folded*:
+stored in pieces of at most 64 bytes as `data`, `data2`, `data3` and so on, which a reader joins.
+One value over 64 bytes would take a Redis hash out of its compact encoding, and cost every waiting
+job some 380 bytes. Longer values stay whole, as the overhead matters less there. For the same
+reason callbacks are indexed by their digest in 4,096 small hashes instead of one large one.
 """
 
 from __future__ import annotations

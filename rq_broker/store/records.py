@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import orjson
 
 from rq_broker.domain.capacity import STALE_INTERVALS, Host, SourceState
+from rq_broker.domain.correlation import Correlation
 from rq_broker.domain.deliveries import Attempt, Destination
 from rq_broker.domain.jobs import BESIDE, Job, Shape, Status
 from rq_broker.domain.names import request_id_in
@@ -17,7 +18,7 @@ from rq_broker.domain.planning import Head, Promise, WaitingShape
 from rq_broker.domain.sharing import Average
 from rq_broker.domain.terms import Terms
 from rq_broker.store import device_records
-from rq_broker.store.keys import job_of, member, unfold
+from rq_broker.store.keys import fold, job_of, member, unfold
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +88,7 @@ def job(
         is_beside=is_beside,
         left=int(fields.get("left", 0)),
         alternative=int(fields["alternative"]) if "alternative" in fields else None,
+        correlation=_correlation(fields),
     )
 
 
@@ -99,6 +101,29 @@ def _trouble(fields: Mapping[str, str]) -> str:
     if "hold_lost" in fields:
         return "hold_lost"
     return "server_unseen" if "missed_by" in fields else ""
+
+
+def _correlation(fields: Mapping[str, str]) -> Correlation | None:
+    """Read what a job's submit said of itself; it was written by anybody, and is checked again."""
+    if "http_request_id" not in fields and "traceparent" not in fields:
+        return None
+    return Correlation.read(
+        unfold(fields, "http_request_id"),
+        unfold(fields, "traceparent"),
+        unfold(fields, "tracestate"),
+    )
+
+
+def correlation_pairs(correlation: Correlation | None) -> list[str]:
+    """Render what a submit says of itself as field, value, … of the hash of its job."""
+    if correlation is None:
+        return []
+    texts = {
+        "http_request_id": correlation.http_request_id,
+        "traceparent": correlation.traceparent,
+        "tracestate": correlation.tracestate,
+    }
+    return [part for name, text in texts.items() if text for part in fold(name, text)]
 
 
 _TERMS = ("not_before", "give_up_after", "hold_at_most", "after", "after_any")

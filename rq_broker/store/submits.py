@@ -187,6 +187,9 @@ class Submits:
         known = self._continuity.known(type_)
         demand, shape, kinds = _describe(submission)
         expected = records.milliseconds_or_none(submission.expected)
+        fields = fold("callback", submission.callback) + fold("data", submission.data)
+        if submission.correlation:
+            fields += records.correlation_pairs(submission.correlation)
         terms, own_name = submission.terms, owned_name(submission.owner_id, submission.request_id)
         reply = await self._runner.run(
             "submit",
@@ -203,7 +206,7 @@ class Submits:
             kinds=kinds,
             default_most_kinds=_DEFAULT_POLICY.most_kinds,
             prefer_for=submission.shape.demand.prefer_for or None,
-            fields=fold("callback", submission.callback) + fold("data", submission.data),
+            fields=fields,
             terms=records.terms_pairs(terms) if terms else (),
             after=terms.after if terms else (),
             owners=owners_argument(owners),

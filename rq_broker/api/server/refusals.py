@@ -8,9 +8,9 @@ from collections.abc import Iterable
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from rq_broker.api.request_ids import HEADER
 from rq_broker.api.responses import failed
 from rq_broker.domain import errors
+from rq_broker.domain.correlation import REQUEST_ID
 
 RETRY_AFTER = b"1"
 """Seconds after which a client that met the limit of connections may try again. Connections come
@@ -28,7 +28,7 @@ def rendered(
         *default_headers,
         *reply.raw_headers,
         (b"connection", b"close"),
-        (HEADER, request_id.encode()),
+        (REQUEST_ID, request_id.encode()),
     ]
     if isinstance(error, errors.TooManyConnections):
         headers.append((b"retry-after", RETRY_AFTER))

@@ -18,7 +18,8 @@
 ---   default_most_kinds integer the policy's `most_kinds` where it is not set
 ---   prefer_for       integer?  ms from now on in which none of its alternatives will do; not given: they
 ---                              do at once, or it has none
----   fields           fields    fields of the job hash, folded: callback and data
+---   fields           fields    fields of the job hash, folded: callback and data, and of a submit that
+---                                 names them http_request_id, traceparent and tracestate
 ---   terms            fields    the job's own terms, as in its hash: not_before, give_up_after and hold_at_most,
 ---                              ms; after_any, 1
 ---   after            strings   request_ids of the jobs for which it waits

@@ -26,7 +26,8 @@
 ---   jobs             rows      the step's jobs, by index
 ---     callback       string    digest of the callback
 ---     shape          integer   which of the shapes, from 1
----     fields         fields    fields of the job hash, folded: callback and data
+---     fields         fields    fields of the job hash, folded: callback and data, and of a submit that
+---                               names them http_request_id, traceparent and tracestate
 --- Returns
 ---   is_new           flag      whether this call stored the step
 ---   id               integer   ID of its last job; 0 if nothing is stored
