@@ -207,7 +207,8 @@ _REQUEST_ID = {
     "in": "header",
     "schema": {"type": "string"},
     "description": "Names this request in the audit log: at most 128 printable ASCII characters "
-    "without spaces. Otherwise, or left out, the API makes one. Every answer has it.",
+    "without spaces. Otherwise, or left out, the API makes one. Every answer has it. A submit's "
+    "goes with its callback, as do `traceparent` and `tracestate`.",
 }
 
 

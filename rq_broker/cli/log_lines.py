@@ -1,11 +1,8 @@
 """How every process of the broker logs: one format, from one level on.
 
 A line begins with its time, and nothing that a client names can begin another one: control
-characters are escaped, and the lines of a traceback are indented. Credentials are taken out. In
-JSON each line is one object, a traceback one string of it.
-
-A record may carry `fields` (`extra={"fields": {...}}`). In text they follow the message as
-`name=value`; in JSON they are keys of the object.
+characters are escaped, and the lines of a traceback are indented; in JSON each line is one object.
+Credentials are taken out. The `fields` of a record (`extra={"fields": {...}}`) follow the message.
 """
 
 from __future__ import annotations

@@ -73,6 +73,7 @@ VALUES = {
     "concurrency": ("7", 7),
     "source": ("sources.toml", "sources.toml"),
     "log-level": ("debug", "debug"),
+    "log-format": ("json", "json"),
     "sample": ("9", 9),
     "follow": ("1", True),
     "since": ("2h", 7200.0),

@@ -23,10 +23,8 @@ def _lines(child: Child, event: str) -> list[dict[str, Any]]:
 async def test_a_submit_its_grant_and_its_callback_are_joined(
     store: Server, spawn: Children
 ) -> None:
-    """The API's line and the notifier's two are joined by the ids, and by the callback's headers.
-
-    All lines of both processes are JSON, from their start to their end.
-    """
+    """The ids join the API's line with the notifier's two and with the callback's headers; and all
+    lines of both processes are JSON, from their start to their end."""
     api = spawn.api(store.url, "--log-format", "json")
     notifier = spawn.notifier(store.url, "--log-format", "json")
     await asyncio.to_thread(api.ready)
