@@ -1,5 +1,17 @@
 """The Python client of the HTTP API, sync and async."""
 
-from rq_broker.client.client import AsyncClient, Client
+from rq_broker.client.async_client import AsyncClient
+from rq_broker.client.client import Client
+from rq_broker.client.events import Event
+from rq_broker.client.grants import Grant, HoldError, HoldLost, HoldTimeout, NotGranted
 
-__all__ = ["AsyncClient", "Client"]
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "Event",
+    "Grant",
+    "HoldError",
+    "HoldLost",
+    "HoldTimeout",
+    "NotGranted",
+]

@@ -47,7 +47,8 @@ class NewJob(TypedDict):
     """May be left out by whoever acts for one owner only."""
     data: Data | dict[str, Any]
     """What it needs; all other keys are kept for the callback."""
-    callback: str
+    callback: NotRequired[str]
+    """Where the job is called. Without it the grant is an offer that you take by `running`."""
     priority: NotRequired[int]
     expected: NotRequired[float]
     """Seconds it will hold, as far as you know."""
@@ -65,6 +66,40 @@ class NewJob(TypedDict):
     """Makes so many jobs, `request_id[0]` and so on; `{n}` in callback and data is the number."""
     at_once: NotRequired[int]
     """How many of these jobs hold capacity at a time, at most."""
+
+
+class Proposal(TypedDict, total=False):
+    """What a what-if forecasts: a job that was not submitted, or a waiting one elsewhere."""
+
+    data: Data | dict[str, Any]
+    """What the imagined job needs."""
+    request_id: str
+    """The waiting job that is moved, with `priority` or `position`."""
+    owner_id: str
+    callback: str
+    priority: int
+    position: int | str
+    """Its place in the line, 1 for the next; `front` or `back`."""
+    expected: float
+    """Seconds it would hold."""
+
+
+class HoldTerms(TypedDict, total=False):
+    """What a hold may say about its job, beside what it needs."""
+
+    owner_id: str
+    """May be left out by whoever acts for one owner only."""
+    priority: int
+    expected: float
+    """Seconds it will hold, as far as you know: a wish, no limit."""
+    not_before: str
+    """It is not granted before this time, RFC 3339."""
+    give_up_after: float
+    """Seconds in the line after which the broker ends it in error."""
+    after: Sequence[str]
+    """It joins the line once these jobs are `done`."""
+    after_any: bool
+    """Whether any end of those jobs will do."""
 
 
 class JobFilter(TypedDict, total=False):

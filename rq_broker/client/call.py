@@ -31,6 +31,7 @@ class Call(Generic[Result]):
         query: The query parameters.
         idempotency_key: The header Idempotency-Key; '' for none.
         repeatable: Whether a client may send it again after a lost answer.
+        wait: Seconds that the API may take longer than usual to answer, because it was asked to.
     """
 
     extract: Callable[[Json], Result]
@@ -40,6 +41,7 @@ class Call(Generic[Result]):
     query: Mapping[str, str] | None = None
     idempotency_key: str = ""
     repeatable: bool = True
+    wait: float = 0.0
 
     @property
     def headers(self) -> dict[str, str]:
@@ -67,6 +69,16 @@ def path(*segments: str) -> str:
     return "/" + "/".join(quote(segment, safe="") for segment in segments)
 
 
+def whose(owner_id: str) -> dict[str, str] | None:
+    """Return the query that says whose job a call means; None if it does not say."""
+    return {"owner_id": owner_id} if owner_id else None
+
+
+def data_of(envelope: Json) -> Any:
+    """Return what a call that has no other answer answers."""
+    return envelope["data"]
+
+
 def envelope_of(response: httpx.Response) -> Json:
     """Return the envelope of a successful answer.
 
@@ -84,4 +96,6 @@ def envelope_of(response: httpx.Response) -> Json:
         case {"ok": False, "error": str(sentence), "code": str(code)}:
             details = {key: value for key, value in envelope.items() if key not in _OF_A_REFUSAL}
             raise _ERRORS.get(code.upper(), errors.BrokerError)(sentence, **details)
-    raise errors.BrokerError(f"HTTP {response.status_code} without an envelope of rq-broker")
+    foreign = errors.BrokerError(f"HTTP {response.status_code} without an envelope of rq-broker")
+    foreign.status = response.status_code
+    raise foreign

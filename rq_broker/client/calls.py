@@ -7,7 +7,7 @@ function's arguments and the result that its Call names are those of the method.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Unpack
+from typing import Unpack
 from uuid import uuid4
 
 from rq_broker.client.arguments import (
@@ -18,15 +18,11 @@ from rq_broker.client.arguments import (
     Place,
     StatusDetails,
 )
-from rq_broker.client.call import Call, Json, path
+from rq_broker.client.call import Call, Json, data_of, path, whose
 from rq_broker.client.policy_types import PolicyChange
 
 PAGE_LIMIT = 500
 """Jobs asked for at a time. A larger page takes the API longer, a smaller one more requests."""
-
-
-def _data(envelope: Json) -> Any:
-    return envelope["data"]
 
 
 def _new_key() -> str:
@@ -41,11 +37,6 @@ def _with_warning(envelope: Json) -> Json:
     """Return the data, with the warning that stands beside it."""
     data: Json = envelope["data"]
     return {**data, "Warning": envelope["Warning"]} if "Warning" in envelope else data
-
-
-def _whose(owner_id: str) -> Json | None:
-    """Return the query that says whose job a call means; None if it does not say."""
-    return {"owner_id": owner_id} if owner_id else None
 
 
 def _requeued(envelope: Json) -> int:
@@ -113,7 +104,14 @@ def page(
     return Call(_page, "GET", path("v1", type_), query=query)
 
 
-def read(type_: str, request_id: str, *, owner_id: str = "") -> Call[Json]:
+def read(
+    type_: str,
+    request_id: str,
+    *,
+    owner_id: str = "",
+    wait: float = 0.0,
+    until: Sequence[str] = (),
+) -> Call[Json]:
     """Read one job.
 
     Args:
@@ -121,6 +119,8 @@ def read(type_: str, request_id: str, *, owner_id: str = "") -> Call[Json]:
         request_id: The job.
         owner_id: Whose job it is. Needed where the policy's `names` are per owner, unless your
             identity has one owner only; so it is in all calls on one job.
+        wait: Seconds, 60 at most, that the API waits for one of the statuses before it answers.
+        until: The statuses to wait for; without them, any but `queued`.
 
     Returns:
         The job; while it waits, with its `Position` and the `Reason` why it waits.
@@ -128,7 +128,10 @@ def read(type_: str, request_id: str, *, owner_id: str = "") -> Call[Json]:
     Raises:
         JobNotFound: The type has no such job.
     """
-    return Call(_data, "GET", path("v1", type_, request_id), query=_whose(owner_id))
+    query = whose(owner_id) or {}
+    if wait > 0:
+        query |= {"wait": f"{wait:g}", **({"until": ",".join(until)} if until else {})}
+    return Call(data_of, "GET", path("v1", type_, request_id), query=query or None, wait=wait)
 
 
 def reorder(
@@ -142,7 +145,7 @@ def reorder(
         NoRoom: There is no free priority at that place.
     """
     where = path("v1", type_, request_id)
-    return Call(_nothing, "POST", where, place, query=_whose(owner_id))
+    return Call(_nothing, "POST", where, place, query=whose(owner_id))
 
 
 def transition(
@@ -164,7 +167,7 @@ def transition(
     # Repeated without its fence, `queued` would take back a grant made in between.
     repeatable = status != "queued" or "fence" in details
     where = path("v1", type_, request_id)
-    return Call(_nothing, "POST", where, body, query=_whose(owner_id), repeatable=repeatable)
+    return Call(_nothing, "POST", where, body, query=whose(owner_id), repeatable=repeatable)
 
 
 def set_expected(
@@ -184,7 +187,7 @@ def set_expected(
         Conflict: The job is `done` or in `error`.
     """
     where, body = path("v1", type_, request_id), {"expected": expected}
-    return Call(_nothing, "POST", where, body, query=_whose(owner_id))
+    return Call(_nothing, "POST", where, body, query=whose(owner_id))
 
 
 def withdraw(type_: str, request_id: str, *, owner_id: str = "") -> Call[None]:
@@ -195,7 +198,7 @@ def withdraw(type_: str, request_id: str, *, owner_id: str = "") -> Call[None]:
         JobNotFound: The type has no such job.
     """
     where = path("v1", type_, request_id)
-    query = _whose(owner_id)
+    query = whose(owner_id)
     return Call(_nothing, "DELETE", where, query=query, idempotency_key=_new_key())
 
 
@@ -209,7 +212,7 @@ def attempts(type_: str, request_id: str, *, owner_id: str = "") -> Call[list[Js
         JobNotFound: The type has no such job.
     """
     where = path("v1", type_, request_id, "attempts")
-    return Call(_data, "GET", where, query=_whose(owner_id))
+    return Call(data_of, "GET", where, query=whose(owner_id))
 
 
 # Types
@@ -221,7 +224,7 @@ def types() -> Call[Json]:
     Returns:
         Type → status → number of jobs.
     """
-    return Call(_data, "GET", path("v1"))
+    return Call(data_of, "GET", path("v1"))
 
 
 def policy(type_: str) -> Call[Json]:
@@ -273,7 +276,7 @@ def audit_log(
 
 def hosts(type_: str) -> Call[list[Json]]:
     """Read all hosts of a type, ordered by name."""
-    return Call(_data, "GET", path("types", type_, "hosts"))
+    return Call(data_of, "GET", path("types", type_, "hosts"))
 
 
 def host(type_: str, name: str) -> Call[Json]:
@@ -285,7 +288,7 @@ def host(type_: str, name: str) -> Call[Json]:
     Raises:
         HostNotFound: The type has no such host.
     """
-    return Call(_data, "GET", path("types", type_, "hosts", name))
+    return Call(data_of, "GET", path("types", type_, "hosts", name))
 
 
 def set_host(type_: str, name: str, **host: Unpack[HostFields]) -> Call[Json]:
@@ -294,7 +297,7 @@ def set_host(type_: str, name: str, **host: Unpack[HostFields]) -> Call[Json]:
     Returns:
         As `host`.
     """
-    return Call(_data, "PUT", path("types", type_, "hosts", name), host)
+    return Call(data_of, "PUT", path("types", type_, "hosts", name), host)
 
 
 def drop_host(type_: str, name: str) -> Call[None]:
@@ -316,7 +319,7 @@ def destinations(type_: str) -> Call[Json]:
         `destinations`: each with its circuit breaker; `outage`: whether most of them fail at the
         same time, so that the broker's own network is at fault.
     """
-    return Call(_data, "GET", path("types", type_, "destinations"))
+    return Call(data_of, "GET", path("types", type_, "destinations"))
 
 
 def reset(type_: str, destination: str, owner: str | None = None) -> Call[None]:
@@ -359,7 +362,7 @@ def keys(type_: str) -> Call[dict[str, list[str]]]:
     Returns:
         Owner, or `*` for every owner → fingerprints, newest key first.
     """
-    return Call(_data, "GET", path("types", type_, "keys"))
+    return Call(data_of, "GET", path("types", type_, "keys"))
 
 
 def set_keys(type_: str, owner: str, keys: Sequence[str]) -> Call[dict[str, list[str]]]:
@@ -375,4 +378,4 @@ def set_keys(type_: str, owner: str, keys: Sequence[str]) -> Call[dict[str, list
         As `keys`.
     """
     body = {"owner": owner, "keys": list(keys)}
-    return Call(_data, "PUT", path("types", type_, "keys"), body)
+    return Call(data_of, "PUT", path("types", type_, "keys"), body)

@@ -1,34 +1,30 @@
-"""The Python client, sync and async: one method for each function of `calls`.
+"""The Python client, sync and async: one method for each function of `calls` and `questions`.
 
 `client.read("vm", "r1")` sends what `calls.read("vm", "r1")` describes and returns its result.
 A refusal raises the class of domain/errors/ that its code names; a connection that still fails
-after the last attempt raises httpx's own exceptions.
+after the last attempt raises httpx's own exceptions. What takes several calls is a flow, see flows.
 """
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 
 import httpx
+from httpx_sse import EventSource
 
-from rq_broker.client import calls
-from rq_broker.client.arguments import JobFilter
-from rq_broker.client.call import Call, Json, credential, envelope_of
-from rq_broker.client.repeating import LOST, RETRIES, Attempts
-
-TIMEOUT_SECONDS = 10.0
-"""How long connecting, sending and each wait for an answer may take; `http` may set another."""
-KEEP_ALIVE_SECONDS = 30.0
-"""How long an idle connection is kept. Less than `--keep-alive` of the API, 75 s, and than proxies
-keep it, 60 s: a call that is sent while the other side closes is lost."""
-LIMITS = httpx.Limits(
-    max_connections=100, max_keepalive_connections=20, keepalive_expiry=KEEP_ALIVE_SECONDS
-)
-"""Connections of one client; the numbers are those of httpx."""
+from rq_broker.client import calls, connections, holding, questions
+from rq_broker.client.arguments import JobFilter, LogFilter
+from rq_broker.client.call import Call, Json, credential
+from rq_broker.client.events import Event, EventStream
+from rq_broker.client.flows import Exchange, Flow, Pause, repeated
+from rq_broker.client.grants import Grant
+from rq_broker.client.holds import held
+from rq_broker.client.repeating import RETRIES, RETRY_FOR, Repeating, Told
+from rq_broker.client.wishes import HoldOptions, wish
 
 Args = ParamSpec("Args")
 Result = TypeVar("Result")
@@ -44,14 +40,12 @@ def _sync(call: Callable[Args, Call[Result]]) -> Callable[Concatenate[Client, Ar
     return method
 
 
-def _async(
-    call: Callable[Args, Call[Result]],
-) -> Callable[Concatenate[AsyncClient, Args], Coroutine[Any, Any, Result]]:
-    """Make the method of AsyncClient that sends a call; its arguments are those of the call."""
+def _sync_flow(flow: Callable[Args, Flow[Result]]) -> Callable[Concatenate[Client, Args], Result]:
+    """Make the method of Client that carries out a flow."""
 
-    @functools.wraps(call)
-    async def method(client: AsyncClient, /, *args: Args.args, **kwargs: Args.kwargs) -> Result:
-        return await client._send(call(*args, **kwargs))
+    @functools.wraps(flow)
+    def method(client: Client, /, *args: Args.args, **kwargs: Args.kwargs) -> Result:
+        return client._run(flow(*args, **kwargs))
 
     return method
 
@@ -59,12 +53,19 @@ def _async(
 class Client:
     """The sync client of the API at `url`; jobs, hosts and policies are JSON as the API has them.
 
+    Threads may share it.
+
     Args:
         url: Where the API serves, such as `http://127.0.0.1:8080`.
         token: Sent as `Authorization: Bearer …`, where the API asks who calls.
         http: The httpx client to send with, in place of a new one. Leaving the `with` closes it.
         retries: How often a call is sent again whose answer was lost, or that the API could not
-            serve for the moment. A submit and a withdrawal carry an Idempotency-Key for it.
+            serve for the moment; None for any number. A submit and a withdrawal carry an
+            Idempotency-Key for it.
+        retry_for: Seconds after its first attempt in which a call may be sent again; math.inf
+            without end.
+        on_trouble: Is called with what went wrong before a call is sent again, and with None once
+            it was answered.
     """
 
     def __init__(
@@ -73,11 +74,15 @@ class Client:
         *,
         token: str | None = None,
         http: httpx.Client | None = None,
-        retries: int = RETRIES,
+        retries: int | None = RETRIES,
+        retry_for: float = RETRY_FOR,
+        on_trouble: Told | None = None,
     ) -> None:
-        self._retries = retries
+        self._rules = Repeating(retries, retry_for, on_trouble)
         self._credential = credential(token)
-        self._http = http or httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS, limits=LIMITS)
+        self._http = http or httpx.Client(
+            base_url=url, timeout=connections.TIMEOUT_SECONDS, limits=connections.LIMITS
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -89,24 +94,59 @@ class Client:
         """Close the connections."""
         self._http.close()
 
-    def _send(self, call: Call[Result]) -> Result:
-        attempts = Attempts(call, self._retries)
+    def _exchange(self, call: Call[Any]) -> httpx.Response:
+        """Send a call once."""
+        return self._http.request(
+            call.method,
+            call.path,
+            json=call.body,
+            params=call.query,
+            headers=call.headers | self._credential,
+            timeout=connections.timeouts(self._http, call),
+        )
+
+    def _attempt(
+        self, flow: Exchange[Result], pause: Callable[[float], None] | None = None
+    ) -> Result:
+        """Send each call of a flow once."""
+        outcome: Any = None
+        trouble: Exception | None = None
         while True:
             try:
-                response = self._http.request(
-                    call.method,
-                    call.path,
-                    json=call.body,
-                    params=call.query,
-                    headers=call.headers | self._credential,
-                )
-            except LOST:
-                if (pause := attempts.pause()) is None:
-                    raise
-            else:
-                if (pause := attempts.pause(response)) is None:
-                    return call.extract(envelope_of(response))
-            time.sleep(pause)
+                step = flow.throw(trouble) if trouble else flow.send(outcome)
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+            outcome = trouble = None
+            if isinstance(step, Pause):
+                (pause or time.sleep)(step.seconds)
+                continue
+            try:
+                outcome = self._exchange(step)
+            except Exception as error:
+                trouble = error
+
+    def _run(self, flow: Flow[Result], pause: Callable[[float], None] | None = None) -> Result:
+        """Carry out a flow; each of its calls is repeated as the rules say."""
+        outcome: Any = None
+        trouble: Exception | None = None
+        while True:
+            try:
+                step = flow.throw(trouble) if trouble else flow.send(outcome)
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+            outcome = trouble = None
+            if isinstance(step, Pause):
+                (pause or time.sleep)(step.seconds)
+                continue
+            try:
+                outcome = self._send(step, pause)
+            except Exception as error:
+                trouble = error
+
+    def _send(self, call: Call[Result], pause: Callable[[float], None] | None = None) -> Result:
+        return self._attempt(repeated(call, self._rules), pause)
 
     def jobs(self, type_: str, **filters: Unpack[JobFilter]) -> Iterator[Json]:
         """Iterate over the jobs in priority order; reads the next page when needed."""
@@ -115,6 +155,90 @@ class Client:
             jobs, cursor = self._send(calls.page(type_, cursor, **filters))
             yield from jobs
 
+    def audit_lines(
+        self, type_: str | None, cursor: str = "", **filters: Unpack[LogFilter]
+    ) -> Iterator[Json]:
+        """Iterate over the lines of an audit log, as `audit_log` pages through them."""
+        following: str | None = cursor
+        while following is not None:
+            lines, following = self._send(calls.audit_log(type_, following, **filters))
+            yield from lines
+
+    def events(
+        self,
+        type_: str,
+        request_id: str | None = None,
+        *,
+        owner_id: str = "",
+        after: str = "",
+    ) -> Iterator[Event]:
+        """Iterate over what happens, for ever; a connection that breaks is made again.
+
+        Args:
+            type_: The queue's name.
+            request_id: Only what happens to this job.
+            owner_id: As of `read`.
+            after: The id of the last event that was seen, to go on behind it; else from now on.
+
+        Returns:
+            The events, each one once. One whose `is_gap` is true says that some are missing.
+        """
+        stream = EventStream(type_, request_id, owner_id, after, self._rules)
+        while True:
+            outcome: httpx.Response | Exception | None = None
+            try:
+                with self._http.stream(
+                    "GET",
+                    stream.call.path,
+                    params=stream.call.query,
+                    headers=stream.headers | self._credential,
+                    timeout=connections.stream_timeouts(self._http),
+                ) as response:
+                    if stream.is_over(response):
+                        return
+                    if stream.is_open(response):
+                        source = EventSource(response)
+                        for received in source.iter_sse():
+                            if (event := stream.read(received)) is not None:
+                                yield event
+                    else:
+                        response.read()
+                        outcome = response
+            except httpx.HTTPError as trouble:
+                outcome = trouble
+            time.sleep(stream.pause_after(outcome))
+
+    def hold(
+        self,
+        type_: str,
+        need: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        **options: Unpack[HoldOptions],
+    ) -> AbstractContextManager[Grant]:
+        """Hold capacity while the body of the `with` runs.
+
+        Entering submits a job without callback, waits for its grant and takes it; what is held is
+        renewed until the end of the body, which gives it back: as `done`, or, after an exception,
+        in `error` with its text. A job that is not granted in the end is withdrawn.
+
+        A hold that is lost, because the job is gone, has ended or was granted anew, sets `lost` of
+        the grant, and the `with` ends with HoldLost. A broker that does not answer ends no hold.
+
+        Args:
+            type_: The queue's name.
+            need: An instance, resource → amount; or a list of them.
+            **options: What else the job says, and how to wait: see HoldOptions.
+
+        Raises:
+            NotGranted: The job failed or was withdrawn while it waited.
+            HoldTimeout: It was not granted in time.
+            HoldLost: It was lost before the body ended.
+            BrokerError: The API refuses the job.
+        """
+        return held(self._run, wish(type_, need, **options))
+
+    wait = _sync_flow(holding.wait)
+    explain = _sync(questions.explain)
+    what_if = _sync(questions.what_if)
     submit = _sync(calls.submit)
     read = _sync(calls.read)
     reorder = _sync(calls.reorder)
@@ -136,85 +260,3 @@ class Client:
     requeue = _sync(calls.requeue)
     keys = _sync(calls.keys)
     set_keys = _sync(calls.set_keys)
-
-
-class AsyncClient:
-    """The async client of the API at `url`: as Client, with methods to be awaited.
-
-    Args:
-        url: Where the API serves, such as `http://127.0.0.1:8080`.
-        token: As for Client.
-        http: The httpx client to send with, in place of a new one. Leaving the `with` closes it.
-        retries: As for Client.
-    """
-
-    def __init__(
-        self,
-        url: str,
-        *,
-        token: str | None = None,
-        http: httpx.AsyncClient | None = None,
-        retries: int = RETRIES,
-    ) -> None:
-        self._retries = retries
-        self._credential = credential(token)
-        self._http = http or httpx.AsyncClient(base_url=url, timeout=TIMEOUT_SECONDS, limits=LIMITS)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """Close the connections."""
-        await self._http.aclose()
-
-    async def _send(self, call: Call[Result]) -> Result:
-        attempts = Attempts(call, self._retries)
-        while True:
-            try:
-                response = await self._http.request(
-                    call.method,
-                    call.path,
-                    json=call.body,
-                    params=call.query,
-                    headers=call.headers | self._credential,
-                )
-            except LOST:
-                if (pause := attempts.pause()) is None:
-                    raise
-            else:
-                if (pause := attempts.pause(response)) is None:
-                    return call.extract(envelope_of(response))
-            await asyncio.sleep(pause)
-
-    async def jobs(self, type_: str, **filters: Unpack[JobFilter]) -> AsyncIterator[Json]:
-        """Iterate over the jobs in priority order; reads the next page when needed."""
-        cursor: str | None = ""
-        while cursor is not None:
-            jobs, cursor = await self._send(calls.page(type_, cursor, **filters))
-            for job in jobs:
-                yield job
-
-    submit = _async(calls.submit)
-    read = _async(calls.read)
-    reorder = _async(calls.reorder)
-    transition = _async(calls.transition)
-    set_expected = _async(calls.set_expected)
-    withdraw = _async(calls.withdraw)
-    attempts = _async(calls.attempts)
-    types = _async(calls.types)
-    policy = _async(calls.policy)
-    set_policy = _async(calls.set_policy)
-    drop_type = _async(calls.drop_type)
-    audit_log = _async(calls.audit_log)
-    hosts = _async(calls.hosts)
-    host = _async(calls.host)
-    set_host = _async(calls.set_host)
-    drop_host = _async(calls.drop_host)
-    destinations = _async(calls.destinations)
-    reset = _async(calls.reset)
-    requeue = _async(calls.requeue)
-    keys = _async(calls.keys)
-    set_keys = _async(calls.set_keys)

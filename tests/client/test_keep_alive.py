@@ -7,7 +7,7 @@ import asyncio
 import httpx
 import pytest
 
-from rq_broker.client import AsyncClient, client as module
+from rq_broker.client import AsyncClient, connections as module
 from rq_broker.settings import Settings
 from tests.api.server.serving import serving
 

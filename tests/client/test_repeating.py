@@ -35,7 +35,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         made.append(seconds)
 
     monkeypatch.setattr("rq_broker.client.client.time.sleep", made.append)
-    monkeypatch.setattr("rq_broker.client.client.asyncio.sleep", pause)
+    monkeypatch.setattr("rq_broker.client.async_client.asyncio.sleep", pause)
     return made
 
 

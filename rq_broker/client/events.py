@@ -1,0 +1,101 @@
+"""What happened to a type or to a job, as the API streams it: server-sent events."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import httpx
+from httpx_sse import ServerSentEvent
+
+from rq_broker.client.call import Call, Json, data_of, envelope_of, path, whose
+from rq_broker.client.repeating import FIRST_PAUSE, Attempts, Repeating, is_lost
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened."""
+
+    id: str
+    """Its place in the stream: give it as `after` to go on behind it."""
+    kind: str
+    """Such as `job.granted`; `lost` where events are missing, because they are kept no more."""
+    data: Json
+    """What changed: `type`, `request_id`, `from`, `to`, `by`, `at` and others."""
+
+    @property
+    def is_gap(self) -> bool:
+        """Whether events are missing here: read again what you have derived from them."""
+        return self.kind == "lost"
+
+
+class EventStream:
+    """Where a reader of events is in the stream, over any number of connections.
+
+    Args:
+        type_: The queue's name.
+        request_id: The job; None for all of the type.
+        owner_id: As of `read`.
+        after: The id of the last event that was seen; '' for those from now on.
+        rules: How long it tries to come back after a lost connection.
+    """
+
+    def __init__(
+        self, type_: str, request_id: str | None, owner_id: str, after: str, rules: Repeating
+    ) -> None:
+        where = ("types", type_) if request_id is None else ("v1", type_, request_id)
+        query = whose(owner_id)
+        self.call: Call[object] = Call(data_of, "GET", path(*where, "events"), query=query)
+        self._after = after
+        self._rules = rules
+        self._attempts = Attempts(self.call, rules)
+        self._asked = 0.0
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of the next connection."""
+        resume = {"Last-Event-ID": self._after} if self._after else {}
+        return {"Accept": "text/event-stream", "Cache-Control": "no-store", **resume}
+
+    def is_over(self, response: httpx.Response) -> bool:
+        """Tell whether there is nothing to come, as of a job that is gone."""
+        return response.status_code == 204
+
+    def is_open(self, response: httpx.Response) -> bool:
+        """Tell whether the API streams; if so, what it takes to come back is counted anew."""
+        if response.status_code != 200:
+            return False
+        self._attempts.succeeded()
+        self._attempts = Attempts(self.call, self._rules)
+        return True
+
+    def read(self, received: ServerSentEvent) -> Event | None:
+        """Return what was received as an Event; None for one without data."""
+        self._after = received.id or self._after
+        if received.retry is not None:
+            self._asked = received.retry / 1000
+        if not received.data:
+            return None
+        return Event(received.id, received.event or "message", json.loads(received.data))
+
+    def pause_after(self, outcome: httpx.Response | Exception | None) -> float:
+        """Return the seconds before the next connection.
+
+        Args:
+            outcome: A refusal, what broke the connection, or None where the API closed it.
+
+        Raises:
+            BrokerError: The API refuses the stream.
+            Exception: What broke the connection, where it is not to be made again.
+        """
+        if outcome is None:
+            return max(FIRST_PAUSE, self._asked)
+        if isinstance(outcome, Exception) and not is_lost(outcome):
+            raise outcome
+        pause = self._attempts.pause_after(outcome)
+        if pause is not None:
+            return max(pause, self._asked)
+        if isinstance(outcome, httpx.Response):
+            envelope_of(outcome)
+            raise TypeError("the API answers no stream of events")
+        raise outcome
