@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Status
 from rq_broker.domain.policy import Policy
+from rq_broker.domain.similar import did_you_mean
 
 SHORT_SECONDS = 1.0
 """An offer or a running time below this may end before a callback is sent, or a client renews."""
@@ -32,8 +33,7 @@ def _of_limits(policy: Policy, hosts: Mapping[str, Host]) -> Iterator[str]:
     if not hosts:
         return
     for resource in sorted(limited - known):
-        similar = sorted(name for name in known if name.casefold() == resource.casefold())
-        hint = f"; did you mean {' or '.join(similar)}?" if similar else ""
+        hint = did_you_mean(resource, known)
         yield f"limits name {resource}, which no host of the type has{hint}"
 
 

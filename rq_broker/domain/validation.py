@@ -18,6 +18,7 @@ from msgspec import Meta
 
 from rq_broker.domain.errors import Invalid
 from rq_broker.domain.exact_json import dumps
+from rq_broker.domain.similar import did_you_mean
 
 MAX_WHOLE = 2**53 - 1
 """Largest whole number that the score of a sorted set holds exactly."""
@@ -225,4 +226,5 @@ def refuse_unknown(names: Collection[str], allowed: Collection[str], noun: str) 
     """Raise Invalid for the first name that is not allowed; `noun` is what a sentence calls it."""
     for name in names:
         if name not in allowed:
-            raise Invalid(f"{noun} {show(name)} is not known; known are {', '.join(allowed)}")
+            known = ", ".join(allowed) + did_you_mean(name, allowed)
+            raise Invalid(f"{noun} {show(name)} is not known; known are {known}")

@@ -9,6 +9,7 @@ from rq_broker.domain.capacity import Amounts, Host
 from rq_broker.domain.jobs import Demand
 from rq_broker.domain.planning import Snapshot
 from rq_broker.domain.policy import Policy
+from rq_broker.domain.similar import did_you_mean
 from rq_broker.domain.traits import Instance, Traits, traits_of
 from rq_broker.planner.device_reasons import describe_devices
 from rq_broker.planner.owner_usage import OwnerUsage
@@ -75,12 +76,14 @@ def impossible(empty_hosts: HostTable, demand: Demand) -> Reason | None:
     if not hosts:
         # An aggregate's name may be unknown, while its source cannot read names.
         text = f"there is no known host{where}" if where else "there is no host"
+        text += _unknown_place(empty_hosts, demand)
         return Reason(ReasonCode.IMPOSSIBLE, text)
     for instance, _ in kinds:
         admitted = _admitted(empty_hosts, instance, indexes)
         there = where + _own_traits(instance)
         if not admitted:
-            return Reason(ReasonCode.IMPOSSIBLE, f"there is no known host{there}")
+            hint = _unknown_trait(empty_hosts, traits_of(instance))
+            return Reason(ReasonCode.IMPOSSIBLE, f"there is no known host{there}{hint}")
         closest = _closest_host(empty_hosts, instance, admitted)
         if closest is not None:
             shortfall = _unknown_resource(empty_hosts, instance, admitted, there)
@@ -115,6 +118,21 @@ def _where(demand: Demand) -> str:
     of_aggregates = " and of ".join(aggregates)
     where = f" of aggregate {of_aggregates}" if aggregates else ""
     return where + _describe_traits(demand.traits, "trait")
+
+
+def _unknown_place(table: HostTable, demand: Demand) -> str:
+    """Say which names are like an aggregate, or a trait, of the demand that no host has."""
+    wanted = (*([demand.aggregate] if demand.aggregate else ()), *(demand.any_aggregate or ()))
+    for aggregate in wanted:
+        if not table.aggregates.get(aggregate):
+            return did_you_mean(aggregate, table.aggregates)
+    return _unknown_trait(table, demand.traits)
+
+
+def _unknown_trait(table: HostTable, traits: Traits) -> str:
+    """Say which traits are like one that is required and that no host has."""
+    known = table.known_traits()
+    return next((did_you_mean(name, known) for name in traits.require if name not in known), "")
 
 
 def _own_traits(instance: Instance) -> str:
@@ -205,13 +223,12 @@ def _preferred(table: HostTable, instance: Instance, indexes: Sequence[int]) -> 
 def _unknown_resource(
     empty_hosts: HostTable, instance: Instance, indexes: Sequence[int], where: str
 ) -> str | None:
-    """Say which resource of an instance no host has, and which one differs by case only."""
+    """Say which resource of an instance no host has, and which names are like it."""
     rows = (empty_hosts.rows[index] for index in indexes)
     names = {name for row in rows for name, amount in row.items() if amount}
     for resource, amount in instance:
         if resource not in names:
-            similar = sorted(name for name in names if name.casefold() == resource.casefold())
-            hint = f"; did you mean {' or '.join(similar)}?" if similar else ""
+            hint = did_you_mean(resource, names)
             return f"{resource} {amount}, but no host{where} has {resource}{hint}"
     return None
 

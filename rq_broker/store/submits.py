@@ -27,6 +27,7 @@ from rq_broker.store.names import Names, owners_argument
 from rq_broker.store.notifiers import refuse_older
 from rq_broker.store.registry import Registry
 from rq_broker.store.runner import Runner
+from rq_broker.store.taken import say_until_when
 
 _CACHED_DATA = 1024
 """Characters of a job's data up to which the text of its shape is cached; that text is about as
@@ -125,14 +126,14 @@ class Submits:
         try:
             return await self._store(type_, submission, submit_key, owners)
         except errors.DuplicateRequestId as refusal:
-            return await self._repeated(type_, submission, submit_key, refusal)
+            return await self._repeated(type_, submission, submit_key, owners, refusal)
         except errors.DuplicateCallback as refusal:
             name = await self._names.stored(type_, submission.request_id, [submission.owner_id])
             callback = callback_digest(submission.callback, name)
             index = Keys(type_).of("callbacks", callback[:2])
             taker = await self._runner.command("HGET", index, callback[2:])
             if taker is not None:
-                await self._note_same(type_, taker, submission, refusal)
+                await self._note_same(type_, taker, submission, owners, refusal)
             raise
 
     async def _repeated(
@@ -140,11 +141,12 @@ class Submits:
         type_: str,
         submission: Submission,
         submit_key: str | None,
+        owners: Collection[str] | None,
         refusal: errors.DuplicateRequestId,
     ) -> Job:
         """Return the job where the submit is repeated with its key; raises the refusal if not."""
         name = await self._names.stored(type_, submission.request_id, [submission.owner_id])
-        kept = await self._note_same(type_, name, submission, refusal)
+        kept = await self._note_same(type_, name, submission, owners, refusal)
         if kept is None or submit_key is None or kept.submit_key != submit_key:
             raise refusal
         if not refusal.details:
@@ -154,9 +156,14 @@ class Submits:
         return replace(kept.job, replayed=True)
 
     async def _note_same(
-        self, type_: str, request_id: str, submission: Submission, refusal: errors.BrokerError
+        self,
+        type_: str,
+        request_id: str,
+        submission: Submission,
+        owners: Collection[str] | None,
+        refusal: errors.BrokerError,
     ) -> _Kept | None:
-        """Give the refusal its details if the job was submitted just so; returns the job.
+        """Say in the refusal which job has the name, and whether it was submitted just so.
 
         Returns None if the job is gone or damaged.
         """
@@ -169,6 +176,7 @@ class Submits:
         for job in records.readable(lambda row: records.read_job(type_, request_id, row), [reply]):
             if _is_same(submission, job, reply):
                 refusal.details = {"same": True, "data": job}
+            await say_until_when(self._runner, job, request_id, owners, refusal)
             return _Kept(job, reply.fields.get("submit_key"))
         return None
 

@@ -21,7 +21,7 @@ EMPTY = dict.fromkeys(Status, 0)
         (Policy(limits={"*": {"VCPU": 1}, "lab": {"Slots": 1}}), None),
         (
             Policy(limits={"*": {"VCPUS": 1, "VCPU": 1}}),
-            "limits name VCPUS, which no host of the type has",
+            "limits name VCPUS, which no host of the type has; did you mean VCPU?",
         ),
         (
             Policy(limits={"lab": {"GPU": 1}}),

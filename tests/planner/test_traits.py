@@ -56,6 +56,19 @@ def test_any_of_several_aggregates_will_do_beside_the_one_that_must_be() -> None
     assert hosts_of(hosts, demand(FOUR, aggregate="b", any_aggregate=["a"])) == ("h0",)
 
 
+def test_reasons_name_what_is_like_an_unknown_aggregate_or_trait() -> None:
+    """A name that no host has is answered with one that some host has, and that is like it."""
+    hosts = [host("h", {"VCPU": 4, "Memory": 8}, "basement", traits=["HW_CPU_X86_AVX2"])]
+    meant = {
+        "Memory": demand(instance(Memroy=1)),
+        "basement": demand(FOUR, aggregate="basment"),
+        "HW_CPU_X86_AVX2": demand(FOUR, require=["HW_CPU_X86_AVX"]),
+    }
+    meant_by_one = demand(traited(FOUR, ["hw_cpu_x86_avx2"]))
+    for name, wanted in (*meant.items(), ("HW_CPU_X86_AVX2", meant_by_one)):
+        assert text_of(hosts, wanted).endswith(f"; did you mean {name}?")
+
+
 def test_reasons_say_which_aggregates_and_traits_are_meant() -> None:
     """A sentence names what the whole demand and what one instance wants of its host."""
     hosts = [host("h1", {"VCPU": 8}, "a", traits=["A"], held={"VCPU": 6})]

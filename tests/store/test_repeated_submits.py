@@ -44,6 +44,30 @@ async def test_a_repeated_submit_is_refused_and_shown_its_job(
     assert refusal.details == {"same": True, "data": job}
 
 
+@pytest.mark.parametrize("status", [Status.QUEUED, Status.RUNNING, Status.DONE])
+@pytest.mark.parametrize("by", ["request_id", "callback"])
+async def test_a_refusal_names_the_job_and_until_when(
+    broker: Broker, status: Status, by: str
+) -> None:
+    """It says which job has the name and until when; of another owner's job it says nothing."""
+    job = await bring(broker, status)
+    other = {"request_id": "e", "callback": job.callback}
+    if by == "request_id":
+        other = {"callback": "http://x/e"}
+    refusal = await refusal_of(broker, **other)
+    named = f"{by} is taken in this type by job d, which is {status}"
+    end = "kept until 20" if status == Status.DONE else "free again when it is deleted"
+    assert str(refusal).startswith(named)
+    assert end in str(refusal)
+    hidden = await refusal_of(broker, "", ["z"], owner_id="z", **other)
+    hides = {"request_id": "request_id is taken in this type"}
+    assert str(hidden) == hides.get(by, "callback is taken in this type by another job")
+    await broker.set_policy(TYPE, {"retention": None})
+    if status == Status.DONE:
+        await broker.sweep(TYPE)
+        assert "kept without end" in str(await refusal_of(broker, **other))
+
+
 @pytest.mark.parametrize("changes", [*OTHERS, {"owner_id": "p"}])
 async def test_another_submit_of_the_name_is_not_the_same(
     broker: Broker, changes: dict[str, Any]

@@ -246,6 +246,10 @@ class HostTable:
                 mask |= 1 << index
         return mask
 
+    def known_traits(self) -> frozenset[str]:
+        """Return the traits that some host has."""
+        return frozenset().union(*self._traits)
+
     def admitted_by(self, traits: Traits) -> int:
         """Return the mask of the hosts that have all traits required, and none forbidden."""
         mask = self.all_hosts
