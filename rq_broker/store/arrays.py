@@ -12,7 +12,6 @@ from rq_broker.domain import errors
 from rq_broker.domain.arrays import STEP, Array, ArraySubmission, whole
 from rq_broker.domain.jobs import Job, Shape, Status
 from rq_broker.domain.names import owner_in
-from rq_broker.domain.policy import Policy
 from rq_broker.store import array_records, records
 from rq_broker.store.continuity import Continuity
 from rq_broker.store.jobs import Jobs
@@ -27,7 +26,6 @@ PAGE = 100
 """Jobs that one script lists, moves or withdraws. Redis serves nobody else for a few ms then."""
 ROUNDS = 3
 """How often a withdrawal goes through an array: jobs may still be stored in the first rounds."""
-_DEFAULT_POLICY = Policy()
 
 
 class Arrays:
@@ -137,7 +135,6 @@ class Arrays:
             expected=records.milliseconds_or_none(new.expected),
             at_once=new.at_once,
             kinds=max(shape.demand.kinds for shape in numbers),
-            default_most_kinds=_DEFAULT_POLICY.most_kinds,
             prefer_for=max(shape.demand.prefer_for for shape in numbers) or None,
             terms=records.terms_pairs(terms) if terms else (),
             after=[name_beside(name, new.name) for name in terms.after] if terms else (),

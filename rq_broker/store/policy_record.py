@@ -119,7 +119,7 @@ def lua_defaults(rows: Iterable[Row] = ROWS) -> str:
 
 
 def lua_audit_log_default() -> str:
-    """Write the Lua constant of the default of `audit_log`; the whole table costs a submit time."""
+    """Write the Lua constant of the default of `audit_log`; the whole table costs time."""
     return f"local AUDIT_LOG_DEFAULT = {Policy().audit_log}\n"
 
 

@@ -12,7 +12,6 @@ from msgspec.structs import replace
 from rq_broker.domain import errors
 from rq_broker.domain.jobs import Job, Shape, Status, Submission
 from rq_broker.domain.names import owned_name
-from rq_broker.domain.policy import Policy
 from rq_broker.store import records
 from rq_broker.store.continuity import Continuity
 from rq_broker.store.keys import (
@@ -33,8 +32,6 @@ _CACHED_DATA = 1024
 """Characters of a job's data up to which the text of its shape is cached; that text is about as
 long as the data. Jobs repeat a few shapes, and 4,096 cached shapes take at most some 10 MB. Without
 the limit, a client that sends bodies of 1 MiB would fill gigabytes."""
-
-_DEFAULT_POLICY = Policy()
 
 
 @lru_cache(4096)
@@ -212,7 +209,6 @@ class Submits:
             shape=shape,
             demand=demand,
             kinds=kinds,
-            default_most_kinds=_DEFAULT_POLICY.most_kinds,
             prefer_for=submission.shape.demand.prefer_for or None,
             fields=fields,
             terms=records.terms_pairs(terms) if terms else (),

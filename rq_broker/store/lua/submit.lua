@@ -15,7 +15,6 @@
 ---   shape            string    digest of `demand`, 16 characters (keys.digest)
 ---   demand           string    the shape, canonical JSON (Shape.canonical)
 ---   kinds            integer   how many amounts the demand lists, those of equal instances once
----   default_most_kinds integer the policy's `most_kinds` where it is not set
 ---   prefer_for       integer?  ms from now on in which none of its alternatives will do; not given: they
 ---                              do at once, or it has none
 ---   fields           fields    fields of the job hash, folded: callback and data, and of a submit that
@@ -51,8 +50,9 @@
 --- @include "queue_use"
 --- @include "preference"
 
-local policy = redis.call('HMGET', base, 'policy:names', 'policy:most_kinds')
-if policy[1] == 'per_owner' then -- see store/keys.py
+local counters = read_policy({ 'names', 'most_kinds', 'audit_log', unpack(QUEUE_LIMITS) },
+  { 'id', 'clock', 'capacity_number', 'incarnation', 'audit_ends' })
+if policy_value('names') == 'per_owner' then -- see store/keys.py
   request_id, callback = owner_id .. '/' .. request_id, own_callback
   for i, awaited in ipairs(after) do
     after[i] = owner_id .. '/' .. awaited
@@ -64,7 +64,7 @@ if redis.call('EXISTS', name) == 1 then
 end
 local submit_keys, key_rest = index_entry('submit_keys', submit_key or '')
 local refusal = refuse_used_key(submit_key and redis.call('HGET', submit_keys, key_rest))
-  or refuse_kinds(kinds, tonumber(policy[2] or default_most_kinds)) or expected and refuse_expected(expected)
+  or refuse_kinds(kinds, policy_number_of('most_kinds')) or expected and refuse_expected(expected)
 if refusal then
   return refusal
 end
@@ -87,8 +87,6 @@ if full then
 end
 
 local created = wall_us()
-local counters = redis.call('HMGET', base, 'id', 'clock', 'capacity_number', 'incarnation', 'policy:audit_log',
-  'audit_ends')
 local last_id = number_of(counters[1] or '0')
 if not last_id then
   return refuse_damaged_counter()
@@ -106,7 +104,7 @@ local function record_submit()
   end
   record_audit(actor, 'submit', request_id, nil, '{"owner_id":' .. audit_json(owner_id)
     .. ',"status":"queued","priority":' .. whole(priority) .. ',"data_bytes":' .. data_bytes
-    .. (expected and ',"expected":' .. expected / 1000 or '') .. '}', { counters[5], counters[6] })
+    .. (expected and ',"expected":' .. expected / 1000 or '') .. '}', { policy_value('audit_log'), counters[5] })
 end
 
 -- Nothing is written before this line, and nothing below it can fail.
@@ -141,7 +139,7 @@ end
 count_waiting(owner_id, 1)
 count_bytes(owner_id, bytes)
 record_event(request_id, id, is_beside and 'beside' or 'queued')
-if actor and counters[5] ~= '0' then
+if actor and policy_value('audit_log') ~= '0' then
   record_submit()
 end
 return reply({

@@ -15,7 +15,6 @@
 ---   expected         integer?  how long each says it will hold, ms
 ---   at_once          integer?  how many of its jobs may hold capacity at a time
 ---   kinds            integer   how many amounts the demand of a job lists at most
----   default_most_kinds integer the policy's `most_kinds` where it is not set
 ---   prefer_for       integer?  as of submit
 ---   terms            fields    as of submit
 ---   after            strings   as of submit, with the owner where names are per owner
@@ -60,15 +59,15 @@ local function name_of(place)
   return array .. '[' .. whole(start + place - 1) .. ']'
 end
 
-local policy = redis.call('HMGET', base, 'policy:names', 'policy:most_kinds')
-if (policy[1] == 'per_owner') ~= per_owner then
+local counters = read_policy({ 'names', 'most_kinds', unpack(QUEUE_LIMITS) },
+  { 'id', 'clock', 'capacity_number', 'incarnation' })
+if (policy_value('names') == 'per_owner') ~= per_owner then
   return redis.error_reply('CONFLICT the policy of names was changed meanwhile')
 end
 
 -- 1. A step that is stored stays as it is; one of another submit is refused.
 local f = redis.pcall('HMGET', record, 'submission', 'submit_key', 'priority', 'first:' .. whole(start))
 local stored_submission, stored_key, stored_priority, first_id = f[1], f[2], f[3], f[4]
-local counters = redis.call('HMGET', base, 'id', 'clock', 'capacity_number', 'incarnation')
 if stored_submission and stored_submission ~= submission then
   if submit_key and stored_key == submit_key then
     return redis.error_reply('IDEMPOTENCY_KEY_REUSED the Idempotency-Key was used for ' .. shown_name .. ' with another body')
@@ -84,7 +83,7 @@ end
 local submit_keys, key_rest = index_entry('submit_keys', submit_key or '')
 local used_by = submit_key and redis.call('HGET', submit_keys, key_rest)
 local refusal = refuse_used_key(used_by ~= whole_name and used_by)
-  or refuse_kinds(kinds, tonumber(policy[2] or default_most_kinds)) or expected and refuse_expected(expected)
+  or refuse_kinds(kinds, policy_number_of('most_kinds')) or expected and refuse_expected(expected)
 if refusal then
   return refusal
 end

@@ -388,7 +388,7 @@ async def test_a_client_in_another_language_follows_the_header(
     """A submit written by the header alone is a job like any other, and its reply is in order."""
     fields = ["callback", "http://x/d", "data", "{}"]
     arguments = ["d", "o", digest("http://x/d"), digest("o\0http://x/d"), "", "", "", "shape"]
-    arguments += [shape().canonical(), "1", "128", "", "2", *fields, "0", "0", "0"]
+    arguments += [shape().canonical(), "1", "", "2", *fields, "0", "0", "0"]
     reply = await client.eval(SCRIPTS["submit"].source, 1, Keys(TYPE).base, *arguments)
     job = await broker.read(TYPE, "d")
     assert reply[:-2] == [job.id, job.created, job.priority, job.position, "0"]

@@ -57,7 +57,6 @@ async def test_a_job_keeps_all_of_its_fields(broker: Broker) -> None:
         "owner_id": "o",
         "submission": "x",
         "kinds": 1,
-        "default_most_kinds": 64,
         "terms": (),
         "after": (),
         "owners": (),

@@ -5,15 +5,17 @@
 
 local policy_read = {}
 
--- Reads several fields with one command.
-local function read_policy(fields)
-  local names = {}
+-- Reads several fields with one command, and others of the base hash; returns the values of these.
+local function read_policy(fields, others)
+  local names, count = others or {}, others and #others or 0
   for i, field in ipairs(fields) do
-    names[i] = 'policy:' .. field
+    names[count + i] = 'policy:' .. field
   end
-  for i, value in ipairs(redis.call('HMGET', base, unpack(names))) do
-    policy_read[fields[i]] = value or POLICY_DEFAULTS[fields[i]]
+  local values = redis.call('HMGET', base, unpack(names))
+  for i, field in ipairs(fields) do
+    policy_read[field] = values[count + i] or POLICY_DEFAULTS[field]
   end
+  return values
 end
 
 -- Returns a field as text: spans are in ms, and '' is none. A script that reads a field does not

@@ -5,6 +5,7 @@
 --- @include "policy"
 
 local JOB_BYTES = 1024 -- what a job takes beside its texts, about; see docs/measured
+local QUEUE_LIMITS = { 'queue_limits', 'most_waiting', 'most_bytes' } -- of the policy
 local WAITS = { queued = true, beside = true }
 
 -- Returns what a job takes: JOB_BYTES and the length of its texts.
@@ -21,11 +22,15 @@ end
 -- Returns the limits of an owner, nil for none: its own in the policy's `queue_limits`, or those of `*`. The policy is
 -- JSON as Python writes it: a quote within a name has a backslash before it, so `,"` begins a name.
 local function owner_limits(owner)
-  local text = ',' .. string.sub(policy_value('queue_limits'), 2)
+  local limits = policy_value('queue_limits')
+  if limits == '{}' then
+    return
+  end
+  local text = ',' .. string.sub(limits, 2)
   for _, name in ipairs({ (string.gsub(owner, '[\\"]', '\\%0')), '*' }) do
     local _, last = string.find(text, ',"' .. name .. '":{', 1, true)
     if last then
-      local limits = string.match(text, '^[^}]*', last + 1)
+      limits = string.match(text, '^[^}]*', last + 1)
       return tonumber(string.match(limits, '"jobs":(%d+)') or ''), tonumber(string.match(limits, '"bytes":(%d+)') or '')
     end
   end
@@ -38,7 +43,6 @@ end
 
 -- Returns the refusal of `jobs` more jobs of an owner that take `bytes`, nil if it may submit them.
 local function refuse_full(owner, jobs, bytes)
-  read_policy({ 'queue_limits', 'most_waiting', 'most_bytes' })
   local most_waiting, most_bytes = policy_number_of('most_waiting'), policy_number_of('most_bytes')
   if most_waiting and redis.call('ZCARD', key('status:queued')) + redis.call('ZCARD', key('status:beside')) + jobs
     > most_waiting then
