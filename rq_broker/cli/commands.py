@@ -55,6 +55,7 @@ SECTIONS: Mapping[str, Mapping[str, Entry]] = {
             "server_commands:acl", "Print the line that gives a Redis user the rights of a role."
         ),
         "scripts": Entry("server_commands:scripts", "Print the Lua scripts for other languages."),
+        "deploy": Entry("deploy:deploy", "Print files that run the broker for real."),
     },
 }
 """Heading in the help → command → where it is."""
