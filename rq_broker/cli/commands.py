@@ -30,6 +30,48 @@ class Entry(NamedTuple):
 
 
 SECTIONS: Mapping[str, Mapping[str, Entry]] = {
+    "Jobs": {
+        "submit": Entry("verbs.jobs:submit", "Submit a job, and print its name."),
+        "list": Entry(
+            "verbs.listing:list_jobs", "List the jobs of a type in the order of the queue."
+        ),
+        "show": Entry("verbs.jobs:show", "Show jobs with everything that is known of them."),
+        "why": Entry(
+            "verbs.explaining:why",
+            "Say why a job waits, for whom, and when it starts.",
+        ),
+        "watch": Entry(
+            "verbs.watch:watch",
+            "Print each change of a job, or of a type's line.",
+        ),
+        "move": Entry("verbs.jobs:move", "Move a waiting job within the queue."),
+        "done": Entry("verbs.jobs:done", "End running jobs, and give back what they hold."),
+        "withdraw": Entry("verbs.jobs:withdraw", "Remove jobs, and release what they hold."),
+    },
+    "Types and hosts": {
+        "top": Entry("verbs.top:top", "Show a type's queue, hosts and callbacks, live."),
+        "types": Entry("verbs.types:types", "Count the jobs of every type."),
+        "type": Entry("verbs.types:type_", "Show one type, or forget an empty one."),
+        "policy": Entry("verbs.types:policy", "Show the policy of a type, or change fields of it."),
+        "pause": Entry(
+            "verbs.types:pause",
+            "Stop the grants of a type.",
+        ),
+        "resume": Entry("verbs.types:resume", "Let a paused type grant again."),
+        "hosts": Entry("verbs.hosts:hosts", "List the hosts of a type, and what is free."),
+        "host": Entry("verbs.hosts:host", "Show, publish, drain or delete one host."),
+    },
+    "Callbacks": {
+        "attempts": Entry("verbs.jobs:attempts", "List the attempts to call a job back."),
+        "destinations": Entry(
+            "verbs.callbacks:destinations",
+            "List the receivers of callbacks, or mend one.",
+        ),
+        "keys": Entry(
+            "verbs.callbacks:keys",
+            "List or change the keys that callbacks are signed with.",
+        ),
+    },
     "Processes": {
         "dev": Entry("server_commands:dev", "Run API, notifier and a store in one process."),
         "api": Entry("server_commands:api", "Serve the HTTP API."),
@@ -54,8 +96,10 @@ SECTIONS: Mapping[str, Mapping[str, Entry]] = {
         "acl": Entry(
             "server_commands:acl", "Print the line that gives a Redis user the rights of a role."
         ),
+        "completion": Entry(
+            "verbs.completion:completion", "Print what makes a shell complete by TAB."
+        ),
         "scripts": Entry("server_commands:scripts", "Print the Lua scripts for other languages."),
-        "deploy": Entry("deploy:deploy", "Print files that run the broker for real."),
     },
 }
 """Heading in the help → command → where it is."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,7 +77,9 @@ def with_connection(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def call(**values: Any) -> None:
-        connection = _connection(**{name: values.pop(name) for name in _NAMES})
+        connection = connection_of(values)
+        for name in _NAMES:
+            del values[name]
         with told_as_exits(connection.url):
             command(connection, **values)
 
@@ -98,9 +100,13 @@ def with_client(command: Callable[..., None]) -> Callable[..., None]:
     return with_connection(call)
 
 
-def _connection(
-    server: str | None, token: str | None, token_file: str | None, profile: str | None
-) -> Connection:
+def connection_of(values: Mapping[str, Any]) -> Connection:
+    """Return whom to call, and as whom, by the values of the options.
+
+    Raises:
+        click.ClickException: They contradict each other, or a file of theirs is wrong.
+    """
+    server, token, token_file, profile = (values.get(name) for name in _NAMES)
     if _typed("server") and _typed("profile"):
         raise click.UsageError("--server and --profile both say whom to call: give one of them")
     if _typed("token") and _typed("token_file"):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
+from typing import TypeVar
 
 import click
 
 from rq_broker.domain import errors
+
+_Item = TypeVar("_Item")
 
 
 class ExitCode(IntEnum):
@@ -77,3 +80,21 @@ def _ended(exit_code: ExitCode, sentence: str, code: str) -> SystemExit:
     """Say what went wrong, with its code for programs; return what ends the process."""
     click.echo(f"Error: {sentence.removesuffix('.')} ({code})", err=True)
     return SystemExit(exit_code)
+
+
+def each_told(items: Iterable[_Item], work: Callable[[_Item], None]) -> None:
+    """Do something with each item, and tell each refusal; ends by the code of the first one.
+
+    Only a broker that does not answer keeps the later ones from being tried.
+    """
+    first: SystemExit | None = None
+    for item in items:
+        try:
+            work(item)
+        except errors.BrokerError as error:
+            ended = _ended(exit_code_of(error), str(error), error.code)
+            first = first or ended
+            if ended.code == ExitCode.UNREACHABLE:
+                break
+    if first is not None:
+        raise first

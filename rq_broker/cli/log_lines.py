@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Literal
 
+from rq_broker.cli.output.text import harmless
 from rq_broker.domain.identity import ACTOR
 from rq_broker.domain.job_log import JOB_LOG
 from rq_broker.domain.scrubbing import scrubbed
@@ -22,8 +23,6 @@ from rq_broker.domain.scrubbing import scrubbed
 LogFormat = Literal["text", "json"]
 _ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 _INDENT = "    "
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-"""Control characters, line separators, and what turns the direction of writing."""
 _PLAIN = re.compile(r"[^\s\"'=\\]+")
 """A value that needs no quotes."""
 
@@ -37,7 +36,7 @@ class LineFormatter(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
         """Return the line of a record."""
         fields = "".join(f" {name}={_quoted(value)}" for name, value in _fields_of(record).items())
-        return _escaped(super().formatMessage(record) + fields)
+        return harmless(super().formatMessage(record) + fields)
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of a record, and its traceback."""
@@ -47,7 +46,7 @@ class LineFormatter(logging.Formatter):
     def formatException(self, ei: _ExcInfo) -> str:  # noqa: N802 - the name is logging's
         """Return the lines of a traceback."""
         text = super().formatException(ei)
-        return "\n".join(_INDENT + _escaped(line) for line in text.split("\n"))
+        return "\n".join(_INDENT + harmless(line) for line in text.split("\n"))
 
 
 class JsonFormatter(logging.Formatter):
@@ -101,7 +100,3 @@ def _fields_of(record: logging.LogRecord) -> Mapping[str, object]:
 def _quoted(value: object) -> str:
     text = str(value)
     return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)
-
-
-def _escaped(text: str) -> str:
-    return _UNSAFE.sub(lambda match: match.group().encode("unicode_escape").decode(), text)

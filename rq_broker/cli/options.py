@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -17,29 +17,9 @@ from rq_broker.cli.log_lines import set_up_logging
 from rq_broker.cli.option import Decorator, option
 from rq_broker.cli.provider_options import PROVIDER_OPTIONS
 from rq_broker.cli.secret_files import choose_redis, warn_of_visible_password
+from rq_broker.cli.spans import SPAN
 from rq_broker.domain.errors import BrokerError, Invalid
 from rq_broker.settings import Settings
-
-
-class _Span(click.ParamType[float]):
-    """A span of time: `90d`, `12h`, `30m`, `15s`, or a number of seconds."""
-
-    name = "span"
-    _UNITS: Mapping[str, int] = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Return the seconds of a span."""
-        if isinstance(value, float):
-            return value
-        match = re.fullmatch(r"(\d{1,9})([smhd]?)", value)
-        if not match:
-            self.fail(f"{value!r} is not a span such as 90d, 12h, 30m or 15s", param, ctx)
-        return float(match[1]) * self._UNITS[match[2]]
-
-
-SPAN = _Span()
 
 OPTIONS: dict[str, Decorator] = {
     "redis": option("--redis", "Redis that keeps the state.", metavar="URL"),

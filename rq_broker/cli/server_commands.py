@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import click
 
-from rq_broker.cli.options import SPAN, with_settings
+from rq_broker.cli.options import with_settings
 from rq_broker.cli.provider_options import PROVIDER_OPTIONS
+from rq_broker.cli.spans import SPAN
 from rq_broker.domain.identity import Role
 from rq_broker.settings import Settings
 

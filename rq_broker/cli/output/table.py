@@ -1,0 +1,104 @@
+"""Tables in columns, fitted to the terminal and whole where the output goes elsewhere.
+
+Rows are printed in batches as they come, so that a list of any length takes no memory:
+that is why this is no table of rich, which keeps all rows. Widths are those of rich, by cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from rich.cells import cell_len, set_cell_size
+
+from rq_broker.cli.output.screen import has_colours, show, styled, width
+from rq_broker.cli.output.text import harmless
+
+_BATCH = 500
+"""Rows whose widths decide those of the columns, as one page of a list has."""
+_GAP = "  "
+_LEAST = 6
+"""Cells that a column keeps when it is cut to fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column."""
+
+    title: str
+    right: bool = False
+    """Whether its cells are aligned to the right, as numbers are."""
+    gives_way: bool = False
+    """Whether it is cut where the terminal is too narrow for all."""
+    style: Callable[[str], str] = lambda _: ""
+    """The style of a cell, by its text."""
+
+
+Table = tuple[Sequence[Column], Iterable[Sequence[str]]]
+"""Columns, and the rows below them."""
+
+
+def print_table(table: Table) -> None:
+    """Print rows below the titles of their columns; of an empty table the titles alone."""
+    columns, rows = table
+    remaining = iter(rows)
+    titles = [column.title for column in columns]
+    widths = [cell_len(title) for title in titles]
+    is_first = True
+    while (batch := [list(map(harmless, row)) for row in islice(remaining, _BATCH)]) or is_first:
+        for row in batch:
+            widths = [max(size, cell_len(cell)) for size, cell in zip(widths, row, strict=True)]
+        most = width()
+        fitted = widths if most is None else _fitted(columns, widths, most)
+        if is_first:
+            show(_line(columns, fitted, titles, most, is_title=True))
+        for row in batch:
+            show(_line(columns, fitted, row, most))
+        is_first = False
+
+
+def _fitted(columns: Sequence[Column], widths: Sequence[int], most: int) -> list[int]:
+    """Return the widths cut to a line: the widest columns that give way are cut first."""
+    fitted = list(widths)
+    flexible = [index for index, column in enumerate(columns) if column.gives_way]
+    least = [max(_LEAST, cell_len(column.title)) for column in columns]
+    for _ in range(sum(fitted) + len(_GAP) * (len(fitted) - 1) - most):
+        wide = [index for index in flexible if fitted[index] > least[index]]
+        if not wide:
+            break
+        fitted[max(wide, key=fitted.__getitem__)] -= 1
+    return fitted
+
+
+def _line(
+    columns: Sequence[Column],
+    widths: Sequence[int],
+    row: Sequence[str],
+    most: int | None,
+    *,
+    is_title: bool = False,
+) -> str:
+    """Return a row as a line of at most so many cells; None: of any number."""
+    line, taken = "", 0
+    for index, (column, size, cell) in enumerate(zip(columns, widths, row, strict=True)):
+        text = cut(cell, size)
+        padding = " " * (size - cell_len(text))
+        if column.right:
+            text = padding + text
+        elif index < len(columns) - 1:
+            text += padding
+        gap = _GAP if index else ""
+        if most is not None and taken + len(gap) + cell_len(text) > most:
+            text = cut(text.rstrip(), max(0, most - taken - len(gap)))
+            return line + gap + text if text else line
+        line += gap + styled(text, "bold" if is_title else column.style(cell))
+        taken += len(gap) + cell_len(text)
+    return line if has_colours() else line.rstrip()
+
+
+def cut(text: str, size: int) -> str:
+    """Return a text of at most this many cells; one that is cut ends in `…`."""
+    if cell_len(text) <= size:
+        return text
+    return set_cell_size(text, size - 1).rstrip() + "…" if size else ""

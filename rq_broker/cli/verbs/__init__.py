@@ -1,0 +1,1 @@
+"""The commands that speak HTTP, a module for each family of calls."""

@@ -1,0 +1,137 @@
+"""`rq-broker why`: why a job waits, for whom, and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rq_broker.cli.connecting import with_client
+from rq_broker.cli.verbs.arguments import JOB, JSON, OWNER, TYPE
+
+if TYPE_CHECKING:
+    from rq_broker.client import Client
+
+MOST_NAMED = 10
+"""Jobs or hosts that a sentence names before it counts the others."""
+_HIDDEN = "a job of another owner"
+
+
+@click.command()
+@TYPE
+@JOB
+@OWNER
+@JSON
+@with_client
+def why(client: Client, type_: str, request_id: str, owner_id: str, as_json: bool) -> None:
+    """Say why a job waits, for whom, and when it starts."""
+    from rq_broker.cli.output.objects import print_objects
+    from rq_broker.cli.output.pairs import print_pairs
+    from rq_broker.domain.errors import NotWaiting
+
+    try:
+        explanation = client.explain(type_, request_id, owner_id=owner_id)
+    except NotWaiting:
+        job = client.read(type_, request_id, owner_id=owner_id)
+        if as_json:
+            raise
+        ending = f": {job['Error']}" if job.get("Error") else ""
+        print_pairs([("status", f"{job['Status']}{ending}")])
+        return
+    if as_json:
+        print_objects([explanation])
+    else:
+        waits = "position" in explanation
+        print_pairs(_waiting(explanation) if waits else _holding(explanation))
+
+
+def _waiting(why: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    from rq_broker.cli.output.text import clock
+
+    reason = why["reason"]
+    yield "reason", reason["text"] if reason else "it fits, and is granted at once"
+    yield "place", _place(why)
+    yield "starts in", _start(why)
+    for shortfall in why["shortfalls"][:MOST_NAMED]:
+        yield (
+            f"on {shortfall['host']}",
+            f"{shortfall['resource']}: {shortfall['needed']} needed, {shortfall['free']} free",
+        )
+    for holder in why["holders"][:MOST_NAMED]:
+        yield "held by", _holder(holder)
+    yield from _rest("held by", len(why["holders"]), "jobs")
+    for used in why["used_by_others"][:MOST_NAMED]:
+        yield (
+            "used by others",
+            f"{used['resource']} {used['amount']} on {used['host']}, by no job of this type",
+        )
+    if reservation := why["reservation"]:
+        awaited = [job["request_id"] or _HIDDEN for job in reservation["waits_for"][:MOST_NAMED]]
+        behind = f", when {', '.join(awaited)} ended" if awaited else ""
+        yield "reserved from", f"{clock(reservation['start'])}{behind}"
+    if why["passed_by"] or why["passed_by_others"]:
+        yield "passed by", _passers(why)
+    if largest := why["largest"]:
+        yield "would fit now", f"{largest['instances']} instances, or {largest['percent']} % of all"
+
+
+def _place(why: Mapping[str, Any]) -> str:
+    if why["position"] is None:
+        return "beside the line, until its own terms are met"
+    before = why["jobs_of_its_shape_before"]
+    alike = f"; {before} of those before it need the same" if before else ""
+    return f"{why['position']} in line{alike}"
+
+
+def _start(why: Mapping[str, Any]) -> str:
+    from rq_broker.cli.verbs.listing import eta_words
+
+    eta, accuracy = why["eta"], why["eta_accuracy"]
+    if eta["p50"] is None:
+        return f"not known: {eta['reason']}"
+    told = accuracy["within_p90"] + accuracy["beyond_p90"]
+    kept = f" (of {told} forecasts {accuracy['within_p90']} were kept)" if told else ""
+    return f"{eta_words(eta)}{kept}"
+
+
+def _holder(holder: Mapping[str, Any]) -> str:
+    from rq_broker.cli.output.text import span
+
+    name = holder["request_id"] or _HIDDEN
+    owner = f" of {holder['owner_id']}" if holder["owner_id"] else ""
+    overdue = ", longer than it said" if holder["overdue"] else ""
+    return (
+        f"{name}{owner}: {holder['resource']} {holder['amount']} on {holder['host']},"
+        f" for {span(holder['seconds'])}{overdue}"
+    )
+
+
+def _passers(why: Mapping[str, Any]) -> str:
+    from rq_broker.cli.output.text import clock
+
+    named = why["passed_by"][:MOST_NAMED]
+    others = why["passed_by_others"] + len(why["passed_by"]) - len(named)
+    words = [*named, *([f"{others} others"] if others else [])]
+    since = f", since {clock(why['passed_since'])}" if why["passed_since"] else ""
+    return ", ".join(words) + since
+
+
+def _rest(name: str, count: int, noun: str) -> Iterator[tuple[str, str]]:
+    if count > MOST_NAMED:
+        yield name, f"{count - MOST_NAMED} more {noun}"
+
+
+def _holding(hold: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Tell of a granted or running job what has become of its grant."""
+    from rq_broker.cli.output.need import amounts
+
+    yield "status", hold["status"]
+    yield "reason", hold["reason"]["text"] if hold["reason"] else "it holds all that it was granted"
+    for name in ("held", "seen", "unheld"):
+        for host, parts in hold[name].items():
+            yield f"{name} on {host}", amounts(parts)
+    if hold["servers"]:
+        yield "servers", ", ".join(hold["servers"])
+    if hold["unseen_servers"]:
+        yield "not seen yet", ", ".join(hold["unseen_servers"])

@@ -1,0 +1,218 @@
+"""The commands on hosts: hosts, and host with its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rq_broker.cli.connecting import with_client
+from rq_broker.cli.verbs.arguments import AMOUNTS, HOST, JSON, TYPE, YES, confirm
+
+if TYPE_CHECKING:
+    from rq_broker.cli.output.table import Table
+    from rq_broker.client import Client
+
+POLL_SECONDS = 1.0
+"""Seconds between two looks at a host that is drained."""
+
+
+@click.command()
+@TYPE
+@click.option("--aggregate", default="", metavar="AGGREGATE", help="Only hosts of this aggregate.")
+@JSON
+@with_client
+def hosts(client: Client, type_: str, aggregate: str, as_json: bool) -> None:
+    """List the hosts of a type, and what is free.
+
+    A client that may not see hosts gets the sums of each aggregate.
+    """
+    from rq_broker.cli.output.objects import print_objects
+    from rq_broker.cli.output.table import print_table
+
+    listed = [
+        host
+        for host in client.hosts(type_)
+        if not aggregate or aggregate in (host.get("aggregate"), *host.get("aggregates", ()))
+    ]
+    if as_json:
+        print_objects(listed)
+    else:
+        print_table(table_of_hosts(listed))
+
+
+def table_of_hosts(hosts: Sequence[Mapping[str, Any]]) -> Table:
+    """Return hosts, or sums of hosts, in columns."""
+    from rq_broker.cli.output.need import amounts
+    from rq_broker.cli.output.table import Column
+
+    columns = (
+        Column("HOST", gives_way=True),
+        Column("FREE"),
+        Column("OF", gives_way=True),
+        Column("USED", gives_way=True),
+        Column("HELD", gives_way=True),
+        Column("STATE", style=lambda cell: "" if cell == "in service" else "yellow"),
+        Column("AGGREGATES", gives_way=True),
+        Column("SOURCE", gives_way=True),
+    )
+    return columns, (
+        [
+            host["name"] if "name" in host else _sum_of(host),
+            amounts(host["free"]),
+            amounts(host["capacity"]),
+            amounts(_above_zero(host["used"])),
+            amounts(_above_zero(host["held"])),
+            "dropped" if host.get("dropped") else "in service",
+            ",".join(host.get("aggregates") or ()) or "-",
+            host.get("source") or "-",
+        ]
+        for host in hosts
+    )
+
+
+def _sum_of(totals: Mapping[str, Any]) -> str:
+    name = totals["aggregate"]
+    return f"{totals['hosts']} hosts" + ("" if name is None else f" of {name}")
+
+
+def _above_zero(amounts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: amount for name, amount in amounts.items() if amount not in (0, [])}
+
+
+@click.group()
+def host() -> None:
+    """Show, publish, drain or delete one host."""
+
+
+@host.command("show")
+@TYPE
+@HOST
+@JSON
+@with_client
+def show_host(client: Client, type_: str, host: str, as_json: bool) -> None:
+    """Show a host with everything that is known of it."""
+    _print(client.host(type_, host), as_json)
+
+
+def _print(shown: Mapping[str, Any], as_json: bool) -> None:
+    import json
+
+    from rq_broker.cli.output.objects import print_objects
+    from rq_broker.cli.output.pairs import print_pairs
+
+    if as_json:
+        print_objects([shown])
+        return
+    print_pairs(
+        (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        for name, value in shown.items()
+        if value not in ({}, [])
+    )
+
+
+@host.command("set")
+@TYPE
+@HOST
+@click.argument("capacity", type=AMOUNTS, metavar="RESOURCE=N,...")
+@click.option("--used", type=AMOUNTS, metavar="RESOURCE=N,…", help="What others use of it.")
+@click.option("--aggregate", "aggregates", multiple=True, metavar="AGGREGATE",
+              help="Aggregate that it is in. May be repeated.")  # fmt: skip
+@click.option("--trait", "traits", multiple=True, metavar="TRAIT",
+              help="What it is like, for demands that require it. May be repeated.")  # fmt: skip
+@click.option("--anywhere", is_flag=True, help="It is no place, as licences are.")
+@JSON
+@with_client
+def set_host(client: Client, type_: str, host: str, as_json: bool, **fields: Any) -> None:
+    """Publish a host with what it has; whatever was published of it before is replaced.
+
+    A host that a source reports cannot be published.
+    """
+    said: Any = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in fields.items()
+        if value not in (None, (), False)
+    }
+    _print(client.set_host(type_, host, **said), as_json)
+
+
+@host.command("drain")
+@TYPE
+@HOST
+@click.option("--no-wait", is_flag=True, help="Do not wait until the last job has ended.")
+@YES
+@JSON
+@with_client
+def drain_host(
+    client: Client, type_: str, host: str, no_wait: bool, yes: bool, as_json: bool
+) -> None:
+    """Take a host out of service, and wait until nothing of it is held any more.
+
+    Its jobs keep what they hold, and no other one gets any of it. Until then `host undrain` puts it
+    back. A source puts its hosts back with its next snapshot: drain those at the source.
+    """
+    from rq_broker.cli.output.objects import print_objects
+    from rq_broker.cli.output.text import harmless
+
+    confirm(f"Take {harmless(host)} out of service?", yes=yes)
+    client.drop_host(type_, host)
+    if not no_wait:
+        _await_release(client, type_, host)
+    if as_json:
+        print_objects([{"type": type_, "host": host, "drained": not no_wait}])
+
+
+def _await_release(client: Client, type_: str, name: str) -> None:
+    """Wait until a host that was dropped is gone, and tell what is still held."""
+    import time
+
+    from rq_broker.cli.output.need import amounts
+    from rq_broker.cli.output.text import harmless
+    from rq_broker.domain.errors import HostNotFound
+
+    told = None
+    while True:
+        try:
+            shown = client.host(type_, name)
+        except HostNotFound:
+            return
+        if not shown["dropped"]:
+            raise click.ClickException(
+                f"{harmless(name)} is in service again: a source, or somebody, put it back"
+            )
+        if shown["held"] != told:
+            told = shown["held"]
+            click.echo(f"{amounts(told)} held on {harmless(name)}; waiting", err=True)
+        time.sleep(POLL_SECONDS)
+
+
+@host.command("undrain")
+@TYPE
+@HOST
+@JSON
+@with_client
+def undrain_host(client: Client, type_: str, host: str, as_json: bool) -> None:
+    """Put a host back into service that was drained and is still listed, as it was before."""
+    kept = ("capacity", "used", "aggregates", "traits", "anywhere", "max_unit", "min_unit",
+            "step_size")  # fmt: skip
+    shown = client.host(type_, host)
+    fields: Any = {name: shown[name] for name in kept if name in shown}
+    _print(client.set_host(type_, host, **fields), as_json)
+
+
+@host.command("delete")
+@TYPE
+@HOST
+@YES
+@JSON
+@with_client
+def delete_host(client: Client, type_: str, host: str, yes: bool, as_json: bool) -> None:
+    """Take a host out of service; its jobs keep what they hold."""
+    from rq_broker.cli.output.objects import print_objects
+    from rq_broker.cli.output.text import harmless
+
+    confirm(f"Delete {harmless(host)}?", yes=yes)
+    client.drop_host(type_, host)
+    if as_json:
+        print_objects([{"type": type_, "host": host, "deleted": True}])

@@ -1,0 +1,303 @@
+"""The commands on jobs: submit, show, move, done, withdraw, attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rq_broker.cli.connecting import with_client
+from rq_broker.cli.exits import each_told
+from rq_broker.cli.spans import SPAN
+from rq_broker.cli.verbs.arguments import AMOUNTS, JOB, JOBS, JSON, OWNER, TYPE, YES, confirm
+
+if TYPE_CHECKING:
+    from rq_broker.client import Client
+
+_ASKS_FROM = 10
+"""Jobs from which on a command on several shows its progress."""
+
+
+@click.command()
+@TYPE
+@click.option("--need", "needs", multiple=True, type=AMOUNTS, metavar="RESOURCE=N,…",
+              help="What an instance needs, as VCPU=4. Again for another kind.")  # fmt: skip
+@click.option("--count", default=1, type=click.IntRange(1, 1000), metavar="N", show_default=True,
+              help="Instances like the last --need.")  # fmt: skip
+@click.option("--in", "aggregate", metavar="AGGREGATE", help="Only hosts of this aggregate.")
+@click.option("--require", multiple=True, metavar="TRAIT", help="Trait that each host must have.")
+@click.option("--forbid", multiple=True, metavar="TRAIT", help="Trait that no host may have.")
+@click.option("--spread", is_flag=True, help="No two instances on one host.")
+@click.option("--data", type=click.File("rb"), metavar="FILE",
+              help="The whole demand as a JSON object; - for the input.")  # fmt: skip
+@click.option("--id", "request_id", metavar="JOB", show_default="your name and a random word",
+              help="Its name.")  # fmt: skip
+@click.option("--owner", "owner_id", metavar="OWNER", show_default="that of your token",
+              help="Whose job it is.")  # fmt: skip
+@click.option("--callback", metavar="URL", show_default="none: watch it, and take its offer",
+              help="URL to call when the capacity is held.")  # fmt: skip
+@click.option("--priority", type=int, metavar="N", help="The smaller goes first.")
+@click.option("--expected", type=SPAN, metavar="SPAN", help="How long it will hold, as 2h.")
+@click.option("--not-before", metavar="TIME", help="It is not granted before, RFC 3339.")
+@click.option("--give-up-after", type=SPAN, metavar="SPAN", help="It ends if it waits for longer.")
+@click.option("--hold-at-most", type=SPAN, metavar="SPAN",
+              help="It may run so long without renewing.")  # fmt: skip
+@click.option("--after", multiple=True, metavar="JOB", help="Only after this job is done.")
+@click.option("--after-any", is_flag=True, help="Any end of those jobs will do.")
+@click.option("--array", type=click.IntRange(1), metavar="N", help="Make so many jobs like it.")
+@click.option("--at-once", type=click.IntRange(1), metavar="N",
+              help="At most so many of the array hold capacity at a time.")  # fmt: skip
+@JSON
+@with_client
+def submit(client: Client, type_: str, as_json: bool, **fields: Any) -> None:
+    """Submit a job, and print its name."""
+    from rq_broker.cli.output.objects import print_objects
+    from rq_broker.cli.output.text import harmless
+
+    data = _data(**{name: fields.pop(name) for name in _DEMAND})
+    fields["request_id"] = fields["request_id"] or _new_name()
+    fields["count"] = fields.pop("array")
+    said = {name: value for name, value in fields.items() if value not in (None, (), False)}
+    job = client.submit(type_, data=data, **said)
+    if as_json:
+        print_objects([job])
+        return
+    click.echo(harmless(job["RequestID"]))
+    if warning := job.get("Warning"):
+        click.echo(f"Warning: {harmless(warning)}", err=True)
+
+
+_DEMAND = ("needs", "count", "aggregate", "require", "forbid", "spread", "data")
+
+
+def _data(
+    needs: Sequence[Mapping[str, int]],
+    count: int,
+    aggregate: str | None,
+    require: Sequence[str],
+    forbid: Sequence[str],
+    spread: bool,
+    data: Any,
+) -> dict[str, Any]:
+    """Return the demand that the options describe."""
+    import json
+
+    conditions = {
+        "host_aggregate": aggregate,
+        "require": list(require),
+        "forbid": list(forbid),
+        "spread": spread,
+    }
+    said = {name: value for name, value in conditions.items() if value}
+    if data is None:
+        instances: list[dict[str, int]] = [dict(need) for need in needs] or [{"Slots": 1}]
+        if count > 1:
+            instances[-1]["count"] = count
+        return {"instances": instances, **said}
+    if needs or said or count > 1:
+        raise click.UsageError("--data has the whole demand: leave --need and its like out")
+    try:
+        demand = json.load(data)
+    except ValueError as error:
+        raise click.UsageError(f"--data: {error}") from None
+    if not isinstance(demand, dict):
+        raise click.UsageError("--data must be a JSON object")
+    return demand
+
+
+def _new_name() -> str:
+    import getpass
+    import secrets
+
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # the user has no name, as in some containers
+        user = "job"
+    return f"{user}-{secrets.token_hex(4)}"
+
+
+@click.command()
+@TYPE
+@JOBS
+@OWNER
+@JSON
+@with_client
+def show(
+    client: Client, type_: str, request_ids: Sequence[str], owner_id: str, as_json: bool
+) -> None:
+    """Show jobs with everything that is known of them."""
+    from rq_broker.cli.output.objects import print_objects
+    from rq_broker.cli.output.pairs import print_pairs
+
+    def read(request_id: str) -> None:
+        job = client.read(type_, request_id, owner_id=owner_id)
+        if as_json:
+            print_objects([job])
+        else:
+            print_pairs(_facts(job))
+
+    each_told(request_ids, read)
+
+
+def _facts(job: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what is known of a job or an array, as the API names it."""
+    import json
+
+    from rq_broker.cli.output.need import need_of
+    from rq_broker.cli.output.text import age
+
+    for key, value in job.items():
+        if value is None or value in ([], ""):
+            continue
+        if key == "Data":
+            yield "Need", need_of(job)
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        yield key, f"{text} ({age(value)} ago)" if key in ("CreatedAt", "UpdatedAt") else text
+
+
+@click.command()
+@TYPE
+@JOB
+@click.option("--before", metavar="JOB", help="Put it before this waiting job.")
+@click.option("--after", metavar="JOB", help="Put it after this waiting job.")
+@click.option("--front", is_flag=True, help="Put it first.")
+@click.option("--back", is_flag=True, help="Put it last.")
+@click.option("--priority", type=int, metavar="N", help="Give it this priority.")
+@click.option("--dry-run", is_flag=True, help="Only tell whose start would change, and how.")
+@OWNER
+@JSON
+@with_client
+def move(
+    client: Client,
+    type_: str,
+    request_id: str,
+    dry_run: bool,
+    owner_id: str,
+    as_json: bool,
+    **places: Any,
+) -> None:
+    """Move a waiting job within the queue."""
+    from rq_broker.cli.output.objects import print_objects
+    from rq_broker.cli.verbs.moving import place_of, print_moves, proposal_of
+
+    place = place_of(**places)
+    if dry_run:
+        proposal = proposal_of(client, type_, request_id, owner_id, place)
+        moves = client.what_if(type_, **proposal)["moves"]
+        if as_json:
+            print_objects(moves)
+        else:
+            print_moves(moves)
+        return
+    client.reorder(type_, request_id, owner_id=owner_id, **place)
+    if as_json:
+        print_objects([client.read(type_, request_id, owner_id=owner_id)])
+
+
+@click.command()
+@TYPE
+@JOBS
+@click.option("--error", metavar="TEXT", help="End them in error, for this reason.")
+@OWNER
+@JSON
+@with_client
+def done(
+    client: Client,
+    type_: str,
+    request_ids: Sequence[str],
+    error: str | None,
+    owner_id: str,
+    as_json: bool,
+) -> None:
+    """End running jobs, and give back what they hold."""
+    status = "done" if error is None else "error"
+    details: Any = {} if error is None else {"error": error}
+
+    def end(request_id: str) -> None:
+        client.transition(type_, request_id, status, owner_id=owner_id, **details)
+
+    _do_all(request_ids, end, as_json, {"type": type_, "status": status})
+
+
+@click.command()
+@TYPE
+@JOBS
+@OWNER
+@YES
+@JSON
+@with_client
+def withdraw(
+    client: Client,
+    type_: str,
+    request_ids: Sequence[str],
+    owner_id: str,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Remove jobs, and release what they hold."""
+    from rq_broker.cli.output.text import harmless
+
+    first = harmless(request_ids[0])
+    some = first if len(request_ids) == 1 else f"{first} and {len(request_ids) - 1} more"
+    confirm(f"Withdraw {some}?", yes=yes)
+    _do_all(
+        request_ids,
+        lambda request_id: client.withdraw(type_, request_id, owner_id=owner_id),
+        as_json,
+        {"type": type_, "withdrawn": True},
+    )
+
+
+def _do_all(
+    request_ids: Sequence[str],
+    work: Callable[[str], None],
+    as_json: bool,
+    result: Mapping[str, object],
+) -> None:
+    """Do something with each job; a failure does not keep the others from it."""
+    from rq_broker.cli.output.objects import print_objects
+    from rq_broker.cli.output.progress import progress
+
+    def do(request_id: str) -> None:
+        work(request_id)
+        if as_json:
+            print_objects([{"request_id": request_id, **result}])
+
+    each_told(progress(request_ids, least=_ASKS_FROM), do)
+
+
+@click.command()
+@TYPE
+@JOB
+@OWNER
+@JSON
+@with_client
+def attempts(client: Client, type_: str, request_id: str, owner_id: str, as_json: bool) -> None:
+    """List the attempts to call a job back."""
+    from rq_broker.cli.output.objects import print_objects
+    from rq_broker.cli.output.table import Column, print_table
+    from rq_broker.cli.output.text import age
+
+    tried = client.attempts(type_, request_id, owner_id=owner_id)
+    if as_json:
+        print_objects(tried)
+        return
+    columns = (
+        Column("TIME"),
+        Column("AGO", right=True),
+        Column("FENCE", right=True),
+        Column("ATTEMPT", right=True),
+        Column("OUTCOME", gives_way=True, style=_outcome_style),
+        Column("MS", right=True),
+    )
+    print_table((columns, (
+        [attempt["time"], age(attempt["time"]), str(attempt["fence"]), str(attempt["attempt"]),
+         attempt["cause"],
+         "-" if attempt["milliseconds"] is None else str(attempt["milliseconds"])]
+        for attempt in tried
+    )))  # fmt: skip
+
+
+def _outcome_style(cause: str) -> str:
+    return "green" if cause.startswith("http_2") or cause == "delivered" else "red"
