@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import threading
 from contextlib import suppress
-from http.client import HTTPConnection, HTTPSConnection
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
@@ -92,6 +91,8 @@ def _ask(ctx: click.Context, path: str) -> Any:
 
 
 def _get(url: str, token: str | None, path: str) -> Any:
+    from http.client import HTTPConnection, HTTPSConnection  # noqa: PLC0415 - not for --help
+
     parts = urlsplit(url)
     kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
     connection = kind(parts.netloc, timeout=PATIENCE_SECONDS)

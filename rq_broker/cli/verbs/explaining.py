@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -47,33 +47,37 @@ def why(client: Client, type_: str, request_id: str, owner_id: str, as_json: boo
 
 
 def _waiting(why: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    from rq_broker.cli.output.need import amounts
     from rq_broker.cli.output.text import clock
 
     reason = why["reason"]
     yield "reason", reason["text"] if reason else "it fits, and is granted at once"
     yield "place", _place(why)
     yield "starts in", _start(why)
-    for shortfall in why["shortfalls"][:MOST_NAMED]:
-        yield (
-            f"on {shortfall['host']}",
-            f"{shortfall['resource']}: {shortfall['needed']} needed, {shortfall['free']} free",
-        )
-    for holder in why["holders"][:MOST_NAMED]:
-        yield "held by", _holder(holder)
-    yield from _rest("held by", len(why["holders"]), "jobs")
-    for used in why["used_by_others"][:MOST_NAMED]:
-        yield (
-            "used by others",
-            f"{used['resource']} {used['amount']} on {used['host']}, by no job of this type",
-        )
+    for host, shortfalls in _grouped(why["shortfalls"][:MOST_NAMED], "host"):
+        needed = amounts({each["resource"]: each["needed"] for each in shortfalls})
+        free = amounts({each["resource"]: each["free"] for each in shortfalls})
+        yield f"on {host[0]}", f"{needed} needed; {free} free"
+    holders = _grouped(why["holders"], "request_id", "owner_id", "host")
+    for _, held in holders[:MOST_NAMED]:
+        yield "held by", _holder(held)
+    if len(holders) > MOST_NAMED:
+        yield "held by", f"{len(holders) - MOST_NAMED} more"
+    for host, used in _grouped(why["used_by_others"], "host")[:MOST_NAMED]:
+        parts = amounts({each["resource"]: each["amount"] for each in used})
+        yield "used by others", f"{parts} on {host[0]}, by no job of this type"
     if reservation := why["reservation"]:
         awaited = [job["request_id"] or _HIDDEN for job in reservation["waits_for"][:MOST_NAMED]]
         behind = f", when {', '.join(awaited)} ended" if awaited else ""
         yield "reserved from", f"{clock(reservation['start'])}{behind}"
     if why["passed_by"] or why["passed_by_others"]:
         yield "passed by", _passers(why)
-    if largest := why["largest"]:
-        yield "would fit now", f"{largest['instances']} instances, or {largest['percent']} % of all"
+    largest = why["largest"]
+    if largest and (largest["instances"] or largest["percent"]):
+        yield (
+            "would fit now",
+            f"{largest['instances']} of its instances, or {largest['percent']} % of each",
+        )
 
 
 def _place(why: Mapping[str, Any]) -> str:
@@ -95,16 +99,27 @@ def _start(why: Mapping[str, Any]) -> str:
     return f"{eta_words(eta)}{kept}"
 
 
-def _holder(holder: Mapping[str, Any]) -> str:
+def _grouped(
+    parts: Sequence[Mapping[str, Any]], *names: str
+) -> list[tuple[tuple[Any, ...], list[Mapping[str, Any]]]]:
+    """Return the parts that have the same of these names together, in their order."""
+    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for part in parts:
+        groups.setdefault(tuple(part[name] for name in names), []).append(part)
+    return list(groups.items())
+
+
+def _holder(held: Sequence[Mapping[str, Any]]) -> str:
+    """Say what one job holds on one host."""
+    from rq_broker.cli.output.need import amounts
     from rq_broker.cli.output.text import span
 
-    name = holder["request_id"] or _HIDDEN
-    owner = f" of {holder['owner_id']}" if holder["owner_id"] else ""
-    overdue = ", longer than it said" if holder["overdue"] else ""
-    return (
-        f"{name}{owner}: {holder['resource']} {holder['amount']} on {holder['host']},"
-        f" for {span(holder['seconds'])}{overdue}"
-    )
+    first = held[0]
+    name = first["request_id"] or _HIDDEN
+    owner = f" of {first['owner_id']}" if first["owner_id"] else ""
+    parts = amounts({each["resource"]: each["amount"] for each in held})
+    overdue = ", longer than it said" if first["overdue"] else ""
+    return f"{name}{owner}: {parts} on {first['host']}, for {span(first['seconds'])}{overdue}"
 
 
 def _passers(why: Mapping[str, Any]) -> str:
@@ -115,11 +130,6 @@ def _passers(why: Mapping[str, Any]) -> str:
     words = [*named, *([f"{others} others"] if others else [])]
     since = f", since {clock(why['passed_since'])}" if why["passed_since"] else ""
     return ", ".join(words) + since
-
-
-def _rest(name: str, count: int, noun: str) -> Iterator[tuple[str, str]]:
-    if count > MOST_NAMED:
-        yield name, f"{count - MOST_NAMED} more {noun}"
 
 
 def _holding(hold: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
