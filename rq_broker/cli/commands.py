@@ -100,6 +100,7 @@ SECTIONS: Mapping[str, Mapping[str, Entry]] = {
             "verbs.completion:completion", "Print what makes a shell complete by TAB."
         ),
         "scripts": Entry("server_commands:scripts", "Print the Lua scripts for other languages."),
+        "deploy": Entry("deploy:deploy", "Print files that run the broker for real."),
     },
 }
 """Heading in the help → command → where it is."""
