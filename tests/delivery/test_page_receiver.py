@@ -15,8 +15,9 @@ from rq_broker.delivery.signing import SigningKey, generate, sign
 from rq_broker.egress.rules import Egress
 from rq_broker.store.embedded import free_port
 from tests.pages import block
+from tests.receiver.signed import body
 
-BODY = b'{"data":{"RequestID":"d","Hosts":["host1"]}}'
+BODY = body()
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ async def test_the_receiver_takes_ours(
     child, url = receiver
     assert await _post(url, key) == "ok"
     assert child.stdout is not None
-    assert child.stdout.readline() == "granted d on ['host1']\n"
+    assert child.stdout.readline() == "granted d on ('host1', 'host2')\n"
 
 
 async def test_the_receiver_refuses_a_forger(
