@@ -48,9 +48,17 @@ SUBCOMMANDS = {
     if isinstance(command, click.Group)
     for word, subcommand in command.commands.items()
 }
+SPEAK_HTTP = {
+    name
+    for name, command in COMMANDS.items()
+    for leaf in (command.commands.values() if isinstance(command, click.Group) else [command])
+    if any(parameter.name == "server" for parameter in leaf.params) or name == "completion"
+}
+"""Commands that the page on the command line tells of; that on operating has the others."""
 OPTIONS = {
     option: parameter
-    for command in COMMANDS.values()
+    for name, command in COMMANDS.items()
+    if name not in SPEAK_HTTP
     for parameter in command.params
     for option in parameter.opts
     if option.startswith("--")
@@ -111,7 +119,7 @@ def test_every_page_is_reached() -> None:
 # Commands
 OF_SUBCOMMANDS = {
     option
-    for command in SUBCOMMANDS.values()
+    for command in (*COMMANDS.values(), *SUBCOMMANDS.values())
     for parameter in command.params
     for option in parameter.opts
 }
@@ -150,10 +158,10 @@ def test_every_option_exists(name: str) -> None:
         known = (
             set(re.findall(r'"(--[a-z-]+)"', source))
             if script
-            else {*OPTIONS, *OF_SUBCOMMANDS, "--callback-"}
+            else {*OPTIONS, *OF_SUBCOMMANDS, "--callback-", "--help"}
         )
         assert set(re.findall(r"(?<!\w)--[a-z][a-z-]+", line)) <= known, line
-    variables = {parameter.envvar for parameter in OPTIONS.values()}
+    variables = {parameter.envvar for command in COMMANDS.values() for parameter in command.params}
     assert set(re.findall(r"RQ_BROKER_[A-Z_]+", text)) <= variables
 
 
@@ -164,7 +172,11 @@ def test_the_table_of_options_is_whole() -> None:
         for option, commands, default, _ in rows(page("operating"), "option")
     }
     taken = {
-        option: {name for name, command in COMMANDS.items() if parameter.name in _names(command)}
+        option: {
+            name
+            for name, command in COMMANDS.items()
+            if parameter.name in _names(command) and name not in SPEAK_HTTP
+        }
         for option, parameter in OPTIONS.items()
     }
     assert {option: commands for option, (commands, _) in listed.items()} == taken
@@ -190,8 +202,12 @@ def _names(command: click.Command) -> set[str | None]:
 
 def test_the_tables_of_commands_are_whole() -> None:
     """The pages list every command of rq-broker, of make, and every script, each once."""
-    listed = [spans(row[0])[0].removesuffix(" FILE") for row in rows(page("operating"), "command")]
-    assert sorted(listed) == sorted(f"rq-broker {name}" for name in COMMANDS)
+    for name, commands in (
+        ("operating", COMMANDS.keys() - SPEAK_HTTP),
+        ("command-line", SPEAK_HTTP),
+    ):
+        listed = [spans(row[0])[0].split()[:2] for row in rows(page(name), "command")]
+        assert sorted(listed) == sorted(["rq-broker", command] for command in commands)
     made = [spans(row[0])[0] for row in rows(page("development"), "command")]
     assert sorted(made) == sorted(f"make {name}" for name in TARGETS - {"help"})
     scripts = [spans(row[0])[0] for row in rows(page("development"), "script")]
@@ -236,7 +252,8 @@ def test_a_table_of_sources_can_be_read(
     """Each TOML block with a source opens it, given the cloud, cluster and class that it names."""
     table = tomllib.loads(code)
     if "source" not in table:
-        assert table.keys() == {"hosts"}  # what the file source reads
+        # What the file source reads, and the configuration of the command line.
+        assert table.keys() in ({"hosts"}, {"profile", "profiles"})
         return
     login = {"auth_type": "admin_token", "auth": {"endpoint": "http://127.0.0.1:1", "token": "x"}}
     (tmp_path / "clouds.yaml").write_bytes(orjson.dumps({"clouds": {"lab": login}}))
