@@ -308,7 +308,7 @@ def test_the_example_of_digests_is_right() -> None:
 
 def test_the_methods_of_the_client_are_listed() -> None:
     """The page on HTTP names every method of the Python client that makes a call, and no other."""
-    listed = re.findall(r"They are named as the broker's verbs: (.*?)\. There", page("http"), re.S)
+    listed = re.findall(r"They are named as the broker's verbs: (.*?)\.\n\n", page("http"), re.S)
     for client, closing in ((Client, "close"), (AsyncClient, "aclose")):
         methods = {name for name in vars(client) if not name.startswith("_")}
         assert set(spans(listed[0])) == methods - {closing}
