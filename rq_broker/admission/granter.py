@@ -20,6 +20,7 @@ from rq_broker.admission.snapshot import (
     read_snapshot,
 )
 from rq_broker.domain.job_log import log_job, logs_jobs
+from rq_broker.domain.offers import OFFER
 from rq_broker.domain.planning import Grant
 from rq_broker.planner import Plan, plan_steps
 from rq_broker.store.broker import Broker, TypeState
@@ -158,18 +159,23 @@ class Granter:
         return committed, window.next_window
 
     async def _commit(self, grants: Sequence[Grant], state: TypeState) -> int:
-        """Commit grants in order, until Redis says that callbacks are late; returns how many."""
+        """Commit grants in order; returns how many.
+
+        Once Redis says that callbacks are late, only those of jobs without callback are left.
+        """
         committed, self._callbacks_are_late = 0, False
         under_way: deque[_Chunk] = deque()
         try:
             for first in range(0, len(grants), CHUNK):
                 chunk = grants[first : first + CHUNK]
+                if self._callbacks_are_late:
+                    chunk = [grant for grant in chunk if grant.shape.destination == OFFER]
+                if not chunk:
+                    continue
                 fences = asyncio.gather(*(self._broker.grant(self._type, g, state) for g in chunk))
                 under_way.append(_Chunk(chunk, fences))
                 if len(under_way) == 2:
                     committed += await self._committed(under_way.popleft())
-                if self._callbacks_are_late:
-                    break
         finally:
             for rest in under_way:
                 committed += await self._committed(rest)

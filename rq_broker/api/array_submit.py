@@ -17,6 +17,7 @@ from rq_broker.domain.arrays import STEP, Template, job_name
 from rq_broker.domain.decoding import convert
 from rq_broker.domain.errors import Invalid
 from rq_broker.domain.jobs import Demand
+from rq_broker.domain.offers import OFFER
 from rq_broker.domain.validation import NAME, Text
 from rq_broker.egress.callback import destination
 from rq_broker.egress.rules import Egress
@@ -28,6 +29,10 @@ MOST_SHAPES = STEP
 _PLACES = re.compile(r"\{\{n\}\}|\{n\}")
 _CONSTANT = re.compile(r"[^/]*//[^/?#]+[/?#].*", re.DOTALL)
 """The beginning of a callback that has its scheme, host and port already."""
+
+
+NO_CALLBACK = Template(("",))
+"""The callback of an array whose jobs have none."""
 
 
 def template(text: str) -> Template:
@@ -71,8 +76,9 @@ def check_sizes(name: str, count: int, data: Template, callback: Template, rule:
     """Raise Invalid where the last job's name or callback, or all jobs' data, are too long."""
     last = count - 1
     NAME.check(job_name(name, last), "request_id")
-    rule.check(callback.fill(last), "callback")
-    if count > 1 and not callback.is_numbered:
+    if callback != NO_CALLBACK:
+        rule.check(callback.fill(last), "callback")
+    if count > 1 and not callback.is_numbered and callback != NO_CALLBACK:
         raise Invalid("callback must contain {n} with count: each job has a callback of its own")
     size, jobs = len(data.fill(last).encode(errors="replace")), min(count, STEP)
     if size * jobs > MOST_STEP_BYTES:
@@ -93,6 +99,8 @@ def destinations(
     callback: Template, count: int, callback_base: str | None, egress: Egress | None
 ) -> list[str]:
     """Return the destination of all callbacks, or that of each where the number is part of it."""
+    if callback == NO_CALLBACK:
+        return [OFFER]
     is_relative = "//" not in "".join(callback.pieces)
     if is_relative or _CONSTANT.fullmatch(callback.pieces[0]):
         return [destination(callback.fill(count - 1), callback_base, egress)]

@@ -23,6 +23,7 @@ from rq_broker.domain.capacity import Host
 from rq_broker.domain.decoding import convert
 from rq_broker.domain.errors import Invalid
 from rq_broker.domain.jobs import Shape, Status, expected_class
+from rq_broker.domain.offers import OFFER
 from rq_broker.domain.planning import Proposal
 from rq_broker.domain.policy import PolicyChange, PolicyPatch, changed_fields
 from rq_broker.domain.validation import (
@@ -241,9 +242,9 @@ def what_if(body: Any, callback_base: str | None = None, egress: Egress | None =
     if isinstance(body, Mapping) and body.get("data") is None and body.keys() <= known:
         raise Invalid("data or request_id is required")
     new = convert(body, NewJobForecast)
-    destination = new.callback and receiver_of(new.callback, callback_base, egress)
+    destination = receiver_of(new.callback, callback_base, egress) if new.callback else OFFER
     expected = expected_class(new.expected)
-    shape = Shape(demand_of(new.data), new.owner_id or "", destination or "", expected)
+    shape = Shape(demand_of(new.data), new.owner_id or "", destination, expected)
     return _proposal(new, shape, None)
 
 

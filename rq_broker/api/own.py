@@ -20,6 +20,7 @@ from rq_broker.domain.deliveries import Attempt
 from rq_broker.domain.errors import CallbackForbidden, Conflict, Forbidden, Invalid
 from rq_broker.domain.identity import Identity
 from rq_broker.domain.jobs import Job, Shape, Submission
+from rq_broker.domain.offers import OFFER
 from rq_broker.domain.policy import Policy
 from rq_broker.domain.representation import JobView
 from rq_broker.domain.sharing import Share
@@ -98,7 +99,7 @@ def check_callback(identity: Identity, destination: str) -> None:
     no redirect, and to what address the name may lead is the egress rules' to say. A list that
     changes later binds the submits from then on.
     """
-    if identity.callback_hosts is None or not destination:
+    if identity.callback_hosts is None or destination == OFFER:
         return
     scheme, _, authority = destination.partition("://")
     host, address, _ = parse_authority(scheme, authority)

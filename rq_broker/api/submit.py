@@ -20,6 +20,7 @@ from rq_broker.domain.arrays import MOST_JOBS, WHOLE, ArraySubmission
 from rq_broker.domain.decoding import convert, texts_check
 from rq_broker.domain.errors import Invalid, Unreadable
 from rq_broker.domain.jobs import Demand, Shape, Submission, expected_class
+from rq_broker.domain.offers import OFFER
 from rq_broker.domain.terms import MOST_AFTER, AtOnce, Terms, milliseconds_of
 from rq_broker.domain.validation import HoldSpan, Name, Owner, Priority, Text
 from rq_broker.egress.callback import destination
@@ -27,12 +28,22 @@ from rq_broker.egress.rules import Egress
 
 CALLBACK = Text(2048)
 Callback = Annotated[str, CALLBACK.meta("A URL, absolute or relative to the callback base.")]
+"""A callback that is given."""
 
 
 class _Fields(Struct, kw_only=True):
     request_id: Name
     owner_id: Owner
-    callback: Callback
+    callback: (
+        Annotated[
+            Callback | None,
+            Meta(
+                description="Without it nobody is called: the client takes the offer by the status "
+                "`running`."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     priority: Annotated[Priority | None, Meta(description="Smaller goes first.")] | UnsetType = (
         UNSET
     )
@@ -147,7 +158,7 @@ def read_submission(
         make = _one if submit.count is None else _array
         return make(parsed["data"], submit, callback_base, egress)
     fields, data = plain
-    receiver = destination(fields.callback, callback_base, egress)
+    receiver = _destination(fields, callback_base, egress)
     return _submission(fields, data.text, data.demand, receiver)
 
 
@@ -162,9 +173,16 @@ def submission(
 def _one(data: Any, submit: Submit, callback_base: str | None, egress: Egress | None) -> Submission:
     if submit.at_once is not None:
         raise Invalid("at_once goes with count")
-    receiver = destination(submit.callback, callback_base, egress)
+    receiver = _destination(submit, callback_base, egress)
     demand = demand_of(submit.data)
     return _submission(submit, exact_json.dumps(data), demand, receiver, _terms(submit))
+
+
+def _destination(fields: _Fields, callback_base: str | None, egress: Egress | None) -> str:
+    """Return the destination of the callback, OFFER if there is none."""
+    if not fields.callback:
+        return OFFER
+    return destination(fields.callback, callback_base, egress)
 
 
 def _array(
@@ -173,7 +191,10 @@ def _array(
     """Make the submission of an array; `data` is as parsed."""
     name, count, owner = submit.request_id, submit.count or 1, submit.owner_id
     _refuse_whole(name)
-    callback, texts = array_submit.template(submit.callback), array_submit.data_template(data)
+    callback = array_submit.NO_CALLBACK
+    if submit.callback:
+        callback = array_submit.template(submit.callback)
+    texts = array_submit.data_template(data)
     array_submit.check_sizes(name, count, texts, callback, CALLBACK)
     wanted = array_submit.demands(data, demand_of(submit.data), count)
     receivers = array_submit.destinations(callback, count, callback_base, egress)
@@ -234,7 +255,7 @@ def _submission(
         fields.request_id,
         fields.owner_id,
         data,
-        fields.callback,
+        fields.callback or "",
         Shape(demand, fields.owner_id, receiver, expected_class(expected)),
         None if fields.priority is UNSET else fields.priority,
         expected,
@@ -247,7 +268,8 @@ def _submission(
 _decode = msgspec.json.Decoder(_PlainSubmit).decode
 _has_valid_texts = texts_check(_PlainSubmit)
 _QUOTES = 2 * (len(_PlainSubmit.__struct_fields__) - 2) + 2 * 3
-"""Quotes of the keys, without the optional priority and expected, and of the three strings."""
+"""Quotes of the keys, without the optional priority and expected, and of the three strings. A job
+without callback has fewer."""
 _CACHED_BYTES = 1024
 """Size of `data` up to which it is cached. 1,024 entries of that size take some 4 MB."""
 _MAX_BRACKETS = 250
@@ -277,6 +299,8 @@ def _read_plain(body: bytes) -> tuple[_PlainSubmit, _ParsedData] | None:
     quotes = _QUOTES + data.quotes + (0 if priority is UNSET else 2)
     if fields.expected is not UNSET:
         quotes += 2
+    if not fields.callback:
+        quotes -= 4 if fields.callback is UNSET else 2
     if body.count(b'"') != quotes or (priority == 0 and b"-0" in body):
         return None
     return (fields, data) if _has_valid_texts(fields) else None

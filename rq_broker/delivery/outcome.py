@@ -94,6 +94,7 @@ _COARSE = {
     "redirect": "status",
     "courier_lost": "courier_lost",
     "gave_up": "gave_up",
+    "offer_missed": "offer_missed",
     "dependency_failed": "dependency_failed",
     **dict.fromkeys(
         (

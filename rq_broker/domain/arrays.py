@@ -67,6 +67,7 @@ class ArraySubmission(Struct, frozen=True):
     data: Template
     """The client's data as canonical JSON."""
     callback: Template
+    """Empty for none; then the destination of each shape is OFFER."""
     shapes: tuple[Shape, ...]
     """One of all jobs, or one of each where the number is part of what they need."""
     priority: int | None = None

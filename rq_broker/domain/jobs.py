@@ -5,6 +5,9 @@
                  │                  ▼ callbacks exhausted      ▼
                  └──── requeue ─── error ◄──────────────────── error
 
+The grant of a job without callback is an offer, which its client takes by `running`. A job that
+misses one is queued again, after three in a row in error. It runs on an offer only.
+
 `MOVES` holds the arrows that a client may take; only the granter sets `granted`. A job holds
 capacity while it is granted or running, and releases it when it leaves both. Setting the status
 that a job already has succeeds and changes nothing, but `running` renews the running time.
@@ -27,6 +30,7 @@ from msgspec.structs import replace
 from rq_broker.domain.choices import Elastic
 from rq_broker.domain.correlation import Correlation
 from rq_broker.domain.devices import DeviceChoice
+from rq_broker.domain.offers import OFFER
 from rq_broker.domain.shape_texts import (
     DemandOf3,
     ShapeOf3,
@@ -197,7 +201,8 @@ class Shape(Struct, frozen=True):
     """What makes queued jobs interchangeable to the planner: those of equal shape are.
 
     The owner is part of the shape because limits bind owners. The destination (scheme://host:port
-    of the callback) is part of it because a job whose receiver cannot be called gets no capacity.
+    of the callback, OFFER without one) is part of it because a job whose receiver cannot be called
+    gets no capacity.
     """
 
     demand: Demand
@@ -220,9 +225,10 @@ class Shape(Struct, frozen=True):
         """Render the shape as JSON. Equal shapes have equal texts, and no others do.
 
         What version 2 of the contract could say keeps its text, an array. Anything else is an
-        object, which a notifier of version 2 cannot read: it leaves such jobs to newer ones.
+        object, which a notifier of version 2 cannot read: it leaves such jobs to newer ones. The
+        text of jobs without callback has no destination, so notifiers before version 5 leave them.
         """
-        if self.at_once or not self.demand.is_plain:
+        if self.at_once or self.destination == OFFER or not self.demand.is_plain:
             return _text_of_version_3(self)
         value: list[object] = [
             [dict(instance) for instance in self.demand.instances],
@@ -332,6 +338,7 @@ class Submission(Struct, frozen=True):
     data: str
     """The client's data as canonical JSON: sorted keys, no spaces, every digit kept."""
     callback: str
+    """Empty for none; then the destination of its shape is OFFER."""
     shape: Shape
     priority: int | None = None
     expected: float | None = None
@@ -367,11 +374,13 @@ class Job(Struct, frozen=True):
     expected: float | None = None
     """Seconds it says it will hold from its grant on."""
     destination: str = ""
-    """scheme://host:port of the callback, while granted and after its callbacks failed."""
+    """scheme://host:port of the callback, or OFFER; while granted, and in error after that."""
+    offer_ends: int | None = None
+    """Until when its offer can be taken, µs since 1970; None without one, or without an end."""
     incarnation: str = ""
     """While it holds capacity: the life of the type's state in which it was granted."""
     cause: str = ""
-    """Why its last callback failed for good, in a word such as http_410; while in error."""
+    """Why it failed, in a word such as http_410 or offer_missed; while in error."""
     trouble: str = ""
     """What is wrong with its grant: `hold_lost`, `server_unseen`; '' for nothing."""
     capacity_number: str = ""

@@ -57,8 +57,8 @@ class Policy:
     offer: Annotated[
         HoldSpan | None,
         Meta(
-            description="how long callbacks are tried before the capacity goes to another job; "
-            "null: without end"
+            description="how long callbacks are tried, or an offer can be taken, before the "
+            "capacity goes to another job; null: without end"
         ),
     ] = 300.0
     running: Annotated[

@@ -139,9 +139,9 @@ class JobView(JsonObject, frozen=True):
     data: Annotated[
         str, Meta(description="The client's data as JSON text: sorted keys, every digit kept.")
     ] = field(name="Data")
-    callback: Annotated[str, Meta(description="The callback URL as it was submitted.")] = field(
-        name="Callback"
-    )
+    callback: Annotated[
+        str, Meta(description="The callback URL as it was submitted; empty for none.")
+    ] = field(name="Callback")
     priority: Annotated[Priority, Meta(description="Smaller goes first.")] = field(name="Priority")
     status: Status = field(name="Status")
     position: Annotated[
@@ -156,9 +156,13 @@ class JobView(JsonObject, frozen=True):
     attempts: Annotated[Count, Meta(description="Callbacks tried for the newest grant.")] = field(
         name="Attempts"
     )
-    error: Annotated[str | None, Meta(description="Why the status is `error`.")] = field(
-        name="Error"
-    )
+    error: Annotated[
+        str | None,
+        Meta(
+            description="Why the status is `error`, or why the last callback failed; "
+            "`offer_missed` of a queued job that missed its last offer."
+        ),
+    ] = field(name="Error")
     expected: Annotated[
         Span | None,
         Meta(
@@ -187,8 +191,9 @@ class JobView(JsonObject, frozen=True):
     cause: Annotated[
         str | UnsetType,
         Meta(
-            description="Why the status is `error`, in a word: `gave_up`, `dependency_failed`, or "
-            "that of its last callback. Only of a job with one of the following."
+            description="Why the status is `error`, in a word: `gave_up`, `dependency_failed`, "
+            "`offer_missed`, or that of its last callback. Only of a job with terms of its own, or "
+            "without callback."
         ),
     ] = field(name="Cause", default=UNSET)
     not_before: Annotated[str | UnsetType, Meta(extra_json_schema={"format": "date-time"})] = field(
@@ -206,6 +211,14 @@ class JobView(JsonObject, frozen=True):
     after_any: Annotated[
         bool | UnsetType, Meta(description="Whether any end of those jobs will do.")
     ] = field(name="AfterAny", default=UNSET)
+    offer_ends: Annotated[
+        str | UnsetType,
+        Meta(
+            description="Until when its client can take the offer, by the status `running`. Only "
+            "of a granted job without callback.",
+            extra_json_schema={"format": "date-time"},
+        ),
+    ] = field(name="OfferEnds", default=UNSET)
     redacted: Annotated[
         tuple[str, ...] | UnsetType,
         Meta(description="Keys whose values are left out, as they are not for you to read."),
@@ -230,10 +243,15 @@ class JobView(JsonObject, frozen=True):
         if alternative is not None:
             view = view.with_fields(alternative=alternative)
         terms: Terms | None = getattr(value, "terms", None)
+        cause = getattr(value, "cause", "") or UNSET
+        if not view.callback:
+            ends: int | None = getattr(value, "offer_ends", None)
+            offer_ends = UNSET if ends is None else rfc3339(ends)
+            view = view.with_fields(cause=cause, offer_ends=offer_ends)
         if terms is None:
             return view
         return view.with_fields(
-            cause=getattr(value, "cause", "") or UNSET,
+            cause=cause,
             not_before=UNSET if terms.not_before is None else rfc3339(terms.not_before * 1000),
             give_up_after=_or_unset(terms.give_up_after),
             hold_at_most=_or_unset(terms.hold_at_most),

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from rq_broker.domain.choices import Elastic
+from rq_broker.domain.offers import OFFER
 from rq_broker.domain.terms import AtOnce
 from rq_broker.domain.traits import Instance, Traits, instance_of, traits_of
 
@@ -40,7 +41,8 @@ class ShapeOf3(Struct, forbid_unknown_fields=True, omit_defaults=True):
 
     instances: list[Raw]
     owner: str
-    destination: str
+    destination: str = OFFER
+    """Left out of the text of jobs without callback, which versions until 4 cannot read then."""
     aggregate: str | None = None
     any_aggregate: tuple[str, ...] = ()
     require: tuple[str, ...] = ()

@@ -171,14 +171,10 @@ class AdmissionPass:
         return None
 
     def _block_for_destination(self, waiting: WaitingShape, placer: Placer, head: Head) -> None:
-        """Block the shape until its callbacks can be delivered."""
+        """Block the shape until its callbacks, or offers to its owner, find somebody."""
         shape, asked_until = waiting.shape, self.snapshot.asked.get(waiting.shape.receiver)
-        if asked_until is not None:
-            reason = reasons.destination_asked(shape.destination, asked_until)
-        elif self.snapshot.is_closed(shape):
-            reason = reasons.destination_closed(shape.destination)
-        else:
-            reason = reasons.destination_behind(shape.destination)
+        is_closed = self.snapshot.is_closed(shape)
+        reason = reasons.of_receiver(shape, asked_until, is_closed=is_closed)
         self.blocked[waiting.digest] = BlockedShape(waiting, placer, head, reason)
 
     def _block_for_owner(

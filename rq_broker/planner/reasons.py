@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from rq_broker.domain.arrays import whole
-from rq_broker.domain.jobs import Job
+from rq_broker.domain.jobs import Job, Shape
 from rq_broker.domain.names import request_id_in
+from rq_broker.domain.offers import OFFER
 from rq_broker.domain.representation import rfc3339
 from rq_broker.domain.terms import AtOnce
 from rq_broker.planner.owner_usage import ExceededLimit
@@ -32,6 +33,8 @@ class ReasonCode(StrEnum):
     DESTINATION_CLOSED = "destination_closed"
     DESTINATION_ASKED = "destination_asked"
     DESTINATION_BEHIND = "destination_behind"
+    OFFERS_MISSED = "offers_missed"
+    OFFERS_OPEN = "offers_open"
     NEXT_PASS = "next_pass"
     NO_NOTIFIER = "no_notifier"
     NOT_BEFORE = "not_before"
@@ -79,6 +82,23 @@ NEXT_PASS = Reason(
 )
 
 
+def of_receiver(shape: Shape, asked_until: float | None, *, is_closed: bool) -> Reason:
+    """Return the reason of a job that cannot be granted because of its receiver.
+
+    Args:
+        shape: Of the job.
+        asked_until: Until when the receiver asked not to be called; None if it did not ask.
+        is_closed: Whether its breaker is open; else too much there waits for an answer.
+    """
+    if shape.destination == OFFER:
+        return offers_missed(shape.owner) if is_closed else offers_open(shape.owner)
+    if asked_until is not None:
+        return destination_asked(shape.destination, asked_until)
+    if is_closed:
+        return destination_closed(shape.destination)
+    return destination_behind(shape.destination)
+
+
 def destination_closed(destination: str) -> Reason:
     """Return the reason of a job whose callback cannot be delivered now."""
     text = f"{destination} does not answer callbacks; the job keeps its place until it does"
@@ -96,6 +116,24 @@ def destination_behind(destination: str) -> Reason:
     """Return the reason of a job that waits until callbacks of earlier jobs have gone out."""
     text = f"callbacks to {destination} still wait to be sent; the job's turn comes once they are"
     return Reason(ReasonCode.DESTINATION_BEHIND, text)
+
+
+def offers_missed(owner: str) -> Reason:
+    """Return the reason of a job without callback whose owner missed its last offers."""
+    text = (
+        f"the last offers to {owner or 'jobs without an owner'} were missed, so one job at a time "
+        "gets an offer, after a pause; the job keeps its place until one is taken"
+    )
+    return Reason(ReasonCode.OFFERS_MISSED, text)
+
+
+def offers_open(owner: str) -> Reason:
+    """Return the reason of a job without callback whose owner has as many offers as it may."""
+    text = (
+        f"{owner or 'jobs without an owner'} may have no more offers open at a time; the job's "
+        "turn comes once one of them is taken, declined or missed"
+    )
+    return Reason(ReasonCode.OFFERS_OPEN, text)
 
 
 def beside_the_line(job: Job) -> Reason:

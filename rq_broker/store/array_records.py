@@ -50,7 +50,8 @@ def job_rows(
             fields = fold("callback", callback) + fold("data", new.data.fill(index))
             fields += records.correlation_pairs(new.correlation)
         shape = numbers.setdefault(new.shape(index), len(numbers) + 1)
-        yield {"callback": callback_digest(callback, new.name), "shape": shape, "fields": fields}
+        callback_key = callback_digest(callback, new.name) if callback else None
+        yield {"callback": callback_key, "shape": shape, "fields": fields}
 
 
 def array(

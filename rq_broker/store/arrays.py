@@ -15,7 +15,7 @@ from rq_broker.domain.names import owner_in
 from rq_broker.store import array_records, records
 from rq_broker.store.continuity import Continuity
 from rq_broker.store.jobs import Jobs
-from rq_broker.store.keys import ARRAYS_SINCE, callback_digest, digest
+from rq_broker.store.keys import ARRAYS_SINCE, OFFERS_SINCE, callback_digest, digest
 from rq_broker.store.names import Names, name_beside, owners_argument
 from rq_broker.store.notifiers import refuse_older
 from rq_broker.store.registry import Registry
@@ -65,7 +65,10 @@ class Arrays:
             Conflict: It was withdrawn meanwhile.
             BrokerError: All that `submit` raises.
         """
-        await refuse_older(self._runner, type_, "arrays of jobs", ARRAYS_SINCE)
+        subject, since = ("arrays of jobs", ARRAYS_SINCE)
+        if not new.callback.fill(0):
+            subject, since = ("jobs without callback", OFFERS_SINCE)
+        await refuse_older(self._runner, type_, subject, since)
         await self._registry.register(type_)
         name = await self._names.stored(type_, new.name, [new.owner_id])
         submit_key = key_digest(new.owner_id, idempotency_key)
@@ -221,7 +224,14 @@ class Arrays:
         )
 
         def job(row: Any) -> Job:
-            return records.job(type_, row.request_id, row.priority, row.position, row.fields)
+            return records.job(
+                type_,
+                row.request_id,
+                row.priority,
+                row.position,
+                row.fields,
+                clock_offset=reply.clock_offset,
+            )
 
         return tuple(records.readable(job, reply.jobs)), reply.next
 

@@ -92,7 +92,14 @@ class Jobs:
         )
 
         def job(row: Any) -> Job:
-            return records.job(type_, row.request_id, row.priority, row.position, row.fields)
+            return records.job(
+                type_,
+                row.request_id,
+                row.priority,
+                row.position,
+                row.fields,
+                clock_offset=reply.clock_offset,
+            )
 
         jobs = tuple(records.readable(job, reply.jobs))
         is_last = reply.next_id is None

@@ -77,7 +77,8 @@ where nothing else is said.
 | `…:parked_at:<d>`          | zset   | receiver that waits for slots there → its last turn |
 | `…:parked`                 | zset   | receiver → when its parked callbacks are checked again |
 | `…:uncalled:<r>`           | zset   | member → when it was granted: first callbacks that were |
-|                            |        | never claimed, to a receiver not known to be prompt |
+|                            |        | never claimed, to a receiver not known to be prompt; and |
+|                            |        | the open offers of an owner, see lua/lib/offer |
 | `…:behind`                 | zset   | receiver where too many callbacks wait → when it was |
 |                            |        | last refused a grant for that |
 | `…:open`                   | zset   | receiver → until when its breaker is open |
@@ -117,8 +118,9 @@ where nothing else is said.
 | `…:events`                 | stream | every change of state, newest ~10,000 |
 | `…:audit`                  | stream | who changed what, see lua/lib/audit_log |
 
-A **destination** `<d>` is the scheme://host:port of a callback. A **receiver** `<r>` is a
-destination as one owner's jobs see it: `<d> <owner_id>`, or `<d>` for jobs without an owner.
+A **destination** `<d>` is the scheme://host:port of a callback, or `offer` for jobs without one. A
+**receiver** `<r>` is a destination as one owner's jobs see it: `<d> <owner_id>`, or `<d>` for jobs
+without an owner.
 
 In a type whose policy says that `names` are `per_owner`, `<owner_id>/<request_id>` stands wherever
 this table says request_id, and the digest of a callback is that of `<owner_id>`, NUL and the
@@ -169,12 +171,12 @@ TYPES = "rqb:types"
 NOTIFIERS = "rqb:notifiers"
 INSTALLATION = "/"
 """Stands for a type where a script works on what belongs to no type: none can have this name."""
-CONTRACT = 4
+CONTRACT = 5
 """The version of this contract. Notifiers report it, so that a job which an older one would misread
 is not submitted while that one serves the type."""
-TERMS_SINCE, ARRAYS_SINCE, DEVICES_SINCE, CHOICES_SINCE = 3, 4, 4, 4
-"""The versions since which notifiers know a job's own terms, arrays, devices of hosts, and what a
-job leaves to its grant to choose."""
+TERMS_SINCE, ARRAYS_SINCE, DEVICES_SINCE, CHOICES_SINCE, OFFERS_SINCE = 3, 4, 4, 4, 5
+"""The versions since which notifiers know a job's own terms, arrays, devices of hosts, what a job
+leaves to its grant to choose, and jobs without callback."""
 WAKE_CHANNEL = "rqb:wake"
 """The Pub/Sub channel of wake-ups, of all types."""
 ID_DIGITS = 16

@@ -14,6 +14,7 @@ from rq_broker.domain.correlation import Correlation
 from rq_broker.domain.deliveries import Attempt, Destination
 from rq_broker.domain.jobs import BESIDE, Job, Shape, Status
 from rq_broker.domain.names import request_id_in
+from rq_broker.domain.offers import OFFER
 from rq_broker.domain.planning import Head, Promise, WaitingShape
 from rq_broker.domain.sharing import Average
 from rq_broker.domain.terms import Terms
@@ -49,6 +50,8 @@ def job(
     priority: str,
     position: int | None,
     fields: Mapping[str, str],
+    *,
+    clock_offset: int = 0,
 ) -> Job:
     """Read a job.
 
@@ -58,8 +61,8 @@ def job(
         priority: Its score, in decimal digits.
         position: Its place in the queue, 1 = next; None unless it is queued.
         fields: Its hash.
+        clock_offset: ms by which the type's clock is ahead of the wall clock.
     """
-    created = int(fields["created"])
     is_beside = fields["status"] == BESIDE
     return Job(
         id=int(fields["id"]),
@@ -70,31 +73,47 @@ def job(
         callback=unfold(fields, "callback"),
         priority=int(priority),
         status=Status.QUEUED if is_beside else Status(fields["status"]),
-        created=created,
-        updated=int(fields.get("updated", created)),
+        created=int(fields["created"]),
+        updated=int(fields.get("updated", fields["created"])),
         shape=fields["shape"],
         position=position,
         hosts=tuple(orjson.loads(fields.get("hosts", "[]"))),
         devices=device_records.choices(fields.get("devices", "")),
-        fence=int(fields["fence"]) if "fence" in fields else None,
+        fence=_whole_or_none(fields, "fence"),
         attempts=int(fields.get("attempts", 0)) - int(fields.get("released", 0)),
         error=fields.get("error"),
         expected=int(fields["expected"]) / 1000 if "expected" in fields else None,
         destination=fields.get("destination", ""),
+        offer_ends=_offer_ends(fields, clock_offset),
         incarnation=fields.get("incarnation", ""),
         cause=fields.get("cause", ""),
         trouble=_trouble(fields),
         terms=terms(fields),
         is_beside=is_beside,
         left=int(fields.get("left", 0)),
-        alternative=int(fields["alternative"]) if "alternative" in fields else None,
+        alternative=_whole_or_none(fields, "alternative"),
         correlation=_correlation(fields),
     )
 
 
+def _whole_or_none(fields: Mapping[str, str], name: str) -> int | None:
+    return int(fields[name]) if name in fields else None
+
+
 def read_job(type_: str, request_id: str, reply: Any) -> Job:
     """Read the job of a reply of `read`."""
-    return job(type_, request_id, reply.priority, reply.position, reply.fields)
+    clock_offset = reply.clock_offset
+    return job(
+        type_, request_id, reply.priority, reply.position, reply.fields, clock_offset=clock_offset
+    )
+
+
+def _offer_ends(fields: Mapping[str, str], clock_offset: int) -> int | None:
+    """Return when the offer of a job ends by the wall clock, µs; None without offer or end."""
+    ends = fields.get("offer_ends")
+    if not ends or fields.get("destination") != OFFER:
+        return None
+    return (int(ends) - clock_offset) * 1000
 
 
 def _trouble(fields: Mapping[str, str]) -> str:

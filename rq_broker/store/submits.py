@@ -16,6 +16,7 @@ from rq_broker.store import records
 from rq_broker.store.continuity import Continuity
 from rq_broker.store.keys import (
     CHOICES_SINCE,
+    OFFERS_SINCE,
     TERMS_SINCE,
     Keys,
     callback_digest,
@@ -114,8 +115,8 @@ class Submits:
             ExpectedTooLong: It says it will hold for longer than the policy's `expected_most`.
             UnknownDependency: It waits for a job that the type does not have.
             DependencyFailed: It waits for a job that is in error, and not for any end of it.
-            OlderNotifiers: It has terms, or leaves something to choose, and a notifier serves the
-                type that does not know them.
+            OlderNotifiers: It has terms or no callback, or leaves something to choose, and a
+                notifier serves the type that does not know that.
             TooManyKinds: It lists more amounts than the policy's `most_kinds`.
             QueueFull: The owner, or the type, has as much as its policy allows.
         """
@@ -186,6 +187,9 @@ class Submits:
     ) -> Job:
         if submission.terms:
             await refuse_older(self._runner, type_, "the terms of this job", TERMS_SINCE)
+        callback = submission.callback
+        if not callback:
+            await refuse_older(self._runner, type_, "jobs without callback", OFFERS_SINCE)
         if submission.shape.demand.has_choice:
             await refuse_older(self._runner, type_, "what this job leaves to choose", CHOICES_SINCE)
         await self._registry.register(type_)
@@ -201,8 +205,8 @@ class Submits:
             type_,
             request_id=submission.request_id,
             owner_id=submission.owner_id,
-            callback=digest(submission.callback),
-            own_callback=callback_digest(submission.callback, own_name),
+            callback=digest(callback) if callback else None,
+            own_callback=callback_digest(callback, own_name) if callback else None,
             submit_key=submit_key,
             priority=submission.priority,
             expected=expected,

@@ -186,7 +186,7 @@ def test_an_identity_may_give_the_owner_of_a_submit(with_access_control: bool) -
     served = document((route for route in routes if isinstance(route, Route)), authenticators)
     required = served["components"]["schemas"]["Submit"]["required"]
     assert ("owner_id" in required) is not with_access_control
-    assert {"request_id", "callback", "data"} <= {*required}
+    assert {"request_id", "data"} <= {*required}
 
 
 def test_the_schema_of_a_job_is_exact(served: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 from hypothesis import given, strategies as st
@@ -19,6 +20,7 @@ from rq_broker.domain.jobs import (
     expected_class,
     origins,
 )
+from rq_broker.domain.offers import OFFER
 from rq_broker.domain.policy import Policy
 from rq_broker.domain.traits import NO_TRAITS, Traits, instance_of
 from rq_broker.domain.validation import LONGEST_SPAN
@@ -221,3 +223,13 @@ def test_values_are_frozen() -> None:
     """A value cannot be changed after it was built."""
     with pytest.raises(dataclasses.FrozenInstanceError):
         Policy().paused = True  # type: ignore[misc]  # that it is refused is what is tested
+
+
+def test_older_versions_leave_jobs_without_callback() -> None:
+    """The text of their shape is read back, and lacks the destination that version 4 requires."""
+    shape = Shape(Demand(((("VCPU", 1),),)), "o", OFFER)
+    text = shape.canonical()
+    assert Shape.parse(text) == shape
+    assert "destination" not in json.loads(text)
+    with pytest.raises(ValueError, match="no shape"):
+        version_2.parse(text)

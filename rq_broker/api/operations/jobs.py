@@ -58,7 +58,8 @@ OPERATIONS: Mapping[str, Operation] = {
         body=Body(Submit, _SUBMISSION),
         keys=WARNING,
         takes_key=True,
-        note="The broker POSTs to the callback as soon as it holds the capacity. A relative "
+        note="The broker POSTs to the callback as soon as it holds the capacity; without one the "
+        "client takes the offer by the status `running`. A relative "
         "callback needs a callback base. Unknown fields are ignored; `data` keeps every digit. "
         "Whoever acts for one owner only may leave `owner_id` out, and may name no other. "
         "A 409 has `same` and the job if it was submitted just so. With `count` the answer is of "

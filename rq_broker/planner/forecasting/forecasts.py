@@ -9,6 +9,7 @@ from statistics import fmean
 
 from rq_broker.domain.jobs import Demand
 from rq_broker.domain.line import Line
+from rq_broker.domain.offers import OFFER
 from rq_broker.domain.planning import Snapshot
 from rq_broker.planner.capacity_reasons import impossible
 from rq_broker.planner.forecasting.scene import Scene
@@ -61,6 +62,7 @@ MOSTLY_NEVER = Forecast(None, None, "in most simulated futures its turn never co
 PAUSED = Forecast(None, None, "grants are paused for this type")
 IMPOSSIBLE = Forecast(None, None, "its turn never comes: no host could ever hold it")
 CLOSED = Forecast(None, None, "its destination does not take callbacks now")
+MISSED = Forecast(None, None, "the last offers to its owner were missed")
 
 
 class LineForecast:
@@ -205,7 +207,7 @@ def _known_before(snapshot: Snapshot, line: Line) -> Mapping[str, Forecast]:
         if by_demand[shape.demand]:
             known[digest] = IMPOSSIBLE
         elif snapshot.is_closed(shape):
-            known[digest] = CLOSED
+            known[digest] = MISSED if shape.destination == OFFER else CLOSED
         elif is_new:
             known[digest] = TOO_LITTLE_HISTORY
     return known

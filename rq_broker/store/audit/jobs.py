@@ -112,8 +112,10 @@ def _check_plain(
         return
     _count_plain(walk, status, read, callbacks)
     if indexed != [member[17:] for member in read.plain]:
-        for member, request_id in zip(read.plain, indexed, strict=True):
-            _check_callback(walk, member, request_id)
+        found = zip(read.plain, read.callbacks, indexed, strict=True)
+        for member, callback, request_id in found:
+            if callback:
+                _check_callback(walk, member, request_id)
     for row in read.demands:
         try:
             faults = _demand_faults(status, row.demand, row.shape, row.expected or None)
@@ -137,7 +139,8 @@ def _count_plain(walk: Walk, status: str, read: Any, callbacks: list[str]) -> No
     for name, count in read.indexes.items():
         if status in ALLOWED[name]:
             members[name] += int(count)
-    members.update([f"callbacks:{callback[:2]}" for callback in callbacks])
+    digests = zip(callbacks, read.callbacks, strict=True)
+    members.update([f"callbacks:{digest[:2]}" for digest, callback in digests if callback])
     note_arrays(walk, read.plain)
 
 
@@ -224,7 +227,8 @@ def _check_entries(walk: Walk, job: ListedJob, callback: str, request_id: str) -
     _check_priority(walk, job, "owner", row.by_owner, job.priority)
     expected = job.priority if job.status == Status.QUEUED else None
     _check_priority(walk, job, "shape", row.by_shape, expected)
-    _check_callback(walk, job.member, request_id)
+    if _has_callback(job):
+        _check_callback(walk, job.member, request_id)
     _check_delivery(walk, job, row.places)
 
 
@@ -235,11 +239,17 @@ def _check_callback(walk: Walk, member: str, request_id: str) -> None:
     walk.check(request_id == member[17:], f"job {member}", text)
 
 
+def _has_callback(job: ListedJob) -> bool:
+    """Return whether the job is to be called; one whose hash lacks the field was."""
+    return job.fields.get("callback") != ""
+
+
 def _count(walk: Walk, job: ListedJob, callback: str) -> None:
     """Count the job for each set that must have it, or has it, and none besides."""
     members = walk.tally.members
     members[f"owner:{job.fields.get('owner', '')}"] += 1
-    members[f"callbacks:{callback[:2]}"] += 1
+    if _has_callback(job):
+        members[f"callbacks:{callback[:2]}"] += 1
     if job.status == Status.QUEUED:
         members[f"shape:{job.fields.get('shape', '')}"] += 1
     for name in job.row.indexes:
@@ -265,11 +275,12 @@ def _check_priority(
 
 
 def _check_delivery(walk: Walk, job: ListedJob, places: list[str]) -> None:
-    """Check that a granted job's callback is in one of three places, and no other job's is."""
+    """Check that a granted job's callback, if any, is in one of three places, and no other is."""
     if "parked" in places:
         fields = job.fields
         name = receiver(fields.get("destination", ""), fields.get("owner", ""))
         walk.tally.parked_at.add(name)
-    if len(places) != (job.status == Status.GRANTED):
+    if len(places) != (job.status == Status.GRANTED and _has_callback(job)):
         where = " and ".join(places) or "none of deliveries, prompt and parked"
-        walk.fault(job.subject, f"is {job.status} but its callback is in {where}")
+        status = job.status if _has_callback(job) else "to be called by nobody"
+        walk.fault(job.subject, f"is {status} but its callback is in {where}")

@@ -1,4 +1,4 @@
---- Hold capacity for one waiting job, and schedule its callback.
+--- Hold capacity for one waiting job, and schedule its callback; that of a job without callback is an offer.
 --- Keeps: held never exceeds capacity - used, and each instance is one that a host's max_unit,
 ---   min_unit and step_size allow, of one device or of several whole ones where the host has devices,
 ---   whatever the plan assumed; a host's aggregates and traits are those
@@ -9,7 +9,7 @@
 ---   id             decimal   ID of the job planned for
 ---   priority       integer   its priority in the plan
 ---   instances      string    the host of each instance, a JSON array
----   destination    string    the destination of its callback
+---   destination    string    the destination of its callback; 'offer' if it has none
 ---   policy_number  decimal   number of the policy that the plan obeys
 ---   predicted      decimal   how long it is predicted to hold, ms
 ---   predicted_from string    what the prediction rests on, in a word
@@ -62,7 +62,7 @@ if (redis.call('HGET', base, 'policy_number') or '0') ~= policy_number then
   return reply({ fence = nil, refusal = 'MOVED' })
 end
 
--- 2. The destination takes callbacks. While its breaker is half-open, this job is its probe.
+-- 2. The destination takes callbacks, or its owner offers. While the breaker is half-open, this job is its probe.
 local now = now_ms()
 local receiver = receiver_of(destination, job.owner)
 local record = read_receiver(receiver)
@@ -170,7 +170,7 @@ if forecast_end then
   add_to(base, now <= forecast_end and 'forecasts_kept' or 'forecasts_missed', 1)
 end
 
--- 9. Give the job its fence and its hosts, and schedule its callback.
+-- 9. Give the job its fence and its hosts, and schedule its callback, if it has one.
 redis.call('HSET', base, 'fence', fence, 'incarnation', incarnation)
 job.alternative = alternative
 local changes = {
@@ -193,9 +193,11 @@ if alternative then
   changes[#changes + 1], changes[#changes + 2] = 'alternative', alternative
 end
 become(job, 'granted', changes)
-schedule_first(job.member, record, now)
+if destination ~= OFFER then
+  schedule_first(job.member, record, now)
+  wake('deliver')
+end
 count_uncalled(job.member, receiver, record.prompt, now, FORGET_MS)
 redis.call('ZADD', key('destinations'), whole(now), receiver)
 redis.call('SADD', key('owners:' .. destination), job.owner)
-wake('deliver')
 return reply({ fence = fence, refusal = nil })

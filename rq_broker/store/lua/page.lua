@@ -10,6 +10,7 @@
 --- Returns
 ---   next_priority   decimal?  priority of the last job read, not given at the end
 ---   next_id         decimal?  ID of that job
+---   clock_offset    integer   ms by which the type's clock is ahead of the wall clock
 ---   jobs            rows      the jobs
 ---     priority      decimal   its priority
 ---     request_id    string    the client's name for it
@@ -98,5 +99,6 @@ local last = (read < #entries or read == limit) and entries[read]
 return reply({
   next_priority = last and last.priority_text or nil,
   next_id = last and whole(last.id) or nil,
+  clock_offset = number_of(redis.call('HGET', base, 'clock_offset'), 0),
   jobs = jobs,
 })

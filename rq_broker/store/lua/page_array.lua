@@ -9,6 +9,7 @@
 ---   owners       strings   list jobs of these owners only; none: of every owner
 --- Returns
 ---   next         integer?  index at which to go on; not given at the end
+---   clock_offset integer   ms by which the type's clock is ahead of the wall clock
 ---   jobs         rows      the jobs
 ---     priority   decimal   its priority
 ---     request_id string    its name
@@ -40,4 +41,8 @@ while index < math.min(start + limit, size) and bytes < MOST_BYTES do
   end
   index = index + 1
 end
-return reply({ next = index < size and whole(index) or nil, jobs = jobs })
+return reply({
+  next = index < size and whole(index) or nil,
+  clock_offset = number_of(redis.call('HGET', base, 'clock_offset'), 0),
+  jobs = jobs,
+})

@@ -9,6 +9,7 @@
 ---   priority        decimal   its priority
 ---   submitted       decimal?  the priority that its submit gave; not given if it gave none
 ---   position        integer?  its place in the queue, 1 = next; given while it is queued
+---   clock_offset    integer   ms by which the type's clock is ahead of the wall clock; 0 where it has no offer
 ---   fields          fields    the job hash
 --- Errors JOB_NOT_FOUND
 --- @include "base"
@@ -37,5 +38,6 @@ return reply({
   priority = job.priority,
   submitted = with_submitted and submitted_priority() or nil,
   position = position,
+  clock_offset = job.destination == OFFER and number_of(redis.call('HGET', base, 'clock_offset'), 0) or 0,
   fields = fields,
 })

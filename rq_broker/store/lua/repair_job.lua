@@ -111,6 +111,9 @@ if status ~= 'granted' then
   redis.call('ZREM', key('deliveries'), member)
   redis.call('ZREM', key('prompt'), member)
   redis.call('ZREM', key('parked:' .. receiver), member)
+elseif has_no_callback(name) then
+  unschedule(member)
+  redis.call('ZREM', key('parked:' .. receiver), member)
 elseif not is_due then
   schedule(member, false, now_ms())
   wake('deliver')

@@ -6,8 +6,8 @@
 --- ARGV
 ---   request_id       string    the client's name for the job
 ---   owner_id         string    the job's owner
----   callback         string    digest of the callback, 16 characters (keys.digest)
----   own_callback     string    digest of the callback as its owner has it, where names are per owner
+---   callback         string?   digest of the callback, 16 characters (keys.digest); not given: it has none
+---   own_callback     string?   digest of the callback as its owner has it, where names are per owner; likewise
 ---   submit_key       string?   digest of the owner and its idempotency key, 16 characters; not given:
 ---                              the submit has none
 ---   priority         decimal?  if not given, the next tick of the type's clock
@@ -17,8 +17,8 @@
 ---   kinds            integer   how many amounts the demand lists, those of equal instances once
 ---   prefer_for       integer?  ms from now on in which none of its alternatives will do; not given: they
 ---                              do at once, or it has none
----   fields           fields    fields of the job hash, folded: callback and data, and of a submit that
----                                 names them http_request_id, traceparent and tracestate
+---   fields           fields    fields of the job hash, folded: callback, empty for none, and data; and of a
+---                                 submit that names them http_request_id, traceparent and tracestate
 ---   terms            fields    the job's own terms, as in its hash: not_before, give_up_after and hold_at_most,
 ---                              ms; after_any, 1
 ---   after            strings   request_ids of the jobs for which it waits
@@ -68,8 +68,8 @@ local refusal = refuse_used_key(submit_key and redis.call('HGET', submit_keys, k
 if refusal then
   return refusal
 end
-local callbacks, rest = index_entry('callbacks', callback)
-local taken_by = redis.call('HGET', callbacks, rest)
+local callbacks, rest = index_entry('callbacks', callback or '')
+local taken_by = callback and redis.call('HGET', callbacks, rest)
 if taken_by then
   return redis.error_reply('DUPLICATE_CALLBACK callback is taken in this type by ' .. named_job(taken_by, owners))
 end
@@ -108,7 +108,9 @@ local function record_submit()
 end
 
 -- Nothing is written before this line, and nothing below it can fail.
-redis.call('HSET', callbacks, rest, request_id)
+if callback then
+  redis.call('HSET', callbacks, rest, request_id)
+end
 if not priority then
   priority = default_priority(created, counters[2])
   redis.call('HSET', base, 'id', id, 'incarnation', incarnation, 'clock', priority)

@@ -23,7 +23,7 @@
 ---     shape          string    its digest
 ---     demand         string    the shape, canonical JSON
 ---   jobs             rows      the step's jobs, by index
----     callback       string    digest of the callback
+---     callback       string?   digest of the callback; not given: it has none
 ---     shape          integer   which of the shapes, from 1
 ---     fields         fields    fields of the job hash, folded: callback and data, and of a submit that
 ---                               names them http_request_id, traceparent and tracestate
@@ -95,8 +95,8 @@ for place, job in ipairs(jobs) do
   if redis.call('EXISTS', job_key(name)) == 1 then
     return redis.error_reply('DUPLICATE_REQUEST_ID request_id ' .. request_id_in(name) .. ' is taken in this type')
   end
-  local callbacks, rest = index_entry('callbacks', job.callback)
-  local taken_by = redis.call('HGET', callbacks, rest)
+  local callbacks, rest = index_entry('callbacks', job.callback or '')
+  local taken_by = job.callback and redis.call('HGET', callbacks, rest)
   if taken_by then
     return redis.error_reply('DUPLICATE_CALLBACK the callback of ' .. request_id_in(name) .. ' is taken in this type by '
       .. named_job(taken_by, owners))
@@ -146,8 +146,10 @@ local names, entries, entries_by_shape = {}, {}, {}
 for place, job in ipairs(jobs) do
   local name, id = name_of(place), whole(last_id + place)
   local member, hash = member_of(id, name), job_key(name)
-  local callbacks, rest = index_entry('callbacks', job.callback)
-  redis.call('HSET', callbacks, rest, name)
+  if job.callback then
+    local callbacks, rest = index_entry('callbacks', job.callback)
+    redis.call('HSET', callbacks, rest, name)
+  end
   redis.call('HSET', hash, 'id', id, 'owner', owner_id, 'status', is_beside and 'beside' or 'queued',
     'shape', shapes[job.shape].shape, 'created', whole(created), 'bytes', whole(sizes[place]),
     unpack(job.fields, 1, math.min(#job.fields, BATCH)))

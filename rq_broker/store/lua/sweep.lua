@@ -12,6 +12,7 @@
 --- Errors none
 --- @include "become"
 --- @include "destination"
+--- @include "offer"
 --- @include "next_sweep"
 --- @include "source"
 --- @include "rank"
@@ -64,7 +65,10 @@ end
 -- Ends the offer or the running time of a job. If an offer ends in an outage on the broker's side, or while
 -- the receiver has asked for time, the job goes back to its place in the queue.
 local function end_time(job)
-  if job.status == 'granted' then
+  if job.status == 'granted' and job.destination == OFFER then
+    miss_offer(job, now)
+    return
+  elseif job.status == 'granted' then
     record_lost(job)
     if outage or read_receiver(job.receiver).asked_until > now then
       become(job, 'queued', {})

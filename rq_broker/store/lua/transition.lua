@@ -1,7 +1,8 @@
 --- Move a job to another status, as its client asks.
 --- Keeps: only the moves that the state machine draws are made. A move to the status that the job has
 ---   changes nothing, but renews its running time. No two running jobs have one server. A job beside
----   the line counts as queued.
+---   the line counts as queued. A job without callback runs on what it was offered only: it takes the offer
+---   before a sweep ends that, or not at all.
 --- KEYS[1] base
 --- ARGV
 ---   request_id  string    the job's name
@@ -17,6 +18,7 @@
 --- Errors JOB_NOT_FOUND, STALE_FENCE, IMPOSSIBLE_MOVE, INVALID_SERVER, DUPLICATE_SERVER
 --- Audit the request_id; status, with its error, and servers. None where only the running time is renewed
 --- @include "become"
+--- @include "offer"
 --- @include "owned"
 --- @include "servers"
 --- @include "audit_log"
@@ -35,6 +37,12 @@ for _, origin in ipairs(origins) do
 end
 if not is_allowed then
   return redis.error_reply('IMPOSSIBLE_MOVE a ' .. from .. ' job cannot become ' .. target)
+end
+if from == 'queued' and target == 'running' and has_no_callback(job_key(request_id)) then
+  if fence then
+    return redis.error_reply('STALE_FENCE the offer of fence ' .. fence .. ' is over; the job is queued')
+  end
+  return redis.error_reply('IMPOSSIBLE_MOVE a queued job without callback has no offer to take: it runs once it is granted')
 end
 local named, refusal
 if servers and target == 'running' then
@@ -69,6 +77,9 @@ local function record_transition()
 end
 
 -- Nothing is written before this line, and nothing below it can fail.
+if from ~= target and job.destination == OFFER then
+  note_answer(job.receiver)
+end
 if from ~= target and target == 'queued' then
   queue_again()
 elseif from ~= target then

@@ -4,7 +4,8 @@
 --- courier has claimed anything for NO_COURIER_MS since a grant. Slow and dead receivers cannot cause
 --- either: their callbacks are parked, or due in another set. What they can fill is their own bound: no
 --- job is granted to a receiver where BEHIND_FACTOR × the policy's `concurrency` callbacks wait for a
---- slot, or, while it is not known to be prompt, for their first claim (`uncalled:<r>`).
+--- slot, or, while it is not known to be prompt, for their first claim (`uncalled:<r>`). Offers wait for no
+--- courier; of an owner as many may be open at a time (`uncalled:<r>` has them).
 ---
 --- A refused grant leaves `late` in the base hash, or its receiver in `behind`. The claim that ends
 --- the cause takes that away and wakes the granter.
@@ -12,6 +13,7 @@
 --- @include "batches"
 --- @include "policy"
 --- @include "queue"
+--- @include "destination"
 
 local LATE_MS = 250 -- a callback is called within a second of its grant, the claim and its request included
 local NO_COURIER_MS = 2000 -- a courier whose slots are all taken by timeouts, or none at all
@@ -53,9 +55,9 @@ local function is_behind(receiver, prompt)
   return waiting_there(receiver, prompt) >= behind_limit()
 end
 
--- Returns why a grant has to wait for callbacks, nil if it need not.
+-- Returns why a grant has to wait for callbacks, or for offers to be taken, nil if it need not.
 local function refuse_grant(receiver, prompt, now)
-  if lag(now) > LATE_MS or lacks_courier(now) then
+  if destination_of(receiver) ~= OFFER and (lag(now) > LATE_MS or lacks_courier(now)) then
     redis.call('HSET', base, 'late', '1')
     wake('deliver')
     return 'LATE'
@@ -67,9 +69,11 @@ local function refuse_grant(receiver, prompt, now)
   end
 end
 
--- Counts the first callback of a grant. `keep_ms`: after it the count is forgotten, should it be wrong.
+-- Counts the first callback of a grant, or an offer. `keep_ms`: after it the count is forgotten, should it be wrong.
 local function count_uncalled(member, receiver, prompt, now, keep_ms)
-  redis.call('HSETNX', base, 'unclaimed_since', whole(now))
+  if destination_of(receiver) ~= OFFER then
+    redis.call('HSETNX', base, 'unclaimed_since', whole(now))
+  end
   if not prompt then
     redis.call('ZADD', key('uncalled:' .. receiver), whole(now), member)
     redis.call('PEXPIRE', key('uncalled:' .. receiver), keep_ms)

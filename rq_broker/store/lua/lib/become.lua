@@ -51,10 +51,11 @@ local function change_alarm(job, from, to)
   end
 end
 
--- Moves a job to a status. `changes`: field, value, ... to set on it besides.
+-- Moves a job to a status. `changes`: field, value, ... to set on it besides. Only a grant keeps `missed`, how many
+-- offers in a row were missed before it.
 local function become(job, to, changes)
   local from, member, name = job.status, job.member, job_key(job.request_id)
-  local obsolete = { 'error', 'cause', 'ended' }
+  local obsolete = { 'error', 'cause', 'ended', to ~= 'granted' and 'missed' or nil }
   leave_status(job, to)
   count_change(job, to)
   if from == 'granted' and to ~= 'error' then -- a job in `error` keeps it: it names where the callback failed
@@ -76,7 +77,7 @@ local function become(job, to, changes)
   redis.call('HSET', name, 'status', to, 'updated', whole(wall_us()), unpack(changes))
   if to == 'queued' then
     join_queue(member, job.priority, job.shape, redis.call('HGET', name, 'demand') or '')
-    redis.call('HDEL', name, 'attempts', 'released', 'demand', 'error')
+    redis.call('HDEL', name, 'attempts', 'released', 'demand')
   else
     redis.call('ZADD', key('status:' .. to), job.priority, member)
   end

@@ -1,7 +1,8 @@
 --- Destinations, the scheme://host:port of callbacks, and receivers. A receiver is a destination as one
 --- owner's jobs see it: behind a shared gateway the path of one owner may fail while others answer. Its
 --- name is `<destination> <owner>`, or the destination alone for jobs without an owner. A receiver that
---- fails, or asks for time, harms only itself.
+--- fails, or asks for time, harms only itself. `offer` stands for the destination of jobs without callback, see
+--- lib/offer.
 ---
 --- `destination:<r>` is a receiver's record: `failures` in a row, `openings` of the breaker in a row,
 --- `open_until`, `asked_until` and `slow_until` (ms), `probe` (request_id), `prompt`. It decides how many
@@ -255,10 +256,12 @@ local function record_answer(receiver, record, now)
   return record.open_until > 0 and 'closed' or nil
 end
 
-local function open_breaker(receiver, now)
+-- Opens a breaker for `first` ms, or for twice as long as the last time, but for `most` at most. Returns 'open' if it was
+-- closed.
+local function open_breaker(receiver, now, first, most)
   local name = destination_key(receiver)
   local openings = add_to(name, 'openings', 1) or 1
-  local open_until = now + math.min(OPEN_MS * 2 ^ (openings - 1), OPEN_MS_MAX)
+  local open_until = now + math.min(first * 2 ^ (openings - 1), most)
   redis.call('HSET', name, 'open_until', whole(open_until))
   redis.call('HDEL', name, 'probe')
   redis.call('ZADD', key('open'), whole(open_until), receiver)
@@ -291,7 +294,7 @@ local function record_failure(receiver, record, now)
   end
   local failures = add_to(destination_key(receiver), 'failures', 1) or FAILURES
   if failures >= FAILURES and record.open_until <= now then
-    return open_breaker(receiver, now)
+    return open_breaker(receiver, now, OPEN_MS, OPEN_MS_MAX)
   end
 end
 

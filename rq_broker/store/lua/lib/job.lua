@@ -1,6 +1,8 @@
 --- One job: its hash, its name in sorted sets, and its streams.
 --- @include "base"
 
+local OFFER = 'offer' -- stands for the destination of jobs without callback; domain/jobs.py has the same
+
 local function job_key(request_id)
   return key('job:' .. request_id)
 end
@@ -54,12 +56,17 @@ local function unschedule(member)
   return removed > 0 and removed or redis.call('ZREM', key('deliveries'), member)
 end
 
--- Removes a job's callback, which is either due or parked.
+-- Returns whether a job, of this key, is called back by nobody: its grant is an offer.
+local function has_no_callback(name)
+  return redis.call('HSTRLEN', name, 'callback') == 0
+end
+
+-- Removes a job's callback, which is either due or parked; an offer has none.
 local function drop_delivery(job)
   if job.attempts == 0 then
     redis.call('ZREM', key('uncalled:' .. job.receiver), job.member)
   end
-  if unschedule(job.member) == 0 then
+  if job.destination ~= OFFER and unschedule(job.member) == 0 then
     redis.call('ZREM', key('parked:' .. job.receiver), job.member)
   end
 end
