@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
@@ -95,7 +95,7 @@ def _get(url: str, token: str | None, path: str) -> Any:
 
     parts = urlsplit(url)
     kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-    connection = kind(parts.netloc, timeout=PATIENCE_SECONDS)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    connection.request("GET", parts.path.rstrip("/") + path, headers=headers)
-    return json.loads(connection.getresponse().read(_MOST_BYTES))["data"]
+    with closing(kind(parts.netloc, timeout=PATIENCE_SECONDS)) as connection:
+        connection.request("GET", parts.path.rstrip("/") + path, headers=headers)
+        return json.loads(connection.getresponse().read(_MOST_BYTES))["data"]

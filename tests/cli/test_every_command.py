@@ -82,8 +82,6 @@ ROWS: dict[str, Row] = {
     "host set": Row("TYPE h3 VCPU=4", "h3", {"name": "h3"}, "TYPE h3 VCPU", 2, "'VCPU'"),
     "host drain": Row("TYPE spare", "", {"host": "spare", "drained": True},
                       "TYPE nope --yes", *HOST, asks=True),
-    "host undrain": Row("TYPE spare", "spare", {"name": "spare", "dropped": False},
-                        "TYPE nope", *HOST),
     "host delete": Row("TYPE spare", "", {"host": "spare", "deleted": True},
                        "TYPE nope --yes", *HOST, asks=True),
     "attempts": Row("TYPE runs", "OUTCOME", {}, "TYPE nope", *JOB),

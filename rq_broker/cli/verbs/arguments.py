@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -15,6 +15,9 @@ Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 TYPE: Decorator = click.argument("type_", metavar="TYPE", shell_complete=complete_types)
 JOB: Decorator = click.argument("request_id", metavar="JOB", shell_complete=complete_request_ids)
+OPTIONAL_JOB: Decorator = click.argument(
+    "request_id", metavar="[JOB]", required=False, shell_complete=complete_request_ids
+)
 JOBS: Decorator = click.argument(
     "request_ids", metavar="JOB...", nargs=-1, required=True, shell_complete=complete_request_ids
 )
@@ -31,29 +34,42 @@ YES: Decorator = click.option(
 )
 
 
-class Amounts(click.ParamType[dict[str, int]]):
-    """Amounts by resource: `VCPU=4,Memory=8192`."""
+class Amounts(click.ParamType[dict[str, Any]]):
+    """Amounts by resource: `VCPU=4,Memory=8192`; of devices the size of each: `GPU=1000+1000`."""
 
     name = "amounts"
 
+    def __init__(self, *, devices: bool = False) -> None:
+        self._amount = r"\d{1,16}(?:\+\d{1,16})*" if devices else r"\d{1,16}"
+
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> dict[str, int]:
+    ) -> dict[str, Any]:
         """Return resource → amount."""
         if isinstance(value, dict):
             return value
-        amounts: dict[str, int] = {}
+        amounts: dict[str, Any] = {}
         for part in value.split(","):
-            match = re.fullmatch(r"\s*([^=]+?)\s*=\s*(\d{1,16})\s*", part)
+            match = re.fullmatch(rf"\s*([^=]+?)\s*=\s*({self._amount})\s*", part)
             if not match:
                 self.fail(f"{part!r} is not RESOURCE=AMOUNT, as in VCPU=4,Memory=8192", param, ctx)
             if match[1] in amounts:
                 self.fail(f"{match[1]!r} is given twice", param, ctx)
-            amounts[match[1]] = int(match[2])
+            sizes = [int(size) for size in match[2].split("+")]
+            amounts[match[1]] = sizes if len(sizes) > 1 else sizes[0]
         return amounts
 
 
 AMOUNTS = Amounts()
+HOST_AMOUNTS = Amounts(devices=True)
+
+
+def amounts_option(amounts: Mapping[str, Any]) -> str:
+    """Write amounts as an option takes them."""
+    return ",".join(
+        f"{name}={'+'.join(map(str, amount)) if isinstance(amount, list) else amount}"
+        for name, amount in amounts.items()
+    )
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rq_broker.cli.connecting import with_client
-from rq_broker.cli.verbs.arguments import AMOUNTS, HOST, JSON, TYPE, YES, confirm
+from rq_broker.cli.verbs.arguments import (
+    AMOUNTS,
+    HOST,
+    HOST_AMOUNTS,
+    JSON,
+    TYPE,
+    YES,
+    amounts_option,
+    confirm,
+)
 
 if TYPE_CHECKING:
     from rq_broker.cli.output.table import Table
@@ -115,19 +124,26 @@ def _print(shown: Mapping[str, Any], as_json: bool) -> None:
 @host.command("set")
 @TYPE
 @HOST
-@click.argument("capacity", type=AMOUNTS, metavar="RESOURCE=N,...")
-@click.option("--used", type=AMOUNTS, metavar="RESOURCE=N,…", help="What others use of it.")
+@click.argument("capacity", type=HOST_AMOUNTS, metavar="RESOURCE=N,...")
+@click.option("--used", type=HOST_AMOUNTS, metavar="RESOURCE=N,…", help="What others use of it.")
 @click.option("--aggregate", "aggregates", multiple=True, metavar="AGGREGATE",
               help="Aggregate that it is in. May be repeated.")  # fmt: skip
 @click.option("--trait", "traits", multiple=True, metavar="TRAIT",
               help="What it is like, for demands that require it. May be repeated.")  # fmt: skip
 @click.option("--anywhere", is_flag=True, help="It is no place, as licences are.")
+@click.option("--max-unit", type=AMOUNTS, metavar="RESOURCE=N,…",
+              help="The most that one instance may have.")  # fmt: skip
+@click.option("--min-unit", type=AMOUNTS, metavar="RESOURCE=N,…",
+              help="The least that one instance may have.")  # fmt: skip
+@click.option("--step-size", type=AMOUNTS, metavar="RESOURCE=N,…",
+              help="What an instance's amount is a multiple of.")  # fmt: skip
 @JSON
 @with_client
 def set_host(client: Client, type_: str, host: str, as_json: bool, **fields: Any) -> None:
     """Publish a host with what it has; whatever was published of it before is replaced.
 
-    A host that a source reports cannot be published.
+    Devices are listed by their sizes: GPU=1000+1000. A host that a source reports cannot be
+    published.
     """
     said: Any = {
         name: list(value) if isinstance(value, tuple) else value
@@ -149,18 +165,37 @@ def drain_host(
 ) -> None:
     """Take a host out of service, and wait until nothing of it is held any more.
 
-    Its jobs keep what they hold, and no other one gets any of it. Until then `host undrain` puts it
-    back. A source puts its hosts back with its next snapshot: drain those at the source.
+    Its jobs keep what they hold, and no other one gets any of it. What puts it back into service is
+    printed on standard error. A source puts its hosts back by itself: drain those at the source.
     """
     from rq_broker.cli.output.objects import print_objects
     from rq_broker.cli.output.text import harmless
 
+    shown = client.host(type_, host)
     confirm(f"Take {harmless(host)} out of service?", yes=yes)
     client.drop_host(type_, host)
+    if not shown["dropped"]:
+        click.echo(f"to put it back: {harmless(_publishing(type_, shown))}", err=True)
     if not no_wait:
         _await_release(client, type_, host)
     if as_json:
         print_objects([{"type": type_, "host": host, "drained": not no_wait}])
+
+
+def _publishing(type_: str, host: Mapping[str, Any]) -> str:
+    """Return the command that publishes a host as it is."""
+    import shlex
+
+    words = ["rq-broker", "host", "set", type_, host["name"], amounts_option(host["capacity"])]
+    if "source" in host:
+        return f"its source {host['source']} does, with its next snapshot"
+    for name in ("used", "max_unit", "min_unit", "step_size"):
+        if amounts := host.get(name):
+            words += [f"--{name.replace('_', '-')}", amounts_option(amounts)]
+    for name in ("aggregate", "trait"):
+        for value in host.get(f"{name}s", ()):
+            words += [f"--{name}", value]
+    return shlex.join([*words, *(["--anywhere"] if host.get("anywhere") else [])])
 
 
 def _await_release(client: Client, type_: str, name: str) -> None:
@@ -185,20 +220,6 @@ def _await_release(client: Client, type_: str, name: str) -> None:
             told = shown["held"]
             click.echo(f"{amounts(told)} held on {harmless(name)}; waiting", err=True)
         time.sleep(POLL_SECONDS)
-
-
-@host.command("undrain")
-@TYPE
-@HOST
-@JSON
-@with_client
-def undrain_host(client: Client, type_: str, host: str, as_json: bool) -> None:
-    """Put a host back into service that was drained and is still listed, as it was before."""
-    kept = ("capacity", "used", "aggregates", "traits", "anywhere", "max_unit", "min_unit",
-            "step_size")  # fmt: skip
-    shown = client.host(type_, host)
-    fields: Any = {name: shown[name] for name in kept if name in shown}
-    _print(client.set_host(type_, host, **fields), as_json)
 
 
 @host.command("delete")

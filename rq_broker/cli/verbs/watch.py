@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rq_broker.cli.connecting import with_client
-from rq_broker.cli.verbs.arguments import JSON, OWNER, TYPE
+from rq_broker.cli.verbs.arguments import JSON, OPTIONAL_JOB, OWNER, TYPE
 from rq_broker.cli.verbs.listing import STATUSES
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _ENDS = ("done", "error")
 
 @click.command()
 @TYPE
-@click.argument("request_id", metavar="[JOB]", required=False)
+@OPTIONAL_JOB
 @click.option("--until", "until", metavar="STATUS,…", default=",".join(_ENDS), show_default=True,
               help="With a job: stop once it is in one of these.")  # fmt: skip
 @click.option("--interval", type=click.FloatRange(0.1, 60), default=1.0, show_default=True,

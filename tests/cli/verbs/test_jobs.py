@@ -1,0 +1,146 @@
+"""The commands on jobs: what they send, and what they say."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from rq_broker.cli.verbs import jobs as verbs
+from rq_broker.domain.jobs import Status
+from tests import making
+from tests.cli.served import Served
+from tests.cli.terminal import on_terminal
+from tests.cli.verbs.conftest import Run
+
+SUBMIT = ("--owner", "o", "--callback", "http://10.0.0.9/cb")
+
+
+def test_a_demand_by_options(run: Run, type_: str) -> None:
+    """What a job needs, and its terms, can be said by options alone."""
+    demand = ("--need", "GPU=1", "--need", "VCPU=4,Memory=8192", "--count", "3", "--in", "rack",
+              "--require", "SSD", "--forbid", "HDD", "--spread")  # fmt: skip
+    terms = ("--expected", "2h", "--give-up-after", "1d", "--hold-at-most", "30m", "--priority",
+             "-5", "--not-before", "2099-01-01T00:00:00Z")  # fmt: skip
+    result = run("submit", type_, *demand, *terms, *SUBMIT, "--json")
+    job = json.loads(result.stdout)
+    assert json.loads(job["Data"]) == {
+        "instances": [{"GPU": 1}, {"VCPU": 4, "Memory": 8192, "count": 3}],
+        "host_aggregate": "rack",
+        "require": ["SSD"],
+        "forbid": ["HDD"],
+        "spread": True,
+    }
+    assert (job["Priority"], job["Expected"]) == (-5, 7200)
+    assert (job["GiveUpAfter"], job["HoldAtMost"]) == (86400, 1800)
+    assert job["NotBefore"].startswith("2099")
+
+
+def test_a_demand_from_the_input(run: Run, type_: str) -> None:
+    """The whole demand may come as JSON; what is wrong with it is a wrong use."""
+    data = {"instances": [{"VCPU": 1}], "note": "mine"}
+    words = ("submit", type_, *SUBMIT, "--id", "d", "--data", "-")
+    result = run(*words, "--json", input=json.dumps(data))
+    assert json.loads(json.loads(result.stdout)["Data"]) == data
+    for text, sentence in (("{", "--data:"), ("[]", "must be a JSON object")):
+        result = run(*words, input=text)
+        assert (result.exit_code, sentence in result.stderr) == (2, True)
+    assert "leave --need" in run(*words, "--spread", input="{}").stderr
+
+
+def test_a_name_is_made(run: Run, type_: str) -> None:
+    """Without --id each submit has a name of its own, which is printed alone."""
+    words = ("submit", type_, "--owner", "o")
+    names = {run(*words, "--callback", f"http://10.0.0.9/{n}").stdout for n in range(2)}
+    assert len(names) == 2
+    assert all(len(name.split()) == 1 for name in names)
+
+
+def test_a_warning_is_no_output(run: Run, api: Served, type_: str) -> None:
+    """That no host could ever hold a job is said on standard error, so that scripts can go on."""
+    api.run(making.publish(api.broker, type_=type_, VCPU=1))
+    result = run("submit", type_, "--need", "VCPU=2", "--id", "d", *SUBMIT)
+    assert (result.exit_code, result.stdout) == (0, "d\n")
+    assert result.stderr.startswith("Warning: no host could ever hold this")
+
+
+@pytest.mark.parametrize("need", ["VCPU", "VCPU=x", "VCPU=1,VCPU=2", "=1", "VCPU=-1"])
+def test_an_amount_that_is_none(run: Run, type_: str, need: str) -> None:
+    """An amount that cannot be read is a wrong use."""
+    assert run("submit", type_, "--need", need).exit_code == 2
+
+
+def test_every_job_is_tried(run: Run, api: Served, type_: str) -> None:
+    """A job that is not there does not keep the others from it; the first refusal decides."""
+    for name in ("a", "b"):
+        api.run(making.submit(api.broker, name, type_))
+    result = run("withdraw", type_, "a", "nope", "b", "--json")
+    assert result.exit_code == 4
+    assert [json.loads(line)["request_id"] for line in result.stdout.splitlines()] == ["a", "b"]
+    assert result.stderr.count("(job_not_found)") == 1
+    assert run("list", type_, "--json").stdout == ""
+
+
+def test_many_jobs_show_a_bar(
+    run: Run, api: Served, type_: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a terminal a command on many jobs shows how far it is; in a pipe it does not."""
+    names = [f"j{number}" for number in range(12)]
+    for name in names:
+        api.run(making.submit(api.broker, name, type_))
+    monkeypatch.setattr(verbs, "_ASKS_FROM", 3)
+    server = ("--server", api.url)
+    shown = on_terminal("withdraw", type_, *names[:6], "--yes", *server)
+    assert shown.exit_code == 0
+    assert "100%" in shown.screen
+    assert "%" not in run("withdraw", type_, *names[6:]).output
+
+
+def test_a_job_ends_in_error(run: Run, api: Served, type_: str) -> None:
+    """With --error a job ends in error, for that reason."""
+    api.run(making.bring(api.broker, Status.RUNNING, type_=type_))
+    assert run("done", type_, "d", "--error", "it burnt").exit_code == 0
+    assert "it burnt" in run("show", type_, "d").stdout
+    assert "it burnt" in run("why", type_, "d").stdout
+
+
+def test_a_place_is_one(run: Run, type_: str) -> None:
+    """A move names exactly one place."""
+    for words in ((), ("--front", "--back"), ("--front", "--before", "x")):
+        assert run("move", type_, "d", *words).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "order"),
+    [
+        ("d --before b", "adbc"),
+        ("a --after c", "bcad"),
+        ("a --back", "bcda"),
+        ("c --front", "cabd"),
+        ("b --after a", "abcd"),
+        ("a --before d", "bcad"),
+    ],
+)
+def test_a_dry_run_forecasts_the_move(
+    run: Run, api: Served, type_: str, words: str, order: str
+) -> None:
+    """The move that --dry-run forecasts is the one that is made without it."""
+    for name in "abcd":
+        api.run(making.submit(api.broker, name, type_, shape=making.shape({"VCPU": 1})))
+    move, *place = words.split()
+    dry = run("move", type_, move, *place, "--dry-run", "--json")
+    assert dry.exit_code == 0, dry.output
+    assert api.run(making.queue(api.broker, type_)) == list("abcd")
+    table = run("move", type_, move, *place, "--dry-run").stdout
+    assert table.split("\n", 1)[0].split() == ["JOB", "STARTS", "IN", "THEN", "IN", "CHANGE"]
+    moved = run("move", type_, move, *place, "--json")
+    assert json.loads(moved.stdout)["Position"] == order.index(move) + 1
+    assert "".join(api.run(making.queue(api.broker, type_))) == order
+
+
+def test_a_dry_run_beside_a_job_that_runs(run: Run, api: Served, type_: str) -> None:
+    """A job is put next to a waiting one only."""
+    api.run(making.bring(api.broker, Status.RUNNING, type_=type_))
+    api.run(making.submit(api.broker, "w", type_))
+    result = run("move", type_, "w", "--before", "d", "--dry-run")
+    assert (result.exit_code, "does not wait" in result.stderr) == (2, True)
