@@ -1,4 +1,4 @@
-"""The HTML around every page of the documentation: no script, and nothing loaded from elsewhere."""
+"""The HTML around every page of the documentation: nothing is loaded from elsewhere."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from base64 import b64encode
 from collections.abc import Mapping
 from hashlib import sha256
 from html import escape
+from typing import Any
 
+import msgspec
 from starlette.responses import HTMLResponse
 
 from rq_broker.api.responses import UNSNIFFED
@@ -29,11 +31,30 @@ th, td { padding: .15rem 1rem .15rem 0; vertical-align: top; text-align: left }
 """
 
 
-_STYLE_HASH = b64encode(sha256(_STYLE.encode()).digest()).decode()
-_HEADERS: Mapping[str, str] = {
+def policy(style: str, script: str = "") -> str:
+    """Return the content security policy of a page that has this style, and this script if any.
+
+    It loads nothing, calls nothing but this API if it has a script, and is in no frame.
+    """
+    scripted = f"script-src '{_hash(script)}'; connect-src 'self'; " if script else ""
+    return (
+        f"default-src 'none'; style-src '{_hash(style)}'; {scripted}"
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{b64encode(sha256(text.encode()).digest()).decode()}"
+
+
+def pretty(value: Any) -> str:
+    """Return JSON over several lines."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+
+HEADERS: Mapping[str, str] = {
     **UNSNIFFED,
-    "content-security-policy": f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "content-security-policy": policy(_STYLE),
     "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
 }
@@ -45,7 +66,7 @@ class Page(HTMLResponse):
     """The answer that is a page; `headers` are those it has besides."""
 
     def __init__(self, text: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(text, headers={**_HEADERS, **(headers or {})})
+        super().__init__(text, headers={**HEADERS, **(headers or {})})
 
 
 def page(title: str, content: str, root_path: str) -> str:

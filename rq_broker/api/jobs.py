@@ -76,7 +76,7 @@ class JobEndpoints:
         ]
 
     async def submit(self, request: Request) -> Response:
-        """Put a job in the queue."""
+        """Submit a job: it is put in the queue."""
         type_ = type_of(request)
         key = idempotency_key(request)
         body, owner = await read(request), sole_owner(request)
@@ -138,7 +138,7 @@ class JobEndpoints:
         return ok(view)
 
     async def update(self, request: Request) -> Response:
-        """Reorder a job, move it to another status, or change how long it says it will hold."""
+        """Change a job: its status, its place in line, or how long it will hold."""
         type_, request_id = job_of(request)
         change = bodies.update(await read_json(request))
         owners = owners_of(request)

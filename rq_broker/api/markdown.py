@@ -32,6 +32,15 @@ def to_html(text: str, root_path: str) -> str:
     return str(_PARSER.renderer.render(tokens, _PARSER.options, {}))
 
 
+def inline(text: str, root_path: str = "") -> str:
+    """Render one line, such as the text of a field, without a paragraph around it."""
+    (token,) = _PARSER.parseInline(text)
+    for child in token.children or ():
+        if child.type == "link_open":
+            child.attrSet("href", _target(str(child.attrGet("href")), root_path))
+    return str(_PARSER.renderer.render([token], _PARSER.options, {}))
+
+
 def title(text: str) -> str:
     """Return the first heading of a page."""
     return text.partition("\n")[0].lstrip("# ")

@@ -16,8 +16,10 @@ from starlette.routing import Route
 from rq_broker import __version__
 from rq_broker.api import paths
 from rq_broker.api.browser_guard import SAFE_METHODS
+from rq_broker.api.examples import USUAL, recorded_answers, samples
 from rq_broker.api.idempotency import MOST_CHARACTERS
 from rq_broker.api.operations import BROWSER_REFUSALS, OPERATIONS, SERVER_REFUSALS, Operation
+from rq_broker.api.operations.group import Group
 from rq_broker.api.roles import PUBLIC
 from rq_broker.api.submit import Submit
 from rq_broker.api.views import ErrorView
@@ -61,6 +63,7 @@ def document(
         {name: operation.body.type for name, operation in operations.items() if operation.body}
     )
     components = {**structs, **{name: _exact(schema) for name, schema in views.items()}}
+    recorded = recorded_answers()
     schemes = {authenticator.name: authenticator.scheme for authenticator in authenticators}
     if schemes and Submit.__name__ in components:
         components[Submit.__name__] = _owned(components[Submit.__name__])
@@ -74,12 +77,19 @@ def document(
         },
         "paths": {
             path: {
-                method: _operation(route, answers.get(route.name), bodies.get(route.name))
+                method: _operation(
+                    route,
+                    answers.get(route.name),
+                    bodies.get(route.name),
+                    samples(route, operations[route.name], with_token=bool(schemes)),
+                    recorded.get(route.name),
+                )
                 for route in group
                 for method in _methods(route)
             }
             for path, group in groupby(routes, key=lambda route: route.path_format)
         },
+        "tags": [{"name": group.title, "description": group.about} for group in Group],
         "components": {
             "schemas": dict(sorted(components.items())),
             **({"securitySchemes": schemes} if schemes else {}),
@@ -154,20 +164,36 @@ def _envelope(data: Schema, operation: Operation) -> Schema:
 # Operations
 
 
-def _operation(route: Route, answer: Schema | None, body: Schema | None) -> dict[str, Any]:
-    """Describe a route, given the schemas of its answer's `data` and of its body."""
+def _operation(
+    route: Route,
+    answer: Schema | None,
+    body: Schema | None,
+    shown: list[dict[str, Any]],
+    recorded: Any,
+) -> dict[str, Any]:
+    """Describe a route.
+
+    Args:
+        route: The route.
+        answer: The schema of its answer's `data`.
+        body: The schema of its body.
+        shown: Its examples.
+        recorded: What an example answered; None if that was not written down.
+    """
     operation = OPERATIONS[route.name]
     description: dict[str, Any] = {
         "operationId": route.name,
         "summary": (route.endpoint.__doc__ or "").partition("\n")[0],
         "description": operation.note,
+        "tags": [operation.group.title],
+        "x-order": operation.order,
         "x-roles": {role.value: scope.value for role, scope in operation.access.items()},
         "parameters": [
             *_path_parameters(route),
             *_query_parameters(operation),
             *_header_parameters(operation),
         ],
-        "responses": {**_successes(operation, answer), **_refusals(route)},
+        "responses": {**_successes(operation, answer, recorded), **_refusals(route)},
     }
     if operation.body:
         described = {"schema": body, "example": operation.body.example}
@@ -175,6 +201,7 @@ def _operation(route: Route, answer: Schema | None, body: Schema | None) -> dict
         description["requestBody"] = {"required": True, "content": content}
     if operation.access is PUBLIC:
         description["security"] = [{}]
+    description["x-codeSamples"] = shown
     return {key: value for key, value in description.items() if value}
 
 
@@ -185,6 +212,7 @@ def _path_parameters(route: Route) -> list[dict[str, Any]]:
             "in": "path",
             "required": True,
             "schema": msgspec.json.schema(paths.PARAMETERS[name]),
+            "example": USUAL[name],
         }
         for name in route.param_convertors
     ]
@@ -227,14 +255,16 @@ def _header_parameters(operation: Operation) -> list[dict[str, Any]]:
     ]
 
 
-def _successes(operation: Operation, answer: Schema | None) -> dict[str, Any]:
+def _successes(operation: Operation, answer: Schema | None, recorded: Any) -> dict[str, Any]:
     schemas = {
         media: _envelope(answer, operation)
         if answer and media == "application/json"
         else _without_envelope(media)
         for media in operation.media
     }
-    content = {media: {"schema": schema} for media, schema in schemas.items()}
+    content: dict[str, Any] = {media: {"schema": schema} for media, schema in schemas.items()}
+    if recorded and "application/json" in content:
+        content["application/json"]["example"] = recorded
     location = {"schema": {"type": "string"}, "description": "Path of what was created."}
     descriptions: dict[int, dict[str, Any]] = {
         200: {"description": "Success.", "content": content},

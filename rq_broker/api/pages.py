@@ -56,7 +56,8 @@ class PageEndpoints:
 
     async def docs_api(self, request: Request) -> Response:
         """Return the reference of this API as a page for people."""
-        return html.Page(reference.html_page(self._document, request.scope["root_path"]))
+        text = reference.html_page(self._document, request.scope["root_path"])
+        return html.Page(text, reference.HEADERS)
 
     async def docs_page(self, request: Request) -> Response:
         """Return one page of the documentation."""

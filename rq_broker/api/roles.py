@@ -46,8 +46,6 @@ def _row(
 
 PUBLIC: Access = {}
 """Needs no identity."""
-EVERYBODY = _row(Scope.ALL, Scope.ALL, Scope.ALL)
-"""Anybody who has an identity: what is no secret among them."""
 CHANGE_JOBS = _row(client=Scope.OWN)
 READ_JOBS = _row(client=Scope.OWN, viewer=Scope.REDACTED)
 ASK = _row(client=Scope.OWN, viewer=Scope.ALL)

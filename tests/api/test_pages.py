@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
+from base64 import b64encode
 from fnmatch import fnmatch
+from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import urldefrag
@@ -12,6 +15,7 @@ import httpx
 import pytest
 
 from rq_broker.api import create_app, markdown, pages
+from rq_broker.domain import errors
 from rq_broker.store.broker import Broker
 from tests.api.conftest import refused
 
@@ -98,7 +102,7 @@ async def test_every_link_leads_somewhere(broker: Broker, root_path: str) -> Non
         assert not anchor or anchor in reached[target or path].anchors, (path, link)
 
 
-@pytest.mark.parametrize("name", [*NAMES, "api"])
+@pytest.mark.parametrize("name", NAMES)
 async def test_a_page_loads_nothing(api: httpx.AsyncClient, name: str) -> None:
     """A page runs no script, and has no image, style sheet or frame from elsewhere."""
     text = (await api.get(f"/docs/{name}")).text
@@ -109,15 +113,31 @@ async def test_a_page_loads_nothing(api: httpx.AsyncClient, name: str) -> None:
 
 
 async def test_the_reference_lists_everything(api: httpx.AsyncClient) -> None:
-    """The reference has an anchor for every operation and every schema of the document."""
+    """The API's page has every operation in the order of its chapter, and every error code."""
     document = (await api.get("/openapi.json")).json()
-    operations = [
-        operation["operationId"]
-        for operations in document["paths"].values()
-        for operation in operations.values()
-    ]
+    chapters = [tag["name"] for tag in document["tags"]]
+    operations = [each for path in document["paths"].values() for each in path.values()]
+    operations.sort(key=lambda each: (chapters.index(each["tags"][0]), each["x-order"]))
     page = Html((await api.get("/docs/api/")).text)
-    assert page.anchors == [*operations, *document["components"]["schemas"]]
+    names = [each["operationId"] for each in operations]
+    assert names[:3] == ["submit", "read", "update"]
+    assert [anchor for anchor in page.anchors if anchor in names] == names
+    codes = [f"error-{error.code}" for error in errors.by_status()]
+    assert [anchor for anchor in page.anchors if anchor.startswith("error-")] == codes
+
+
+async def test_the_reference_runs_its_own_script_only(api: httpx.AsyncClient) -> None:
+    """Its policy names one style and one script by their hashes, and lets it call this API only."""
+    answer = await api.get("/docs/api")
+    policy = answer.headers["content-security-policy"]
+    for tag, directive in (("style", "style-src"), ("script", "script-src")):
+        (text,) = re.findall(f"<{tag}>(.*?)</{tag}>", answer.text, re.S)
+        hashed = b64encode(sha256(text.encode()).digest()).decode()
+        assert f"{directive} 'sha256-{hashed}';" in policy
+    assert "connect-src 'self'" in policy
+    assert "unsafe" not in policy
+    assert not {"link", "img", "iframe", "object", "base"} & Html(answer.text).tags
+    assert not re.findall(r"\sstyle=|\son\w+=|\ssrc=", answer.text.partition("<script>")[0])
 
 
 @pytest.mark.parametrize("name", ["nowhere", "api.md", "%2e%2e", "../app.py", "index.html"])

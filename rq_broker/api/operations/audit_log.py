@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from rq_broker.api import roles
 from rq_broker.api.operations import refusals
+from rq_broker.api.operations.group import Example, Group
 from rq_broker.api.operations.row import Operation, Parameter
 from rq_broker.api.views import AuditLineView
 
@@ -35,6 +36,9 @@ _LOG = Operation(
     query=_LOG_QUERY,
     keys={"next": {"type": ["string", "null"]}},
     media=("application/json", "application/x-ndjson"),
+    group=Group.LOOK,
+    order=60,
+    examples=(Example(query={"limit": "5"}),),
     access=roles.READ_LOG,
     note="A client sees what it did itself. A page may be shorter than `limit`; only `next: null` "
     "marks the last one. `before` and `after` have what changed only, long values cut.",

@@ -17,12 +17,14 @@ OPERATIONS: Mapping[str, Operation] = {
         DestinationsView,
         refusals.TYPE,
         note="At most 1,000: open breakers first, then the latest used.",
+        order=20,
         access=roles.READ_DESTINATIONS,
     ),
     "reset": Operation(
         EmptyView,
         (*refusals.TYPE, *refusals.BODY, errors.DestinationNotFound),
         body=Body(bodies.OneDestination, _DESTINATION),
+        order=21,
         access=roles.OPERATE,
     ),
     "requeue": Operation(
@@ -30,6 +32,7 @@ OPERATIONS: Mapping[str, Operation] = {
         (*refusals.TYPE, *refusals.BODY),
         body=Body(bodies.OneDestination, _DESTINATION),
         note="Requeues the jobs in status `error` whose newest grant was to be announced there.",
+        order=22,
         access=roles.OPERATE,
     ),
 }

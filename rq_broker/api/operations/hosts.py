@@ -15,8 +15,8 @@ from rq_broker.domain.capacity import HostPatch, NewHost
 _HOST_BODY = {"capacity": {"VCPU": 64, "Memory": 65536}, "used": {}, "aggregates": ["host1"]}
 
 OPERATIONS: Mapping[str, Operation] = {
-    "hosts": Operation((list[HostView], Totals), refusals.TYPE, access=roles.LIST_HOSTS),
-    "host": Operation(HostView, refusals.HOST, access=roles.READ_HOST),
+    "hosts": Operation((list[HostView], Totals), refusals.TYPE, order=10, access=roles.LIST_HOSTS),
+    "host": Operation(HostView, refusals.HOST, order=12, access=roles.READ_HOST),
     "set_host": Operation(
         HostView,
         (
@@ -27,6 +27,7 @@ OPERATIONS: Mapping[str, Operation] = {
         body=Body(NewHost, _HOST_BODY),
         note="409 if a source reports the host.",
         makes_type=True,
+        order=11,
         access=roles.PUBLISH,
     ),
     "patch_host": Operation(
@@ -36,19 +37,22 @@ OPERATIONS: Mapping[str, Operation] = {
         note="Resources that are not named keep their amounts; null removes one. A list replaces "
         "the list that there is. Of two patches at once, none is lost. 409 if a source reports the "
         "host.",
+        order=13,
         access=roles.PUBLISH,
     ),
     "drop_host": Operation(
         EmptyView,
         refusals.HOST,
         note="If a source reports the host, its next snapshot puts it back.",
+        order=14,
         access=roles.PUBLISH,
     ),
-    "sources": Operation(list[SourceView], refusals.TYPE, access=roles.READ),
+    "sources": Operation(list[SourceView], refusals.TYPE, order=15, access=roles.READ),
     "forget_source": Operation(
         EmptyView,
         (*refusals.TYPE, errors.SourceNotFound, errors.Conflict),
         note="Its hosts go out of service. 409 while a notifier polls it.",
+        order=16,
         access=roles.OPERATE,
     ),
 }

@@ -10,6 +10,8 @@ from rq_broker.api.views import EmptyView, ReceivedView
 from rq_broker.domain import errors
 
 OPERATIONS: Mapping[str, Operation] = {
-    "received": Operation(list[ReceivedView], access=roles.OPERATE),
-    "receive": Operation(EmptyView, (errors.TooLarge, errors.NotFound), access=roles.PUBLIC),
+    "received": Operation(list[ReceivedView], order=71, access=roles.OPERATE),
+    "receive": Operation(
+        EmptyView, (errors.TooLarge, errors.NotFound), order=70, access=roles.PUBLIC
+    ),
 }

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from rq_broker.api import bodies, roles
 from rq_broker.api.array_view import ArrayView
 from rq_broker.api.operations import refusals
+from rq_broker.api.operations.group import Example, Group
 from rq_broker.api.operations.row import WARNING, WHOSE, Body, Operation, Parameter
 from rq_broker.api.pagination import PAGE_LIMIT
 from rq_broker.api.submit import Submit
@@ -16,11 +17,27 @@ from rq_broker.domain.jobs import Status
 from rq_broker.domain.representation import JobView
 
 _SUBMISSION = {
-    "request_id": "d",
-    "owner_id": "y",
-    "data": {"instances": [{"VCPU": 1, "Memory": 1, "Disk": 1}], "project": "project id"},
-    "callback": "http://127.0.0.1:9000/granted/d",
+    "request_id": "train-42",
+    "owner_id": "lab-7",
+    "data": {"instances": [{"VCPU": 4, "Memory": 8192}], "project": "vision"},
 }
+_CALLED_BACK = {
+    **_SUBMISSION,
+    "request_id": "train-43",
+    "callback": "http://127.0.0.1:9000/granted/train-43",
+}
+_WIDE = {
+    "request_id": "render-7",
+    "owner_id": "lab-7",
+    "callback": "http://127.0.0.1:9000/granted/render-7",
+    "data": {"instances": [{"VCPU": 64, "Memory": 32768, "count": 4}]},
+    "expected": 7200,
+}
+
+_LIST = 'for job in broker.jobs("vm", status="queued", eta=True):\n    print(job)'
+_TAKE = 'broker.transition("vm", "train-42", "running")'
+_DONE = 'broker.transition("vm", "train-42", "done")'
+_FIRST = 'broker.reorder("vm", "render-7", position="front")'
 
 _LIST_QUERY = {
     "owner_id": Parameter({"type": "string"}, "Only jobs of this owner. Empty: of every owner."),
@@ -64,6 +81,13 @@ OPERATIONS: Mapping[str, Operation] = {
         "Whoever acts for one owner only may leave `owner_id` out, and may name no other. "
         "A 409 has `same` and the job if it was submitted just so. With `count` the answer is of "
         "the array.",
+        group=Group.LIFE,
+        order=10,
+        examples=(
+            Example("Take the offer yourself: no server needed"),
+            Example("Be called back when the capacity is held", body=_CALLED_BACK),
+            Example("Say for how long, and wait in line", body=_WIDE),
+        ),
         makes_type=True,
         access=roles.CHANGE_JOBS,
     ),
@@ -75,6 +99,9 @@ OPERATIONS: Mapping[str, Operation] = {
         note="Without `limit` and `cursor` the answer is the whole list, streamed. With one of "
         "them it is a page, perhaps shorter than `limit`; only `next: null` marks the last page. "
         "With `eta=1` one forecast of the whole line gives every queued job of the page its `ETA`.",
+        group=Group.LOOK,
+        order=10,
+        examples=(Example(query={"status": "queued", "eta": "1"}, python=_LIST),),
         access=roles.READ_JOBS,
     ),
     "read": Operation(
@@ -82,6 +109,8 @@ OPERATIONS: Mapping[str, Operation] = {
         refusals.JOB,
         query=WHOSE,
         note="`name[*]` reads an array as a whole.",
+        group=Group.LIFE,
+        order=20,
         access=roles.READ_JOBS,
     ),
     "update": Operation(
@@ -92,6 +121,18 @@ OPERATIONS: Mapping[str, Operation] = {
         "With `fence`, an update of the status is refused if the job has a newer grant. "
         "`expected` changes how long a queued, granted or running job says it will hold; its place "
         "in the queue stays. Unknown fields are ignored. `name[*]` reorders an array.",
+        group=Group.LIFE,
+        order=30,
+        examples=(
+            Example("Take what was granted", body={"status": "running"}, python=_TAKE),
+            Example("Give it back", body={"status": "done"}, python=_DONE),
+            Example(
+                "Put it first in line",
+                {"request_id": "render-7"},
+                body={"position": "front"},
+                python=_FIRST,
+            ),
+        ),
         query=WHOSE,
         access=roles.CHANGE_JOBS,
     ),
@@ -102,6 +143,9 @@ OPERATIONS: Mapping[str, Operation] = {
         takes_key=True,
         note="`same` says that an earlier call with this Idempotency-Key withdrew the job. "
         "`name[*]` withdraws an array.",
+        group=Group.STEER,
+        order=60,
+        examples=(Example(path={"request_id": "render-7"}),),
         query=WHOSE,
         access=roles.CHANGE_JOBS,
     ),
@@ -109,6 +153,9 @@ OPERATIONS: Mapping[str, Operation] = {
         list[AttemptView],
         refusals.JOB,
         note="Of all grants of the job; about the newest 100.",
+        group=Group.LOOK,
+        order=40,
+        examples=(Example(path={"request_id": "train-43"}),),
         query=WHOSE,
         access=roles.READ_JOBS,
     ),

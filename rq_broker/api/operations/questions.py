@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from rq_broker.api import bodies, roles
 from rq_broker.api.operations import refusals
+from rq_broker.api.operations.group import Example, Group
 from rq_broker.api.operations.row import WHOSE, Body, Operation
 from rq_broker.api.waiting_views import ExplanationView, ForecastView, JobHoldView, MovesView
 from rq_broker.domain import errors
@@ -20,6 +21,9 @@ OPERATIONS: Mapping[str, Operation] = {
         "`eta` comes from a simulation and is null, with the `reason`, if there is no forecast. "
         "Of a granted or running job it tells what has become of its grant. `name[*]` explains the "
         "first waiting job of an array.",
+        group=Group.LOOK,
+        order=20,
+        examples=(Example(path={"request_id": "render-7"}),),
         query=WHOSE,
         access=roles.ASK,
     ),
@@ -39,6 +43,12 @@ OPERATIONS: Mapping[str, Operation] = {
         note="With `data`: the explanation and the forecast of a job that was not submitted. With "
         "`request_id`: whose ETA changes if that job moves, and by how many seconds. Nothing is "
         "written.",
+        group=Group.LOOK,
+        order=30,
+        examples=(
+            Example("If I submitted this now"),
+            Example("If this one went first", body={"request_id": "render-7", "position": 1}),
+        ),
         query=WHOSE,
         access=roles.ASK,
     ),

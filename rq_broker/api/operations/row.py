@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rq_broker.api import roles
+from rq_broker.api.operations.group import Example, Group
 from rq_broker.domain import errors
 
 
@@ -53,6 +54,11 @@ class Operation:
     """Whether the header Idempotency-Key makes the call safe to repeat."""
     note: str = ""
     media: tuple[str, ...] = ("application/json",)
+    group: Group = Group.OPERATE
+    """The chapter of the API's page."""
+    order: int = 50
+    """Where in its chapter: a smaller number goes first, equal ones as they are listed here."""
+    examples: tuple[Example, ...] = (Example(),)
 
 
 WARNING = {"Warning": {"type": "string"}}

@@ -10,18 +10,22 @@ from rq_broker.api.operations.row import Operation
 from rq_broker.domain import errors
 
 OPERATIONS: Mapping[str, Operation] = {
-    "alive": Operation(AliveView, access=roles.PUBLIC),
-    "ready": Operation(ReadyView, (errors.Unavailable,), access=roles.SURVEY),
+    "alive": Operation(AliveView, order=60, access=roles.PUBLIC),
+    "ready": Operation(ReadyView, (errors.Unavailable,), order=61, access=roles.SURVEY),
     "metrics": Operation(
-        media=("text/plain",), note="For Prometheus; Redis need not answer.", access=roles.SURVEY
+        media=("text/plain",),
+        note="For Prometheus; Redis need not answer.",
+        order=62,
+        access=roles.SURVEY,
     ),
-    "openapi": Operation(access=roles.EVERYBODY),
-    "docs": Operation(media=("text/html", "text/markdown"), access=roles.EVERYBODY),
-    "docs_api": Operation(media=("text/html",), access=roles.EVERYBODY),
+    "openapi": Operation(order=83, access=roles.PUBLIC),
+    "docs": Operation(media=("text/html", "text/markdown"), order=80, access=roles.PUBLIC),
+    "docs_api": Operation(media=("text/html",), order=81, access=roles.PUBLIC),
     "docs_page": Operation(
         refusals=(errors.NotFound,),
         media=("text/html", "text/markdown"),
         note="With `Accept: text/markdown`, or `.md` after the name, the answer is the Markdown.",
-        access=roles.EVERYBODY,
+        order=82,
+        access=roles.PUBLIC,
     ),
 }

@@ -10,11 +10,11 @@ from rq_broker.api.operations.row import Body, Operation
 from rq_broker.api.views import Fingerprints
 from rq_broker.domain import errors
 
-_KEYS = {"owner": "y", "keys": [f"whsec_{'A' * 32}"]}
+_KEYS = {"owner": "lab-7", "keys": [f"whsec_{'A' * 32}"]}
 
 OPERATIONS: Mapping[str, Operation] = {
     "keys": Operation(
-        Fingerprints, (*refusals.TYPE, errors.SigningKeysEncrypted), access=roles.KEYS
+        Fingerprints, (*refusals.TYPE, errors.SigningKeysEncrypted), order=31, access=roles.KEYS
     ),
     "set_keys": Operation(
         Fingerprints,
@@ -23,6 +23,7 @@ OPERATIONS: Mapping[str, Operation] = {
         note="Callbacks are signed by Standard Webhooks, once with each key. To rotate, set the "
         "new key and the old one, and later the new one alone. `[]` removes the owner's keys.",
         makes_type=True,
+        order=30,
         access=roles.KEYS,
     ),
 }

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from rq_broker.api import roles
 from rq_broker.api.operations import refusals
+from rq_broker.api.operations.group import Example, Group
 from rq_broker.api.operations.row import MERGE_PATCH, WARNING, Body, Operation
 from rq_broker.api.views import AcknowledgedView, Counts, EmptyView, TypeView
 from rq_broker.domain import errors
@@ -17,17 +18,27 @@ _TYPE_NOTE = (
 )
 
 OPERATIONS: Mapping[str, Operation] = {
-    "types": Operation(dict[str, Counts], (errors.Unavailable,), access=roles.READ_TYPE),
+    "types": Operation(
+        dict[str, Counts], (errors.Unavailable,), group=Group.LOOK, order=50, access=roles.READ_TYPE
+    ),
     "policy": Operation(
-        TypeView, refusals.TYPE, keys=WARNING, note=_TYPE_NOTE, access=roles.READ_TYPE
+        TypeView,
+        refusals.TYPE,
+        keys=WARNING,
+        note=_TYPE_NOTE,
+        group=Group.STEER,
+        order=20,
+        access=roles.READ_TYPE,
     ),
     "set_policy": Operation(
         TypeView,
-        (*refusals.TYPE, *refusals.BODY, errors.TooManyTypes),
+        (*refusals.TYPE, *refusals.BODY, errors.Conflict, errors.TooManyTypes),
         body=Body(PolicyChange, {"patience": 60}),
         keys=WARNING,
         note=f"A new span applies to the jobs that are there already. {_TYPE_NOTE}",
         makes_type=True,
+        group=Group.STEER,
+        order=21,
         access=roles.OPERATE,
     ),
     "patch_policy": Operation(
@@ -38,18 +49,24 @@ OPERATIONS: Mapping[str, Operation] = {
         note="A field that is null becomes null, as with PUT; null within `limits`, `queue_limits` "
         f"or `share` removes that part. Of two at once, none is lost. {_TYPE_NOTE}",
         makes_type=True,
+        group=Group.STEER,
+        order=22,
         access=roles.OPERATE,
     ),
     "drop_type": Operation(
         EmptyView,
         (*refusals.TYPE, errors.TypeInUse),
         note="A 409 has what is `left`. A type that is used again begins with the default policy.",
+        group=Group.STEER,
+        order=23,
+        examples=(Example(path={"type": "old-lab"}),),
         access=roles.OPERATE,
     ),
     "acknowledge_losses": Operation(
         AcknowledgedView,
         refusals.TYPE,
         note="Of all losses that /readyz shows of the type; later ones are told again.",
+        order=90,
         access=roles.OPERATE,
     ),
 }
