@@ -120,6 +120,10 @@ class Settings:
     """Whether an audit mends what it finds. Default: it only tells."""
     resume: str | None = None
     """File in which an audit keeps how far it is, and goes on from. Default, None: none."""
+    dry_run: bool = False
+    """Whether an import only tells what it would do. Default: it imports."""
+    again: bool = False
+    """Whether an import looks at the rows of earlier runs, too. Default: at those after them."""
     follow: bool = False
     """Whether the audit log is printed on as it is written. Default: what there is, and no more."""
     as_json: bool = False

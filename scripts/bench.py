@@ -9,6 +9,7 @@ import time
 
 from benches.asking import asking
 from benches.auditing import audit
+from benches.bulk import bulk_submit, bulk_withdraw
 from benches.bursting import burst
 from benches.calling import callbacks
 from benches.granting import empty_pass, grants
@@ -21,6 +22,8 @@ BENCHES = {
     "http-submit": http_submit,
     "token-submit": token_submit,
     "submit": submit,
+    "bulk-submit": bulk_submit,
+    "bulk-withdraw": bulk_withdraw,
     "depth": depth,
     "memory": memory,
     "callback-latency": callback_latency,

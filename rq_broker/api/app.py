@@ -16,6 +16,7 @@ from rq_broker.admission.snapshot import SnapshotReader
 from rq_broker.api.access import Access, guard
 from rq_broker.api.audit_log import AuditLogEndpoints
 from rq_broker.api.browser_guard import ANY_NAME, BrowserGuard, BrowserRules
+from rq_broker.api.bulk import BulkEndpoints
 from rq_broker.api.destinations import DestinationEndpoints
 from rq_broker.api.health import HealthEndpoints
 from rq_broker.api.hosts import HostEndpoints
@@ -104,6 +105,7 @@ def _routes(
         *([Route("/noop", _noop, methods=["POST"], include_in_schema=False)] if noop else ()),
         *JobEndpoints(snapshots, explainer, callback_base, egress).routes(),
         *QuestionEndpoints(broker, explainer, callback_base, egress).routes(),
+        *BulkEndpoints(snapshots, callback_base, egress).routes(),
         *TypeEndpoints(snapshots).routes(),
         *HostEndpoints(broker).routes(),
         *DestinationEndpoints(broker).routes(),

@@ -13,13 +13,13 @@ BODY_LIMIT = 1 << 20
 """Largest body that is read, in bytes. It bounds the memory and the parsing time of one request."""
 
 
-async def read(request: Request) -> bytes:
-    """Return the body. Raises TooLarge beyond BODY_LIMIT, whatever Content-Length claims."""
+async def read(request: Request, limit: int = BODY_LIMIT) -> bytes:
+    """Return the body. Raises TooLarge beyond the limit, whatever Content-Length claims."""
     body = b""
     async for chunk in request.stream():
         body += chunk
-        if len(body) > BODY_LIMIT:
-            raise TooLarge(f"the body is larger than {BODY_LIMIT} bytes")
+        if len(body) > limit:
+            raise TooLarge(f"the body is larger than {limit} bytes")
     return body
 
 

@@ -86,6 +86,10 @@ SECTIONS: Mapping[str, Mapping[str, Entry]] = {
             "server_commands:token",
             "Make, list, rotate and revoke the tokens that `api --tokens` asks for.",
         ),
+        "import": Entry(
+            "server_commands:import_",
+            "Put the waiting jobs of the original service's SQLite database in the queue.",
+        ),
         "check-source": Entry(
             "server_commands:check_source",
             "Read each source of a file (sources.toml) as a notifier would, and tell what it sees.",

@@ -189,6 +189,12 @@ OPTIONS: dict[str, Decorator] = {
         type=click.IntRange(1),
         show_default="check everything",
     ),
+    "dry_run": option("--dry-run", "Tell what would be imported; write nothing.", is_flag=True),
+    "again": option(
+        "--again",
+        "Look at every row, also those of earlier runs; jobs that are there are left alone.",
+        is_flag=True,
+    ),
     "follow": option("--follow", "Go on with lines as they are written.", is_flag=True),
     "as_json": option("--json", "Print one JSON object a line.", "as_json", is_flag=True),
     "since": option(

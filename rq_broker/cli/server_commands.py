@@ -194,3 +194,18 @@ def scripts(verb: str | None) -> None:
     from rq_broker.cli.scripts import run
 
     run(verb)
+
+
+@click.command("import")
+@click.argument("file", metavar="OLD.db")
+@with_settings("redis", "callback_base", "dry_run", "again")
+def import_(settings: Settings, file: str) -> None:
+    """Put the waiting jobs of the original service's SQLite database in the queue.
+
+    Their order and priorities stay. Rows that are deleted, that run or have ended are left out. A
+    run that was cut off goes on where it was. Prints each row that is not imported, and exits with
+    1 if there is one, with 3 without Redis.
+    """
+    from rq_broker.cli.importing import run
+
+    run(settings, file)

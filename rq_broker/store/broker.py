@@ -80,7 +80,8 @@ class Broker:
         self.audit_log = AuditLog(runner).audit_log
         self._bind_server(runner)
         self._bind_continuity(continuity)
-        self.submit = Submits(runner, registry, continuity).submit
+        submits = Submits(runner, registry, continuity)
+        self.submit, self.submit_many = submits.submit, submits.submit_many
         self._bind_jobs(jobs)
         self._bind_arrays(Arrays(runner, registry, continuity, jobs))
         self._bind_capacity(Capacity(runner, registry, grants))
@@ -113,6 +114,7 @@ class Broker:
         """What clients do with jobs."""
         self.read = jobs.read
         self.page = jobs.page
+        self.line_ends = jobs.line_ends
         self.reorder = jobs.reorder
         self.transition = jobs.transition
         self.set_expected = jobs.set_expected

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
 from rq_broker.domain import errors
-from rq_broker.domain.jobs import Job, Shape, Status, expected_class, origins
+from rq_broker.domain.jobs import BESIDE, Job, Shape, Status, expected_class, origins
 from rq_broker.store import records
 from rq_broker.store.keys import Keys, callback_digest, digest, unfold
 from rq_broker.store.names import Names, name_beside, owners_argument
@@ -32,6 +32,14 @@ class Page:
 
     jobs: tuple[Job, ...]
     next: Cursor | None
+
+
+class LineEnds(NamedTuple):
+    """The priorities of the first and the last job in the queue, and how many wait."""
+
+    first: int
+    last: int
+    waiting: int
 
 
 class Jobs:
@@ -105,6 +113,19 @@ class Jobs:
         is_last = reply.next_id is None
         return Page(jobs, None if is_last else Cursor(reply.next_priority, reply.next_id))
 
+    async def line_ends(self, type_: str) -> LineEnds | None:
+        """Read where the waiting jobs of a type begin and end, those beside the line too."""
+        ends, count = list[int](), 0
+        for status in (Status.QUEUED, BESIDE):
+            key = Keys(type_).of("status", status)
+            count += await self._runner.command("ZCARD", key)
+            for at in (0, -1):
+                for name in await self._runner.command("ZRANGE", key, at, at):
+                    score = await self._runner.command("ZSCORE", key, name)
+                    if score is not None:  # the job may have left meanwhile
+                        ends.append(int(float(score)))
+        return LineEnds(min(ends), max(ends), count) if ends else None
+
     async def reorder(
         self,
         type_: str,
@@ -157,6 +178,7 @@ class Jobs:
         fence: int | None = None,
         error: str = "",
         servers: Sequence[str] = (),
+        only_in: Status | None = None,
     ) -> Status:
         """Move a job to another status; returns the status it had.
 
@@ -168,6 +190,7 @@ class Jobs:
             fence: The grant that the caller means; StaleFence if it is not the newest.
             error: A text to keep on the job.
             servers: With `running`: the names, without spaces, of the job's servers at the source.
+            only_in: Move it only if it has this status.
 
         Raises:
             JobNotFound: The type has no such job.
@@ -184,7 +207,7 @@ class Jobs:
             fence=fence,
             error_text=error or None,
             servers=" ".join(servers) or None,
-            origins=origins(to),
+            origins=[status for status in origins(to) if only_in in (None, status)],
             owners=owners_argument(owners),
         )
         return Status(reply.status)
@@ -235,6 +258,8 @@ class Jobs:
         request_id: str,
         idempotency_key: str = "",
         owners: Collection[str] | None = None,
+        *,
+        only_in: Status | None = None,
     ) -> bool:
         """Take a job out altogether.
 
@@ -244,6 +269,7 @@ class Jobs:
             idempotency_key: Names this call among those by which callers with these owners withdraw
                 a job of this name. Empty: no key.
             owners: As of `read`.
+            only_in: Withdraw it only if it has this status.
 
         Returns:
             Whether this call was carried out before: it is repeated with its key within a day, and
@@ -252,17 +278,18 @@ class Jobs:
         Raises:
             AlreadyWithdrawn: The job was withdrawn within the last day.
             JobNotFound: The type has no such job.
+            Conflict: It has another status.
         """
         name = await self._names.stored(type_, request_id, owners)
         scope = "\0".join((name, *sorted(owners or ())))
         withdraw_key = key_digest(scope, idempotency_key)
-        reply = await self._remove(type_, name, withdraw_key, owners, only_if_ended=False)
+        reply = await self._remove(type_, name, withdraw_key, owners, only_in)
         replayed: bool = reply.replayed
         return replayed
 
     async def remove_ended(self, type_: str, request_id: str) -> bool:
         """Take a job out if its retention has ended; returns whether it is gone."""
-        reply = await self._remove(type_, request_id, None, None, only_if_ended=True)
+        reply = await self._remove(type_, request_id, only_if_ended=True)
         withdrawn: bool = reply.withdrawn
         return withdrawn
 
@@ -270,10 +297,11 @@ class Jobs:
         self,
         type_: str,
         request_id: str,
-        withdraw_key: str | None,
-        owners: Collection[str] | None,
+        withdraw_key: str | None = None,
+        owners: Collection[str] | None = None,
+        only_in: Status | None = None,
         *,
-        only_if_ended: bool,
+        only_if_ended: bool = False,
     ) -> Any:
         """Run `withdraw`.
 
@@ -292,5 +320,6 @@ class Jobs:
             callback=callback_digest(unfold(fields, "callback"), request_id),
             withdraw_key=withdraw_key,
             only_if_ended=only_if_ended,
+            only_in=only_in,
             owners=owners_argument(owners),
         )

@@ -116,6 +116,8 @@ where nothing else is said.
 | `…:fit`                    |        | never there: what writes nothing to it tries whether Redis |
 |                            |        | takes writes, see prelude |
 | `…:events`                 | stream | every change of state, newest ~10,000 |
+| `…:imported`               | hash   | identity of a database of the original service → how |
+|                            |        | far `rq-broker import` is with it, see cli/importing |
 | `…:audit`                  | stream | who changed what, see lua/lib/audit_log |
 
 A **destination** `<d>` is the scheme://host:port of a callback, or `offer` for jobs without one. A

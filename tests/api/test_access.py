@@ -215,6 +215,7 @@ def calling(broker: Broker, who: str, **options: Any) -> httpx.AsyncClient:
 HOST = {"capacity": {"VCPU": 1}}
 MAKERS: dict[str, tuple[str, str, Any]] = {
     "submit": ("POST", "/v1/vm", submission("d")),
+    "submit_many": ("POST", "/types/vm/jobs", {"jobs": [submission("d")]}),
     "set_policy": ("PUT", "/types/vm", {"patience": 1}),
     "patch_policy": ("PATCH", "/types/vm", {"patience": 1}),
     "set_host": ("PUT", "/types/vm/hosts/h", HOST),

@@ -15,9 +15,10 @@ from rq_broker.api import create_app
 from rq_broker.store.broker import Broker
 from rq_broker.store.connection import in_memory
 from rq_broker.store.keys import INSTALLATION, Keys
+from tests.api.audited import HOST
 from tests.api.conftest import BASE, refused, submission
 from tests.api.test_access import Names
-from tests.api.test_audited_changes import HOST, admins_client, lines_of
+from tests.api.test_audited_changes import admins_client, lines_of
 
 
 @pytest.fixture

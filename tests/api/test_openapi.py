@@ -12,7 +12,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from rq_broker.api import bodies, create_app, submit
+from rq_broker.api import bodies, bulk_bodies, create_app, submit
 from rq_broker.api.openapi import document
 from rq_broker.api.operations import OPERATIONS
 from rq_broker.api.pages import PageEndpoints
@@ -29,6 +29,8 @@ from tests.api.tenants import WhoHeader
 
 READERS: dict[str, Callable[[Any], Any]] = {
     "submit": lambda body: submit.submission(body, BASE),
+    "submit_many": lambda body: bulk_bodies.submissions(json.dumps(body).encode()),
+    "act": bulk_bodies.action,
     "update": bodies.update,
     "set_policy": bodies.policy,
     "set_host": lambda body: bodies.host("h", body),

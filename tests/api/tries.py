@@ -67,6 +67,7 @@ def tries(type_: str) -> Iterator[Try]:
     for job in (*JOBS, f"{ARRAY}[0]", f"{ARRAY}[*]"):
         yield from _of_a_job(type_, job)
         yield from _beside_a_job(type_, job)
+        yield from _of_many(type_, job)
     for array in (f"{ARRAY}[*]", f"{ARRAY}[0]", ARRAY):
         for query in ("", "&limit=1", "&status=queued", f"&owner_id={OTHER}", f"&owner_id={OWN}"):
             yield Try("GET", f"/v1/{type_}?request_id={array}{query}")
@@ -112,6 +113,19 @@ def _beside_a_job(type_: str, job: str) -> Iterator[Try]:
         yield Try("POST", f"/types/{type_}/what-if?owner_id={OTHER}", {"request_id": job, **place})
 
 
+def _of_many(type_: str, job: str) -> Iterator[Try]:
+    """List the calls on many jobs that name a job."""
+    actions: tuple[dict[str, Any], ...] = (
+        *({"action": verb} for verb in ("withdraw", "requeue", "done")),
+        {"action": "move", "position": "front"},
+        {"action": "withdraw", "dry_run": True},
+    )
+    for action in actions:
+        yield Try("POST", f"/types/{type_}/actions", {**action, "request_ids": [job]})
+    waiting = {"jobs": [submission("b-new", after=[job]), submission("b-other", OTHER)]}
+    yield Try("POST", f"/types/{type_}/jobs", waiting, {"Idempotency-Key": KEY})
+
+
 def _of_an_owner(type_: str) -> Iterator[Try]:
     """List what can be asked and done in another owner's name."""
     for query in (
@@ -126,6 +140,10 @@ def _of_an_owner(type_: str) -> Iterator[Try]:
     yield Try("POST", f"/v1/{type_}", submission("b-new", OTHER))
     yield Try("POST", f"/v1/{type_}", submission(JOBS[0], OTHER), {"Idempotency-Key": KEY})
     yield Try("POST", f"/types/{type_}/what-if", {"data": DATA, "owner_id": OTHER})
+    for filter_ in ({"owner_id": OTHER}, {"callback_destination": f"http://{HOST}:80"}):
+        action = {"action": "withdraw", "filter": filter_, "dry_run": True}
+        yield Try("POST", f"/types/{type_}/actions", action)
+        yield Try("POST", f"/types/{type_}/actions", {**action, "dry_run": False})
     yield Try("PUT", f"/types/{type_}/keys", {"owner": OTHER, "keys": []})
     yield Try("PUT", f"/types/{type_}/keys", {"owner": OTHER, "keys": [f"whsec_{'A' * 32}"]})
     for part in ("reset", "requeue"):
@@ -157,6 +175,9 @@ def readings(type_: str) -> Iterator[Try]:
         for place in places:
             body = {"data": {"instances": instances}, **place}
             yield Try("POST", f"/types/{type_}/what-if", body)
+    for filter_ in ({"older_than": 0}, {"status": "error"}, {"error_code": "http_503"}):
+        action = {"action": "requeue", "filter": filter_, "dry_run": True}
+        yield Try("POST", f"/types/{type_}/actions", action)
     yield from _of_the_type(type_)
     for path in (
         *("/v1", "/readyz", "/metrics", "/healthz", "/openapi.json", "/docs", "/tokens", "/inbox"),

@@ -26,6 +26,7 @@ from rq_broker.store.embedded import Server, free_port
 from tests import making
 from tests.cli.served import Served, served
 from tests.cli.terminal import on_terminal
+from tests.cli.test_import import database, row as old_row
 
 
 class Row(NamedTuple):
@@ -105,6 +106,7 @@ ROWS: dict[str, Row] = {
     "deploy systemd": Row("", "[Unit]", None, "--output FOLDER/key", 2, "is a file"),
     "deploy compose": Row("", "services:", None, "--output FOLDER/key", 2, "is a file"),
     "deploy helm": Row("", "apiVersion:", None, "--output FOLDER/key", 2, "is a file"),
+    "import": Row("FOLDER/old.db --redis REDIS", "1 imported", None, "nowhere.db", 1, "nowhere.db"),
     "check-source": Row("FOLDER/sources.toml", "hosts: 1: h9", None, "nowhere.toml", 2,
                         "nowhere.toml"),
     "encrypt-keys": Row("--redis REDIS --secret-key-file FOLDER/key", "encrypted", None,
@@ -204,6 +206,7 @@ def cell(
         (notifier_module, "_run"),
     ):
         monkeypatch.setattr(module, name, lambda *_, **__: None)
+    database(tmp_path / "old.db", old_row("waits"))
     (tmp_path / "key").write_text(base64.b64encode(bytes(32)).decode())
     source = f'[[source]]\nkind = "file"\ntype = "vm"\npath = "{tmp_path}/hosts.toml"\n'
     (tmp_path / "sources.toml").write_text(source)

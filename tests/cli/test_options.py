@@ -75,6 +75,8 @@ VALUES = {
     "log-level": ("debug", "debug"),
     "log-format": ("json", "json"),
     "sample": ("9", 9),
+    "dry-run": ("1", True),
+    "again": ("1", True),
     "follow": ("1", True),
     "since": ("2h", 7200.0),
     "repair": ("1", True),

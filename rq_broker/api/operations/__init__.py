@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from rq_broker.api.operations import (
     audit_log,
+    bulk,
     destinations,
     hosts,
     inbox,
@@ -27,6 +28,7 @@ __all__ = ["BROWSER_REFUSALS", "FAMILIES", "OPERATIONS", "SERVER_REFUSALS", "Ope
 
 FAMILIES: tuple[Mapping[str, Operation], ...] = (
     jobs.OPERATIONS,
+    bulk.OPERATIONS,
     questions.OPERATIONS,
     types.OPERATIONS,
     hosts.OPERATIONS,

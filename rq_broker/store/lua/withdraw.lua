@@ -9,11 +9,12 @@
 ---   withdraw_key   string?   digest of the job's name, the caller's owners and the call's idempotency key; not
 ---                            given: none
 ---   only_if_ended  flag      withdraw it only if its retention has ended
+---   only_in        string?   withdraw it only if it has this status
 ---   owners         strings   whose job the caller may name; none: anybody's
 --- Returns
 ---   withdrawn      flag      false if its retention has not ended
 ---   replayed       flag      whether an earlier call with this key withdrew it
---- Errors JOB_NOT_FOUND, ALREADY_WITHDRAWN
+--- Errors JOB_NOT_FOUND, ALREADY_WITHDRAWN, CONFLICT
 --- Audit the request_id; owner_id, status and priority, or that the job was damaged
 --- @include "forget"
 --- @include "audit_log"
@@ -40,6 +41,10 @@ if not job or job.id ~= id then
   end
   return job_not_found()
 end
+local status = job.status == 'beside' and 'queued' or job.status
+if only_in and status ~= only_in then
+  return redis.error_reply('CONFLICT the job is ' .. status .. ' by now, not ' .. only_in)
+end
 if only_if_ended then
   local ends = redis.call('ZSCORE', key('deadlines'), job.member)
   if not ends or tonumber(ends) > now_ms() or job.status == 'granted' or job.status == 'running' then
@@ -49,7 +54,6 @@ end
 forget(job, callback)
 if not only_if_ended then
   record_withdrawal(request_id, job.owner, withdraw_key)
-  local status = job.status == 'beside' and 'queued' or job.status
   record_audit(actor, 'withdraw', request_id,
     { 'owner_id', job.owner, 'status', status, 'priority', tonumber(job.priority) })
 end

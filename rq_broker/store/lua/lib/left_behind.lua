@@ -4,7 +4,7 @@
 local LEFT_BEHIND = {
   'wake', 'later', 'events', 'holding_times', 'history', 'usage', 'past_usage', 'forecasts', 'passed', 'own_priority',
   'open', 'asked', 'behind', 'failing', 'answering', 'turned', 'turn:plan', 'turn:plan:again', 'withdrawn', 'withdrawals',
-  'unheld', 'servers', 'alarms', 'ended', 'waiting', 'bytes',
+  'unheld', 'imported', 'servers', 'alarms', 'ended', 'waiting', 'bytes',
 }
 
 -- Deletes it. The base hash stays: its counters never go back.
