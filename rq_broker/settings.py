@@ -109,6 +109,10 @@ class Settings:
     source: str | None = None
     """Path of the TOML file that lists the sources to poll, see sources.feeds. Default: none."""
 
+    metrics_port: int | None = None
+    """TCP port on which a notifier serves its own metrics. Default, None: it serves none."""
+    metrics_host: str = "127.0.0.1"
+    """Address that it serves them on, without access control. Default: loopback."""
     log_level: str = "info"
     """The least severe lines that are logged. Default: what happens, without each detail."""
     log_format: Literal["text", "json"] = "text"

@@ -157,7 +157,7 @@ class Explainer:
             raise errors.NotWaiting(f"{request_id_in(request_id)} left the queue meanwhile")
         assert forecast is not None  # the job was queued
         # 2. Keep the forecast, to judge it when the job is granted.
-        kept, missed = await self._broker.forecast(type_, p90s([job], [forecast]))
+        kept, missed = await self._broker.forecast(type_, etas([job], [forecast]))
         # 3. Add the jobs that have passed this job to those that would pass it now.
         passers = await self._passers(type_, answers.snapshot, explanation, answers.held)
         explanation = replace(explanation, passed_by=(*passers, *explanation.passed_by))
@@ -193,7 +193,7 @@ class Explainer:
         """Forecast the grants of jobs, and keep the forecasts; None for those that do not wait."""
         listed = list(jobs)
         forecasts = await self._forecaster.forecasts(type_, listed)
-        await self._broker.forecast(type_, p90s(listed, forecasts))
+        await self._broker.forecast(type_, etas(listed, forecasts))
         return forecasts
 
     async def what_if(
@@ -362,10 +362,12 @@ def _explain_each(snapshot: Snapshot, digests: Collection[str]) -> Steps[dict[st
     return explanations
 
 
-def p90s(jobs: Collection[Job], forecasts: Collection[Forecast | None]) -> list[tuple[Job, float]]:
-    """Return the jobs whose forecast has a p90, with it."""
+def etas(
+    jobs: Collection[Job], forecasts: Collection[Forecast | None]
+) -> list[tuple[Job, float, float]]:
+    """Return the jobs whose forecast has a p90, with p50 and p90."""
     return [
-        (job, forecast.p90)
+        (job, forecast.p90 if forecast.p50 is None else forecast.p50, forecast.p90)
         for job, forecast in zip(jobs, forecasts, strict=True)
         if forecast is not None and forecast.p90 is not None
     ]

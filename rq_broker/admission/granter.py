@@ -22,6 +22,7 @@ from rq_broker.admission.snapshot import (
 from rq_broker.domain.job_log import log_job, logs_jobs
 from rq_broker.domain.offers import OFFER
 from rq_broker.domain.planning import Grant
+from rq_broker.measures import PASS_SECONDS
 from rq_broker.planner import Plan, plan_steps
 from rq_broker.store.broker import Broker, TypeState
 
@@ -146,7 +147,8 @@ class Granter:
         )
         self._state = window.state
         # 2. Plan on it.
-        planned = await self._planning.run(self._type, plan_steps(window.snapshot))
+        with PASS_SECONDS.time():
+            planned = await self._planning.run(self._type, plan_steps(window.snapshot))
         # 3. Commit each grant on its own. Redis refuses those that are no longer true.
         committed = await self._commit(planned.grants, window.state)
         if committed:

@@ -18,6 +18,7 @@ from rq_broker.api.survey import Survey, callbacks_sentence, listed
 from rq_broker.api.views import SourceView
 from rq_broker.domain.capacity import SourceState
 from rq_broker.domain.errors import NotReplicated, RedisLacksReplicas, Unavailable
+from rq_broker.measures import add_own
 from rq_broker.store.broker import Broker
 from rq_broker.store.notifiers import NotifierReport
 
@@ -103,15 +104,27 @@ class HealthEndpoints:
 
     async def metrics(self, _: Request) -> Response:
         """Return the metrics of this process, and those of all types, for Prometheus."""
-        redis_answers = True
+        is_ready = redis_answers = False
         reports: list[NotifierReport] = []
         try:
-            await self._survey.refresh()
+            await self._survey.refresh(with_figures=True)
             reports = await self._served.reports()
+            redis_answers = True
+            await self._lacking_replicas()
+            is_ready = True
         except Unavailable:
-            redis_answers = False
+            pass
         registry = CollectorRegistry()
-        registry.register(Metrics(self._broker, self._survey, reports, redis_answers=redis_answers))
+        registry.register(
+            Metrics(
+                self._broker,
+                self._survey,
+                reports,
+                is_ready=is_ready,
+                redis_answers=redis_answers,
+            )
+        )
+        add_own(registry)
         text = generate_latest(registry)
         return Response(text, media_type=CONTENT_TYPE_LATEST, headers=PRIVATE)
 

@@ -31,6 +31,11 @@ Totals = Annotated[list[TotalsView], Meta(min_length=1)]
 """The sums of all hosts, which are there even if no host is, and those of each aggregate."""
 
 
+def total_of(hosts: Iterable[Host]) -> TotalsView:
+    """Return the sums of all hosts in service."""
+    return _totals(None, [host for host in hosts if not host.dropped])
+
+
 def totals_of(hosts: Iterable[Host]) -> list[TotalsView]:
     """Return the sums of all hosts in service, and those of each aggregate by name."""
     in_service = [host for host in hosts if not host.dropped]

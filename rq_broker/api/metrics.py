@@ -1,23 +1,23 @@
-"""What /metrics shows: this process's trouble with Redis, and the state of all types."""
+"""What /metrics shows of the installation: trouble with Redis, notifiers, sources, all types."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from rq_broker.admission.served_types import UNSERVED_AFTER, describe_unserved
 from rq_broker.api.survey import Survey
+from rq_broker.api.type_metrics import TypeMetrics
+from rq_broker.measures import PREFIX
 from rq_broker.store.broker import Broker
 from rq_broker.store.notifiers import NotifierReport
 
-PREFIX = "rq_broker_"
-
 
 class Metrics(Collector):
-    """Collects one answer. Types without jobs have no row of jobs: their number is not bounded."""
+    """Collects one answer."""
 
     def __init__(
         self,
@@ -25,39 +25,38 @@ class Metrics(Collector):
         survey: Survey,
         reports: Sequence[NotifierReport],
         *,
+        is_ready: bool,
         redis_answers: bool,
     ) -> None:
         self._broker = broker
         self._survey = survey
         self._reports = reports
+        self._is_ready = is_ready
         self._redis_answers = redis_answers
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics."""
         yield from self._redis()
-        yield from self._types()
-        yield from self._jobs()
+        yield from self._installation()
+        yield from TypeMetrics(self._survey).collect()
 
     def _redis(self) -> Iterator[Metric]:
         trouble = self._broker.runner.trouble
         yield _gauge(
             "redis_answers", "Whether Redis could be read for this answer", self._redis_answers
         )
-        refused = CounterMetricFamily(
-            f"{PREFIX}redis_refused", "Calls of this process that Redis refused", labels=["cause"]
-        )
-        for cause, count in trouble.refused.items():
-            refused.add_metric([cause], count)
-        yield refused
+        yield _gauge("ready", "Whether /readyz would answer 200", self._is_ready)
         present = GaugeMetricFamily(
-            f"{PREFIX}redis_trouble", "Causes that keep Redis from serving now", labels=["cause"]
+            f"{PREFIX}redis_trouble",
+            "Causes that keep Redis from serving this process",
+            labels=["cause"],
         )
         for spell in trouble.present:
             present.add_metric([spell.error.code], 1)
         yield present
         yield _gauge("redis_evicts", "Whether Redis may evict keys", bool(self._survey.evicting))
 
-    def _types(self) -> Iterator[Metric]:
+    def _installation(self) -> Iterator[Metric]:
         states, reports = self._survey.states, self._reports
         alive = sum(report.age < UNSERVED_AFTER for report in reports)
         unserved = sum(bool(describe_unserved(name, reports)) for name in self._survey.names)
@@ -78,28 +77,6 @@ class Metrics(Collector):
         for cause, count in Counter(source.cause for source in sources if source.cause).items():
             causes.add_metric([cause], count)
         yield causes
-        steps = CounterMetricFamily(
-            f"{PREFIX}clock_steps", "Steps taken out of a type's clock", labels=["type"]
-        )
-        for name, state in states.items():
-            if state.clock_steps:
-                steps.add_metric([name], state.clock_steps.count)
-        yield steps
-        losses = CounterMetricFamily(
-            f"{PREFIX}state_losses", "Losses of a type's state in Redis", labels=["type"]
-        )
-        for name, state in states.items():
-            if state.losses:
-                losses.add_metric([name], len(state.losses))
-        yield losses
-
-    def _jobs(self) -> Iterator[Metric]:
-        jobs = GaugeMetricFamily(f"{PREFIX}jobs", "Jobs of a type", labels=["type", "status"])
-        for name, state in self._survey.states.items():
-            if any(state.counts.values()):
-                for status, count in state.counts.items():
-                    jobs.add_metric([name, status], count)
-        yield jobs
 
 
 def _gauge(name: str, documentation: str, value: float) -> Metric:

@@ -6,9 +6,12 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from rq_broker.admission.snapshot import REMEMBERED_TYPES, SnapshotReader
+from rq_broker.api.host_totals import TotalsView, total_of
 from rq_broker.domain.capacity import SourceState
+from rq_broker.domain.figures import Figures
 from rq_broker.domain.jobs import Status
 from rq_broker.store.broker import Broker
 from rq_broker.store.continuity import Loss
@@ -19,6 +22,9 @@ BATCH = 50
 10,000 types takes longer."""
 WAIT_SECONDS = 1.0
 """Seconds that a reader waits for the round under way; then it gets what is known so far."""
+MOST_TYPES = REMEMBERED_TYPES
+"""Types, the first by name, of which metrics tell each by itself: bounds the rows of an answer, and
+the memory of hosts, of which a round reads only those that changed."""
 PAUSE_FACTOR = 4.0
 """After a round over more than BATCH types, this many times its duration passes before the next
 one begins: probes take at most a fifth of what a process can ask Redis, however often they come."""
@@ -36,6 +42,10 @@ class TypeState:
     clock_steps: ClockSteps | None
     losses: Sequence[Loss] = ()
     """Losses of its state in Redis that were noticed."""
+    figures: Figures | None = None
+    """What was counted; None until somebody asked for metrics."""
+    totals: TotalsView | None = None
+    """The sums of its hosts, likewise; of the first MOST_TYPES types only."""
 
 
 class Survey:
@@ -52,13 +62,20 @@ class Survey:
         """That a server of Redis has no `maxmemory`, in a sentence; or ''."""
         self._round: asyncio.Task[None] | None = None
         self._next_round = 0.0
+        self._with_figures = False
+        self._snapshots = SnapshotReader(broker)
+        self._totals: dict[str, tuple[str, TotalsView]] = {}
+        """Type → the number of its hosts' last change, and their sums then."""
 
-    async def refresh(self) -> None:
+    async def refresh(self, *, with_figures: bool = False) -> None:
         """Start a round unless one is under way or has just ended, and wait for it a while.
+
+        `with_figures`: this round and all later ones read what only metrics tell.
 
         Raises:
             Unavailable: Redis does not answer, or cannot serve now.
         """
+        self._with_figures |= with_figures
         if self._round is None and time.monotonic() >= self._next_round:
             self._round = asyncio.create_task(self._read_all())
             self._round.add_done_callback(self._end_round)
@@ -92,7 +109,22 @@ class Survey:
             self._broker.clock_steps(type_),
             self._broker.losses(type_),
         )
-        return TypeState(counts, bool(destinations), outage, sources, clock_steps, losses)
+        state = TypeState(counts, bool(destinations), outage, sources, clock_steps, losses)
+        if not self._with_figures:
+            return state
+        figures = await self._broker.figures(type_)
+        totals = await self._read_totals(type_) if type_ in self.names[:MOST_TYPES] else None
+        return replace(state, figures=figures, totals=totals)
+
+    async def _read_totals(self, type_: str) -> TotalsView:
+        """Add up the hosts of a type, unless none has changed since."""
+        state = await self._snapshots.read_state(type_)
+        number, known = f"{state.epoch} {state.number}", self._totals.get(type_)
+        if known is None or known[0] != number:
+            if len(self._totals) >= 2 * MOST_TYPES:
+                self._totals.clear()
+            known = self._totals[type_] = number, total_of(state.hosts.values())
+        return known[1]
 
 
 def callbacks_sentence(states: Mapping[str, TypeState]) -> str:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 
 import orjson
 import uvicorn
@@ -19,6 +22,7 @@ from rq_broker.cli.process import end_with_parent
 from rq_broker.cli.secret_files import cipher_of
 from rq_broker.cli.serving import browser_rules, lifespan, rate_rules, server_options
 from rq_broker.cli.starting import await_redis
+from rq_broker.measures import SHARED
 from rq_broker.settings import Settings
 from rq_broker.store.broker import Broker
 from rq_broker.store.connection import connect
@@ -39,7 +43,24 @@ def run(settings: Settings) -> None:
     asyncio.run(await_redis(settings.redis, "api"))
     asyncio.run(warn_of_no_token(settings))
     warn_of_open_api(settings)
-    uvicorn.run("rq_broker.cli.api:worker_app", factory=True, workers=settings.workers, **options)
+    with shared_measures(settings.workers):
+        uvicorn.run(
+            "rq_broker.cli.api:worker_app", factory=True, workers=settings.workers, **options
+        )
+
+
+@contextmanager
+def shared_measures(workers: int) -> Iterator[None]:
+    """Let several workers add up what they measure, in a folder that is deleted at the end."""
+    if workers == 1 or SHARED in os.environ:
+        yield
+        return
+    with TemporaryDirectory(prefix="rq-broker-metrics-") as folder:
+        os.environ[SHARED] = folder  # prometheus_client reads it when a worker imports it
+        try:
+            yield
+        finally:
+            del os.environ[SHARED]
 
 
 def worker_app() -> Starlette:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
 
+from prometheus_client import CollectorRegistry, start_http_server
 from redis.asyncio import Redis, RedisCluster
 
 from rq_broker import __version__
@@ -15,6 +16,8 @@ from rq_broker.cli.process import freeze_garbage, raised_descriptor_limit, run_l
 from rq_broker.cli.secret_files import cipher_of
 from rq_broker.cli.starting import await_redis
 from rq_broker.delivery.http.sender import Sender
+from rq_broker.domain.errors import Invalid
+from rq_broker.measures import add_own
 from rq_broker.settings import Settings
 from rq_broker.sources.feeds import Feed, read_feeds
 from rq_broker.store.broker import Broker
@@ -41,6 +44,7 @@ async def _run(settings: Settings) -> None:
     async with (
         aclosing(connect(settings.redis)) as client,
         open_notifier(settings, client, feeds, servers=servers) as notifier,
+        serving_metrics(settings),
     ):
         _log_start(settings, feeds)
         await notifier.run()
@@ -62,6 +66,31 @@ def _log_start(settings: Settings, feeds: Sequence[Feed]) -> None:
 
 def _listed(items: Sequence[object], default: str = "") -> str:
     return ", ".join(map(str, items)) or default
+
+
+@asynccontextmanager
+async def serving_metrics(settings: Settings) -> AsyncIterator[None]:
+    """Serve what this process measures, if `--metrics-port` says so, in a thread of its own.
+
+    Raises Invalid if the port is taken.
+    """
+    if settings.metrics_port is None:
+        yield
+        return
+    registry = CollectorRegistry()
+    add_own(registry)
+    place = f"{settings.metrics_host}:{settings.metrics_port}"
+    try:
+        server, thread = start_http_server(settings.metrics_port, settings.metrics_host, registry)
+    except OSError as error:
+        raise Invalid(f"--metrics-port: {place} cannot be served on: {error.strerror}") from None
+    _log.info("metrics at http://%s/metrics", place)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def open_feeds(settings: Settings) -> Sequence[Feed]:

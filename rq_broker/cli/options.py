@@ -173,6 +173,13 @@ OPTIONS: dict[str, Decorator] = {
         metavar="FILE.toml",
         show_default="poll no source",
     ),
+    "metrics_port": option(
+        "--metrics-port",
+        "Port on which the notifier serves its metrics, for Prometheus.",
+        type=click.IntRange(1, 65535),
+        show_default="serve none",
+    ),
+    "metrics_host": option("--metrics-host", "Address to serve them on; they need no identity."),
     "log_level": option(
         "--log-level",
         "Log lines of this level and above.",

@@ -32,7 +32,7 @@ def api(settings: Settings) -> None:
 @click.command()
 @with_settings("redis", "secret_key_file", "types", "callback_base", "callback_allow",
                "callback_deny", "callback_ports", "timeout", "concurrency", "source",
-               "log_level", "log_format")  # fmt: skip
+               "metrics_port", "metrics_host", "log_level", "log_format")  # fmt: skip
 def notifier(settings: Settings) -> None:
     """Grant capacity, send callbacks, expire jobs. Run one or several."""
     from rq_broker.cli.notifier import run

@@ -22,6 +22,10 @@ _CUT_SECONDS = 5
 """Seconds from the end of the grace, when connections are cut, to the end of their requests, which
 uvicorn then cancels."""
 
+_STARTING_SECONDS = 30
+"""Seconds for which a worker may not answer its supervisor before it is killed and replaced. With
+uvicorn's 5 s, workers on a machine that is busy are killed while they still import, for ever."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -42,6 +46,7 @@ def server_options(settings: Settings) -> dict[str, Any]:
         "backlog": _limits(settings).reserve,
         "timeout_keep_alive": settings.keep_alive,
         "timeout_graceful_shutdown": settings.grace + _CUT_SECONDS,
+        "timeout_worker_healthcheck": _STARTING_SECONDS,
     }
 
 

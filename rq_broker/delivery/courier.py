@@ -23,6 +23,7 @@ from rq_broker.domain import errors
 from rq_broker.domain.deliveries import Delivery
 from rq_broker.domain.job_log import log_job, logs_jobs
 from rq_broker.egress.callback import absolute_url
+from rq_broker.measures import CALLBACK_SECONDS, CALLBACKS
 from rq_broker.store.broker import Broker, Settlement
 
 log = logging.getLogger(__name__)
@@ -142,6 +143,7 @@ class Courier:
             raise
         job = delivery.job
         self._failures.note(job.destination, job.owner_id or "", outcome)
+        _count_attempt(outcome)
         if logs_jobs():
             _log_attempt(delivery, outcome)
         self._settle_soon(delivery, settlement(job.attempts, outcome))
@@ -204,6 +206,12 @@ class Courier:
             await asyncio.gather(*unfinished, return_exceptions=True)
         if self._settling:
             await self._settling
+
+
+def _count_attempt(outcome: Outcome) -> None:
+    CALLBACKS.labels(outcome.kind).inc()
+    if outcome.kind != "unsent":
+        CALLBACK_SECONDS.observe(outcome.milliseconds / 1000)
 
 
 def _log_attempt(delivery: Delivery, outcome: Outcome) -> None:

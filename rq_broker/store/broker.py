@@ -16,6 +16,7 @@ from rq_broker.store.capacity import Capacity
 from rq_broker.store.continuity import Continuity
 from rq_broker.store.deliveries import Deliveries, Settlement
 from rq_broker.store.encryption import KeyCipher
+from rq_broker.store.figures import read_figures
 from rq_broker.store.fitness import memory
 from rq_broker.store.forecasts import Forecasts
 from rq_broker.store.grants import Grants, Heads, TypeState
@@ -169,6 +170,7 @@ class Broker:
         self.line = forecasts.line
         self.shape = forecasts.shape
         self.forecast = forecasts.forecast
+        self.figures = partial(read_figures, self.runner)
 
     def _bind_deliveries(self, deliveries: Deliveries) -> None:
         """What the courier and the janitor do; destinations and signing keys."""

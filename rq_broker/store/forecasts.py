@@ -41,14 +41,20 @@ class Forecasts:
         text = await self._runner.command("HGET", Keys(type_).of("shapes"), digest)
         return None if text is None else Shape.parse(text)
 
-    async def forecast(self, type_: str, p90s: Collection[tuple[Job, float]]) -> tuple[int, int]:
-        """Keep the p90 ETAs reported for jobs, in seconds from now.
+    async def forecast(
+        self, type_: str, etas: Collection[tuple[Job, float, float]]
+    ) -> tuple[int, int]:
+        """Keep the ETAs reported for jobs: p50 and p90, in seconds from now.
 
-        Returns: how many of all forecasts were kept, and how many were missed.
+        Returns: how many jobs of all were granted within their p90, and how many later.
         """
         waits = [
-            {"member": member(job.id, job.request_id), "wait": round(seconds * 1000)}
-            for job, seconds in p90s
+            {
+                "member": member(job.id, job.request_id),
+                "wait": round(p90 * 1000),
+                "half": round(p50 * 1000),
+            }
+            for job, p50, p90 in etas
         ]
         reply = await self._runner.run("forecast", type_, waits=waits)
         return reply.kept, reply.missed

@@ -22,6 +22,7 @@ where nothing else is said.
 | `rqb:{/}:rate:<name>`      | string | requests that an identity, owner or address may make, and |
 |                            |        | when that was, µs; gone when its bucket is full |
 | `rqb:{<type>}`             | hash   | the base: `id`, `clock`, `fence`, `hosts`, `policy:…`, |
+|                            |        | counts (`wait:…`, `forecasts_…`, `offers_missed`), |
 |                            |        | `promises`, `recount:<status>`, the clock (`clock_…`), |
 |                            |        | `incarnation`, `audit_ends`, `policy_number` and which of |
 |                            |        | them was dropped, `policy_dropped` |
@@ -102,7 +103,7 @@ where nothing else is said.
 | `…:own_priority`           | set    | members, of every status, whose priority was given: at |
 |                            |        | submit or by a reorder |
 | `…:passed`                 | hash   | member → when a later job first started before it |
-| `…:forecasts`              | hash   | member → the p90 ETA first reported for it |
+| `…:forecasts`              | hash   | member → the ends of the p90 and p50 first reported for it |
 | `…:holding_times`          | stream | how long ended jobs held: `milliseconds`, `owner`, |
 |                            |        | `demand_key`, `size`, `expected`; newest ~10,000 |
 | `…:turn:plan`              | string | `<term>:<beat> <holder>` of the notifier that plans now; |
@@ -137,7 +138,8 @@ domain/devices.py. A host has no `capacity:GPU` beside `capacity:GPU/0` and so o
 
 A **job** hash has `id`, `owner`, `status`, `shape`, `created` (µs since 1970), `bytes` (what it
 takes; not of a job that an older version submitted), `callback`, `data`
-and, once they apply, `expected` (ms), `updated` (µs), `hosts` (JSON, one name an instance),
+and, once they apply, `expected` (ms), `updated` (µs), `joined` (µs, when it came back to the line),
+`hosts` (JSON, one name an instance),
 `devices` (JSON, one object an instance),
 `fence`, `attempts`, `released`, `settled`, `error`, `cause`, `granted`, `offer_ends`,
 `running_since` and `renewed` (ms), `ended` (ms, once `updated` says another time), `predicted`

@@ -16,6 +16,7 @@ from hiredis import HiredisError, PushNotification, Reader, pack_command
 from redis import exceptions
 from redis.asyncio import Redis
 
+from rq_broker.measures import REDIS_COMMANDS, REDIS_ROUND_TRIPS
 from rq_broker.store.redis_errors import TooFewReplicas, served_elsewhere
 from rq_broker.store.redis_private import DialledConnection, dial
 
@@ -218,6 +219,8 @@ class _SharedConnection(asyncio.Protocol):
         if self.unsent and not self.lost:
             if self._requests:
                 self._ask_replicas()
+            REDIS_ROUND_TRIPS.inc()
+            REDIS_COMMANDS.inc(len(self.unsent))
             self._transport.write(b"".join(self.unsent))
             self.unsent.clear()
 

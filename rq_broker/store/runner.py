@@ -7,16 +7,19 @@ no connection to share.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
+from prometheus_client import Histogram
 from redis import exceptions
 from redis.asyncio import Redis, RedisCluster
 
 from rq_broker.domain import errors
 from rq_broker.domain.identity import ACTOR
+from rq_broker.measures import REDIS_COMMANDS, REDIS_ROUND_TRIPS, SCRIPT_SECONDS
 from rq_broker.store.cluster import Cluster
 from rq_broker.store.connection import ask_another_sentinel
 from rq_broker.store.keys import TYPES, Keys
@@ -60,6 +63,8 @@ class Runner:
             self._write = partial(self._servers.write, min_replicas_acked)
 
     async def _direct(self, *command: Any) -> Any:
+        REDIS_ROUND_TRIPS.inc()
+        REDIS_COMMANDS.inc()
         async with asyncio.timeout(self._timeout):
             return await self.client.execute_command(*command)
 
@@ -83,6 +88,7 @@ class Runner:
         """Run a script with encoded arguments; return its encoded reply."""
         base = Keys(type_).base
         send = self._write if script.writes else self._call
+        began = time.perf_counter()
         try:
             try:
                 return await send("EVALSHA", script.sha, 1, base, *values)
@@ -90,6 +96,8 @@ class Runner:
                 return await send("EVAL", script.source, 1, base, *values)
         except Exception as error:
             raise self.refusal(error, base) from error
+        finally:
+            _histogram(script.name).observe(time.perf_counter() - began)
 
     async def command(self, *command: Any) -> Any:
         """Send a plain command; its first argument is its key, if it has one."""
@@ -164,6 +172,12 @@ class Runner:
             await self._servers.aclose()
         with suppress(exceptions.RedisError):
             await self.client.aclose()
+
+
+@cache
+def _histogram(script: str) -> Histogram:
+    """Return the histogram of a script; to look it up by its label costs as much as to observe."""
+    return SCRIPT_SECONDS.labels(script)
 
 
 def _actor() -> Sequence[str]:

@@ -18,6 +18,7 @@ from rq_broker.store.contracts import header, lua
 from rq_broker.store.contracts.header import Contract
 from rq_broker.store.contracts.values import Decoder, Encoder, decoder, encoder
 from rq_broker.store.reachable import reachable
+from rq_broker.store.wait_bounds import lua_wait_bounds
 
 _HERE = Path(__file__).parent / "lua"
 _INCLUDE = re.compile(r'^--- @include "(\w+)"\n', re.MULTILINE)
@@ -44,6 +45,7 @@ class Script:
 _GENERATED: Mapping[str, Callable[[], str]] = {
     "policy_defaults": policy_record.lua_defaults,
     "audit_log_default": policy_record.lua_audit_log_default,
+    "wait_bounds": lua_wait_bounds,
 }
 """Includes that are no file, but written from what Python declares."""
 

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from rq_broker.domain import errors
+from rq_broker.measures import REDIS_REFUSED
 
 PROBE_SECONDS = 1.0
 """Seconds between two attempts to find a cause gone. A shorter time costs calls while Redis is in
@@ -75,6 +76,7 @@ class Trouble:
         """Count a call on `key` that got `error`; `detail` is what Redis or redis-py said."""
         now = time.monotonic()
         self.refused[error.code] += 1
+        REDIS_REFUSED.labels(error.code).inc()
         spell = self._present.get(type(error))
         if spell is None:
             spell = self._present[type(error)] = Spell(type(error), str(error))

@@ -270,7 +270,7 @@ async def test_a_job_further_back_waits_longer(broker: Broker, client: Redis) ->
 async def test_the_first_forecast_is_judged_at_the_grant(
     broker: Broker, client: Redis, shift: int, is_kept: bool
 ) -> None:
-    """The first p90 of a job is stored; the grant judges it, and later answers count it."""
+    """The first ETA of a job is stored; the grant judges its p90, and later answers count it."""
     await publish(broker, VCPU=1)
     await holding(broker, "holder", 1)
     await add_history(client, *[100.0] * 20)
@@ -280,7 +280,9 @@ async def test_the_first_forecast_is_judged_at_the_grant(
     await explanation_of(broker, "d")
     assert await client.hgetall(KEYS.of("forecasts")) == first
     assert set(first) == {member(job.id, "d")}
-    await client.hincrby(KEYS.of("forecasts"), member(job.id, "d"), shift)
+    p90, p50 = str(first[member(job.id, "d")]).split()
+    moved = f"{int(p90) + shift} {p50}"
+    await client.hset(KEYS.of("forecasts"), member(job.id, "d"), moved)
     await broker.transition(TYPE, "holder", Status.DONE)
     assert await grant(broker, job) is not None
     await queued(broker, "e", 1)
@@ -295,7 +297,7 @@ async def test_the_accuracy_is_given_without_a_forecast_too(broker: Broker, clie
     """Where no forecast can be made now, the answer still counts how earlier ones held."""
     await publish(broker, VCPU=1)
     job = await queued(broker, "d", 1)
-    await broker.forecast(TYPE, [(job, 60.0)])
+    await broker.forecast(TYPE, [(job, 60.0, 60.0)])
     await grant(broker, job)
     await queued(broker, "never", 9)
     explanation = await explanation_of(broker, "never")

@@ -72,6 +72,8 @@ VALUES = {
     "timeout": ("2.5", 2.5),
     "concurrency": ("7", 7),
     "source": ("sources.toml", "sources.toml"),
+    "metrics-port": ("9464", 9464),
+    "metrics-host": ("0.0.0.0", "0.0.0.0"),
     "log-level": ("debug", "debug"),
     "log-format": ("json", "json"),
     "sample": ("9", 9),

@@ -124,7 +124,7 @@ async def _live(broker: Broker, type_: str) -> None:
     assert not (await broker.holding_times(type_, (await broker.holding_times(type_)).last)).holds
     await submit(broker, "w", type_)
     assert [job.request_id for job in (await broker.line(type_)).jobs] == ["x", "w"]
-    await broker.forecast(type_, [(await broker.read(type_, "w"), 60.0)])
+    await broker.forecast(type_, [(await broker.read(type_, "w"), 60.0, 60.0)])
     await broker.drop_host(type_, "h1")
     await _poll(broker, type_)
 

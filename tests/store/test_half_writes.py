@@ -52,7 +52,8 @@ def _lines(pattern: str) -> list[str]:
 
 def test_unpack_is_bounded() -> None:
     """What a script unpacks has an upper bound, or few values by its making."""
-    few = r"[A-Z_]+|names|obsolete|changes|members|more"  # constants, lists of a bound length
+    # Constants, and lists of a bound length.
+    few = r"[A-Z_]+|names|obsolete|changes|members|more|counters"
     bounded = rf"unpack\(([\w.]+, \w+(?: \+ 1)?, math\.min\(|({few})(\)|, 1, #))"
     assert [line for line in _lines(r"\bunpack\(") if not re.search(bounded, line)] == []
 
@@ -120,7 +121,7 @@ class Scene:
         await submit(broker, "after", terms=Terms(after=("early", "granted")))
         await broker.transition(TYPE, "early", Status.ERROR)
         await broker.note(TYPE, (), [head_of(self.queued)])
-        await broker.forecast(TYPE, [(self.queued, 60.0)])
+        await broker.forecast(TYPE, [(self.queued, 60.0, 60.0)])
         await self.client.xadd(KEYS.of("audit"), {"who": "somebody"})
         await broker.reorder(TYPE, "queued", "position", "front")
         self.queued = await broker.read(TYPE, "queued")

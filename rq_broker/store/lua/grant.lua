@@ -44,6 +44,7 @@
 --- @include "destination"
 --- @include "backlog"
 --- @include "serial"
+--- @include "grant_counters"
 --- @include "incarnation"
 
 -- 1. The plan is of the queue and the policy as they are now.
@@ -155,9 +156,10 @@ for _, row in ipairs(hosts) do
 end
 
 -- 6. Read what the writes below need, so that none of them can fail.
-local forecast_end = tonumber(redis.call('HGET', key('forecasts'), job.member) or '')
+local counts = counts_of_grant(job, size, redis.call('HGET', key('forecasts'), job.member), now)
 local offer, fence = policy_number_of('offer'), next_serial('fence')
-local incarnation = redis.call('HGET', base, 'incarnation') or new_incarnation()
+local incarnation, counters = add_counts(counts)
+incarnation = incarnation or new_incarnation()
 
 -- 7. Hold the capacity. Nothing is written before this line.
 if is_half_open(record, now) then
@@ -165,13 +167,9 @@ if is_half_open(record, now) then
 end
 hold(job, hosts)
 
--- 8. Count whether the job is granted by the end of its forecast wait.
-if forecast_end then
-  add_to(base, now <= forecast_end and 'forecasts_kept' or 'forecasts_missed', 1)
-end
-
--- 9. Give the job its fence and its hosts, and schedule its callback, if it has one.
-redis.call('HSET', base, 'fence', fence, 'incarnation', incarnation)
+-- 8. Give the job its fence and its hosts, and schedule its callback, if it has one. The first write counts its
+-- wait, too.
+redis.call('HSET', base, 'fence', fence, 'incarnation', incarnation, unpack(counters))
 job.alternative = alternative
 local changes = {
   'fence', fence,

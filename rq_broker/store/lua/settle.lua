@@ -124,6 +124,7 @@ end
 -- The offer ends before the next attempt. In an outage on the broker's side the job goes back to its place
 -- in the queue.
 local function end_offer(job, attempt)
+  count_missed_offer()
   if is_outage(now) then
     return put_back(job)
   end

@@ -65,6 +65,9 @@ end
 -- Ends the offer or the running time of a job. If an offer ends in an outage on the broker's side, or while
 -- the receiver has asked for time, the job goes back to its place in the queue.
 local function end_time(job)
+  if job.status == 'granted' then
+    count_missed_offer()
+  end
   if job.status == 'granted' and job.destination == OFFER then
     miss_offer(job, now)
     return

@@ -15,21 +15,21 @@ async def test_a_forecast_is_judged_by_the_grant(broker: Broker, client: Redis) 
     await publish(broker)
     for name, seconds in (("kept", 60.0), ("missed", -60.0)):
         job = await submit(broker, name)
-        await broker.forecast(TYPE, [(job, seconds)])
-        await broker.forecast(TYPE, [(job, -seconds)])
+        await broker.forecast(TYPE, [(job, seconds, seconds)])
+        await broker.forecast(TYPE, [(job, -seconds, -seconds)])
         await grant(broker, job)
-    assert await broker.forecast(TYPE, [(await submit(broker), 1.0)]) == (1, 1)
+    assert await broker.forecast(TYPE, [(await submit(broker), 1.0, 1.0)]) == (1, 1)
     assert await audit(client, TYPE) == []
 
 
 async def test_a_job_that_leaves_the_queue_is_not_judged(broker: Broker, client: Redis) -> None:
     """A job that leaves the queue without a grant loses its forecast, and gets no new one."""
     job = await submit(broker)
-    await broker.forecast(TYPE, [(job, 60.0)])
+    await broker.forecast(TYPE, [(job, 60.0, 60.0)])
     await broker.transition(TYPE, "d", Status.DONE)
-    assert await broker.forecast(TYPE, [(job, 60.0)]) == (0, 0)
+    assert await broker.forecast(TYPE, [(job, 60.0, 60.0)]) == (0, 0)
     assert await audit(client, TYPE) == []
     await broker.transition(TYPE, "d", Status.QUEUED)
     await publish(broker)
     await grant(broker, job)
-    assert await broker.forecast(TYPE, [(job, 60.0)]) == (0, 0)
+    assert await broker.forecast(TYPE, [(job, 60.0, 60.0)]) == (0, 0)

@@ -35,7 +35,7 @@ async def test_a_queued_job_moves_to_its_new_shape_and_keeps_its_place(
     """Its position, its mark as passed and its forecast stay; shapes are as if submitted."""
     jobs = [await submit(broker, name, priority=7) for name in ("a", "b", "c")]
     await broker.note(TYPE, (), [head_of(job) for job in jobs])
-    await broker.forecast(TYPE, [(jobs[1], 60.0)])
+    await broker.forecast(TYPE, [(jobs[1], 60.0, 60.0)])
     marks = [await client.hgetall(KEYS.of(name)) for name in ("passed", "forecasts")]
     for name, seconds in (("b", 291.0), ("a", 300.0), ("c", None)):
         await broker.set_expected(TYPE, name, seconds)

@@ -51,6 +51,11 @@ local function change_alarm(job, from, to)
   end
 end
 
+-- Counts an offer that ended before its capacity was taken.
+local function count_missed_offer()
+  add_to(base, 'offers_missed', 1)
+end
+
 -- Moves a job to a status. `changes`: field, value, ... to set on it besides. Only a grant keeps `missed`, how many
 -- offers in a row were missed before it.
 local function become(job, to, changes)
@@ -73,6 +78,9 @@ local function become(job, to, changes)
   if to == 'running' then
     changes[#changes + 1] = 'running_since'
     changes[#changes + 1] = whole(now_ms())
+  end
+  if to == 'queued' then -- it waits anew from here
+    changes[#changes + 1], changes[#changes + 2] = 'joined', whole(wall_us())
   end
   redis.call('HSET', name, 'status', to, 'updated', whole(wall_us()), unpack(changes))
   if to == 'queued' then

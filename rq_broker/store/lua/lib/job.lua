@@ -25,7 +25,7 @@ end
 local function load_job(request_id)
   local f = redis.pcall('HMGET', job_key(request_id), 'id', 'status', 'owner', 'shape', 'fence',
     'attempts', 'error', 'offer_ends', 'destination', 'settled', 'give_up_after', 'hold_at_most', 'at_once', 'bytes',
-    'prefers_until', 'alternative')
+    'prefers_until', 'alternative', 'created', 'joined')
   if not tonumber(f[1] or '') or not f[2] then
     return nil
   end
@@ -39,6 +39,7 @@ local function load_job(request_id)
     give_up_after = tonumber(f[11] or ''), hold_at_most = tonumber(f[12] or ''),
     at_once = tonumber(f[13] or ''),
     bytes = tonumber(f[14] or ''), prefers_until = tonumber(f[15] or ''), alternative = f[16],
+    waits_since = tonumber(f[18] or '') or tonumber(f[17] or ''),
     priority = redis.call('ZSCORE', key('status:' .. f[2]), member) or '0',
   }
 end

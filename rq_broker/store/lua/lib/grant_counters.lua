@@ -1,0 +1,45 @@
+--- What a grant counts, in fields of the base hash that every grant reads and writes anyway: so counting
+--- costs no command. `wait:<size class>:<bucket>` has how many jobs of a size waited for so long, and
+--- `wait:<size class>:ms` for how long all of them did; `forecasts_…` which ETAs were kept.
+--- @include "base"
+--- @include "wall"
+--- @include "wait_bounds"
+
+-- Returns the number of the bucket that a wait falls into.
+local function bucket_of(wait_ms)
+  for bucket, bound in ipairs(WAIT_BOUNDS_MS) do
+    if wait_ms <= bound then
+      return bucket
+    end
+  end
+  return #WAIT_BOUNDS_MS + 1
+end
+
+-- Returns field, amount, … that the grant of a job adds. `forecast`: the ends of its p90 and its p50, or nothing.
+local function counts_of_grant(job, size, forecast, now)
+  local wait_ms = math.max(0, math.floor((wall_us() - (job.waits_since or wall_us())) / 1000))
+  local class = 'wait:' .. whole(math.max(LEAST_SIZE, math.min(MOST_SIZE, number_of(size, 0)))) .. ':'
+  local counts = { class .. whole(bucket_of(wait_ms)), 1, class .. 'ms', wait_ms }
+  local p90, p50 = string.match(forecast or '', '^(%d+) ?(%d*)$')
+  for name, ends in pairs({ forecasts_ = p90 or '', forecasts_p50_ = p50 or '' }) do
+    if ends ~= '' then
+      counts[#counts + 1] = name .. (now <= tonumber(ends) and 'kept' or 'missed')
+      counts[#counts + 1] = 1
+    end
+  end
+  return counts
+end
+
+-- Returns the incarnation of the base hash, if it has one, and field, value, … of the counters after adding.
+local function add_counts(counts)
+  local names = { 'incarnation' }
+  for i = 1, #counts, 2 do
+    names[#names + 1] = counts[i]
+  end
+  local values, sums = redis.call('HMGET', base, unpack(names)), {}
+  for i = 2, #names do
+    sums[#sums + 1] = names[i]
+    sums[#sums + 1] = whole(number_of(values[i], 0) + counts[2 * i - 2])
+  end
+  return values[1], sums
+end
