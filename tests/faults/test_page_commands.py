@@ -1,4 +1,4 @@
-"""The curl commands of README and the pages, typed at a real `rq-broker dev` from top to bottom."""
+"""The commands of README and the pages, typed at a real `rq-broker dev` from top to bottom."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import Any
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
 from rq_broker.api.audit_log import JSON_LINES
+from rq_broker.cli import main
 from tests.pages import PAGES, commands
 from tests.processes import Child, children, end_redis, store_url
 
@@ -77,3 +79,14 @@ def test_the_commands_of_a_page_succeed(dev: Child, name: str) -> None:
     curl(next(words for words, _ in commands(PAGES["README.md"], "curl")), dev.url)
     for words, _ in commands(PAGES[name], "curl"):
         curl(words, dev.url)
+
+
+def test_the_commands_of_the_command_line_succeed(
+    dev: Child, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Each `rq-broker` command of its page does what the page says, one after the other."""
+    monkeypatch.setenv("RQ_BROKER_SERVER", dev.url)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    for words, _ in commands(PAGES["rq_broker/api/docs/command-line.md"], "rq-broker"):
+        result = CliRunner().invoke(main, words[1:])
+        assert result.exit_code == 0, f"{words}: {result.output}"
