@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Set
+from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass
 
 from rq_broker.admission.remarks import RemarkReader, Remarks
@@ -66,23 +66,47 @@ class ReasonReader:
 
         If `discreet`, it names no other job and no other owner.
         """
-        if job.status is not Status.QUEUED:
-            return None
-        if job.is_beside:
-            return beside_the_line(job).text
-        pending = self._pending.get(type_)
-        if pending is None:
-            digests = set[str]()
-            pending = _PendingPlan(digests, asyncio.create_task(self._plan(type_, digests)))
-            self._pending[type_] = pending
-        pending.digests.add(job.shape)
         try:
-            async with asyncio.timeout(PLAN_TIMEOUT):
-                reasons = await asyncio.shield(pending.result)
+            (text,) = await self._texts(type_, [job], discreet=discreet)
         except TimeoutError:
             text = f"why the job waits could not be found within {PLAN_TIMEOUT} s; try again"
             raise errors.Unavailable(text) from None
-        return _reason_text(reasons, job, discreet=discreet)
+        return text
+
+    async def reasons(
+        self, type_: str, jobs: Collection[Job], *, discreet: bool = False
+    ) -> list[str | None]:
+        """Return why each of some jobs waits, by one plan; None also where that takes too long."""
+        try:
+            return await self._texts(type_, jobs, discreet=discreet)
+        except TimeoutError:
+            return [None] * len(jobs)
+
+    async def _texts(
+        self, type_: str, jobs: Collection[Job], *, discreet: bool
+    ) -> list[str | None]:
+        """Say of each job why it waits. Raises TimeoutError."""
+        waiting = [job for job in jobs if job.status is Status.QUEUED]
+        digests = {job.shape for job in waiting if not job.is_beside}
+        reasons = await self._of_a_plan(type_, digests) if digests else None
+        texts = {
+            job.id: _reason_text(reasons, job, discreet=discreet)
+            if reasons is not None and not job.is_beside
+            else beside_the_line(job).text
+            for job in waiting
+        }
+        return [texts.get(job.id) for job in jobs]
+
+    async def _of_a_plan(self, type_: str, digests: Set[str]) -> _Reasons:
+        """Join the plan that is about to be made, or begin one. Raises TimeoutError."""
+        pending = self._pending.get(type_)
+        if pending is None:
+            planned = set[str]()
+            pending = _PendingPlan(planned, asyncio.create_task(self._plan(type_, planned)))
+            self._pending[type_] = pending
+        pending.digests.update(digests)
+        async with asyncio.timeout(PLAN_TIMEOUT):
+            return await asyncio.shield(pending.result)
 
     async def _plan(self, type_: str, digests: set[str]) -> _Reasons:
         # 1. Wait until the pause after the last plan of the type ends.

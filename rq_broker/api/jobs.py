@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -34,7 +35,8 @@ from rq_broker.domain.arrays import ArraySubmission
 from rq_broker.domain.correlation import Correlation
 from rq_broker.domain.errors import Conflict
 from rq_broker.domain.job_log import log_job, logs_jobs
-from rq_broker.domain.jobs import Status
+from rq_broker.domain.jobs import Job, Status
+from rq_broker.domain.representation import JobView
 from rq_broker.egress.rules import Egress
 from rq_broker.store.broker import Page
 
@@ -108,19 +110,36 @@ class JobEndpoints:
         type_ = type_of(request)
         listing = pagination.listing(request.query_params.multi_items())
         listing = replace(listing, owners=owners_of(request))
-        view = partial(job_view, request)
+        view: pagination.View = partial(job_view, request)
         if listing.limit is not None:
             page = await self._lists.page(type_, listing, listing.limit)
             next_cursor = pagination.opaque(page.next) if page.next else None
             forecasts = None
             if listing.with_eta:
                 forecasts = await self._explainer.forecasts(type_, page.jobs)
+            if listing.with_reason:
+                view = await self._view_with_reasons(request, type_, page.jobs)
             return ok(await self._lists.array(page.jobs, view, forecasts), next=next_cursor)
         first = await self._lists.first_page(type_, listing)
         if request.method == "HEAD":
             first = Page((), None)  # the answer has no body, so no further page is read
         chunks = self._lists.stream(type_, listing, first, view)
         return StreamingResponse(chunks, media_type="application/json", headers=PRIVATE)
+
+    async def _view_with_reasons(
+        self, request: Request, type_: str, jobs: Sequence[Job]
+    ) -> pagination.View:
+        """Return what shows these jobs, the queued ones with the reason why they wait."""
+        discreet = limits_of(request) is not None
+        reasons = await self._reasons.reasons(type_, jobs, discreet=discreet)
+        by_id = {job.id: reason for job, reason in zip(jobs, reasons, strict=True)}
+
+        def view(job: Job) -> JobView:
+            shown = job_view(request, job)
+            queued = job.status is Status.QUEUED
+            return shown.with_fields(reason=by_id[job.id]) if queued else shown
+
+        return view
 
     async def read(self, request: Request) -> Response:
         """Read one job; if it is queued, with the reason why it waits."""

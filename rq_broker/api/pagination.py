@@ -20,7 +20,7 @@ from rq_broker.store.broker import Broker, Cursor, Page
 
 PAGE_LIMIT = 1000
 """Jobs in one page at most. It bounds the memory of one answer."""
-_PARAMETERS = ("owner_id", "status", "request_id", "limit", "cursor", "eta")
+_PARAMETERS = ("owner_id", "status", "request_id", "limit", "cursor", "eta", "reason")
 _BATCH = 100
 """Jobs that one call of the broker examines, and that are rendered at once, at most. They block
 Redis for half a millisecond and this process for two."""
@@ -48,12 +48,15 @@ class Listing:
     after: Cursor | None = None
     with_eta: bool = False
     """Whether each queued job has its forecast."""
+    with_reason: bool = False
+    """Whether each queued job has the reason why it waits."""
     array: str = ""
     """List the jobs of this array, by their numbers."""
 
 
 def listing(query: Sequence[tuple[str, str]]) -> Listing:
-    """Parse the query parameters of a list; a cursor or `eta=1` without a limit asks for a page.
+    """Parse the query parameters of a list; a page is asked for by a limit, a cursor, and by what
+    is computed for a page: `eta=1` and `reason=1`.
 
     Raises Invalid for an unknown, repeated or malformed parameter.
     """
@@ -64,15 +67,17 @@ def listing(query: Sequence[tuple[str, str]]) -> Listing:
     limit, cursor = parameters.get("limit"), parameters.get("cursor")
     if status := parameters.get("status", ""):
         one_of(status, "status", tuple(Status))
-    if (eta := parameters.get("eta")) is not None:
-        one_of(eta, "eta", ("0", "1"))
+    for name in ("eta", "reason"):
+        one_of(parameters.get(name, "0"), name, ("0", "1"))
+    computed = {name for name in ("eta", "reason") if parameters.get(name) == "1"}
     owner = parameters.get("owner_id", "")
     return Listing(
         frozenset((owner,)) if owner else None,
         status,
-        _limit(limit, paged=bool(cursor) or eta == "1"),
+        _limit(limit, paged=bool(cursor or computed)),
         _cursor(cursor) if cursor else None,
-        with_eta=eta == "1",
+        with_eta="eta" in computed,
+        with_reason="reason" in computed,
         array=_array(parameters.get("request_id", "")),
     )
 

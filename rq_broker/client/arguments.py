@@ -111,6 +111,8 @@ class JobFilter(TypedDict, total=False):
     """Of an array as a whole, such as `sweep[*]`: its jobs, by their numbers."""
     eta: bool
     """Whether queued jobs come with their `ETA`."""
+    reason: bool
+    """Whether they come with the `Reason` why they wait."""
 
 
 class LogFilter(TypedDict, total=False):

@@ -87,7 +87,8 @@ def page(
     Args:
         type_: The queue's name.
         cursor: Empty for the first page, then as the page before returned it.
-        **filters: Which jobs the list contains; with `eta`, queued ones have their `ETA`.
+        **filters: Which jobs the list contains; with `eta` and `reason`, queued
+            ones have these.
 
     Returns:
         The jobs, and the cursor of the next page; None on the last one.
@@ -101,6 +102,8 @@ def page(
     }
     if request_id := filters.get("request_id"):
         query["request_id"] = request_id
+    if filters.get("reason"):
+        query["reason"] = "1"
     return Call(_page, "GET", path("v1", type_), query=query)
 
 

@@ -179,7 +179,10 @@ class JobView(JsonObject, frozen=True):
     ] = field(name="Devices", default=UNSET)
     reason: Annotated[
         str | UnsetType | None,
-        Meta(description="Why a queued job waits. Only where one job is read."),
+        Meta(
+            description="Why a queued job waits. Only where one job is read, and in a list with "
+            "`reason=1`."
+        ),
     ] = field(name="Reason", default=UNSET)
     warning: Annotated[
         str | UnsetType,

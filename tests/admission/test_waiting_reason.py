@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from redis.asyncio import Redis
@@ -13,9 +14,11 @@ from rq_broker.admission.snapshot import SnapshotReader, WindowedSnapshot
 from rq_broker.admission.waiting_reason import ReasonReader
 from rq_broker.domain import errors
 from rq_broker.domain.jobs import Job, Status
+from rq_broker.domain.terms import Terms
+from rq_broker.planner import plan_steps
 from rq_broker.store.broker import Broker
 from tests.explaining import add_history, explanation_of, holding, queued, reason_of
-from tests.making import TYPE, bring, publish
+from tests.making import TYPE, bring, publish, submit
 
 
 @pytest.fixture
@@ -199,6 +202,7 @@ async def test_plans_pause_and_readers_do_not_wait_for_ever(
         monkeypatch.setattr(waiting_reason, "PLAN_TIMEOUT", 0.2)
         with pytest.raises(errors.Unavailable):
             await reader.reason(TYPE, job)
+        assert await reader.reasons(TYPE, [job]) == [None]
 
 
 @pytest.mark.usefixtures("no_pause")
@@ -233,3 +237,23 @@ async def test_a_plan_that_fails_fails_only_those_who_shared_it(
     assert [type(result) for result in results] == [errors.Unavailable] * 2
     monkeypatch.setattr(broker, "type_state", type_state)
     assert await reader.reason(TYPE, job) == "there is no host"
+
+
+@pytest.mark.usefixtures("no_pause")
+async def test_a_list_has_the_reasons_of_its_jobs(
+    broker: Broker, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reasons of many jobs come from one plan, and are those that each job is told alone."""
+    planning = Mock(wraps=plan_steps)
+    monkeypatch.setattr(waiting_reason, "plan_steps", planning)
+    ended = await bring(broker, Status.DONE, "over")
+    await queued(broker, "same", 2)
+    await submit(broker, "later", terms=Terms(not_before=2**42))
+    jobs = [ended, job, *[await broker.read(TYPE, name) for name in ("same", "later")]]
+    reader = ReasonReader(SnapshotReader(broker))
+    reasons = await reader.reasons(TYPE, jobs)
+    assert planning.call_count == 1
+    assert [bool(reason) for reason in reasons] == [False, True, True, True]
+    assert reasons == [await reader.reason(TYPE, each) for each in jobs]
+    assert await reader.reasons(TYPE, [ended]) == [None]
+    assert planning.call_count == 3

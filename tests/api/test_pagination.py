@@ -50,6 +50,7 @@ async def test_filters(api: httpx.AsyncClient) -> None:
         ("limit=%C2%B2", "limit must be"),
         ("limit=", "limit must be"),
         ("limit=9&eta=yes", "eta must be"),
+        ("limit=9&reason=yes", "reason must be"),
         ("cursor=nonsense", "cursor must be the `next` of an earlier page"),
         ("cursor=MSwx-%F0", "cursor must be"),
         ("cursor=OTk5OTk5OTk5OTk5OTk5OTk5OSwx", "cursor must be"),

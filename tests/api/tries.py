@@ -133,6 +133,7 @@ def _of_an_owner(type_: str) -> Iterator[Try]:
         "&limit=1",
         "&limit=1000",
         "&eta=1",
+        "&reason=1",
         "&status=running",
         "&status=done&limit=9",
     ):
@@ -189,7 +190,8 @@ def readings(type_: str) -> Iterator[Try]:
 def _lists(type_: str) -> Iterator[Try]:
     cursors = [opaque(Cursor(*at)) for at in (("1", "1"), ("-9", "3"), ("9" * 15, "9"))]
     for query in (
-        *("", "?limit=1", "?limit=1000", "?eta=1", "?status=queued", "?status=running"),
+        *("", "?limit=1", "?limit=1000", "?eta=1", "?reason=1", "?eta=1&reason=1"),
+        *("?status=queued", "?status=running"),
         *("?status=granted", "?status=done", "?status=error", "?owner_id=", f"?owner_id={OWN}"),
         *(f"?cursor={cursor}" for cursor in cursors),
         *(f"?owner_id={OWN}&limit=2&status=queued", "?limit=0", "?cursor=x", "?status=x", "?x=y"),

@@ -58,7 +58,7 @@ ROWS: dict[str, Row] = {
                   "new\n", {"RequestID": "new", "Status": "queued"},
                   "TYPE --id waits1 --callback http://10.0.0.9/m --owner o",
                   6, "(duplicate_request_id)"),
-    "list": Row("TYPE", "waits1", {"RequestID": "runs", "Status": "running"},
+    "list": Row("TYPE", "needs VCPU 1", {"RequestID": "runs", "Status": "running"},
                 "TYPE --status odd", 2, "'odd'"),
     "show": Row("TYPE runs", "Hosts", {"RequestID": "runs"}, "TYPE nope", *JOB),
     "why": Row("TYPE waits1", "1 in line", {"position": 1}, "TYPE nope", *JOB),

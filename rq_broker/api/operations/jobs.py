@@ -57,6 +57,7 @@ _LIST_QUERY = {
         {"type": "string"}, "`next` of the page before. Empty: the first page or the whole list."
     ),
     "eta": Parameter({"enum": ["0", "1"]}, "`1`: a page, with the `ETA` of each queued job."),
+    "reason": Parameter({"enum": ["0", "1"]}, "`1`: a page, with the `Reason` of each queued job."),
 }
 
 OPERATIONS: Mapping[str, Operation] = {
