@@ -20,6 +20,8 @@ from rq_broker.cli.exits import told_as_exits
 from rq_broker.cli.profiles import Profile, read_config
 
 if TYPE_CHECKING:
+    import httpx
+
     from rq_broker.client import AsyncClient, Client
 
 DEFAULT_SERVER = "http://127.0.0.1:8080"
@@ -41,6 +43,8 @@ class Connection:
         """Return a new sync client; the options are those of Client."""
         from rq_broker.client import Client  # noqa: PLC0415 - slow to import
 
+        if self.url.startswith("http:") and "http" not in options:
+            options["http"] = _without_tls(self.url)
         return Client(self.url, token=self.token, **options)
 
     def async_client(self, **options: Any) -> AsyncClient:
@@ -48,6 +52,16 @@ class Connection:
         from rq_broker.client import AsyncClient  # noqa: PLC0415 - slow to import
 
         return AsyncClient(self.url, token=self.token, **options)
+
+
+def _without_tls(url: str) -> httpx.Client:
+    """Return what the client makes by itself, but for the certificates: 40 ms of each command."""
+    import httpx  # noqa: PLC0415 - slow to import
+
+    from rq_broker.client.connections import LIMITS, TIMEOUT_SECONDS  # noqa: PLC0415 - likewise
+
+    # There is no TLS at this address, and no redirect is followed to another one.
+    return httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS, limits=LIMITS, verify=False)
 
 
 def _option(flag: str, help_: str, **options: Any) -> Callable[..., Any]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import chain
 
-from rich.cells import cell_len, chop_cells
+from rich.cells import cell_len
 
+from rq_broker.cli.output.folding import folded
 from rq_broker.cli.output.screen import show, styled, width
 from rq_broker.cli.output.text import harmless
 
@@ -24,17 +24,3 @@ def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
         show(styled(name, "bold") + " " * (indent - cell_len(name)) + lines[0])
         for line in lines[1:]:
             show(" " * indent + line)
-
-
-def folded(text: str, size: int) -> list[str]:
-    """Break a text into lines of so many cells, between words where it has any."""
-    lines: list[str] = []
-    line = ""
-    words = chain.from_iterable(chop_cells(word, size) for word in text.split(" ") if word)
-    for word in words:
-        if line and cell_len(line) + 1 + cell_len(word) > size:
-            lines.append(line)
-            line = word
-        else:
-            line = f"{line} {word}" if line else word
-    return [*lines, line]

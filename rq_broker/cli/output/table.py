@@ -6,12 +6,13 @@ that is why this is no table of rich, which keeps all rows. Widths are those of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from rich.cells import cell_len, set_cell_size
 
+from rq_broker.cli.output.folding import folded
 from rq_broker.cli.output.screen import has_colours, show, styled, width
 from rq_broker.cli.output.text import harmless
 
@@ -31,6 +32,8 @@ class Column:
     """Whether its cells are aligned to the right, as numbers are."""
     gives_way: bool = False
     """Whether it is cut where the terminal is too narrow for all."""
+    folds: bool = False
+    """Whether its text goes on in further lines instead of being cut; of a last column only."""
     style: Callable[[str], str] = lambda _: ""
     """The style of a cell, by its text."""
 
@@ -54,7 +57,8 @@ def print_table(table: Table) -> None:
         if is_first:
             show(_line(columns, fitted, titles, most, is_title=True))
         for row in batch:
-            show(_line(columns, fitted, row, most))
+            for line in _folded(columns, fitted, row) if most else [row]:
+                show(_line(columns, fitted, line, most))
         is_first = False
 
 
@@ -69,6 +73,16 @@ def _fitted(columns: Sequence[Column], widths: Sequence[int], most: int) -> list
             break
         fitted[max(wide, key=fitted.__getitem__)] -= 1
     return fitted
+
+
+def _folded(
+    columns: Sequence[Column], widths: Sequence[int], row: Sequence[str]
+) -> Iterator[Sequence[str]]:
+    """Yield a row, and those that its last cell goes on in if that folds."""
+    first, *others = folded(row[-1], widths[-1]) if columns[-1].folds else [row[-1]]
+    yield [*row[:-1], first]
+    for text in others:
+        yield [*[""] * (len(row) - 1), text]
 
 
 def _line(

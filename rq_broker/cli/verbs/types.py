@@ -118,9 +118,9 @@ def policy(client: Client, type_: str, fields: Sequence[str], as_json: bool) -> 
     else:
         columns = (
             Column("FIELD"),
-            Column("VALUE"),
+            Column("VALUE", gives_way=True),
             Column("DEFAULT", style=lambda _: "dim"),
-            Column("MEANING", gives_way=True),
+            Column("MEANING", gives_way=True, folds=True),
         )
         print_table((columns, _policy_rows(shown["policy"])))
     if warning := shown.get("Warning"):

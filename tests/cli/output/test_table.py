@@ -9,7 +9,8 @@ import pytest
 from rich.cells import cell_len
 
 from rq_broker.cli.output import screen
-from rq_broker.cli.output.pairs import folded, print_pairs
+from rq_broker.cli.output.folding import folded
+from rq_broker.cli.output.pairs import print_pairs
 from rq_broker.cli.output.table import Column, cut, print_table
 
 COLUMNS = (
@@ -113,6 +114,17 @@ def test_facts_are_folded(columns: Narrow, capsys: pytest.CaptureFixture[str]) -
     print_pairs(pairs)
     assert len(capsys.readouterr().out.splitlines()) == 2
     assert folded("", 9) == [""]
+
+
+def test_a_last_column_may_fold(columns: Narrow, capsys: pytest.CaptureFixture[str]) -> None:
+    """On a terminal a column that folds goes on in further lines; in a pipe it is one line."""
+    table = (Column("A"), Column("B", gives_way=True, folds=True)), [["a", "one two three four"]]
+    columns(12)
+    print_table(table)
+    assert capsys.readouterr().out.splitlines() == ["A  B", "a  one two", "   three", "   four"]
+    columns(None)
+    print_table(table)
+    assert capsys.readouterr().out.splitlines() == ["A  B", "a  one two three four"]
 
 
 def test_cut() -> None:
