@@ -50,29 +50,36 @@ def print_table(table: Table) -> None:
     widths = [cell_len(title) for title in titles]
     is_first = True
     while (batch := [list(map(harmless, row)) for row in islice(remaining, _BATCH)]) or is_first:
-        for row in batch:
-            widths = [max(size, cell_len(cell)) for size, cell in zip(widths, row, strict=True)]
+        widths = widened(widths, batch)
         most = width()
-        fitted = widths if most is None else _fitted(columns, widths, most)
+        sizes = widths if most is None else fitted(columns, widths, most)
         if is_first:
-            show(_line(columns, fitted, titles, most, is_title=True))
+            show(_line(columns, sizes, titles, most, is_title=True))
         for row in batch:
-            for line in _folded(columns, fitted, row) if most else [row]:
-                show(_line(columns, fitted, line, most))
+            for line in _folded(columns, sizes, row) if most else [row]:
+                show(_line(columns, sizes, line, most))
         is_first = False
 
 
-def _fitted(columns: Sequence[Column], widths: Sequence[int], most: int) -> list[int]:
+def widened(widths: Sequence[int], rows: Iterable[Sequence[str]]) -> list[int]:
+    """Return the widths that columns need for these rows too."""
+    needed = list(widths)
+    for row in rows:
+        needed = [max(size, cell_len(cell)) for size, cell in zip(needed, row, strict=True)]
+    return needed
+
+
+def fitted(columns: Sequence[Column], widths: Sequence[int], most: int) -> list[int]:
     """Return the widths cut to a line: the widest columns that give way are cut first."""
-    fitted = list(widths)
+    sizes = list(widths)
     flexible = [index for index, column in enumerate(columns) if column.gives_way]
     least = [max(_LEAST, cell_len(column.title)) for column in columns]
-    for _ in range(sum(fitted) + len(_GAP) * (len(fitted) - 1) - most):
-        wide = [index for index in flexible if fitted[index] > least[index]]
+    for _ in range(sum(sizes) + len(_GAP) * (len(sizes) - 1) - most):
+        wide = [index for index in flexible if sizes[index] > least[index]]
         if not wide:
             break
-        fitted[max(wide, key=fitted.__getitem__)] -= 1
-    return fitted
+        sizes[max(wide, key=sizes.__getitem__)] -= 1
+    return sizes
 
 
 def _folded(

@@ -12,13 +12,15 @@ import time
 import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Literal
 
+from rich.cells import cell_len
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from rq_broker.cli.output.table import Column, Table
+from rq_broker.cli.output.table import Column, Table, fitted, widened
 from rq_broker.cli.output.text import harmless
 from rq_broker.cli.verbs.listing import STATUSES
 from rq_broker.cli.verbs.top import Look, tables_of
@@ -104,37 +106,37 @@ def _drawn(console: Console, reader: Reader) -> Group:
         counts = look.types.get(look.type, {})
         head.append(f"  {harmless(look.type)}", style="bold cyan")
         head.append("  " + ", ".join(f"{counts.get(name, 0)} {name}" for name in STATUSES))
-    if reader.trouble:
-        head.append(f"  {harmless(reader.trouble)}", style="bold red")
     head.truncate(width, overflow="ellipsis")
     parts: list[Text | RichTable] = [head]
     lines = height - 2 - 2 * len(_PARTS)  # the head, the last line, and two titles of each part
     for (title, part), table in zip(_PARTS, tables_of(look) if look else (), strict=False):
-        parts += [Text(title, style="bold reverse"), _table(table, max(1, int(lines * part)))]
-    parts.append(Text("q quits, n and p go to the next and the previous type", style="dim"))
+        parts += _part(title, table, max(1, int(lines * part)), width)
+    parts.append(_foot(reader.trouble, width))
     return Group(*parts)
 
 
-def _table(table: Table, most: int) -> RichTable:
-    """Return the first rows of a table; the last line says how many there are more."""
+def _foot(trouble: str, width: int) -> Text:
+    keys = "q quits, n and p go to the next and the previous type"
+    foot = Text(harmless(trouble) or keys, style="bold red" if trouble else "dim")
+    foot.truncate(width, overflow="ellipsis")
+    return foot
+
+
+def _part(title: str, table: Table, most: int, width: int) -> tuple[Text, RichTable]:
+    """Return the first rows of a table below its title, which says how many there are in all."""
     columns, rows = table
-    drawn = RichTable(box=None, pad_edge=False, expand=False, header_style="bold")
-    for column in columns:
-        drawn.add_column(
-            column.title,
-            justify="right" if column.right else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            min_width=None if column.gives_way else len(column.title),
-        )
-    listed = list(rows)
-    shown = listed if len(listed) <= most else listed[: most - 1]
+    listed = [[harmless(cell) for cell in row] for row in rows]
+    shown = listed[:most]
+    sizes = fitted(columns, widened([cell_len(column.title) for column in columns], shown), width)
+    drawn = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column, size in zip(columns, sizes, strict=True):
+        side: Literal["left", "right"] = "right" if column.right else "left"
+        drawn.add_column(column.title, justify=side, width=size, no_wrap=True, overflow="ellipsis")
     for row in shown:
         drawn.add_row(*map(_cell, columns, row))
-    if len(shown) < len(listed):
-        drawn.add_row(f"… {len(listed) - len(shown)} more")
-    return drawn
+    of_all = f": {len(shown)} of {len(listed)}" if len(shown) < len(listed) else ""
+    return Text(f"{title}{of_all}", style="bold reverse"), drawn
 
 
 def _cell(column: Column, text: str) -> Text:
-    return Text(harmless(text), style=column.style(text))
+    return Text(text, style=column.style(text))

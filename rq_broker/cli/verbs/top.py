@@ -73,7 +73,7 @@ def look(client: Client, type_: str | None) -> Look:
     name = type_ or max(types, key=lambda each: sum(types[each].values()), default="")
     if not name:
         return Look("", types, (), (), ())
-    jobs = list(islice(client.jobs(name, eta=True), MOST_JOBS))
+    jobs = list(islice(client.jobs(name, eta=True, reason=True), MOST_JOBS))
     hosts: Sequence[Mapping[str, Any]] = ()
     destinations: Sequence[Mapping[str, Any]] = ()
     with suppress(Forbidden):
