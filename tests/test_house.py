@@ -196,10 +196,11 @@ def test_the_readme_is_short() -> None:
     assert len(README.splitlines()) <= 150
 
 
-def test_the_readme_begins_with_a_callback() -> None:
-    """A command by line 20 of README shows a callback as it arrived."""
-    first_screen = "\n".join(README.splitlines()[:20])
+def test_the_readme_begins_with_both_ways() -> None:
+    """By line 24 of README a command is run on capacity, and a callback shown as it arrived."""
+    first_screen = "\n".join(README.splitlines()[:24])
     assert "make run" in first_screen
+    assert "rq-broker run vm " in first_screen
     assert "/inbox/" in first_screen
 
 

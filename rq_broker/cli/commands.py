@@ -31,6 +31,9 @@ class Entry(NamedTuple):
 
 SECTIONS: Mapping[str, Mapping[str, Entry]] = {
     "Jobs": {
+        "run": Entry(
+            "verbs.run:run", "Wait for capacity, run a command while it is held, and give it back."
+        ),
         "submit": Entry("verbs.jobs:submit", "Submit a job, and print its name."),
         "list": Entry(
             "verbs.listing:list_jobs", "List the jobs of a type in the order of the queue."

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 
@@ -15,10 +23,11 @@ from rq_broker.client import calls, connections, holding, questions
 from rq_broker.client.arguments import JobFilter, LogFilter
 from rq_broker.client.call import Call, Json, credential
 from rq_broker.client.events import Event, EventStream
-from rq_broker.client.flows import Exchange, Flow, Pause, repeated
-from rq_broker.client.grants import Grant
+from rq_broker.client.flows import Flow, Pause, repeated
+from rq_broker.client.grants import Grant, HoldLost
+from rq_broker.client.holding import keep
 from rq_broker.client.holds import held_async
-from rq_broker.client.repeating import RETRIES, RETRY_FOR, Repeating, Told
+from rq_broker.client.repeating import ONCE, RETRIES, RETRY_FOR, Repeating, Told
 from rq_broker.client.wishes import HoldOptions, wish
 
 Args = ParamSpec("Args")
@@ -98,8 +107,12 @@ class AsyncClient:
             timeout=connections.timeouts(self._http, call),
         )
 
-    async def _attempt(self, flow: Exchange[Result]) -> Result:
-        """Send each call of a flow once."""
+    async def _carry_out(
+        self,
+        flow: Generator[Call[Any] | Pause, Any, Result],
+        perform: Callable[[Call[Any]], Awaitable[Any]],
+    ) -> Result:
+        """Carry out a flow; `perform` returns what it is resumed with after a call."""
         outcome: Any = None
         trouble: Exception | None = None
         while True:
@@ -113,31 +126,21 @@ class AsyncClient:
                 await asyncio.sleep(step.seconds)
                 continue
             try:
-                outcome = await self._exchange(step)
+                outcome = await perform(step)
             except Exception as error:
                 trouble = error
 
-    async def _run(self, flow: Flow[Result]) -> Result:
+    async def _send(self, call: Call[Result], rules: Repeating | None = None) -> Result:
+        """Send a call, repeated as the rules say."""
+        return await self._carry_out(repeated(call, rules or self._rules), self._exchange)
+
+    async def _run(self, flow: Flow[Result], rules: Repeating | None = None) -> Result:
         """Carry out a flow; each of its calls is repeated as the rules say."""
-        outcome: Any = None
-        trouble: Exception | None = None
-        while True:
-            try:
-                step = flow.throw(trouble) if trouble else flow.send(outcome)
-            except StopIteration as end:
-                result: Result = end.value
-                return result
-            outcome = trouble = None
-            if isinstance(step, Pause):
-                await asyncio.sleep(step.seconds)
-                continue
-            try:
-                outcome = await self._send(step)
-            except Exception as error:
-                trouble = error
+        return await self._carry_out(flow, lambda call: self._send(call, rules))
 
-    async def _send(self, call: Call[Result]) -> Result:
-        return await self._attempt(repeated(call, self._rules))
+    async def _keep(self, grant: Grant) -> HoldLost:
+        """Renew a grant until it is lost."""
+        return await self._run(keep(grant, self._rules.told), rules=ONCE)
 
     async def jobs(self, type_: str, **filters: Unpack[JobFilter]) -> AsyncIterator[Json]:
         """Iterate over the jobs in priority order; reads the next page when needed."""
@@ -165,7 +168,7 @@ class AsyncClient:
         owner_id: str = "",
         after: str = "",
     ) -> AsyncIterator[Event]:
-        """Iterate over what happens, for ever; a connection that breaks is made again.
+        """Iterate over what happens; a connection that breaks is made again.
 
         Args:
             type_: The queue's name.
@@ -174,7 +177,8 @@ class AsyncClient:
             after: The id of the last event that was seen, to go on behind it; else from now on.
 
         Returns:
-            The events, each one once. One whose `is_gap` is true says that some are missing.
+            The events, each one once. One whose `is_gap` is true says that some are missing. Those
+            of a job end with its `done` or `error`, or when it is gone.
         """
         stream = EventStream(type_, request_id, owner_id, after, self._rules)
         while True:
@@ -187,8 +191,6 @@ class AsyncClient:
                     headers=stream.headers | self._credential,
                     timeout=connections.stream_timeouts(self._http),
                 ) as response:
-                    if stream.is_over(response):
-                        return
                     if stream.is_open(response):
                         source = EventSource(response)
                         async for received in source.aiter_sse():
@@ -199,6 +201,8 @@ class AsyncClient:
                         outcome = response
             except httpx.HTTPError as trouble:
                 outcome = trouble
+            if outcome is None and stream.is_over:
+                return
             await asyncio.sleep(stream.pause_after(outcome))
 
     def hold(
@@ -212,7 +216,7 @@ class AsyncClient:
         A hold that is lost cancels the body, and the `async with` ends with HoldLost. `on_lost` is
         called in the event loop.
         """
-        return held_async(self._run, wish(type_, need, **options))
+        return held_async(self._run, self._keep, wish(type_, need, **options))
 
     wait = _async_flow(holding.wait)
     explain = _async(questions.explain)

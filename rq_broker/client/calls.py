@@ -112,7 +112,7 @@ def read(
     request_id: str,
     *,
     owner_id: str = "",
-    wait: float = 0.0,
+    wait: int = 0,
     until: Sequence[str] = (),
 ) -> Call[Json]:
     """Read one job.
@@ -122,7 +122,7 @@ def read(
         request_id: The job.
         owner_id: Whose job it is. Needed where the policy's `names` are per owner, unless your
             identity has one owner only; so it is in all calls on one job.
-        wait: Seconds, 60 at most, that the API waits for one of the statuses before it answers.
+        wait: Whole seconds, 60 at most, that the API waits for one of the statuses to come.
         until: The statuses to wait for; without them, any but `queued`.
 
     Returns:
@@ -132,8 +132,8 @@ def read(
         JobNotFound: The type has no such job.
     """
     query = whose(owner_id) or {}
-    if wait > 0:
-        query |= {"wait": f"{wait:g}", **({"until": ",".join(until)} if until else {})}
+    if wait:
+        query |= {"wait": str(wait), **({"until": ",".join(until)} if until else {})}
     return Call(data_of, "GET", path("v1", type_, request_id), query=query or None, wait=wait)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 
@@ -20,10 +20,11 @@ from rq_broker.client import calls, connections, holding, questions
 from rq_broker.client.arguments import JobFilter, LogFilter
 from rq_broker.client.call import Call, Json, credential
 from rq_broker.client.events import Event, EventStream
-from rq_broker.client.flows import Exchange, Flow, Pause, repeated
-from rq_broker.client.grants import Grant
+from rq_broker.client.flows import Flow, Pause, repeated
+from rq_broker.client.grants import Grant, HoldLost
+from rq_broker.client.holding import keep
 from rq_broker.client.holds import held
-from rq_broker.client.repeating import RETRIES, RETRY_FOR, Repeating, Told
+from rq_broker.client.repeating import ONCE, RETRIES, RETRY_FOR, Repeating, Told
 from rq_broker.client.wishes import HoldOptions, wish
 
 Args = ParamSpec("Args")
@@ -105,10 +106,13 @@ class Client:
             timeout=connections.timeouts(self._http, call),
         )
 
-    def _attempt(
-        self, flow: Exchange[Result], pause: Callable[[float], None] | None = None
+    def _carry_out(
+        self,
+        flow: Generator[Call[Any] | Pause, Any, Result],
+        perform: Callable[[Call[Any]], Any],
+        pause: Callable[[float], None] | None = None,
     ) -> Result:
-        """Send each call of a flow once."""
+        """Carry out a flow; `perform` returns what it is resumed with after a call."""
         outcome: Any = None
         trouble: Exception | None = None
         while True:
@@ -122,31 +126,26 @@ class Client:
                 (pause or time.sleep)(step.seconds)
                 continue
             try:
-                outcome = self._exchange(step)
+                outcome = perform(step)
             except Exception as error:
                 trouble = error
 
-    def _run(self, flow: Flow[Result], pause: Callable[[float], None] | None = None) -> Result:
+    def _send(self, call: Call[Result], rules: Repeating | None = None) -> Result:
+        """Send a call, repeated as the rules say."""
+        return self._carry_out(repeated(call, rules or self._rules), self._exchange)
+
+    def _run(
+        self,
+        flow: Flow[Result],
+        pause: Callable[[float], None] | None = None,
+        rules: Repeating | None = None,
+    ) -> Result:
         """Carry out a flow; each of its calls is repeated as the rules say."""
-        outcome: Any = None
-        trouble: Exception | None = None
-        while True:
-            try:
-                step = flow.throw(trouble) if trouble else flow.send(outcome)
-            except StopIteration as end:
-                result: Result = end.value
-                return result
-            outcome = trouble = None
-            if isinstance(step, Pause):
-                (pause or time.sleep)(step.seconds)
-                continue
-            try:
-                outcome = self._send(step, pause)
-            except Exception as error:
-                trouble = error
+        return self._carry_out(flow, lambda call: self._send(call, rules), pause)
 
-    def _send(self, call: Call[Result], pause: Callable[[float], None] | None = None) -> Result:
-        return self._attempt(repeated(call, self._rules), pause)
+    def _keep(self, grant: Grant, pause: Callable[[float], None]) -> HoldLost:
+        """Renew a grant until it is lost."""
+        return self._run(keep(grant, self._rules.told), pause, rules=ONCE)
 
     def jobs(self, type_: str, **filters: Unpack[JobFilter]) -> Iterator[Json]:
         """Iterate over the jobs in priority order; reads the next page when needed."""
@@ -172,7 +171,7 @@ class Client:
         owner_id: str = "",
         after: str = "",
     ) -> Iterator[Event]:
-        """Iterate over what happens, for ever; a connection that breaks is made again.
+        """Iterate over what happens; a connection that breaks is made again.
 
         Args:
             type_: The queue's name.
@@ -181,7 +180,8 @@ class Client:
             after: The id of the last event that was seen, to go on behind it; else from now on.
 
         Returns:
-            The events, each one once. One whose `is_gap` is true says that some are missing.
+            The events, each one once. One whose `is_gap` is true says that some are missing. Those
+            of a job end with its `done` or `error`, or when it is gone.
         """
         stream = EventStream(type_, request_id, owner_id, after, self._rules)
         while True:
@@ -194,8 +194,6 @@ class Client:
                     headers=stream.headers | self._credential,
                     timeout=connections.stream_timeouts(self._http),
                 ) as response:
-                    if stream.is_over(response):
-                        return
                     if stream.is_open(response):
                         source = EventSource(response)
                         for received in source.iter_sse():
@@ -206,6 +204,8 @@ class Client:
                         outcome = response
             except httpx.HTTPError as trouble:
                 outcome = trouble
+            if outcome is None and stream.is_over:
+                return
             time.sleep(stream.pause_after(outcome))
 
     def hold(
@@ -234,7 +234,7 @@ class Client:
             HoldLost: It was lost before the body ended.
             BrokerError: The API refuses the job.
         """
-        return held(self._run, wish(type_, need, **options))
+        return held(self._run, self._keep, wish(type_, need, **options))
 
     wait = _sync_flow(holding.wait)
     explain = _sync(questions.explain)

@@ -11,6 +11,9 @@ from httpx_sse import ServerSentEvent
 from rq_broker.client.call import Call, Json, data_of, envelope_of, path, whose
 from rq_broker.client.repeating import FIRST_PAUSE, Attempts, Repeating, is_lost
 
+_FINAL = ("job.done", "job.error", "job.deleted")
+"""The kinds after which the API ends the stream of a job."""
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -46,6 +49,8 @@ class EventStream:
         where = ("types", type_) if request_id is None else ("v1", type_, request_id)
         query = whose(owner_id)
         self.call: Call[object] = Call(data_of, "GET", path(*where, "events"), query=query)
+        self._request_id = request_id
+        self._kind = ""
         self._after = after
         self._rules = rules
         self._attempts = Attempts(self.call, rules)
@@ -57,9 +62,10 @@ class EventStream:
         resume = {"Last-Event-ID": self._after} if self._after else {}
         return {"Accept": "text/event-stream", "Cache-Control": "no-store", **resume}
 
-    def is_over(self, response: httpx.Response) -> bool:
-        """Tell whether there is nothing to come, as of a job that is gone."""
-        return response.status_code == 204
+    @property
+    def is_over(self) -> bool:
+        """Whether the job has ended, so that nothing is to come."""
+        return self._request_id is not None and self._kind in _FINAL
 
     def is_open(self, response: httpx.Response) -> bool:
         """Tell whether the API streams; if so, what it takes to come back is counted anew."""
@@ -76,6 +82,7 @@ class EventStream:
             self._asked = received.retry / 1000
         if not received.data:
             return None
+        self._kind = received.event
         return Event(received.id, received.event or "message", json.loads(received.data))
 
     def pause_after(self, outcome: httpx.Response | Exception | None) -> float:

@@ -29,7 +29,7 @@ class Pause:
 
 Flow = Generator[Call[Any] | Pause, Any, Result]
 """What a client carries out; its end is the result."""
-Exchange = Generator[Call[Any] | Pause, httpx.Response, Result]
+Exchanges = Generator[Call[Any] | Pause, httpx.Response, Result]
 """A flow whose calls are sent once each; it gets the responses."""
 
 
@@ -39,7 +39,7 @@ def ask(call: Call[Result]) -> Flow[Result]:
     return result
 
 
-def repeated(call: Call[Result], rules: Repeating) -> Exchange[Result]:
+def repeated(call: Call[Result], rules: Repeating) -> Exchanges[Result]:
     """Send a call until it has an answer that stays, or the rules end it.
 
     Raises:

@@ -10,19 +10,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Unpack
 
 from rq_broker.client import calls
-from rq_broker.client.call import Json
+from rq_broker.client.arguments import StatusDetails
+from rq_broker.client.call import Call, Json
 from rq_broker.client.flows import Flow, Pause, ask
 from rq_broker.client.grants import Grant, HoldLost, HoldTimeout, NotGranted
-from rq_broker.client.repeating import LONGEST_PAUSE, is_passing
+from rq_broker.client.repeating import LONGEST_PAUSE, Told, is_passing
 from rq_broker.client.wishes import LONGEST_WAIT, Wish
 from rq_broker.domain import errors
 
 RENEWALS = 8
 """Renewals in the time that a hold lasts without one: so many may fail in a row but one."""
+_WITHOUT_WAITING = 2.0
+"""Seconds between two looks where the API does not wait before it answers. An offer must be taken
+within the policy's `offer`, 60 s if nothing else is set."""
+_FIRST_LOOK = 1.0
+"""Seconds after the submit until the job is looked at: by then it is granted or known to wait."""
 _AGAIN = 1.0
-"""Seconds between two looks where the API answers at once instead of waiting, or not at all."""
+"""Seconds between two attempts to renew."""
 _ENDED = ("queued", "granted", "done", "error")
 """The statuses by which a holder learns that its hold has ended."""
 _WAITING = ("queued",)
@@ -70,13 +77,21 @@ def _look(
     """Wait for some time; return the job, and whether it has one of the statuses."""
     began = time.monotonic()
     seconds = most if ends is None else max(0.0, min(most, ends - began))
-    job = yield from ask(
-        calls.read(type_, request_id, owner_id=owner_id, wait=seconds, until=until)
-    )
+    try:
+        job = yield from ask(
+            calls.read(type_, request_id, owner_id=owner_id, wait=int(seconds), until=until)
+        )
+    except errors.BrokerError as refusal:
+        if refusal.status != 429 or seconds < 1:
+            raise
+        # As many wait as may: look now and then instead.
+        job = yield from ask(calls.read(type_, request_id, owner_id=owner_id))
+        most = _WITHOUT_WAITING
     is_there = job["Status"] in until if until else job["Status"] not in _WAITING
-    spent = time.monotonic() - began
-    if not is_there and spent < min(seconds, _AGAIN):  # an API that does not know `wait`
-        yield Pause(min(seconds, _AGAIN) - spent)
+    # An API that does not know `wait` answers at once.
+    rest = min(seconds, most, _WITHOUT_WAITING) - (time.monotonic() - began)
+    if not is_there and rest > 0:
+        yield Pause(rest)
     return job, is_there
 
 
@@ -90,18 +105,20 @@ def acquire(asked: Wish) -> Flow[Grant]:
     """
     ends = None if asked.timeout is None else time.monotonic() + asked.timeout
     job = yield from _submit(asked)
+    most = min(_FIRST_LOOK, asked.look_every)
     while True:
-        if asked.on_wait and job["Status"] in _WAITING:
-            asked.on_wait(job)
         try:
             job, is_there = yield from _look(
-                asked.type, asked.name, asked.owner_id, (), ends=ends, most=asked.look_every
+                asked.type, asked.name, asked.owner_id, (), ends=ends, most=most
             )
         except errors.JobNotFound as gone:
             raise NotGranted(f"the job {asked.name} was withdrawn", job) from gone
+        most = asked.look_every
         if not is_there:
             if ends is not None and time.monotonic() >= ends:
                 raise HoldTimeout(f"the job {asked.name} was not granted in time", job)
+            if asked.on_wait:
+                asked.on_wait(job)
         elif job["Status"] in ("granted", "running"):
             grant = yield from _take(asked, job)
             if grant:
@@ -153,29 +170,28 @@ def _take(asked: Wish, job: Json) -> Flow[Grant | None]:
     )
 
 
-def keep(grant: Grant) -> Flow[HoldLost]:
-    """Renew a grant for ever; return once it is held no more."""
+def keep(grant: Grant, told: Told | None = None) -> Flow[HoldLost]:
+    """Renew a grant for ever; return once it is held no more.
+
+    It repeats calls itself, so each is to be sent once: it must not hang on one.
+
+    Args:
+        grant: What is held.
+        told: Is called with what went wrong where a renewal fails, and with None after that.
+    """
     period = min(LONGEST_WAIT, grant.hold_at_most / RENEWALS)
+    is_troubled = False
     while True:
         try:
-            job, has_ended = yield from _look(
-                grant.type, grant.request_id, grant.owner_id, _ENDED, most=period
-            )
-            if job["Fence"] != grant.fence:
-                return HoldLost("the job was granted anew: its fence has moved on", job)
-            if has_ended:
-                return HoldLost(_why_ended(job), job)
+            yield from _watch(grant, period)
             began = time.monotonic()
-            yield from ask(
-                calls.transition(
-                    grant.type,
-                    grant.request_id,
-                    "running",
-                    owner_id=grant.owner_id,
-                    fence=grant.fence,
-                )
-            )
+            yield from ask(_status_of(grant, "running"))
             grant.renewed = began
+            if is_troubled and told:
+                told(None)
+            is_troubled = False
+        except HoldLost as lost:
+            return lost
         except errors.JobNotFound:
             return HoldLost("somebody withdrew the job")
         except errors.StaleFence:
@@ -185,12 +201,29 @@ def keep(grant: Grant) -> Flow[HoldLost]:
         except Exception as trouble:
             if not (is_passing(trouble) or isinstance(trouble, errors.BrokerError)):
                 raise
+            is_troubled = True
+            if told:
+                told(trouble)
             yield Pause(_AGAIN if is_passing(trouble) else LONGEST_PAUSE)
 
 
-def _why_ended(job: Json) -> str:
-    why = f": {job['Error']}" if job.get("Error") else ""
-    return f"the job is in {job['Status']}{why}"
+def _watch(grant: Grant, period: float) -> Flow[None]:
+    """Wait until a grant is to be renewed. Raises HoldLost as soon as it is held no more."""
+    job, has_ended = yield from _look(
+        grant.type, grant.request_id, grant.owner_id, _ENDED, most=period
+    )
+    if job["Fence"] != grant.fence:
+        raise HoldLost("the job was granted anew: its fence has moved on", job)
+    if has_ended:
+        why = f": {job['Error']}" if job.get("Error") else ""
+        raise HoldLost(f"the job is in {job['Status']}{why}", job)
+
+
+def _status_of(grant: Grant, status: str, **details: Unpack[StatusDetails]) -> Call[None]:
+    """Return the call that gives the job of a grant another status, if it is still that grant."""
+    owner = grant.owner_id
+    details["fence"] = grant.fence
+    return calls.transition(grant.type, grant.request_id, status, owner_id=owner, **details)
 
 
 def give_back(grant: Grant) -> Flow[None]:
@@ -199,19 +232,9 @@ def give_back(grant: Grant) -> Flow[None]:
         return
     try:
         if grant.error is None:
-            call = calls.transition(
-                grant.type, grant.request_id, "done", owner_id=grant.owner_id, fence=grant.fence
-            )
+            yield from ask(_status_of(grant, "done"))
         else:
-            call = calls.transition(
-                grant.type,
-                grant.request_id,
-                "error",
-                owner_id=grant.owner_id,
-                fence=grant.fence,
-                error=grant.error[:1000],
-            )
-        yield from ask(call)
+            yield from ask(_status_of(grant, "error", error=grant.error[:1000]))
     except errors.JobNotFound:
         grant.lost = HoldLost("somebody withdrew the job")
     except errors.Conflict as refusal:

@@ -8,16 +8,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import httpx
 
 from rq_broker.client.flows import Flow
 from rq_broker.client.grants import Grant, HoldLost, NotGranted
-from rq_broker.client.holding import acquire, drop, give_back, keep
+from rq_broker.client.holding import acquire, drop, give_back
 from rq_broker.client.wishes import Wish
 from rq_broker.domain import errors
 
@@ -31,19 +30,21 @@ _TROUBLE = (errors.BrokerError, httpx.HTTPError)
 
 
 class Run(Protocol):
-    """Carries out a flow, with another pause if one is given."""
+    """Carries out a flow."""
 
-    def __call__(  # noqa: D102 - its class says it
-        self, flow: Flow[Result], pause: Callable[[float], None] = time.sleep
-    ) -> Result: ...
+    def __call__(self, flow: Flow[Result]) -> Result: ...  # noqa: D102 - its class says it
 
 
 class RunAsync(Protocol):
     """Carries out a flow."""
 
-    async def __call__(  # noqa: D102 - its class says it
-        self, flow: Flow[Result]
-    ) -> Result: ...
+    async def __call__(self, flow: Flow[Result]) -> Result: ...  # noqa: D102 - its class says it
+
+
+Keep = Callable[[Grant, Callable[[float], None]], HoldLost]
+"""Renews a grant until it is lost; pauses by the function it is given."""
+KeepAsync = Callable[[Grant], Coroutine[Any, Any, HoldLost]]
+"""The same."""
 
 
 class _Stopped(Exception):
@@ -53,8 +54,10 @@ class _Stopped(Exception):
 class _Keeper:
     """Renews a grant in a thread."""
 
-    def __init__(self, run: Run, grant: Grant, on_lost: Callable[[HoldLost], None] | None) -> None:
-        self._run = run
+    def __init__(
+        self, keep: Keep, grant: Grant, on_lost: Callable[[HoldLost], None] | None
+    ) -> None:
+        self._renew = keep
         self._grant = grant
         self._on_lost = on_lost
         self._ended = threading.Event()
@@ -67,7 +70,7 @@ class _Keeper:
 
     def _keep(self) -> None:
         try:
-            lost = self._run(keep(self._grant), self._pause)
+            lost = self._renew(self._grant, self._pause)
         except _Stopped:
             return
         except Exception as error:
@@ -89,7 +92,7 @@ class _Keeper:
 
 
 @contextmanager
-def held(run: Run, asked: Wish) -> Iterator[Grant]:
+def held(run: Run, keep: Keep, asked: Wish) -> Iterator[Grant]:
     """Hold what is asked for while the body runs; see Client.hold."""
     try:
         grant = run(acquire(asked))
@@ -101,7 +104,7 @@ def held(run: Run, asked: Wish) -> Iterator[Grant]:
         except _TROUBLE as trouble:
             _log.warning("%s could not be withdrawn: %s", asked.name, trouble)
         raise
-    keeper = _Keeper(run, grant, asked.on_lost)
+    keeper = _Keeper(keep, grant, asked.on_lost)
     try:
         yield grant
     except BaseException as error:
@@ -128,7 +131,7 @@ def _note(grant: Grant, error: BaseException) -> None:
 
 
 @asynccontextmanager
-async def held_async(run: RunAsync, asked: Wish) -> AsyncIterator[Grant]:
+async def held_async(run: RunAsync, keep: KeepAsync, asked: Wish) -> AsyncIterator[Grant]:
     """Hold what is asked for while the body runs; see AsyncClient.hold."""
     try:
         grant = await run(acquire(asked))
@@ -141,7 +144,7 @@ async def held_async(run: RunAsync, asked: Wish) -> AsyncIterator[Grant]:
             _log.warning("%s could not be withdrawn: %s", asked.name, trouble)
         raise
     body = _Body(grant, asked.on_lost)
-    keeper = asyncio.create_task(run(keep(grant)), name="rq-broker-hold")
+    keeper = asyncio.create_task(keep(grant), name="rq-broker-hold")
     keeper.add_done_callback(body.kept)
     try:
         yield grant

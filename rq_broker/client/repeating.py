@@ -70,12 +70,16 @@ class Repeating:
     told: Told | None = None
 
 
+ONCE = Repeating(retries=0)
+
+
 class Attempts:
     """Counts the attempts at one call."""
 
     def __init__(self, call: Call[Any], rules: Repeating) -> None:
         self._rules = rules
         self._is_repeatable = call.repeatable
+        self._waits = call.wait > 0
         self._made = 0
         self._pause = FIRST_PAUSE
         self._ends = time.monotonic() + rules.seconds
@@ -91,6 +95,8 @@ class Attempts:
             asked = outcome.headers.get("retry-after", "")
             if not _passes(outcome.status_code, asked):
                 return None
+            if outcome.status_code == 429 and self._waits:
+                return None  # whoever may not wait looks without waiting
         # A 429 says that nothing was carried out, so any call may follow it.
         is_safe = self._is_repeatable or (
             isinstance(outcome, httpx.Response) and outcome.status_code == 429

@@ -16,7 +16,8 @@ import pytest
 
 from rq_broker.api.submit import submission
 from rq_broker.cli import main
-from rq_broker.client import AsyncClient, Client
+from rq_broker.cli.run.session import variables as variables_of
+from rq_broker.client import AsyncClient, Client, Grant
 from rq_broker.domain import errors
 from rq_broker.settings import Settings
 from rq_broker.sources.feeds import read_feeds
@@ -162,7 +163,8 @@ def test_every_option_exists(name: str) -> None:
         )
         assert set(re.findall(r"(?<!\w)--[a-z][a-z-]+", line)) <= known, line
     variables = {parameter.envvar for command in COMMANDS.values() for parameter in command.params}
-    assert set(re.findall(r"RQ_BROKER_[A-Z_]+", text)) <= variables
+    of_run = variables_of(Grant("vm", "r", "o", 1, ["h"], {}, 600.0, 0.0))
+    assert set(re.findall(r"RQ_BROKER_[A-Z_]+", text)) <= variables | of_run.keys()
 
 
 def test_the_table_of_options_is_whole() -> None:
@@ -307,8 +309,8 @@ def test_the_example_of_digests_is_right() -> None:
 
 
 def test_the_methods_of_the_client_are_listed() -> None:
-    """The page on HTTP names every method of the Python client that makes a call, and no other."""
-    listed = re.findall(r"They are named as the broker's verbs: (.*?)\.\n\n", page("http"), re.S)
+    """The page on Python names every method of the client, and no other."""
+    listed = re.findall(r"They are named as the broker's verbs: (.*?)\.\n\n", page("python"), re.S)
     for client, closing in ((Client, "close"), (AsyncClient, "aclose")):
         methods = {name for name in vars(client) if not name.startswith("_")}
         assert set(spans(listed[0])) == methods - {closing}

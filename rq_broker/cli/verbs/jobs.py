@@ -10,7 +10,8 @@ import click
 from rq_broker.cli.connecting import with_client
 from rq_broker.cli.exits import each_told
 from rq_broker.cli.spans import SPAN
-from rq_broker.cli.verbs.arguments import AMOUNTS, JOB, JOBS, JSON, OWNER, TYPE, YES, confirm
+from rq_broker.cli.verbs.arguments import JOB, JOBS, JSON, OWNER, TYPE, YES, confirm
+from rq_broker.cli.verbs.demands import DEMAND, demand_of, new_name, with_demand
 
 if TYPE_CHECKING:
     from rq_broker.client import Client
@@ -21,14 +22,7 @@ _ASKS_FROM = 10
 
 @click.command()
 @TYPE
-@click.option("--need", "needs", multiple=True, type=AMOUNTS, metavar="RESOURCE=N,…",
-              help="What an instance needs, as VCPU=4. Again for another kind.")  # fmt: skip
-@click.option("--count", default=1, type=click.IntRange(1, 1000), metavar="N", show_default=True,
-              help="Instances like the last --need.")  # fmt: skip
-@click.option("--in", "aggregate", metavar="AGGREGATE", help="Only hosts of this aggregate.")
-@click.option("--require", multiple=True, metavar="TRAIT", help="Trait that each host must have.")
-@click.option("--forbid", multiple=True, metavar="TRAIT", help="Trait that no host may have.")
-@click.option("--spread", is_flag=True, help="No two instances on one host.")
+@with_demand
 @click.option("--data", type=click.File("rb"), metavar="FILE",
               help="The whole demand as a JSON object; - for the input.")  # fmt: skip
 @click.option("--id", "request_id", metavar="JOB", show_default="your name and a random word",
@@ -55,8 +49,8 @@ def submit(client: Client, type_: str, as_json: bool, **fields: Any) -> None:
     from rq_broker.cli.output.objects import print_objects
     from rq_broker.cli.output.text import harmless
 
-    data = _data(**{name: fields.pop(name) for name in _DEMAND})
-    fields["request_id"] = fields["request_id"] or _new_name()
+    data = demand_of(**{name: fields.pop(name) for name in DEMAND}, data=fields.pop("data"))
+    fields["request_id"] = fields["request_id"] or new_name()
     fields["count"] = fields.pop("array")
     said = {name: value for name, value in fields.items() if value not in (None, (), False)}
     job = client.submit(type_, data=data, **said)
@@ -66,55 +60,6 @@ def submit(client: Client, type_: str, as_json: bool, **fields: Any) -> None:
     click.echo(harmless(job["RequestID"]))
     if warning := job.get("Warning"):
         click.echo(f"Warning: {harmless(warning)}", err=True)
-
-
-_DEMAND = ("needs", "count", "aggregate", "require", "forbid", "spread", "data")
-
-
-def _data(
-    needs: Sequence[Mapping[str, int]],
-    count: int,
-    aggregate: str | None,
-    require: Sequence[str],
-    forbid: Sequence[str],
-    spread: bool,
-    data: Any,
-) -> dict[str, Any]:
-    """Return the demand that the options describe."""
-    import json
-
-    conditions = {
-        "host_aggregate": aggregate,
-        "require": list(require),
-        "forbid": list(forbid),
-        "spread": spread,
-    }
-    said = {name: value for name, value in conditions.items() if value}
-    if data is None:
-        instances: list[dict[str, int]] = [dict(need) for need in needs] or [{"Slots": 1}]
-        if count > 1:
-            instances[-1]["count"] = count
-        return {"instances": instances, **said}
-    if needs or said or count > 1:
-        raise click.UsageError("--data has the whole demand: leave --need and its like out")
-    try:
-        demand = json.load(data)
-    except ValueError as error:
-        raise click.UsageError(f"--data: {error}") from None
-    if not isinstance(demand, dict):
-        raise click.UsageError("--data must be a JSON object")
-    return demand
-
-
-def _new_name() -> str:
-    import getpass
-    import secrets
-
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # the user has no name, as in some containers
-        user = "job"
-    return f"{user}-{secrets.token_hex(4)}"
 
 
 @click.command()

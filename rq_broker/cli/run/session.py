@@ -1,0 +1,231 @@
+"""One run: hold capacity, run the command meanwhile, and say how it ended."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import IntEnum
+from types import FrameType
+from typing import Any
+
+import httpx
+
+from rq_broker.cli.connecting import Connection
+from rq_broker.cli.run.child import (
+    FORWARDED,
+    Child,
+    EndIt,
+    Happenings,
+    Signalled,
+)
+from rq_broker.cli.run.progress import Progress
+from rq_broker.client import Client, Grant, HoldLost, NotGranted
+from rq_broker.domain import errors
+
+_INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that end the wait for the grant, and what is done after the command."""
+
+
+class RunExit(IntEnum):
+    """Exit codes of `run` beside those of the command; as `timeout`, `docker run` and shells do."""
+
+    LOST = 123
+    """The hold was lost while the command ran: somebody ended it, or its time had passed."""
+    NOT_GRANTED = 124
+    """The job was withdrawn by others, or ended in error, before it was granted."""
+    REFUSED = 125
+    """The broker refuses the job, or did not answer for `--outage`; nothing was run."""
+    CANNOT_RUN = 126
+    """The command is no program that can be run."""
+    NOT_FOUND = 127
+    """There is no such command."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be run, and on what.
+
+    Args:
+        type: The queue's name.
+        name: The job's request_id.
+        need: The instances, each resource → amount.
+        options: What else `hold` takes.
+        command: The words of the command.
+        grace: Seconds from SIGTERM to SIGKILL where the command is to end.
+        outage: Seconds to wait for a broker that does not answer.
+        quiet: Whether to tell only what went wrong.
+    """
+
+    type: str
+    name: str
+    need: Sequence[Mapping[str, Any]]
+    options: Mapping[str, Any]
+    command: Sequence[str]
+    grace: float
+    outage: float
+    quiet: bool
+
+
+class Interrupted(BaseException):
+    """A signal came while no command ran."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+def run_job(connection: Connection, job: Job) -> int:
+    """Run a job; return the exit code."""
+    if shutil.which(job.command[0]) is None and os.sep not in job.command[0]:
+        # Better told at once than after the wait.
+        Progress(job.name, lambda: None, quiet=True).fail(f"{job.command[0]}: command not found")
+        return RunExit.NOT_FOUND
+    with connection.client(retries=0) as asking:
+        progress = Progress(f"{job.type}/{job.name}", lambda: _explanation(asking, job),
+                            quiet=job.quiet)  # fmt: skip
+        client = connection.client(retries=None, retry_for=job.outage, on_trouble=progress.trouble)
+        with client, _signals_raise():
+            return _Session(client, job, progress).run()
+
+
+def _explanation(client: Client, job: Job) -> dict[str, Any] | None:
+    try:
+        return client.explain(job.type, job.name, owner_id=job.options.get("owner_id") or "")
+    except (errors.BrokerError, httpx.HTTPError):
+        return None
+
+
+class _Session:
+    """One run, and what it has told."""
+
+    def __init__(self, client: Client, job: Job, progress: Progress) -> None:
+        self._client = client
+        self._job = job
+        self._progress = progress
+        self._happenings: Happenings = Happenings()
+        self._code: int | None = None
+        """The exit code, once the command has ended."""
+
+    def run(self) -> int:
+        """Hold, run and give back."""
+        progress, job = self._progress, self._job
+        try:
+            with self._client.hold(
+                job.type,
+                job.need,
+                request_id=job.name,
+                on_wait=progress.waiting,
+                on_lost=lambda _: self._happenings.put(EndIt()),
+                look_every=progress.look_every,
+                **job.options,
+            ) as grant:
+                progress.clear()
+                progress.tell(f"{job.type}/{job.name} runs on {', '.join(grant.hosts)}")
+                self._code = self._run_command(grant)
+        except Interrupted as interruption:
+            progress.clear()
+            if self._code is not None:
+                progress.say("not given back: the broker ends the hold by itself")
+                return self._code
+            if progress.is_away:
+                progress.say("not withdrawn: the broker drops the job by itself")
+            else:
+                progress.say(f"{job.type}/{job.name} is withdrawn")
+            return 128 + interruption.number
+        except HoldLost as lost:
+            progress.fail(f"{job.type}/{job.name} is held no more: {lost}")
+            return RunExit.LOST
+        except NotGranted as refusal:
+            progress.fail(str(refusal))
+            return RunExit.NOT_GRANTED
+        except (errors.BrokerError, httpx.HTTPError) as trouble:
+            return self._failed(trouble)
+        return self._code
+
+    def _failed(self, trouble: Exception) -> int:
+        """Tell what the broker says, or that it does not answer; return the exit code."""
+        code = f" ({trouble.code})" if isinstance(trouble, errors.BrokerError) else ""
+        self._progress.fail(f"{trouble or type(trouble).__name__}{code}")
+        if self._code is None:
+            return RunExit.REFUSED
+        self._progress.say("not given back: the broker ends the hold by itself")
+        return self._code
+
+    def _run_command(self, grant: Grant) -> int:
+        """Run the command while the grant is held; note in it how that ended."""
+        command = self._job.command
+        try:
+            with _signals_to(self._happenings):
+                child = Child(command, _environment(grant), self._happenings, self._job.grace)
+                code = child.supervise()
+        except OSError as error:
+            grant.error = f"{command[0]}: {error.strerror}"
+            self._progress.fail(grant.error)
+            is_missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+            return RunExit.NOT_FOUND if is_missing else RunExit.CANNOT_RUN
+        if code:
+            grant.error = _how_it_ended(code)
+        return code
+
+
+def _how_it_ended(code: int) -> str:
+    if code > 128:
+        try:
+            return f"ended by {signal.Signals(code - 128).name}"
+        except ValueError:
+            pass
+    return f"exit code {code}"
+
+
+def variables(grant: Grant) -> dict[str, str]:
+    """Return what the command's environment says of its grant."""
+    return {
+        "RQ_BROKER_HOSTS": ",".join(grant.hosts),
+        "RQ_BROKER_REQUEST_ID": grant.request_id,
+        "RQ_BROKER_FENCE": str(grant.fence),
+        "RQ_BROKER_JOB_TYPE": grant.type,
+    }
+
+
+def _environment(grant: Grant) -> dict[str, str]:
+    return {**os.environ, **variables(grant)}
+
+
+@contextmanager
+def _signals_raise() -> Iterator[None]:
+    """Let a signal end what is under way."""
+
+    def interrupt(number: int, _: FrameType | None) -> None:
+        raise Interrupted(number)
+
+    with _handling(_INTERRUPTING, interrupt):
+        yield
+
+
+@contextmanager
+def _signals_to(happenings: Happenings) -> Iterator[None]:
+    """Put signals among what happens while the command runs."""
+
+    def note(number: int, _: FrameType | None) -> None:
+        happenings.put(Signalled(number))
+
+    with _handling(FORWARDED, note):
+        yield
+
+
+@contextmanager
+def _handling(numbers: Sequence[signal.Signals], handler: Any) -> Iterator[None]:
+    """Handle signals; those that this process was started to ignore, as by nohup, stay so."""
+    old = {number: signal.getsignal(number) for number in numbers}
+    old = {number: action for number, action in old.items() if action is not signal.SIG_IGN}
+    for number in old:
+        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, action in old.items():
+            signal.signal(number, action)

@@ -1,0 +1,93 @@
+"""The options that say what a job needs, and the name of a job that is given none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import click
+
+from rq_broker.cli.verbs.arguments import AMOUNTS
+
+_OPTIONS = (
+    click.option("--need", "needs", multiple=True, type=AMOUNTS, metavar="RESOURCE=N,…",
+                 help="What an instance needs, as VCPU=4. Again for another kind."),
+    click.option("--count", default=1, type=click.IntRange(1, 1000), metavar="N", show_default=True,
+                 help="Instances like the last --need."),
+    click.option("--in", "aggregate", metavar="AGGREGATE", help="Only hosts of this aggregate."),
+    click.option("--require", multiple=True, metavar="TRAIT",
+                 help="Trait that each host must have."),
+    click.option("--forbid", multiple=True, metavar="TRAIT", help="Trait that no host may have."),
+    click.option("--spread", is_flag=True, help="No two instances on one host."),
+)  # fmt: skip
+DEMAND = ("needs", "count", "aggregate", "require", "forbid", "spread")
+"""The arguments that `with_demand` gives a command."""
+
+
+def with_demand(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say what a job needs."""
+    for option in reversed(_OPTIONS):  # the help lists them in the reverse order
+        command = option(command)
+    return command
+
+
+def demand_of(
+    needs: Sequence[Mapping[str, int]],
+    count: int,
+    aggregate: str | None,
+    require: Sequence[str],
+    forbid: Sequence[str],
+    spread: bool,
+    data: Any = None,
+) -> dict[str, Any]:
+    """Return the demand that the options describe.
+
+    Args:
+        needs: Of --need.
+        count: Of --count.
+        aggregate: Of --in.
+        require: Of --require.
+        forbid: Of --forbid.
+        spread: Of --spread.
+        data: A file with the whole demand, in place of all these.
+    """
+    import json
+
+    conditions = {
+        "host_aggregate": aggregate,
+        "require": list(require),
+        "forbid": list(forbid),
+        "spread": spread,
+    }
+    said = {name: value for name, value in conditions.items() if value}
+    if data is None:
+        instances: list[dict[str, int]] = [dict(need) for need in needs] or [{"Slots": 1}]
+        if count > 1:
+            instances[-1]["count"] = count
+        return {"instances": instances, **said}
+    if needs or said or count > 1:
+        raise click.UsageError("--data has the whole demand: leave --need and its like out")
+    try:
+        demand = json.load(data)
+    except ValueError as error:
+        raise click.UsageError(f"--data: {error}") from None
+    if not isinstance(demand, dict):
+        raise click.UsageError("--data must be a JSON object")
+    return demand
+
+
+def new_name() -> str:
+    """Return a name for a job: that of the user, and a random word."""
+    import secrets
+
+    return f"{user_name()}-{secrets.token_hex(4)}"
+
+
+def user_name() -> str:
+    """Return the name of the user."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # the user has no name, as in some containers
+        return "job"

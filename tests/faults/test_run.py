@@ -1,0 +1,190 @@
+"""`rq-broker run` as real processes: exit codes, signals, a terminal's keys, lost holds."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rq_broker.client import Client
+from rq_broker.domain import errors
+from rq_broker.store.embedded import Server
+from tests.processes import Child, Children, children, until
+from tests.terminals import terminal
+
+RUN = [sys.executable, "-m", "rq_broker", "run", "lab"]
+TRAP = "trap 'echo GOT; exit 7' INT; trap 'echo on' CONT; echo up; while :; do sleep 0.05; done"
+"""Says `up`, and `on` where it is continued; says so and ends with 7 at an interrupt."""
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
+    """One broker for the tests that do it no harm."""
+    folder = tmp_path_factory.mktemp("run")
+    server = Server(folder / "redis")
+    server.start()
+    with children(folder) as spawn:
+        child = spawn.api(server.url)
+        spawn.notifier(server.url)
+        child.ready()
+        with Client(child.url) as client:
+            client.set_host("lab", "bench", capacity={"Slots": 8, "Key": 1})
+        yield child
+    server.stop()
+
+
+@pytest.fixture
+def client(api: Child) -> Iterator[Client]:
+    with Client(api.url) as opened:
+        yield opened
+
+
+def run(spawn: Children, api: Child, name: str, *words: str) -> Child:
+    return spawn.start("run", "lab", "--name", name, *words, RQ_BROKER_SERVER=api.url)
+
+
+async def status(client: Client, name: str, *expected: str) -> None:
+    """Wait until a job has one of some statuses, or is gone where none is given."""
+
+    async def has_it() -> bool:
+        try:
+            return client.read("lab", name)["Status"] in expected
+        except errors.JobNotFound:
+            return not expected
+
+    await until(has_it, f"{name} to be {expected}")
+
+
+async def shows(child: Child, text: str) -> None:
+    async def printed() -> bool:
+        return text in child.output()
+
+    await until(printed, f"{text!r} in the output")
+
+
+async def test_exit_codes(spawn: Children, api: Child, client: Client, tmp_path: Path) -> None:
+    """The exit code is the command's, as a shell has it, and the job is `done` after 0 only."""
+    (tmp_path / "no-program").write_text("x")
+    busy = run(spawn, api, "taken", "--", "sleep", "60")
+    await status(client, "taken", "running")
+    cases = {
+        "zero": (("true",), 0, "done", None),
+        "three": (("sh", "-c", "exit 3"), 3, "error", "exit code 3"),
+        "killed": (("sh", "-c", "kill -9 $$"), 137, "error", "ended by SIGKILL"),
+        "nowhere": (("no-such-command",), 127, None, None),
+        "nofile": (("./no-such-file",), 127, "error", "./no-such-file: No such file or directory"),
+        "noexec": ((str(tmp_path / "no-program"),), 126, "error", "Permission denied"),
+        "taken": (("true",), 125, "running", None),
+    }
+    started = {name: run(spawn, api, name, "--", *case[0]) for name, case in cases.items()}
+    for name, (_, code, expected, error) in cases.items():
+        assert started[name].wait() == code, started[name].output()
+        if expected is None:
+            with pytest.raises(errors.JobNotFound):
+                client.read("lab", name)
+            continue
+        job = client.read("lab", name)
+        assert job["Status"] == expected
+        assert (error or "") in (job["Error"] or "")
+    assert "duplicate_request_id" in started["taken"].output()
+    busy.process.send_signal(signal.SIGTERM)
+    assert busy.wait() == 143
+    assert client.read("lab", "taken")["Error"] == "ended by SIGTERM"
+
+
+async def test_the_command_knows_its_hold(spawn: Children, api: Child, client: Client) -> None:
+    """Hosts, name, fence and type are in its environment; input and output are its own."""
+    script = "import json, os; print(json.dumps(dict(os.environ)))"
+    words = ("--need", "Slots=1", "--count", "2", "--expected", "2h", "-q", "--")
+    ended = run(spawn, api, "env", *words, sys.executable, "-c", script)
+    assert ended.wait() == 0
+    environment = json.loads(ended.output())  # -q: nothing else is printed
+    job = client.read("lab", "env")
+    assert environment["RQ_BROKER_HOSTS"] == "bench,bench"
+    assert environment["RQ_BROKER_REQUEST_ID"] == "env"
+    assert environment["RQ_BROKER_FENCE"] == str(job["Fence"])
+    assert environment["RQ_BROKER_JOB_TYPE"] == "lab"
+    assert (job["Status"], job["Expected"]) == ("done", 7200)
+
+
+async def test_ctrl_c_while_it_waits(spawn: Children, api: Child, client: Client) -> None:
+    """The progress line tells place and reason; Ctrl-C, or SIGTERM, withdraws the job."""
+    holder = run(spawn, api, "holder", "--need", "Key=1", "--", "sleep", "60")
+    await status(client, "holder", "running")
+    words = [*RUN, "--need", "Key=1", "--name", "w", "--", "true"]
+    with terminal(words, RQ_BROKER_SERVER=api.url) as waiting:
+        waiting.expect("lab/w place 1 in line; needs Key 1")
+        waiting.type("\x03")
+        assert waiting.wait() == 130
+        assert "withdrawn" in waiting.output
+    await status(client, "w")
+    plain = run(spawn, api, "p", "--need", "Key=1", "--", "true")
+    await shows(plain, "rq-broker: lab/p place 1 in line; needs Key 1")
+    plain.process.send_signal(signal.SIGTERM)
+    assert plain.wait() == 143
+    await status(client, "p")
+    gone = run(spawn, api, "g", "--need", "Key=1", "--", "true")
+    await status(client, "g", "queued")
+    client.withdraw("lab", "g")
+    assert gone.wait() == 124, gone.output()
+    holder.kill()
+    client.withdraw("lab", "holder")
+
+
+def test_ctrl_c_while_it_runs(api: Child, client: Client) -> None:
+    """The terminal's Ctrl-C reaches the command once, and its exit code is that of `run`."""
+    with terminal([*RUN, "--name", "c", "--", "sh", "-c", TRAP], RQ_BROKER_SERVER=api.url) as shown:
+        shown.expect("up\r\n")
+        shown.type("\x03")
+        assert shown.wait() == 7
+        assert shown.output.count("GOT") == 1
+    assert client.read("lab", "c")["Error"] == "exit code 7"
+
+
+def test_ctrl_z_and_fg(api: Child) -> None:
+    """Ctrl-Z stops `run` with its command, as the shell shows; `fg` resumes both."""
+    with terminal(["bash", "--norc", "-i"], RQ_BROKER_SERVER=api.url, PS1="$ ") as shell:
+        words = " ".join([*RUN, "--name", "z", "-q", "--", "sh", "-c", f'"{TRAP}"'])
+        shell.type(f"{words}\n")
+        shell.expect("up\r\n")
+        shell.type("\x1a")
+        shell.expect("Stopped")
+        shell.type("fg\n")
+        shell.expect("on\r\n")
+        shell.type("\x03")
+        shell.expect("GOT")
+        shell.type("echo code=$?\n")
+        shell.expect("code=7")
+        shell.type(f"{' '.join(RUN)} --name i -q -- sh -c 'read x; echo got $x' | cat\n")
+        shell.type("hello\n")
+        shell.expect("got hello")
+
+
+async def test_a_lost_hold_ends_the_command(
+    spawn: Children, api: Child, client: Client, tmp_path: Path
+) -> None:
+    """Whatever ends the hold ends the command: by SIGTERM, and by SIGKILL what ignores that."""
+    stubborn = ("--grace", "1s", "--", "sh", "-c", f"trap '' TERM; touch {tmp_path}/up; sleep 60")
+    lost = {
+        "requeued": run(spawn, api, "requeued", "--", "sleep", "60"),
+        "deleted": run(spawn, api, "deleted", "--", "sleep", "60"),
+        "ended": run(spawn, api, "ended", *stubborn),
+    }
+    for name in lost:
+        await status(client, name, "running")
+
+    async def is_up() -> bool:
+        return (tmp_path / "up").exists()
+
+    await until(is_up, "the command")
+    client.transition("lab", "requeued", "queued")
+    client.withdraw("lab", "deleted")
+    client.transition("lab", "ended", "done")
+    for name, child in lost.items():
+        assert child.wait() == 123, (name, child.output())
+        assert "is held no more" in child.output()
+    client.withdraw("lab", "requeued")
