@@ -115,6 +115,7 @@ class Registry:
         deleted = left.pop("deleted")
         if deleted:
             await self._runner.run("record_drop", INSTALLATION, dropped=type_, deleted=deleted)
+            await self._runner.command("HDEL", Keys(type_).base, "dropped")
         if any(left.values()):
             await self.list_type(type_)
             present = [

@@ -7,7 +7,8 @@
 ---   jobs     integer  jobs that it has
 ---   hosts    integer  hosts that it has
 ---   sources  integer  sources that are polled
----   deleted  string?  what somebody had set and is deleted, JSON; not given without `actor`, or for nothing
+---   deleted  string?  what somebody had set and is deleted, JSON; not given without `actor`, or for nothing. It
+---                     stays in the base as `dropped`, and is returned again, until its second line is written
 --- Errors none
 --- Audit the type; its policy as the base hash has it, how many sources and owners' keys went with it; the log
 ---   of the type has the line, and record_drop writes another into that of the installation
@@ -57,7 +58,7 @@ local deleted = actor and describe()
 
 -- 2. Delete the sources that are polled no more, and the records of destinations.
 for _, source in ipairs(names) do
-  redis.call('DEL', key('source:' .. source), key('turn:source:' .. source))
+  redis.call('DEL', key('source:' .. source), key('turn:source:' .. source), key('turn:source:' .. source .. ':again'))
 end
 for _, receiver in ipairs(redis.call('ZRANGE', key('destinations'), 0, -1)) do
   redis.call('DEL', key('destination:' .. receiver), key('owners:' .. destination_of(receiver)))
@@ -80,6 +81,7 @@ delete_what_is_left()
 local line = actor and #deleted > 0 and audit_object(deleted)
 if line then
   record_audit(actor, 'drop_type', type_name(), line)
+  redis.call('HSET', base, 'dropped', line)
 end
 keep_audit_for_a_while()
-return reply({ jobs = 0, hosts = 0, sources = 0, deleted = line })
+return reply({ jobs = 0, hosts = 0, sources = 0, deleted = actor and redis.call('HGET', base, 'dropped') or nil })

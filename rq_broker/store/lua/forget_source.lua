@@ -44,7 +44,7 @@ for host in pairs(is_of_source) do
 end
 
 -- 2. Forget the source.
-redis.call('DEL', record)
+redis.call('DEL', record, key('turn:source:' .. source), key('turn:source:' .. source .. ':again'))
 redis.call('SREM', key('sources'), source)
 if retired > 0 then
   add_to(base, 'capacity_number', 1)

@@ -11,6 +11,7 @@ from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker, SourceReport
 from rq_broker.store.keys import Keys
 from tests.making import TYPE, grant, submit
+from tests.redis_reads import key_names
 
 RECORD = Keys(TYPE).of("source", "lab")
 
@@ -27,7 +28,10 @@ async def test_a_source_that_is_not_polled_is_forgotten(broker: Broker, client: 
     await _poll(broker, "h1", "h2")
     await grant(broker, await submit(broker))
     await client.hset(RECORD, "tried", "1")
+    for holder in ("one", "two"):
+        await broker.turn(TYPE, holder, "take", 60.0, "source:lab")
     await broker.forget_source(TYPE, "lab")
+    assert [name for name in await key_names(client) if ":source:" in name] == []
     assert await broker.sources(TYPE) == []
     (host,) = await broker.hosts(TYPE)
     assert (host.name, host.dropped, host.held) == ("h1", True, {"VCPU": 1})
