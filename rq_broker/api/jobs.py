@@ -18,6 +18,7 @@ from rq_broker.admission.waiting_reason import ReasonReader
 from rq_broker.api import bodies, pagination
 from rq_broker.api.access import sole_owner
 from rq_broker.api.arrays import ArrayCalls
+from rq_broker.api.etags import etag, expected_versions, is_known, not_modified, refuse_for_array
 from rq_broker.api.idempotency import REPLAYED, idempotency_key
 from rq_broker.api.own import (
     attempt_view,
@@ -101,7 +102,7 @@ class JobEndpoints:
         warnings = await self._warnings.warnings(new.shape.demand, job, new.data)
         if warnings.job:
             shown = shown.with_fields(warning=warnings.job)
-        headers = [REPLAYED] if job.replayed else []
+        headers = [etag(job), REPLAYED] if job.replayed else [etag(job)]
         path = location(request, "v1", type_, new.request_id)
         return created(shown, path, headers, **warned(warnings.type))
 
@@ -147,6 +148,8 @@ class JobEndpoints:
         if (array := await self._arrays.find(request)) is not None:
             return ok(await self._arrays.read(request, array))
         job = await self._broker.read(type_, request_id, owners_of(request))
+        if is_known(request, job):
+            return not_modified(job)
         view = job_view(request, job)
         if job.status is Status.QUEUED:
             discreet = limits_of(request) is not None
@@ -154,22 +157,31 @@ class JobEndpoints:
             view = view.with_fields(reason=reason)
         if job.trouble:
             view = view.with_fields(warning=HOLD_WARNINGS[job.trouble])
-        return ok(view)
+        return ok(view, [etag(job)])
 
     async def update(self, request: Request) -> Response:
         """Change a job: its status, its place in line, or how long it will hold."""
         type_, request_id = job_of(request)
         change = bodies.update(await read_json(request))
-        owners = owners_of(request)
+        owners, versions = owners_of(request), expected_versions(request)
         if (array := await self._arrays.find(request)) is not None:
+            refuse_for_array(versions)
             await self._arrays.update(request, array, change)
         elif isinstance(change, bodies.Reorder):
             among_own = limits_of(request) is not None
             await self._broker.reorder(
-                type_, request_id, change.mode, change.value, owners, among_own=among_own
+                type_,
+                request_id,
+                change.mode,
+                change.value,
+                owners,
+                among_own=among_own,
+                versions=versions,
             )
         elif isinstance(change, bodies.NewExpected):
-            await self._broker.set_expected(type_, request_id, change.seconds, owners)
+            await self._broker.set_expected(
+                type_, request_id, change.seconds, owners, versions=versions
+            )
         else:
             await self._broker.transition(
                 type_,
@@ -179,16 +191,21 @@ class JobEndpoints:
                 fence=change.fence,
                 error=change.error,
                 servers=change.servers,
+                versions=versions,
             )
         return ok({})
 
     async def withdraw(self, request: Request) -> Response:
         """Delete a job and release what it holds."""
         (type_, request_id), key = job_of(request), idempotency_key(request)
+        owners, versions = owners_of(request), expected_versions(request)
         if (array := await self._arrays.find(request)) is not None:
+            refuse_for_array(versions)
             replayed = await self._arrays.withdraw(request, array, key)
         else:
-            replayed = await self._broker.withdraw(type_, request_id, key, owners_of(request))
+            replayed = await self._broker.withdraw(
+                type_, request_id, key, owners, versions=versions
+            )
         if replayed:
             return ok({}, headers=[REPLAYED], same=True)
         return ok({})

@@ -16,6 +16,7 @@ from starlette.routing import Route
 from rq_broker import __version__
 from rq_broker.api import paths
 from rq_broker.api.browser_guard import SAFE_METHODS
+from rq_broker.api.etags import PATTERN
 from rq_broker.api.examples import USUAL, recorded_answers, samples
 from rq_broker.api.idempotency import MOST_CHARACTERS
 from rq_broker.api.operations import BROWSER_REFUSALS, OPERATIONS, SERVER_REFUSALS, Operation
@@ -240,11 +241,27 @@ _REQUEST_ID = {
 }
 
 
+_CONDITIONS = {
+    "If-Match": "The change is made only if the job has one of these ETags, else 412. `*`: any. "
+    "Not for an array.",
+    "If-None-Match": "If the job still has one of these ETags the answer is a 304, without body.",
+}
+"""Header → what it asks for."""
+
+
+def _condition(name: str) -> dict[str, Any]:
+    schema = {"type": "string", "pattern": PATTERN}
+    return {"name": name, "in": "header", "schema": schema, "description": _CONDITIONS[name]}
+
+
 def _header_parameters(operation: Operation) -> list[dict[str, Any]]:
+    parameters = [_REQUEST_ID]
+    if operation.condition:
+        parameters.append(_condition(operation.condition))
     if not operation.takes_key:
-        return [_REQUEST_ID]
+        return parameters
     return [
-        _REQUEST_ID,
+        *parameters,
         {
             "name": "Idempotency-Key",
             "in": "header",
@@ -274,7 +291,20 @@ def _successes(operation: Operation, answer: Schema | None, recorded: Any) -> di
         replayed = {"schema": {"const": "true"}, "description": "The call was carried out before."}
         for description in descriptions.values():
             description.setdefault("headers", {})["Idempotent-Replayed"] = replayed
-    return {str(status): descriptions[status] for status in operation.statuses}
+    if operation.has_etag:
+        for description in descriptions.values():
+            description.setdefault("headers", {})["ETag"] = _ETAG
+    answers = {str(status): descriptions[status] for status in operation.statuses}
+    if operation.condition == "If-None-Match":
+        answers["304"] = {"description": "The job has not changed.", "headers": {"ETag": _ETAG}}
+    return answers
+
+
+_ETAG = {
+    "schema": {"type": "string"},
+    "description": "The version of the job, if the answer holds one. `Position`, `Reason`, "
+    "`Warning` and `ETA` are no part of it.",
+}
 
 
 def _without_envelope(media: str) -> Schema:

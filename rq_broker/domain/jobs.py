@@ -394,5 +394,7 @@ class Job(Struct, frozen=True):
     """While it holds capacity: which of its alternatives it was granted; None if it has none."""
     correlation: Correlation | None = None
     """What the request that submitted it said of itself; None for nothing."""
+    version: str = ""
+    """Names what is stored of it, see store/versions; set where one job is read or submitted."""
     replayed: bool = False
     """Set only by submit: whether an earlier submit with the same idempotency key stored it."""

@@ -11,11 +11,13 @@ from msgspec.structs import replace
 
 from rq_broker.domain import errors
 from rq_broker.domain.jobs import BESIDE, Job, Shape, Status, expected_class, origins
+from rq_broker.domain.names import request_id_in
 from rq_broker.store import records
 from rq_broker.store.keys import Keys, callback_digest, digest, unfold
 from rq_broker.store.names import Names, name_beside, owners_argument
 from rq_broker.store.runner import Runner
 from rq_broker.store.submits import key_digest
+from rq_broker.store.versions import NO_JOB, known_fields, version_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,38 @@ class Jobs:
             owners=owners_argument(owners),
         )
         return records.read_job(type_, name, reply)
+
+    async def _known(
+        self,
+        type_: str,
+        name: str,
+        versions: Collection[str] | None,
+        owners: Collection[str] | None,
+    ) -> Sequence[str]:
+        """Read a job that is to be changed in certain versions only; None: in any.
+
+        Returns:
+            The argument `known` of the script that changes it: it compares that with the job before
+            its first write.
+
+        Raises:
+            ChangedMeanwhile: The job has another version.
+        """
+        if versions is None:
+            return ()
+        try:
+            reply = await self._runner.run(
+                "read",
+                type_,
+                request_id=name,
+                with_submitted=False,
+                owners=owners_argument(owners),
+            )
+        except errors.JobNotFound:
+            return NO_JOB  # the script knows whether it was withdrawn, and by whom
+        if version_of(reply.priority, reply.fields) not in versions:
+            raise errors.ChangedMeanwhile(f"{request_id_in(name)} has changed since it was read")
+        return known_fields(reply.priority, reply.fields)
 
     async def page(
         self,
@@ -135,6 +169,7 @@ class Jobs:
         owners: Collection[str] | None = None,
         *,
         among_own: bool = False,
+        versions: Collection[str] | None = None,
     ) -> int:
         """Give a job another place; returns its priority.
 
@@ -146,9 +181,11 @@ class Jobs:
             owners: As of `read`, for both jobs.
             among_own: The waiting jobs of the job's owner exchange their places, and no job of
                 another owner moves.
+            versions: Only if the job has one of these (Job.version); None: in any.
 
         Raises:
             JobNotFound: The type has no such job, or no such neighbour.
+            ChangedMeanwhile: The job has another version.
             NotWaiting: The job, or its neighbour, does not wait in the line.
             NoRoom: There is no priority for that place.
             Forbidden: The policy does not let clients change the order of their own jobs.
@@ -164,6 +201,7 @@ class Jobs:
             value=value,
             among_own=among_own,
             owners=owners_argument(owners),
+            known=await self._known(type_, name, versions, owners),
         )
         priority: int = reply.priority
         return priority
@@ -179,6 +217,7 @@ class Jobs:
         error: str = "",
         servers: Sequence[str] = (),
         only_in: Status | None = None,
+        versions: Collection[str] | None = None,
     ) -> Status:
         """Move a job to another status; returns the status it had.
 
@@ -191,24 +230,28 @@ class Jobs:
             error: A text to keep on the job.
             servers: With `running`: the names, without spaces, of the job's servers at the source.
             only_in: Move it only if it has this status.
+            versions: As of `reorder`.
 
         Raises:
             JobNotFound: The type has no such job.
+            ChangedMeanwhile: The job has another version.
             StaleFence: The fence is not that of the newest grant.
             ImpossibleMove: No move leads from the job's status to this one.
             InvalidServer: A server is not named as the type's sources name servers.
             DuplicateServer: Another running job has named a server, or `servers` has it twice.
         """
+        name = await self._names.stored(type_, request_id, owners)
         reply = await self._runner.run(
             "transition",
             type_,
-            request_id=await self._names.stored(type_, request_id, owners),
+            request_id=name,
             target=to,
             fence=fence,
             error_text=error or None,
             servers=" ".join(servers) or None,
             origins=[status for status in origins(to) if only_in in (None, status)],
             owners=owners_argument(owners),
+            known=await self._known(type_, name, versions, owners),
         )
         return Status(reply.status)
 
@@ -218,6 +261,8 @@ class Jobs:
         request_id: str,
         expected: float | None,
         owners: Collection[str] | None = None,
+        *,
+        versions: Collection[str] | None = None,
     ) -> None:
         """Change how long a queued, granted or running job says it will hold.
 
@@ -226,14 +271,17 @@ class Jobs:
             request_id: The job.
             expected: Seconds from its grant on; None if it does not say any more.
             owners: As of `read`.
+            versions: As of `reorder`.
 
         Raises:
             JobNotFound: The type has no such job.
+            ChangedMeanwhile: The job has another version.
             ExpectedTooLong: It is longer than the policy's `expected_most`.
             Conflict: The job is done or in error.
         """
         known_shape, demand = None, None
         name = await self._names.stored(type_, request_id, owners)
+        known = await self._known(type_, name, versions, owners)
         while True:
             reply = await self._runner.run(
                 "set_expected",
@@ -244,6 +292,7 @@ class Jobs:
                 shape=demand and digest(demand),
                 demand=demand,
                 owners=owners_argument(owners),
+                known=known,
             )
             if reply.current_shape is None:
                 return
@@ -260,6 +309,7 @@ class Jobs:
         owners: Collection[str] | None = None,
         *,
         only_in: Status | None = None,
+        versions: Collection[str] | None = None,
     ) -> bool:
         """Take a job out altogether.
 
@@ -270,6 +320,7 @@ class Jobs:
                 a job of this name. Empty: no key.
             owners: As of `read`.
             only_in: Withdraw it only if it has this status.
+            versions: As of `reorder`.
 
         Returns:
             Whether this call was carried out before: it is repeated with its key within a day, and
@@ -279,11 +330,13 @@ class Jobs:
             AlreadyWithdrawn: The job was withdrawn within the last day.
             JobNotFound: The type has no such job.
             Conflict: It has another status.
+            ChangedMeanwhile: The job has another version.
         """
         name = await self._names.stored(type_, request_id, owners)
         scope = "\0".join((name, *sorted(owners or ())))
         withdraw_key = key_digest(scope, idempotency_key)
-        reply = await self._remove(type_, name, withdraw_key, owners, only_in)
+        known = await self._known(type_, name, versions, owners)
+        reply = await self._remove(type_, name, withdraw_key, owners, only_in, known=known)
         replayed: bool = reply.replayed
         return replayed
 
@@ -302,6 +355,7 @@ class Jobs:
         only_in: Status | None = None,
         *,
         only_if_ended: bool = False,
+        known: Sequence[str] = (),
     ) -> Any:
         """Run `withdraw`.
 
@@ -322,4 +376,5 @@ class Jobs:
             only_if_ended=only_if_ended,
             only_in=only_in,
             owners=owners_argument(owners),
+            known=known,
         )

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 import orjson
+from msgspec.structs import replace
 
 from rq_broker.domain.capacity import STALE_INTERVALS, Host, SourceState
 from rq_broker.domain.correlation import Correlation
@@ -20,6 +21,7 @@ from rq_broker.domain.sharing import Average
 from rq_broker.domain.terms import Terms
 from rq_broker.store import device_records
 from rq_broker.store.keys import fold, job_of, member, unfold
+from rq_broker.store.versions import version_of
 
 log = logging.getLogger(__name__)
 
@@ -102,10 +104,15 @@ def _whole_or_none(fields: Mapping[str, str], name: str) -> int | None:
 
 def read_job(type_: str, request_id: str, reply: Any) -> Job:
     """Read the job of a reply of `read`."""
-    clock_offset = reply.clock_offset
-    return job(
-        type_, request_id, reply.priority, reply.position, reply.fields, clock_offset=clock_offset
+    read = job(
+        type_,
+        request_id,
+        reply.priority,
+        reply.position,
+        reply.fields,
+        clock_offset=reply.clock_offset,
     )
+    return replace(read, version=version_of(reply.priority, reply.fields))
 
 
 def _offer_ends(fields: Mapping[str, str], clock_offset: int) -> int | None:

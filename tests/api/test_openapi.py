@@ -214,6 +214,6 @@ async def test_the_check_of_every_api_test_works(api: httpx.AsyncClient) -> None
     """The check that runs in every API test fails on an answer that the document does not allow."""
     await api.post("/v1/vm/", json=submission("d"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("rq_broker.api.jobs.ok", lambda view: ok({"ID": view.id}))
+        patch.setattr("rq_broker.api.jobs.ok", lambda view, _: ok({"ID": view.id}))
         with pytest.raises(jsonschema.ValidationError):
             await api.get("/v1/vm/d")

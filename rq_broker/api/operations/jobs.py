@@ -76,6 +76,7 @@ OPERATIONS: Mapping[str, Operation] = {
         body=Body(Submit, _SUBMISSION),
         keys=WARNING,
         takes_key=True,
+        has_etag=True,
         note="The broker POSTs to the callback as soon as it holds the capacity; without one the "
         "client takes the offer by the status `running`. A relative "
         "callback needs a callback base. Unknown fields are ignored; `data` keeps every digit. "
@@ -109,14 +110,20 @@ OPERATIONS: Mapping[str, Operation] = {
         (JobView, ArrayView),
         refusals.JOB,
         query=WHOSE,
-        note="`name[*]` reads an array as a whole.",
+        has_etag=True,
+        condition="If-None-Match",
+        note="`name[*]` reads an array as a whole; that has no ETag.",
         group=Group.LIFE,
         order=20,
         access=roles.READ_JOBS,
     ),
     "update": Operation(
         EmptyView,
-        (*refusals.JOB, *refusals.BODY, *refusals.MOVE, *refusals.EXPECT, *refusals.SERVERS),
+        (
+            *(*refusals.JOB, *refusals.BODY, *refusals.MOVE, *refusals.EXPECT, *refusals.SERVERS),
+            errors.ChangedMeanwhile,
+        ),
+        condition="If-Match",
         body=Body(bodies.UpdateBody, {"status": "done"}),
         note="`before`, `after` and `position` move a queued job in one atomic step. "
         "With `fence`, an update of the status is refused if the job has a newer grant. "
@@ -139,7 +146,8 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "withdraw": Operation(
         EmptyView,
-        (*refusals.JOB, errors.AlreadyWithdrawn),
+        (*refusals.JOB, errors.AlreadyWithdrawn, errors.ChangedMeanwhile),
+        condition="If-Match",
         keys={"same": {"const": True}},
         takes_key=True,
         note="`same` says that an earlier call with this Idempotency-Key withdrew the job. "

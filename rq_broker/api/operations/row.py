@@ -52,6 +52,10 @@ class Operation:
     """Keys beside `data` in the envelope, and their schemas; each may be absent."""
     takes_key: bool = False
     """Whether the header Idempotency-Key makes the call safe to repeat."""
+    has_etag: bool = False
+    """Whether an answer that holds one job has its ETag."""
+    condition: str = ""
+    """The header that the ETag of an earlier answer goes with: `If-Match`, `If-None-Match`."""
     note: str = ""
     media: tuple[str, ...] = ("application/json",)
     group: Group = Group.OPERATE

@@ -50,6 +50,7 @@
     │   ├── StaleFence          409  stale_fence
     │   ├── NotWaiting          409  not_waiting            the job is not queued
     │   └── NoRoom              409  priority_exhausted
+    ├── ChangedMeanwhile        412  changed_meanwhile      not the version that If-Match names
     ├── RequestTimeout          408  request_timeout
     ├── TooLarge                413  body_too_large
     ├── UriTooLong              414  uri_too_long
@@ -120,6 +121,7 @@ from rq_broker.domain.errors.browsers import (
     WebSocketUnsupported as WebSocketUnsupported,
 )
 from rq_broker.domain.errors.conflicts import (
+    ChangedMeanwhile as ChangedMeanwhile,
     Conflict as Conflict,
     DependencyFailed as DependencyFailed,
     DuplicateCallback as DuplicateCallback,

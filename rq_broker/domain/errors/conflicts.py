@@ -13,6 +13,14 @@ class Conflict(BrokerError):
     remedy = "Read the present state, and decide anew: the sentence says what stands against it."
 
 
+class ChangedMeanwhile(BrokerError):
+    """The job has another version than those that `If-Match` names."""
+
+    status = 412
+    code = "changed_meanwhile"
+    remedy = "Read the job, decide anew, and send the update with the ETag of that answer."
+
+
 class DuplicateRequestId(Conflict):
     """A job of the type has this `request_id`.
 

@@ -10,15 +10,17 @@
 ---   value       string   the priority; the neighbour's name; or 'front' or 'back'
 ---   among_own   flag     only the places that the owner's waiting jobs have change hands
 ---   owners      strings  whose jobs the caller may name; none: anybody's
+---   known       fields   the job as the caller read it, see lib/unchanged; none: in any state
 --- Returns
 ---   priority    integer  the job's priority now
---- Errors JOB_NOT_FOUND, NOT_WAITING, PRIORITY_EXHAUSTED, FORBIDDEN
+--- Errors JOB_NOT_FOUND, CHANGED_MEANWHILE, NOT_WAITING, PRIORITY_EXHAUSTED, FORBIDDEN
 --- Audit the request_id; priority, and whether it is the job's own. Jobs that make room have no line
 --- @include "base"
 --- @include "wall"
 --- @include "deadline"
 --- @include "queue"
 --- @include "owned"
+--- @include "unchanged"
 --- @include "own_order"
 --- @include "audit_log"
 
@@ -30,6 +32,10 @@ local queue = key('status:queued')
 local job = load_own_job(request_id, owners)
 if not job then
   return job_not_found()
+end
+local changed = refuse_changed(job, known)
+if changed then
+  return changed
 end
 
 local function record_reorder(priority, is_first)

@@ -10,14 +10,16 @@
 ---   shape           string?   digest of `demand`, 16 characters (keys.digest)
 ---   demand          string?   the shape that it gets, canonical JSON (Shape.canonical)
 ---   owners          strings   whose job the caller may name; none: anybody's
+---   known           fields    the job as the caller read it, see lib/unchanged; none: in any state
 --- Returns
 ---   current_shape   string?   digest of the job's shape, if `known_shape` is another
 ---   current_demand  string?   what that shape stands for
---- Errors JOB_NOT_FOUND, CONFLICT, EXPECTED_TOO_LONG
+--- Errors JOB_NOT_FOUND, CHANGED_MEANWHILE, CONFLICT, EXPECTED_TOO_LONG
 --- Audit the request_id; expected in seconds
 --- @include "base"
 --- @include "wall"
 --- @include "owned"
+--- @include "unchanged"
 --- @include "queue"
 --- @include "expected"
 --- @include "audit_log"
@@ -27,6 +29,10 @@ local name = job_key(request_id)
 local job = load_own_job(request_id, owners)
 if not job then
   return job_not_found()
+end
+local changed = refuse_changed(job, known)
+if changed then
+  return changed
 end
 if job.status == 'done' or job.status == 'error' then
   return redis.error_reply('CONFLICT ' .. request_id_in(request_id) .. ' is ' .. job.status .. ': it will not hold anything')

@@ -13,19 +13,25 @@
 ---                         those it has; not given: as before
 ---   origins     strings   the statuses the move may start from (domain/jobs.py)
 ---   owners      strings   whose job the caller may name; none: anybody's
+---   known       fields    the job as the caller read it, see lib/unchanged; none: in any state
 --- Returns
 ---   status      string    the status it had
---- Errors JOB_NOT_FOUND, STALE_FENCE, IMPOSSIBLE_MOVE, INVALID_SERVER, DUPLICATE_SERVER
+--- Errors JOB_NOT_FOUND, CHANGED_MEANWHILE, STALE_FENCE, IMPOSSIBLE_MOVE, INVALID_SERVER, DUPLICATE_SERVER
 --- Audit the request_id; status, with its error, and servers. None where only the running time is renewed
 --- @include "become"
 --- @include "offer"
 --- @include "owned"
+--- @include "unchanged"
 --- @include "servers"
 --- @include "audit_log"
 
 local job = load_own_job(request_id, owners)
 if not job then
   return job_not_found()
+end
+local changed = refuse_changed(job, known)
+if changed then
+  return changed
 end
 if fence and fence ~= job.fence then
   return redis.error_reply('STALE_FENCE fence ' .. fence .. ' is not the newest, which is ' .. job.fence)

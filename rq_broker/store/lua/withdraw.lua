@@ -11,15 +11,17 @@
 ---   only_if_ended  flag      withdraw it only if its retention has ended
 ---   only_in        string?   withdraw it only if it has this status
 ---   owners         strings   whose job the caller may name; none: anybody's
+---   known          fields    the job as the caller read it, see lib/unchanged; none: in any state
 --- Returns
 ---   withdrawn      flag      false if its retention has not ended
 ---   replayed       flag      whether an earlier call with this key withdrew it
---- Errors JOB_NOT_FOUND, ALREADY_WITHDRAWN, CONFLICT
+--- Errors JOB_NOT_FOUND, ALREADY_WITHDRAWN, CHANGED_MEANWHILE, CONFLICT
 --- Audit the request_id; owner_id, status and priority, or that the job was damaged
 --- @include "forget"
 --- @include "audit_log"
 --- @include "withdrawn"
 --- @include "owned"
+--- @include "unchanged"
 
 if withdraw_key and is_recorded(key('withdrawals'), withdraw_key) then
   return reply({ withdrawn = true, replayed = true })
@@ -40,6 +42,10 @@ if not job or job.id ~= id then
     return redis.error_reply('ALREADY_WITHDRAWN the job ' .. request_id .. ' was withdrawn before')
   end
   return job_not_found()
+end
+local changed = refuse_changed(job, known)
+if changed then
+  return changed
 end
 local status = job.status == 'beside' and 'queued' or job.status
 if only_in and status ~= only_in then
