@@ -35,6 +35,10 @@ def _granted(demand: Demand, alternative: int, count: int) -> Demand | None:
     )
 
 
+MISSES = 3
+"""Offers missed in a row that end a job in error, and close the offers of its owner."""
+
+
 class Model:
     """All jobs and hosts of one type."""
 
@@ -50,6 +54,10 @@ class Model:
         self.last_fence = 0
         self.ended: dict[int, int] = {}
         """ID of a job that ended and for which others wait → 0: done, 1: error, 2: withdrawn."""
+        self.misses: dict[str, int] = {}
+        """Owner → offers that it missed in a row."""
+        self.probes: dict[str, str] = {}
+        """Owner that missed so many → the job that got its last offer."""
 
     # Reading
 
@@ -105,7 +113,8 @@ class Model:
         """Add a job; the state machine checks its ID and sets its priority."""
         if job.request_id in self.jobs:
             raise errors.DuplicateRequestId(job.request_id)
-        if any(other.callback == job.callback for other in self.jobs.values()):
+        callbacks = {other.callback for other in self.jobs.values()}
+        if job.callback and job.callback in callbacks:
             raise errors.DuplicateCallback(job.callback)
         for name in job.terms.after:
             if name not in self.jobs:
@@ -149,6 +158,8 @@ class Model:
         if job.status in HOLDING and to not in HOLDING:
             job.hosts, job.holds, job.alternative = (), Counter(), None
         job.delivery = None
+        if job.status is Status.GRANTED and to is not Status.ERROR:
+            job.was_offer = False
         job.status, job.passed = to, False
         job.beside, job.left = False, set()
         if to in (Status.DONE, Status.ERROR):
@@ -157,6 +168,8 @@ class Model:
             job.error = error
         if to == Status.QUEUED:
             job.claims, job.released, job.error = 0, 0, None
+        if to is not Status.GRANTED:
+            job.missed = 0
         job.deadline = due(self.span(job))
         self.forget_empty_hosts()
 
@@ -199,6 +212,12 @@ class Model:
             return to
         if to not in MOVES[job.status]:
             raise errors.ImpossibleMove(request_id)
+        if job.status is Status.QUEUED and to is Status.RUNNING and not job.callback:
+            refusal = errors.ImpossibleMove if fence is None else errors.StaleFence
+            raise refusal(request_id)
+        if job.was_offer and job.status in (Status.GRANTED, Status.ERROR):
+            self.misses.pop(job.owner, None)
+            self.probes.pop(job.owner, None)
         before, stale = job.status, job.error is not None and to != Status.QUEUED
         self.become(job, to, error or (ANY if stale else None))
         job.beside = to is Status.QUEUED and job.terms.not_before == FAR
@@ -245,7 +264,8 @@ class Model:
         if self.policy.paused or number != self.policy_number or job is None or job.beside:
             return False
         current = (job.id, job.priority, job.status)
-        if current != (planned.head.id, planned.head.priority, Status.QUEUED):
+        is_other = current != (planned.head.id, planned.head.priority, Status.QUEUED)
+        if is_other or (not job.callback and self._is_probed(job.owner)):
             return False
         demand = _granted(job.shape.demand, planned.alternative, len(planned.hosts))
         if demand is None or (job.shape.demand.has_choice and planned.shape != job.shape):
@@ -263,7 +283,10 @@ class Model:
         job.hosts, job.holds = planned.hosts, wanted
         job.alternative = planned.alternative if job.shape.demand.alternatives else None
         self.become(job, Status.GRANTED)
-        job.delivery, job.offer = True, due(self.policy.offer)
+        job.delivery, job.offer = True if job.callback else None, due(self.policy.offer)
+        job.was_offer = not job.callback
+        if job.was_offer and self.misses.get(job.owner, 0) >= MISSES:
+            self.probes[job.owner] = job.request_id
         return True
 
     def set_fence(self, request_id: str, fence: int) -> None:
@@ -347,6 +370,23 @@ class Model:
             job.error, job.delivery = "cause", due(delay)
         return job.status
 
+    def miss(self, job: MJob) -> None:
+        """End an offer that was not taken."""
+        missed = job.missed + 1
+        self.misses[job.owner] = self.misses.get(job.owner, 0) + 1
+        if self.misses[job.owner] >= MISSES:
+            self.probes.pop(job.owner, None)
+        if missed < MISSES:
+            self.become(job, Status.QUEUED)
+            job.missed, job.error = missed, "offer_missed"
+        else:
+            self.become(job, Status.ERROR, ANY)
+
+    def _is_probed(self, owner: str) -> bool:
+        """Return whether an owner that missed its last offers has one open: it gets no other."""
+        probe = self.jobs.get(self.probes.get(owner, ""))
+        return probe is not None and probe.status is Status.GRANTED
+
     def set_policy(self, **changes: object) -> None:
         """Change the policy; the next sweep counts the deadlines of spans that change anew."""
         before, self.policy = self.policy, replace(self.policy, **changes)  # type: ignore[arg-type]  # by name
@@ -375,7 +415,9 @@ class Model:
         withdrawn = []
         expired = [job for job in self.jobs.values() if job.deadline]
         for job in expired:
-            if job.status in HOLDING:
+            if job.is_offer:
+                self.miss(job)
+            elif job.status in HOLDING:
                 self.become(job, Status.ERROR, ANY)
             else:
                 withdrawn.append(job.request_id)

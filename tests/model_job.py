@@ -65,6 +65,15 @@ class MJob:
     """Whether it waits beside the line."""
     left: set[int] = field(default_factory=set)
     """IDs of the jobs for which it waits there."""
+    missed: int = 0
+    """Offers that it missed in a row."""
+    was_offer: bool = False
+    """Whether it is granted, or failed, without a callback."""
+
+    @property
+    def is_offer(self) -> bool:
+        """Whether its grant is an offer that its client has not taken."""
+        return self.status is Status.GRANTED and not self.callback
 
     @property
     def head(self) -> Head:

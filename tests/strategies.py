@@ -59,6 +59,13 @@ DEMANDS = st.sampled_from(
         ),
     ]
 )
+SMALL = Demand(((("R", 1),),))
+ANSWERS = st.lists(
+    st.sampled_from(["missed", "missed", "missed", "running", "queued", "error"]),
+    min_size=1,
+    max_size=5,
+)
+"""What a client does with the offers to one job, one after the other."""
 PRIORITIES = st.one_of(
     st.none(), st.integers(-3, 3), st.sampled_from([MAX_WHOLE, MAX_WHOLE - 1, -MAX_WHOLE])
 )

@@ -1,8 +1,8 @@
 """The version of a job: a digest of all that is stored of it and can change.
 
-It is made where a job is read: no write has to count it, none can forget to, and an older state that
-Redis restores has the version that it had. Each move in a job's life changes its `updated`, `fence`
-or `attempts`: two moments have one version only if nothing differs. ID and `created` tell jobs apart.
+It is made where a job is read: no write has to count it, none can forget to, and an older state
+that Redis restores has the version that it had. Each move in a job's life changes its `updated`,
+`fence` or `attempts`, so two moments have one version only if nothing differs between them.
 """
 
 from __future__ import annotations

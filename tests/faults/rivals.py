@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from itertools import cycle
 
 from rq_broker.domain import errors
+from rq_broker.domain.jobs import Status
 from rq_broker.store.broker import Broker
 from rq_broker.store.connection import connect
 from tests.making import TYPE, grant, submit
@@ -50,6 +51,27 @@ def withdraw_all(url: str, start: float, number: int) -> Answers:
         return await grant(broker, await broker.read(TYPE, name)) or "refused"
 
     return _race(url, start, 40, call)
+
+
+def take_all(url: str, start: float, fences: list[int], number: int) -> Answers:
+    """Take each of these offers if `number` is even, else let a sweep end the next ones."""
+
+    async def call(broker: Broker, attempt: int) -> object:
+        if number % 2:
+            return await broker.sweep(TYPE, 2)
+        return await broker.transition(TYPE, f"r{attempt}", Status.RUNNING, fence=fences[attempt])
+
+    return _race(url, start, len(fences), call)
+
+
+def take_once(url: str, start: float, versions: list[str], _: int) -> Answers:
+    """Take each of these offers, if its job has still this version."""
+
+    async def call(broker: Broker, attempt: int) -> object:
+        name, version = f"r{attempt}", versions[attempt]
+        return await broker.transition(TYPE, name, Status.RUNNING, versions=[version])
+
+    return _race(url, start, len(versions), call)
 
 
 def _race(

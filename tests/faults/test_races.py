@@ -14,13 +14,21 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from rq_broker.domain.jobs import Status
+from rq_broker.domain.jobs import Job, Status
+from rq_broker.domain.offers import OFFER
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker
 from rq_broker.store.embedded import Server
 from rq_broker.store.keys import Keys
-from tests.faults.rivals import Answers, grant_all, submit_same, withdraw_all
-from tests.making import TYPE, publish, submit
+from tests.faults.rivals import (
+    Answers,
+    grant_all,
+    submit_same,
+    take_all,
+    take_once,
+    withdraw_all,
+)
+from tests.making import TYPE, grant, publish, shape, submit
 from tests.redis_reads import key_names
 
 HEAD_START = 0.3
@@ -85,4 +93,48 @@ async def test_a_withdrawal_racing_a_grant_leaves_nothing_held(
     assert set(granted) <= {"ok", "refused", "job_not_found"}
     assert await broker.counts(TYPE) == dict.fromkeys(Status, 0)
     assert (await broker.host(TYPE, "h1")).held == {}
+    assert await audit(real_client, TYPE) == []
+
+
+async def _offer(broker: Broker, jobs: int) -> list[Job]:
+    """Offer so many jobs without callback; return them."""
+    wanted = shape(destination=OFFER)
+    await publish(broker)
+    for number in range(jobs):
+        job = await submit(broker, f"r{number}", callback="", shape=wanted)
+        assert await grant(broker, job, wanted)
+    return [await broker.read(TYPE, f"r{number}") for number in range(jobs)]
+
+
+async def test_a_take_racing_the_end_of_its_offer(
+    rivals: ProcessPoolExecutor, redis_server: Server, real_client: Redis
+) -> None:
+    """An offer is taken or missed, never both: whose take succeeded runs, and nobody else."""
+    broker = Broker(real_client)
+    jobs = await _offer(broker, 40)
+    members = await real_client.zrange(Keys(TYPE).of("deadlines"), 0, -1)
+    await real_client.zadd(Keys(TYPE).of("deadlines"), dict.fromkeys(map(str, members), 1))
+    fences = [job.fence for job in jobs]
+    takes, _ = race(rivals, redis_server, take_all, fences)
+    assert set(takes) <= {"ok", "stale_fence"}
+    taken = {f"r{number}" for number, answer in enumerate(takes) if answer == "ok"}
+    running = (await broker.page(TYPE, status="running")).jobs
+    assert {job.request_id for job in running} == taken
+    others = [job for job in (await broker.page(TYPE)).jobs if job.request_id not in taken]
+    assert {job.status for job in others} <= {Status.QUEUED}
+    assert {job.error for job in others} <= {"offer_missed"}
+    assert (await broker.host(TYPE, "h1")).held == ({"VCPU": len(taken)} if taken else {})
+    assert await audit(real_client, TYPE) == []
+
+
+async def test_of_two_takers_of_one_version_one_wins(
+    rivals: ProcessPoolExecutor, redis_server: Server, real_client: Redis
+) -> None:
+    """With its version each offer is taken by one of two; the other is told that it changed."""
+    broker = Broker(real_client)
+    versions = [job.version for job in await _offer(broker, 40)]
+    one, other = race(rivals, redis_server, take_once, versions)
+    for answers in zip(one, other, strict=True):
+        assert sorted(answers) == ["changed_meanwhile", "ok"]
+    assert (await broker.host(TYPE, "h1")).held == {"VCPU": 40}
     assert await audit(real_client, TYPE) == []

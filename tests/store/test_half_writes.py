@@ -15,6 +15,7 @@ from rq_broker.domain.capacity import Host
 from rq_broker.domain.deliveries import Delivery
 from rq_broker.domain.identity import ACTOR, Actor
 from rq_broker.domain.jobs import Job, Status
+from rq_broker.domain.offers import OFFER
 from rq_broker.domain.terms import Terms
 from rq_broker.store import records, scripts
 from rq_broker.store.audit import audit
@@ -37,6 +38,7 @@ KEYS = Keys(TYPE)
 LUA = Path(scripts.__file__).parent / "lua"
 SOURCES = {path.relative_to(LUA).as_posix(): path.read_text() for path in LUA.rglob("*.lua")}
 LAB = "lab"
+OFFERED = shape(destination=OFFER)
 SHARES = {"s": {("lab1", "VCPU"): 1}}
 DAMAGED = "damaged"
 
@@ -111,10 +113,16 @@ class Scene:
         await bring(broker, Status.GRANTED, "claimed")
         self.delivery: Delivery = await claim_one(broker)
         await settle(broker, self.delivery, Settlement("retry", "timeout", health="unhealthy"))
-        await self.client.zadd(KEYS.of("deliveries"), {self._member("claimed", self.delivery): 1})
+        claimed = self._member("claimed", self.delivery.job.id)
+        await self.client.zadd(KEYS.of("deliveries"), {claimed: 1})
         self.delivery = await claim_one(broker)
         self.granted = await bring(broker, Status.GRANTED, "granted")
         self.queued = await submit(broker, "queued")
+        for name in ("offered", "missed"):
+            offered = await submit(broker, name, callback="", shape=OFFERED)
+            assert await grant(broker, offered, OFFERED)
+        await self.client.hset(KEYS.of("job", "missed"), "missed", "1")
+        self.unoffered = await submit(broker, "unoffered", callback="", shape=OFFERED)
         await submit(broker, "early", terms=Terms(not_before=FAR))
         timed = Terms(give_up_after=60.0, hold_at_most=60.0, after=("queued", "claimed"))
         await submit(broker, "beside", terms=timed)
@@ -125,12 +133,14 @@ class Scene:
         await self.client.xadd(KEYS.of("audit"), {"who": "somebody"})
         await broker.reorder(TYPE, "queued", "position", "front")
         self.queued = await broker.read(TYPE, "queued")
+        missed = await broker.read(TYPE, "missed")
+        await self.client.zadd(KEYS.of("deadlines"), {self._member("missed", missed.id): 1})
         self.state = await broker.type_state(TYPE, usage=True)
         assert await audit(self.client, TYPE) == []
         self.dumps = await self.state_of_keys()
 
-    def _member(self, name: str, delivery: Delivery) -> str:
-        return f"{delivery.job.id:016d}:{name}"
+    def _member(self, name: str, id_: int) -> str:
+        return f"{id_:016d}:{name}"
 
     async def report(self, sequence: int) -> Any:
         begun = await self.broker.watch(TYPE, LAB, self.source_term, 5.0)
@@ -183,6 +193,10 @@ class Scene:
         """Grant the queued job by what was planned before the damage."""
         return await self.broker.grant(TYPE, planned_grant(self.queued), self.state)
 
+    async def withdraw_unchanged(self) -> bool:
+        """Withdraw the queued job if it is in the version that it had before the damage."""
+        return await self.broker.withdraw(TYPE, "queued", versions=[self.queued.version])
+
 
 Call = Callable[[Scene], Awaitable[object]]
 CALLS: Mapping[str, Call] = {
@@ -194,6 +208,11 @@ CALLS: Mapping[str, Call] = {
     "withdraw beside": lambda s: s.broker.withdraw(TYPE, "beside"),
     "end awaited": lambda s: s.broker.transition(TYPE, "granted", Status.DONE),
     "grant": lambda s: s.grant_queued(),
+    "submit without callback": lambda s: submit(s.broker, "new", callback="", shape=OFFERED),
+    "grant an offer": lambda s: s.broker.grant(TYPE, planned_grant(s.unoffered, OFFERED), s.state),
+    "take": lambda s: s.broker.transition(TYPE, "missed", Status.RUNNING),
+    "decline": lambda s: s.broker.transition(TYPE, "offered", Status.QUEUED),
+    "withdraw unchanged": lambda s: s.withdraw_unchanged(),
     "claim": lambda s: s.broker.claim(TYPE, 60.0, 10),
     "settle": lambda s: settle(s.broker, s.delivery, Settlement("delivered", health="healthy")),
     "settle retry": lambda s: settle(

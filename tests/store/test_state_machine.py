@@ -23,6 +23,7 @@ from rq_broker.domain import errors
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.deliveries import Delivery
 from rq_broker.domain.jobs import Demand, Shape, Status, Submission
+from rq_broker.domain.offers import OFFER
 from rq_broker.domain.planning import Grant, Head
 from rq_broker.domain.terms import Terms
 from rq_broker.domain.validation import MAX_WHOLE
@@ -38,6 +39,7 @@ from tests.model_job import ANY, NO_TERMS, MJob, chosen, timeless
 from tests.redis_reads import key_names
 from tests.strategies import (
     AMOUNTS,
+    ANSWERS,
     DEMANDS,
     HOSTS,
     HOUR,
@@ -50,6 +52,7 @@ from tests.strategies import (
     PLANS,
     POLICIES,
     PRIORITIES,
+    SMALL,
     TERMS,
     TYPE,
     Plan,
@@ -107,7 +110,7 @@ class Machine(RuleBasedStateMachine):
         self.set_big_host("h")
         self.set_big_host("h:1")
         for name, demand in zip(("a:b", "ü"), demands, strict=True):
-            url = f"http://x/{name}"
+            url = f"http://x/{name}" if name == "ü" else ""
             self.submit(name, owner="o", callback=url, priority=None, demand=demand)
 
     # Clients
@@ -115,7 +118,7 @@ class Machine(RuleBasedStateMachine):
     @rule(
         name=NAMES,
         owner=OWNERS,
-        callback=st.integers(0, 9).map(lambda number: f"http://x/{number}"),
+        callback=st.sampled_from([*[""] * 6, *[f"http://x/{number}" for number in range(9)]]),
         priority=PRIORITIES,
         demand=DEMANDS,
         terms=TERMS,
@@ -131,7 +134,7 @@ class Machine(RuleBasedStateMachine):
         terms: Terms | None = None,
     ) -> None:
         data = f'{{"n":"{"ü" * 10 * len(name)}"}}'
-        shape = Shape(demand, owner, "http://x:80")
+        shape = Shape(demand, owner, "http://x:80" if callback else OFFER)
         own = priority is not None
         job = MJob(self.model.ids + 1, name, owner, callback, data, priority or 0, shape, own)
         if terms:
@@ -247,6 +250,22 @@ class Machine(RuleBasedStateMachine):
         assert (answer is not None) == granted
         if answer is not None:
             self.model.set_fence(job.request_id, answer)
+
+    @rule(name=NAMES, owner=OWNERS, answers=ANSWERS)
+    def offer(self, name: str, owner: str, answers: list[str]) -> None:
+        """Offer a job without callback again and again; its client answers each offer so."""
+        self.set_big_host("h")
+        self.set_policy({"paused": False, "limits": {}, "offer": 0})
+        self.submit(name, owner=owner, callback="", priority=None, demand=SMALL)
+        for answer in answers:
+            queue = [job.request_id for job in self.model.queue()]
+            if name not in queue:
+                return
+            self.grant(queue.index(name), Plan(("h",) * 3, 0, 0, (0, 0), is_fresh=True))
+            if answer == "missed":
+                self.sweep()
+            else:
+                self.transition(name, Status(answer), "newest", "")
 
     @rule(back=st.integers(0, 1))
     def note(self, back: int) -> None:
@@ -374,7 +393,7 @@ class Machine(RuleBasedStateMachine):
             names = self.run(key_names(self.client))
             remaining = {name.removeprefix(Keys(TYPE).base) for name in names}
             # The first two expire, the others are deleted with the destination, in a day.
-            in_a_day = (":flying:", ":flying_of:", ":owners:")
+            in_a_day = (":flying:", ":flying_of:", ":owners:", ":destination:offer", ":open")
             later = {key for key in remaining if key.startswith(in_a_day)}
             assert remaining - {"", TYPES, *KEPT_KEYS} - later == set()
         finally:

@@ -83,7 +83,7 @@ local function record_transition()
 end
 
 -- Nothing is written before this line, and nothing below it can fail.
-if from ~= target and job.destination == OFFER then
+if from ~= target and (from == 'granted' or from == 'error') and job.destination == OFFER then
   note_answer(job.receiver)
 end
 if from ~= target and target == 'queued' then
