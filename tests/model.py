@@ -10,33 +10,11 @@ from msgspec import structs
 
 from rq_broker.domain import errors
 from rq_broker.domain.capacity import Host
-from rq_broker.domain.choices import Elastic
-from rq_broker.domain.jobs import HOLDING, MOVES, Demand, Shape, Status, expected_class
+from rq_broker.domain.jobs import HOLDING, MOVES, Shape, Status, expected_class
 from rq_broker.domain.planning import Grant
 from rq_broker.domain.policy import Policy
-from rq_broker.domain.traits import Instance, traits_of
 from rq_broker.store.broker import TypeState
-from tests.model_job import ANY, ENDS, FAR, MJob, due
-
-
-def _granted(demand: Demand, alternative: int, count: int) -> Demand | None:
-    """Return what a grant of so many instances gives; None where the demand allows none such."""
-    options = (demand, *demand.alternatives)
-    if not 0 <= alternative < len(options):
-        return None
-    option = options[alternative]
-    at, extra = option.elastic or Elastic(0, 0), count - len(option.instances)
-    if not 0 <= extra <= at.more:
-        return None
-    instances = list(option.instances)
-    instances[at.index : at.index] = [instances[at.index]] * extra
-    return structs.replace(
-        option, instances=tuple(instances), elastic=None, alternatives=(), prefer_for=0
-    )
-
-
-MISSES = 3
-"""Offers missed in a row that end a job in error, and close the offers of its owner."""
+from tests.model_job import ANY, ENDS, FAR, MISSES, MJob, due, granted_by, may_be_on
 
 
 class Model:
@@ -267,7 +245,7 @@ class Model:
         is_other = current != (planned.head.id, planned.head.priority, Status.QUEUED)
         if is_other or (not job.callback and self._is_probed(job.owner)):
             return False
-        demand = _granted(job.shape.demand, planned.alternative, len(planned.hosts))
+        demand = granted_by(job.shape.demand, planned.alternative, len(planned.hosts))
         if demand is None or (job.shape.demand.has_choice and planned.shape != job.shape):
             return False
         wanted: Counter[tuple[str, str]] = Counter()
@@ -277,9 +255,9 @@ class Model:
         limits = state.policy.limits
         if self._capped(job, wanted, limits) or not self._fits(wanted):
             return False
-        places = zip(planned.hosts, demand.instances, strict=True)
-        if not all(self._may_be_on(demand, *place, state) for place in places):
-            return False
+        for name, own in zip(planned.hosts, demand.instances, strict=True):
+            if not may_be_on(demand, own, self.hosts.get(name), state.hosts.get(name)):
+                return False
         job.hosts, job.holds = planned.hosts, wanted
         job.alternative = planned.alternative if job.shape.demand.alternatives else None
         self.become(job, Status.GRANTED)
@@ -306,21 +284,6 @@ class Model:
         for (_, resource), amount in wanted.items():
             after[resource] += amount
         return any(after[resource] > cap for resource, cap in caps.items())
-
-    def _may_be_on(self, wanted: Demand, name: str, own: Instance, state: TypeState) -> bool:
-        """Return whether an instance may be on a host, and whether that is as it was planned."""
-        host, planned = self.hosts.get(name), state.hosts.get(name)
-        if host is None:
-            return False
-        if planned is None:
-            return wanted.admits_any
-        if planned.anywhere and not host.anywhere:
-            return False
-        if wanted.names_aggregates and planned.aggregates != host.aggregates:
-            return False
-        if wanted.names_traits and planned.traits != host.traits:
-            return False
-        return wanted.admits(planned) and traits_of(own).admit(planned.traits)
 
     def _fits(self, wanted: Counter[tuple[str, str]]) -> bool:
         """Return whether the job fits now."""

@@ -9,9 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
+from msgspec import structs
+
+from rq_broker.domain.capacity import Host
+from rq_broker.domain.choices import Elastic
 from rq_broker.domain.jobs import Demand, Shape, Status
 from rq_broker.domain.planning import Head
 from rq_broker.domain.terms import Terms
+from rq_broker.domain.traits import Instance, traits_of
 
 Due = bool | None
 ENDS = {
@@ -22,6 +27,8 @@ ENDS = {
 }
 FAR = 4_000_000_000_000
 """A `not_before` in the year 2096, ms; any other one is past."""
+MISSES = 3
+"""Offers missed in a row that end a job in error, and close the offers of its owner."""
 ANY = "whatever"
 """Stands for an error text whose words the model does not predict."""
 
@@ -102,3 +109,34 @@ def chosen(demand: Demand, alternative: int, more: int) -> tuple[int, int]:
     number = alternative if len(options) > 1 else 0
     count = len(options[number % len(options)].instances)
     return number, count + (more if demand.has_choice else 0)
+
+
+def granted_by(demand: Demand, alternative: int, count: int) -> Demand | None:
+    """Return what a grant of so many instances gives; None where the demand allows none such."""
+    options = (demand, *demand.alternatives)
+    if not 0 <= alternative < len(options):
+        return None
+    option = options[alternative]
+    at, extra = option.elastic or Elastic(0, 0), count - len(option.instances)
+    if not 0 <= extra <= at.more:
+        return None
+    instances = list(option.instances)
+    instances[at.index : at.index] = [instances[at.index]] * extra
+    return structs.replace(
+        option, instances=tuple(instances), elastic=None, alternatives=(), prefer_for=0
+    )
+
+
+def may_be_on(wanted: Demand, own: Instance, host: Host | None, planned: Host | None) -> bool:
+    """Return whether an instance may be on a host, and whether that is as it was planned."""
+    if host is None:
+        return False
+    if planned is None:
+        return wanted.admits_any
+    if planned.anywhere and not host.anywhere:
+        return False
+    if wanted.names_aggregates and planned.aggregates != host.aggregates:
+        return False
+    if wanted.names_traits and planned.traits != host.traits:
+        return False
+    return wanted.admits(planned) and traits_of(own).admit(planned.traits)

@@ -118,11 +118,7 @@ class Scene:
         self.delivery = await claim_one(broker)
         self.granted = await bring(broker, Status.GRANTED, "granted")
         self.queued = await submit(broker, "queued")
-        for name in ("offered", "missed"):
-            offered = await submit(broker, name, callback="", shape=OFFERED)
-            assert await grant(broker, offered, OFFERED)
-        await self.client.hset(KEYS.of("job", "missed"), "missed", "1")
-        self.unoffered = await submit(broker, "unoffered", callback="", shape=OFFERED)
+        await self._offer()
         await submit(broker, "early", terms=Terms(not_before=FAR))
         timed = Terms(give_up_after=60.0, hold_at_most=60.0, after=("queued", "claimed"))
         await submit(broker, "beside", terms=timed)
@@ -133,11 +129,18 @@ class Scene:
         await self.client.xadd(KEYS.of("audit"), {"who": "somebody"})
         await broker.reorder(TYPE, "queued", "position", "front")
         self.queued = await broker.read(TYPE, "queued")
-        missed = await broker.read(TYPE, "missed")
-        await self.client.zadd(KEYS.of("deadlines"), {self._member("missed", missed.id): 1})
         self.state = await broker.type_state(TYPE, usage=True)
         assert await audit(self.client, TYPE) == []
         self.dumps = await self.state_of_keys()
+
+    async def _offer(self) -> None:
+        """Bring jobs without callback into the line, to an offer, and to the end of one."""
+        for name in ("offered", "missed"):
+            offered = await submit(self.broker, name, callback="", shape=OFFERED)
+            assert await grant(self.broker, offered, OFFERED)
+        await self.client.hset(KEYS.of("job", "missed"), "missed", "1")
+        await self.client.zadd(KEYS.of("deadlines"), {self._member("missed", offered.id): 1})
+        self.unoffered = await submit(self.broker, "unoffered", callback="", shape=OFFERED)
 
     def _member(self, name: str, id_: int) -> str:
         return f"{id_:016d}:{name}"

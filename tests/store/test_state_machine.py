@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, ClassVar, TypeVar
+from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
     initialize,
     invariant,
     rule,
     run_state_machine_as_test,
 )
 from msgspec.structs import replace as replace_struct
-from redis.asyncio import Redis
 
 from rq_broker.domain import errors
 from rq_broker.domain.capacity import Host
-from rq_broker.domain.deliveries import Delivery
 from rq_broker.domain.jobs import Demand, Shape, Status, Submission
 from rq_broker.domain.offers import OFFER
 from rq_broker.domain.planning import Grant, Head
 from rq_broker.domain.terms import Terms
 from rq_broker.domain.validation import MAX_WHOLE
 from rq_broker.store.audit import Severity, audit
-from rq_broker.store.broker import Broker
-from rq_broker.store.connection import connect, in_memory
 from rq_broker.store.deliveries import Settlement
 from rq_broker.store.embedded import Server
 from rq_broker.store.keys import TYPES, Keys, digest
 from tests import making
-from tests.model import Model
+from tests.machine import Caller
 from tests.model_job import ANY, NO_TERMS, MJob, chosen, timeless
 from tests.redis_reads import key_names
 from tests.strategies import (
@@ -59,50 +52,9 @@ from tests.strategies import (
     machine_settings,
 )
 
-Answer = TypeVar("Answer")
 
-
-class Machine(RuleBasedStateMachine):
+class Machine(Caller):
     """Calls the broker and the model alike and compares them, on fakeredis."""
-
-    url: ClassVar[str] = ""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.model = Model()
-        self.claimed: list[Delivery] = []
-        self.loop = asyncio.Runner()
-        self.client = self.loop.run(self._client())
-        self.broker = Broker(self.client)
-        self.type_state = self.run(self.broker.type_state(TYPE))
-        self.number = 0
-
-    async def _client(self) -> Redis:
-        if not self.url:
-            return in_memory()
-        client = connect(self.url)
-        assert isinstance(client, Redis)
-        await client.flushall()
-        return client
-
-    def run(self, call: Coroutine[Any, Any, Answer]) -> Answer:
-        """Run a call to its end; return its answer."""
-        return self.loop.run(call)
-
-    def both(self, call: Coroutine[Any, Any, Any], expected: Callable[[], Any]) -> tuple[Any, Any]:
-        """Call the model and the broker; return the answers of broker and model.
-
-        Both are None where both raise the same error. Fails where only one raises it.
-        """
-        try:
-            expected_answer = expected()
-        except errors.BrokerError as refusal:
-            try:
-                answer = self.run(call)
-            except type(refusal):
-                return None, None
-            raise AssertionError(f"expected {refusal!r}, got {answer}") from refusal
-        return self.run(call), expected_answer
 
     @initialize(demands=st.lists(DEMANDS, min_size=2, max_size=2))
     def begin(self, demands: list[Demand]) -> None:
