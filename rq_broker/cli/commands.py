@@ -106,6 +106,8 @@ SECTIONS: Mapping[str, Mapping[str, Entry]] = {
         "completion": Entry(
             "verbs.completion:completion", "Print what makes a shell complete by TAB."
         ),
+        "grafana": Entry("grafana:grafana", "Print a dashboard for Grafana."),
+        "alerts": Entry("grafana:alerts", "Print alert rules for Prometheus."),
         "scripts": Entry("server_commands:scripts", "Print the Lua scripts for other languages."),
         "deploy": Entry("deploy:deploy", "Print files that run the broker for real."),
     },

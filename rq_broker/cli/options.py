@@ -221,6 +221,12 @@ OPTIONS: dict[str, Decorator] = {
         metavar="FILE",
         show_default="begin anew",
     ),
+    "metrics_file": option(
+        "--metrics-file",
+        "File to write the result to, for the textfile collector of Prometheus' node_exporter.",
+        metavar="FILE.prom",
+        show_default="write none",
+    ),
     "role": option(
         "--role",
         "What the process of the Redis user does.",

@@ -71,7 +71,7 @@ def check_source(file: str) -> None:
 
 
 @click.command()
-@with_settings("redis", "types", "sample", "resume", "repair")
+@with_settings("redis", "types", "sample", "resume", "repair", "metrics_file")
 def audit(settings: Settings) -> None:
     """Compare every index with its jobs.
 

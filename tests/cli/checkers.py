@@ -1,4 +1,4 @@
-"""Runs what others wrote to check the files of `rq-broker deploy`: systemd, Helm, a compose parser.
+"""Runs what others wrote to check files that the broker prints: systemd, Helm, promtool and so on.
 
 `.ci/run` installs them, and a missing one fails there. Elsewhere its test is skipped.
 """
@@ -31,6 +31,16 @@ def systemd_analyze(*args: str, cwd: Path) -> str:
         _missing("systemd-analyze")
     command = ["systemd-analyze", "--no-pager", *args]
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def promtool(*args: str) -> str:
+    """Run Prometheus' promtool; return all that it prints."""
+    program = shutil.which("promtool") or PACKAGES / "promtool"
+    if not Path(program).exists():
+        _missing("promtool")
+    done = subprocess.run([program, *args], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 

@@ -17,6 +17,7 @@ from rq_broker.store.connection import connect
 from rq_broker.store.embedded import Server
 from tests.cli.running import invoke
 from tests.making import TYPE, bring
+from tests.metrics import parse
 
 
 @pytest.fixture
@@ -37,6 +38,21 @@ def test_a_consistent_store_is_clean(url: str) -> None:
     """Without findings it prints one word and exits with 0."""
     result = invoke("audit", "--redis", url)
     assert (result.output, result.exit_code) == ("clean\n", 0)
+
+
+def test_its_result_is_written_for_prometheus(url: str, tmp_path: Path) -> None:
+    """The file has how many faults there are, and when that was; a run that cannot write ends."""
+    path = tmp_path / "audit.prom"
+    for faults in (0, 1):
+        assert invoke("audit", "--redis", url, "--metrics-file", str(path)).exit_code == faults
+        scrape = parse(path.read_text())
+        assert scrape.value("rq_broker_audit_faults") == faults
+        assert scrape.value("rq_broker_audit_timestamp_seconds") > 1.7e9
+        with Redis.from_url(url) as client:
+            client.sadd(f"rqb:{{{TYPE}}}:own_priority", "0000000000000099:ghost")
+    result = invoke("audit", "--redis", url, "--metrics-file", str(tmp_path / "none" / "x"))
+    assert result.exit_code == 1
+    assert "--metrics-file" in result.output
 
 
 def test_a_fault_is_printed_and_sets_the_exit_code(url: str) -> None:

@@ -73,6 +73,7 @@ VALUES = {
     "concurrency": ("7", 7),
     "source": ("sources.toml", "sources.toml"),
     "metrics-port": ("9464", 9464),
+    "metrics-file": ("audit.prom", "audit.prom"),
     "metrics-host": ("0.0.0.0", "0.0.0.0"),
     "log-level": ("debug", "debug"),
     "log-format": ("json", "json"),
