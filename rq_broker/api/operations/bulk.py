@@ -7,17 +7,18 @@ from collections.abc import Mapping
 from rq_broker.api import bulk_bodies, roles
 from rq_broker.api.bulk_views import ActedView, SubmittedManyView
 from rq_broker.api.operations import refusals
+from rq_broker.api.operations.group import Group
 from rq_broker.api.operations.row import WARNING, WHOSE, Body, Operation
 from rq_broker.domain import errors
 
 _ONE = {
-    "owner_id": "y",
+    "owner_id": "lab-7",
     "data": {"instances": [{"VCPU": 1}]},
 }
 _JOBS = {
     "jobs": [
         {"request_id": name, "callback": f"http://127.0.0.1:9000/granted/{name}", **_ONE}
-        for name in ("d", "e")
+        for name in ("eval-1", "eval-2")
     ]
 }
 _ACTION = {
@@ -36,6 +37,8 @@ OPERATIONS: Mapping[str, Operation] = {
         note=f"1 to {bulk_bodies.MOST_JOBS:,} jobs in a body of at most 4 MiB. Each has the status "
         "and the code that it would have alone. With an Idempotency-Key the key of each job is "
         "that key, a space and its `request_id`: the call may be repeated, whole or in parts.",
+        group=Group.STEER,
+        order=10,
         makes_type=True,
         access=roles.CHANGE_JOBS,
     ),
@@ -48,6 +51,8 @@ OPERATIONS: Mapping[str, Operation] = {
         note="Each job is changed as its own call would change it, and each refusal counted by its "
         f"code. One call changes at most {bulk_bodies.MOST_JOBS:,} jobs and looks at 10,000: "
         "repeat it with `next` as `cursor` until that is null. After a 503 repeat it as it was.",
+        group=Group.STEER,
+        order=11,
         access=roles.CHANGE_JOBS,
     ),
 }
