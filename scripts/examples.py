@@ -74,8 +74,10 @@ def serving(client: Redis | RedisCluster) -> Iterator[str]:
         capacity = {"VCPU": 64, "Memory": 65536, "Disk": 1000}
         broker = Broker(client)
         await broker.set_host("vm", Host("host1", capacity, aggregates=frozenset({"host1"})))
-        await broker.watch("vm", "placement", 1, 60.0)  # one that is polled no more
-        await broker.runner.command("HSET", "rqb:{vm}:source:placement", "tried", 1)
+        await broker.watch("vm", "placement", 1, 60.0)
+        # It is polled no more since half an hour; after an hour the janitor would forget it.
+        polled = int((time.time() - 1800) * 1000)
+        await broker.runner.command("HSET", "rqb:{vm}:source:placement", "tried", polled)
         async with client, open_notifier(settings, client, (), dev=True) as notifier:
             task = asyncio.create_task(notifier.run())
             await server.serve()
