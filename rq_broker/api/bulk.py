@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
+from msgspec.structs import replace as with_fields
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -23,6 +24,8 @@ from rq_broker.api.responses import ok, shown, warned
 from rq_broker.api.submit import read_submission
 from rq_broker.domain import errors
 from rq_broker.domain.arrays import ArraySubmission
+from rq_broker.domain.correlation import Correlation
+from rq_broker.domain.job_log import log_job, logs_jobs
 from rq_broker.domain.jobs import Job, Submission
 from rq_broker.egress.rules import Egress
 
@@ -55,9 +58,10 @@ class BulkEndpoints:
         """Put jobs in the queue, in their order; one that is refused stops no other."""
         type_, key = type_of(request), idempotency_key(request)
         bodies = bulk_bodies.submissions(await read(request, bulk_bodies.MOST_BYTES))
+        correlation = Correlation.of(request.scope["headers"])
         read_jobs = []
         for number, body in enumerate(bodies):
-            read_jobs.append(self._read(request, body))
+            read_jobs.append(self._read(request, body, correlation))
             if number % READ_AT_ONCE == 0:
                 await asyncio.sleep(0)
         valid = [job for job in read_jobs if isinstance(job, Submission)]
@@ -87,7 +91,7 @@ class BulkEndpoints:
         acted, following = await self._actions.act(request, type_, action)
         return ok(acted, next=following)
 
-    def _read(self, request: Request, body: bytes) -> _Read:
+    def _read(self, request: Request, body: bytes, correlation: Correlation | None) -> _Read:
         """Return the submission of one job, or why it is refused before Redis is asked."""
         try:
             new = read_submission(body, self._callback_base, self._egress, sole_owner(request))
@@ -96,10 +100,13 @@ class BulkEndpoints:
             check_submission(request, new)
         except errors.BrokerError as refusal:
             return refusal
-        return new
+        return with_fields(new, correlation=correlation) if correlation else new
 
 
 def _stored(request: Request, job: Job, warning: str | None) -> SubmittedView:
+    if logs_jobs():
+        again = job.replayed or None
+        log_job("job.submitted", job.type, job.request_id, id=job.id, replayed=again)
     data = job_view(request, job)
     if warning:
         data = data.with_fields(warning=warning)

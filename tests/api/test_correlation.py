@@ -30,13 +30,17 @@ async def _callback_of(
     broker: Broker,
     slots: asyncio.Semaphore,
     headers: Mapping[str, str],
+    in_bulk: bool = False,
     **body: object,
 ) -> Mapping[str, str]:
     """Submit with these headers; return those of them that the callback of the job carries."""
     callback = body.pop("callback", "http://x/d")
     sent = submission("d", callback=callback, data={"instances": [{"VCPU": 1}]}, **body)
-    answer = await api.post(f"/v1/{TYPE}", json=sent, headers=headers)
-    assert answer.status_code == 201, answer.text
+    if in_bulk:
+        answer = await api.post(f"/types/{TYPE}/jobs", json={"jobs": [sent]}, headers=headers)
+    else:
+        answer = await api.post(f"/v1/{TYPE}", json=sent, headers=headers)
+    assert answer.is_success, answer.text
     await publish(broker)
     (job,) = (await broker.page(TYPE)).jobs
     wanted = await broker.shape(TYPE, job.shape)
@@ -46,17 +50,18 @@ async def _callback_of(
     return {name: value for name, value in sender.headers[0].items() if name.lower() in NAMES}
 
 
-@pytest.mark.parametrize("count", [None, 1], ids=["job", "array"])
+@pytest.mark.parametrize("way", ["alone", "array", "bulk"])
 async def test_a_callback_carries_what_the_submit_said(
     api: httpx.AsyncClient,
     broker: Broker,
     client: Redis,
     slots: asyncio.Semaphore,
-    count: int | None,
+    way: str,
 ) -> None:
-    """All three are sent on as they came, of a job as of an array, and the audit is clean."""
-    array = {"count": count, "callback": "http://x/{n}"} if count else {}
-    assert await _callback_of(api, broker, slots, GIVEN, **array) == GIVEN
+    """All three are sent on as they came, however a job was submitted, and the audit is clean."""
+    array = {"count": 1, "callback": "http://x/{n}"} if way == "array" else {}
+    carried = await _callback_of(api, broker, slots, GIVEN, in_bulk=way == "bulk", **array)
+    assert carried == GIVEN
     assert await audit(client, TYPE) == []
 
 
