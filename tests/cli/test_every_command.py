@@ -105,6 +105,8 @@ ROWS: dict[str, Row] = {
                       "Redis"),
     "token rotate": Row("--redis REDIS kept", "rqb", None, "--redis REDIS nobody", 1, "no token"),
     "token revoke": Row("--redis REDIS kept", "", None, "--redis REDIS nobody", 1, "no token"),
+    "grafana": Row("", '"title"', None, "--nope", 2, "--nope"),
+    "alerts": Row("", "groups:", None, "--nope", 2, "--nope"),
     "deploy systemd": Row("", "[Unit]", None, "--output FOLDER/key", 2, "is a file"),
     "deploy compose": Row("", "services:", None, "--output FOLDER/key", 2, "is a file"),
     "deploy helm": Row("", "apiVersion:", None, "--output FOLDER/key", 2, "is a file"),
