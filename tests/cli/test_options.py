@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import click
 import pytest
 import uvicorn
 from click.testing import CliRunner
 
+from rq_broker.cli import main
 from rq_broker.cli.options import OPTIONS, with_settings
 from rq_broker.settings import Settings
 from tests.cli.running import invoke, must_not_serve
@@ -242,3 +243,26 @@ def test_a_type_that_cannot_exist_is_refused(command: str, name: str) -> None:
     result = invoke(command, "--type", name)
     assert result.exit_code == 1
     assert f"--type {name}" in result.output
+
+
+def leaves(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
+    """Yield each command below this one, and its name."""
+    if not isinstance(command, click.Group):
+        yield name, command
+        return
+    context = click.Context(command)
+    for word in command.list_commands(context):
+        below = command.get_command(context, word)
+        assert below
+        yield from leaves(below, f"{name} {word}")
+
+
+def test_no_command_hides_a_default() -> None:
+    """Each option of each command says what it does, and what it is without a word of the user:
+    a value, or words where the value is none. Filters and flags have none to show."""
+    for name, command in leaves(main, "rq-broker"):
+        for option in command.params:
+            if isinstance(option, click.Option):
+                assert option.help, (name, option.opts)
+                has_value = option.to_info_dict()["default"] not in (None, "", False, ())
+                assert option.show_default or option.is_flag or not has_value, (name, option.opts)
