@@ -112,6 +112,13 @@ async def test_callbacks_go_to_the_hosts_of_the_identity(
     assert (await submit(api, "y", "free", callback="http://any.test/x")).status_code == 201
 
 
+async def test_callback_hosts_do_not_bind_jobs_without_callback(api: httpx.AsyncClient) -> None:
+    """Whoever may be called at some hosts only may wait without a callback, as a what-if tells."""
+    assert (await submit(api, "named", callback=None)).status_code == 201
+    path = f"/types/{TYPE}/what-if"
+    assert (await api.post(path, json={"data": {}}, headers=of("named"))).is_success
+
+
 async def test_a_what_if_is_of_an_own_owner(api: httpx.AsyncClient) -> None:
     """Without an owner it is the only one of the client's; of several, one is to be named."""
     path, body = f"/types/{TYPE}/what-if", {"data": {"instances": [{"VCPU": 2}]}}
