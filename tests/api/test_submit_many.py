@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import httpx
@@ -10,8 +11,10 @@ from redis.asyncio import Redis
 
 from rq_broker.api import bulk_bodies
 from rq_broker.domain import errors
+from rq_broker.domain.job_log import JOB_LOG
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker
+from rq_broker.store.keys import Keys
 from tests.api.conftest import listed, refused, submission
 from tests.api.test_access import calling
 from tests.api.test_audited_changes import lines_of
@@ -146,3 +149,15 @@ async def test_redis_away_is_told_job_by_job(
         data = await _many(api, submission("a"), submission("b"), submission("c"))
     assert [job["status"] for job in data["jobs"]] == [201, 503, 201]
     assert data["refused"] == {"redis_unavailable": 1}
+
+
+async def test_each_job_is_joined_with_the_call(
+    api: httpx.AsyncClient, client: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The ID of the request goes with each job, as with one alone, and each has a line."""
+    with caplog.at_level(logging.INFO, JOB_LOG):
+        await _many(api, submission("a"), submission("b"), **{"X-Request-ID": "r-7"})
+    for name in ("a", "b"):
+        assert await client.hget(Keys("vm").of("job", name), "http_request_id") == "r-7"
+    lines = [vars(record)["fields"] for record in caplog.records if record.name == JOB_LOG]
+    assert [line["request_id"] for line in lines] == ["a", "b"]
