@@ -168,3 +168,33 @@ def test_every_call_that_is_no_put_or_get_was_thought_about() -> None:
     assert changing == known.keys()
     for name in ("submit", "withdraw"):
         assert known[name]().idempotency_key
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "pauses_made"),
+    [
+        ("20", [20.0]),
+        ("61", []),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", [pytest.approx(0.15, abs=0.06)]),
+    ],
+)
+def test_the_total_is_bounded(
+    retry_after: str, pauses_made: list[float], pauses: list[float]
+) -> None:
+    """An API that asks for a pause gets it, seconds or a date; not if it ends after `retry_for`."""
+    refusal = {"error": "slowly", "code": "rate_limited", "ok": False}
+    answers = [
+        httpx.Response(429, json=refusal, headers={"retry-after": retry_after}),
+        httpx.Response(200, json={"data": {"requeued": 0}, "ok": True}),
+    ]
+    transport = httpx.MockTransport(lambda _: answers.pop(0))
+    told: list[Exception | None] = []
+    http = httpx.Client(transport=transport, base_url="http://a")
+    with Client("http://a", http=http, retry_for=60, on_trouble=told.append) as client:
+        if pauses_made:  # a 429 was not carried out, so even this call is safe to repeat
+            assert client.requeue("vm", "http://h:80") == 0
+            assert [type(trouble) for trouble in told] == [errors.RateLimited, type(None)]
+        else:
+            with pytest.raises(errors.RateLimited):
+                client.requeue("vm", "http://h:80")
+    assert pauses == pauses_made

@@ -61,6 +61,8 @@ async def test_a_broker_away_is_waited_out(spawn: Children, store: Server, tmp_p
             assert "the broker answers again" in child.output()
         for name in ("first", "second", "third"):
             assert client.read("lab", name)["Status"] == "done"
+    audited = spawn.start("audit", "--redis", store.url)
+    assert audited.wait() == 0, audited.output()
 
 
 async def test_ctrl_c_while_nothing_answers(spawn: Children, store: Server, tmp_path: Path) -> None:
@@ -120,5 +122,7 @@ async def test_a_hundred_holds_are_never_oversold(spawn: Children, store: Server
             threads = [asyncio.wrap_future(pool.submit(hold_once, client)) for _ in range(HOLDERS)]
             await asyncio.gather(*threads, *(hold_async_once(async_client) for _ in range(HOLDERS)))
         counts = client.types()["lab"]
+    audited = spawn.start("audit", "--redis", store.url)
     assert most <= 3
+    assert audited.wait() == 0, audited.output()
     assert len(fences) == 2 * HOLDERS == counts["done"]
