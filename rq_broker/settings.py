@@ -62,6 +62,9 @@ class Settings:
     admin_rate_limit: float = 0.0
     """Requests a second of each admin, or without access control of each address. Default, 0: any
     number."""
+    wait_limit: int = 1000
+    """Reads that wait and streams of events that each identity that is no admin may have open at
+    once in each process; 0 for any number. Default: 1000."""
     max_types: int = 10_000
     """Types of the installation that clients may make. Default: 10,000."""
     keystone_cloud: str | None = None

@@ -18,6 +18,7 @@ from rq_broker.api.audit_log import AuditLogEndpoints
 from rq_broker.api.browser_guard import ANY_NAME, BrowserGuard, BrowserRules
 from rq_broker.api.bulk import BulkEndpoints
 from rq_broker.api.destinations import DestinationEndpoints
+from rq_broker.api.events import EventEndpoints
 from rq_broker.api.health import HealthEndpoints
 from rq_broker.api.hosts import HostEndpoints
 from rq_broker.api.inbox import InboxEndpoints
@@ -32,6 +33,7 @@ from rq_broker.api.responses import HANDLERS, ok
 from rq_broker.api.signing_keys import SigningKeyEndpoints
 from rq_broker.api.tokens import TokenEndpoints
 from rq_broker.api.types import TypeEndpoints
+from rq_broker.api.waiting import Waits
 from rq_broker.egress.rules import Egress
 from rq_broker.identity import Authenticator
 from rq_broker.store.broker import Broker
@@ -65,10 +67,11 @@ def create_app(
         inbox: Adds the development inbox.
         noop: Adds `POST /noop`, the baseline of the benchmarks.
         browsers: By which names the API is called, and whose pages may call it.
-        rates: How many requests a second are served to whom.
+        rates: How many requests a second are served to whom, and how many may wait.
         lifespan: Runs beside the requests; its state is given to the server and to each request.
     """
-    routes = _routes(broker, callback_base, egress, authenticators, inbox=inbox, noop=noop)
+    waits = Waits(broker, rates.waits)
+    routes = _routes(broker, callback_base, egress, authenticators, waits, inbox=inbox, noop=noop)
     rate_limits = []
     if rates.limits_somebody(open_to_all=not authenticators):
         rate_limits.append(Middleware(RateLimit, broker.allow, rates))
@@ -94,6 +97,7 @@ def _routes(
     callback_base: str | None,
     egress: Egress | None,
     authenticators: Sequence[Authenticator],
+    waits: Waits,
     *,
     inbox: bool,
     noop: bool,
@@ -103,7 +107,8 @@ def _routes(
     explainer = Explainer(snapshots)
     routes = [
         *([Route("/noop", _noop, methods=["POST"], include_in_schema=False)] if noop else ()),
-        *JobEndpoints(snapshots, explainer, callback_base, egress).routes(),
+        *JobEndpoints(snapshots, explainer, callback_base, egress, waits).routes(),
+        *EventEndpoints(broker, waits).routes(),
         *QuestionEndpoints(broker, explainer, callback_base, egress).routes(),
         *BulkEndpoints(snapshots, callback_base, egress).routes(),
         *TypeEndpoints(snapshots).routes(),

@@ -32,6 +32,7 @@ from rq_broker.api.paths import job_of, location, type_of
 from rq_broker.api.request_body import read, read_json
 from rq_broker.api.responses import PRIVATE, created, ok, warned
 from rq_broker.api.submit import read_submission
+from rq_broker.api.waiting import Waits, refuse_wait
 from rq_broker.domain.arrays import ArraySubmission
 from rq_broker.domain.correlation import Correlation
 from rq_broker.domain.errors import Conflict
@@ -57,8 +58,10 @@ class JobEndpoints:
         explainer: Explainer,
         callback_base: str | None,
         egress: Egress | None,
+        waits: Waits,
     ) -> None:
         self._broker = snapshots.broker
+        self._waits = waits
         self._lists = pagination.Lists(snapshots.broker)
         self._explainer = explainer
         self._reasons = ReasonReader(snapshots)
@@ -146,8 +149,9 @@ class JobEndpoints:
         """Read one job; if it is queued, with the reason why it waits."""
         type_, request_id = job_of(request)
         if (array := await self._arrays.find(request)) is not None:
+            refuse_wait(request)
             return ok(await self._arrays.read(request, array))
-        job = await self._broker.read(type_, request_id, owners_of(request))
+        job = await self._waits.read(request, type_, request_id)
         if is_known(request, job):
             return not_modified(job)
         view = job_view(request, job)

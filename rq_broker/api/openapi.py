@@ -273,19 +273,16 @@ def _header_parameters(operation: Operation) -> list[dict[str, Any]]:
 
 
 def _successes(operation: Operation, answer: Schema | None, recorded: Any) -> dict[str, Any]:
-    schemas = {
-        media: _envelope(answer, operation)
-        if answer and media == "application/json"
-        else _without_envelope(media)
-        for media in operation.media
+    content: dict[str, Any] = {
+        media: {"schema": _success(media, answer, operation)} for media in operation.media
     }
-    content: dict[str, Any] = {media: {"schema": schema} for media, schema in schemas.items()}
     if recorded and "application/json" in content:
         content["application/json"]["example"] = recorded
     location = {"schema": {"type": "string"}, "description": "Path of what was created."}
     descriptions: dict[int, dict[str, Any]] = {
         200: {"description": "Success.", "content": content},
         201: {"description": "Created.", "content": content, "headers": {"Location": location}},
+        204: {"description": "Nothing follows."},
     }
     if operation.takes_key:
         replayed = {"schema": {"const": "true"}, "description": "The call was carried out before."}
@@ -307,8 +304,22 @@ _ETAG = {
 }
 
 
-def _without_envelope(media: str) -> Schema:
+def _success(media: str, answer: Schema | None, operation: Operation) -> Schema:
+    if answer and media == "application/json":
+        return _envelope(answer, operation)
+    if answer and media == "text/event-stream":
+        return _streamed(answer)
     return {"type": "object" if media == "application/json" else "string"}
+
+
+def _streamed(data: Schema) -> Schema:
+    """Return the schema of each event of a stream, by its lines."""
+    text = {"type": "string", "contentMediaType": "application/json", "contentSchema": data}
+    return {
+        "type": "object",
+        "properties": {"id": {"type": "string"}, "event": {"type": "string"}, "data": text},
+        "required": ["event", "data"],
+    }
 
 
 def _refusals(route: Route) -> dict[str, Any]:

@@ -34,7 +34,7 @@ Allow = Callable[[Sequence[Bucket], int], Awaitable[Allowance]]
 
 @dataclass(frozen=True, slots=True)
 class RateRules:
-    """Requests a second that the API serves; 0 for any number."""
+    """Requests a second that the API serves, and how many may wait; 0 for any number."""
 
     identity: float = 0.0
     """Of each identity that is no admin."""
@@ -42,6 +42,9 @@ class RateRules:
     """Of all identities together that have this one owner, admins aside."""
     admin: float = 0.0
     """Of each admin; without access control of each address."""
+    waits: int = 0
+    """Reads that wait, and streams of events, that an identity that is no admin may have open at
+    once in each process."""
 
     def limits_somebody(self, *, open_to_all: bool) -> bool:
         """Tell whether any limits those who may come: without access control all are admins."""

@@ -152,7 +152,7 @@ class _Page:
     def _received(self, operation: Mapping[str, Any]) -> str:
         parts = ["<h4>You get</h4>"]
         for status, response in operation["responses"].items():
-            if int(status) >= 300:
+            if int(status) >= 300 or "content" not in response:
                 continue
             media, content = next(iter(response["content"].items()))
             fields = self._fields.html(content["schema"])

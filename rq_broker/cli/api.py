@@ -88,5 +88,5 @@ def build_app(settings: Settings, client: Redis | RedisCluster, *, dev: bool = F
         inbox=dev,
         browsers=browser_rules(settings),
         rates=rate_rules(settings),
-        lifespan=lifespan(settings),
+        lifespan=lifespan(settings, broker.events.close),
     )

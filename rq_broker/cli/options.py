@@ -119,6 +119,12 @@ OPTIONS: dict[str, Decorator] = {
         type=click.FloatRange(0, 1_000_000),
         metavar="RATE",
     ),
+    "wait_limit": option(
+        "--wait-limit",
+        "Waiting reads and event streams of an identity that is no admin, in a process; 0: any.",
+        type=click.IntRange(0),
+        metavar="N",
+    ),
     "max_types": option(
         "--max-types",
         "Most types that clients may make. Those that there are stay.",

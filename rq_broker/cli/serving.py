@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -56,12 +56,22 @@ def browser_rules(settings: Settings) -> BrowserRules:
 
 
 def rate_rules(settings: Settings) -> RateRules:
-    """Return how many requests a second are served to whom."""
-    return RateRules(settings.rate_limit, settings.owner_rate_limit, settings.admin_rate_limit)
+    """Return how many requests a second are served to whom, and how many may wait."""
+    return RateRules(
+        settings.rate_limit,
+        settings.owner_rate_limit,
+        settings.admin_rate_limit,
+        settings.wait_limit,
+    )
 
 
-def lifespan(settings: Settings) -> StatefulLifespan[Starlette]:
-    """Return the lifespan of the application, which gives the server its connections."""
+def lifespan(
+    settings: Settings, on_end: Callable[[], object] = lambda: None
+) -> StatefulLifespan[Starlette]:
+    """Return the lifespan of the application, which gives the server its connections.
+
+    `on_end`: see Connections.
+    """
 
     @asynccontextmanager
     async def state(_: Starlette) -> AsyncIterator[Mapping[str, Any]]:
@@ -70,7 +80,7 @@ def lifespan(settings: Settings) -> StatefulLifespan[Starlette]:
         _log.info(
             "up to %d connections are served, %d from one address", limits.total, limits.per_address
         )
-        yield {CONNECTIONS: Connections(limits, grace=settings.grace)}
+        yield {CONNECTIONS: Connections(limits, grace=settings.grace, on_end=on_end)}
 
     return state
 

@@ -53,12 +53,15 @@ _AUDIT = ("EXEC", "EXISTS", "HLEN", "HSCAN", "SCARD", "SSCAN", "XLEN", "ZSCAN")
 """Plain commands of the audit besides _READS."""
 _WRITES = ("SADD", "SETRANGE")
 """Plain commands that register a type, and check that Redis takes writes."""
+_FOLLOWING = ("CLIENT|TRACKING",)
+"""What the API needs to be told when a stream of events changes; see multiplexer."""
 _WAKING = ("HDEL", "HSET", "PUBLISH", "SREM", "SUBSCRIBE", "UNSUBSCRIBE")
 """Plain commands of notifiers: to wait for work, to know of each other, to forget a type."""
 _READING_SCRIPTS = ("audit_callbacks", "audit_jobs", "audit_shapes", "changed_holds",
                     "destinations", "figures", "heads", "holding", "line", "page", "page_array",
                     "read", "read_array", "running_holds", "sources", "type_state")  # fmt: skip
 _READING_PROBES: Mapping[str, str] = {
+    "CLIENT|TRACKING": "OFF",
     "EVAL": "x 1 K", "EVALSHA": "x 1 K", "EXISTS": "K", "GET": "K", "HEXISTS": "K x",
     "HGET": "K x", "HGETALL": "K", "HKEYS": "K", "HLEN": "K", "HMGET": "K x", "HRANDFIELD": "K",
     "HSCAN": "K 0", "HSTRLEN": "K x", "INFO": "memory", "PING": "", "PTTL": "K",
@@ -112,7 +115,7 @@ class Role:
 
 
 ROLES: Mapping[str, Role] = {
-    "api": Role(tuple(SCRIPTS), (*_READS, *_WRITES, "WAIT")),
+    "api": Role(tuple(SCRIPTS), (*_READS, *_WRITES, *_FOLLOWING, "WAIT")),
     "notifier": Role(tuple(SCRIPTS), (*_READS, *_WRITES, *_WAKING)),
     "reader": Role(_READING_SCRIPTS, (*_READS, *_AUDIT), only_reads=True),
     "submitter": Role(
@@ -249,6 +252,12 @@ class _Probe:
     """The type whose key it names; None if it names no key of a type."""
     key: str = ""
 
+    @property
+    def command(self) -> str:
+        """Its name, as a rule of the ACL has it."""
+        whole = "|".join(self.call[:2])
+        return whole if whole in PROBES else self.call[0]
+
 
 def _probes(role: Role, types: Iterable[str]) -> Iterator[_Probe]:
     """Yield each command, those with a key once for each type; and a command for each key."""
@@ -269,7 +278,7 @@ def _probes(role: Role, types: Iterable[str]) -> Iterator[_Probe]:
 
 def _call(command: str, key: str = "", channel: str = "") -> tuple[str, ...]:
     places = {"K": key, "C": channel}
-    return command, *(places.get(word, word) for word in PROBES[command].split())
+    return *command.split("|"), *(places.get(word, word) for word in PROBES[command].split())
 
 
 async def _refusals(connection: Any, probes: Sequence[_Probe]) -> list[tuple[_Probe, str]]:
@@ -317,7 +326,7 @@ def _lacking(refusals: Iterable[tuple[_Probe, str]], served: Collection[str]) ->
     keys_refused: defaultdict[str, set[bool]] = defaultdict(set)
     for probe, text in refusals:
         if "to run the" in text:
-            commands[probe.call[0]] = None
+            commands[probe.command] = None
         elif probe.type is not None:
             keys_refused[probe.type].add(bool(text))
         elif text:

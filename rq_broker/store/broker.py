@@ -16,6 +16,7 @@ from rq_broker.store.capacity import Capacity
 from rq_broker.store.continuity import Continuity
 from rq_broker.store.deliveries import Deliveries, Settlement
 from rq_broker.store.encryption import KeyCipher
+from rq_broker.store.event_hub import EventHub
 from rq_broker.store.figures import read_figures
 from rq_broker.store.fitness import memory
 from rq_broker.store.forecasts import Forecasts
@@ -79,6 +80,7 @@ class Broker:
         shapes = Shapes(runner)
         grants = Grants(runner, shapes, continuity)
         self.audit_log = AuditLog(runner).audit_log
+        self.events = EventHub(runner)
         self._bind_server(runner)
         self._bind_continuity(continuity)
         submits = Submits(runner, registry, continuity)
@@ -94,6 +96,11 @@ class Broker:
         self._bind_tokens(Tokens(runner))
         self._bind_notifiers(Notifiers(runner), Wakes(runner), registry)
 
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self.events.aclose()
+        await self.runner.aclose()
+
     def _bind_server(self, runner: Runner) -> None:
         """What every process needs."""
         self.ping = runner.ping
@@ -101,7 +108,6 @@ class Broker:
         self.now = runner.clocks.now
         self.clock_steps = runner.clocks.steps
         self.memory = partial(memory, runner)
-        self.aclose = runner.aclose
 
     def _bind_continuity(self, continuity: Continuity) -> None:
         """What notices that Redis lost state, and mends what can be."""

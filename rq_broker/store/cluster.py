@@ -9,7 +9,7 @@ is open its keys are on two nodes, and a script needs them all on one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
 from redis import exceptions
@@ -61,14 +61,21 @@ class Cluster:
     will do: they are asked a few at a time, and the first answer counts.
     """
 
-    def __init__(self, client: RedisCluster, timeout: float) -> None:
+    def __init__(
+        self,
+        client: RedisCluster,
+        timeout: float,
+        on_change: Callable[[Sequence[str] | None], None] = lambda _: None,
+    ) -> None:
         """Dial nothing yet.
 
         Args:
             client: names the nodes to start from, and has the options of connections.
             timeout: seconds that a dial may take, and for which a node may send nothing.
+            on_change: see Multiplexer.
         """
         self._client = client
+        self._on_change = on_change
         self._timeout = timeout
         self._nodes: dict[Address, Node] = {}
         self._start = [Address(node.host, int(node.port)) for node in client.startup_nodes]
@@ -86,19 +93,31 @@ class Cluster:
 
     def call(self, *command: Any) -> Awaitable[Any]:
         """Send a command to the node of its key's slot; see Multiplexer.call."""
-        return self._route(command, 0)
+        return self._route(command, lambda node: node.call(*command))
 
     def write(self, least: int, *command: Any) -> Awaitable[Any]:
         """Send a command that so many replicas must acknowledge, see Multiplexer.write."""
-        return self._route(command, least)
+        return self._route(command, lambda node: node.write(least, *command))
 
-    async def _route(self, command: Sequence[Any], least: int) -> Any:
+    def tracked(self, *command: Any) -> Awaitable[Any]:
+        """Send a command that reads a key, and be told once it changes; see Node.tracked."""
+        return self._route(command, lambda node: node.tracked(*command))
+
+    def server_of(self, key: str) -> Hashable:
+        """Return the address of the node that serves a key, None where that is not known yet."""
+        return self._primaries[key_slot(key.encode(errors="surrogateescape"))]
+
+    async def stop_tracking(self) -> None:
+        """Close the connections of `tracked`."""
+        for node in list(self._nodes.values()):
+            await node.stop_tracking()
+
+    async def _route(self, command: Sequence[Any], send: Callable[[Node], Awaitable[Any]]) -> Any:
         slot = slot_of(command)
         address = self._primaries[slot] or await self._find(slot)
         for moves in range(MOVES):
             try:
-                node = self._node(address)
-                return await (node.write(least, *command) if least else node.call(*command))
+                return await send(self._node(address))
             except exceptions.ConnectionError:
                 self._distrust(address)
                 raise
@@ -152,7 +171,9 @@ class Cluster:
         node = self._nodes.get(address)
         if node is None:
             client = cluster_node(self._client, *address)
-            node = self._nodes[address] = Node(client, self._timeout, self._refresh_soon)
+            node = self._nodes[address] = Node(
+                client, self._timeout, self._refresh_soon, self._on_change
+            )
         return node
 
     async def _find(self, slot: int) -> Address:

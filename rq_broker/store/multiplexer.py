@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from hiredis import HiredisError, PushNotification, Reader, pack_command
@@ -30,6 +30,11 @@ they are slow. It must be shorter than the silence after which a connection is g
 REDIAL_SECONDS = 0.25
 """Least age of a connection that is replaced because its server was demoted. A shorter one costs
 more dials while no other server serves; a longer one keeps calls failing after a failover."""
+_TRACK = (("HELLO", 3), ("CLIENT", "TRACKING", "ON"))
+"""Makes Redis tell when a key changes that this connection read, over the connection itself, which
+takes version 3 of the protocol. That costs a message a change, and nothing while nothing changes,
+for any number of keys in any slots. A blocking XREAD takes keys of one slot only."""
+OnChange = Callable[[Sequence[str] | None], None]
 
 
 class Acknowledgement(NamedTuple):
@@ -48,7 +53,11 @@ class Multiplexer:
     """
 
     def __init__(
-        self, client: Redis, timeout: float, on_retired: Callable[[], None] = lambda: None
+        self,
+        client: Redis,
+        timeout: float,
+        on_retired: Callable[[], None] = lambda: None,
+        on_change: OnChange | None = None,
     ) -> None:
         """Dial nothing yet.
 
@@ -56,10 +65,14 @@ class Multiplexer:
             client: dials the connection.
             timeout: seconds that a dial may take, and for which Redis may send nothing.
             on_retired: called when a server says that another one serves now.
+            on_change: called with the keys that calls read and that changed since, each once after
+                a read; with None if all may have changed, as after the connection is lost. None:
+                Redis is not asked to tell.
         """
         self._client = client
         self._timeout = timeout
         self._on_retired = on_retired
+        self._on_change = on_change
         self._connection: _SharedConnection | None = None
         self._replaced: list[_SharedConnection] = []
         """Connections that take no further calls, and are not handed back to redis-py yet."""
@@ -138,8 +151,7 @@ class Multiplexer:
         try:
             async with asyncio.timeout(self._timeout):
                 await self._release_replaced()
-                connection = _SharedConnection(self._timeout, self._on_retired)
-                await connection.dial(self._client)
+                connection = await self._dialled()
         except BaseException as error:
             _fail((future for _, future, _ in self._waiting_for_dial), error)
             if not isinstance(error, Exception):
@@ -151,6 +163,25 @@ class Multiplexer:
         finally:
             self._waiting_for_dial = []
             self._dialling = None
+
+    async def _dialled(self) -> _SharedConnection:
+        connection = _SharedConnection(self._timeout, self._on_retired, self._on_change)
+        await connection.dial(self._client)
+        if self._on_change:
+            try:
+                await connection.track()
+            except BaseException:
+                await connection.release()
+                raise
+        return connection
+
+    async def aclose(self) -> None:
+        """Close the connection. Calls that are unanswered fail."""
+        if self._dialling:
+            self._dialling.cancel()
+        if self._connection:
+            self._connection.close()
+        await self._release_replaced()
 
     async def _release_replaced(self) -> None:
         """Hand back the connections that are closed; others still await replies."""
@@ -165,7 +196,9 @@ class Multiplexer:
 class _SharedConnection(asyncio.Protocol):
     """One connection from its greeting to its loss. The n-th reply belongs to the n-th call."""
 
-    def __init__(self, timeout: float, on_retired: Callable[[], None]) -> None:
+    def __init__(
+        self, timeout: float, on_retired: Callable[[], None], on_change: OnChange | None
+    ) -> None:
         self.unsent: list[bytes] = []
         self.unanswered: deque[asyncio.Future[Any]] = deque()
         self._requests: list[Acknowledgement] = []
@@ -176,6 +209,7 @@ class _SharedConnection(asyncio.Protocol):
         self.loop = asyncio.get_running_loop()
         self._timeout = timeout
         self._on_retired = on_retired
+        self._on_change = on_change
         self._last_received = 0.0
         """When bytes last arrived, or when the first of the unanswered calls was made."""
         self._silence_check: asyncio.TimerHandle | None = None
@@ -186,6 +220,17 @@ class _SharedConnection(asyncio.Protocol):
         self._dialled: DialledConnection = await dial(client, self)
         self._transport = self._dialled.transport
         self._dialled_at = self.loop.time()
+
+    async def track(self) -> None:
+        """Have Redis tell of changed keys. Raises what Redis answers if it refuses that."""
+        for command in _TRACK:
+            future: asyncio.Future[Any] = self.loop.create_future()
+            self.enqueue(_packed(command), future)
+            await future
+
+    def close(self) -> None:
+        """Close the connection; its calls fail."""
+        self._give_up(EOFError("closed"))
 
     async def release(self) -> None:
         """Close the connection and hand it back to redis-py."""
@@ -241,6 +286,8 @@ class _SharedConnection(asyncio.Protocol):
             while (reply := self._reader.gets()) is not False:
                 if not isinstance(reply, PushNotification):
                     self._resolve_first(reply)
+                elif self._on_change and reply[0] == "invalidate":
+                    self._on_change(reply[1])
         except (HiredisError, IndexError) as error:  # not RESP, or a reply to no call
             self._give_up(error)
         if self.retired and not self.unanswered:
@@ -287,6 +334,8 @@ class _SharedConnection(asyncio.Protocol):
             self.lost = self.retired = True
             self._transport.abort()
             _fail(self.unanswered, error)
+            if self._on_change:
+                self._on_change(None)
 
 
 def _acknowledge(requests: Iterable[Acknowledgement], count: asyncio.Future[int]) -> None:

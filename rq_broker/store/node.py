@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from redis import exceptions
@@ -21,16 +22,24 @@ class Node:
     """One server: a standalone one, the primary that Sentinel names, or a node of a cluster."""
 
     def __init__(
-        self, client: Redis, timeout: float, on_retired: Callable[[], None] = lambda: None
+        self,
+        client: Redis,
+        timeout: float,
+        on_retired: Callable[[], None] = lambda: None,
+        on_change: Callable[[Sequence[str] | None], None] = lambda _: None,
     ) -> None:
         """Take the client that dials; see Multiplexer for the rest."""
         self._client = client
+        self._make_tracking = partial(Multiplexer, client, timeout, on_retired, on_change)
+        self._tracking: Multiplexer | None = None
+        """Reads keys whose changes the server then tells: only where somebody wants to know."""
         self._multiplexers = [Multiplexer(client, timeout, on_retired) for _ in range(MULTIPLEXERS)]
 
     @property
     def is_busy(self) -> bool:
         """Whether calls are unanswered."""
-        return any(multiplexer.unanswered for multiplexer in self._multiplexers)
+        busy = any(multiplexer.unanswered for multiplexer in self._multiplexers)
+        return busy or (self._tracking is not None and bool(self._tracking.unanswered))
 
     def call(self, *command: Any) -> Awaitable[Any]:
         """Send a command, see Multiplexer.call."""
@@ -39,6 +48,18 @@ class Node:
     def write(self, least: int, *command: Any) -> Awaitable[Any]:
         """Send a command that replicas must acknowledge, see Multiplexer.write."""
         return self._next().write(least, *command)
+
+    def tracked(self, *command: Any) -> Awaitable[Any]:
+        """Send a command that reads a key, and be told once it changes; see Multiplexer."""
+        if self._tracking is None:
+            self._tracking = self._make_tracking()
+        return self._tracking.call(*command)
+
+    async def stop_tracking(self) -> None:
+        """Close the connection of `tracked`."""
+        tracking, self._tracking = self._tracking, None
+        if tracking:
+            await tracking.aclose()
 
     def _next(self) -> Multiplexer:
         """Return the connection for the next call: a busy one, unless a batch waits there."""
@@ -49,5 +70,6 @@ class Node:
 
     async def aclose(self) -> None:
         """Close the connections."""
+        await self.stop_tracking()
         with suppress(exceptions.RedisError):
             await self._client.aclose()

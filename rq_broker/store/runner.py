@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextlib import suppress
 from functools import cache, partial
 from typing import Any
@@ -52,10 +52,14 @@ class Runner:
         self._timeout = timeout
         self.clocks = TypeClocks(self)
         self._servers: Node | Cluster | None = None
+        self.on_change: Callable[[Sequence[str] | None], object] = lambda _: None
+        """Takes the keys that `tracked` calls read and that changed since; None for all of them."""
         if isinstance(client, RedisCluster):
-            self._servers = Cluster(client, timeout)
+            self._servers = Cluster(client, timeout, self._changed)
         elif type(client) is Redis:
-            self._servers = Node(client, timeout, lambda: ask_another_sentinel(client))
+            self._servers = Node(
+                client, timeout, lambda: ask_another_sentinel(client), self._changed
+            )
         self._call = self._servers.call if self._servers else self._direct
         self._write = self._call
         """Sends a script that writes."""
@@ -107,6 +111,35 @@ class Runner:
             key = str(command[1]) if len(command) > 1 else TYPES
             raise self.refusal(error, key) from error
 
+    # Keys whose changes are told
+
+    @property
+    def tracks(self) -> bool:
+        """Whether Redis tells of changes; fakeredis does not."""
+        return self._servers is not None
+
+    async def tracked(self, *command: Any) -> Any:
+        """Send a command that reads a key; once that changes, `on_change` is called with it.
+
+        It is told once: read the key again to be told again.
+        """
+        try:
+            return await (self._servers.tracked if self._servers else self._call)(*command)
+        except Exception as error:
+            raise self.refusal(error, str(command[1])) from error
+
+    def server_of(self, key: str) -> Hashable:
+        """Return what names the server of a key: equal for keys of one server."""
+        return self._servers.server_of(key) if isinstance(self._servers, Cluster) else None
+
+    async def stop_tracking(self) -> None:
+        """Close the connections of `tracked`; the next call makes new ones."""
+        if self._servers:
+            await self._servers.stop_tracking()
+
+    def _changed(self, keys: Sequence[str] | None) -> None:
+        self.on_change(keys)
+
     def refusal(self, error: Exception, key: str) -> errors.BrokerError | ClockInDoubt:
         """Return the error of a call on a key, and note what keeps Redis from serving it.
 
@@ -125,7 +158,7 @@ class Runner:
         A user without the right to write is told so, which says nothing of other calls.
         """
         try:
-            await self._call(*_write_check(key))
+            await self._call(*write_check(key))
         except Exception as error:
             refusal = type(translate(error))
             if issubclass(refusal, errors.Unavailable) and refusal is not errors.RedisRefuses:
@@ -134,7 +167,7 @@ class Runner:
 
     async def ping(self) -> None:
         """Raise Unavailable unless Redis answers and takes writes."""
-        await self.command(*_write_check(TYPES))
+        await self.command(*write_check(TYPES))
 
     async def each_primary(self, *command: Any) -> list[Any]:
         """Send a command to every server that takes writes; returns the replies of those alive.
@@ -189,7 +222,7 @@ def _actor() -> Sequence[str]:
     return actor.name[:most], actor.address[:most], actor.request_id[:most]
 
 
-def _write_check(key: str) -> tuple[Any, ...]:
+def write_check(key: str) -> tuple[Any, ...]:
     """Return a command that fails where writes to the slot of a key fail, and changes nothing.
 
     It writes no bytes to a key that never exists.

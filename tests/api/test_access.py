@@ -65,6 +65,7 @@ class Names:
 @pytest.fixture
 async def app(broker: Broker) -> Starlette:
     await broker.set_policy("vm", {})
+    broker.events.close()  # so that streams end behind what there is
     return create_app(broker, callback_base=BASE, inbox=True, authenticators=[Names()])
 
 

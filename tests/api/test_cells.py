@@ -60,6 +60,7 @@ async def served(broker: Broker) -> AsyncIterator[httpx.AsyncClient]:
     for owner in (MINE, THEIRS):
         await making.grant_to(broker, f"http://{owner}.test:80", f"{owner}-granted", owner)
     who = WhoHeader(*IDENTITIES)
+    broker.events.close()  # so that streams end behind what there is
     app: Starlette = create_app(broker, callback_base=BASE, inbox=True, authenticators=[who])
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="http://api.test"
@@ -90,6 +91,8 @@ async def ask(
     names = {"type": type_, "request_id": f"{whose}-job", "host": f"{whose}-host", **PATHS}
     body = body_of(route.name, whose, hash(type_))
     path = route.path_format.format(**names)
+    if route.name == "type_events":
+        path += "?last_event_id=1"
     return await api.request(method, path, json=body, headers={"X-Who": role})
 
 

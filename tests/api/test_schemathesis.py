@@ -27,6 +27,7 @@ EXAMPLES = 2
 def app() -> Starlette:
     broker = Broker(in_memory())
     asyncio.run(broker.set_policy("vm", {}))
+    broker.events.close()  # so that streams end behind what there is
     who = WhoHeader(Identity("admin", Role.ADMIN))
     return create_app(broker, callback_base=BASE, inbox=True, authenticators=[who])
 

@@ -120,6 +120,7 @@ async def api(request: pytest.FixtureRequest, broker: Broker) -> AsyncIterator[h
     acting = ACTOR.set(Actor(f"token:{MARK}", "10.9.9.9"))  # so that the audit log has lines, too
     await make_scene(broker, **POLICIES[request.param])
     ACTOR.reset(acting)
+    broker.events.close()  # so that streams end behind what there is
     app = create_app(broker, callback_base="http://base.test/", authenticators=[WHO], inbox=True)
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as client:

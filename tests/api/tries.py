@@ -79,7 +79,7 @@ def _of_a_job(type_: str, job: str) -> Iterator[Try]:
     """List what can be asked of one job, and done to it."""
     path = f"/v1/{type_}/{job}"
     for query in ("", f"?owner_id={OWN}", f"?owner_id={OTHER}", "?owner_id=", "?wait=1&x=y"):
-        for part in ("", "/attempts", "/explain"):
+        for part in ("", "/attempts", "/explain", "/events"):
             yield Try("GET", f"{path}{part}{query}")
     yield Try("HEAD", path)
     for status in Status:
@@ -138,6 +138,7 @@ def _of_an_owner(type_: str) -> Iterator[Try]:
         "&status=done&limit=9",
     ):
         yield Try("GET", f"/v1/{type_}?owner_id={OTHER}{query}")
+    yield Try("GET", f"/types/{type_}/events?last_event_id=0&owner_id={OTHER}")
     yield Try("POST", f"/v1/{type_}", submission("b-new", OTHER))
     yield Try("POST", f"/v1/{type_}", submission(JOBS[0], OTHER), {"Idempotency-Key": KEY})
     yield Try("POST", f"/types/{type_}/what-if", {"data": DATA, "owner_id": OTHER})
@@ -189,6 +190,8 @@ def readings(type_: str) -> Iterator[Try]:
 
 def _lists(type_: str) -> Iterator[Try]:
     cursors = [opaque(Cursor(*at)) for at in (("1", "1"), ("-9", "3"), ("9" * 15, "9"))]
+    for query in ("", "?last_event_id=0", f"?last_event_id=0&owner_id={OWN}"):
+        yield Try("GET", f"/types/{type_}/events{query}")
     for query in (
         *("", "?limit=1", "?limit=1000", "?eta=1", "?reason=1", "?eta=1&reason=1"),
         *("?status=queued", "?status=running"),

@@ -56,6 +56,7 @@ VALUES = {
     "rate-limit": ("9.5", 9.5),
     "owner-rate-limit": ("9", 9.0),
     "admin-rate-limit": ("9", 9.0),
+    "wait-limit": ("9", 9),
     "keystone-cloud": ("lab", "lab"),
     "keystone-owner": ("name", "name"),
     "keystone-domain": ("d1", "d1"),

@@ -18,6 +18,7 @@ from rq_broker.store.scripts import SCRIPTS
 from tests.redis_reads import key_names
 from tests.redis_users import logged_in
 
+NOTIFIER = acl.ROLES["notifier"]
 UNPROBED = {"CLUSTER|SHARDS", "CLUSTER|SLOTS", "COMMAND", "EXEC", "MULTI", "SELECT"}
 """Commands that write nothing and that no script calls: a process without them fails whole."""
 
@@ -70,7 +71,7 @@ async def test_every_probe_is_queued(real_client: Redis) -> None:
         await connection.read_response()
         for command, arguments in acl.PROBES.items():
             words = arguments.replace("K", "rqb:{vm}:x").replace("C", "rqb:wake").split()
-            await connection.send_command(command, *words)
+            await connection.send_command(*command.split("|"), *words)
             assert await connection.read_response() == "QUEUED", command
         await connection.disconnect()
 
@@ -85,13 +86,19 @@ async def test_a_user_with_the_rights_of_its_role_passes(
     assert await key_names(real_client) == []
 
 
-@pytest.mark.parametrize("command", sorted(acl.PROBES.keys() & acl.ROLES["notifier"].commands()))
-async def test_each_missing_command_is_named(real_client: Redis, command: str) -> None:
+@pytest.mark.parametrize(
+    ("role", "command"),
+    [
+        *(("notifier", each) for each in sorted(acl.PROBES.keys() & NOTIFIER.commands())),
+        ("api", "CLIENT|TRACKING"),
+    ],
+)
+async def test_each_missing_command_is_named(real_client: Redis, role: str, command: str) -> None:
     """Without one command the check names it and the way to mend it, and nothing is written."""
-    rules = [*acl.acl_rules("notifier"), f"-{command.lower()}"]
-    text = await lacking(real_client, "notifier", (), *rules)
+    rules = [each for each in acl.acl_rules(role) if each != f"+{command.lower()}"]
+    text = await lacking(real_client, role, (), *rules)
     assert f"may not use the commands {command};" in text
-    assert "rq-broker acl --role notifier prints what it needs" in text
+    assert f"rq-broker acl --role {role} prints what it needs" in text
     assert await key_names(real_client) == []
 
 

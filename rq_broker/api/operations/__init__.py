@@ -12,6 +12,7 @@ from rq_broker.api.operations import (
     audit_log,
     bulk,
     destinations,
+    events,
     hosts,
     inbox,
     jobs,
@@ -29,6 +30,7 @@ __all__ = ["BROWSER_REFUSALS", "FAMILIES", "OPERATIONS", "SERVER_REFUSALS", "Ope
 FAMILIES: tuple[Mapping[str, Operation], ...] = (
     jobs.OPERATIONS,
     bulk.OPERATIONS,
+    events.OPERATIONS,
     questions.OPERATIONS,
     types.OPERATIONS,
     hosts.OPERATIONS,

@@ -13,9 +13,11 @@ from rq_broker.api.pagination import PAGE_LIMIT
 from rq_broker.api.submit import Submit
 from rq_broker.api.views import AttemptView, EmptyView
 from rq_broker.domain import errors
+from rq_broker.domain.events import MOST_WAIT_SECONDS
 from rq_broker.domain.jobs import Status
 from rq_broker.domain.representation import JobView
 
+_STATUS = "|".join(Status)
 _SUBMISSION = {
     "request_id": "train-42",
     "owner_id": "lab-7",
@@ -58,6 +60,17 @@ _LIST_QUERY = {
     ),
     "eta": Parameter({"enum": ["0", "1"]}, "`1`: a page, with the `ETA` of each queued job."),
     "reason": Parameter({"enum": ["0", "1"]}, "`1`: a page, with the `Reason` of each queued job."),
+}
+
+_WAIT_QUERY = {
+    "wait": Parameter(
+        {"type": "integer", "minimum": 0, "maximum": MOST_WAIT_SECONDS},
+        "For how many seconds to wait at most until the job leaves `queued`.",
+    ),
+    "until": Parameter(
+        {"type": "string", "pattern": rf"^({_STATUS})(,({_STATUS}))*$"},
+        "With `wait`: the statuses to wait for, instead of all but `queued`. Commas between them.",
+    ),
 }
 
 OPERATIONS: Mapping[str, Operation] = {
@@ -108,11 +121,12 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "read": Operation(
         (JobView, ArrayView),
-        refusals.JOB,
-        query=WHOSE,
+        (*refusals.JOB, errors.TooManyWaits),
+        query=WHOSE | _WAIT_QUERY,
         has_etag=True,
         condition="If-None-Match",
-        note="`name[*]` reads an array as a whole; that has no ETag.",
+        note="`name[*]` reads an array as a whole; that has no ETag. With `wait` the answer "
+        "comes at once if the job is not queued, else when it leaves the queue or time is over.",
         group=Group.LIFE,
         order=20,
         access=roles.READ_JOBS,

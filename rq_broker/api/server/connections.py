@@ -10,6 +10,7 @@ import asyncio
 import logging
 import math
 from collections import Counter
+from collections.abc import Callable
 from ipaddress import IPv6Address
 from itertools import islice
 from typing import Protocol
@@ -60,16 +61,24 @@ def address_key(host: str) -> str:
 class Connections:
     """The connections of one server process."""
 
-    def __init__(self, limits: ConnectionLimits, *, grace: float) -> None:
+    def __init__(
+        self,
+        limits: ConnectionLimits,
+        *,
+        grace: float,
+        on_end: Callable[[], object] = lambda: None,
+    ) -> None:
         """Create the registry of a process without connections.
 
         Args:
             limits: Most connections.
             grace: Seconds after the start of a shutdown in which answers may end.
+            on_end: Called at the start of a shutdown: whoever waits is to be answered.
         """
         self.limits = limits
         self._log = SparseLog(_log)
         self._grace = grace
+        self._on_end = on_end
         self._open: set[Connection] = set()
         self._by_address: Counter[str] = Counter()
         self._refused: set[Connection] = set()
@@ -144,9 +153,10 @@ class Connections:
     # Time
 
     def end_soon(self) -> None:
-        """Cut whatever is still open when the grace of a shutdown is over."""
+        """Begin a shutdown: whatever is still open when its grace is over is cut."""
         if self._cut_at is None:
             self._cut_at = asyncio.get_running_loop().time() + self._grace
+            self._on_end()
 
     def _start_timer(self) -> None:
         if self._timer is None:

@@ -61,6 +61,7 @@
     ├── RateLimited             429  rate_limited           too many requests a second
     ├── QueueFull               429  queue_full             over limits of the policy
     ├── TooManyTypes            429  too_many_types         --max-types
+    ├── TooManyWaits            429  too_many_waits         --wait-limit
     ├── TooManyHosts            429  too_many_hosts         over the policy's most_hosts
     ├── Internal                500  internal_error
     ├── OlderNotifiers          503  older_notifiers        they would misread the job
@@ -140,6 +141,7 @@ from rq_broker.domain.errors.limits import (
     RateLimited as RateLimited,
     TooManyHosts as TooManyHosts,
     TooManyTypes as TooManyTypes,
+    TooManyWaits as TooManyWaits,
 )
 from rq_broker.domain.errors.root import BrokerError as BrokerError
 from rq_broker.domain.errors.unavailable import (

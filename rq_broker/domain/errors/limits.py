@@ -20,6 +20,19 @@ class RateLimited(BrokerError):
         self.retry_after = retry_after
 
 
+class TooManyWaits(BrokerError):
+    """As many reads and event streams of the identity wait in this process as may."""
+
+    status = 429
+    code = "too_many_waits"
+    remedy = (
+        "Wait for several jobs by one stream of their type's events, or have the "
+        "operator raise [`--wait-limit`](operating.md#limits)."
+    )
+    retry_after = 5
+    """Seconds until a caller should ask again."""
+
+
 class TooManyTypes(BrokerError):
     """The installation has as many types as it allows; those that it has are served."""
 

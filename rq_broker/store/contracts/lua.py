@@ -41,6 +41,7 @@ def arguments(
             "local actor",
             "if ARGV[next_argument] then",
             "  actor = { ARGV[next_argument], ARGV[next_argument + 1], ARGV[next_argument + 2] }",
+            "  acting = actor[1]",  # a local of lua/lib/base
             "  next_argument = next_argument + 3",
             "end",
         ]

@@ -80,7 +80,7 @@ local function finish(priority)
     recount_now()
   end
   redis.call('HSET', job_key(request_id), 'updated', whole(wall_us()))
-  record_event(request_id, job.id, 'reordered')
+  record_event(job, job.status, 'reordered')
   if job.status == 'queued' then
     wake('grant')
   end
@@ -120,7 +120,7 @@ if among_own then
   local priority = redis.call('ZSCORE', queue, job.member)
   if #moves > 0 then
     redis.call('HSET', job_key(request_id), 'updated', whole(wall_us()))
-    record_event(request_id, job.id, 'reordered')
+    record_event(job, job.status, 'reordered')
     wake('grant')
     record_audit(actor, 'reorder', request_id, { 'priority', tonumber(job.priority) },
       { 'priority', tonumber(priority) })

@@ -78,7 +78,7 @@ else
   redis.call('HDEL', name, 'expected', 'predicted', 'predicted_from')
 end
 redis.call('HSET', name, 'updated', whole(wall_us()))
-record_event(request_id, job.id, 'expected')
+record_event(job, job.status, 'expected')
 if is_holding then
   wake('grant')
 end

@@ -140,7 +140,7 @@ else
 end
 count_waiting(owner_id, 1)
 count_bytes(owner_id, bytes)
-record_event(request_id, id, is_beside and 'beside' or 'queued')
+record_event({ request_id = request_id, id = id, owner = owner_id }, '', is_beside and 'beside' or 'queued')
 if actor and policy_value('audit_log') ~= '0' then
   record_submit()
 end

@@ -187,7 +187,8 @@ for number, of_shape in pairs(not is_beside and entries_by_shape or {}) do
 end
 count_waiting(owner_id, #jobs)
 count_bytes(owner_id, bytes)
-record_event(whole_name, whole(last_id + 1), is_beside and 'beside' or 'queued')
+record_event({ request_id = whole_name, id = whole(last_id + 1), owner = owner_id }, '',
+  is_beside and 'beside' or 'queued')
 record_audit(actor, 'submit', whole_name, nil,
   { 'owner_id', owner_id, 'status', 'queued', 'priority', tonumber(priority), 'jobs', #jobs })
 return reply({

@@ -107,7 +107,7 @@ local function ring_alarms()
       elseif job.status == 'queued' and job.give_up_after then
         give_up(job)
       elseif job.status == 'running' then
-        record_event(job.request_id, job.id, 'expiring')
+        record_event(job, job.status, 'expiring')
       end
       moved = moved + 1
     end

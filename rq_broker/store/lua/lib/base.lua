@@ -1,6 +1,8 @@
 --- The keys of this type: KEYS[1] is its base; every other key is derived from it and shares its slot.
 local base = KEYS[1]
 
+local acting -- name of who makes the change; nil where it is the broker's own. Set with `actor`, see store/contracts
+
 local function key(name)
   return base .. ':' .. name
 end

@@ -45,5 +45,5 @@ local function forget(job, digest)
     wake('grant')
   end
   leave_array(job)
-  record_event(job.request_id, job.id, 'deleted')
+  record_event(job, job.status, 'deleted')
 end

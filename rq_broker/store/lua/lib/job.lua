@@ -87,13 +87,15 @@ local function record_lost(job)
   end
 end
 
--- Adds a job's change of status to the stream of events. `alternative`: which one was granted, nil for none.
-local function record_event(request_id, id, status, alternative)
+-- Adds what happened to a job to the stream of events. `status`: what it is now, or another word where that stays.
+-- `from`: its status before, '' for none. `alternative`: which one was granted, nil for none. All entries have
+-- the same fields in the same order: a stream stores their names once for some 100 of them.
+local function record_event(job, from, status, alternative)
   if alternative then
-    redis.call('XADD', key('events'), 'MAXLEN', '~', '10000', '*',
-      'request_id', request_id, 'id', id, 'status', status, 'alternative', alternative)
+    redis.call('XADD', key('events'), 'MAXLEN', '~', '10000', '*', 'request_id', job.request_id, 'id', job.id,
+      'status', status, 'from', from, 'owner', job.owner, 'by', acting or '', 'alternative', alternative)
   else
-    redis.call('XADD', key('events'), 'MAXLEN', '~', '10000', '*',
-      'request_id', request_id, 'id', id, 'status', status)
+    redis.call('XADD', key('events'), 'MAXLEN', '~', '10000', '*', 'request_id', job.request_id, 'id', job.id,
+      'status', status, 'from', from, 'owner', job.owner, 'by', acting or '')
   end
 end

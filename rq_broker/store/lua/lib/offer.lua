@@ -26,7 +26,7 @@ end
 local function miss_offer(job, now)
   local missed = number_of(redis.call('HGET', job_key(job.request_id), 'missed'), 0) + 1
   record_miss(job.receiver, now)
-  record_event(job.request_id, job.id, 'offer_missed')
+  record_event(job, job.status, 'offer_missed')
   if missed < MISSES then
     become(job, 'queued', { 'error', 'offer_missed', 'missed', whole(missed) })
   else

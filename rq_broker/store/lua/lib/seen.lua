@@ -133,20 +133,22 @@ end
 -- one snapshot a server that moves may show on no host; and it is told when all is held or used again.
 local function note_unheld(member, is_left, now)
   local request_id = request_id_of(member)
-  local f = redis.pcall('HMGET', job_key(request_id), 'id', 'hold_lost')
+  local f = redis.pcall('HMGET', job_key(request_id), 'id', 'hold_lost', 'status', 'owner')
   if f.err then -- a damaged job: the audit finds it
     return
-  elseif is_left then
+  end
+  local job, status = { request_id = request_id, id = f[1] or '', owner = f[4] or '' }, f[3] or ''
+  if is_left then
     local is_new = redis.call('ZADD', key('unheld'), 'NX', whole(now), member) == 1
     if not is_new and not f[2] then
       redis.call('HSET', job_key(request_id), 'hold_lost', whole(now))
-      record_event(request_id, f[1] or '', 'hold_lost')
+      record_event(job, status, 'hold_lost')
     end
   else
     redis.call('ZREM', key('unheld'), member)
     if f[2] then
       redis.call('HDEL', job_key(request_id), 'hold_lost')
-      record_event(request_id, f[1] or '', 'hold_regained')
+      record_event(job, status, 'hold_regained')
     end
   end
 end

@@ -1,0 +1,195 @@
+"""Events over HTTP, as server-sent events: of a type, and of one job.
+
+The events of a stream come from the one reader of the process, see store/event_hub. sse-starlette
+keeps the connection alive, and notices when the client is gone. What the client does not read waits
+in its follower, which is cut when it has too much.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AsyncExitStack
+from http import HTTPStatus
+
+from sse_starlette import EventSourceResponse
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from rq_broker.api.access import identity_of
+from rq_broker.api.event_views import frame
+from rq_broker.api.own import limits_of, owners_of
+from rq_broker.api.paths import job_of, type_of
+from rq_broker.api.responses import PRIVATE, UNSNIFFED
+from rq_broker.api.waiting import Waits, refuse_array
+from rq_broker.domain.errors import Invalid, JobNotFound
+from rq_broker.domain.events import FINAL, LOST, Event
+from rq_broker.domain.jobs import Job
+from rq_broker.domain.validation import rejected
+from rq_broker.store.broker import Broker
+from rq_broker.store.event_feed import Follower
+
+PING_SECONDS = 15
+"""Time between two comments that keep a quiet stream open. Proxies cut one after a minute or so."""
+_ENTRY_ID = re.compile(r"[0-9]{1,15}(-[0-9]{1,15})?")
+Sees = Callable[[Event], bool]
+
+
+class EventEndpoints:
+    """The endpoints that stream events."""
+
+    def __init__(self, broker: Broker, waits: Waits) -> None:
+        self._broker = broker
+        self._waits = waits
+
+    def routes(self) -> list[Route]:
+        """List the routes."""
+        return [
+            Route("/v1/{type}/{request_id}/events", self.job_events),
+            Route("/types/{type}/events", self.type_events),
+        ]
+
+    async def type_events(self, request: Request) -> Response:
+        """Stream what happens to the jobs of a type."""
+        type_, after, sees = type_of(request), last_event_id(request), _visible(request)
+        async with AsyncExitStack() as stack:
+            follower = await self._follow(stack, request, type_)
+            frames = self._frames(request, type_, follower, after, sees)
+            return _Stream(frames, stack.pop_all())
+
+    async def job_events(self, request: Request) -> Response:
+        """Stream what happens to one job, until it has ended or is gone."""
+        (type_, request_id), after = job_of(request), last_event_id(request)
+        refuse_array(request_id)
+        owners = owners_of(request)
+        try:
+            job = await self._broker.read(type_, request_id, owners)
+        except JobNotFound:
+            if after:
+                return _over()
+            raise
+        async with AsyncExitStack() as stack:
+            follower = await self._follow(stack, request, type_)
+            job = await self._broker.read(type_, request_id, owners)
+            follower.narrow(job.id)
+            if after and job.status in FINAL and not await self._has_more(job, follower, after):
+                return _over()
+            frames = self._frames_of_job(request, job, follower, after)
+            return _Stream(frames, stack.pop_all())
+
+    async def _has_more(self, job: Job, follower: Follower, after: str) -> bool:
+        """Tell whether events of a job came behind one that its client has."""
+        async for events in self._broker.events.history(job.type, after, follower.start):
+            if any(_is_of(job, event) for event in events):
+                return True
+        return False
+
+    async def _follow(self, stack: AsyncExitStack, request: Request, type_: str) -> Follower:
+        stack.enter_context(self._waits.counted(request))
+        return await stack.enter_async_context(self._broker.events.follow(type_))
+
+    async def _frames(
+        self, request: Request, type_: str, follower: Follower, after: str, sees: Sees
+    ) -> AsyncIterator[bytes]:
+        """Yield what the client has missed, and then what happens."""
+        async for events in self._events(type_, follower, after):
+            if frames := _rendered(request, filter(sees, events)):
+                yield frames
+
+    async def _frames_of_job(
+        self, request: Request, job: Job, follower: Follower, after: str
+    ) -> AsyncIterator[bytes]:
+        """Yield the same of one job; without an event to go on from, first what it is now."""
+        if not after:
+            now = _present(job, follower.start)
+            yield _rendered(request, [now])
+            if now.word in FINAL:
+                return
+        is_final = False
+        async for events in self._events(job.type, follower, after):
+            shown = []
+            for event in events:
+                if _is_of(job, event) and not is_final:
+                    shown.append(event)
+                    is_final = event.word in FINAL
+            if shown:
+                yield _rendered(request, shown)
+            if is_final:
+                return
+
+    async def _events(
+        self, type_: str, follower: Follower, after: str
+    ) -> AsyncIterator[list[Event]]:
+        if after:
+            async for events in self._broker.events.history(type_, after, follower.start):
+                yield events
+        while True:
+            await follower.wait()
+            if events := follower.events():
+                yield events
+            elif follower.is_ended:
+                return
+
+
+class _Stream(EventSourceResponse):
+    """A stream that gives back what it holds, however it ends."""
+
+    def __init__(self, frames: AsyncIterator[bytes], stack: AsyncExitStack) -> None:
+        super().__init__(frames, headers=UNSNIFFED, ping=PING_SECONDS)
+        self._stack = stack
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the stream."""
+        async with self._stack:
+            await super().__call__(scope, receive, send)
+
+
+def last_event_id(request: Request) -> str:
+    """Return the ID of the last event that the client has; '' if it has none. Raises Invalid."""
+    query = request.query_params.get("last_event_id", "")
+    text = request.headers.get("last-event-id", "") or query
+    if text and not _ENTRY_ID.fullmatch(text):
+        raise Invalid(f"last_event_id must be the id of an event{rejected(text)}")
+    return text
+
+
+def _over() -> Response:
+    """Answer that nothing follows: browsers come back after each end of a stream, but not then."""
+    return Response(status_code=HTTPStatus.NO_CONTENT, headers=PRIVATE)
+
+
+def _is_of(job: Job, event: Event) -> bool:
+    return event.job_id == job.id or event.word == LOST
+
+
+def _visible(request: Request) -> Sees:
+    """Return what tells whether the caller sees an event of a type.
+
+    Whoever is limited to owners sees their jobs, and gaps; not what happens to the type.
+    """
+    owners = owners_of(request)
+    if owners is None:
+        return lambda _: True
+    return lambda event: event.word == LOST or (event.is_of_a_job and event.owner in owners)
+
+
+def _rendered(request: Request, events: Iterable[Event]) -> bytes:
+    limits, name = limits_of(request), identity_of(request).name
+    return b"".join(frame(event, limits is None or event.by in ("", name)) for event in events)
+
+
+def _present(job: Job, after: str) -> Event:
+    """Return an event that says what a job is now."""
+    return Event(
+        after or "0-0",
+        job.status.value,
+        job.type,
+        job.updated,
+        job.request_id,
+        job.id,
+        job.owner_id,
+        None,
+        job.status,
+    )

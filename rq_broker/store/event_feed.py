@@ -1,0 +1,246 @@
+"""The events of one type, read once for all who follow them in this process.
+
+Each read begins with the last event that was read before. Redis trims a stream from its oldest end,
+so if that one is still there, nothing is missing; if it is not, the followers are told of a gap.
+Nothing is read while nothing changes: Redis says when the stream does, see Tracking in multiplexer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from rq_broker.domain.errors import BrokerError
+from rq_broker.domain.events import LOST, Event, gap, place_of, statuses_of
+from rq_broker.store import records
+from rq_broker.store.cancellation import raise_if_cancelled
+from rq_broker.store.keys import Keys
+from rq_broker.store.runner import Runner
+
+BATCH = 500
+"""Events that one command reads: some 50 KB, for which Redis serves nobody else a millisecond."""
+MOST_KEPT = 1000
+"""Events kept for a follower that does not take them. One that is slower is cut: it comes back with
+the ID of the last event that it has. More would cost memory for each slow reader."""
+RETRY_SECONDS = 0.25
+"""Pause after Redis failed to serve a read. A shorter one costs more dials while Redis is away; a
+longer one tells of events later once it is back."""
+_FIELDS = frozenset({"request_id", "id", "status", "from", "owner", "by"})
+_LOSSES = frozenset({"state_lost"})
+"""Words by which a stream itself tells of a gap."""
+
+
+class Follower:
+    """Takes the events of one type, or of one job of it, until it is ended."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+        self._events: list[Event] = []
+        self._woken = asyncio.Event()
+        self.job_id: int | None = None
+        """The job whose events it takes; None for all of the type."""
+        self.start = feed.position
+        """ID of the last event before those that it takes."""
+        self.is_ended = False
+        """Whether nothing more comes: it was too slow, its client is gone, or the process stops."""
+
+    def narrow(self, job_id: int) -> None:
+        """Take the events of one job from now on, and gaps."""
+        if self.job_id is None:
+            self._feed.narrow(self, job_id)
+            self.job_id = job_id
+        events = [each for each in self._events if each.job_id == job_id or each.word == LOST]
+        self._events = events
+
+    def take(self, event: Event) -> None:
+        """Keep an event for `events`; too many end the follower with a gap."""
+        if self.is_ended:
+            return
+        if len(self._events) >= MOST_KEPT:
+            self._events.append(gap(event.type, self._events[-1].id, "slow", event.at))
+            self.is_ended = True
+        else:
+            self._events.append(event)
+        self._woken.set()
+
+    def end(self) -> None:
+        """Let `wait` return at once, now and later."""
+        self.is_ended = True
+        self._woken.set()
+
+    async def wait(self, until: float | None = None) -> None:
+        """Wait until there are events, it is ended, or the time is over, by the loop's clock."""
+        if self._events or self.is_ended:
+            return
+        self._woken.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                await self._woken.wait()
+
+    def events(self) -> list[Event]:
+        """Return the events that came since the last call."""
+        events, self._events = self._events, []
+        return events
+
+
+class Feed:
+    """Reads the stream of one type for its followers."""
+
+    def __init__(self, runner: Runner, type_: str) -> None:
+        self.type = type_
+        self.key = Keys(type_).of("events")
+        self.position = ""
+        """ID of the last event read; '' where the stream was empty."""
+        self.idle_since: float | None = None
+        """Since when nobody follows, by the loop's clock."""
+        self._runner = runner
+        self._stale = asyncio.Event()
+        """Set while the stream may have events that were not read."""
+        self._of_all: set[Follower] = set()
+        self._by_job: dict[int, set[Follower]] = {}
+        self._reading: asyncio.Task[None] | None = None
+        self._beginning: asyncio.Task[None] | None = None
+
+    # Followers
+
+    async def follow(self) -> Follower:
+        """Return a follower of all events from now on. Raises Unavailable if Redis is away."""
+        if self._reading is None:
+            if self._beginning is None:
+                self._beginning = asyncio.create_task(self._begin())
+            await asyncio.shield(self._beginning)
+        follower = Follower(self)
+        self._of_all.add(follower)
+        self.idle_since = None
+        return follower
+
+    async def ended(self) -> Follower:
+        """Return a follower that gets nothing, and begin to read nothing."""
+        entries = await self._runner.command("XREVRANGE", self.key, "+", "-", "COUNT", 1)
+        self.position = _id_of(entries)
+        follower = Follower(self)
+        follower.end()
+        return follower
+
+    def leave(self, follower: Follower) -> None:
+        """Give a follower nothing more."""
+        self._of_all.discard(follower)
+        if follower.job_id is not None and (followers := self._by_job.get(follower.job_id)):
+            followers.discard(follower)
+            if not followers:
+                del self._by_job[follower.job_id]
+        if not self._of_all and not self._by_job:
+            self.idle_since = asyncio.get_running_loop().time()
+
+    def narrow(self, follower: Follower, job_id: int) -> None:
+        """Give a follower the events of one job only."""
+        if follower in self._of_all:
+            self._of_all.remove(follower)
+            self._by_job.setdefault(job_id, set()).add(follower)
+
+    def end(self) -> None:
+        """End all followers, and read no more."""
+        for task in (self._reading, self._beginning):
+            if task:
+                task.cancel()
+        for follower in self._followers():
+            follower.end()
+
+    def _followers(self) -> list[Follower]:
+        return [*self._of_all, *(each for some in self._by_job.values() for each in some)]
+
+    # Reading
+
+    def changed(self) -> None:
+        """Read the stream soon: it may have changed."""
+        self._stale.set()
+
+    async def _begin(self) -> None:
+        try:
+            self.position = await self._newest()
+        finally:
+            self._beginning = None
+        self._reading = asyncio.create_task(self._read_on())
+
+    async def _read_on(self) -> None:
+        while True:
+            raise_if_cancelled()
+            await self._stale.wait()
+            self._stale.clear()
+            try:
+                while await self._read():
+                    pass
+            except BrokerError:  # the cause is logged where calls are made, see trouble
+                await asyncio.sleep(RETRY_SECONDS)
+                self._stale.set()
+
+    async def _newest(self) -> str:
+        entries = await self._runner.tracked("XREVRANGE", self.key, "+", "-", "COUNT", 1)
+        return _id_of(entries)
+
+    async def _read(self) -> bool:
+        """Read some events, and give them to the followers; returns whether more are left."""
+        entries = await self._runner.tracked(
+            "XRANGE", self.key, self.position or "-", "+", "COUNT", BATCH + 1
+        )
+        found = len(entries)
+        if self.position:
+            if entries and entries[0][0] == self.position:
+                entries = entries[1:]
+            else:
+                await self._skip_gap(is_gone=not entries)
+        for event in readable(self.type, entries):
+            self._give(event)
+        if entries:
+            self.position = str(entries[-1][0])
+        return found > BATCH
+
+    async def _skip_gap(self, *, is_gone: bool) -> None:
+        """Tell all followers of a gap; if later events are gone too, go on behind what is left."""
+        why = "state_lost" if is_gone else "trimmed"
+        lost = gap(self.type, self.position, why, place_of(self.position)[0] * 1000)
+        if is_gone:
+            self.position = await self._newest()
+        for follower in self._followers():
+            follower.take(lost)
+
+    def _give(self, event: Event) -> None:
+        if event.word == LOST:
+            for follower in self._followers():
+                follower.take(event)
+            return
+        for follower in [*self._of_all, *self._by_job.get(event.job_id, ())]:
+            follower.take(event)
+
+
+def _id_of(newest: Sequence[Any]) -> str:
+    return str(newest[0][0]) if newest else ""
+
+
+def readable(type_: str, entries: Sequence[Any]) -> list[Event]:
+    """Read entries of a stream; a damaged one is logged and left out."""
+    return records.readable(lambda entry: _event(type_, entry), entries)
+
+
+def _event(type_: str, entry: Any) -> Event:
+    id_, flat = entry
+    fields = records.pairs(flat)
+    word, name, at = fields["status"], fields["request_id"], place_of(id_)[0] * 1000
+    if word in _LOSSES:
+        return gap(type_, id_, word, at)
+    old, new = statuses_of(word, fields.get("from"))
+    return Event(
+        id_,
+        word,
+        type_,
+        at,
+        name,
+        int(fields["id"] or 0),
+        fields.get("owner"),
+        old,
+        new,
+        fields.get("by"),
+        tuple((field, value) for field, value in fields.items() if field not in _FIELDS),
+    )
