@@ -49,6 +49,10 @@ def served(redis: str) -> Iterator[Served]:
             await asyncio.sleep(0.005)
         started.set()
         await task
+        left = asyncio.all_tasks() - {asyncio.current_task()}  # what streams of events leave behind
+        for each in left:
+            each.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
         await broker.aclose()
         await client.aclose()
 

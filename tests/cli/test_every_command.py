@@ -65,6 +65,8 @@ ROWS: dict[str, Row] = {
     "show": Row("TYPE runs", "Hosts", {"RequestID": "runs"}, "TYPE nope", *JOB),
     "why": Row("TYPE waits1", "1 in line", {"position": 1}, "TYPE nope", *JOB),
     "watch": Row("TYPE over", "done", {"RequestID": "over"}, "TYPE nope", *JOB),
+    "events": Row("TYPE runs --after 0-1 --limit 3", "job.granted", {"request_id": "runs"},
+                  "TYPE nope", *JOB),
     "move": Row("TYPE waits2 --front", "", {"RequestID": "waits2", "Position": 1},
                 "TYPE runs --front", 6, "(not_waiting)"),
     "done": Row("TYPE runs", "", {"request_id": "runs", "status": "done"}, "TYPE nope", *JOB),

@@ -58,6 +58,9 @@ def _line(event: Event) -> str:
     from rq_broker.cli.verbs.listing import STATUS_STYLES
 
     data = event.data
+    if event.is_gap:
+        reason = f": {harmless(str(data['reason']))}" if data.get("reason") else ""
+        return styled(f"lost{reason}; events before the next one are missing", "red")
     status = data.get("to")
     words = [data.get("at"), event.kind, data.get("request_id")]
     line = harmless(" ".join(str(word) for word in words if word))
