@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +24,8 @@ _ENDS = ("done", "error")
 @OPTIONAL_JOB
 @click.option("--until", "until", metavar="STATUS,…", default=",".join(_ENDS), show_default=True,
               help="With a job: stop once it is in one of these.")  # fmt: skip
-@click.option("--interval", type=click.FloatRange(0.1, 60), default=1.0, show_default=True,
-              help="Seconds between two looks.")  # fmt: skip
+@click.option("--interval", type=click.FloatRange(0.1, 60), default=2.0, show_default=True,
+              help="Seconds between two looks; a job's status is told at once.")  # fmt: skip
 @OWNER
 @JSON
 @with_client
@@ -46,11 +46,18 @@ def watch(
     wanted = _statuses(until)
     with suppress(KeyboardInterrupt):  # how it is left
         if request_id is None:
-            for counts in _changes(lambda: client.types().get(type_) or {}, interval):
+            for counts in _changes(lambda _: client.types().get(type_) or {}, interval):
                 _print(counts, _counts_words(counts), as_json)
             return
+
+        def read(last: Mapping[str, Any] | None) -> Mapping[str, Any]:
+            """Read the job; once it is known, as soon as its status is another."""
+            wait = int(interval) if last else 0
+            others = [status for status in STATUSES if last and status != last["Status"]]
+            return client.read(type_, request_id, owner_id=owner_id, wait=wait, until=others)
+
         job: Mapping[str, Any] = {}
-        for job in _changes(lambda: client.read(type_, request_id, owner_id=owner_id), interval):
+        for job in _changes(read, interval):
             _print(job, _job_words(job), as_json)
             if job.get("Status") in (*wanted, *_ENDS):
                 break
@@ -65,11 +72,13 @@ def _statuses(text: str) -> tuple[str, ...]:
     return statuses
 
 
+Read = Callable[[Mapping[str, Any] | None], Mapping[str, Any]]
+"""Reads what is watched, given how it was; it may wait for it to change."""
 _UNTOLD = ("UpdatedAt", "ETA")
 """What changes without anything having happened."""
 
 
-def _changes(read: Any, interval: float) -> Iterator[Mapping[str, Any]]:
+def _changes(read: Read, interval: float) -> Iterator[Mapping[str, Any]]:
     """Yield what is read, again whenever it differs; ends where it is not there any more."""
     import httpx
 
@@ -78,8 +87,9 @@ def _changes(read: Any, interval: float) -> Iterator[Mapping[str, Any]]:
     last: Mapping[str, Any] | None = None
     is_away = False
     while True:
+        began = time.monotonic()
         try:
-            value = read()
+            value = read(last)
         except JobNotFound:
             if last is None:
                 raise
@@ -96,8 +106,9 @@ def _changes(read: Any, interval: float) -> Iterator[Mapping[str, Any]]:
             told = {name: part for name, part in value.items() if name not in _UNTOLD}
             if told != last:
                 yield value
-            last = told
-        time.sleep(interval)
+                last = told
+                continue
+        time.sleep(max(0.0, interval - (time.monotonic() - began)))
 
 
 def _print(value: Mapping[str, Any], words: str, as_json: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import httpx
@@ -16,6 +16,9 @@ from rq_broker.domain.jobs import Status
 from tests import making
 from tests.cli.served import Served
 from tests.cli.verbs.conftest import Run
+
+OFTEN = ("--interval", "0.1")
+"""Less than the whole seconds for which the API would wait."""
 
 
 def test_the_life_of_a_job(run: Run, api: Served, type_: str) -> None:
@@ -31,18 +34,40 @@ def test_the_life_of_a_job(run: Run, api: Served, type_: str) -> None:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("time.sleep", lambda _: next(changes)())
-        result = run("watch", type_, "d", "--json")
+        result = run("watch", type_, "d", *OFTEN, "--json")
     assert result.exit_code == 0, result.output
     statuses = [json.loads(line)["Status"] for line in result.stdout.splitlines()]
     assert list(dict.fromkeys(statuses)) == ["queued", "granted", "running", "done"]
 
 
+def test_a_status_is_told_at_once(
+    run: Run, api: Served, type_: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long lies between two looks, the API answers as soon as the status is another."""
+    api.run(making.bring(api.broker, Status.RUNNING, type_=type_))
+    statuses: list[str] = []
+    told = threading.Event()
+
+    def tell(job: Mapping[str, Any], *_: object) -> None:
+        statuses.append(job["Status"])
+        told.set()
+
+    monkeypatch.setattr("rq_broker.cli.verbs.watch._print", tell)
+    watch = threading.Thread(target=lambda: run("watch", type_, "d", "--interval", "60"))
+    watch.start()
+    assert told.wait(30)
+    api.run(api.broker.transition(type_, "d", Status.DONE))
+    watch.join(30)
+    assert not watch.is_alive()
+    assert statuses == ["running", "done"]
+
+
 def test_a_job_that_ends_otherwise(run: Run, api: Served, type_: str) -> None:
     """The exit code tells whether the job was in a status that was asked for."""
     api.run(making.bring(api.broker, Status.ERROR, type_=type_))
-    assert run("watch", type_, "d").exit_code == 0
-    assert run("watch", type_, "d", "--until", "running,done").exit_code == 1
-    assert run("watch", type_, "d", "--until", "odd").exit_code == 2
+    assert run("watch", type_, "d", *OFTEN).exit_code == 0
+    assert run("watch", type_, "d", *OFTEN, "--until", "running,done").exit_code == 1
+    assert run("watch", type_, "d", *OFTEN, "--until", "odd").exit_code == 2
 
 
 def test_a_job_that_is_withdrawn(run: Run, api: Served, type_: str) -> None:
@@ -50,7 +75,7 @@ def test_a_job_that_is_withdrawn(run: Run, api: Served, type_: str) -> None:
     api.run(making.submit(api.broker, "d", type_))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("time.sleep", lambda _: api.run(api.broker.withdraw(type_, "d")))
-        result = run("watch", type_, "d")
+        result = run("watch", type_, "d", *OFTEN)
     assert (result.exit_code, result.stdout.splitlines()[-1][9:]) == (1, "withdrawn")
 
 
@@ -72,7 +97,7 @@ def test_a_broker_that_is_away_is_waited_for(
 
     monkeypatch.setattr(Client, "read", answer)
     monkeypatch.setattr("time.sleep", lambda _: None)
-    result = run("watch", type_, "d")
+    result = run("watch", type_, "d", *OFTEN)
     assert result.stdout.count("\n") == 2
     assert result.stderr.count("waiting for the broker") == 1
 
@@ -84,7 +109,7 @@ def test_the_line_of_a_type(
     api.run(making.submit(api.broker, "d", type_))
     beats = iter([lambda: api.run(making.submit(api.broker, "e", type_)), _interrupt])
     monkeypatch.setattr("time.sleep", lambda _: next(beats)())
-    result = run("watch", type_)
+    result = run("watch", type_, *OFTEN)
     assert result.exit_code == 0
     lines = [line[9:].partition(",")[0] for line in result.stdout.splitlines()]
     assert lines == ["1 queued", "2 queued"]
