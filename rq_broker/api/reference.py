@@ -2,12 +2,12 @@
 
 It reads without a script. With its own one, which its policy names by hash, it searches, copies
 examples and sends requests to this API.
-
-Three ready viewers were compared by their screenshots, served under the same policy, which allows
-no inline style. RapiDoc 9.3.8 (0.9 MB) and Scalar 1.76.0 (4.9 MB) lose their style under it.
-Swagger UI 5.35.0 (1.9 MB) does not, but it folds each call away, and has no example in Python and
-no place for the picture. None is vendored.
 """
+
+# Three ready viewers were compared by their screenshots, served under the same policy, which allows
+# no inline style. RapiDoc 9.3.8 (0.9 MB) and Scalar 1.76.0 (4.9 MB) lose their style under it.
+# Swagger UI 5.35.0 (1.9 MB) does not, but it folds each call away, and has no example in Python and
+# no place for the picture. None is vendored.
 
 from __future__ import annotations
 

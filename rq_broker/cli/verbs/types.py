@@ -106,7 +106,8 @@ def policy(client: Client, type_: str, fields: Sequence[str], as_json: bool) -> 
     """Show the policy of a type, or change fields of it.
 
     A value is JSON, or a word as it is: patience=600 paused=true holds=until_seen patience=null
-    'limits={"lab-7": {"VCPU": 64}}'. All other fields stay as they are.
+    'limits={"lab-7": {"VCPU": 64}}'. All other fields stay as they are; one
+    that is an object is replaced as a whole.
     """
     from rq_broker.cli.output.objects import print_objects
     from rq_broker.cli.output.table import Column, print_table
