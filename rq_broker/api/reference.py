@@ -96,7 +96,7 @@ class _Page:
         picture = (_STATIC / "life.svg").read_text("utf-8")
         return (
             f"<h1>HTTP API</h1><p class=lead>{escape(self._document['info']['description'])}</p>"
-            f'<figure id="life" class="life">{picture}<figcaption>The life of a job. '
+            f'<figure id="life" class="life" tabindex="0">{picture}<figcaption>The life of a job. '
             "Each arrow is a call of yours or a decision of the broker; what waits for too long, "
             "or fails, comes back by itself.</figcaption></figure>"
             '<div class="basics"><p>Answers are <code>{"data": …, "ok": true}</code> or '
@@ -194,7 +194,7 @@ _SIGN_IN = (
 def _entry(call: Call) -> str:
     method, _, operation = call
     name, title = operation["operationId"], operation["summary"].rstrip(".")
-    short = title.partition(";")[0].partition(":")[0].partition(",")[0]
+    short = title.partition(";")[0].partition(":")[0]
     link = f'<a href="#{name}">{_badge(method)}<span>{escape(short)}</span></a>'
     link = f'<a href="#{name}">{_badge(method)}<span>{escape(short)}</span></a>'
     return f'<li data-of="{name}">{link}</li>'
