@@ -72,7 +72,7 @@ def _query(example: Example) -> str:
 
 
 def _curl(method: str, url: str, body: Any, *, with_token: bool, is_stream: bool) -> str:
-    parts = ["curl -sN --max-time 5" if is_stream else "curl -s"]
+    parts = ["curl -sN --max-time 2" if is_stream else "curl -s"]
     if method not in ("GET", "POST") or (method == "POST" and body is None):
         parts.append(f"-X {method}")
     if with_token:

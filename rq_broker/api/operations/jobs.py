@@ -129,6 +129,13 @@ OPERATIONS: Mapping[str, Operation] = {
         "comes at once if the job is not queued, else when it leaves the queue or time is over.",
         group=Group.LIFE,
         order=20,
+        examples=(
+            Example(
+                "Wait until it leaves the queue",
+                query={"wait": "30"},
+                python='print(broker.wait("vm", "train-42", timeout=30))',
+            ),
+        ),
         access=roles.READ_JOBS,
     ),
     "update": Operation(
