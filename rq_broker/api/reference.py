@@ -1,13 +1,8 @@
-"""The OpenAPI document as one HTML page for people: the API's page.
+"""The OpenAPI document as one HTML page for people, which reads without a script, too.
 
-It reads without a script. With its own one, which its policy names by hash, it searches, copies
-examples and sends requests to this API.
+Of three viewers under its policy RapiDoc and Scalar lose their style, and Swagger UI folds calls
+away and has no Python: see *The API's page* in api/docs/development.md.
 """
-
-# Three ready viewers were compared by their screenshots, served under the same policy, which allows
-# no inline style. RapiDoc 9.3.8 (0.9 MB) and Scalar 1.76.0 (4.9 MB) lose their style under it.
-# Swagger UI 5.35.0 (1.9 MB) does not, but it folds each call away, and has no example in Python and
-# no place for the picture. None is vendored.
 
 from __future__ import annotations
 
