@@ -17,8 +17,21 @@ from tests.processes import Child, Children, children, until
 from tests.terminals import terminal
 
 RUN = [sys.executable, "-m", "rq_broker", "run", "lab"]
-TRAP = "trap 'echo GOT; exit 7' INT; trap 'echo on' CONT; echo up; while :; do sleep 0.05; done"
-"""Says `up`, and `on` where it is continued; says so and ends with 7 at an interrupt."""
+TRAP = """
+import signal, time
+
+def end(*_):
+    print("GOT", flush=True)
+    raise SystemExit(7)
+
+signal.signal(signal.SIGINT, end)
+signal.signal(signal.SIGCONT, lambda *_: print("on", flush=True))
+print("up", flush=True)
+while True:
+    time.sleep(0.05)
+"""
+"""Says `up`, and `on` where it is continued; says so and ends with 7 at an interrupt. It is no
+shell: one that is stopped while it starts a process may stop only once that process goes on."""
 
 
 @pytest.fixture(scope="module")
@@ -135,9 +148,17 @@ async def test_ctrl_c_while_it_waits(spawn: Children, api: Child, client: Client
     client.withdraw("lab", "holder")
 
 
-def test_ctrl_c_while_it_runs(api: Child, client: Client) -> None:
+@pytest.fixture
+def trap(tmp_path: Path) -> list[str]:
+    """Return the command that runs TRAP."""
+    script = tmp_path / "trap.py"
+    script.write_text(TRAP)
+    return [sys.executable, str(script)]
+
+
+def test_ctrl_c_while_it_runs(api: Child, client: Client, trap: list[str]) -> None:
     """The terminal's Ctrl-C reaches the command once, and its exit code is that of `run`."""
-    with terminal([*RUN, "--name", "c", "--", "sh", "-c", TRAP], RQ_BROKER_SERVER=api.url) as shown:
+    with terminal([*RUN, "--name", "c", "--", *trap], RQ_BROKER_SERVER=api.url) as shown:
         shown.expect("up\r\n")
         shown.type("\x03")
         assert shown.wait() == 7
@@ -145,10 +166,10 @@ def test_ctrl_c_while_it_runs(api: Child, client: Client) -> None:
     assert client.read("lab", "c")["Error"] == "exit code 7"
 
 
-def test_ctrl_z_and_fg(api: Child) -> None:
+def test_ctrl_z_and_fg(api: Child, trap: list[str]) -> None:
     """Ctrl-Z stops `run` with its command, as the shell shows; `fg` resumes both."""
     with terminal(["bash", "--norc", "-i"], RQ_BROKER_SERVER=api.url, PS1="$ ") as shell:
-        words = " ".join([*RUN, "--name", "z", "-q", "--", "sh", "-c", f'"{TRAP}"'])
+        words = " ".join([*RUN, "--name", "z", "-q", "--", *trap])
         shell.type(f"{words}\n")
         shell.expect("up\r\n")
         shell.type("\x1a")

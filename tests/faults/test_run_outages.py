@@ -13,7 +13,7 @@ from rq_broker.client import AsyncClient, Client
 from rq_broker.store.embedded import Server
 from tests.processes import Child, Children, until
 
-HOLDERS = 15
+HOLDERS = 50
 """Holds of each client: enough that grants and ends overlap all the time."""
 
 
