@@ -95,7 +95,7 @@ def fuzz(url: str, token: str, options: argparse.Namespace) -> tuple[int, int]:
         *("run", f"{url}/openapi.json", "--wait-for-schema", "30"),
         *("-H", f"Authorization: Bearer {token}"),
         *("--checks", "all", "--exclude-checks", UNEXPRESSED, "--continue-on-failure"),
-        *("--request-timeout", "60"),  # a loaded machine, with Lua interpreted by fakeredis
+        *("--request-timeout", "90"),  # a read may wait for 60 s
         *("--max-examples", str(options.requests), "--seed", str(options.seed)),
         *(f"--exclude-operation-id={name}" for name in endless),
     ]
