@@ -17,6 +17,7 @@ from benches.kit import Figure, Size
 from benches.latency import callback_latency, freed
 from benches.planning import reservations
 from benches.submitting import depth, http_submit, memory, submit, token_submit
+from benches.waiting import waiting
 
 BENCHES = {
     "http-submit": http_submit,
@@ -34,6 +35,7 @@ BENCHES = {
     "callbacks": callbacks,
     "burst": burst,
     "asking": asking,
+    "waiting": waiting,
     "audit": audit,
 }
 COLUMNS = ("figure", "value", "ratio", "wanted")
