@@ -63,6 +63,7 @@ class Watched:
         await call.get_by_role("button", name="Send").click()
         status = call.locator("output .status")
         await expect(status).not_to_have_text("…")
+        await expect(call.locator("output pre")).not_to_be_empty()
         shown = await call.locator("output pre").text_content()
         return await status.inner_text(), shown or ""
 

@@ -111,6 +111,7 @@ async def _live(broker: Broker, type_: str) -> None:
     assert (await broker.heads(type_, 0, 10, 10)).waiting[0].heads[0].request_id == "w"
     assert len((await broker.page(type_)).jobs) == 3
     await broker.set_expected(type_, "w", 60.0)
+    await broker.figures(type_)
     await grant(broker, await broker.read(type_, "w"))
     await settle(broker, await claim_one(broker, type_=type_), Settlement("delivered"))
     await broker.set_keys(type_, "*", ["whsec_x"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,9 +45,15 @@ def curl(words: list[str], url: str) -> Any:
         elif word == "-H":
             name, _, value = next(rest).partition(": ")
             headers[name] = value
-        elif word not in {"-s", "-g"}:
+            if value == "$etag":  # the command before keeps it
+                headers[name] = httpx.get(address).headers["etag"]
+        elif word not in {"-s", "-g", "-sN"}:
             assert word.startswith("http://127.0.0.1:8080/"), word
             address = word.replace("http://127.0.0.1:8080", url)
+    address = re.sub(r"wait=\d+", "wait=1", address)
+    if "-sN" in words:  # an answer without end
+        with httpx.stream("GET", address) as stream:
+            return next(stream.iter_lines())
     answer = httpx.request(
         method or ("POST" if body else "GET"), address, content=body, headers=headers
     )

@@ -8,7 +8,7 @@ import pytest
 
 from rq_broker.domain.jobs import Status
 from rq_broker.store.broker import Broker
-from tests.making import TYPE, bring, submit
+from tests.making import TYPE, bring, listed, submit
 
 
 @pytest.mark.parametrize("limit", [1, 2, 7, 500])
@@ -51,7 +51,7 @@ async def test_a_page_has_the_same_positions_as_read(broker: Broker) -> None:
         first = await broker.page(TYPE, limit=2, **filters)
         rest = await broker.page(TYPE, after=first.next, **filters)
         for job in (*first.jobs, *rest.jobs):
-            assert job == await broker.read(TYPE, job.request_id)
+            assert job == await listed(broker, job.request_id)
 
 
 @pytest.mark.parametrize("limit", [1, 2, 500])

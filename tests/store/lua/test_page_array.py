@@ -8,7 +8,7 @@ from rq_broker.domain import errors
 from rq_broker.domain.arrays import Template
 from rq_broker.domain.jobs import Status
 from rq_broker.store.broker import Broker
-from tests.making import TYPE, array_submission, submit
+from tests.making import TYPE, array_submission, listed, submit
 
 
 async def test_pages_have_every_job_once(broker: Broker) -> None:
@@ -24,7 +24,7 @@ async def test_pages_have_every_job_once(broker: Broker) -> None:
     assert end is None
     names = [job.request_id for job in (*first, *rest)]
     assert names == ["s[0]", "s[1]", "s[3]", "s[4]"]
-    assert rest[0] == await broker.read(TYPE, "s[3]")
+    assert rest[0] == await listed(broker, "s[3]")
 
 
 async def test_pages_of_a_status_and_of_an_owner(broker: Broker) -> None:
