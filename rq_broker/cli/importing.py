@@ -23,6 +23,7 @@ from rq_broker.api.paths import type_name
 from rq_broker.cli.acting import act_as_user
 from rq_broker.cli.exits import ExitCode
 from rq_broker.cli.old_database import OldDatabase, Position, Row
+from rq_broker.cli.output.text import harmless
 from rq_broker.domain import errors
 from rq_broker.domain.jobs import Job, Status, Submission
 from rq_broker.settings import Settings
@@ -35,6 +36,8 @@ BATCH = 500
 With fewer, more of the time goes to keeping it."""
 _OF_THE_ROW = (errors.Invalid, errors.DuplicateRequestId, errors.DuplicateCallback)
 """Refusals that a row would get at any time; others are of the moment, and end the run."""
+_LEFT = ("duplicates", "bad rows")
+"""What rows are counted as that are not imported."""
 
 Outcome = Job | errors.BrokerError
 
@@ -49,18 +52,21 @@ class Done:
     """The largest ID when the rows after those were begun; they are taken in the queue's order."""
     at: Position | None = None
     """The last one of them that is done with."""
+    left: int = 0
+    """How many of all these rows were not imported."""
 
     @classmethod
     def parse(cls, text: str | None) -> Done:
         """Read what `text` wrote; None: nothing is done."""
         if not text:
             return cls()
-        until, newest, at = orjson.loads(text)
-        return cls(until, newest, Position(*at) if at else None)
+        until, newest, at, left = orjson.loads(text)
+        return cls(until, newest, Position(*at) if at else None, left)
 
     def text(self) -> str:
         """Write it as Redis keeps it."""
-        return orjson.dumps((self.until, self.newest, self.at and list(self.at))).decode()
+        at = self.at and list(self.at)
+        return orjson.dumps((self.until, self.newest, at, self.left)).decode()
 
 
 @dataclass
@@ -73,7 +79,7 @@ class Report:
     def problem(self, kind: str, id_: int, sentence: str) -> None:
         """Tell of a row that is not imported."""
         self.counts[kind] += 1
-        click.echo(f"row {id_}: {sentence}")
+        click.echo(harmless(f"row {id_}: {sentence}"))
 
     def count(self, type_: str, row: Row, outcome: Outcome) -> None:
         """Count what became of a row. Raises a refusal that is not the row's own."""
@@ -90,13 +96,21 @@ class Report:
 
     def summary(self) -> str:
         """Return one line for all rows."""
-        kinds = (self.imported, "already there", "duplicates", "bad rows")
-        return ", ".join(f"{self.counts[kind]:,} {kind}" for kind in kinds)
+        kinds = (self.imported, "already there", *_LEFT)
+        text = ", ".join(f"{self.counts[kind]:,} {kind}" for kind in kinds)
+        if earlier := self.counts["earlier"]:
+            text += f"; {earlier:,} not imported by earlier runs: --again looks at them"
+        return text
+
+    @property
+    def left(self) -> int:
+        """How many rows are not imported."""
+        return sum(self.counts[kind] for kind in _LEFT)
 
     @property
     def is_clean(self) -> bool:
         """Whether every row that waits is in the queue."""
-        return not self.counts["duplicates"] + self.counts["bad rows"]
+        return not self.left + self.counts["earlier"]
 
 
 def run(settings: Settings, file: str) -> None:
@@ -140,16 +154,20 @@ class Import:
 
     async def _import_type(self, broker: Broker, type_: str) -> None:
         done = await self._done(broker, type_)
+        self._report.counts["earlier"] += done.left
         if not done.at:
-            done = Done(done.until, self._old.newest)
+            done = Done(done.until, self._old.newest, left=done.left)
         rows = self._old.count(type_, done.until, done.newest)
         with _progress(type_, rows) as advance:
             while batch := self._old.waiting(type_, done.until, done.newest, done.at, BATCH):
+                before = self._report.left
                 await self._import_batch(broker, type_, batch)
-                done = Done(done.until, done.newest, Position(batch[-1].priority, batch[-1].id))
+                left = done.left + self._report.left - before
+                at = Position(batch[-1].priority, batch[-1].id)
+                done = Done(done.until, done.newest, at, left)
                 await self._keep(broker, type_, done)
                 advance(len(batch))
-        await self._keep(broker, type_, Done(done.newest))
+        await self._keep(broker, type_, Done(done.newest, left=done.left))
 
     async def _import_batch(self, broker: Broker, type_: str, batch: list[Row]) -> None:
         """Submit some rows. Raises a refusal that is not of one row."""

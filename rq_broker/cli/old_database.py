@@ -28,7 +28,10 @@ _COLUMNS = ("id", "created_at", "deleted_at", "request_id", "type", "owner_id", 
             "priority", "status")  # fmt: skip
 _LIVE = "deleted_at IS NULL"
 _QUEUED = f"{_LIVE} AND status IN ('{WAITING[0]}', '{WAITING[1]}')"
-_READABLE = "typeof(priority) = 'integer' AND typeof(type) = 'text'"
+_READABLE = "typeof(id) = 'integer' AND typeof(priority) = 'integer' AND typeof(type) = 'text'"
+
+_TYPE = "CAST(? AS TEXT)"
+"""A type as its bytes: sqlite3 takes no text that is not UTF-8."""
 
 
 class Row(NamedTuple):
@@ -80,6 +83,10 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
+def _bytes_of(text: str) -> bytes:
+    return text.encode(errors="surrogateescape")
+
+
 class Position(NamedTuple):
     """The last row of a type that is done with, in the order of the queue."""
 
@@ -117,7 +124,8 @@ class OldDatabase:
     @property
     def newest(self) -> int:
         """The largest ID."""
-        (newest,) = next(self._rows("SELECT coalesce(max(id), 0) FROM jobs"))
+        query = "SELECT coalesce(max(id), 0) FROM jobs WHERE typeof(id) = 'integer'"
+        (newest,) = next(self._rows(query))
         return int(newest)
 
     def left_out(self) -> Mapping[str, int]:
@@ -140,8 +148,15 @@ class OldDatabase:
                 yield id_, f"status {status!r} is not known"
             elif not isinstance(type_, str):
                 yield id_, f"type must be a text, not {type_!r}"
-            else:
+            elif not isinstance(priority, int):
                 yield id_, f"priority must be a whole number, not {priority!r}"
+            else:
+                yield id_, "id must be a whole number"
+        for type_ in self._all_types():
+            if not _is_unicode(type_):
+                query = f"SELECT id FROM jobs WHERE {_READABLE} AND {_QUEUED} AND type = {_TYPE}"
+                for (id_,) in self._rows(query, _bytes_of(type_)):
+                    yield id_, f"type {type_!r} is no text in UTF-8"
 
     def duplicates(self) -> Mapping[int, int]:
         """Return rows that wait with the request_id of an earlier one: ID → ID of that one."""
@@ -154,6 +169,10 @@ class OldDatabase:
 
     def types(self) -> list[str]:
         """List the types that have rows that wait."""
+        return [type_ for type_ in self._all_types() if _is_unicode(type_)]
+
+    def _all_types(self) -> list[str]:
+        """List them with those that are no text in UTF-8."""
         query = f"SELECT DISTINCT type FROM jobs WHERE {_QUEUED} AND {_READABLE} ORDER BY type"
         return [type_ for (type_,) in self._rows(query)]
 

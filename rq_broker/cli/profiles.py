@@ -104,6 +104,8 @@ def _parsed(path: Path, text: str) -> Config:
         number = int(line[1]) if line else len(text.splitlines())
         near = text.splitlines()[number - 1].partition("=")[0].strip() if text.strip() else ""
         raise BadConfig(path, number, f"{sentence}, at `{near}`") from None
+    except (ValueError, RecursionError):  # tomllib lets these through
+        raise BadConfig(path, None, "a number is too long, or lists are nested too deep") from None
     for key, value in tables.items():
         if key not in _TOP:
             raise BadConfig(path, _line_of(text, "", key), f"the key `{key}` is not known")
@@ -131,12 +133,19 @@ def _profile(path: Path, text: str, name: str, table: Any) -> Profile:
             raise BadConfig(path, line, f"the key `{section}.{key}` is not known")
         if not isinstance(value, str) or not value:
             raise BadConfig(path, line, f"`{section}.{key}` must be a string that is not empty")
+        if not value.isprintable():
+            raise BadConfig(path, line, f"`{section}.{key}` must not contain control characters")
     if "token" in table and "token_file" in table:
         line = _line_of(text, section, "token_file")
         raise BadConfig(path, line, f"`{section}` has `token` and `token_file`: give one of them")
     token_file = table.get("token_file")
     if token_file is not None:
-        token_file = str(path.parent / Path(token_file).expanduser())
+        try:
+            token_file = str(path.parent / Path(token_file).expanduser())
+        except RuntimeError:
+            line = _line_of(text, section, "token_file")
+            sentence = f"`{section}.token_file` begins with the home of a user that there is not"
+            raise BadConfig(path, line, sentence) from None
     return Profile(table.get("server"), table.get("token"), token_file)
 
 

@@ -53,7 +53,7 @@ def read_feeds(path: str) -> list[Feed]:
         feeds = list(_feeds(document.get("source")))
     except OSError as error:
         raise Invalid(f"{path}: {error.strerror}") from error
-    except (Invalid, Misconfigured, ValueError) as error:
+    except (Invalid, Misconfigured, ValueError, RecursionError) as error:
         raise Invalid(f"{path}: {error}") from error
     return feeds
 

@@ -176,8 +176,37 @@ def test_what_cannot_be_imported_is_told(
     assert sentences.keys() == {f"row {id_}" for id_ in expected}
     for id_, part in expected.items():
         assert part in sentences[f"row {id_}"]
+    code, output = run(redis_server, file)
+    assert (code, "; 9 not imported by earlier runs: --again looks at them" in output) == (1, True)
     code, output = run(redis_server, file, "--again", "--callback-base", "http://base/")
     assert output.splitlines()[-1] == "1 imported, 2 already there, 2 duplicates, 9 bad rows"
+
+
+def test_bytes_that_are_no_text(tmp_path: Path, redis_server: Server, client: Redis) -> None:
+    """A type or a name that is not UTF-8 is a bad row, and so is what moves a cursor."""
+    file = database(tmp_path / "old.db", row("a"), row("b", type="e\x1b[2J"))
+    with closing(sqlite3.connect(file)) as connection, connection:
+        for column in ("type", "request_id"):
+            connection.execute(INSERT, row(column, FIRST + 1))
+            change = f"UPDATE jobs SET {column} = CAST(x'ff41' AS TEXT) WHERE request_id = ?"
+            connection.execute(change, (column,))
+    code, output = run(redis_server, file)
+    assert (code, line(client)) == (1, ["a"])
+    assert "row 3: type '\\udcffA' is no text in UTF-8" in output
+    assert "row 4: vm/\\udcffA: request_id is no text in UTF-8" in output
+    assert "row 2: e\\x1b[2J/b: type must not contain control characters" in output
+
+
+def test_ids_that_are_no_numbers(tmp_path: Path, redis_server: Server, client: Redis) -> None:
+    """A row without an ID is a bad row: nothing could tell whether it was imported."""
+    path = tmp_path / "old.db"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(TABLE.replace("integer primary key autoincrement", "text"))
+        connection.execute("INSERT INTO jobs (id, created_at) VALUES ('z', 'now')")
+        connection.execute(INSERT, row("a"))
+    code, output = run(redis_server, str(path))
+    assert (code, line(client)) == (1, [])
+    assert "row None: id must be a whole number" in output
 
 
 def test_a_run_takes_what_came_since(tmp_path: Path, redis_server: Server, client: Redis) -> None:

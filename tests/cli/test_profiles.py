@@ -68,6 +68,8 @@ def test_profiles(write: Write) -> None:
         (f"servr = 'x'\n{LAB}", 1, "the key `servr` is not known"),
         (f"profile = 'x'\n{LAB}", 1, "`profile` names 'x', which is no profile here"),
         (f"{LAB}token = 't'\ntoken_file = 'f'\n", 4, "`token` and `token_file`: give one"),
+        (f"{LAB}token_file = '~nobody-has-this-name/x'\n", 3, "a user that there is not"),
+        (f'{LAB}token_file = "a\\u0000b"\n', 3, "must not contain control characters"),
         ("[[profiles.lab]]\nserver = 'x'\n", 1, "`profiles.lab` must be a table"),
     ],
 )
@@ -79,6 +81,14 @@ def test_what_is_wrong_is_named(write: Write, text: str, line: int, sentence: st
     assert refusal.value.exit_code == 2
     assert refusal.value.message.startswith(f"{path}, line {line}: ")
     assert sentence in refusal.value.message
+
+
+@pytest.mark.parametrize("text", ["a = " + "[" * 5000, "a = " + "1" * 5000])
+def test_what_no_configuration_needs(write: Write, text: str) -> None:
+    """Numbers and lists of any length are refused as other mistakes are."""
+    write(text)
+    with pytest.raises(BadConfig, match="too long, or lists are nested too deep"):
+        read_config()
 
 
 def test_a_file_that_is_no_text(write: Write) -> None:

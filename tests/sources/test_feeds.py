@@ -45,6 +45,7 @@ def test_each_table_is_a_feed(tmp_path: Path) -> None:
         ((GOOD, "source = 3"), r"no \[\[source\]\]"),
         (("[[source]]", "[[sources]]"), r"sources"),
         (("[[source]]", "[[source]"), r"line 2"),
+        ((GOOD, "a = " + "[" * 5000), r"recursion"),
         (('type = "lab"\n', ""), r"number 1: type is required"),
         (('type = "lab"', 'type = "a/b"'), r"number 1: type must not contain"),
         (('kind = "file"\n', ""), r"number 1: name"),

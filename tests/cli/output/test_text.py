@@ -42,6 +42,7 @@ def test_nothing_in_a_name_moves_the_cursor() -> None:
     """Control characters, C1 ones and turns of the direction are escaped, letters are not."""
     name = "a\x1b[31m\n\x9b\u202e虛擬機"
     assert harmless(name) == "a\\x1b[31m\\n\\x9b\\u202e虛擬機"
+    assert harmless("\udcff") == "\\udcff"  # a byte of a file's name that is no text
     text = json.dumps({"name": name}, ensure_ascii=False)
     assert json.loads(harmless_json(text)) == {"name": name}
     assert harmless_json(text).isprintable()
