@@ -57,15 +57,26 @@ def credential(token: str | None) -> dict[str, str]:
     return {} if token is None else {"Authorization": f"Bearer {token}"}
 
 
+def unsendable(error: UnicodeEncodeError) -> errors.Invalid:
+    """Return the refusal of a text that has no UTF-8, as an argument of bytes in a shell."""
+    part = error.object[max(0, error.start - 20) : error.end + 20]
+    return errors.Invalid(f"{part!a} is no text in UTF-8")
+
+
 def path(*segments: str) -> str:
     """Join percent-encoded segments to a path.
 
     Raises:
-        Invalid: A segment is empty, `.` or `..`: the URL would name something else.
+        Invalid: A segment is empty, `.` or `..`: the URL would name something else. Or it cannot
+            be sent.
     """
     for segment in segments:
         if segment in ("", ".", ".."):
             raise errors.Invalid(f"no type, job or host can have the name '{segment}'")
+        try:
+            segment.encode()
+        except UnicodeEncodeError as error:
+            raise unsendable(error) from error
     return "/" + "/".join(quote(segment, safe="") for segment in segments)
 
 

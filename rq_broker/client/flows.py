@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from rq_broker.client.call import Call, envelope_of
+from rq_broker.client.call import Call, envelope_of, unsendable
 from rq_broker.client.repeating import Attempts, Repeating, is_lost
 
 Result = TypeVar("Result")
@@ -44,12 +44,15 @@ def repeated(call: Call[Result], rules: Repeating) -> Exchanges[Result]:
 
     Raises:
         BrokerError: The API refuses the call.
+        Invalid: Some text in it cannot be sent.
         httpx.TransportError: The last attempt had no answer.
     """
     attempts = Attempts(call, rules)
     while True:
         try:
             response = yield call
+        except UnicodeEncodeError as error:
+            raise unsendable(error) from error
         except Exception as trouble:
             if not is_lost(trouble):
                 raise

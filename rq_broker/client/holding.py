@@ -234,7 +234,9 @@ def give_back(grant: Grant) -> Flow[None]:
         if grant.error is None:
             yield from ask(_status_of(grant, "done"))
         else:
-            yield from ask(_status_of(grant, "error", error=grant.error[:1000]))
+            # What cannot be sent, as of a file's name that is no UTF-8, must not keep the capacity.
+            sendable = grant.error.encode(errors="backslashreplace").decode()
+            yield from ask(_status_of(grant, "error", error=sendable[:1000]))
     except errors.JobNotFound:
         grant.lost = HoldLost("somebody withdrew the job")
     except errors.Conflict as refusal:

@@ -47,6 +47,11 @@ class Granted(Event):
         return json.loads(self.data["Data"])
 
 
+_UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
+"""What a body that is none of the broker's raises: a year 0001 east of Greenwich and a fence that
+is `Infinity` overflow."""
+
+
 def read(
     body: bytes, message_id: str, http_request_id: str | None, traceparent: str | None
 ) -> Event:
@@ -62,7 +67,7 @@ def read(
             "http_request_id": http_request_id, "traceparent": traceparent,
         }  # fmt: skip
         return _granted(data, common) if kind == "job.granted" else Event(**common)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise NotAnEvent(f"the message cannot be read: {error!r}") from error
 
 

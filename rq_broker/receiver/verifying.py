@@ -95,7 +95,7 @@ def verify_with(
         raise NotVerified("webhook-id or webhook-timestamp is missing")
     _check_age(timestamp, tolerance)
     if secrets is not None:
-        signed = b"%b.%b.%b" % (message_id.encode(), timestamp.encode(), body)
+        signed = b"%b.%b.%b" % (message_id.encode(errors="replace"), timestamp.encode(), body)
         _check_signature(sent.get("webhook-signature", ""), signed, secrets)
     return read(body, message_id, sent.get("x-request-id"), sent.get("traceparent"))
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import get_type_hints
 
 import httpx
 import pytest
 
-from rq_broker.client import calls
+from rq_broker.client import Client, calls
 from rq_broker.client.call import envelope_of, path
 from rq_broker.client.policy_types import PolicyChange
 from rq_broker.domain import errors
@@ -24,6 +25,18 @@ def test_a_name_that_no_url_can_carry_is_refused(name: str) -> None:
     """Reading a job without a name does not list the type; the error is the API's own."""
     with pytest.raises(errors.Invalid, match=f"name '{name}'"):
         calls.read("vm", name)
+
+
+def test_a_text_that_cannot_be_sent_is_refused() -> None:
+    """In a path, a query and a body it is Invalid: a shell passes on any bytes of a name."""
+    refused = partial(pytest.raises, errors.Invalid, match=r"udcff.* is no text in UTF-8")
+    with Client("http://127.0.0.1:1", retries=0) as client:
+        with refused():
+            client.read("vm", "a\udcff")
+        with refused():
+            client.read("vm", "a", owner_id="\udcff")
+        with refused():
+            client.submit("vm", request_id="a\udcff", data={})
 
 
 def test_a_policy_change_has_every_field() -> None:

@@ -93,6 +93,14 @@ async def test_an_exception_of_the_body_is_the_jobs_error() -> None:
         raise ValueError("no disk")
     assert api.last == {"status": "error", "fence": 3, "error": "ValueError: no disk"}
     api = Api()
+    with (
+        api.client() as broker,
+        pytest.raises(OSError, match="a file"),
+        broker.hold("vm", {}),
+    ):
+        raise OSError("a file named \udcff")
+    assert api.last["error"] == "OSError: a file named \\udcff"
+    api = Api()
 
     async def fail(own: AsyncClient) -> None:
         async with own.hold("vm", {}) as grant:

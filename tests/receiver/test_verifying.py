@@ -86,6 +86,7 @@ def test_headers_may_be_spelled_in_any_case(spell: Any) -> None:
     [
         ({"webhook-id": "vm_3_8"}, "no signature is by one of the keys"),
         ({"webhook-id": ""}, "is missing"),
+        ({"webhook-id": "\udcff"}, "no signature"),
         ({"webhook-timestamp": "now"}, "no number"),
         ({"webhook-timestamp": "1e9"}, "no number"),
         ({"webhook-timestamp": "9" * 400}, "no number"),
@@ -144,7 +145,8 @@ def test_unsigned_messages_are_taken_if_that_is_said() -> None:
     "content",
     [b"", b"[]", b"\xff", b'{"type": "job.granted"}', b'{"type": 1, "timestamp": 2, "data": 3}',
      b'{"type": "x", "timestamp": "soon", "data": {}}', b"[" * 100_000,
-     b'{"type": "job.granted", "timestamp": "2026-01-02T03:04:05Z", "data": {"Hosts": null}}'],
+     b'{"type": "job.granted", "timestamp": "2026-01-02T03:04:05Z", "data": {"Hosts": null}}',
+     b'{"type": "x", "timestamp": "0001-01-01T00:00:00+10:00", "data": {}}'],
     ids=lambda content: content[:20],
 )  # fmt: skip
 def test_what_is_signed_and_no_event_is_told_apart(content: bytes) -> None:
