@@ -91,7 +91,7 @@ class Actions:
         following = ActionCursor(matches.next).text() if matches.next else None
         if action.dry_run:
             return _dry(request, matches.jobs), following
-        owners = owners_of(request, action.filter.owner_id or None)
+        owners = owners_of(request, action.filter.owner_id)
         change = self._change(type_, action, owners, action.filter.status)
         tally = await _all_at_once([job.request_id for job in matches.jobs], change)
         return tally.view(len(matches.jobs)), following
@@ -182,7 +182,7 @@ class Actions:
             return _dry(request, matches.jobs), following
         if max(abs(target), abs(target + len(matches.jobs))) > MAX_WHOLE:
             raise errors.NoRoom("no priority is left at that end of the queue")
-        owners, names = owners_of(request, wanted.owner_id or None), _names(matches.jobs)
+        owners, names = owners_of(request, wanted.owner_id), _names(matches.jobs)
         if limits_of(request) is not None:
             if following:
                 raise errors.Invalid(f"more than {MOST_JOBS} jobs match: name request_ids instead")
@@ -210,7 +210,7 @@ class Actions:
         latest = None
         if wanted.older_than is not None:
             latest = round((await self._broker.now(type_) - wanted.older_than) * 1_000_000)
-        owners = owners_of(request, wanted.owner_id or None)
+        owners = owners_of(request, wanted.owner_id)
         for _ in range(MOST_EXAMINED // _PAGE):
             page = await self._broker.page(
                 type_,

@@ -25,6 +25,7 @@ MOST_BYTES = 4 << 20
 SUBMISSIONS = Meta(
     min_length=1,
     max_length=MOST_JOBS,
+    extra={"items": "jobs"},
     description="Each as the body of `POST /v1/{type}`, without `count`. One that is refused stops "
     "no other.",
     extra_json_schema={"items": {"anyOf": [{"$ref": "#/components/schemas/Submit"}, {}]}},
@@ -55,7 +56,7 @@ def submissions(body: bytes) -> Sequence[bytes]:
     """
     try:
         raws = [bytes(raw) for raw in _decode(body).jobs]
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raws = []
     # msgspec takes the last of two equal keys: their quotes show whether there is one.
     if raws and body.count(b'"') == 2 + sum(raw.count(b'"') for raw in raws):
@@ -89,16 +90,22 @@ class Verb(StrEnum):
 class Filter(Struct, forbid_unknown_fields=True):
     """Which jobs are meant: those of which all that is given is true."""
 
-    owner_id: Annotated[str, Meta(description="Jobs of this owner.")] | None = None
+    owner_id: Annotated[str, Meta(min_length=1, description="Jobs of this owner.")] | None = None
     status: Status | None = None
     callback_destination: (
-        Annotated[str, Meta(description="Jobs whose callback goes to this scheme://host:port.")]
+        Annotated[
+            str,
+            Meta(min_length=1, description="Jobs whose callback goes to this scheme://host:port."),
+        ]
         | None
     ) = None
     error_code: (
         Annotated[
             str,
-            Meta(description="Jobs in error with this `Cause`, such as `http_503`, or `Error`."),
+            Meta(
+                min_length=1,
+                description="Jobs in error with this `Cause`, such as `http_503`, or `Error`.",
+            ),
         ]
         | None
     ) = None

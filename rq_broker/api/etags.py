@@ -18,6 +18,8 @@ from rq_broker.domain.jobs import Job
 _TAG = r'(?:W/)?"[!#-~\x80-\xff]*"'
 _LIST = re.compile(rf"[\s,]*{_TAG}(?:\s*,[\s,]*{_TAG})*[\s,]*")
 _VERSION = re.compile(r'"([^"]*)"')
+ANY = frozenset('"')
+"""What `*` stands for: no version has a quote in it. `"*"` in quotes is the ETag of no job."""
 PATTERN = r'^(\*|(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*")*)$'
 """The same in JSON Schema, without what only lenient servers take."""
 
@@ -33,7 +35,7 @@ def expected_versions(request: Request) -> frozenset[str] | None:
     Raises Invalid for a header that is none.
     """
     versions = _versions(request, "If-Match")
-    return None if versions is not None and "*" in versions else versions
+    return None if versions == ANY else versions
 
 
 def refuse_for_array(versions: frozenset[str] | None) -> None:
@@ -45,7 +47,7 @@ def refuse_for_array(versions: frozenset[str] | None) -> None:
 def is_known(request: Request, job: Job) -> bool:
     """Return whether the caller has the job in its version, by If-None-Match. Raises Invalid."""
     versions = _versions(request, "If-None-Match")
-    return versions is not None and ("*" in versions or job.version in versions)
+    return versions is not None and (versions == ANY or job.version in versions)
 
 
 def not_modified(job: Job) -> Reply:
@@ -60,13 +62,13 @@ def not_modified(job: Job) -> Reply:
 
 
 def _versions(request: Request, header: str) -> frozenset[str] | None:
-    """Return what a header lists, `*` for any version; None without the header."""
+    """Return what a header lists, ANY for `*`; None without the header."""
     values = request.headers.getlist(header)
     if not values:
         return None
     text = ",".join(values).strip()
     if text == "*":
-        return frozenset("*")
+        return ANY
     if not _LIST.fullmatch(text):
         raise Invalid(
             f'the header {header} must be * or ETags in double quotes, such as "Zk3v9Qx1bT0aWc2u"'

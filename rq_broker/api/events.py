@@ -25,7 +25,7 @@ from rq_broker.api.paths import job_of, type_of
 from rq_broker.api.responses import PRIVATE, UNSNIFFED
 from rq_broker.api.waiting import Waits, refuse_array
 from rq_broker.domain.errors import Invalid, JobNotFound
-from rq_broker.domain.events import FINAL, LOST, Event
+from rq_broker.domain.events import FINAL, LOST, Event, place_of
 from rq_broker.domain.jobs import Job
 from rq_broker.domain.validation import rejected
 from rq_broker.store.broker import Broker
@@ -34,6 +34,8 @@ from rq_broker.store.event_feed import Follower
 PING_SECONDS = 15
 """Time between two comments that keep a quiet stream open. Proxies cut one after a minute or so."""
 _ENTRY_ID = re.compile(r"[0-9]{1,15}(-[0-9]{1,15})?")
+_LATEST_MS = 253_402_300_799_999
+"""The end of the year 9999: a later time cannot be told of a gap behind such an event."""
 Sees = Callable[[Event], bool]
 
 
@@ -150,7 +152,8 @@ def last_event_id(request: Request) -> str:
     """Return the ID of the last event that the client has; '' if it has none. Raises Invalid."""
     query = request.query_params.get("last_event_id", "")
     text = request.headers.get("last-event-id", "") or query
-    if text and not _ENTRY_ID.fullmatch(text):
+    is_id = _ENTRY_ID.fullmatch(text) and place_of(text)[0] <= _LATEST_MS
+    if text and not is_id:
         raise Invalid(f"last_event_id must be the id of an event{rejected(text)}")
     return text
 

@@ -81,7 +81,7 @@ def _json(body: bytes) -> bytes:
     text = body.decode(errors="replace").encode()
     try:
         msgspec.json.decode(text, type=msgspec.Raw)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return msgspec.json.encode(text.decode())
     return text
 
@@ -89,7 +89,7 @@ def _json(body: bytes) -> bytes:
 def _summary(body: bytes) -> str:
     try:
         callback = msgspec.json.decode(body, type=_Callback)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return "not a callback of rq-broker"
     job = callback.data
     return f"{callback.type} for job {job.job} of type {job.type} on {', '.join(job.hosts)}"

@@ -186,6 +186,8 @@ class _Search:
             extra["text"].check(value, place, self._shown)
         elif type(value) is not str:
             raise Invalid(f"{place} must be a string{rejected(value, self._shown)}")
+        elif node.min_length is not None and len(value) < node.min_length:
+            raise Invalid(f"{place} must not be empty")
         elif node.max_length is not None and len(value) > node.max_length:
             raise Invalid(f"{place} must be a string of at most {node.max_length} characters")
 

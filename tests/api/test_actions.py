@@ -135,6 +135,12 @@ async def test_moves_keep_the_order(api: httpx.AsyncClient, client: Redis, end: 
         ({"action": "withdraw"}, "exactly one of request_ids and filter"),
         ({"action": "withdraw", "request_ids": ["a"], "filter": {"status": "done"}}, "exactly one"),
         ({"action": "withdraw", "filter": {}}, "filter must name something"),
+        (
+            {"action": "withdraw", "filter": {"owner_id": ""}},
+            "filter.owner_id must not be empty",
+        ),
+        ({"action": "requeue", "filter": {"error_code": ""}}, "filter.error_code must not be"),
+        ({"action": "done", "filter": {"callback_destination": ""}}, "must not be empty"),
         ({"action": "withdraw", "filter": {"state": "done"}}, '"state" is not known'),
         ({"action": "move", "request_ids": ["a"]}, "position"),
         ({"action": "done", "request_ids": ["a"], "position": "front"}, "position"),

@@ -125,6 +125,8 @@ async def test_a_change_of_another_version_is_refused(
     await api.post("/v1/vm/d", json={"expected": 9})
     new = await _etag(api)
     refused(await send(old), 412, "changed_meanwhile", "d has changed since it was read")
+    for tag in ('"*"', 'W/"*"', '"x", "*"', '""'):  # only without quotes is it any version
+        refused(await send(tag), 412, "changed_meanwhile")
     assert await _etag(api) == new
     assert (await send(f"{old}, W/{new}")).status_code == 200
     if change is None:

@@ -193,7 +193,7 @@ async def test_wrong_requests_are_refused(broker: Broker, api: Api) -> None:
     refused(await api.client.get("/v1/vm/none/events"), 404, "job_not_found")
     await broker.submit_array(TYPE, array_submission(2))
     refused(await api.client.get("/v1/vm/s[*]/events"), 400, "invalid_request", "not all of s[*]")
-    for query in ("?last_event_id=x", "?last_event_id=1-2-3"):
+    for query in ("?last_event_id=x", "?last_event_id=1-2-3", f"?last_event_id={10**15 - 1}"):
         answer = await api.client.get(f"/types/vm/events{query}")
         refused(answer, 400, "invalid_request", "last_event_id must be")
     answer = await api.client.head("/types/vm/events")

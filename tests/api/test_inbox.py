@@ -27,7 +27,9 @@ async def test_callbacks_are_kept_newest_first(api: httpx.AsyncClient) -> None:
     """The inbox lists path, headers and body of each callback, the newest first."""
     assert (await api.post("/inbox/abc", json=CALLBACK)).json() == {"data": {}, "ok": True}
     await api.post("/inbox/deep/path/", content=b"not JSON \xff", headers={"webhook-id": "vm_1_1"})
-    newest, oldest = (await api.get("/inbox/")).json()["data"]
+    await api.post("/inbox/nested", content=b"[" * 5000 + b"]" * 5000)
+    nested, newest, oldest = (await api.get("/inbox/")).json()["data"]
+    assert nested["body"] == "[" * 5000 + "]" * 5000
     assert (newest["path"], newest["body"]) == ("deep/path", "not JSON \ufffd")
     assert newest["headers"]["webhook-id"] == "vm_1_1"
     assert (oldest["path"], oldest["body"]["data"]["RequestID"]) == ("abc", "d")

@@ -100,10 +100,11 @@ async def test_a_call_may_be_repeated(api: httpx.AsyncClient) -> None:
         ('{"jobs": [{}], "more": 1}', 400, "invalid_request"),
         ('{"jobs": [{}], "jobs": [{}]}', 400, "unreadable_json"),
         ('{"jobs": [{}', 400, "unreadable_json"),
+        (f'{{"jobs": [{"[" * 3000}{"]" * 3000}]}}', 400, "unreadable_json"),
         (f'{{"jobs": [{",".join(["{}"] * 1001)}]}}', 400, "invalid_request"),
         (" " * (bulk_bodies.MOST_BYTES + 1), 413, "body_too_large"),
     ],
-    ids=range(8),
+    ids=range(9),
 )
 async def test_bad_bodies(api: httpx.AsyncClient, body: str, status: int, code: str) -> None:
     """A body that is no list of 1 to 1,000 jobs is refused whole."""
