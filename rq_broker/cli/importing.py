@@ -60,8 +60,8 @@ class Done:
         """Read what `text` wrote; None: nothing is done."""
         if not text:
             return cls()
-        until, newest, at, left = orjson.loads(text)
-        return cls(until, newest, Position(*at) if at else None, left)
+        until, newest, at, *left = orjson.loads(text)  # earlier versions kept no `left`
+        return cls(until, newest, Position(*at) if at else None, *left)
 
     def text(self) -> str:
         """Write it as Redis keeps it."""
