@@ -62,6 +62,9 @@ class _Keeper:
         self._on_lost = on_lost
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="rq-broker-hold", daemon=True)
+
+    def start(self) -> None:
+        """Begin to renew."""
         self._thread.start()
 
     def _pause(self, seconds: float) -> None:
@@ -87,8 +90,9 @@ class _Keeper:
         self._ended.set()
 
     def join(self) -> None:
-        """Wait until the thread has ended."""
-        self._thread.join(_JOIN_SECONDS)
+        """Wait until the thread has ended, if it began."""
+        if self._thread.ident is not None:
+            self._thread.join(_JOIN_SECONDS)
 
 
 @contextmanager
@@ -106,6 +110,7 @@ def held(run: Run, keep: Keep, asked: Wish) -> Iterator[Grant]:
         raise
     keeper = _Keeper(keep, grant, asked.on_lost)
     try:
+        keeper.start()  # a signal's exception from here on gives the grant back
         yield grant
     except BaseException as error:
         keeper.stop()

@@ -41,6 +41,11 @@ _INVISIBLE = "".join(rf"\u{ord(a):04x}-\u{ord(z):04x}" for a, z in _PAIRS if z <
 """The same in a pattern of JSON Schema, which cannot name letters beyond U+FFFF everywhere."""
 
 
+_REFUSED = {"Cc": "must not contain control characters", "Cs": "must be text in UTF-8"}
+"""Unicode's category → what is wrong. Surrogates stand for bytes of a command line that are no
+UTF-8."""
+
+
 @dataclass(frozen=True, slots=True)
 class Text:
     """The rule for a string: 1 to `limit` bytes of UTF-8 without control characters."""
@@ -63,8 +68,8 @@ class Text:
             return "must not be empty"
         if len(value) > self.limit or len(value.encode(errors="replace")) > self.limit:
             return f"must not be longer than {self.limit} bytes"
-        if any(category(character) == "Cc" for character in value):
-            return "must not contain control characters"
+        if wrong := next(filter(None, map(_REFUSED.get, map(category, value))), ""):
+            return wrong
         for character in self.forbidden:
             if character in value:
                 return f"must not contain '{character}'"

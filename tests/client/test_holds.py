@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from typing import Any
+from unittest.mock import Mock
 
 import httpx
 import pytest
@@ -80,6 +81,16 @@ async def test_an_async_hold_is_renewed_and_given_back() -> None:
     ):
         assert await asyncio.to_thread(api.renewed.wait, 10)
     assert api.last == {"status": "done", "fence": 3}
+
+
+def test_a_hold_that_cannot_be_renewed_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes between the grant and the body, as a signal's exception, keeps no capacity."""
+    api = Api()
+    with monkeypatch.context() as patch, api.client() as broker:
+        patch.setattr(threading.Thread, "start", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt), broker.hold("vm", {}):
+            pytest.fail("the body is not reached")
+    assert api.last == {"status": "error", "fence": 3, "error": "KeyboardInterrupt"}
 
 
 async def test_an_exception_of_the_body_is_the_jobs_error() -> None:

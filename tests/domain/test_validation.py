@@ -35,6 +35,13 @@ def test_control_characters(letter: str) -> None:
         assert not Text(99).acceptor()(value)
 
 
+def test_bytes_that_are_no_text() -> None:
+    """What Python makes of a byte of a command line that is no UTF-8 cannot be stored."""
+    with pytest.raises(Invalid, match="it must be text in UTF-8"):
+        Text(99).check("a\udcff", "it")
+    assert not Text(99).acceptor()("a\udcff")
+
+
 SAME_LOOKS = {
     "begin or end with a space": [" lab", "lab ", " "],
     "the invisible character U+": [

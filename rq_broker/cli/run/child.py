@@ -17,13 +17,18 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
-FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP)
+FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP,
+             signal.SIGUSR1, signal.SIGUSR2)  # fmt: skip
 """Signals that are handed on to the command. The terminal sends those of keys to the foreground
 group, which is the command's, so none arrives twice."""
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 """Signals after which a command that does not end in time is killed."""
+_WAKE_SECONDS = 0.2
+"""How often the wait for what happens is left. The kernel may hand a signal to another thread:
+while the main one starts the command all signals are blocked there, and of two at once it takes the
+first only. That wakes nobody, and the handler runs once the main thread does."""
 _POLL_SECONDS = 0.05
 """How often it is looked whether the last process of a group is gone; the kernel does not tell."""
 
@@ -99,7 +104,7 @@ class Child:
         """
         try:
             while True:
-                match self._happenings.get():
+                match self._next():
                     case Ended(status) if os.WIFSTOPPED(status):
                         self._stopped(os.WSTOPSIG(status))
                     case Ended(status):
@@ -119,6 +124,11 @@ class Child:
             self._terminal.take()
         self._end_rest()
         return code if code >= 0 else 128 - code
+
+    def _next(self) -> Happening:
+        while True:
+            with suppress(Empty):
+                return self._happenings.get(timeout=_WAKE_SECONDS)
 
     def _send(self, number: int) -> None:
         with suppress(ProcessLookupError):

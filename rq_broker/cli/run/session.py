@@ -26,7 +26,7 @@ from rq_broker.cli.run.progress import Progress
 from rq_broker.client import Client, Grant, HoldLost, NotGranted
 from rq_broker.domain import errors
 
-_INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 """Signals that end the wait for the grant, and what is done after the command."""
 
 
