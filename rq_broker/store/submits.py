@@ -172,8 +172,14 @@ class Submits:
             For each submission its job, or the error that `submit` would raise.
         """
 
+        names: set[tuple[str, str]] = set()
+
         async def outcome(submission: Submission) -> Job | errors.BrokerError:
             key = key_of_one(idempotency_key, submission.request_id)
+            name = (submission.owner_id, submission.request_id)
+            if name in names:
+                key = ""  # the same name again in one call repeats no earlier call
+            names.add(name)
             try:
                 return await self.submit(type_, submission, key, owners)
             except errors.BrokerError as refusal:

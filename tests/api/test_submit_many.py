@@ -91,6 +91,14 @@ async def test_a_call_may_be_repeated(api: httpx.AsyncClient) -> None:
     assert (job["status"], job["code"], job["same"]) == (409, "duplicate_request_id", True)
 
 
+async def test_a_name_twice_in_one_call(api: httpx.AsyncClient) -> None:
+    """The second one is a duplicate with a key of the call too, and in its repetition."""
+    for _ in range(2):
+        data = await _many(api, submission("a"), submission("a"), **{"Idempotency-Key": "k"})
+        assert [job["status"] for job in data["jobs"]] == [201, 409]
+        assert (data["stored"], data["refused"]) == (1, {"duplicate_request_id": 1})
+
+
 @pytest.mark.parametrize(
     ("body", "status", "code"),
     [
