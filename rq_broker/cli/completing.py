@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
@@ -22,7 +23,11 @@ if TYPE_CHECKING:
 PATIENCE_SECONDS = 0.15
 """How long a TAB waits for the server, the look-up of its name included. With more it is felt."""
 MOST_JOBS = 200
-"""Jobs of a type that are offered, the first in line: more are no help."""
+"""Jobs of a status that are offered, the first in line: more are no help."""
+_STATUSES = {"move": ("queued",), "done": ("running",)}
+"""Command → the statuses of the jobs that it takes."""
+_EVERY_STATUS = ("queued", "granted", "running", "")
+"""Those of the other commands: ended jobs, kept for days, must not crowd out the rest."""
 _MOST_BYTES = 4 << 20
 
 
@@ -41,8 +46,11 @@ def complete_request_ids(
     incomplete: str,
 ) -> list[CompletionItem]:
     """Complete the request_id of a job of the type that was typed."""
-    jobs = _ask(ctx, f"/v1/{_typed_type(ctx)}/?limit={MOST_JOBS}") or []
-    return _items({job["RequestID"]: job["Status"] for job in jobs}, incomplete)
+    path = f"/v1/{_typed_type(ctx)}/?limit={MOST_JOBS}"
+    statuses = _STATUSES.get(ctx.info_name or "", _EVERY_STATUS)
+    answers = _ask_each(ctx, [f"{path}&status={status}" for status in statuses])
+    names = {job["RequestID"]: job["Status"] for jobs in answers for job in jobs}
+    return _items(names, incomplete)
 
 
 def complete_hosts(
@@ -72,22 +80,29 @@ def _items(names: Any, incomplete: str) -> list[CompletionItem]:
 
 def _ask(ctx: click.Context, path: str) -> Any:
     """Return the data that the server answers with; None if it does not at once."""
+    answers = _ask_each(ctx, [path])
+    return answers[0] if answers else None
+
+
+def _ask_each(ctx: click.Context, paths: Sequence[str]) -> list[Any]:
+    """Return the data of those answers, in this order, that come at once."""
     answers: list[Any] = []
 
     def ask() -> None:
         with suppress(Exception):  # whatever is wrong, a TAB only completes nothing
-            answers.append(_get(url, token, path))
+            for path in paths:
+                answers.append(_get(url, token, path))
 
     try:
         with ctx.scope(cleanup=False):
             connection = connection_of(ctx.params)
     except click.ClickException:
-        return None
+        return []
     url, token = connection.url, connection.token
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(PATIENCE_SECONDS)
-    return answers[0] if answers else None
+    return list(answers)
 
 
 def _get(url: str, token: str | None, path: str) -> Any:

@@ -13,6 +13,7 @@ from click.shell_completion import ShellComplete
 
 from rq_broker import cli
 from rq_broker.cli import completing
+from rq_broker.domain.jobs import Status
 from rq_broker.store.embedded import Server, free_port
 from tests import making
 from tests.cli.served import Served, served
@@ -32,6 +33,9 @@ async def _prepare(running: Served) -> None:
     await making.publish(running.broker, "box2", "tab-b")
     for name in ("r1", "r2", "x\x1b[2J"):
         await making.submit(running.broker, name, "tab-a")
+    await making.bring(running.broker, Status.DONE, "over", "tab-b")
+    await making.bring(running.broker, Status.RUNNING, "runs", "tab-b")
+    await making.submit(running.broker, "waits", "tab-b")
 
 
 @pytest.fixture
@@ -56,6 +60,9 @@ def tab(api: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tab:
         (("list", "--sta"), ["--status"]),
         (("list", "tab"), ["tab-a", "tab-b"]),
         (("show", "tab-a", ""), ["r1", "r2"]),
+        (("show", "tab-b", ""), ["waits", "runs", "over"]),
+        (("move", "tab-b", ""), ["waits"]),
+        (("done", "tab-b", ""), ["runs"]),
         (("move", "tab-a", "r1", "--be"), ["--before"]),
         (("withdraw", "tab-a", "r1", "r"), ["r1", "r2"]),
         (("host", "show", "tab-a", "b"), ["box 1"]),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @TYPE
 @OPTIONAL_JOB
 @click.option("--after", default="", metavar="ID", show_default="from now on",
-              help="Begin behind the event of this ID.")  # fmt: skip
+              help="Begin behind the event of this event_id, as --json prints it.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(1), metavar="N", show_default="until Ctrl-C",
               help="Stop after so many events.")  # fmt: skip
 @OWNER
@@ -47,7 +47,7 @@ def events(
     with suppress(KeyboardInterrupt):  # how it is left
         for event in islice(stream, limit):
             if as_json:
-                print_objects([{"id": event.id, "event": event.kind, **event.data}])
+                print_objects([{"event_id": event.id, "event": event.kind, **event.data}])
             else:
                 show(_line(event))
 

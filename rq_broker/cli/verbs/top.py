@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 MOST_JOBS = 100
 """Jobs that one look reads: more fit on no screen."""
+LIVE = ("queued", "granted", "running")
+"""Statuses of the jobs that are shown: ended ones, which are kept for days, would fill it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,9 @@ class Look:
 def top(client: Client, type_: str | None, interval: float, as_json: bool) -> None:
     """Show a type's queue, hosts and callbacks, live.
 
-    Without TYPE, of the type with most jobs. q or Ctrl-C ends it, n and p go to the next type and
-    the previous one. Where the output is no terminal, one look is printed.
+    Without TYPE, of the type with most jobs. The waiting jobs come first, then those that hold
+    capacity; ended ones are only counted. q or Ctrl-C ends it, n and p go to the next type and the
+    previous one. Where the output is no terminal, one look is printed.
     """
     from rq_broker.cli.output.objects import print_objects
 
@@ -73,7 +76,7 @@ def look(client: Client, type_: str | None) -> Look:
     name = type_ or max(types, key=lambda each: sum(types[each].values()), default="")
     if not name:
         return Look("", types, (), (), ())
-    jobs = list(islice(client.jobs(name, eta=True, reason=True), MOST_JOBS))
+    jobs = _live_jobs(client, name, types.get(name, {}))
     hosts: Sequence[Mapping[str, Any]] = ()
     destinations: Sequence[Mapping[str, Any]] = ()
     with suppress(Forbidden):
@@ -81,6 +84,19 @@ def look(client: Client, type_: str | None) -> Look:
     with suppress(Forbidden):
         destinations = client.destinations(name)["destinations"]
     return Look(name, types, jobs, hosts, destinations)
+
+
+def _live_jobs(client: Client, type_: str, counts: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Return the first jobs that wait, then those that hold capacity."""
+    jobs: list[dict[str, Any]] = []
+    for status in LIVE:
+        waits = status == "queued"
+        # Reading stops after the last one there is: behind it may be pages of other statuses.
+        most = min(counts.get(status, 0), MOST_JOBS - len(jobs))
+        if most > 0:
+            page = client.jobs(type_, status=status, eta=waits, reason=waits)
+            jobs += islice(page, most)
+    return jobs
 
 
 def tables_of(shown: Look) -> tuple[Table, Table, Table]:

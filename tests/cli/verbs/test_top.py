@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import Any
 
@@ -9,6 +10,10 @@ from rich.console import Console
 
 from rq_broker.cli.verbs.live import Reader, _drawn, _neighbour
 from rq_broker.cli.verbs.top import Look
+from rq_broker.domain.jobs import Status
+from tests import making
+from tests.cli.served import Served
+from tests.cli.verbs.conftest import Run
 
 COUNTS = dict.fromkeys(("queued", "granted", "running", "done", "error"), 1)
 JOB: dict[str, Any] = {
@@ -45,6 +50,16 @@ def test_the_screen_holds_what_fits() -> None:
     shown = lines(Shown(look(jobs=100)))
     assert any(line.startswith("Queue: ") and line.rstrip().endswith(" of 100") for line in shown)
     assert not any("\x1b" in line for line in shown)
+
+
+def test_ended_jobs_hide_no_others(run: Run, api: Served, type_: str) -> None:
+    """Waiting jobs come first, then those that hold capacity; ended ones are counted only."""
+    for status in (Status.DONE, Status.ERROR, Status.RUNNING, Status.QUEUED):
+        api.run(making.bring(api.broker, status, f"is-{status}", type_=type_))
+    shown = json.loads(run("top", type_, "--json").stdout)
+    assert [job["RequestID"] for job in shown["jobs"]] == ["is-queued", "is-running"]
+    assert "Reason" in shown["jobs"][0]
+    assert shown["types"][type_]["done"] == 1
 
 
 def test_trouble_is_shown_below_the_last_look() -> None:
