@@ -12,6 +12,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from dataclasses import dataclass, field
 
 from rq_broker.domain import errors
@@ -95,8 +96,8 @@ class Trouble:
 
     def _check_later(self) -> None:
         if self._timer is None and self._check is None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(PROBE_SECONDS, self._start_check)
+            loop, of_nobody = asyncio.get_running_loop(), Context()  # not the request's that met it
+            self._timer = loop.call_later(PROBE_SECONDS, self._start_check, context=of_nobody)
 
     def _start_check(self) -> None:
         self._timer = None

@@ -6,6 +6,7 @@ import pytest
 
 from rq_broker.store import shapes as module
 from rq_broker.store.broker import Broker
+from rq_broker.store.keys import Keys
 from tests.making import TYPE, shape, submit
 
 
@@ -14,7 +15,7 @@ def _reads(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     command, reads = broker.runner.command, list[int]()
 
     async def counted(*words: str) -> object:
-        if words[0] == "HMGET":
+        if words[:2] == ("HMGET", Keys(TYPE).of("shapes")):
             reads.append(len(words) - 2)
         return await command(*words)
 
@@ -59,7 +60,7 @@ async def test_a_shape_that_no_longer_waits_is_left_out(
     command = broker.runner.command
 
     async def gone(*words: str) -> object:
-        if words[0] == "HMGET":
+        if words[:2] == ("HMGET", Keys(TYPE).of("shapes")):
             await broker.withdraw(TYPE, "d")
         return await command(*words)
 
