@@ -89,7 +89,7 @@ def run_job(connection: Connection, job: Job) -> int:
                             quiet=job.quiet)  # fmt: skip
         client = connection.client(retries=None, retry_for=job.outage, on_trouble=progress.trouble)
         with client, _signals_raise():
-            return _Session(client, job, progress).run()
+            return _Session(client, connection.url, job, progress).run()
 
 
 def _explanation(client: Client, job: Job) -> dict[str, Any] | None:
@@ -102,8 +102,9 @@ def _explanation(client: Client, job: Job) -> dict[str, Any] | None:
 class _Session:
     """One run, and what it has told."""
 
-    def __init__(self, client: Client, job: Job, progress: Progress) -> None:
+    def __init__(self, client: Client, url: str, job: Job, progress: Progress) -> None:
         self._client = client
+        self._url = url
         self._job = job
         self._progress = progress
         self._happenings: Happenings = Happenings()
@@ -148,8 +149,11 @@ class _Session:
 
     def _failed(self, trouble: Exception) -> int:
         """Tell what the broker says, or that it does not answer; return the exit code."""
-        code = f" ({trouble.code})" if isinstance(trouble, errors.BrokerError) else ""
-        self._progress.fail(f"{trouble or type(trouble).__name__}{code}")
+        if isinstance(trouble, errors.BrokerError):
+            self._progress.fail(f"{trouble} ({trouble.code})")
+        else:
+            why = str(trouble) or type(trouble).__name__
+            self._progress.fail(f"no answer from {self._url}: {why} (unreachable)")
         if self._code is None:
             return RunExit.REFUSED
         self._progress.say("not given back: the broker ends the hold by itself")
