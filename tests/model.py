@@ -261,6 +261,7 @@ class Model:
         job.hosts, job.holds = planned.hosts, wanted
         job.alternative = planned.alternative if job.shape.demand.alternatives else None
         self.become(job, Status.GRANTED)
+        job.error = None  # of an offer that was missed before
         job.delivery, job.offer = True if job.callback else None, due(self.policy.offer)
         job.was_offer = not job.callback
         if job.was_offer and self.misses.get(job.owner, 0) >= MISSES:
