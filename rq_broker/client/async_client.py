@@ -19,7 +19,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 import httpx
 from httpx_sse import EventSource
 
-from rq_broker.client import calls, connections, holding, questions
+from rq_broker.client import calls, connections, holding, patches, questions
 from rq_broker.client.arguments import JobFilter, LogFilter
 from rq_broker.client.call import Call, Json, credential
 from rq_broker.client.events import Event, EventStream
@@ -231,11 +231,13 @@ class AsyncClient:
     types = _async(calls.types)
     policy = _async(calls.policy)
     set_policy = _async(calls.set_policy)
+    patch_policy = _async(patches.patch_policy)
     drop_type = _async(calls.drop_type)
     audit_log = _async(calls.audit_log)
     hosts = _async(calls.hosts)
     host = _async(calls.host)
     set_host = _async(calls.set_host)
+    patch_host = _async(patches.patch_host)
     drop_host = _async(calls.drop_host)
     destinations = _async(calls.destinations)
     reset = _async(calls.reset)

@@ -90,6 +90,12 @@ def data_of(envelope: Json) -> Any:
     return envelope["data"]
 
 
+def with_warning(envelope: Json) -> Json:
+    """Return the data, with the warning that stands beside it."""
+    data: Json = envelope["data"]
+    return {**data, "Warning": envelope["Warning"]} if "Warning" in envelope else data
+
+
 def envelope_of(response: httpx.Response) -> Json:
     """Return the envelope of a successful answer.
 

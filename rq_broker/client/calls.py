@@ -18,7 +18,7 @@ from rq_broker.client.arguments import (
     Place,
     StatusDetails,
 )
-from rq_broker.client.call import Call, Json, data_of, path, whose
+from rq_broker.client.call import Call, Json, data_of, path, whose, with_warning
 from rq_broker.client.policy_types import PolicyChange
 
 PAGE_LIMIT = 500
@@ -31,12 +31,6 @@ def _new_key() -> str:
 
 def _nothing(_: Json) -> None:
     return None
-
-
-def _with_warning(envelope: Json) -> Json:
-    """Return the data, with the warning that stands beside it."""
-    data: Json = envelope["data"]
-    return {**data, "Warning": envelope["Warning"]} if "Warning" in envelope else data
 
 
 def _requeued(envelope: Json) -> int:
@@ -76,7 +70,7 @@ def submit(type_: str, *, idempotency_key: str | None = None, **job: Unpack[NewJ
         OlderNotifiers: A notifier that does not know these fields serves the type.
     """
     key = idempotency_key or _new_key()
-    return Call(_with_warning, "POST", path("v1", type_), job, idempotency_key=key)
+    return Call(with_warning, "POST", path("v1", type_), job, idempotency_key=key)
 
 
 def page(
@@ -232,7 +226,7 @@ def types() -> Call[Json]:
 
 def policy(type_: str) -> Call[Json]:
     """Read a type's `policy` and the `counts` of its jobs; `Warning` says what is odd about it."""
-    return Call(_with_warning, "GET", path("types", type_))
+    return Call(with_warning, "GET", path("types", type_))
 
 
 def set_policy(type_: str, **changes: Unpack[PolicyChange]) -> Call[Json]:
@@ -244,7 +238,7 @@ def set_policy(type_: str, **changes: Unpack[PolicyChange]) -> Call[Json]:
     Raises:
         Invalid: A field is unknown or out of bounds; the sentence names it.
     """
-    return Call(_with_warning, "PUT", path("types", type_), changes)
+    return Call(with_warning, "PUT", path("types", type_), changes)
 
 
 def drop_type(type_: str) -> Call[None]:

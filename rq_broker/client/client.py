@@ -1,4 +1,4 @@
-"""The Python client, sync and async: one method for each function of `calls` and `questions`.
+"""The Python client, sync and async: one method for each function of calls, patches and questions.
 
 `client.read("vm", "r1")` sends what `calls.read("vm", "r1")` describes and returns its result.
 A refusal raises the class of domain/errors/ that its code names; a connection that still fails
@@ -16,7 +16,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 import httpx
 from httpx_sse import EventSource
 
-from rq_broker.client import calls, connections, holding, questions
+from rq_broker.client import calls, connections, holding, patches, questions
 from rq_broker.client.arguments import JobFilter, LogFilter
 from rq_broker.client.call import Call, Json, credential
 from rq_broker.client.events import Event, EventStream
@@ -249,11 +249,13 @@ class Client:
     types = _sync(calls.types)
     policy = _sync(calls.policy)
     set_policy = _sync(calls.set_policy)
+    patch_policy = _sync(patches.patch_policy)
     drop_type = _sync(calls.drop_type)
     audit_log = _sync(calls.audit_log)
     hosts = _sync(calls.hosts)
     host = _sync(calls.host)
     set_host = _sync(calls.set_host)
+    patch_host = _sync(patches.patch_host)
     drop_host = _sync(calls.drop_host)
     destinations = _sync(calls.destinations)
     reset = _sync(calls.reset)

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from rq_broker.api import create_app
-from rq_broker.client import AsyncClient, Client, calls, holding, questions
+from rq_broker.client import AsyncClient, Client, calls, holding, patches, questions
 from rq_broker.delivery.signing import generate
 from rq_broker.domain import errors
 from rq_broker.store.broker import Broker
@@ -142,6 +142,18 @@ async def test_types_and_policy(ask: Ask) -> None:
     assert await ask("policy", "vm") == shown
 
 
+async def test_a_patch_changes_what_is_named(ask: Ask) -> None:
+    """One owner's limit and one resource of a host are changed; all else stays as it was."""
+    await ask("set_policy", "vm", patience=60, limits={"a": {"VCPU": 1}, "b": {"VCPU": 2}})
+    shown = await ask("patch_policy", "vm", limits={"a": {"VCPU": 8}, "b": None})
+    assert (shown["policy"]["limits"], shown["policy"]["patience"]) == ({"a": {"VCPU": 8}}, 60)
+    figures = {"capacity": {"VCPU": 4, "GPU": 2}, "used": {"VCPU": 1}, "aggregates": ["gold"]}
+    await ask("set_host", "vm", "h1", **figures)
+    host = await ask("patch_host", "vm", "h1", capacity={"VCPU": 8, "GPU": None})
+    changed = figures | {"capacity": {"VCPU": 8}}
+    assert {name: host[name] for name in changed} == changed
+
+
 async def test_the_audit_log(ask: Ask) -> None:
     """The log of a type and that of the installation are read in pages, in either order."""
     await ask("submit", "vm", **job("d"))
@@ -193,6 +205,8 @@ async def test_refusals_raise_their_class(ask: Ask) -> None:
         await ask("reorder", "vm", "d", priority=1.5)
 
 
+CALLS = vars(calls) | vars(patches) | vars(questions)
+"""Name → function, of every call; and what these modules import."""
 OWN = {"jobs", "audit_lines", "events", "hold", "wait", "explain", "what_if"}
 """Methods of both clients that no single call is behind, or no method of the broker."""
 
@@ -220,7 +234,7 @@ def test_both_clients_have_a_method_for_every_call() -> None:
     """A call that is added is missing in no client; `jobs` sends `page`."""
     names = {
         name
-        for name, function in (vars(calls) | vars(questions)).items()
+        for name, function in CALLS.items()
         if inspect.isfunction(function)
         and str(inspect.signature(function).return_annotation).startswith("Call[")
     }
@@ -231,6 +245,5 @@ def test_a_method_has_the_documentation_of_its_call() -> None:
     """`help(Client.read)` explains arguments, result and errors."""
     for cls in (Client, AsyncClient):
         for name in methods(cls).keys() - (OWN - {"explain", "what_if"}) - {"close", "aclose"}:
-            module = questions if hasattr(questions, name) else calls
-            assert getattr(cls, name).__doc__ == getattr(module, name).__doc__
+            assert getattr(cls, name).__doc__ == CALLS[name].__doc__
         assert cls.wait.__doc__ == holding.wait.__doc__

@@ -106,14 +106,14 @@ def policy(client: Client, type_: str, fields: Sequence[str], as_json: bool) -> 
     """Show the policy of a type, or change fields of it.
 
     A value is JSON, or a word as it is: patience=600 paused=true holds=until_seen patience=null
-    'limits={"lab-7": {"VCPU": 64}}'. All other fields stay as they are; one
-    that is an object is replaced as a whole.
+    'limits={"lab-7": {"VCPU": 64}}'. All other fields stay as they are, and in limits,
+    queue_limits and share all that is not named; null removes one: 'limits={"lab-7": null}'.
     """
     from rq_broker.cli.output.objects import print_objects
     from rq_broker.cli.output.table import Column, print_table
     from rq_broker.cli.output.text import harmless
 
-    shown = client.set_policy(type_, **_changes(fields)) if fields else client.policy(type_)
+    shown = client.patch_policy(type_, **_changes(fields)) if fields else client.policy(type_)
     if as_json:
         print_objects([shown["policy"]])
     else:
@@ -188,6 +188,6 @@ def resume(client: Client, type_: str, as_json: bool) -> None:
 def _set_paused(client: Client, type_: str, paused: bool, as_json: bool) -> None:
     from rq_broker.cli.output.objects import print_objects
 
-    client.set_policy(type_, paused=paused)
+    client.patch_policy(type_, paused=paused)
     if as_json:
         print_objects([{"type": type_, "paused": paused}])
