@@ -40,11 +40,12 @@ class Receiver:
 async def receiver(behave: Behaviour, tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
     """Serve on a free loopback port: read every request, then let `behave` respond to it."""
     tasks: set[asyncio.Task[None]] = set()
-    writers: set[asyncio.StreamWriter] = set()
+    unheard: set[asyncio.StreamWriter] = set()
     this = Receiver(0)
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         this.connections += 1
+        unheard.discard(writer)
         try:
             while not writer.is_closing():
                 await this.read(reader)
@@ -58,7 +59,7 @@ async def receiver(behave: Behaviour, tls: ssl.SSLContext | None = None) -> Asyn
             writer.close()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.add(writer)
+        unheard.add(writer)
         tasks.add(asyncio.ensure_future(converse(reader, writer)))
 
     server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
@@ -70,7 +71,7 @@ async def receiver(behave: Behaviour, tls: ssl.SSLContext | None = None) -> Asyn
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for writer in writers:  # a task cancelled before its first step closed none
+        for writer in unheard:  # a task cancelled before its first step closed none
             writer.transport.abort()
         await asyncio.sleep(0)  # aborted transports close on the loop's next turn
 

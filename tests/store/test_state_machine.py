@@ -125,7 +125,7 @@ class Machine(Caller):
             assert all(abs(job.priority) <= MAX_WHOLE for job in queued)
             for job in queued:
                 self.model.jobs[job.request_id].priority = job.priority
-            self.model.jobs[name].own_priority |= to[1] != name
+            self.model.jobs[name].own_priority |= to[0] == "position" or to[1] != name
 
     @rule(
         name=NAMES,
