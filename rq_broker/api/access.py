@@ -1,4 +1,4 @@
-"""Access control: who asks, and whether the role of that identity allows the call.
+"""Access control: it finds out who calls, and whether the role of the caller allows the call.
 
 `Access` has the authenticators prove the identity of each request. `guard` then stands before each
 endpoint and refuses what the row of the operation does not allow. Endpoints ask `identity_of` and
@@ -28,7 +28,7 @@ _UNDESCRIBED = roles.ADMINISTER
 
 
 def identity_of(request: Request) -> Identity:
-    """Return who asks. Without access control that is ANYONE."""
+    """Return the identity of the caller; ANYONE where there is no access control."""
     identity: Identity = request.scope["identity"]
     return identity
 
@@ -53,7 +53,7 @@ def sole_owner(request: Request) -> str | None:
 
 
 class Access:
-    """Proves who asks. Without an identity only public operations are open.
+    """Finds the identity of each caller. Who has none may call public operations only.
 
     Where there are no authenticators, everybody is ANYONE.
     """

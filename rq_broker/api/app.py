@@ -60,8 +60,8 @@ def create_app(
         broker: Carries out every call.
         callback_base: URL that relative callbacks are resolved against; None refuses them.
         egress: Refuses callbacks that no courier may dial; None leaves that to the courier.
-        authenticators: Each proves who asks from one kind of credential. Without any, everybody
-            may do everything.
+        authenticators: Each identifies the caller by one kind of credential. If there are none,
+            everybody may do everything.
         open_types: Lets every role make a type by its first submit, host or policy; without it
             only admins make types.
         inbox: Adds the development inbox.

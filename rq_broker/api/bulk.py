@@ -25,7 +25,7 @@ from rq_broker.api.submit import read_submission
 from rq_broker.domain import errors
 from rq_broker.domain.arrays import ArraySubmission
 from rq_broker.domain.correlation import Correlation
-from rq_broker.domain.job_log import log_job, logs_jobs
+from rq_broker.domain.job_log import log_submitted
 from rq_broker.domain.jobs import Job, Submission
 from rq_broker.egress.rules import Egress
 
@@ -104,9 +104,7 @@ class BulkEndpoints:
 
 
 def _stored(request: Request, job: Job, warning: str | None) -> SubmittedView:
-    if logs_jobs():
-        again = job.replayed or None
-        log_job("job.submitted", job.type, job.request_id, id=job.id, replayed=again)
+    log_submitted(job)
     data = job_view(request, job)
     if warning:
         data = data.with_fields(warning=warning)

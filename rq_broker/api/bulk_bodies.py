@@ -21,7 +21,7 @@ MOST_JOBS = 1000
 """Jobs that one call submits or names at most. It takes some 0.3 s of a process, during which other
 calls get their turn every few ms."""
 MOST_BYTES = 4 << 20
-"""Bytes of a body with so many submissions: 4 KiB each, where most have 300 bytes."""
+"""Bytes that a body may have: 4 KiB for each submission of a full call. Most need 300 bytes."""
 SUBMISSIONS = Meta(
     min_length=1,
     max_length=MOST_JOBS,

@@ -36,7 +36,7 @@ from rq_broker.api.waiting import Waits, refuse_wait
 from rq_broker.domain.arrays import ArraySubmission
 from rq_broker.domain.correlation import Correlation
 from rq_broker.domain.errors import Conflict
-from rq_broker.domain.job_log import log_job, logs_jobs
+from rq_broker.domain.job_log import log_submitted
 from rq_broker.domain.jobs import Job, Status
 from rq_broker.domain.representation import JobView
 from rq_broker.egress.rules import Egress
@@ -97,10 +97,7 @@ class JobEndpoints:
         except Conflict as refusal:
             show_refused(request, refusal)
             raise
-        if logs_jobs():
-            log_job(
-                "job.submitted", type_, job.request_id, id=job.id, replayed=job.replayed or None
-            )
+        log_submitted(job)
         shown = job_view(request, job)
         warnings = await self._warnings.warnings(new.shape.demand, job, new.data)
         if warnings.job:

@@ -30,6 +30,7 @@ class PageEndpoints:
         self, routes: Iterable[Route], authenticators: Sequence[Authenticator] = ()
     ) -> None:
         self._authenticators = authenticators
+        self._reference = lru_cache(8)(self._render_reference)
         self._described = [*routes, *self.routes()]
         operations_of(self._described)  # a route that nothing describes stops the start
 
@@ -56,8 +57,11 @@ class PageEndpoints:
 
     async def docs_api(self, request: Request) -> Response:
         """Return the reference of this API as a page for people."""
-        text = reference.html_page(self._document, request.scope["root_path"])
-        return html.Page(text, reference.HEADERS)
+        return html.Page(self._reference(request.scope["root_path"]), reference.HEADERS)
+
+    def _render_reference(self, root_path: str) -> str:
+        """Render the reference, once for each root path: it takes long, and is open to all."""
+        return reference.html_page(self._document, root_path)
 
     async def docs_page(self, request: Request) -> Response:
         """Return one page of the documentation."""

@@ -222,18 +222,7 @@ class Arrays:
             status=status or None,
             owners=owners_argument(owners),
         )
-
-        def job(row: Any) -> Job:
-            return records.job(
-                type_,
-                row.request_id,
-                row.priority,
-                row.position,
-                row.fields,
-                clock_offset=reply.clock_offset,
-            )
-
-        return tuple(records.readable(job, reply.jobs)), reply.next
+        return records.listed_jobs(type_, reply), reply.next
 
     async def reorder_array(self, array: Array, mode: str, value: str) -> int:
         """Give the waiting jobs of an array another place, one behind the other by their numbers.

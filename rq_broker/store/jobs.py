@@ -64,14 +64,17 @@ class Jobs:
             JobNotFound: The type has no such job.
         """
         name = await self._names.stored(type_, request_id, owners)
-        reply = await self._runner.run(
+        return records.read_job(type_, name, await self._read(type_, name, owners))
+
+    async def _read(self, type_: str, name: str, owners: Collection[str] | None) -> Any:
+        """Return the reply of the script `read`. Raises JobNotFound."""
+        return await self._runner.run(
             "read",
             type_,
             request_id=name,
             with_submitted=False,
             owners=owners_argument(owners),
         )
-        return records.read_job(type_, name, reply)
 
     async def _known(
         self,
@@ -92,13 +95,7 @@ class Jobs:
         if versions is None:
             return ()
         try:
-            reply = await self._runner.run(
-                "read",
-                type_,
-                request_id=name,
-                with_submitted=False,
-                owners=owners_argument(owners),
-            )
+            reply = await self._read(type_, name, owners)
         except errors.JobNotFound:
             return NO_JOB  # the script knows whether it was withdrawn, and by whom
         if version_of(reply.priority, reply.fields) not in versions:
@@ -132,20 +129,9 @@ class Jobs:
             limit=limit,
             owners=owners_argument(owners),
         )
-
-        def job(row: Any) -> Job:
-            return records.job(
-                type_,
-                row.request_id,
-                row.priority,
-                row.position,
-                row.fields,
-                clock_offset=reply.clock_offset,
-            )
-
-        jobs = tuple(records.readable(job, reply.jobs))
         is_last = reply.next_id is None
-        return Page(jobs, None if is_last else Cursor(reply.next_priority, reply.next_id))
+        cursor = None if is_last else Cursor(reply.next_priority, reply.next_id)
+        return Page(records.listed_jobs(type_, reply), cursor)
 
     async def line_ends(self, type_: str) -> LineEnds | None:
         """Read where the waiting jobs of a type begin and end, those beside the line too."""

@@ -115,6 +115,22 @@ def read_job(type_: str, request_id: str, reply: Any) -> Job:
     return replace(read, version=version_of(reply.priority, reply.fields))
 
 
+def listed_jobs(type_: str, reply: Any) -> tuple[Job, ...]:
+    """Read the jobs of a reply of `page` or `page_array`; a damaged one is logged and left out."""
+
+    def listed(row: Any) -> Job:
+        return job(
+            type_,
+            row.request_id,
+            row.priority,
+            row.position,
+            row.fields,
+            clock_offset=reply.clock_offset,
+        )
+
+    return tuple(readable(listed, reply.jobs))
+
+
 def _offer_ends(fields: Mapping[str, str], clock_offset: int) -> int | None:
     """Return when the offer of a job ends by the wall clock, µs; None without offer or end."""
     ends = fields.get("offer_ends")

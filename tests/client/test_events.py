@@ -11,6 +11,8 @@ import pytest
 from rq_broker.client import AsyncClient, Client, Event
 from rq_broker.domain import errors
 
+pytestmark = pytest.mark.usefixtures("pauses")
+
 
 def frame(number: int, kind: str, retry: str = "") -> str:
     return f'{retry}id: {number}-0\nevent: {kind}\ndata: {{"n": {number}}}\n\n'
@@ -32,18 +34,6 @@ class Streams:
             body = {"ok": False, "error": "x", "code": "job_not_found"}
             return httpx.Response(answer, json=body)
         return httpx.Response(200, text=answer, headers={"content-type": "text/event-stream"})
-
-
-@pytest.fixture(autouse=True)
-def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    made: list[float] = []
-
-    async def pause(seconds: float) -> None:
-        made.append(seconds)
-
-    monkeypatch.setattr("rq_broker.client.client.time.sleep", made.append)
-    monkeypatch.setattr("rq_broker.client.async_client.asyncio.sleep", pause)
-    return made
 
 
 @pytest.fixture(params=["sync", "async"])

@@ -14,6 +14,8 @@ from rq_broker.client import AsyncClient, Client, calls, repeating
 from rq_broker.client.call import Call
 from rq_broker.domain import errors
 
+pytestmark = pytest.mark.usefixtures("pauses")
+
 LOST = [
     httpx.ConnectError("x"),
     httpx.ReadError("x"),
@@ -24,19 +26,6 @@ LOST = [
 ]
 """What an attempt may meet that does not prove that the call was not carried out."""
 Script = Iterator[Exception | int]
-
-
-@pytest.fixture(autouse=True)
-def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Return the pauses that clients made, none of which takes time."""
-    made: list[float] = []
-
-    async def pause(seconds: float) -> None:
-        made.append(seconds)
-
-    monkeypatch.setattr("rq_broker.client.client.time.sleep", made.append)
-    monkeypatch.setattr("rq_broker.client.async_client.asyncio.sleep", pause)
-    return made
 
 
 def answering(outcomes: list[Any], requests: list[httpx.Request]) -> httpx.MockTransport:

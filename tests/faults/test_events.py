@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,21 +26,6 @@ from tests.making import TYPE, submit
 
 TYPES = (TYPE, "gpu", "bench")
 """Types whose slots are on different nodes of a Cluster."""
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path, ["--appendfsync", "always"])
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-async def lasting(server: Server) -> AsyncIterator[Broker]:
-    broker = Broker(connect(server.url))
-    yield broker
-    await broker.aclose()
 
 
 async def _submitted(broker: Broker, name: str, type_: str = TYPE) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
@@ -21,23 +19,6 @@ from tests.making import TYPE, bring, grant, submit
 
 DEADLINE = 10.0
 """Seconds after which a call counts as hanging; each should fail long before."""
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    """Start a server that acknowledges a write only once it is on disk."""
-    server = Server(tmp_path, ["--appendfsync", "always"])
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-async def lasting(server: Server) -> AsyncIterator[Broker]:
-    """Make the broker that keeps running."""
-    broker = Broker(connect(server.url))
-    yield broker
-    await broker.aclose()
 
 
 def _signal(server: Server, number: signal.Signals) -> None:

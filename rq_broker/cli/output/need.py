@@ -25,8 +25,9 @@ def need_of(job: Mapping[str, Any]) -> str:
 
 def amounts(values: Mapping[str, Any]) -> str:
     """Return amounts by resource, as `VCPU 8, 32 GB, Disk 100 GB`; of devices their sizes."""
-    ordered = sorted(values.items(), key=lambda item: item[0] in _MEBIBYTES + _GIBIBYTES)
-    ordered.sort(key=lambda item: item[0] in _GIBIBYTES)
+    ordered = sorted(
+        values.items(), key=lambda item: (item[0] in _GIBIBYTES, item[0] in _MEBIBYTES)
+    )
     return ", ".join(_amount(name, value) for name, value in ordered) or "nothing"
 
 

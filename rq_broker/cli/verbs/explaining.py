@@ -33,9 +33,9 @@ def why(client: Client, type_: str, request_id: str, owner_id: str, as_json: boo
     try:
         explanation = client.explain(type_, request_id, owner_id=owner_id)
     except NotWaiting:
-        job = client.read(type_, request_id, owner_id=owner_id)
         if as_json:
             raise
+        job = client.read(type_, request_id, owner_id=owner_id)
         ending = f": {job['Error']}" if job.get("Error") else ""
         print_pairs([("status", f"{job['Status']}{ending}")])
         return

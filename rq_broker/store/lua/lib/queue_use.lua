@@ -22,15 +22,11 @@ end
 -- Returns the limits of an owner, nil for none: its own in the policy's `queue_limits`, or those of `*`. The policy is
 -- JSON as Python writes it: a quote within a name has a backslash before it, so `,"` begins a name.
 local function owner_limits(owner)
-  local limits = policy_value('queue_limits')
-  if limits == '{}' then
-    return
-  end
-  local text = ',' .. string.sub(limits, 2)
+  local text = ',' .. string.sub(policy_value('queue_limits'), 2)
   for _, name in ipairs({ (string.gsub(owner, '[\\"]', '\\%0')), '*' }) do
     local _, last = string.find(text, ',"' .. name .. '":{', 1, true)
     if last then
-      limits = string.match(text, '^[^}]*', last + 1)
+      local limits = string.match(text, '^[^}]*', last + 1)
       return tonumber(string.match(limits, '"jobs":(%d+)') or ''), tonumber(string.match(limits, '"bytes":(%d+)') or '')
     end
   end
