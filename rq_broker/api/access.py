@@ -8,6 +8,7 @@ endpoint and refuses what the row of the operation does not allow. Endpoints ask
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 
 from starlette.datastructures import Headers
@@ -16,6 +17,7 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rq_broker.api import roles
+from rq_broker.api.browser_guard import SAFE_METHODS
 from rq_broker.api.operations import OPERATIONS
 from rq_broker.api.paths import type_name
 from rq_broker.api.responses import refused
@@ -25,6 +27,8 @@ from rq_broker.identity import Authenticator
 
 _UNDESCRIBED = roles.ADMINISTER
 """The row of a route that the API document leaves out."""
+_READS_BY_POST = ("what_if",)
+"""Operations that change nothing, though their method is not safe."""
 
 
 def identity_of(request: Request) -> Identity:
@@ -63,7 +67,9 @@ class Access:
     ) -> None:
         self._app = app
         self._authenticators = authenticators
-        self._public = [route for route in routes if row_of(route) is roles.PUBLIC]
+        public = [route for route in routes if row_of(route) is roles.PUBLIC]
+        self._public = [route for route in public if not _identifies(route)]
+        self._optional = [route for route in public if _identifies(route)]
         self._public_marks = [route.path.split("/")[1] for route in self._public]
         """A word in the path of each public route: most requests have none of them."""
         self._challenges = list(dict.fromkeys(each.challenge for each in authenticators))
@@ -103,6 +109,8 @@ class Access:
             identity = await authenticator.identify(headers)
             if identity is not None:
                 return identity
+        if any(route.matches(scope)[0] is Match.FULL for route in self._optional):
+            return NOBODY
         raise errors.Unauthenticated(self._needs_identity)
 
     def _is_public(self, scope: Scope) -> bool:
@@ -141,8 +149,7 @@ def guard(route: Route, exists: Callable[[str], Awaitable[bool]] | None = None) 
         exists: Returns whether there is a type; None: everybody may make one.
     """
     row, app = row_of(route), route.app
-    call = f"{min((route.methods or set()) - {'HEAD'})} {route.path_format}"
-    is_of_all = any(row is one for one in roles.OF_THE_INSTALLATION)
+    call = _call(route)
     makes_type = route.include_in_schema and OPERATIONS[route.name].makes_type
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
@@ -150,10 +157,6 @@ def guard(route: Route, exists: Callable[[str], Awaitable[bool]] | None = None) 
             type_ = scope["path_params"].get("type")
             identity = scope["identity"]
             scope["access"] = _allowed(call, row, identity, type_)
-            if is_of_all and scope["access"] is roles.Scope.ALL and identity.types is not None:
-                raise errors.Forbidden(
-                    f"{identity.name} is limited to types, and may not call {call}"
-                )
             if makes_type and exists and identity.role is not Role.ADMIN:
                 type_ = type_name(type_)
                 if not await exists(type_):
@@ -183,4 +186,40 @@ def _allowed(call: str, row: roles.Access, identity: Identity, type_: str | None
         )
     if type_ is not None and not identity.uses(type_):
         raise errors.Forbidden(f"{identity.name} may not use the type {type_!r}")
+    is_of_all = any(row is one for one in roles.OF_THE_INSTALLATION)
+    if is_of_all and scope is roles.Scope.ALL and identity.types is not None:
+        raise errors.Forbidden(f"{identity.name} is limited to types, and may not call {call}")
     return scope
+
+
+def _identifies(route: Route) -> bool:
+    return route.include_in_schema and OPERATIONS[route.name].identifies
+
+
+def changes_state(route: Route) -> bool:
+    """Tell whether a route changes something, and so is refused where all is read-only."""
+    return not SAFE_METHODS.issuperset(route.methods or ()) and route.name not in _READS_BY_POST
+
+
+def rights_of(
+    identity: Identity, routes: Iterable[Route], *, read_only: bool
+) -> dict[str, roles.Scope]:
+    """Return name → on what an identity may call it, for each route that `guard` lets it call.
+
+    Args:
+        identity: Who asks.
+        routes: Those that the API document has.
+        read_only: Whether routes that change something are left out.
+    """
+    rights = {}
+    for route in routes:
+        row = row_of(route)
+        if row is roles.PUBLIC or (read_only and changes_state(route)):
+            continue
+        with suppress(errors.Forbidden):
+            rights[route.name] = _allowed(_call(route), row, identity, None)
+    return rights
+
+
+def _call(route: Route) -> str:
+    return f"{min((route.methods or set()) - {'HEAD'})} {route.path_format}"

@@ -30,6 +30,7 @@ from rq_broker.api.rate_limit import ANY_RATE, RateLimit, RateRules
 from rq_broker.api.request_body import read
 from rq_broker.api.request_ids import RequestIds
 from rq_broker.api.responses import HANDLERS, ok
+from rq_broker.api.sessions import SessionEndpoints
 from rq_broker.api.signing_keys import SigningKeyEndpoints
 from rq_broker.api.tokens import TokenEndpoints
 from rq_broker.api.types import TypeEndpoints
@@ -50,6 +51,7 @@ def create_app(
     open_types: bool = False,
     inbox: bool = False,
     noop: bool = False,
+    read_only: bool = False,
     browsers: BrowserRules = ANY_NAME,
     rates: RateRules = ANY_RATE,
     lifespan: StatefulLifespan[Starlette] | None = None,
@@ -66,30 +68,35 @@ def create_app(
             only admins make types.
         inbox: Adds the development inbox.
         noop: Adds `POST /noop`, the baseline of the benchmarks.
+        read_only: What `GET /session` says of changes, so that a page offers none.
         browsers: By which names the API is called, and whose pages may call it.
         rates: How many requests a second are served to whom, and how many may wait.
         lifespan: Runs beside the requests; its state is given to the server and to each request.
     """
     waits = Waits(broker, rates.waits)
-    routes = _routes(broker, callback_base, egress, authenticators, waits, inbox=inbox, noop=noop)
-    rate_limits = []
-    if rates.limits_somebody(open_to_all=not authenticators):
-        rate_limits.append(Middleware(RateLimit, broker.allow, rates))
+    extras = {"inbox": inbox, "noop": noop, "read_only": read_only}
+    routes = _routes(broker, callback_base, egress, authenticators, waits, **extras)
+    middleware = [
+        Middleware(RequestIds),
+        Middleware(BrowserGuard, browsers),
+        Middleware(TrailingSlash),
+        Middleware(Access, authenticators, routes),
+        *_rate_limits(broker, rates, open_to_all=not authenticators),
+        Middleware(RefuseCallbacks),
+    ]
     app = Starlette(
         routes=[guard(route, None if open_types else broker.type_exists) for route in routes],
-        middleware=[
-            Middleware(RequestIds),
-            Middleware(BrowserGuard, browsers),
-            Middleware(TrailingSlash),
-            Middleware(Access, authenticators, routes),
-            *rate_limits,
-            Middleware(RefuseCallbacks),
-        ],
+        middleware=middleware,
         exception_handlers=dict(HANDLERS),
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
     return app
+
+
+def _rate_limits(broker: Broker, rates: RateRules, *, open_to_all: bool) -> list[Middleware]:
+    limits_somebody = rates.limits_somebody(open_to_all=open_to_all)
+    return [Middleware(RateLimit, broker.allow, rates)] if limits_somebody else []
 
 
 def _routes(
@@ -101,6 +108,7 @@ def _routes(
     *,
     inbox: bool,
     noop: bool,
+    read_only: bool,
 ) -> list[Route]:
     """List all routes. Starlette tries them in this order, so the busiest come first."""
     snapshots = SnapshotReader(broker)
@@ -120,6 +128,8 @@ def _routes(
         *HealthEndpoints(broker, None if egress is None else egress.options).routes(),
         *(InboxEndpoints().routes() if inbox else ()),
     ]
+    sign_in = ["token"] if authenticators else []
+    routes += SessionEndpoints(routes, sign_in, read_only=read_only).routes()
     return [*routes, *PageEndpoints(routes, authenticators).routes()]
 
 

@@ -107,7 +107,7 @@ async def test_nobody_is_let_in_without_an_identity(api: httpx.AsyncClient, app:
             refused(answer, 401, "unauthenticated", "send a name as X-Who")
             assert answer.headers["www-authenticate"] == 'Bearer realm="names"'
     public = {name for name, operation in OPERATIONS.items() if operation.access is PUBLIC}
-    assert public == {"alive", "receive", "docs", "docs_api", "docs_page", "openapi"}
+    assert public == {"alive", "receive", "docs", "docs_api", "docs_page", "openapi", "session"}
     answer = await api.get("/nowhere")
     refused(answer, 401, "unauthenticated")
 

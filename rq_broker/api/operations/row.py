@@ -41,6 +41,8 @@ class Operation:
     refusals: tuple[type[errors.BrokerError], ...] = ()
     access: roles.Access = field(kw_only=True)
     """Role → on what it may call the operation; a role that is left out is refused."""
+    identifies: bool = False
+    """Whether a public operation finds out who asks, where there is a credential."""
     makes_type: bool = False
     """Whether it makes the type that it names, if there is none. Only an admin may make one, unless
     the installation leaves it to everybody."""
