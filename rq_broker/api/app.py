@@ -17,6 +17,7 @@ from rq_broker.api.access import Access, guard
 from rq_broker.api.audit_log import AuditLogEndpoints
 from rq_broker.api.browser_guard import ANY_NAME, BrowserGuard, BrowserRules
 from rq_broker.api.bulk import BulkEndpoints
+from rq_broker.api.dashboard_files import DashboardEndpoints
 from rq_broker.api.destinations import DestinationEndpoints
 from rq_broker.api.events import EventEndpoints
 from rq_broker.api.health import HealthEndpoints
@@ -130,7 +131,11 @@ def _routes(
     ]
     sign_in = ["token"] if authenticators else []
     routes += SessionEndpoints(routes, sign_in, read_only=read_only).routes()
-    return [*routes, *PageEndpoints(routes, authenticators).routes()]
+    return [
+        *routes,
+        *PageEndpoints(routes, authenticators).routes(),
+        *DashboardEndpoints().routes(),
+    ]
 
 
 async def _noop(request: Request) -> Response:

@@ -1,0 +1,64 @@
+// The HTTP API, as every other client calls it. Paths are relative to the page's base.
+
+const RETRIES = 3; // of a call that may be repeated, while the API or its Redis is away
+
+export class Refusal extends Error {
+  // An answer that is no success: its stable `code`, its sentence, its `status`, and the request's id.
+  constructor(status, body, requestId) {
+    super(body.error || `HTTP ${status}`);
+    this.status = status;
+    this.code = body.code || "";
+    this.body = body;
+    this.requestId = requestId;
+  }
+}
+
+export class Unreachable extends Error {}
+
+export function path(...parts) {
+  return parts.map((part) => encodeURIComponent(part)).join("/");
+}
+
+async function once(method, url, body, headers, signal) {
+  let answer;
+  try {
+    answer = await fetch(url, {
+      method, signal, credentials: "same-origin", cache: "no-store",
+      headers: { Accept: "application/json", ...(body && { "Content-Type": "application/json" }), ...headers },
+      body: body && JSON.stringify(body),
+    });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Unreachable(error.message);
+  }
+  const parsed = answer.status === 304 ? {} : await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Refusal(answer.status, parsed, answer.headers.get("X-Request-ID"));
+  clock.note(answer.headers.get("Date"));
+  return { ...parsed, etag: answer.headers.get("ETag") };
+}
+
+// Calls the API. A read is repeated while the API is away; a change is sent once.
+export async function call(method, url, { body, headers, signal } = {}) {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await once(method, url, body, headers, signal);
+    } catch (error) {
+      const away = error instanceof Unreachable || error.status === 503;
+      if (method !== "GET" || !away || attempt >= RETRIES) throw error;
+      await new Promise((resolve) => { setTimeout(resolve, 500 * 2 ** attempt); });
+    }
+  }
+}
+
+export const get = (url, options) => call("GET", url, options);
+
+// The server's clock, from its Date headers: what ticks on the page goes by it.
+export const clock = {
+  offset: 0,
+  note(date) {
+    if (!date) return;
+    const offset = Date.parse(date) + 500 - Date.now();
+    if (Math.abs(offset - this.offset) > 1500) this.offset = offset;
+  },
+  now() { return Date.now() + this.offset; },
+};

@@ -1,0 +1,109 @@
+// The page: what stands around every view, and which view is shown.
+import { html, render, useState } from "./dom.js";
+import { useResource } from "./data.js";
+import { clockTime, number } from "./format.js";
+import { useEvents } from "./live.js";
+import { Failure, Icon } from "./parts.js";
+import { to, go, useRoute } from "./router.js";
+import { other, t, use, language } from "./texts.js";
+import { Audit } from "./views/audit.js";
+import { Callbacks } from "./views/callbacks.js";
+import { Hosts } from "./views/hosts.js";
+import { Job } from "./views/job.js";
+import { Line } from "./views/line.js";
+import { Overview } from "./views/overview.js";
+import { Policy } from "./views/policy.js";
+
+const COUNTS_MS = 2000; // between two reads of how much waits in each type
+const SHOWN = { overview: Overview, line: Line, hosts: Hosts, job: Job, callbacks: Callbacks, audit: Audit, policy: Policy };
+
+function Mark() {
+  return html`<svg class="mark" viewBox="0 0 20 20" aria-hidden="true">
+    <rect x="2" y="3" width="16" height="3.6" rx="1.2" fill="currentColor" />
+    <rect x="2" y="8.2" width="11" height="3.6" rx="1.2" fill="currentColor" opacity=".65" />
+    <rect x="2" y="13.4" width="6.5" height="3.6" rx="1.2" fill="currentColor" opacity=".35" /></svg>`;
+}
+
+function Side({ route, types, troubled }) {
+  const current = (is) => (is ? { "aria-current": "page" } : {});
+  return html`<aside class="side" aria-label="rq-broker"><a class="brand" href=${to("overview")}><${Mark} />rq-broker</a>
+    <nav aria-label=${t("nav.main")} class="nav"><ul class="nav"><li><a href=${to("overview")} ...${current(route.view === "overview")}>
+      <${Icon} name="grid" /><span>${t("nav.overview")}</span></a></li></ul></nav>
+    <nav aria-label=${t("nav.types")}><h2 class="nav-h">${t("nav.types")}</h2><ul class="nav">${Object.entries(types || {}).map(([type, counts]) => html`
+      <li key=${type}><a href=${to("line", type)} ...${current(route.type === type)}><${Icon} name="line" /><span class="clip grow">${type}</span>
+        ${troubled.has(type) && html`<${Icon} name="warn" tone="warn" label=${t("attention")} />`}
+        <span class="num">${number(counts.queued)}</span></a></li>`)}</ul></nav>
+    <div class="side-foot"><${Foot} /></div></aside>`;
+}
+
+function isDark() {
+  const { theme } = document.documentElement.dataset;
+  return theme ? theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+}
+
+function switchTheme() {
+  const theme = isDark() ? "light" : "dark";
+  document.documentElement.dataset.theme = theme;
+  try { localStorage.setItem("theme", theme); } catch { /* storage may be off */ }
+}
+
+function Foot() {
+  const { code, name } = other();
+  return html`<div class="foot-row"><button type="button" class="btn" data-kind="bare" data-size="icon" aria-label=${t("app.theme")}
+      title=${t("app.theme")} onClick=${switchTheme}><${Icon} name="sun" /></button>
+    <button type="button" class="btn" data-kind="bare" lang=${code} onClick=${() => { use(code); go(location.pathname + location.search, { replace: true }); }}>
+      <${Icon} name="globe" />${name}</button>
+    <a class="btn" data-kind="bare" data-plain href="docs/">${t("app.docs")}</a></div>`;
+}
+
+function Top({ route, lostSince }) {
+  const crumbs = [[t("nav.overview"), to("overview")]];
+  if (route.type) crumbs.push([route.type, to("line", route.type)]);
+  if (route.view !== "overview" && route.view !== "line") crumbs.push([route.name || t(`nav.${route.view}`), null]);
+  function find(event) {
+    event.preventDefault();
+    const text = new FormData(event.target).get("find").trim();
+    if (text && route.type) go(to("line", route.type, undefined, { find: text }));
+  }
+  return html`<header class="top"><nav aria-label=${t("nav.crumbs")}><ol class="crumbs">${crumbs.map(([text, href], n) => html`<li>
+      ${n === crumbs.length - 1 ? html`<span class="clip" aria-current="page">${text}</span>` : html`<a class="clip" href=${href}>${text}</a>`}</li>`)}</ol></nav>
+    <span class="grow"></span>
+    ${route.type && html`<form class="find" role="search" aria-label=${t("app.find")} onSubmit=${find}><${Icon} name="search" />
+      <input class="input" type="search" name="find" aria-label=${t("app.find")} placeholder=${t("app.find")} /></form>`}
+    <span class="live" role="status" data-off=${lostSince ? "" : undefined}><span class="pip" aria-hidden="true"></span>
+      ${lostSince ? t("live.off", { time: clockTime(new Date(lostSince)) }) : t("live.on")}</span></header>`;
+}
+
+function Bottom({ route }) {
+  const views = [["overview", "grid"], ["line", "line"], ["hosts", "hosts"], ["callbacks", "call"], ["audit", "audit"]];
+  return html`<nav class="bottom" aria-label=${t("nav.more")}>${views.map(([view, icon]) => {
+    const href = view === "overview" || !route.type ? to("overview") : to(view, route.type);
+    return html`<a href=${href} ...${route.view === view && { "aria-current": "page" }}><${Icon} name=${icon} /><span>${t(`nav.${view}`)}</span></a>`;
+  })}</nav>`;
+}
+
+function App() {
+  const route = useRoute();
+  const types = useResource("v1/", { every: COUNTS_MS });
+  const ready = useResource("readyz", { every: 4 * COUNTS_MS });
+  const [batch, setBatch] = useState([]);
+  const lostSince = useEvents(route.type, setBatch);
+  const troubled = new Set((ready.data?.trouble || []).map((each) => each.type).filter(Boolean));
+  const View = SHOWN[route.view] || Overview;
+  document.title = [route.name, route.type, t(`nav.${route.view === "job" ? "line" : route.view}`), "rq-broker"].filter(Boolean).join(" · ");
+  document.documentElement.lang = language();
+  return html`<a class="skip" href="#main">${t("app.skip")}</a><div class="app">
+    <${Side} route=${route} types=${types.data} troubled=${troubled} />
+    <div class="main"><${Top} route=${route} lostSince=${lostSince} /><main class="page" id="main">
+      ${types.error && !types.data ? html`<${Failure} error=${types.error} again=${types.reload} />` : html`
+        <${View} key=${`${route.view} ${route.type} ${route.name}`} route=${route} types=${types.data} ready=${ready.data} events=${batch} />`}
+    </main></div></div><${Bottom} route=${route} />`;
+}
+
+try {
+  const theme = localStorage.getItem("theme");
+  if (theme) document.documentElement.dataset.theme = theme;
+} catch { /* storage may be off */ }
+const root = document.getElementById("root");
+root.replaceChildren();
+render(html`<${App} />`, root);

@@ -1,0 +1,48 @@
+// What the views read of the API, and when they read it anew.
+import { useCallback, useEffect, useRef, useState } from "./dom.js";
+import { get } from "./api.js";
+
+// Reads a resource, again after `reload()`, and every `every` ms where that is given.
+// Returns { data, error, reload, etag }; the last data stays while it is read anew.
+export function useResource(url, { every } = {}) {
+  const [state, setState] = useState({ data: null, error: null });
+  const [round, setRound] = useState(0);
+  const shown = useRef(url);
+  useEffect(() => {
+    if (!url) return undefined;
+    if (shown.current !== url) { shown.current = url; setState({ data: null, error: null }); }
+    const abort = new AbortController();
+    get(url, { signal: abort.signal }).then(
+      (answer) => setState({ ...answer, error: null }),
+      (error) => { if (error.name !== "AbortError") setState((old) => ({ ...old, error })); },
+    );
+    return () => abort.abort();
+  }, [url, round]);
+  const reload = useCallback(() => setRound((n) => n + 1), []);
+  useEffect(() => {
+    if (!every) return undefined;
+    const timer = setInterval(() => { if (!document.hidden) reload(); }, every);
+    return () => clearInterval(timer);
+  }, [every, reload]);
+  return { ...state, reload };
+}
+
+// Sums what hosts have: resource → { total, used, held }.
+export function totals(hosts) {
+  const sums = {};
+  for (const host of hosts || []) {
+    if (host.dropped) continue;
+    for (const [name, listed] of Object.entries(host.capacity)) {
+      const total = Array.isArray(listed) ? listed.reduce((sum, each) => sum + each, 0) : listed;
+      const sum = sums[name] ??= { total: 0, used: 0, held: 0 };
+      sum.total += total;
+      sum.used += amountOf(host.used[name]);
+      sum.held += amountOf(host.held[name]);
+    }
+  }
+  return sums;
+}
+
+export function amountOf(value) {
+  return Array.isArray(value) ? value.reduce((sum, each) => sum + each, 0) : value || 0;
+}

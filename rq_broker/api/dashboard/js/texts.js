@@ -1,0 +1,158 @@
+// Every text of the interface, in each language. A test holds that none is missing.
+
+const EN = {
+  "app.skip": "Skip to content", "nav.main": "Main", "nav.types": "Types", "nav.views": "Views of {type}",
+  "nav.overview": "Overview", "nav.line": "Line", "nav.hosts": "Hosts", "nav.callbacks": "Callbacks",
+  "nav.reports": "Reports", "nav.audit": "Audit", "nav.policy": "Policy", "nav.more": "More", "nav.crumbs": "Breadcrumb",
+  "app.theme": "Switch theme", "app.find": "Find a job or owner", "app.docs": "Documentation",
+  "live.on": "Live", "live.off": "Not live since {time}", "live.lost": "Some events were missed; the page was loaded anew.",
+  "attention": "needs attention", "paused": "paused",
+  "status.queued": "Waiting", "status.granted": "Granted", "status.running": "Running", "status.done": "Done",
+  "status.error": "Error", "status.beside": "Waiting beside the line",
+  "span.s": "{s} s", "span.m": "{m} min", "span.hm": "{h} h {m}", "span.h": "{h} h", "span.dh": "{d} d {h} h", "span.d": "{d} d",
+  "eta.now": "under 1 min", "eta.range": "{from} – {to}", "eta.about": "about {from}", "eta.later": "{from} or later",
+  "eta.unknown": "not known",
+  "amount.gb": "{n} GB", "amount.mb": "{n} MB", "amount.disk": "{n} GB disk", "amount.other": "{n} {resource}",
+  "size.times": "{count} × {main}", "size.elastic": "{min} to {max} × {main}", "size.spread": "on hosts of its own each",
+  "size.alternatives": "or {n} alternatives", "size.nothing": "nothing",
+  "overview.lede": "{types} types, {waiting} jobs waiting, {running} running.", "overview.needs": "Needs attention",
+  "overview.fine": "All is well: no source is late, every callback is answered, nothing is paused.",
+  "overview.empty": "There is no type yet. The first submit or host makes one.",
+  "overview.trouble": "Trouble", "overview.use": "In use and held", "overview.none": "None",
+  "type.granting": "Granting", "type.paused": "Paused", "type.pause": "Pause grants", "type.resume": "Resume grants",
+  "type.more": "Actions for {type}",
+  "line.facts.waiting": "Waiting", "line.facts.oldest": "Oldest wait", "line.facts.running": "Running",
+  "line.facts.use": "{resource} in use", "line.facts.held": "Offers out",
+  "line.label": "Waiting jobs of {type} in priority order", "line.search": "request_id, owner or callback",
+  "line.job": "Job and owner", "line.size": "Size", "line.since": "Waiting", "line.turn": "Turn in", "line.why": "Why it waits",
+  "line.move": "Move", "line.select": "Select", "line.actions": "Actions for", "line.rows": "{from}–{to} of {count}",
+  "line.none": "Nothing waits.", "line.none.more": "Every job that was submitted has what it asked for.",
+  "line.keys": "Space lifts a row · arrows move it · Space shows who waits longer · Esc puts it back",
+  "line.compact": "Compact rows", "line.filtered": "Clear the filter to move rows", "line.at": "Position {n} of {count}",
+  "line.above": "{n} changes above", "line.held": "Held, {n} changes wait",
+  "move.title": "Move {name} from {from} to {to}?", "move.nothing": "Nothing is changed yet.", "move.to": "Move to {to}",
+  "move.sooner": "Sooner", "move.later": "Later", "move.unmoved": "Not moved", "move.now": "Now in", "move.then": "Then in",
+  "move.change": "Change", "move.changed": "The line changed while you looked. These are the new times.",
+  "move.done": "Moved {name} to {to}.", "undo": "Undo", "cancel": "Cancel", "close": "Close", "copy": "Copy", "copied": "Copied.",
+  "hosts.title": "{n} hosts", "hosts.taken": "{resource} {percent} taken", "hosts.none": "No host has been published yet.",
+  "hosts.holders": "Who holds it", "hosts.nobody": "Nobody holds anything of it.", "hosts.search": "Host",
+  "hosts.anywhere": "Beside any host", "hosts.noaggregate": "No aggregate", "hosts.dropped": "leaves: no new grants",
+  "cap.used": "Used", "cap.held": "Held by us", "cap.kept": "Kept for the next", "cap.free": "Free",
+  "cap.label": "{name}: {used} used, {held} held, {free} free",
+  "job.why": "Why it waits", "job.when": "When its turn comes", "job.timeline": "Timeline", "job.facts": "Facts",
+  "job.attempts": "Callback attempts", "job.raw": "Raw data", "job.front": "Move to front", "job.move": "Move…",
+  "job.withdraw": "Withdraw…", "job.withdraw.ask": "Withdraw {name}?",
+  "job.withdraw.says": "It leaves the line for good, and gives back what it holds. This cannot be undone.",
+  "job.requeue": "Put back in line", "job.gone": "There is no job {name} in {type}.",
+  "job.gone.more": "It was withdrawn, or its retention ended, or the name is another.", "job.inline": "Waiting, place {n}",
+  "job.waits": "It waits for", "job.smaller": "Granted at once if it asked for less: {size}.",
+  "job.noattempts": "It was not called yet.", "job.submitted": "Submitted by {owner}", "job.granted": "Granted, fence {fence}",
+  "job.changed": "Last changed", "job.type": "Type", "job.owner": "Owner", "job.status": "Status", "job.position": "Position",
+  "job.priority": "Priority", "job.expected": "Expected", "job.fence": "Fence", "job.callback": "Callback", "job.hosts": "Hosts",
+  "job.error": "Error",
+  "calls.destination": "Destination", "calls.state": "State", "calls.sending": "Sending", "calls.parked": "Held up",
+  "calls.next": "Next try", "calls.owner": "Owner", "calls.closed": "Answers", "calls.open": "Not answering",
+  "calls.half": "Being tried", "calls.asked": "Asked to wait", "calls.reset": "Try now", "calls.requeue": "Put its jobs back in line",
+  "calls.none": "No callback was sent yet.", "calls.trouble": "Trouble", "calls.all": "All",
+  "audit.when": "When", "audit.who": "Who", "audit.did": "Did", "audit.what": "To what", "audit.before": "Before",
+  "audit.after": "After", "audit.none": "Nothing was changed yet.",
+  "policy.save": "Save", "policy.saved": "Saved.", "policy.lede": "What is changed here holds for every job of {type} at once.",
+  "signin.title": "Sign in", "signin.token": "Token", "signin.hint": "Your operator gave you one, beginning with rqb_.",
+  "signin.refused": "This token is not accepted.",
+  "error.unreachable": "The API does not answer.", "error.retry": "Try again", "error.request": "Request {id}",
+  "error.maybe": "It may have been carried out: look before you repeat it.",
+  "reason.no_fit": "Each instance needs {needed}; the most free on one host is {free} ({host}).",
+};
+
+const ZH = {
+  "app.skip": "跳到內容", "nav.main": "主選單", "nav.types": "類型", "nav.views": "{type} 的頁面",
+  "nav.overview": "總覽", "nav.line": "隊列", "nav.hosts": "主機", "nav.callbacks": "回呼",
+  "nav.reports": "報表", "nav.audit": "稽核", "nav.policy": "政策", "nav.more": "更多", "nav.crumbs": "目前位置",
+  "app.theme": "切換主題", "app.find": "尋找工作或擁有者", "app.docs": "文件",
+  "live.on": "即時", "live.off": "自 {time} 起不是即時", "live.lost": "漏掉了一些事件，頁面已重新載入。",
+  "attention": "需要處理", "paused": "已暫停",
+  "status.queued": "等待中", "status.granted": "已發放", "status.running": "執行中", "status.done": "已完成",
+  "status.error": "錯誤", "status.beside": "在隊列旁等待",
+  "span.s": "{s} 秒", "span.m": "{m} 分", "span.hm": "{h} 時 {m} 分", "span.h": "{h} 時", "span.dh": "{d} 天 {h} 時", "span.d": "{d} 天",
+  "eta.now": "不到 1 分", "eta.range": "{from} – {to}", "eta.about": "約 {from}", "eta.later": "{from}以後",
+  "eta.unknown": "還不知道",
+  "amount.gb": "{n} GB", "amount.mb": "{n} MB", "amount.disk": "{n} GB 磁碟", "amount.other": "{n} {resource}",
+  "size.times": "{count} × {main}", "size.elastic": "{min} 到 {max} × {main}", "size.spread": "各在不同主機",
+  "size.alternatives": "或 {n} 種替代", "size.nothing": "無",
+  "overview.lede": "{types} 個類型，{waiting} 筆等待中，{running} 筆執行中。", "overview.needs": "需要處理",
+  "overview.fine": "一切正常：來源準時、回呼都有回應、沒有暫停。",
+  "overview.empty": "還沒有任何類型。第一筆提交或第一台主機會建立一個。",
+  "overview.trouble": "問題", "overview.use": "使用與保留", "overview.none": "無",
+  "type.granting": "發放中", "type.paused": "已暫停", "type.pause": "暫停發放", "type.resume": "恢復發放",
+  "type.more": "{type} 的操作",
+  "line.facts.waiting": "等待中", "line.facts.oldest": "最久等待", "line.facts.running": "執行中",
+  "line.facts.use": "{resource} 使用率", "line.facts.held": "待接受的發放",
+  "line.label": "{type} 依優先順序等待的工作", "line.search": "request_id、擁有者或回呼",
+  "line.job": "工作與擁有者", "line.size": "大小", "line.since": "已等", "line.turn": "輪到", "line.why": "為何等待",
+  "line.move": "移動", "line.select": "選取", "line.actions": "操作", "line.rows": "第 {from}–{to} 筆，共 {count} 筆",
+  "line.none": "沒有工作在等待。", "line.none.more": "提交的工作都已拿到所要的資源。",
+  "line.keys": "空白鍵拿起一列 · 方向鍵移動 · 空白鍵看誰會等更久 · Esc 放回",
+  "line.compact": "緊密顯示", "line.filtered": "清除篩選才能移動", "line.at": "第 {n} 位，共 {count} 位",
+  "line.above": "上方有 {n} 筆變更", "line.held": "已暫停更新，{n} 筆變更等待中",
+  "move.title": "把 {name} 從第 {from} 位移到第 {to} 位？", "move.nothing": "尚未變更任何東西。", "move.to": "移到第 {to} 位",
+  "move.sooner": "較早", "move.later": "較晚", "move.unmoved": "不變", "move.now": "現在", "move.then": "之後",
+  "move.change": "變化", "move.changed": "您查看時隊列已改變。這是新的時間。",
+  "move.done": "{name} 已移到第 {to} 位。", "undo": "復原", "cancel": "取消", "close": "關閉", "copy": "複製", "copied": "已複製。",
+  "hosts.title": "{n} 台主機", "hosts.taken": "{resource} 已占 {percent}", "hosts.none": "還沒有任何主機。",
+  "hosts.holders": "誰占用", "hosts.nobody": "沒有人占用。", "hosts.search": "主機",
+  "hosts.anywhere": "不限主機", "hosts.noaggregate": "無聚合", "hosts.dropped": "離開中：不再發放",
+  "cap.used": "已使用", "cap.held": "我們保留", "cap.kept": "留給下一個", "cap.free": "可用",
+  "cap.label": "{name}：已使用 {used}，保留 {held}，可用 {free}",
+  "job.why": "為何等待", "job.when": "何時輪到", "job.timeline": "時間軸", "job.facts": "資料",
+  "job.attempts": "回呼紀錄", "job.raw": "原始資料", "job.front": "移到最前", "job.move": "移動…",
+  "job.withdraw": "撤回…", "job.withdraw.ask": "撤回 {name}？",
+  "job.withdraw.says": "它會永久離開隊列，並歸還所占資源。無法復原。",
+  "job.requeue": "放回隊列", "job.gone": "{type} 沒有工作 {name}。",
+  "job.gone.more": "可能已撤回、保留期已過，或名稱不同。", "job.inline": "等待中，第 {n} 位",
+  "job.waits": "它在等", "job.smaller": "若要求較少可立即發放：{size}。",
+  "job.noattempts": "尚未呼叫。", "job.submitted": "由 {owner} 提交", "job.granted": "已發放，fence {fence}",
+  "job.changed": "最後變更", "job.type": "類型", "job.owner": "擁有者", "job.status": "狀態", "job.position": "順位",
+  "job.priority": "優先度", "job.expected": "預計時間", "job.fence": "Fence", "job.callback": "回呼", "job.hosts": "主機",
+  "job.error": "錯誤",
+  "calls.destination": "目的地", "calls.state": "狀態", "calls.sending": "傳送中", "calls.parked": "被擋住",
+  "calls.next": "下次嘗試", "calls.owner": "擁有者", "calls.closed": "有回應", "calls.open": "沒有回應",
+  "calls.half": "嘗試中", "calls.asked": "要求等待", "calls.reset": "立即嘗試", "calls.requeue": "把它的工作放回隊列",
+  "calls.none": "還沒有送出回呼。", "calls.trouble": "有問題", "calls.all": "全部",
+  "audit.when": "時間", "audit.who": "誰", "audit.did": "做了", "audit.what": "對象", "audit.before": "之前",
+  "audit.after": "之後", "audit.none": "還沒有任何變更。",
+  "policy.save": "儲存", "policy.saved": "已儲存。", "policy.lede": "這裡的變更立即對 {type} 的所有工作生效。",
+  "signin.title": "登入", "signin.token": "權杖", "signin.hint": "由管理者提供，以 rqb_ 開頭。",
+  "signin.refused": "這個權杖不被接受。",
+  "error.unreachable": "API 沒有回應。", "error.retry": "再試一次", "error.request": "請求 {id}",
+  "error.maybe": "可能已經執行：重複之前請先確認。",
+  "reason.no_fit": "每台需要 {needed}，目前單一主機最多剩 {free}（{host}）。",
+};
+
+export const LANGUAGES = { en: EN, "zh-Hant": ZH };
+const NAMES = { en: "English", "zh-Hant": "繁體中文" };
+let chosen = remembered() || (navigator.language.toLowerCase().startsWith("zh") ? "zh-Hant" : "en");
+
+function remembered() {
+  try { const kept = localStorage.getItem("language"); return kept in LANGUAGES ? kept : null; } catch { return null; }
+}
+
+export function language() { return chosen; }
+
+// The other language, and how it calls itself.
+export function other() {
+  const code = Object.keys(LANGUAGES).find((each) => each !== chosen);
+  return { code, name: NAMES[code] };
+}
+
+export function use(code) {
+  chosen = code;
+  document.documentElement.lang = code;
+  try { localStorage.setItem("language", code); } catch { /* storage may be off */ }
+}
+
+// A text with its values in place of {names}.
+export function t(name, values = {}) {
+  const text = LANGUAGES[chosen][name];
+  if (text === undefined) throw new Error(`no text ${name}`);
+  return text.replace(/\{(\w+)\}/g, (_, key) => values[key]);
+}
