@@ -20,7 +20,9 @@ from rq_broker.store.broker import Broker, Cursor, Page
 
 PAGE_LIMIT = 1000
 """Jobs in one page at most. It bounds the memory of one answer."""
-_PARAMETERS = ("owner_id", "status", "request_id", "limit", "cursor", "eta", "reason")
+_PARAMETERS = (
+    "owner_id", "status", "request_id", "limit", "cursor", "from", "eta", "reason",
+)  # fmt: skip
 _BATCH = 100
 """Jobs that one call of the broker examines, and that are rendered at once, at most. They block
 Redis for half a millisecond and this process for two."""
@@ -46,6 +48,8 @@ class Listing:
     status: str = ""
     limit: int | None = None
     after: Cursor | None = None
+    position: int | None = None
+    """Place in the line at which the first page begins."""
     with_eta: bool = False
     """Whether each queued job has its forecast."""
     with_reason: bool = False
@@ -56,7 +60,7 @@ class Listing:
 
 def listing(query: Sequence[tuple[str, str]]) -> Listing:
     """Parse the query parameters of a list; a page is asked for by a limit, a cursor, and by what
-    is computed for a page: `eta=1` and `reason=1`.
+    is computed for a page (`eta=1`, `reason=1`) or where it begins (`from=N`).
 
     Raises Invalid for an unknown, repeated or malformed parameter.
     """
@@ -70,12 +74,15 @@ def listing(query: Sequence[tuple[str, str]]) -> Listing:
     for name in ("eta", "reason"):
         one_of(parameters.get(name, "0"), name, ("0", "1"))
     computed = {name for name in ("eta", "reason") if parameters.get(name) == "1"}
-    owner = parameters.get("owner_id", "")
+    owner, begin = parameters.get("owner_id", ""), parameters.get("from")
+    if begin is not None and (owner or cursor or status != Status.QUEUED):
+        raise Invalid("from needs status=queued, and goes with neither owner_id nor cursor")
     return Listing(
         frozenset((owner,)) if owner else None,
         status,
-        _limit(limit, paged=bool(cursor or computed)),
+        _limit(limit, paged=bool(cursor or computed or begin)),
         _cursor(cursor) if cursor else None,
+        None if begin is None else _position(begin),
         with_eta="eta" in computed,
         with_reason="reason" in computed,
         array=_array(parameters.get("request_id", "")),
@@ -95,6 +102,12 @@ def _limit(text: str | None, *, paged: bool) -> int | None:
     if text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= PAGE_LIMIT:
         return int(text)
     raise Invalid(f"limit must be a whole number from 1 to {PAGE_LIMIT}, not {show(text)}")
+
+
+def _position(text: str) -> int:
+    if text.isascii() and text.isdigit() and len(text) <= 16 and int(text):
+        return int(text)
+    raise Invalid(f"from must be a place in the line, 1 for the next, not {show(text)}")
 
 
 def opaque(cursor: Cursor) -> str:
@@ -129,7 +142,8 @@ class Lists:
         for _ in range(_BATCHES):
             # The broker walks one index and drops what the other filter refuses.
             count = _BATCH if both_filters else min(_BATCH, limit - len(jobs))
-            batch = await self._batch(type_, listing, after, count)
+            begin = None if after else listing.position
+            batch = await self._batch(type_, listing, after, count, begin)
             jobs += batch.jobs
             after = batch.next
             size += sum(len(job.data) for job in batch.jobs)
@@ -195,11 +209,23 @@ class Lists:
             await asyncio.sleep(_PAUSE * (time.perf_counter() - started))
         return elements
 
-    async def _batch(self, type_: str, listing: Listing, after: Cursor | None, size: int) -> Page:
+    async def _batch(
+        self,
+        type_: str,
+        listing: Listing,
+        after: Cursor | None,
+        size: int,
+        position: int | None = None,
+    ) -> Page:
         if listing.array:
             return await self._batch_of_array(type_, listing, after, size)
         return await self._broker.page(
-            type_, owners=listing.owners, status=listing.status, after=after, limit=size
+            type_,
+            owners=listing.owners,
+            status=listing.status,
+            after=after,
+            position=position,
+            limit=size,
         )
 
     async def _batch_of_array(

@@ -109,6 +109,7 @@ class Jobs:
         owners: Collection[str] | None = None,
         status: str = "",
         after: Cursor | None = None,
+        position: int | None = None,
         limit: int = 500,
     ) -> Page:
         """List jobs in priority order.
@@ -118,6 +119,7 @@ class Jobs:
             owners: List jobs of these owners only; None: of every owner.
             status: List jobs of this status only.
             after: Where an earlier page ended.
+            position: With the status `queued` and no owners: begin at this place in the queue.
             limit: How many jobs to read, at most 500; with both filters fewer may be listed.
         """
         reply = await self._runner.run(
@@ -126,6 +128,7 @@ class Jobs:
             status=status or None,
             after_priority=after.priority if after else None,
             after_id=after.id if after else None,
+            first_position=position,
             limit=limit,
             owners=owners_argument(owners),
         )

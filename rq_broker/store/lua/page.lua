@@ -5,6 +5,8 @@
 ---   status          string?   list jobs of this status only
 ---   after_priority  decimal?  priority of the last job of the page before; not given at the start
 ---   after_id        decimal?  ID of that job
+---   first_position  integer?  with the status `queued` and no owner: begin at this place in the queue, 1 = next;
+---                             not given: at the start, or after that job
 ---   limit           integer   how many jobs to read, at most 500; filters and large jobs leave fewer
 ---   owners          strings   list jobs of these owners only; none: of every owner
 --- Returns
@@ -33,7 +35,7 @@ if #owners > 0 then
     names[i] = 'owner:' .. owner
   end
 elseif status then
-  names = { 'status:' .. status, status == 'queued' and 'status:beside' or nil }
+  names = { 'status:' .. status, status == 'queued' and not first_position and 'status:beside' or nil }
 else
   for _, name in ipairs(STATUSES) do
     names[#names + 1] = 'status:' .. name
@@ -44,7 +46,10 @@ end
 local entries = {}
 for _, name in ipairs(names) do
   local set = key(name)
-  local rank = after_priority and rank_after(set, after_priority, tonumber(after_id)) or 0
+  local rank = first_position and first_position - 1 or 0
+  if after_priority then
+    rank = rank_after(set, after_priority, tonumber(after_id))
+  end
   local slice = redis.call('ZRANGE', set, rank, rank + limit - 1, 'WITHSCORES')
   for i = 1, #slice, 2 do
     entries[#entries + 1] = {

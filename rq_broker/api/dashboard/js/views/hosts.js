@@ -1,8 +1,8 @@
 // The hosts of a type as a map: one tile each, by aggregate; the one that is chosen, beside it.
 import { html, useMemo, useState } from "../dom.js";
-import { path } from "../api.js";
+import { clock, path } from "../api.js";
 import { amountOf, totals, useResource } from "../data.js";
-import { number, resources } from "../format.js";
+import { number, resources, span } from "../format.js";
 import { Bars, Cap, Empty, Failure, Icon, Legend } from "../parts.js";
 import { go, to } from "../router.js";
 import { t } from "../texts.js";
@@ -50,8 +50,8 @@ function Holders({ type, host }) {
   const jobs = useResource(`v1/${path(type)}/?status=running&limit=1000`);
   const holders = (jobs.data || []).filter((job) => job.Hosts.includes(host));
   return html`<h3 class="sec-h">${t("hosts.holders")}</h3>${jobs.data && holders.length === 0 ? html`<p class="sub">${t("hosts.nobody")}</p>` : html`
-    <ul class="wait-for">${holders.map((job) => html`<li key=${job.RequestID}><span class="two"><a class="clip" href=${to("job", type, job.RequestID)}>${job.RequestID}</a>
-      <span class="sub clip">${job.OwnerID}</span></span></li>`)}</ul>`}`;
+    <dl class="kv">${holders.map((job) => html`<dt key=${job.RequestID}><a class="clip" href=${to("job", type, job.RequestID)}>${job.RequestID}</a></dt>
+      <dd><span class="sub">${job.OwnerID} · ${span((clock.now() - Date.parse(job.UpdatedAt)) / 1000)}</span></dd>`)}</dl>`}`;
 }
 
 function Chosen({ type, host, onClose }) {

@@ -43,7 +43,7 @@ function axisOf(rows) {
 }
 
 function Row({ job, index, top, axis, lifted, focused, on }) {
-  const style = { transform: `translateY(${top}px)` };
+  const style = { position: "absolute", top: 0, left: 0, right: 0, transform: `translateY(${top}px)` };
   if (!job) return html`<div class="line-row" role="row" aria-rowindex=${index + 2} style=${style}><div class="sk"></div></div>`;
   const { text, more } = size(job.Data);
   const state = [focused && "focused", lifted && "lifted"].filter(Boolean).join(" ");
