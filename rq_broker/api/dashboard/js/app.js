@@ -53,7 +53,7 @@ function Foot() {
       title=${t("app.theme")} onClick=${switchTheme}><${Icon} name="sun" /></button>
     <button type="button" class="btn" data-kind="bare" lang=${code} onClick=${() => { use(code); go(location.pathname + location.search, { replace: true }); }}>
       <${Icon} name="globe" />${name}</button>
-    <a class="btn" data-kind="bare" data-plain href="docs/">${t("app.docs")}</a></div>`;
+    <a class="btn" data-kind="bare" data-size="icon" data-plain href="docs/" aria-label=${t("app.docs")} title=${t("app.docs")}><${Icon} name="info" /></a></div>`;
 }
 
 function Top({ route, lostSince }) {

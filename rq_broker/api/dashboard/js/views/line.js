@@ -25,7 +25,7 @@ function usePages(type, version) {
     if (known?.version === version) return;
     pages.current.set(number_, { rows: known?.rows || [], version });
     try {
-      const { data } = await get(`v1/${path(type)}/?status=queued&eta=1&limit=${PAGE}&from=${number_ * PAGE + 1}`);
+      const { data } = await get(`v1/${path(type)}/?status=queued&eta=1&reason=1&limit=${PAGE}&from=${number_ * PAGE + 1}`);
       pages.current.set(number_, { rows: data, version });
       setError(null);
     } catch (refusal) { pages.current.delete(number_); setError(refusal); }
