@@ -13,7 +13,7 @@ from http import HTTPStatus
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.routing import Match, Route
+from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rq_broker.api import roles
@@ -63,10 +63,15 @@ class Access:
     """
 
     def __init__(
-        self, app: ASGIApp, authenticators: Sequence[Authenticator], routes: Iterable[Route]
+        self,
+        app: ASGIApp,
+        authenticators: Sequence[Authenticator],
+        routes: Iterable[Route],
+        pages: Sequence[BaseRoute] = (),
     ) -> None:
         self._app = app
         self._authenticators = authenticators
+        self._pages = pages
         public = [route for route in routes if row_of(route) is roles.PUBLIC]
         self._public = [route for route in public if not _identifies(route)]
         self._optional = [route for route in public if _identifies(route)]
@@ -115,10 +120,11 @@ class Access:
 
     def _is_public(self, scope: Scope) -> bool:
         path = scope["path"]
-        for mark in self._public_marks:
-            if mark in path:
-                return any(route.matches(scope)[0] is Match.FULL for route in self._public)
-        return False
+        if any(mark in path for mark in self._public_marks) and any(
+            route.matches(scope)[0] is Match.FULL for route in self._public
+        ):
+            return True
+        return any(page.matches(scope)[0] is Match.FULL for page in self._pages)
 
     def _challenged(self, error: errors.BrokerError) -> list[tuple[bytes, bytes]]:
         """Return the headers WWW-Authenticate of a refusal, see RFC 6750 section 3."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import StatefulLifespan
 
 from rq_broker.admission.explain import Explainer
@@ -17,7 +17,7 @@ from rq_broker.api.access import Access, guard
 from rq_broker.api.audit_log import AuditLogEndpoints
 from rq_broker.api.browser_guard import ANY_NAME, BrowserGuard, BrowserRules
 from rq_broker.api.bulk import BulkEndpoints
-from rq_broker.api.dashboard_files import DashboardEndpoints
+from rq_broker.api.dashboard_files import Dashboard
 from rq_broker.api.destinations import DestinationEndpoints
 from rq_broker.api.events import EventEndpoints
 from rq_broker.api.health import HealthEndpoints
@@ -50,6 +50,7 @@ def create_app(
     egress: Egress | None = None,
     authenticators: Sequence[Authenticator] = (),
     open_types: bool = False,
+    dashboard: bool = True,
     inbox: bool = False,
     noop: bool = False,
     read_only: bool = False,
@@ -67,6 +68,7 @@ def create_app(
             everybody may do everything.
         open_types: Lets every role make a type by its first submit, host or policy; without it
             only admins make types.
+        dashboard: Adds the page for people at `/`.
         inbox: Adds the development inbox.
         noop: Adds `POST /noop`, the baseline of the benchmarks.
         read_only: What `GET /session` says of changes, so that a page offers none.
@@ -74,25 +76,41 @@ def create_app(
         rates: How many requests a second are served to whom, and how many may wait.
         lifespan: Runs beside the requests; its state is given to the server and to each request.
     """
-    waits = Waits(broker, rates.waits)
     extras = {"inbox": inbox, "noop": noop, "read_only": read_only}
-    routes = _routes(broker, callback_base, egress, authenticators, waits, **extras)
-    middleware = [
-        Middleware(RequestIds),
-        Middleware(BrowserGuard, browsers),
-        Middleware(TrailingSlash),
-        Middleware(Access, authenticators, routes),
-        *_rate_limits(broker, rates, open_to_all=not authenticators),
-        Middleware(RefuseCallbacks),
-    ]
+    routes = _routes(broker, callback_base, egress, authenticators, rates.waits, **extras)
+    pages = [Dashboard()] if dashboard else []
+    limits = _rate_limits(broker, rates, open_to_all=not authenticators)
     app = Starlette(
-        routes=[guard(route, None if open_types else broker.type_exists) for route in routes],
-        middleware=middleware,
+        routes=[*_guarded(routes, None if open_types else broker), *pages],
+        middleware=_middleware(browsers, authenticators, routes, pages, limits),
         exception_handlers=dict(HANDLERS),
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
     return app
+
+
+def _guarded(routes: Iterable[Route], types_of: Broker | None) -> list[Route]:
+    exists = None if types_of is None else types_of.type_exists
+    return [guard(route, exists) for route in routes]
+
+
+def _middleware(
+    browsers: BrowserRules,
+    authenticators: Sequence[Authenticator],
+    routes: Iterable[Route],
+    pages: Sequence[BaseRoute],
+    rate_limits: Sequence[Middleware],
+) -> list[Middleware]:
+    """List what a request passes, from the outside to the inside."""
+    return [
+        Middleware(RequestIds),
+        Middleware(BrowserGuard, browsers),
+        Middleware(TrailingSlash),
+        Middleware(Access, authenticators, routes, pages),
+        *rate_limits,
+        Middleware(RefuseCallbacks),
+    ]
 
 
 def _rate_limits(broker: Broker, rates: RateRules, *, open_to_all: bool) -> list[Middleware]:
@@ -105,13 +123,14 @@ def _routes(
     callback_base: str | None,
     egress: Egress | None,
     authenticators: Sequence[Authenticator],
-    waits: Waits,
+    most_waits: int,
     *,
     inbox: bool,
     noop: bool,
     read_only: bool,
 ) -> list[Route]:
     """List all routes. Starlette tries them in this order, so the busiest come first."""
+    waits = Waits(broker, most_waits)
     snapshots = SnapshotReader(broker)
     explainer = Explainer(snapshots)
     routes = [
@@ -131,11 +150,7 @@ def _routes(
     ]
     sign_in = ["token"] if authenticators else []
     routes += SessionEndpoints(routes, sign_in, read_only=read_only).routes()
-    return [
-        *routes,
-        *PageEndpoints(routes, authenticators).routes(),
-        *DashboardEndpoints().routes(),
-    ]
+    return [*routes, *PageEndpoints(routes, authenticators).routes()]
 
 
 async def _noop(request: Request) -> Response:

@@ -1,63 +1,161 @@
-"""The dashboard: files that a browser runs, which are a client of this API like any other."""
+"""The dashboard: a page that is a client of this API like any other, and the files it loads.
+
+Each file has its content's digest in its path, so a browser keeps it for good and never mixes two
+versions. Files are read and compressed once a process: Starlette's StaticFiles would read the disk
+at each request, and its GZipMiddleware would stand before every answer of the API.
+"""
 
 from __future__ import annotations
 
-from functools import lru_cache
+import gzip
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from hashlib import sha256
 from html import escape
 from mimetypes import guess_type
 from pathlib import Path
 
-from starlette.requests import Request
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Match
+from starlette.types import Receive, Scope, Send
 
+from rq_broker.api.html import HEADERS
+from rq_broker.api.responses import UNSNIFFED
 from rq_broker.domain.errors import NotFound
 
 _FOLDER = Path(__file__).with_name("dashboard")
+_INDEX = "index.html"
 _SUFFIXES = (".js", ".css", ".svg")
-_HEADERS = {
+"""Endings of what is served: notes and licences beside it are for people who read the source."""
+_PAGE_HEADERS: Mapping[str, str] = {
+    **HEADERS,
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src 'self'; connect-src 'self'; base-uri 'self'; form-action 'self'; "
+    "img-src 'self'; connect-src 'self'; base-uri 'self'; form-action 'none'; "
     "frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
     "cache-control": "no-cache",
 }
+_FOREVER = "public, max-age=31536000, immutable"
+"""Cache-Control of a file whose path holds its digest."""
 VIEWS = ("line", "hosts", "job", "callbacks", "reports", "audit", "policy")
-"""The first segments of the paths at which the browser shows a view."""
+"""First segments of the paths at which the page shows a view; the next one is the type's name."""
+_FILES = "dashboard"
+"""First segment of the paths of files; the next one is the digest of all of them."""
+_FIRST_SEGMENTS = frozenset(("", *VIEWS, _FILES))
 
 
-class DashboardEndpoints:
-    """The page at / and at the paths of its views, and the files that it loads."""
+@dataclass(frozen=True)
+class _File:
+    """A file as it is sent."""
 
-    def routes(self) -> list[Route]:
-        """List the routes."""
-        pages = ["/", *(f"/{view}/{{type}}" for view in VIEWS), "/job/{type}/{request_id}"]
-        return [
-            *(Route(path, self.page, include_in_schema=False) for path in pages),
-            Route("/dashboard/{file:path}", self.file, include_in_schema=False),
-        ]
+    content: bytes
+    media_type: str
 
-    async def page(self, request: Request) -> Response:
-        """Return the page; its links begin at the prefix below which the API is mounted."""
-        base = f'<base href="{escape(request.scope.get("root_path", ""))}/">'
-        text = _files()["index.html"].decode().replace('<base href="/">', base)
-        return Response(text, media_type="text/html", headers=_HEADERS)
+    @cached_property
+    def gzipped(self) -> bytes:
+        """The content as nearly every client takes it."""
+        return gzip.compress(self.content, mtime=0)
 
-    async def file(self, request: Request) -> Response:
-        """Return a file of the page. Raises NotFound."""
-        name = request.path_params["file"]
-        content = _files().get(name)
-        if content is None or not name.endswith(_SUFFIXES):
-            raise NotFound(f"the dashboard has no file {name!r}")
-        return Response(content, media_type=guess_type(name)[0], headers=_HEADERS)
+    @cached_property
+    def etag(self) -> str:
+        """The ETag: it is weak, as it names the content and not how it is compressed."""
+        return f'W/"{sha256(self.content).hexdigest()[:32]}"'
+
+    def answer(self, asked: Headers, headers: Mapping[str, str]) -> Response:
+        """Return the file, compressed if the client takes that, or 304 if it has it."""
+        headers = {**headers, "etag": self.etag, "vary": "Accept-Encoding"}
+        if self.etag in asked.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        if "gzip" not in asked.get("accept-encoding", ""):
+            return Response(self.content, media_type=self.media_type, headers=headers)
+        headers["content-encoding"] = "gzip"
+        return Response(self.gzipped, media_type=self.media_type, headers=headers)
+
+
+class Dashboard(BaseRoute):
+    """The route of the page at / and at the paths of its views, and of its files.
+
+    It is one route that stands behind those of the API: it needs no identity, and is no operation.
+    """
+
+    methods = frozenset(("GET", "HEAD"))
+
+    def covers(self, scope: Scope) -> bool:
+        """Return whether a path is of the page or of a file."""
+        first, *others = _segments(scope)
+        if first not in _FIRST_SEGMENTS:
+            return False
+        if first == "":
+            return not others
+        return len(others) == 1 or first == _FILES or (first == "job" and len(others) == 2)
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Tell Starlette's router whether this route answers."""
+        if scope["type"] != "http" or not self.covers(scope):
+            return Match.NONE, {}
+        match = Match.FULL if scope["method"] in self.methods else Match.PARTIAL
+        return match, {"endpoint": self}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the page or a file. Raises NotFound."""
+        if scope["method"] not in self.methods:
+            raise HTTPException(405)
+        first, *others = _segments(scope)
+        asked = Headers(scope=scope)
+        if first == _FILES:
+            answer = _file(asked, *others)
+        else:
+            answer = _page(scope.get("root_path", "")).answer(asked, _PAGE_HEADERS)
+        await answer(scope, receive, send)
+
+
+def _segments(scope: Scope) -> list[str]:
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", "")).removeprefix("/").split("/")
+
+
+def _file(asked: Headers, version: str = "", *path: str) -> Response:
+    name = "/".join(path)
+    file = _files().get(name)
+    if file is None or not name.endswith(_SUFFIXES):
+        raise NotFound(f"the dashboard has no file {name!r}")
+    # A page of the version before, or after, while a new one is rolled out, gets what is here.
+    kept = _FOREVER if version == _version() else "no-cache"
+    return file.answer(asked, {**UNSNIFFED, "cache-control": kept})
+
+
+@lru_cache(8)
+def _page(root_path: str) -> _File:
+    """Return the page. Its paths begin at the prefix below which the API is mounted."""
+    text = _files()[_INDEX].content.decode()
+    text = text.replace('<base href="/">', f'<base href="{escape(root_path)}/">')
+    # A browser learns of a module from the module that imports it; so it asks for all at once.
+    modules = "".join(
+        f'<link rel="modulepreload" href="{_FILES}/{name}">\n'
+        for name in _files()
+        if name.startswith("js/")
+    )
+    text = text.replace("</head>", f"{modules}</head>")
+    text = text.replace(f'"{_FILES}/', f'"{_FILES}/{_version()}/')
+    return _File(text.encode(), "text/html")
 
 
 @lru_cache(1)
-def _files() -> dict[str, bytes]:
-    """Return name → content of every file of the page."""
+def _files() -> dict[str, _File]:
+    """Return name → every file of the page."""
     return {
-        str(path.relative_to(_FOLDER)): path.read_bytes()
+        path.relative_to(_FOLDER).as_posix(): _File(
+            path.read_bytes(), guess_type(path.name)[0] or "text/plain"
+        )
         for path in sorted(_FOLDER.rglob("*"))
         if path.is_file()
     }
+
+
+@lru_cache(1)
+def _version() -> str:
+    """Return the digest of all files."""
+    parts = [f"{name} {file.etag}" for name, file in _files().items()]
+    return sha256("\n".join(parts).encode()).hexdigest()[:16]

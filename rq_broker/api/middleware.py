@@ -35,7 +35,7 @@ class TrailingSlash:
             if b"%2" in raw_path and (parameter := _parameter_with_slash(raw_path)):
                 await failed(Invalid(f"{parameter} must not contain '/'"))(scope, receive, send)
                 return
-            if scope["path"].endswith("/") and scope["path"] != "/":
+            if scope["path"].endswith("/") and scope["path"] != f"{_root_path(scope)}/":
                 scope["path"] = scope["path"][:-1]
         await self._app(scope, receive, send)
 

@@ -60,7 +60,7 @@ _LIST_QUERY = {
     ),
     "from": Parameter(
         {"type": "integer", "minimum": 1},
-        "A page that begins at this place in the line; with `status=queued`, for who sees all owners.",
+        "A page that begins at this place in the line; with `status=queued`, for all owners.",
     ),
     "eta": Parameter({"enum": ["0", "1"]}, "`1`: a page, with the `ETA` of each queued job."),
     "reason": Parameter({"enum": ["0", "1"]}, "`1`: a page, with the `Reason` of each queued job."),
