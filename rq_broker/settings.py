@@ -65,6 +65,10 @@ class Settings:
     wait_limit: int = 1000
     """Reads that wait and streams of events that each identity that is no admin may have open at
     once in each process; 0 for any number. Default: 1000."""
+    session_idle: float = 3600.0
+    """Seconds without a request after which a browser is signed out. Default: an hour."""
+    session_lifetime: float = 43_200.0
+    """Seconds after which it is signed out, whatever it does. Default: 12 hours."""
     max_types: int = 10_000
     """Types of the installation that clients may make. Default: 10,000."""
     keystone_cloud: str | None = None

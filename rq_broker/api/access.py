@@ -21,9 +21,11 @@ from rq_broker.api.browser_guard import SAFE_METHODS
 from rq_broker.api.operations import OPERATIONS
 from rq_broker.api.paths import type_name
 from rq_broker.api.responses import refused
+from rq_broker.api.session_cookie import check_page, secret_of
 from rq_broker.domain import errors
 from rq_broker.domain.identity import ACTOR, ANYONE, NOBODY, Actor, Identity, Role
 from rq_broker.identity import Authenticator
+from rq_broker.identity.sessions import Sessions
 
 _UNDESCRIBED = roles.ADMINISTER
 """The row of a route that the API document leaves out."""
@@ -67,11 +69,13 @@ class Access:
         app: ASGIApp,
         authenticators: Sequence[Authenticator],
         routes: Iterable[Route],
-        pages: Sequence[BaseRoute] = (),
+        pages: Sequence[BaseRoute],
+        sessions: Sessions,
     ) -> None:
         self._app = app
         self._authenticators = authenticators
         self._pages = pages
+        self._sessions = sessions
         public = [route for route in routes if row_of(route) is roles.PUBLIC]
         self._public = [route for route in public if not _identifies(route)]
         self._optional = [route for route in public if _identifies(route)]
@@ -114,7 +118,16 @@ class Access:
             identity = await authenticator.identify(headers)
             if identity is not None:
                 return identity
-        if any(route.matches(scope)[0] is Match.FULL for route in self._optional):
+        is_optional = any(route.matches(scope)[0] is Match.FULL for route in self._optional)
+        secret = secret_of(scope)
+        if secret is not None:
+            check_page(scope)
+            try:
+                return await self._sessions.identify(secret)
+            except errors.Unauthenticated:
+                if not is_optional:
+                    raise
+        if is_optional:
             return NOBODY
         raise errors.Unauthenticated(self._needs_identity)
 

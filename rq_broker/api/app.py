@@ -31,13 +31,14 @@ from rq_broker.api.rate_limit import ANY_RATE, RateLimit, RateRules
 from rq_broker.api.request_body import read
 from rq_broker.api.request_ids import RequestIds
 from rq_broker.api.responses import HANDLERS, ok
-from rq_broker.api.sessions import SessionEndpoints
+from rq_broker.api.sessions import SessionEndpoints, SignInLimit
 from rq_broker.api.signing_keys import SigningKeyEndpoints
 from rq_broker.api.tokens import TokenEndpoints
 from rq_broker.api.types import TypeEndpoints
 from rq_broker.api.waiting import Waits
 from rq_broker.egress.rules import Egress
 from rq_broker.identity import Authenticator
+from rq_broker.identity.sessions import SESSION_RULES, SessionRules, Sessions
 from rq_broker.store.broker import Broker
 
 __all__ = ["create_app"]
@@ -56,6 +57,7 @@ def create_app(
     read_only: bool = False,
     browsers: BrowserRules = ANY_NAME,
     rates: RateRules = ANY_RATE,
+    session_rules: SessionRules = SESSION_RULES,
     lifespan: StatefulLifespan[Starlette] | None = None,
 ) -> Starlette:
     """Build the HTTP API of one broker.
@@ -64,25 +66,28 @@ def create_app(
         broker: Carries out every call.
         callback_base: URL that relative callbacks are resolved against; None refuses them.
         egress: Refuses callbacks that no courier may dial; None leaves that to the courier.
-        authenticators: Each identifies the caller by one kind of credential. If there are none,
-            everybody may do everything.
-        open_types: Lets every role make a type by its first submit, host or policy; without it
-            only admins make types.
+        authenticators: Each proves who calls; without any, everybody may do everything.
+        open_types: Lets every role make a type by a submit, host or policy, not only admins.
         dashboard: Adds the page for people at `/`.
         inbox: Adds the development inbox.
         noop: Adds `POST /noop`, the baseline of the benchmarks.
         read_only: What `GET /session` says of changes, so that a page offers none.
         browsers: By which names the API is called, and whose pages may call it.
         rates: How many requests a second are served to whom, and how many may wait.
+        session_rules: How long people stay signed in.
         lifespan: Runs beside the requests; its state is given to the server and to each request.
     """
+    sessions = Sessions(broker, authenticators, session_rules)
     extras = {"inbox": inbox, "noop": noop, "read_only": read_only}
-    routes = _routes(broker, callback_base, egress, authenticators, rates.waits, **extras)
+    routes = _routes(
+        broker, callback_base, egress, authenticators, rates.waits, sessions=sessions, **extras
+    )
     pages = [Dashboard()] if dashboard else []
     limits = _rate_limits(broker, rates, open_to_all=not authenticators)
+    access = [*_access(broker, authenticators, routes, pages, sessions), *limits]
     app = Starlette(
         routes=[*_guarded(routes, None if open_types else broker), *pages],
-        middleware=_middleware(browsers, authenticators, routes, pages, limits),
+        middleware=_middleware(browsers, access),
         exception_handlers=dict(HANDLERS),
         lifespan=lifespan,
     )
@@ -95,22 +100,26 @@ def _guarded(routes: Iterable[Route], types_of: Broker | None) -> list[Route]:
     return [guard(route, exists) for route in routes]
 
 
-def _middleware(
-    browsers: BrowserRules,
-    authenticators: Sequence[Authenticator],
-    routes: Iterable[Route],
-    pages: Sequence[BaseRoute],
-    rate_limits: Sequence[Middleware],
-) -> list[Middleware]:
+def _middleware(browsers: BrowserRules, access: Sequence[Middleware]) -> list[Middleware]:
     """List what a request passes, from the outside to the inside."""
     return [
         Middleware(RequestIds),
         Middleware(BrowserGuard, browsers),
         Middleware(TrailingSlash),
-        Middleware(Access, authenticators, routes, pages),
-        *rate_limits,
+        *access,
         Middleware(RefuseCallbacks),
     ]
+
+
+def _access(
+    broker: Broker,
+    authenticators: Sequence[Authenticator],
+    routes: Iterable[Route],
+    pages: Sequence[BaseRoute],
+    sessions: Sessions,
+) -> list[Middleware]:
+    sign_in_limit = [Middleware(SignInLimit, broker)] if authenticators else []
+    return [*sign_in_limit, Middleware(Access, authenticators, routes, pages, sessions)]
 
 
 def _rate_limits(broker: Broker, rates: RateRules, *, open_to_all: bool) -> list[Middleware]:
@@ -125,6 +134,7 @@ def _routes(
     authenticators: Sequence[Authenticator],
     most_waits: int,
     *,
+    sessions: Sessions,
     inbox: bool,
     noop: bool,
     read_only: bool,
@@ -149,7 +159,7 @@ def _routes(
         *(InboxEndpoints().routes() if inbox else ()),
     ]
     sign_in = ["token"] if authenticators else []
-    routes += SessionEndpoints(routes, sign_in, read_only=read_only).routes()
+    routes += SessionEndpoints(sessions, routes, sign_in, read_only=read_only).routes()
     return [*routes, *PageEndpoints(routes, authenticators).routes()]
 
 

@@ -100,6 +100,20 @@ def _is_address(name: str) -> bool:
     return True
 
 
+def is_own_origin(origin: bytes, host: bytes, scheme: str = "") -> bool:
+    """Tell whether an Origin is that of the API's own pages.
+
+    Args:
+        origin: What the browser says.
+        host: The request's Host.
+        scheme: That of the request. Unless it is `https` it is not compared, as a proxy may have
+            taken TLS away.
+    """
+    theirs, _, place = origin.partition(b"://")
+    own = host.lower().removesuffix(_DEFAULT_PORTS.get(theirs, b":"))
+    return bool(place) and place.lower() == own and not (scheme == "https" and theirs != b"https")
+
+
 class BrowserGuard:
     """Refuses what a foreign page may have sent; answers the preflights of pages that are named."""
 
@@ -151,9 +165,7 @@ class BrowserGuard:
         site = headers.get(b"sec-fetch-site")
         if site is not None:
             return site not in _OWN_SITE
-        scheme, _, place = (origin or b"").partition(b"://")
-        own = host.lower().removesuffix(_DEFAULT_PORTS.get(scheme, b":"))
-        return not place or place.lower() != own
+        return not is_own_origin(origin or b"", host)
 
     @staticmethod
     def _named(scope: Scope, headers: Headers, app: ASGIApp) -> ASGIApp:

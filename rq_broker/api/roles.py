@@ -46,6 +46,8 @@ def _row(
 
 PUBLIC: Access = {}
 """Needs no identity."""
+SIGN_IN: Access = dict.fromkeys(Role, Scope.OWN)
+"""Everybody, on a session of its own."""
 CHANGE_JOBS = _row(client=Scope.OWN)
 READ_JOBS = _row(client=Scope.OWN, viewer=Scope.REDACTED)
 ASK = _row(client=Scope.OWN, viewer=Scope.ALL)

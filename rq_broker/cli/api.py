@@ -22,6 +22,7 @@ from rq_broker.cli.process import end_with_parent
 from rq_broker.cli.secret_files import cipher_of
 from rq_broker.cli.serving import browser_rules, lifespan, rate_rules, server_options
 from rq_broker.cli.starting import await_redis
+from rq_broker.identity.sessions import SessionRules
 from rq_broker.measures import SHARED
 from rq_broker.settings import Settings
 from rq_broker.store.broker import Broker
@@ -88,5 +89,6 @@ def build_app(settings: Settings, client: Redis | RedisCluster, *, dev: bool = F
         inbox=dev,
         browsers=browser_rules(settings),
         rates=rate_rules(settings),
+        session_rules=SessionRules(settings.session_idle, settings.session_lifetime),
         lifespan=lifespan(settings, broker.events.close),
     )

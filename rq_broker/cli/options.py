@@ -125,6 +125,18 @@ OPTIONS: dict[str, Decorator] = {
         type=click.IntRange(0),
         metavar="N",
     ),
+    "session_idle": option(
+        "--session-idle",
+        "Seconds without a request after which a browser is signed out.",
+        type=click.FloatRange(1),
+        metavar="SECONDS",
+    ),
+    "session_lifetime": option(
+        "--session-lifetime",
+        "Seconds after which a browser is signed out, whatever it does.",
+        type=click.FloatRange(1),
+        metavar="SECONDS",
+    ),
     "max_types": option(
         "--max-types",
         "Most types that clients may make. Those that there are stay.",

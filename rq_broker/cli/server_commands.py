@@ -20,8 +20,9 @@ from rq_broker.settings import Settings
                "keep_alive", "grace", "max_connections", "max_connections_per_address", "insecure",
                "tokens", "open_types", *PROVIDER_OPTIONS, "allowed_hosts", "cors_origins",
                "forwarded_allow_ips", "root_path", "rate_limit", "owner_rate_limit",
-               "admin_rate_limit", "wait_limit", "max_types", "callback_base", "callback_allow",
-               "callback_deny", "callback_ports", "log_level", "log_format")  # fmt: skip
+               "admin_rate_limit", "wait_limit", "session_idle", "session_lifetime", "max_types",
+               "callback_base", "callback_allow", "callback_deny", "callback_ports",
+               "log_level", "log_format")  # fmt: skip
 def api(settings: Settings) -> None:
     """Serve the HTTP API."""
     from rq_broker.cli.api import run

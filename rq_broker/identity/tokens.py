@@ -122,20 +122,27 @@ class TokenAuthenticator:
         secret = bearer(headers)
         if secret is None or not secret.startswith(MARK):
             return None
-        return self._answers.get(secret) or await self._checked(secret)
-
-    async def _checked(self, secret: str) -> Identity:
+        known = self._answers.get(secret)
+        if known is not None:
+            return known
         if not is_well_formed(secret):
             raise TokenMalformed("the token is malformed: a letter of it is missing or wrong")
+        return await self._checked(secret, digest(secret))
+
+    async def identity_of(self, digest_: str) -> Identity:
+        """Return the identity of the token of a digest. Raises Unauthenticated."""
+        return self._answers.get(digest_) or await self._checked(digest_, digest_)
+
+    async def _checked(self, known_by: str, digest_: str) -> Identity:
+        """Read a token; `known_by` is by what the answer is remembered."""
         end = self._clock() + CACHED_SECONDS  # counted from before the store is asked
-        digest_ = digest(secret)
         token = await self._read(digest_)
         try:
             identity = self._proven(token, digest_)
         except Unauthenticated as refusal:
-            self._answers.refuse(secret, refusal, end - self._clock())
+            self._answers.refuse(known_by, refusal, end - self._clock())
             raise
-        self._answers.keep(secret, identity, end - self._clock())
+        self._answers.keep(known_by, identity, end - self._clock())
         return identity
 
     def _proven(self, token: Token | None, digest_: str) -> Identity:

@@ -28,6 +28,7 @@ from rq_broker.store.rates import Rates
 from rq_broker.store.registry import Registry
 from rq_broker.store.repair import Repair
 from rq_broker.store.runner import Runner
+from rq_broker.store.sessions import Sessions
 from rq_broker.store.shapes import Shapes
 from rq_broker.store.sources import SourceReport, Sources, WatchStarted
 from rq_broker.store.submits import Submits
@@ -94,6 +95,7 @@ class Broker:
         self._bind_deliveries(Deliveries(runner, jobs, registry, cipher or KeyCipher()))
         self._bind_sources(Sources(runner, registry))
         self._bind_tokens(Tokens(runner))
+        self._bind_sessions(Sessions(runner))
         self._bind_notifiers(Notifiers(runner), Wakes(runner), registry)
 
     async def aclose(self) -> None:
@@ -207,6 +209,13 @@ class Broker:
         self.revoke_token = tokens.revoke_token
         self.token = tokens.token
         self.tokens = tokens.tokens
+
+    def _bind_sessions(self, sessions: Sessions) -> None:
+        """What people who sign in do with sessions."""
+        self.create_session = sessions.create_session
+        self.session = sessions.session
+        self.use_session = sessions.use_session
+        self.end_session = sessions.end_session
 
     def _bind_notifiers(self, notifiers: Notifiers, wakes: Wakes, registry: Registry) -> None:
         """How notifiers know of each other, others of them, and they of types with work."""

@@ -18,6 +18,11 @@ where nothing else is said.
 | `rqb:{/}:tokens`           | zset   | id of a token → when its record goes, `inf` for never |
 | `rqb:{/}:token_name:<name>` | string | ids of the tokens of this name that were not revoked, the |
 |                            |        | newest first |
+| `rqb:{/}:session:<id>`     | hash   | who has signed in: `name`, `way`, `digest`, `created`, |
+|                            |        | `ends`, and `token` (its digest), `sealed` (a credential) |
+|                            |        | or `role`, `owners`, `types`, `callback_hosts`; gone when |
+|                            |        | it idles |
+| `rqb:{/}:sessions:<name>`  | zset   | id of a session of this identity → when it ends |
 | `rqb:{/}:audit`            | stream | who changed what belongs to no type |
 | `rqb:{/}:rate:<name>`      | string | requests that an identity, owner or address may make, and |
 |                            |        | when that was, µs; gone when its bucket is full |

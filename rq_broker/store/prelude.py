@@ -46,6 +46,7 @@ FREEING = frozenset(
         "allow",
         "claim",
         "drop_host",
+        "end_session",
         "forget_type",
         "reset",
         "revoke_token",

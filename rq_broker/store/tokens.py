@@ -34,10 +34,7 @@ class Tokens:
         Raises:
             Conflict: Another token has the name.
         """
-        record = ["digest", digest, "role", new.role.value]
-        for limit in _LIMITS:
-            if names := getattr(new, limit):
-                record += (limit, orjson.dumps(sorted(set(names))).decode())
+        record = ["digest", digest, "role", new.role.value, *limits_of(new)]
         await self._runner.run(
             "create_token",
             INSTALLATION,
@@ -103,11 +100,7 @@ class Tokens:
 
 def _token(entry: tuple[str, Mapping[str, str]]) -> Token:
     id_, fields = entry
-    identity = Identity(
-        PREFIX + fields["name"],
-        Role(fields["role"]),
-        *(_names(fields.get(limit)) for limit in _LIMITS),
-    )
+    identity = identity_of(PREFIX + fields["name"], Role(fields["role"]), fields)
     return Token(
         id_,
         fields["digest"],
@@ -116,6 +109,20 @@ def _token(entry: tuple[str, Mapping[str, str]]) -> Token:
         _seconds(fields.get("expires")),
         _seconds(fields.get("ended")),
     )
+
+
+def limits_of(limited: NewToken | Identity) -> list[str]:
+    """Return name, value, … of the fields of a record that limit an identity."""
+    record: list[str] = []
+    for limit in _LIMITS:
+        if names := getattr(limited, limit):
+            record += (limit, orjson.dumps(sorted(set(names))).decode())
+    return record
+
+
+def identity_of(name: str, role: Role, fields: Mapping[str, str]) -> Identity:
+    """Return the identity of a name and a role, with the limits that a record has."""
+    return Identity(name, role, *(_names(fields.get(limit)) for limit in _LIMITS))
 
 
 def _names(text: str | None) -> frozenset[str] | None:

@@ -218,6 +218,13 @@ CHANGES = {
     "revoke token": Change(
         *("revoke_token", _nothing, "DELETE", "/tokens/ci", None, "ci", {"tokens": 1}, None),
     ),
+    "create session": Change(
+        *("create_session", _nothing, "POST", "/session", None, "admin", None),
+        {"way": "name", "ends": ANY},
+    ),
+    "end session": Change(
+        *("end_session", _nothing, "DELETE", "/session", None, "admin", {"way": "name"}, None),
+    ),
 }  # fmt: skip
 """What clients and operators change; the name says what."""
 ON_THE_TERMINAL = {"encrypt_keys", "repair_job", "repair_array", "repair_type"}

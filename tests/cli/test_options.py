@@ -57,6 +57,8 @@ VALUES = {
     "owner-rate-limit": ("9", 9.0),
     "admin-rate-limit": ("9", 9.0),
     "wait-limit": ("9", 9),
+    "session-idle": ("9", 9.0),
+    "session-lifetime": ("99.5", 99.5),
     "keystone-cloud": ("lab", "lab"),
     "keystone-owner": ("name", "name"),
     "keystone-domain": ("d1", "d1"),

@@ -14,9 +14,10 @@ from redis.asyncio import Redis, RedisCluster
 from rq_broker.admission.running_holds import RunningHolds
 from rq_broker.domain import errors
 from rq_broker.domain.capacity import Host
-from rq_broker.domain.identity import ACTOR, Actor, Role
+from rq_broker.domain.identity import ACTOR, ANYONE, Actor, Role
 from rq_broker.domain.jobs import Status
 from rq_broker.domain.planning import Promise
+from rq_broker.domain.sessions import NewSession
 from rq_broker.domain.tokens import NewToken
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker, SourceReport
@@ -143,6 +144,9 @@ async def _let_in(broker: Broker) -> None:
     await broker.create_token(NewToken(Role.VIEWER), "me", "a" * 64)
     await broker.rotate_token("me", "b" * 64, None, 0.0)
     await broker.revoke_token("me")
+    await broker.create_session(NewSession("c" * 64, ANYONE, "token"), 9.0, 60.0)
+    assert await broker.session("c" * 64)
+    await broker.end_session("c" * 64)
     assert (await broker.allow([Bucket("me", 1.0, 5)])).requests == 1
 
 

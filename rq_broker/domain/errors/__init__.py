@@ -13,6 +13,7 @@
     │   ├── TokenUnknown        401  token_unknown
     │   ├── TokenExpired        401  token_expired
     │   ├── TokenRevoked        401  token_revoked          or replaced by a rotation
+    │   ├── SessionEnded        401  session_ended          of a browser: idle, over, signed out
     │   ├── NoRole              403  no_role                a valid one, without a role here
     │   ├── KeystoneRefused     401  keystone_token_refused  expired, revoked, or none
     │   ├── KeystoneUnscoped    401  keystone_token_unscoped  not of a project, or of another domain
@@ -109,6 +110,7 @@ from rq_broker.domain.errors.access import (
     KeystoneUnavailable as KeystoneUnavailable,
     KeystoneUnscoped as KeystoneUnscoped,
     NoRole as NoRole,
+    SessionEnded as SessionEnded,
     TokenExpired as TokenExpired,
     TokenMalformed as TokenMalformed,
     TokenRevoked as TokenRevoked,

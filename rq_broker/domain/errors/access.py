@@ -41,6 +41,13 @@ class TokenRevoked(Unauthenticated):
     remedy = "Use the token that replaced it, or ask an admin for another one."
 
 
+class SessionEnded(Unauthenticated):
+    """The browser's session has ended: it idled, its time was up, or somebody signed out."""
+
+    code = "session_ended"
+    remedy = "Sign in again."
+
+
 class NoRole(Unauthenticated):
     """The credential is valid, but gives none of the roles that the broker knows."""
 

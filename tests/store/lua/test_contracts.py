@@ -14,10 +14,8 @@ from redis.asyncio import Redis
 
 from rq_broker.domain import errors
 from rq_broker.domain.capacity import Host, new_host
-from rq_broker.domain.identity import Role
 from rq_broker.domain.jobs import Status
 from rq_broker.domain.planning import Promise
-from rq_broker.domain.tokens import NewToken
 from rq_broker.store import scripts
 from rq_broker.store.audit.walk import Walk
 from rq_broker.store.broker import Broker, SourceReport
@@ -31,13 +29,15 @@ from tests.making import TYPE, bring, claim_one, grant, head_of, settle, shape, 
 from tests.store.lua.arrays import handle_array
 from tests.store.lua.breaking import FOR_EVER, KEYS, set_open_until
 from tests.store.lua.bytecode import globals_of
+from tests.store.lua.letting_in import let_in
 
 POLICY = {"retention": 0, "limits": {"*": {"VCPU": 9, "GPU": 1}}, "share": "owner"}
 WANTED = shape({"VCPU": 1}, {"Chip": 2, "VCPU": 1})
 H1 = {"capacity": {"VCPU": 9, "GPU": 1, "Chip": [1, 1]}, "used": {"VCPU": 1}}
 EACH = pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS.keys())
 LUA = Path(scripts.__file__).parent / "lua"
-OF_NO_TYPE = {"allow", "create_token", "rotate_token", "revoke_token", "record_drop"}
+OF_NO_TYPE = {"allow", "record_drop", "create_token", "rotate_token", "revoke_token"}
+OF_NO_TYPE |= {"create_session", "end_session"}
 """Scripts that work on what belongs to no type."""
 GENERATED_ERRORS = {"ERR", "NOPERM", "CLOCK_IN_DOUBT"}
 """Words that generated code answers with; no header names them."""
@@ -219,16 +219,9 @@ async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -
     await broker.type_state(TYPE)
     await broker.reset(TYPE, destination.name)
     await _report_servers(broker, client)
-    await _hand_out_tokens(broker)
+    await let_in(broker)
     await handle_array(broker)
     return calls
-
-
-async def _hand_out_tokens(broker: Broker) -> None:
-    """Make a token, replace it, and revoke both."""
-    await broker.create_token(NewToken(Role.ADMIN, expires=60.0), "me", "a" * 64)
-    await broker.rotate_token("me", "b" * 64, 60.0, 0.0)
-    await broker.revoke_token("me")
 
 
 async def _audit(broker: Broker, client: Redis) -> None:

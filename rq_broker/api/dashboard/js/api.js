@@ -52,6 +52,22 @@ export async function call(method, url, { body, headers, signal } = {}) {
 
 export const get = (url, options) => call("GET", url, options);
 
+// Who asks, as GET /session said last: null until it is read, `role` is null where nobody is signed in.
+export const session = Object.assign(new EventTarget(), { current: null });
+
+export async function readSession() {
+  session.current = (await get("session")).data;
+  session.dispatchEvent(new Event("change"));
+  return session.current;
+}
+
+// Whether this identity may call an operation, named by its operationId in the API's document
+// ("reorder", "withdraw", "set_policy", …), on a type. A button that may not is not drawn.
+export function may(operation, type) {
+  const { may: rights = {}, types = null } = session.current || {};
+  return operation in rights && (!type || types === null || types.includes(type));
+}
+
 // The server's clock, from its Date headers: what ticks on the page goes by it.
 export const clock = {
   offset: 0,

@@ -1,0 +1,70 @@
+"""The cookie of a session: its name, its attributes, and when it counts.
+
+Scripts cannot read it (`HttpOnly`); over TLS it is sent over TLS only (`Secure`), and its name lets
+the browser hold that. `SameSite=Strict` keeps it out of what other sites send. Another port of the
+same name is the same site, and gets cookies sent: so a cookie counts only in a request that a page
+of this API has sent itself, and a change only where the browser says so.
+"""
+
+from __future__ import annotations
+
+from starlette.types import Scope
+
+from rq_broker.api.browser_guard import SAFE_METHODS, is_own_origin
+from rq_broker.domain.errors import ForeignOrigin
+
+_NAME = "rq_broker_session"
+
+
+def cookie_name(scope: Scope) -> str:
+    """Return the name of the cookie, as the scheme and the path of the API allow it.
+
+    A browser takes `__Host-` from this very host only, and only with the path `/`; so no neighbour
+    below the same domain can plant a cookie of this name. `__Secure-` is what is left for a path.
+    """
+    if scope["scheme"] != "https":
+        return _NAME
+    return f"__Secure-{_NAME}" if scope.get("root_path") else f"__Host-{_NAME}"
+
+
+def cookie_header(scope: Scope, secret: str) -> tuple[bytes, bytes]:
+    """Return the header that gives a browser the cookie; without a secret, that takes it away."""
+    secure = "; Secure" if scope["scheme"] == "https" else ""
+    gone = "" if secret else "; Max-Age=0"
+    path = scope.get("root_path") or "/"
+    value = f"{cookie_name(scope)}={secret}; Path={path}; HttpOnly; SameSite=Strict{secure}{gone}"
+    return b"set-cookie", value.encode("latin-1")
+
+
+def secret_of(scope: Scope) -> str | None:
+    """Return the secret in the cookie of a request, whoever sent it; None without one."""
+    name = cookie_name(scope).encode()
+    for header, value in scope["headers"]:
+        if header != b"cookie":
+            continue
+        for pair in value.split(b";"):
+            key, _, secret = pair.strip().partition(b"=")
+            if key == name and secret:
+                return str(secret.decode("latin-1"))
+    return None
+
+
+def check_page(scope: Scope) -> None:
+    """Raise ForeignOrigin unless a cookie counts in a request.
+
+    It does not where the browser sent the request for another page, nor in a change of which no
+    browser says for what page it is.
+    """
+    headers = dict(scope["headers"])
+    site, origin = headers.get(b"sec-fetch-site"), headers.get(b"origin")
+    if site is not None:
+        is_own = site == b"same-origin" or (site == b"none" and scope["method"] in SAFE_METHODS)
+    elif origin is not None:
+        is_own = is_own_origin(origin, headers.get(b"host", b""), scope["scheme"])
+    else:
+        is_own = scope["method"] in SAFE_METHODS
+    if not is_own:
+        raise ForeignOrigin(
+            "the session's cookie counts for the pages of this API only; other clients send their"
+            " credential in a header"
+        )
