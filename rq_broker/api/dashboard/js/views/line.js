@@ -64,7 +64,7 @@ function Row({ job, index, top, axis, lifted, focused, on }) {
 function Columns({ axis }) {
   const marks = [1, 2, 3].map((n) => span((axis * n) / 3));
   return html`<div role="rowgroup"><div class="line-row line-head" role="row" aria-rowindex="1">
-    <div role="columnheader"><span class="vh">${t("line.move")}</span></div><div role="columnheader" class="sel"></div>
+    <div role="columnheader"><span class="vh">${t("line.move")}</span></div><div role="gridcell" class="sel"></div>
     <div role="columnheader" class="pos">#</div><div role="columnheader">${t("line.job")}</div><div role="columnheader">${t("line.size")}</div>
     <div role="columnheader" class="num">${t("line.since")}</div>
     <div role="columnheader"><span class="eta-axis"><span><span>${t("line.turn")}</span><span aria-hidden="true">${marks[0]}</span></span>
