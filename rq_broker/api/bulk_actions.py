@@ -18,6 +18,7 @@ from rq_broker.api.bulk_bodies import MOST_JOBS, Action, Filter, Verb
 from rq_broker.api.bulk_cursor import ActionCursor
 from rq_broker.api.bulk_views import ActedView, RefusedJobView
 from rq_broker.api.own import job_view, limits_of, owners_of
+from rq_broker.api.sizes import asks_for
 from rq_broker.delivery.outcome import coarse_cause, coarse_error
 from rq_broker.domain import errors
 from rq_broker.domain.jobs import Job, Status
@@ -218,6 +219,7 @@ class Actions:
                 status=wanted.status or "",
                 after=after,
                 limit=min(_PAGE, MOST_JOBS - len(jobs)),
+                contains=wanted.contains or "",
             )
             for job in page.jobs:
                 if until is not None and job.priority > until:
@@ -230,7 +232,9 @@ class Actions:
         return _Matches(jobs, after)
 
     def _has(self, request: Request, job: Job, wanted: Filter) -> bool:
-        """Return whether a job has the destination and the error that are asked for."""
+        """Return whether a job has the size, the destination and the error that are asked for."""
+        if not asks_for(job, wanted.needs or {}):
+            return False
         code = wanted.error_code
         if code is not None:
             cause, error = job.cause, job.error or ""

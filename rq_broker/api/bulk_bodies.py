@@ -110,6 +110,23 @@ class Filter(Struct, forbid_unknown_fields=True):
         | None
     ) = None
     older_than: Annotated[Span, Meta(description="Seconds since their submit.")] | None = None
+    contains: (
+        Annotated[
+            str,
+            Meta(min_length=1, description="Jobs whose `request_id` has this text, in any case."),
+        ]
+        | None
+    ) = None
+    needs: (
+        Annotated[
+            dict[str, Annotated[int, Meta(ge=0)]],
+            Meta(
+                min_length=1,
+                description="Jobs that ask for so much in all instances together, or more.",
+            ),
+        ]
+        | None
+    ) = None
 
     @property
     def is_empty(self) -> bool:

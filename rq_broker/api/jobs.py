@@ -35,7 +35,7 @@ from rq_broker.api.submit import read_submission
 from rq_broker.api.waiting import Waits, refuse_wait
 from rq_broker.domain.arrays import ArraySubmission
 from rq_broker.domain.correlation import Correlation
-from rq_broker.domain.errors import Conflict
+from rq_broker.domain.errors import Conflict, Invalid
 from rq_broker.domain.job_log import log_submitted
 from rq_broker.domain.jobs import Job, Status
 from rq_broker.domain.representation import JobView
@@ -111,6 +111,8 @@ class JobEndpoints:
         type_ = type_of(request)
         listing = pagination.listing(request.query_params.multi_items())
         listing = replace(listing, owners=owners_of(request))
+        if listing.position is not None and listing.owners is not None:
+            raise Invalid("from goes with the jobs of every owner, and you see those of some")
         view: pagination.View = partial(job_view, request)
         if listing.limit is not None:
             page = await self._lists.page(type_, listing, listing.limit)

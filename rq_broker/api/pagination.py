@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from msgspec import Raw
 
+from rq_broker.api.sizes import asks_for
 from rq_broker.domain.arrays import array_of
 from rq_broker.domain.errors import Invalid, JobNotFound
 from rq_broker.domain.jobs import Job, Status
@@ -21,7 +22,8 @@ from rq_broker.store.broker import Broker, Cursor, Page
 PAGE_LIMIT = 1000
 """Jobs in one page at most. It bounds the memory of one answer."""
 _PARAMETERS = (
-    "owner_id", "status", "request_id", "limit", "cursor", "from", "eta", "reason",
+    "owner_id", "status", "request_id", "callback", "contains", "needs",
+    "limit", "cursor", "from", "eta", "reason",
 )  # fmt: skip
 _BATCH = 100
 """Jobs that one call of the broker examines, and that are rendered at once, at most. They block
@@ -49,7 +51,13 @@ class Listing:
     limit: int | None = None
     after: Cursor | None = None
     position: int | None = None
-    """Place in the line at which the first page begins."""
+    """Place among the jobs of the status at which the first page begins."""
+    contains: str = ""
+    """List jobs whose request_id has this text."""
+    needs: Mapping[str, int] = field(default_factory=dict)
+    """List jobs that ask for at least so much of each resource, over all their instances."""
+    callback: str = ""
+    """List the jobs with this callback."""
     with_eta: bool = False
     """Whether each queued job has its forecast."""
     with_reason: bool = False
@@ -59,8 +67,8 @@ class Listing:
 
 
 def listing(query: Sequence[tuple[str, str]]) -> Listing:
-    """Parse the query parameters of a list; a page is asked for by a limit, a cursor, and by what
-    is computed for a page (`eta=1`, `reason=1`) or where it begins (`from=N`).
+    """Parse the query parameters of a list; a page is asked for by a limit, a cursor, by what is
+    computed for a page (`eta=1`, `reason=1`), where it begins (`from=N`) or how it is searched.
 
     Raises Invalid for an unknown, repeated or malformed parameter.
     """
@@ -75,17 +83,27 @@ def listing(query: Sequence[tuple[str, str]]) -> Listing:
         one_of(parameters.get(name, "0"), name, ("0", "1"))
     computed = {name for name in ("eta", "reason") if parameters.get(name) == "1"}
     owner, begin = parameters.get("owner_id", ""), parameters.get("from")
-    if begin is not None and (owner or cursor or status != Status.QUEUED):
-        raise Invalid("from needs status=queued, and goes with neither owner_id nor cursor")
+    array = _array(parameters.get("request_id", ""))
+    callback, contains = parameters.get("callback", ""), parameters.get("contains", "")
+    needs = _needs(parameters.get("needs", ""))
+    if begin is not None and (owner or cursor or contains or needs or not status):
+        raise Invalid("from goes with a status, and with no cursor and no other filter")
+    if callback and (array or contains or needs or begin or cursor):
+        raise Invalid("callback goes with owner_id and status only")
+    if array and (contains or needs):
+        raise Invalid("request_id goes with owner_id and status only")
     return Listing(
         frozenset((owner,)) if owner else None,
         status,
-        _limit(limit, paged=bool(cursor or computed or begin)),
+        _limit(limit, paged=bool(cursor or computed or begin or contains or needs or callback)),
         _cursor(cursor) if cursor else None,
         None if begin is None else _position(begin),
         with_eta="eta" in computed,
         with_reason="reason" in computed,
-        array=_array(parameters.get("request_id", "")),
+        array=array,
+        contains=contains,
+        needs=needs,
+        callback=callback,
     )
 
 
@@ -94,6 +112,17 @@ def _array(request_id: str) -> str:
     if request_id and name is None:
         raise Invalid(f"request_id must name an array, such as sweep[*], not {show(request_id)}")
     return name or ""
+
+
+def _needs(text: str) -> Mapping[str, int]:
+    """Parse `VCPU:16,Memory:65536`."""
+    amounts = dict[str, int]()
+    for part in filter(None, text.split(",")):
+        resource, _, amount = part.rpartition(":")
+        if not resource or not (amount.isascii() and amount.isdigit() and len(amount) <= 16):
+            raise Invalid(f"needs must be as VCPU:16 or VCPU:16,Memory:65536, not {show(text)}")
+        amounts[resource] = int(amount)
+    return amounts
 
 
 def _limit(text: str | None, *, paged: bool) -> int | None:
@@ -138,13 +167,17 @@ class Lists:
         jobs: list[Job] = []
         after = listing.after
         size = 0
+        if listing.callback:
+            found = await self._broker.called_at(type_, listing.callback, listing.owners)
+            return Page(tuple(j for j in found if listing.status in ("", j.status)), None)
         both_filters = listing.owners is not None and listing.status and not listing.array
         for _ in range(_BATCHES):
             # The broker walks one index and drops what the other filter refuses.
-            count = _BATCH if both_filters else min(_BATCH, limit - len(jobs))
+            whole = both_filters or listing.needs
+            count = _BATCH if whole else min(_BATCH, limit - len(jobs))
             begin = None if after else listing.position
             batch = await self._batch(type_, listing, after, count, begin)
-            jobs += batch.jobs
+            jobs += [job for job in batch.jobs if asks_for(job, listing.needs)]
             after = batch.next
             size += sum(len(job.data) for job in batch.jobs)
             if after is None or len(jobs) >= limit or size >= _PAGE_BYTES:
@@ -226,6 +259,7 @@ class Lists:
             after=after,
             position=position,
             limit=size,
+            contains=listing.contains,
         )
 
     async def _batch_of_array(

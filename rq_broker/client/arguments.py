@@ -109,6 +109,12 @@ class JobFilter(TypedDict, total=False):
     status: str
     request_id: str
     """Of an array as a whole, such as `sweep[*]`: its jobs, by their numbers."""
+    contains: str
+    """Only jobs whose request_id has this text, in any case."""
+    callback: str
+    """Only the job with this callback."""
+    needs: Mapping[str, int]
+    """Only jobs that ask for so much of each resource, in all instances together, or more."""
     eta: bool
     """Whether queued jobs come with their `ETA`."""
     reason: bool

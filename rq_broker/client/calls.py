@@ -94,8 +94,11 @@ def page(
         "cursor": cursor,
         "eta": "1" if filters.get("eta") else "0",
     }
-    if request_id := filters.get("request_id"):
-        query["request_id"] = request_id
+    for name in ("request_id", "contains", "callback"):
+        if text := filters.get(name):
+            query[name] = str(text)
+    if needs := filters.get("needs"):
+        query["needs"] = ",".join(f"{resource}:{amount}" for resource, amount in needs.items())
     if filters.get("reason"):
         query["reason"] = "1"
     return Call(_page, "GET", path("v1", type_), query=query)

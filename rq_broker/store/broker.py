@@ -123,6 +123,7 @@ class Broker:
         """What clients do with jobs."""
         self.read = jobs.read
         self.page = jobs.page
+        self.called_at = jobs.called_at
         self.line_ends = jobs.line_ends
         self.reorder = jobs.reorder
         self.transition = jobs.transition

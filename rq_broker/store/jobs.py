@@ -111,6 +111,7 @@ class Jobs:
         after: Cursor | None = None,
         position: int | None = None,
         limit: int = 500,
+        contains: str = "",
     ) -> Page:
         """List jobs in priority order.
 
@@ -119,8 +120,9 @@ class Jobs:
             owners: List jobs of these owners only; None: of every owner.
             status: List jobs of this status only.
             after: Where an earlier page ended.
-            position: With the status `queued` and no owners: begin at this place in the queue.
+            position: With a status and no owners: begin at this place of its jobs.
             limit: How many jobs to read, at most 500; with both filters fewer may be listed.
+            contains: List only jobs whose request_id has this text. One call compares 5,000 names.
         """
         reply = await self._runner.run(
             "page",
@@ -130,11 +132,35 @@ class Jobs:
             after_id=after.id if after else None,
             first_position=position,
             limit=limit,
+            contains=contains or None,
             owners=owners_argument(owners),
         )
         is_last = reply.next_id is None
         cursor = None if is_last else Cursor(reply.next_priority, reply.next_id)
         return Page(records.listed_jobs(type_, reply), cursor)
+
+    async def called_at(
+        self, type_: str, callback: str, owners: Collection[str] | None = None
+    ) -> Sequence[Job]:
+        """List the jobs with a callback, whatever their status: at most one for each owner.
+
+        Args:
+            type_: The type.
+            callback: The URL.
+            owners: As of `read`. Where names are per owner, None finds none.
+        """
+        names = [callback]
+        keys, found = Keys(type_), list[Job]()
+        per_owner = await self._runner.command("HGET", keys.base, "policy:names") == "per_owner"
+        if per_owner:
+            names = [f"{owner}\0{callback}" for owner in owners or ()]
+        for name in names:
+            index = digest(name)
+            stored = await self._runner.command("HGET", keys.of("callbacks", index[:2]), index[2:])
+            if stored is not None:
+                with suppress(errors.JobNotFound):  # it left meanwhile, or is another owner's
+                    found.append(await self.read(type_, stored, owners))
+        return found
 
     async def line_ends(self, type_: str) -> LineEnds | None:
         """Read where the waiting jobs of a type begin and end, those beside the line too."""

@@ -58,9 +58,21 @@ _LIST_QUERY = {
     "cursor": Parameter(
         {"type": "string"}, "`next` of the page before. Empty: the first page or the whole list."
     ),
+    "callback": Parameter({"type": "string"}, "Only the job with this callback, as it was given."),
+    "contains": Parameter(
+        {"type": "string"},
+        "A page of jobs whose `request_id` has this text, in any case. It compares 500,000 names "
+        "at most, and may be empty before the end.",
+    ),
+    "needs": Parameter(
+        {"type": "string", "pattern": r"^([^,]+:[0-9]{1,16}(,[^,]+:[0-9]{1,16})*)?$"},
+        "A page of jobs that ask for so much in all instances together, or more; such as "
+        "`VCPU:16,Memory:65536`. It reads 10,000 jobs at most, and may be empty before the end.",
+    ),
     "from": Parameter(
         {"type": "integer", "minimum": 1},
-        "A page that begins at this place in the line; with `status=queued`, for all owners.",
+        "A page that begins at this place in the line, or among all jobs of the `status`. For all "
+        "owners.",
     ),
     "eta": Parameter({"enum": ["0", "1"]}, "`1`: a page, with the `ETA` of each queued job."),
     "reason": Parameter({"enum": ["0", "1"]}, "`1`: a page, with the `Reason` of each queued job."),
