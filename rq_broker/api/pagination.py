@@ -25,6 +25,8 @@ _PARAMETERS = (
     "owner_id", "status", "request_id", "callback", "contains", "needs",
     "limit", "cursor", "from", "eta", "reason",
 )  # fmt: skip
+_PAGED = ("cursor", "from", "contains", "needs", "callback")
+"""Parameters with which the answer is a page, if they are not empty."""
 _BATCH = 100
 """Jobs that one call of the broker examines, and that are rendered at once, at most. They block
 Redis for half a millisecond and this process for two."""
@@ -58,12 +60,23 @@ class Listing:
     """List jobs that ask for at least so much of each resource, over all their instances."""
     callback: str = ""
     """List the jobs with this callback."""
+
+    @property
+    def array(self) -> str:
+        """The name of the array whose jobs are listed; empty for none."""
+        return array_of(self.request_id) or ""
+
+    @property
+    def names_jobs(self) -> bool:
+        """Whether it is of jobs that an index has by name: there is nothing to walk."""
+        return bool(self.callback or (self.request_id and not self.array))
+
     with_eta: bool = False
     """Whether each queued job has its forecast."""
     with_reason: bool = False
     """Whether each queued job has the reason why it waits."""
-    array: str = ""
-    """List the jobs of this array, by their numbers."""
+    request_id: str = ""
+    """List this job alone; of an array, such as `sweep[*]`, its jobs by their numbers."""
 
 
 def listing(query: Sequence[tuple[str, str]]) -> Listing:
@@ -83,35 +96,27 @@ def listing(query: Sequence[tuple[str, str]]) -> Listing:
         one_of(parameters.get(name, "0"), name, ("0", "1"))
     computed = {name for name in ("eta", "reason") if parameters.get(name) == "1"}
     owner, begin = parameters.get("owner_id", ""), parameters.get("from")
-    array = _array(parameters.get("request_id", ""))
-    callback, contains = parameters.get("callback", ""), parameters.get("contains", "")
-    needs = _needs(parameters.get("needs", ""))
-    if begin is not None and (owner or cursor or contains or needs or not status):
+    request_id, callback = parameters.get("request_id", ""), parameters.get("callback", "")
+    contains, needs = parameters.get("contains", ""), _needs(parameters.get("needs", ""))
+    if begin is not None and (owner or cursor or request_id or contains or needs or not status):
         raise Invalid("from goes with a status, and with no cursor and no other filter")
-    if callback and (array or contains or needs or begin or cursor):
+    if callback and (request_id or contains or needs or begin or cursor):
         raise Invalid("callback goes with owner_id and status only")
-    if array and (contains or needs):
+    if request_id and (contains or needs):
         raise Invalid("request_id goes with owner_id and status only")
     return Listing(
         frozenset((owner,)) if owner else None,
         status,
-        _limit(limit, paged=bool(cursor or computed or begin or contains or needs or callback)),
+        _limit(limit, paged=bool(computed or any(map(parameters.get, _PAGED)))),
         _cursor(cursor) if cursor else None,
         None if begin is None else _position(begin),
         with_eta="eta" in computed,
         with_reason="reason" in computed,
-        array=array,
+        request_id=request_id,
         contains=contains,
         needs=needs,
         callback=callback,
     )
-
-
-def _array(request_id: str) -> str:
-    name = array_of(request_id)
-    if request_id and name is None:
-        raise Invalid(f"request_id must name an array, such as sweep[*], not {show(request_id)}")
-    return name or ""
 
 
 def _needs(text: str) -> Mapping[str, int]:
@@ -167,9 +172,9 @@ class Lists:
         jobs: list[Job] = []
         after = listing.after
         size = 0
-        if listing.callback:
-            found = await self._broker.called_at(type_, listing.callback, listing.owners)
-            return Page(tuple(j for j in found if listing.status in ("", j.status)), None)
+        if listing.names_jobs:
+            named = await self._named(type_, listing)
+            return Page(tuple(job for job in named if listing.status in ("", job.status)), None)
         both_filters = listing.owners is not None and listing.status and not listing.array
         for _ in range(_BATCHES):
             # The broker walks one index and drops what the other filter refuses.
@@ -187,8 +192,18 @@ class Lists:
             return Page(tuple(jobs[:limit]), Cursor(str(last.priority), str(last.id)))
         return Page(tuple(jobs), after)
 
+    async def _named(self, type_: str, listing: Listing) -> Sequence[Job]:
+        if listing.callback:
+            return await self._broker.called_at(type_, listing.callback, listing.owners)
+        try:
+            return [await self._broker.read(type_, listing.request_id, listing.owners)]
+        except JobNotFound:
+            return ()
+
     async def first_page(self, type_: str, listing: Listing) -> Page:
         """Read the first page of a stream, while a failure can still become an error answer."""
+        if listing.names_jobs:
+            return await self.page(type_, listing, PAGE_LIMIT)
         return await self._batch(type_, listing, None, _BATCH)
 
     async def stream(

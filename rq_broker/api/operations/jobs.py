@@ -48,8 +48,8 @@ _LIST_QUERY = {
         "Only jobs in this status. Empty: in every status.",
     ),
     "request_id": Parameter(
-        {"type": "string", "pattern": r"^(.+\[\*\])?$"},
-        "Only jobs of this array, by their numbers; such as `sweep[*]`. Empty: all jobs.",
+        {"type": "string"},
+        "Only this job. Of an array as a whole, such as `sweep[*]`: its jobs, by their numbers.",
     ),
     "limit": Parameter(
         {"type": "integer", "minimum": 1, "maximum": PAGE_LIMIT},
