@@ -122,7 +122,9 @@ class JobEndpoints:
                 forecasts = await self._explainer.forecasts(type_, page.jobs)
             if listing.with_reason:
                 view = await self._view_with_reasons(request, type_, page.jobs)
-            return ok(await self._lists.array(page.jobs, view, forecasts), next=next_cursor)
+            counted = {} if page.count is None else {"count": page.count}
+            jobs = await self._lists.array(page.jobs, view, forecasts)
+            return ok(jobs, next=next_cursor, **counted)
         first = await self._lists.first_page(type_, listing)
         if request.method == "HEAD":
             first = Page((), None)  # the answer has no body, so no further page is read

@@ -171,7 +171,7 @@ class Lists:
         """Collect one page of up to `limit` jobs."""
         jobs: list[Job] = []
         after = listing.after
-        size = 0
+        size, places = 0, None
         if listing.names_jobs:
             named = await self._named(type_, listing)
             return Page(tuple(job for job in named if listing.status in ("", job.status)), None)
@@ -182,6 +182,7 @@ class Lists:
             count = _BATCH if whole else min(_BATCH, limit - len(jobs))
             begin = None if after else listing.position
             batch = await self._batch(type_, listing, after, count, begin)
+            places = places or batch.count
             jobs += [job for job in batch.jobs if asks_for(job, listing.needs)]
             after = batch.next
             size += sum(len(job.data) for job in batch.jobs)
@@ -189,8 +190,8 @@ class Lists:
                 break
         if len(jobs) > limit:
             last = jobs[limit - 1]
-            return Page(tuple(jobs[:limit]), Cursor(str(last.priority), str(last.id)))
-        return Page(tuple(jobs), after)
+            return Page(tuple(jobs[:limit]), Cursor(str(last.priority), str(last.id)), places)
+        return Page(tuple(jobs), after, places)
 
     async def _named(self, type_: str, listing: Listing) -> Sequence[Job]:
         if listing.callback:

@@ -34,6 +34,8 @@ class Page:
 
     jobs: tuple[Job, ...]
     next: Cursor | None
+    count: int | None = None
+    """How many places there are, of a page that begins at one."""
 
 
 class LineEnds(NamedTuple):
@@ -137,7 +139,7 @@ class Jobs:
         )
         is_last = reply.next_id is None
         cursor = None if is_last else Cursor(reply.next_priority, reply.next_id)
-        return Page(records.listed_jobs(type_, reply), cursor)
+        return Page(records.listed_jobs(type_, reply), cursor, reply.count)
 
     async def called_at(
         self, type_: str, callback: str, owners: Collection[str] | None = None

@@ -108,3 +108,17 @@ async def test_a_search_is_bounded(
             break
         query = f"needs=Slots:1&cursor={answer['next']}"
     assert names == ["other[1]"]
+
+
+async def test_a_page_at_a_place_counts_the_places(jobs: httpx.AsyncClient) -> None:
+    """With `from` the answer says how many places there are, also behind the last; else not."""
+    counts = [
+        (await jobs.get(f"/v1/vm/?{query}")).json().get("count")
+        for query in (
+            "status=queued&from=2",
+            "status=queued&from=9",
+            "status=done&from=1",
+            "limit=1",
+        )
+    ]
+    assert counts == [2, 2, 0, None]

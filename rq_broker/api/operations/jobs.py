@@ -126,10 +126,11 @@ OPERATIONS: Mapping[str, Operation] = {
         list[JobView],
         refusals.TYPE,
         query=_LIST_QUERY,
-        keys={"next": {"type": ["string", "null"]}},
+        keys={"next": {"type": ["string", "null"]}, "count": {"type": "integer", "minimum": 0}},
         note="Without `limit` and `cursor` the answer is the whole list, streamed. With one of "
         "them it is a page, perhaps shorter than `limit`; only `next: null` marks the last page. "
-        "With `eta=1` one forecast of the whole line gives every queued job of the page its `ETA`.",
+        "With `eta=1` one forecast of the whole line gives every queued job of the page its `ETA`. "
+        "With `from` the `count` says how many places there are.",
         group=Group.LOOK,
         order=10,
         examples=(Example(query={"status": "queued", "eta": "1"}, python=_LIST),),

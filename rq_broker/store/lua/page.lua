@@ -13,6 +13,7 @@
 --- Returns
 ---   next_priority   decimal?  priority of the last job read, not given at the end
 ---   next_id         decimal?  ID of that job
+---   count           integer?  how many jobs have a place among these; given with first_position
 ---   clock_offset    integer   ms by which the type's clock is ahead of the wall clock
 ---   jobs            rows      the jobs
 ---     priority      decimal   its priority
@@ -134,6 +135,7 @@ end
 return reply({
   next_priority = last and last.priority_text or nil,
   next_id = last and whole(last.id) or nil,
+  count = first_position and redis.call('ZCARD', key(names[1])) or nil,
   clock_offset = number_of(redis.call('HGET', base, 'clock_offset'), 0),
   jobs = jobs,
 })

@@ -1,4 +1,4 @@
 // What every component uses of Preact and htm, which are vendored as one module.
 export {
-  html, render, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState,
+  Component, html, render, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState,
 } from "../vendor/htm-preact-standalone.module.js";
