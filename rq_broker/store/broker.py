@@ -76,7 +76,7 @@ class Broker:
         """
         self.runner = runner = Runner(client, min_replicas_acked=min_replicas_acked)
         registry = Registry(runner, most_types)
-        continuity = Continuity(runner, registry)
+        self._continuity = continuity = Continuity(runner, registry)
         self.jobs = jobs = Jobs(runner)
         shapes = Shapes(runner)
         grants = Grants(runner, shapes, continuity)
@@ -101,6 +101,7 @@ class Broker:
     async def aclose(self) -> None:
         """Close the connections."""
         await self.events.aclose()
+        self._continuity.close()
         await self.runner.aclose()
 
     def _bind_server(self, runner: Runner) -> None:

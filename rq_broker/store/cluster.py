@@ -66,6 +66,7 @@ class Cluster:
         client: RedisCluster,
         timeout: float,
         on_change: Callable[[Sequence[str] | None], None] = lambda _: None,
+        on_dial: Callable[[], None] = lambda: None,
     ) -> None:
         """Dial nothing yet.
 
@@ -73,9 +74,11 @@ class Cluster:
             client: names the nodes to start from, and has the options of connections.
             timeout: seconds that a dial may take, and for which a node may send nothing.
             on_change: see Multiplexer.
+            on_dial: likewise.
         """
         self._client = client
         self._on_change = on_change
+        self._on_dial = on_dial
         self._timeout = timeout
         self._nodes: dict[Address, Node] = {}
         self._start = [Address(node.host, int(node.port)) for node in client.startup_nodes]
@@ -172,7 +175,7 @@ class Cluster:
         if node is None:
             client = cluster_node(self._client, *address)
             node = self._nodes[address] = Node(
-                client, self._timeout, self._refresh_soon, self._on_change
+                client, self._timeout, self._refresh_soon, self._on_change, self._on_dial
             )
         return node
 

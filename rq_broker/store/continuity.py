@@ -1,8 +1,8 @@
 """Notices that Redis lost state, and reports it: after a FLUSHALL, a restore, a failover.
 
-This process remembers the highest ID and fence of each type, and which life of its state they are
-of. A reply that has less than was known when the call was sent shows the loss. What was lost cannot
-be known; that it was is kept in Redis, logged, and an event (see lua/report_loss.lua).
+This process remembers the highest ID and fence of each type, and the newest write that Redis
+acknowledged to it. A reply that has less shows the loss; as lost numbers are given again, the write
+is also looked for after each new connection. What was lost cannot be known (lua/report_loss.lua).
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from contextvars import Context
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from rq_broker.domain.errors import Unavailable
+from rq_broker.domain.errors import BrokerError, Unavailable
 from rq_broker.store import records
 from rq_broker.store.keys import Keys
 from rq_broker.store.registry import Registry
@@ -34,6 +35,21 @@ SAMPLED_TYPES = 5
 """Types that one `look` compares. A loss mostly is one of all types of a server."""
 COMPARED_AT_ONCE = 50
 """Types compared at once after a loss: enough to keep Redis busy, few enough for other calls."""
+LOOK_SECONDS = 1.0
+"""From a new connection until the newest writes are looked for: several are made at once."""
+
+
+class Witness(NamedTuple):
+    """A submit or a grant that Redis acknowledged to this process."""
+
+    request_id: str
+    owner: str
+    id: int
+    """The job's ID."""
+    fence: int
+    """Fence of the grant, 0 of a submit."""
+    at: int
+    """When Redis carried it out, by its wall clock, µs since 1970; of a grant its fence."""
 
 
 class Known(NamedTuple):
@@ -45,6 +61,9 @@ class Known(NamedTuple):
     fence: int
     at: float
     """When that was read, monotonic."""
+    dials: int
+    """Connections that were made before the witness was last found, or anything was read."""
+    witness: Witness | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +87,27 @@ class Continuity:
         self._runner = runner
         self._registry = registry
         self._known: dict[str, Known] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._look: asyncio.Task[None] | None = None
+        runner.on_dial = self._look_soon
 
-    def known(self, type_: str) -> Known | None:
+    def known(self, type_: str) -> Known:
         """Return what is known of a type: read it before a call, and hand it to `compare`."""
         known = self._known.get(type_)
-        if known and not known.fence and time.monotonic() - known.at > UNUSED_SECONDS:
-            return None
+        now = time.monotonic()
+        if known is None or (not known.fence and now - known.at > UNUSED_SECONDS):
+            return Known("", 0, 0, now, self._runner.dials)
         return known
 
     async def compare(
-        self, type_: str, before: Known | None, incarnation: str, id_: int = 0, fence: int = 0
+        self,
+        type_: str,
+        before: Known,
+        incarnation: str,
+        id_: int = 0,
+        fence: int = 0,
+        *,
+        witness: Witness | None = None,
     ) -> None:
         """Remember what a reply shows, and report a loss.
 
@@ -87,34 +117,42 @@ class Continuity:
             incarnation: The life of the state that the reply is of.
             id_: The type's highest ID as of the reply, 0 if it does not tell.
             fence: Its highest fence, likewise.
+            witness: The submit that the call was: its ID is higher than all that were known.
         """
-        if before is not None and before.incarnation:
-            is_less = 0 < id_ < before.id or 0 < fence < before.fence
-            if is_less or incarnation != before.incarnation:
+        dials = before.dials
+        if before.incarnation:
+            is_less = 0 < id_ < before.id + bool(witness) or 0 < fence < before.fence
+            is_doubted = before.witness is not None and dials != self._runner.dials
+            if is_less or is_doubted or incarnation != before.incarnation:
+                dials = self._runner.dials
                 incarnation = await self._report(type_, before)
         now = time.monotonic()
         known = self._known.get(type_)
         if known is None or known.incarnation != incarnation:
             if len(self._known) >= REMEMBERED_TYPES:
                 self._known.clear()
-            self._known[type_] = Known(incarnation, id_, fence, now)
+            self._known[type_] = Known(incarnation, id_, fence, now, dials, witness)
         else:
             self._known[type_] = Known(
-                incarnation, max(id_, known.id), max(fence, known.fence), now
-            )
+                incarnation, max(id_, known.id), max(fence, known.fence), now,
+                max(dials, known.dials), witness or known.witness,
+            )  # fmt: skip
 
     async def compare_settings(
-        self, type_: str, before: Known | None, settings: Mapping[str, str]
+        self, type_: str, before: Known, settings: Mapping[str, str]
     ) -> None:
         """Do the same for the fields of the base hash; without a life, it was lost as a whole."""
         id_, fence = (_number(settings.get(name)) for name in ("id", "fence"))
         await self.compare(type_, before, settings.get("incarnation", ""), id_, fence)
 
-    def note_fence(self, type_: str, fence: int) -> None:
-        """Remember the fence of a grant."""
+    def note_grant(self, type_: str, witness: Witness) -> None:
+        """Remember a grant. An earlier write that is still to be looked for stays remembered."""
         known = self._known.get(type_)
-        if known and fence > known.fence:
-            self._known[type_] = known._replace(fence=fence)
+        if known and witness.fence > known.fence:
+            is_doubted = known.witness is not None and known.dials != self._runner.dials
+            self._known[type_] = known._replace(
+                fence=witness.fence, witness=known.witness if is_doubted else witness
+            )
 
     async def look(self) -> None:
         """Compare some types that nobody may be asking for; after a loss compare all.
@@ -124,8 +162,40 @@ class Continuity:
         """
         types = list(self._known)
         sample = random.sample(types, min(SAMPLED_TYPES, len(types)))
-        if not any([await self._look_at(type_) for type_ in sample]):
-            return
+        if any([await self._look_at(type_) for type_ in sample]):
+            await self._look_at_all(types)
+
+    def close(self) -> None:
+        """Look for nothing more."""
+        if self._timer:
+            self._timer.cancel()
+        if self._look:
+            self._look.cancel()
+
+    def _look_soon(self) -> None:
+        """Look for the newest writes that nothing has confirmed since this connection was made."""
+        if self._timer is None and self._look is None:
+            loop, of_nobody = asyncio.get_running_loop(), Context()  # not of a request's
+            self._timer = loop.call_later(LOOK_SECONDS, self._start_look, context=of_nobody)
+
+    def _start_look(self) -> None:
+        self._timer = None
+        self._look = asyncio.get_running_loop().create_task(self._look_for_witnesses())
+
+    async def _look_for_witnesses(self) -> None:
+        doubted = [
+            type_
+            for type_, known in self._known.items()
+            if known.witness and known.dials != self._runner.dials
+        ]
+        try:
+            await self._look_at_all(doubted)
+            self._look = None
+        except BrokerError:  # the store has logged why
+            self._look = None
+            self._look_soon()
+
+    async def _look_at_all(self, types: Sequence[str]) -> None:
         for start in range(0, len(types), COMPARED_AT_ONCE):
             batch = types[start : start + COMPARED_AT_ONCE]
             await asyncio.gather(*map(self._look_at, batch))
@@ -135,12 +205,12 @@ class Continuity:
         if type_ not in self._known:
             settings = await self._settings(type_)
             if "incarnation" in settings:
-                await self.compare_settings(type_, None, settings)
+                await self.compare_settings(type_, self.known(type_), settings)
 
     async def _look_at(self, type_: str) -> bool:
         """Compare one type; returns whether its state has another life than was known."""
         before = self.known(type_)
-        if before is None:
+        if not before.incarnation:
             return False
         await self.compare_settings(type_, before, await self._settings(type_))
         known = self._known.get(type_)
@@ -153,13 +223,15 @@ class Continuity:
         return {name: text for name, text in zip(fields, texts, strict=True) if text}
 
     async def _report(self, type_: str, before: Known) -> str:
-        """Report what was known; returns the life of the state now."""
+        """Report what was known, lost or not; returns the life of the state now."""
+        witness = before.witness
         reply = await self._runner.run(
             "report_loss",
             type_,
             incarnation=before.incarnation,
             id=before.id,
             fence=before.fence,
+            witness=[witness._asdict()] if witness else [],
         )
         # The list of types may be lost too; readiness and the audit go by it.
         with suppress(Unavailable):

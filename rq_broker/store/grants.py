@@ -19,7 +19,7 @@ from rq_broker.domain.policy import Policy
 from rq_broker.domain.sharing import Average
 from rq_broker.domain.traits import Instance, traits_of
 from rq_broker.store import device_records, policy_record, records
-from rq_broker.store.continuity import Continuity
+from rq_broker.store.continuity import Continuity, Witness
 from rq_broker.store.keys import Keys, digest, job_of, member
 from rq_broker.store.preferences import prefers_until
 from rq_broker.store.runner import Runner
@@ -271,7 +271,10 @@ class Grants:
             hosts=_hosts_of(grant, demand, state),
         )
         fence: int | None = reply.fence
-        self._continuity.note_fence(type_, fence or 0)
+        if fence is not None:
+            self._continuity.note_grant(
+                type_, Witness(head.request_id, shape.owner, head.id, fence, fence)
+            )
         return fence
 
 

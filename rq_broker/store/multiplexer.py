@@ -58,6 +58,7 @@ class Multiplexer:
         timeout: float,
         on_retired: Callable[[], None] = lambda: None,
         on_change: OnChange | None = None,
+        on_dial: Callable[[], None] = lambda: None,
     ) -> None:
         """Dial nothing yet.
 
@@ -68,11 +69,13 @@ class Multiplexer:
             on_change: called with the keys that calls read and that changed since, each once after
                 a read; with None if all may have changed, as after the connection is lost. None:
                 Redis is not asked to tell.
+            on_dial: called after each dial: who answers then may have lost what was written.
         """
         self._client = client
         self._timeout = timeout
         self._on_retired = on_retired
         self._on_change = on_change
+        self._on_dial = on_dial
         self._connection: _SharedConnection | None = None
         self._replaced: list[_SharedConnection] = []
         """Connections that take no further calls, and are not handed back to redis-py yet."""
@@ -158,6 +161,7 @@ class Multiplexer:
                 raise
         else:
             self._connection = connection
+            self._on_dial()
             for waiting in self._waiting_for_dial:
                 connection.enqueue(*waiting)
         finally:

@@ -27,13 +27,16 @@ class Node:
         timeout: float,
         on_retired: Callable[[], None] = lambda: None,
         on_change: Callable[[Sequence[str] | None], None] = lambda _: None,
+        on_dial: Callable[[], None] = lambda: None,
     ) -> None:
         """Take the client that dials; see Multiplexer for the rest."""
         self._client = client
         self._make_tracking = partial(Multiplexer, client, timeout, on_retired, on_change)
         self._tracking: Multiplexer | None = None
         """Reads keys whose changes the server then tells: only where somebody wants to know."""
-        self._multiplexers = [Multiplexer(client, timeout, on_retired) for _ in range(MULTIPLEXERS)]
+        self._multiplexers = [
+            Multiplexer(client, timeout, on_retired, on_dial=on_dial) for _ in range(MULTIPLEXERS)
+        ]
 
     @property
     def is_busy(self) -> bool:

@@ -54,11 +54,18 @@ class Runner:
         self._servers: Node | Cluster | None = None
         self.on_change: Callable[[Sequence[str] | None], object] = lambda _: None
         """Takes the keys that `tracked` calls read and that changed since; None for all of them."""
+        self.dials = 0
+        """Connections made so far: what answers over a new one may have lost what was written."""
+        self.on_dial: Callable[[], object] = lambda: None
         if isinstance(client, RedisCluster):
-            self._servers = Cluster(client, timeout, self._changed)
+            self._servers = Cluster(client, timeout, self._changed, self._dialled)
         elif type(client) is Redis:
             self._servers = Node(
-                client, timeout, lambda: ask_another_sentinel(client), self._changed
+                client,
+                timeout,
+                lambda: ask_another_sentinel(client),
+                self._changed,
+                self._dialled,
             )
         self._call = self._servers.call if self._servers else self._direct
         self._write = self._call
@@ -139,6 +146,10 @@ class Runner:
 
     def _changed(self, keys: Sequence[str] | None) -> None:
         self.on_change(keys)
+
+    def _dialled(self) -> None:
+        self.dials += 1
+        self.on_dial()
 
     def refusal(self, error: Exception, key: str) -> errors.BrokerError | ClockInDoubt:
         """Return the error of a call on a key, and note what keeps Redis from serving it.

@@ -14,7 +14,7 @@ from rq_broker.domain import errors
 from rq_broker.domain.jobs import BESIDE, Job, Shape, Status, Submission
 from rq_broker.domain.names import owned_name
 from rq_broker.store import records
-from rq_broker.store.continuity import Continuity
+from rq_broker.store.continuity import Continuity, Witness
 from rq_broker.store.keys import (
     CHOICES_SINCE,
     OFFERS_SINCE,
@@ -279,7 +279,8 @@ class Submits:
             after=terms.after if terms else (),
             owners=owners_argument(owners),
         )
-        await self._continuity.compare(type_, known, reply.incarnation, reply.id)
+        witness = Witness(submission.request_id, submission.owner_id, reply.id, 0, reply.created)
+        await self._continuity.compare(type_, known, reply.incarnation, reply.id, witness=witness)
         return _submitted(type_, submission, shape, reply)
 
 

@@ -102,6 +102,28 @@ async def test_nothing_is_held_for_nobody(server: Server, way: str) -> None:
     await auditor.aclose()
 
 
+async def test_an_idle_process_tells_that_its_last_submit_was_lost(server: Server) -> None:
+    """It looks for it once it has a new connection, though another job has the ID by then."""
+    idle, busy = Broker(connect(server.url)), Broker(connect(server.url))
+    await submit(idle, "kept")
+    await busy.runner.command("SAVE")
+    lost = await submit(idle, "lost")
+    await asyncio.to_thread(server.kill)
+    await asyncio.to_thread(server.start)
+    await until(lambda: _answers(busy), "Redis")
+    assert (await submit(busy, "other")).id == lost.id
+    await submit(busy, "later")
+    assert await busy.losses(TYPE) == []
+    await idle.ping()
+    await until(lambda: _is_told(busy), "a loss that is told")
+    await idle.aclose()
+    await busy.aclose()
+
+
+async def _is_told(broker: Broker) -> bool:
+    return bool(await broker.losses(TYPE))
+
+
 async def _answers(broker: Broker) -> bool:
     """Call over every connection that is shared."""
     calls = await asyncio.gather(*(broker.ping() for _ in range(50)), return_exceptions=True)

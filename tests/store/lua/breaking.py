@@ -16,6 +16,8 @@ RECEIVER = "http://x:80 o"
 FOR_EVER = 10**13
 KEYS = Keys(TYPE)
 UNHEALTHY = Settlement("retry", "timeout", health="unhealthy")
+LOST = {"request_id": "gone", "owner": "", "id": 7, "fence": 0, "at": 0}
+"""A write that `report_loss` looks for."""
 HEALTHY = Settlement("delivered", "http_200", health="healthy")
 
 

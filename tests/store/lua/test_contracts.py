@@ -27,7 +27,7 @@ from rq_broker.store.runner import Runner
 from rq_broker.store.scripts import SCRIPTS, Script
 from tests.making import TYPE, bring, claim_one, grant, head_of, settle, shape, submit
 from tests.store.lua.arrays import handle_array
-from tests.store.lua.breaking import FOR_EVER, KEYS, set_open_until
+from tests.store.lua.breaking import FOR_EVER, KEYS, LOST, set_open_until
 from tests.store.lua.bytecode import globals_of
 from tests.store.lua.letting_in import let_in
 
@@ -245,7 +245,7 @@ async def _lock_and_step(broker: Broker) -> None:
     await broker.turn(TYPE, "me", "take", 1)
     await broker.turn(TYPE, "other", "take", 0)
     await broker.runner.run("step", TYPE, offset=0, step=0)
-    await broker.runner.run("report_loss", TYPE, incarnation="1", id=0, fence=0)
+    await broker.runner.run("report_loss", TYPE, incarnation="1", id=0, fence=0, witness=[LOST])
     await broker.acknowledge_losses(TYPE)
     await broker.allow([Bucket("identity:x", 1.0, 5)], 2)
     await broker.runner.run("repair_job", TYPE, member="x", callback="A" * 16, sets=["passed"])

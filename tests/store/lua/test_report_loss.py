@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -82,6 +83,100 @@ async def test_a_state_that_went_back_gets_another_life(broker: Broker, client: 
     after = await broker.read(TYPE, "c")
     assert after.incarnation != before.incarnation
     assert message_id(after).split("_")[1] == after.incarnation
+
+
+async def _snapshot(client: Redis) -> dict[str, Any]:
+    return {str(key): await client.dump(key) for key in await client.keys(f"{BASE}*")}
+
+
+async def _lose(client: Redis, kept: dict[str, Any], broker: Broker) -> None:
+    """Bring the type back to what it was; the process of `broker` has a new connection."""
+    await client.delete(*await client.keys(f"{BASE}*"))
+    for name, dump in kept.items():
+        await client.restore(name, 0, dump)
+    broker.runner.dials += 1
+
+
+async def _ended(broker: Broker, name: str) -> None:
+    await broker.transition(TYPE, name, Status.DONE)
+
+
+async def test_a_lost_submit_whose_id_another_process_got_is_told(
+    broker: Broker, client: Redis
+) -> None:
+    """The newest submit of a process is missed, though the type's counter has passed its ID."""
+    other = Broker(client)
+    await submit(broker, "a")
+    kept = await _snapshot(client)
+    await submit(broker, "lost")
+    await _lose(client, kept, broker)
+    assert (await submit(other, "b")).id == 2
+    assert await broker.losses(TYPE) == []
+    assert (await submit(broker, "c")).id == 3
+    (loss,) = await broker.losses(TYPE)
+    assert (loss.last_id, loss.id_there) == (2, 1)
+    assert (await submit(other, "d")).id == 4
+    assert len(await broker.losses(TYPE)) == 1
+
+
+async def test_a_lost_submit_whose_id_the_same_process_gets_again_is_told(
+    broker: Broker, client: Redis
+) -> None:
+    """Without a new connection too: an ID that is not higher than the last one shows the loss."""
+    await submit(broker, "a")
+    kept = await _snapshot(client)
+    await submit(broker, "lost")
+    await _lose(client, kept, Broker(client))
+    await submit(broker, "b")
+    (loss,) = await broker.losses(TYPE)
+    assert loss.last_id == 2
+
+
+async def test_a_lost_grant_that_another_process_made_again_is_told(
+    broker: Broker, client: Redis
+) -> None:
+    """The granter misses its grant, though the job has a later one; to a receiver it is another."""
+    other = Broker(client)
+    await publish(broker)
+    job = await submit(broker, "a")
+    await broker.type_state(TYPE)
+    kept = await _snapshot(client)
+    await grant(broker, job)
+    first = await broker.read(TYPE, "a")
+    await _lose(client, kept, broker)
+    await asyncio.sleep(0.1)  # no failover is quicker
+    await grant(other, job)
+    second = await broker.read(TYPE, "a")
+    assert message_id(first) != message_id(second)
+    await broker.notice_losses()
+    (loss,) = await broker.losses(TYPE)
+    assert loss.last_fence == first.fence
+    assert loss.fence_there < loss.last_fence
+
+
+@pytest.mark.parametrize("retention", [0, 3600])
+async def test_what_has_ended_or_gone_since_is_not_missed(
+    broker: Broker, client: Redis, retention: int
+) -> None:
+    """After a new connection a write is found by its event where its job is gone."""
+    other = Broker(client)
+    await broker.set_policy(TYPE, {"retention": retention})
+    await publish(broker)
+    job = await submit(broker, "a")
+    await grant(broker, job)
+    await _ended(other, "a")
+    await submit(broker, "b")
+    await broker.withdraw(TYPE, "b")
+    broker.runner.dials += 1
+    await broker.notice_losses()
+    await submit(broker, "c")
+    broker.runner.dials += 1
+    await grant(broker, await submit(other, "d"))
+    await broker.notice_losses()
+    await grant(other, await broker.read(TYPE, "c"))
+    broker.runner.dials += 1
+    await broker.notice_losses()
+    assert await broker.losses(TYPE) == []
 
 
 async def test_an_unused_type_that_was_forgotten_is_no_loss(
