@@ -18,7 +18,14 @@ from rq_broker.store.keys import NOTIFIERS, Keys
 from tests.making import TYPE, grant, shape, submit
 
 KEYS = Keys(TYPE)
-TOO_LITTLE_HISTORY = "fewer than 10 jobs of this type have finished"
+_TOO_LITTLE_HISTORY = "fewer than 10 jobs of this type have finished"
+NO_ETA = {
+    "p50": None,
+    "p90": None,
+    "reason": _TOO_LITTLE_HISTORY,
+    "why": {"code": "too_little_history", "text": _TOO_LITTLE_HISTORY, "needed": 10},
+}
+"""The ETA of a job of a type with too few observed holding times."""
 _READERS = {
     "string": lambda client, name: client.get(name),
     "hash": lambda client, name: client.hgetall(name),
@@ -72,7 +79,8 @@ async def add_history(client: Redis, *seconds: float) -> None:
 async def reason_of(broker: Broker, job: Job) -> str | None:
     """Ask a new process why a job waits, while a notifier serves its type."""
     await broker.report_notifier("n")
-    return await ReasonReader(SnapshotReader(broker)).reason(job.type, job)
+    reason = await ReasonReader(SnapshotReader(broker)).reason(job.type, job)
+    return reason.text if reason else None
 
 
 async def explanation_of(broker: Broker, request_id: str) -> dict[str, Any]:

@@ -17,7 +17,15 @@ from rq_broker.admission.snapshot import SnapshotReader
 from rq_broker.admission.turns import Turns
 from rq_broker.domain.bounded_cache import BoundedCache
 from rq_broker.domain.jobs import Job, Status
-from rq_broker.planner import Forecast, LineForecast, Steps, beside_the_line, forecast_steps
+from rq_broker.planner import (
+    Forecast,
+    LineForecast,
+    Reason,
+    ReasonCode,
+    Steps,
+    beside_the_line,
+    forecast_steps,
+)
 
 PAUSE_FACTOR = 4.0
 """After a forecast of a type that took t seconds none is made of it for 4 × t seconds. All
@@ -31,7 +39,7 @@ WAIT_SECONDS = 1.0
 REMEMBERED_BYTES = 32 << 20
 """Memory of the last forecasts: those of 50 long lines. With more in use, some are made anew."""
 
-COMPUTING = Forecast(None, None, "it is being computed; ask again in a few seconds")
+COMPUTING = Forecast(None, None, Reason(code=ReasonCode.COMPUTING))
 
 _Result = TypeVar("_Result")
 
@@ -151,7 +159,7 @@ def _forecast_of(job: Job, kept: _KeptForecast) -> Forecast | None:
 
 def _forecast_beside(job: Job) -> Forecast | None:
     """Return the forecast of a job that waits beside the line: none, and why; None for others."""
-    return Forecast(None, None, beside_the_line(job).text) if job.is_beside else None
+    return Forecast(None, None, beside_the_line(job)) if job.is_beside else None
 
 
 def _note_failure(refresh: asyncio.Task[None]) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rq_broker.admission.served_types import ServedTypes
 from rq_broker.domain.capacity import BAD_HOSTS, UNREAD, SourceState
+from rq_broker.domain.reasons.values import SourceTrouble, Unserved
 from rq_broker.planner import Reason, ReasonCode
 from rq_broker.store.broker import Broker
 
@@ -15,29 +16,29 @@ CAPACITY_CODES = {
     ReasonCode.IMPOSSIBLE,
     ReasonCode.PROTECTED_OTHER,
     ReasonCode.STRICT_ORDER,
+    ReasonCode.GRANTED_SOON,
+    ReasonCode.NO_NOTIFIER,
 }
-"""The reasons that more capacity could change."""
+"""The reasons that more capacity could change, or less."""
 
 
 @dataclass(frozen=True, slots=True)
 class Remarks:
     """Remarks on one type at one moment."""
 
-    staleness: str
-    """What is wrong with its sources of capacity, with a space before it; or ''."""
-    unserved: str
-    """That no notifier serves it; or ''."""
+    sources: tuple[SourceTrouble, ...] = ()
+    """Its sources of capacity with which something is wrong."""
+    unserved: Unserved | None = None
+    """That no notifier serves it."""
 
     def on(self, reason: Reason) -> Reason:
         """Return the reason with the remarks that concern it."""
-        staleness = self.staleness if reason.code in CAPACITY_CODES else ""
-        return reason.extended(staleness + (f"; and {self.unserved}" if self.unserved else ""))
+        sources = self.sources if reason.code in CAPACITY_CODES else ()
+        return replace(reason, sources=sources, unserved=self.unserved)
 
     def on_fitting(self) -> Reason | None:
         """Return why a job waits that fits; None if it is about to be granted."""
-        if not self.unserved:
-            return None
-        return Reason(ReasonCode.NO_NOTIFIER, f"it fits, but {self.unserved}{self.staleness}")
+        return self.on(Reason(code=ReasonCode.NO_NOTIFIER)) if self.unserved else None
 
 
 class RemarkReader:
@@ -52,14 +53,12 @@ class RemarkReader:
         sources, unserved = await asyncio.gather(
             self._broker.sources(type_), self._served.unserved(type_)
         )
-        remarks = [remark for source in sources if (remark := _describe(source))]
-        return Remarks(f" ({'; '.join(remarks)})" if remarks else "", unserved)
+        return Remarks(tuple(filter(None, map(_trouble, sources))), unserved)
 
 
-def _describe(source: SourceState) -> str:
-    """Say that a source's capacity is out of date or known in part; else ''."""
-    if source.stale:
-        trouble = f"fails: {source.cause}" if source.cause else "gives no newer one"
-        age = "never known" if source.age is None else f"as of {source.age:.0f} s ago"
-        return f"capacity {age}: source {source.name} {trouble}"
-    return f"source {source.name}: {source.text}" if source.cause in (BAD_HOSTS, UNREAD) else ""
+def _trouble(source: SourceState) -> SourceTrouble | None:
+    """Say that a source's capacity is out of date or known in part; None if it is not."""
+    if source.stale or source.cause in (BAD_HOSTS, UNREAD):
+        detail = "" if source.stale else source.text
+        return SourceTrouble(source.name, source.stale, source.age, source.cause, detail)
+    return None

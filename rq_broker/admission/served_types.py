@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Iterable
 
+from rq_broker.domain.reasons.values import Unserved
 from rq_broker.store.broker import Broker
 from rq_broker.store.notifiers import NotifierReport
 
@@ -33,15 +34,15 @@ class ServedTypes:
                 self._read_at = time.monotonic()
             return self._reports
 
-    async def unserved(self, type_: str) -> str:
-        """Say that no notifier serves a type, and since when; '' if one does."""
-        return describe_unserved(type_, await self.reports())
+    async def unserved(self, type_: str) -> Unserved | None:
+        """Say that no notifier serves a type, and since when; None if one does."""
+        return unserved_of(type_, await self.reports())
 
 
-def describe_unserved(type_: str, reports: Iterable[NotifierReport]) -> str:
-    """Say that none of the notifiers serves a type, and since when; '' if one does."""
+def unserved_of(type_: str, reports: Iterable[NotifierReport]) -> Unserved | None:
+    """Say that none of the notifiers serves a type, and since when; None if one does."""
     ages = [report.age for report in reports if not report.types or type_ in report.types]
     if not ages:
-        return "no notifier serves this type"
+        return Unserved()
     age = min(ages)
-    return f"no notifier has served this type for {age:.0f} s" if age >= UNSERVED_AFTER else ""
+    return Unserved(age) if age >= UNSERVED_AFTER else None

@@ -204,6 +204,7 @@ def _snapshot(state: TypeState, shown: Heads, now: float) -> Snapshot:
         promises=state.promises,
         closed=state.closed,
         asked=state.asked,
+        tried=state.tried,
         failing=state.failing,
         behind=state.behind,
     )

@@ -13,22 +13,17 @@ from rq_broker.domain.bounded_cache import BoundedCache
 from rq_broker.domain.capacity import COUNT, Amounts, Host
 from rq_broker.domain.jobs import Demand, Job
 from rq_broker.domain.planning import Snapshot
-from rq_broker.planner import Reason, beyond_limits, could_ever_fit, of_all_options
+from rq_broker.planner import Reason, ReasonCode, beyond_limits, could_ever_fit, of_all_options
 
 REMEMBERED_BYTES = 8 << 20
 """Memory of the demands whose warning one process remembers, so that a repeated submit reads no
 hosts: 10,000 of one instance."""
 
-_NO_RESOURCE = (
-    "{host} has a resource that is called count, which no demand can ask for: in an instance, "
-    "count says how many instances there are"
-)
-
 
 class Warnings(NamedTuple):
     """What to warn a client of that has submitted a job."""
 
-    job: str | None
+    job: Reason | None
     """Why the job would never be granted as things are."""
     type: str | None
     """What is odd about its type."""
@@ -71,10 +66,9 @@ class SubmitWarnings:
             remembered = _found(job, state.hosts, demand, state.policy.limits)
             self._remembered.put(key, remembered, demand.bytes)
         reason = _never(remembered.too_large, demand, remembered.limits, job.owner_id)
-        text = reason.text if reason else None
-        if remembered.counting_host and not text and _counts(data):
-            text = _NO_RESOURCE.format(host=remembered.counting_host)
-        return Warnings(text, remembered.type)
+        if remembered.counting_host and not reason and _counts(data):
+            reason = Reason(code=ReasonCode.COUNT_RESERVED, host=remembered.counting_host)
+        return Warnings(reason, remembered.type)
 
 
 def _counts(data: str) -> bool:

@@ -17,10 +17,10 @@ from rq_broker.admission.turns import Turns
 from rq_broker.domain import errors
 from rq_broker.domain.jobs import Job, Status
 from rq_broker.domain.planning import Snapshot
-from rq_broker.planner import Reason, Steps, beside_the_line, plan_steps
+from rq_broker.planner import Reason, ReasonCode, Steps, beside_the_line, plan_steps
 
-BEHIND_OWN_SHAPE = "earlier jobs of the same shape go first"
-ABOUT_TO_BE_GRANTED = "it fits, and is about to be granted"
+SAME_SHAPE = Reason(code=ReasonCode.SAME_SHAPE)
+GRANTED_SOON = Reason(code=ReasonCode.GRANTED_SOON)
 PAUSE_FACTOR = 4.0
 """After planning for t seconds a process makes no further plan for 4 × t seconds: so plans take at
 most a fifth of its time however many clients ask. With less, reads slow submits down."""
@@ -61,41 +61,41 @@ class ReasonReader:
         """Type → the plan its readers join."""
         self._turns = Turns()
 
-    async def reason(self, type_: str, job: Job, *, discreet: bool = False) -> str | None:
-        """Return why a job waits, as a sentence; None for jobs that do not.
+    async def reason(self, type_: str, job: Job, *, discreet: bool = False) -> Reason | None:
+        """Return why a job waits; None for jobs that do not.
 
         If `discreet`, it names no other job and no other owner.
         """
         try:
-            (text,) = await self._texts(type_, [job], discreet=discreet)
+            (reason,) = await self._of_each(type_, [job], discreet=discreet)
         except TimeoutError:
             text = f"why the job waits could not be found within {PLAN_TIMEOUT} s; try again"
             raise errors.Unavailable(text) from None
-        return text
+        return reason
 
     async def reasons(
         self, type_: str, jobs: Collection[Job], *, discreet: bool = False
-    ) -> list[str | None]:
+    ) -> list[Reason | None]:
         """Return why each of some jobs waits, by one plan; None also where that takes too long."""
         try:
-            return await self._texts(type_, jobs, discreet=discreet)
+            return await self._of_each(type_, jobs, discreet=discreet)
         except TimeoutError:
             return [None] * len(jobs)
 
-    async def _texts(
+    async def _of_each(
         self, type_: str, jobs: Collection[Job], *, discreet: bool
-    ) -> list[str | None]:
+    ) -> list[Reason | None]:
         """Say of each job why it waits. Raises TimeoutError."""
         waiting = [job for job in jobs if job.status is Status.QUEUED]
         digests = {job.shape for job in waiting if not job.is_beside}
         reasons = await self._of_a_plan(type_, digests) if digests else None
-        texts = {
-            job.id: _reason_text(reasons, job, discreet=discreet)
+        by_id = {
+            job.id: _in_the_line(reasons, job, discreet=discreet)
             if reasons is not None and not job.is_beside
-            else beside_the_line(job).text
+            else beside_the_line(job)
             for job in waiting
         }
-        return [texts.get(job.id) for job in jobs]
+        return [by_id.get(job.id) for job in jobs]
 
     async def _of_a_plan(self, type_: str, digests: Set[str]) -> _Reasons:
         """Join the plan that is about to be made, or begin one. Raises TimeoutError."""
@@ -137,14 +137,11 @@ def _reason_steps(snapshot: Snapshot, digests: Set[str], remarks: Remarks) -> St
     return _Reasons(by_digest, granted, remarks)
 
 
-def _reason_text(reasons: _Reasons, job: Job, *, discreet: bool) -> str:
+def _in_the_line(reasons: _Reasons, job: Job, *, discreet: bool) -> Reason:
     reason, remarks = reasons.by_digest.get(job.shape), reasons.remarks
     if reason is not None:
         remarked = remarks.on(reason)
-        return (remarked.without_names() if discreet else remarked).text
+        return remarked.without_names() if discreet else remarked
     if job.request_id not in reasons.granted:
-        return (
-            f"{BEHIND_OWN_SHAPE}; and {remarks.unserved}" if remarks.unserved else BEHIND_OWN_SHAPE
-        )
-    fitting = remarks.on_fitting()
-    return fitting.text if fitting else ABOUT_TO_BE_GRANTED + remarks.staleness
+        return remarks.on(SAME_SHAPE)
+    return remarks.on_fitting() or remarks.on(GRANTED_SOON)

@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from rq_broker.domain.jobs import Status
 from rq_broker.domain.names import request_id_in
+from rq_broker.domain.reasons.view import ReasonView
 from rq_broker.domain.representation import Converted, Count, JsonObject, Number, Time
 
 
@@ -45,6 +46,9 @@ class ArrayView(JsonObject, frozen=True):
     reason: Annotated[
         str | UnsetType | None, Meta(description="Why that job waits. Only where it is read.")
     ] = field(name="Reason", default=UNSET)
+    why: Annotated[
+        ReasonView | UnsetType | None, Meta(description="That, or the `Warning`, as values.")
+    ] = field(name="Why", default=UNSET)
     warning: Annotated[
         str | UnsetType,
         Meta(description="Why no host of the type could ever hold a job of it: only at submit."),

@@ -15,6 +15,7 @@ from rq_broker.api.array_view import ArrayView
 from rq_broker.api.idempotency import REPLAYED
 from rq_broker.api.own import check_array, limits_of, owners_of
 from rq_broker.api.paths import job_of, location
+from rq_broker.api.reason_fields import warned_of, why_fields
 from rq_broker.api.responses import created, warned
 from rq_broker.domain import errors
 from rq_broker.domain.arrays import Array, ArraySubmission, array_of
@@ -46,7 +47,7 @@ class ArrayCalls:
         warnings = await self._warnings.warnings(new.shape(0).demand, array, new.data.fill(0))
         view: ArrayView = ArrayView.of(array)
         if warnings.job:
-            view = view.with_fields(warning=warnings.job)
+            view = view.with_fields(**warned_of(warnings.job))
         headers = [REPLAYED] if array.replayed else []
         path = location(request, "v1", type_, array.request_id)
         return created(view, path, headers, **warned(warnings.type))
@@ -62,7 +63,7 @@ class ArrayCalls:
             return view
         discreet = limits_of(request) is not None
         reason = await self._reasons.reason(array.type, job, discreet=discreet)
-        return view.with_fields(reason=reason)
+        return view.with_fields(**why_fields(reason))
 
     async def update(self, request: Request, array: Array, change: Any) -> None:
         """Reorder an array. Raises Invalid for an update of another kind."""

@@ -19,6 +19,7 @@ from rq_broker.api.bulk_views import SubmittedManyView, SubmittedView
 from rq_broker.api.idempotency import idempotency_key
 from rq_broker.api.own import check_submission, job_view, limits_of, show_refused
 from rq_broker.api.paths import type_of
+from rq_broker.api.reason_fields import warned_of
 from rq_broker.api.request_body import read, read_json
 from rq_broker.api.responses import ok, shown, warned
 from rq_broker.api.submit import read_submission
@@ -27,6 +28,7 @@ from rq_broker.domain.arrays import ArraySubmission
 from rq_broker.domain.correlation import Correlation
 from rq_broker.domain.job_log import log_submitted
 from rq_broker.domain.jobs import Job, Submission
+from rq_broker.domain.reasons.reason import Reason
 from rq_broker.egress.rules import Egress
 
 _Read = Submission | errors.BrokerError
@@ -103,11 +105,11 @@ class BulkEndpoints:
         return with_fields(new, correlation=correlation) if correlation else new
 
 
-def _stored(request: Request, job: Job, warning: str | None) -> SubmittedView:
+def _stored(request: Request, job: Job, warning: Reason | None) -> SubmittedView:
     log_submitted(job)
     data = job_view(request, job)
     if warning:
-        data = data.with_fields(warning=warning)
+        data = data.with_fields(**warned_of(warning))
     view = SubmittedView(data.request_id, 201, data)
     return view.with_fields(replayed=True) if job.replayed else view
 

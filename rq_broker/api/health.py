@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from rq_broker.admission.served_types import UNSERVED_AFTER, ServedTypes, describe_unserved
+from rq_broker.admission.served_types import UNSERVED_AFTER, ServedTypes, unserved_of
 from rq_broker.api.health_views import AliveView, ClockStepsView, LossView, ReadyView
 from rq_broker.api.metrics import Metrics
 from rq_broker.api.responses import PRIVATE, ok
@@ -136,12 +136,13 @@ def _notifiers_sentence(names: list[str], reports: list[NotifierReport]) -> str:
             return "no notifier runs: no type is served"
         age = min(report.age for report in reports)
         return f"no notifier has served any type for {age:.0f} s"
-    unserved = [name for name in names if describe_unserved(name, reports)]
+    unserved = {name: found for name in names if (found := unserved_of(name, reports))}
     if not unserved:
         return "ok"
     if len(unserved) == 1:
-        return f"type {unserved[0]}: {describe_unserved(unserved[0], reports)}"
-    return f"no notifier serves the types {listed(unserved)}"
+        ((name, found),) = unserved.items()
+        return f"type {name}: {found.text}"
+    return f"no notifier serves the types {listed([*unserved])}"
 
 
 def _callback_differences(callbacks: str | None, reports: list[NotifierReport]) -> Iterator[str]:

@@ -29,6 +29,7 @@ from rq_broker.api.own import (
     show_refused,
 )
 from rq_broker.api.paths import job_of, location, type_of
+from rq_broker.api.reason_fields import warned_of, why_fields
 from rq_broker.api.request_body import read, read_json
 from rq_broker.api.responses import PRIVATE, created, ok, warned
 from rq_broker.api.submit import read_submission
@@ -101,7 +102,7 @@ class JobEndpoints:
         shown = job_view(request, job)
         warnings = await self._warnings.warnings(new.shape.demand, job, new.data)
         if warnings.job:
-            shown = shown.with_fields(warning=warnings.job)
+            shown = shown.with_fields(**warned_of(warnings.job))
         headers = [etag(job), REPLAYED] if job.replayed else [etag(job)]
         path = location(request, "v1", type_, new.request_id)
         return created(shown, path, headers, **warned(warnings.type))
@@ -142,7 +143,7 @@ class JobEndpoints:
         def view(job: Job) -> JobView:
             shown = job_view(request, job)
             queued = job.status is Status.QUEUED
-            return shown.with_fields(reason=by_id[job.id]) if queued else shown
+            return shown.with_fields(**why_fields(by_id[job.id])) if queued else shown
 
         return view
 
@@ -159,7 +160,7 @@ class JobEndpoints:
         if job.status is Status.QUEUED:
             discreet = limits_of(request) is not None
             reason = await self._reasons.reason(type_, job, discreet=discreet)
-            view = view.with_fields(reason=reason)
+            view = view.with_fields(**why_fields(reason))
         if job.trouble:
             view = view.with_fields(warning=HOLD_WARNINGS[job.trouble])
         return ok(view, [etag(job)])

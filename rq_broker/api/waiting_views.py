@@ -14,15 +14,12 @@ from rq_broker.domain.job_holds import JobHold
 from rq_broker.domain.jobs import Demand, Status
 from rq_broker.domain.names import request_id_in
 from rq_broker.domain.planning import Hold
+from rq_broker.domain.reasons.codes import ReasonCode
+from rq_broker.domain.reasons.reason import Reason
+from rq_broker.domain.reasons.values import HeldByNobody
+from rq_broker.domain.reasons.view import ReasonView
 from rq_broker.domain.representation import Converted, Count, EtaView, JsonObject, Number
 from rq_broker.planner import ForecastChange
-
-
-class ReasonView(JsonObject, frozen=True):
-    """Why a job waits."""
-
-    code: str
-    text: str
 
 
 class ShortfallView(JsonObject, frozen=True):
@@ -198,6 +195,7 @@ ForecastView = msgspec.defstruct(
             "impossible",
             Annotated[str | None, Meta(description="Why no host could ever hold it.")],
         ),
+        ("why", Annotated[ReasonView | None, Meta(description="That as values.")]),
         ("eta", EtaView),
         _ALTERNATIVE_ROW,
     ],
@@ -249,33 +247,25 @@ class JobHoldView(JsonObject, frozen=True):
     ]
 
 
-def _trouble(hold: JobHold) -> ReasonView | None:
+def _trouble(hold: JobHold) -> Reason | None:
     """Say what is wrong with a hold, the worst first."""
     if hold.lost_for is not None:
-        lost = "; ".join(
-            f"{resource} {amount} on {host}"
+        lost = tuple(
+            HeldByNobody(host, resource, amount)
             for host, amounts in hold.unheld.items()
             for resource, amount in amounts.items()
         )
-        text = (
-            f"{lost}: this part of its grant is neither used nor held, for {hold.lost_for:.0f} s. "
-            "Its servers use it no more, and others filled the host. It is held again once there "
-            "is room; queue the job again to get other hosts"
-        )
-        return ReasonView("hold_lost", text)
+        return Reason(code=ReasonCode.HOLD_LOST, unheld=lost, seconds=hold.lost_for)
     if hold.missed_by:
-        names = ", ".join(hold.unseen)
-        text = (
-            f"source {hold.missed_by} has not shown {names} since the job named it "
-            f"{hold.named_for:.0f} s ago: its capacity stays held"
+        return Reason(
+            code=ReasonCode.SERVER_UNSEEN,
+            source=hold.missed_by,
+            servers=hold.unseen,
+            seconds=hold.named_for,
         )
-        return ReasonView("server_unseen", text)
     if hold.is_overdue:
-        text = (
-            f"it has run for {hold.running_for:.0f} s without a word of its client, which said "
-            f"that it holds for {hold.expected:.0f} s: say running again to renew it, or end it"
-        )
-        return ReasonView("still_running", text)
+        seconds, expected = hold.running_for or 0.0, hold.expected or 0.0
+        return Reason(code=ReasonCode.STILL_RUNNING, seconds=seconds, expected=expected)
     return None
 
 
@@ -290,7 +280,7 @@ def explanation_view(job: ExplainedJob | JobHold) -> Struct:
             dict(job.unheld),
             job.servers,
             job.unseen,
-            _trouble(job),
+            ReasonView.of_any(_trouble(job)),
         )
     return ExplanationView(
         **_waiting_fields(job),
@@ -308,6 +298,7 @@ def what_if_view(answer: ImaginedJob | tuple[ForecastChange, ...]) -> Struct:
     return ForecastView(
         **_waiting_fields(answer),
         impossible=answer.impossible.text if answer.impossible else None,
+        why=ReasonView.of_any(answer.impossible),
         eta=EtaView.of(answer.forecast),
     )
 
@@ -317,7 +308,7 @@ def _waiting_fields(answer: ExplainedJob | ImaginedJob) -> dict[str, Any]:
     reason, largest = explanation.reason, explanation.largest
     passers = [job.request_id for job in explanation.passed_by if job.request_id]
     return {
-        "reason": reason and ReasonView.of(reason),
+        "reason": ReasonView.of_any(reason),
         "explains": explanation.request_id and request_id_in(explanation.request_id),
         "hosts": explanation.hosts,
         "shortfalls": [ShortfallView.of(shortfall) for shortfall in explanation.shortfalls],

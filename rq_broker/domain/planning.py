@@ -130,6 +130,8 @@ class Snapshot:
     """Receivers that cannot be called now: their jobs keep their place and get no grant."""
     asked: Mapping[str, float] = field(default_factory=dict)
     """Those of them that asked for time → until when, seconds since 1970."""
+    tried: Mapping[str, float] = field(default_factory=dict)
+    """Those of them whose breaker is open → when the next callback is tried, seconds since 1970."""
     failing: frozenset[str] = frozenset()
     """Destinations that jobs of no owner are granted to, in an outage on the broker's side."""
     holding: Mapping[str, int] = field(default_factory=dict)

@@ -19,6 +19,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from rq_broker.domain.jobs import Status
 from rq_broker.domain.names import request_id_in
+from rq_broker.domain.reasons.view import ReasonView
 from rq_broker.domain.terms import Terms
 from rq_broker.domain.validation import Priority, Span
 
@@ -123,7 +124,10 @@ class EtaView(JsonObject, frozen=True):
 
     p50: Annotated[Seconds | None, Meta(description="Half of the simulations start by then.")]
     p90: Annotated[Seconds | None, Meta(description="Nine in ten simulations start by then.")]
-    reason: str | None
+    reason: Annotated[str | None, Meta(description="Why there is no p50, or no p90.")]
+    why: Annotated[
+        ReasonView | None, Meta(description="The same as values."), Converted(ReasonView.of_any)
+    ]
 
 
 class JobView(JsonObject, frozen=True):
@@ -184,6 +188,10 @@ class JobView(JsonObject, frozen=True):
             "`reason=1`."
         ),
     ] = field(name="Reason", default=UNSET)
+    why: Annotated[
+        ReasonView | UnsetType | None,
+        Meta(description="The `Reason`, or the `Warning` of a submit, as values."),
+    ] = field(name="Why", default=UNSET)
     warning: Annotated[
         str | UnsetType,
         Meta(

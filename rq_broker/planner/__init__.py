@@ -46,8 +46,16 @@ shapes of the jobs that were promised a start: otherwise those jobs are taken to
 patience 0, or strict order, a window must begin with the first shape.
 """
 
+from rq_broker.domain.reasons.codes import ReasonCode
+from rq_broker.domain.reasons.reason import Reason
 from rq_broker.planner.capacity_reasons import beyond_limits, could_ever_fit, of_all_options
-from rq_broker.planner.explaining import Explanation, Largest, explain, explain_steps
+from rq_broker.planner.explaining import (
+    Explanation,
+    Largest,
+    Shortfall,
+    explain,
+    explain_steps,
+)
 from rq_broker.planner.forecasting.forecasts import (
     Forecast,
     LineForecast,
@@ -62,12 +70,7 @@ from rq_broker.planner.forecasting.what_if import (
     with_imagined_job,
 )
 from rq_broker.planner.plans import Plan, plan, plan_steps
-from rq_broker.planner.reasons import (
-    Reason,
-    ReasonCode,
-    Shortfall,
-    beside_the_line,
-)
+from rq_broker.planner.reasons import beside_the_line
 from rq_broker.planner.steps import Steps
 
 __all__ = [

@@ -174,7 +174,8 @@ class AdmissionPass:
         """Block the shape until its callbacks, or offers to its owner, find somebody."""
         shape, asked_until = waiting.shape, self.snapshot.asked.get(waiting.shape.receiver)
         is_closed = self.snapshot.is_closed(shape)
-        reason = reasons.of_receiver(shape, asked_until, is_closed=is_closed)
+        tried = self.snapshot.tried.get(shape.receiver, 0.0)
+        reason = reasons.of_receiver(shape, asked_until, tried, is_closed=is_closed)
         self.blocked[waiting.digest] = BlockedShape(waiting, placer, head, reason)
 
     def _block_for_owner(

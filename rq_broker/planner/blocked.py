@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rq_broker.domain.planning import Head, WaitingShape
+from rq_broker.domain.reasons.reason import Reason
 from rq_broker.planner.owner_usage import ExceededLimit
 from rq_broker.planner.packing.placer import Placer
-from rq_broker.planner.reasons import Reason
 from rq_broker.planner.share_leads import ShareLead
 
 

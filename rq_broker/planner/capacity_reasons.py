@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from msgspec import structs
 
 from rq_broker.domain.capacity import Amounts, Host
 from rq_broker.domain.jobs import Demand
 from rq_broker.domain.planning import Snapshot
 from rq_broker.domain.policy import Policy
-from rq_broker.domain.similar import did_you_mean
+from rq_broker.domain.reasons.codes import ReasonCode, ReasonKind
+from rq_broker.domain.reasons.reason import Reason
+from rq_broker.domain.reasons.values import Anywhere, Lack, Where
+from rq_broker.domain.similar import similar_names
 from rq_broker.domain.traits import Instance, Traits, traits_of
-from rq_broker.planner.device_reasons import describe_devices
+from rq_broker.planner.device_reasons import of_devices
 from rq_broker.planner.owner_usage import OwnerUsage
 from rq_broker.planner.packing.best_fit import exceeds_free, kinds_of, total
 from rq_broker.planner.packing.devices import DeviceRow
@@ -22,13 +27,7 @@ from rq_broker.planner.packing.host_table import (
     free_when_empty,
     indexes_of,
 )
-from rq_broker.planner.reasons import (
-    Reason,
-    ReasonCode,
-    Shortfall,
-    of_alternatives,
-    over_limit,
-)
+from rq_broker.planner.reasons import of_alternatives, over_limit
 
 
 def could_ever_fit(hosts: Mapping[str, Host], demand: Demand) -> Reason | None:
@@ -74,79 +73,68 @@ def impossible(empty_hosts: HostTable, demand: Demand) -> Reason | None:
         return None
     where, indexes = _where(demand), indexes_of(hosts)
     if not hosts:
-        # An aggregate's name may be unknown, while its source cannot read names.
-        text = f"there is no known host{where}" if where else "there is no host"
-        text += _unknown_place(empty_hosts, demand)
-        return Reason(ReasonCode.IMPOSSIBLE, text)
+        return _no_host(where, _like_unknown_place(empty_hosts, demand))
     for instance, _ in kinds:
         admitted = _admitted(empty_hosts, instance, indexes)
-        there = where + _own_traits(instance)
+        there = _with_own_traits(where, instance)
         if not admitted:
-            hint = _unknown_trait(empty_hosts, traits_of(instance))
-            return Reason(ReasonCode.IMPOSSIBLE, f"there is no known host{there}{hint}")
+            return _no_host(there, _like_unknown_trait(empty_hosts, traits_of(instance)))
         closest = _closest_host(empty_hosts, instance, admitted)
         if closest is not None:
-            shortfall = _unknown_resource(empty_hosts, instance, admitted, there)
-            shortfall = shortfall or _describe_shortfall(closest, "the largest is")
-            text = f"no host{there} could ever hold this: needs {shortfall}"
-            text += _hint_at_anywhere(empty_hosts, instance)
-            return Reason(ReasonCode.IMPOSSIBLE, text, closest.shortfalls)
-    needed = _describe_all_instances(empty_hosts, demand, kinds[0], indexes)
-    return Reason(ReasonCode.IMPOSSIBLE, f"the hosts{where} could never hold this: needs {needed}")
+            lacking = _unknown_resource(empty_hosts, instance, admitted) or _lacks(
+                ReasonCode.IMPOSSIBLE, closest
+            )
+            anywhere = _anywhere_in(empty_hosts, instance)
+            return replace(lacking, where=there, anywhere=anywhere)
+    return _of_all_instances(ReasonCode.IMPOSSIBLE, empty_hosts, demand, kinds[0], indexes)
 
 
 def no_fit(table: HostTable, demand: Demand) -> Reason:
     """Return what is missing on the host that comes closest, or how many instances would fit."""
     kinds, indexes = kinds_of(table, demand), indexes_of(table.hosts_for(demand))
-    where = _where(demand)
     for instance, _ in kinds:
         closest = _closest_host(table, instance, _admitted(table, instance, indexes))
         if closest is not None:
-            there = where + _own_traits(instance)
-            text = f"needs {_describe_shortfall(closest, 'the most free is', there)}"
-            return Reason(ReasonCode.NO_FIT, text, closest.shortfalls)
+            lacking = _lacks(ReasonCode.NO_FIT, closest)
+            return replace(lacking, where=_with_own_traits(_where(demand), instance))
     scarcest = min(kinds, key=lambda kind: _count(table, kind, indexes, demand.spread) / kind[1])
-    needed = _describe_all_instances(table, demand, scarcest, indexes, where)
-    return Reason(ReasonCode.NO_FIT, f"needs {needed}")
+    return _of_all_instances(ReasonCode.NO_FIT, table, demand, scarcest, indexes)
 
 
-def _where(demand: Demand) -> str:
-    """Say which hosts a demand may use, '' if any."""
-    aggregates = [] if demand.aggregate is None else [demand.aggregate]
-    if demand.any_aggregate:
-        aggregates.append(" or ".join(demand.any_aggregate))
-    of_aggregates = " and of ".join(aggregates)
-    where = f" of aggregate {of_aggregates}" if aggregates else ""
-    return where + _describe_traits(demand.traits, "trait")
+def _no_host(where: Where, similar: tuple[str, ...]) -> Reason:
+    kind = ReasonKind.NO_HOST
+    return Reason(code=ReasonCode.IMPOSSIBLE, kind=kind, where=where, similar=similar)
 
 
-def _unknown_place(table: HostTable, demand: Demand) -> str:
-    """Say which names are like an aggregate, or a trait, of the demand that no host has."""
+def _where(demand: Demand) -> Where:
+    """Return which hosts a demand may use."""
+    return Where(
+        demand.aggregate or "",
+        tuple(demand.any_aggregate or ()),
+        demand.traits.require,
+        demand.traits.forbid,
+    )
+
+
+def _with_own_traits(where: Where, instance: Instance) -> Where:
+    """Return which of these hosts an instance may use."""
+    traits = traits_of(instance)
+    return structs.replace(where, instance_require=traits.require, instance_forbid=traits.forbid)
+
+
+def _like_unknown_place(table: HostTable, demand: Demand) -> tuple[str, ...]:
+    """Return names that are like an aggregate, or a trait, of the demand that no host has."""
     wanted = (*([demand.aggregate] if demand.aggregate else ()), *(demand.any_aggregate or ()))
     for aggregate in wanted:
         if not table.aggregates.get(aggregate):
-            return did_you_mean(aggregate, table.aggregates)
-    return _unknown_trait(table, demand.traits)
+            return similar_names(aggregate, table.aggregates)
+    return _like_unknown_trait(table, demand.traits)
 
 
-def _unknown_trait(table: HostTable, traits: Traits) -> str:
-    """Say which traits are like one that is required and that no host has."""
+def _like_unknown_trait(table: HostTable, traits: Traits) -> tuple[str, ...]:
+    """Return traits that are like one that is required and that no host has."""
     known = table.known_traits()
-    return next((did_you_mean(name, known) for name in traits.require if name not in known), "")
-
-
-def _own_traits(instance: Instance) -> str:
-    return _describe_traits(traits_of(instance), "the instance's trait")
-
-
-def _describe_traits(traits: Traits, noun: str) -> str:
-    """Say what hosts must have and must not have: ` with trait A and B, without trait C`."""
-    parts = [
-        f"{word} {noun} {' and '.join(names)}"
-        for word, names in (("with", traits.require), ("without", traits.forbid))
-        if names
-    ]
-    return f" {', '.join(parts)}" if parts else ""
+    return next((similar_names(name, known) for name in traits.require if name not in known), ())
 
 
 def _admitted(table: HostTable, instance: Instance, indexes: Sequence[int]) -> Sequence[int]:
@@ -158,22 +146,22 @@ def _admitted(table: HostTable, instance: Instance, indexes: Sequence[int]) -> S
     return [index for index in indexes if mask >> index & 1]
 
 
-def _hint_at_anywhere(table: HostTable, instance: Instance) -> str:
-    """Say that a resource of the instance is anywhere, and so needs an instance of its own."""
+def _anywhere_in(table: HostTable, instance: Instance) -> Anywhere | None:
+    """Return a resource of the instance that is anywhere, and so needs an instance of its own."""
     if len(instance) > 1:
         for index in indexes_of(table.anywhere):
             for resource, _ in instance:
                 if resource in table.rows[index]:
-                    name = table.names[index]
-                    return f"; {resource} is anywhere ({name}): ask for it in its own instance"
-    return ""
+                    return Anywhere(resource, table.names[index])
+    return None
 
 
 @dataclass(frozen=True, slots=True)
 class _ClosestHost:
     """The host that lacks least for an instance."""
 
-    shortfalls: tuple[Shortfall, ...]
+    host: str
+    lacks: tuple[Lack, ...]
     has_most: bool
     """It lacks one resource only, and no host has more of it."""
     is_anywhere: bool
@@ -194,18 +182,18 @@ def _closest_host(
         if least is None or missing < least:
             least, closest = missing, index
     row = table.free_for_one(closest, instance)
-    shortfalls = tuple(
-        Shortfall(table.names[closest], resource, amount, row.get(resource, 0))
+    lacks = tuple(
+        Lack(resource, amount, row.get(resource, 0))
         for resource, amount in instance
         if row.get(resource, 0) < amount
     )
-    shortfall = shortfalls[0]
-    has_most = len(shortfalls) == 1 and all(
-        table.free_for_one(index, instance).get(shortfall.resource, 0) <= shortfall.free
+    has_most = len(lacks) == 1 and all(
+        table.free_for_one(index, instance).get(lacks[0].resource, 0) <= lacks[0].free
         for index in indexes
     )
     is_anywhere = bool(table.anywhere >> closest & 1)
-    return _ClosestHost(shortfalls, has_most, is_anywhere, table.rows[closest])
+    name = table.names[closest]
+    return _ClosestHost(name, lacks, has_most, is_anywhere, table.rows[closest])
 
 
 def _preferred(table: HostTable, instance: Instance, indexes: Sequence[int]) -> Sequence[int]:
@@ -221,32 +209,41 @@ def _preferred(table: HostTable, instance: Instance, indexes: Sequence[int]) -> 
 
 
 def _unknown_resource(
-    empty_hosts: HostTable, instance: Instance, indexes: Sequence[int], where: str
-) -> str | None:
+    empty_hosts: HostTable, instance: Instance, indexes: Sequence[int]
+) -> Reason | None:
     """Say which resource of an instance no host has, and which names are like it."""
     rows = (empty_hosts.rows[index] for index in indexes)
     names = {name for row in rows for name, amount in row.items() if amount}
     for resource, amount in instance:
         if resource not in names:
-            hint = did_you_mean(resource, names)
-            return f"{resource} {amount}, but no host{where} has {resource}{hint}"
+            return Reason(
+                code=ReasonCode.IMPOSSIBLE,
+                kind=ReasonKind.NO_RESOURCE,
+                resource=resource,
+                needed=amount,
+                similar=similar_names(resource, names),
+            )
     return None
 
 
-def _describe_shortfall(closest: _ClosestHost, best: str, where: str = "") -> str:
+def _lacks(code: ReasonCode, closest: _ClosestHost) -> Reason:
     """Say what an instance needs, and what the closest host has of it."""
-    shortfalls, host = closest.shortfalls, closest.shortfalls[0].host
-    needed = " and ".join(f"{shortfall.resource} {shortfall.needed}" for shortfall in shortfalls)
+    host, lacks = closest.host, closest.lacks
     if closest.is_anywhere:
-        free = " and ".join(f"{shortfall.resource} {shortfall.free}" for shortfall in shortfalls)
-        return f"{needed} of {host}, which is anywhere in the type; it has {free}"
-    if closest.has_most:
-        devices = isinstance(closest.row, DeviceRow) and closest.row.devices
-        if devices and shortfalls[0].resource in devices:
-            return describe_devices(devices, shortfalls[0], best, where)
-        return f"{needed} on one host{where}; {best} {shortfalls[0].free} on {host}"
-    free = " and ".join(f"{shortfall.resource} {shortfall.free}" for shortfall in shortfalls)
-    return f"{needed} on one host{where}; the closest is {host} with {free}"
+        return Reason(code=code, kind=ReasonKind.ANYWHERE, host=host, lacks=lacks)
+    if not closest.has_most:
+        return Reason(code=code, kind=ReasonKind.CLOSEST, host=host, lacks=lacks)
+    (lack,) = lacks
+    reason = Reason(
+        code=code,
+        kind=ReasonKind.MOST_FREE,
+        host=host,
+        resource=lack.resource,
+        needed=lack.needed,
+        free=lack.free,
+    )
+    devices = isinstance(closest.row, DeviceRow) and closest.row.devices
+    return of_devices(reason, devices) if devices and lack.resource in devices else reason
 
 
 def _count(
@@ -262,24 +259,27 @@ def _count(
     )
 
 
-def _describe_all_instances(
+def _of_all_instances(
+    code: ReasonCode,
     table: HostTable,
     demand: Demand,
     kind: tuple[Instance, int],
     indexes: Sequence[int],
-    where: str = "",
-) -> str:
+) -> Reason:
     """Say how many instances are needed at once and, where that is known, how many would fit."""
     instance, count = kind
-    needed = " and ".join(f"{resource} {amount}" for resource, amount in instance) or "nothing"
     fitting = _count(table, kind, indexes, demand.spread)
-    where += _own_traits(instance)
-    spread = ", each on a host of its own," if demand.spread else ""
     elastic = demand.elastic
-    least = "at least " if elastic and demand.instances[elastic.index] == instance else ""
-    instances = f"{least}{count} instance{'s' * (count > 1)} of {needed}"
+    reason = Reason(
+        code=code,
+        kind=ReasonKind.INSTANCES,
+        instance=tuple(instance),
+        count=count,
+        fits=fitting,
+        where=_with_own_traits(_where(demand), instance),
+        spread=demand.spread,
+        at_least=bool(elastic and demand.instances[elastic.index] == instance),
+    )
     if fitting < count:
-        return f"{instances}{spread} at once{where}; {fitting} would fit"
-    others = len(demand.instances) - count
-    rest = f"{others} other{'s' * (others > 1)}"
-    return f"{instances} and {rest}{spread} at once{where}; not all would fit"
+        return reason
+    return replace(reason, kind=ReasonKind.MIX, others=len(demand.instances) - count)

@@ -14,6 +14,8 @@ from msgspec.structs import replace
 from rq_broker.domain.devices import without_sums
 from rq_broker.domain.jobs import Demand
 from rq_broker.domain.planning import Grant, Hold, OwnedJob, Snapshot
+from rq_broker.domain.reasons.codes import ReasonCode
+from rq_broker.domain.reasons.reason import Reason
 from rq_broker.domain.traits import instance_of, traits_of
 from rq_broker.planner.admission_pass import AdmissionPass
 from rq_broker.planner.blocked import BlockedShape
@@ -22,7 +24,6 @@ from rq_broker.planner.packing.best_fit import fits, total
 from rq_broker.planner.packing.host_table import HostTable, Needs, indexes_of
 from rq_broker.planner.packing.placer import Placer
 from rq_broker.planner.plans import plan_steps
-from rq_broker.planner.reasons import Reason, ReasonCode, Shortfall
 from rq_broker.planner.steps import Steps, run_all
 from rq_broker.planner.waiting_reasons import WaitingReasons
 
@@ -36,6 +37,16 @@ REASONS_OF_SIZE = frozenset(ReasonCode) - {
     ReasonCode.NO_NOTIFIER,
 }
 """The reasons that a smaller request could overcome."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """A resource of which a host has too little; `free` may be below 0."""
+
+    host: str
+    resource: str
+    needed: int
+    free: int
 
 
 @dataclass(frozen=True, slots=True)

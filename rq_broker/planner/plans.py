@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rq_broker.domain.planning import Grant, Head, Promise, Snapshot
+from rq_broker.domain.reasons.reason import Reason
 from rq_broker.planner.admission_pass import AdmissionPass
 from rq_broker.planner.packing.host_table import HostTable
-from rq_broker.planner.reasons import Reason
 from rq_broker.planner.reservations import Reservation
 from rq_broker.planner.steps import Steps, run_all
 from rq_broker.planner.waiting_reasons import WaitingReasons

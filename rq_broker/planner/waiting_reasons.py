@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from rq_broker.domain.jobs import Demand
+from rq_broker.domain.reasons.codes import ReasonCode
+from rq_broker.domain.reasons.reason import Reason
 from rq_broker.planner import reasons
 from rq_broker.planner.admission_pass import AdmissionPass
 from rq_broker.planner.blocked import BlockedShape
 from rq_broker.planner.capacity_reasons import impossible, no_fit
 from rq_broker.planner.packing.best_fit import fits
+from rq_broker.planner.packing.host_table import indexes_of
 from rq_broker.planner.packing.placer import Placer
-from rq_broker.planner.reasons import Reason, ReasonCode
 from rq_broker.planner.reservations import Reservation
 
 
@@ -98,9 +100,22 @@ class WaitingReasons(Mapping[str, Reason]):
         demand, blocker = blocked.placer.demand, self._blocker(blocked)
         if blocker is not None and fits(self._pass.table, demand):
             is_strict = self._pass.snapshot.policy.strict_order
-            code = ReasonCode.STRICT_ORDER if is_strict else ReasonCode.PROTECTED_OTHER
-            return reasons.behind(code, blocker.head.request_id)
+            if is_strict:
+                return reasons.behind(ReasonCode.STRICT_ORDER, blocker.head.request_id)
+            return self._protected(blocked, blocker)
         return self._no_fit_now(demand)
+
+    def _protected(self, blocked: BlockedShape, blocker: BlockedShape) -> Reason:
+        """Name the earlier job that this one could delay, and hosts that are kept for it."""
+        name, kept = blocker.head.request_id, self._pass.reservations.of(blocker.head)
+        table, usable = self._pass.table, blocked.placer.usable_hosts
+        names = {table.names[index] for index in indexes_of(usable)}
+        return reasons.behind(
+            ReasonCode.PROTECTED_OTHER,
+            name,
+            self._pass.snapshot.passed.get(name),
+            names.intersection(kept.hosts) if kept else (),
+        )
 
     def _no_fit_now(self, demand: Demand) -> Reason:
         return impossible(self._pass.empty_hosts, demand) or self._no_fit(demand)
@@ -109,10 +124,9 @@ class WaitingReasons(Mapping[str, Reason]):
         """Say what is missing, and that earlier jobs' grants of this pass are taken off already."""
         lacking = no_fit(self._pass.table, demand)
         granted_on = {name for grant in self._pass.grants for name in grant.hosts}
-        short_on = {shortfall.host for shortfall in lacking.shortfalls} or granted_on
-        if granted_on.isdisjoint(short_on):
+        if granted_on.isdisjoint(lacking.short_on or granted_on):
             return lacking
-        return lacking.extended(", after what earlier jobs are about to get")
+        return replace(lacking, after_earlier=True)
 
     def _blocker(self, blocked: BlockedShape) -> BlockedShape | None:
         """Return the first job that keeps hosts this one could use; it may be this one itself."""

@@ -47,6 +47,8 @@ class TypeState:
     """Receivers that take no grants now."""
     asked: Mapping[str, float]
     """Those of them that asked for time → until when, seconds since 1970."""
+    tried: Mapping[str, float]
+    """Those of them whose breaker is open → when the next callback is tried, seconds since 1970."""
     failing: frozenset[str]
     """Destinations that take no grants of any owner, in an outage on the broker's side."""
     behind: frozenset[str]
@@ -120,6 +122,7 @@ class Grants:
             promises=records.promises(settings.get("promises", "")),
             closed=frozenset(reply.closed),
             asked={receiver: int(until) / 1000 for receiver, until in reply.asked.items()},
+            tried={receiver: int(until) / 1000 for receiver, until in reply.tried.items()},
             failing=frozenset(reply.failing),
             behind=frozenset(reply.behind),
             epoch=reply.epoch,

@@ -25,7 +25,7 @@ from rq_broker.store.broker import Broker
 from rq_broker.store.keys import member
 from tests.explaining import (
     KEYS,
-    TOO_LITTLE_HISTORY,
+    NO_ETA,
     add_history,
     dump,
     explanation_of,
@@ -54,6 +54,11 @@ async def test_an_explanation_says_all_there_is(broker: Broker, client: Redis) -
         "reason": {
             "code": "no_fit",
             "text": "needs VCPU 6 on one host; the most free is 3 on h1",
+            "kind": "most_free",
+            "resource": "VCPU",
+            "needed": 6,
+            "free": 3,
+            "host": "h1",
         },
         "explains": "d",
         "hosts": ("h1",),
@@ -65,7 +70,7 @@ async def test_an_explanation_says_all_there_is(broker: Broker, client: Redis) -
         "passed_by": [],
         "passed_by_others": 0,
         "largest": {"instances": 0, "percent": 50, "scaled": [{"VCPU": 3}]},
-        "eta": {"p50": None, "p90": None, "reason": TOO_LITTLE_HISTORY},
+        "eta": NO_ETA,
         "eta_accuracy": {"within_p90": 0, "beyond_p90": 0},
     }
     assert all(holder.pop("seconds") >= 0 for holder in holders)
@@ -246,7 +251,7 @@ async def test_there_is_a_forecast_once_there_is_history(broker: Broker, client:
     await queued(broker, "d", 1)
     await add_history(client, *[100.0] * 9)
     eta = (await explanation_of(broker, "d"))["eta"]
-    assert eta == {"p50": None, "p90": None, "reason": TOO_LITTLE_HISTORY}
+    assert eta == NO_ETA
     assert await client.exists(KEYS.of("forecasts")) == 0
     await add_history(client, 100.0)
     eta = (await explanation_of(broker, "d"))["eta"]

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from rq_broker.admission import served_types
 from rq_broker.admission.explain import Explainer
-from rq_broker.admission.served_types import ServedTypes, describe_unserved
+from rq_broker.admission.served_types import ServedTypes, unserved_of
 from rq_broker.admission.snapshot import SnapshotReader
 from rq_broker.admission.waiting_reason import ReasonReader
 from rq_broker.store.broker import Broker
@@ -31,7 +31,8 @@ async def _texts(broker: Broker, request_id: str) -> tuple[str, str]:
     job = await broker.read(TYPE, request_id)
     explained = await Explainer(snapshots).explain(TYPE, request_id)
     reason = explained.explanation.reason
-    return await ReasonReader(snapshots).reason(TYPE, job) or "", reason.text if reason else ""
+    read = await ReasonReader(snapshots).reason(TYPE, job)
+    return read.text if read else "", reason.text if reason else ""
 
 
 async def test_a_job_that_fits_is_told_that_nobody_serves_it(broker: Broker, client: Redis) -> None:
@@ -89,7 +90,8 @@ def test_the_youngest_report_of_the_type_counts(
     reports: list[NotifierReport], sentence: str
 ) -> None:
     """A type is served if one notifier that serves it reported within 20 seconds."""
-    assert describe_unserved("vm", reports) == sentence
+    unserved = unserved_of("vm", reports)
+    assert (unserved.text if unserved else "") == sentence
 
 
 async def test_reports_are_read_once_a_second(

@@ -9,6 +9,7 @@ from rq_broker.admission.submit_warning import SubmitWarnings
 from rq_broker.domain.jobs import Demand
 from rq_broker.store.broker import Broker, TypeState
 from tests.making import TYPE, grant, publish, shape, submit
+from tests.planner.oracle import known
 
 
 async def _warning(
@@ -16,7 +17,8 @@ async def _warning(
 ) -> str | None:
     wanted = shape({"VCPU": vcpus})
     job = await submit(broker, request_id, shape=wanted)
-    return (await warnings.warnings(wanted.demand, job, "{}")).job
+    reason = (await warnings.warnings(wanted.demand, job, "{}")).job
+    return reason.text if reason else None
 
 
 async def test_a_warning_follows_capacity(broker: Broker) -> None:
@@ -74,7 +76,7 @@ async def test_a_limit_below_the_demand_is_warned_of(broker: Broker) -> None:
     await broker.set_policy(TYPE, {"limits": {"o": {"VCPU": 3}}})
     wanted = shape({"VCPU": 2}, {"VCPU": 2})
     mine = await warnings.warnings(wanted.demand, await submit(broker, "a", shape=wanted), "{}")
-    assert mine.job == (
+    assert known(mine.job).text == (
         "needs VCPU 4, but its owner o may hold 3 at most: it can never be granted while that "
         "limit stands"
     )

@@ -19,6 +19,7 @@ from rq_broker.cli import main
 from rq_broker.cli.run.session import variables as variables_of
 from rq_broker.client import AsyncClient, Client, Grant
 from rq_broker.domain import errors
+from rq_broker.domain.reasons.table import ENDINGS
 from rq_broker.settings import Settings
 from rq_broker.sources.feeds import read_feeds
 from rq_broker.store import contracts, keys
@@ -282,6 +283,13 @@ def test_the_table_of_errors_is_whole() -> None:
     assert listed == {error.code: error.status for error in errors.by_status()}
     written = generate.ERRORS_PAGE.read_text()
     assert written == generate.errors_page(written), "run make generate"
+
+
+def test_the_table_of_reasons_is_whole() -> None:
+    """The page on admission lists every reason with its values, as the table in the domain has."""
+    written = generate.REASONS_PAGE.read_text()
+    assert written == generate.reasons_page(written), "run make generate"
+    assert all(f"| `{name}` |" in written for name in ENDINGS)
 
 
 def test_the_table_of_keys_is_whole() -> None:

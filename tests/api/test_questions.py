@@ -35,9 +35,10 @@ async def test_an_explanation_has_its_keys_in_order(api: httpx.AsyncClient) -> N
     place = ["position", "jobs_of_its_shape_before"]
     assert [*explanation] == [*place, *WAITING_KEYS, "eta", "eta_accuracy"]
     assert [explanation[key] for key in place] == [2, 1]
-    assert [*explanation["reason"]] == ["code", "text"]
+    values = ["kind", "resource", "needed", "free", "host", "unserved"]
+    assert [*explanation["reason"]] == ["code", "text", *values]
     assert [*explanation["largest"]] == ["instances", "percent", "scaled"]
-    assert [*explanation["eta"]] == ["p50", "p90", "reason"]
+    assert [*explanation["eta"]] == ["p50", "p90", "reason", "why"]
     assert [*explanation["eta_accuracy"]] == ["within_p90", "beyond_p90"]
 
 
@@ -46,7 +47,7 @@ async def test_a_forecast_has_its_keys_in_order(api: httpx.AsyncClient) -> None:
     await api.put("/types/vm/hosts/h", json=HOST)
     answer = await api.post("/types/vm/what-if", json={"data": {"instances": [{"VCPU": 2}]}})
     forecast = answer.json()["data"]
-    assert [*forecast] == [*WAITING_KEYS, "impossible", "eta"]
+    assert [*forecast] == [*WAITING_KEYS, "impossible", "why", "eta"]
     assert forecast["impossible"] is None
 
 
@@ -59,7 +60,7 @@ async def test_a_page_has_the_etas_of_its_queued_jobs(api: httpx.AsyncClient) ->
     page = envelope["data"]
     assert envelope["next"] is None
     etas = {job["RequestID"]: job["ETA"] for job in page}
-    assert [*etas["c"]] == ["p50", "p90", "reason"]
+    assert [*etas["c"]] == ["p50", "p90", "reason", "why"]
     assert (etas["c"]["p50"], etas["d"]) == (None, None)
     for query in ("?limit=9", "?limit=9&eta=0", "?eta=0"):
         listed = (await api.get(f"/v1/vm/{query}")).json()["data"]

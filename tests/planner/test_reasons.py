@@ -31,8 +31,8 @@ def test_the_reason_names_resource_amount_aggregate_and_best_host() -> None:
     reason = reason_of(hosts, demand(instance(VCPU=8), aggregate="gpu"))
     assert reason.code is ReasonCode.NO_FIT
     assert reason.text == ("needs VCPU 8 on one host of aggregate gpu; the most free is 4 on gpu-2")
-    (lack,) = reason.shortfalls
-    assert (lack.host, lack.resource, lack.needed, lack.free) == ("gpu-2", "VCPU", 8, 4)
+    values = (reason.host, reason.resource, reason.needed, reason.free)
+    assert values == ("gpu-2", "VCPU", 8, 4)
 
 
 def test_two_resources_that_the_closest_host_lacks_are_both_named() -> None:

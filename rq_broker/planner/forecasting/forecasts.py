@@ -6,11 +6,14 @@ from bisect import bisect_left
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
+from typing import Any
 
-from rq_broker.domain.jobs import Demand
+from rq_broker.domain.jobs import Demand, Shape
 from rq_broker.domain.line import Line
 from rq_broker.domain.offers import OFFER
 from rq_broker.domain.planning import Snapshot
+from rq_broker.domain.reasons.codes import ReasonCode, ReasonKind
+from rq_broker.domain.reasons.reason import Reason
 from rq_broker.planner.capacity_reasons import impossible
 from rq_broker.planner.forecasting.scene import Scene
 from rq_broker.planner.forecasting.simulated_jobs import NEVER
@@ -39,14 +42,19 @@ class Forecast:
 
     p50: float | None
     p90: float | None
-    reason: str | None = None
+    why: Reason | None = None
+
+    @property
+    def reason(self) -> str | None:
+        """Why there is no p50, or no p90, as a sentence."""
+        return self.why.text if self.why else None
 
     def after(self, seconds: float) -> Forecast:
         """Return what the forecast says some seconds later."""
         p50, p90 = (
             None if value is None else max(value - seconds, 0.0) for value in (self.p50, self.p90)
         )
-        return Forecast(p50, p90, self.reason)
+        return Forecast(p50, p90, self.why)
 
 
 def standing_clock() -> float:
@@ -54,15 +62,16 @@ def standing_clock() -> float:
     return 0.0
 
 
-TOO_LITTLE_HISTORY = Forecast(
-    None, None, f"fewer than {MIN_OBSERVATIONS} jobs of this type have finished"
-)
-TOO_FAR = Forecast(None, None, "its turn is further away than the simulation reaches")
-MOSTLY_NEVER = Forecast(None, None, "in most simulated futures its turn never comes")
-PAUSED = Forecast(None, None, "grants are paused for this type")
-IMPOSSIBLE = Forecast(None, None, "its turn never comes: no host could ever hold it")
-CLOSED = Forecast(None, None, "its destination does not take callbacks now")
-MISSED = Forecast(None, None, "the last offers to its owner were missed")
+def without_times(code: ReasonCode, kind: ReasonKind | None = None, **values: Any) -> Forecast:
+    """Return the forecast of a job of which nothing can be said, and why."""
+    return Forecast(None, None, Reason(code=code, kind=kind, **values))
+
+
+TOO_LITTLE_HISTORY = without_times(ReasonCode.TOO_LITTLE_HISTORY, needed=MIN_OBSERVATIONS)
+TOO_FAR = without_times(ReasonCode.TOO_FAR)
+MOSTLY_NEVER = without_times(ReasonCode.NEVER)
+PAUSED = without_times(ReasonCode.PAUSED)
+IMPOSSIBLE = without_times(ReasonCode.IMPOSSIBLE, ReasonKind.FORECAST)
 
 
 class LineForecast:
@@ -119,7 +128,7 @@ class LineForecast:
             return earlier if part < 0.5 else later
         p50 = earlier.p50 + part * (later.p50 - earlier.p50)
         if earlier.p90 is None or later.p90 is None:
-            return Forecast(p50, None, earlier.reason or later.reason)
+            return Forecast(p50, None, earlier.why or later.why)
         return Forecast(p50, earlier.p90 + part * (later.p90 - earlier.p90))
 
 
@@ -207,10 +216,18 @@ def _known_before(snapshot: Snapshot, line: Line) -> Mapping[str, Forecast]:
         if by_demand[shape.demand]:
             known[digest] = IMPOSSIBLE
         elif snapshot.is_closed(shape):
-            known[digest] = MISSED if shape.destination == OFFER else CLOSED
+            known[digest] = _closed(shape)
         elif is_new:
             known[digest] = TOO_LITTLE_HISTORY
     return known
+
+
+def _closed(shape: Shape) -> Forecast:
+    """Return the forecast of jobs whose receiver takes no callbacks now, or missed its offers."""
+    kind = ReasonKind.FORECAST
+    if shape.destination == OFFER:
+        return without_times(ReasonCode.OFFERS_MISSED, kind, owner=shape.owner)
+    return without_times(ReasonCode.DESTINATION_CLOSED, kind, destination=shape.destination)
 
 
 def _percentiles(times: Sequence[float], cut_short: bool) -> Forecast:
@@ -228,6 +245,6 @@ def _percentiles(times: Sequence[float], cut_short: bool) -> Forecast:
     if median == NEVER:
         return TOO_FAR if cut_short else MOSTLY_NEVER
     if latest[0] == NEVER:
-        outcome = "is too far away to simulate" if cut_short else "never comes"
-        return Forecast(median, None, f"in some simulated futures its turn {outcome}")
+        code = ReasonCode.TOO_FAR if cut_short else ReasonCode.NEVER
+        return Forecast(median, None, Reason(code=code, kind=ReasonKind.SOMETIMES))
     return Forecast(median, fmean(start for start in latest if start < NEVER))

@@ -14,6 +14,7 @@
 ---   past_usage  fields   <resource>/<owner>, and its average and when that was, ms; the same
 ---   closed      strings  receivers that take no grants now
 ---   asked       fields   those of them that asked for time, and until when, ms
+---   tried       fields   those of them that do not answer, and when the next callback is tried, ms
 ---   failing     strings  destinations that take no grants of any owner, in an outage on the broker's side
 ---   behind      strings  receivers where too many callbacks wait for another grant
 ---   hosts       rows     changed hosts
@@ -27,7 +28,8 @@
 local now = now_ms()
 local asked = redis.call('ZRANGEBYSCORE', key('asked'), '(' .. whole(now), '+inf', 'WITHSCORES')
 
--- Receivers that asked for time, or whose circuit breaker is open.
+-- Receivers that asked for time, or whose circuit breaker is open; and until when that is open.
+local tried = {}
 local function closed_to_grants()
   local closed = {}
   for i = 1, #asked, 2 do
@@ -35,6 +37,9 @@ local function closed_to_grants()
   end
   local open = redis.call('ZRANGE', key('open'), 0, -1, 'WITHSCORES')
   for i = 1, #open, 2 do
+    if tonumber(open[i + 1]) > now then
+      tried[#tried + 1], tried[#tried + 2] = open[i], whole(open[i + 1])
+    end
     if tonumber(open[i + 1]) > now or is_closed_to_grants(read_receiver(open[i]), now) then
       closed[#closed + 1] = open[i]
     end
@@ -59,6 +64,7 @@ local hosts = {}
 for i, host in ipairs(names) do
   hosts[i] = { host = host, fields = redis.call('HGETALL', key('host:' .. host)) }
 end
+local closed = closed_to_grants()
 return reply({
   epoch = current_epoch,
   number = redis.call('HGET', base, 'hosts') or '0',
@@ -66,8 +72,9 @@ return reply({
   settings = redis.call('HGETALL', base),
   usage = with_usage and redis.call('HGETALL', key('usage')) or {},
   past_usage = with_usage and redis.call('HGETALL', key('past_usage')) or {},
-  closed = closed_to_grants(),
+  closed = closed,
   asked = asked,
+  tried = tried,
   failing = is_outage(now) and redis.call('ZRANGEBYSCORE', key('failing'), whole(now - RECENT_MS), '+inf') or {},
   behind = behind_with_callbacks(),
   hosts = hosts,

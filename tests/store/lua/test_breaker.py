@@ -215,11 +215,13 @@ async def test_an_open_breaker_stops_callbacks_and_grants(client: Redis, broker:
     assert (await destination_state(broker)).parked == 3
     waiting = await submit(broker, "e")
     assert await grant(broker, waiting) is None
-    assert (await broker.type_state(TYPE)).closed == {RECEIVER}
+    state = await broker.type_state(TYPE)
+    assert state.closed == {*state.tried} == {RECEIVER}
     assert await Granter(broker, TYPE).run_once() == 0
     assert (await broker.read(TYPE, "e")).position == 1
     reasons = plan((await read_snapshot(broker, TYPE)).snapshot).reasons
-    assert reasons[waiting.shape].code is ReasonCode.DESTINATION_CLOSED
+    reason = reasons[waiting.shape]
+    assert (reason.code, reason.until) == (ReasonCode.DESTINATION_CLOSED, state.tried[RECEIVER])
     assert await audit(client, TYPE) == []
 
 
