@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from msgspec.structs import replace as with_fields
 from starlette.requests import Request
@@ -123,7 +124,7 @@ class JobEndpoints:
                 forecasts = await self._explainer.forecasts(type_, page.jobs)
             if listing.with_reason:
                 view = await self._view_with_reasons(request, type_, page.jobs)
-            counted = {} if page.count is None else {"count": page.count}
+            counted: dict[str, Any] = {} if page.count is None else {"count": page.count}
             jobs = await self._lists.array(page.jobs, view, forecasts)
             return ok(jobs, next=next_cursor, **counted)
         first = await self._lists.first_page(type_, listing)
