@@ -55,6 +55,10 @@ class Settings:
     """Whether every call of the API needs a token, see identity.tokens. Default: it does not."""
     open_types: bool = False
     """Whether clients, sources and operators may make types too. Default: admins only."""
+    no_dashboard: bool = False
+    """Whether there is no page for people at `/`. Default: there is one."""
+    read_only: bool = False
+    """Whether the API refuses every change. Default: it does not."""
     rate_limit: float = 100.0
     """Requests a second of each identity that is no admin; 0 for any number. Default: 100."""
     owner_rate_limit: float = 200.0

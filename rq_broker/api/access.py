@@ -160,15 +160,22 @@ def row_of(route: Route) -> roles.Access:
     return OPERATIONS[route.name].access if route.include_in_schema else _UNDESCRIBED
 
 
-def guard(route: Route, exists: Callable[[str], Awaitable[bool]] | None = None) -> Route:
+def guard(
+    route: Route,
+    exists: Callable[[str], Awaitable[bool]] | None = None,
+    *,
+    read_only: bool = False,
+) -> Route:
     """Let a route carry out what its row allows. Raises KeyError if it has none.
 
     Args:
         route: The route, which is changed.
         exists: Returns whether there is a type; None: everybody may make one.
+        read_only: Whether a route that changes something is refused to all who may call it.
     """
     row, app = row_of(route), route.app
     call = _call(route)
+    is_refused = read_only and changes_state(route)
     makes_type = route.include_in_schema and OPERATIONS[route.name].makes_type
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
@@ -176,6 +183,8 @@ def guard(route: Route, exists: Callable[[str], Awaitable[bool]] | None = None) 
             type_ = scope["path_params"].get("type")
             identity = scope["identity"]
             scope["access"] = _allowed(call, row, identity, type_)
+            if is_refused:
+                raise errors.ReadOnly(f"this API is read-only: it does not carry out {call}")
             if makes_type and exists and identity.role is not Role.ADMIN:
                 type_ = type_name(type_)
                 if not await exists(type_):
@@ -216,8 +225,13 @@ def _identifies(route: Route) -> bool:
 
 
 def changes_state(route: Route) -> bool:
-    """Tell whether a route changes something, and so is refused where all is read-only."""
-    return not SAFE_METHODS.issuperset(route.methods or ()) and route.name not in _READS_BY_POST
+    """Tell whether a route changes something, and so is refused where all is read-only.
+
+    Who signs in changes nothing that others see. What is public is no change of the broker either.
+    """
+    if SAFE_METHODS.issuperset(route.methods or ()) or route.name in _READS_BY_POST:
+        return False
+    return not any(row_of(route) is one for one in (roles.SIGN_IN, roles.PUBLIC))
 
 
 def rights_of(

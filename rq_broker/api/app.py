@@ -71,7 +71,7 @@ def create_app(
         dashboard: Adds the page for people at `/`.
         inbox: Adds the development inbox.
         noop: Adds `POST /noop`, the baseline of the benchmarks.
-        read_only: What `GET /session` says of changes, so that a page offers none.
+        read_only: Refuses every change; questions by POST, such as what-if, go on.
         browsers: By which names the API is called, and whose pages may call it.
         rates: How many requests a second are served to whom, and how many may wait.
         session_rules: How long people stay signed in.
@@ -86,7 +86,7 @@ def create_app(
     limits = _rate_limits(broker, rates, open_to_all=not authenticators)
     access = [*_access(broker, authenticators, routes, pages, sessions), *limits]
     app = Starlette(
-        routes=[*_guarded(routes, None if open_types else broker), *pages],
+        routes=[*_guarded(routes, None if open_types else broker, read_only=read_only), *pages],
         middleware=_middleware(browsers, access),
         exception_handlers=dict(HANDLERS),
         lifespan=lifespan,
@@ -95,9 +95,9 @@ def create_app(
     return app
 
 
-def _guarded(routes: Iterable[Route], types_of: Broker | None) -> list[Route]:
+def _guarded(routes: Iterable[Route], types_of: Broker | None, *, read_only: bool) -> list[Route]:
     exists = None if types_of is None else types_of.type_exists
-    return [guard(route, exists) for route in routes]
+    return [guard(route, exists, read_only=read_only) for route in routes]
 
 
 def _middleware(browsers: BrowserRules, access: Sequence[Middleware]) -> list[Middleware]:

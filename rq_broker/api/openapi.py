@@ -19,7 +19,7 @@ from rq_broker.api.browser_guard import SAFE_METHODS
 from rq_broker.api.etags import PATTERN
 from rq_broker.api.examples import USUAL, recorded_answers, samples
 from rq_broker.api.idempotency import MOST_CHARACTERS
-from rq_broker.api.operations import BROWSER_REFUSALS, OPERATIONS, SERVER_REFUSALS, Operation
+from rq_broker.api.operations import CHANGE_REFUSALS, OPERATIONS, SERVER_REFUSALS, Operation
 from rq_broker.api.operations.group import Group
 from rq_broker.api.roles import PUBLIC
 from rq_broker.api.submit import Submit
@@ -328,7 +328,7 @@ def _refusals(route: Route) -> dict[str, Any]:
     if operation.access is not PUBLIC:
         refusals += _ACCESS_REFUSALS
     if not SAFE_METHODS.issuperset(route.methods or ()):
-        refusals += BROWSER_REFUSALS
+        refusals += CHANGE_REFUSALS
     by_status = groupby(sorted(refusals, key=_status), _status)
     content = {"application/json": {"schema": {"$ref": _REF.format(name="Error")}}}
     responses: dict[str, Any] = {

@@ -86,6 +86,8 @@ def build_app(settings: Settings, client: Redis | RedisCluster, *, dev: bool = F
         open_types=settings.open_types,
         callback_base=settings.callback_base,
         egress=egress_of(settings, own_api=not dev),
+        dashboard=not settings.no_dashboard,
+        read_only=settings.read_only,
         inbox=dev,
         browsers=browser_rules(settings),
         rates=rate_rules(settings),

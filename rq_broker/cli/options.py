@@ -101,6 +101,12 @@ OPTIONS: dict[str, Decorator] = {
         "Let clients, sources and operators make types too, not only admins.",
         is_flag=True,
     ),
+    "no_dashboard": option("--no-dashboard", "Serve no page for people at /.", is_flag=True),
+    "read_only": option(
+        "--read-only",
+        "Refuse every change over HTTP; reads and what-ifs go on.",
+        is_flag=True,
+    ),
     "rate_limit": option(
         "--rate-limit",
         "Requests a second of each identity that is no admin; 0: any number.",

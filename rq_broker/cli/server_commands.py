@@ -18,7 +18,8 @@ from rq_broker.settings import Settings
 @click.command()
 @with_settings("redis", "secret_key_file", "min_replicas_acked", "host", "port", "workers",
                "keep_alive", "grace", "max_connections", "max_connections_per_address", "insecure",
-               "tokens", "open_types", *PROVIDER_OPTIONS, "allowed_hosts", "cors_origins",
+               "tokens", "open_types", *PROVIDER_OPTIONS, "no_dashboard", "read_only",
+               "allowed_hosts", "cors_origins",
                "forwarded_allow_ips", "root_path", "rate_limit", "owner_rate_limit",
                "admin_rate_limit", "wait_limit", "session_idle", "session_lifetime", "max_types",
                "callback_base", "callback_allow", "callback_deny", "callback_ports",
@@ -44,7 +45,8 @@ def notifier(settings: Settings) -> None:
 @click.command()
 @with_settings("host", "port", "keep_alive", "grace", "max_connections",
                "max_connections_per_address", "insecure", "allowed_hosts", "cors_origins",
-               "forwarded_allow_ips", "root_path", "admin_rate_limit", "max_types", "source",
+               "forwarded_allow_ips", "root_path", "no_dashboard", "read_only",
+               "admin_rate_limit", "max_types", "source",
                "log_level", "log_format")  # fmt: skip
 def dev(settings: Settings) -> None:
     """Run API, notifier and a store in one process.

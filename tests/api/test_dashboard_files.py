@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from hashlib import sha256
+from pathlib import Path
 
 import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+import rq_broker.api
 from rq_broker.api import create_app
 from rq_broker.store.broker import Broker
 from tests.api.conftest import BASE, refused
 from tests.api.tenants import WhoHeader
+from tests.pages import page, rows, spans
 
+VENDOR = Path(rq_broker.api.__file__).with_name("dashboard") / "vendor"
 PAGES = ["/", "/line/vm", "/job/docs/d", "/hosts/虛擬機/", "/audit/vm", "/line/a b"]
 NOWHERE = ["/line", "/line/vm/d", "/job/vm/d/e", "/dashboard/x/index.html", "/dashboard",
            "/dashboard/x/js/none.js", "/dashboard/x/../../../api/app.py", "/dashboard/x/vendor",
-           "/dashboard/x//etc/passwd", "/dashboard/x/vendor/VENDORED.md"]  # fmt: skip
+           "/dashboard/x//etc/passwd", "/dashboard/x/vendor/htm.LICENSE"]  # fmt: skip
 
 
 @pytest.fixture
@@ -29,9 +34,9 @@ async def api(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-def files(page: str) -> list[str]:
-    """Return the paths of what a page loads."""
-    return re.findall(r'(?:href|src)="(dashboard/[^"]+)"', page)
+def files(html: str) -> list[str]:
+    """Return the paths of what the page loads."""
+    return re.findall(r'(?:href|src)="(dashboard/[^"]+)"', html)
 
 
 async def test_the_page_and_its_files(api: httpx.AsyncClient) -> None:
@@ -80,6 +85,16 @@ async def test_the_page_is_read_only(api: httpx.AsyncClient) -> None:
     refused(answer, 405, "method_not_allowed", "allowed are GET, HEAD")
 
 
+def test_what_others_wrote_is_listed() -> None:
+    """Each file of others is as the table says, with its licence beside it; there is no more."""
+    listed = {spans(name)[0]: cells for name, *cells in rows(page("development"), "file")}
+    licences = set()
+    for name, (_version, licence, _source, digest) in listed.items():
+        assert spans(digest) == [sha256((VENDOR / name).read_bytes()).hexdigest()]
+        licences |= set(spans(licence))
+    assert {path.name for path in VENDOR.iterdir()} == {*listed, *licences}
+
+
 async def test_whoever_comes_gets_the_page(broker: Broker) -> None:
     """The page and its files need no identity, as they ask for it; all data needs one."""
     app = create_app(broker, callback_base=BASE, authenticators=[WhoHeader()])
@@ -109,6 +124,6 @@ async def test_below_a_prefix(broker: Broker, root: str) -> None:
     for transport in (mounted, proxied):
         async with httpx.AsyncClient(transport=transport, base_url="http://a.test") as api:
             for path in (f"{root}/", f"{root}/line/vm"):
-                page = (await api.get(path)).text
-                assert f'<base href="{root}/">' in page
-            assert (await api.get(f"{root}/{files(page)[0]}")).status_code == 200
+                html = (await api.get(path)).text
+                assert f'<base href="{root}/">' in html
+            assert (await api.get(f"{root}/{files(html)[0]}")).status_code == 200

@@ -168,7 +168,7 @@ def test_an_error_names_the_variable(
 def test_no_option_is_untested() -> None:
     """Every option stands in the table above, or has a test of its own."""
     tabled = {option.replace("-", "_") for option in VALUES}
-    tested = {"types", "insecure", "tokens", "open_types", "as_json"}
+    tested = {"types", "insecure", "tokens", "open_types", "as_json", "no_dashboard", "read_only"}
     tested |= {"redis_file", "secret_key_file"}
     assert tabled | tested == set(OPTIONS)
 
@@ -179,7 +179,7 @@ def test_type_may_be_repeated(settings_of: Callable[..., Settings]) -> None:
     assert settings_of(RQ_BROKER_TYPE="vm kube").types == ("vm", "kube")
 
 
-@pytest.mark.parametrize("flag", ["insecure", "tokens", "open-types"])
+@pytest.mark.parametrize("flag", ["insecure", "tokens", "open-types", "no-dashboard", "read-only"])
 def test_a_flag_takes_no_value(settings_of: Callable[..., Settings], flag: str) -> None:
     """It takes no value as an option, and one as a variable."""
     field = flag.replace("-", "_")

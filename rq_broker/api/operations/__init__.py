@@ -23,10 +23,10 @@ from rq_broker.api.operations import (
     tokens,
     types,
 )
-from rq_broker.api.operations.refusals import BROWSER_REFUSALS, SERVER_REFUSALS
+from rq_broker.api.operations.refusals import CHANGE_REFUSALS, SERVER_REFUSALS
 from rq_broker.api.operations.row import Operation
 
-__all__ = ["BROWSER_REFUSALS", "FAMILIES", "OPERATIONS", "SERVER_REFUSALS", "Operation"]
+__all__ = ["CHANGE_REFUSALS", "FAMILIES", "OPERATIONS", "SERVER_REFUSALS", "Operation"]
 
 FAMILIES: tuple[Mapping[str, Operation], ...] = (
     jobs.OPERATIONS,

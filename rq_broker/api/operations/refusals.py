@@ -16,6 +16,8 @@ SERVER_REFUSALS = (
 """What the server answers on any path, before a route sees the request."""
 BROWSER_REFUSALS = (errors.ForeignOrigin, errors.UnsupportedMediaType)
 """What a browser may get for a call that changes state, before a route sees it."""
+CHANGE_REFUSALS = (*BROWSER_REFUSALS, errors.ReadOnly)
+"""What anybody may get for such a call."""
 TYPE = (errors.Invalid, errors.Unavailable)
 JOB = (*TYPE, errors.JobNotFound)
 HOST = (*TYPE, errors.HostNotFound)

@@ -29,6 +29,7 @@
     │       ├── JwtNotYetValid  401  jwt_not_yet_valid
     │       └── JwtClaims       401  jwt_claims             one is missing, or of another form
     ├── Forbidden               403  forbidden              the identity may not do this
+    ├── ReadOnly                403  read_only              the API runs with --read-only
     ├── WebSocketUnsupported    400  websocket_unsupported
     ├── ForeignOrigin           403  foreign_origin         a page of another site
     ├── NotFound                404  not_found              an unknown path
@@ -110,6 +111,7 @@ from rq_broker.domain.errors.access import (
     KeystoneUnavailable as KeystoneUnavailable,
     KeystoneUnscoped as KeystoneUnscoped,
     NoRole as NoRole,
+    ReadOnly as ReadOnly,
     SessionEnded as SessionEnded,
     TokenExpired as TokenExpired,
     TokenMalformed as TokenMalformed,

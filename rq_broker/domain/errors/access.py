@@ -158,6 +158,14 @@ class Forbidden(BrokerError):
     remedy = "Ask with an identity whose role may do it, see [Security](security.md)."
 
 
+class ReadOnly(BrokerError):
+    """This API process changes nothing. Others, of the same Redis, may."""
+
+    status = 403
+    code = "read_only"
+    remedy = "Send the change to an API that runs without `--read-only`."
+
+
 class IdentityUnavailable(BrokerError):
     """Whether a credential is valid cannot be found out at the moment. Repeat the call."""
 
