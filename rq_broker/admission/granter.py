@@ -56,7 +56,8 @@ class Granter:
         self._type = type_
         self._planning = planning or PLANNING
         self._name = uuid.uuid4().hex
-        self._state: TypeState | None = None
+        self.state: TypeState | None = None
+        """Hosts and policy as the last pass read them."""
         self._held = HeldCapacity(broker, type_)
         self._callbacks_are_late = False
         """Whether the last pass ended because callbacks lag behind grants."""
@@ -88,8 +89,8 @@ class Granter:
             # 2. Run one pass over the front of the queue and one window.
             async with self._kept_lock():
                 committed, next_window = await self._run_pass()
-            if begins and self._state:
-                self._begin_at = next_window if self._state.policy.share else FRONT_SHAPES
+            if begins and self.state:
+                self._begin_at = next_window if self.state.policy.share else FRONT_SHAPES
                 begins = False
             granted += committed
             if self._callbacks_are_late:
@@ -140,12 +141,12 @@ class Granter:
         window = await read_snapshot(
             self._broker,
             self._type,
-            self._state,
+            self.state,
             self._window,
             heads=self._heads,
             held=self._held,
         )
-        self._state = window.state
+        self.state = window.state
         # 2. Plan on it.
         with PASS_SECONDS.time():
             planned = await self._planning.run(self._type, plan_steps(window.snapshot))

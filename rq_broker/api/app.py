@@ -28,6 +28,7 @@ from rq_broker.api.middleware import RefuseCallbacks, TrailingSlash
 from rq_broker.api.pages import PageEndpoints
 from rq_broker.api.questions import QuestionEndpoints
 from rq_broker.api.rate_limit import ANY_RATE, RateLimit, RateRules
+from rq_broker.api.reports import ReportEndpoints
 from rq_broker.api.request_body import read
 from rq_broker.api.request_ids import RequestIds
 from rq_broker.api.responses import HANDLERS, ok
@@ -148,6 +149,7 @@ def _routes(
         *JobEndpoints(snapshots, explainer, callback_base, egress, waits).routes(),
         *EventEndpoints(broker, waits).routes(),
         *QuestionEndpoints(broker, explainer, callback_base, egress).routes(),
+        *ReportEndpoints(snapshots).routes(),
         *BulkEndpoints(snapshots, callback_base, egress).routes(),
         *TypeEndpoints(snapshots).routes(),
         *HostEndpoints(broker).routes(),

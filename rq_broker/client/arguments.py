@@ -138,6 +138,19 @@ class LogFilter(TypedDict, total=False):
     """Most lines, 100 if left out."""
 
 
+class ReportRange(TypedDict, total=False):
+    """What a report is of."""
+
+    since: float
+    """Unix time; a day, or 30 days, before `until` if left out."""
+    until: float
+    """Unix time; now if left out."""
+    by: Literal["owner", "size"]
+    step: Literal["hour", "day"]
+    limit: int
+    """Owners that are named, 10 if left out; the others are one."""
+
+
 class Place(TypedDict, total=False):
     """Where in the queue a job goes: exactly one of these."""
 

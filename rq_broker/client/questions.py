@@ -1,10 +1,10 @@
-"""The calls that ask the planner: why a job waits, for how long, and what if."""
+"""The calls that ask: why a job waits, for how long, what if, and what happened over time."""
 
 from __future__ import annotations
 
 from typing import Unpack
 
-from rq_broker.client.arguments import Proposal
+from rq_broker.client.arguments import Proposal, ReportRange
 from rq_broker.client.call import Call, Json, data_of, path, whose
 
 
@@ -45,3 +45,42 @@ def what_if(type_: str, **proposal: Unpack[Proposal]) -> Call[Json]:
         TooManyQuestions: Too many questions of the type are waiting.
     """
     return Call(data_of, "POST", path("types", type_, "what-if"), proposal)
+
+
+def report(type_: str, **wanted: Unpack[ReportRange]) -> Call[Json]:
+    """Sum up what happened to a type's jobs, by hour or day, and by owner or size.
+
+    Args:
+        type_: The queue's name.
+        **wanted: Of which time, by what, in which steps; the last 24 hours by size if left out.
+
+    Returns:
+        The sums of all, as `total`; of each group, as `groups`; and of each of the `steps`, with
+        what the type had and what its line asked for.
+    """
+    names = {"since": "from", "until": "to"}
+    query = {names.get(name, name): str(value) for name, value in wanted.items()}
+    return Call(data_of, "GET", path("types", type_, "report"), query=query)
+
+
+def waiting_now(type_: str, *, limit: int = 10) -> Call[Json]:
+    """Sum up the jobs in the line of a type, by owner and by size.
+
+    Args:
+        type_: The queue's name.
+        limit: Owners to name; the others are one.
+    """
+    query = {"limit": str(limit)}
+    return Call(data_of, "GET", path("types", type_, "report", "waiting"), query=query)
+
+
+def late_holders(type_: str, *, limit: int = 100, owner_id: str = "") -> Call[Json]:
+    """List the jobs that hold capacity for longer than expected, the longest beyond first.
+
+    Args:
+        type_: The queue's name.
+        limit: Jobs to list.
+        owner_id: Only jobs of this owner; '' for all that the caller may see.
+    """
+    query = {"limit": str(limit), **(whose(owner_id) or {})}
+    return Call(data_of, "GET", path("types", type_, "report", "holders"), query=query)

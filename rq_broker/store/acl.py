@@ -59,7 +59,8 @@ _WAKING = ("HDEL", "HSET", "PUBLISH", "SREM", "SUBSCRIBE", "UNSUBSCRIBE")
 """Plain commands of notifiers: to wait for work, to know of each other, to forget a type."""
 _READING_SCRIPTS = ("audit_callbacks", "audit_jobs", "audit_shapes", "changed_holds",
                     "destinations", "figures", "heads", "holding", "line", "page", "page_array",
-                    "read", "read_array", "running_holds", "sources", "type_state")  # fmt: skip
+                    "read", "read_array", "report_state", "running_holds", "sources",
+                    "type_state")  # fmt: skip
 _READING_PROBES: Mapping[str, str] = {
     "CLIENT|TRACKING": "OFF",
     "EVAL": "x 1 K", "EVALSHA": "x 1 K", "EXISTS": "K", "GET": "K", "HEXISTS": "K x",

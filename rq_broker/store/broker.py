@@ -27,6 +27,7 @@ from rq_broker.store.notifiers import NotifierReport, Notifiers
 from rq_broker.store.rates import Rates
 from rq_broker.store.registry import Registry
 from rq_broker.store.repair import Repair
+from rq_broker.store.reports import NewEvents, ReportHead, Reports
 from rq_broker.store.runner import Runner
 from rq_broker.store.sessions import Sessions
 from rq_broker.store.shapes import Shapes
@@ -43,8 +44,10 @@ __all__ = [
     "EndedHolds",
     "Heads",
     "Marker",
+    "NewEvents",
     "NotifierReport",
     "Page",
+    "ReportHead",
     "RunningHold",
     "Settlement",
     "SourceReport",
@@ -92,6 +95,7 @@ class Broker:
         self._bind_grants(grants)
         self._bind_holds(Holds(runner))
         self._bind_forecasts(Forecasts(runner, shapes))
+        self._bind_reports(Reports(runner))
         self._bind_deliveries(Deliveries(runner, jobs, registry, cipher or KeyCipher()))
         self._bind_sources(Sources(runner, registry))
         self._bind_tokens(Tokens(runner))
@@ -181,6 +185,14 @@ class Broker:
         self.shape = forecasts.shape
         self.forecast = forecasts.forecast
         self.figures = partial(read_figures, self.runner)
+
+    def _bind_reports(self, reports: Reports) -> None:
+        """What reports are counted in, and read from."""
+        self.report_state = reports.report_state
+        self.report_events = reports.report_events
+        self.roll_up = reports.roll_up
+        self.report_steps = reports.report_steps
+        self.waiting_since = reports.waiting_since
 
     def _bind_deliveries(self, deliveries: Deliveries) -> None:
         """What the courier and the janitor do; destinations and signing keys."""

@@ -27,7 +27,9 @@ the ID of the last event that it has. More would cost memory for each slow reade
 RETRY_SECONDS = 0.25
 """Pause after Redis failed to serve a read. A shorter one costs more dials while Redis is away; a
 longer one tells of events later once it is back."""
-_FIELDS = frozenset({"request_id", "id", "status", "from", "owner", "by"})
+_FIELDS = frozenset(
+    {"request_id", "id", "status", "from", "owner", "by", "waited", "held", "size", "amounts"}
+)
 _LOSSES = frozenset({"state_lost"})
 """Words by which a stream itself tells of a gap."""
 

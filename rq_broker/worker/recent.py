@@ -23,6 +23,10 @@ class Recent(Generic[Kept]):
         self._kept[type_] = kept
         return kept
 
+    def find(self, type_: str) -> Kept | None:
+        """Return the object of a type if one is kept."""
+        return self._kept.get(type_)
+
     def values(self) -> Collection[Kept]:
         """Return the objects of all types."""
         return self._kept.values()

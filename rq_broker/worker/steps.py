@@ -1,4 +1,4 @@
-"""Runs the steps of all types in one process: grant, deliver, sweep.
+"""Runs the steps of all types in one process: grant, deliver, sweep, report.
 
 A step runs in a task that ends with it, so a type without work costs nothing but a timer, if it has
 a deadline. Granters and couriers are kept for the types that had work last.
@@ -21,11 +21,12 @@ from rq_broker.store.broker import Broker
 from rq_broker.store.cancellation import raise_if_cancelled
 from rq_broker.worker.janitor import Janitor
 from rq_broker.worker.recent import Recent
+from rq_broker.worker.reporter import COUNT_SECONDS, Reporter
 from rq_broker.worker.timers import Timers
 
 log = logging.getLogger(__name__)
 
-Step = Literal["grant", "deliver", "sweep"]
+Step = Literal["grant", "deliver", "sweep", "report"]
 
 REMEMBERED = 256
 """Types whose granters and couriers are kept while they have no work. A granter remembers the
@@ -80,6 +81,8 @@ class Steps:
             self._again.add(key)
         elif not self._stopped:
             self._running[key] = asyncio.create_task(self._run(type_, step))
+            if step != "report":  # it makes events, which are counted soon
+                self._watch(type_, "report", COUNT_SECONDS)
 
     def is_running(self, type_: str, step: Step) -> bool:
         """Tell whether a step runs now."""
@@ -119,6 +122,10 @@ class Steps:
                 wait = await self._grant(type_)
             elif step == "deliver":
                 wait = await self._deliver(type_)
+            elif step == "report":
+                granter = self._granters.find(type_)
+                known = granter.state if granter else None
+                wait = await Reporter(self._broker, type_).run_once(known)
             else:
                 wait = await Janitor(self._broker, type_).run_once()
         except Exception as error:

@@ -76,19 +76,16 @@ if waits_for_callbacks then
 end
 
 -- 3. The owner stays within its limits.
-local function amount_needed(resource)
-  local sum = 0
-  for _, row in ipairs(hosts) do
-    for name, amount in pairs(row.amounts) do
-      sum = sum + (resource_of(name) == resource and amount or 0)
-    end
+local amounts = {}
+for _, row in ipairs(hosts) do
+  for name, amount in pairs(row.amounts) do
+    local resource = resource_of(name)
+    amounts[resource] = (amounts[resource] or 0) + amount
   end
-  return sum
 end
-
 for resource, cap in pairs(caps) do
   local usage = number_of(redis.call('HGET', key('usage'), resource .. '/' .. job.owner) or '0')
-  if not usage or usage + amount_needed(resource) > cap then
+  if not usage or usage + (amounts[resource] or 0) > cap then
     return reply({ fence = nil, refusal = 'CAPPED' })
   end
 end
@@ -156,7 +153,7 @@ for _, row in ipairs(hosts) do
 end
 
 -- 6. Read what the writes below need, so that none of them can fail.
-local counts = counts_of_grant(job, size, redis.call('HGET', key('forecasts'), job.member), now)
+local counts, waited = counts_of_grant(job, size, redis.call('HGET', key('forecasts'), job.member), now)
 local offer, fence = policy_number_of('offer'), next_serial('fence')
 local incarnation, counters = add_counts(counts)
 incarnation = incarnation or new_incarnation()
@@ -171,6 +168,7 @@ hold(job, hosts)
 -- wait, too.
 redis.call('HSET', base, 'fence', fence, 'incarnation', incarnation, unpack(counters))
 job.alternative = alternative
+job.counts = { waited = whole(waited), size = size, amounts = amounts_text(amounts) }
 local changes = {
   'fence', fence,
   'incarnation', incarnation,

@@ -188,7 +188,7 @@ end
 count_waiting(owner_id, #jobs)
 count_bytes(owner_id, bytes)
 record_event({ request_id = whole_name, id = whole(last_id + 1), owner = owner_id }, '',
-  is_beside and 'beside' or 'queued')
+  is_beside and 'beside' or 'queued', 'jobs', whole(#jobs))
 record_audit(actor, 'submit', whole_name, nil,
   { 'owner_id', owner_id, 'status', 'queued', 'priority', tonumber(priority), 'jobs', #jobs })
 return reply({

@@ -102,5 +102,5 @@ local function become(job, to, changes)
   if to == 'done' or to == 'error' then
     note_end(member, to)
   end
-  record_event(job, from, to, to ~= 'queued' and job.alternative or nil)
+  record_event(job, from, to, to ~= 'queued' and job.alternative and 'alternative' or nil, job.alternative)
 end

@@ -15,7 +15,7 @@ local function bucket_of(wait_ms)
   return #WAIT_BOUNDS_MS + 1
 end
 
--- Returns field, amount, … that the grant of a job adds. `forecast`: the ends of its p90 and its p50, or nothing.
+-- Returns field, amount, … that the grant of a job adds, and how long it waited, ms. `forecast`: the ends of its p90 and its p50, or nothing.
 local function counts_of_grant(job, size, forecast, now)
   local wait_ms = math.max(0, math.floor((wall_us() - (job.waits_since or wall_us())) / 1000))
   local class = 'wait:' .. whole(math.max(LEAST_SIZE, math.min(MOST_SIZE, number_of(size, 0)))) .. ':'
@@ -27,7 +27,7 @@ local function counts_of_grant(job, size, forecast, now)
       counts[#counts + 1] = 1
     end
   end
-  return counts
+  return counts, wait_ms
 end
 
 -- Returns the incarnation of the base hash, if it has one, and field, value, … of the counters after adding.

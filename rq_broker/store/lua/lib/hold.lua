@@ -77,6 +77,18 @@ local function hold(job, rows)
   set_fields(key('holds:' .. job.request_id), holds)
 end
 
+-- Returns amounts of resources as text: a line `<resource>/<amount>` each, by name. No name has a line's end.
+local function amounts_text(amounts)
+  local lines = {}
+  for resource, amount in pairs(amounts) do
+    if amount > 0 then
+      lines[#lines + 1] = resource .. '/' .. whole(amount)
+    end
+  end
+  table.sort(lines)
+  return table.concat(lines, '\n')
+end
+
 -- Keeps how long a job held its capacity; the planner predicts from these how long others will.
 local function record_holding(job)
   local f = redis.call('HMGET', key('job:' .. job.request_id), 'granted', 'demand_key', 'size', 'expected',
@@ -146,6 +158,14 @@ local function release(job, to)
   local unheld = amounts_of(key('unheld:' .. job.request_id))
   local changed_hosts = {}
   forget_servers(job.request_id)
+  local had = {}
+  for _, amounts in ipairs({ holds, seen, unheld }) do
+    for i = 1, #amounts, 2 do
+      local _, resource = place_of(amounts[i])
+      resource = resource_of(resource)
+      had[resource] = (had[resource] or 0) + tonumber(amounts[i + 1])
+    end
+  end
   if #holds + #seen + #unheld > 0 then
     read_policy({ 'holds', 'share' })
   end
@@ -173,6 +193,9 @@ local function release(job, to)
     forget_if_empty(host)
   end
   local held_anything = #holds + #seen + #unheld > 0
+  if held_anything and job.granted then
+    job.counts = { held = whole(math.max(0, now_ms() - job.granted)), size = job.size, amounts = amounts_text(had) }
+  end
   if held_anything and (job.status == 'running' or to == 'done') then
     record_holding(job)
   end

@@ -25,7 +25,7 @@ end
 local function load_job(request_id)
   local f = redis.pcall('HMGET', job_key(request_id), 'id', 'status', 'owner', 'shape', 'fence',
     'attempts', 'error', 'offer_ends', 'destination', 'settled', 'give_up_after', 'hold_at_most', 'at_once', 'bytes',
-    'prefers_until', 'alternative', 'created', 'joined')
+    'prefers_until', 'alternative', 'created', 'joined', 'granted', 'size')
   if not tonumber(f[1] or '') or not f[2] then
     return nil
   end
@@ -40,6 +40,7 @@ local function load_job(request_id)
     at_once = tonumber(f[13] or ''),
     bytes = tonumber(f[14] or ''), prefers_until = tonumber(f[15] or ''), alternative = f[16],
     waits_since = tonumber(f[18] or '') or tonumber(f[17] or ''),
+    granted = tonumber(f[19] or ''), size = f[20] or '',
     priority = redis.call('ZSCORE', key('status:' .. f[2]), member) or '0',
   }
 end
@@ -88,14 +89,17 @@ local function record_lost(job)
 end
 
 -- Adds what happened to a job to the stream of events. `status`: what it is now, or another word where that stays.
--- `from`: its status before, '' for none. `alternative`: which one was granted, nil for none. All entries have
--- the same fields in the same order: a stream stores their names once for some 100 of them.
-local function record_event(job, from, status, alternative)
-  if alternative then
-    redis.call('XADD', key('events'), 'MAXLEN', '~', '10000', '*', 'request_id', job.request_id, 'id', job.id,
-      'status', status, 'from', from, 'owner', job.owner, 'by', acting or '', 'alternative', alternative)
-  else
-    redis.call('XADD', key('events'), 'MAXLEN', '~', '10000', '*', 'request_id', job.request_id, 'id', job.id,
-      'status', status, 'from', from, 'owner', job.owner, 'by', acting or '')
+-- `from`: its status before, '' for none. `more`: a field that few entries have, and its value; nil for none.
+-- `job.counts`: of a grant, or of the end of one, what reports count of it; see store/reports.py. All other entries
+-- have the same fields in the same order: a stream stores their names once for some 100 of them.
+local function record_event(job, from, status, more, value)
+  local counts = job.counts or {}
+  local entry = {
+    'request_id', job.request_id, 'id', job.id, 'status', status, 'from', from, 'owner', job.owner, 'by', acting or '',
+    'waited', counts.waited or '', 'held', counts.held or '', 'size', counts.size or '', 'amounts', counts.amounts or '',
+  }
+  if more then
+    entry[#entry + 1], entry[#entry + 2] = more, value
   end
+  redis.call('XADD', key('events'), 'MAXLEN', '~', '10000', '*', unpack(entry))
 end

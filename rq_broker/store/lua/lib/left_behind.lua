@@ -4,11 +4,14 @@
 local LEFT_BEHIND = {
   'wake', 'later', 'events', 'holding_times', 'history', 'usage', 'past_usage', 'forecasts', 'passed', 'own_priority',
   'open', 'asked', 'behind', 'failing', 'answering', 'turned', 'turn:plan', 'turn:plan:again', 'withdrawn', 'withdrawals',
-  'unheld', 'imported', 'servers', 'alarms', 'ended', 'waiting', 'bytes',
+  'unheld', 'imported', 'servers', 'alarms', 'ended', 'waiting', 'bytes', 'report', 'reports',
 }
 
 -- Deletes it. The base hash stays: its counters never go back.
 local function delete_what_is_left()
+  for _, step in ipairs(redis.call('ZRANGE', key('reports'), 0, -1)) do
+    redis.call('DEL', key('report:' .. step))
+  end
   for _, name in ipairs(LEFT_BEHIND) do
     redis.call('DEL', key(name))
   end
