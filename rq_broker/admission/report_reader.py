@@ -68,6 +68,11 @@ class ReportedStep:
     """Name of a group, see domain/reports → its sums."""
     level: Level
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is known of it."""
+        return self.total == Sums() and self.level == Level()
+
 
 @dataclass(slots=True)
 class Report:

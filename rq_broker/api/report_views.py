@@ -111,7 +111,10 @@ class ReportView(JsonObject, frozen=True):
     wait_bounds: Annotated[list[Count], Meta(description="Seconds, of the buckets of waits.")]
     total: SumsView
     groups: Annotated[list[GroupView], Meta(description="The largest first; by size, by size.")]
-    steps: list[StepView]
+    steps: Annotated[
+        list[StepView],
+        Meta(description="The oldest first; one of which nothing is known is left out."),
+    ]
 
 
 class WaitingGroupView(JsonObject, frozen=True, kw_only=True):
@@ -182,7 +185,7 @@ def report_view(type_: str, by: Literal["owner", "size"], report: Report) -> Rep
         list(WAIT_BOUNDS),
         _sums_view(report.total, buckets=True),
         [_group_view(name, sums, buckets=True) for name, sums in report.groups.items()],
-        [_step_view(step, report.groups) for step in report.steps],
+        [_step_view(step, report.groups) for step in report.steps if not step.is_empty],
     )
 
 

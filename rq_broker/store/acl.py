@@ -49,7 +49,7 @@ _CONNECTION = (
 _READS = ("HGET", "HGETALL", "HMGET", "SMEMBERS", "TIME", "XRANGE", "ZCARD", "ZRANGE", "ZRANK",
           "ZSCORE", "XREVRANGE")  # fmt: skip
 """Plain commands that read."""
-_AUDIT = ("EXEC", "EXISTS", "HLEN", "HSCAN", "SCARD", "SSCAN", "XLEN", "ZSCAN")
+_AUDIT = ("EXEC", "EXISTS", "GET", "HLEN", "HSCAN", "SCARD", "SSCAN", "XLEN", "ZSCAN")
 """Plain commands of the audit besides _READS."""
 _WRITES = ("SADD", "SETRANGE")
 """Plain commands that register a type, and check that Redis takes writes."""

@@ -123,6 +123,12 @@ where nothing else is said.
 | `…:fit`                    |        | never there: what writes nothing to it tries whether Redis |
 |                            |        | takes writes, see prelude |
 | `…:events`                 | stream | every change of state, newest ~10,000 |
+| `…:report`                 | string | how far events are counted for reports, and what the type |
+|                            |        | had when it was last looked at, JSON; see store/reports |
+| `…:report:<step>`          | hash   | what was counted in `hour:<start>` or `day:<start>`, s |
+|                            |        | since 1970 by Redis's clock: `all`, `owner/<owner_id>`, |
+|                            |        | `rest`, `size/<class>` and `line`, JSON |
+| `…:reports`                | zset   | step → when it is deleted |
 | `…:imported`               | hash   | identity of a database of the original service → how |
 |                            |        | far `rq-broker import` is with it, see cli/importing |
 | `…:audit`                  | stream | who changed what, see lua/lib/audit_log |

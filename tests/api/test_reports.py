@@ -61,7 +61,8 @@ async def test_a_report_tells_what_happened_by_owner(
     assert [total[key] for key in ("submitted", "granted", "done")] == [6, 3, 1]
     assert total["waits"]["count"] == sum(total["waits"]["buckets"]) == 3
     assert total["waits"]["p50"] <= total["waits"]["p90"] <= report["wait_bounds"][0]
-    assert len(report["steps"]) == 30
+    assert len(report["steps"]) <= 2
+    assert report["end"] - report["start"] == 30 * 86400
     last = report["steps"][-1]
     assert last["start"] <= time.time() <= last["end"] == report["end"]
     assert last["total"]["submitted"] == 6
@@ -130,7 +131,7 @@ async def test_a_type_without_events_has_an_empty_report(api: httpx.AsyncClient)
     report = await data(api)
     assert report["counted_since"] is report["counted_until"] is None
     assert (report["groups"], report["total"]["granted"]) == ([], 0)
-    assert len(report["steps"]) == 24
+    assert (report["steps"], report["end"] - report["start"]) == ([], 86400)
     assert (await data(api, "/waiting"))["total"] == {"jobs": 0, "amounts": {}, "oldest": None}
     assert await data(api, "/holders") == {"total": 0, "jobs": []}
 

@@ -23,6 +23,7 @@ from rq_broker.store.audit.jobs import PAGE, check_jobs, check_page, check_rows
 from rq_broker.store.audit.log import check_log
 from rq_broker.store.audit.losses import check_losses
 from rq_broker.store.audit.queue_use import check_queue_use
+from rq_broker.store.audit.reports import check_reports
 from rq_broker.store.audit.servers import check_servers
 from rq_broker.store.audit.shapes import check_shapes
 from rq_broker.store.audit.walk import Walk
@@ -89,6 +90,7 @@ async def _check_others(walk: Walk) -> None:
     await check_queue_use(walk)
     await check_losses(walk)
     await check_log(walk)
+    await check_reports(walk)
 
 
 async def _check_sample(walk: Walk, sample: int) -> None:

@@ -89,17 +89,18 @@ local function record_lost(job)
 end
 
 -- Adds what happened to a job to the stream of events. `status`: what it is now, or another word where that stays.
--- `from`: its status before, '' for none. `more`: a field that few entries have, and its value; nil for none.
+-- `from`: its status before, '' for none. `name`: a field that few entries have, and its value; nil for none.
 -- `job.counts`: of a grant, or of the end of one, what reports count of it; see store/reports.py. All other entries
 -- have the same fields in the same order: a stream stores their names once for some 100 of them.
-local function record_event(job, from, status, more, value)
-  local counts = job.counts or {}
-  local entry = {
-    'request_id', job.request_id, 'id', job.id, 'status', status, 'from', from, 'owner', job.owner, 'by', acting or '',
-    'waited', counts.waited or '', 'held', counts.held or '', 'size', counts.size or '', 'amounts', counts.amounts or '',
-  }
-  if more then
-    entry[#entry + 1], entry[#entry + 2] = more, value
+local function record_event(job, from, status, name, value)
+  local counts, more = job.counts or {}, { 'by', acting or '' }
+  for _, field in ipairs({ 'waited', 'held', 'size', 'amounts' }) do
+    more[#more + 1] = field
+    more[#more + 1] = counts[field] or ''
   end
-  redis.call('XADD', key('events'), 'MAXLEN', '~', '10000', '*', unpack(entry))
+  if name then
+    more[#more + 1], more[#more + 2] = name, value
+  end
+  redis.call('XADD', key('events'), 'MAXLEN', '~', '10000', '*', 'request_id', job.request_id, 'id', job.id,
+    'status', status, 'from', from, 'owner', job.owner, unpack(more))
 end
