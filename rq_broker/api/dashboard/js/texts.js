@@ -61,7 +61,6 @@ const EN = {
   "signin.refused": "This token is not accepted.",
   "error.unreachable": "The API does not answer.", "error.retry": "Try again", "error.request": "Request {id}",
   "error.maybe": "It may have been carried out: look before you repeat it.",
-  "reason.no_fit": "Each instance needs {needed}; the most free on one host is {free} ({host}).",
 };
 
 const ZH = {
@@ -125,7 +124,6 @@ const ZH = {
   "signin.refused": "這個權杖不被接受。",
   "error.unreachable": "API 沒有回應。", "error.retry": "再試一次", "error.request": "請求 {id}",
   "error.maybe": "可能已經執行：重複之前請先確認。",
-  "reason.no_fit": "每台需要 {needed}，目前單一主機最多剩 {free}（{host}）。",
 };
 
 export const LANGUAGES = { en: EN, "zh-Hant": ZH };
@@ -155,4 +153,9 @@ export function t(name, values = {}) {
   const text = LANGUAGES[chosen][name];
   if (text === undefined) throw new Error(`no text ${name}`);
   return text.replace(/\{(\w+)\}/g, (_, key) => values[key]);
+}
+
+// The same for a number of things: `name.one` is of a single one, where there is such a text.
+export function many(name, n, values = {}) {
+  return t(n === 1 && LANGUAGES[chosen][`${name}.one`] !== undefined ? `${name}.one` : name, values);
 }

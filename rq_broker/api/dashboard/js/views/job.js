@@ -5,6 +5,7 @@ import { useResource } from "../data.js";
 import { instant, moment, number, range, size, span } from "../format.js";
 import { useTick } from "../live.js";
 import { Ask, Badge, Button, Empty, EtaBar, Failure, Icon, Status } from "../parts.js";
+import { sentence } from "../reasons.js";
 import { go, to } from "../router.js";
 import { t } from "../texts.js";
 
@@ -15,7 +16,7 @@ function Why({ explained }) {
   const { reason, holders = [], largest } = explained;
   const ends = Math.max(3600, ...holders.slice(0, SHOWN).map((each) => Math.min(DAY, each.ends || 0)));
   return html`<section class="panel" aria-labelledby="why"><div class="panel-h"><h2 id="why">${t("job.why")}</h2></div><div class="reason">
-    <p class="say">${reason.text}</p>
+    <p class="say">${sentence(reason)}</p>
     ${holders.length > 0 && html`<div><h3 class="sec-h">${t("job.waits")}</h3><ul class="wait-for">${holders.slice(0, SHOWN).map((each) => html`
       <li key=${`${each.request_id} ${each.host} ${each.resource}`}><span class="two"><span class="clip">${each.request_id}</span><span class="sub clip">${each.owner_id}</span></span>
       <span class="two"><span class="clip">${number(each.amount)} ${each.resource}</span><span class="sub clip">${each.host}</span></span>
@@ -25,7 +26,7 @@ function Why({ explained }) {
 
 function When({ eta }) {
   return html`<section class="panel" aria-labelledby="when"><div class="panel-h"><h2 id="when">${t("job.when")}</h2></div><div class="reason">
-    <div class="eta-big"><b>${range(eta?.p50, eta?.p90)}</b>${eta?.reason && html`<span class="quiet">${eta.reason}</span>`}</div></div></section>`;
+    <div class="eta-big"><b>${range(eta?.p50, eta?.p90)}</b>${eta?.reason && html`<span class="quiet">${sentence(eta.why)}</span>`}</div></div></section>`;
 }
 
 function Timeline({ job, attempts }) {

@@ -5,6 +5,7 @@ import { totals, useResource } from "../data.js";
 import { instant, number, resources, size, span } from "../format.js";
 import { useTick } from "../live.js";
 import { Empty, Eta, Failure, Icon } from "../parts.js";
+import { sentence } from "../reasons.js";
 import { to } from "../router.js";
 import { t } from "../texts.js";
 import { Head } from "./head.js";
@@ -57,7 +58,7 @@ function Row({ job, index, top, axis, lifted, focused, on }) {
     <div role="gridcell" class="size two"><span class="clip">${text}</span><span class="sub clip">${more}</span></div>
     <div role="gridcell" class="since num" title=${instant(job.CreatedAt)}>${span(since)}</div>
     <div role="gridcell" class="eta"><${Eta} eta=${job.ETA} axis=${axis} /></div>
-    <div role="gridcell" class="why"><${Icon} name="box" /><span class="clip2" title=${job.Reason}>${job.Reason || job.ETA?.reason}</span></div>
+    <div role="gridcell" class="why"><${Icon} name="box" /><span class="clip2" title=${sentence(job.Why || job.ETA?.why)}>${sentence(job.Why || job.ETA?.why)}</span></div>
     <div role="gridcell" class="menu-c"></div></div>`;
 }
 
