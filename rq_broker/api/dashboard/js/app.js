@@ -2,8 +2,8 @@
 import { html, render, useState } from "./dom.js";
 import { useResource } from "./data.js";
 import { clockTime, number } from "./format.js";
-import { useEvents } from "./live.js";
-import { Failure, Icon } from "./parts.js";
+import { useEvents, useLost } from "./live.js";
+import { Failure, Icon, Note } from "./parts.js";
 import { to, go, useRoute } from "./router.js";
 import { other, t, use, language } from "./texts.js";
 import { Audit } from "./views/audit.js";
@@ -56,7 +56,7 @@ function Foot() {
     <a class="btn" data-kind="bare" data-size="icon" data-plain href="docs/" aria-label=${t("app.docs")} title=${t("app.docs")}><${Icon} name="info" /></a></div>`;
 }
 
-function Top({ route, lostSince }) {
+function Top({ route, lost }) {
   const crumbs = [[t("nav.overview"), to("overview")]];
   if (route.type) crumbs.push([route.type, to("line", route.type)]);
   if (route.view !== "overview" && route.view !== "line") crumbs.push([route.name || t(`nav.${route.view}`), null]);
@@ -70,8 +70,8 @@ function Top({ route, lostSince }) {
     <span class="grow"></span>
     ${route.type && html`<form class="find" role="search" aria-label=${t("app.find")} onSubmit=${find}><${Icon} name="search" />
       <input class="input" type="search" name="find" aria-label=${t("app.find")} placeholder=${t("app.find")} /></form>`}
-    <span class="live" role="status" data-off=${lostSince ? "" : undefined}><span class="pip" aria-hidden="true"></span>
-      ${lostSince ? t("live.off", { time: clockTime(new Date(lostSince)) }) : t("live.on")}</span></header>`;
+    <span class="live" role="status" data-off=${lost ? "" : undefined}><span class="pip" aria-hidden="true"></span>
+      ${lost ? t("live.off", { time: clockTime(new Date(lost.since)) }) : t("live.on")}</span></header>`;
 }
 
 function Bottom({ route }) {
@@ -87,16 +87,18 @@ function App() {
   const types = useResource("v1/", { every: COUNTS_MS });
   const ready = useResource("readyz", { every: 4 * COUNTS_MS });
   const [batch, setBatch] = useState([]);
-  const lostSince = useEvents(route.type, setBatch);
+  const flows = useEvents(route.type, setBatch);
+  const lost = useLost(flows && !types.error);
   const troubled = new Set((ready.data?.trouble || []).map((each) => each.type).filter(Boolean));
   const View = SHOWN[route.view] || Overview;
   document.title = [route.name, route.type, t(`nav.${route.view === "job" ? "line" : route.view}`), "rq-broker"].filter(Boolean).join(" · ");
   document.documentElement.lang = language();
   return html`<a class="skip" href="#main">${t("app.skip")}</a><div class="app">
     <${Side} route=${route} types=${types.data} troubled=${troubled} />
-    <div class="main"><${Top} route=${route} lostSince=${lostSince} /><main class="page" id="main">
-      ${types.error && !types.data ? html`<${Failure} error=${types.error} again=${types.reload} />` : html`
-        <${View} key=${`${route.view} ${route.type} ${route.name}`} route=${route} types=${types.data} ready=${ready.data} events=${batch} />`}
+    <div class="main"><${Top} route=${route} lost=${lost} /><main class="page" id="main">
+      ${lost?.away && html`<${Note} tone="bad" icon="off">${t("live.away", { time: clockTime(new Date(lost.since)) })}</${Note}>`}
+      <fieldset class="offers" disabled=${Boolean(lost?.away)}>${types.error && !types.data ? html`<${Failure} error=${types.error} again=${types.reload} />` : html`
+        <${View} key=${`${route.view} ${route.type} ${route.name}`} route=${route} types=${types.data} ready=${ready.data} events=${batch} />`}</fieldset>
     </main></div></div><${Bottom} route=${route} />`;
 }
 

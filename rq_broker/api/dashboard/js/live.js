@@ -1,68 +1,139 @@
-// Live updates: the events of one type, gathered and told four times a second.
+// Live updates: one stream of the API's events for the page, told four times a second, and whether it flows.
+// It is read by fetch: an EventSource hides pings, statuses and the events whose names it was not told.
 import { useEffect, useRef, useState } from "./dom.js";
-import { path } from "./api.js";
+import * as api from "./api.js";
 
-const BATCH_MS = 250;
+const BATCH_MS = 250; // between two renders
+const MOST = 1000; // events that wait for a render: where there are more, everything is read anew
 const LOST_MS = 3000; // until a lost stream is told
+const AWAY_MS = 10000; // until what changes something is not offered any more
+const QUIET_MS = 40000; // without a byte, where the API sends one every 15 s: the connection is dead
+const RETRY_MS = [500, 1000, 2000, 4000]; // before each next try; the last goes on
 
-// Calls `onEvents` with the events of a type since the last call; with null where some were missed.
-// Returns since when the stream is lost, null while it is not.
+// Reads the events of one answer: calls `onEvent` with the name, the data and the id of each.
+async function read(body, onEvent, onBytes) {
+  let text = "";
+  const decoder = new TextDecoder();
+  const reader = body.getReader();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    onBytes();
+    const blocks = (text + decoder.decode(value, { stream: true }).replaceAll("\r", "")).split("\n\n");
+    text = blocks.pop();
+    for (const block of blocks) {
+      const fields = {};
+      for (const line of block.split("\n")) {
+        const colon = line.indexOf(":");
+        if (colon > 0) fields[line.slice(0, colon)] = line.slice(colon + 1).replace(/^ /, "");
+      }
+      if (fields.data) onEvent(fields.event, JSON.parse(fields.data), fields.id);
+    }
+  }
+}
+
+// Follows a stream until it is closed, and comes back with the id of the last event after a break.
+class Follower {
+  constructor(url, { tell, flows }) {
+    Object.assign(this, { url, tell, flows, last: "", pending: [], timer: null, abort: null });
+  }
+
+  open() {
+    if (this.abort) return;
+    this.abort = new AbortController();
+    this.follow(this.abort.signal);
+  }
+
+  close() {
+    this.abort?.abort();
+    this.abort = null;
+    clearTimeout(this.timer);
+    this.timer = null;
+  }
+
+  async follow(signal) {
+    for (let attempt = 0; !signal.aborted; attempt += 1) {
+      const ended = await this.once(signal, () => { attempt = 0; this.flows(true); }).catch((error) => error);
+      if (signal.aborted) return;
+      this.flows(false);
+      if (ended === 401) { // the sign-in is shown by then
+        await api.readSession().catch(() => {});
+        await api.signedIn?.(signal).catch(() => {});
+      } else {
+        await new Promise((resolve) => { setTimeout(resolve, RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)]); });
+      }
+    }
+  }
+
+  // Reads until the stream breaks; returns the status of a refusal.
+  async once(signal, onOpen) {
+    const dead = new AbortController();
+    let alarm = null;
+    const alive = () => { clearTimeout(alarm); alarm = setTimeout(() => dead.abort(), QUIET_MS); };
+    alive();
+    try {
+      const headers = { Accept: "text/event-stream", ...(this.last && { "Last-Event-ID": this.last }) };
+      const answer = await fetch(this.url, { headers, cache: "no-store", signal: AbortSignal.any([signal, dead.signal]) });
+      if (!answer.ok) return answer.status;
+      onOpen();
+      // What happened between the first read of the view and now has no id to come back with.
+      if (!this.last) this.miss();
+      await read(answer.body, (name, event, id) => this.gather(name, event, id), alive);
+      return null;
+    } finally { clearTimeout(alarm); dead.abort(); }
+  }
+
+  gather(name, event, id) {
+    this.last = id || this.last;
+    if (name === "lost" && event.reason !== "slow") { this.miss(); return; }
+    if (name === "lost") return; // it ends, and goes on with nothing missing
+    if (this.pending) this.pending.push(event);
+    if (this.pending?.length > MOST) this.pending = null;
+    this.timer ??= setTimeout(() => this.flush(), BATCH_MS);
+  }
+
+  miss() {
+    this.pending = null;
+    this.timer ??= setTimeout(() => this.flush(), BATCH_MS);
+  }
+
+  flush() {
+    this.timer = null;
+    const events = this.pending;
+    this.pending = [];
+    this.tell(events);
+  }
+}
+
+// Calls `onEvents` with the events of a type since the last call; with null where some may be missing.
+// Returns whether the stream flows; without a type there is none. It rests while the tab is hidden.
 export function useEvents(type, onEvents) {
-  const [lostSince, setLostSince] = useState(null);
+  const [flows, setFlows] = useState(true);
   const handler = useRef(onEvents);
   handler.current = onEvents;
   useEffect(() => {
+    setFlows(true);
     if (!type) return undefined;
-    let source = null;
-    let last = "";
-    let pending = [];
-    let timer = null;
-    let alarm = null;
-
-    function tell() {
-      timer = null;
-      const events = pending;
-      pending = [];
-      handler.current(events);
-    }
-
-    function gather(event) {
-      last = event.lastEventId || last;
-      if (event.type === "lost") { pending = []; handler.current(null); return; }
-      pending.push(JSON.parse(event.data));
-      timer ??= setTimeout(tell, BATCH_MS);
-    }
-
-    function open() {
-      const query = last ? `?last_event_id=${encodeURIComponent(last)}` : "";
-      source = new EventSource(`types/${path(type)}/events${query}`);
-      source.addEventListener("open", () => { clearTimeout(alarm); alarm = null; setLostSince(null); });
-      source.addEventListener("error", () => {
-        const since = Date.now();
-        alarm ??= setTimeout(() => setLostSince(since), LOST_MS);
-        if (source.readyState === EventSource.CLOSED) { clearTimeout(retry); retry = setTimeout(open, LOST_MS); }
-      });
-      for (const name of NAMES) source.addEventListener(name, gather);
-    }
-
-    let retry = null;
-    function shown() {
-      if (document.hidden) { source?.close(); source = null; } else if (!source) open();
-    }
-
-    shown();
-    document.addEventListener("visibilitychange", shown);
-    return () => {
-      document.removeEventListener("visibilitychange", shown);
-      for (const each of [timer, alarm, retry]) clearTimeout(each);
-      source?.close();
-    };
+    const follower = new Follower(`types/${api.path(type)}/events`, { tell: (events) => handler.current(events), flows: setFlows });
+    const turn = () => { if (document.hidden) { follower.close(); setFlows(true); } else follower.open(); };
+    turn();
+    document.addEventListener("visibilitychange", turn);
+    return () => { document.removeEventListener("visibilitychange", turn); follower.close(); };
   }, [type]);
-  return lostSince;
+  return flows;
 }
 
-const NAMES = ["lost", "message", "job.queued", "job.beside", "job.granted", "job.running", "job.done", "job.error",
-  "job.withdrawn", "job.moved", "job.expiring"];
+// Since when the API is not reached: null, or { since, away } once that is told. `away`: nothing is offered.
+export function useLost(flows) {
+  const [lost, setLost] = useState(null);
+  useEffect(() => {
+    if (flows) { setLost(null); return undefined; }
+    const since = Date.now();
+    const timers = [setTimeout(() => setLost({ since, away: false }), LOST_MS), setTimeout(() => setLost({ since, away: true }), AWAY_MS)];
+    return () => timers.forEach(clearTimeout);
+  }, [flows]);
+  return lost;
+}
 
 // Ticks: renders anew each second, for what counts time.
 export function useTick(ms = 1000) {

@@ -1,0 +1,94 @@
+"""The page follows what happens: without a gap, and over a restart of the API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.async_api import Page, expect
+from showing import scene
+
+from rq_broker.domain.capacity import Host
+from rq_broker.store.broker import Broker
+from rq_broker.store.embedded import Server
+from tests.dashboard.conftest import Watch
+from tests.processes import Children, children
+
+BODY = {"owner_id": "y", "data": {"instances": [{"VCPU": 1}]}}
+REFUSED = "net::ERR_"
+"""What Chromium says of a call to an API that is away."""
+
+
+@pytest.fixture
+def processes(tmp_path: Path) -> Iterator[Children]:
+    with children(tmp_path) as started:
+        yield started
+
+
+def submit(url: str, *names: str) -> None:
+    """Submit jobs from elsewhere."""
+    for name in names:
+        body = {**BODY, "request_id": name}
+        assert httpx.post(f"{url}/v1/vm/", json=body).status_code == 201
+
+
+async def test_what_happens_elsewhere_is_shown(page: Page, broker: Broker, url: str) -> None:
+    """A job that somebody submits comes into the line; a hidden page asks nothing, and has caught
+    up when it is shown again."""
+    await broker.set_host("vm", Host("h", {"VCPU": 4}))
+    await scene.submit(broker, "vm", "first", "y", [{"VCPU": 8}])
+    await page.goto(f"{url}/line/vm")
+    await expect(page.get_by_role("link", name="first")).to_be_visible()
+    await scene.submit(broker, "vm", "second", "y", [{"VCPU": 8}])
+    await expect(page.get_by_role("link", name="second")).to_be_visible()
+    await page.evaluate(HIDE, True)
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    await scene.submit(broker, "vm", "third", "y", [{"VCPU": 8}])
+    await expect(page.locator(".live")).to_have_text("Live")
+    assert requests == []
+    await page.evaluate(HIDE, False)
+    await expect(page.get_by_role("link", name="third")).to_be_visible()
+    assert any(url.endswith("/events") for url in requests)
+
+
+HIDE = """hidden => {
+  Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});
+  document.dispatchEvent(new Event('visibilitychange'));
+}"""
+
+
+async def test_the_api_is_killed_and_comes_back(
+    page: Page, watch: list[Watch], processes: Children, redis_server: Server
+) -> None:
+    """The page says after 3 s that it is not live, offers no change after 10, and goes on with what
+    happened meanwhile once an API answers, without a reload."""
+    watch[0].allow(REFUSED)
+    api = processes.api(redis_server.url)
+    api.ready()
+    url = api.url
+    submit(url, "before")
+    await page.clock.install()
+    await page.goto(f"{url}/line/vm")
+    await expect(page.get_by_role("link", name="before")).to_be_visible()
+    pause = page.get_by_role("button", name="Pause grants")
+    await expect(pause).to_be_enabled()
+    await page.evaluate("window.sameLoad = true")
+    api.kill()
+    await page.clock.fast_forward(3_500)
+    await expect(page.locator(".live")).to_contain_text("Not live since")
+    await expect(pause).to_be_enabled()
+    await page.clock.fast_forward(7_000)
+    await expect(page.locator("main")).to_contain_text("has not answered since")
+    await expect(pause).to_be_disabled()
+    again = processes.start("api", "--port", url.rpartition(":")[2], "--redis", redis_server.url)
+    again.url = url
+    again.ready()
+    submit(url, "meanwhile")
+    await page.clock.fast_forward(5_000)
+    await expect(page.locator(".live")).to_have_text("Live")
+    await expect(page.get_by_role("link", name="meanwhile")).to_be_visible()
+    await expect(pause).to_be_enabled()
+    assert await page.evaluate("window.sameLoad")
