@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from rq_broker.admission.explain import ExplainedJob, ImaginedJob
 from rq_broker.admission.holders import HeldAmount
+from rq_broker.admission.move_preview import MovePreview
 from rq_broker.domain.job_holds import JobHold
 from rq_broker.domain.names import request_id_in
 from rq_broker.domain.planning import Hold, OwnedJob
@@ -28,11 +29,12 @@ def discreet_explanation(
 
 
 def discreet_what_if(
-    answer: ImaginedJob | tuple[ForecastChange, ...], owners: Collection[str]
-) -> ImaginedJob | tuple[ForecastChange, ...]:
+    answer: ImaginedJob | MovePreview, owners: Collection[str]
+) -> ImaginedJob | MovePreview:
     """Return a what-if as it is told to somebody who has these owners' jobs."""
-    if isinstance(answer, tuple):
-        return tuple(_change(change, owners) for change in answer)
+    if isinstance(answer, MovePreview):
+        changes = tuple(_change(change, owners) for change in answer.changes)
+        return replace(answer, changes=changes)
     return _discreet(answer, owners)
 
 

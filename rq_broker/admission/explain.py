@@ -24,11 +24,12 @@ from rq_broker.admission.holders import (
     holders_of,
     others_of,
 )
+from rq_broker.admission.move_preview import MovePreview, MovePreviews
 from rq_broker.admission.remarks import RemarkReader, Remarks
 from rq_broker.admission.snapshot import SnapshotReader
 from rq_broker.admission.submit_warning import never_granted
 from rq_broker.admission.turns import Turns
-from rq_broker.admission.what_if import imagined_line, moved_lines, place_in_queue
+from rq_broker.admission.what_if import imagined_line, place_in_queue
 from rq_broker.domain import errors
 from rq_broker.domain.job_holds import JobHold
 from rq_broker.domain.jobs import HOLDING, Job, Status
@@ -39,11 +40,9 @@ from rq_broker.planner import (
     IMAGINED,
     Explanation,
     Forecast,
-    ForecastChange,
     Reason,
     Steps,
     beside_the_line,
-    change_steps,
     explain_steps,
     forecast_steps,
     with_imagined_job,
@@ -121,6 +120,7 @@ class Explainer:
         self._questions: dict[str, _Question] = {}
         """Type → the question that its clients may join."""
         self._turns = Turns()
+        self._previews = MovePreviews(snapshots)
         self._what_ifs = Counter[str]()
         """Type → its what-ifs that wait or are computed."""
 
@@ -197,16 +197,22 @@ class Explainer:
         return forecasts
 
     async def what_if(
-        self, type_: str, proposal: Proposal, owners: Collection[str] | None = None
-    ) -> ImaginedJob | tuple[ForecastChange, ...]:
+        self,
+        type_: str,
+        proposal: Proposal,
+        owners: Collection[str] | None = None,
+        *,
+        among_own: bool = False,
+    ) -> ImaginedJob | MovePreview:
         """Answer for a job not submitted, or whose forecast a reorder changes.
 
-        `owners` are as of Broker.read, for the job to move.
+        `owners` and `among_own` are as of Broker.reorder, for the job to move.
         Raises NotWaiting when the job to move does not wait, and TooManyKinds as a submit does.
         """
         with self._counted(type_):
             if proposal.shape is None:
-                return await self._changes(type_, proposal, owners)
+                job = await self._movable(type_, proposal.request_id or "", owners)
+                return await self._previews.preview(job, proposal, owners, among_own=among_own)
             return await self._imagine(type_, proposal)
 
     @contextmanager
@@ -251,22 +257,6 @@ class Explainer:
             forecast,
             impossible=never_granted(snapshot, proposal.shape.owner, proposal.shape.demand),
         )
-
-    async def _changes(
-        self, type_: str, proposal: Proposal, owners: Collection[str] | None
-    ) -> tuple[ForecastChange, ...]:
-        """Forecast what changes if a job moves."""
-        (capacity, held), line, job = await asyncio.gather(
-            self._snapshots.read_capacity(type_),
-            self._broker.line(type_),
-            self._movable(type_, proposal.request_id or "", owners),
-        )
-        shape = await self._broker.shape(type_, job.shape)
-        if shape is None:
-            raise errors.NotWaiting(f"{request_id_in(job.request_id)} left the queue meanwhile")
-        before, after, moved = moved_lines(line, proposal, job, shape)
-        steps = change_steps(capacity, before, after, moved, held.demands, clock=time.thread_time)
-        return await self._forecaster.run(type_, steps)
 
     async def _movable(self, type_: str, request_id: str, owners: Collection[str] | None) -> Job:
         try:

@@ -10,7 +10,8 @@ from rq_broker.domain.line import Line, WaitingJob
 from rq_broker.domain.planning import Proposal, Snapshot
 from rq_broker.domain.validation import MAX_WHOLE
 from rq_broker.planner import IMAGINED, make_room
-from rq_broker.store.broker import Broker
+from rq_broker.store.broker import Broker, Moved
+from rq_broker.store.keys import job_of, member
 
 
 async def place_in_queue(
@@ -42,22 +43,52 @@ def imagined_line(line: Line, proposal: Proposal, now: float) -> Line:
     return line.with_job(job, shape)
 
 
-def moved_lines(
-    line: Line, proposal: Proposal, job: Job, shape: Shape
-) -> tuple[Line, Line, WaitingJob]:
-    """Return the line before and after a move, and the job that moves as it stands before."""
+def moved_lines(line: Line, moved: Moved, job: Job, shape: Shape) -> tuple[Line, Line, WaitingJob]:
+    """Return the line before and after a move, and the job that moves as it stands before.
+
+    Args:
+        line: As it is.
+        moved: What a dry run of the move told.
+        job: The job that moves.
+        shape: Its shape.
+    """
     shown = next((known for known in line.jobs if known.id == job.id), None)
     stands = WaitingJob(
-        (job.position or 1) - 1,
+        (moved.was or 1) - 1,
         job.id,
         job.request_id,
         job.priority,
         job.shape,
+        own_priority=shown is not None and shown.own_priority,
         prefers_until=shown.prefers_until if shown else 0.0,
     )
+    rank = (moved.position or 1) - 1
     others = line.without(job.id, stands.rank)
-    moved = replace(stands, rank=_rank(others, proposal, job.id))
-    return others.with_job(stands, shape), others.with_job(moved, shape), stands
+    before = others.with_job(stands, shape)
+    if moved.exchanges:
+        return before, _exchanged(before, moved, replace(stands, rank=rank), shape), stands
+    after = others.with_job(replace(stands, rank=rank, own_priority=True), shape)
+    return before, after, stands
+
+
+def _exchanged(line: Line, moved: Moved, goes: WaitingJob, shape: Shape) -> Line:
+    """Return the line after jobs exchanged their places; one that is not shown is taken to be like
+    the one whose place it gets."""
+    by_member = dict(moved.exchanges)
+    shown = {job.id: job for job in line.jobs}
+
+    def follower(job: WaitingJob) -> WaitingJob:
+        by = by_member.get(member(job.id, job.request_id))
+        if by is None:
+            return job
+        id_, name = job_of(by)
+        like = shown.get(id_, job)
+        return replace(like, id=id_, request_id=name, rank=job.rank, weight=job.weight)
+
+    after = replace(line, jobs=tuple(follower(job) for job in line.jobs))
+    if any(job.id == goes.id for job in after.jobs):
+        return after
+    return after.without(0, goes.rank).with_job(goes, shape)
 
 
 def _rank(line: Line, proposal: Proposal, job_id: int) -> int:

@@ -72,6 +72,8 @@ class ArrayCalls:
                 f"{array.request_id} takes priority, before, after or position; "
                 "its jobs take the rest, one by one"
             )
+        if change.mode == "place":
+            raise errors.Invalid("an array goes to the front, to the back, or beside a job")
         if limits_of(request) is not None:  # it would go before jobs of others
             raise errors.Forbidden("only operators reorder an array; move its jobs one by one")
         await self._broker.reorder_array(array, change.mode, change.value)

@@ -49,6 +49,10 @@ class QueueEnd(StrEnum):
     BACK = "back"
 
 
+Position = Annotated[int, Meta(ge=1, le=MAX_WHOLE)] | QueueEnd
+"""1 is next."""
+
+
 class Update(Struct):
     """Exactly one of priority, status, before, after, position and expected."""
 
@@ -56,7 +60,7 @@ class Update(Struct):
     status: Status | None = None
     before: Name | None = None
     after: Name | None = None
-    position: QueueEnd | None = None
+    position: Position | None = None
     fence: (
         Annotated[Count, Meta(description="With status: refused if a newer grant exists.")] | None
     ) = None
@@ -127,6 +131,13 @@ class Reorder:
     mode: str
     value: str
 
+    def proposal(self, request_id: str) -> Proposal:
+        """Return what a what-if asks about this move of a job."""
+        if self.mode == "place":
+            return Proposal(request_id=request_id, position=int(self.value))
+        value = int(self.value) if self.mode == "priority" else self.value
+        return Proposal(request_id=request_id, **{self.mode: value})  # type: ignore[arg-type]  # by name
+
 
 @dataclass(frozen=True, slots=True)
 class Transition:
@@ -162,6 +173,8 @@ def update(body: Any) -> Reorder | Transition | NewExpected:
             raise Invalid(f"{name} goes with status, not with {mode}")
     if change.expected is not UNSET and mode == "expected":
         return NewExpected(change.expected)
+    if isinstance(change.position, int):
+        return Reorder("place", str(change.position))
     return Reorder(mode, str(getattr(change, mode)))
 
 
@@ -206,10 +219,6 @@ def policy_patch(body: Any) -> Mapping[str, Any]:
     return patch
 
 
-Position = Annotated[int, Meta(ge=1, le=MAX_WHOLE)] | QueueEnd
-"""1 is next."""
-
-
 class NewJobForecast(Struct, forbid_unknown_fields=True):
     """A job that was not submitted."""
 
@@ -229,15 +238,22 @@ class MoveForecast(Struct, forbid_unknown_fields=True):
     request_id: Name
     priority: Priority | None = None
     position: Position | None = None
+    before: Name | None = None
+    after: Name | None = None
+
+
+_PLACES = ("priority", "position", "before", "after")
 
 
 def what_if(body: Any, callback_base: str | None = None, egress: Egress | None = None) -> Proposal:
     """Return what to forecast. Raises Invalid for all that a submit raises it for."""
     if isinstance(body, Mapping) and body.get("request_id") is not None:
         moved = convert(body, MoveForecast)
-        if moved.priority is None and moved.position is None:
-            raise Invalid("with request_id, give priority or position")
-        return _proposal(moved, None, moved.request_id)
+        places = {name: getattr(moved, name) for name in _PLACES}
+        given = {name: value for name, value in places.items() if value is not None}
+        if len(given) != 1:
+            raise Invalid(f"with request_id, give one of {', '.join(_PLACES)}")
+        return Proposal(request_id=moved.request_id, **given)
     known = {*NewJobForecast.__struct_fields__, "request_id"}
     if isinstance(body, Mapping) and body.get("data") is None and body.keys() <= known:
         raise Invalid("data or request_id is required")
@@ -245,15 +261,9 @@ def what_if(body: Any, callback_base: str | None = None, egress: Egress | None =
     destination = receiver_of(new.callback, callback_base, egress) if new.callback else OFFER
     expected = expected_class(new.expected)
     shape = Shape(demand_of(new.data), new.owner_id or "", destination, expected)
-    return _proposal(new, shape, None)
-
-
-def _proposal(
-    forecast: NewJobForecast | MoveForecast, shape: Shape | None, request_id: str | None
-) -> Proposal:
-    if forecast.priority is not None and forecast.position is not None:
+    if new.priority is not None and new.position is not None:
         raise Invalid("a what-if takes priority or position, not both")
-    return Proposal(shape, request_id, forecast.priority, forecast.position)
+    return Proposal(shape, None, new.priority, new.position)
 
 
 # Callbacks

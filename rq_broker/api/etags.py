@@ -18,6 +18,10 @@ from rq_broker.domain.jobs import Job
 _TAG = r'(?:W/)?"[!#-~\x80-\xff]*"'
 _LIST = re.compile(rf"[\s,]*{_TAG}(?:\s*,[\s,]*{_TAG})*[\s,]*")
 _VERSION = re.compile(r'"([^"]*)"')
+_WHOLE = r"\d{1,16}"
+_PLACE = rf"\.{_WHOLE}\.{_WHOLE}\.[ab]\.-?{_WHOLE}\.{_WHOLE}"
+_LINE = re.compile(rf"\d{{1,20}}-\d{{1,20}}\.{_WHOLE}({_PLACE})?")
+"""A version of the line, see store/lua/lib/line_version: no version of a job has a dot."""
 ANY = frozenset('"')
 """What `*` stands for: no version has a quote in it. `"*"` in quotes is the ETag of no job."""
 PATTERN = r'^(\*|(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*")*)$'
@@ -36,6 +40,18 @@ def expected_versions(request: Request) -> frozenset[str] | None:
     """
     versions = _versions(request, "If-Match")
     return None if versions == ANY else versions
+
+
+def expected_line(versions: frozenset[str] | None) -> str | None:
+    """Return the version of the line among those that If-Match names, None if it names none.
+
+    Raises Invalid where it stands beside others.
+    """
+    if not versions or not any(map(_LINE.fullmatch, versions)):
+        return None
+    if len(versions) > 1:
+        raise Invalid("If-Match names versions of the job, or one version of the line")
+    return next(iter(versions))
 
 
 def refuse_for_array(versions: frozenset[str] | None) -> None:

@@ -21,6 +21,7 @@ from rq_broker.api.access import sole_owner
 from rq_broker.api.arrays import ArrayCalls
 from rq_broker.api.etags import etag, expected_versions, is_known, not_modified, refuse_for_array
 from rq_broker.api.idempotency import REPLAYED, idempotency_key
+from rq_broker.api.moves import Moves
 from rq_broker.api.own import (
     attempt_view,
     check_submission,
@@ -66,6 +67,7 @@ class JobEndpoints:
         self._waits = waits
         self._lists = pagination.Lists(snapshots.broker)
         self._explainer = explainer
+        self._moves = Moves(snapshots.broker, explainer)
         self._reasons = ReasonReader(snapshots)
         self._callback_base = callback_base
         self._egress = egress
@@ -124,12 +126,15 @@ class JobEndpoints:
                 forecasts = await self._explainer.forecasts(type_, page.jobs)
             if listing.with_reason:
                 view = await self._view_with_reasons(request, type_, page.jobs)
-            counted: dict[str, Any] = {} if page.count is None else {"count": page.count}
+            beside: dict[str, Any] = {} if page.count is None else {"count": page.count}
+            if page.line:
+                beside["line"] = page.line
             jobs = await self._lists.array(page.jobs, view, forecasts)
-            return ok(jobs, next=next_cursor, **counted)
+            return ok(jobs, next=next_cursor, **beside)
         first = await self._lists.first_page(type_, listing)
         if request.method == "HEAD":
-            first = Page((), None)  # the answer has no body, so no further page is read
+            # The answer has no body, so no further page is read.
+            first = Page((), None, line=first.line)
         chunks = self._lists.stream(type_, listing, first, view)
         return StreamingResponse(chunks, media_type="application/json", headers=PRIVATE)
 
@@ -175,16 +180,7 @@ class JobEndpoints:
             refuse_for_array(versions)
             await self._arrays.update(request, array, change)
         elif isinstance(change, bodies.Reorder):
-            among_own = limits_of(request) is not None
-            await self._broker.reorder(
-                type_,
-                request_id,
-                change.mode,
-                change.value,
-                owners,
-                among_own=among_own,
-                versions=versions,
-            )
+            return ok(await self._moves.move(request, type_, request_id, change, versions))
         elif isinstance(change, bodies.NewExpected):
             await self._broker.set_expected(
                 type_, request_id, change.seconds, owners, versions=versions

@@ -139,7 +139,7 @@ def _limit(text: str | None, *, paged: bool) -> int | None:
 
 
 def _position(text: str) -> int:
-    if text.isascii() and text.isdigit() and len(text) <= 16 and int(text):
+    if text.isascii() and text.isdigit() and len(text) <= 16 and 1 <= int(text) <= MAX_WHOLE:
         return int(text)
     raise Invalid(f"from must be a place in the line, 1 for the next, not {show(text)}")
 
@@ -170,7 +170,7 @@ class Lists:
     async def page(self, type_: str, listing: Listing, limit: int) -> Page:
         """Collect one page of up to `limit` jobs."""
         jobs: list[Job] = []
-        after = listing.after
+        after, line = listing.after, ""
         size, places = 0, None
         if listing.names_jobs:
             named = await self._named(type_, listing)
@@ -180,9 +180,9 @@ class Lists:
             # The broker walks one index and drops what the other filter refuses.
             whole = both_filters or listing.needs
             count = _BATCH if whole else min(_BATCH, limit - len(jobs))
-            begin = None if after else listing.position
-            batch = await self._batch(type_, listing, after, count, begin)
+            batch = await self._batch(type_, listing, after, count)
             places = places or batch.count
+            line = line or batch.line  # what came since the first batch is newer than the version
             jobs += [job for job in batch.jobs if asks_for(job, listing.needs)]
             after = batch.next
             size += sum(len(job.data) for job in batch.jobs)
@@ -190,8 +190,9 @@ class Lists:
                 break
         if len(jobs) > limit:
             last = jobs[limit - 1]
-            return Page(tuple(jobs[:limit]), Cursor(str(last.priority), str(last.id)), places)
-        return Page(tuple(jobs), after, places)
+            cursor = Cursor(str(last.priority), str(last.id))
+            return Page(tuple(jobs[:limit]), cursor, places, line)
+        return Page(tuple(jobs), after, places, line)
 
     async def _named(self, type_: str, listing: Listing) -> Sequence[Job]:
         if listing.callback:
@@ -222,7 +223,8 @@ class Lists:
             if current.next is None:
                 break
             current = await self._batch(type_, listing, current.next, _BATCH)
-        yield (prefix if prefix != b"," else b"") + b'],"ok":true}'
+        line = b',"line":"%b"' % first.line.encode() if first.line else b""
+        yield (prefix if prefix != b"," else b"") + b"]" + line + b',"ok":true}'
 
     async def array(
         self,
@@ -258,14 +260,7 @@ class Lists:
             await asyncio.sleep(_PAUSE * (time.perf_counter() - started))
         return elements
 
-    async def _batch(
-        self,
-        type_: str,
-        listing: Listing,
-        after: Cursor | None,
-        size: int,
-        position: int | None = None,
-    ) -> Page:
+    async def _batch(self, type_: str, listing: Listing, after: Cursor | None, size: int) -> Page:
         if listing.array:
             return await self._batch_of_array(type_, listing, after, size)
         return await self._broker.page(
@@ -273,7 +268,7 @@ class Lists:
             owners=listing.owners,
             status=listing.status,
             after=after,
-            position=position,
+            position=listing.position,
             limit=size,
             contains=listing.contains,
         )

@@ -8,15 +8,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from rq_broker.admission.discretion import discreet_explanation, discreet_what_if
+from rq_broker.admission.discretion import discreet_explanation
 from rq_broker.admission.explain import Explainer
 from rq_broker.api import bodies
 from rq_broker.api.arrays import find_array
+from rq_broker.api.moves import what_if
 from rq_broker.api.own import imagined_shape, limits_of, owners_of
 from rq_broker.api.paths import job_of, type_of
 from rq_broker.api.request_body import read_json
 from rq_broker.api.responses import ok
-from rq_broker.api.waiting_views import explanation_view, what_if_view
+from rq_broker.api.waiting_views import explanation_view
 from rq_broker.domain.errors import NotWaiting
 from rq_broker.egress.rules import Egress
 from rq_broker.store.broker import Broker
@@ -64,6 +65,4 @@ class QuestionEndpoints:
         proposal = bodies.what_if(await read_json(request), self._callback_base, self._egress)
         if proposal.shape is not None:
             proposal = replace(proposal, shape=imagined_shape(request, proposal.shape))
-        answer = await self._explainer.what_if(type_, proposal, owners_of(request))
-        limits = limits_of(request)
-        return ok(what_if_view(answer if limits is None else discreet_what_if(answer, limits)))
+        return ok(await what_if(self._explainer, request, type_, proposal))

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from msgspec import UNSET, Meta, UnsetType, field
 
+from rq_broker.api.move_views import MovesView
 from rq_broker.domain import errors
 from rq_broker.domain.capacity import Amounts, Host
 from rq_broker.domain.identity import Role
@@ -64,6 +65,10 @@ class ErrorView(JsonObject, frozen=True):
         Meta(description="The refused job is the one that was kept, which is in `data`."),
     ] = UNSET
     data: JobView | UnsetType = UNSET
+    preview: Annotated[
+        MovesView | UnsetType,
+        Meta(description="Of a move refused since the line changed: what it would do now."),
+    ] = UNSET
     left: Annotated[
         dict[str, Count] | UnsetType,
         Meta(description="`jobs`, `hosts` and `sources` of a type that was to be deleted."),

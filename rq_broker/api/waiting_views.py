@@ -8,7 +8,9 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from rq_broker.admission.explain import ExplainedJob, ImaginedJob
+from rq_broker.admission.move_preview import MovePreview
 from rq_broker.api.instances import WantedInstance, given_as
+from rq_broker.api.move_views import OtherJob, moves_view
 from rq_broker.domain.capacity import Amounts
 from rq_broker.domain.job_holds import JobHold
 from rq_broker.domain.jobs import Demand, Status
@@ -19,7 +21,6 @@ from rq_broker.domain.reasons.reason import Reason
 from rq_broker.domain.reasons.values import HeldByNobody
 from rq_broker.domain.reasons.view import ReasonView
 from rq_broker.domain.representation import Converted, Count, EtaView, JsonObject, Number
-from rq_broker.planner import ForecastChange
 
 
 class ShortfallView(JsonObject, frozen=True):
@@ -40,17 +41,11 @@ def _request_id(name: str) -> str | None:
     return request_id_in(name) or None
 
 
-_OtherJob = Annotated[
-    str | None,
-    Meta(description="null: another owner's, which is not named to you."),
-]
-
-
 class HolderView(JsonObject, frozen=True):
     """A job that holds what another lacks."""
 
-    request_id: Annotated[_OtherJob, Converted(_request_id)]
-    owner_id: Annotated[_OtherJob, Converted(_or_none)]
+    request_id: Annotated[OtherJob, Converted(_request_id)]
+    owner_id: Annotated[OtherJob, Converted(_or_none)]
     seconds: Annotated[float, Meta(description="How long it has held it.")]
     overdue: Annotated[
         bool, Meta(description="That is more than three times what it said it would hold.")
@@ -91,7 +86,7 @@ class LargestView(JsonObject, frozen=True):
 class AwaitedView(JsonObject, frozen=True):
     """A job for whose end a reservation waits."""
 
-    request_id: Annotated[_OtherJob, Converted(_or_none)]
+    request_id: Annotated[OtherJob, Converted(_or_none)]
     ends: Annotated[float, Meta(description="When that is expected, Unix time.")]
     source: Annotated[
         str, Meta(description="By what it said (expected), or by earlier jobs like it.")
@@ -205,21 +200,6 @@ ForecastView = msgspec.defstruct(
 )
 
 
-class MoveView(JsonObject, frozen=True):
-    """A job whose ETA a reorder changes."""
-
-    request_id: Annotated[_OtherJob, Converted(_or_none)]
-    before: Annotated[EtaView, Converted(EtaView.of)]
-    after: Annotated[EtaView, Converted(EtaView.of)]
-    seconds: Annotated[float | None, Meta(description="after − before, of the p50.")]
-
-
-class MovesView(JsonObject, frozen=True):
-    """The effect of a reorder."""
-
-    moves: list[MoveView]
-
-
 class JobHoldView(JsonObject, frozen=True):
     """What has become of the grant of a granted or running job."""
 
@@ -291,10 +271,10 @@ def explanation_view(job: ExplainedJob | JobHold) -> Struct:
     )
 
 
-def what_if_view(answer: ImaginedJob | tuple[ForecastChange, ...]) -> Struct:
+def what_if_view(answer: ImaginedJob | MovePreview) -> Struct:
     """Build the answer to `what_if`."""
-    if isinstance(answer, tuple):
-        return MovesView([MoveView.of(change) for change in answer])
+    if isinstance(answer, MovePreview):
+        return moves_view(answer)
     return ForecastView(
         **_waiting_fields(answer),
         impossible=answer.impossible.text if answer.impossible else None,

@@ -148,7 +148,7 @@ class Snapshot:
 class Proposal:
     """What a what-if asks about: a job not submitted (`shape`), or a waiting one put elsewhere.
 
-    The place is a priority, a position, or neither: the back.
+    The place is a priority, a position, for a waiting job a neighbour, or none of them: the back.
     """
 
     shape: Shape | None = None
@@ -156,3 +156,16 @@ class Proposal:
     priority: int | None = None
     position: int | str | None = None
     """1 is the first position; or `front` or `back`."""
+    before: str | None = None
+    """The waiting job before which it goes."""
+    after: str | None = None
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """The mode and the value of Broker.reorder."""
+        if isinstance(self.position, int):
+            return "place", str(self.position)
+        for mode in ("priority", "before", "after"):
+            if (value := getattr(self, mode)) is not None:
+                return mode, str(value)
+        return "position", str(self.position or "back")

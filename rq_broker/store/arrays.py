@@ -19,6 +19,7 @@ from rq_broker.store.keys import ARRAYS_SINCE, OFFERS_SINCE, callback_digest, di
 from rq_broker.store.names import Names, name_beside, owners_argument
 from rq_broker.store.notifiers import refuse_older
 from rq_broker.store.registry import Registry
+from rq_broker.store.reorders import Reorders
 from rq_broker.store.runner import Runner
 from rq_broker.store.submits import key_digest
 
@@ -32,12 +33,18 @@ class Arrays:
     """Submit_array, read_array, page_array, reorder_array, withdraw_array, holding."""
 
     def __init__(
-        self, runner: Runner, registry: Registry, continuity: Continuity, jobs: Jobs
+        self,
+        runner: Runner,
+        registry: Registry,
+        continuity: Continuity,
+        jobs: Jobs,
+        reorders: Reorders,
     ) -> None:
         self._runner = runner
         self._registry = registry
         self._continuity = continuity
         self._jobs = jobs
+        self._reorders = reorders
         self._names = Names(runner)
 
     async def submit_array(
@@ -271,8 +278,8 @@ class Arrays:
             if neighbour.position is None:
                 raise errors.NotWaiting(f"{value} is not in the line")
         away = "front" if (mode, value) == ("position", "back") else "back"
-        await self._jobs.reorder(type_, first, "position", away)
-        return await self._jobs.reorder(type_, first, mode, value)
+        await self._reorders.reorder(type_, first, "position", away)
+        return (await self._reorders.reorder(type_, first, mode, value)).priority
 
     async def withdraw_array(
         self, array: Array, idempotency_key: str = "", owners: Collection[str] | None = None

@@ -26,6 +26,7 @@ from rq_broker.store.jobs import Cursor, Jobs, Page
 from rq_broker.store.notifiers import NotifierReport, Notifiers
 from rq_broker.store.rates import Rates
 from rq_broker.store.registry import Registry
+from rq_broker.store.reorders import Moved, Reorders
 from rq_broker.store.repair import Repair
 from rq_broker.store.reports import NewEvents, ReportHead, Reports
 from rq_broker.store.runner import Runner
@@ -44,6 +45,7 @@ __all__ = [
     "EndedHolds",
     "Heads",
     "Marker",
+    "Moved",
     "NewEvents",
     "NotifierReport",
     "Page",
@@ -90,7 +92,9 @@ class Broker:
         submits = Submits(runner, registry, continuity)
         self.submit, self.submit_many = submits.submit, submits.submit_many
         self._bind_jobs(jobs)
-        self._bind_arrays(Arrays(runner, registry, continuity, jobs))
+        reorders = Reorders(runner, jobs)
+        self.reorder = reorders.reorder
+        self._bind_arrays(Arrays(runner, registry, continuity, jobs, reorders))
         self._bind_capacity(Capacity(runner, registry, grants))
         self._bind_grants(grants)
         self._bind_holds(Holds(runner))
@@ -130,7 +134,6 @@ class Broker:
         self.page = jobs.page
         self.called_at = jobs.called_at
         self.line_ends = jobs.line_ends
-        self.reorder = jobs.reorder
         self.transition = jobs.transition
         self.set_expected = jobs.set_expected
         self.withdraw = jobs.withdraw

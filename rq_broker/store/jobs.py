@@ -14,7 +14,7 @@ from rq_broker.domain.jobs import BESIDE, Job, Shape, Status, expected_class, or
 from rq_broker.domain.names import request_id_in
 from rq_broker.store import records
 from rq_broker.store.keys import Keys, callback_digest, digest, unfold
-from rq_broker.store.names import Names, name_beside, owners_argument
+from rq_broker.store.names import Names, owners_argument
 from rq_broker.store.runner import Runner
 from rq_broker.store.submits import key_digest
 from rq_broker.store.versions import NO_JOB, known_fields, version_of
@@ -36,6 +36,8 @@ class Page:
     next: Cursor | None
     count: int | None = None
     """How many places there are, of a page that begins at one."""
+    line: str = ""
+    """The version of the line, see lua/lib/line_version; '' of other lists than of queued jobs."""
 
 
 class LineEnds(NamedTuple):
@@ -47,7 +49,7 @@ class LineEnds(NamedTuple):
 
 
 class Jobs:
-    """Read, page, reorder, transition, set_expected, withdraw."""
+    """Read, page, transition, set_expected, withdraw."""
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
@@ -78,7 +80,7 @@ class Jobs:
             owners=owners_argument(owners),
         )
 
-    async def _known(
+    async def known(
         self,
         type_: str,
         name: str,
@@ -122,7 +124,7 @@ class Jobs:
             owners: List jobs of these owners only; None: of every owner.
             status: List jobs of this status only.
             after: Where an earlier page ended.
-            position: With a status and no owners: begin at this place of its jobs.
+            position: With a status and no owners: begin at this place, and list the line only.
             limit: How many jobs to read, at most 500; with both filters fewer may be listed.
             contains: List only jobs whose request_id has this text. One call compares 5,000 names.
         """
@@ -139,7 +141,8 @@ class Jobs:
         )
         is_last = reply.next_id is None
         cursor = None if is_last else Cursor(reply.next_priority, reply.next_id)
-        return Page(records.listed_jobs(type_, reply), cursor, reply.count)
+        page = records.listed_jobs(type_, reply), cursor, reply.count, reply.line or ""
+        return Page(*page)
 
     async def called_at(
         self, type_: str, callback: str, owners: Collection[str] | None = None
@@ -177,52 +180,6 @@ class Jobs:
                         ends.append(int(float(score)))
         return LineEnds(min(ends), max(ends), count) if ends else None
 
-    async def reorder(
-        self,
-        type_: str,
-        request_id: str,
-        mode: str,
-        value: str,
-        owners: Collection[str] | None = None,
-        *,
-        among_own: bool = False,
-        versions: Collection[str] | None = None,
-    ) -> int:
-        """Give a job another place; returns its priority.
-
-        Args:
-            type_: The type.
-            request_id: The job.
-            mode: `priority`, `before`, `after` or `position`.
-            value: The priority, the neighbour's request_id, or `front` or `back`.
-            owners: As of `read`, for both jobs.
-            among_own: The waiting jobs of the job's owner exchange their places, and no job of
-                another owner moves.
-            versions: Only if the job has one of these (Job.version); None: in any.
-
-        Raises:
-            JobNotFound: The type has no such job, or no such neighbour.
-            ChangedMeanwhile: The job has another version.
-            NotWaiting: The job, or its neighbour, does not wait in the line.
-            NoRoom: There is no priority for that place.
-            Forbidden: The policy does not let clients change the order of their own jobs.
-        """
-        name = await self._names.stored(type_, request_id, owners)
-        if mode in ("before", "after"):
-            value = name_beside(value, name)
-        reply = await self._runner.run(
-            "reorder",
-            type_,
-            request_id=name,
-            mode=mode,
-            value=value,
-            among_own=among_own,
-            owners=owners_argument(owners),
-            known=await self._known(type_, name, versions, owners),
-        )
-        priority: int = reply.priority
-        return priority
-
     async def transition(
         self,
         type_: str,
@@ -247,7 +204,7 @@ class Jobs:
             error: A text to keep on the job.
             servers: With `running`: the names, without spaces, of the job's servers at the source.
             only_in: Move it only if it has this status.
-            versions: As of `reorder`.
+            versions: Only if the job has one of these (Job.version); None: in any.
 
         Raises:
             JobNotFound: The type has no such job.
@@ -268,7 +225,7 @@ class Jobs:
             servers=" ".join(servers) or None,
             origins=[status for status in origins(to) if only_in in (None, status)],
             owners=owners_argument(owners),
-            known=await self._known(type_, name, versions, owners),
+            known=await self.known(type_, name, versions, owners),
         )
         return Status(reply.status)
 
@@ -288,7 +245,7 @@ class Jobs:
             request_id: The job.
             expected: Seconds from its grant on; None if it does not say any more.
             owners: As of `read`.
-            versions: As of `reorder`.
+            versions: As of `transition`.
 
         Raises:
             JobNotFound: The type has no such job.
@@ -298,7 +255,7 @@ class Jobs:
         """
         known_shape, demand = None, None
         name = await self._names.stored(type_, request_id, owners)
-        known = await self._known(type_, name, versions, owners)
+        known = await self.known(type_, name, versions, owners)
         while True:
             reply = await self._runner.run(
                 "set_expected",
@@ -337,7 +294,7 @@ class Jobs:
                 a job of this name. Empty: no key.
             owners: As of `read`.
             only_in: Withdraw it only if it has this status.
-            versions: As of `reorder`.
+            versions: As of `transition`.
 
         Returns:
             Whether this call was carried out before: it is repeated with its key within a day, and
@@ -352,7 +309,7 @@ class Jobs:
         name = await self._names.stored(type_, request_id, owners)
         scope = "\0".join((name, *sorted(owners or ())))
         withdraw_key = key_digest(scope, idempotency_key)
-        known = await self._known(type_, name, versions, owners)
+        known = await self.known(type_, name, versions, owners)
         reply = await self._remove(type_, name, withdraw_key, owners, only_in, known=known)
         replayed: bool = reply.replayed
         return replayed

@@ -29,6 +29,7 @@ where nothing else is said.
 | `rqb:{<type>}`             | hash   | the base: `id`, `clock`, `fence`, `hosts`, `policy:…`, |
 |                            |        | counts (`wait:…`, `forecasts_…`, `offers_missed`), |
 |                            |        | `promises`, `recount:<status>`, the clock (`clock_…`), |
+|                            |        | `shifts` (see lua/lib/line_version), |
 |                            |        | `incarnation`, `audit_ends`, `policy_number` and which of |
 |                            |        | them was dropped, `policy_dropped`; `dropped` until both |
 |                            |        | logs have the line of a drop |

@@ -125,13 +125,17 @@ async def test_an_unused_type_has_an_answer_too(broker: Broker, client: Redis) -
 async def test_a_reorder_to_a_position_is_exact(
     broker: Broker, client: Redis, name: str, position: int
 ) -> None:
-    """Whether it moves forward, back or not at all: afterwards it stands at just that position."""
+    """Whether it moves forward, back or not at all: it and those between change as they should."""
     await _ties(broker, client)
     answer = await what_if(broker, Proposal(request_id=name, position=position))
     moves = sorted(answer["moves"], key=lambda move: float(move["after"]["p50"]))
     expected = [other for other in ("d0", "d1", "d2", "d3") if other != name]
     expected.insert(position - 1, name)
-    assert [move["request_id"] for move in moves] == expected
+    was, now = int(name[1:]), expected.index(name)
+    assert [move["request_id"] for move in moves] == expected[min(was, now) : max(was, now) + 1]
+    assert (answer["was"], answer["position"]) == (was + 1, now + 1)
+    between, forward = abs(was - now), now < was
+    assert (answer["later"], answer["sooner"]) == (between * forward, between * (not forward))
 
 
 async def test_a_reorder_says_whose_forecast_moves(broker: Broker, client: Redis) -> None:

@@ -68,7 +68,10 @@ def test_updates(body: dict[str, Any], expected: Reorder | Transition | NewExpec
         ),
         ({"before": 5}, "before must be a string, not 5"),
         ({"after": ""}, "after must not be empty"),
-        ({"position": "middle"}, 'position must be one of front, back, not "middle"'),
+        (
+            {"position": "middle"},
+            'position must be a whole number from 1 to 2^53−1, front or back, not "middle"',
+        ),
         ({"priority": 1, "fence": 1}, "fence goes with status, not with priority"),
         ({"position": "back", "error": "x"}, "error goes with status, not with position"),
         ({"status": "done", "fence": -1}, "fence must be a whole number from 0 to 2^53−1"),
@@ -100,7 +103,7 @@ def test_bad_updates(body: Any, sentence: str) -> None:
             'position must be a whole number from 1 to 2^53−1, front or back, not "middle"',
         ),
         ({"dta": {}}, 'the field "dta" is not known; known are data, owner_id'),
-        ({"request_id": "d"}, "with request_id, give priority or position"),
+        ({"request_id": "d"}, "with request_id, give one of priority, position, before, after"),
         ({"data": {}, "priority": 1, "position": 1}, "takes priority or position, not both"),
     ],
 )

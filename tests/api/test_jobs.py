@@ -117,7 +117,7 @@ async def test_data_keeps_every_digit(api: httpx.AsyncClient) -> None:
 
 
 async def test_updates(api: httpx.AsyncClient) -> None:
-    """priority, before, after and position reorder a job; the answer is empty."""
+    """priority, before, after and position reorder a job; where to, the answer to the last says."""
     await submit(api, "a", "b", "c", "d")
     moves: list[tuple[str, dict[str, Any], list[str]]] = [
         ("d", {"priority": 83334}, ["d", "a", "b", "c"]),
@@ -125,11 +125,19 @@ async def test_updates(api: httpx.AsyncClient) -> None:
         ("c", {"before": "d"}, ["c", "d", "b", "a"]),
         ("c", {"after": "b"}, ["d", "b", "c", "a"]),
         ("a", {"position": "front"}, ["a", "d", "b", "c"]),
+        ("b", {"position": 2}, ["a", "b", "d", "c"]),
+        ("a", {"position": 99}, ["b", "d", "c", "a"]),
     ]
     for name, body, expected in moves:
+        was = (await listed(api)).index(name) + 1
         answer = await api.post(f"/v1/vm/{name}", json=body)
-        assert (answer.status_code, answer.json()) == (200, {"data": {}, "ok": True})
+        assert answer.status_code == 200
         assert await listed(api) == expected
+        told = answer.json()["data"]
+        if "priority" in body:
+            assert told == {}
+        else:
+            assert (told["was"], told["position"]) == (was, expected.index(name) + 1)
 
 
 async def test_what_a_job_expects(api: httpx.AsyncClient) -> None:

@@ -107,7 +107,7 @@ class Machine(Caller):
     def reorder(self, name: str, priority: int | None) -> None:
         call = self.broker.reorder(TYPE, name, "priority", str(priority or 0))
         answer, _ = self.both(call, lambda: self.model.reorder(name, priority or 0))
-        assert answer in (None, priority or 0)
+        assert answer is None or answer.priority == (priority or 0)
 
     @rule(name=NAMES, to=PLACES)
     def reorder_beside(self, name: str, to: tuple[str, str]) -> None:
@@ -121,7 +121,8 @@ class Machine(Caller):
             moved = {job.request_id: job for job in self.run(self.broker.page(TYPE)).jobs}
             queued = [job for job in moved.values() if job.position is not None]
             assert [job.request_id for job in queued] == order
-            assert moved[name].priority == answer
+            assert moved[name].priority == answer.priority
+            assert moved[name].position == answer.position
             assert all(abs(job.priority) <= MAX_WHOLE for job in queued)
             for job in queued:
                 self.model.jobs[job.request_id].priority = job.priority

@@ -41,7 +41,7 @@ async def test_a_change_between_read_and_write_is_seen(
     """The script compares the job with what its caller read, and writes nothing."""
     for name in ("before", "d", "other"):
         await submit(broker, name, priority=5)
-    read = Jobs._known
+    read = Jobs.known
     version = (await broker.read(TYPE, "d")).version
 
     async def read_before(jobs: Jobs, type_: str, name: str, versions: Any, owners: Any) -> Any:
@@ -52,7 +52,7 @@ async def test_a_change_between_read_and_write_is_seen(
                 await submit(broker, "d", priority=5)
         return known
 
-    monkeypatch.setattr(Jobs, "_known", read_before)
+    monkeypatch.setattr(Jobs, "known", read_before)
     with pytest.raises(errors.ChangedMeanwhile):
         await CHANGES[verb](broker)
     job = await broker.read(TYPE, "d")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from rq_broker.api import bodies, roles
 from rq_broker.api.array_view import ArrayView
+from rq_broker.api.move_views import MovedView
 from rq_broker.api.operations import refusals
 from rq_broker.api.operations.group import Example, Group
 from rq_broker.api.operations.row import WARNING, WHOSE, Body, Operation, Parameter
@@ -16,6 +17,7 @@ from rq_broker.domain import errors
 from rq_broker.domain.events import MOST_WAIT_SECONDS
 from rq_broker.domain.jobs import Status
 from rq_broker.domain.representation import JobView
+from rq_broker.domain.validation import MAX_WHOLE
 
 _STATUS = "|".join(Status)
 _SUBMISSION = {
@@ -70,7 +72,7 @@ _LIST_QUERY = {
         "`VCPU:16,Memory:65536`. It reads 10,000 jobs at most, and may be empty before the end.",
     ),
     "from": Parameter(
-        {"type": "integer", "minimum": 1},
+        {"type": "integer", "minimum": 1, "maximum": MAX_WHOLE},
         "A page that begins at this place in the line, or among all jobs of the `status`. For all "
         "owners.",
     ),
@@ -126,11 +128,16 @@ OPERATIONS: Mapping[str, Operation] = {
         list[JobView],
         refusals.TYPE,
         query=_LIST_QUERY,
-        keys={"next": {"type": ["string", "null"]}, "count": {"type": "integer", "minimum": 0}},
+        keys={
+            "next": {"type": ["string", "null"]},
+            "count": {"type": "integer", "minimum": 0},
+            "line": {"type": "string"},
+        },
         note="Without `limit` and `cursor` the answer is the whole list, streamed. With one of "
         "them it is a page, perhaps shorter than `limit`; only `next: null` marks the last page. "
         "With `eta=1` one forecast of the whole line gives every queued job of the page its `ETA`. "
-        "With `from` the `count` says how many places there are.",
+        "With `from` the `count` says how many places there are. With `status=queued` the answer "
+        "has `line`, the version of the line, for `If-Match` of a move.",
         group=Group.LOOK,
         order=10,
         examples=(Example(query={"status": "queued", "eta": "1"}, python=_LIST),),
@@ -156,14 +163,16 @@ OPERATIONS: Mapping[str, Operation] = {
         access=roles.READ_JOBS,
     ),
     "update": Operation(
-        EmptyView,
+        (EmptyView, MovedView),
         (
             *(*refusals.JOB, *refusals.BODY, *refusals.MOVE, *refusals.EXPECT, *refusals.SERVERS),
             errors.ChangedMeanwhile,
         ),
         condition="If-Match",
         body=Body(bodies.UpdateBody, {"status": "done"}),
-        note="`before`, `after` and `position` move a queued job in one atomic step. "
+        note="`before`, `after` and `position` move a queued job in one atomic step; the answer "
+        "tells from where to where. `If-Match` takes the `line` of a list or a what-if too: then "
+        "the move delays no job that you did not see it delay, or is a 412 with the new `preview`. "
         "With `fence`, an update of the status is refused if the job has a newer grant. "
         "`expected` changes how long a queued, granted or running job says it will hold; its place "
         "in the queue stays. Unknown fields are ignored. `name[*]` reorders an array.",
@@ -178,6 +187,7 @@ OPERATIONS: Mapping[str, Operation] = {
                 body={"position": "front"},
                 python=_FIRST,
             ),
+            Example("Put it third", {"request_id": "render-7"}, body={"position": 3}),
         ),
         query=WHOSE,
         access=roles.CHANGE_JOBS,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rq_broker.api import bodies, roles
+from rq_broker.api.move_views import MovesView
 from rq_broker.api.operations import refusals
 from rq_broker.api.operations.group import Example, Group
 from rq_broker.api.operations.row import WHOSE, Body, Operation
-from rq_broker.api.waiting_views import ExplanationView, ForecastView, JobHoldView, MovesView
+from rq_broker.api.waiting_views import ExplanationView, ForecastView, JobHoldView
 from rq_broker.domain import errors
 
 _WHAT_IF = {"data": {"instances": [{"VCPU": 4}]}, "position": 1}
@@ -36,13 +37,14 @@ OPERATIONS: Mapping[str, Operation] = {
                 errors.TooManyKinds,
                 errors.CallbackForbidden,
                 errors.NotWaiting,
+                errors.JobNotFound,
             ),
             errors.TooManyQuestions,
         ),
         body=Body((bodies.NewJobForecast, bodies.MoveForecast), _WHAT_IF),
         note="With `data`: the explanation and the forecast of a job that was not submitted. With "
-        "`request_id`: whose ETA changes if that job moves, and by how many seconds. Nothing is "
-        "written.",
+        "`request_id`: whose ETA changes if that job moves, by how many seconds, and the version "
+        "of the `line` to move it by. Nothing is written.",
         group=Group.LOOK,
         order=30,
         examples=(

@@ -14,11 +14,14 @@ class Conflict(BrokerError):
 
 
 class ChangedMeanwhile(BrokerError):
-    """The job has another version than those that `If-Match` names."""
+    """The job, or the line where it matters for a move, has changed since what `If-Match` names."""
 
     status = 412
     code = "changed_meanwhile"
-    remedy = "Read the job, decide anew, and send the update with the ETag of that answer."
+    remedy = (
+        "Read the job, decide anew, and send the update with the ETag of that answer. For a move, "
+        "look at `preview`, and move by its `line`."
+    )
 
 
 class DuplicateRequestId(Conflict):

@@ -17,6 +17,7 @@ from rq_broker.domain.reasons.reason import Reason
 from rq_broker.planner.capacity_reasons import impossible
 from rq_broker.planner.forecasting.scene import Scene
 from rq_broker.planner.forecasting.simulated_jobs import NEVER
+from rq_broker.planner.forecasting.simulation import SimulatedFuture
 from rq_broker.planner.packing.host_table import HostTable, free_when_empty
 from rq_broker.planner.steps import Steps, run_all
 
@@ -171,35 +172,88 @@ def forecast_steps(
         seed: equal seeds give equal futures, also of lines that differ by one job.
         clock: bounds the time spent, see MAX_SECONDS.
     """
-    known = _known_before(snapshot, line)
-    simulated = frozenset(
-        index
-        for index, job in enumerate(line.jobs)
-        if job.digest not in known and (targets is None or job.id in targets)
+    (forecast,) = yield from compared_steps(
+        snapshot, (line,), demands, targets=targets, futures=futures, seed=seed, clock=clock
     )
-    starts: dict[int, list[float]] = {index: [] for index in simulated}
-    cut_short, spent, started = False, 0.0, clock()
-    scene = Scene(snapshot, line, demands or {}) if simulated else None
-    for number in range(futures if scene else 0):
-        assert scene is not None
-        future = scene.future(seed + number)
-        cut_short |= not future.run(simulated)
-        for index, times in starts.items():
-            times.append(future.starts.get(index, NEVER))
-        spent += clock() - started
-        if spent > MAX_SECONDS:
+    return forecast
+
+
+def compared_steps(
+    snapshot: Snapshot,
+    lines: Sequence[Line],
+    demands: Mapping[str, Demand] | None = None,
+    *,
+    targets: Collection[int] | None = None,
+    futures: int = FUTURES,
+    seed: int = 0,
+    clock: Clock = standing_clock,
+    most_seconds: float = MAX_SECONDS,
+    is_coarse: bool = False,
+) -> Steps[list[LineForecast]]:
+    """Forecast the same jobs in several orders, each future for all of them in turn.
+
+    All see as many futures, and the same ones: a difference comes from the order, not from chance.
+    Arguments are as of `forecast_steps`.
+
+    Args:
+        most_seconds: Seconds by the clock for all futures together; at least one is simulated.
+        is_coarse: Simulate a short line in steps too, as a long one.
+    """
+    known = _known_before(snapshot, lines[0])
+    tallies = [_Tally.of(line, known, targets) for line in lines]
+    is_open = any(tally.starts for tally in tallies)
+    first = Scene(snapshot, lines[0], demands or {}, is_coarse=is_coarse) if is_open else None
+    scenes = [first.with_line(line) for line in lines] if first else []
+    spent, started = 0.0, clock()
+    for number in range(futures if scenes else 0):
+        for scene, tally in zip(scenes, tallies, strict=True):
+            tally.add(scene.future(seed + number))
+            spent += clock() - started
+            yield
+            started = clock()
+        if spent > most_seconds:
             break
-        yield
-        started = clock()
-    return LineForecast(
-        line,
-        [
-            known[job.digest]
-            if job.digest in known
-            else _percentiles(starts.get(index, ()), cut_short)
-            for index, job in enumerate(line.jobs)
-        ],
-    )
+    return [tally.forecast(known) for tally in tallies]
+
+
+@dataclass
+class _Tally:
+    """When the jobs in question of a line start, future by future."""
+
+    line: Line
+    starts: dict[int, list[float]]
+    """Index of such a job → its starts."""
+    cut_short: bool = False
+
+    @classmethod
+    def of(cls, line: Line, known: Collection[str], targets: Collection[int] | None) -> _Tally:
+        """Count those of a line whose forecast is not known before."""
+        return cls(
+            line,
+            {
+                index: []
+                for index, job in enumerate(line.jobs)
+                if job.digest not in known and (targets is None or job.id in targets)
+            },
+        )
+
+    def add(self, future: SimulatedFuture) -> None:
+        """Run a future, and note the starts."""
+        self.cut_short |= not future.run(frozenset(self.starts))
+        for index, times in self.starts.items():
+            times.append(future.starts.get(index, NEVER))
+
+    def forecast(self, known: Mapping[str, Forecast]) -> LineForecast:
+        """Return the forecasts of all jobs of the line."""
+        return LineForecast(
+            self.line,
+            [
+                known[job.digest]
+                if job.digest in known
+                else _percentiles(self.starts.get(index, ()), self.cut_short)
+                for index, job in enumerate(self.line.jobs)
+            ],
+        )
 
 
 def _known_before(snapshot: Snapshot, line: Line) -> Mapping[str, Forecast]:

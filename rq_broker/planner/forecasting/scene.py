@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from itertools import groupby
 from random import Random
@@ -56,19 +57,28 @@ class _HeldNow:
 class Scene:
     """Begins the futures of a type."""
 
-    def __init__(self, snapshot: Snapshot, line: Line, demands: Mapping[str, Demand]) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        line: Line,
+        demands: Mapping[str, Demand],
+        *,
+        is_coarse: bool = False,
+    ) -> None:
         """Prepare the futures of a snapshot.
 
         Args:
             snapshot: of the type; its waiting shapes are not used.
             line: the jobs that wait.
             demands: key → demand, of jobs that may come again; those that wait are known.
+            is_coarse: in steps, as a long line, whatever its length.
         """
         self._snapshot = snapshot
         self._line = line
         self._history = snapshot.history
         is_exact = (
             line.is_complete
+            and not is_coarse
             and len(snapshot.holds) <= EXACT_HOLDS
             and len(snapshot.hosts) <= EXACT_HOSTS
         )
@@ -93,12 +103,23 @@ class Scene:
         self._parts_held = _parts_held(newest)
         self._demands: dict[Demand, int] = {}
         self._kinds: dict[tuple[Shape, bool, bool], Kind] = {}
-        self._kind_of = [
-            self._kind(line.shapes[job.digest], own_priority=job.own_priority) for job in line.jobs
-        ]
+        self._kind_of = self._kinds_in(line)
         """For each job of the line its kind."""
         self._held = self._held_now() if is_exact else self._merged(self._held_now())
         self.arrivals = self._arrival_model(newest if is_exact else [], known)
+
+    def _kinds_in(self, line: Line) -> list[Kind]:
+        return [
+            self._kind(line.shapes[job.digest], own_priority=job.own_priority) for job in line.jobs
+        ]
+
+    def with_line(self, line: Line) -> Scene:
+        """Return the scene with the same jobs in another order; what it has prepared is shared."""
+        if line is self._line:
+            return self
+        other = copy(self)
+        other._line, other._kind_of = line, self._kinds_in(line)
+        return other
 
     def future(self, seed: int) -> SimulatedFuture:
         """Begin a future; equal seeds draw the same for equal jobs, whatever their order."""

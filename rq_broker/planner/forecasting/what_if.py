@@ -13,11 +13,22 @@ from rq_broker.planner.forecasting.forecasts import (
     FUTURES,
     Clock,
     Forecast,
-    forecast_steps,
+    compared_steps,
     standing_clock,
 )
 from rq_broker.planner.steps import Steps
 
+MOST_SECONDS = 0.1
+"""Seconds by its clock that the futures of a move may take, of both lines together: somebody waits
+for it with a job in hand. Those of 1,000 jobs for 1,000 hosts are then five or so."""
+EXACT_WORK = 20_000
+"""Waiting jobs times holds up to which a move is simulated event by event. Beyond, one future would
+take longer than MOST_SECONDS."""
+LEAST_CHANGE = 1.0
+"""Seconds by which a start changes at least to count as sooner or later."""
+LEAST_PART = 0.05
+"""The same as a part of the wait: less is within the error of the simulation, whose steps are that
+long."""
 IMAGINED = "?"
 """Digest and request_id of a job that is not submitted; no real digest is so short."""
 
@@ -32,6 +43,20 @@ class ForecastChange:
     after: Forecast
     seconds: float | None
     """p50 after minus p50 before; None where either is unknown."""
+    weight: int = 1
+    """How many jobs like it this one stands for, in a line that is shown as a sample."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether both forecasts say a time."""
+        return self.seconds is not None
+
+    @property
+    def direction(self) -> int:
+        """1 if it starts later, -1 if sooner, 0 if neither, or if that is not known."""
+        seconds = self.seconds or 0.0
+        least = max(LEAST_CHANGE, LEAST_PART * (self.before.p50 or 0.0))
+        return 0 if abs(seconds) < least else 1 if seconds > 0 else -1
 
 
 def with_imagined_job(snapshot: Snapshot, shape: Shape, priority: int | None = None) -> Snapshot:
@@ -67,50 +92,54 @@ def change_steps(
     before: Line,
     after: Line,
     moved: WaitingJob,
-    demands: Mapping[str, Demand] | None = None,
+    to_rank: int,
     *,
+    demands: Mapping[str, Demand] | None = None,
     futures: int = FUTURES,
     clock: Clock = standing_clock,
 ) -> Steps[tuple[ForecastChange, ...]]:
-    """Forecast how a move changes the moved job and every shape's first job; most first.
+    """Forecast how a move changes the moved job and those that stand between its two places.
 
-    Both sides see the same random futures: a difference comes from the change, not from chance.
+    Jobs before both places and behind both keep their turns. The moved job is the first of the
+    result, the others follow with the largest change first.
 
     Args:
         snapshot: of the type; its waiting shapes are not used.
         before: the line as it is.
         after: the same jobs after the move.
         moved: the job that moves.
+        to_rank: how many jobs are to go before it.
         demands: as of `forecast_steps`, like those that follow.
-        futures: how many to simulate of each line.
-        clock: bounds the time spent on each line.
+        futures: how many to simulate of each line, if time allows.
+        clock: bounds the time spent, see MOST_SECONDS.
     """
-    firsts = {job.digest: job for job in reversed(before.jobs)}
-    targets = {job.id: job for job in (moved, *reversed(firsts.values()))}
-    forecasts = []
-    for line in (before, after):
-        forecasts.append(
-            (
-                yield from forecast_steps(
-                    snapshot, line, demands, targets=targets, futures=futures, clock=clock
-                )
-            )
-        )
-    forecasts_before, forecasts_after = forecasts
+    first, last = sorted((moved.rank, to_rank))
+    between = [job for job in before.jobs if first <= job.rank <= last and job.id != moved.id]
+    jobs = [moved, *between]
+    forecasts_before, forecasts_after = yield from compared_steps(
+        snapshot,
+        (before, after),
+        demands,
+        targets={job.id for job in jobs},
+        futures=futures,
+        clock=clock,
+        most_seconds=MOST_SECONDS,
+        is_coarse=len(before.jobs) * len(snapshot.holds) > EXACT_WORK,
+    )
     changes = [
         _change(
-            job.request_id,
+            job,
             before.shapes[job.digest].owner,
             forecasts_before.of(job.id, job.rank, job.digest),
             forecasts_after.of(job.id, job.rank, job.digest),
         )
-        for job in targets.values()
+        for job in jobs
     ]
-    return tuple(sorted(changes, key=lambda change: -abs(change.seconds or 0.0)))
+    return (changes[0], *sorted(changes[1:], key=lambda change: -abs(change.seconds or 0.0)))
 
 
-def _change(request_id: str, owner: str, before: Forecast, after: Forecast) -> ForecastChange:
+def _change(job: WaitingJob, owner: str, before: Forecast, after: Forecast) -> ForecastChange:
     seconds = None
     if before.p50 is not None and after.p50 is not None:
         seconds = after.p50 - before.p50
-    return ForecastChange(request_id, owner, before, after, seconds)
+    return ForecastChange(job.request_id, owner, before, after, seconds, job.weight)

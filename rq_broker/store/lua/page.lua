@@ -5,8 +5,8 @@
 ---   status          string?   list jobs of this status only
 ---   after_priority  decimal?  priority of the last job of the page before; not given at the start
 ---   after_id        decimal?  ID of that job
----   first_position  integer?  with a status and no owner: begin at this place of its jobs, 1 = next, and leave
----                             out those beside the line; not given: at the start, or after that job
+---   first_position  integer?  with a status and no owner: begin at this place of its jobs, 1 = next, or behind that
+---                             job, and leave out those beside the line; not given: at the start, or behind that job
 ---   limit           integer   how many jobs to read, at most 500; filters and large jobs leave fewer
 ---   contains        string?   list only jobs whose request_id has this text, in any case of A to Z
 ---   owners          strings   list jobs of these owners only; none: of every owner
@@ -15,6 +15,7 @@
 ---   next_id         decimal?  ID of that job
 ---   count           integer?  how many jobs have a place among these; given with first_position
 ---   clock_offset    integer   ms by which the type's clock is ahead of the wall clock
+---   line            string?   version of the line, see lib/line_version; given with the status `queued`
 ---   jobs            rows      the jobs
 ---     priority      decimal   its priority
 ---     request_id    string    the client's name for it
@@ -24,6 +25,7 @@
 --- @include "base"
 --- @include "job"
 --- @include "rank"
+--- @include "line_version"
 
 -- Bytes of jobs after which no further is read: with 500 jobs of 1 MiB Redis would serve nobody else
 -- for a second.
@@ -137,5 +139,6 @@ return reply({
   next_id = last and whole(last.id) or nil,
   count = first_position and redis.call('ZCARD', key(names[1])) or nil,
   clock_offset = number_of(redis.call('HGET', base, 'clock_offset'), 0),
+  line = status == 'queued' and line_version() or nil,
   jobs = jobs,
 })

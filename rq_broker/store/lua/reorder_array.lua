@@ -40,6 +40,7 @@ for shape, is_queued in pairs(shapes) do
   end
 end
 if moved > 0 then
+  count_shift()
   record_event({ request_id = array .. '[*]', id = '0', owner = owner_id }, 'queued', 'reordered')
   record_audit(actor, 'reorder', array .. '[*]', nil, { 'priority', tonumber(priority), 'jobs', moved })
   wake('grant')

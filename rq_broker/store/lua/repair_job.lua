@@ -72,6 +72,7 @@ end
 redis.call('ZADD', key('status:' .. status), priority, member)
 redis.call('ZADD', key('owner:' .. owner), priority, member)
 if status == 'queued' then
+  count_shift()
   redis.call('ZADD', key('shape:' .. shape), priority, member)
   if stored[6] then
     redis.call('HSETNX', key('shapes'), shape, stored[6])

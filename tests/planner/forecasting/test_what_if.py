@@ -42,7 +42,7 @@ def test_a_reorder_says_whose_forecast_moves_by_how_much() -> None:
     snapshot = snapshot_of(hosts, (), holds=holds(0.0), history=history([100.0] * 10))
     before = line_of(shapes)
     changes = run_all(
-        change_steps(snapshot, before, moved(before, 3, 0), before.jobs[2], futures=5)
+        change_steps(snapshot, before, moved(before, 3, 0), before.jobs[2], 0, futures=5)
     )
     assert [(change.request_id, change.seconds) for change in changes] == [
         ("r3", -200.0),
@@ -63,7 +63,7 @@ def test_a_job_that_a_reorder_does_not_touch_does_not_move() -> None:
         waiting("c", demands[0], 4, owner="other"),
     ]
     before = line_of(shapes)
-    changes = run_all(change_steps(snapshot, before, moved(before, 4, 0), before.jobs[3]))
+    changes = run_all(change_steps(snapshot, before, moved(before, 4, 0), before.jobs[3], 0))
     seconds = {change.request_id: change.seconds for change in changes}
     assert seconds["r3"] == 0.0
     assert changes[0].request_id == "r4"

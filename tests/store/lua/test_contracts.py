@@ -30,6 +30,7 @@ from tests.store.lua.arrays import handle_array
 from tests.store.lua.breaking import FOR_EVER, KEYS, LOST, set_open_until
 from tests.store.lua.bytecode import globals_of
 from tests.store.lua.letting_in import let_in
+from tests.store.lua.moving import move_about
 
 POLICY = {"retention": 0, "limits": {"*": {"VCPU": 9, "GPU": 1}}, "share": "owner"}
 WANTED = shape({"VCPU": 1}, {"Chip": 2, "VCPU": 1})
@@ -196,8 +197,7 @@ async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -
     await _lock_and_step(broker)
     await broker.line(TYPE)
     await broker.forecast(TYPE, [(job, 60.0, 60.0)])
-    await broker.reorder(TYPE, "d", "position", "front")
-    await broker.heads(TYPE, 0, 10, 10, own=True)
+    await move_about(broker, WANTED)
     await broker.set_expected(TYPE, "d", 60.0)
     assert await grant(broker, job, WANTED, devices=({}, {"Chip": (0, 1)}))
     await _audit(broker, client)

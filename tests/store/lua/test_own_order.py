@@ -25,7 +25,8 @@ async def _line(broker: Broker, *names: str, type_: str = TYPE) -> None:
 
 async def _move(broker: Broker, name: str, mode: str, value: str, type_: str = TYPE) -> int:
     """Move a job as a client of its owner."""
-    return await broker.reorder(type_, name, mode, value, [name[0]], among_own=True)
+    moved = await broker.reorder(type_, name, mode, value, [name[0]], among_own=True)
+    return moved.priority
 
 
 def _expected(*own: str) -> list[str]:

@@ -27,7 +27,7 @@ async def test_before_and_after_move_one_job_only(
         type_ = f"type-{number}"
         for index, name in enumerate(names):
             await submit(broker, name, type_, priority=-2 + index * gap)
-        priority = await broker.reorder(type_, moved, mode, neighbour)
+        priority = (await broker.reorder(type_, moved, mode, neighbour)).priority
         expected = [name for name in names if name != moved]
         expected.insert(expected.index(neighbour) + (mode == "after"), moved)
         assert await queue(broker, type_) == expected
@@ -39,12 +39,12 @@ async def test_front_and_back(broker: Broker) -> None:
     """A position puts a job at either end; a job that is there already keeps its priority."""
     for name in "abc":
         await submit(broker, name, priority=0)
-    assert await broker.reorder(TYPE, "c", "position", "front") == -1
-    assert await broker.reorder(TYPE, "a", "position", "back") == 1
+    assert (await broker.reorder(TYPE, "c", "position", "front")).priority == -1
+    assert (await broker.reorder(TYPE, "a", "position", "back")).priority == 1
     assert await queue(broker) == ["c", "b", "a"]
-    assert await broker.reorder(TYPE, "c", "position", "front") == -1
-    assert await broker.reorder(TYPE, "a", "after", "b") == 1
-    assert await broker.reorder(TYPE, "a", "before", "a") == 1
+    assert (await broker.reorder(TYPE, "c", "position", "front")).priority == -1
+    assert (await broker.reorder(TYPE, "a", "after", "b")).priority == 1
+    assert (await broker.reorder(TYPE, "a", "before", "a")).priority == 1
 
 
 async def test_a_hundred_moves_into_one_gap_keep_the_order(broker: Broker) -> None:
@@ -68,7 +68,7 @@ async def test_priorities_end_at_the_largest_whole_number(broker: Broker) -> Non
         await broker.reorder(TYPE, "middle", "position", "front")
     with pytest.raises(errors.NoRoom):
         await broker.reorder(TYPE, "middle", "after", "last")
-    assert await broker.reorder(TYPE, "middle", "before", "last") == 0
+    assert (await broker.reorder(TYPE, "middle", "before", "last")).priority == 0
     assert await queue(broker) == ["first", "middle", "last"]
 
 
@@ -80,7 +80,9 @@ async def test_room_is_made_on_the_side_that_has_numbers(
     await submit(broker, "last", priority=end * MAX_WHOLE)
     await submit(broker, "beside", priority=end * (MAX_WHOLE - 1))
     await submit(broker, "moved", priority=0)
-    priority = await broker.reorder(TYPE, "moved", "before" if end > 0 else "after", "last")
+    priority = (
+        await broker.reorder(TYPE, "moved", "before" if end > 0 else "after", "last")
+    ).priority
     assert abs(priority) < MAX_WHOLE
     assert await queue(broker) == ["beside", "moved", "last"][::end]
     assert await audit(client, TYPE) == []
@@ -125,7 +127,7 @@ async def test_only_queued_jobs_have_neighbours(broker: Broker) -> None:
             await broker.reorder(TYPE, *args)
     with pytest.raises(errors.JobNotFound):
         await broker.reorder(TYPE, "q", "before", "nobody")
-    assert await broker.reorder(TYPE, "r", "priority", "3") == 3
+    assert (await broker.reorder(TYPE, "r", "priority", "3")).priority == 3
     assert (await broker.read(TYPE, "r")).priority == 3
 
 

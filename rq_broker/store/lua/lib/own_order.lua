@@ -4,6 +4,7 @@
 --- @include "job"
 --- @include "policy"
 --- @include "priority"
+--- @include "rank"
 
 -- Returns the owner's waiting jobs between two priorities, both included, in the order of the queue; nil
 -- where more would have to be read than a move may shift.
@@ -38,13 +39,23 @@ local function span_of(job, mode, target)
   return math.min(own, wanted), math.max(own, wanted)
 end
 
+-- Returns whether a job stands behind a place, see lib/line_version.
+local function is_behind_place(entry, place)
+  local priority, id = tonumber(place.priority), id_of(entry.member)
+  return entry.priority > priority
+    or (entry.priority == priority and (id > place.id or (place.side == 'b' and id == place.id)))
+end
+
 -- Returns which of the waiting jobs, without the job itself, are to go before it.
 local function count_before(waiting, job, mode, target)
   if mode == 'position' then
     return target == 'front' and 0 or #waiting
   end
   for i, entry in ipairs(waiting) do
-    if mode ~= 'priority' and entry.member == target.member then
+    if mode == 'place' and is_behind_place(entry, target) then
+      return i - 1
+    end
+    if (mode == 'before' or mode == 'after') and entry.member == target.member then
       return mode == 'before' and i - 1 or i
     end
     local is_behind = mode == 'priority' and (entry.priority > tonumber(target)
@@ -81,8 +92,9 @@ local function has_others(waiting, counted, from, to)
   return redis.call('ZCOUNT', key('status:queued'), whole(from), whole(to)) ~= counted.up_to - counted.below
 end
 
--- Returns the moves, see lib/priority, that put a job elsewhere among its owner's; or nil and the refusal.
--- Writes nothing. `target`: the priority; the neighbour; or 'front' or 'back'.
+-- Returns the moves, see lib/priority, that put a job elsewhere among its owner's; or nil and the refusal; and the
+-- jobs between the two places, in the order that they have, and in that which is wanted. Writes nothing.
+-- `target`: the priority; the neighbour; the place, see lib/line_version; or 'front' or 'back'.
 local function own_moves(job, mode, target)
   if policy_value('own_order') ~= '1' then
     return nil, redis.error_reply('FORBIDDEN the order of jobs is not for their clients to change in this type')
@@ -96,7 +108,8 @@ local function own_moves(job, mode, target)
   -- Each job gets the next place. Jobs of equal priority, as those of an array, go by the time of the submit:
   -- where that is not the order that is wanted, a place is the next number, if no other owner's job is in between.
   local moves, counted, last = {}, { below = 0, up_to = 0 }, { priority = -math.huge, member = '' }
-  for i, entry in ipairs(in_order(waiting, job, mode, target)) do
+  local ordered = in_order(waiting, job, mode, target)
+  for i, entry in ipairs(ordered) do
     local place = waiting[i].priority
     local is_before_last = place < last.priority or (place == last.priority and entry.member < last.member)
     local priority = is_before_last and last.priority + 1 or place
@@ -110,5 +123,5 @@ local function own_moves(job, mode, target)
     end
     last = { priority = priority, member = entry.member }
   end
-  return moves
+  return moves, nil, waiting, ordered
 end

@@ -23,6 +23,9 @@ end
 
 -- Gives queued jobs other priorities. A move has the `member`, its `priority`, and `from`, the one before.
 local function apply_moves(moves)
+  if #moves > 0 then
+    count_shift()
+  end
   local shapes = {}
   for _, move in ipairs(moves) do
     local name = job_key(request_id_of(move.member))

@@ -5,6 +5,11 @@
 --- @include "batches"
 --- @include "wake"
 
+-- Counts a change of the places or priorities of jobs that have no event of it, see lib/line_version.
+local function count_shift()
+  add_to(base, 'shifts', 1)
+end
+
 -- Sets a shape's score in `heads` to the priority of its first job; forgets a shape without jobs.
 local function refresh_head(shape)
   local first = redis.call('ZRANGE', key('shape:' .. shape), 0, 0, 'WITHSCORES')
