@@ -43,6 +43,12 @@ export async function call(method, url, { body, headers, signal } = {}) {
     try {
       return await once(method, url, body, headers, signal);
     } catch (error) {
+      if (error.status === 401 && url !== "session") {
+        await readSession(); // which shows the sign-in, if nobody is signed in any more
+        if (method !== "GET" || attempt >= RETRIES) throw error;
+        await signedIn(signal);
+        continue;
+      }
       const away = error instanceof Unreachable || error.status === 503;
       if (method !== "GET" || !away || attempt >= RETRIES) throw error;
       await new Promise((resolve) => { setTimeout(resolve, 500 * 2 ** attempt); });
@@ -55,10 +61,42 @@ export const get = (url, options) => call("GET", url, options);
 // Who asks, as GET /session said last: null until it is read, `role` is null where nobody is signed in.
 export const session = Object.assign(new EventTarget(), { current: null });
 
-export async function readSession() {
-  session.current = (await get("session")).data;
+let reading = null;
+
+export function readSession() {
+  reading ??= get("session").then(({ data }) => keep(data)).finally(() => { reading = null; });
+  return reading;
+}
+
+function keep(data) {
+  session.current = data;
   session.dispatchEvent(new Event("change"));
-  return session.current;
+  return data;
+}
+
+// Signs in with a credential in the header that it comes in; the browser keeps a cookie that no script sees.
+export async function signIn(headers, url = "session", body = undefined) {
+  return keep((await call("POST", url, { headers, body })).data);
+}
+
+export async function signOut() {
+  await call("DELETE", "session");
+}
+
+// Waits until somebody is signed in.
+export function signedIn(signal) {
+  return new Promise((resolve, reject) => {
+    function look() {
+      if (signal?.aborted) reject(new DOMException("", "AbortError"));
+      else if (session.current?.role) resolve();
+      else return;
+      session.removeEventListener("change", look);
+      signal?.removeEventListener("abort", look);
+    }
+    session.addEventListener("change", look);
+    signal?.addEventListener("abort", look);
+    look();
+  });
 }
 
 // Whether this identity may call an operation, named by its operationId in the API's document

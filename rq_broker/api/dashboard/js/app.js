@@ -1,10 +1,12 @@
 // The page: what stands around every view, and which view is shown.
 import { html, render, useState } from "./dom.js";
+import { may } from "./api.js";
 import { useResource } from "./data.js";
 import { clockTime, number } from "./format.js";
 import { useEvents, useLost } from "./live.js";
 import { Failure, Icon, Note } from "./parts.js";
 import { to, go, useRoute } from "./router.js";
+import { Gate, Who } from "./signin.js";
 import { other, t, use, language } from "./texts.js";
 import { Audit } from "./views/audit.js";
 import { Callbacks } from "./views/callbacks.js";
@@ -71,7 +73,7 @@ function Top({ route, lost }) {
     ${route.type && html`<form class="find" role="search" aria-label=${t("app.find")} onSubmit=${find}><${Icon} name="search" />
       <input class="input" type="search" name="find" aria-label=${t("app.find")} placeholder=${t("app.find")} /></form>`}
     <span class="live" role="status" data-off=${lost ? "" : undefined}><span class="pip" aria-hidden="true"></span>
-      ${lost ? t("live.off", { time: clockTime(new Date(lost.since)) }) : t("live.on")}</span></header>`;
+      ${lost ? t("live.off", { time: clockTime(new Date(lost.since)) }) : t("live.on")}</span><${Who} /></header>`;
 }
 
 function Bottom({ route }) {
@@ -85,7 +87,7 @@ function Bottom({ route }) {
 function App() {
   const route = useRoute();
   const types = useResource("v1/", { every: COUNTS_MS });
-  const ready = useResource("readyz", { every: 4 * COUNTS_MS });
+  const ready = useResource(may("ready") ? "readyz" : null, { every: 4 * COUNTS_MS });
   const [batch, setBatch] = useState([]);
   const flows = useEvents(route.type, setBatch);
   const lost = useLost(flows && !types.error);
@@ -108,4 +110,4 @@ try {
 } catch { /* storage may be off */ }
 const root = document.getElementById("root");
 root.replaceChildren();
-render(html`<${App} />`, root);
+render(html`<${Gate} app=${App} />`, root);

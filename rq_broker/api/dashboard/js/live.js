@@ -58,7 +58,7 @@ class Follower {
       this.flows(false);
       if (ended === 401) { // the sign-in is shown by then
         await api.readSession().catch(() => {});
-        await api.signedIn?.(signal).catch(() => {});
+        await api.signedIn(signal).catch(() => {});
       } else {
         await new Promise((resolve) => { setTimeout(resolve, RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)]); });
       }

@@ -1,0 +1,144 @@
+"""Signing in at the page, as a person does: by a token, back to the same place, and out again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from urllib.parse import quote
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page, expect
+from showing import scene
+
+from rq_broker.domain.identity import Role
+from rq_broker.domain.tokens import NewToken
+from rq_broker.identity import tokens
+from rq_broker.identity.tokens import TokenAuthenticator
+from rq_broker.store.broker import Broker
+from rq_broker.store.connection import in_memory
+from tests.dashboard.conftest import PHONE, Watch, app_of, context, served, sideways, violations
+
+REFUSED = "the server responded with a status of 401"
+"""What Chromium writes of a refused sign-in, whatever the page does."""
+
+
+class Lab:
+    """The realistic scene behind access control, and a token of each kind."""
+
+    def __init__(self, broker: Broker, url: str) -> None:
+        self.broker = broker
+        self.url = url
+        self.tokens: dict[str, str] = {}
+
+    async def token(self, role: Role, name: str, owners: list[str] | None = None) -> str:
+        """Make a token."""
+        issued = await tokens.create(self.broker, NewToken(role, name, owners))
+        self.tokens[name] = issued.secret
+        return issued.secret
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def lab() -> AsyncIterator[Lab]:
+    """Serve the scene with tokens."""
+    client = in_memory()
+    broker = Broker(client)
+    await scene.fill(broker)
+    async with served(app_of(broker, authenticators=[TokenAuthenticator(broker.token)])) as url:
+        lab = Lab(broker, url)
+        for role in (Role.OPERATOR, Role.VIEWER, Role.ADMIN):
+            await lab.token(role, role.value)
+        await lab.token(Role.CLIENT, "client", ["lab-7"])
+        yield lab
+        broker.events.close()
+    await client.aclose()
+
+
+async def sign_in(page: Page, token: str) -> None:
+    """Give a token to the sign-in, by the keyboard alone."""
+    await expect(page.get_by_label("Token")).to_be_focused()
+    await page.keyboard.insert_text(token)
+    await page.keyboard.press("Enter")
+
+
+async def test_a_token_signs_in_and_leads_back(page: Page, lab: Lab, watch: list[Watch]) -> None:
+    """Wrong tokens are told in words; the right one leads to the view of the address, which a
+    reload shows again, and no script can read the cookie."""
+    watch[0].allow(REFUSED)
+    await page.goto(f"{lab.url}/policy/vm")
+    await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    assert await violations(page) == []
+    await sign_in(page, lab.tokens["operator"][:-1] + "!")
+    await expect(page.get_by_role("alert")).to_contain_text("copy the whole of it")
+    await expect(page.get_by_label("Token")).to_have_attribute("aria-invalid", "true")
+    await sign_in(page, tokens.new_secret())
+    await expect(page.get_by_role("alert")).to_contain_text("no such token here")
+    await sign_in(page, lab.tokens["operator"])
+    await expect(page.locator("main h1")).to_be_visible()
+    assert page.url == f"{lab.url}/policy/vm"
+    await page.reload()
+    await expect(page.get_by_label("Signed in as token:operator")).to_be_visible()
+    assert await page.evaluate("document.cookie") == ""
+    assert "rqb_" not in await page.evaluate("JSON.stringify({...localStorage, ...sessionStorage})")
+
+
+async def test_signing_out_leaves_nothing(page: Page, lab: Lab, watch: list[Watch]) -> None:
+    """After it the page knows nothing, and going back shows the sign-in."""
+    watch[0].allow(REFUSED)
+    await page.goto(f"{lab.url}/line/vm")
+    await sign_in(page, lab.tokens["viewer"])
+    who = page.get_by_label("Signed in as token:viewer")
+    await who.click()
+    assert await violations(page) == []
+    await page.get_by_role("button", name="Sign out").click()
+    await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    await expect(page.get_by_text("train-0")).to_have_count(0)
+    assert page.url == f"{lab.url}/line/vm"
+
+
+async def test_a_session_that_ends_comes_back_to_the_same_place(
+    page: Page, lab: Lab, watch: list[Watch]
+) -> None:
+    """A token is revoked under an open page: within seconds the sign-in stands before it, and with
+    another of the same person what was being written is still there."""
+    watch[0].allow(REFUSED, "ERR_", "EventSource")
+    first = await lab.token(Role.OPERATOR, "passing")
+    await page.goto(f"{lab.url}/policy/vm")
+    await sign_in(page, first)
+    field = page.get_by_role("searchbox")
+    await field.fill("half a wo")
+    await lab.broker.revoke_token("passing")
+    await expect(page.get_by_text("You were signed out.")).to_be_visible()
+    await sign_in(page, await lab.token(Role.OPERATOR, "passing"))
+    await expect(page.get_by_text("You were signed out.")).to_have_count(0)
+    await expect(field).to_have_value("half a wo")
+
+
+async def test_the_sign_in_is_for_everyone(browser: Browser, lab: Lab, watch: list[Watch]) -> None:
+    """In 繁體中文, in the dark and on a phone it is whole, accessible, and scrolls down only."""
+    async with context(
+        browser, watch, locale="zh-TW", viewport=PHONE, color_scheme="dark"
+    ) as opened:
+        page = await opened.new_page()
+        await page.goto(f"{lab.url}/hosts/{quote(scene.CJK)}")
+        await expect(page.get_by_label("權杖")).to_be_focused()
+        assert await violations(page) == []
+        assert await sideways(page) == []
+        await page.get_by_role("button", name="English").click()
+        await expect(page.get_by_label("Token")).to_be_visible()
+        await page.get_by_label("Token").focus()
+        await sign_in(page, lab.tokens["viewer"])
+        await expect(page.get_by_label("Signed in as token:viewer")).to_be_visible()
+        assert await sideways(page) == []
+
+
+@pytest.mark.parametrize("role", ["viewer"])
+async def test_a_page_asks_for_nothing_that_is_refused(page: Page, lab: Lab, role: str) -> None:
+    """What a viewer and a client may not read, the page does not ask for on their behalf."""
+    refusals: list[str] = []
+    page.on("response", lambda answer: refusals.append(f"{answer.status} {answer.url}"))
+    await page.goto(lab.url)
+    await sign_in(page, lab.tokens[role])
+    for view in ("", "line/vm", "callbacks/vm"):
+        await page.goto(f"{lab.url}/{view}")
+        await expect(page.locator("main h1")).to_be_visible()
+    assert [refusal for refusal in refusals if refusal.startswith("40")] == []
