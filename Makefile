@@ -14,7 +14,7 @@ CONSTRAINTS := .ci/constraints.txt
 export PATH := $(if $(REDIS),$(CURDIR)/.venv/servers/$(REDIS):)$(PATH):$(CURDIR)/.venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test cover check format generate bench demo-openstack test-openstack pins clean server
+.PHONY: help run test cover check format generate bench screenshots demo-openstack test-openstack pins clean server
 
 help: ## list these commands
 	@echo "Usage: make COMMAND. The first one installs what it needs into .venv."
@@ -48,6 +48,9 @@ generate: $(INSTALLED) ## write what follows from the policy and the errors: cli
 
 bench: $(INSTALLED) server ## measure speed and memory, print the table
 	$(BIN)/python scripts/bench.py $(ARGS)
+
+screenshots: $(INSTALLED) ## picture every view of the dashboard into a folder, ARGS=/tmp/pictures
+	$(BIN)/python scripts/screenshots.py $(ARGS)
 
 demo-openstack: $(INSTALLED) server ## show jobs flow through a whole small OpenStack, for a minute
 	$(BIN)/python scripts/demo_openstack.py $(ARGS)

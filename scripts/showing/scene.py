@@ -6,7 +6,10 @@ callback is sent: what their receivers answered is settled as a courier would se
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import lru_cache
 from typing import Any
 from zlib import crc32
 
@@ -16,6 +19,7 @@ from rq_broker.domain.capacity import Host
 from rq_broker.domain.deliveries import Delivery
 from rq_broker.domain.jobs import Status
 from rq_broker.store.broker import Broker, Settlement
+from rq_broker.worker.fleet import Fleet
 
 VM, GPU, CJK, BENCH = "vm", "gpu", "虛擬機", "lab-bench"
 """The types: busy with a long line; of whole devices; of few jobs; paused and empty."""
@@ -27,6 +31,8 @@ RECEIVER = "http://10.0.3.7:9000"
 AWAY = "http://10.0.3.12:9000"
 """A receiver that does not answer: its breaker is open."""
 OWNERS = ("lab-1", "lab-7", "vision", "fold", "ci")
+FINISHED = 12
+"""Jobs that are over in a type: enough of them for a forecast."""
 TO_OPEN = 8
 """Failed callbacks that open a breaker for sure; it takes fewer."""
 
@@ -35,10 +41,14 @@ _TIMED_OUT = Settlement("retry", "timeout", 5000, 40.0, health="unhealthy")
 _REFUSED = Settlement("failed", "http_410", 12, health="healthy")
 
 
-async def fill(broker: Broker, waiting: int = 40) -> None:
+Forward = Callable[[float], None]
+"""Sets the clock forward by seconds, where the clock can be set."""
+
+
+async def fill(broker: Broker, waiting: int = 40, forward: Forward = lambda _seconds: None) -> None:
     """Fill a broker with the scene, with this many jobs waiting in the type `vm`."""
-    await _fill_vm(broker, waiting)
     await _fill_gpu(broker)
+    await _fill_vm(broker, waiting, forward)
     await _fill_cjk(broker)
     await broker.set_policy(BENCH, {"paused": True})
     await broker.set_host(BENCH, Host("bench-1", {"bench": 1}, aggregates=frozenset({"lab"})))
@@ -61,9 +71,15 @@ async def submit(
     await broker.submit(type_, submission({**body, "data": data, **fields}))
 
 
-async def grant(broker: Broker, type_: str) -> None:
+async def grant(broker: Broker, type_: str) -> int:
     """Run one admission pass: grant what fits, and note why the others wait."""
-    await Granter(broker, type_).run_once()
+    return await _granter(broker, type_).run_once()
+
+
+@lru_cache(8)
+def _granter(broker: Broker, type_: str) -> Granter:
+    """Return the one granter of a type: a second one is refused while the first may still plan."""
+    return Granter(broker, type_)
 
 
 async def settle_due(broker: Broker, type_: str) -> None:
@@ -100,29 +116,64 @@ def _vm_size(number: int) -> Sequence[Mapping[str, Any]]:
     return [{"VCPU": cores, "Memory": cores * 4096, "Disk": 40, "count": 1 + number % 4}]
 
 
-async def _fill_vm(broker: Broker, waiting: int) -> None:
+async def _fill_vm(broker: Broker, waiting: int, forward: Forward) -> None:
     await broker.set_policy(VM, {"limits": {"ci": {"VCPU": 64}}, "patience": 60})
     for host in _vm_hosts():
         await broker.set_host(VM, host)
+    await _finish(broker, VM, [{"VCPU": 8, "Memory": 32768}], forward)
     for number in range(TO_OPEN):
         await submit(broker, VM, f"away-{number}", "vision", [{"VCPU": 1}], receiver=AWAY)
     for number in range(48):
         owner = OWNERS[number % len(OWNERS)]
         name = f"given-up-{number}" if number % 16 == 9 else f"train-{number:03}"
-        await submit(broker, VM, name, owner, _vm_size(number), expected=1800 + 600 * number)
-    await grant(broker, VM)
-    await settle_due(broker, VM)
+        forward(90.0)
+        await submit(broker, VM, name, owner, _vm_size(number), expected=3600 + 600 * number)
+    while await grant(broker, VM):  # a receiver has so many offers at once
+        await settle_due(broker, VM)
+        forward(60.0)
     names = [HOSTILE, LONG, "fold-batch-7731", "notebook-yang", "impossible-9", "to-away"]
     names += [f"job-{number:04}" for number in range(waiting - len(names))]
     for number, name in enumerate(names):
         owner, size = OWNERS[number * 3 % len(OWNERS)], _vm_size(number + 3)
         if name == "impossible-9":
             size = [{"VCPU": 128}]
+        elif name in (HOSTILE, LONG):
+            size = [{"VCPU": 48, "Memory": 131072}]
         receiver = AWAY if name == "to-away" else RECEIVER
+        forward(70.0)
         data = {"host_aggregate": "rack-a"} if number % 9 == 4 else {}
         await submit(broker, VM, name, owner, size, receiver=receiver, expected=3600, data=data)
-    await grant(broker, VM)
+    while await grant(broker, VM):
+        await settle_due(broker, VM)
     await broker.transition(VM, "train-000", Status.DONE)
+
+
+async def _finish(
+    broker: Broker, type_: str, size: Sequence[Mapping[str, Any]], forward: Forward
+) -> None:
+    """Let jobs come and go, by which the broker learns how long owners hold."""
+    for number in range(FINISHED):
+        name = f"past-{number:02}"
+        await submit(broker, type_, name, OWNERS[number % len(OWNERS)], size, expected=900)
+        await grant(broker, type_)
+        await settle_due(broker, type_)
+        forward(200.0 + 20 * number)
+        await broker.transition(type_, name, Status.DONE)
+
+
+@asynccontextmanager
+async def notifier(broker: Broker) -> AsyncIterator[None]:
+    """Report a notifier that serves all types, as one that runs does each second."""
+    fleet = Fleet(broker, frozenset())
+
+    async def report() -> None:
+        while True:
+            await asyncio.sleep(await fleet.run_once() / 2)
+
+    task = asyncio.create_task(report())
+    yield
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def _fill_gpu(broker: Broker) -> None:

@@ -174,7 +174,7 @@ async def lab() -> AsyncIterator[str]:
     client = in_memory()
     broker = Broker(client)
     await scene.fill(broker)
-    async with served(app_of(broker)) as url:
+    async with scene.notifier(broker), served(app_of(broker)) as url:
         yield url
         broker.events.close()
     await client.aclose()

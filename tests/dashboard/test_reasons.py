@@ -35,7 +35,7 @@ async def _said(page: Page, url: str, reasons: list[Reason]) -> tuple[list[str],
 
 
 async def test_every_reason_has_a_sentence_in_both_languages(page: Page, lab: str) -> None:
-    """Each code and kind with each of its values: nothing is undefined, and nothing is the API's."""
+    """Each code and kind with each of its values: nothing is undefined, nothing is the API's."""
     english, chinese = await _said(page, lab, EXAMPLES)
     for example, said, told in zip(EXAMPLES, english, chinese, strict=True):
         for text in (said, told):
