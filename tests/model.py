@@ -118,18 +118,26 @@ class Model:
         job, order = self.find(request_id), [queued.request_id for queued in self.queue()]
         if job.status != Status.QUEUED or job.beside:
             raise errors.NotWaiting(request_id)
-        if mode != "position" and value != request_id:
+        if mode in ("before", "after") and value != request_id:
             other = self.find(value)
             if other.status != Status.QUEUED or other.beside:
                 raise errors.NotWaiting(value)
-        elif mode != "position":
+        elif mode in ("before", "after"):
             return order
         order.remove(request_id)
         if mode == "position":
             order.insert(0 if value == "front" else len(order), request_id)
+        elif mode == "place":
+            order.insert(int(value) - 1, request_id)
         else:
             order.insert(order.index(value) + (mode == "after"), request_id)
         return order
+
+    def passed(self, request_id: str, order: list[str]) -> set[int]:
+        """Return the IDs of the jobs that a move passes which leaves the queue in this order."""
+        now = [job.request_id for job in self.queue()]
+        ahead, ahead_then = (set(line[: line.index(request_id)]) for line in (now, order))
+        return {self.jobs[name].id for name in ahead ^ ahead_then}
 
     def become(self, job: MJob, to: Status, error: str | None = None) -> None:
         """Set the status of a job, with all that follows from it."""

@@ -25,6 +25,7 @@ NAMES = st.sampled_from(["a:b", "ü", "front", "0000000000000001:a:b"])
 PLACES = st.one_of(
     st.tuples(st.sampled_from(["before", "after"]), NAMES),
     st.tuples(st.just("position"), st.sampled_from(["front", "back"])),
+    st.tuples(st.just("place"), st.sampled_from("1234")),
 )
 """How a job is moved within the line."""
 PICKS = st.integers(0, 11)

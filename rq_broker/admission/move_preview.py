@@ -83,6 +83,7 @@ class MovePreviews:
             after,
             stands,
             (moved.position or 1) - 1,
+            is_exchange=bool(moved.exchanges),
             demands=held.demands,
             clock=time.thread_time,
         )

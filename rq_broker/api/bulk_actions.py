@@ -52,6 +52,8 @@ class _Matches(NamedTuple):
 class _Tally:
     """What became of the jobs."""
 
+    shown: int = SHOWN
+    """How many refusals are told one by one."""
     changed: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     refusals: list[RefusedJobView] = field(default_factory=list)
@@ -61,7 +63,7 @@ class _Tally:
             self.changed += 1
             return
         self.refused[refusal.code] += 1
-        if len(self.refusals) < SHOWN:
+        if len(self.refusals) < self.shown:
             self.refusals.append(RefusedJobView(request_id_in(name), refusal.code, str(refusal)))
 
     def view(self, matched: int) -> ActedView:
@@ -106,7 +108,8 @@ class Actions:
         if action.action is Verb.MOVE:
             tally = await self._move_in_turn(request, type_, names, action, owners)
         else:
-            tally = await _all_at_once(names, self._change(type_, action, owners, None))
+            change = self._change(type_, action, owners, None)
+            tally = await _all_at_once(names, change, MOST_JOBS)
         return tally.view(len(names))
 
     async def _dry_names(
@@ -117,7 +120,7 @@ class Actions:
         async def read(name: str) -> None:
             found[name] = await self._broker.read(type_, name, owners)
 
-        tally = await _all_at_once(names, read)
+        tally = await _all_at_once(names, read, MOST_JOBS)
         view = _dry(request, [found[name] for name in names if name in found])
         return view.with_fields(refused=dict(tally.refused), refusals=tuple(tally.refusals))
 
@@ -145,7 +148,7 @@ class Actions:
         owners: Collection[str] | None,
     ) -> _Tally:
         """Move jobs to one end, one after the other, so that they stand in the order of `names`."""
-        end, tally = str(action.position), _Tally()
+        end, tally = str(action.position), _Tally(MOST_JOBS)
         among_own = limits_of(request) is not None
         for name in reversed(names) if end == "front" else names:
             refusal = await _refusal(
@@ -259,9 +262,9 @@ def _dry(request: Request, jobs: Sequence[Job]) -> ActedView:
     return ActedView(len(jobs), 0, {}, jobs=shown)
 
 
-async def _all_at_once(names: Sequence[str], change: Change) -> _Tally:
-    """Make the change of each job, CONCURRENT at a time."""
-    tally = _Tally()
+async def _all_at_once(names: Sequence[str], change: Change, shown: int = SHOWN) -> _Tally:
+    """Make the change of each job, CONCURRENT at a time; `shown` is as of _Tally."""
+    tally = _Tally(shown)
     for start in range(0, len(names), CONCURRENT):
         some = names[start : start + CONCURRENT]
         refusals = await asyncio.gather(*(_refusal(change(name)) for name in some))

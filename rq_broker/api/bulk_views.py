@@ -52,5 +52,6 @@ class ActedView(JsonObject, frozen=True):
         tuple[JobView, ...] | UnsetType, Meta(description="In a dry run the first 20.")
     ] = UNSET
     refusals: Annotated[
-        tuple[RefusedJobView, ...] | UnsetType, Meta(description="The first 20 refusals.")
+        tuple[RefusedJobView, ...] | UnsetType,
+        Meta(description="Each refusal of a job that was named; of a filter the first 20."),
     ] = UNSET

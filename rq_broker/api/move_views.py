@@ -54,7 +54,7 @@ class MovesView(JsonObject, frozen=True):
     later: Annotated[Count, Meta(description="How many jobs between would start later.")]
     sooner: Count
     same: Annotated[
-        Count, Meta(description="How many start when they would anyway, within a second and 1 %.")
+        Count, Meta(description="How many start when they would anyway, within a second and 5 %.")
     ]
     unknown: Annotated[Count, Meta(description="How many have no forecast.")]
     line: Annotated[

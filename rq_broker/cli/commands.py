@@ -50,7 +50,9 @@ SECTIONS: Mapping[str, Mapping[str, Entry]] = {
         "events": Entry(
             "verbs.events:events", "Print what happens to the jobs of a type, or to one job."
         ),
-        "move": Entry("verbs.jobs:move", "Move a waiting job within the queue."),
+        "move": Entry(
+            "verbs.jobs:move", "Move a waiting job within the queue, or several to one end of it."
+        ),
         "done": Entry("verbs.jobs:done", "End running jobs, and give back what they hold."),
         "withdraw": Entry("verbs.jobs:withdraw", "Remove jobs, and release what they hold."),
     },

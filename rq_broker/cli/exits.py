@@ -43,6 +43,7 @@ _CODES: tuple[tuple[type[errors.BrokerError], ExitCode], ...] = (
     (errors.Unauthenticated, ExitCode.NOT_ALLOWED),
     (errors.Forbidden, ExitCode.NOT_ALLOWED),
     (errors.Conflict, ExitCode.CONFLICT),
+    (errors.ChangedMeanwhile, ExitCode.CONFLICT),
 )
 
 

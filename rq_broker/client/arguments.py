@@ -74,12 +74,14 @@ class Proposal(TypedDict, total=False):
     data: Data | dict[str, Any]
     """What the imagined job needs."""
     request_id: str
-    """The waiting job that is moved, with `priority` or `position`."""
+    """The waiting job that is moved, with `priority`, `position`, `before` or `after`."""
     owner_id: str
     callback: str
     priority: int
     position: int | str
     """Its place in the line, 1 for the next; `front` or `back`."""
+    before: str
+    after: str
     expected: float
     """Seconds it would hold."""
 
@@ -158,8 +160,34 @@ class Place(TypedDict, total=False):
     """The smaller goes first."""
     before: str
     after: str
-    position: str
-    """`front` or `back`."""
+    position: int | str
+    """1 for the next; `front` or `back`."""
+
+
+class ActionTarget(TypedDict, total=False):
+    """To which jobs something is done: those that are named, or those that match a filter."""
+
+    request_ids: Sequence[str]
+    filter: ActionFilter
+    position: Literal["front", "back"]
+    """With `move`: to which end of the line."""
+    dry_run: bool
+    """Whether it is only told which jobs are meant."""
+    cursor: str
+    """With a filter: `next` of the call before."""
+
+
+class ActionFilter(TypedDict, total=False):
+    """Jobs of which all that is given is true; something has to be."""
+
+    owner_id: str
+    status: str
+    callback_destination: str
+    """Their callbacks go to this scheme://host:port."""
+    error_code: str
+    """They are in error with this `Cause` or `Error`."""
+    older_than: float
+    """Seconds since their submit; 0 means every job."""
 
 
 class StatusDetails(TypedDict, total=False):

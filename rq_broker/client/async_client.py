@@ -19,7 +19,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 import httpx
 from httpx_sse import EventSource
 
-from rq_broker.client import calls, connections, holding, patches, questions
+from rq_broker.client import bulk, calls, connections, holding, patches, questions
 from rq_broker.client.arguments import JobFilter, LogFilter
 from rq_broker.client.call import Call, Json, credential
 from rq_broker.client.events import Event, EventStream
@@ -225,6 +225,8 @@ class AsyncClient:
     waiting_now = _async(questions.waiting_now)
     late_holders = _async(questions.late_holders)
     submit = _async(calls.submit)
+    submit_many = _async(bulk.submit_many)
+    act = _async(bulk.act)
     read = _async(calls.read)
     reorder = _async(calls.reorder)
     transition = _async(calls.transition)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
+from uuid import uuid4
 
 import httpx
 
@@ -32,6 +33,7 @@ class Call(Generic[Result]):
         idempotency_key: The header Idempotency-Key; '' for none.
         repeatable: Whether a client may send it again after a lost answer.
         wait: Seconds that the API may take longer than usual to answer, because it was asked to.
+        if_match: The version that the header If-Match names; '' for none.
     """
 
     extract: Callable[[Json], Result]
@@ -42,14 +44,21 @@ class Call(Generic[Result]):
     idempotency_key: str = ""
     repeatable: bool = True
     wait: float = 0.0
+    if_match: str = ""
 
     @property
     def headers(self) -> dict[str, str]:
         """The headers to send beside those of httpx."""
-        if not self.idempotency_key:
-            return {}
-        escaped = self.idempotency_key.replace("\\", r"\\").replace('"', r"\"")
-        return {"Idempotency-Key": f'"{escaped}"'}
+        headers = {"If-Match": f'"{self.if_match}"'} if self.if_match else {}
+        if self.idempotency_key:
+            escaped = self.idempotency_key.replace("\\", r"\\").replace('"', r"\"")
+            headers["Idempotency-Key"] = f'"{escaped}"'
+        return headers
+
+
+def new_key() -> str:
+    """Return an idempotency key that no other call has."""
+    return uuid4().hex
 
 
 def credential(token: str | None) -> dict[str, str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Unpack
-from uuid import uuid4
 
 from rq_broker.client.arguments import (
     HostFields,
@@ -18,15 +17,11 @@ from rq_broker.client.arguments import (
     Place,
     StatusDetails,
 )
-from rq_broker.client.call import Call, Json, data_of, path, whose, with_warning
+from rq_broker.client.call import Call, Json, data_of, new_key, path, whose, with_warning
 from rq_broker.client.policy_types import PolicyChange
 
 PAGE_LIMIT = 500
 """Jobs asked for at a time. A larger page takes the API longer, a smaller one more requests."""
-
-
-def _new_key() -> str:
-    return uuid4().hex
 
 
 def _nothing(_: Json) -> None:
@@ -69,7 +64,7 @@ def submit(type_: str, *, idempotency_key: str | None = None, **job: Unpack[NewJ
         DependencyFailed: `after` names a job in error, without `after_any`.
         OlderNotifiers: A notifier that does not know these fields serves the type.
     """
-    key = idempotency_key or _new_key()
+    key = idempotency_key or new_key()
     return Call(with_warning, "POST", path("v1", type_), job, idempotency_key=key)
 
 
@@ -135,17 +130,31 @@ def read(
 
 
 def reorder(
-    type_: str, request_id: str, *, owner_id: str = "", **place: Unpack[Place]
-) -> Call[None]:
+    type_: str, request_id: str, *, owner_id: str = "", if_match: str = "", **place: Unpack[Place]
+) -> Call[Json]:
     """Move a job within the queue.
+
+    Args:
+        type_: The queue's name.
+        request_id: The job.
+        owner_id: As of `read`.
+        if_match: A version of the line, the `line` of a `what_if` of this move. The job is moved
+            only if that delays no job that it did not delay then. Not with `priority`.
+        **place: Where to.
+
+    Returns:
+        From where to where (`was`, `position`), and `undo`: the `position`, and as `line` the
+        `if_match`, that move it back. Empty for a `priority`.
 
     Raises:
         JobNotFound: The type has no such job.
         NotWaiting: `before`, `after` and `position` need queued jobs.
         NoRoom: There is no free priority at that place.
+        ChangedMeanwhile: Not so by `if_match`; its `details` have the new `preview`, as `what_if`
+            returns it.
     """
     where = path("v1", type_, request_id)
-    return Call(_nothing, "POST", where, place, query=whose(owner_id))
+    return Call(data_of, "POST", where, place, query=whose(owner_id), if_match=if_match)
 
 
 def transition(
@@ -199,7 +208,7 @@ def withdraw(type_: str, request_id: str, *, owner_id: str = "") -> Call[None]:
     """
     where = path("v1", type_, request_id)
     query = whose(owner_id)
-    return Call(_nothing, "DELETE", where, query=query, idempotency_key=_new_key())
+    return Call(_nothing, "DELETE", where, query=query, idempotency_key=new_key())
 
 
 def attempts(type_: str, request_id: str, *, owner_id: str = "") -> Call[list[Json]]:

@@ -1,4 +1,4 @@
-"""The Python client, sync and async: one method for each function of calls, patches and questions.
+"""The Python client, sync and async: one method for each function of calls, bulk and so on.
 
 `client.read("vm", "r1")` sends what `calls.read("vm", "r1")` describes and returns its result.
 A refusal raises the class of domain/errors/ that its code names; a connection that still fails
@@ -16,7 +16,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 import httpx
 from httpx_sse import EventSource
 
-from rq_broker.client import calls, connections, holding, patches, questions
+from rq_broker.client import bulk, calls, connections, holding, patches, questions
 from rq_broker.client.arguments import JobFilter, LogFilter
 from rq_broker.client.call import Call, Json, credential
 from rq_broker.client.events import Event, EventStream
@@ -243,6 +243,8 @@ class Client:
     waiting_now = _sync(questions.waiting_now)
     late_holders = _sync(questions.late_holders)
     submit = _sync(calls.submit)
+    submit_many = _sync(bulk.submit_many)
+    act = _sync(bulk.act)
     read = _sync(calls.read)
     reorder = _sync(calls.reorder)
     transition = _sync(calls.transition)

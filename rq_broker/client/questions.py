@@ -35,10 +35,11 @@ def what_if(type_: str, **proposal: Unpack[Proposal]) -> Call[Json]:
     Args:
         type_: The queue's name.
         **proposal: `data` and what a submit takes beside it; or the `request_id` of a waiting job
-            and its new `priority` or `position`.
+            and its new `priority` or `position`, or the job `before` or `after` which it goes.
 
     Returns:
-        As `explain`; or the `moves`: whose start would change, from when to when.
+        As `explain`; or the `moves`: whose start would change, from when to when, how many start
+        `later` and `sooner`, and the `line`: the version that `reorder` takes as `if_match`.
 
     Raises:
         JobNotFound: The type has no such job.

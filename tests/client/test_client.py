@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from rq_broker.api import create_app
-from rq_broker.client import AsyncClient, Client, calls, holding, patches, questions
+from rq_broker.client import AsyncClient, Client, bulk, calls, holding, patches, questions
 from rq_broker.delivery.signing import generate
 from rq_broker.domain import errors
 from rq_broker.store.broker import Broker
@@ -194,6 +194,36 @@ async def test_keys(ask: Ask) -> None:
     assert await ask("set_keys", "vm", "*", []) == {}
 
 
+async def test_a_move_by_what_was_told(ask: Ask) -> None:
+    """A move takes the line of its what-if, tells what undoes it, and is refused with a preview."""
+    for name in "abc":
+        await ask("submit", "vm", **job(name))
+    told = await ask("what_if", "vm", request_id="c", position=1)
+    moved = await ask("reorder", "vm", "c", position=1, if_match=told["line"])
+    assert (moved["position"], moved["was"]) == (1, 3)
+    undo = moved["undo"]
+    await ask("reorder", "vm", "c", position=undo["position"], if_match=undo["line"])
+    assert [each["RequestID"] for each in await ask("jobs", "vm")] == ["a", "b", "c"]
+    told = await ask("what_if", "vm", request_id="c", before="b")
+    await ask("reorder", "vm", "a", after="b")
+    with pytest.raises(errors.ChangedMeanwhile) as refused:
+        await ask("reorder", "vm", "c", before="b", if_match=told["line"])
+    preview: Any = refused.value.details["preview"]
+    assert preview["position"] == 1
+
+
+async def test_many_jobs_in_one_call(ask: Ask) -> None:
+    """Many are submitted, some refused; one action is done to those named, or that match."""
+    answer = await ask("submit_many", "vm", [job("a"), job("b"), job("a")])
+    assert [each["status"] for each in answer["jobs"]] == [201, 201, 409]
+    assert answer["stored"] == 2
+    acted = await ask("act", "vm", "withdraw", request_ids=["a", "nobody"])
+    assert (acted["matched"], acted["changed"]) == (2, 1)
+    assert acted["refused"] == {"job_not_found": 1}
+    dry = await ask("act", "vm", "move", filter={"older_than": 0}, position="front", dry_run=True)
+    assert ([each["RequestID"] for each in dry["jobs"]], dry["next"]) == (["b"], None)
+
+
 async def test_refusals_raise_their_class(ask: Ask) -> None:
     """Each code raises the class of domain.errors that has it, with the API's sentence."""
     await ask("submit", "vm", **job("d"))
@@ -205,9 +235,9 @@ async def test_refusals_raise_their_class(ask: Ask) -> None:
         await ask("reorder", "vm", "d", priority=1.5)
 
 
-CALLS = vars(calls) | vars(patches) | vars(questions)
+CALLS = vars(calls) | vars(patches) | vars(questions) | vars(bulk)
 """Name → function, of every call; and what these modules import."""
-ASKED = {"explain", "what_if", "report", "waiting_now", "late_holders"}
+ASKED = {"act", "explain", "what_if", "report", "waiting_now", "late_holders"}
 OWN = {"jobs", "audit_lines", "events", "hold", "wait", *ASKED}
 """Methods of both clients that no single call is behind, or no method of the broker."""
 

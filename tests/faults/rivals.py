@@ -74,6 +74,29 @@ def take_once(url: str, start: float, versions: list[str], _: int) -> Answers:
     return _race(url, start, len(versions), call)
 
 
+def move_by(url: str, start: float, line: str, number: int) -> Answers:
+    """Move 19 jobs to the front, each if that passes only whom it passed in this version."""
+
+    async def call(broker: Broker, attempt: int) -> object:
+        name = f"r{1 + attempt * 2 + number}"
+        return await broker.reorder(TYPE, name, "position", "front", line=line)
+
+    return _race(url, start, 19, call)
+
+
+def move_or_grant(url: str, start: float, number: int) -> Answers:
+    """Preview and move each of 40 jobs to place 3 if `number` is even, else grant each."""
+
+    async def call(broker: Broker, attempt: int) -> object:
+        name = f"r{attempt}"
+        if number % 2:
+            return await grant(broker, await broker.read(TYPE, name)) or "refused"
+        told = await broker.reorder(TYPE, name, "place", "3", dry_run=True)
+        return await broker.reorder(TYPE, name, "place", "3", line=told.line)
+
+    return _race(url, start, 40, call)
+
+
 def _race(
     url: str, start: float, attempts: int, call: Callable[[Broker, int], Awaitable[object]]
 ) -> Answers:

@@ -23,12 +23,14 @@ from rq_broker.store.keys import Keys
 from tests.faults.rivals import (
     Answers,
     grant_all,
+    move_by,
+    move_or_grant,
     submit_same,
     take_all,
     take_once,
     withdraw_all,
 )
-from tests.making import TYPE, grant, publish, shape, submit
+from tests.making import TYPE, grant, publish, queue, shape, submit
 from tests.redis_reads import key_names
 
 HEAD_START = 0.3
@@ -137,4 +139,35 @@ async def test_of_two_takers_of_one_version_one_wins(
     for answers in zip(one, other, strict=True):
         assert sorted(answers) == ["changed_meanwhile", "ok"]
     assert (await broker.host(TYPE, "h1")).held == {"VCPU": 40}
+    assert await audit(real_client, TYPE) == []
+
+
+async def test_of_many_moves_by_one_version_one_is_made(
+    rivals: ProcessPoolExecutor, redis_server: Server, real_client: Redis
+) -> None:
+    """Each move to the front would pass the one that is there now, and nobody saw that."""
+    broker = Broker(real_client)
+    for number in range(40):
+        await submit(broker, f"r{number}")
+    line = (await broker.page(TYPE, status="queued")).line
+    answers = Counter(chain(*race(rivals, redis_server, move_by, line)))
+    assert answers == {"ok": 1, "changed_meanwhile": 37}
+    (first, *others) = await queue(broker)
+    assert others == [f"r{number}" for number in range(40) if f"r{number}" != first]
+    assert await audit(real_client, TYPE) == []
+
+
+async def test_moves_racing_grants_lose_no_job(
+    rivals: ProcessPoolExecutor, redis_server: Server, real_client: Redis
+) -> None:
+    """A job is granted or moved, whichever comes first; none waits and holds, none is lost."""
+    broker = Broker(real_client)
+    await publish(broker, VCPU=20)
+    await asyncio.gather(*(submit(broker, f"r{number}") for number in range(40)))
+    moves, grants = race(rivals, redis_server, move_or_grant)
+    assert set(moves) <= {"ok", "changed_meanwhile", "not_waiting"}
+    assert set(grants) <= {"ok", "refused"}
+    counts = await broker.counts(TYPE)
+    assert counts[Status.GRANTED] == grants.count("ok")
+    assert counts[Status.QUEUED] == len(await queue(broker)) == 40 - grants.count("ok")
     assert await audit(real_client, TYPE) == []

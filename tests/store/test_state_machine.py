@@ -21,13 +21,12 @@ from rq_broker.domain.jobs import Demand, Shape, Status, Submission
 from rq_broker.domain.offers import OFFER
 from rq_broker.domain.planning import Grant, Head
 from rq_broker.domain.terms import Terms
-from rq_broker.domain.validation import MAX_WHOLE
 from rq_broker.store.audit import Severity, audit
 from rq_broker.store.deliveries import Settlement
 from rq_broker.store.embedded import Server
 from rq_broker.store.keys import TYPES, Keys, digest
 from tests import making
-from tests.machine import Caller
+from tests.machine_moves import Mover
 from tests.model_job import ANY, NO_TERMS, MJob, chosen, timeless
 from tests.redis_reads import key_names
 from tests.strategies import (
@@ -41,7 +40,6 @@ from tests.strategies import (
     NAMES,
     OWNERS,
     PICKS,
-    PLACES,
     PLANS,
     POLICIES,
     PRIORITIES,
@@ -53,7 +51,7 @@ from tests.strategies import (
 )
 
 
-class Machine(Caller):
+class Machine(Mover):
     """Calls the broker and the model alike and compares them, on fakeredis."""
 
     @initialize(demands=st.lists(DEMANDS, min_size=2, max_size=2))
@@ -102,31 +100,6 @@ class Machine(Caller):
                 self.model.clock = job.priority = answer.priority
             read = self.run(self.broker.read(TYPE, name))
             assert (answer.position, answer.created) == (read.position, read.created)
-
-    @rule(name=NAMES, priority=PRIORITIES)
-    def reorder(self, name: str, priority: int | None) -> None:
-        call = self.broker.reorder(TYPE, name, "priority", str(priority or 0))
-        answer, _ = self.both(call, lambda: self.model.reorder(name, priority or 0))
-        assert answer is None or answer.priority == (priority or 0)
-
-    @rule(name=NAMES, to=PLACES)
-    def reorder_beside(self, name: str, to: tuple[str, str]) -> None:
-        call = self.broker.reorder(TYPE, name, *to)
-        try:
-            answer, order = self.both(call, lambda: self.model.slot(name, *to))
-        except errors.NoRoom:
-            assert any(abs(job.priority) > MAX_WHOLE - 9999 for job in self.model.queue())
-            return
-        if order is not None:
-            moved = {job.request_id: job for job in self.run(self.broker.page(TYPE)).jobs}
-            queued = [job for job in moved.values() if job.position is not None]
-            assert [job.request_id for job in queued] == order
-            assert moved[name].priority == answer.priority
-            assert moved[name].position == answer.position
-            assert all(abs(job.priority) <= MAX_WHOLE for job in queued)
-            for job in queued:
-                self.model.jobs[job.request_id].priority = job.priority
-            self.model.jobs[name].own_priority |= to[0] == "position" or to[1] != name
 
     @rule(
         name=NAMES,

@@ -10,14 +10,12 @@ import click
 from rq_broker.cli.connecting import with_client
 from rq_broker.cli.exits import each_told
 from rq_broker.cli.spans import SPAN
+from rq_broker.cli.verbs.acting import act_on
 from rq_broker.cli.verbs.arguments import JOB, JOBS, JSON, OWNER, TYPE, YES, confirm
 from rq_broker.cli.verbs.demands import DEMAND, demand_of, new_name, with_demand
 
 if TYPE_CHECKING:
     from rq_broker.client import Client
-
-_ASKS_FROM = 10
-"""Jobs from which on a command on several shows its progress."""
 
 
 @click.command()
@@ -103,41 +101,50 @@ def _facts(job: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 @click.command()
 @TYPE
-@JOB
+@JOBS
 @click.option("--before", metavar="JOB", help="Put it before this waiting job.")
 @click.option("--after", metavar="JOB", help="Put it after this waiting job.")
-@click.option("--front", is_flag=True, help="Put it first.")
-@click.option("--back", is_flag=True, help="Put it last.")
+@click.option("--front", is_flag=True, help="Put it first; several in the order given.")
+@click.option("--back", is_flag=True, help="Put it last; likewise.")
+@click.option("--to", type=click.IntRange(1), metavar="N", help="Put it at this place; 1 is next.")
 @click.option("--priority", type=int, metavar="N", help="Give it this priority.")
 @click.option("--dry-run", is_flag=True, help="Only tell whose start would change, and how.")
+@click.option("--if-match", default="", metavar="LINE",
+              help="Only if it does what a dry run told: the line that it printed.")  # fmt: skip
 @OWNER
 @JSON
 @with_client
 def move(
     client: Client,
     type_: str,
-    request_id: str,
+    request_ids: Sequence[str],
     dry_run: bool,
+    if_match: str,
     owner_id: str,
     as_json: bool,
     **places: Any,
 ) -> None:
-    """Move a waiting job within the queue."""
+    """Move a waiting job within the queue, or several to one end of it."""
     from rq_broker.cli.output.objects import print_objects
-    from rq_broker.cli.verbs.moving import place_of, print_moves, proposal_of
+    from rq_broker.cli.verbs.moving import place_of, print_preview
 
     place = place_of(**places)
-    if dry_run:
-        proposal = proposal_of(client, type_, request_id, owner_id, place)
-        moves = client.what_if(type_, **proposal)["moves"]
+    if len(request_ids) > 1:
+        if dry_run or if_match or place.get("position") not in ("front", "back"):
+            raise click.UsageError("several jobs go to the --front or --back, without --dry-run")
+        act_on(client, type_, "move", request_ids, owner_id, end=place["position"])
+    elif dry_run:
+        whose: dict[str, Any] = {"owner_id": owner_id} if owner_id else {}
+        told = client.what_if(type_, request_id=request_ids[0], **place, **whose)
         if as_json:
-            print_objects(moves)
+            print_objects([told])
         else:
-            print_moves(moves)
+            print_preview(request_ids[0], told)
         return
-    client.reorder(type_, request_id, owner_id=owner_id, **place)
+    else:
+        client.reorder(type_, request_ids[0], owner_id=owner_id, if_match=if_match, **place)
     if as_json:
-        print_objects([client.read(type_, request_id, owner_id=owner_id)])
+        print_objects(client.read(type_, name, owner_id=owner_id) for name in request_ids)
 
 
 @click.command()
@@ -157,12 +164,16 @@ def done(
 ) -> None:
     """End running jobs, and give back what they hold."""
     status = "done" if error is None else "error"
-    details: Any = {} if error is None else {"error": error}
+    told = _telling(as_json, {"type": type_, "status": status})
+    if error is None:
+        act_on(client, type_, "done", request_ids, owner_id, told=told)
+        return
 
     def end(request_id: str) -> None:
-        client.transition(type_, request_id, status, owner_id=owner_id, **details)
+        client.transition(type_, request_id, "error", owner_id=owner_id, error=error)
+        told(request_id)
 
-    _do_all(request_ids, end, as_json, {"type": type_, "status": status})
+    each_told(request_ids, end)
 
 
 @click.command()
@@ -186,30 +197,19 @@ def withdraw(
     first = harmless(request_ids[0])
     some = first if len(request_ids) == 1 else f"{first} and {len(request_ids) - 1} more"
     confirm(f"Withdraw {some}?", yes=yes)
-    _do_all(
-        request_ids,
-        lambda request_id: client.withdraw(type_, request_id, owner_id=owner_id),
-        as_json,
-        {"type": type_, "withdrawn": True},
-    )
+    told = _telling(as_json, {"type": type_, "withdrawn": True})
+    act_on(client, type_, "withdraw", request_ids, owner_id, told=told)
 
 
-def _do_all(
-    request_ids: Sequence[str],
-    work: Callable[[str], None],
-    as_json: bool,
-    result: Mapping[str, object],
-) -> None:
-    """Do something with each job; a failure does not keep the others from it."""
+def _telling(as_json: bool, result: Mapping[str, object]) -> Callable[[str], None]:
+    """Return what prints that something was done to a job."""
     from rq_broker.cli.output.objects import print_objects
-    from rq_broker.cli.output.progress import progress
 
-    def do(request_id: str) -> None:
-        work(request_id)
+    def tell(request_id: str) -> None:
         if as_json:
             print_objects([{"request_id": request_id, **result}])
 
-    each_told(progress(request_ids, least=_ASKS_FROM), do)
+    return tell
 
 
 @click.command()

@@ -3,49 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from rq_broker.cli.verbs.listing import eta_words
 
-if TYPE_CHECKING:
-    from rq_broker.client import Client
-
 
 def place_of(
-    before: str | None, after: str | None, front: bool, back: bool, priority: int | None
+    before: str | None,
+    after: str | None,
+    front: bool,
+    back: bool,
+    to: int | None,
+    priority: int | None,
 ) -> dict[str, Any]:
     """Return the one place that the options name. Raises click.UsageError for none or several."""
-    places = {
-        "before": before,
-        "after": after,
-        "position": "front" if front else "back" if back else None,
-        "priority": priority,
-    }
-    said = {name: value for name, value in places.items() if value is not None}
-    if len(said) != 1 or (front and back):
-        raise click.UsageError("give one of --before, --after, --front, --back and --priority")
-    return said
+    ends = [end for end, is_given in (("front", front), ("back", back)) if is_given]
+    positions: list[Any] = [*ends, *(() if to is None else (to,))]
+    places = [("position", position) for position in positions] + [
+        (name, value)
+        for name, value in (("before", before), ("after", after), ("priority", priority))
+        if value is not None
+    ]
+    if len(places) != 1:
+        raise click.UsageError(
+            "give one of --before, --after, --front, --back, --to and --priority"
+        )
+    return dict(places)
 
 
-def proposal_of(
-    client: Client, type_: str, request_id: str, owner_id: str, place: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return the move of a job in the words of a what-if, which counts positions."""
-    job_named = {"request_id": request_id, **({"owner_id": owner_id} if owner_id else {})}
-    neighbour = place.get("before") or place.get("after")
-    if neighbour is None:
-        return {**job_named, **place}
-    job = client.read(type_, request_id, owner_id=owner_id)
-    other = client.read(type_, neighbour, owner_id=owner_id)
-    if other["Position"] is None:
-        raise click.UsageError(f"{neighbour} does not wait: a job is put next to a waiting one")
-    position = other["Position"] + ("after" in place)
-    # Once the job has left its place, those behind it are one further in front.
-    if job["Position"] is not None and job["Position"] < position:
-        position -= 1
-    return {**job_named, "position": position}
+def print_preview(request_id: str, told: Mapping[str, Any]) -> None:
+    """Print whose start changes by how much, and what the move would do in all."""
+    from rq_broker.cli.output.text import harmless
+
+    print_moves(told["moves"])
+    counts = (
+        (told["later"], "later"),
+        (told["sooner"], "sooner"),
+        (told["same"], "at the same time"),
+        (told["unknown"], "nobody knows when"),
+    )
+    others = ", ".join(f"{count} {words}" for count, words in counts if count)
+    click.echo()
+    click.echo(f"{harmless(request_id)} would go from place {told['was']} to {told['position']}.")
+    if others:
+        click.echo(f"The jobs between would start: {others}.")
+    click.echo(f"Nothing was moved. To do just this: --if-match {told['line']}")
 
 
 def print_moves(moves: Iterable[Mapping[str, Any]]) -> None:

@@ -94,6 +94,7 @@ def change_steps(
     moved: WaitingJob,
     to_rank: int,
     *,
+    is_exchange: bool = False,
     demands: Mapping[str, Demand] | None = None,
     futures: int = FUTURES,
     clock: Clock = standing_clock,
@@ -109,37 +110,42 @@ def change_steps(
         after: the same jobs after the move.
         moved: the job that moves.
         to_rank: how many jobs are to go before it.
+        is_exchange: whether other jobs change their places too.
         demands: as of `forecast_steps`, like those that follow.
         futures: how many to simulate of each line, if time allows.
         clock: bounds the time spent, see MOST_SECONDS.
     """
     first, last = sorted((moved.rank, to_rank))
     between = [job for job in before.jobs if first <= job.rank <= last and job.id != moved.id]
-    jobs = [moved, *between]
-    forecasts_before, forecasts_after = yield from compared_steps(
+    forecasts = yield from compared_steps(
         snapshot,
         (before, after),
         demands,
-        targets={job.id for job in jobs},
+        targets={job.id for job in (moved, *between)},
         futures=futures,
         clock=clock,
         most_seconds=MOST_SECONDS,
         is_coarse=len(before.jobs) * len(snapshot.holds) > EXACT_WORK,
     )
-    changes = [
-        _change(
-            job,
-            before.shapes[job.digest].owner,
-            forecasts_before.of(job.id, job.rank, job.digest),
-            forecasts_after.of(job.id, job.rank, job.digest),
-        )
-        for job in jobs
-    ]
-    return (changes[0], *sorted(changes[1:], key=lambda change: -abs(change.seconds or 0.0)))
+    # Who is passed starts later, or when it would; what else the few futures show is chance.
+    sign = 0 if is_exchange else 1 if to_rank < moved.rank else -1
+
+    def change(job: WaitingJob) -> ForecastChange:
+        then, now = (line.of(job.id, job.rank, job.digest) for line in forecasts)
+        owner = before.shapes[job.digest].owner
+        return _change(job, owner, then, now, -sign if job is moved else sign)
+
+    changes = sorted(map(change, between), key=lambda change: -abs(change.seconds or 0.0))
+    return (change(moved), *changes)
 
 
-def _change(job: WaitingJob, owner: str, before: Forecast, after: Forecast) -> ForecastChange:
+def _change(
+    job: WaitingJob, owner: str, before: Forecast, after: Forecast, sign: int
+) -> ForecastChange:
+    """Return how a forecast moves; `sign`: 1 if it can only become later, -1 if sooner."""
     seconds = None
     if before.p50 is not None and after.p50 is not None:
         seconds = after.p50 - before.p50
+        if seconds * sign < 0:
+            after, seconds = before, 0.0
     return ForecastChange(job.request_id, owner, before, after, seconds, job.weight)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from rq_broker.cli.verbs import jobs as verbs
+from rq_broker.cli.verbs import acting
 from rq_broker.domain.jobs import Status
 from tests import making
 from tests.cli.served import Served
@@ -88,7 +88,7 @@ def test_many_jobs_show_a_bar(
     names = [f"j{number}" for number in range(12)]
     for name in names:
         api.run(making.submit(api.broker, name, type_))
-    monkeypatch.setattr(verbs, "_ASKS_FROM", 3)
+    monkeypatch.setattr(acting, "AT_ONCE", 3)
     server = ("--server", api.url)
     shown = on_terminal("withdraw", type_, *names[:6], "--yes", *server)
     assert shown.exit_code == 0
@@ -106,7 +106,7 @@ def test_a_job_ends_in_error(run: Run, api: Served, type_: str) -> None:
 
 def test_a_place_is_one(run: Run, type_: str) -> None:
     """A move names exactly one place."""
-    for words in ((), ("--front", "--back"), ("--front", "--before", "x")):
+    for words in ((), ("--front", "--back"), ("--front", "--before", "x"), ("--to", "0")):
         assert run("move", type_, "d", *words).exit_code == 2
 
 
@@ -119,6 +119,8 @@ def test_a_place_is_one(run: Run, type_: str) -> None:
         ("c --front", "cabd"),
         ("b --after a", "abcd"),
         ("a --before d", "bcad"),
+        ("d --to 2", "adbc"),
+        ("a --to 9", "bcda"),
     ],
 )
 def test_a_dry_run_forecasts_the_move(
@@ -133,7 +135,9 @@ def test_a_dry_run_forecasts_the_move(
     assert api.run(making.queue(api.broker, type_)) == list("abcd")
     table = run("move", type_, move, *place, "--dry-run").stdout
     assert table.split("\n", 1)[0].split() == ["JOB", "STARTS", "IN", "THEN", "IN", "CHANGE"]
-    moved = run("move", type_, move, *place, "--json")
+    (told,) = map(json.loads, dry.stdout.splitlines())
+    assert told["position"] == order.index(move) + 1
+    moved = run("move", type_, move, *place, "--if-match", told["line"], "--json")
     assert json.loads(moved.stdout)["Position"] == order.index(move) + 1
     assert "".join(api.run(making.queue(api.broker, type_))) == order
 
@@ -143,4 +147,33 @@ def test_a_dry_run_beside_a_job_that_runs(run: Run, api: Served, type_: str) -> 
     api.run(making.bring(api.broker, Status.RUNNING, type_=type_))
     api.run(making.submit(api.broker, "w", type_))
     result = run("move", type_, "w", "--before", "d", "--dry-run")
-    assert (result.exit_code, "does not wait" in result.stderr) == (2, True)
+    assert (result.exit_code, "d is running, not queued" in result.stderr) == (6, True)
+
+
+def test_a_move_that_would_do_something_else_is_refused(run: Run, api: Served, type_: str) -> None:
+    """With the line of a dry run a job moves only as that told."""
+    for number, name in enumerate("abc"):
+        api.run(making.submit(api.broker, name, type_, priority=number * 10))
+    dry = run("move", type_, "c", "--to", "2", "--dry-run")
+    *_, line = dry.stdout.split()
+    assert "c would go from place 3 to 2." in dry.stdout
+    assert "The jobs between would start: 1 nobody knows when." in dry.stdout
+    api.run(making.submit(api.broker, "n", type_, priority=15))
+    result = run("move", type_, "c", "--to", "2", "--if-match", line)
+    assert (result.exit_code, "(changed_meanwhile)" in result.stderr) == (6, True)
+    assert api.run(making.queue(api.broker, type_)) == ["a", "b", "n", "c"]
+
+
+def test_several_jobs_go_to_one_end(
+    run: Run, api: Served, type_: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They stand there in the order given, however many calls it takes; what is refused is told."""
+    monkeypatch.setattr(acting, "AT_ONCE", 2)
+    for name in "abcdefg":
+        api.run(making.submit(api.broker, name, type_))
+    assert run("move", type_, *"edcba", "--front").exit_code == 0
+    assert "".join(api.run(making.queue(api.broker, type_))) == "edcbafg"
+    result = run("move", type_, *"ed", "x", *"c", "--back")
+    assert (result.exit_code, result.stderr.count("(job_not_found)")) == (4, 1)
+    assert "".join(api.run(making.queue(api.broker, type_))) == "bafgedc"
+    assert run("move", type_, *"ab", "--to", "1").exit_code == 2

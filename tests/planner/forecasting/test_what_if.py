@@ -69,3 +69,26 @@ def test_a_job_that_a_reorder_does_not_touch_does_not_move() -> None:
     assert changes[0].request_id == "r4"
     assert changes[0].seconds is not None
     assert changes[0].seconds < 0
+
+
+def test_who_is_passed_starts_later_or_not_at_all() -> None:
+    """In one future chance moves jobs both ways; of a move forward no passed job is told sooner."""
+    wide = [demand(instance(VCPU=amount)) for amount in (1, 2, 3, 4)]
+    hosts = [host(f"h{n}", {"VCPU": 4}, held={"VCPU": 4}) for n in range(3)]
+    times = [float(17 * n % 101) for n in range(1, 40)]
+    snapshot = snapshot_of(hosts, (), holds=holds(0.0, 9.0, 21.0), history=history(times))
+    shapes = [waiting(f"d{n}", wide[n % 4], n, owner=f"o{n}") for n in range(1, 25)]
+    before = line_of(shapes)
+    for job, rank, sign in ((24, 0, 1), (1, 23, -1)):
+        mover = before.jobs[job - 1]
+        steps = change_steps(snapshot, before, moved(before, job, rank), mover, rank, futures=1)
+        first, *others = run_all(steps)
+        assert first.request_id == f"r{job}"
+        assert (first.seconds or 0.0) * sign <= 0
+        assert all((change.seconds or 0.0) * sign >= 0 for change in others)
+        assert len(others) == 23
+        free = change_steps(
+            snapshot, before, moved(before, job, rank), mover, rank, is_exchange=True, futures=1
+        )
+        signs = {(change.seconds or 0.0) > 0 for change in run_all(free)[1:] if change.seconds}
+        assert signs == {True, False}
