@@ -17,11 +17,12 @@ from rq_broker.admission.snapshot import SnapshotReader
 from rq_broker.admission.submit_warning import SubmitWarnings
 from rq_broker.admission.waiting_reason import ReasonReader
 from rq_broker.api import bodies, pagination
-from rq_broker.api.access import sole_owner
+from rq_broker.api.access import identity_of, sole_owner
 from rq_broker.api.arrays import ArrayCalls
 from rq_broker.api.etags import etag, expected_versions, is_known, not_modified, refuse_for_array
 from rq_broker.api.idempotency import REPLAYED, idempotency_key
 from rq_broker.api.moves import Moves
+from rq_broker.api.others import OtherView, others_of, resources_of
 from rq_broker.api.own import (
     attempt_view,
     check_submission,
@@ -64,6 +65,7 @@ class JobEndpoints:
         waits: Waits,
     ) -> None:
         self._broker = snapshots.broker
+        self._snapshots = snapshots
         self._waits = waits
         self._lists = pagination.Lists(snapshots.broker)
         self._explainer = explainer
@@ -115,21 +117,27 @@ class JobEndpoints:
         type_ = type_of(request)
         listing = pagination.listing(request.query_params.multi_items())
         listing = replace(listing, owners=owners_of(request))
-        if listing.position is not None and listing.owners is not None:
-            raise Invalid("from goes with the jobs of every owner, and you see those of some")
+        by_place = listing.position is not None and listing.owners is not None
+        if by_place:
+            if listing.status != Status.QUEUED:
+                raise Invalid("from goes with status=queued, as you see the jobs of some owners")
+            listing = replace(listing, owners=None)  # each place is told, and whose it is if yours
         view: pagination.View = partial(job_view, request)
         if listing.limit is not None:
             page = await self._lists.page(type_, listing, listing.limit)
-            next_cursor = pagination.opaque(page.next) if page.next else None
+            beside: dict[str, Any] = {} if page.count is None else {"count": page.count}
+            if by_place:
+                own, beside["others"] = await self._apart(request, type_, page.jobs)
+                page = replace(page, jobs=own, next=None)  # a cursor would name another's job
             forecasts = None
             if listing.with_eta:
                 forecasts = await self._explainer.forecasts(type_, page.jobs)
             if listing.with_reason:
                 view = await self._view_with_reasons(request, type_, page.jobs)
-            beside: dict[str, Any] = {} if page.count is None else {"count": page.count}
             if page.line:
                 beside["line"] = page.line
             jobs = await self._lists.array(page.jobs, view, forecasts)
+            next_cursor = pagination.opaque(page.next) if page.next else None
             return ok(jobs, next=next_cursor, **beside)
         first = await self._lists.first_page(type_, listing)
         if request.method == "HEAD":
@@ -137,6 +145,15 @@ class JobEndpoints:
             first = Page((), None, line=first.line)
         chunks = self._lists.stream(type_, listing, first, view)
         return StreamingResponse(chunks, media_type="application/json", headers=PRIVATE)
+
+    async def _apart(
+        self, request: Request, type_: str, jobs: Sequence[Job]
+    ) -> tuple[tuple[Job, ...], list[OtherView]]:
+        """Return the jobs of the caller's owners, and what is told of the others."""
+        owns = identity_of(request).owns
+        others = [job for job in jobs if not owns(job.owner_id)]
+        resources = await resources_of(self._snapshots, type_) if others else ()
+        return tuple(job for job in jobs if owns(job.owner_id)), others_of(others, resources)
 
     async def _view_with_reasons(
         self, request: Request, type_: str, jobs: Sequence[Job]

@@ -22,7 +22,7 @@ def asks_for(job: Job, needs: Mapping[str, int]) -> bool:
     if not needs:
         return True
     amounts = Counter[str]()
-    for instance in _instances(job.data):
+    for instance in instances_of(job.data):
         count = instance.get("count", 1)
         times = count.get("min", 1) if isinstance(count, dict) else count
         for resource in needs:
@@ -32,7 +32,8 @@ def asks_for(job: Job, needs: Mapping[str, int]) -> bool:
     return all(amounts[resource] >= least for resource, least in needs.items())
 
 
-def _instances(data: str) -> list[dict[str, Any]]:
+def instances_of(data: str) -> list[dict[str, Any]]:
+    """Return the instances that the data of a job asks for; without any, that of one slot."""
     try:
         instances = orjson.loads(data).get("instances") or [_SLOT]
     except (orjson.JSONDecodeError, AttributeError):  # Redis may hold anything

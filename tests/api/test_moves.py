@@ -184,7 +184,7 @@ async def test_a_client_moves_among_its_own(broker: Broker) -> None:
     async with httpx.AsyncClient(
         transport=transport, base_url="http://api.test", headers={"X-Who": "me"}
     ) as api:
-        refused(await api.get("/v1/vm/?status=queued&from=1"), 400, "invalid_request", "from goes")
+        refused(await api.get("/v1/vm/?status=done&from=1"), 400, "invalid_request", "from goes")
         told = await _preview(api, "a3", position=1)
         assert (told["position"], told["was"]) == (2, 5)
         assert {move["request_id"] for move in told["moves"]} == {"a1", "a2", "a3", None}

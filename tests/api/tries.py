@@ -194,7 +194,7 @@ def _lists(type_: str) -> Iterator[Try]:
         yield Try("GET", f"/types/{type_}/events{query}")
     for query in (
         *("", "?limit=1", "?limit=1000", "?eta=1", "?reason=1", "?eta=1&reason=1"),
-        *("?status=queued", "?status=running"),
+        *("?status=queued", "?status=running", "?status=queued&from=1", "?status=queued&from=2"),
         *("?status=granted", "?status=done", "?status=error", "?owner_id=", f"?owner_id={OWN}"),
         *(f"?cursor={cursor}" for cursor in cursors),
         *(f"?owner_id={OWN}&limit=2&status=queued", "?limit=0", "?cursor=x", "?status=x", "?x=y"),

@@ -10,6 +10,7 @@ from rq_broker.api.move_views import MovedView
 from rq_broker.api.operations import refusals
 from rq_broker.api.operations.group import Example, Group
 from rq_broker.api.operations.row import WARNING, WHOSE, Body, Operation, Parameter
+from rq_broker.api.others import OTHERS
 from rq_broker.api.pagination import PAGE_LIMIT
 from rq_broker.api.submit import Submit
 from rq_broker.api.views import AttemptView, EmptyView
@@ -132,12 +133,15 @@ OPERATIONS: Mapping[str, Operation] = {
             "next": {"type": ["string", "null"]},
             "count": {"type": "integer", "minimum": 0},
             "line": {"type": "string"},
+            "others": OTHERS,
         },
         note="Without `limit` and `cursor` the answer is the whole list, streamed. With one of "
         "them it is a page, perhaps shorter than `limit`; only `next: null` marks the last page. "
         "With `eta=1` one forecast of the whole line gives every queued job of the page its `ETA`. "
-        "With `from` the `count` says how many places there are. With `status=queued` the answer "
-        "has `line`, the version of the line, for `If-Match` of a move.",
+        "With `from` the `count` says how many places there are; who sees the jobs of some owners "
+        "only gets in `others` the places and the sizes of the other jobs of the page, and no "
+        "`next`. With `status=queued` the answer has `line`, the version of the line, for "
+        "`If-Match` of a move.",
         group=Group.LOOK,
         order=10,
         examples=(Example(query={"status": "queued", "eta": "1"}, python=_LIST),),
