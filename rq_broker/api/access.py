@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
 
 from starlette.datastructures import Headers
@@ -43,6 +44,17 @@ def scope_of(request: Request) -> roles.Scope:
     """Return on what the identity may call the operation that is being called."""
     scope: roles.Scope = request.scope["access"]
     return scope
+
+
+async def is_still_known(request: Request) -> bool:
+    """Tell whether the credential of a request is still accepted: before more of a long answer."""
+    try:
+        await request.scope["identify"]()
+    except errors.IdentityUnavailable:
+        return True  # it is not refused; new requests are
+    except errors.BrokerError as error:
+        return error.status != HTTPStatus.UNAUTHORIZED
+    return True
 
 
 def check_owner(request: Request, owner: str) -> None:
@@ -98,6 +110,7 @@ class Access:
             await refused(error, self._challenged(error))(scope, receive, send)
             return
         scope["identity"] = identity
+        scope["identify"] = partial(self._identity, scope)
         client = scope.get("client")
         address = client[0] if client else ""
         actor = ACTOR.set(Actor(identity.name, address, scope.get("request_id", "")))

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from rq_broker.api.access import identity_of
+from rq_broker.api.access import identity_of, is_still_known
 from rq_broker.api.event_views import frame
 from rq_broker.api.own import limits_of, owners_of
 from rq_broker.api.paths import job_of, type_of
@@ -96,7 +96,7 @@ class EventEndpoints:
         self, request: Request, type_: str, follower: Follower, after: str, sees: Sees
     ) -> AsyncIterator[bytes]:
         """Yield what the client has missed, and then what happens."""
-        async for events in self._events(type_, follower, after):
+        async for events in self._events(request, type_, follower, after):
             if frames := _rendered(request, filter(sees, events)):
                 yield frames
 
@@ -110,7 +110,7 @@ class EventEndpoints:
             if now.word in FINAL:
                 return
         is_final = False
-        async for events in self._events(job.type, follower, after):
+        async for events in self._events(request, job.type, follower, after):
             shown = []
             for event in events:
                 if _is_of(job, event) and not is_final:
@@ -122,7 +122,7 @@ class EventEndpoints:
                 return
 
     async def _events(
-        self, type_: str, follower: Follower, after: str
+        self, request: Request, type_: str, follower: Follower, after: str
     ) -> AsyncIterator[list[Event]]:
         if after:
             async for events in self._broker.events.history(type_, after, follower.start):
@@ -130,6 +130,8 @@ class EventEndpoints:
         while True:
             await follower.wait()
             if events := follower.events():
+                if not await is_still_known(request):
+                    return
                 yield events
             elif follower.is_ended:
                 return

@@ -127,3 +127,18 @@ async def test_below_a_prefix(broker: Broker, root: str) -> None:
                 html = (await api.get(path)).text
                 assert f'<base href="{root}/">' in html
             assert (await api.get(f"{root}/{files(html)[0]}")).status_code == 200
+
+
+def test_no_script_of_the_page_makes_markup_of_text() -> None:
+    """Nothing in it parses text as HTML or as a program, or sets a style as text."""
+    forbidden = (
+        *("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "srcdoc"),
+        *("new Function", "DOMParser", 'setAttribute("style"', "javascript:", 'style="'),
+        "createContextualFragment",
+    )
+    files = sorted((VENDOR.parent / "js").rglob("*.js"))
+    assert len(files) > 10
+    found = [
+        f"{file.name}: {word}" for file in files for word in forbidden if word in file.read_text()
+    ]
+    assert found == []

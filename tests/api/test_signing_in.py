@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from typing import Any
@@ -10,14 +11,18 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
+from rq_broker.api.server.connections import Connections
 from rq_broker.domain.identity import Identity, Role
 from rq_broker.domain.tokens import Rotation
 from rq_broker.identity import sessions, tokens
 from rq_broker.identity.sessions import SessionRules
 from rq_broker.store.broker import Broker
 from tests.api.conftest import refused
-from tests.api.signing_in import browser, serving, sign_in, token_of
+from tests.api.server.serving import LIMITS, lifespan_of, running
+from tests.api.signing_in import OWN_PAGE, browser, serving, sign_in, token_of
 from tests.api.tenants import WhoHeader
+from tests.making import submit as submit_job
+from tests.processes import until
 from tests.redis_reads import key_names
 
 SECRET = re.compile(r"session=([\w-]{43})")
@@ -248,3 +253,35 @@ async def test_without_access_control_there_is_nothing_to_sign_in_to(broker: Bro
         assert answer.json()["data"]["name"] == "anyone"
         assert "set-cookie" not in answer.headers
         assert (await page.delete("/session")).is_success
+
+
+async def test_a_stream_ends_with_the_session(broker: Broker) -> None:
+    """Whoever has signed out reads no event any more in a stream that was open before."""
+    token = await token_of(broker, "viewer")
+    app = serving(broker, lifespan=lifespan_of(Connections(LIMITS, grace=1)))
+    await broker.set_policy("vm", {})
+    lines: list[str] = []
+
+    async def is_told() -> bool:
+        return "before" in "".join(lines)
+
+    async with running(app) as server:
+        url = f"http://127.0.0.1:{server.config.port}"
+        page = httpx.AsyncClient(base_url=url, headers=OWN_PAGE, timeout=30)
+        await sign_in(page, token)
+        async with page.stream("GET", "/types/vm/events") as stream:
+            reading = asyncio.create_task(read_into(lines, stream))
+            await submit_job(broker, "before")
+            await until(is_told, "the first event")
+            assert (await page.delete("/session")).is_success
+            await submit_job(broker, "after")
+            await asyncio.wait_for(reading, 30)
+        await page.aclose()
+        broker.events.close()
+    assert "after" not in "".join(lines)
+
+
+async def read_into(lines: list[str], stream: httpx.Response) -> None:
+    """Read a stream to its end."""
+    async for text in stream.aiter_text():
+        lines.append(text)
