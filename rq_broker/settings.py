@@ -103,6 +103,13 @@ class Settings:
         "viewer=viewer",
     )
     """`THEIRS=OURS`; the first that a JWT has decides. Default: the broker's own names."""
+    oidc_client: str | None = None
+    """Name under which the issuer knows this installation; browsers sign in there. Default, None:
+    nobody does."""
+    oidc_secret_file: str | None = None
+    """File of the secret that goes with it. Default, None: it is a public client."""
+    oidc_scope: str = "openid"
+    """What is asked for at a sign-in, words with spaces between. Default: `openid`."""
     types: tuple[str, ...] = ()
     """Types that a notifier or an audit works on. Default, empty: every type there is."""
     callback_base: str | None = None

@@ -83,7 +83,7 @@ def create_app(
     routes = _routes(
         broker, callback_base, egress, authenticators, rates.waits, sessions=sessions, **extras
     )
-    pages = [Dashboard()] if dashboard else []
+    pages = [*_sign_in_pages(session_rules, sessions), *([Dashboard()] if dashboard else ())]
     limits = _rate_limits(broker, rates, open_to_all=not authenticators)
     access = [*_access(broker, authenticators, routes, pages, sessions), *limits]
     app = Starlette(
@@ -110,6 +110,14 @@ def _middleware(browsers: BrowserRules, access: Sequence[Middleware]) -> list[Mi
         *access,
         Middleware(RefuseCallbacks),
     ]
+
+
+def _sign_in_pages(rules: SessionRules, sessions: Sessions) -> list[BaseRoute]:
+    if rules.issuer is None:
+        return []
+    from rq_broker.api.oidc import OidcPages  # noqa: PLC0415 - needs the extra jwt
+
+    return [*OidcPages(rules.issuer, sessions).routes()]
 
 
 def _access(
@@ -160,8 +168,7 @@ def _routes(
         *HealthEndpoints(broker, None if egress is None else egress.options).routes(),
         *(InboxEndpoints().routes() if inbox else ()),
     ]
-    sign_in = ["token"] if authenticators else []
-    routes += SessionEndpoints(sessions, routes, sign_in, read_only=read_only).routes()
+    routes += SessionEndpoints(sessions, routes, read_only=read_only).routes()
     return [*routes, *PageEndpoints(routes, authenticators).routes()]
 
 

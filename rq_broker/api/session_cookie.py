@@ -16,35 +16,37 @@ from rq_broker.domain.errors import ForeignOrigin
 _NAME = "rq_broker_session"
 
 
-def cookie_name(scope: Scope) -> str:
-    """Return the name of the cookie, as the scheme and the path of the API allow it.
+def cookie_name(scope: Scope, name: str = _NAME) -> str:
+    """Return the name of a cookie, as the scheme and the path of the API allow it.
 
     A browser takes `__Host-` from this very host only, and only with the path `/`; so no neighbour
     below the same domain can plant a cookie of this name. `__Secure-` is what is left for a path.
     """
     if scope["scheme"] != "https":
-        return _NAME
-    return f"__Secure-{_NAME}" if scope.get("root_path") else f"__Host-{_NAME}"
+        return name
+    return f"__Secure-{name}" if scope.get("root_path") else f"__Host-{name}"
 
 
-def cookie_header(scope: Scope, secret: str) -> tuple[bytes, bytes]:
-    """Return the header that gives a browser the cookie; without a secret, that takes it away."""
+def cookie_header(
+    scope: Scope, value: str, name: str = _NAME, attributes: str = "; SameSite=Strict"
+) -> tuple[bytes, bytes]:
+    """Return the header that gives a browser a cookie; without a value, that takes it away."""
     secure = "; Secure" if scope["scheme"] == "https" else ""
-    gone = "" if secret else "; Max-Age=0"
+    gone = "" if value else "; Max-Age=0"
     path = scope.get("root_path") or "/"
-    value = f"{cookie_name(scope)}={secret}; Path={path}; HttpOnly; SameSite=Strict{secure}{gone}"
-    return b"set-cookie", value.encode("latin-1")
+    cookie = f"{cookie_name(scope, name)}={value}; Path={path}; HttpOnly{attributes}{secure}{gone}"
+    return b"set-cookie", cookie.encode("latin-1")
 
 
-def secret_of(scope: Scope) -> str | None:
-    """Return the secret in the cookie of a request, whoever sent it; None without one."""
-    name = cookie_name(scope).encode()
+def secret_of(scope: Scope, name: str = _NAME) -> str | None:
+    """Return what a cookie of a request holds, whoever sent it; None without one."""
+    wanted = cookie_name(scope, name).encode()
     for header, value in scope["headers"]:
         if header != b"cookie":
             continue
         for pair in value.split(b";"):
             key, _, secret = pair.strip().partition(b"=")
-            if key == name and secret:
+            if key == wanted and secret:
                 return str(secret.decode("latin-1"))
     return None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -34,7 +34,6 @@ class SessionEndpoints:
     Args:
         sessions: Begins and ends sessions.
         routes: What an identity may have rights to call.
-        sign_in: The ways to sign in.
         read_only: Whether every change is refused.
     """
 
@@ -42,13 +41,11 @@ class SessionEndpoints:
         self,
         sessions: Sessions,
         routes: Iterable[Route],
-        sign_in: Sequence[str],
         *,
         read_only: bool = False,
     ) -> None:
         self._sessions = sessions
         self._routes = [route for route in routes if route.include_in_schema]
-        self._sign_in = list(sign_in)
         self._read_only = read_only
 
     def routes(self) -> list[Route]:
@@ -91,7 +88,7 @@ class SessionEndpoints:
             types=None if identity.types is None or not is_known else sorted(identity.types),
             may=rights_of(identity, self._routes, read_only=self._read_only) if is_known else {},
             read_only=self._read_only,
-            sign_in=self._sign_in,
+            sign_in=self._sessions.ways,
         )
 
 
@@ -107,7 +104,7 @@ class SignInLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward the request, or refuse it."""
-        if scope["type"] == "http" and scope["method"] == "POST" and _is_sign_in(scope):
+        if scope["type"] == "http" and _tries(scope):
             client = scope.get("client")
             name = f"sign_in:{client[0] if client else ''}"
             bucket = Bucket(name, _ATTEMPTS_A_SECOND, _ATTEMPTS)
@@ -128,6 +125,7 @@ def _too_many(wait: float) -> errors.RateLimited:
     )
 
 
-def _is_sign_in(scope: Scope) -> bool:
+def _tries(scope: Scope) -> bool:
+    """Tell whether a request may cost somebody an attempt: what is below PATH asks the issuer."""
     path: str = scope["path"].removeprefix(scope.get("root_path", ""))
-    return path == PATH or path.startswith(f"{PATH}/")
+    return path.startswith(f"{PATH}/") or (path == PATH and scope["method"] == "POST")

@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 
 from rq_broker.api import create_app
 from rq_broker.cli.access import authenticators_of, warn_of_no_token, warn_of_open_api
-from rq_broker.cli.credentials import providers_of
+from rq_broker.cli.credentials import issuer_of, providers_of
 from rq_broker.cli.egress import egress_of
 from rq_broker.cli.log_lines import set_up_logging
 from rq_broker.cli.process import end_with_parent
@@ -37,7 +37,7 @@ def run(settings: Settings) -> None:
     settings.check_bind()
     egress_of(settings)
     browser_rules(settings)
-    providers_of(settings)
+    issuer_of(settings, providers_of(settings))
     cipher_of(settings)
     options = server_options(settings)
     os.environ[_SETTINGS_VARIABLE] = orjson.dumps(settings).decode()
@@ -80,9 +80,10 @@ def build_app(settings: Settings, client: Redis | RedisCluster, *, dev: bool = F
         most_types=settings.max_types,
         cipher=cipher_of(settings),
     )
+    authenticators = authenticators_of(settings, broker)
     return create_app(
         broker,
-        authenticators=authenticators_of(settings, broker),
+        authenticators=authenticators,
         open_types=settings.open_types,
         callback_base=settings.callback_base,
         egress=egress_of(settings, own_api=not dev),
@@ -91,6 +92,8 @@ def build_app(settings: Settings, client: Redis | RedisCluster, *, dev: bool = F
         inbox=dev,
         browsers=browser_rules(settings),
         rates=rate_rules(settings),
-        session_rules=SessionRules(settings.session_idle, settings.session_lifetime),
+        session_rules=SessionRules(
+            settings.session_idle, settings.session_lifetime, issuer_of(settings, authenticators)
+        ),
         lifespan=lifespan(settings, broker.events.close),
     )

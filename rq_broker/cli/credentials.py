@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
+from rq_broker.cli.secret_files import read_secret
 from rq_broker.domain.errors import Invalid
 from rq_broker.identity import Authenticator
 from rq_broker.settings import Settings
+
+if TYPE_CHECKING:
+    from rq_broker.identity.oidc import OidcSignIn
 
 
 def providers_of(settings: Settings) -> list[Authenticator]:
@@ -55,6 +60,22 @@ def _jwt(settings: Settings) -> Authenticator:
         roles=settings.jwt_roles,
     )
     return JwtAuthenticator(IssuerKeys(keys), claims)
+
+
+def issuer_of(settings: Settings, authenticators: Iterable[Authenticator]) -> OidcSignIn | None:
+    """Return where browsers sign in; None if nowhere. Nothing is sent yet. Raises Invalid."""
+    if settings.oidc_client is None:
+        return None
+    with _extra("--oidc-client", "jwt"):
+        from rq_broker.identity.jwt import JwtAuthenticator  # noqa: PLC0415 - an extra
+        from rq_broker.identity.oidc import OidcClient, OidcSignIn  # noqa: PLC0415 - an extra
+    path, issuer = settings.oidc_secret_file, settings.jwt_issuer
+    secret = read_secret(path, "--oidc-secret-file").strip() if path else ""
+    for authenticator in authenticators:
+        if isinstance(authenticator, JwtAuthenticator) and issuer:
+            client = OidcClient(issuer, settings.oidc_client, secret, settings.oidc_scope)
+            return OidcSignIn(client, authenticator)
+    raise Invalid("--oidc-client goes with --jwt-issuer, whose JWTs say who has signed in")
 
 
 @contextmanager

@@ -60,4 +60,17 @@ PROVIDER_OPTIONS: dict[str, Decorator] = {
         metavar="THEIRS=OURS,…",
         show_default="the broker's own names, admin first",
     ),
+    "oidc_client": option(
+        "--oidc-client",
+        "Client id at --jwt-issuer with which browsers sign in there.",
+        metavar="ID",
+        show_default="no sign-in there",
+    ),
+    "oidc_secret_file": option(
+        "--oidc-secret-file",
+        "File of the secret that goes with --oidc-client.",
+        metavar="FILE",
+        show_default="a public client",
+    ),
+    "oidc_scope": option("--oidc-scope", "What a sign-in asks the issuer for.", metavar="WORDS"),
 }

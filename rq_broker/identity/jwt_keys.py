@@ -78,7 +78,7 @@ class IssuerKeys:
         self._read_at = self._tried_at = float("-inf")
         self._reading: asyncio.Task[None] | None = None
         if self._is_url:
-            _check_url(place)
+            check_url(place)
         else:
             try:
                 self._keep(read_keys(_read_file(place)))
@@ -119,7 +119,7 @@ class IssuerKeys:
         try:
             async with asyncio.timeout(TIMEOUT):
                 text = await (
-                    _fetch(self._place)
+                    fetch(self._place)
                     if self._is_url
                     else asyncio.to_thread(_read_file, self._place)
                 )
@@ -182,13 +182,14 @@ def _algorithms(type_: str, curve: str | None, named: str | None) -> frozenset[s
     return fitting & {named}
 
 
-def _check_url(url: str) -> None:
+def check_url(url: str, name: str = "--jwt-keys") -> None:
+    """Raise Invalid unless nobody on the way could answer at a URL; `name` says what it is."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     if not host or parts.scheme not in ("https", "http"):
-        raise Invalid(f"--jwt-keys {url} is neither an https URL nor a file")
+        raise Invalid(f"{name} {url} is neither an https URL nor a file")
     if parts.scheme == "http" and not _is_loopback(host):
-        raise Invalid(f"--jwt-keys {url} must be https: whoever is on the way could replace a key")
+        raise Invalid(f"{name} {url} must be https: whoever is on the way could replace a key")
 
 
 def _is_loopback(host: str) -> bool:
@@ -203,7 +204,8 @@ def _read_file(path: str) -> bytes:
         return file.read(_MOST_BYTES)
 
 
-async def _fetch(url: str) -> bytes:
+async def fetch(url: str) -> bytes:
+    """Return what an issuer publishes at a URL. Raises ValueError, httpx.HTTPError."""
     async with (
         httpx.AsyncClient(timeout=TIMEOUT) as client,
         client.stream("GET", url, headers={"Accept-Encoding": "identity"}) as answer,

@@ -30,6 +30,8 @@ from rq_broker.store.broker import Broker
 if TYPE_CHECKING:
     from cryptography.fernet import Fernet
 
+    from rq_broker.identity.oidc import OidcSignIn
+
 CACHED_SECONDS = 0.5
 """For so long a process does not ask the store again about a session. One that is ended is refused
 everywhere within this time."""
@@ -50,8 +52,12 @@ class SessionRules:
     """Seconds without a request after which a session ends."""
     lifetime: float = 43_200.0
     """Seconds after which it ends, used or not."""
+    issuer: OidcSignIn | None = None
+    """Where people may sign in besides; None: nowhere."""
 
 
+OIDC = "oidc"
+"""The way of sessions that a sign-in at the issuer began."""
 SESSION_RULES = SessionRules()
 """An hour of quiet, a working day in all."""
 
@@ -85,6 +91,11 @@ class Sessions:
         )
         """Digest → the session, until when it is not asked for, when its use is told next."""
 
+    @property
+    def ways(self) -> list[str]:
+        """How people may sign in: a word for each kind of credential, and for the issuer."""
+        return [*self._authenticators, *([OIDC] if self._rules.issuer else ())]
+
     async def begin(self, identity: Identity, headers: Mapping[str, str]) -> str:
         """Begin a session of who was identified by headers; returns its secret.
 
@@ -105,10 +116,10 @@ class Sessions:
             return secret
         raise errors.Unauthenticated("sign in with a credential: a session proves no other one")
 
-    async def begin_known(self, identity: Identity, way: str) -> str:
+    async def begin_at_issuer(self, identity: Identity) -> str:
         """Begin a session that keeps an identity for its whole life; returns its secret."""
         secret = urlsafe_b64encode(secrets.token_bytes(_RANDOM_BYTES)).decode().rstrip("=")
-        await self._keep(NewSession(digest(secret), identity, way))
+        await self._keep(NewSession(digest(secret), identity, OIDC))
         return secret
 
     async def _keep(self, new: NewSession) -> None:
@@ -126,18 +137,18 @@ class Sessions:
         session = await self._session(digest(secret))
         if session is None or self._now() >= session.ends:
             raise errors.SessionEnded(_ENDED)
+        if session.way == OIDC and self._rules.issuer is not None:
+            return session.identity
         authenticator = self._authenticators.get(session.way)
         if authenticator is None:  # this API takes such credentials no longer
             raise errors.SessionEnded(_ENDED)
         if session.token and isinstance(authenticator, TokenAuthenticator):
             return await authenticator.identity_of(session.token)
-        if session.sealed:
-            value = _unseal(secret, session.sealed)
-            identity = await authenticator.identify({_header_of(authenticator): value})
-            if identity is None:
-                raise errors.SessionEnded(_ENDED)
-            return identity
-        return session.identity
+        value = _unseal(secret, session.sealed)
+        identity = await authenticator.identify({_header_of(authenticator): value})
+        if identity is None:
+            raise errors.SessionEnded(_ENDED)
+        return identity
 
     async def end(self, secret: str) -> None:
         """End a session, if there is one."""

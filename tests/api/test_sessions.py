@@ -61,7 +61,7 @@ async def test_nobody_is_told_how_to_sign_in(broker: Broker) -> None:
     async with calling(broker, authenticators=[WHO]) as api:
         session = await asked(api)
         assert (session["role"], session["name"], session["may"]) == (None, None, {})
-        assert session["sign_in"] == ["token"]
+        assert session["sign_in"] == ["who"]
         refused = await api.get("/session", headers={"X-Who": "stranger"})
         assert refused.json()["code"] == "token_unknown"
 

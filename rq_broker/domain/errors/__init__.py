@@ -14,6 +14,7 @@
     │   ├── TokenExpired        401  token_expired
     │   ├── TokenRevoked        401  token_revoked          or replaced by a rotation
     │   ├── SessionEnded        401  session_ended          of a browser: idle, over, signed out
+    │   ├── SignInRefused       401  sign_in_refused        by the issuer, or not begun here
     │   ├── NoRole              403  no_role                a valid one, without a role here
     │   ├── KeystoneRefused     401  keystone_token_refused  expired, revoked, or none
     │   ├── KeystoneUnscoped    401  keystone_token_unscoped  not of a project, or of another domain
@@ -71,6 +72,7 @@
     ├── SigningKeysEncrypted    503  signing_keys_encrypted  by a key that this process lacks
     ├── IdentityUnavailable     503  identity_unavailable
     │   ├── KeystoneUnavailable 503  keystone_unavailable
+    │   ├── IssuerUnavailable   503  issuer_unavailable     at which people sign in
     │   └── JwtKeysUnavailable  503  jwt_keys_unavailable
     └── Unavailable             503  redis_unavailable
         ├── RedisOutOfMemory    503  redis_out_of_memory
@@ -95,6 +97,7 @@ from __future__ import annotations
 from rq_broker.domain.errors.access import (
     Forbidden as Forbidden,
     IdentityUnavailable as IdentityUnavailable,
+    IssuerUnavailable as IssuerUnavailable,
     JwtAlgorithm as JwtAlgorithm,
     JwtBadSignature as JwtBadSignature,
     JwtClaims as JwtClaims,
@@ -113,6 +116,7 @@ from rq_broker.domain.errors.access import (
     NoRole as NoRole,
     ReadOnly as ReadOnly,
     SessionEnded as SessionEnded,
+    SignInRefused as SignInRefused,
     TokenExpired as TokenExpired,
     TokenMalformed as TokenMalformed,
     TokenRevoked as TokenRevoked,

@@ -48,6 +48,13 @@ class SessionEnded(Unauthenticated):
     remedy = "Sign in again."
 
 
+class SignInRefused(Unauthenticated):
+    """The issuer has not confirmed a sign-in, or its answer is to another one."""
+
+    code = "sign_in_refused"
+    remedy = "Sign in again, in one window, from the beginning."
+
+
 class NoRole(Unauthenticated):
     """The credential is valid, but gives none of the roles that the broker knows."""
 
@@ -181,6 +188,13 @@ class KeystoneUnavailable(IdentityUnavailable):
 
     code = "keystone_unavailable"
     remedy = "Repeat it after `Retry-After`; if it stays, have the operator check Keystone."
+
+
+class IssuerUnavailable(IdentityUnavailable):
+    """The issuer at which people sign in does not answer, or answers what is no answer."""
+
+    code = "issuer_unavailable"
+    remedy = "Repeat it after `Retry-After`; if it stays, have the operator check `--jwt-issuer`."
 
 
 class JwtKeysUnavailable(IdentityUnavailable):

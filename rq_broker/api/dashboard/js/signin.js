@@ -5,7 +5,8 @@ import { Button, Failure, Icon } from "./parts.js";
 import { go } from "./router.js";
 import { language, other, t, use } from "./texts.js";
 
-const SAID = ["token_malformed", "token_unknown", "token_expired", "token_revoked", "no_role", "rate_limited"];
+const SAID = ["token_malformed", "token_unknown", "token_expired", "token_revoked", "no_role", "rate_limited",
+  "sign_in_refused", "issuer_unavailable"];
 
 export function useSession() {
   const [current, setCurrent] = useState(session.current);
@@ -54,8 +55,21 @@ function sentence(error) {
   return error.status === 401 ? t("signin.refused") : null;
 }
 
+// Where the sign-in at the issuer begins; it leads back to this place.
+function issuer() {
+  const here = new URL(location.href);
+  here.searchParams.delete("sign_in");
+  return `session/oidc?${new URLSearchParams({ to: here.pathname + here.search })}`;
+}
+
+// Why a sign-in at the issuer has led back without one.
+function refusal() {
+  const code = new URLSearchParams(location.search).get("sign_in");
+  return code && { code, status: 401 };
+}
+
 function SignIn({ ways, again }) {
-  const [error, setError] = useState(null);
+  const [error, setError] = useState(refusal);
   const [busy, setBusy] = useState(false);
   const [, setWords] = useState(language());
   const field = useRef(null);
@@ -84,7 +98,8 @@ function SignIn({ ways, again }) {
         <span class="hint" id="signin-h">${hintOf(ways)}</span>
         <span class="err" id="signin-e" role="alert">${said && html`<${Icon} name="bad" />${said}`}</span></div>
       ${error && !said && html`<${Failure} error=${error} />`}
-      <${Button} type="submit" data-kind="main" icon="key" aria-disabled=${busy}>${t(busy ? "signin.busy" : "signin.title")}</${Button}></form>
+      <${Button} type="submit" data-kind="main" icon="key" aria-disabled=${busy}>${t(busy ? "signin.busy" : "signin.title")}</${Button}>
+      ${ways.includes("oidc") && html`<div class="or">${t("signin.or")}</div><a class="btn" data-plain href=${issuer()}>${t("signin.issuer")}</a>`}</form>
     <p class="fine"><span>${t(over, { host: location.host })}</span></p></main>
     <${SignInFoot} onLanguage=${setWords} /></div>`;
 }
