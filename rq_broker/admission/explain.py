@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -24,6 +24,7 @@ from rq_broker.admission.holders import (
     holders_of,
     others_of,
 )
+from rq_broker.admission.more_hosts import AddedHosts, MoreHosts, with_more_hosts
 from rq_broker.admission.move_preview import MovePreview, MovePreviews
 from rq_broker.admission.remarks import RemarkReader, Remarks
 from rq_broker.admission.snapshot import SnapshotReader
@@ -214,6 +215,11 @@ class Explainer:
                 job = await self._movable(type_, proposal.request_id or "", owners)
                 return await self._previews.preview(job, proposal, owners, among_own=among_own)
             return await self._imagine(type_, proposal)
+
+    async def more_hosts(self, type_: str, added: Sequence[AddedHosts]) -> MoreHosts:
+        """Answer what would be granted with more hosts. Raises HostNotFound, TooManyQuestions."""
+        with self._counted(type_):
+            return await with_more_hosts(self._snapshots, self._forecaster, type_, added)
 
     @contextmanager
     def _counted(self, type_: str) -> Iterator[None]:

@@ -11,6 +11,7 @@ from starlette.routing import Route
 from rq_broker.admission.discretion import discreet_explanation
 from rq_broker.admission.explain import Explainer
 from rq_broker.api import bodies
+from rq_broker.api.added_hosts import added_hosts, asks_for_hosts, more_hosts_view
 from rq_broker.api.arrays import find_array
 from rq_broker.api.moves import what_if
 from rq_broker.api.own import imagined_shape, limits_of, owners_of
@@ -60,9 +61,13 @@ class QuestionEndpoints:
         )
 
     async def what_if(self, request: Request) -> Response:
-        """Forecast a job that was not submitted, or the effect of a reorder."""
+        """Forecast a job that was not submitted, the effect of a reorder, or of more hosts."""
         type_ = type_of(request)
-        proposal = bodies.what_if(await read_json(request), self._callback_base, self._egress)
+        body = await read_json(request)
+        if asks_for_hosts(body):
+            grown = await self._explainer.more_hosts(type_, added_hosts(body))
+            return ok(more_hosts_view(grown, limits_of(request)))
+        proposal = bodies.what_if(body, self._callback_base, self._egress)
         if proposal.shape is not None:
             proposal = replace(proposal, shape=imagined_shape(request, proposal.shape))
         return ok(await what_if(self._explainer, request, type_, proposal))

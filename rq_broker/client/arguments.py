@@ -84,6 +84,8 @@ class Proposal(TypedDict, total=False):
     after: str
     expected: float
     """Seconds it would hold."""
+    add_hosts: Sequence[Mapping[str, Any]]
+    """Hosts that are not there, alone: `count`, and `like` one that is, or a `capacity`."""
 
 
 class HoldTerms(TypedDict, total=False):

@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from rq_broker.api import bodies, bulk_bodies, create_app, submit
+from rq_broker.api.added_hosts import added_hosts, asks_for_hosts
 from rq_broker.api.openapi import document
 from rq_broker.api.operations import OPERATIONS
 from rq_broker.api.pages import PageEndpoints
@@ -38,7 +39,9 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "patch_host": bodies.host_patch,
     "reset": bodies.destination,
     "requeue": bodies.destination,
-    "what_if": lambda body: bodies.what_if(body, BASE),
+    "what_if": lambda body: (
+        added_hosts(body) if asks_for_hosts(body) else bodies.what_if(body, BASE)
+    ),
     "set_keys": bodies.signing_keys,
     "create_token": new_token,
     "rotate_token": rotation,

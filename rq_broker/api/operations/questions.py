@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rq_broker.api import bodies, roles
+from rq_broker.api.added_hosts import HostsForecast, MoreHostsView
 from rq_broker.api.move_views import MovesView
 from rq_broker.api.operations import refusals
 from rq_broker.api.operations.group import Example, Group
@@ -29,7 +30,7 @@ OPERATIONS: Mapping[str, Operation] = {
         access=roles.ASK,
     ),
     "what_if": Operation(
-        (ForecastView, MovesView),
+        (ForecastView, MovesView, MoreHostsView),
         (
             *(
                 *refusals.TYPE,
@@ -38,18 +39,24 @@ OPERATIONS: Mapping[str, Operation] = {
                 errors.CallbackForbidden,
                 errors.NotWaiting,
                 errors.JobNotFound,
+                errors.HostNotFound,
             ),
             errors.TooManyQuestions,
         ),
-        body=Body((bodies.NewJobForecast, bodies.MoveForecast), _WHAT_IF),
+        body=Body((bodies.NewJobForecast, bodies.MoveForecast, HostsForecast), _WHAT_IF),
         note="With `data`: the explanation and the forecast of a job that was not submitted. With "
         "`request_id`: whose ETA changes if that job moves, by how many seconds, and the version "
-        "of the `line` to move it by. Nothing is written.",
+        "of the `line` to move it by. With "
+        "`add_hosts`: which jobs would start at once on more hosts. Nothing is written.",
         group=Group.LOOK,
         order=30,
         examples=(
             Example("If I submitted this now"),
             Example("If this one went first", body={"request_id": "render-7", "position": 1}),
+            Example(
+                "If there were two more hosts",
+                body={"add_hosts": [{"count": 2, "capacity": {"VCPU": 64, "Memory": 262144}}]},
+            ),
         ),
         query=WHOSE,
         access=roles.ASK,
