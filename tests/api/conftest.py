@@ -33,7 +33,8 @@ UNEXPRESSED = re.compile(
     "|must contain {n}|which names an array|takes priority, before|with this count"
     "|where (what a job needs|the callback's host)"
     "|as you act for several|ETags in double quotes|has no ETag"
-    "|takes like or capacity|go with capacity|hosts in all|filter must name something|(cursor|from|callback|request_id) goes with|move is of queued"
+    "|takes like or capacity|go with capacity|hosts in all"
+    "|filter must name something|(cursor|from|callback|request_id) goes with|move is of queued"
     "|type must not (begin or end|contain the invisible)|host's name must not (begin|contain the i)"
 )
 """Rules that JSON Schema cannot express: sizes in bytes, sums, combinations of fields, URLs."""

@@ -19,6 +19,7 @@ VIEWS = {
     "job": f"job/vm/{quote(scene.HOSTILE, safe='')}",
     "job running": "job/vm/train-001",
     "callbacks": "callbacks/vm",
+    "reports": "reports/vm",
     "audit": "audit/vm",
     "policy": "policy/vm",
 }

@@ -15,9 +15,10 @@ import { Job } from "./views/job.js";
 import { Line } from "./views/line.js";
 import { Overview } from "./views/overview.js";
 import { Policy } from "./views/policy.js";
+import { Reports } from "./views/reports.js";
 
 const COUNTS_MS = 2000; // between two reads of how much waits in each type
-const SHOWN = { overview: Overview, line: Line, hosts: Hosts, job: Job, callbacks: Callbacks, audit: Audit, policy: Policy };
+const SHOWN = { overview: Overview, line: Line, hosts: Hosts, job: Job, callbacks: Callbacks, audit: Audit, policy: Policy, reports: Reports };
 
 function Mark() {
   return html`<svg class="mark" viewBox="0 0 20 20" aria-hidden="true">

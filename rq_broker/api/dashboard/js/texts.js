@@ -1,4 +1,5 @@
 // Every text of the interface, in each language. A test holds that none is missing.
+import { REPORT_TEXTS } from "./report_texts.js";
 
 const EN = {
   "app.skip": "Skip to content", "nav.main": "Main", "nav.types": "Types", "nav.views": "Views of {type}",
@@ -152,7 +153,7 @@ const ZH = {
   "error.maybe": "可能已經執行：重複之前請先確認。",
 };
 
-export const LANGUAGES = { en: EN, "zh-Hant": ZH };
+export const LANGUAGES = { en: { ...EN, ...REPORT_TEXTS.en }, "zh-Hant": { ...ZH, ...REPORT_TEXTS["zh-Hant"] } };
 const NAMES = { en: "English", "zh-Hant": "繁體中文" };
 let chosen = remembered() || (navigator.language.toLowerCase().startsWith("zh") ? "zh-Hant" : "en");
 

@@ -6,7 +6,7 @@ import { Badge, Button, Failure } from "../parts.js";
 import { to } from "../router.js";
 import { t } from "../texts.js";
 
-const TABS = ["line", "hosts", "callbacks", "audit", "policy"];
+const TABS = ["line", "hosts", "callbacks", "reports", "audit", "policy"];
 
 export function Head({ type, view, policy, counts, reload }) {
   const [error, setError] = useState(null);
