@@ -4,12 +4,13 @@ const RETRIES = 3; // of a call that may be repeated, while the API or its Redis
 
 export class Refusal extends Error {
   // An answer that is no success: its stable `code`, its sentence, its `status`, and the request's id.
-  constructor(status, body, requestId) {
+  constructor(status, body, headers) {
     super(body.error || `HTTP ${status}`);
     this.status = status;
     this.code = body.code || "";
     this.body = body;
-    this.requestId = requestId;
+    this.requestId = headers.get("X-Request-ID");
+    this.etag = headers.get("ETag");
   }
 }
 
@@ -32,7 +33,7 @@ async function once(method, url, body, headers, signal) {
     throw new Unreachable(error.message);
   }
   const parsed = answer.status === 304 ? {} : await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Refusal(answer.status, parsed, answer.headers.get("X-Request-ID"));
+  if (!answer.ok) throw new Refusal(answer.status, parsed, answer.headers);
   clock.note(answer.headers.get("Date"));
   return { ...parsed, etag: answer.headers.get("ETag") };
 }

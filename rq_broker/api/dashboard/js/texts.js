@@ -1,5 +1,6 @@
 // Every text of the interface, in each language. A test holds that none is missing.
 import { REPORT_TEXTS } from "./report_texts.js";
+import { LINE } from "./texts/line.js";
 
 const EN = {
   "app.skip": "Skip to content", "nav.main": "Main", "nav.types": "Types", "nav.views": "Views of {type}",
@@ -22,19 +23,7 @@ const EN = {
   "overview.trouble": "Trouble", "overview.use": "In use and held", "overview.none": "None",
   "type.granting": "Granting", "type.paused": "Paused", "type.pause": "Pause grants", "type.resume": "Resume grants",
   "type.more": "Actions for {type}",
-  "line.facts.waiting": "Waiting", "line.facts.oldest": "Oldest wait", "line.facts.running": "Running",
-  "line.facts.use": "{resource} in use", "line.facts.held": "Offers out",
-  "line.label": "Waiting jobs of {type} in priority order", "line.search": "request_id, owner or callback",
-  "line.job": "Job and owner", "line.size": "Size", "line.since": "Waiting", "line.turn": "Turn in", "line.why": "Why it waits",
-  "line.move": "Move", "line.select": "Select", "line.actions": "Actions for", "line.rows": "{from}–{to} of {count}",
-  "line.none": "Nothing waits.", "line.none.more": "Every job that was submitted has what it asked for.",
-  "line.keys": "Space lifts a row · arrows move it · Space shows who waits longer · Esc puts it back",
-  "line.compact": "Compact rows", "line.filtered": "Clear the filter to move rows", "line.at": "Position {n} of {count}",
-  "line.above": "{n} changes above", "line.held": "Held, {n} changes wait",
-  "move.title": "Move {name} from {from} to {to}?", "move.nothing": "Nothing is changed yet.", "move.to": "Move to {to}",
-  "move.sooner": "Sooner", "move.later": "Later", "move.unmoved": "Not moved", "move.now": "Now in", "move.then": "Then in",
-  "move.change": "Change", "move.changed": "The line changed while you looked. These are the new times.",
-  "move.done": "Moved {name} to {to}.", "undo": "Undo", "cancel": "Cancel", "close": "Close", "copy": "Copy", "copied": "Copied.",
+  "cancel": "Cancel", "close": "Close", "copy": "Copy", "copied": "Copied.",
   "hosts.title": "{n} hosts", "hosts.taken": "{resource} {percent} taken", "hosts.none": "No host has been published yet.",
   "hosts.holders": "Who holds it", "hosts.nobody": "Nobody holds anything of it.", "hosts.search": "Host",
   "hosts.anywhere": "Beside any host", "hosts.noaggregate": "No aggregate", "hosts.dropped": "leaves: no new grants",
@@ -98,19 +87,7 @@ const ZH = {
   "overview.trouble": "問題", "overview.use": "使用與保留", "overview.none": "無",
   "type.granting": "發放中", "type.paused": "已暫停", "type.pause": "暫停發放", "type.resume": "恢復發放",
   "type.more": "{type} 的操作",
-  "line.facts.waiting": "等待中", "line.facts.oldest": "最久等待", "line.facts.running": "執行中",
-  "line.facts.use": "{resource} 使用率", "line.facts.held": "待接受的發放",
-  "line.label": "{type} 依優先順序等待的工作", "line.search": "request_id、擁有者或回呼",
-  "line.job": "工作與擁有者", "line.size": "大小", "line.since": "已等", "line.turn": "輪到", "line.why": "為何等待",
-  "line.move": "移動", "line.select": "選取", "line.actions": "操作", "line.rows": "第 {from}–{to} 筆，共 {count} 筆",
-  "line.none": "沒有工作在等待。", "line.none.more": "提交的工作都已拿到所要的資源。",
-  "line.keys": "空白鍵拿起一列 · 方向鍵移動 · 空白鍵看誰會等更久 · Esc 放回",
-  "line.compact": "緊密顯示", "line.filtered": "清除篩選才能移動", "line.at": "第 {n} 位，共 {count} 位",
-  "line.above": "上方有 {n} 筆變更", "line.held": "已暫停更新，{n} 筆變更等待中",
-  "move.title": "把 {name} 從第 {from} 位移到第 {to} 位？", "move.nothing": "尚未變更任何東西。", "move.to": "移到第 {to} 位",
-  "move.sooner": "較早", "move.later": "較晚", "move.unmoved": "不變", "move.now": "現在", "move.then": "之後",
-  "move.change": "變化", "move.changed": "您查看時隊列已改變。這是新的時間。",
-  "move.done": "{name} 已移到第 {to} 位。", "undo": "復原", "cancel": "取消", "close": "關閉", "copy": "複製", "copied": "已複製。",
+  "cancel": "取消", "close": "關閉", "copy": "複製", "copied": "已複製。",
   "hosts.title": "{n} 台主機", "hosts.taken": "{resource} 已占 {percent}", "hosts.none": "還沒有任何主機。",
   "hosts.holders": "誰占用", "hosts.nobody": "沒有人占用。", "hosts.search": "主機",
   "hosts.anywhere": "不限主機", "hosts.noaggregate": "無聚合", "hosts.dropped": "離開中：不再發放",
@@ -153,7 +130,11 @@ const ZH = {
   "error.maybe": "可能已經執行：重複之前請先確認。",
 };
 
-export const LANGUAGES = { en: { ...EN, ...REPORT_TEXTS.en }, "zh-Hant": { ...ZH, ...REPORT_TEXTS["zh-Hant"] } };
+// Texts of one view stand in a file of their own: name → [English, 繁體中文].
+const VIEWS = [LINE];
+const column = (n) => Object.fromEntries(VIEWS.flatMap((texts) => Object.entries(texts).map(([name, words]) => [name, words[n]])));
+
+export const LANGUAGES = { en: { ...EN, ...column(0), ...REPORT_TEXTS.en }, "zh-Hant": { ...ZH, ...column(1), ...REPORT_TEXTS["zh-Hant"] } };
 const NAMES = { en: "English", "zh-Hant": "繁體中文" };
 let chosen = remembered() || (navigator.language.toLowerCase().startsWith("zh") ? "zh-Hant" : "en");
 

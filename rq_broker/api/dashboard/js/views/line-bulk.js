@@ -36,7 +36,7 @@ export function useSelection(key) {
         const jobs = new Map(old.all ? [] : old.jobs);
         for (let i = Math.min(from, index); i <= Math.max(from, index); i += 1) {
           const job = row(i);
-          if (job) jobs.set(job.RequestID, job);
+          if (job && !job.other) jobs.set(job.RequestID, job);
         }
         return { all: false, jobs };
       });
@@ -70,14 +70,15 @@ function actionsOf(status) {
 
 const ICONS = { front: "up", back: "down", requeue: "undo", withdraw: "x" };
 
-export function BulkBar({ type, selection, filter, count, whole, onAct }) {
+export function BulkBar({ type, selection, filter, count, whole, onAct, onMove }) {
   const { all, size, jobs } = selection;
   const shown = number(all ? count : size);
   const matching = isFiltered(filter) ? "line.bulk.match" : "line.bulk.every";
   return html`<div class="bulk" role="toolbar" aria-label=${t("line.bulk.label")}><span><strong>${all ? t(whole ? matching : "line.bulk.atleast", { n: shown })
       : many("line.bulk.jobs", size, { n: shown })}</strong> ${t("line.bulk.selected")}${!all && size > 0 && sum(jobs.values()) ? ` · ${sum(jobs.values())}` : ""}</span>
     ${!all && (size < count || !whole) && html`<${Button} data-kind="bare" data-size="sm" onClick=${selection.everything}>${t(whole ? "line.bulk.all" : "line.bulk.rest", { n: number(count) })}</${Button}>`}
-    <span class="grow"></span>${may("act", type) && actionsOf(filter.status).map((action) => html`<${Button} key=${action} data-size="sm" icon=${ICONS[action]}
+    <span class="grow"></span>${onMove && html`<${Button} data-size="sm" icon="move" onClick=${onMove}>${t("line.menu.move")}</${Button}>`}
+    ${may("act", type) && actionsOf(filter.status).map((action) => html`<${Button} key=${action} data-size="sm" icon=${ICONS[action]}
       data-kind=${action === "withdraw" ? "bad" : undefined} onClick=${() => onAct(action)}>${t(`line.bulk.${action}`)}</${Button}>`)}
     <${Button} data-kind="bare" data-size="icon" icon="x" aria-label=${t("line.bulk.clear")} title=${t("line.bulk.clear")} onClick=${selection.clear} /></div>`;
 }

@@ -25,6 +25,14 @@ function Skeleton({ index, style }) {
     <span role="gridcell" class="menu-c"></span></div>`;
 }
 
+// A job of another owner, as its neighbours in the line may see it: its place and its size.
+function Other({ job, index, style }) {
+  return html`<div class="line-row" role="row" aria-rowindex=${index + 2} style=${style} data-state="other">
+    <span role="gridcell" class="grip-c"></span><span role="gridcell" class="sel"></span><span role="gridcell" class="pos">${number(job.Position)}</span>
+    <span role="gridcell" class="job quiet">${t("line.other")}</span><span role="gridcell" class="size"><span class="clip">${size(job.Data).text}</span></span>
+    <span role="gridcell" class="since"></span><span role="gridcell" class="eta"></span><span role="gridcell" class="why"></span><span role="gridcell" class="menu-c"></span></div>`;
+}
+
 // Why a job waits; of one that does not wait, where it is.
 function Why({ job, gone, reason }) {
   if (gone) return html`<div role="gridcell" class="why"><${Status} status=${gone}>${gone === "deleted" ? t("line.left") : undefined}</${Status}></div>`;
@@ -36,15 +44,16 @@ function Why({ job, gone, reason }) {
   return html`<div role="gridcell" class="why" data-tone=${tone}><${Icon} name=${icon} /><span class="clip2" title=${text}>${text}</span></div>`;
 }
 
-const PLAIN = ["job", "index", "top", "axis", "state", "minute", "gone", "focusable", "movable", "selectable", "selected", "acts", "others", "lang"];
+const PLAIN = ["job", "index", "top", "axis", "state", "minute", "gone", "focusable", "movable", "selectable", "selected", "acts", "lang"];
 
 export class Row extends Component {
   // What a row shows depends on these alone; most scrolling then costs no row anything but its place.
   shouldComponentUpdate(next) { return PLAIN.some((name) => next[name] !== this.props[name]); }
 
-  render({ job, index, top, axis, state, gone, focusable, movable, selectable, selected, acts, on, reason, others }) {
+  render({ job, index, top, axis, state, gone, focusable, movable, selectable, selected, acts, on, reason }) {
     const style = { position: "absolute", top: 0, left: 0, right: 0, transform: `translateY(${top}px)` };
     if (!job) return html`<${Skeleton} index=${index} style=${style} />`;
+    if (job.other) return html`<${Other} job=${job} index=${index} style=${style} />`;
     const { text, more } = size(job.Data);
     const since = (clock.now() - Date.parse(job.CreatedAt)) / 1000;
     const name = job.RequestID;
@@ -57,7 +66,7 @@ export class Row extends Component {
         checked=${selected} onClick=${(event) => on.select(event, index, job)} />`}</div>
       <div role="gridcell" class="pos">${job.Position ? number(job.Position) : "–"}</div>
       <div role="gridcell" class="job two"><a class="clip" tabindex="-1" href=${to("job", job.Type, name)} title=${name}>${name}</a>
-        <span class="sub clip">${job.OwnerID}${others > 0 && html` <span class="others">${t("line.others", { n: number(others) })}</span>`}</span></div>
+        <span class="sub clip">${job.OwnerID}</span></div>
       <div role="gridcell" class="size two"><span class="clip" title=${text}><span class="phone-only">${job.OwnerID ? `${job.OwnerID} · ` : ""}</span>${text}</span><span class="sub clip">${more}</span></div>
       <div role="gridcell" class="since num" title=${instant(job.CreatedAt)}>${span(since)}</div>
       <div role="gridcell" class="eta">${job.Status === "queued" && !gone && html`<${Eta} eta=${job.ETA} axis=${axis} />`}</div>

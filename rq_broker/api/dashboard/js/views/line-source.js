@@ -14,16 +14,15 @@ export class Places {
     this.asked = new Set();
     this.count = 0;
     this.whole = true; // whether `count` is all there is
+    this.ready = false; // whether anything was read
     this.error = null;
-    this.etag = null;
   }
 
   row(index) { return this.pages.get(Math.floor(index / PAGE))?.[index % PAGE]; }
 
   async read(number) {
-    const { data, etag } = await get(`${this.url}&from=${number * PAGE + 1}`);
-    this.etag = etag;
-    return data;
+    const { data, count, others } = await get(`${this.url}&from=${number * PAGE + 1}`);
+    return { rows: others ? byPlace(data, others, number * PAGE + 1) : data, count };
   }
 
   async want(first, last) {
@@ -31,7 +30,10 @@ export class Places {
     await Promise.all(numbers.map(async (number) => {
       this.asked.add(number);
       try {
-        this.pages.set(number, await this.read(number));
+        const { rows, count } = await this.read(number);
+        this.pages.set(number, rows);
+        this.count = count;
+        this.ready = true;
         this.error = null;
       } catch (error) { this.error = error; }
       this.asked.delete(number);
@@ -43,19 +45,33 @@ export class Places {
   async fresh(first, last) {
     const numbers = pagesOf(first, last);
     const pages = await Promise.all(numbers.map((number) => this.read(number)));
-    return new Map(numbers.map((number, n) => [number, pages[n]]));
+    return { pages: new Map(numbers.map((number, n) => [number, pages[n].rows])), count: pages.at(-1).count };
   }
 
   // Where a job stands in what was read anew; -1 where it is not there.
-  find(fresh, name) {
-    for (const [number, rows] of fresh) {
-      const at = rows.findIndex((job) => job.RequestID === name);
+  find({ pages }, name) {
+    for (const [number, rows] of pages) {
+      const at = rows.findIndex((job) => job?.RequestID === name);
       if (at >= 0) return number * PAGE + at;
     }
     return -1;
   }
 
-  show(fresh) { this.pages = fresh; this.error = null; }
+  show({ pages, count }) {
+    this.pages = pages;
+    this.count = count;
+    this.error = null;
+  }
+}
+
+// A client's own jobs at their places, and of others what is told of them: how big they are.
+function byPlace(own, others, first) {
+  const rows = [];
+  for (const job of own) rows[job.Position - first] = job;
+  for (const { position, instances } of others) {
+    rows[position - first] = { other: true, Position: position, Status: "queued", Data: JSON.stringify({ instances }) };
+  }
+  return rows;
 }
 
 function pagesOf(first, last) {
@@ -80,6 +96,8 @@ export class Matches {
   get count() { return this.rows.length; }
 
   get whole() { return this.next === null; }
+
+  get ready() { return this.pagesRead > 0; }
 
   row(index) { return this.rows[index]; }
 

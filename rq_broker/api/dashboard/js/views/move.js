@@ -34,18 +34,21 @@ function Moves({ moves, self }) {
   return html`<table class="moves"><caption class="vh">${t("move.caption")}</caption><thead><tr><th scope="col">${t("move.job")}</th><th scope="col" class="num">${t("move.now")}</th>
     <th scope="col" class="num">${t("move.then")}</th><th scope="col" class="dvc"><span class="vh">${t("move.bar")}</span></th><th scope="col" class="num">${t("move.change")}</th></tr></thead>
     <tbody>${shown.map((each, n) => html`<tr key=${each.request_id || n} ...${each.request_id === self && { "data-self": "" }}>
-      <td><strong>${each.request_id || t("move.another")}</strong>${each.owner_id && html`<br /><span class="sub">${each.owner_id}</span>`}</td>
+      <td><strong>${each.request_id || t("move.another")}</strong></td>
       <td class="num quiet">${turn(each.before)}</td><td class="num">${turn(each.after)}</td>
       <td class="dvc"><${Bar} seconds=${each.seconds} most=${most} /></td><td class="num"><${Change} seconds=${each.seconds} /></td></tr>`)}</tbody></table>`;
 }
 
-function Sum({ moves, count }) {
-  const sooner = moves.filter((each) => each.seconds < 0);
-  const later = moves.filter((each) => each.seconds > 0);
-  const most = later.length ? Math.max(...later.map((each) => each.seconds)) : 0;
-  const rest = Math.max(0, count - sooner.length - later.length);
-  return html`<dl class="sum"><div><dt><${Icon} name="up" />${t("move.sooner")}</dt><dd>${number(sooner.length)} <small>${many("move.jobs", sooner.length)}</small></dd></div>
-    <div><dt><${Icon} name="down" />${t("move.later")}</dt><dd>${number(later.length)} <small>${most ? many("move.atmost", later.length, { most: length(most) }) : many("move.jobs", 0)}</small></dd></div>
+const mostOf = (moves, self) => Math.max(0, ...moves.filter((each) => each.request_id !== self).map((each) => each.seconds || 0));
+
+function Sum({ preview, self, count }) {
+  const own = preview.moves.find((each) => each.request_id === self)?.seconds || 0;
+  const sooner = preview.sooner + (own < 0 ? 1 : 0);
+  const later = preview.later + (own > 0 ? 1 : 0);
+  const most = Math.max(own, mostOf(preview.moves, self));
+  const rest = Math.max(0, count - sooner - later);
+  return html`<dl class="sum"><div><dt><${Icon} name="up" />${t("move.sooner")}</dt><dd>${number(sooner)} <small>${many("move.jobs", sooner)}</small></dd></div>
+    <div><dt><${Icon} name="down" />${t("move.later")}</dt><dd>${number(later)} <small>${most > 0 ? many("move.atmost", later, { most: length(most) }) : many("move.jobs", later)}</small></dd></div>
     <div><dt><${Icon} name="check" />${t("move.unmoved")}</dt><dd>${number(rest)} <small>${many("move.jobs", rest)}</small></dd></div></dl>`;
 }
 
@@ -53,36 +56,34 @@ function Skeleton() {
   return html`<div aria-busy="true"><p class="vh">${t("move.counting")}</p>${[4, 3, 4, 2].map((w) => html`<p class="sk-row"><span class="sk" data-w=${w}></span></p>`)}</div>`;
 }
 
-function says(moves, job) {
-  if (!moves) return t("move.nothing");
-  const self = moves.find((each) => each.request_id === job.RequestID)?.seconds;
-  const later = moves.filter((each) => each.seconds > 0 && each.request_id !== job.RequestID);
+function says(preview, job) {
+  if (!preview) return t("move.nothing");
+  const self = preview.moves.find((each) => each.request_id === job.RequestID)?.seconds;
   const own = self ? t(self < 0 ? "move.says.sooner" : "move.says.later", { span: length(self) }) : "";
-  const others = later.length ? many("move.says.others", later.length, { n: number(later.length), most: length(Math.max(...later.map((each) => each.seconds))) }) : "";
+  const most = mostOf(preview.moves, job.RequestID);
+  const others = preview.later ? many("move.says.others", preview.later, { n: number(preview.later), most: length(most) }) : "";
   return [own, others, t("move.nothing")].filter(Boolean).join(" ");
 }
 
-const where = (target, count) => (target === 0 ? "front" : target === count - 1 ? "back" : target + 1);
-
-// Moves a job to a place, 0 for the next. `version`: only as long as the line is as it was then.
-export function move(type, name, target, count, version) {
-  return call("POST", `v1/${path(type, name)}`, { body: { position: version ? target + 1 : where(target, count) }, headers: version ? { "If-Match": version } : {} });
+// Moves a job to a place, 1 for the next. `line`: the version of the line that was seen; the move does what was seen, or nothing.
+export function move(type, name, position, line) {
+  return call("POST", `v1/${path(type, name)}`, { body: { position }, headers: { "If-Match": `"${line}"` } });
 }
 
 // `onDone` gets what the move answered: where the job was, and the version with which it may go back there.
 export function MoveDialog({ type, job, from, target, count, onDone, onClose }) {
-  const [preview, setPreview] = useState(null); // { moves, version, at }
+  const [preview, setPreview] = useState(null); // what the API foretells, and when it did
   const [changed, setChanged] = useState(false);
   const [error, setError] = useState(null);
   const [busy, setBusy] = useState(false);
   const [slow, setSlow] = useState(false);
   const open = useRef(true);
 
-  const taken = (answer) => ({ moves: answer.data?.moves || [], version: answer.etag, at: new Date(clock.now()) });
+  const taken = (seen) => setPreview({ ...seen, at: new Date(clock.now()) });
   async function ask() {
     try {
-      const answer = await call("POST", `types/${path(type)}/what-if`, { body: { request_id: job.RequestID, position: target + 1 } });
-      if (open.current) { setPreview(taken(answer)); setError(null); }
+      const { data } = await call("POST", `types/${path(type)}/what-if`, { body: { request_id: job.RequestID, position: target + 1 } });
+      if (open.current) { taken(data); setError(null); }
     } catch (refusal) { if (open.current) setError(refusal); }
   }
   useEffect(() => {
@@ -91,29 +92,36 @@ export function MoveDialog({ type, job, from, target, count, onDone, onClose }) 
     return () => { open.current = false; clearTimeout(timer); };
   }, []);
 
+  // The focus waits on the action: it could not have it before there was something to say yes to.
+  const yes = useRef(null);
+  const known = Boolean(preview) && !busy;
+  useEffect(() => {
+    const on = document.activeElement;
+    if (known && (on === document.body || on?.matches?.("dialog, [data-wait]"))) yes.current.focus();
+  }, [known]);
+
   async function commit() {
     setBusy(true);
     setError(null);
     try {
-      const { data } = await move(type, job.RequestID, target, count, preview?.version);
+      const { data } = await move(type, job.RequestID, target + 1, preview.line);
       onDone(data);
       onClose();
     } catch (refusal) {
       setBusy(false);
       if (refusal.code !== "changed_meanwhile") { setError(refusal); return; }
       setChanged(true);
-      if (refusal.body.data?.moves) setPreview({ ...taken({ data: refusal.body.data, etag: refusal.etag }) });
-      else { setPreview(null); await ask(); }
+      taken(refusal.body.preview);
     }
   }
-  const names = { name: job.RequestID, from: number(from + 1), to: number(target + 1) };
-  return html`<${Dialog} side title=${t("move.title", names)} lede=${says(preview?.moves, job)} onClose=${onClose} footer=${html`<span class="grow">${preview ? t("move.asof", { time: clockTime(preview.at) }) : ""}</span>
-      <${Button} onClick=${onClose}>${t("cancel")}</${Button}>
-      <${Button} data-kind="main" icon="check" autofocus aria-busy=${busy ? "true" : "false"} disabled=${busy || !preview} onClick=${commit}>${t("move.to", names)}</${Button}>`}>
+  const names = { name: job.RequestID, from: number(preview?.was || from + 1), to: number(target + 1) };
+  return html`<${Dialog} side title=${t("move.title", names)} lede=${says(preview, job)} onClose=${onClose} footer=${html`<span class="grow">${preview ? t("move.asof", { time: clockTime(preview.at) }) : ""}</span>
+      <${Button} data-wait onClick=${onClose}>${t("cancel")}</${Button}>
+      <button type="button" class="btn" data-kind="main" ref=${yes} aria-busy=${busy ? "true" : "false"} disabled=${!known} onClick=${commit}><${Icon} name="check" />${t("move.to", names)}</button>`}>
     ${changed && html`<div role="alert"><${Note} tone="warn" icon="warn">${t("move.changed")}</${Note}></div>`}
     ${error && html`<${Failure} error=${error} again=${ask} />`}
-    ${preview ? html`<${Sum} moves=${preview.moves} count=${count} /><${Moves} moves=${preview.moves} self=${job.RequestID} />
-      <${Note}>${t(preview.moves.length ? "move.middle" : "move.none")}</${Note}>` : slow && !error && html`<${Skeleton} />`}</${Dialog}>`;
+    ${preview ? html`<${Sum} preview=${preview} self=${job.RequestID} count=${count} /><${Moves} moves=${preview.moves} self=${job.RequestID} />
+      <${Note}>${t(preview.later + preview.sooner > 0 ? "move.middle" : "move.none")}</${Note}>` : slow && !error && html`<${Skeleton} />`}</${Dialog}>`;
 }
 
 // Where to move a job, in words: for who does not drag. The preview comes next.

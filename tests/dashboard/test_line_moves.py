@@ -1,0 +1,149 @@
+"""Moving a job: by mouse, by keyboard, with a preview, refused when the line changed, undone."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+
+from rq_broker.store.broker import Broker
+from tests.dashboard.conftest import Watch, context
+from tests.dashboard.lines import TYPE, order, queue, row, rows, with_times
+
+LINE = f"line/{quote(TYPE)}"
+
+
+async def _drag(page: Page, name: str, to: str) -> None:
+    """Drag the row of one job to that of another by its grip."""
+    await row(page, name).hover()
+    grip = await row(page, name).locator(".grip").bounding_box()
+    target = await row(page, to).bounding_box()
+    assert grip is not None
+    assert target is not None
+    x, y = grip["x"] + 4, grip["y"] + grip["height"] / 2
+    await page.mouse.move(x, y)
+    await page.mouse.down()
+    await page.mouse.move(x, y - 4)
+    await expect(page.locator(".drop")).to_have_count(0)  # less than 6 px lift nothing
+    await page.mouse.move(x, target["y"] + target["height"] / 2, steps=4)
+
+
+async def test_a_row_is_dragged_previewed_moved_and_put_back(
+    url: str, broker: Broker, page: Page
+) -> None:
+    """The preview says whose turn comes later by how much; one call moves; Undo moves back."""
+    await queue(broker, "a", "b", "c")
+    await page.route("**/what-if", with_times)
+    await page.goto(f"{url}/{LINE}")
+    await _drag(page, "c", "a")
+    await expect(page.locator(".drop")).to_have_text("Position 1")
+    await page.mouse.up()
+    dialog = page.get_by_role("dialog")
+    await expect(dialog).to_contain_text("Move c from 3 to 1?")
+    await expect(dialog).to_contain_text(
+        "It would start about 2 h sooner. 2 jobs would start later"
+    )
+    later = dialog.get_by_role("row").filter(has=page.get_by_text("b", exact=True))
+    await expect(later).to_contain_text("+1 h")
+    assert await order(broker) == ["a", "b", "c"]
+    await expect(page.get_by_role("button", name="Move to 1")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_text("Moved c to 1.")).to_be_visible()
+    assert await order(broker) == ["c", "a", "b"]
+    await page.get_by_role("button", name="Undo").click()
+    await expect(page.get_by_text("Moved c back to 3.")).to_be_visible()
+    assert await order(broker) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "place"),
+    [(["ArrowUp", "ArrowUp"], 2), (["Home"], 1), (["PageUp"], 1), (["3"], 3), (["End"], 5)],
+)
+async def test_a_row_is_moved_by_keyboard(
+    url: str, broker: Broker, page: Page, keys: list[str], place: int
+) -> None:
+    """Space lifts, keys carry and each step is spoken, Space previews, Enter moves."""
+    await queue(broker, "a", "b", "c", "d", "e")
+    await page.goto(f"{url}/{LINE}")
+    await row(page, "d").focus()
+    await page.keyboard.press("Space")
+    for key in keys:
+        await page.keyboard.press(key)
+    status = page.locator(".line-foot [role=status]")
+    await expect(status).to_contain_text(f"Position {place} of 5")
+    await page.keyboard.press("Space")
+    await expect(page.get_by_role("dialog")).to_contain_text(f"Move d from 4 to {place}?")
+    action = page.get_by_role("button", name=f"Move to {place}")
+    await expect(action).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_text(f"Moved d to {place}.")).to_be_visible()
+    assert (await order(broker)).index("d") == place - 1
+
+
+async def test_escape_puts_a_row_back(url: str, broker: Broker, page: Page) -> None:
+    """Esc ends a drag, a lift and a preview; nothing is asked of the API."""
+    await queue(broker, "a", "b", "c")
+    await page.goto(f"{url}/{LINE}")
+    await _drag(page, "c", "a")
+    await page.keyboard.press("Escape")
+    await expect(page.locator(".drop")).to_have_count(0)
+    await page.mouse.up()
+    await row(page, "c").focus()
+    await page.keyboard.press("Space")
+    await page.keyboard.press("Home")
+    await page.keyboard.press("Escape")
+    await expect(page.locator(".drop")).to_have_count(0)
+    await row(page, "c").get_by_role("button", name="Move to front").click()
+    await expect(page.get_by_role("dialog")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+    assert await order(broker) == ["a", "b", "c"]
+
+
+async def test_two_people_move_at_once(
+    browser: Browser, watch: list[Watch], url: str, broker: Broker
+) -> None:
+    """A move whose preview is no longer true is refused, and shows the new one; then it is made."""
+    await queue(broker, "a", "b", "c")
+    async with context(browser, watch) as one, context(browser, watch) as two:
+        watch[-1].allow("412")
+        watch[-2].allow("412")
+        first, second = await one.new_page(), await two.new_page()
+        for page in (first, second):
+            await page.goto(f"{url}/{LINE}")
+            await expect(rows(page)).to_have_count(3)
+            await row(page, "c").hover()
+        await row(first, "c").get_by_role("button", name="Move to front").click()
+        await expect(first.get_by_role("button", name="Move to 1")).to_be_enabled()
+        await row(second, "c").focus()
+        for key in ("Space", "ArrowUp", "Space"):
+            await second.keyboard.press(key)
+        await second.get_by_role("button", name="Move to 2").click()
+        await expect(second.get_by_text("Moved c to 2.")).to_be_visible()
+        await first.get_by_role("button", name="Move to 1").click()
+        await expect(first.get_by_text("The line changed while you looked.")).to_be_visible()
+        await expect(first.get_by_role("dialog")).to_contain_text("Move c from 2 to 1?")
+        assert await order(broker) == ["a", "c", "b"]
+        await first.get_by_role("button", name="Move to 1").click()
+        await expect(first.get_by_text("Moved c to 1.")).to_be_visible()
+        await second.mouse.move(5, 5)
+        await expect(row(second, "c").locator(".pos")).to_have_text("1")
+    assert await order(broker) == ["c", "a", "b"]
+
+
+async def test_let_this_one_go_first_takes_two_clicks(url: str, broker: Broker, page: Page) -> None:
+    """From the overview: one click on the type, one on the row; Enter says yes to the preview."""
+    await queue(broker, "a", "b")
+    await page.goto(url)
+    clicks = 0
+    for button in (
+        page.locator("main").get_by_role("link", name=TYPE).first,
+        row(page, "b").get_by_role("button", name="Move to front"),
+    ):
+        await button.click()
+        clicks += 1
+    await expect(page.get_by_role("button", name="Move to 1")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_text("Moved b to 1.")).to_be_visible()
+    assert clicks == 2
