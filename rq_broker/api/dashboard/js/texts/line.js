@@ -39,7 +39,7 @@ export const LINE = {
   "move.title": ["Move {name} from {from} to {to}?", "把 {name} 從第 {from} 位移到第 {to} 位？"], "move.nothing": ["Nothing is changed yet.", "尚未變更任何東西。"], "move.to": ["Move to {to}", "移到第 {to} 位"],
   "move.sooner": ["Sooner", "較早"], "move.later": ["Later", "較晚"], "move.unmoved": ["Not moved", "不變"], "move.now": ["Now in", "現在"], "move.then": ["Then in", "之後"], "move.change": ["Change", "變化"], "move.bar": ["Change as a bar", "變化長條"],
   "move.caption": ["Jobs whose turn moves, largest change first", "順位有變的工作，變化大的在前"], "move.job": ["Job", "工作"], "move.another": ["Another owner’s job", "他人的工作"], "move.counting": ["Counting who waits longer…", "正在計算誰會等更久…"],
-  "move.jobs": ["jobs", "筆"], "move.jobs.one": ["job", "筆"], "move.atmost": ["jobs, {most} at most", "筆，最多 {most}"], "move.atmost.one": ["job, by {most}", "筆，{most}"],
+  "move.same": ["as now", "不變"], "move.jobs": ["jobs", "筆"], "move.jobs.one": ["job", "筆"], "move.atmost": ["jobs, {most} at most", "筆，最多 {most}"], "move.atmost.one": ["job, by {most}", "筆，{most}"],
   "move.says.sooner": ["It would start about {span} sooner.", "它大約會提早 {span} 開始。"], "move.says.later": ["It would start about {span} later.", "它大約會延後 {span} 開始。"],
   "move.says.others": ["{n} jobs would start later, by {most} at most.", "{n} 筆會延後，最多 {most}。"], "move.says.others.one": ["1 job would start later, by {most}.", "1 筆會延後 {most}。"],
   "move.middle": ["Times are the middle of each forecast (p50).", "時間為預測的中位數（p50）。"], "move.none": ["No forecast changes: nobody is known to wait longer.", "預測沒有變化：目前不知道有人會等更久。"], "move.asof": ["Line as of {time}", "隊列時間 {time}"],

@@ -7,26 +7,28 @@ import { Button, Dialog, Failure, Icon, Note } from "../parts.js";
 import { many, t } from "../texts.js";
 
 const SHOWN = 8; // jobs whose change is told
+const LEAST = 30; // seconds that are told as a change: a forecast knows no better
 const LONG_MS = 200; // until what is not there yet is drawn as a skeleton
 
 const length = (seconds) => span(Math.max(60, Math.round(Math.abs(seconds) / 60) * 60));
 
 function Change({ seconds }) {
   if (seconds === null) return html`<span class="quiet">${t("eta.unknown")}</span>`;
+  if (Math.abs(seconds) < LEAST) return html`<span class="quiet">${t("move.same")}</span>`;
   const later = seconds > 0;
   return html`<span class=${`${later ? "up" : "down"} nowrap`}>${later ? "+" : "−"}${length(seconds)}<span class="vh"> ${t(later ? "move.later" : "move.sooner")}</span></span>`;
 }
 
 // A change as a bar: to the left sooner, to the right later.
 function Bar({ seconds, most }) {
-  if (!seconds || !most) return null;
+  if (Math.abs(seconds || 0) < LEAST) return null;
   const width = Math.max(2, (50 * Math.abs(seconds)) / most);
   return html`<svg class="dv" aria-hidden="true"><rect class=${seconds < 0 ? "s" : "l"} x=${`${seconds < 0 ? 50 - width : 50}%`} width=${`${width}%`} y="2" height="8" rx="1" />
     <line class="ax" x1="50%" x2="50%" y1="0" y2="100%" /></svg>`;
 }
 
 function Moves({ moves, self }) {
-  const changed = moves.filter((each) => each.seconds && each.request_id !== self).sort((a, b) => Math.abs(b.seconds) - Math.abs(a.seconds));
+  const changed = moves.filter((each) => Math.abs(each.seconds || 0) >= LEAST && each.request_id !== self).sort((a, b) => Math.abs(b.seconds) - Math.abs(a.seconds));
   const shown = [...moves.filter((each) => each.request_id === self), ...changed].slice(0, SHOWN);
   const most = Math.max(...moves.map((each) => Math.abs(each.seconds || 0)));
   const turn = (eta) => (eta.p50 === null ? t("eta.unknown") : eta.p50 < 60 ? t("eta.now") : length(eta.p50));
@@ -34,7 +36,7 @@ function Moves({ moves, self }) {
   return html`<table class="moves"><caption class="vh">${t("move.caption")}</caption><thead><tr><th scope="col">${t("move.job")}</th><th scope="col" class="num">${t("move.now")}</th>
     <th scope="col" class="num">${t("move.then")}</th><th scope="col" class="dvc"><span class="vh">${t("move.bar")}</span></th><th scope="col" class="num">${t("move.change")}</th></tr></thead>
     <tbody>${shown.map((each, n) => html`<tr key=${each.request_id || n} ...${each.request_id === self && { "data-self": "" }}>
-      <td><strong>${each.request_id || t("move.another")}</strong></td>
+      <td><strong class="clip" title=${each.request_id}>${each.request_id || t("move.another")}</strong></td>
       <td class="num quiet">${turn(each.before)}</td><td class="num">${turn(each.after)}</td>
       <td class="dvc"><${Bar} seconds=${each.seconds} most=${most} /></td><td class="num"><${Change} seconds=${each.seconds} /></td></tr>`)}</tbody></table>`;
 }
@@ -59,7 +61,7 @@ function Skeleton() {
 function says(preview, job) {
   if (!preview) return t("move.nothing");
   const self = preview.moves.find((each) => each.request_id === job.RequestID)?.seconds;
-  const own = self ? t(self < 0 ? "move.says.sooner" : "move.says.later", { span: length(self) }) : "";
+  const own = Math.abs(self || 0) >= LEAST ? t(self < 0 ? "move.says.sooner" : "move.says.later", { span: length(self) }) : "";
   const most = mostOf(preview.moves, job.RequestID);
   const others = preview.later ? many("move.says.others", preview.later, { n: number(preview.later), most: length(most) }) : "";
   return [own, others, t("move.nothing")].filter(Boolean).join(" ");
