@@ -45,8 +45,8 @@ const mostOf = (moves, self) => Math.max(0, ...moves.filter((each) => each.reque
 
 function Sum({ preview, self, count }) {
   const own = preview.moves.find((each) => each.request_id === self)?.seconds || 0;
-  const sooner = preview.sooner + (own < 0 ? 1 : 0);
-  const later = preview.later + (own > 0 ? 1 : 0);
+  const sooner = preview.sooner + (own <= -LEAST ? 1 : 0);
+  const later = preview.later + (own >= LEAST ? 1 : 0);
   const most = Math.max(own, mostOf(preview.moves, self));
   const rest = Math.max(0, count - sooner - later);
   return html`<dl class="sum"><div><dt><${Icon} name="up" />${t("move.sooner")}</dt><dd>${number(sooner)} <small>${many("move.jobs", sooner)}</small></dd></div>
