@@ -11,6 +11,7 @@ import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import resources
+from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the tests of this folder in the browser's loop; skip them where there is no browser."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+            if iscoroutinefunction(getattr(item, "obj", None)):
+                item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
             if not CHROMIUM and os.environ.get("CI") != "true":
                 item.add_marker(pytest.mark.skip("no chromium on PATH: apt-get install chromium"))
 
@@ -82,7 +84,7 @@ class Watch:
         self.origin = ""
         """Scheme, host and port of what is opened; every request must go there."""
         context.on("weberror", lambda error: self._note(f"error: {error.error}"))
-        context.on("console", lambda line: self._log(line.type, line.text))
+        context.on("console", lambda line: self._log(line.type, f"{line.text} {line.location}"))
         context.on("request", lambda request: self._check(request.url))
 
     def allow(self, *texts: str) -> None:

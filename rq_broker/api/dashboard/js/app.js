@@ -1,8 +1,9 @@
 // The page: what stands around every view, and which view is shown.
-import { html, render, useState } from "./dom.js";
+import { html, render } from "./dom.js";
 import { may } from "./api.js";
 import { useResource } from "./data.js";
 import { clockTime, number } from "./format.js";
+import { KeysDialog, useKeys } from "./keys.js";
 import { useEvents, useLost } from "./live.js";
 import { Failure, Icon, Note } from "./parts.js";
 import { to, go, useRoute } from "./router.js";
@@ -89,10 +90,10 @@ function App() {
   const route = useRoute();
   const types = useResource("v1/", { every: COUNTS_MS });
   const ready = useResource(may("ready") ? "readyz" : null, { every: 4 * COUNTS_MS });
-  const [batch, setBatch] = useState([]);
-  const flows = useEvents(route.type, setBatch);
+  const [batch, flows] = useEvents(route.type);
   const lost = useLost(flows && !types.error);
   const troubled = new Set((ready.data?.trouble || []).map((each) => each.type).filter(Boolean));
+  const [keysListed, closeKeys] = useKeys(route);
   const View = SHOWN[route.view] || Overview;
   document.title = [route.name, route.type, t(`nav.${route.view === "job" ? "line" : route.view}`), "rq-broker"].filter(Boolean).join(" · ");
   document.documentElement.lang = language();
@@ -102,7 +103,7 @@ function App() {
       ${lost?.away && html`<${Note} tone="bad" icon="off">${t("live.away", { time: clockTime(new Date(lost.since)) })}</${Note}>`}
       <fieldset class="offers" disabled=${Boolean(lost?.away)}>${types.error && !types.data ? html`<${Failure} error=${types.error} again=${types.reload} />` : html`
         <${View} key=${`${route.view} ${route.type} ${route.name}`} route=${route} types=${types.data} ready=${ready.data} events=${batch} />`}</fieldset>
-    </main></div></div><${Bottom} route=${route} />`;
+    </main></div></div><${Bottom} route=${route} />${keysListed && html`<${KeysDialog} onClose=${closeKeys} />`}`;
 }
 
 try {

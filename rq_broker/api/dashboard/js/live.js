@@ -1,7 +1,7 @@
 // Live updates: one stream of the API's events for the page, told four times a second, and whether it flows.
 // It is read by fetch: an EventSource hides pings, statuses and the events whose names it was not told.
-import { useEffect, useRef, useState } from "./dom.js";
-import * as api from "./api.js";
+import { useCallback, useEffect, useRef, useState } from "./dom.js";
+import { path, readSession, signedIn } from "./api.js";
 
 const BATCH_MS = 250; // between two renders
 const MOST = 1000; // events that wait for a render: where there are more, everything is read anew
@@ -57,8 +57,8 @@ class Follower {
       if (signal.aborted) return;
       this.flows(false);
       if (ended === 401) { // the sign-in is shown by then
-        await api.readSession().catch(() => {});
-        await api.signedIn(signal).catch(() => {});
+        await readSession().catch(() => {});
+        await signedIn(signal).catch(() => {});
       } else {
         await new Promise((resolve) => { setTimeout(resolve, RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)]); });
       }
@@ -105,22 +105,35 @@ class Follower {
   }
 }
 
-// Calls `onEvents` with the events of a type since the last call; with null where some may be missing.
-// Returns whether the stream flows; without a type there is none. It rests while the tab is hidden.
-export function useEvents(type, onEvents) {
+// Keeps what is told until it is rendered. A batch is new events, or null where some may be missing.
+function useBatches() {
+  const [, redraw] = useState(0);
+  const { current: kept } = useRef({ waiting: [], shown: [] });
+  if (kept.waiting === null && kept.shown === null) kept.shown = []; // so that a second null is a change
+  else if (kept.waiting === null || kept.waiting.length) { kept.shown = kept.waiting; kept.waiting = []; }
+  useEffect(() => { if (kept.waiting === null) redraw((n) => n + 1); });
+  const tell = useCallback((events) => {
+    kept.waiting = events && kept.waiting && [...kept.waiting, ...events];
+    redraw((n) => n + 1);
+  }, []);
+  return [kept.shown, tell];
+}
+
+// Follows the events of a type; without one there is no stream. It rests while the tab is hidden.
+// Returns the newest batch, and whether the stream flows.
+export function useEvents(type) {
   const [flows, setFlows] = useState(true);
-  const handler = useRef(onEvents);
-  handler.current = onEvents;
+  const [batch, tell] = useBatches();
   useEffect(() => {
     setFlows(true);
     if (!type) return undefined;
-    const follower = new Follower(`types/${api.path(type)}/events`, { tell: (events) => handler.current(events), flows: setFlows });
+    const follower = new Follower(`types/${path(type)}/events`, { tell, flows: setFlows });
     const turn = () => { if (document.hidden) { follower.close(); setFlows(true); } else follower.open(); };
     turn();
     document.addEventListener("visibilitychange", turn);
     return () => { document.removeEventListener("visibilitychange", turn); follower.close(); };
   }, [type]);
-  return flows;
+  return [batch, flows];
 }
 
 // Since when the API is not reached: null, or { since, away } once that is told. `away`: nothing is offered.

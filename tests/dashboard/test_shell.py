@@ -1,0 +1,184 @@
+"""What stands around every view: keys, themes, languages, colours, paths below a prefix."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+from showing import scene
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+import rq_broker.api
+from rq_broker.api.server.connections import Connections
+from rq_broker.store.broker import Broker
+from tests.api.server.serving import LIMITS, lifespan_of
+from tests.dashboard.conftest import Watch, app_of, context, served, violations
+
+FOLDER = Path(rq_broker.api.__file__).with_name("dashboard")
+JS = {path.name: path.read_text() for path in FOLDER.glob("js/**/*.js")}
+TOKENS = (FOLDER / "css" / "tokens.css").read_text()
+
+
+async def test_keys_lead_everywhere(page: Page, lab: str) -> None:
+    """g and a letter goes to a view, / to the filter, ? lists the keys, which is accessible and can
+    switch letters off; in a field letters are letters; each focus is seen."""
+    await page.goto(f"{lab}/line/vm")
+    await expect(page.locator("main h1")).to_be_visible()
+    for letter, path in {
+        "h": "/hosts/vm",
+        "c": "/callbacks/vm",
+        "p": "/policy/vm",
+        "o": "/",
+    }.items():
+        await page.keyboard.press("g")
+        await page.keyboard.press(letter)
+        await expect(page).to_have_url(f"{lab}{path}")
+        await page.go_back() if letter == "o" else None
+    await page.keyboard.press("?")
+    await expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    assert await violations(page) == []
+    await page.get_by_label("Single letters are keys").uncheck()
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("?")
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+    await page.evaluate("localStorage.clear()")
+    await page.goto(f"{lab}/hosts/vm")
+    await expect(page.locator("main .find input")).to_be_visible()
+    await page.keyboard.press("/")
+    await expect(page.locator("main .find input")).to_be_focused()
+    await page.keyboard.type("gl?")
+    await expect(page).to_have_url(re.compile("/hosts/vm"))
+    await page.keyboard.press("Control+k")
+    await expect(page.locator(".top .find input")).to_be_focused()
+    await page.keyboard.press("Shift+Tab")
+    shadow = "getComputedStyle(document.activeElement).boxShadow"
+    assert await page.evaluate(shadow) != "none"
+
+
+async def test_theme_and_language_are_kept(browser: Browser, watch: list[Watch], lab: str) -> None:
+    """The theme and the language are the browser's until somebody switches; a switch is kept over a
+    reload, and times are those of the viewer's zone."""
+    async with context(browser, watch, locale="zh-TW", color_scheme="dark") as opened:
+        page = await opened.new_page()
+        await page.goto(f"{lab}/")
+        await expect(page.locator("main h1")).to_have_text("總覽")
+        dark = await page.evaluate("getComputedStyle(document.body).backgroundColor")
+        await page.get_by_role("button", name="切換主題").click()
+        await page.get_by_role("button", name="English").click()
+        await page.reload()
+        await expect(page.locator("main h1")).to_have_text("Overview")
+        assert await page.locator("html").get_attribute("lang") == "en"
+        assert await page.evaluate("getComputedStyle(document.body).backgroundColor") != dark
+        await page.goto(f"{lab}/job/vm/fold-batch-7731")
+        shown = await page.locator("main time").first.get_attribute("title")
+        assert shown is None or "GMT+8" in shown or "Taipei" in shown or "+08" in shown
+
+
+@pytest.mark.parametrize("root", ["/queue", "/a/b"])
+async def test_below_a_path(page: Page, broker: Broker, root: str) -> None:
+    """Mounted in another application, the page, its files, calls and events work below its path: a
+    deep link, a reload, a link to another view, and what happens elsewhere."""
+    await scene.submit(broker, "vm", "first", "y", [{"VCPU": 8}])
+    lifespan = lifespan_of(Connections(LIMITS, grace=1))
+    other = Starlette(routes=[Mount(root, app=app_of(broker))], lifespan=lifespan)
+    async with served(other) as origin:
+        await page.goto(f"{origin}{root}/line/vm")
+        await expect(page.get_by_role("link", name="first")).to_be_visible()
+        await scene.submit(broker, "vm", "second", "y", [{"VCPU": 8}])
+        await expect(page.get_by_role("link", name="second")).to_be_visible()
+        await page.get_by_role("link", name="first").click()
+        await expect(page).to_have_url(f"{origin}{root}/job/vm/first")
+        await page.reload()
+        await expect(page.locator("main h1")).to_have_text("first")
+        await page.get_by_role("link", name="Overview").first.click()
+        await expect(page).to_have_url(f"{origin}{root}/")
+        await page.go_back()
+        await expect(page.locator("main h1")).to_have_text("first")
+        broker.events.close()
+        await page.goto("about:blank")
+
+
+COMING = {"line.filtered", "line.above", "line.held", "move.done", "copied"}
+"""Texts of parts that are under way."""
+
+
+def test_both_languages_have_every_text() -> None:
+    """No text is missing in a language, none is left unused, all have the same values."""
+    english, chinese = _table("EN"), _table("ZH")
+    assert english.keys() == chinese.keys()
+    code = "\n".join(JS.values())
+    parts = {re.escape(each) for each in re.findall(r"\bt\(`([\w.]*)\$\{", code)}
+    parts |= {re.escape(each) for each in re.findall(r"`([\w.]+\.)\$\{", code)}
+    dynamic = re.compile("|".join(sorted(parts)))
+    unused = [
+        name
+        for name in english
+        if name not in COMING
+        and code.count(f'"{name}"') <= 2
+        and not dynamic.match(name)
+        and name.removesuffix(".one") not in english.keys() - {name}
+    ]
+    assert unused == []
+    for name, text in english.items():
+        values = set(re.findall(r"\{(\w+)\}", text))
+        assert values == set(re.findall(r"\{(\w+)\}", chinese[name])), name
+
+
+def _table(name: str) -> dict[str, str]:
+    """Return the texts of one language."""
+    (body,) = re.findall(rf"const {name} = \{{\n(.*?)\n\}};", JS["texts.js"], re.S)
+    pairs = re.findall(r'("[\w.-]+"): ("(?:[^"\\]|\\.)*")', body)
+    return {json.loads(key): json.loads(text) for key, text in pairs}
+
+
+NEEDED = [
+    *((text, on, 4.5) for text in ("text", "text-2", "text-3")
+      for on in ("bg", "surface", "surface-2", "surface-3")),
+    *(("accent", on, 4.5) for on in ("bg", "surface", "surface-2", "accent-soft")),
+    *(("on-accent", on, 4.5) for on in ("accent", "accent-strong")),
+    *((f"{tone}-text", on, 4.5) for tone in ("ok", "warn", "bad")
+      for on in ("bg", "surface", "surface-2", "accent-soft", f"{tone}-soft")),
+    *((f"{tone}-mark", on, 3.0) for tone in ("ok", "warn", "bad")
+      for on in ("surface", "surface-2", f"{tone}-soft")),
+    *(("control", on, 3.0) for on in ("bg", "surface")),
+    *((cap, "cap-free", 3.0) for cap in ("cap-used", "cap-held")),
+    *((text, "seg-on", 4.5) for text in ("text", "text-2")),
+]  # fmt: skip
+"""Colours, what they stand on, and the contrast that they need there."""
+
+
+def test_colours_are_told_apart() -> None:
+    """Every pair has its contrast in both themes, and the dark one is written twice alike."""
+    light, *dark = _themes()
+    assert len(dark) == 2
+    assert dark[0] == dark[1]
+    for theme in (light, {**light, **dark[0]}):
+        for colour, on, needed in NEEDED:
+            assert _contrast(theme[colour], theme[on]) >= needed, (colour, on)
+
+
+def _themes() -> Iterator[dict[str, str]]:
+    """Yield the colours of each block that sets them."""
+    for block in re.findall(r":root[^{]*\{(.*?)\}", TOKENS, re.S):
+        colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block))
+        if colours:
+            yield colours
+
+
+def _contrast(one: str, other: str) -> float:
+    """Return the contrast of two colours, by WCAG 2."""
+    bright, dim = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (bright + 0.05) / (dim + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    parts = [int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)]
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    ]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
