@@ -30,7 +30,7 @@ async def test_a_view_is_for_everyone(page: Page, lab: str, view: str) -> None:
     """axe finds nothing in light and dark, and a phone scrolls down only."""
     await page.goto(f"{lab}/{VIEWS[view]}")
     await expect(page.locator("main h1")).to_be_visible()
-    await page.wait_for_load_state("load")
+    await expect(page.locator(".sk")).to_have_count(0)
     assert await violations(page) == []
     await page.emulate_media(color_scheme="dark", reduced_motion="reduce")  # colours do not fade
     assert await violations(page, "color-contrast") == []

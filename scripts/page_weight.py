@@ -1,0 +1,143 @@
+"""Prints what the dashboard costs: bytes, first paint, memory over many events, frames of a scroll.
+
+    scripts/page_weight.py [--jobs N] [--events N]
+
+Everything runs here: a private redis-server, the API in this process, Chromium. Figures of time are
+those of this machine, with whatever else it does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import httpx
+from playwright.async_api import Browser, Page
+from showing import scene
+from showing.serving import chromium, served
+
+from rq_broker.api.submit import submission
+from rq_broker.store.broker import Broker
+from rq_broker.store.connection import connect
+from rq_broker.store.embedded import Server
+
+LIMIT = 150 * 1024
+"""Bytes that all files may have together, as they are sent."""
+BATCH = 40
+"""Events that are made between two looks at the page, so that it renders meanwhile."""
+LONG = "long"
+CHUNK = 500
+"""Jobs of one call that fills the line."""
+SCROLL = """async steps => {
+  const frames = [];
+  const whole = document.documentElement.scrollHeight - innerHeight;
+  for (let step = 1; step <= steps; step += 1) {
+    const before = performance.now();
+    scrollTo(0, whole / 2 * step / steps);
+    await new Promise(done => requestAnimationFrame(() => setTimeout(done)));
+    frames.push(performance.now() - before);
+  }
+  return frames.sort((a, b) => a - b);
+}"""
+PAINT = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
+LOADED = """['resource', 'navigation'].flatMap(kind => performance.getEntriesByType(kind))
+  .filter(each => /\\/$|dashboard\\//.test(each.name)).map(each => each.encodedBodySize)"""
+
+
+async def heap(page: Page) -> float:
+    """Return the bytes of JavaScript's heap after a collection, in MB."""
+    session = await page.context.new_cdp_session(page)
+    await session.send("HeapProfiler.collectGarbage")
+    usage: dict[str, Any] = await session.send("Runtime.getHeapUsage")
+    await session.detach()
+    return float(usage["usedSize"]) / 1e6
+
+
+async def weigh(browser: Browser, url: str) -> None:
+    """Print the bytes of all that the page loads, and when it first paints."""
+    paints = []
+    for _ in range(5):
+        context = await browser.new_context()
+        page = await context.new_page()
+        await page.goto(url)
+        await page.locator("main h1").wait_for()
+        paints.append(float(await page.evaluate(PAINT)))
+        sizes: list[int] = await page.evaluate(LOADED)
+        await context.close()
+    print(f"files {len(sizes)}, gzipped {sum(sizes) / 1024:.1f} KB of {LIMIT / 1024:.0f}")
+    print(f"first paint {sorted(paints)[2]:.0f} ms, median of 5, from {min(paints):.0f}")
+
+
+async def live(browser: Browser, url: str, events: int) -> None:
+    """Print the heap before and after many events, of which the page shows each batch."""
+    page = await browser.new_page()
+    await page.goto(f"{url}/line/{scene.VM}")
+    await page.locator(".line-row").nth(5).wait_for()
+    before = await heap(page)
+    bodies = [{"priority": number} for number in (1, 2)]
+    async with httpx.AsyncClient(base_url=url, timeout=60) as api:
+        for done in range(0, events, BATCH):
+            body = bodies[done // BATCH % 2]
+            await asyncio.gather(
+                *(api.post(f"/v1/vm/job-{n % 40:04}", json=body) for n in range(BATCH))
+            )
+    await page.wait_for_timeout(1_000)
+    nodes = await page.evaluate("document.querySelectorAll('*').length")
+    print(
+        f"heap {before:.1f} MB, after {events} events {await heap(page):.1f} MB; {nodes} elements"
+    )
+    await page.close()
+
+
+async def scroll(browser: Browser, url: str, jobs: int) -> None:
+    """Print the times of the frames while a long line is scrolled to its middle."""
+    page = await browser.new_page()
+    await page.goto(f"{url}/line/{LONG}")
+    await page.locator(".line-row").nth(5).wait_for()
+    frames: list[float] = await page.evaluate(SCROLL, 60)
+    middle, late, worst = (frames[int(len(frames) * part) - 1] for part in (0.5, 0.95, 1))
+    print(f"line of {jobs}: frame {middle:.0f} ms, 95 % {late:.0f} ms, worst {worst:.0f} ms")
+    await page.close()
+
+
+async def fill_line(broker: Broker, jobs: int) -> None:
+    """Fill a type of its own with so many waiting jobs."""
+    await broker.set_policy(LONG, {"queue_limits": {}, "paused": True})
+    for first in range(0, jobs, CHUNK):
+        chunk = range(first, min(first + CHUNK, jobs))
+        await broker.submit_many(LONG, [submission(_body(number)) for number in chunk])
+
+
+def _body(number: int) -> dict[str, Any]:
+    data = {"instances": [{"VCPU": 1 + number % 8, "Memory": 4096}]}
+    return {"request_id": f"job-{number:07}", "owner_id": f"lab-{number % 9}", "data": data}
+
+
+async def main(jobs: int, events: int) -> None:
+    """Print all figures."""
+    with TemporaryDirectory() as folder:
+        server = Server(Path(folder))
+        server.start()
+        client = connect(server.url)
+        broker = Broker(client)
+        try:
+            await scene.fill(broker)
+            await fill_line(broker, jobs)
+            async with scene.notifier(broker), served(broker) as url, chromium() as browser:
+                await weigh(browser, f"{url}/")
+                await live(browser, url, events)
+                await scroll(browser, url, jobs)
+        finally:
+            await client.aclose()
+            server.stop()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=1_000_000, help="jobs in the long line")
+    parser.add_argument("--events", type=int, default=4_000, help="an hour's worth, one a second")
+    arguments = parser.parse_args()
+    asyncio.run(main(arguments.jobs, arguments.events))
