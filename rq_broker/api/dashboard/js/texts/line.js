@@ -1,8 +1,7 @@
 // Texts of the line, of moves and of actions on many jobs: English, 繁體中文.
 export const LINE = {
-  "line.facts.waiting": ["Waiting", "等待中"], "line.facts.oldest": ["Oldest wait", "最久等待"], "line.facts.running": ["Running", "執行中"],
+  "line.facts.waiting": ["Waiting", "等待中"], "line.facts.running": ["Running", "執行中"],
   "line.facts.use": ["{resource} in use", "{resource} 使用率"], "line.facts.held": ["Held for offers", "待接受的發放"],
-  "line.facts.jobs": ["jobs", "筆"],
   "line.label": ["Jobs of {type} in priority order", "{type} 依優先順序的工作"], "line.search": ["Part of a request_id, or an owner or callback", "request_id 的一部分、擁有者或回呼"],
   "line.job": ["Job and owner", "工作與擁有者"], "line.size": ["Size", "大小"], "line.since": ["Waiting", "已等"], "line.turn": ["Turn in", "輪到"], "line.why": ["Why it waits", "為何等待"],
   "line.move": ["Move", "移動"], "line.select": ["Select", "選取"], "line.select.all": ["Select all that are shown", "選取全部顯示的工作"], "line.actions": ["Actions for", "操作"],
