@@ -87,8 +87,12 @@ def _of_a_job(type_: str, job: str) -> Iterator[Try]:
         yield Try("POST", path, {"status": status, "fence": 1})
     yield Try("POST", path, {"status": "running", "servers": ["b-server"]})
     yield Try("POST", path, {"status": "error", "error": "b"})
-    for place in ({"before": OWN_JOBS[0]}, {"after": OWN_JOBS[0]}, {"position": "front"}):
+    places: tuple[dict[str, Any], ...] = (
+        {"before": OWN_JOBS[0]}, {"after": OWN_JOBS[0]}, {"position": "front"}, {"position": 2}
+    )  # fmt: skip
+    for place in places:
         yield Try("POST", path, place)
+        yield Try("POST", path, place, {"If-Match": '"1-1.0"'})
         yield Try("POST", f"{path}?owner_id={OTHER}", place)
     for change in ({"priority": 1}, {"position": "back"}, {"expected": 9}, {"expected": None}):
         yield Try("POST", path, change)
@@ -102,13 +106,18 @@ def _beside_a_job(type_: str, job: str) -> Iterator[Try]:
     for own in OWN_JOBS:
         for mode in ("before", "after"):
             yield Try("POST", f"/v1/{type_}/{own}", {mode: job})
+            yield Try("POST", f"/v1/{type_}/{own}", {mode: job}, {"If-Match": '"1-1.0"'})
+            yield Try("POST", f"/types/{type_}/what-if", {"request_id": own, mode: job})
     for terms in (
         {"after": [job]},
         {"after": [OWN_JOBS[0], job]},
         {"after": [job], "after_any": True},
     ):
         yield Try("POST", f"/v1/{type_}", submission("b-new", **terms))
-    for place in ({"position": 1}, {"priority": -5}, {"position": "back"}):
+    beside: tuple[dict[str, Any], ...] = (
+        {"position": 1}, {"priority": -5}, {"position": "back"}, {"before": OWN_JOBS[0]}
+    )  # fmt: skip
+    for place in beside:
         yield Try("POST", f"/types/{type_}/what-if", {"request_id": job, **place})
         yield Try("POST", f"/types/{type_}/what-if?owner_id={OTHER}", {"request_id": job, **place})
 

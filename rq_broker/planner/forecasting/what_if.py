@@ -18,9 +18,9 @@ from rq_broker.planner.forecasting.forecasts import (
 )
 from rq_broker.planner.steps import Steps
 
-MOST_SECONDS = 0.1
+MOST_SECONDS = 0.06
 """Seconds by its clock that the futures of a move may take, of both lines together: somebody waits
-for it with a job in hand. Those of 1,000 jobs for 1,000 hosts are then five or so."""
+for it with a job in hand. Those of 1,000 jobs for 1,000 hosts are then three or so."""
 EXACT_WORK = 20_000
 """Waiting jobs times holds up to which a move is simulated event by event. Beyond, one future would
 take longer than MOST_SECONDS."""

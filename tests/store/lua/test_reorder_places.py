@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pytest
 from redis.asyncio import Redis
@@ -154,7 +155,7 @@ COMING: dict[str, Happening] = {
     "the job itself is moved": lambda broker: broker.reorder(TYPE, "e", "before", "d"),
     "the job itself was away": lambda broker: _requeued(broker, "e"),
     "others exchange their places": lambda broker: broker.reorder(
-        TYPE, "b", "after", "c", among_own=True
+        TYPE, "d", "position", "front", among_own=True
     ),
 }
 
@@ -189,20 +190,24 @@ async def test_a_job_that_left_meanwhile_is_told_so(broker: Broker) -> None:
 
 
 async def test_with_the_version_of_a_list_a_place_counts_those_before_it(broker: Broker) -> None:
-    """Whoever left before the place makes it another one; whoever left behind does not."""
-    for leaver, is_refused in (("a", True), ("b", True), ("d", True), ("f", False), ("", False)):
+    """Whoever left or came before the place makes it another one; whoever did behind does not."""
+    happenings: tuple[tuple[Happening, bool], ...] = (
+        *((partial(_granted, name=name), name != "f") for name in "abdf"),
+        (lambda broker: submit(broker, "n", priority=-5), True),
+        (lambda broker: submit(broker, "n", priority=450), False),
+    )
+    for happens, is_refused in happenings:
         await _line(broker)
         version = (await broker.page(TYPE, status="queued")).line
-        if leaver:
-            await _granted(broker, leaver)
+        await happens(broker)
         if is_refused:
             with pytest.raises(errors.ChangedMeanwhile):
                 await _move(broker, 2, version)
         else:
             await _move(broker, 2, version)
             assert (await queue(broker))[:3] == ["a", "e", "b"]
-        for name in "abcdef":
-            await broker.withdraw(TYPE, name)
+        for job in (await broker.page(TYPE)).jobs:
+            await broker.withdraw(TYPE, job.request_id)
 
 
 async def test_ends_and_neighbours_go_by_the_version_of_a_list(broker: Broker) -> None:
