@@ -14,6 +14,7 @@ from starlette.types import StatefulLifespan
 from rq_broker.admission.explain import Explainer
 from rq_broker.admission.snapshot import SnapshotReader
 from rq_broker.api.access import Access, guard
+from rq_broker.api.all_events import AllEventEndpoints
 from rq_broker.api.audit_log import AuditLogEndpoints
 from rq_broker.api.browser_guard import ANY_NAME, BrowserGuard, BrowserRules
 from rq_broker.api.bulk import BulkEndpoints
@@ -156,6 +157,7 @@ def _routes(
         *([Route("/noop", _noop, methods=["POST"], include_in_schema=False)] if noop else ()),
         *JobEndpoints(snapshots, explainer, callback_base, egress, waits).routes(),
         *EventEndpoints(broker, waits).routes(),
+        *AllEventEndpoints(broker, waits).routes(),
         *QuestionEndpoints(broker, explainer, callback_base, egress).routes(),
         *ReportEndpoints(snapshots).routes(),
         *BulkEndpoints(snapshots, callback_base, egress).routes(),

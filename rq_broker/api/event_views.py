@@ -57,6 +57,18 @@ class EventView(JsonObject, frozen=True):
 @lru_cache(_CACHED)
 def frame(event: Event, shows_by: bool) -> bytes:
     """Return the bytes of one event. `shows_by`: whether it says who did it."""
+    return frame_with(event.id, event, shows_by)
+
+
+def frame_with(id_: str, event: Event, shows_by: bool) -> bytes:
+    """Return the same with another ID."""
+    word, data = name_of(event), _data(event, shows_by)
+    sent: bytes = ServerSentEvent(data, event=word, id=id_ or None).encode()
+    return sent
+
+
+@lru_cache(_CACHED)
+def _data(event: Event, shows_by: bool) -> str:
     fields: dict[str, Any] = {
         name: int(value) if name in _WHOLE_NUMBERS else value
         for name, value in event.details
@@ -75,10 +87,8 @@ def frame(event: Event, shows_by: bool) -> bytes:
             fields["owner_id"] = event.owner
         if shows_by and event.by is not None:
             fields["by"] = event.by or None
-    word = name_of(event)
-    view = EventView(word, event.type, rfc3339(event.at), **fields)
-    sent: bytes = ServerSentEvent(to_json(view).decode(), event=word, id=event.id or None).encode()
-    return sent
+    view = EventView(name_of(event), event.type, rfc3339(event.at), **fields)
+    return to_json(view).decode()
 
 
 def name_of(event: Event) -> str:

@@ -55,15 +55,15 @@ class EventEndpoints:
 
     async def type_events(self, request: Request) -> Response:
         """Stream what happens to the jobs of a type."""
-        type_, after, sees = type_of(request), last_event_id(request), _visible(request)
+        type_, after, sees = type_of(request), _last_entry(request), visible(request)
         async with AsyncExitStack() as stack:
             follower = await self._follow(stack, request, type_)
             frames = self._frames(request, type_, follower, after, sees)
-            return _Stream(frames, stack.pop_all())
+            return EventStream(frames, stack.pop_all())
 
     async def job_events(self, request: Request) -> Response:
         """Stream what happens to one job, until it has ended or is gone."""
-        (type_, request_id), after = job_of(request), last_event_id(request)
+        (type_, request_id), after = job_of(request), _last_entry(request)
         refuse_array(request_id)
         owners = owners_of(request)
         try:
@@ -79,7 +79,7 @@ class EventEndpoints:
             if after and job.status in FINAL and not await self._has_more(job, follower, after):
                 return _over()
             frames = self._frames_of_job(request, job, follower, after)
-            return _Stream(frames, stack.pop_all())
+            return EventStream(frames, stack.pop_all())
 
     async def _has_more(self, job: Job, follower: Follower, after: str) -> bool:
         """Tell whether events of a job came behind one that its client has."""
@@ -137,7 +137,7 @@ class EventEndpoints:
                 return
 
 
-class _Stream(EventSourceResponse):
+class EventStream(EventSourceResponse):
     """A stream that gives back what it holds, however it ends."""
 
     def __init__(self, frames: AsyncIterator[bytes], stack: AsyncExitStack) -> None:
@@ -151,9 +151,14 @@ class _Stream(EventSourceResponse):
 
 
 def last_event_id(request: Request) -> str:
-    """Return the ID of the last event that the client has; '' if it has none. Raises Invalid."""
+    """Return the ID of the last event that the client has, as it sent it; '' if it has none."""
     query = request.query_params.get("last_event_id", "")
-    text = request.headers.get("last-event-id", "") or query
+    return request.headers.get("last-event-id", "") or query
+
+
+def _last_entry(request: Request) -> str:
+    """Return the same of one type. Raises Invalid."""
+    text = last_event_id(request)
     is_id = _ENTRY_ID.fullmatch(text) and place_of(text)[0] <= _LATEST_MS
     if text and not is_id:
         raise Invalid(f"last_event_id must be the id of an event{rejected(text)}")
@@ -169,7 +174,7 @@ def _is_of(job: Job, event: Event) -> bool:
     return event.job_id == job.id or event.word == LOST
 
 
-def _visible(request: Request) -> Sees:
+def visible(request: Request) -> Sees:
     """Return what tells whether the caller sees an event of a type.
 
     Whoever is limited to owners sees their jobs, and gaps; not what happens to the type.
@@ -180,9 +185,15 @@ def _visible(request: Request) -> Sees:
     return lambda event: event.word == LOST or (event.is_of_a_job and event.owner in owners)
 
 
-def _rendered(request: Request, events: Iterable[Event]) -> bytes:
+def shows_by(request: Request) -> Callable[[Event], bool]:
+    """Return what tells whether the caller may know who did something."""
     limits, name = limits_of(request), identity_of(request).name
-    return b"".join(frame(event, limits is None or event.by in ("", name)) for event in events)
+    return lambda event: limits is None or event.by in ("", name)
+
+
+def _rendered(request: Request, events: Iterable[Event]) -> bytes:
+    may_tell = shows_by(request)
+    return b"".join(frame(event, may_tell(event)) for event in events)
 
 
 def _present(job: Job, after: str) -> Event:

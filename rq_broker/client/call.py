@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
@@ -40,7 +40,7 @@ class Call(Generic[Result]):
     method: str
     path: str
     body: object = None
-    query: Mapping[str, str] | None = None
+    query: Mapping[str, str | Sequence[str]] | None = None
     idempotency_key: str = ""
     repeatable: bool = True
     wait: float = 0.0

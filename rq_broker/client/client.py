@@ -165,7 +165,7 @@ class Client:
 
     def events(
         self,
-        type_: str,
+        type_: str | Sequence[str] | None = None,
         request_id: str | None = None,
         *,
         owner_id: str = "",
@@ -174,7 +174,8 @@ class Client:
         """Iterate over what happens; a connection that breaks is made again.
 
         Args:
-            type_: The queue's name.
+            type_: The queue's name; or several, or None for all, over one connection. Each event's
+                `data` has its `type`.
             request_id: Only what happens to this job.
             owner_id: As of `read`.
             after: The id of the last event that was seen, to go on behind it; else from now on.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import httpx
@@ -10,6 +11,7 @@ from httpx_sse import ServerSentEvent
 
 from rq_broker.client.call import Call, Json, data_of, envelope_of, path, whose
 from rq_broker.client.repeating import FIRST_PAUSE, Attempts, Repeating, is_lost
+from rq_broker.domain import errors
 
 _FINAL = ("job.done", "job.error", "job.deleted")
 """The kinds after which the API ends the stream of a job."""
@@ -36,19 +38,33 @@ class EventStream:
     """Where a reader of events is in the stream, over any number of connections.
 
     Args:
-        type_: The queue's name.
-        request_id: The job; None for all of the type.
+        types: The queue's name, several names, or None for all of them.
+        request_id: The job of the one type; None for all jobs.
         owner_id: As of `read`.
         after: The id of the last event that was seen; '' for those from now on.
         rules: How long it tries to come back after a lost connection.
     """
 
     def __init__(
-        self, type_: str, request_id: str | None, owner_id: str, after: str, rules: Repeating
+        self,
+        types: str | Sequence[str] | None,
+        request_id: str | None,
+        owner_id: str,
+        after: str,
+        rules: Repeating,
     ) -> None:
-        where = ("types", type_) if request_id is None else ("v1", type_, request_id)
-        query = whose(owner_id)
-        self.call: Call[object] = Call(data_of, "GET", path(*where, "events"), query=query)
+        query: dict[str, str | Sequence[str]] = {**(whose(owner_id) or {})}
+        if not isinstance(types, str):
+            where: tuple[str, ...] = ()
+            if request_id is not None:
+                raise errors.Invalid("the events of a job are those of one type: name it")
+            if types is not None:
+                if not types:
+                    raise errors.Invalid("no type is named; None means all of them")
+                query["type"] = [*types]
+        else:
+            where = ("types", types) if request_id is None else ("v1", types, request_id)
+        self.call: Call[object] = Call(data_of, "GET", path(*where, "events"), query=query or None)
         self._request_id = request_id
         self._kind = ""
         self._after = after

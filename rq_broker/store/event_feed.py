@@ -35,23 +35,46 @@ _LOSSES = frozenset({"state_lost"})
 
 
 class Follower:
-    """Takes the events of one type, or of one job of it, until it is ended."""
+    """Takes the events of types, or of one job of one type, until it is ended."""
 
-    def __init__(self, feed: Feed) -> None:
-        self._feed = feed
+    def __init__(self) -> None:
+        self._feeds: dict[str, Feed] = {}
+        """Type → what gives it events."""
+        self.starts: dict[str, str] = {}
+        """Type → ID of the last event before those that it takes of it."""
         self._events: list[Event] = []
         self._woken = asyncio.Event()
         self.job_id: int | None = None
         """The job whose events it takes; None for all of the type."""
-        self.start = feed.position
-        """ID of the last event before those that it takes."""
         self.is_ended = False
         """Whether nothing more comes: it was too slow, its client is gone, or the process stops."""
 
+    def begin(self, feed: Feed) -> None:
+        """Take the events of a feed, from where it is now."""
+        self._feeds[feed.type] = feed
+        self.starts[feed.type] = feed.position
+
+    def leave(self) -> None:
+        """Take nothing more of any type."""
+        for type_ in [*self._feeds]:
+            self.leave_type(type_)
+
+    def leave_type(self, type_: str) -> None:
+        """Take nothing more of one type."""
+        self._feeds.pop(type_).leave(self)
+        del self.starts[type_]
+
+    @property
+    def start(self) -> str:
+        """ID of the last event before those that it takes, of its one type."""
+        (start,) = self.starts.values()
+        return start
+
     def narrow(self, job_id: int) -> None:
-        """Take the events of one job from now on, and gaps."""
+        """Take the events of one job of its one type from now on, and gaps."""
         if self.job_id is None:
-            self._feed.narrow(self, job_id)
+            (feed,) = self._feeds.values()
+            feed.narrow(self, job_id)
             self.job_id = job_id
         events = [each for each in self._events if each.job_id == job_id or each.word == LOST]
         self._events = events
@@ -61,10 +84,16 @@ class Follower:
         if self.is_ended:
             return
         if len(self._events) >= MOST_KEPT:
-            self._events.append(gap(event.type, self._events[-1].id, "slow", event.at))
+            of_type = (each.id for each in reversed(self._events) if each.type == event.type)
+            last = next(of_type, self.starts.get(event.type, ""))
+            self._events.append(gap(event.type, last, "slow", event.at))
             self.is_ended = True
         else:
             self._events.append(event)
+        self._woken.set()
+
+    def wake(self) -> None:
+        """Let `wait` return at once, this time."""
         self._woken.set()
 
     def end(self) -> None:
@@ -107,24 +136,26 @@ class Feed:
 
     # Followers
 
-    async def follow(self) -> Follower:
-        """Return a follower of all events from now on. Raises Unavailable if Redis is away."""
-        if self._reading is None:
-            if self._beginning is None:
-                self._beginning = asyncio.create_task(self._begin())
-            await asyncio.shield(self._beginning)
-        follower = Follower(self)
+    async def follow(self, follower: Follower) -> None:
+        """Give a follower all events from now on. Raises Unavailable if Redis is away."""
+        self.idle_since = None  # who waits for it to begin shall not lose it
+        try:
+            if self._reading is None:
+                if self._beginning is None:
+                    self._beginning = asyncio.create_task(self._begin())
+                await asyncio.shield(self._beginning)
+        except BaseException:
+            self._note_idle()
+            raise
+        follower.begin(self)
         self._of_all.add(follower)
         self.idle_since = None
-        return follower
 
-    async def ended(self) -> Follower:
-        """Return a follower that gets nothing, and begin to read nothing."""
+    async def show(self, follower: Follower) -> None:
+        """Tell a follower where the stream ends, give it nothing, and begin to read nothing."""
         entries = await self._runner.command("XREVRANGE", self.key, "+", "-", "COUNT", 1)
         self.position = _id_of(entries)
-        follower = Follower(self)
-        follower.end()
-        return follower
+        follower.begin(self)
 
     def leave(self, follower: Follower) -> None:
         """Give a follower nothing more."""
@@ -133,6 +164,9 @@ class Feed:
             followers.discard(follower)
             if not followers:
                 del self._by_job[follower.job_id]
+        self._note_idle()
+
+    def _note_idle(self) -> None:
         if not self._of_all and not self._by_job:
             self.idle_since = asyncio.get_running_loop().time()
 

@@ -15,6 +15,7 @@ from itertools import islice
 from rq_broker.domain.events import Event, gap, place_of
 from rq_broker.store.cancellation import raise_if_cancelled
 from rq_broker.store.event_feed import BATCH, Feed, Follower, readable
+from rq_broker.store.event_types import AllFollower, TypeNames, Uses, add_each
 from rq_broker.store.keys import Keys
 from rq_broker.store.runner import Runner, write_check
 
@@ -39,47 +40,87 @@ class EventHub:
         self._feeds: dict[str, Feed] = {}
         self._by_key: dict[str, Feed] = {}
         self._beating: asyncio.Task[None] | None = None
+        self._names: TypeNames | None = None
+        """The set of types, while somebody follows all."""
+        self._beats = 0
         self._is_closed = False
         runner.on_change = self._changed
 
     @asynccontextmanager
-    async def follow(self, type_: str) -> AsyncIterator[Follower]:
-        """Follow the events of a type from now on; once the process stops, nothing comes.
+    async def follow(self, *types: str) -> AsyncIterator[Follower]:
+        """Follow the events of types from now on; once the process stops, nothing comes.
 
         Raises:
             Unavailable: Redis does not answer.
         """
+        follower = Follower()
+        try:
+            await add_each(self.add, follower, types)
+            yield follower
+        finally:
+            follower.leave()
+
+    @asynccontextmanager
+    async def follow_all(self, uses: Uses) -> AsyncIterator[AllFollower]:
+        """Follow the events of every type for which `uses` is true, also of those to come.
+
+        Raises:
+            Unavailable: Redis does not answer.
+            Invalid: There are more types than one stream may follow.
+        """
+        names = self._names
+        if names is None:
+            names = self._names = TypeNames(self._runner)
+        follower = AllFollower(names, self.add, uses)
+        try:
+            if not self._is_closed:
+                self._start_beating()
+            await names.follow(follower)
+            await follower.add_new()
+            if self._is_closed:  # perhaps since, and perhaps there is no type yet
+                follower.end()
+            yield follower
+        finally:
+            names.leave(follower)
+            follower.leave()
+            if self._is_closed:
+                names.end()
+
+    async def add(self, follower: Follower, type_: str) -> None:
+        """Let a follower follow one more type from now on. Raises Unavailable."""
         if self._is_closed:
-            yield await Feed(self._runner, type_).ended()
+            await Feed(self._runner, type_).show(follower)
+            follower.end()
             return
         feed = self._feeds.get(type_)
         if feed is None:
             feed = self._feeds[type_] = Feed(self._runner, type_)
             self._by_key[feed.key] = feed
             feed.idle_since = asyncio.get_running_loop().time()
-        if self._beating is None:
-            self._beating = asyncio.create_task(self._beat())
-        follower = await feed.follow()
+        self._start_beating()
+        await feed.follow(follower)
         if self._is_closed:  # since
             follower.end()
-        try:
-            yield follower
-        finally:
-            feed.leave(follower)
+
+    def _start_beating(self) -> None:
+        if self._beating is None:
+            self._beating = asyncio.create_task(self._beat())
 
     async def history(self, type_: str, after: str, until: str) -> AsyncIterator[list[Event]]:
-        """Yield the events behind an entry, to another one, some at a time.
+        """Yield the events behind an entry, to another one, some at a time; '' for all of them.
 
         The first is a gap if the stream has the entry no more: events behind it may be gone too.
         """
         key, first = Keys(type_).of("events"), True
         last = place_of(until)
         while place_of(after) < last or first:
-            entries = await self._runner.command("XRANGE", key, after, "+", "COUNT", BATCH + 1)
+            entries = await self._runner.command(
+                "XRANGE", key, after or "-", "+", "COUNT", BATCH + 1
+            )
             is_there = bool(entries) and entries[0][0] == after
             found = readable(type_, entries[is_there:])
             events = [event for event in found if event.place <= last]
-            if not is_there:
+            if not is_there and after:
                 why = "trimmed" if entries else "state_lost"
                 events.insert(0, gap(type_, after, why, place_of(after)[0] * 1000))
             yield events
@@ -92,6 +133,8 @@ class EventHub:
         self._is_closed = True
         for feed in self._feeds.values():
             feed.end()
+        if self._names:
+            self._names.end()
 
     async def aclose(self) -> None:
         """Close, and await the end of the tasks."""
@@ -108,17 +151,22 @@ class EventHub:
         for feed in feeds:
             if feed:
                 feed.changed()
+        if self._names and (keys is None or self._names.key in keys):
+            self._names.changed()
 
     async def _beat(self) -> None:
         """Check the servers, read a part of the streams anew, and drop those without followers."""
         try:
-            while self._feeds:
+            while self._feeds or self._names:
                 raise_if_cancelled()
                 await asyncio.sleep(BEAT_SECONDS if self._runner.tracks else POLL_SECONDS)
                 self._drop_idle()
                 if self._runner.tracks:
                     await self._check_servers()
                     self._mark_stale(-(-len(self._feeds) // ROUND_BEATS))
+                    self._beats += 1
+                    if self._names and self._beats % ROUND_BEATS == 0:
+                        self._names.changed()
                 else:
                     self._changed(None)
         finally:
@@ -139,6 +187,9 @@ class EventHub:
                 feed.end()
                 del self._feeds[feed.type]
                 del self._by_key[feed.key]
+        if self._names and self._names.is_idle:
+            self._names.end()
+            self._names = None
 
     async def _check_servers(self) -> None:
         """Try a write on each connection: on one of a server that was demoted, a new one is made.
@@ -149,6 +200,8 @@ class EventHub:
         keys: dict[Hashable, str] = {
             self._runner.server_of(feed.key): feed.key for feed in self._feeds.values()
         }
+        if self._names:
+            keys[self._runner.server_of(self._names.key)] = self._names.key
         calls = [self._runner.tracked(*write_check(key)) for key in keys.values()]
         await asyncio.gather(*calls, return_exceptions=True)
         if any(self._runner.server_of(key) != server for server, key in keys.items()):

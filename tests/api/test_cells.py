@@ -93,6 +93,8 @@ async def ask(
     path = route.path_format.format(**names)
     if route.name == "type_events":
         path += "?last_event_id=1"
+    if route.name == "all_events":
+        path += f"?last_event_id=0&type={type_}"
     return await api.request(method, path, json=body, headers={"X-Who": role})
 
 

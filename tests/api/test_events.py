@@ -81,7 +81,7 @@ class Stream:
                 if line:
                     name, _, value = line.partition(": ")
                     fields[name] = value
-                elif fields:
+                elif "data" in fields:
                     data: dict[str, Any] = orjson.loads(fields["data"])
                     assert data["event"] == fields["event"]
                     return {**data, "sse_id": fields.get("id")}

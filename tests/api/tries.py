@@ -148,6 +148,7 @@ def _of_an_owner(type_: str) -> Iterator[Try]:
     ):
         yield Try("GET", f"/v1/{type_}?owner_id={OTHER}{query}")
     yield Try("GET", f"/types/{type_}/events?last_event_id=0&owner_id={OTHER}")
+    yield Try("GET", f"/events?last_event_id=0&owner_id={OTHER}")
     yield Try("POST", f"/v1/{type_}", submission("b-new", OTHER))
     yield Try("POST", f"/v1/{type_}", submission(JOBS[0], OTHER), {"Idempotency-Key": KEY})
     yield Try("POST", f"/types/{type_}/what-if", {"data": DATA, "owner_id": OTHER})
@@ -201,6 +202,7 @@ def _lists(type_: str) -> Iterator[Try]:
     cursors = [opaque(Cursor(*at)) for at in (("1", "1"), ("-9", "3"), ("9" * 15, "9"))]
     for query in ("", "?last_event_id=0", f"?last_event_id=0&owner_id={OWN}"):
         yield Try("GET", f"/types/{type_}/events{query}")
+        yield Try("GET", f"/events{query}")
     for query in (
         *("", "?limit=1", "?limit=1000", "?eta=1", "?reason=1", "?eta=1&reason=1"),
         *("?status=queued", "?status=running", "?status=queued&from=1", "?status=queued&from=2"),

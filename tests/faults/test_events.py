@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import pytest
 from faulting.strikes import move_slot
-from faulting.topologies import ClusterOfSix
+from faulting.topologies import ClusterOfSix, SentinelTrio
 
 from rq_broker.api import create_app
 from rq_broker.domain.errors import BrokerError
@@ -21,6 +22,7 @@ from rq_broker.store.broker import Broker
 from rq_broker.store.connection import connect
 from rq_broker.store.embedded import Server, free_port
 from rq_broker.store.event_feed import Follower
+from tests.api.test_events import following, serving
 from tests.faults.topologies import RECOVERY_S, contradictions, running
 from tests.making import TYPE, submit
 
@@ -104,13 +106,64 @@ async def test_followers_find_a_slot_that_moved(tmp_path: Path) -> None:
         for type_, follower in zip(TYPES, followers, strict=True):
             await _submitted(broker, "before", type_)
             assert await _names(follower, "before") == ["before"]
+        everything = broker.events.follow_all(lambda _: True)
+        of_all = await everything.__aenter__()
+        assert of_all.starts.keys() == set(TYPES)
         await asyncio.to_thread(move_slot, servers, servers.primary())
         for type_, follower in zip(TYPES, followers, strict=True):
             await _submitted(broker, "after", type_)
             names = await _names(follower, "after")
             assert names[-1] == "after"
             assert set(names) <= {"after", LOST}
+        told = Counter[str]()
+        while told["after"] < len(TYPES):
+            told.update(await _names(of_all, "after"))
+        assert set(told) <= {"after", LOST}
         for context in contexts:
             await context.__aexit__(None, None, None)
+        await everything.__aexit__(None, None, None)
         await broker.aclose()
         assert await contradictions(servers, *TYPES) == []
+
+
+async def test_an_open_stream_of_all_types_outlives_a_kill_of_redis(
+    server: Server, lasting: Broker
+) -> None:
+    """Over HTTP each event comes once, also of a type that comes later; another process of the API
+    goes on where this one was."""
+    await submit(lasting, "old")
+    async with serving(lasting) as api, following(api, "/events") as stream:
+        await submit(lasting, "before")
+        first = await stream.next()
+        server.kill()
+        server.start()
+        await _submitted(lasting, "after")
+        await _submitted(lasting, "first", "late")
+        told = [first, *[await stream.next() for _ in range(2)]]
+    assert [each["request_id"] for each in told] == ["before", "after", "first"]
+    second = Broker(connect(server.url))
+    headers = {"Last-Event-ID": first["sse_id"]}
+    async with serving(second) as api, following(api, "/events", **headers) as stream:
+        again = {(await stream.next())["request_id"] for _ in range(2)}
+    assert again == {"after", "first"}
+    await second.aclose()
+    assert await audit(lasting.runner.client, TYPE) == []
+
+
+async def test_an_open_stream_outlives_a_failover(tmp_path: Path) -> None:
+    """Under Sentinel the stream goes on at the new primary; what that one lost is told."""
+    async with running(SentinelTrio, tmp_path) as servers:
+        broker = Broker(connect(servers.url))
+        await _submitted(broker, "old")
+        async with serving(broker) as api, following(api, "/events?type=vm") as stream:
+            await _submitted(broker, "before")
+            assert (await stream.next())["request_id"] == "before"
+            await asyncio.to_thread(servers.primary().kill)
+            await _submitted(broker, "after")
+            names: list[str] = []
+            while "after" not in names:
+                told = await stream.next()
+                names.append(told.get("request_id", told["event"]))
+            assert set(names) <= {"after", LOST}
+        await broker.aclose()
+        assert await contradictions(servers, TYPE) == []

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rq_broker.api import roles
+from rq_broker.api.event_ids import PATTERN
 from rq_broker.api.event_views import EventView
 from rq_broker.api.operations import refusals
 from rq_broker.api.operations.group import Example, Group
 from rq_broker.api.operations.row import WHOSE, Operation, Parameter
 from rq_broker.domain import errors
+from rq_broker.store.event_types import MOST_TYPES
 
 _RESUME = {
     "last_event_id": Parameter(
@@ -26,6 +28,8 @@ _NOTE = (
     "or Redis lost it, or you read too slowly; then the stream ends, and goes on where you resume."
 )
 
+_MANY = """print(next(broker.events(["vm", "gpu"], after="0")))"""
+
 OPERATIONS: Mapping[str, Operation] = {
     "type_events": Operation(
         EventView,
@@ -36,6 +40,31 @@ OPERATIONS: Mapping[str, Operation] = {
         group=Group.LOOK,
         examples=(Example(query={"last_event_id": "0"}, python=_OF_TYPE),),
         note=f"{_NOTE} Whoever is limited to owners sees the events of their jobs.",
+        access=roles.READ_JOBS,
+    ),
+    "all_events": Operation(
+        EventView,
+        (errors.Invalid, errors.TooManyWaits, errors.Unavailable),
+        query={
+            "type": Parameter(
+                {"type": "array", "items": {"type": "string"}, "maxItems": MOST_TYPES},
+                "A type; may be given several times. Without: all that you may use, and those to "
+                "come.",
+            ),
+            "last_event_id": Parameter(
+                {"type": "string", "pattern": PATTERN},
+                "The `id` of the last event that you have, as the header Last-Event-ID; `0`: from "
+                "the first events that are kept.",
+            ),
+            "owner_id": Parameter({"type": "string"}, "Only events of jobs of this owner."),
+        },
+        media=("text/event-stream",),
+        group=Group.LOOK,
+        order=45,
+        examples=(Example(query={"last_event_id": "0"}, python=_MANY),),
+        note=f"{_NOTE} One connection for up to {MOST_TYPES} types: the `id` of an event says "
+        "where the stream is in each, and `type` in its data of which it is. Those of one type are "
+        "in order. `lost` is of one type.",
         access=roles.READ_JOBS,
     ),
     "job_events": Operation(

@@ -14,6 +14,9 @@ from rq_broker.cli.output.screen import may_ask
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 TYPE: Decorator = click.argument("type_", metavar="TYPE", shell_complete=complete_types)
+OPTIONAL_TYPE: Decorator = click.argument(
+    "type_", metavar="[TYPE]", required=False, shell_complete=complete_types
+)
 JOB: Decorator = click.argument("request_id", metavar="JOB", shell_complete=complete_request_ids)
 OPTIONAL_JOB: Decorator = click.argument(
     "request_id", metavar="[JOB]", required=False, shell_complete=complete_request_ids

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from rq_broker.cli.connecting import with_client
-from rq_broker.cli.verbs.arguments import JSON, OPTIONAL_JOB, OWNER, TYPE
+from rq_broker.cli.verbs.arguments import JSON, OPTIONAL_JOB, OPTIONAL_TYPE, OWNER
 
 if TYPE_CHECKING:
     from rq_broker.client import Client, Event
 
 
 @click.command()
-@TYPE
+@OPTIONAL_TYPE
 @OPTIONAL_JOB
 @click.option("--after", default="", metavar="ID", show_default="from now on",
               help="Begin behind the event of this event_id, as --json prints it.")  # fmt: skip
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 @with_client
 def events(
     client: Client,
-    type_: str,
+    type_: str | None,
     request_id: str | None,
     after: str,
     limit: int | None,
     owner_id: str,
     as_json: bool,
 ) -> None:
-    """Print what happens to the jobs of a type, or to one job.
+    """Print what happens to the jobs of a type, to one job, or without a type to all jobs.
 
     A connection that breaks is made again, and nothing is missed; where events are kept no more,
     the event `lost` says so.
@@ -49,10 +49,10 @@ def events(
             if as_json:
                 print_objects([{"event_id": event.id, "event": event.kind, **event.data}])
             else:
-                show(_line(event))
+                show(_line(event, with_type=type_ is None))
 
 
-def _line(event: Event) -> str:
+def _line(event: Event, *, with_type: bool = False) -> str:
     from rq_broker.cli.output.screen import styled
     from rq_broker.cli.output.text import harmless
     from rq_broker.cli.verbs.listing import STATUS_STYLES
@@ -60,9 +60,11 @@ def _line(event: Event) -> str:
     data = event.data
     if event.is_gap:
         reason = f": {harmless(str(data['reason']))}" if data.get("reason") else ""
-        return styled(f"lost{reason}; events before the next one are missing", "red")
+        of_type = f" of {harmless(str(data.get('type')))}" if with_type else ""
+        return styled(f"lost{reason}; events{of_type} before the next one are missing", "red")
     status = data.get("to")
-    words = [data.get("at"), event.kind, data.get("request_id")]
+    words = [data.get("at"), data.get("type") if with_type else "", event.kind]
+    words.append(data.get("request_id"))
     line = harmless(" ".join(str(word) for word in words if word))
     if status:
         before = f" {data['from']} →" if data.get("from") else ""

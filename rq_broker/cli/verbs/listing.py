@@ -48,10 +48,11 @@ def list_jobs(
     SINCE is how long a queued job waits, and how long any other one has been in its status. ETA is
     in how long half of the simulations start the job, and nine in ten of them.
     """
-    from itertools import islice
+    from itertools import chain, islice
 
     from rq_broker.cli.output.objects import print_objects
     from rq_broker.cli.output.table import print_table
+    from rq_broker.domain.similar import did_you_mean
 
     filters: dict[str, Any] = {"owner_id": owner_id, "status": status}
     if array:
@@ -59,10 +60,14 @@ def list_jobs(
     if not fast and status in ("", "queued"):
         filters |= {"eta": True, "reason": True}
     jobs = islice(client.jobs(type_, **filters), limit)
+    first = next(jobs, None)
+    listed = () if first is None else chain((first,), jobs)
     if as_json:
-        print_objects(jobs)
+        print_objects(listed)
     else:
-        print_table(table_of_jobs(jobs))
+        print_table(table_of_jobs(listed))
+    if first is None and type_ not in (known := client.types()):
+        click.echo(f"there is no type {type_} yet{did_you_mean(type_, known)}", err=True)
 
 
 def table_of_jobs(jobs: Iterable[Mapping[str, Any]]) -> Table:

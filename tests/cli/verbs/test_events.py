@@ -50,6 +50,13 @@ def test_a_reader_goes_on_behind_an_event(run: Run, api: Served, type_: str) -> 
     assert _events(run, type_, first["event_id"], 1) == rest
 
 
+def test_a_line_of_all_types_says_its_type() -> None:
+    """Without a type each line names that of its event, and a gap too."""
+    data = {"type": "gpu", "request_id": "d", "at": "2026-01-01T00:00:00Z"}
+    assert " gpu job.deleted d" in _line(Event("1-0", "job.deleted", data), with_type=True)
+    assert "lost; events of gpu before" in _line(Event("1-0", "lost", data), with_type=True)
+
+
 def _events(run: Run, type_: str, after: str, limit: int) -> list[dict[str, Any]]:
     result = run("events", type_, "--after", after, "--limit", str(limit), "--json")
     return [json.loads(line) for line in result.stdout.splitlines()]

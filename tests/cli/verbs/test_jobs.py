@@ -177,3 +177,13 @@ def test_several_jobs_go_to_one_end(
     assert (result.exit_code, result.stderr.count("(job_not_found)")) == (4, 1)
     assert "".join(api.run(making.queue(api.broker, type_))) == "bafgedc"
     assert run("move", type_, *"ab", "--to", "1").exit_code == 2
+
+
+def test_a_type_that_is_misspelt_is_said_so(run: Run, type_: str) -> None:
+    """A list without a job says on the side that there is no such type, and which is like it."""
+    named = f"bench-{type_}"
+    run("submit", named, "--need", "VCPU=1", *SUBMIT)
+    listed = run("list", f"bemch-{type_}", "--json")
+    assert (listed.stdout, listed.exit_code) == ("", 0)
+    assert f"there is no type bemch-{type_} yet; did you mean {named}" in listed.stderr
+    assert "no type" not in run("list", named, "--status", "done").stderr
