@@ -47,7 +47,7 @@ MODES: dict[str, dict[str, Any]] = {
     "zh-Hant": {"locale": "zh-TW"},
 }
 _WIDE = {"width": 1440, "height": 900}
-_SETTLE_MS = 600
+_SETTLE_MS = 1_500
 """What a view takes to draw what it reads after it has come up."""
 _SLOW_MS = 20_000
 """What its first forecasts may take on a loaded machine."""

@@ -83,7 +83,8 @@ async def test_the_api_is_killed_and_comes_back(
     await page.clock.fast_forward(7_000)
     await expect(page.locator("main")).to_contain_text("has not answered since")
     await expect(pause).to_be_disabled()
-    again = processes.start("api", "--port", url.rpartition(":")[2], "--redis", redis_server.url)
+    port = url.rpartition(":")[2]
+    again = processes.start("api", "--port", port, "--redis", redis_server.url, "--workers", "2")
     again.url = url
     again.ready()
     submit(url, "meanwhile")
