@@ -84,7 +84,8 @@ def create_app(
     routes = _routes(
         broker, callback_base, egress, authenticators, rates.waits, sessions=sessions, **extras
     )
-    pages = [*_sign_in_pages(session_rules, sessions), *([Dashboard()] if dashboard else ())]
+    pages = _sign_in_pages(broker, authenticators, session_rules, sessions)
+    pages += [Dashboard()] if dashboard else []
     limits = _rate_limits(broker, rates, open_to_all=not authenticators)
     access = [*_access(broker, authenticators, routes, pages, sessions), *limits]
     app = Starlette(
@@ -113,12 +114,23 @@ def _middleware(browsers: BrowserRules, access: Sequence[Middleware]) -> list[Mi
     ]
 
 
-def _sign_in_pages(rules: SessionRules, sessions: Sessions) -> list[BaseRoute]:
-    if rules.issuer is None:
-        return []
-    from rq_broker.api.oidc import OidcPages  # noqa: PLC0415 - needs the extra jwt
+def _sign_in_pages(
+    broker: Broker,
+    authenticators: Sequence[Authenticator],
+    rules: SessionRules,
+    sessions: Sessions,
+) -> list[BaseRoute]:
+    """List the pages at which browsers sign in without a token."""
+    pages: list[BaseRoute] = []
+    if rules.issuer is not None:
+        from rq_broker.api.oidc import OidcPages  # noqa: PLC0415 - needs the extra jwt
 
-    return [*OidcPages(rules.issuer, sessions).routes()]
+        pages += OidcPages(rules.issuer, sessions).routes()
+    if any(authenticator.name == "keystone" for authenticator in authenticators):
+        from rq_broker.api.keystone_sign_in import KeystonePages  # noqa: PLC0415 - an extra
+
+        pages += KeystonePages(broker, authenticators, sessions).routes()
+    return pages
 
 
 def _access(

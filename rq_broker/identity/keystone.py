@@ -15,6 +15,15 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from keystoneauth1.exceptions import (
+    BadRequest,
+    ClientException,
+    Forbidden,
+    NotFound,
+    Unauthorized,
+)
+from keystoneauth1.identity.generic import Password
+
 from rq_broker.domain.errors import (
     Invalid,
     KeystoneRefused,
@@ -24,6 +33,7 @@ from rq_broker.domain.errors import (
     Unauthenticated,
 )
 from rq_broker.domain.identity import Identity
+from rq_broker.domain.sign_in import KeystoneLogin
 from rq_broker.domain.validation import OWNER
 from rq_broker.identity.answer_cache import AnswerCache
 from rq_broker.identity.role_map import RoleMap, owners_of
@@ -140,6 +150,35 @@ class KeystoneAuthenticator:
         if not _TOKEN.fullmatch(token):
             raise KeystoneRefused(_REFUSED)
         return self._answers.get(token) or await self._checked(token)
+
+    async def log_in(self, login: KeystoneLogin) -> str:
+        """Return a token of a user's on a project, as `openstack token issue` prints it.
+
+        Raises:
+            KeystoneRefused: Keystone does not let the user in.
+            KeystoneUnavailable: Keystone cannot be asked.
+        """
+        plugin = Password(
+            self._url,
+            username=login.user,
+            password=login.password,
+            user_domain_name=login.domain,
+            project_name=login.project,
+            project_domain_name=login.domain,
+        )
+        try:
+            async with asyncio.timeout(DEADLINE):
+                return await self._service.token_for(plugin)
+        except (Unauthorized, NotFound, BadRequest, Forbidden) as error:
+            raise KeystoneRefused(
+                "Keystone lets nobody in by this user, password, project and domain"
+            ) from error
+        except TimeoutError as error:
+            self._service.renew()  # its threads hang
+            raise KeystoneUnavailable(_AWAY) from error
+        except ClientException as error:
+            self._tell(error)
+            raise KeystoneUnavailable(_AWAY) from error
 
     async def close(self) -> None:
         """Close the connections to Keystone."""

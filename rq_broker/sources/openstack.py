@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import orjson
 from keystoneauth1 import exceptions as keystone
 from keystoneauth1.adapter import Adapter
+from keystoneauth1.plugin import BaseAuthPlugin
 from openstack.config.cloud_region import CloudRegion
 
 from rq_broker.sources.failures import (
@@ -119,6 +120,12 @@ class Service:
         forbidden = isinstance(error, keystone.Forbidden)
         advice = f"; it needs the role {self.role}" if forbidden else ""
         return _failure(error)(f"{self.type} {path}: {sentence_of(error)}{advice}")
+
+    async def token_for(self, login: BaseAuthPlugin) -> str:
+        """Return a token of somebody else's login. Raises keystoneauth's ClientException."""
+        loop = asyncio.get_running_loop()
+        token = await loop.run_in_executor(self._threads, login.get_token, self._session)
+        return token or ""
 
     def renew(self) -> None:
         """Replace connections and threads: a thread that hangs would block later requests."""

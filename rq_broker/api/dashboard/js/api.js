@@ -44,7 +44,7 @@ export async function call(method, url, { body, headers, signal } = {}) {
     try {
       return await once(method, url, body, headers, signal);
     } catch (error) {
-      if (error.status === 401 && url !== "session") {
+      if (error.status === 401 && !url.startsWith("session")) {
         await readSession(); // which shows the sign-in, if nobody is signed in any more
         if (method !== "GET" || attempt >= RETRIES) throw error;
         await signedIn(signal);
@@ -77,7 +77,8 @@ function keep(data) {
 
 // Signs in with a credential in the header that it comes in; the browser keeps a cookie that no script sees.
 export async function signIn(headers, url = "session", body = undefined) {
-  return keep((await call("POST", url, { headers, body })).data);
+  const { data } = await call("POST", url, { headers, body });
+  return data.role ? keep(data) : readSession();
 }
 
 export async function signOut() {

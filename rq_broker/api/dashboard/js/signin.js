@@ -72,6 +72,7 @@ function SignIn({ ways, again }) {
   const [error, setError] = useState(refusal);
   const [busy, setBusy] = useState(false);
   const [, setWords] = useState(language());
+  const [form, setForm] = useState("token");
   const field = useRef(null);
   useEffect(() => { field.current?.focus(); document.title = `${t("signin.title")} · rq-broker`; }, []);
   async function submit(event) {
@@ -90,7 +91,7 @@ function SignIn({ ways, again }) {
   const said = error && sentence(error);
   const over = location.protocol === "https:" ? "signin.over.tls" : "signin.over.clear";
   return html`<div class="signin"><main class="card" id="main"><span class="brand"><${Mark} />rq-broker</span>
-    <form class="panel" onSubmit=${submit} aria-labelledby="signin-t"><h1 id="signin-t">${t("signin.title")}</h1>
+    ${form === "keystone" ? html`<${KeystoneForm} again=${again} onOther=${() => setForm("token")} />` : html`<form class="panel" onSubmit=${submit} aria-labelledby="signin-t"><h1 id="signin-t">${t("signin.title")}</h1>
       ${again && html`<p class="hint" role="status">${t("signin.again")}</p>`}
       <div class="field"><label for="signin-token">${t("signin.token")}</label>
         <input class="input mono" id="signin-token" ref=${field} type="password" autocomplete="current-password" spellcheck="false" required
@@ -99,9 +100,41 @@ function SignIn({ ways, again }) {
         <span class="err" id="signin-e" role="alert">${said && html`<${Icon} name="bad" />${said}`}</span></div>
       ${error && !said && html`<${Failure} error=${error} />`}
       <${Button} type="submit" data-kind="main" icon="key" aria-disabled=${busy}>${t(busy ? "signin.busy" : "signin.title")}</${Button}>
-      ${ways.includes("oidc") && html`<div class="or">${t("signin.or")}</div><a class="btn" data-plain href=${issuer()}>${t("signin.issuer")}</a>`}</form>
+      ${ways.includes("keystone") && html`<div class="or">${t("signin.or")}</div><${Button} onClick=${() => setForm("keystone")}>${t("signin.openstack")}</${Button}>`}
+      ${ways.includes("oidc") && html`${!ways.includes("keystone") && html`<div class="or">${t("signin.or")}</div>`}<a class="btn" data-plain href=${issuer()}>${t("signin.issuer")}</a>`}</form>`}
     <p class="fine"><span>${t(over, { host: location.host })}</span></p></main>
     <${SignInFoot} onLanguage=${setWords} /></div>`;
+}
+
+const FIELDS = [["user", "username", "text"], ["password", "current-password", "password"], ["project", "off", "text"], ["domain", "off", "text"]];
+
+// A user and a password of OpenStack; the API asks Keystone for a token of the project.
+function KeystoneForm({ again, onOther }) {
+  const [error, setError] = useState(null);
+  const [busy, setBusy] = useState(false);
+  const first = useRef(null);
+  useEffect(() => { first.current?.querySelector("input").focus(); }, []);
+  async function submit(event) {
+    event.preventDefault();
+    if (busy) return;
+    setBusy(true);
+    try {
+      await signIn({}, "session/keystone", Object.fromEntries(new FormData(event.target)));
+    } catch (refusal) {
+      setError(refusal);
+      setBusy(false);
+    }
+  }
+  const said = error && (error.status === 401 ? t("signin.openstack.refused") : sentence(error));
+  return html`<form class="panel" ref=${first} onSubmit=${submit} aria-labelledby="signin-t"><h1 id="signin-t">${t("signin.openstack")}</h1>
+    ${again && html`<p class="hint" role="status">${t("signin.again")}</p>`}
+    ${FIELDS.map(([name, complete, type]) => html`<div class="field" key=${name}><label for=${`ks-${name}`}>${t(`signin.${name}`)}</label>
+      <input class="input" id=${`ks-${name}`} name=${name} type=${type} autocomplete=${complete} spellcheck="false" required
+        defaultValue=${name === "domain" ? "Default" : ""} aria-describedby="signin-e" /></div>`)}
+    <span class="err" id="signin-e" role="alert">${said && html`<${Icon} name="bad" />${said}`}</span>
+    ${error && !said && html`<${Failure} error=${error} />`}
+    <${Button} type="submit" data-kind="main" icon="key" aria-disabled=${busy}>${t(busy ? "signin.busy" : "signin.title")}</${Button}>
+    <${Button} data-kind="bare" onClick=${onOther}>${t("signin.by.token")}</${Button}></form>`;
 }
 
 function SignInFoot({ onLanguage }) {
