@@ -86,8 +86,10 @@ async def test_signing_out_leaves_nothing(page: Page, lab: Lab, watch: list[Watc
     watch[0].allow(REFUSED)
     await page.goto(f"{lab.url}/line/vm")
     await sign_in(page, lab.tokens["viewer"])
+    await expect(page.get_by_role("grid").get_by_text("notebook-yang")).to_be_visible()
     who = page.get_by_label("Signed in as token:viewer")
     await who.click()
+    await expect(page.get_by_role("button", name="Sign out")).to_be_visible()
     assert await violations(page) == []
     await page.get_by_role("button", name="Sign out").click()
     await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
@@ -142,3 +144,17 @@ async def test_a_page_asks_for_nothing_that_is_refused(page: Page, lab: Lab, rol
         await page.goto(f"{lab.url}/{view}")
         await expect(page.locator("main h1")).to_be_visible()
     assert [refusal for refusal in refusals if refusal.startswith("40")] == []
+
+
+async def test_a_client_sees_its_own_jobs_and_sizes_of_others(page: Page, lab: Lab) -> None:
+    """Its own rows have names; each other place of the line has a size and nothing else."""
+    await page.goto(f"{lab.url}/line/vm")
+    await sign_in(page, lab.tokens["client"])
+    grid = page.get_by_role("grid")
+    await expect(grid.get_by_text("fold-batch-7731")).to_be_visible()
+    await expect(grid.get_by_text("Another owner’s job").first).to_be_visible()
+    others = grid.get_by_role("row").filter(has_text="Another owner’s job")
+    assert "VCPU" in await others.first.inner_text()
+    shown = await page.locator("body").inner_text()
+    assert "train-0" not in shown
+    assert "vision" not in shown
