@@ -42,7 +42,9 @@ class MovePreview:
         for change in self.changes[1:]:
             counts[words[change.direction] if change.is_known else "unknown"] += change.weight
         between = abs((self.moved.position or 0) - (self.moved.was or 0))
-        shown = max(counts.total(), 1)
+        if not counts:  # the sample of a long line shows none of them
+            return Counter(unknown=between)
+        shown = counts.total()
         return Counter({word: round(count * between / shown) for word, count in counts.items()})
 
 

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from rq_broker.admission.move_preview import MovePreview
 from rq_broker.domain import errors
 from rq_broker.domain.planning import Proposal
-from rq_broker.store.broker import Broker
+from rq_broker.planner import Forecast, ForecastChange
+from rq_broker.store.broker import Broker, Moved
 from tests.explaining import add_history, dump, holding, queued, what_if
 from tests.making import publish, shape
 
@@ -164,3 +166,14 @@ async def test_a_job_that_does_not_wait_cannot_be_moved(
     await _busy_type(broker, client)
     with pytest.raises(errors.NotWaiting, match=name):
         await what_if(broker, Proposal(request_id=name, position="front"))
+
+
+def test_of_jobs_that_a_long_line_does_not_show_nothing_is_known() -> None:
+    """Between two places far behind, a sample may show no job: all are counted, as unknown."""
+    known = Forecast(10.0, 20.0)
+    moved = ForecastChange("d", "o", known, known, 0.0)
+    preview = MovePreview(Moved(1, position=10_040, was=10_001, line="1-1.0"), (moved,))
+    assert preview.counts == {"unknown": 39}
+    other = ForecastChange("e", "o", known, Forecast(99.0, 99.0), 89.0, weight=100)
+    preview = MovePreview(preview.moved, (moved, other))
+    assert preview.counts == {"later": 39}
