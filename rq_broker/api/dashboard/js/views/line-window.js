@@ -59,10 +59,14 @@ export function useWindow(box, count, height) {
   useLayoutEffect(() => { measure(); }, [count, height]);
   useEffect(() => {
     let rest = null;
+    function settle() {
+      measure(); // on a slow machine the page may have been scrolled since, and its event not be here yet
+      if (state.current.at > 0) place(state.current.at);
+    }
     function scrolled() {
       measure();
       clearTimeout(rest);
-      if (squeeze() !== 1) rest = setTimeout(() => { if (state.current.at > 0) place(state.current.at); }, REST_MS);
+      if (squeeze() !== 1) rest = setTimeout(settle, REST_MS);
     }
     window.addEventListener("scroll", scrolled, { passive: true });
     window.addEventListener("resize", measure);
