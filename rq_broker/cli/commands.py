@@ -59,6 +59,10 @@ SECTIONS: Mapping[str, Mapping[str, Entry]] = {
     "Types and hosts": {
         "top": Entry("verbs.top:top", "Show a type's queue, hosts and callbacks, live."),
         "types": Entry("verbs.types:types", "Count the jobs of every type."),
+        "report": Entry(
+            "verbs.report:report",
+            "Tell how many jobs were granted, how long they waited, and what they had.",
+        ),
         "type": Entry("verbs.types:type_", "Show one type, or forget an empty one."),
         "policy": Entry("verbs.types:policy", "Show the policy of a type, or change fields of it."),
         "pause": Entry(

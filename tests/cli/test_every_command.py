@@ -74,6 +74,7 @@ ROWS: dict[str, Row] = {
                     "TYPE nope --yes", *JOB, asks=True),
     "top": Row("TYPE", "waits1", {"type": "TYPE"}, UNREACHABLE, 3, "(unreachable)", keys="q"),
     "types": Row("", "TYPE", {"type": "TYPE"}, UNREACHABLE, 3, "(unreachable)"),
+    "report": Row("TYPE", "GRANTED", {"type": "TYPE", "by": "size"}, "TYPE --by host", 2, "'host'"),
     "type show": Row("TYPE", "queued", {"name": "TYPE"}, UNREACHABLE + " TYPE", 3,
                      "(unreachable)"),
     "type delete": Row("empty-TYPE", "", {"type": "empty-TYPE", "deleted": True},
