@@ -16,6 +16,7 @@ from benches.granting import empty_pass, grants
 from benches.kit import Figure, Size
 from benches.latency import callback_latency, freed
 from benches.planning import reservations
+from benches.reporting import reports
 from benches.submitting import depth, http_submit, memory, submit, token_submit
 from benches.waiting import waiting
 
@@ -37,6 +38,7 @@ BENCHES = {
     "asking": asking,
     "waiting": waiting,
     "audit": audit,
+    "reports": reports,
 }
 COLUMNS = ("figure", "value", "ratio", "wanted")
 

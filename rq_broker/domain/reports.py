@@ -7,7 +7,8 @@ since it was granted. What still runs is added when a report is read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -36,6 +37,8 @@ _OWNER, _SIZE = "owner/", "size/"
 _HOLDING = frozenset(("granted", "running"))
 _WAITING = frozenset(("queued", "beside"))
 _LIVE = _HOLDING | _WAITING
+_FIELDS = {"granted": "granted", "done": "done", "error": "failed"}
+"""Status → the field of sums that counts jobs which get it."""
 
 
 class Step(NamedTuple):
@@ -149,18 +152,39 @@ class Tally:
 
     def add(self, event: Happening) -> None:
         """Count an event."""
-        counted = _counted(event)
-        groups = [ALL, owner_group(event.owner)]
+        word = _counted(event)
+        names = [ALL, _OWNER + event.owner]
         if event.size is not None:
-            groups.append(size_group(event.size))
+            names.append(size_group(event.size))
         for kind in LENGTHS:
-            if counted is not None:
-                self._add(step_at(kind, event.at), groups, counted)
+            step = step_at(kind, event.at)
+            groups = self._groups(step, names) if word or event.held else ()
+            if word:
+                for sums in groups:
+                    setattr(sums, word, getattr(sums, word) + event.jobs)
+            if event.waited is not None:
+                bucket = bucket_of(event.waited)
+                for sums in groups:
+                    sums.waited += event.waited
+                    sums.waits[bucket] = sums.waits.get(bucket, 0) + 1
             if event.held:
-                for step, seconds in steps_between(kind, event.at - event.held, event.at):
-                    held: dict[str, float] = {}
-                    add_amounts(held, dict([*event.amounts.items()][:MOST_RESOURCES]), seconds)
-                    self._add(step, groups, Sums(held=held))
+                self._add_hold(event, step, groups, names)
+
+    def _add_hold(
+        self, event: Happening, step: Step, groups: Iterable[Sums], names: Iterable[str]
+    ) -> None:
+        """Spread what a grant gave over the steps of its time; it ends in `step`."""
+        held, amounts = event.held or 0.0, event.amounts
+        if len(amounts) > MOST_RESOURCES:
+            amounts = dict([*amounts.items()][:MOST_RESOURCES])
+        if event.at - held >= step.start:  # all of it in one step, as of most short jobs
+            parts: Iterable[tuple[Iterable[Sums], float]] = ((groups, held),)
+        else:
+            times = steps_between(step.kind, event.at - held, event.at)
+            parts = ((self._groups(each, names), seconds) for each, seconds in times)
+        for of_step, seconds in parts:
+            for sums in of_step:
+                add_amounts(sums.held, amounts, seconds)
 
     def add_level(self, sample: Sample, until: float) -> None:
         """Count that what a sample shows stood until then, seconds since 1970."""
@@ -177,42 +201,34 @@ class Tally:
     def _level(self, step: Step) -> Level:
         return self.levels.setdefault(step, Level())
 
-    def _add(self, step: Step, groups: list[str], sums: Sums) -> None:
-        of_step = self.sums.setdefault(step, {})
-        for group in groups:
-            known = of_step.get(group)
-            if known is None:
-                known = of_step[group] = Sums()
-            known.add(sums)
+    def _groups(self, step: Step, names: Iterable[str]) -> list[Sums]:
+        of_step = self.sums.get(step)
+        if of_step is None:
+            of_step = self.sums[step] = {}
+        groups = []
+        for name in names:
+            sums = of_step.get(name)
+            if sums is None:
+                sums = of_step[name] = Sums()
+            groups.append(sums)
+        return groups
 
 
-def _counted(event: Happening) -> Sums | None:
-    """Return what an event counts besides the time of a hold; None for nothing."""
-    word, before, counted = event.word, event.before, None
-    if word == "granted":
-        waited = event.waited
-        counted = Sums(granted=1)
-        if waited is not None:
-            counted = Sums(granted=1, waited=waited, waits={bucket_of(waited): 1})
-    elif word in _WAITING and not before:
-        counted = Sums(submitted=event.jobs)
-    elif word in _WAITING and before in _HOLDING:
-        counted = Sums(returned=1)
-    elif word == "done":
-        counted = Sums(done=1)
-    elif word == "error":
-        counted = Sums(failed=1)
-    elif word == "deleted" and before in _LIVE:
-        counted = Sums(withdrawn=1)
-    return counted
+def _counted(event: Happening) -> str | None:
+    """Return the field of sums in which an event is counted; None for none."""
+    word, before = event.word, event.before
+    if word in _WAITING:
+        if not before:
+            return "submitted"
+        return "returned" if before in _HOLDING else None
+    if word == "deleted":
+        return "withdrawn" if before in _LIVE else None
+    return _FIELDS.get(word)
 
 
 def bucket_of(seconds: float) -> int:
     """Return the number of the bucket that a wait falls into, as lua/lib/grant_counters does."""
-    for number, bound in enumerate(WAIT_BOUNDS, 1):
-        if seconds <= bound:
-            return number
-    return len(WAIT_BOUNDS) + 1
+    return bisect_left(WAIT_BOUNDS, seconds) + 1
 
 
 def merge(
