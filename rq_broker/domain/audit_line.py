@@ -11,7 +11,7 @@ VERBS = {
     *("set_policy", "drop_type", "acknowledge_losses", "set_host", "drop_host", "forget_source"),
     *("reset", "set_keys", "encrypt_keys", "create_token", "rotate_token", "revoke_token"),
     *("create_session", "end_session"),
-    *("repair_job", "repair_array", "repair_type"),
+    *("repair_job", "repair_array", "repair_type", "repair_keys"),
 }
 """What lines tell of, each by the name of the script that makes the change and writes the line."""
 JOB_VERBS = frozenset(

@@ -49,7 +49,8 @@ _CONNECTION = (
 _READS = ("HGET", "HGETALL", "HMGET", "SMEMBERS", "TIME", "XRANGE", "ZCARD", "ZRANGE", "ZRANK",
           "ZSCORE", "XREVRANGE")  # fmt: skip
 """Plain commands that read."""
-_AUDIT = ("EXEC", "EXISTS", "GET", "HLEN", "HSCAN", "SCARD", "SSCAN", "XLEN", "ZSCAN")
+_AUDIT = ("EXEC", "EXISTS", "GET", "HLEN", "HSCAN", "SCARD", "SSCAN", "TYPE",
+          "XLEN", "ZSCAN")  # fmt: skip
 """Plain commands of the audit besides _READS."""
 _WRITES = ("SADD", "SETRANGE")
 """Plain commands that register a type, and check that Redis takes writes."""
@@ -68,7 +69,7 @@ _READING_PROBES: Mapping[str, str] = {
     "HSCAN": "K 0", "HSTRLEN": "K x", "INFO": "memory", "PING": "", "PTTL": "K",
     "SCARD": "K", "SISMEMBER": "K x", "STRLEN": "K", "ZRANDMEMBER": "K",
     "SMEMBERS": "K", "SMISMEMBER": "K x", "SRANDMEMBER": "K 1", "SSCAN": "K 0",
-    "SUBSCRIBE": "C", "TIME": "", "UNSUBSCRIBE": "C", "WAIT": "0 1",
+    "SUBSCRIBE": "C", "TIME": "", "TYPE": "K", "UNSUBSCRIBE": "C", "WAIT": "0 1",
     "XLEN": "K", "XRANGE": "K - +", "XREVRANGE": "K + -", "ZCARD": "K",
     "ZCOUNT": "K 0 1", "ZMSCORE": "K x", "ZRANGE": "K 0 1", "ZRANGEBYSCORE": "K 0 1",
     "ZRANK": "K x", "ZREVRANGE": "K 0 1", "ZREVRANGEBYSCORE": "K 1 0", "ZSCAN": "K 0",
@@ -82,7 +83,7 @@ _WRITING_PROBES: Mapping[str, str] = {
     "SETRANGE": "K 0 x", "SREM": "K x", "XADD": "K * x x", "ZADD": "K 0 x", "ZREM": "K x",
     "ZREMRANGEBYRANK": "K 0 1", "ZREMRANGEBYSCORE": "K 0 1", "ZINCRBY": "K 1 x", "ZPOPMIN": "K",
     "EXPIRE": "K 1", "PERSIST": "K", "PEXPIREAT": "K 1", "UNLINK": "K", "INCR": "K",
-    "INCRBY": "K 1", "XDEL": "K 0-1", "XTRIM": "K MAXLEN 1",
+    "INCRBY": "K 1", "RENAME": "K K", "XDEL": "K 0-1", "XTRIM": "K MAXLEN 1",
 }  # fmt: skip
 """The same of commands that write."""
 PROBES = {**_READING_PROBES, **_WRITING_PROBES}

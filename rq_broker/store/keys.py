@@ -123,6 +123,8 @@ where nothing else is said.
 |                            |        | ends in `acknowledged` once an operator knows |
 | `…:fit`                    |        | never there: what writes nothing to it tries whether Redis |
 |                            |        | takes writes, see prelude |
+| `…:set_aside`              | hash   | rest of a key's name → '': a script found there what no |
+|                            |        | script wrote, now `…:set_aside:<rest>`; see lua/lib/guard |
 | `…:events`                 | stream | every change of state, newest ~10,000 |
 | `…:report`                 | string | how far events are counted for reports, and what the type |
 |                            |        | had when it was last looked at, JSON; see store/reports |
@@ -194,6 +196,8 @@ is not submitted while that one serves the type."""
 TERMS_SINCE, ARRAYS_SINCE, DEVICES_SINCE, CHOICES_SINCE, OFFERS_SINCE = 3, 4, 4, 4, 5
 """The versions since which notifiers know a job's own terms, arrays, devices of hosts, what a job
 leaves to its grant to choose, and jobs without callback."""
+SET_ASIDE = "set_aside"
+"""The hash of keys that were of another kind than theirs, and the first part of where they are."""
 WAKE_CHANNEL = "rqb:wake"
 """The Pub/Sub channel of wake-ups, of all types."""
 ID_DIGITS = 16

@@ -1,7 +1,8 @@
 """Writes the Lua with which each script that writes begins, so that none stops half-way.
 
 A script does not roll back. What Redis refuses of a write (no memory, read-only, a slot that
-moves, a missing right) is therefore tried first, in a way that changes nothing.
+moves, a missing right) is therefore tried first, in a way that changes nothing. Only a key of
+another kind than its own would cost a try for each key: see lua/lib/guard.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ READS = frozenset(
         "SMEMBERS",
         "SMISMEMBER",
         "TIME",
+        "TYPE",
         "XLEN",
         "XRANGE",
         "XREVRANGE",
@@ -61,9 +63,8 @@ FREEING = frozenset(
 What they write meanwhile is bounded by the callbacks in flight, the tokens and who asks."""
 _COMMAND = re.compile(r"redis\.p?call\(\s*'([A-Z]+)'")
 _KEY = re.compile(r"\bkey\('([a-z_:]+)'|\bindex_entry\('([a-z_]+)'")
-_WITHOUT_KEY = {"TIME": "", "PUBLISH": ", 'rqb:wake', ''"}
-"""Arguments by which the right to a command without a key is checked."""
-
+_CHECKED_WITH = {"TIME": "", "PUBLISH": ", 'rqb:wake', ''", "RENAME": ", base, base"}
+"""Arguments by which the right to a command that takes not one key is checked."""
 
 _KEEP_CLOCK = (
     "if not keep_clock(believed) then",
@@ -92,6 +93,11 @@ def keeps_time(verb: str, source: str) -> bool:
     return verb != "step" and writes(source) and "local function now_ms()" in source
 
 
+def lua_reads() -> str:
+    """Write READS as Lua."""
+    return f"local READS = '{' '.join(sorted(READS))}'\n"
+
+
 def prelude(verb: str, source: str) -> str:
     """Write the checks of one script; empty for a script that only reads.
 
@@ -104,7 +110,7 @@ def prelude(verb: str, source: str) -> str:
         return ""
     call = "'DEL', base .. ':fit'" if verb in FREEING else "'SETRANGE', base .. ':fit', 0, ''"
     names = commands(source)
-    checks = " and ".join(f"may_run('{name}'{_WITHOUT_KEY.get(name, ', base')})" for name in names)
+    checks = " and ".join(f"may_run('{name}'{_CHECKED_WITH.get(name, ', base')})" for name in names)
     return "\n".join(
         (
             "",
@@ -116,6 +122,7 @@ def prelude(verb: str, source: str) -> str:
             f"{' '.join(names)}')",
             "end",
             *(_KEEP_CLOCK if keeps_time(verb, source) else ()),
+            "has_written = false",
             "",
         )
     )

@@ -19,6 +19,7 @@ from rq_broker.store.runner import Runner
 _NAMES_MEMBER = re.compile(r"names (\d{16}:.*), which is no ", re.DOTALL)
 _IN_USE = re.compile(r"is \S+ but (\d+) is in use")
 _OWNED = re.compile(r"has (-?\d+) in (waiting|bytes) but its jobs have (\d+)")
+_KIND = re.compile(r"is no (\w+)")
 _GONE = re.compile(r"names job (.*), which does not exist", re.DOTALL)
 
 
@@ -37,7 +38,10 @@ class Repair:
         faults = [finding for finding in findings if finding.severity is Severity.FAULT]
         if not faults:
             return
-        # 1. Jobs first: what they hold decides what their hosts and owners have.
+        # 1. What nobody can read goes, so that the rest can be written.
+        if keys := _pairs(faults, "key", _KIND):
+            await self._runner.run("repair_keys", type_, keys=keys)
+        # 2. Jobs next: what they hold decides what their hosts and owners have.
         for member, sets in _members(faults).items():
             callback = await self._callback(type_, member)
             await self._runner.run(
@@ -45,7 +49,7 @@ class Repair:
             )
         for array in _subjects(faults, "array"):
             await self._runner.run("repair_array", type_, array=array)
-        # 2. Then what is added up over all jobs, and what belongs to no job.
+        # 3. Then what is added up over all jobs, and what belongs to no job.
         await self._runner.run(
             "repair_type",
             type_,

@@ -46,6 +46,7 @@ _GENERATED: Mapping[str, Callable[[], str]] = {
     "policy_defaults": policy_record.lua_defaults,
     "audit_log_default": policy_record.lua_audit_log_default,
     "wait_bounds": lua_wait_bounds,
+    "reads": prelude.lua_reads,
 }
 """Includes that are no file, but written from what Python declares."""
 
@@ -76,6 +77,8 @@ def build(name: str, text: str) -> Script:
     expanded = _expand(match[0], set())
     keeps_time = prelude.keeps_time(name, reachable(expanded, body) + body)
     included = reachable(expanded, body + " keep_clock" * keeps_time)
+    if prelude.writes(included + body):
+        included = _expand('--- @include "guard"\n', set()) + included
     source = "".join(
         (
             included,

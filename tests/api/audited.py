@@ -227,5 +227,5 @@ CHANGES = {
     ),
 }  # fmt: skip
 """What clients and operators change; the name says what."""
-ON_THE_TERMINAL = {"encrypt_keys", "repair_job", "repair_array", "repair_type"}
+ON_THE_TERMINAL = {"encrypt_keys", "repair_job", "repair_array", "repair_type", "repair_keys"}
 """Verbs of what no request changes; the tests of the commands try them."""

@@ -159,9 +159,9 @@ def test_one_run_of_repair_is_enough(url: str, lost: str) -> None:
 
 
 def test_what_no_repair_can_mend_ends_the_run(url: str) -> None:
-    """A status that no job can have stays, is printed once more, and is an exit status."""
+    """A time that nobody knows stays damaged, is printed once more, and is an exit status."""
     with Redis.from_url(url) as client:
-        client.hset(f"rqb:{{{TYPE}}}:job:running", "status", "damaged")
+        client.hset(f"rqb:{{{TYPE}}}:job:running", "created", "damaged")
     result = invoke("audit", "--redis", url, "--repair")
     assert result.exit_code == 1
-    assert result.output.count("its hash says damaged") == 2
+    assert result.output.count("running cannot be read") == 2

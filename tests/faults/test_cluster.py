@@ -32,8 +32,8 @@ from tests.making import array_submission, bring, claim_one, grant, head_of, set
 
 TYPES = ["vm", "kube", "虛擬機"]
 SELDOM = {
-    "acknowledge_losses", "encrypt_keys", "repair_array", "repair_job", "repair_type",
-    "report_loss", "step",
+    "acknowledge_losses", "encrypt_keys", "repair_array", "repair_job", "repair_keys",
+    "repair_type", "report_loss", "step",
 }  # fmt: skip
 """Scripts that run only after Redis lost state, its clock was stepped, a secret key was changed, or
 to repair damage."""

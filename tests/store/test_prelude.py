@@ -35,6 +35,7 @@ WRITES = {
         "PERSIST",
         "PEXPIRE",
         "PUBLISH",
+        "RENAME",
         "SADD",
         "SET",
         "SETRANGE",

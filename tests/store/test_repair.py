@@ -11,7 +11,7 @@ from rq_broker.domain.jobs import Status
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker
 from rq_broker.store.keys import Keys, member
-from tests.making import TYPE, bring, grant, submit
+from tests.making import TYPE, bring, grant, publish, submit
 
 KEYS = Keys(TYPE)
 Damage = Callable[[Redis, Callable[[str], str]], Awaitable[object]]
@@ -50,6 +50,9 @@ DAMAGES: dict[str, Damage] = {
     "usage": lambda c, _: c.hset(KEYS.of("usage"), "VCPU/o", 1),
     "usage of nobody": lambda c, _: c.hset(KEYS.of("usage"), "VCPU/x", 1),
     "holds of a done job": lambda c, _: c.hset(KEYS.of("holds", "done"), "h1/VCPU", 1),
+    "a status that there is none of": lambda c, _: c.hset(KEYS.of("job", "queued"), "status", "x"),
+    "a lost host": lambda c, _: c.delete(KEYS.of("host", "h1")),
+    "an unlisted host": lambda c, _: c.zrem(KEYS.of("hosts"), "h1"),
     "the ID counter": lambda c, _: c.hset(KEYS.base, "id", 2),
     "the fence counter": lambda c, _: c.hdel(KEYS.base, "fence"),
     "a callback of nobody": lambda c, _: c.hset(KEYS.of("callbacks", "AA"), "x" * 14, "gone"),
@@ -75,5 +78,6 @@ async def test_damage_is_mended(broker: Broker, client: Redis, name: str) -> Non
     after = {key: await client.dump(key) for key in sorted(map(str, await client.keys()))}
     changing = {KEYS.base, KEYS.of("later"), KEYS.of("wake")}
     assert {key for key in after if after[key] != before.get(key)} <= changing
+    await publish(broker)  # of a lost host only its publisher knows the capacity
     assert await grant(broker, await broker.read(TYPE, "queued"))
     assert await audit(client, TYPE) == []

@@ -20,6 +20,7 @@ from rq_broker.store.audit.findings import Finding, Severity
 from rq_broker.store.audit.hosts import check_counters, check_hosts
 from rq_broker.store.audit.indexes import check_indexes
 from rq_broker.store.audit.jobs import PAGE, check_jobs, check_page, check_rows
+from rq_broker.store.audit.kinds import kinds_are_right
 from rq_broker.store.audit.log import check_log
 from rq_broker.store.audit.losses import check_losses
 from rq_broker.store.audit.queue_use import check_queue_use
@@ -52,6 +53,8 @@ async def audit(
     """
     walk = Walk(client, type_, checkpoint.note if checkpoint else None)
     try:
+        if not await kinds_are_right(walk):
+            return walk.findings
         if sample:
             await _check_sample(walk, sample)
         else:
@@ -91,6 +94,7 @@ async def _check_others(walk: Walk) -> None:
     await check_losses(walk)
     await check_log(walk)
     await check_reports(walk)
+    await kinds_are_right(walk)
 
 
 async def _check_sample(walk: Walk, sample: int) -> None:

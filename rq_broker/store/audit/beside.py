@@ -28,7 +28,8 @@ async def _check_page(walk: Walk, members: list[str], sizes: Counter[str]) -> No
         ("HMGET", walk.keys.of("job", job_of(member)[1]), "after", "left") for member in members
     )
     alarms = [score for (score,) in await walk.scores(["alarms"], members)]
-    for member, (after, left), alarm in zip(members, hashes, alarms, strict=True):
+    for member, values, alarm in zip(members, hashes, alarms, strict=True):
+        after, left = values or (None, None)
         awaited = after.split("\n") if after else []
         sets = [f"dependents:{name}" for name in awaited]
         (scores,) = await walk.scores(sets, [member]) if sets else ([],)

@@ -45,9 +45,11 @@ async def _check_page(walk: Walk, bucket: str, page: list[tuple[str, str]]) -> N
         if entry_now != request_id:  # the entry changed since the page was read
             continue
         subject = f"callback {bucket}{rest}"
+        if read is None:
+            walk.wrong_kind(f"job:{request_id}", "hash")
+            continue
         if not job:
-            state = "cannot be read" if read is None else "does not exist"
-            walk.fault(subject, f"names job {request_id}, which {state}")
+            walk.fault(subject, f"names job {request_id}, which does not exist")
             continue
         callback = unfold(job, "callback")
         is_its_callback = digest_or_none(callback, request_id) == f"{bucket}{rest}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Set as AbstractSet
 
 from rq_broker.domain.jobs import STORED_STATUSES, Status
-from rq_broker.store.audit.walk import PAGE, Walk
+from rq_broker.store.audit.walk import KINDS_READ, PAGE, Walk
 
 ALLOWED: Mapping[str, AbstractSet[str]] = {
     "deliveries": {Status.GRANTED},
@@ -69,7 +69,9 @@ async def with_other_sizes(walk: Walk, kind: str, command: str) -> list[str]:
     for start in range(0, len(names), PAGE):
         page = names[start : start + PAGE]
         sizes = await walk.pipeline((command, walk.keys.of(name)) for name in page)
-        differing += [
-            name for name, size in zip(page, sizes, strict=True) if size != walk.tally.members[name]
-        ]
+        for name, size in zip(page, sizes, strict=True):
+            if size is None:
+                walk.wrong_kind(name, KINDS_READ[command[0]])
+            elif size != walk.tally.members[name]:
+                differing.append(name)
     return differing

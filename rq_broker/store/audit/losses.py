@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime
 
 from rq_broker.domain.jobs import HOLDING
@@ -35,12 +34,8 @@ async def _note_old_grants(walk: Walk) -> None:
     for status in HOLDING:
         async for page in walk.pages("ZSCAN", f"status:{status}"):
             members = [member for member, _ in page]
-            lives = await asyncio.gather(
-                *(
-                    walk.client.hget(walk.keys.of("job", job_of(member)[1]), "incarnation")
-                    for member in members
-                )
-            )
+            names = [walk.keys.of("job", job_of(member)[1]) for member in members]
+            lives = await walk.pipeline(("HGET", name, "incarnation") for name in names)
             for member, granted_in in zip(members, lives, strict=True):
                 if granted_in != life:
                     walk.note(

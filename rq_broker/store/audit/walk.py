@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
+from redis import exceptions
 from redis.asyncio import Redis, RedisCluster
 
 from rq_broker.domain.jobs import HOLDING
@@ -19,6 +20,8 @@ from rq_broker.store.runner import Runner
 PAGE = 500
 """Entries read with one command. It bounds the time for which one command keeps Redis from serving
 others, and the size of a pipeline's replies."""
+KINDS_READ = {"Z": "zset", "H": "hash", "S": "set"}
+"""First letter of a command → what it reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,10 @@ class Walk:
         """Report a contradiction."""
         self._findings[Finding(Severity.FAULT, subject, text)] = None
 
+    def wrong_kind(self, name: str, kind: str) -> None:
+        """Report a key that is of another kind than its own; `name` is without the base."""
+        self.fault(f"key {name or 'itself'}", f"is no {kind}, so that no script of ours wrote it")
+
     def check(self, is_true: bool, subject: str, text: str) -> None:
         """Report a contradiction unless the condition is true."""
         if not is_true:
@@ -210,7 +217,13 @@ class Walk:
         scan = {"ZSCAN": client.zscan, "HSCAN": client.hscan, "SSCAN": client.sscan}[command]
         cursor: Any = 0
         while True:
-            cursor, entries = await scan(self.keys.of(name), cursor, count=PAGE)
+            try:
+                cursor, entries = await scan(self.keys.of(name), cursor, count=PAGE)
+            except exceptions.ResponseError as error:
+                if not str(error).startswith("WRONGTYPE"):
+                    raise
+                self.wrong_kind(name, KINDS_READ[command[0]])
+                return
             if command == "SSCAN":
                 entries = dict.fromkeys(entries)
             page = list(entries.items()) if isinstance(entries, Mapping) else entries

@@ -17,7 +17,7 @@ local size, left = number_of(redis.pcall('HGET', record, 'count') or '', 0), 0
 for index = 0, size - 1 do
   local name = array .. '[' .. whole(index) .. ']'
   local id = redis.pcall('HGET', job_key(name), 'id')
-  if id and array_of_job({ request_id = name, id = id.err and '' or id }) then
+  if id and not id.err and tonumber(id) and array_of_job({ request_id = name, id = id }) then
     left = left + 1
   end
 end

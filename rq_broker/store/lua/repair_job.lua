@@ -1,6 +1,6 @@
 --- Make every index agree with one job's hash, or forget a member that is no job.
---- Keeps: the hash is what is true. A job whose status the hash does not tell stays as it is. Run again, it
----   changes nothing. What hosts and owners hold is not touched, see repair_type.
+--- Keeps: the hash is what is true. Where its status is none that there is, that of the one set which lists the job
+---   is; a job of which neither tells it stays as it is. Run again, it changes nothing. What hosts and owners hold is not touched, see repair_type.
 --- KEYS[1] base
 --- ARGV
 ---   member    string   the job's member
@@ -50,9 +50,19 @@ local is_known = false
 for _, each in ipairs(STATUSES) do
   is_known = is_known or each == status
 end
+if not is_known then -- garbage: the one set that lists the job knows its status
+  local listed = {}
+  for _, each in ipairs(STATUSES) do
+    if redis.call('ZSCORE', key('status:' .. each), member) then
+      listed[#listed + 1] = each
+    end
+  end
+  is_known, status = #listed == 1, listed[1]
+end
 if not (is_known and owner and shape) then
   return reply({ repaired = false })
 end
+redis.call('HSET', name, 'status', status)
 
 -- 2. Its priority is the score that any set has, else the one that a submit would have given.
 local priority = redis.call('ZSCORE', key('status:' .. status), member)

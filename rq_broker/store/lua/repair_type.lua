@@ -46,10 +46,26 @@ local function add_job(member)
   end
 end
 
+-- Brings back a host that jobs hold capacity on but that has no hash, or is not listed: out of service until whoever
+-- published it does so again, as nothing else tells its capacity.
+local function restore_host(host)
+  local name = key('host:' .. host)
+  if redis.call('EXISTS', name) == 0 then
+    retire(host)
+  elseif redis.call('ZSCORE', key('hosts'), host) then
+    return
+  end
+  touch_host(host)
+end
+
 -- Sets the `held` fields of a host to the sums.
 local function repair_host(host)
   local name, sums = key('host:' .. host), held[host] or {}
   local flat, is_wrong, set, deleted = redis.call('HGETALL', name), false, {}, {}
+  if #flat == 0 then
+    redis.call('ZREM', key('hosts'), host)
+    return
+  end
   local stored = {}
   for i = 1, #flat, 2 do
     local resource = string.match(flat[i], '^held:(.*)$')
@@ -67,7 +83,7 @@ local function repair_host(host)
     end
   end
   is_wrong = #set + #deleted > 0
-  if is_wrong and #flat > 0 then
+  if is_wrong then
     set_fields(name, set)
     delete_fields(name, deleted)
     touch_host(host)
@@ -110,10 +126,16 @@ for _, entry in ipairs(redis.call('ZRANGE', key('parting'), 0, -1)) do
 end
 
 -- 2. Set the sums of hosts and owners.
+for host in pairs(held) do
+  restore_host(host)
+end
 for _, host in ipairs(redis.call('ZRANGE', key('hosts'), 0, -1)) do
   repair_host(host)
 end
 repair_usage()
+if policy_value('share') == '' then
+  redis.call('DEL', key('past_usage'))
+end
 
 -- 3. Raise counters, and mend the entries that were found wrong.
 for i = 1, #counters, 2 do

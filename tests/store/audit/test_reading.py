@@ -112,5 +112,5 @@ async def test_a_job_that_is_no_hash_ends_no_audit(broker: Broker, client: Redis
     await client.set(Keys(TYPE).of("job", "broken"), "damaged")
     await client.hset(Keys(TYPE).of("host", "h1"), "held:VCPU", 9)
     texts = [str(finding) for finding in await audit(client, TYPE)]
-    assert any("names job broken, which cannot be read" in text for text in texts)
+    assert any("key job:broken is no hash" in text for text in texts)
     assert any("host h1 has VCPU 9 held" in text for text in texts), texts

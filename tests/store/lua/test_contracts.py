@@ -100,10 +100,10 @@ def test_no_body_counts_arguments(script: Script) -> None:
 
 
 def test_includes_read_no_arguments() -> None:
-    """Of the includes only `base` reads a key, and none reads an argument."""
+    """Of the includes only two read a key, `guard` as it stands before `base`; none an argument."""
     for path in (LUA / "lib").glob("*.lua"):
         text = path.read_text()
-        assert ("KEYS[1]" in text) == (path.stem == "base")
+        assert ("KEYS[1]" in text) == (path.stem in ("base", "guard"))
         assert "ARGV" not in text
 
 
@@ -248,6 +248,7 @@ async def _lock_and_step(broker: Broker) -> None:
     await broker.runner.run("report_loss", TYPE, incarnation="1", id=0, fence=0, witness=[LOST])
     await broker.acknowledge_losses(TYPE)
     await broker.allow([Bucket("identity:x", 1.0, 5)], 2)
+    await broker.runner.run("repair_keys", TYPE, keys=["none there", "hash"])
     await broker.runner.run("repair_job", TYPE, member="x", callback="A" * 16, sets=["passed"])
     await broker.runner.run(
         "repair_type",
