@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from rq_broker.api.own import job_view, limits_of, owners_of
 from rq_broker.api.sizes import asks_for
 from rq_broker.delivery.outcome import coarse_cause, coarse_error
 from rq_broker.domain import errors
+from rq_broker.domain.arrays import WHOLE
 from rq_broker.domain.jobs import Job, Status
 from rq_broker.domain.names import request_id_in
 from rq_broker.domain.validation import MAX_WHOLE
@@ -102,7 +104,8 @@ class Actions:
     # Jobs that are named
 
     async def _act_on_names(self, request: Request, type_: str, action: Action) -> ActedView:
-        names, owners = list(dict.fromkeys(action.request_ids or ())), owners_of(request)
+        owners = owners_of(request)
+        names = await self._named(type_, action.request_ids or (), owners)
         if action.dry_run:
             return await self._dry_names(request, type_, names, owners)
         if action.action is Verb.MOVE:
@@ -111,6 +114,39 @@ class Actions:
             change = self._change(type_, action, owners, None)
             tally = await _all_at_once(names, change, MOST_JOBS)
         return tally.view(len(names))
+
+    async def _named(
+        self, type_: str, request_ids: Sequence[str], owners: Collection[str] | None
+    ) -> list[str]:
+        """Return the names of jobs, each once; those of the jobs of an array for `name[*]`.
+
+        Raises:
+            Invalid: They are more than one call takes.
+        """
+        names: dict[str, None] = {}
+        for request_id in request_ids:
+            found = [request_id]
+            if request_id.endswith(WHOLE):
+                found = await self._names_of_array(type_, request_id, owners) or found
+            names |= dict.fromkeys(found)
+            if len(found) > 1 and len(names) > MOST_JOBS:
+                raise errors.Invalid(f"request_ids name more than {MOST_JOBS} jobs")
+        return list(names)
+
+    async def _names_of_array(
+        self, type_: str, request_id: str, owners: Collection[str] | None
+    ) -> list[str]:
+        """Return the names of an array's jobs, of many so many that they are too many; none for
+        an array that is not there: its name is refused like that of a job."""
+        names = list[str]()
+        following: int | None = 0
+        with suppress(errors.JobNotFound):
+            while following is not None and len(names) <= MOST_JOBS:
+                jobs, following = await self._broker.page_array(
+                    type_, request_id.removesuffix(WHOLE), following, owners=owners
+                )
+                names += [job.request_id for job in jobs]
+        return names
 
     async def _dry_names(
         self, request: Request, type_: str, names: Sequence[str], owners: Collection[str] | None

@@ -97,8 +97,7 @@ class HealthEndpoints:
             await self._broker.ping()
         except RedisLacksReplicas as error:
             return str(error)
-        present = self._broker.runner.trouble.present
-        if any(spell.error is NotReplicated for spell in present):
+        except NotReplicated:
             return "fewer replicas than --min-replicas-acked acknowledge writes in time"
         return ""
 

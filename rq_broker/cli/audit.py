@@ -71,6 +71,9 @@ async def _print_findings(settings: Settings, checkpoint: Checkpoint | None) -> 
     async with aclosing(connect(settings.redis)) as client:
         broker = Broker(client)
         async with aclosing(broker):
+            for type_ in settings.types:
+                if not await broker.type_exists(type_):
+                    raise click.BadParameter(f"there is no type {type_}", param_hint="--type")
             for type_ in settings.types or await broker.names():
                 done = checkpoint.done(type_) if checkpoint else None
                 if done is None:

@@ -26,6 +26,7 @@ _NANOSECONDS = 1000
 """Of a microsecond, the unit of priorities here."""
 _COLUMNS = ("id", "created_at", "deleted_at", "request_id", "type", "owner_id", "data", "callback",
             "priority", "status")  # fmt: skip
+_UNCHANGED = "id, created_at, type, request_id, owner_id, callback, data"
 _LIVE = "deleted_at IS NULL"
 _QUEUED = f"{_LIVE} AND status IN ('{WAITING[0]}', '{WAITING[1]}')"
 _READABLE = "typeof(id) = 'integer' AND typeof(priority) = 'integer' AND typeof(type) = 'text'"
@@ -117,8 +118,12 @@ class OldDatabase:
 
     @property
     def identity(self) -> str:
-        """What tells this database from others, wherever its file lies: its first row."""
-        row = next(self._rows("SELECT id, created_at, type FROM jobs ORDER BY id LIMIT 1"), ())
+        """What tells this database from others, wherever its file lies: its first row.
+
+        All is taken of it that never changes: a service that began with the same job at the same
+        second has another owner or data there.
+        """
+        row = next(self._rows(f"SELECT {_UNCHANGED} FROM jobs ORDER BY id LIMIT 1"), ())
         return sha256(repr(row).encode(errors="surrogateescape")).hexdigest()[:16]
 
     @property

@@ -43,10 +43,10 @@ def revoke(settings: Settings, name: str) -> None:
 
 def show(settings: Settings) -> None:
     """Print a line for each token."""
-    rows = [("NAME", "ROLE", "OWNERS", "TYPES", "CREATED", "EXPIRES", "STATE")]
+    rows = [("NAME", "ROLE", "OWNERS", "TYPES", "CALLBACK HOSTS", "CREATED", "EXPIRES", "STATE")]
     now = time.time()
     for token in _run(settings, lambda broker: broker.tokens()):
-        limits = (_listed(token.owners), _listed(token.types))
+        limits = (_listed(token.owners), _listed(token.types), _listed(token.callback_hosts))
         times = (_date(token.created), _date(token.end))
         rows.append((token.name, token.role.value, *limits, *times, token.state(now)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

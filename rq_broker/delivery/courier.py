@@ -161,7 +161,8 @@ class Courier:
             return Outcome("retry", "invalid_signing_key", 0)
         try:
             url = absolute_url(job.callback, self._callback_base)
-        except errors.Invalid:
+        except errors.Invalid as error:
+            self._failures.note_no_base(error)
             return Outcome("fail", "invalid_callback", 0)
         body = message_body(job, now)
         headers = sign(message_id(job), int(now.timestamp()), body, keys)

@@ -40,7 +40,7 @@ class FailureLog:
         self._type = type_
         self._now = now
         self._failing: dict[tuple[str, str], _Failing] = {}
-        self._unsigned_due = float("-inf")
+        self._unsigned_due = self._no_url_due = float("-inf")
 
     def note(self, destination: str, owner: str, outcome: Outcome) -> None:
         """Take the outcome of one attempt, and log what changes; none if nothing was sent."""
@@ -60,6 +60,15 @@ class FailureLog:
         if self._now() >= self._unsigned_due:
             self._unsigned_due = self._now() + REPEAT_S
             log.error("callbacks of type %s wait, as none is sent unsigned: %s", self._type, error)
+
+    def note_no_base(self, error: Exception) -> None:
+        """Log that jobs end in error as their callback cannot be made a URL, once in a minute."""
+        if self._now() >= self._no_url_due:
+            self._no_url_due = self._now() + REPEAT_S
+            log.error(
+                "jobs of type %s end in error: %s; does this notifier lack --callback-base?",
+                self._type, error,
+            )  # fmt: skip
 
     def note_change(self, change: ReceiverChange) -> None:
         """Log that a breaker opened or closed, or that a receiver asked for time."""

@@ -169,7 +169,7 @@ class Runner:
         A user without the right to write is told so, which says nothing of other calls.
         """
         try:
-            await self._call(*write_check(key))
+            await self._write(*write_check(key))
         except Exception as error:
             refusal = type(translate(error))
             if issubclass(refusal, errors.Unavailable) and refusal is not errors.RedisRefuses:
@@ -177,8 +177,16 @@ class Runner:
         return None
 
     async def ping(self) -> None:
-        """Raise Unavailable unless Redis answers and takes writes."""
-        await self.command(*write_check(TYPES))
+        """Raise Unavailable unless Redis answers and takes writes.
+
+        Raises:
+            NotReplicated: Fewer replicas are there than have to acknowledge a write. An idle
+                process knows it as well as one whose writes have met it.
+        """
+        try:
+            await self._write(*write_check(TYPES))
+        except Exception as error:
+            raise self.refusal(error, TYPES) from error
 
     async def each_primary(self, *command: Any) -> list[Any]:
         """Send a command to every server that takes writes; returns the replies of those alive.

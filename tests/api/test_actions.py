@@ -58,6 +58,27 @@ async def test_jobs_by_name(api: httpx.AsyncClient, client: Redis) -> None:
     assert await audit(client, "vm") == []
 
 
+@pytest.mark.usefixtures("small_steps")
+async def test_an_array_stands_for_its_jobs(api: httpx.AsyncClient) -> None:
+    """`name[*]` is each of its jobs; of too many nothing is changed; one that is not there is
+    refused as a job is."""
+    body = {"owner_id": "y", "data": {"instances": [{"VCPU": 1}]}}
+    for name, count in (("row", 2), ("rows", 3)):
+        answer = await api.post("/v1/vm/", json={**body, "request_id": name, "count": count})
+        assert answer.status_code == 201, answer.text
+    data = await _act(api, "withdraw", request_ids=["row[*]"], dry_run=True)
+    assert data["matched"] == 2
+    answer = await api.post(
+        "/types/vm/actions", json={"action": "withdraw", "request_ids": ["rows[*]"]}
+    )
+    refused(answer, 400, "invalid_request", "request_ids name more than 2 jobs")
+    data = await _act(api, "withdraw", request_ids=["row[*]"])
+    assert (data["changed"], data["refused"]) == (2, {})
+    data = await _act(api, "withdraw", request_ids=["none[*]"])
+    assert data["refused"] == {"job_not_found": 1}
+    assert await listed(api) == ["rows[0]", "rows[1]", "rows[2]"]
+
+
 async def test_status_by_filter(api: httpx.AsyncClient, broker: Broker) -> None:
     """Jobs in error are queued again and running ones end, by what is said of them."""
     await fail_destinations(broker, "a", "b")

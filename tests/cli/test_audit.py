@@ -63,7 +63,16 @@ def test_a_fault_is_printed_and_sets_the_exit_code(url: str) -> None:
     assert result.exit_code == 1
     assert f"{TYPE}: fault: " in result.output
     assert "ghost" in result.output
+    with Redis.from_url(url) as client:
+        client.sadd("rqb:types", "kube")
     assert invoke("audit", "--redis", url, "--type", "kube").exit_code == 0
+
+
+def test_a_misspelt_type_is_not_clean(url: str) -> None:
+    """A type that is not there is a wrong use, before anything is checked."""
+    result = invoke("audit", "--redis", url, "--type", TYPE, "--type", "NOPE")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "there is no type NOPE" in result.stderr
 
 
 def test_a_note_is_printed_as_a_note(url: str) -> None:

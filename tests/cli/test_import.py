@@ -221,6 +221,16 @@ def test_a_run_takes_what_came_since(tmp_path: Path, redis_server: Server, clien
     assert line(client) == ["c", "b"]
 
 
+def test_files_that_begin_alike_are_two(
+    tmp_path: Path, redis_server: Server, client: Redis
+) -> None:
+    """The first rows were made at the same moment, of the same type, and are of two services."""
+    one = database(tmp_path / "one.db", row("a"), row("b", FIRST + 1))
+    other = database(tmp_path / "other.db", row("c", FIRST + 2), row("d", FIRST + 3))
+    assert [run(redis_server, file)[1][:10] for file in (one, other)] == ["2 imported"] * 2
+    assert line(client) == ["a", "b", "c", "d"]
+
+
 def test_a_killed_run_goes_on(tmp_path: Path, redis_server: Server, client: Redis) -> None:
     """Killed half-way and started again, every row is there once, in the old order."""
     count = 5000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from unittest.mock import ANY
 
@@ -36,17 +37,19 @@ def test_a_token_is_printed_alone(run: Run) -> None:
 
 def test_the_list_shows_what_each_token_may(run: Run) -> None:
     """A line a token: its name, role, owners, types, times and state; no secret."""
-    made = run("create", "--role", "client", "--owner", "b", "--owner", "a", "--name", "ci")
+    words = ("--owner", "b", "--owner", "a", "--callback-host", "hooks.lab.test")
+    made = run("create", "--role", "client", *words, "--name", "ci")
     assert run("create", "--role", "operator", "--type", "vm", "--name", "op").exit_code == 0
     revoked = run("revoke", "ci")
     assert (revoked.exit_code, revoked.stdout) == (0, "")
     assert "revoked ci" in revoked.stderr
     header, *lines = run("list").stdout.splitlines()
-    assert header.split() == ["NAME", "ROLE", "OWNERS", "TYPES", "CREATED", "EXPIRES", "STATE"]
+    names = "NAME  ROLE  OWNERS  TYPES  CALLBACK HOSTS  CREATED  EXPIRES  STATE"
+    assert re.split(" {2,}", header) == names.split("  ")
     rows = [line.split() for line in lines]
-    assert [[*row[:4], *row[-2:]] for row in rows] == [
-        ["ci", "client", "a,b", "all", ANY, "revoked"],
-        ["op", "operator", "all", "vm", "never", "valid"],
+    assert [[*row[:5], *row[-2:]] for row in rows] == [
+        ["ci", "client", "a,b", "all", "hooks.lab.test", ANY, "revoked"],
+        ["op", "operator", "all", "vm", "all", "never", "valid"],
     ]
     assert made.stdout.strip() not in "".join(lines)
 

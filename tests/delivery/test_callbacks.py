@@ -21,7 +21,7 @@ from rq_broker.egress.rules import Egress
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker
 from rq_broker.store.encryption import KeyCipher
-from tests.making import TYPE, grant, grant_to, publish, shape
+from tests.making import TYPE, grant, grant_to, publish, shape, submit
 from tests.receivers import Behaviour, Receiver, receiver, responding
 
 LOOPBACK = Egress.of(allow=["127.0.0.0/8"])
@@ -178,6 +178,20 @@ async def test_callbacks_wait_for_a_notifier_with_the_secret_key(
     assert [attempt.cause for attempt in await knowing.attempts(TYPE, "d")] == ["http_200"]
     assert any("this process has no --secret-key-file" in line for line in caplog.messages)
     assert await audit(client, TYPE) == []
+
+
+async def test_a_callback_without_its_base_is_told(
+    broker: Broker, sender: Sender, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A job with a relative callback ends in error where the notifier has no base: the log says
+    what may be missing, once."""
+    await publish(broker)
+    for name in ("d", "e"):
+        assert await grant(broker, await submit(broker, name, callback=f"inbox/{name}"))
+    await _rounds(broker, sender, 1)
+    assert (await broker.read(TYPE, "e")).error == "invalid_callback"
+    told = [line for line in caplog.messages if "does this notifier lack --callback-base?" in line]
+    assert len(told) == 1
 
 
 async def test_a_dead_receiver_harms_only_itself(

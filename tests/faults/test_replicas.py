@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 from faulting.topologies import Single
 
+from rq_broker.api.app import create_app
 from rq_broker.domain import errors
 from rq_broker.domain.jobs import Status
 from rq_broker.store.broker import Broker
@@ -62,6 +64,19 @@ async def test_too_few_replicas_are_told(servers: Single, broker: Broker) -> Non
         await broker.submit(TYPE, submission("d", callback="http://x/other"))
     (spell,) = broker.runner.trouble.present
     assert spell.error is errors.NotReplicated
+
+
+async def test_an_idle_process_is_ready_and_says_so(servers: Single) -> None:
+    """Readiness of an API that has written nothing tells of a lost replica."""
+    idle = Broker(connect(servers.url), min_replicas_acked=1)
+    transport = httpx.ASGITransport(create_app(idle))
+    async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as api:
+        assert (await api.get("/readyz")).json()["data"]["redis"] == "ok"
+        servers.replica().kill()
+        answer = await api.get("/readyz")
+        sentence = "fewer replicas than --min-replicas-acked acknowledge writes in time"
+        assert (answer.status_code, answer.json()["data"]["redis"]) == (200, sentence)
+    await idle.aclose()
 
 
 async def test_a_call_that_is_given_up_harms_no_other(broker: Broker) -> None:

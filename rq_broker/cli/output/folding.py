@@ -8,7 +8,11 @@ from rich.cells import cell_len, chop_cells
 
 
 def folded(text: str, size: int) -> list[str]:
-    """Break a text into lines of so many cells, between words where it has any."""
+    """Break a text into lines of so many cells, between words where it has any.
+
+    rich's own `Text.wrap` takes a Console, whose import takes four times as long as that of the
+    cells used here, and every `rq-broker list` would wait for it.
+    """
     lines: list[str] = []
     line = ""
     words = chain.from_iterable(chop_cells(word, size) for word in text.split(" ") if word)
