@@ -242,6 +242,10 @@ class MoveForecast(Struct, forbid_unknown_fields=True):
     after: Name | None = None
 
 
+_OF_A_SUBMIT = {
+    *("not_before", "give_up_after", "hold_at_most", "after", "after_any", "count", "at_once"),
+}
+"""What a submit takes and a forecast does not: it says so instead of an unknown field."""
 _PLACES = ("priority", "position", "before", "after")
 
 
@@ -257,6 +261,10 @@ def what_if(body: Any, callback_base: str | None = None, egress: Egress | None =
     known = {*NewJobForecast.__struct_fields__, "request_id"}
     if isinstance(body, Mapping) and body.get("data") is None and body.keys() <= known:
         raise Invalid("data or request_id is required")
+    if isinstance(body, Mapping):
+        for name in _OF_A_SUBMIT & body.keys():
+            text = f'"{name}" goes with a submit: a what-if is of one job in the line from now on'
+            raise Invalid(text)
     new = convert(body, NewJobForecast)
     destination = receiver_of(new.callback, callback_base, egress) if new.callback else OFFER
     expected = expected_class(new.expected)

@@ -13,6 +13,7 @@ from rq_broker.domain.arrays import STEP, Array, ArraySubmission, whole
 from rq_broker.domain.jobs import Job, Shape, Status
 from rq_broker.domain.names import owner_in
 from rq_broker.store import array_records, records
+from rq_broker.store.awaited import Awaited
 from rq_broker.store.continuity import Continuity
 from rq_broker.store.jobs import Jobs
 from rq_broker.store.keys import ARRAYS_SINCE, OFFERS_SINCE, callback_digest, digest
@@ -46,6 +47,7 @@ class Arrays:
         self._jobs = jobs
         self._reorders = reorders
         self._names = Names(runner)
+        self._awaited = Awaited(runner)
 
     async def submit_array(
         self,
@@ -77,6 +79,7 @@ class Arrays:
             subject, since = ("jobs without callback", OFFERS_SINCE)
         await refuse_older(self._runner, type_, subject, since)
         await self._registry.register(type_)
+        new = await self._awaited.with_jobs(type_, new, owners)
         name = await self._names.stored(type_, new.name, [new.owner_id])
         submit_key = key_digest(new.owner_id, idempotency_key)
         named = array_records.stored_submission(new, name)

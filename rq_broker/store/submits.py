@@ -14,6 +14,7 @@ from rq_broker.domain import errors
 from rq_broker.domain.jobs import BESIDE, Job, Shape, Status, Submission
 from rq_broker.domain.names import owned_name
 from rq_broker.store import records
+from rq_broker.store.awaited import Awaited
 from rq_broker.store.continuity import Continuity, Witness
 from rq_broker.store.keys import (
     CHOICES_SINCE,
@@ -105,6 +106,7 @@ class Submits:
         self._registry = registry
         self._continuity = continuity
         self._names = Names(runner)
+        self._awaited = Awaited(runner)
 
     async def submit(
         self,
@@ -137,6 +139,7 @@ class Submits:
             QueueFull: The owner, or the type, has as much as its policy allows.
         """
         submit_key = key_digest(submission.owner_id, idempotency_key)
+        submission = await self._awaited.with_jobs(type_, submission, owners)
         try:
             return await self._store(type_, submission, submit_key, owners)
         except errors.DuplicateRequestId as refusal:

@@ -7,6 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
+from rq_broker.domain.jobs import Status
+from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker
 from tests.api.conftest import listed, refused, submission, submit
 
@@ -91,13 +93,35 @@ async def test_a_job_names_the_only_one_it_waits_for(
     assert (await _job(api, "d"))["Reason"] == reason
 
 
+async def test_an_array_is_awaited_as_one(api: httpx.AsyncClient, broker: Broker) -> None:
+    """`name[*]` in `after` is each job that the array has; so of a job, and of another array."""
+    for name, count in (("row", 2), ("wide", 101)):
+        await submit(api, name, count=count, callback=f"{name}-{{n}}")
+    await submit(api, "d", after=["row[*]"])
+    await submit(api, "next", after=["row[*]"], count=2, callback="next-{n}")
+    assert (await api.get("/v1/vm/d")).json()["data"]["After"] == ["row[0]", "row[1]"]
+    again = await api.post("/v1/vm/", json=submission("d", after=["row[*]"]))
+    assert (again.status_code, again.json()["same"]) == (409, True)
+    for name in ("row[0]", "row[1]"):
+        assert (await api.get("/v1/vm/next[1]")).json()["data"]["Position"] is None
+        await broker.transition("vm", name, Status.DONE)
+    await broker.sweep("vm")
+    for name in ("d", "next[1]"):
+        assert (await api.get(f"/v1/vm/{name}")).json()["data"]["Position"] is not None
+    wide = await api.post("/v1/vm/", json=submission("e", after=["wide[*]"]))
+    refused(wide, 400, "invalid_request", "after must hold 100 jobs at most, not 101")
+    none = await api.post("/v1/vm/", json=submission("e", after=["none[*]"]))
+    refused(none, 409, "unknown_dependency")
+    assert await audit(broker.runner.client, "vm") == []
+
+
 async def test_a_what_if_refuses_terms_by_name(api: httpx.AsyncClient) -> None:
     """A what-if is of one job that is in the line now; what else a submit takes is not ignored."""
     terms = {"not_before": LATER, "give_up_after": 60, "hold_at_most": 60, "after": ["a"]}
     for name, value in {**terms, "after_any": True, "count": 2, "at_once": 2}.items():
         body = {"data": {"instances": [{"VCPU": 1}]}, name: value}
         answer = await api.post("/types/vm/what-if", json=body)
-        refused(answer, 400, "invalid_request", f'"{name}"')
+        refused(answer, 400, "invalid_request", f'"{name}" goes with a submit: ')
 
 
 async def test_a_failure_is_told_by_its_cause(api: httpx.AsyncClient, broker: Broker) -> None:

@@ -43,7 +43,7 @@ def list_jobs(
     fast: bool,
     as_json: bool,
 ) -> None:
-    """List the jobs of a type in the order of the queue.
+    """List the jobs of a type in the order of the queue; those that have ended come last.
 
     SINCE is how long a queued job waits, and how long any other one has been in its status. ETA is
     in how long half of the simulations start the job, and nine in ten of them.
@@ -54,12 +54,17 @@ def list_jobs(
     from rq_broker.cli.output.table import print_table
     from rq_broker.domain.similar import did_you_mean
 
-    filters: dict[str, Any] = {"owner_id": owner_id, "status": status}
+    filters: dict[str, Any] = {"owner_id": owner_id}
     if array:
         filters["request_id"] = f"{array.removesuffix('[*]')}[*]"
-    if not fast and status in ("", "queued"):
-        filters |= {"eta": True, "reason": True}
-    jobs = islice(client.jobs(type_, **filters), limit)
+    told: dict[str, Any] = {"eta": True, "reason": True}
+    by_status = (
+        client.jobs(
+            type_, **filters, status=name, **(told if name == "queued" and not fast else {})
+        )
+        for name in ((status,) if status else STATUSES)
+    )
+    jobs = islice(chain.from_iterable(by_status), limit)
     first = next(jobs, None)
     listed = () if first is None else chain((first,), jobs)
     if as_json:

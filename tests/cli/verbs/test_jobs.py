@@ -81,6 +81,15 @@ def test_every_job_is_tried(run: Run, api: Served, type_: str) -> None:
     assert run("list", type_, "--json").stdout == ""
 
 
+def test_ended_jobs_are_listed_last(run: Run, api: Served, type_: str) -> None:
+    """A job that ended had its place first, and stands below those that wait."""
+    api.run(making.bring(api.broker, Status.DONE, "old", type_))
+    api.run(making.submit(api.broker, "new", type_))
+    for words, names in (((), ["new", "old"]), (("--limit", "1"), ["new"])):
+        lines = run("list", type_, "--json", *words).stdout.splitlines()
+        assert [json.loads(line)["RequestID"] for line in lines] == names
+
+
 def test_many_jobs_show_a_bar(
     run: Run, api: Served, type_: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,71 @@
+"""What a submit waits for: in place of an array, `name[*]`, stand the jobs that it has."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from rq_broker.domain import errors
+from rq_broker.domain.arrays import WHOLE, ArraySubmission
+from rq_broker.domain.jobs import Submission
+from rq_broker.domain.terms import MOST_AFTER
+from rq_broker.store import records
+from rq_broker.store.names import Names, owners_argument
+from rq_broker.store.runner import Runner
+
+_PAGE = 500
+"""Jobs read at once: the most that `page_array` takes."""
+_Submission = TypeVar("_Submission", Submission, ArraySubmission)
+
+
+class Awaited:
+    """Finds the jobs of arrays that a submit names in `after`."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._names = Names(runner)
+
+    async def with_jobs(
+        self, type_: str, submission: _Submission, owners: Collection[str] | None
+    ) -> _Submission:
+        """Return the submission; in place of each array that it waits for, the array's jobs of now.
+
+        Raises:
+            Invalid: Those are more than a job may wait for.
+        """
+        terms = submission.terms
+        if not terms or not any(name.endswith(WHOLE) for name in terms.after):
+            return submission
+        names: dict[str, None] = {}
+        for name in terms.after:
+            jobs: list[str] = []
+            if name.endswith(WHOLE):
+                array = name.removesuffix(WHOLE)
+                stored = await self._names.stored(type_, array, [submission.owner_id])
+                jobs = await self._jobs_of(type_, stored, owners)
+            names |= dict.fromkeys(jobs or [name])  # an array that is gone is an unknown name
+        if len(names) > MOST_AFTER:
+            raise errors.Invalid(f"after must hold {MOST_AFTER} jobs at most, not {len(names)}")
+        return replace(submission, terms=replace(terms, after=tuple(names)))
+
+    async def _jobs_of(self, type_: str, array: str, owners: Collection[str] | None) -> list[str]:
+        names = list[str]()
+        following: int | None = 0
+        while following is not None:
+            try:
+                reply = await self._runner.run(
+                    "page_array",
+                    type_,
+                    array=array,
+                    start=following,
+                    limit=_PAGE,
+                    status=None,
+                    owners=owners_argument(owners),
+                )
+            except errors.JobNotFound:
+                break
+            names += [job.request_id for job in records.listed_jobs(type_, reply)]
+            following = reply.next
+        return names
