@@ -10,7 +10,6 @@ from rq_broker.admission.held_capacity import Held
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.job_holds import is_overdue
 from rq_broker.planner import Explanation
-from rq_broker.store.broker import RunningHold
 
 MAX_HOLDERS = 50
 """Holders and passers that one explanation names: bounds its size, and the reads it costs."""
@@ -26,6 +25,8 @@ class HeldAmount:
     """Since its grant."""
     overdue: bool
     """Whether that is several times what it said it would hold."""
+    ends: float | None
+    """When that is expected to end, seconds since 1970; None where that is not known yet."""
     host: str
     resource: str
     amount: int
@@ -44,20 +45,24 @@ def holders_of(explanation: Explanation, held: Held, now: float) -> list[HeldAmo
     """List what other jobs hold of the resources the job lacks."""
     missing = {(lack.host, lack.resource) for lack in explanation.shortfalls}
     hosts = {host for host, _ in missing}
+    ends = {hold.request_id: hold.ends for hold in held.holds}
     amounts = (
-        _held_amount(row, now, host, resource, amount)
+        HeldAmount(
+            row.request_id,
+            row.owner,
+            (seconds := max(now - row.granted, 0.0)),
+            is_overdue(seconds, row.expected),
+            ends.get(row.request_id),
+            host,
+            resource,
+            amount,
+        )
         for row in held.rows
         for host in row.amounts.keys() & hosts
         for resource, amount in row.amounts[host].items()
         if (host, resource) in missing
     )
     return list(islice(amounts, MAX_HOLDERS))
-
-
-def _held_amount(row: RunningHold, now: float, host: str, resource: str, amount: int) -> HeldAmount:
-    seconds = max(now - row.granted, 0.0)
-    overdue = is_overdue(seconds, row.expected)
-    return HeldAmount(row.request_id, row.owner, seconds, overdue, host, resource, amount)
 
 
 def others_of(explanation: Explanation, held: Held, hosts: Mapping[str, Host]) -> list[UsedAmount]:

@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import StatefulLifespan
 
 from rq_broker.admission.explain import Explainer
+from rq_broker.admission.served_types import ServedTypes
 from rq_broker.admission.snapshot import SnapshotReader
 from rq_broker.api.access import Access, guard
 from rq_broker.api.all_events import AllEventEndpoints
@@ -22,6 +23,7 @@ from rq_broker.api.dashboard_files import Dashboard
 from rq_broker.api.destinations import DestinationEndpoints
 from rq_broker.api.events import EventEndpoints
 from rq_broker.api.health import HealthEndpoints
+from rq_broker.api.holders import HolderEndpoints
 from rq_broker.api.hosts import HostEndpoints
 from rq_broker.api.inbox import InboxEndpoints
 from rq_broker.api.jobs import JobEndpoints
@@ -35,6 +37,8 @@ from rq_broker.api.request_ids import RequestIds
 from rq_broker.api.responses import HANDLERS, ok
 from rq_broker.api.sessions import SessionEndpoints, SignInLimit
 from rq_broker.api.signing_keys import SigningKeyEndpoints
+from rq_broker.api.summaries import SummaryEndpoints
+from rq_broker.api.survey import Survey
 from rq_broker.api.tokens import TokenEndpoints
 from rq_broker.api.types import TypeEndpoints
 from rq_broker.api.waiting import Waits
@@ -165,6 +169,8 @@ def _routes(
     waits = Waits(broker, most_waits)
     snapshots = SnapshotReader(broker)
     explainer = Explainer(snapshots)
+    survey, served = Survey(broker), ServedTypes(broker)
+    callbacks = None if egress is None else egress.options
     routes = [
         *([Route("/noop", _noop, methods=["POST"], include_in_schema=False)] if noop else ()),
         *JobEndpoints(snapshots, explainer, callback_base, egress, waits).routes(),
@@ -174,12 +180,14 @@ def _routes(
         *ReportEndpoints(snapshots).routes(),
         *BulkEndpoints(snapshots, callback_base, egress).routes(),
         *TypeEndpoints(snapshots).routes(),
+        *SummaryEndpoints(survey, served).routes(),
         *HostEndpoints(broker).routes(),
+        *HolderEndpoints(snapshots).routes(),
         *DestinationEndpoints(broker).routes(),
         *SigningKeyEndpoints(broker).routes(),
         *TokenEndpoints(broker).routes(),
         *AuditLogEndpoints(broker).routes(),
-        *HealthEndpoints(broker, None if egress is None else egress.options).routes(),
+        *HealthEndpoints(broker, survey, served, callbacks).routes(),
         *(InboxEndpoints().routes() if inbox else ()),
     ]
     routes += SessionEndpoints(sessions, routes, read_only=read_only).routes()

@@ -69,6 +69,11 @@ def frame_with(id_: str, event: Event, shows_by: bool) -> bytes:
 
 @lru_cache(_CACHED)
 def _data(event: Event, shows_by: bool) -> str:
+    return to_json(view_of(event, shows_by)).decode()
+
+
+def view_of(event: Event, shows_by: bool) -> EventView:
+    """Return the object of one event. `shows_by`: whether it says who did it."""
     fields: dict[str, Any] = {
         name: int(value) if name in _WHOLE_NUMBERS else value
         for name, value in event.details
@@ -87,8 +92,7 @@ def _data(event: Event, shows_by: bool) -> str:
             fields["owner_id"] = event.owner
         if shows_by and event.by is not None:
             fields["by"] = event.by or None
-    view = EventView(name_of(event), event.type, rfc3339(event.at), **fields)
-    return to_json(view).decode()
+    return EventView(name_of(event), event.type, rfc3339(event.at), **fields)
 
 
 def name_of(event: Event) -> str:

@@ -19,10 +19,10 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from rq_broker.api.access import identity_of, is_still_known
-from rq_broker.api.event_views import frame
+from rq_broker.api.event_views import frame, view_of
 from rq_broker.api.own import limits_of, owners_of
 from rq_broker.api.paths import job_of, type_of
-from rq_broker.api.responses import PRIVATE, UNSNIFFED
+from rq_broker.api.responses import PRIVATE, UNSNIFFED, ok
 from rq_broker.api.waiting import Waits, refuse_array
 from rq_broker.domain.errors import Invalid, JobNotFound
 from rq_broker.domain.events import FINAL, LOST, Event, place_of
@@ -50,6 +50,7 @@ class EventEndpoints:
         """List the routes."""
         return [
             Route("/v1/{type}/{request_id}/events", self.job_events),
+            Route("/v1/{type}/{request_id}/history", self.history),
             Route("/types/{type}/events", self.type_events),
         ]
 
@@ -80,6 +81,25 @@ class EventEndpoints:
                 return _over()
             frames = self._frames_of_job(request, job, follower, after)
             return EventStream(frames, stack.pop_all())
+
+    async def history(self, request: Request) -> Response:
+        """List what happened to a job, the oldest event first, as far as it is kept."""
+        (type_, request_id), owners = job_of(request), owners_of(request)
+        refuse_array(request_id)
+        job = await self._broker.read(type_, request_id, owners)
+        async with AsyncExitStack() as stack:
+            follower = await self._follow(stack, request, type_)
+            events = [
+                event
+                async for some in self._broker.events.history(type_, "0-0", follower.start)
+                for event in some
+                if _is_of(job, event)
+            ]
+        told = [event for event in events if event.word != LOST or event.at]
+        limits, name = limits_of(request), identity_of(request).name
+        views = [view_of(event, limits is None or event.by in ("", name)) for event in told]
+        begins = bool(told) and told[0].old_status is None and told[0].new_status is not None
+        return ok(views, complete=begins)
 
     async def _has_more(self, job: Job, follower: Follower, after: str) -> bool:
         """Tell whether events of a job came behind one that its client has."""

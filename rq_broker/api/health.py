@@ -29,12 +29,14 @@ MAX_SOURCES = 1000
 class HealthEndpoints:
     """The endpoints /healthz, /readyz and /metrics."""
 
-    def __init__(self, broker: Broker, callbacks: str | None = None) -> None:
+    def __init__(
+        self, broker: Broker, survey: Survey, served: ServedTypes, callbacks: str | None = None
+    ) -> None:
         """`callbacks`: the options by which this API accepts callbacks; None: it accepts all."""
         self._broker = broker
         self._callbacks = callbacks
-        self._survey = Survey(broker)
-        self._served = ServedTypes(broker)
+        self._survey = survey
+        self._served = served
 
     def routes(self) -> list[Route]:
         """List the routes."""

@@ -44,6 +44,8 @@ class TypeState:
     """Losses of its state in Redis that were noticed."""
     figures: Figures | None = None
     """What was counted; None until somebody asked for metrics."""
+    paused: bool = False
+    """Whether its grants are stopped; known together with the figures."""
     totals: TotalsView | None = None
     """The sums of its hosts, likewise; of the first MOST_TYPES types only."""
 
@@ -112,9 +114,11 @@ class Survey:
         state = TypeState(counts, bool(destinations), outage, sources, clock_steps, losses)
         if not self._with_figures:
             return state
-        figures = await self._broker.figures(type_)
+        figures, policy = await asyncio.gather(
+            self._broker.figures(type_), self._broker.policy(type_)
+        )
         totals = await self._read_totals(type_) if type_ in self.names[:MOST_TYPES] else None
-        return replace(state, figures=figures, totals=totals)
+        return replace(state, figures=figures, paused=policy.paused, totals=totals)
 
     async def _read_totals(self, type_: str) -> TotalsView:
         """Add up the hosts of a type, unless none has changed since."""

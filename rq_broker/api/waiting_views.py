@@ -50,6 +50,9 @@ class HolderView(JsonObject, frozen=True):
     overdue: Annotated[
         bool, Meta(description="That is more than three times what it said it would hold.")
     ]
+    ends: Annotated[
+        float | None, Meta(description="When that is expected to end, Unix time; null: not known.")
+    ]
     host: str
     resource: str
     amount: Count

@@ -8,7 +8,7 @@ can delay it, as long as holds end when they are expected to.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rq_broker.domain.holding_times import Prediction
@@ -41,6 +41,8 @@ class Reservation:
     hosts: frozenset[str]
     needs: Needs
     """Host's number → what the job needs of it."""
+    amounts: Mapping[str, Row]
+    """The same by the host's name."""
     mask: int
     """The hosts in `needs`."""
     is_strict: bool
@@ -76,9 +78,12 @@ class Reservations:
         if not self.all:
             self.late_table = self._table.fork()
         mask = sum(1 << index for index in start.needs)
-        names = frozenset(self._table.names[index] for index in start.needs)
+        amounts = {self._table.names[index]: needs for index, needs in start.needs.items()}
         self.all.append(
-            Reservation(head, start.seconds, names, start.needs, mask, is_strict, is_fixed)
+            Reservation(
+                *(head, start.seconds, frozenset(amounts), start.needs),
+                *(amounts, mask, is_strict, is_fixed),
+            )
         )
         self._mask |= mask
         for index, needs in start.needs.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -74,6 +75,7 @@ async def test_an_explanation_says_all_there_is(broker: Broker, client: Redis) -
         "eta_accuracy": {"within_p90": 0, "beyond_p90": 0},
     }
     assert all(holder.pop("seconds") >= 0 for holder in holders)
+    assert all(holder.pop("ends") > time.time() - 60 for holder in holders)
     where = {"host": "h1", "resource": "VCPU", "overdue": False}
     assert sorted(holders, key=lambda holder: str(holder["request_id"])) == [
         {"request_id": "a", "owner_id": "o", "amount": 3, **where},

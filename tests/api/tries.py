@@ -79,7 +79,7 @@ def _of_a_job(type_: str, job: str) -> Iterator[Try]:
     """List what can be asked of one job, and done to it."""
     path = f"/v1/{type_}/{job}"
     for query in ("", f"?owner_id={OWN}", f"?owner_id={OTHER}", "?owner_id=", "?wait=1&x=y"):
-        for part in ("", "/attempts", "/explain", "/events"):
+        for part in ("", "/attempts", "/explain", "/events", "/history"):
             yield Try("GET", f"{path}{part}{query}")
     yield Try("HEAD", path)
     for status in Status:
@@ -215,7 +215,7 @@ def _lists(type_: str) -> Iterator[Try]:
 
 def _of_an_own_job(type_: str, job: str) -> Iterator[Try]:
     path = f"/v1/{type_}/{job}"
-    for part in ("", "/attempts", "/explain", "/events"):
+    for part in ("", "/attempts", "/explain", "/events", "/history"):
         yield Try("GET", f"{path}{part}")
     bodies: tuple[Any, ...] = (
         {"status": "queued", "fence": 9},
@@ -236,6 +236,8 @@ def _of_the_type(type_: str) -> Iterator[Try]:
         "",
         "/hosts",
         "/hosts/h1",
+        "/hosts/h1/holders",
+        "/reservations",
         "/destinations",
         "/keys",
         "/sources",

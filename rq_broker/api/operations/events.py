@@ -67,6 +67,22 @@ OPERATIONS: Mapping[str, Operation] = {
         "in order. `lost` is of one type.",
         access=roles.READ_JOBS,
     ),
+    "history": Operation(
+        list[EventView],
+        (*refusals.JOB, errors.TooManyWaits),
+        query=WHOSE,
+        group=Group.LIFE,
+        order=36,
+        keys={
+            "complete": {
+                "type": "boolean",
+                "description": "false: its older events are no longer kept.",
+            }
+        },
+        note="The same events as `/events`, as one list, of all its grants. A type keeps its "
+        "newest 10,000 events or so.",
+        access=roles.READ_JOBS,
+    ),
     "job_events": Operation(
         EventView,
         (*refusals.JOB, errors.TooManyWaits),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rq_broker.api import roles
+from rq_broker.api.holder_views import HostHolderView, ReservedView
 from rq_broker.api.host_totals import Totals
 from rq_broker.api.operations import refusals
 from rq_broker.api.operations.row import MERGE_PATCH, Body, Operation
@@ -46,6 +47,21 @@ OPERATIONS: Mapping[str, Operation] = {
         note="If a source reports the host, its next snapshot puts it back.",
         order=14,
         access=roles.PUBLISH,
+    ),
+    "host_holders": Operation(
+        list[HostHolderView],
+        refusals.HOST,
+        note="Those whose expected end comes first, first.",
+        order=12,
+        access=roles.READ,
+    ),
+    "reservations": Operation(
+        list[ReservedView],
+        (*refusals.TYPE, errors.TooManyQuestions),
+        note="Every pass finds start and hosts anew. Empty unless some job has been passed for the "
+        "policy's `patience`.",
+        order=13,
+        access=roles.READ,
     ),
     "sources": Operation(list[SourceView], refusals.TYPE, order=15, access=roles.READ),
     "forget_source": Operation(

@@ -8,6 +8,7 @@ from rq_broker.api import roles
 from rq_broker.api.operations import refusals
 from rq_broker.api.operations.group import Example, Group
 from rq_broker.api.operations.row import MERGE_PATCH, WARNING, Body, Operation
+from rq_broker.api.summary_views import TypeSummaryView
 from rq_broker.api.views import AcknowledgedView, Counts, EmptyView, TypeView
 from rq_broker.domain import errors
 from rq_broker.domain.policy import PolicyChange, PolicyPatch
@@ -20,6 +21,22 @@ _TYPE_NOTE = (
 OPERATIONS: Mapping[str, Operation] = {
     "types": Operation(
         dict[str, Counts], (errors.Unavailable,), group=Group.LOOK, order=50, access=roles.READ_TYPE
+    ),
+    "type_summaries": Operation(
+        list[TypeSummaryView],
+        (errors.Unavailable,),
+        keys={
+            "unread": {
+                "type": "integer",
+                "minimum": 0,
+                "description": "Types that this process has not read yet: ask again.",
+            }
+        },
+        note="One call for a page about all types. With more than 50 types a row may be some "
+        "seconds old.",
+        group=Group.LOOK,
+        order=51,
+        access=roles.READ_TYPE,
     ),
     "policy": Operation(
         TypeView,

@@ -79,7 +79,7 @@ export function Failure({ error, again }) {
   const away = !error.status;
   return html`<div class="note" data-tone="bad" role="alert"><${Icon} name="bad" /><p>${away ? t("error.unreachable") : error.message}
     ${away || error.status >= 500 ? ` ${t("error.maybe")}` : ""}
-    ${error.requestId && html`<br /><span class="sub">${t("error.request", { id: error.requestId })}</span>`}</p>
+    ${error.requestId && html`<br /><span class="sub">${[error.code, t("error.request", { id: error.requestId })].filter(Boolean).join(" · ")}</span>`}</p>
     ${again && html`<${Button} data-size="sm" onClick=${again}>${t("error.retry")}</${Button}>`}</div>`;
 }
 

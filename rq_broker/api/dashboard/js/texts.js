@@ -1,6 +1,12 @@
 // Every text of the interface, in each language. A test holds that none is missing.
 import { REPORT_TEXTS } from "./report_texts.js";
+import { AUDIT } from "./texts/audit.js";
+import { CALLBACKS } from "./texts/callbacks.js";
+import { HOSTS } from "./texts/hosts.js";
+import { JOB } from "./texts/job.js";
 import { LINE } from "./texts/line.js";
+import { OVERVIEW } from "./texts/overview.js";
+import { POLICY } from "./texts/policy.js";
 
 const EN = {
   "app.skip": "Skip to content", "nav.main": "Main", "nav.types": "Types", "nav.views": "Views of {type}",
@@ -21,35 +27,17 @@ const EN = {
   "amount.gb": "{n} GB", "amount.mb": "{n} MB", "amount.disk": "{n} GB disk", "amount.other": "{n} {resource}",
   "size.times": "{count} × {main}", "size.elastic": "{min} to {max} × {main}", "size.spread": "on hosts of its own each",
   "size.alternatives": "or {n} alternatives", "size.nothing": "nothing",
-  "overview.lede": "{types} types, {waiting} jobs waiting, {running} running.", "overview.needs": "Needs attention",
-  "overview.fine": "All is well: no source is late, every callback is answered, nothing is paused.",
-  "overview.empty": "There is no type yet. The first submit or host makes one.",
-  "overview.trouble": "Trouble", "overview.use": "In use and held", "overview.none": "None",
-  "type.granting": "Granting", "type.paused": "Paused", "type.pause": "Pause grants", "type.resume": "Resume grants",
   "cancel": "Cancel", "close": "Close", "copy": "Copy", "copied": "Copied.",
-  "hosts.title": "{n} hosts", "hosts.taken": "{resource} {percent} taken", "hosts.none": "No host has been published yet.",
-  "hosts.holders": "Who holds it", "hosts.nobody": "Nobody holds anything of it.", "hosts.search": "Host",
-  "hosts.anywhere": "Beside any host", "hosts.noaggregate": "No aggregate", "hosts.dropped": "leaves: no new grants",
-  "cap.used": "Used", "cap.held": "Held by us", "cap.kept": "Kept for the next", "cap.free": "Free",
   "cap.label": "{name}: {used} used, {held} held, {free} free",
-  "job.why": "Why it waits", "job.when": "When its turn comes", "job.timeline": "Timeline", "job.facts": "Facts",
-  "job.attempts": "Callback attempts", "job.raw": "Raw data", "job.front": "Move to front", "job.move": "Move…",
-  "job.withdraw": "Withdraw…", "job.withdraw.ask": "Withdraw {name}?",
+  "job.withdraw.ask": "Withdraw {name}?",
   "job.withdraw.says": "It leaves the line for good, and gives back what it holds. This cannot be undone.",
-  "job.requeue": "Put back in line", "job.gone": "There is no job {name} in {type}.",
-  "job.gone.more": "It was withdrawn, or its retention ended, or the name is another.", "job.inline": "Waiting, place {n}",
-  "job.waits": "It waits for", "job.smaller": "Granted at once if it asked for less: {size}.",
-  "job.noattempts": "It was not called yet.", "job.submitted": "Submitted by {owner}", "job.granted": "Granted, fence {fence}",
-  "job.changed": "Last changed", "job.type": "Type", "job.owner": "Owner", "job.status": "Status", "job.position": "Position",
-  "job.priority": "Priority", "job.expected": "Expected", "job.fence": "Fence", "job.callback": "Callback", "job.hosts": "Hosts",
-  "job.error": "Error",
-  "calls.destination": "Destination", "calls.state": "State", "calls.sending": "Sending", "calls.parked": "Held up",
-  "calls.next": "Next try", "calls.owner": "Owner", "calls.closed": "Answers", "calls.open": "Not answering",
-  "calls.half": "Being tried", "calls.asked": "Asked to wait", "calls.reset": "Try now", "calls.requeue": "Put its jobs back in line",
-  "calls.none": "No callback was sent yet.", "calls.trouble": "Trouble", "calls.all": "All",
-  "audit.when": "When", "audit.who": "Who", "audit.did": "Did", "audit.what": "To what", "audit.before": "Before",
-  "audit.after": "After", "audit.none": "Nothing was changed yet.",
-  "policy.save": "Save", "policy.saved": "Saved.", "policy.lede": "What is changed here holds for every job of {type} at once.",
+  "job.gone": "There is no job {name} in {type}.",
+  "job.gone.more": "It was withdrawn, or its retention ended, or the name is another.",
+  "job.granted": "Granted, fence {fence}",
+  "job.changed": "Last changed",
+  "calls.owner": "Owner",
+  "audit.before": "Before",
+  "audit.after": "After",
   "signin.title": "Sign in", "signin.token": "Token", "signin.hint": "Your operator gave you one, beginning with rqb_.",
   "signin.hint.keystone": "One of the broker, beginning with rqb_, or what “openstack token issue” prints.",
   "signin.hint.other": "Your operator or your issuer gave you one.",
@@ -90,35 +78,17 @@ const ZH = {
   "amount.gb": "{n} GB", "amount.mb": "{n} MB", "amount.disk": "{n} GB 磁碟", "amount.other": "{n} {resource}",
   "size.times": "{count} × {main}", "size.elastic": "{min} 到 {max} × {main}", "size.spread": "各在不同主機",
   "size.alternatives": "或 {n} 種替代", "size.nothing": "無",
-  "overview.lede": "{types} 個類型，{waiting} 筆等待中，{running} 筆執行中。", "overview.needs": "需要處理",
-  "overview.fine": "一切正常：來源準時、回呼都有回應、沒有暫停。",
-  "overview.empty": "還沒有任何類型。第一筆提交或第一台主機會建立一個。",
-  "overview.trouble": "問題", "overview.use": "使用與保留", "overview.none": "無",
-  "type.granting": "發放中", "type.paused": "已暫停", "type.pause": "暫停發放", "type.resume": "恢復發放",
   "cancel": "取消", "close": "關閉", "copy": "複製", "copied": "已複製。",
-  "hosts.title": "{n} 台主機", "hosts.taken": "{resource} 已占 {percent}", "hosts.none": "還沒有任何主機。",
-  "hosts.holders": "誰占用", "hosts.nobody": "沒有人占用。", "hosts.search": "主機",
-  "hosts.anywhere": "不限主機", "hosts.noaggregate": "無聚合", "hosts.dropped": "離開中：不再發放",
-  "cap.used": "已使用", "cap.held": "我們保留", "cap.kept": "留給下一個", "cap.free": "可用",
   "cap.label": "{name}：已使用 {used}，保留 {held}，可用 {free}",
-  "job.why": "為何等待", "job.when": "何時輪到", "job.timeline": "時間軸", "job.facts": "資料",
-  "job.attempts": "回呼紀錄", "job.raw": "原始資料", "job.front": "移到最前", "job.move": "移動…",
-  "job.withdraw": "撤回…", "job.withdraw.ask": "撤回 {name}？",
+  "job.withdraw.ask": "撤回 {name}？",
   "job.withdraw.says": "它會永久離開隊列，並歸還所占資源。無法復原。",
-  "job.requeue": "放回隊列", "job.gone": "{type} 沒有工作 {name}。",
-  "job.gone.more": "可能已撤回、保留期已過，或名稱不同。", "job.inline": "等待中，第 {n} 位",
-  "job.waits": "它在等", "job.smaller": "若要求較少可立即發放：{size}。",
-  "job.noattempts": "尚未呼叫。", "job.submitted": "由 {owner} 提交", "job.granted": "已發放，fence {fence}",
-  "job.changed": "最後變更", "job.type": "類型", "job.owner": "擁有者", "job.status": "狀態", "job.position": "順位",
-  "job.priority": "優先度", "job.expected": "預計時間", "job.fence": "Fence", "job.callback": "回呼", "job.hosts": "主機",
-  "job.error": "錯誤",
-  "calls.destination": "目的地", "calls.state": "狀態", "calls.sending": "傳送中", "calls.parked": "被擋住",
-  "calls.next": "下次嘗試", "calls.owner": "擁有者", "calls.closed": "有回應", "calls.open": "沒有回應",
-  "calls.half": "嘗試中", "calls.asked": "要求等待", "calls.reset": "立即嘗試", "calls.requeue": "把它的工作放回隊列",
-  "calls.none": "還沒有送出回呼。", "calls.trouble": "有問題", "calls.all": "全部",
-  "audit.when": "時間", "audit.who": "誰", "audit.did": "做了", "audit.what": "對象", "audit.before": "之前",
-  "audit.after": "之後", "audit.none": "還沒有任何變更。",
-  "policy.save": "儲存", "policy.saved": "已儲存。", "policy.lede": "這裡的變更立即對 {type} 的所有工作生效。",
+  "job.gone": "{type} 沒有工作 {name}。",
+  "job.gone.more": "可能已撤回、保留期已過，或名稱不同。",
+  "job.granted": "已發放，fence {fence}",
+  "job.changed": "最後變更",
+  "calls.owner": "擁有者",
+  "audit.before": "之前",
+  "audit.after": "之後",
   "signin.title": "登入", "signin.token": "權杖", "signin.hint": "由管理者提供，以 rqb_ 開頭。",
   "signin.hint.keystone": "本系統的權杖（以 rqb_ 開頭），或「openstack token issue」印出的權杖。",
   "signin.hint.other": "由管理者或簽發單位提供。",
@@ -141,7 +111,7 @@ const ZH = {
 };
 
 // Texts of one view stand in a file of their own: name → [English, 繁體中文].
-const VIEWS = [LINE];
+const VIEWS = [OVERVIEW, LINE, HOSTS, JOB, CALLBACKS, AUDIT, POLICY];
 const column = (n) => Object.fromEntries(VIEWS.flatMap((texts) => Object.entries(texts).map(([name, words]) => [name, words[n]])));
 
 export const LANGUAGES = { en: { ...EN, ...column(0), ...REPORT_TEXTS.en }, "zh-Hant": { ...ZH, ...column(1), ...REPORT_TEXTS["zh-Hant"] } };

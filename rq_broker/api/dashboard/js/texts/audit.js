@@ -1,0 +1,10 @@
+// Texts of the audit log: English, 繁體中文.
+export const AUDIT = {
+  "audit.title": ["Who changed what", "誰變更了什麼"], "audit.when": ["When", "時間"], "audit.who": ["Who", "誰"], "audit.did": ["Did", "做了"], "audit.what": ["To what", "對象"], "audit.change": ["Before → after", "之前 → 之後"],
+  "audit.none.title": ["Nothing was changed yet", "還沒有任何變更"], "audit.none": ["Every change that a person or a client makes leaves a line here. The policy’s audit_log says how many are kept.", "每個人或用戶端的變更都會留下一行。政策的 audit_log 決定保留多少。"], "audit.nomatch": ["No line matches the filter.", "沒有符合篩選的紀錄。"],
+  "audit.any": ["Any change", "所有變更"], "audit.filter.who": ["Who", "誰"], "audit.filter.job": ["Job", "工作"], "audit.filter.verb": ["What was done", "做了什麼"], "audit.clear": ["Clear the filter", "清除篩選"], "audit.own": ["You see what you did yourself.", "您只看到自己做的變更。"],
+  "audit.type": ["This type", "此類型"], "audit.installation": ["The installation", "整個系統"], "audit.of": ["Of what", "範圍"], "audit.new": ["New lines. Show", "有新的紀錄，顯示"], "audit.more": ["Older lines", "更早的紀錄"], "audit.nothing": ["—", "—"], "audit.from.terminal": ["a terminal", "終端機"], "audit.request": ["request {id}", "請求 {id}"],
+  "verb.submit": ["submitted", "提交"], "verb.transition": ["changed the status", "變更狀態"], "verb.reorder": ["moved", "移動"], "verb.set_expected": ["changed the expected time", "變更預計時間"], "verb.withdraw": ["withdrew", "撤回"], "verb.set_policy": ["changed the policy", "變更政策"], "verb.drop_type": ["deleted the type", "刪除類型"],
+  "verb.acknowledge_losses": ["acknowledged losses", "確認遺失"], "verb.set_host": ["published a host", "發布主機"], "verb.drop_host": ["drained a host", "停用主機"], "verb.forget_source": ["forgot a source", "移除來源"], "verb.reset": ["reset a destination", "重設目的地"], "verb.set_keys": ["changed signing keys", "變更簽章金鑰"], "verb.encrypt_keys": ["encrypted signing keys", "加密簽章金鑰"],
+  "verb.create_token": ["made a token", "建立權杖"], "verb.rotate_token": ["rotated a token", "輪替權杖"], "verb.revoke_token": ["revoked a token", "撤銷權杖"], "verb.repair_job": ["repaired a job", "修復工作"], "verb.repair_array": ["repaired an array", "修復陣列"], "verb.repair_type": ["repaired the type", "修復類型"],
+};

@@ -1,0 +1,75 @@
+"""The callbacks: which receivers answer, and how what was given up gets back into the line."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import Page, expect
+from showing import scene
+
+from rq_broker.domain.jobs import Status
+from rq_broker.store.broker import Broker, Settlement
+from tests import making
+from tests.dashboard.asking import changes, read
+
+
+async def _give_up(broker: Broker, *names: str) -> None:
+    """Let the callbacks of jobs fail for good, at one receiver whose breaker opens."""
+    await making.publish(broker, "h1", "vm")
+    for name in names:
+        await making.grant_to(broker, "http://x:80", name)
+        delivery = await making.claim_one(broker)
+        failure = Settlement("failed", "connection_refused", 2, health="unhealthy")
+        await making.settle(broker, delivery, failure)
+
+
+async def test_a_receiver_that_does_not_answer_is_reset(page: Page, lab: str) -> None:
+    """Troubled receivers come first and can be filtered; a reset asks once and is logged."""
+    await page.goto(f"{lab}/callbacks/vm")
+    await page.get_by_role("button", name="Trouble 1").click()
+    await expect(page).to_have_url(f"{lab}/callbacks/vm?only=trouble")
+    row = page.get_by_role("row").filter(has_text=scene.AWAY)
+    await expect(row).to_contain_text("failures in a row")
+    await row.get_by_role("button", name="Reset…").click()
+    dialog = page.get_by_role("dialog", name=f"Reset {scene.AWAY}?")
+    await dialog.get_by_role("button", name="Reset").click()
+    await expect(page.get_by_role("button", name="Trouble 0")).to_be_visible()
+    assert (await changes(lab, "vm", "reset"))[0][0] == "reset"
+
+
+async def test_one_job_that_was_given_up_is_requeued(url: str, page: Page, broker: Broker) -> None:
+    """The job goes back into the line by one click, which the audit log has."""
+    await _give_up(broker, "d")
+    await page.goto(f"{url}/callbacks/vm")
+    row = page.get_by_role("row").filter(has_text="d").filter(has_text="Refused").last
+    await row.get_by_role("button", name="Requeue d").click()
+    await expect(page.get_by_text("No job is in error.")).to_be_visible()
+    assert (await read(url, "/v1/vm/d"))["Status"] == "queued"
+    assert (await changes(url, "vm"))[0] == ("transition", "d", {"status": "queued"})
+
+
+async def test_all_jobs_are_requeued_after_a_dry_run(url: str, page: Page, broker: Broker) -> None:
+    """The dialog says first how many are meant, and afterwards how many went back."""
+    names = [f"job-{n}" for n in range(9)]
+    await making.publish(broker, "h1", "vm")
+    for name in names:
+        await making.bring(broker, Status.ERROR, name, "vm")
+    await page.goto(f"{url}/callbacks/vm")
+    await page.get_by_role("button", name="Requeue all 9…").click()
+    dialog = page.get_by_role("dialog", name="Put 9 jobs back in line?")
+    await expect(dialog).to_contain_text("and 1 more")
+    assert (await read(url, "/types/vm"))["counts"]["error"] == 9
+    await dialog.get_by_role("button", name="Put back").click()
+    await expect(page.get_by_text("9 put back in line.")).to_be_visible()
+    assert (await read(url, "/types/vm"))["counts"]["queued"] == 9
+
+
+@pytest.mark.parametrize("language", ["en", "zh-Hant"])
+async def test_a_type_that_called_nobody_says_so(
+    url: str, page: Page, broker: Broker, language: str
+) -> None:
+    """Without a callback the page says when one will stand there, in both languages."""
+    await making.submit(broker, "d", "vm")
+    await page.add_init_script(f"localStorage.setItem('language', '{language}')")
+    await page.goto(f"{url}/callbacks/vm")
+    title = {"en": "No callback was sent yet", "zh-Hant": "還沒有送出回呼"}[language]
+    await expect(page.get_by_role("heading", name=title)).to_be_visible()

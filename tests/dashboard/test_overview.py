@@ -1,0 +1,92 @@
+"""The overview: every type in a row, what needs attention, and two clicks to a reason."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import httpx
+import pytest
+from playwright.async_api import Page, expect
+from showing import scene
+
+from rq_broker.store.broker import Broker
+from tests import making
+from tests.dashboard.asking import changes
+
+
+async def test_each_type_is_a_row_that_tells_what_is_wrong_with_it(page: Page, lab: str) -> None:
+    """Depth, running, use and trouble stand in one row; what needs attention stands above."""
+    await page.goto(f"{lab}/")
+    row = page.get_by_role("row").filter(has=page.get_by_role("link", name="vm", exact=True))
+    await expect(row).to_contain_text("running")
+    await expect(row).to_contain_text(re.compile("does not answer|No notifier"))
+    await expect(row.get_by_role("img", name="VCPU")).to_be_visible()
+    needs = page.get_by_role("region", name="Needs attention")
+    await expect(needs).to_contain_text("vm: one receiver does not answer callbacks.")
+    await needs.get_by_role("link", name="See callbacks: vm").click()
+    await expect(page).to_have_url(f"{lab}/callbacks/vm")
+
+
+async def test_why_is_my_request_still_waiting_is_two_clicks_away(
+    page: Page, lab: str, watch: list[Any]
+) -> None:
+    """From / one click shows the line, where each row says why; a second one shows all of it."""
+    watch[-1].allow("503")  # a reason may take too long on a loaded machine: the page asks again
+    await page.goto(f"{lab}/")
+    await page.get_by_role("row").get_by_role("link", name="vm", exact=True).click()  # 1
+    grid = page.get_by_role("grid")
+    await expect(grid.get_by_role("link").first).to_be_visible()
+    await grid.get_by_role("link").first.click()  # 2
+    why = page.get_by_role("region", name="Why it waits")
+    await expect(why.locator(".say")).not_to_be_empty()
+    await expect(page.get_by_role("region", name="When its turn comes")).to_be_visible()
+
+
+async def test_a_paused_type_is_resumed_where_it_is_told(
+    url: str, page: Page, broker: Broker
+) -> None:
+    """One click resumes grants; the sentence goes, the API says so, and the audit log has it."""
+    await broker.set_policy("vm", {"paused": True})
+    await making.submit(broker, "d", "vm")
+    await page.goto(f"{url}/")
+    needs = page.get_by_role("region", name="Needs attention")
+    await expect(needs).to_contain_text("vm: grants are paused. 1 jobs wait")
+    await needs.get_by_role("button", name="Resume grants: vm").click()
+    await expect(needs).not_to_contain_text("paused")
+    assert not (await broker.policy("vm")).paused
+    assert await changes(url, "vm") == [("set_policy", "vm", {"paused": False})]
+
+
+async def test_an_installation_without_types_says_what_to_do(url: str, page: Page) -> None:
+    """An empty installation is told in a sentence, in both languages, and fills by itself."""
+    await page.goto(f"{url}/")
+    await expect(page.get_by_role("heading", name="No types yet")).to_be_visible()
+    await page.get_by_role("button", name="繁體中文").click()
+    await expect(page.get_by_role("heading", name="還沒有類型")).to_be_visible()
+    async with httpx.AsyncClient(base_url=url) as api:
+        await api.put("/types/新/hosts/h", json={"capacity": {"VCPU": 1}})
+    await expect(page.get_by_role("row").get_by_role("link", name="新")).to_be_visible()
+
+
+@pytest.mark.parametrize("types", [30])
+async def test_many_types_are_one_call(url: str, page: Page, broker: Broker, types: int) -> None:
+    """All rows come from one call, the first charts from few more; a filter finds one."""
+    for n in range(types):
+        await broker.set_policy(f"type-{n:03}", {"patience": 60})
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url.removeprefix(url)))
+    await page.goto(f"{url}/")
+    await expect(page.get_by_role("row")).to_have_count(types + 1)
+    of_a_type = [path for path in asked if path.startswith("/types/")]
+    assert len(of_a_type) <= 12
+    assert all("/report?" in path for path in of_a_type)
+    await page.get_by_role("searchbox", name="Type").fill("024")
+    await expect(page.get_by_role("row")).to_have_count(2)
+
+
+async def test_what_happens_is_told_at_once(page: Page, lab: str) -> None:
+    """The scene's types stand in the side bar too, with their number of waiting jobs."""
+    await page.goto(f"{lab}/")
+    side = page.get_by_role("navigation", name="Types")
+    await expect(side.get_by_role("link", name=scene.CJK)).to_be_visible()
