@@ -36,7 +36,8 @@ SECTIONS: Mapping[str, Mapping[str, Entry]] = {
         ),
         "submit": Entry("verbs.jobs:submit", "Submit a job, and print its name."),
         "list": Entry(
-            "verbs.listing:list_jobs", "List the jobs of a type in the order of the queue."
+            "verbs.listing:list_jobs",
+            "List the jobs of a type in the order of the queue; those that have ended come last.",
         ),
         "show": Entry("verbs.jobs:show", "Show jobs with everything that is known of them."),
         "why": Entry(
@@ -48,7 +49,8 @@ SECTIONS: Mapping[str, Mapping[str, Entry]] = {
             "Print each change of a job, or of a type's line.",
         ),
         "events": Entry(
-            "verbs.events:events", "Print what happens to the jobs of a type, or to one job."
+            "verbs.events:events",
+            "Print what happens to the jobs of a type, to one job, or without a type to all jobs.",
         ),
         "move": Entry(
             "verbs.jobs:move", "Move a waiting job within the queue, or several to one end of it."

@@ -247,6 +247,9 @@ async def _lock_and_step(broker: Broker) -> None:
     await broker.runner.run("step", TYPE, offset=0, step=0)
     await broker.runner.run("report_loss", TYPE, incarnation="1", id=0, fence=0, witness=[LOST])
     await broker.acknowledge_losses(TYPE)
+    known = (await broker.report_state(TYPE)).text
+    step = {"step": "hour:0", "ends": 1, "gone": ["o"], "sums": ["all", "{}"]}
+    await broker.runner.run("roll_up", TYPE, known=known, state="{}", now=0, steps=[step])
     await broker.allow([Bucket("identity:x", 1.0, 5)], 2)
     await broker.runner.run("repair_keys", TYPE, keys=["none there", "hash"])
     await broker.runner.run("repair_job", TYPE, member="x", callback="A" * 16, sets=["passed"])
