@@ -1,4 +1,4 @@
-"""The page follows what happens: without a gap, and over a restart of the API."""
+"""The page follows all types over one connection: without a gap, and over a restart of the API."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Request, expect
 from showing import scene
 
 from rq_broker.domain.capacity import Host
@@ -58,6 +58,65 @@ HIDE = """hidden => {
   Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});
   document.dispatchEvent(new Event('visibilitychange'));
 }"""
+
+
+async def test_the_overview_tells_what_happens_in_every_type(
+    page: Page, broker: Broker, url: str
+) -> None:
+    """A job submitted over HTTP comes into "Just now" and into its row's count, also after a break
+    of a stream that had told where it began and no event."""
+    for type_ in ("vm", "gpu"):
+        await broker.set_host(type_, Host("h", {"VCPU": 4}))
+    await scene.submit(broker, "gpu", "in-the-break", "y", [{"VCPU": 8}])
+    begun = "id: 0\r\n\r\n"  # the place before every event
+    first = {"headers": {"Content-Type": "text/event-stream"}, "body": begun}
+    await page.route("**/events", lambda route: route.fulfill(**first), times=1)
+    await page.goto(f"{url}/")
+    feed = page.get_by_role("region", name="Just now")
+    await expect(feed.get_by_role("link", name="in-the-break")).to_be_visible()
+    body = {**BODY, "request_id": "at-once", "data": {"instances": [{"VCPU": 8}]}}
+    async with httpx.AsyncClient(base_url=url) as api:
+        assert (await api.post("/v1/vm/", json=body)).status_code == 201
+    await expect(feed.get_by_role("listitem").first).to_contain_text("at-once waits in vm")
+    for type_ in ("vm", "gpu"):
+        row = page.get_by_role("row").filter(has=page.get_by_role("link", name=type_, exact=True))
+        await expect(row.locator("td").nth(1)).to_have_text("1")
+
+
+async def test_one_connection_serves_every_view(page: Page, broker: Broker, url: str) -> None:
+    """Who goes from view to view and from type to type keeps the one stream of the page."""
+    for type_ in ("vm", "gpu"):
+        await scene.submit(broker, type_, f"first-{type_}", "y", [{"VCPU": 8}])
+    streams: list[str] = []
+    page.on("request", lambda request: streams.append(request.url) if is_stream(request) else None)
+    await page.goto(f"{url}/")
+    for type_ in ("vm", "gpu"):
+        await page.get_by_role("navigation", name="Types").get_by_role("link", name=type_).click()
+        await expect(page.get_by_role("link", name=f"first-{type_}")).to_be_visible()
+    await scene.submit(broker, "gpu", "second", "y", [{"VCPU": 8}])
+    await expect(page.get_by_role("link", name="second")).to_be_visible()
+    assert streams == [f"{url}/events"]
+
+
+async def test_more_types_than_a_stream_has_are_no_lost_connection(
+    page: Page, watch: list[Watch], broker: Broker, url: str
+) -> None:
+    """Where the API refuses the stream of all types, a view follows its own type instead."""
+    watch[0].allow("status of 400")
+    await scene.submit(broker, "vm", "first", "y", [{"VCPU": 8}])
+    await page.route("**/events", lambda route: route.fulfill(status=400, json={"error": "many"}))
+    await page.goto(f"{url}/")
+    await expect(page.get_by_role("region", name="Just now")).to_be_visible()
+    await page.get_by_role("navigation", name="Types").get_by_role("link", name="vm").click()
+    await expect(page.get_by_role("link", name="first")).to_be_visible()
+    await scene.submit(broker, "vm", "second", "y", [{"VCPU": 8}])
+    await expect(page.get_by_role("link", name="second")).to_be_visible()
+    await expect(page.locator(".live")).to_have_text("Live")
+
+
+def is_stream(request: Request) -> bool:
+    """Tell whether a request is the page's stream of events."""
+    return request.url.partition("?")[0].endswith("/events")
 
 
 async def test_the_api_is_killed_and_comes_back(

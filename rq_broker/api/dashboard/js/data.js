@@ -27,6 +27,18 @@ export function useResource(url, { every } = {}) {
   return { ...state, reload };
 }
 
+const REST_MS = 1000; // between two reads because something happened
+
+// Reads anew soon after something happened, at most once a second; `events` is what useEvents returns.
+export function useFresh(events, reload) {
+  const { current: rest } = useRef({ timer: null, last: 0 });
+  useEffect(() => {
+    if (rest.timer !== null || (events && !events.length)) return;
+    rest.timer = setTimeout(() => { rest.timer = null; rest.last = Date.now(); reload(); }, Math.max(0, rest.last + REST_MS - Date.now()));
+  }, [events]);
+  useEffect(() => () => clearTimeout(rest.timer), []);
+}
+
 // Sums what hosts have: resource → { total, used, held }.
 export function totals(hosts) {
   const sums = {};

@@ -1,7 +1,7 @@
-// Live updates: one stream of the API's events for the page, told four times a second, and whether it flows.
+// Live updates: one stream of the API's events for the page, of all types, told four times a second, and whether it flows.
 // It is read by fetch: an EventSource hides pings, statuses and the events whose names it was not told.
-import { useCallback, useEffect, useRef, useState } from "./dom.js";
-import { path, readSession, signedIn } from "./api.js";
+import { useCallback, useEffect, useMemo, useRef, useState } from "./dom.js";
+import { readSession, signedIn } from "./api.js";
 
 const BATCH_MS = 250; // between two renders
 const MOST = 1000; // events that wait for a render: where there are more, everything is read anew
@@ -10,7 +10,8 @@ const AWAY_MS = 10000; // until what changes something is not offered any more
 const QUIET_MS = 40000; // without a byte, where the API sends one every 15 s: the connection is dead
 const RETRY_MS = [500, 1000, 2000, 4000]; // before each next try; the last goes on
 
-// Reads the events of one answer: calls `onEvent` with the name, the data and the id of each.
+// Reads the events of one answer: calls `onEvent` with the name, the data and the id of each. The first block may
+// be an id alone, which is where the stream begins: it has no data.
 async function read(body, onEvent, onBytes) {
   let text = "";
   const decoder = new TextDecoder();
@@ -27,15 +28,25 @@ async function read(body, onEvent, onBytes) {
         const colon = line.indexOf(":");
         if (colon > 0) fields[line.slice(0, colon)] = line.slice(colon + 1).replace(/^ /, "");
       }
-      if (fields.data) onEvent(fields.event, JSON.parse(fields.data), fields.id);
+      onEvent(fields.event, fields.data && JSON.parse(fields.data), fields.id);
     }
   }
 }
 
-// Follows a stream until it is closed, and comes back with the id of the last event after a break.
+// Follows the stream until it is closed, and comes back with the id of the last event after a break.
 class Follower {
-  constructor(url, { tell, flows }) {
-    Object.assign(this, { url, tell, flows, last: "", pending: [], timer: null, abort: null });
+  constructor({ tell, flows }) {
+    Object.assign(this, { tell, flows, type: "", tooMany: false, last: "", pending: [], timer: null, abort: null });
+  }
+
+  // What is shown: the events of one type, or of all. One connection serves every view, so this opens none,
+  // unless there are more types than one stream has: then it is of the shown type only.
+  shows(type = "") {
+    const isOther = type !== this.type;
+    this.type = type;
+    if (!isOther || !this.tooMany) return;
+    this.last = "";
+    if (this.abort) { this.close(); this.open(); }
   }
 
   open() {
@@ -53,8 +64,14 @@ class Follower {
 
   async follow(signal) {
     for (let attempt = 0; !signal.aborted; attempt += 1) {
+      if (this.tooMany && !this.type) return; // the views read anew by themselves
       const ended = await this.once(signal, () => { attempt = 0; this.flows(true); }).catch((error) => error);
       if (signal.aborted) return;
+      if (ended === 400 && (this.last || !this.tooMany)) { // it answers: either this id is of no use, or there are too many types
+        if (!this.last) this.tooMany = true;
+        this.last = "";
+        continue;
+      }
       this.flows(false);
       if (ended === 401) { // the sign-in is shown by then
         await readSession().catch(() => {});
@@ -73,7 +90,8 @@ class Follower {
     alive();
     try {
       const headers = { Accept: "text/event-stream", ...(this.last && { "Last-Event-ID": this.last }) };
-      const answer = await fetch(this.url, { headers, cache: "no-store", signal: AbortSignal.any([signal, dead.signal]) });
+      const url = this.tooMany ? `events?${new URLSearchParams({ type: this.type })}` : "events";
+      const answer = await fetch(url, { headers, cache: "no-store", signal: AbortSignal.any([signal, dead.signal]) });
       if (!answer.ok) return answer.status;
       onOpen();
       // What happened between the first read of the view and now has no id to come back with.
@@ -85,6 +103,7 @@ class Follower {
 
   gather(name, event, id) {
     this.last = id || this.last;
+    if (!event || (this.type && event.type !== this.type)) return;
     if (name === "lost" && event.reason !== "slow") { this.miss(); return; }
     if (name === "lost") return; // it ends, and goes on with nothing missing
     if (this.pending) this.pending.push(event);
@@ -119,21 +138,23 @@ function useBatches() {
   return [kept.shown, tell];
 }
 
-// Follows the events of a type; without one there is no stream. It rests while the tab is hidden.
+// Follows what happens, in one type or, without one, in all. It rests while the tab is hidden.
 // Returns the newest batch, and whether the stream flows.
 export function useEvents(type) {
   const [flows, setFlows] = useState(true);
   const [batch, tell] = useBatches();
+  const { current: kept } = useRef({});
+  kept.follower ??= new Follower({ tell, flows: setFlows });
+  useEffect(() => kept.follower.shows(type), [type]);
   useEffect(() => {
-    setFlows(true);
-    if (!type) return undefined;
-    const follower = new Follower(`types/${path(type)}/events`, { tell, flows: setFlows });
+    const { follower } = kept;
     const turn = () => { if (document.hidden) { follower.close(); setFlows(true); } else follower.open(); };
     turn();
     document.addEventListener("visibilitychange", turn);
     return () => { document.removeEventListener("visibilitychange", turn); follower.close(); };
-  }, [type]);
-  return [batch, flows];
+  }, []);
+  const shown = useMemo(() => (batch && type ? batch.filter((event) => event.type === type) : batch), [batch, type]);
+  return [shown, flows];
 }
 
 // Since when the API is not reached: null, or { since, away } once that is told. `away`: nothing is offered.

@@ -1,6 +1,6 @@
 // Every type in one row, above them what needs attention, and below what happens now.
 import { html, useState } from "../dom.js";
-import { useResource } from "../data.js";
+import { useFresh, useResource } from "../data.js";
 import { number, resources, span } from "../format.js";
 import { Badge, Cap, Empty, Failure, Icon, Legend } from "../parts.js";
 import { to } from "../router.js";
@@ -64,6 +64,7 @@ function Types({ rows, unread }) {
 
 export function Overview({ ready, events }) {
   const summaries = useResource("types", { every: READ_MS });
+  useFresh(events, summaries.reload);
   const head = (lede) => html`<div class="page-h"><div><div class="title"><h1>${t("nav.overview")}</h1></div>${lede && html`<p class="lede">${lede}</p>`}</div></div>`;
   if (summaries.error && !summaries.data) return html`${head()}<${Failure} error=${summaries.error} again=${summaries.reload} />`;
   if (!summaries.data) return head();
