@@ -25,6 +25,13 @@ settings.register_profile(
 settings.load_profile("any machine")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have the tests that need a Keystone run in one process: it takes long to start."""
+    for item in items:
+        if {"keystone", "keystone_process"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group("keystone"))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Escape lone surrogates in a report: pytest-xdist ends the whole run on one."""

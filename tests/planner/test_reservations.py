@@ -14,7 +14,7 @@ from tests.planner.clusters import Cluster, Job
 from tests.planner.oracle import SEEDS, demand, host, instance, random_demand, random_hosts
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(SEEDS)
 def test_with_perfect_ends_no_head_starts_later_than_first_promised(seed: int) -> None:
     """If all clients say how long, gangs of several resources and kinds start as promised."""

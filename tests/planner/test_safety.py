@@ -32,7 +32,7 @@ from tests.planner.oracle import (
 )
 from tests.reasons import received, sent
 
-MANY = settings(max_examples=1000, deadline=None)
+MANY = settings(max_examples=400, deadline=None)
 
 
 @MANY

@@ -88,7 +88,7 @@ def expected_grants(snapshot: Snapshot, cpus: int) -> list[int]:
     return grants
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(SEEDS)
 def test_the_order_is_that_of_places_and_shares(seed: int) -> None:
     """What fits is granted as a plain model of the order does, and in that order."""

@@ -28,8 +28,10 @@ AFTER_POLLS, AFTER_QUIET_POLL = 2 * len(POLL), 2 * len(POLL) + 1
 """The gap after two polls, and the gap after one more poll, before which nothing happened."""
 GAPS_OF_ONE_POLL = (*range(len(POLL) + 1), AFTER_QUIET_POLL)
 GAPS_OF_TWO_POLLS = range(AFTER_QUIET_POLL + 1)
-SAMPLES = 20
-"""How many ways to distribute one order over two polls are tried; over one poll, all are."""
+SAMPLES = 8
+"""How many ways to distribute one order over two polls are tried; over one poll, all are, but of an
+order with the callback's 2xx so many times MORE_SAMPLES."""
+MORE_SAMPLES = 4
 PARTS = 3
 """Tests over which the orders are split, so that each ends within a minute."""
 CAPACITY, GRANTED = 4, 2
@@ -80,10 +82,12 @@ def schedules(order: Order, gaps: Iterable[int]) -> Iterator[Schedule]:
 
 
 def schedules_of_all(orders: Iterable[Order]) -> Iterator[Schedule]:
-    """Yield every schedule of every order around one poll, and a sample around two polls."""
+    """Yield every schedule of each order around one poll, a sample of some; and around two."""
     rng = Random(0)
     for order in orders:
-        yield from schedules(order, GAPS_OF_ONE_POLL)
+        around_one = list(schedules(order, GAPS_OF_ONE_POLL))
+        is_sampled = "accepted" in order
+        yield from rng.sample(around_one, MORE_SAMPLES * SAMPLES) if is_sampled else around_one
         yield from rng.sample(list(schedules(order, GAPS_OF_TWO_POLLS)), SAMPLES)
 
 

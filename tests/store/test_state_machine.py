@@ -330,7 +330,7 @@ class Machine(Mover):
 
 def test_any_sequence_of_verbs_on_fakeredis() -> None:
     """After any sequence of verbs, broker and model agree and the audit is clean."""
-    run_state_machine_as_test(Machine, settings=machine_settings(10, 30))
+    run_state_machine_as_test(Machine, settings=machine_settings(6, 30))
 
 
 def test_any_sequence_of_verbs_on_a_real_server(redis_server: Server) -> None:

@@ -259,7 +259,7 @@ STEPS = st.lists(
 
 
 @settings(
-    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(steps=STEPS)
 def test_no_hold_ever_grows_beyond_what_is_free(steps: list[tuple[str, int, str, bool]]) -> None:
