@@ -1,6 +1,6 @@
 --- Make every index agree with one job's hash, or forget a member that is no job.
 --- Keeps: the hash is what is true. Where its status is none that there is, that of the one set which lists the job
----   is; a job of which neither tells it stays as it is. Run again, it changes nothing. What hosts and owners hold is not touched, see repair_type.
+---   is, unless it holds what a job of that set does not; a job of which neither tells it stays as it is. Run again, it changes nothing. What hosts and owners hold is not touched, see repair_type.
 --- KEYS[1] base
 --- ARGV
 ---   member    string   the job's member
@@ -57,7 +57,8 @@ if not is_known then -- garbage: the one set that lists the job knows its status
       listed[#listed + 1] = each
     end
   end
-  is_known, status = #listed == 1, listed[1]
+  status = listed[1]
+  is_known = #listed == 1 and (HOLDS_CAPACITY[status] or redis.call('EXISTS', key('holds:' .. request_id)) == 0)
 end
 if not (is_known and owner and shape) then
   return reply({ repaired = false })
