@@ -52,10 +52,10 @@ function Line({ type, line }) {
 }
 
 function Filters({ type, query, change, verbs }) {
-  const field = (name, text) => html`<div class="find" role="search"><${Icon} name="search" /><input class="input" type="search" aria-label=${text} placeholder=${text} value=${query[name] || ""} onChange=${(event) => change({ [name]: event.target.value.trim() })} /></div>`;
+  const field = (name, text) => html`<div class="find"><${Icon} name="search" /><input class="input" type="search" aria-label=${text} placeholder=${text} value=${query[name] || ""} onChange=${(event) => change({ [name]: event.target.value.trim() })} /></div>`;
   const isFiltered = query.who || query.verb || query.request_id;
   const choice = (of, text) => html`<button type="button" aria-pressed=${(query.of || "") === of} onClick=${() => change({ of, verb: "" })}>${text}</button>`;
-  return html`<div class="toolbar">${may("installation_log", type) && html`<div class="seg" role="group" aria-label=${t("audit.of")}>${choice("", t("audit.type"))}${choice("installation", t("audit.installation"))}</div>`}
+  return html`<div class="toolbar" role="search">${may("installation_log", type) && html`<div class="seg" role="group" aria-label=${t("audit.of")}>${choice("", t("audit.type"))}${choice("installation", t("audit.installation"))}</div>`}
     <select class="input pick" aria-label=${t("audit.filter.verb")} onChange=${(event) => change({ verb: event.target.value })}><option value="">${t("audit.any")}</option>
       ${verbs.map((verb) => html`<option key=${verb} value=${verb} selected=${verb === query.verb}>${t(`verb.${verb}`)}</option>`)}</select>
     ${field("who", t("audit.filter.who"))}${!query.of && field("request_id", t("audit.filter.job"))}
