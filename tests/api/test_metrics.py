@@ -50,7 +50,7 @@ async def _live(broker: Broker, client: Redis, slots: asyncio.Semaphore) -> None
         await called(broker, f"bad{number}", failed)
     await client.zadd("rqb:{vm}:open", {"http://bad:80": 1})
     await client.hset("rqb:{vm}", mapping={"clock_steps": 1, "clock_step": 5, "clock_stepped": 6})
-    await broker.runner.run("report_loss", TYPE, incarnation="1", id=0, fence=0)
+    await broker.runner.run("report_loss", TYPE, incarnation="1", id=0, fence=0, witness=[])
     broker.runner.trouble.note(errors.RedisReadOnly(), OSError("x"), "rqb:{vm}")
     broker.runner.trouble.close()
     await submit(broker, "waits")

@@ -17,7 +17,7 @@ from rq_broker.store.broker import Broker
 from tests.api.conftest import BASE, submission
 
 
-@pytest.mark.parametrize("path", ["/v2/vm", "/v1/vm/d/e", "/v1//d", "/types", "/v1/vm/d/e/f"])
+@pytest.mark.parametrize("path", ["/v2/vm", "/v1/vm/d/e", "/v1//d", "/type", "/v1/vm/d/e/f"])
 async def test_unknown_paths(api: httpx.AsyncClient, path: str) -> None:
     """An unknown path is a 404 in the envelope."""
     answer = await api.get(path)

@@ -7,6 +7,7 @@ from typing import get_type_hints
 import pytest
 from msgspec import Struct
 
+from rq_broker.api.added_hosts import HostsForecast
 from rq_broker.api.bodies import MoveForecast, NewJobForecast, Update
 from rq_broker.api.submit import Submit
 from rq_broker.client import arguments
@@ -41,7 +42,8 @@ def test_a_type_has_the_fields_of_the_body(
     assert set(get_type_hints(hints)) == set(body.__struct_fields__) - others
 
 
-def test_a_proposal_has_the_fields_of_both_bodies() -> None:
-    """A what-if through the client says all that the API takes of a new job, or of a move."""
-    fields = {*NewJobForecast.__struct_fields__, *MoveForecast.__struct_fields__}
+def test_a_proposal_has_the_fields_of_each_body() -> None:
+    """A what-if through the client says all that the API takes: a new job, a move, more hosts."""
+    bodies = (NewJobForecast, MoveForecast, HostsForecast)
+    fields = {field for body in bodies for field in body.__struct_fields__}
     assert set(get_type_hints(arguments.Proposal)) == fields

@@ -31,22 +31,34 @@ def dev(tmp_path: Path) -> Iterator[Child]:
         end_redis(store_url(child))
 
 
+def kept(value: str, address: str, words: list[str]) -> str:
+    """Return the value of a header; what the command before it keeps in a variable is asked for."""
+    if value == "$etag":
+        return httpx.get(address).headers["etag"]
+    if value != '"$line"':
+        return value
+    url, type_, request_id = address.replace("/v1/", "/types/").rsplit("/", 2)
+    move = {"request_id": request_id, **json.loads(words[words.index("-d") + 1])}
+    answer = httpx.post(f"{url}/{type_}/what-if", json=move)
+    assert answer.is_success, f"{address}: {answer.text}"
+    return f'"{answer.json()["data"]["line"]}"'
+
+
 def curl(words: list[str], url: str) -> Any:
     """Do what curl does with these words, at this server; return the answer's data."""
     method, address, body = "", "", None
-    headers: dict[str, str] = {}
+    headers = {"content-type": "application/x-www-form-urlencoded"} if "-d" in words else {}
     rest = iter(words[1:])
     for word in rest:
         if word == "-X":
             method = next(rest)
         elif word == "-d":
             body = next(rest)
-            headers["content-type"] = "application/x-www-form-urlencoded"
         elif word == "-H":
             name, _, value = next(rest).partition(": ")
-            headers[name] = value
-            if value == "$etag":  # the command before keeps it
-                headers[name] = httpx.get(address).headers["etag"]
+            headers[name] = kept(value, address, words)
+        elif word in {"-c", "-b"}:
+            next(rest)  # a file for cookies: `dev` lets everybody in without one
         elif word not in {"-s", "-g", "-sN"}:
             assert word.startswith("http://127.0.0.1:8080/"), word
             address = word.replace("http://127.0.0.1:8080", url)

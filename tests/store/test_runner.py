@@ -47,9 +47,10 @@ async def test_an_error_of_any_class_becomes_one_of_ours(
         raise AttributeError("'NoneType' object has no attribute 'name'")
 
     monkeypatch.setattr(runner, "_call", fail)
-    for call in (runner.ping(), runner.run("sources", "vm")):
+    monkeypatch.setattr(runner, "_write", fail)
+    for call in (runner.ping, lambda: runner.run("sources", "vm")):
         with pytest.raises(errors.Internal):
-            await call
+            await call()
 
 
 async def test_a_subscriber_of_one_server_is_its_client(real_client: Redis) -> None:

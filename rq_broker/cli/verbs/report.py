@@ -17,15 +17,22 @@ if TYPE_CHECKING:
 @click.command()
 @TYPE
 @click.option(
-    "--by", type=click.Choice(["size", "owner"]), default="size", help="What jobs are grouped by."
+    "--by",
+    type=click.Choice(["size", "owner"]),
+    default="size",
+    show_default=True,
+    help="What jobs are grouped by.",
 )
 @click.option(
     "--step",
     type=click.Choice(["hour", "day"]),
     default="hour",
+    show_default=True,
     help="`hour`: the last 24 hours; `day`: the last 30 days.",
 )
-@click.option("--limit", type=click.IntRange(1, 50), default=10, help="Owners to name.")
+@click.option(
+    "--limit", type=click.IntRange(1, 50), default=10, show_default=True, help="Owners to name."
+)
 @JSON
 @with_client
 def report(client: Client, type_: str, by: str, step: str, limit: int, as_json: bool) -> None:
