@@ -80,6 +80,7 @@ class Watch:
 
     def __init__(self, context: BrowserContext) -> None:
         self.troubles: list[str] = []
+        self._context = context
         self._allowed = ["status of 503"]  # so an API on a loaded machine; the page asks again
         self.origin = ""
         """Scheme, host and port of what is opened; every request must go there."""
@@ -90,6 +91,14 @@ class Watch:
     def allow(self, *texts: str) -> None:
         """Allow troubles that hold one of these texts, as those that the test makes itself."""
         self._allowed += texts
+
+    async def close(self) -> None:
+        """Close the pages; a call that a test's own answer still makes for them is no trouble."""
+        if self in OPEN:
+            OPEN.remove(self)
+            for page in self._context.pages:
+                await page.unroute_all(behavior="ignoreErrors")
+            await self._context.close()
 
     def none(self) -> None:
         """Fail if there was trouble."""
@@ -111,6 +120,10 @@ class Watch:
         self.origin = self.origin or "/".join(url.split("/", 3)[:3])
         if not url.startswith((f"{self.origin}/", "data:", "blob:")):
             self._note(f"request to another origin: {url}")
+
+
+OPEN: list[Watch] = []
+"""What watches the contexts that are open now."""
 
 
 @pytest.fixture
@@ -136,16 +149,25 @@ async def context(
     opened.set_default_timeout(PATIENCE_MS)
     watches.append(Watch(opened))
     watch = watches[-1]
-    yield opened
-    await opened.close()
+    OPEN.append(watch)
+    try:
+        yield opened
+    finally:
+        await watch.close()
     watch.none()
 
 
 @asynccontextmanager
 async def served(app: ASGIApp) -> AsyncIterator[str]:
-    """Serve an application on loopback in this process; yields its URL."""
+    """Serve an application on loopback in this process; yields its URL.
+
+    Before it ends, the pages that were opened from it are closed: they would ask, and find nobody.
+    """
     async with running(app) as server:
-        yield f"http://127.0.0.1:{server.config.port}"
+        url = f"http://127.0.0.1:{server.config.port}"
+        yield url
+        for watch in [each for each in OPEN if each.origin == url]:
+            await watch.close()
 
 
 def app_of(broker: Broker, **options: Any) -> ASGIApp:

@@ -106,7 +106,15 @@ async def test_below_a_path(page: Page, broker: Broker, root: str) -> None:
         await page.go_back()
         await expect(page.locator("main h1")).to_have_text("first")
         broker.events.close()
-        await page.goto("about:blank")
+
+
+async def test_a_page_is_closed_before_its_server_ends(page: Page, broker: Broker) -> None:
+    """These tests close a page first: what it still asks for would be refused, a trouble of it."""
+    async with served(app_of(broker)) as url:
+        await page.goto(f"{url}/")
+        await expect(page.locator("main h1")).to_have_text("Overview")
+        broker.events.close()
+    assert page.is_closed()
 
 
 async def test_both_languages_have_every_text(page: Page, lab: str) -> None:

@@ -107,7 +107,8 @@ async def _is_in(name: str, names: list[str]) -> bool:
 async def test_an_explanation_of_another_type_does_not_wait_for_long_ones(
     fat: Broker, redis_server: Server, tmp_path: Path
 ) -> None:
-    """A small type is explained before any of the long explanations and what-ifs asked earlier."""
+    """A small type is explained before the long explanations and what-ifs asked earlier, all but
+    one that was about to be answered."""
     await fat.submit(SMALL, submission("d", shape=shape({"VCPU": 100})))
     with children(tmp_path) as spawn:
         api = spawn.api(redis_server.url)
@@ -128,9 +129,11 @@ async def test_an_explanation_of_another_type_does_not_wait_for_long_ones(
             ]
             asked = [asyncio.create_task(question) for question in long]
             await until(lambda: _refused(asked), "a what-if that is refused")
+            answered = len(order)
             assert await ask("GET", f"/v1/{SMALL}/d/explain") == 200
             statuses = await asyncio.gather(*asked)
-    assert order[0] == SMALL
+    assert order.index(SMALL) - answered <= 1
+    assert order[-1] == FAT
     assert statuses[:2] == [200] * 2
     assert set(statuses[2:]) == {200, 429}
 
