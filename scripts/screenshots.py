@@ -18,7 +18,7 @@ from unittest.mock import patch
 from urllib.parse import quote
 
 from playwright.async_api import Browser, Page, expect
-from showing import scene
+from showing import history, scene
 from showing.serving import chromium, has_chinese_font, served
 
 from rq_broker.store.broker import Broker
@@ -95,6 +95,8 @@ async def main(folder: Path, names: list[str]) -> None:
     with patch("time.time", clock):
         await scene.fill(broker, waiting=60, forward=clock.forward)
         clock.forward(3 * 3600)
+        for type_ in (scene.VM, scene.GPU):
+            await history.add_history(broker, type_)
         async with scene.notifier(broker), served(broker) as url, chromium() as browser:
             for mode in MODES:
                 await take(browser, url, folder, mode, names)

@@ -81,6 +81,21 @@ async def test_what_the_api_refuses_is_told_at_its_field(
     await expect(page.locator("#p-names-e")).to_contain_text("names")
 
 
+async def test_what_is_typed_outlasts_what_is_read(url: str, page: Page, broker: Broker) -> None:
+    """A field that somebody writes in keeps its text while the page reads the policy anew; the
+    others show what another has changed."""
+    await broker.set_policy("vm", {"patience": 60})
+    await page.goto(f"{url}/policy/vm")
+    await page.get_by_label("Patience").fill("1 h 3")
+    await broker.set_policy("vm", {"patience": 120, "concurrency": 7})
+    await page.get_by_role("button", name="Pause grants").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Pause grants").click()
+    await expect(page.get_by_label("Callbacks at once")).to_have_value("7")
+    async with page.expect_response("**/v1/"):  # the page's own next poll
+        pass
+    await expect(page.get_by_label("Patience")).to_have_value("1 h 3")
+
+
 async def test_grants_are_paused_and_resumed(url: str, page: Page, broker: Broker) -> None:
     """Pausing asks once and says what goes on; resuming is one click; both are logged."""
     await broker.set_policy("vm", {"patience": 60})

@@ -16,7 +16,7 @@ import rq_broker.api
 from rq_broker.api.server.connections import Connections
 from rq_broker.store.broker import Broker
 from tests.api.server.serving import LIMITS, lifespan_of
-from tests.dashboard.conftest import Watch, app_of, context, served, violations
+from tests.dashboard.conftest import PHONE, Watch, app_of, context, served, sideways, violations
 
 FOLDER = Path(rq_broker.api.__file__).with_name("dashboard")
 CODE = "\n".join(
@@ -115,6 +115,27 @@ async def test_a_page_is_closed_before_its_server_ends(page: Page, broker: Broke
         await expect(page.locator("main h1")).to_have_text("Overview")
         broker.events.close()
     assert page.is_closed()
+
+
+async def test_a_phone_reaches_every_view(page: Page, lab: str) -> None:
+    """The bar of a phone leads to four views of the type shown last, "More" to the others."""
+    await page.set_viewport_size(PHONE)
+    await page.goto(f"{lab}/line/gpu")
+    bar = page.get_by_role("navigation", name="Views", exact=True)
+    await bar.get_by_role("link", name="Overview").click()
+    for view in ("Hosts", "Callbacks", "Line"):
+        await bar.get_by_role("link", name=view).click()
+        await expect(page).to_have_url(f"{lab}/{view.lower()}/gpu")
+    more = bar.get_by_role("button", name="More")
+    for view in ("Reports", "Audit", "Policy"):
+        await more.click()
+        await bar.get_by_role("link", name=view).click()
+        await expect(page).to_have_url(f"{lab}/{view.lower()}/gpu")
+        await expect(bar.get_by_role("link", name=view)).to_be_hidden()
+    await more.click()
+    await expect(bar.get_by_role("button", name="繁體中文")).to_be_visible()
+    assert await violations(page) == []
+    assert await sideways(page) == []
 
 
 async def test_both_languages_have_every_text(page: Page, lab: str) -> None:

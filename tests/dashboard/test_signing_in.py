@@ -158,3 +158,73 @@ async def test_a_client_sees_its_own_jobs_and_sizes_of_others(page: Page, lab: L
     shown = await page.locator("body").inner_text()
     assert "train-0" not in shown
     assert "vision" not in shown
+
+
+BUTTONS = (
+    *("Acknowledge", "Add", "Change", "Discard", "Drain", "Drop", "Move", "Nothing is changed"),
+    *("Pause", "Put back", "Requeue", "Reset", "Resume", "Review", "Save", "Withdraw"),
+)
+"""How the names of buttons begin that change something."""
+LOOKED_AT = (
+    *("", "line/vm", "job/vm/train-001", "job/vm/notebook-yang", "callbacks/vm", "hosts/vm"),
+    *("hosts/vm?host=rack-a-001", "reports/vm", "policy/vm", f"line/{scene.BENCH}"),
+)
+
+
+async def offered(page: Page, url: str) -> list[tuple[str, str]]:
+    """Return the buttons that change something, each with its view."""
+    found = []
+    for view in LOOKED_AT:
+        await page.goto(f"{url}/{view}")
+        await expect(page.locator("main h1")).to_be_visible()
+        await expect(page.locator(".sk")).to_have_count(0)
+        names = await page.locator("main button, main [role=button]").all_inner_texts()
+        found += [(view, name) for name in names if name.strip().startswith(BUTTONS)]
+    return found
+
+
+async def test_a_viewer_is_offered_no_change(page: Page, lab: Lab, watch: list[Watch]) -> None:
+    """On no view is there a button that would be refused."""
+    watch[0].allow(REFUSED)
+    await page.goto(lab.url)
+    await sign_in(page, lab.tokens["viewer"])
+    await expect(page.locator("main h1")).to_be_visible()
+    assert await offered(page, lab.url) == []
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+async def test_with_read_only_nobody_is_offered_a_change(
+    page: Page, lab: Lab, read_only: bool
+) -> None:
+    """The same of an API that refuses every change; without that there are such buttons."""
+    async with served(app_of(lab.broker, read_only=read_only)) as url:
+        buttons = await offered(page, url)
+        await page.goto("about:blank")
+    views = {view for view, _ in buttons}
+    assert views == (set() if read_only else set(LOOKED_AT))
+
+
+async def test_a_client_opens_every_view(page: Page, lab: Lab, watch: list[Watch]) -> None:
+    """Nothing that a client's pages ask for is refused; of hosts it gets sums without names."""
+    watch[0].allow(REFUSED)
+    await page.goto(lab.url)
+    await sign_in(page, lab.tokens["client"])
+    await expect(page.locator("main h1")).to_be_visible()
+    refusals: list[str] = []
+    page.on("response", lambda answer: refusals.append(f"{answer.status} {answer.url}"))
+    for view in (
+        "",
+        "line/vm",
+        "job/vm/fold-batch-7731",
+        "callbacks/vm",
+        "reports/vm",
+        "policy/vm",
+    ):
+        await page.goto(f"{lab.url}/{view}")
+        await expect(page.locator("main h1")).to_be_visible()
+        await expect(page.locator(".sk")).to_have_count(0)
+        await expect(page.get_by_role("alert")).to_have_count(0)
+    await page.goto(f"{lab.url}/hosts/vm")
+    await expect(page.get_by_role("rowheader", name="rack-a")).to_be_visible()
+    assert "rack-a-001" not in await page.locator("main").inner_text()
+    assert [refusal for refusal in refusals if refusal.startswith("4")] == []

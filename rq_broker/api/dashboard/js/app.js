@@ -1,5 +1,5 @@
 // The page: what stands around every view, and which view is shown.
-import { html, render } from "./dom.js";
+import { html, render, useEffect, useRef } from "./dom.js";
 import { may } from "./api.js";
 import { useResource } from "./data.js";
 import { clockTime, number } from "./format.js";
@@ -78,12 +78,20 @@ function Top({ route, lost }) {
       ${lost ? t("live.off", { time: clockTime(new Date(lost.since)) }) : t("live.on")}</span><${Who} /></header>`;
 }
 
-function Bottom({ route }) {
-  const views = [["overview", "grid"], ["line", "line"], ["hosts", "hosts"], ["callbacks", "call"], ["audit", "audit"]];
-  return html`<nav class="bottom" aria-label=${t("nav.more")}>${views.map(([view, icon]) => {
-    const href = view === "overview" || !route.type ? to("overview") : to(view, route.type);
-    return html`<a href=${href} ...${route.view === view && { "aria-current": "page" }}><${Icon} name=${icon} /><span>${t(`nav.${view}`)}</span></a>`;
-  })}</nav>`;
+// A phone's way to every view: four in the bar, the others and what the side bar's foot has behind "More".
+// Views of a type are of the one that was shown last.
+function Bottom({ route, types }) {
+  const last = useRef(null);
+  const more = useRef(null);
+  useEffect(() => { more.current.hidePopover(); }, [route]);
+  last.current = route.type || last.current;
+  const type = last.current || Object.keys(types || {})[0];
+  const link = ([view, icon]) => html`<a key=${view} href=${view === "overview" || !type ? to("overview") : to(view, type)} ...${route.view === view && { "aria-current": "page" }}>
+    <${Icon} name=${icon} /><span>${t(`nav.${view}`)}</span></a>`;
+  const behind = [["reports", "chart"], ...(may("audit_log", type) ? [["audit", "audit"]] : []), ["policy", "key"]];
+  return html`<nav class="bottom" aria-label=${t("nav.bar")}>${[["overview", "grid"], ["line", "line"], ["hosts", "hosts"], ["callbacks", "call"]].map(link)}
+    <button type="button" popovertarget="more" ...${behind.some(([view]) => view === route.view) && { "data-on": "" }}><${Icon} name="more" /><span>${t("nav.more")}</span></button>
+    <div class="more-list" id="more" popover="auto" ref=${more}>${type && html`<p class="sub clip">${type}</p>${behind.map(link)}`}<${Foot} /></div></nav>`;
 }
 
 function App() {
@@ -103,7 +111,7 @@ function App() {
       ${lost?.away && html`<${Note} tone="bad" icon="off">${t("live.away", { time: clockTime(new Date(lost.since)) })}</${Note}>`}
       <fieldset class="offers" disabled=${Boolean(lost?.away)}>${types.error && !types.data ? html`<${Failure} error=${types.error} again=${types.reload} />` : html`
         <${View} key=${`${route.view} ${route.type} ${route.name}`} route=${route} types=${types.data} ready=${ready.data} events=${batch} />`}</fieldset>
-    </main></div></div><${Bottom} route=${route} />${keysListed && html`<${KeysDialog} onClose=${closeKeys} />`}`;
+    </main></div></div><${Bottom} route=${route} types=${types.data} />${keysListed && html`<${KeysDialog} onClose=${closeKeys} />`}`;
 }
 
 try {

@@ -95,7 +95,8 @@ class Follower {
       if (!answer.ok) return answer.status;
       onOpen();
       // What happened between the first read of the view and now has no id to come back with.
-      if (!this.last) this.miss();
+      // It is told at once, so that the events of the next batch are not lost in it.
+      if (!this.last) this.tell(null);
       await read(answer.body, (name, event, id) => this.gather(name, event, id), alive);
       return null;
     } finally { clearTimeout(alarm); dead.abort(); }

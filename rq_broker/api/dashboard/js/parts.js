@@ -1,5 +1,5 @@
 // Small parts that several views are made of.
-import { html, useEffect, useRef } from "./dom.js";
+import { html, useEffect, useRef, useState } from "./dom.js";
 import { number, range } from "./format.js";
 import { t } from "./texts.js";
 
@@ -72,6 +72,16 @@ export function Note({ tone, icon = "info", children, action }) {
 
 export function Empty({ icon = "box", title, children }) {
   return html`<div class="empty"><${Icon} name=${icon} /><h2>${title}</h2><p>${children}</p></div>`;
+}
+
+const SOON_MS = 200; // what is read by then shows nothing before
+
+// Stands where something is read that takes longer: the shape of what comes, `rows` lines of it.
+export function Loading({ rows = 4 }) {
+  const [late, setLate] = useState(false);
+  useEffect(() => { const timer = setTimeout(() => setLate(true), SOON_MS); return () => clearTimeout(timer); }, []);
+  return html`<div hidden=${!late} aria-busy="true"><section class="panel"><div class="panel-b stack">${Array.from({ length: rows }, (_, n) => html`
+    <div key=${n}><span class="sk" data-w=${1 + (n % 2)}></span><span class="sk" data-w=${4 - (n % 2)}></span></div>`)}</div></section></div>`;
 }
 
 // What went wrong, beside what was tried: what happened, whether it may have been carried out, and which request.

@@ -11,7 +11,7 @@ import { POLICY } from "./texts/policy.js";
 const EN = {
   "app.skip": "Skip to content", "nav.main": "Main", "nav.types": "Types", "nav.views": "Views of {type}",
   "nav.overview": "Overview", "nav.line": "Line", "nav.hosts": "Hosts", "nav.callbacks": "Callbacks",
-  "nav.reports": "Reports", "nav.audit": "Audit", "nav.policy": "Policy", "nav.more": "More", "nav.crumbs": "Breadcrumb",
+  "nav.reports": "Reports", "nav.audit": "Audit", "nav.policy": "Policy", "nav.more": "More", "nav.bar": "Views", "nav.crumbs": "Breadcrumb",
   "app.theme": "Switch theme", "app.find": "Find a job or owner", "app.docs": "Documentation",
   "keys.title": "Keys", "keys.page": "Everywhere", "keys.grid": "In a line", "keys.letters": "Single letters are keys", "keys.close": "Close",
   "keys.filter": "Filter what is shown", "keys.find": "Find a job or an owner", "keys.list": "This list",
@@ -62,7 +62,7 @@ const EN = {
 const ZH = {
   "app.skip": "跳到內容", "nav.main": "主選單", "nav.types": "類型", "nav.views": "{type} 的頁面",
   "nav.overview": "總覽", "nav.line": "隊列", "nav.hosts": "主機", "nav.callbacks": "回呼",
-  "nav.reports": "報表", "nav.audit": "稽核", "nav.policy": "政策", "nav.more": "更多", "nav.crumbs": "目前位置",
+  "nav.reports": "報表", "nav.audit": "稽核", "nav.policy": "政策", "nav.more": "更多", "nav.bar": "頁面", "nav.crumbs": "目前位置",
   "app.theme": "切換主題", "app.find": "尋找工作或擁有者", "app.docs": "文件",
   "keys.title": "按鍵", "keys.page": "整個頁面", "keys.grid": "在隊列中", "keys.letters": "單一字母可當按鍵", "keys.close": "關閉",
   "keys.filter": "篩選目前內容", "keys.find": "尋找工作或擁有者", "keys.list": "這份清單",

@@ -3,7 +3,7 @@ import { html, useEffect, useRef, useState } from "../dom.js";
 import { get, may, path } from "../api.js";
 import { useResource } from "../data.js";
 import { instant, moment, number } from "../format.js";
-import { Button, Empty, Failure, Icon } from "../parts.js";
+import { Button, Empty, Failure, Icon, Loading } from "../parts.js";
 import { go, to } from "../router.js";
 import { LANGUAGES, t } from "../texts.js";
 import { Head } from "./head.js";
@@ -87,6 +87,7 @@ export function Audit({ route: { type, query } }) {
   return html`<${Head} type=${type} view="audit" about=${about} /><${Filters} type=${type} query=${query} change=${change} verbs=${of ? INSTALLATION : VERBS} />
     ${error && html`<${Failure} error=${error} again=${() => read(null)} />`}
     ${hasNewer && html`<div class="middle"><${Button} icon="up" onClick=${() => read(null)}>${t("audit.new")}</${Button}></div>`}
+    ${!lines && !error && html`<${Loading} />`}
     ${lines?.length === 0 && (conditions ? html`<p class="middle sub">${t("audit.nomatch")}</p>` : html`<${Empty} icon="audit" title=${t("audit.none.title")}>${t("audit.none")}</${Empty}>`)}
     ${lines?.length > 0 && html`<section class="panel" aria-labelledby="au"><div class="panel-h"><h2 id="au">${t("audit.title")}</h2></div><table class="tbl audit cards"><thead><tr>
       ${["when", "who", "did", "what", "change"].map((name) => html`<th scope="col" key=${name}>${t(`audit.${name}`)}</th>`)}</tr></thead>

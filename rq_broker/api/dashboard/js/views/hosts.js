@@ -1,9 +1,9 @@
 // The hosts of a type as a map: one tile each, by aggregate; the one that is chosen, beside it.
 import { html, useMemo, useRef, useState } from "../dom.js";
-import { path } from "../api.js";
+import { may, path } from "../api.js";
 import { amountOf, totals, useResource } from "../data.js";
 import { amount, number, resources, span } from "../format.js";
-import { Button, Cap, Empty, Failure, Icon, Legend, Note } from "../parts.js";
+import { Button, Cap, Empty, Failure, Icon, Legend, Loading, Note } from "../parts.js";
 import { go, to } from "../router.js";
 import { t } from "../texts.js";
 import { Chosen } from "./host.js";
@@ -187,13 +187,13 @@ export function Hosts({ route: { type, query } }) {
   const about = useResource(`types/${path(type)}`, { every: READ_MS });
   const hosts = useResource(`types/${path(type)}/hosts/`, { every: READ_MS });
   const isNamed = !hosts.data || hosts.data.every((host) => host.name); // clients get sums
-  const sources = useResource(isNamed ? `types/${path(type)}/sources` : null, { every: READ_MS });
-  const reservations = useResource(isNamed ? `types/${path(type)}/reservations` : null, { every: KEPT_MS });
+  const sources = useResource(may("sources", type) ? `types/${path(type)}/sources` : null, { every: READ_MS });
+  const reservations = useResource(may("reservations", type) ? `types/${path(type)}/reservations` : null, { every: KEPT_MS });
   const [compact, setCompact] = useState(false);
   const drained = useRef(0);
   const head = html`<${Head} type=${type} view="hosts" about=${about} hosts=${isNamed ? hosts.data?.length : undefined} />`;
   if (hosts.error && !hosts.data) return html`${head}<${Failure} error=${hosts.error} again=${hosts.reload} />`;
-  if (!hosts.data) return head;
+  if (!hosts.data) return html`${head}<${Loading} />`;
   if (!isNamed) return html`${head}<${Note}>${t("hosts.clients")}</${Note}><${Sums} sums=${hosts.data} />`;
   const reload = () => { drained.current += 1; hosts.reload(); };
   const body = hosts.data.length === 0 ? html`<${Empty} icon="hosts" title=${t("hosts.none.title")}>${t("hosts.none", { type })}</${Empty}>` : html`

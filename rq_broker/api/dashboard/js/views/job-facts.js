@@ -1,7 +1,7 @@
 // The facts of a job as it is stored: its fields, the attempts to call it back, and its data to the last digit.
 import { html } from "../dom.js";
 import { Outcome_ } from "../causes.js";
-import { instant, moment, number, span } from "../format.js";
+import { amount, instant, moment, number, resources, span } from "../format.js";
 import { Icon } from "../parts.js";
 import { sentence } from "../reasons.js";
 import { to } from "../router.js";
@@ -17,7 +17,7 @@ export function Facts({ job, queued }) {
     ["type", html`<a href=${to("line", job.Type)}>${job.Type}</a>`], ["owner", job.OwnerID ? html`<a href=${to("line", job.Type, undefined, { owner: job.OwnerID })}>${job.OwnerID}</a>` : "—"],
     ["status", t(`status.${job.Status}`)], job.Position !== null && ["position", queued ? t("job.position.of", { n: number(job.Position), all: number(queued) }) : number(job.Position)],
     ["priority", number(job.Priority)], ["submitted", time(job.CreatedAt)], ["expected", job.Expected === null ? t("job.expected.none") : t("job.expected.said", { span: span(job.Expected) })],
-    job.Fence !== null && ["fence", number(job.Fence)], hosts.length > 0 && ["hosts", hosts.map((host, n) => html`${n > 0 && ", "}<a href=${to("hosts", job.Type, undefined, { host })}>${host}</a>`)],
+    job.Fence !== null && ["fence", String(job.Fence)], hosts.length > 0 && ["hosts", hosts.map((host, n) => html`${n > 0 && ", "}<a href=${to("hosts", job.Type, undefined, { host })}>${host}</a>`)],
     ["callback", callback], job.NotBefore && ["notbefore", time(job.NotBefore)], job.After && ["after", job.After.join(", ")], job.GiveUpAfter && ["giveup", span(job.GiveUpAfter)],
     job.Error && ["error", job.Error], job.Warning && ["warning", job.Warning], ["id", number(job.ID)],
   ].filter(Boolean);
@@ -77,7 +77,7 @@ export function Raw({ job }) {
     ${isRedacted(job, "Data") ? html`<p class="panel-b sub">${t("job.redacted")}</p>` : html`<pre class="raw mono" tabindex="0" aria-labelledby="rw">${pretty(job.Data)}</pre>`}</section>`;
 }
 
-const amounts = (of) => Object.entries(of).map(([name, value]) => `${number(value)} ${name}`).join(", ");
+const amounts = (of) => resources(Object.keys(of)).map((name) => amount(name, of[name])).join(", ");
 
 // What has become of the grant of a job that has one.
 export function Holds({ job, hold }) {

@@ -48,7 +48,7 @@ function stepsOf(job, events, audit) {
     } else if (event.event === "job.granted") {
       heldSince = seconds(at);
       const isLast = !events.slice(n + 1).some((each) => each.event === "job.granted");
-      const text = isLast && job.Fence && job.Hosts.length ? t("tl.granted.fence", { hosts: [...new Set(job.Hosts)].slice(0, 4).join(", "), fence: number(job.Fence) }) : t("tl.granted");
+      const text = isLast && job.Fence && job.Hosts.length ? t("tl.granted.fence", { hosts: [...new Set(job.Hosts)].slice(0, 4).join(", "), fence: job.Fence }) : t("tl.granted");
       steps.push({ at, tone: "held", icon: "check", text, right: waitsSince === null ? "" : t("tl.waited", { span: span(heldSince - waitsSince) }) });
     } else if (event.event === "job.reordered") {
       steps.push({ at, icon: "move", text: event.by ? t("tl.reordered", { who: event.by }) : t("tl.reordered.nobody"), more: moveOf(event, audit) });
@@ -67,7 +67,7 @@ function stepsOf(job, events, audit) {
 function ofAttempt(each) {
   const taken = isTaken(each.cause);
   return { at: new Date(Date.parse(each.time) - BEFORE_MS).toISOString(), tone: taken ? "ok" : "bad", icon: taken ? "ok" : "bad", fence: each.fence, text: t(taken ? "tl.call.ok" : "tl.call.bad", { cause: causeWords(each.cause) }),
-    more: t("tl.attempt", { n: number(each.attempt), fence: number(each.fence) }), right: each.milliseconds === null ? "" : `${number(each.milliseconds)} ms` };
+    more: t("tl.attempt", { n: number(each.attempt), fence: each.fence }), right: each.milliseconds === null ? "" : `${number(each.milliseconds)} ms` };
 }
 
 // Attempts of one grant beyond the first ones fold into one step.

@@ -4,7 +4,7 @@ import { clock, may, path } from "../api.js";
 import { useResource } from "../data.js";
 import { moment, number, size } from "../format.js";
 import { useTick } from "../live.js";
-import { Badge, Failure, Status } from "../parts.js";
+import { Badge, Failure, Loading, Status } from "../parts.js";
 import { t } from "../texts.js";
 import { Actions } from "./job-actions.js";
 import { Attempts, Facts, Holds, Raw } from "./job-facts.js";
@@ -40,7 +40,7 @@ export function Job({ route: { type, name }, types, events }) {
   useEffect(() => { if (!leaving.current && (events === null || events?.some((each) => each.request_id === name))) reload(); }, [events]);
   if (job.error?.status === 404) return html`<${Missing} type=${type} name=${name} types=${types} />`;
   if (job.error && !job.data) return html`<${Failure} error=${job.error} again=${job.reload} />`;
-  if (!job.data) return null;
+  if (!job.data) return html`<div class="page-h"><div class="title"><h1>${name}</h1></div></div><${Loading} rows=${6} />`;
   const one = job.data;
   const { text, more } = size(one.Data);
   const lede = [text, more, one.OwnerID, t("job.since", { time: moment(one.CreatedAt) })].filter(Boolean).join(" · ");

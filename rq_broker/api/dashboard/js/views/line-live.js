@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from "../dom.js";
 
 const REST_MS = 1000; // between two times that the rows are read anew
 const GONE_MS = 4000; // for which a row that left stays
+const UNREAD_MS = 2000; // after which rows are read anew that no plan has looked at yet; twice as long each time
 const DRIFT_MS = 15000; // after which forecasts and reasons are read anew though nothing happened
 const MARGIN = 10; // rows read beyond those in sight
 
@@ -11,7 +12,7 @@ const ORDERS = new Set(["job.queued", "job.granted", "job.running", "job.done", 
 // Returns { waiting, above, gone, now }: changes that wait, changes above the view, jobs that left, and what shows them at once.
 export function useLive({ source, events, held, view, onRead }) {
   const [, redraw] = useState(0);
-  const state = useRef({ waiting: 0, above: 0, gone: new Map(), busy: false, timer: null, last: 0, until: 0 }).current;
+  const state = useRef({ waiting: 0, above: 0, gone: new Map(), busy: false, timer: null, last: 0, until: 0, tries: 0 }).current;
   const latest = useRef({});
   latest.current = { source, held, view, onRead };
 
@@ -30,6 +31,7 @@ export function useLive({ source, events, held, view, onRead }) {
         state.waiting -= counted;
         state.gone.clear();
         state.until = 0;
+        state.tries = isUnread() ? state.tries + 1 : 0;
         latest.current.onRead();
       }
     } catch { /* the rows stay as they are; the lost connection is told elsewhere */ }
@@ -55,7 +57,8 @@ export function useLive({ source, events, held, view, onRead }) {
   function plan() {
     clearTimeout(state.timer);
     if (document.hidden || latest.current.held) return;
-    const due = state.waiting > 0 ? Math.max(state.last + REST_MS, state.until) : state.last + DRIFT_MS;
+    const rest = isUnread() ? Math.min(DRIFT_MS, UNREAD_MS * 2 ** state.tries) : DRIFT_MS;
+    const due = state.waiting > 0 ? Math.max(state.last + REST_MS, state.until) : state.last + rest;
     state.timer = setTimeout(apply, Math.max(0, due - Date.now()));
   }
 
@@ -74,6 +77,13 @@ export function useLive({ source, events, held, view, onRead }) {
     redraw((n) => n + 1);
     plan();
   }, [events]);
+
+  // Whether the first row in sight waits without a reason: the API had no plan yet when it answered.
+  function isUnread() {
+    const { source: shown, view: { first } } = latest.current;
+    const job = shown.row(Math.max(0, first));
+    return job?.Status === "queued" && !job.other && !job.Why;
+  }
 
   function inSight(name) {
     const { source: shown, view: { first, last } } = latest.current;

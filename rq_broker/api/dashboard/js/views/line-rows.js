@@ -86,7 +86,7 @@ export function Columns({ axis, all, onAll, selectable }) {
       ref=${(box) => { if (box) box.indeterminate = all === "some"; }} onClick=${onAll} />` : html`<span class="vh">${t("line.select")}</span>`}</div>
     <div role="columnheader" class="pos">#</div><div role="columnheader">${t("line.job")}</div><div role="columnheader">${t("line.size")}</div>
     <div role="columnheader" class="num">${t("line.since")}</div>
-    <div role="columnheader"><span class="eta-axis"><span><span>${t("line.turn")}</span><span aria-hidden="true">${marks[0]}</span></span>
+    <div role="columnheader"><span class="eta-axis"><span><span>${t("line.turn")}</span>${axis > AXES[0] && html`<span aria-hidden="true">${marks[0]}</span>`}</span>
       <span aria-hidden="true"><span></span><span>${marks[1]}</span></span><span aria-hidden="true"><span></span><span>${marks[2]}</span></span></span></div>
     <div role="columnheader">${t("line.why")}</div><div role="columnheader"><span class="vh">${t("line.actions")}</span></div></div></div>`;
 }

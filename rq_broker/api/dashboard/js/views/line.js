@@ -3,7 +3,7 @@ import { html, useEffect, useMemo, useState } from "../dom.js";
 import { get, path } from "../api.js";
 import { totals, useResource } from "../data.js";
 import { moment, number, resources } from "../format.js";
-import { Empty, Failure, Note } from "../parts.js";
+import { Empty, Failure, Loading, Note } from "../parts.js";
 import { go, to } from "../router.js";
 import { many, t } from "../texts.js";
 import { Head } from "./head.js";
@@ -62,7 +62,7 @@ export function Line({ route: { type, query }, events }) {
   useEffect(() => { if (events === null || events.length) about.reload(); }, [events]);
   const kept = useKept(type, filter.status === "queued" ? first.name : null, first.round);
   if (about.error && !about.data) return html`<${Failure} error=${about.error} again=${about.reload} />`;
-  if (!about.data) return null;
+  if (!about.data) return html`<${Head} type=${type} view="line" /><${Loading} rows=${8} />`;
   const { policy, counts } = about.data;
   const beside = source instanceof Places && source.ready && filter.status === "queued" ? counts.queued - source.count : 0;
   return html`<${Head} type=${type} view="line" policy=${policy} counts=${counts} reload=${about.reload} />

@@ -2,7 +2,7 @@
 import { html, useState } from "../dom.js";
 import { useFresh, useResource } from "../data.js";
 import { number, resources, span } from "../format.js";
-import { Badge, Cap, Empty, Failure, Icon, Legend } from "../parts.js";
+import { Badge, Cap, Empty, Failure, Icon, Legend, Loading } from "../parts.js";
 import { to } from "../router.js";
 import { t } from "../texts.js";
 import { Feed } from "./feed.js";
@@ -67,7 +67,7 @@ export function Overview({ ready, events }) {
   useFresh(events, summaries.reload);
   const head = (lede) => html`<div class="page-h"><div><div class="title"><h1>${t("nav.overview")}</h1></div>${lede && html`<p class="lede">${lede}</p>`}</div></div>`;
   if (summaries.error && !summaries.data) return html`${head()}<${Failure} error=${summaries.error} again=${summaries.reload} />`;
-  if (!summaries.data) return head();
+  if (!summaries.data) return html`${head()}<${Loading} />`;
   const rows = summaries.data;
   const sum = (status) => number(rows.reduce((total, row) => total + row.counts[status], 0));
   const lede = t(rows.length === 1 ? "overview.lede.one" : "overview.lede", { types: number(rows.length), waiting: sum("queued"), running: sum("running") });

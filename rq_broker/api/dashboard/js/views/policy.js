@@ -3,7 +3,7 @@ import { html, useState } from "../dom.js";
 import { call, may, path } from "../api.js";
 import { Confirm } from "../acting.js";
 import { useResource } from "../data.js";
-import { Button, Failure, Note } from "../parts.js";
+import { Button, Failure, Loading, Note } from "../parts.js";
 import { t } from "../texts.js";
 import { Head } from "./head.js";
 import { Field, shareDraft } from "./policy-fields.js";
@@ -92,7 +92,7 @@ export function Policy({ route: { type } }) {
   const head = html`<${Head} type=${type} view="policy" about=${about} />`;
   for (const each of [about, openapi]) if (each.error && !each.data) return html`${head}<${Failure} error=${each.error} again=${each.reload} />`;
   const schema = openapi.components?.schemas?.Policy;
-  if (!about.data || !schema) return head;
+  if (!about.data || !schema) return html`${head}<${Loading} rows=${6} />`;
   const mayChange = may("patch_policy", type);
   const done = (answer) => { setSaved(answer); about.reload(); };
   return html`${head}<p class="lede">${t(mayChange ? "policy.lede" : "policy.read", { type })}</p>

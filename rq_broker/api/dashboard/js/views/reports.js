@@ -4,7 +4,7 @@ import { path } from "../api.js";
 import { Chart, ChartLegend, lineStyle } from "../chart.js";
 import { useResource } from "../data.js";
 import { amount, clockTime, moment, number, resources, span } from "../format.js";
-import { Empty, Failure, Note } from "../parts.js";
+import { Empty, Failure, Loading, Note } from "../parts.js";
 import { go, to } from "../router.js";
 import { language, t } from "../texts.js";
 import { Head } from "./head.js";
@@ -109,10 +109,6 @@ function Demand({ report, steps, resource, names, set }) {
       <${Table} caption=${label} rows=${rows} head=${[t("reports.time"), ...["capacity", ...kinds].map((kind) => t(`reports.${kind}`)), t("reports.jobs")]} />`}</div></section>`;
 }
 
-function Skeleton() {
-  return html`<section class="panel" aria-busy="true"><div class="panel-b stack">${[1, 2, 3, 4].map((n) => html`<span class="sk" key=${n}></span>`)}</div></section>`;
-}
-
 function Shown({ type, report, query, set }) {
   const steps = useMemo(() => wholeSteps(report), [report]);
   const named = new Set([...Object.keys(report.total.held), ...report.steps.flatMap((step) => Object.keys(step.capacity))]);
@@ -142,5 +138,5 @@ export function Reports({ route: { type, query } }) {
     <div class="toolbar"><${Choice} name="period" value=${period} label=${t("reports.period")} set=${set} choices=${Object.keys(PERIODS).map((key) => [key, t(`reports.${key}`)])} />
       <${Choice} name="by" value=${by} label=${t("reports.by")} set=${set} choices=${["size", "owner"].map((key) => [key, t(`reports.by.${key}`)])} /></div>
     ${report.error && html`<${Failure} error=${report.error} again=${report.reload} />`}
-    ${shown ? html`<${Shown} type=${type} report=${shown} query=${{ ...query, period }} set=${set} />` : !report.error && html`<${Skeleton} />`}`;
+    ${shown ? html`<${Shown} type=${type} report=${shown} query=${{ ...query, period }} set=${set} />` : !report.error && html`<${Loading} />`}`;
 }
