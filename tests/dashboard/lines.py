@@ -7,7 +7,7 @@ import json
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from playwright.async_api import Locator, Page, Route
+from playwright.async_api import Locator, Page, Response, Route
 from showing import scene
 
 from rq_broker.store.broker import Broker
@@ -45,6 +45,39 @@ async def order(broker: Broker) -> list[str]:
     """List the names of the waiting jobs."""
     page = await broker.page(TYPE, status="queued")
     return [job.request_id for job in page.jobs]
+
+
+async def followed(page: Page, url: str) -> None:
+    """Open a line and wait until it has read its rows anew once its stream is open.
+
+    Every change from then on is told by an event of its own.
+    """
+    answers: list[Response] = []
+
+    def note(answer: Response) -> None:  # playwright takes no method of a builtin
+        answers.append(answer)
+
+    page.on("response", note)
+    await page.goto(url)
+    deadline = asyncio.get_running_loop().time() + PATIENCE_MS / 1000
+    while (answer := _read_anew(answers)) is None:
+        assert asyncio.get_running_loop().time() < deadline, [each.url for each in answers]
+        await asyncio.sleep(0.02)
+    await answer.finished()
+    await page.evaluate(
+        "() => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))"
+    )
+
+
+def _read_anew(answers: list[Response]) -> Response | None:
+    """Return the first list of jobs that was answered after the stream of events."""
+    paths = [urlsplit(each.url).path for each in answers]
+    is_followed = False
+    for answer, path in zip(answers, paths, strict=True):
+        if is_followed and "/v1/" in path and path.endswith("/"):
+            return answer
+        is_followed = is_followed or path.endswith("/events")
+    return None
 
 
 def rows(page: Page) -> Locator:

@@ -10,7 +10,7 @@ from showing import scene
 
 from rq_broker.store.broker import Broker
 from tests.dashboard.conftest import PHONE, Watch, context
-from tests.dashboard.lines import TYPE, a_million, names, order, queue, row, rows, until
+from tests.dashboard.lines import TYPE, a_million, followed, names, order, queue, row, rows, until
 
 LINE = f"line/{quote(TYPE)}"
 MOST_ROWS = 400
@@ -127,8 +127,7 @@ async def test_a_search_finds_by_name_owner_and_callback(
 async def test_order_is_held_while_one_points(url: str, broker: Broker, page: Page) -> None:
     """News waits while the pointer is over the rows, and comes when it leaves them."""
     await queue(broker, "a", "b")
-    async with page.expect_response("**/events*"):  # what comes from here on is told
-        await page.goto(f"{url}/{LINE}")
+    await followed(page, f"{url}/{LINE}")
     await row(page, "b").hover()
     await queue(broker, "c")
     await expect(page.get_by_text("Held, 1 change waits")).to_be_visible()
@@ -140,8 +139,7 @@ async def test_order_is_held_while_one_points(url: str, broker: Broker, page: Pa
 async def test_a_row_that_left_stays_a_while(url: str, broker: Broker, page: Page) -> None:
     """A job that is withdrawn is struck through where it stood, and nothing jumps."""
     await queue(broker, "a", "b", "c")
-    async with page.expect_response("**/events*"):  # what comes from here on is told
-        await page.goto(f"{url}/{LINE}")
+    await followed(page, f"{url}/{LINE}")
     await row(page, "c").hover()
     top = await row(page, "c").bounding_box()
     await broker.withdraw(TYPE, "b")
@@ -154,8 +152,7 @@ async def test_a_row_that_left_stays_a_while(url: str, broker: Broker, page: Pag
 async def test_changes_above_do_not_move_the_view(url: str, broker: Broker, page: Page) -> None:
     """Who reads further down keeps the rows in sight, and is told how much changed above."""
     await queue(broker, *(f"j{number}" for number in range(60)))
-    async with page.expect_response("**/events*"):  # what comes from here on is told
-        await page.goto(f"{url}/{LINE}")
+    await followed(page, f"{url}/{LINE}")
     await row(page, "j5").hover()
     await page.mouse.wheel(0, 1600)
     await expect(row(page, "j30")).to_be_in_viewport()
