@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,26 @@ settings.register_profile(
 settings.load_profile("any machine")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have the tests that need a Keystone run in one process: it takes long to start."""
+ABOVE_THE_STORE = {"api", "cli", "client"}
+"""Folders whose tests CI runs on the real server only: what differs there is the store's, whose own
+tests it runs on both."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Have tests that need a Keystone share one, as it starts slowly; leave some to developers."""
     for item in items:
         if {"keystone", "keystone_process"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.xdist_group("keystone"))
+    if os.environ.get("CI") == "true":
+        left_out = [item for item in items if _is_left_to_developers(item)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not _is_left_to_developers(item)]
+
+
+def _is_left_to_developers(item: pytest.Item) -> bool:
+    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+    values = getattr(getattr(item, "callspec", None), "params", {}).values()
+    return folder in ABOVE_THE_STORE and any(value == "fake" for value in values)
 
 
 @pytest.hookimpl(wrapper=True)
