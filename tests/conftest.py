@@ -32,10 +32,7 @@ tests it runs on both."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Have tests that need a Keystone share one, as it starts slowly; leave some to developers."""
-    for item in items:
-        if {"keystone", "keystone_process"} & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group("keystone"))
+    """In CI, leave some tests to developers."""
     if os.environ.get("CI") == "true":
         left_out = [item for item in items if _is_left_to_developers(item)]
         config.hook.pytest_deselected(items=left_out)

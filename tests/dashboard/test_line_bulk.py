@@ -63,6 +63,8 @@ async def test_refusals_are_told(url: str, broker: Broker, page: Page) -> None:
     await page.get_by_role("button", name="Put back in line…").click()
     await expect(page.get_by_role("dialog")).to_contain_text("Put 2 jobs back in line?")
     await broker.withdraw(TYPE, "b")
+    await queue(broker, "c")
+    await broker.transition(TYPE, "c", Status.ERROR)  # so that the list does not become empty
     await page.get_by_role("button", name="Put back 2").click()
     dialog = page.get_by_role("dialog")
     await expect(dialog).to_contain_text("1 put back in line.")
