@@ -19,8 +19,8 @@ from rq_broker.planner import ForecastChange, change_steps
 from rq_broker.store.broker import Moved
 
 PAUSE_SECONDS = 0.1
-"""Pause after a preview of a type. Who drags jobs does not notice it; who asks in a loop leaves
-half of the time to other questions."""
+"""Pause after a preview of a type. A person who drags jobs does not notice it; a program that asks
+in a loop leaves half of the time to other questions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class MovePreviews:
 
         `owners` and `among_own` are as of Broker.reorder. Raises what that raises, and NotWaiting.
         """
-        # 1. Ask where it would go; whoever comes from here on may refuse the move.
+        # 1. Ask where it would go. A job that comes in from here on may make the move be refused.
         type_, (mode, value) = job.type, proposal.place
         moved = await self._broker.reorder(
             type_, job.request_id, mode, value, owners, among_own=among_own, dry_run=True

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.figures import LEAST_SIZE, MOST_SIZE
-from rq_broker.domain.holding_times import size_class
+from rq_broker.domain.holding_times import size_class, size_in_hosts
 from rq_broker.domain.jobs import Demand
 from rq_broker.domain.planning import Head, WaitingShape
 from rq_broker.store.broker import Broker
@@ -85,13 +85,7 @@ def sizer(hosts: Collection[Host]) -> Callable[[Demand], int]:
                 largest[resource] = max(amount, largest.get(resource, 0))
 
     def size_of(demand: Demand) -> int:
-        hosts_needed = sum(
-            max(
-                (amount / largest[name] for name, amount in instance if largest.get(name)),
-                default=0,
-            )
-            for instance in demand.instances
-        )
-        return max(LEAST_SIZE, min(MOST_SIZE, size_class(hosts_needed)))
+        size = size_class(size_in_hosts(demand.instances, largest))
+        return max(LEAST_SIZE, min(MOST_SIZE, size))
 
     return size_of

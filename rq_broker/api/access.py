@@ -46,6 +46,12 @@ def scope_of(request: Request) -> roles.Scope:
     return scope
 
 
+def actor_of(scope: Scope, identity: Identity) -> Actor:
+    """Return who acts in a request of an identity, as the audit log and events tell it."""
+    client = scope.get("client")
+    return Actor(identity.name, client[0] if client else "", scope.get("request_id", ""))
+
+
 async def is_still_known(request: Request) -> bool:
     """Tell whether the credential of a request is still accepted: before more of a long answer."""
     try:
@@ -111,13 +117,11 @@ class Access:
             return
         scope["identity"] = identity
         scope["identify"] = partial(self._identity, scope)
-        client = scope.get("client")
-        address = client[0] if client else ""
-        actor = ACTOR.set(Actor(identity.name, address, scope.get("request_id", "")))
+        acting = ACTOR.set(actor_of(scope, identity))
         try:
             await self._app(scope, receive, send)
         finally:
-            ACTOR.reset(actor)
+            ACTOR.reset(acting)
 
     async def _identity(self, scope: Scope) -> Identity:
         if not self._authenticators:

@@ -87,7 +87,7 @@ class MoreHostsView(JsonObject, frozen=True):
     ]
     granted_anyway: Annotated[Count, Meta(description="Jobs that start at once without them too.")]
     is_complete: Annotated[
-        bool, Meta(description="false: at least so many; there are more behind those planned.")
+        bool, Meta(description="Whether these are all; if not, jobs further back may start too.")
     ]
     paused: Annotated[bool, Meta(description="Nothing is granted while the type is paused.")]
     amounts: Annotated[Amounts, Meta(description="What those that would start would have.")]

@@ -136,8 +136,10 @@ class Actions:
     async def _names_of_array(
         self, type_: str, request_id: str, owners: Collection[str] | None
     ) -> list[str]:
-        """Return the names of an array's jobs, of many so many that they are too many; none for
-        an array that is not there: its name is refused like that of a job."""
+        """Return the names of an array's jobs; it stops once they are more than one call takes.
+
+        None for an array that is not there: its name is refused like that of a job.
+        """
         names = list[str]()
         following: int | None = 0
         with suppress(errors.JobNotFound):

@@ -96,8 +96,8 @@ class EventEndpoints:
                 if _is_of(job, event)
             ]
         told = [event for event in events if event.word != LOST or event.at]
-        limits, name = limits_of(request), identity_of(request).name
-        views = [view_of(event, limits is None or event.by in ("", name)) for event in told]
+        may_tell = shows_by(request)
+        views = [view_of(event, may_tell(event)) for event in told]
         begins = bool(told) and told[0].old_status is None and told[0].new_status is not None
         return ok(views, complete=begins)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from hashlib import sha256
 
@@ -12,9 +11,8 @@ from starlette.routing import Route
 
 from rq_broker.api.request_body import read_json
 from rq_broker.api.responses import ok
-from rq_broker.api.session_cookie import cookie_header, secret_of
+from rq_broker.api.signing_in import count_attempt, sign_in
 from rq_broker.domain import errors
-from rq_broker.domain.identity import ACTOR, Actor
 from rq_broker.domain.sign_in import KeystoneLogin, keystone_login
 from rq_broker.identity import Authenticator
 from rq_broker.identity.keystone import KeystoneAuthenticator
@@ -51,22 +49,10 @@ class KeystonePages:
         identity = await self._authenticator.identify(headers)
         if identity is None:
             raise errors.KeystoneRefused("Keystone has given no token")
-        address = request.client.host if request.client else ""
-        acting = ACTOR.set(Actor(identity.name, address, request.scope.get("request_id", "")))
-        try:
-            secret = await self._sessions.begin(identity, headers)
-            if former := secret_of(request.scope):
-                await self._sessions.end(former)
-        finally:
-            ACTOR.reset(acting)
-        return ok({}, [cookie_header(request.scope, secret)])
+        begin = self._sessions.begin(identity, headers)
+        return ok({}, [await sign_in(request, self._sessions, identity, begin)])
 
     async def _count(self, login: KeystoneLogin) -> None:
         user = sha256(f"{login.domain}\0{login.user}".encode()).hexdigest()[:32]
         bucket = Bucket(f"sign_in_user:{user}", _GUESSES_A_SECOND, _GUESSES)
-        allowance = await self._broker.allow([bucket])
-        if not allowance.requests:
-            raise errors.RateLimited(
-                "too many sign-ins as this user; Retry-After says when to go on",
-                math.ceil(allowance.wait),
-            )
+        await count_attempt(self._broker, bucket, "as this user")

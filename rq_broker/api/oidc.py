@@ -13,8 +13,8 @@ from starlette.routing import Route
 
 from rq_broker.api.responses import PRIVATE
 from rq_broker.api.session_cookie import cookie_header, secret_of
+from rq_broker.api.signing_in import sign_in
 from rq_broker.domain import errors
-from rq_broker.domain.identity import ACTOR, Actor
 from rq_broker.identity.oidc import Attempt, OidcSignIn
 from rq_broker.identity.sessions import Sessions
 
@@ -58,19 +58,13 @@ class OidcPages:
             identity = await self._sign_in.end(
                 attempt, dict(request.query_params), _callback(request)
             )
-            address = request.client.host if request.client else ""
-            acting = ACTOR.set(Actor(identity.name, address, request.scope.get("request_id", "")))
-            try:
-                secret = await self._sessions.begin_at_issuer(identity)
-                if former := secret_of(request.scope):
-                    await self._sessions.end(former)
-            finally:
-                ACTOR.reset(acting)
+            begin = self._sessions.begin_at_issuer(identity)
+            cookie = await sign_in(request, self._sessions, identity, begin)
         except errors.BrokerError as error:
             answer = _refused(attempt.back, error)
         else:
             answer = _redirect(attempt.back)
-            answer.raw_headers.append(cookie_header(request.scope, secret))
+            answer.raw_headers.append(cookie)
         answer.raw_headers.append(_kept(request, ""))
         return answer
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from rq_broker.admission.snapshot import SnapshotReader
-from rq_broker.api.sizes import instances_of
+from rq_broker.api.sizes import instances_of, times_of
 from rq_broker.domain.devices import resource_of
 from rq_broker.domain.jobs import Job
 from rq_broker.domain.representation import Count, JsonObject
@@ -63,8 +63,7 @@ def others_of(jobs: Iterable[Job], resources: Collection[str]) -> list[OtherView
 def _sizes(data: str, resources: Collection[str]) -> list[dict[str, int]]:
     kinds = Counter[tuple[tuple[str, int], ...]]()
     for instance in instances_of(data):
-        count = instance.get("count", 1)
-        times = count.get("min", 1) if isinstance(count, dict) else count
+        times = times_of(instance)
         size = tuple(
             (name, amount)
             for name, amount in sorted(instance.items())

@@ -61,6 +61,13 @@ class Listing:
     callback: str = ""
     """List the jobs with this callback."""
 
+    with_eta: bool = False
+    """Whether each queued job has its forecast."""
+    with_reason: bool = False
+    """Whether each queued job has the reason why it waits."""
+    request_id: str = ""
+    """List this job alone; of an array, such as `sweep[*]`, its jobs by their numbers."""
+
     @property
     def array(self) -> str:
         """The name of the array whose jobs are listed; empty for none."""
@@ -70,13 +77,6 @@ class Listing:
     def names_jobs(self) -> bool:
         """Whether it is of jobs that an index has by name: there is nothing to walk."""
         return bool(self.callback or (self.request_id and not self.array))
-
-    with_eta: bool = False
-    """Whether each queued job has its forecast."""
-    with_reason: bool = False
-    """Whether each queued job has the reason why it waits."""
-    request_id: str = ""
-    """List this job alone; of an array, such as `sweep[*]`, its jobs by their numbers."""
 
 
 def listing(query: Sequence[tuple[str, str]]) -> Listing:

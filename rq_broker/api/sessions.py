@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 from starlette.requests import Request
@@ -14,6 +13,7 @@ from rq_broker.api.access import identity_of, rights_of
 from rq_broker.api.responses import ok, refused
 from rq_broker.api.session_cookie import cookie_header, secret_of
 from rq_broker.api.session_views import SessionView
+from rq_broker.api.signing_in import count_attempt, sign_in
 from rq_broker.domain import errors
 from rq_broker.domain.identity import ANYONE, NOBODY, Identity
 from rq_broker.identity.sessions import Sessions
@@ -65,11 +65,8 @@ class SessionEndpoints:
         identity = identity_of(request)
         if identity is ANYONE:
             return ok(self._view(identity))
-        secret = await self._sessions.begin(identity, request.headers)
-        former = secret_of(request.scope)
-        if former is not None:
-            await self._sessions.end(former)
-        return ok(self._view(identity), [cookie_header(request.scope, secret)])
+        begin = self._sessions.begin(identity, request.headers)
+        return ok(self._view(identity), [await sign_in(request, self._sessions, identity, begin)])
 
     async def end_session(self, request: Request) -> Response:
         """Sign out: end the session of the cookie."""
@@ -109,20 +106,11 @@ class SignInLimit:
             name = f"sign_in:{client[0] if client else ''}"
             bucket = Bucket(name, _ATTEMPTS_A_SECOND, _ATTEMPTS)
             try:
-                allowance = await self._broker.allow([bucket])
+                await count_attempt(self._broker, bucket, "from this address")
             except errors.BrokerError as error:
                 await refused(error)(scope, receive, send)
                 return
-            if not allowance.requests:
-                await refused(_too_many(allowance.wait))(scope, receive, send)
-                return
         await self._app(scope, receive, send)
-
-
-def _too_many(wait: float) -> errors.RateLimited:
-    return errors.RateLimited(
-        "too many sign-ins from this address; Retry-After says when to go on", math.ceil(wait)
-    )
 
 
 def _tries(scope: Scope) -> bool:

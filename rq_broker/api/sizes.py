@@ -23,13 +23,18 @@ def asks_for(job: Job, needs: Mapping[str, int]) -> bool:
         return True
     amounts = Counter[str]()
     for instance in instances_of(job.data):
-        count = instance.get("count", 1)
-        times = count.get("min", 1) if isinstance(count, dict) else count
+        times = times_of(instance)
         for resource in needs:
             amount = instance.get(resource)
             if isinstance(amount, int) and isinstance(times, int):
                 amounts[resource] += amount * times
     return all(amounts[resource] >= least for resource, least in needs.items())
+
+
+def times_of(instance: Mapping[str, Any]) -> Any:
+    """Return how many of an instance are asked for, of elastic ones the fewest; as Redis has it."""
+    count = instance.get("count", 1)
+    return count.get("min", 1) if isinstance(count, dict) else count
 
 
 def instances_of(data: str) -> list[dict[str, Any]]:

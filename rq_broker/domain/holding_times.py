@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
@@ -77,6 +77,19 @@ def _text_of(demand: Demand) -> bytes:
         plain = _PlainDemand(demand.instances, demand.aggregate, demand.spread)
         return msgspec.json.encode(plain)
     return Shape(demand, "", "").canonical().encode()
+
+
+def size_in_hosts(rows: Iterable[Iterable[tuple[str, int]]], largest: Mapping[str, int]) -> float:
+    """Return a size in largest hosts: each row counts by the resource of which it has the most.
+
+    Args:
+        rows: The instances of a demand, or what is held on each host: pairs of resource and amount.
+        largest: Resource → the most that one host has; others do not count.
+    """
+    return sum(
+        max((amount / largest[name] for name, amount in row if largest.get(name)), default=0.0)
+        for row in rows
+    )
 
 
 def size_class(hosts: float) -> int:

@@ -13,13 +13,13 @@ import random
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from contextvars import Context
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from rq_broker.domain.errors import BrokerError, Unavailable
 from rq_broker.store import records
 from rq_broker.store.keys import Keys
+from rq_broker.store.later import Later
 from rq_broker.store.registry import Registry
 from rq_broker.store.runner import Runner
 
@@ -87,9 +87,8 @@ class Continuity:
         self._runner = runner
         self._registry = registry
         self._known: dict[str, Known] = {}
-        self._timer: asyncio.TimerHandle | None = None
-        self._look: asyncio.Task[None] | None = None
-        runner.on_dial = self._look_soon
+        self._look_later = Later(LOOK_SECONDS, self._look_for_witnesses)
+        runner.on_dial = self._look_later.ask
 
     def known(self, type_: str) -> Known:
         """Return what is known of a type: read it before a call, and hand it to `compare`."""
@@ -122,8 +121,7 @@ class Continuity:
         dials = before.dials
         if before.incarnation:
             is_less = 0 < id_ < before.id + bool(witness) or 0 < fence < before.fence
-            is_doubted = before.witness is not None and dials != self._runner.dials
-            if is_less or is_doubted or incarnation != before.incarnation:
+            if is_less or self._is_doubted(before) or incarnation != before.incarnation:
                 dials = self._runner.dials
                 incarnation = await self._report(type_, before)
         now = time.monotonic()
@@ -149,10 +147,14 @@ class Continuity:
         """Remember a grant. An earlier write that is still to be looked for stays remembered."""
         known = self._known.get(type_)
         if known and witness.fence > known.fence:
-            is_doubted = known.witness is not None and known.dials != self._runner.dials
             self._known[type_] = known._replace(
-                fence=witness.fence, witness=known.witness if is_doubted else witness
+                fence=witness.fence,
+                witness=known.witness if self._is_doubted(known) else witness,
             )
+
+    def _is_doubted(self, known: Known) -> bool:
+        """Return whether a write was not looked for since the newest connection was made."""
+        return known.witness is not None and known.dials != self._runner.dials
 
     async def look(self) -> None:
         """Compare some types that nobody may be asking for; after a loss compare all.
@@ -167,33 +169,16 @@ class Continuity:
 
     def close(self) -> None:
         """Look for nothing more."""
-        if self._timer:
-            self._timer.cancel()
-        if self._look:
-            self._look.cancel()
+        self._look_later.close()
 
-    def _look_soon(self) -> None:
-        """Look for the newest writes that nothing has confirmed since this connection was made."""
-        if self._timer is None and self._look is None:
-            loop, of_nobody = asyncio.get_running_loop(), Context()  # not of a request's
-            self._timer = loop.call_later(LOOK_SECONDS, self._start_look, context=of_nobody)
-
-    def _start_look(self) -> None:
-        self._timer = None
-        self._look = asyncio.get_running_loop().create_task(self._look_for_witnesses())
-
-    async def _look_for_witnesses(self) -> None:
-        doubted = [
-            type_
-            for type_, known in self._known.items()
-            if known.witness and known.dials != self._runner.dials
-        ]
+    async def _look_for_witnesses(self) -> bool:
+        """Look for the newest writes that are in doubt; returns whether to look again."""
+        doubted = [type_ for type_, known in self._known.items() if self._is_doubted(known)]
         try:
             await self._look_at_all(doubted)
-            self._look = None
         except BrokerError:  # the store has logged why
-            self._look = None
-            self._look_soon()
+            return True
+        return False
 
     async def _look_at_all(self, types: Sequence[str]) -> None:
         for start in range(0, len(types), COMPARED_AT_ONCE):

@@ -8,7 +8,7 @@ Nothing is read while nothing changes: Redis says when the stream does, see Trac
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -198,19 +198,11 @@ class Feed:
             self.position = await self._newest()
         finally:
             self._beginning = None
-        self._reading = asyncio.create_task(self._read_on())
+        self._reading = asyncio.create_task(read_when(self._stale, self._read_all))
 
-    async def _read_on(self) -> None:
-        while True:
-            raise_if_cancelled()
-            await self._stale.wait()
-            self._stale.clear()
-            try:
-                while await self._read():
-                    pass
-            except BrokerError:  # the cause is logged where calls are made, see trouble
-                await asyncio.sleep(RETRY_SECONDS)
-                self._stale.set()
+    async def _read_all(self) -> None:
+        while await self._read():
+            pass
 
     async def _newest(self) -> str:
         entries = await self._runner.tracked("XREVRANGE", self.key, "+", "-", "COUNT", 1)
@@ -249,6 +241,22 @@ class Feed:
             return
         for follower in [*self._of_all, *self._by_job.get(event.job_id, ())]:
             follower.take(event)
+
+
+async def read_when(stale: asyncio.Event, read: Callable[[], Awaitable[None]]) -> None:
+    """Read each time that `stale` is set, and once more after a while where Redis failed to serve.
+
+    It ends by its cancellation only.
+    """
+    while True:
+        raise_if_cancelled()
+        await stale.wait()
+        stale.clear()
+        try:
+            await read()
+        except BrokerError:  # the cause is logged where calls are made, see trouble
+            await asyncio.sleep(RETRY_SECONDS)
+            stale.set()
 
 
 def _id_of(newest: Sequence[Any]) -> str:

@@ -8,9 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
-from rq_broker.domain.errors import BrokerError, Invalid
-from rq_broker.store.cancellation import raise_if_cancelled
-from rq_broker.store.event_feed import RETRY_SECONDS, Follower
+from rq_broker.domain.errors import Invalid
+from rq_broker.store.event_feed import Follower, read_when
 from rq_broker.store.keys import TYPES
 from rq_broker.store.runner import Runner
 
@@ -102,7 +101,7 @@ class TypeNames:
             if self._first is None or self._first.done():
                 self._first = asyncio.create_task(self._read())
             await asyncio.shield(self._first)
-            self._reading = self._reading or asyncio.create_task(self._read_on())
+            self._reading = self._reading or asyncio.create_task(read_when(self._stale, self._read))
 
     def leave(self, follower: Follower) -> None:
         """Wake a follower no more."""
@@ -119,17 +118,6 @@ class TypeNames:
                 task.cancel()
         for follower in self._followers:
             follower.end()
-
-    async def _read_on(self) -> None:
-        while True:
-            raise_if_cancelled()
-            await self._stale.wait()
-            self._stale.clear()
-            try:
-                await self._read()
-            except BrokerError:  # the cause is logged where calls are made, see trouble
-                await asyncio.sleep(RETRY_SECONDS)
-                self._stale.set()
 
     async def _read(self) -> None:
         names = frozenset(await self._runner.tracked("SMEMBERS", self.key))

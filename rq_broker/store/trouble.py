@@ -6,17 +6,16 @@ read the present causes and the counts here.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from contextvars import Context
 from dataclasses import dataclass, field
 
 from rq_broker.domain import errors
 from rq_broker.measures import REDIS_REFUSED
+from rq_broker.store.later import Later
 
 PROBE_SECONDS = 1.0
 """Seconds between two attempts to find a cause gone. A shorter time costs calls while Redis is in
@@ -65,8 +64,7 @@ class Trouble:
         """Code of the error → calls that got it, since the process started."""
         self._probe = probe
         self._present: dict[type[errors.Unavailable], Spell] = {}
-        self._timer: asyncio.TimerHandle | None = None
-        self._check: asyncio.Task[None] | None = None
+        self._check = Later(PROBE_SECONDS, self._find_gone)
 
     @property
     def present(self) -> list[Spell]:
@@ -85,26 +83,18 @@ class Trouble:
         spell.last, spell.calls = now, spell.calls + 1
         if key in spell.keys or len(spell.keys) < KEYS:
             spell.keys[key] = now
-        self._check_later()
+        self._check.ask()
 
     def close(self) -> None:
         """Probe no more."""
-        if self._timer:
-            self._timer.cancel()
-        if self._check:
-            self._check.cancel()
+        self._check.close()
 
-    def _check_later(self) -> None:
-        if self._timer is None and self._check is None:
-            loop, of_nobody = asyncio.get_running_loop(), Context()  # not the request's that met it
-            self._timer = loop.call_later(PROBE_SECONDS, self._start_check, context=of_nobody)
+    async def _find_gone(self) -> bool:
+        """Probe the keys of every present cause, and end those that are gone.
 
-    def _start_check(self) -> None:
-        self._timer = None
-        self._check = asyncio.get_running_loop().create_task(self._find_gone())
-
-    async def _find_gone(self) -> None:
-        """Probe the keys of every present cause, and end the causes that are gone."""
+        Returns:
+            Whether any is left.
+        """
         for spell in self.present:
             for key, met in list(spell.keys.items()):
                 if await self._probe(key) is not spell.error and spell.keys[key] == met:
@@ -115,9 +105,7 @@ class Trouble:
                     "over after %.1f s: %s; %d calls failed with %s",
                     spell.seconds, spell.sentence, spell.calls, spell.error.code,
                 )  # fmt: skip
-        self._check = None
-        if self._present:
-            self._check_later()
+        return bool(self._present)
 
 
 def details(error: BaseException) -> str:

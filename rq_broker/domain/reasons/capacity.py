@@ -30,10 +30,7 @@ def impossible(reason: Reason) -> str:
         return f"the hosts{of_hosts(reason.where)} could never hold this: needs {needed}"
     lacks = _LACKS[_kind(reason)](reason, "the largest is", "")
     text = f"no host{of_both(reason.where)} could ever hold this: needs {lacks}"
-    if reason.anywhere:
-        resource, name = reason.anywhere.resource, reason.anywhere.host
-        text += f"; {resource} is anywhere ({name}): ask for it in its own instance"
-    return text
+    return text + _hint_of_anywhere(reason)
 
 
 def no_host(reason: Reason) -> str:
@@ -51,10 +48,14 @@ def no_resource(reason: Reason) -> str:
         f"no host{where} could ever hold this: needs {reason.resource} {reason.needed}, but no "
         f"host{where} has {reason.resource}{asked(reason.similar)}"
     )
-    if reason.anywhere:
-        resource, name = reason.anywhere.resource, reason.anywhere.host
-        text += f"; {resource} is anywhere ({name}): ask for it in its own instance"
-    return text
+    return text + _hint_of_anywhere(reason)
+
+
+def _hint_of_anywhere(reason: Reason) -> str:
+    if reason.anywhere is None:
+        return ""
+    resource, name = reason.anywhere.resource, reason.anywhere.host
+    return f"; {resource} is anywhere ({name}): ask for it in its own instance"
 
 
 def _kind(reason: Reason) -> ReasonKind:

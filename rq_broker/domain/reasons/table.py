@@ -59,7 +59,7 @@ _MEANT = {
     ReasonKind.ONE_DEVICE: "no single device has enough",
     ReasonKind.PART_OF_DEVICES: "more than one device has is given in whole devices only",
     ReasonKind.WHOLE_DEVICES: "too few whole devices are free on one host",
-    ReasonKind.INSTANCES: "each instance would fit, but not so many at once",
+    ReasonKind.INSTANCES: "each instance would fit alone, but not all of them at once",
     ReasonKind.MIX: "each instance would fit, but not beside the others",
 }
 

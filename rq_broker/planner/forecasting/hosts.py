@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from rq_broker.domain.capacity import Amounts, Host
 from rq_broker.domain.devices import device_name, is_device
-from rq_broker.domain.holding_times import size_class
+from rq_broker.domain.holding_times import size_class, size_in_hosts
 from rq_broker.domain.jobs import Demand
 from rq_broker.domain.traits import Instance, traits_of
 from rq_broker.planner.forecasting.device_room import could_hold
@@ -187,14 +187,7 @@ class SimulatedHosts:
         return size_class(self._size(amounts_of_hosts))
 
     def _size(self, amounts_of_hosts: Collection[Amounts]) -> float:
-        largest = self._largest
-        return sum(
-            max(
-                (amount / largest[name] for name, amount in amounts.items() if largest[name]),
-                default=0.0,
-            )
-            for amounts in amounts_of_hosts
-        )
+        return size_in_hosts((amounts.items() for amounts in amounts_of_hosts), self._largest)
 
     def demand_of_size(self, size: int) -> Demand:
         """Return a demand of a size class: the usual instance, or a part of a host, or whole hosts.

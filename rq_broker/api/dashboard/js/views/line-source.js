@@ -64,7 +64,7 @@ export class Places {
   }
 }
 
-// A client's own jobs at their places, and of others what is told of them: how big they are.
+// A client's own jobs at their places. Of the jobs between them it is told only how big they are.
 function byPlace(own, others, first) {
   const rows = [];
   for (const job of own) rows[job.Position - first] = job;
