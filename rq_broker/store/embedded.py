@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -74,12 +75,19 @@ def carried_server() -> str | None:
     return None
 
 
+_given: deque[int] = deque(maxlen=1000)
+"""Ports that `free_port` returned last: nobody may listen on them yet."""
+
+
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that no process listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a TCP port of 127.0.0.1 that no process listens on, and that was not returned lately."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if port not in _given:
+            _given.append(port)
+            return port
 
 
 @dataclass

@@ -22,18 +22,21 @@ async def _give_up(broker: Broker, *names: str) -> None:
         await making.settle(broker, delivery, failure)
 
 
-async def test_a_receiver_that_does_not_answer_is_reset(page: Page, lab: str) -> None:
+async def test_a_receiver_that_does_not_answer_is_reset(
+    url: str, page: Page, broker: Broker
+) -> None:
     """Troubled receivers come first and can be filtered; a reset asks once and is logged."""
-    await page.goto(f"{lab}/callbacks/vm")
+    await scene.fill(broker)
+    await page.goto(f"{url}/callbacks/vm")
     await page.get_by_role("button", name="Trouble 1").click()
-    await expect(page).to_have_url(f"{lab}/callbacks/vm?only=trouble")
+    await expect(page).to_have_url(f"{url}/callbacks/vm?only=trouble")
     row = page.get_by_role("row").filter(has_text=scene.AWAY)
     await expect(row).to_contain_text("failures in a row")
     await row.get_by_role("button", name="Reset…").click()
     dialog = page.get_by_role("dialog", name=f"Reset {scene.AWAY}?")
     await dialog.get_by_role("button", name="Reset").click()
     await expect(page.get_by_role("button", name="Trouble 0")).to_be_visible()
-    assert (await changes(lab, "vm", "reset"))[0][0] == "reset"
+    assert (await changes(url, "vm", "reset"))[0][0] == "reset"
 
 
 async def test_one_job_that_was_given_up_is_requeued(url: str, page: Page, broker: Broker) -> None:

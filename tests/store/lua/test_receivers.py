@@ -95,8 +95,8 @@ async def test_prompt_owners_share_nearly_all_slots(client: Redis, broker: Broke
         await settle(broker, await claim_one(broker), HEALTHY)
     claimed = {"a": 0, "b": 0}
     for owner in claimed:
-        for number in range(5):  # a claim after each few grants, as grants wait for late callbacks
-            await _grant(broker, owner, 7, f"{owner}-{number}-")
+        for number in range(35):  # a claim after each grant, as grants wait for late callbacks
+            await _grant(broker, owner, 1, f"{owner}-{number}-")
             claimed[owner] += len(await claim_due(broker))
     assert 28 <= claimed["a"] <= 29
     assert 1 <= claimed["b"] <= 32 - claimed["a"]
