@@ -12,6 +12,9 @@ CONSTRAINTS := .ci/constraints.txt
 
 # .venv/bin is last, so that a redis-server of the machine goes before the one that .venv may carry.
 export PATH := $(if $(REDIS),$(CURDIR)/.venv/servers/$(REDIS):)$(PATH):$(CURDIR)/.venv/bin
+# Compiled modules are kept where an image says otherwise, too: each process of a test would compile
+# 300 anew, for which it takes half as long again as for all else at its start.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help run test cover check format generate bench screenshots demo-openstack test-openstack pins clean server

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from rq_broker.api import html, markdown, reference
+from rq_broker.api import html
 from rq_broker.api.openapi import document, operations_of
 from rq_broker.api.responses import UNSNIFFED, Reply
 from rq_broker.domain.errors import NotFound
@@ -57,11 +57,16 @@ class PageEndpoints:
 
     async def docs_api(self, request: Request) -> Response:
         """Return the reference of this API as a page for people."""
-        return html.Page(self._reference(request.scope["root_path"]), reference.HEADERS)
+        return html.Page(*self._reference(request.scope["root_path"]))
 
-    def _render_reference(self, root_path: str) -> str:
-        """Render the reference, once for each root path: it takes long, and is open to all."""
-        return reference.html_page(self._document, root_path)
+    def _render_reference(self, root_path: str) -> tuple[str, Mapping[str, str]]:
+        """Render the reference, once for each root path: it takes long, and is open to all.
+
+        Returns the page and its headers.
+        """
+        from rq_broker.api import reference  # noqa: PLC0415 - slow to import, and few ask for it
+
+        return reference.html_page(self._document, root_path), reference.HEADERS
 
     async def docs_page(self, request: Request) -> Response:
         """Return one page of the documentation."""
@@ -89,6 +94,8 @@ def _texts() -> dict[str, str]:
 @lru_cache(64)
 def _rendered(name: str, root_path: str) -> str:
     """Render a page, once a process: the root path is the same for all requests of a server."""
+    from rq_broker.api import markdown  # noqa: PLC0415 - slow to import, and few ask for it
+
     text = _texts()[name]
     title = f"{markdown.title(text)}: rq-broker"
     return html.page(title, markdown.to_html(text, root_path), root_path)

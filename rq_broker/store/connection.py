@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-import fakeredis
 import redis
 from redis.asyncio import Redis, RedisCluster, Sentinel, SSLConnection
 from redis.asyncio.cluster import ClusterNode
@@ -122,6 +121,8 @@ async def servers_of(client: Redis | RedisCluster) -> list[tuple[str, int]]:
 
 def in_memory() -> Redis:
     """Return a client of a fakeredis: its data lives in this process and ends with it."""
+    import fakeredis  # noqa: PLC0415 - slow to import, and no server of Redis needs it
+
     client: Redis = fakeredis.FakeAsyncRedis(
         server=fakeredis.FakeServer(), max_connections=_CONNECTIONS, **_TEXT
     )

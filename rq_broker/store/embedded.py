@@ -80,7 +80,7 @@ _given: deque[int] = deque(maxlen=1000)
 
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that no process listens on, and that was not returned lately."""
+    """Return a TCP port of 127.0.0.1 that no process listens on and that is not just given away."""
     while True:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))

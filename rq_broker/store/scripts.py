@@ -8,8 +8,9 @@ From it the code for arguments and reply is generated; the checks of prelude sta
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha1
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from rq_broker.store.wait_bounds import lua_wait_bounds
 _HERE = Path(__file__).parent / "lua"
 _INCLUDE = re.compile(r'^--- @include "(\w+)"\n', re.MULTILINE)
 _HEADER = re.compile(r"(?:---.*\n)+")
+_GUARD = '--- @include "guard"\n'
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +53,20 @@ _GENERATED: Mapping[str, Callable[[], str]] = {
 """Includes that are no file, but written from what Python declares."""
 
 
+@cache
 def _include(name: str) -> str:
     write = _GENERATED.get(name)
     return write() if write else (_HERE / "lib" / f"{name}.lua").read_text()
 
 
-def _expand(text: str, included: set[str]) -> str:
-    def include(match: re.Match[str]) -> str:
-        name = match[1]
-        if name in included:
-            return ""
-        included.add(name)
-        return _expand(_include(name), included)
-
-    return _INCLUDE.sub(include, text)
+def _expand(text: str, included: set[str]) -> Iterator[str]:
+    """Yield what stands between the includes of a text, and in their places theirs."""
+    between = _INCLUDE.split(text)  # text, name, text, …
+    for part, name in zip(between[::2], (*between[1::2], None), strict=True):
+        yield part
+        if name and name not in included:
+            included.add(name)
+            yield from _expand(_include(name), included)
 
 
 def build(name: str, text: str) -> Script:
@@ -74,11 +76,12 @@ def build(name: str, text: str) -> Script:
         raise header.ContractError(f"{name}.lua has no header")
     declared, body = _INCLUDE.sub("", match[0]), text[match.end() :]
     contract = header.parse(declared)
-    expanded = _expand(match[0], set())
+    expanded = list(_expand(match[0], set()))
     keeps_time = prelude.keeps_time(name, reachable(expanded, body) + body)
     included = reachable(expanded, body + " keep_clock" * keeps_time)
-    if prelude.writes(included + body):
-        included = _expand('--- @include "guard"\n', set()) + included
+    writes = prelude.writes(included + body)
+    if writes:
+        included = "".join(_expand(_GUARD, set())) + included
     source = "".join(
         (
             included,
@@ -104,7 +107,7 @@ def build(name: str, text: str) -> Script:
         encode,
         decode,
         keeps_time,
-        prelude.writes(included + body),
+        writes,
     )
 
 
