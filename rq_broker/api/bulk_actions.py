@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -127,28 +126,15 @@ class Actions:
         for request_id in request_ids:
             found = [request_id]
             if request_id.endswith(WHOLE):
-                found = await self._names_of_array(type_, request_id, owners) or found
+                array = request_id.removesuffix(
+                    WHOLE
+                )  # without one the name is refused
+                names_of = self._broker.names_of_array
+                found = await names_of(type_, array, MOST_JOBS, owners) or found
             names |= dict.fromkeys(found)
             if len(found) > 1 and len(names) > MOST_JOBS:
                 raise errors.Invalid(f"request_ids name more than {MOST_JOBS} jobs")
         return list(names)
-
-    async def _names_of_array(
-        self, type_: str, request_id: str, owners: Collection[str] | None
-    ) -> list[str]:
-        """Return the names of an array's jobs; it stops once they are more than one call takes.
-
-        None for an array that is not there: its name is refused like that of a job.
-        """
-        names = list[str]()
-        following: int | None = 0
-        with suppress(errors.JobNotFound):
-            while following is not None and len(names) <= MOST_JOBS:
-                jobs, following = await self._broker.page_array(
-                    type_, request_id.removesuffix(WHOLE), following, owners=owners
-                )
-                names += [job.request_id for job in jobs]
-        return names
 
     async def _dry_names(
         self, request: Request, type_: str, names: Sequence[str], owners: Collection[str] | None

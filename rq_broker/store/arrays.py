@@ -13,7 +13,7 @@ from rq_broker.domain.arrays import STEP, Array, ArraySubmission, whole
 from rq_broker.domain.jobs import Job, Shape, Status
 from rq_broker.domain.names import owner_in
 from rq_broker.store import array_records, records
-from rq_broker.store.awaited import Awaited
+from rq_broker.store.awaited import Awaited, names_of_array
 from rq_broker.store.continuity import Continuity
 from rq_broker.store.jobs import Jobs
 from rq_broker.store.keys import ARRAYS_SINCE, OFFERS_SINCE, callback_digest, digest
@@ -31,7 +31,7 @@ ROUNDS = 3
 
 
 class Arrays:
-    """Submit_array, read_array, page_array, reorder_array, withdraw_array, holding."""
+    """Verbs of arrays: submit, read, page, names_of, reorder, withdraw; and holding."""
 
     def __init__(
         self,
@@ -233,6 +233,13 @@ class Arrays:
             owners=owners_argument(owners),
         )
         return records.listed_jobs(type_, reply), reply.next
+
+    async def names_of_array(
+        self, type_: str, name: str, most: int, owners: Collection[str] | None = None
+    ) -> list[str]:
+        """List the names of an array's jobs, see awaited.names_of_array."""
+        stored = await self._names.stored(type_, name, owners)
+        return await names_of_array(self._runner, type_, stored, most, owners)
 
     async def reorder_array(self, array: Array, mode: str, value: str) -> int:
         """Give the waiting jobs of an array another place, one behind the other by their numbers.

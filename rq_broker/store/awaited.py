@@ -1,8 +1,9 @@
-"""What a submit waits for: in place of an array, `name[*]`, stand the jobs that it has."""
+"""In place of an array, `name[*]`, stand the jobs that it has: those that a submit waits for."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import suppress
 from typing import TypeVar
 
 from msgspec.structs import replace
@@ -44,28 +45,41 @@ class Awaited:
             if name.endswith(WHOLE):
                 array = name.removesuffix(WHOLE)
                 stored = await self._names.stored(type_, array, [submission.owner_id])
-                jobs = await self._jobs_of(type_, stored, owners)
+                jobs = await names_of_array(self._runner, type_, stored, MOST_AFTER, owners)
             names |= dict.fromkeys(jobs or [name])  # an array that is gone is an unknown name
-        if len(names) > MOST_AFTER:
-            raise errors.Invalid(f"after must hold {MOST_AFTER} jobs at most, not {len(names)}")
+            if len(names) > MOST_AFTER:
+                raise errors.Invalid(f"after names more than {MOST_AFTER} jobs")
         return replace(submission, terms=replace(terms, after=tuple(names)))
 
-    async def _jobs_of(self, type_: str, array: str, owners: Collection[str] | None) -> list[str]:
-        names = list[str]()
-        following: int | None = 0
-        while following is not None:
-            try:
-                reply = await self._runner.run(
-                    "page_array",
-                    type_,
-                    array=array,
-                    start=following,
-                    limit=_PAGE,
-                    status=None,
-                    owners=owners_argument(owners),
-                )
-            except errors.JobNotFound:
-                break
+
+async def names_of_array(
+    runner: Runner, type_: str, array: str, most: int, owners: Collection[str] | None
+) -> list[str]:
+    """List the names of an array's jobs; it stops once they are more than `most`.
+
+    Args:
+        runner: Runs scripts.
+        type_: The type.
+        array: The array's name, as of Names.stored.
+        most: How many the caller can use.
+        owners: List jobs of these owners only.
+
+    Returns:
+        The names, none of an array that is not there.
+    """
+    names = list[str]()
+    following: int | None = 0
+    with suppress(errors.JobNotFound):
+        while following is not None and len(names) <= most:
+            reply = await runner.run(
+                "page_array",
+                type_,
+                array=array,
+                start=following,
+                limit=_PAGE,
+                status=None,
+                owners=owners_argument(owners),
+            )
             names += [job.request_id for job in records.listed_jobs(type_, reply)]
             following = reply.next
-        return names
+    return names

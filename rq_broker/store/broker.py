@@ -143,6 +143,7 @@ class Broker:
         self.submit_array = arrays.submit_array
         self.read_array = arrays.read_array
         self.page_array = arrays.page_array
+        self.names_of_array = arrays.names_of_array
         self.reorder_array = arrays.reorder_array
         self.withdraw_array = arrays.withdraw_array
         self.holding = arrays.holding

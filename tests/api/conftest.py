@@ -23,7 +23,7 @@ from tests import making
 
 UNEXPRESSED = re.compile(
     "must not be longer than|in all, over|must be base64|must hold|priority or position"
-    "|name more than|instances, over|is more than max|may have a range|goes with alternatives"
+    "|names? more than|instances, over|is more than max|may have a range|goes with alternatives"
     "|callback (must be an |may |is |port |host |contains |')|percent-encoded|cursor must"
     "|given twice|both name|Idempotency-Key|must be a time by RFC"
     "|must not name the job itself|goes with (after|count)|as capacity|no list of devices"
