@@ -126,9 +126,7 @@ class Actions:
         for request_id in request_ids:
             found = [request_id]
             if request_id.endswith(WHOLE):
-                array = request_id.removesuffix(
-                    WHOLE
-                )  # without one the name is refused
+                array = request_id.removesuffix(WHOLE)  # without one the name is refused
                 names_of = self._broker.names_of_array
                 found = await names_of(type_, array, MOST_JOBS, owners) or found
             names |= dict.fromkeys(found)
