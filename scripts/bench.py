@@ -13,20 +13,24 @@ from benches.bulk import bulk_submit, bulk_withdraw
 from benches.bursting import burst
 from benches.calling import callbacks
 from benches.granting import empty_pass, grants
+from benches.growing import growth
+from benches.http_submitting import http_submit, token_submit, workers
 from benches.kit import Figure, Size
 from benches.latency import callback_latency, freed
 from benches.planning import reservations
 from benches.reporting import reports
-from benches.submitting import depth, http_submit, memory, submit, token_submit
+from benches.starting import start
+from benches.submitting import memory, submit
 from benches.waiting import waiting
 
 BENCHES = {
     "http-submit": http_submit,
     "token-submit": token_submit,
+    "workers": workers,
     "submit": submit,
     "bulk-submit": bulk_submit,
     "bulk-withdraw": bulk_withdraw,
-    "depth": depth,
+    "growth": growth,
     "memory": memory,
     "callback-latency": callback_latency,
     "grants": grants,
@@ -38,6 +42,7 @@ BENCHES = {
     "asking": asking,
     "waiting": waiting,
     "audit": audit,
+    "start": start,
     "reports": reports,
 }
 COLUMNS = ("figure", "value", "ratio", "wanted")

@@ -36,21 +36,22 @@ def asking(size: Size) -> list[Figure]:
     """Submits to a type of 1,000 hosts, 100 shapes and 50,000 jobs, with and without queries."""
     seconds, port = size.of(8, 4), free_port()
     with kit.store() as server:
-        kit.run(server.url, _publish)
+        kit.run(server.url, publish)
         kit.fill(server, size.of(50_000, 20_000), shaped)
-        kit.run(server.url, _history)
+        kit.run(server.url, history)
         options = ("--redis", server.url, "--port", port, *kit.LOOPBACK_ONLY)
         with kit.process(*kit.command("api", *options)):
             kit.until_serves(port)
             return asyncio.run(_beside(port, seconds))
 
 
-async def _publish(broker: Broker) -> None:
+async def publish(broker: Broker) -> None:
+    """Publish the hosts."""
     hosts = [Host(f"host{number}", {"VCPU": 16, "Memory": 1 << 20}) for number in range(HOSTS)]
     await kit.fan(range(HOSTS), 100, lambda number: broker.set_host(kit.TYPE, hosts[number]))
 
 
-async def _history(broker: Broker) -> None:
+async def history(broker: Broker) -> None:
     """Grant all that fits, and finish some jobs: a forecast needs holding times."""
     while await Granter(broker, kit.TYPE).run_once():
         pass

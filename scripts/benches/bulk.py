@@ -4,97 +4,124 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import socket
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
+from statistics import median
 from typing import Any
 
+import hiredis
 import httpx
 import orjson
-import redis
 import uvloop
 
-from benches import kit
+from benches import kit, peers, raw
 from benches.kit import Figure, Size
-from rq_broker.api.bulk_bodies import MOST_JOBS
 from rq_broker.api.submit import submission
 from rq_broker.domain import errors
 from rq_broker.store.broker import Broker
-from rq_broker.store.embedded import free_port
+from rq_broker.store.embedded import Server, free_port
 from rq_broker.store.keys import Keys
 from rq_broker.store.scripts import SCRIPTS, Script
-from rq_broker.store.submits import PIPELINED
 
 _BESIDE_SECONDS = 0.01
 """Between two submits beside a bulk withdraw."""
 
 
 def bulk_submit(size: Size) -> list[Figure]:
-    """Submits by 1,000 over HTTP, and by Broker.submit_many, against bare pipelined EVALSHA."""
-    count, port = size.of(10_000, 5_000), free_port()
+    """Submits by 100 over HTTP and by Broker.submit_many, against addBulk and bare EVALSHA."""
+    count, port, folder = size.of(40_000, 10_000), free_port(), peers.node_peers()
     first = itertools.count(0, count)
-    with kit.store() as server, kit.process(*kit.role("api", server.url, port)):
+    with ExitStack() as stack:
+        server, other = stack.enter_context(kit.store()), stack.enter_context(kit.store())
+        stack.enter_context(kit.process(*kit.role("api", server.url, port)))
         kit.until_serves(port)
         kit.run(server.url, lambda broker: broker.set_policy(kit.TYPE, {"queue_limits": {}}))
 
         def over_http() -> float:
-            return uvloop.run(_post_all(port, _chunks(next(first), count)))
+            return _post_all(port, _chunks(next(first), count))
 
         def from_python() -> float:
-            chunks = _chunks(next(first), count)
-            return kit.run(server.url, lambda broker: _submit_all(broker, chunks))
+            return float(kit.measured(*kit.role("submit_many", server.url, next(first), count)))
 
         def bare() -> float:
-            chunks, seconds = _chunks(next(first), count), 0.0
-            with kit.plain(server) as client:
-                client.script_load(SCRIPTS["submit"].source)
-                for chunk in chunks:
-                    calls = kit.run(server.url, partial(_calls, bodies=chunk))
-                    seconds += _evaluate(client, calls)
-            return count / seconds
+            return _evaluate_all(server, _chunks(next(first), count))
+
+        def bull() -> float:
+            if isinstance(folder, str):
+                return 0.0
+            return float(
+                peers.node(folder, "add.mjs", count, kit.BATCHES, other.port, kit.BATCH)[0]
+            )
 
         kit.turns(1, over_http, from_python, bare)  # a warm-up
-        http, python, evalsha = kit.turns(size.pairs, over_http, from_python, bare)
-    return [
-        kit.rated(
-            "bulk-submit: POST of 1,000, pipelined EVALSHA",
-            kit.against(http, evalsha, "/s"),
-            kit.ratios(http, evalsha),
-        ),
-        kit.rated(
-            "bulk-submit: submit_many, pipelined EVALSHA",
-            kit.against(python, evalsha, "/s"),
-            kit.ratios(python, evalsha),
-        ),
-    ]
+        http, python, evalsha, bulk = kit.turns(size.pairs, over_http, from_python, bare, bull)
+        _check(server, count * (size.pairs + 1) * 3)
+    figures = []
+    for name, rates, least in ((f"POST of {kit.BATCH}", http, 0.0), ("submit_many", python, 2.0)):
+        against_bull = Figure(f"bulk-submit: {name}, addBulk", str(folder))
+        if all(bulk):
+            against_bull = kit.compared(f"bulk-submit: {name}, addBulk", rates, bulk, least=least)
+        limit = f"bulk-submit: {name}, pipelined EVALSHA"
+        figures += [against_bull, kit.compared(limit, rates, evalsha)]
+    return [*figures, kit.bounded("bulk-submit: submit_many", median(python), "/s", least=60_000)]
 
 
 def _chunks(first: int, count: int) -> list[list[dict[str, Any]]]:
-    """Return the bodies of submits, as many as one call takes at a time."""
+    """Return the bodies of submits, as many as one call takes here."""
     bodies = [kit.body(number) for number in range(first, first + count)]
-    return [bodies[start : start + MOST_JOBS] for start in range(0, count, MOST_JOBS)]
+    return [bodies[start : start + kit.BATCH] for start in range(0, count, kit.BATCH)]
 
 
-async def _post_all(port: int, chunks: Sequence[list[dict[str, Any]]]) -> float:
-    """Post each chunk; returns jobs a second."""
-    bodies = [orjson.dumps({"jobs": chunk}) for chunk in chunks]
-    url = f"http://127.0.0.1:{port}/types/{kit.TYPE}/jobs"
-    async with httpx.AsyncClient(timeout=30.0) as client:
-        started = time.perf_counter()
-        for body in bodies:
-            answer = await client.post(url, content=body)
-            if orjson.loads(answer.content)["data"]["refused"]:
-                raise RuntimeError(answer.text[:500])
-        return sum(map(len, chunks)) / (time.perf_counter() - started)
+def _post_all(port: int, chunks: Sequence[list[dict[str, Any]]]) -> float:
+    """Post each chunk, some at a time; returns jobs a second."""
+    path = f"/types/{kit.TYPE}/jobs"
+    requests = [raw.post(path, orjson.dumps({"jobs": chunk})) for chunk in chunks]
+    seconds = uvloop.run(raw.send(port, iter(requests), kit.BATCHES))
+    return sum(map(len, chunks)) / seconds
 
 
-async def _submit_all(broker: Broker, chunks: Sequence[list[dict[str, Any]]]) -> float:
-    """Submit each chunk, with its bodies read before; returns jobs a second."""
-    submissions = [[submission(body) for body in chunk] for chunk in chunks]
-    started = time.perf_counter()
-    for chunk in submissions:
-        await broker.submit_many(kit.TYPE, chunk)
-    return sum(map(len, chunks)) / (time.perf_counter() - started)
+def _check(server: Server, count: int) -> None:
+    """Raise if not all jobs were taken."""
+    with kit.plain(server) as client:
+        waiting = client.zcard(Keys(kit.TYPE).of("status", "queued"))
+    if waiting != count:
+        raise RuntimeError(f"{waiting} of {count} jobs wait")
+
+
+def _evaluate_all(server: Server, chunks: Sequence[list[dict[str, Any]]]) -> float:
+    """Send the EVALSHA of each submit, packed before, chunk by chunk; returns jobs a second.
+
+    Nothing is done with the replies but counting them, so what takes time is Redis. Each chunk is
+    sent at once: the scripts refuse the time that they were given when it is old.
+    """
+    seconds, replies = 0.0, hiredis.Reader()
+    with (
+        kit.plain(server) as client,
+        socket.create_connection(("127.0.0.1", server.port)) as connection,
+    ):
+        client.script_load(SCRIPTS["submit"].source)
+        for chunk in chunks:
+            calls = kit.run(server.url, partial(_calls, bodies=chunk))
+            packed = b"".join(hiredis.pack_command(tuple(call)) for call in calls)
+            started, received = time.perf_counter(), 0
+            connection.sendall(packed)
+            while received < len(calls):
+                received += _count_replies(replies, connection.recv(1 << 16))
+            seconds += time.perf_counter() - started
+    return sum(map(len, chunks)) / seconds
+
+
+def _count_replies(replies: hiredis.Reader, data: bytes) -> int:
+    """Count the replies that this data ends; raises one that is an error."""
+    replies.feed(data)
+    ended = list(iter(replies.gets, False))
+    for reply in ended:
+        if isinstance(reply, Exception):
+            raise reply
+    return len(ended)
 
 
 async def _calls(broker: Broker, bodies: list[dict[str, Any]]) -> list[list[Any]]:
@@ -111,18 +138,6 @@ async def _calls(broker: Broker, bodies: list[dict[str, Any]]) -> list[list[Any]
     setattr(broker.runner, "evaluate", record)  # noqa: B010 - mypy refuses to assign a method
     await broker.submit_many(kit.TYPE, [submission(body) for body in bodies])
     return calls
-
-
-def _evaluate(client: redis.Redis, calls: list[list[Any]]) -> float:
-    """Send calls, as many in one pipeline as the broker sends; returns the seconds taken."""
-    packed = [calls[start : start + PIPELINED] for start in range(0, len(calls), PIPELINED)]
-    started = time.perf_counter()
-    for some in packed:
-        pipeline = client.pipeline(transaction=False)
-        for call in some:
-            pipeline.execute_command(*call)
-        pipeline.execute()
-    return time.perf_counter() - started
 
 
 def bulk_withdraw(size: Size) -> list[Figure]:

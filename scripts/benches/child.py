@@ -8,6 +8,7 @@ import json
 import sys
 import time
 from datetime import UTC, datetime
+from functools import partial
 
 import aiohttp
 import orjson
@@ -30,11 +31,17 @@ from rq_broker.store.connection import connect
 from rq_broker.worker.loop import Loop
 
 _CONNECTIONS = 16
+_SHAPE = submission(kit.body(0)).shape
 
 
 def api(url: str, port: str, tokens: str = "") -> None:
     """Serve the API with its no-op route, as one uvicorn worker; with `tokens` it asks for one."""
-    settings, broker = Settings(port=int(port), tokens=bool(tokens)), Broker(connect(url))
+    uvicorn.Server(api_config(url, int(port), tokens=bool(tokens))).run()
+
+
+def api_config(url: str, port: int, *, tokens: bool = False) -> uvicorn.Config:
+    """Build the API as the command `api` does, with its no-op route."""
+    settings, broker = Settings(port=port, tokens=tokens), Broker(connect(url))
     app = create_app(
         broker,
         egress=Egress.of(allow=["127.0.0.0/8"]),
@@ -42,7 +49,7 @@ def api(url: str, port: str, tokens: str = "") -> None:
         noop=True,
         lifespan=lifespan(settings),
     )
-    uvicorn.run(app, log_level="warning", **server_options(settings))
+    return uvicorn.Config(app, log_level="warning", **server_options(settings))
 
 
 def load(port: str, path: str, first: str, count: str, token: str = "") -> None:
@@ -54,19 +61,10 @@ def load(port: str, path: str, first: str, count: str, token: str = "") -> None:
 
 
 def submit(url: str, count: str) -> None:
-    """Submit, 16 in flight, after a warm-up; prints jobs a second, CPU µs a job.
-
-    Like a trusted service: the job's data is rendered each time, and nothing is validated.
-    """
-    shape = submission(kit.body(0)).shape
+    """Submit, 16 in flight, after a warm-up; prints jobs a second, CPU µs a job."""
 
     async def work(broker: Broker) -> tuple[float, float]:
-        async def submit_job(number: int) -> None:
-            job = kit.body(number)
-            data = jsontext.dumps(job["data"])
-            new = Submission(job["request_id"], job["owner_id"], data, job["callback"], shape)
-            await broker.submit(kit.TYPE, new)
-
+        submit_job = partial(submit_trusted, broker)
         await kit.fan(range(10_000_000, 10_002_000), 16, submit_job)
         started, used = time.perf_counter(), time.process_time()
         await kit.fan(range(int(count)), 16, submit_job)
@@ -74,6 +72,35 @@ def submit(url: str, count: str) -> None:
         return int(count) / seconds, cpu / int(count) * 1e6
 
     print(json.dumps(kit.run(url, work)))
+
+
+def submit_many(url: str, first: str, count: str) -> None:
+    """Submit in batches, some in flight, of bodies read before; prints jobs a second."""
+    numbers = range(int(first), int(first) + int(count), kit.BATCH)
+    batches = {n: [trusted(n + at) for at in range(kit.BATCH)] for n in numbers}
+
+    async def work(broker: Broker) -> float:
+        async def submit_batch(number: int) -> None:
+            await broker.submit_many(kit.TYPE, batches[number])
+
+        await broker.ping()
+        started = time.perf_counter()
+        await kit.fan(numbers, kit.BATCHES, submit_batch)
+        return int(count) / (time.perf_counter() - started)
+
+    print(kit.run(url, work))
+
+
+async def submit_trusted(broker: Broker, number: int) -> None:
+    """Submit one job as a trusted service."""
+    await broker.submit(kit.TYPE, trusted(number))
+
+
+def trusted(number: int) -> Submission:
+    """Build a submission as a trusted service: its data is rendered, nothing is validated."""
+    job = kit.body(number)
+    data = jsontext.dumps(job["data"])
+    return Submission(job["request_id"], job["owner_id"], data, job["callback"], _SHAPE)
 
 
 def sink(*ports: str) -> None:
@@ -164,7 +191,7 @@ def granter(url: str) -> None:
     kit.run(url, work)
 
 
-ROLES = {role.__name__: role for role in (api, load, submit, sink, bare, granter)}
+ROLES = {role.__name__: role for role in (api, load, submit, submit_many, sink, bare, granter)}
 
 if __name__ == "__main__":
     ROLES[sys.argv[1]](*sys.argv[2:])

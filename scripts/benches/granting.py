@@ -25,7 +25,8 @@ from rq_broker.store.keys import Keys
 
 HOSTS = 1000
 SHAPES = 100
-_DESTINATION = "http://127.0.0.1:9999"
+DESTINATION = "http://127.0.0.1:9999"
+"""Where the callbacks of all jobs go."""
 _FIRST_SECONDS = 30.0
 _QUIET_SECONDS = 2.0
 
@@ -90,7 +91,7 @@ def _grants(server: Server, processes: int) -> float:
         count = 0
         while time.perf_counter() - last < (_QUIET_SECONDS if count else _FIRST_SECONDS):
             time.sleep(0.02)
-            kit.drop_callbacks(client, _DESTINATION)
+            kit.drop_callbacks(client, DESTINATION)
             if (now := client.zcard(granted)) != count:
                 count, last = now, time.perf_counter()
         if not count:

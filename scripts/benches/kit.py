@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,11 @@ DATA = {
     "project": "6a7e",
     "host_aggregate": "host1",
 }
+CORES = os.cpu_count() or 1
+CORES_FOR_TWO = 4
+"""Two processes, Redis and what loads them need a core each to show what the second is worth."""
+BATCH, BATCHES = 100, 4
+"""Jobs that are submitted in one call of many, and how many such calls are in flight."""
 SCRIPTS = Path(__file__).parent.parent
 LOOPBACK_ONLY = (
     *("--callback-allow", "127.0.0.0/8"),
@@ -109,6 +114,11 @@ def turns(pairs: int, *measures: Callable[[], T]) -> list[list[T]]:
 def ratios(ours: list[float], theirs: list[float]) -> list[float]:
     """Divide pair by pair."""
     return [a / b for a, b in zip(ours, theirs, strict=True)]
+
+
+def compared(name: str, ours: list[float], theirs: list[float], *, least: float = 0.0) -> Figure:
+    """Build the row of two rates that were measured in turns."""
+    return rated(name, against(ours, theirs, "/s"), ratios(ours, theirs), least=least)
 
 
 def against(ours: list[float], theirs: list[float], unit: str) -> str:
@@ -212,10 +222,13 @@ def fill(
 
 
 @contextmanager
-def process(*command: str) -> Iterator[int]:
+def process(
+    *command: str, cwd: Path = SCRIPTS, environment: Mapping[str, str] | None = None
+) -> Iterator[int]:
     """Run a process and yield its ID; at the end it gets SIGTERM, after 15 s SIGKILL."""
+    variables = {**os.environ, **(environment or {})}
     with TemporaryFile("w+") as output:
-        child = subprocess.Popen(command, cwd=SCRIPTS, stdout=output, stderr=output)
+        child = subprocess.Popen(command, cwd=cwd, env=variables, stdout=output, stderr=output)
         try:
             yield child.pid
         finally:
@@ -233,7 +246,12 @@ def process(*command: str) -> Iterator[int]:
 
 def role(*args: object) -> tuple[str, ...]:
     """Build the command of a role of child.py."""
-    return (sys.executable, "-m", "benches.child", *map(str, args))
+    return script("benches.child", *args)
+
+
+def script(module: str, *args: object) -> tuple[str, ...]:
+    """Build the command that runs a module of scripts/."""
+    return (sys.executable, "-m", module, *map(str, args))
 
 
 def command(*args: object) -> tuple[str, ...]:
@@ -282,26 +300,3 @@ def until_listening(server: Server, count: int) -> None:
     """Wait until `count` notifiers listen to wake-ups."""
     with plain(server) as client:
         until(lambda: client.pubsub_numsub(WAKE_CHANNEL)[0][1] >= count, f"{count} notifiers")
-
-
-# BullMQ
-
-
-def bullmq() -> Path | str:
-    """Find or install BullMQ; returns its directory, or the reason why it is not available."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if not node or not npm:
-        return "not measured: no node"
-    folder = SCRIPTS.parent / ".venv" / "bullmq"
-    if not (folder / "node_modules" / "bullmq").is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "package.json").write_text('{"private": true}')
-        install = [npm, "install", "--no-audit", "--no-fund", "bullmq", "ioredis"]
-        if subprocess.run(install, cwd=folder, capture_output=True, check=False).returncode:
-            return "not measured: npm install failed"
-    return folder
-
-
-def node(folder: Path, script: str, *args: object) -> Any:
-    """Run one of the .mjs files beside this one in BullMQ's directory."""
-    return measured("node", str(SCRIPTS / "benches" / script), *map(str, args), cwd=folder)
