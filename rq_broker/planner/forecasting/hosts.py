@@ -45,7 +45,8 @@ class SimulatedHosts:
     """Hosts in groups: those of a group are open to the same demands and hold the same instances.
 
     The hosts of a group are merged into one, if asked, or if all demands consist of one and the
-    same instance: then it makes no difference which of the hosts has room.
+    same instance: then it makes no difference which of the hosts has room. One with devices never
+    is: sums of devices hold more than the devices do.
     """
 
     def __init__(
@@ -55,14 +56,12 @@ class SimulatedHosts:
         in_service = [host for host in hosts if not host.dropped]
         instances = {instance for demand in demands for instance in demand.instances if instance}
         named = {resource for instance in instances for resource, _ in instance}
-        devices = set[str]()
-        if not merged:  # of merged hosts only sums are known
-            devices = {
-                device_name(resource, number)
-                for host in in_service
-                for resource in named & host.devices.keys()
-                for number in range(len(host.devices[resource]))
-            }
+        devices = {
+            device_name(resource, number)
+            for host in in_service
+            for resource in named & host.devices.keys()
+            for number in range(len(host.devices[resource]))
+        }
         self.resources = [*sorted(named), *sorted(devices)]
         """What a vector has amounts of: resources, then devices."""
         self._has_devices = bool(devices)
@@ -80,9 +79,7 @@ class SimulatedHosts:
         """Name of a host → its number in the room."""
         self._aggregates, self._traits = _labels_that_matter(demands)
         self._only_instance = next(iter(instances)) if len(instances) == 1 else None
-        self.room = self._build_room(
-            in_service, merged=merged or (self._only_instance is not None and not devices)
-        )
+        self.room = self._build_room(in_service, merged=merged or self._only_instance is not None)
 
     def _build_room(self, hosts: Collection[Host], *, merged: bool) -> Room:
         rows: list[Vector] = []
@@ -106,7 +103,7 @@ class SimulatedHosts:
             )
             group = self._groups.setdefault(key, len(self._groups))
             row = self.vector(host.free | host.device_free if self._has_devices else host.free)
-            if merged and group in number_of_group:
+            if merged and not key.devices and group in number_of_group:
                 number = number_of_group[group]
                 free = [max(amount, 0) for amount in row]
                 rows[number] = tuple(map(sum, zip(rows[number], free, strict=True)))

@@ -2,7 +2,8 @@
 
 Hosts with equal amounts free are interchangeable, so they are kept in levels: a demand is tried on
 a few levels and not on a thousand hosts. Where a line is too long to simulate job by job, the alike
-hosts of one group are merged into one large host; that loses what does not fit on any single host.
+hosts of one group are merged into one large host, but for those with devices; that loses what does
+not fit on any single host.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from typing import NamedTuple
 
 from rq_broker.planner.forecasting.device_room import Layout, amounts_on, count_on
 
+REMEMBERED = 50_000
+"""Answers of rows with devices that are remembered: some 15 MB. With fewer, the futures of a type
+with a thousand hosts count the same devices again."""
 Vector = tuple[int, ...]
 """An amount of each resource that some demand names, in one order."""
 Placement = list[tuple[int, Vector]]
@@ -50,6 +54,7 @@ class Room:
     __slots__ = (
         "_anywhere",
         "_by_row",
+        "_fitting",
         "_hosts",
         "_layouts",
         "_level_of",
@@ -85,6 +90,9 @@ class Room:
         self._weights = weights
         self._by_row: dict[int, dict[Vector, _Level]] = {group: {} for group in groups}
         """Group → row → its level, once made; shared by all copies."""
+        self._fitting: dict[tuple[int, Vector, tuple[tuple[int, int], ...]], int] = {}
+        """Group with devices, row, parts of an instance → how often it fits; shared likewise. The
+        same rows are asked again and again, and devices are counted one by one."""
         self._level_of: list[_Level] = []
         self._hosts: dict[_Level, dict[int, None]] = {}
         for host, (row, group) in enumerate(zip(rows, groups, strict=True)):
@@ -98,6 +106,7 @@ class Room:
         other = Room.__new__(Room)
         other._sizes, other._weights, other._by_row = self._sizes, self._weights, self._by_row
         other._anywhere, other._layouts = self._anywhere, self._layouts
+        other._fitting = self._fitting
         other._level_of = list(self._level_of)
         other._hosts = {level: dict(hosts) for level, hosts in self._hosts.items()}
         other._levels = list(self._levels)
@@ -188,7 +197,15 @@ class Room:
     def fitting(self, need: Need, group: int, row: Vector) -> int:
         """Count how often an instance fits in a row of a group; 0 or less if it does not."""
         layout = self._layouts.get(group)
-        return count_on(row, need.parts, layout) if layout else count_fitting(row, need.parts)
+        if not layout:
+            return count_fitting(row, need.parts)
+        key = group, row, need.parts
+        times = self._fitting.get(key)
+        if times is None:
+            if len(self._fitting) >= REMEMBERED:
+                self._fitting.clear()
+            times = self._fitting[key] = count_on(row, need.parts, layout)
+        return times
 
     def amounts(self, need: Need, host: int, row: Vector, times: int) -> Vector:
         """Return what so many instances that fit take of a host with this row."""

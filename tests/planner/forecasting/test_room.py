@@ -115,3 +115,15 @@ def test_a_host_takes_no_instance_below_its_min_unit_or_between_its_steps() -> N
     )
     groups = [hosts.needs(demand(instance(VCPU=amount)))[0].groups for amount in amounts]
     assert groups == [{0}, {0, 1, 2}, {0, 1}]
+
+
+def test_hosts_with_devices_are_never_merged() -> None:
+    """Two devices of 1,000 hold two instances of 600 on each of two hosts, and their sums six."""
+    wanted, plain = demand(instance(GPU=600)), demand(instance(VCPU=1))
+    with_devices = [
+        replace(host(f"g{n}", {"GPU": 2000}), devices={"GPU": [1000] * 2}) for n in "12"
+    ]
+    others = [host("v1", {"VCPU": 2}), host("v2", {"VCPU": 2})]
+    hosts = SimulatedHosts([*with_devices, *others], [wanted, plain], merged=True)
+    assert hosts.room.place(hosts.needs(wanted), 9)[0] == 4
+    assert [hosts.room.size(number) for number in range(3)] == [1, 1, 2]
