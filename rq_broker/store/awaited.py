@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from rq_broker.domain import errors
 from rq_broker.domain.arrays import WHOLE, ArraySubmission
 from rq_broker.domain.jobs import Submission
+from rq_broker.domain.names import request_id_in
 from rq_broker.domain.terms import MOST_AFTER
 from rq_broker.store import records
 from rq_broker.store.names import Names, owners_argument
@@ -45,7 +46,8 @@ class Awaited:
             if name.endswith(WHOLE):
                 array = name.removesuffix(WHOLE)
                 stored = await self._names.stored(type_, array, [submission.owner_id])
-                jobs = await names_of_array(self._runner, type_, stored, MOST_AFTER, owners)
+                listed = await names_of_array(self._runner, type_, stored, MOST_AFTER, owners)
+                jobs = [request_id_in(job) for job in listed]
             names |= dict.fromkeys(jobs or [name])  # an array that is gone is an unknown name
             if len(names) > MOST_AFTER:
                 raise errors.Invalid(f"after names more than {MOST_AFTER} jobs")

@@ -9,12 +9,24 @@ import pytest
 from redis.asyncio import Redis
 
 from rq_broker.domain import errors
+from rq_broker.domain.arrays import Template
 from rq_broker.domain.jobs import Status
 from rq_broker.domain.terms import Terms
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker
 from rq_broker.store.keys import Keys
-from tests.making import TYPE, all_jobs, bring, claim_one, grant, publish, shape, submission, submit
+from tests.making import (
+    TYPE,
+    all_jobs,
+    array_submission,
+    bring,
+    claim_one,
+    grant,
+    publish,
+    shape,
+    submission,
+    submit,
+)
 
 Call = Callable[[Broker, str, Any], Awaitable[Any]]
 
@@ -188,6 +200,27 @@ async def test_neighbours_and_dependencies_are_of_the_same_owner(
     await shared.sweep(TYPE)
     job = await shared.read(TYPE, "f", ["b"])
     assert (job.is_beside, job.terms) == (False, Terms(after=("d",)))
+    assert await audit(client, TYPE) == []
+
+
+async def test_an_array_is_awaited_by_its_owner(shared: Broker, client: Redis) -> None:
+    """`s[*]` in `after` means the jobs of the owner's own array, in a job and in an array."""
+    for owner in ("a", "b"):
+        await shared.submit_array(
+            TYPE, array_submission(2, owner_id=owner, shapes=(shape(owner=owner),))
+        )
+    terms = Terms(after=("s[*]",))
+    await submit(shared, "f", owner_id="b", terms=terms)
+    urls = Template(("http://x/t-", ""))
+    changes = {"terms": terms, "callback": urls, "shapes": (shape(owner="b"),)}
+    await shared.submit_array(TYPE, array_submission(1, "t", owner_id="b", **changes))
+    for name in ("f", "t[0]"):
+        job = await shared.read(TYPE, name, ["b"])
+        assert (job.is_beside, job.terms) == (True, Terms(after=("s[0]", "s[1]")))
+    for number in range(2):
+        await shared.transition(TYPE, f"s[{number}]", Status.DONE, ["b"])
+    await shared.sweep(TYPE)
+    assert not (await shared.read(TYPE, "f", ["b"])).is_beside
     assert await audit(client, TYPE) == []
 
 
