@@ -20,6 +20,7 @@ from rq_broker.domain.capacity import SourceState
 from rq_broker.domain.errors import NotReplicated, RedisLacksReplicas, Unavailable
 from rq_broker.measures import add_own
 from rq_broker.store.broker import Broker
+from rq_broker.store.keys import CONTRACT
 from rq_broker.store.notifiers import NotifierReport
 
 MAX_SOURCES = 1000
@@ -73,6 +74,7 @@ class HealthEndpoints:
         troubles = [text for text in (redis, notifiers, callbacks) if text != "ok"]
         troubles += _source_troubles(survey)
         troubles += _callback_differences(self._callbacks, reports)
+        troubles += _older_notifiers(reports)
         if losses:
             troubles.append(f"Redis lost state of the types {listed(list(losses))}: run the audit")
         return ok(
@@ -162,6 +164,20 @@ def _callback_differences(callbacks: str | None, reports: list[NotifierReport]) 
             f" options for them, notifier {others[0].name}{more} with "
             f"{others[0].callbacks or 'none'}: give both the same, or set RQ_BROKER_CALLBACK_ALLOW,"
             " _DENY and _PORTS for all processes"
+        )
+
+
+def _older_notifiers(reports: list[NotifierReport]) -> Iterator[str]:
+    """Name a live notifier of an earlier contract. One that starts after newer jobs are submitted
+    may misread them; submits meanwhile are refused, see refuse_older."""
+    older = [r for r in reports if r.age < UNSERVED_AFTER and r.contract < CONTRACT]
+    if older:
+        oldest = min(older, key=lambda report: report.contract)
+        more = f" (and {len(older) - 1} more)" if len(older) > 1 else ""
+        yield (
+            f"notifier {oldest.name}{more} knows version {oldest.contract} of the contract with"
+            f" Redis, not version {CONTRACT}: it may grant and end jobs without heed of what is"
+            " newer, such as hold_at_most and at_once; upgrade or stop it"
         )
 
 

@@ -30,6 +30,8 @@ class NotifierReport:
     """Seconds since its last report."""
     callbacks: str | None = None
     """The options that say where its callbacks may go; None: it does not tell them."""
+    contract: int = CONTRACT
+    """The version of the contract with Redis that it knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class _Sighting:
     """Monotonic time of the last read that showed an earlier report of the same notifier."""
 
 
+UNTOLD_CONTRACT = 2
+"""The version of the contract that a notifier knows which does not tell it: the last such one."""
 REPORTS_COUNT = 5.0
 """Seconds for which a report counts when a job is refused because of it: several of its periods."""
 
@@ -66,7 +70,7 @@ async def refuse_older(runner: Runner, type_: str, subject: str, contract: int) 
             fields = orjson.loads(text)
             is_recent = now - fields["reported"] / 1000 < REPORTS_COUNT
             serves = not fields["types"] or type_ in fields["types"]
-            is_older = int(fields.get("contract", 2)) < contract
+            is_older = int(fields.get("contract", UNTOLD_CONTRACT)) < contract
         except (ValueError, TypeError, KeyError, AttributeError):
             continue
         if is_recent and serves and is_older:
@@ -137,10 +141,11 @@ class Notifiers:
             fields = orjson.loads(text)
             reported, types = fields["reported"] / 1000, tuple(map(str, fields["types"]))
             callbacks = None if fields.get("callbacks") is None else str(fields["callbacks"])
+            contract = int(fields.get("contract", UNTOLD_CONTRACT))
         except (ValueError, TypeError, KeyError):
             return None
         sighting, read = self._sightings[name], self._monotonic()
         least = read - sighting.first_read
         most = read - sighting.read_before if sighting.read_before is not None else float("inf")
         age = min(max(now - reported, least), most)
-        return NotifierReport(name, types, age, callbacks)
+        return NotifierReport(name, types, age, callbacks, contract)

@@ -15,7 +15,6 @@ from redis.asyncio import Redis
 from rq_broker.api import create_app, survey
 from rq_broker.api.survey import TypeState, callbacks_sentence
 from rq_broker.domain.capacity import UNREAD, Host
-from rq_broker.egress.rules import Egress
 from rq_broker.store.broker import Broker, Page, SourceReport
 from tests.api.conftest import BASE, fail_destinations, submission
 from tests.making import TYPE, submit
@@ -168,30 +167,6 @@ async def test_readiness_names_types_without_a_notifier(
     sentence = "type kube: no notifier serves this type"
     data = (await api.get("/readyz")).json()["data"]
     assert (data["notifiers"], data["trouble"]) == (sentence, [sentence])
-
-
-@pytest.mark.parametrize(
-    ("reported", "is_told"),
-    [
-        (None, False),
-        ("--callback-allow 127.0.0.0/8,hooks.lab --callback-ports 80,443", False),
-        ("", True),
-        ("--callback-allow 127.0.0.0/8", True),
-    ],
-)
-async def test_readiness_names_a_notifier_that_calls_elsewhere(
-    broker: Broker, reported: str | None, is_told: bool
-) -> None:
-    """It tells if callbacks that this API accepts are refused by a notifier, or the reverse."""
-    egress = Egress.of(allow=["hooks.lab", "127.0.0.0/8"], ports=[443, 80])
-    await broker.report_notifier("n1", callbacks=reported)
-    transport = httpx.ASGITransport(create_app(broker, egress=egress))
-    async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as api:
-        trouble = (await api.get("/readyz")).json()["data"]["trouble"]
-    assert len(trouble) == is_told
-    if is_told:
-        assert "notifier n1" in trouble[0]
-        assert "--callback-allow 127.0.0.0/8,hooks.lab --callback-ports 80,443" in trouble[0]
 
 
 async def test_an_eviction_policy_set_later_is_told(real_client: Redis) -> None:
