@@ -105,6 +105,10 @@ UNKNOWN = "Redis refused a command of the broker; the log has the details"
 _ELSEWHERE = (errors.RedisReadOnly, errors.RedisLoading, errors.RedisLacksReplicas)
 """Causes for which another server may serve at the same name: the one that was asked was demoted,
 restarts, or is cut off."""
+_FAILED_OVER = (*_ELSEWHERE, errors.RedisCannotSave)
+"""The same where Sentinels look after the servers: one whose disk is full refuses their PING too,
+so they make another the primary. The old one takes writes again once it has room, until they demote
+it some 10 s later; what it took by then is lost."""
 
 _BY_WORD = {word: cause for cause in CAUSES for word in cause.words}
 _SCRIPT_ERRORS = errors.by_word()
@@ -139,7 +143,7 @@ def cause_of(error: BaseException) -> Cause | None:
 def served_elsewhere(error: BaseException) -> bool:
     """Tell whether a new connection may reach a server that serves the call."""
     cause = cause_of(error)
-    return cause is not None and cause.error in _ELSEWHERE
+    return cause is not None and cause.error in _FAILED_OVER
 
 
 def moves_in_cluster(error: BaseException) -> bool:
