@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from rq_broker.domain.arrays import ArraySubmission, Template
 from rq_broker.domain.capacity import Host
@@ -108,8 +108,10 @@ async def grant(
     """
     state = await broker.type_state(job.type)
     prediction = Prediction(predicted, predicted, predicted, Source.OWNER)
-    planned = replace(planned_grant(job, wanted, *hosts), prediction=prediction, size=size)
-    return await broker.grant(job.type, replace(planned, devices=devices), state)
+    planned = structs.replace(
+        planned_grant(job, wanted, *hosts), prediction=prediction, size=size, devices=devices
+    )
+    return await broker.grant(job.type, planned, state)
 
 
 async def grant_to(broker: Broker, destination: str, request_id: str, owner: str = "o") -> None:

@@ -7,7 +7,7 @@ in an hour, None is never due.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from msgspec import structs
 
@@ -100,7 +100,7 @@ class MJob:
 
 def timeless(head: Head) -> Head:
     """Return a head that says whether it prefers its first alternative, not until when."""
-    return replace(head, prefers_until=float(head.prefers_until > 0))
+    return structs.replace(head, prefers_until=float(head.prefers_until > 0))
 
 
 def chosen(demand: Demand, alternative: int, more: int) -> tuple[int, int]:

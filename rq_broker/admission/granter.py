@@ -6,7 +6,7 @@ import asyncio
 import logging
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
@@ -27,8 +27,10 @@ from rq_broker.planner import Plan, plan_steps
 from rq_broker.store.broker import Broker, TypeState
 
 CHUNK = 64
-"""Grants sent to Redis together, and two chunks are under way. With more, couriers' claims queue
-behind them; with fewer, Redis idles between two chunks."""
+"""Grants that one script commits, and two chunks are under way. With more, Redis serves nobody else
+for longer than some 3 ms, and couriers' claims queue behind them; with fewer, each costs more."""
+CHUNK_INSTANCES = 512
+"""Instances of all grants of a chunk together, for the same reason; a job with more goes alone."""
 MOST_HOSTS = 16
 """Hosts that the line of a grant names: bounds its length."""
 _log = logging.getLogger(__name__)
@@ -45,7 +47,21 @@ class _Chunk(NamedTuple):
     """Grants on their way to Redis together."""
 
     grants: Sequence[Grant]
-    fences: asyncio.Future[list[int | None]]
+    fences: asyncio.Task[list[int | None]]
+
+
+def chunks_of(grants: Iterable[Grant]) -> Iterator[list[Grant]]:
+    """Part grants, in order, into what is sent to Redis together."""
+    chunk, instances = list[Grant](), 0
+    for grant in grants:
+        size = len(grant.hosts)
+        if chunk and (len(chunk) == CHUNK or instances + size > CHUNK_INSTANCES):
+            yield chunk
+            chunk, instances = [], 0
+        chunk.append(grant)
+        instances += size
+    if chunk:
+        yield chunk
 
 
 class Granter:
@@ -150,7 +166,7 @@ class Granter:
         # 2. Plan on it.
         with PASS_SECONDS.time():
             planned = await self._planning.run(self._type, plan_steps(window.snapshot))
-        # 3. Commit each grant on its own. Redis refuses those that are no longer true.
+        # 3. Commit the grants, each decided on alone. Redis refuses those that are no longer true.
         committed = await self._commit(planned.grants, window.state)
         if committed:
             _log.info("type %s: %d granted", self._type, committed)
@@ -167,15 +183,15 @@ class Granter:
         Once Redis says that callbacks are late, only those of jobs without callback are left.
         """
         committed, self._callbacks_are_late = 0, False
-        under_way: deque[_Chunk] = deque()
+        under_way, loop = deque[_Chunk](), asyncio.get_running_loop()
         try:
-            for first in range(0, len(grants), CHUNK):
-                chunk = grants[first : first + CHUNK]
+            for planned in chunks_of(grants):
+                chunk = planned
                 if self._callbacks_are_late:
-                    chunk = [grant for grant in chunk if grant.shape.destination == OFFER]
+                    chunk = [grant for grant in planned if grant.shape.destination == OFFER]
                 if not chunk:
                     continue
-                fences = asyncio.gather(*(self._broker.grant(self._type, g, state) for g in chunk))
+                fences = loop.create_task(self._broker.grant_many(self._type, chunk, state))
                 under_way.append(_Chunk(chunk, fences))
                 if len(under_way) == 2:
                     committed += await self._committed(under_way.popleft())

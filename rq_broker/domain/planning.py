@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from rq_broker.domain.capacity import Amounts, Host
 from rq_broker.domain.devices import DeviceChoice
 from rq_broker.domain.holding_times import FIRST_PREDICTION, HoldingTimes, Prediction, Source
@@ -13,9 +15,8 @@ from rq_broker.domain.jobs import Demand, Shape
 from rq_broker.domain.policy import Policy
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
-    """One of the first waiting jobs of a shape."""
+class Head(Struct, frozen=True):
+    """One of the first waiting jobs of a shape. A pass makes thousands: see Grant."""
 
     id: int
     request_id: str
@@ -43,9 +44,11 @@ class OwnedJob(NamedTuple):
     owner: str
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """A grant the planner decided on: this job, its instances on these hosts, one name each."""
+class Grant(Struct, frozen=True):
+    """A grant the planner decided on: this job, its instances on these hosts, one name each.
+
+    A Struct is made in 0.1 µs, a frozen dataclass in 1 µs.
+    """
 
     head: Head
     shape: Shape

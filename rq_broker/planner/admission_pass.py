@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from msgspec import structs
+
 from rq_broker.domain.holding_times import Prediction, demand_key, size_class
 from rq_broker.domain.jobs import Demand
 from rq_broker.domain.planning import Grant, Head, Hold, Promise, Snapshot, WaitingShape
@@ -368,7 +370,8 @@ class AdmissionPass:
         grant = Grant(head, shape, names, prediction, placer.size, alternative, devices)
         amounts = placer.total
         if placer.demand.elastic:
-            grant = replace(grant, size=size_class(hosts_needed(self.table, grant.demand)))
+            size = size_class(hosts_needed(self.table, grant.demand))
+            grant = structs.replace(grant, size=size)
             amounts = total(grant.demand)
         self.grants.append(grant)
         self.usage.add_grant(owner, amounts)

@@ -170,6 +170,7 @@ class Broker:
         self.heads = grants.heads
         self.note = grants.note
         self.grant = grants.grant
+        self.grant_many = grants.grant_many
         self.callbacks_are_late = grants.callbacks_are_late
         self.shape_of = grants.shape_of
         self.shape_rank = grants.shape_rank

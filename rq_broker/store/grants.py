@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import gcd
 from typing import Any
@@ -240,45 +240,76 @@ class Grants:
         return bool(await self._runner.command("HEXISTS", Keys(type_).base, "late"))
 
     async def grant(self, type_: str, grant: Grant, state: TypeState) -> int | None:
-        """Commit one grant planned on `state`, and keep how long it is predicted to hold.
+        """Commit one grant, see `grant_many`."""
+        (fence,) = await self.grant_many(type_, [grant], state)
+        return fence
+
+    async def grant_many(
+        self, type_: str, grants: Sequence[Grant], state: TypeState
+    ) -> list[int | None]:
+        """Commit grants planned on `state` in order, each alone, in one call.
+
+        How long each is predicted to hold is kept with it.
 
         Returns:
-            Its fence; None when the plan is no longer true, when the policy refuses it, or when
-            callbacks of earlier grants have to go out first.
+            The fence of each; None when the plan is no longer true, when the policy refuses it, or
+            when callbacks of earlier grants have to go out first.
         """
-        shape, head, policy = grant.shape, grant.head, state.policy
-        try:
-            demand = grant.demand
-        except ValueError:  # it is none of the choices that the shape leaves
-            return None
-        if not demand.admits_any and not _are_admitted(grant, demand, state.hosts):
-            return None
-        has_choice = shape.demand.has_choice
+        fences: list[int | None] = [None] * len(grants)
+        sent, rows, hosts = list[int](), list[dict[str, Any]](), list[dict[str, Any]]()
+        for number, grant in enumerate(grants):
+            demand = _demand_of(grant, state)
+            if demand is not None:
+                sent.append(number)
+                rows.append(_row_of(grant, state.policy))
+                hosts += _hosts_of(grant, demand, state, len(sent))
+        if not sent:
+            return fences
         reply = await self._runner.run(
-            "grant",
-            type_,
-            request_id=head.request_id,
-            id=head.id,
-            priority=head.priority,
-            instances=orjson.dumps(grant.hosts).decode(),
-            destination=shape.destination,
-            policy_number=state.policy_number,
-            predicted=round(grant.prediction.hold * 1000),
-            predicted_from=grant.prediction.source,
-            demand_key=demand_key(shape.demand.options[grant.alternative]),
-            size=grant.size,
-            shape=digest(shape.canonical()) if has_choice else None,
-            alternative=grant.alternative if shape.demand.alternatives else None,
-            caps=policy.limits.get(shape.owner, policy.limits.get("*", {})),
-            devices=device_records.choices_text(grant.devices),
-            hosts=_hosts_of(grant, demand, state),
+            "grant", type_, policy_number=state.policy_number, grants=rows, hosts=hosts
         )
-        fence: int | None = reply.fence
-        if fence is not None:
-            self._continuity.note_grant(
-                type_, Witness(head.request_id, shape.owner, head.id, fence, fence)
-            )
-        return fence
+        for number, result in zip(sent, reply.results, strict=True):
+            fences[number] = result.fence
+        self._note_last(type_, grants, fences)
+        return fences
+
+    def _note_last(self, type_: str, grants: Sequence[Grant], fences: Sequence[int | None]) -> None:
+        """Remember the newest grant of a call: it has the highest fence."""
+        for grant, fence in zip(reversed(grants), reversed(fences), strict=True):
+            if fence is not None:
+                head, owner = grant.head, grant.shape.owner
+                witness = Witness(head.request_id, owner, head.id, fence, fence)
+                self._continuity.note_grant(type_, witness)
+                return
+
+
+def _demand_of(grant: Grant, state: TypeState) -> Demand | None:
+    """Return what is granted, None where the plan is none that its shape and hosts allow."""
+    try:
+        demand = grant.demand
+    except ValueError:  # it is none of the choices that the shape leaves
+        return None
+    return demand if demand.admits_any or _are_admitted(grant, demand, state.hosts) else None
+
+
+def _row_of(grant: Grant, policy: Policy) -> dict[str, Any]:
+    """Return a grant as grant.lua takes it, without what it holds of each host."""
+    shape, head = grant.shape, grant.head
+    return {
+        "request_id": head.request_id,
+        "id": head.id,
+        "priority": head.priority,
+        "instances": orjson.dumps(grant.hosts).decode(),
+        "destination": shape.destination,
+        "predicted": round(grant.prediction.hold * 1000),
+        "predicted_from": grant.prediction.source,
+        "demand_key": demand_key(shape.demand.options[grant.alternative]),
+        "size": grant.size,
+        "devices": device_records.choices_text(grant.devices),
+        "shape": digest(shape.canonical()) if shape.demand.has_choice else None,
+        "alternative": grant.alternative if shape.demand.alternatives else None,
+        "caps": policy.limits.get(shape.owner, policy.limits.get("*", {})),
+    }
 
 
 def _are_admitted(grant: Grant, demand: Demand, hosts: Mapping[str, Host]) -> bool:
@@ -291,8 +322,11 @@ def _are_admitted(grant: Grant, demand: Demand, hosts: Mapping[str, Host]) -> bo
     )
 
 
-def _hosts_of(grant: Grant, demand: Demand, state: TypeState) -> list[dict[str, Any]]:
-    """List what a grant of a demand holds of each host, as grant.lua takes it."""
+def _hosts_of(grant: Grant, demand: Demand, state: TypeState, number: int) -> list[dict[str, Any]]:
+    """List what a grant of a demand holds of each host, as grant.lua takes it.
+
+    `number`: the grant's in its call, from 1.
+    """
     rows: dict[str, dict[str, Any]] = {}
     names_aggregates, names_traits = demand.names_aggregates, demand.names_traits
     choices = grant.devices or (NO_DEVICES,) * len(grant.hosts)
@@ -301,6 +335,7 @@ def _hosts_of(grant: Grant, demand: Demand, state: TypeState) -> list[dict[str, 
         if row is None:
             known = state.hosts.get(host)
             row = rows[host] = {
+                "grant": number,
                 "host": host,
                 "aggregates": state.aggregates.get(host) if names_aggregates else None,
                 "with_traits": names_traits,

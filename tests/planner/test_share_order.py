@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 from hypothesis import given, settings
+from msgspec import structs
 
 from rq_broker.domain.planning import Head, Snapshot, WaitingShape
 from rq_broker.domain.policy import Policy
@@ -165,7 +166,9 @@ def test_a_job_moved_by_hand_keeps_its_place_among_the_others() -> None:
 def test_equal_priorities_that_were_given_are_ordered_by_share() -> None:
     """Clients may make groups of jobs by a common priority; owners share within each group."""
     shapes = [
-        replace(shape, heads=tuple(replace(head, own_priority=True) for head in shape.heads))
+        replace(
+            shape, heads=tuple(structs.replace(head, own_priority=True) for head in shape.heads)
+        )
         for shape in (
             waiting("a", ONE, 1, 2, owner="a", priority=0),
             waiting("c", ONE, 3, 4, owner="c", priority=0),
@@ -186,7 +189,7 @@ def test_an_owner_whose_jobs_do_not_fit_does_not_hold_up_the_others() -> None:
 def test_of_one_shape_both_kinds_of_jobs_are_granted() -> None:
     """A shape may have jobs of both kinds; each kind goes in its own order."""
     mixed = waiting("a", ONE, 1, 2, 4, 5, owner="a")
-    heads = tuple(replace(head, own_priority=head.id == 4) for head in mixed.heads)
+    heads = tuple(structs.replace(head, own_priority=head.id == 4) for head in mixed.heads)
     light = waiting("c", ONE, 3, owner="c")
     past_usage = {"a": {"VCPU": 9.0}}
     assert order(replace(mixed, heads=heads), light, past_usage=past_usage) == [3, 1, 2, 4, 5]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -41,7 +40,7 @@ async def grant_as(
     """Grant a job so many instances on h1, as an alternative; return its fence."""
     planned = planned_grant(job, shape_of(demand), *("h1",) * count)
     state = await broker.type_state(TYPE)
-    return await broker.grant(TYPE, replace(planned, alternative=alternative), state)
+    return await broker.grant(TYPE, replace_struct(planned, alternative=alternative), state)
 
 
 async def events(client: Redis) -> list[tuple[str, str | None]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from msgspec import structs
+
 from rq_broker.domain.jobs import Demand, Shape
 from rq_broker.domain.line import Line, WaitingJob
 from rq_broker.domain.planning import Head, Snapshot, WaitingShape
@@ -78,7 +80,7 @@ def make_room(snapshot: Snapshot, key: tuple[int, int]) -> tuple[Snapshot, int]:
 
     def shifted(head: Head) -> Head:
         behind = (head.priority, head.id) > key
-        return replace(head, priority=head.priority + 2) if behind else head
+        return structs.replace(head, priority=head.priority + 2) if behind else head
 
     waiting = tuple(
         replace(shape, heads=tuple(shifted(head) for head in shape.heads))

@@ -7,6 +7,7 @@ from itertools import count
 from random import Random
 
 import pytest
+from msgspec import structs
 
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.holding_times import HoldingTimes, Observation
@@ -193,7 +194,7 @@ def test_a_forecast_ends_when_its_time_is_spent(tick: float, futures: int) -> No
 def test_a_name_that_is_no_text_has_a_forecast_too() -> None:
     """What a foreign writer left in Redis does not keep a job from its forecast."""
     shape = waiting("a", FOUR, 1)
-    odd = replace(shape, heads=(replace(shape.heads[0], request_id="\udcff"),))
+    odd = replace(shape, heads=(structs.replace(shape.heads[0], request_id="\udcff"),))
     assert forecasts(replace(queue(), waiting=(odd,)))[1].p50 == 3000.0
 
 

@@ -60,8 +60,11 @@ local function note_holding(job, holds)
   end
 end
 
--- Returns whether as many jobs of a job's array hold capacity as may at a time.
-local function is_array_full(job)
+-- Returns the name of the array that limits how many of its jobs hold capacity at a time, and how many do; nil where
+-- none limits a job.
+local function array_limiting(job)
   local name = job.at_once and array_place(job.request_id)
-  return name and redis.call('SCARD', key('holding:' .. name)) >= job.at_once
+  if name then
+    return name, redis.call('SCARD', key('holding:' .. name))
+  end
 end

@@ -45,37 +45,45 @@ local function lacks_courier(now)
   return true
 end
 
--- Returns how many callbacks wait for the receiver, as far as that may hold up grants to it.
+-- Returns how many callbacks wait for a slot at the receiver, and how many for their first claim, as far as that may
+-- hold up grants to it.
+local function count_waiting_there(receiver, prompt)
+  return redis.call('ZCARD', key('parked:' .. receiver)),
+    prompt and 0 or redis.call('ZCARD', key('uncalled:' .. receiver))
+end
+
 local function waiting_there(receiver, prompt)
-  local parked = redis.call('ZCARD', key('parked:' .. receiver))
-  return prompt and parked or math.max(parked, redis.call('ZCARD', key('uncalled:' .. receiver)))
+  return math.max(count_waiting_there(receiver, prompt))
 end
 
 local function is_behind(receiver, prompt)
   return waiting_there(receiver, prompt) >= behind_limit()
 end
 
--- Returns why a grant has to wait for callbacks, or for offers to be taken, nil if it need not.
-local function refuse_grant(receiver, prompt, now)
-  if destination_of(receiver) ~= OFFER and (lag(now) > LATE_MS or lacks_courier(now)) then
-    redis.call('HSET', base, 'late', '1')
-    wake('deliver')
-    return 'LATE'
-  end
-  if is_behind(receiver, prompt) then
-    redis.call('ZADD', key('behind'), whole(now), receiver)
-    redis.call('ZREMRANGEBYSCORE', key('behind'), '-inf', whole(now - BEHIND_MS))
-    return 'BEHIND'
-  end
+-- Returns whether grants of jobs with a callback have to wait for callbacks of the type.
+local function are_callbacks_late(now)
+  return lag(now) > LATE_MS or lacks_courier(now)
 end
 
--- Counts the first callback of a grant, or an offer. `keep_ms`: after it the count is forgotten, should it be wrong.
-local function count_uncalled(member, receiver, prompt, now, keep_ms)
+-- Notes that grants were refused as callbacks are late.
+local function note_late()
+  redis.call('HSET', base, 'late', '1')
+  wake('deliver')
+end
+
+-- Notes that a grant was refused as too much waits for its receiver.
+local function note_behind(receiver, now)
+  redis.call('ZADD', key('behind'), whole(now), receiver)
+  redis.call('ZREMRANGEBYSCORE', key('behind'), '-inf', whole(now - BEHIND_MS))
+end
+
+-- Counts the first callbacks of grants, or offers. `keep_ms`: after it the count is forgotten, should it be wrong.
+local function count_uncalled(members, receiver, prompt, now, keep_ms)
   if destination_of(receiver) ~= OFFER then
     redis.call('HSETNX', base, 'unclaimed_since', whole(now))
   end
   if not prompt then
-    redis.call('ZADD', key('uncalled:' .. receiver), whole(now), member)
+    add_at(key('uncalled:' .. receiver), whole(now), members)
     redis.call('PEXPIRE', key('uncalled:' .. receiver), keep_ms)
   end
 end

@@ -22,6 +22,15 @@ local function add_members(name, flat)
   end
 end
 
+-- Adds members with one score.
+local function add_at(name, score, members)
+  local flat = {}
+  for i, member in ipairs(members) do
+    flat[2 * i - 1], flat[2 * i] = score, member
+  end
+  add_members(name, flat)
+end
+
 local function remove_members(name, members)
   for first = 1, #members, BATCH do
     redis.call('ZREM', name, unpack(members, first, math.min(first + BATCH - 1, #members)))

@@ -29,6 +29,19 @@ local function set_deadline(member, status, since, hold_at_most)
   end
 end
 
+-- Sets the deadline of several jobs that come to a status now; none of them is to run.
+local function set_deadlines(members, status)
+  local span = policy_number_of(SPANS[status])
+  if not span then
+    remove_members(key('deadlines'), members)
+    return
+  end
+  set_due_together('deadlines', now_ms() + span, members, 'sweep')
+  if span <= 0 then
+    wake('sweep')
+  end
+end
+
 -- Sets the deadline of an offer, and when callbacks stop to be tried.
 local function set_offer(member, name, since, in_flight)
   local offer = policy_number_of('offer')

@@ -148,10 +148,11 @@ local function schedule(member, prompt, when)
   set_due(due_set(prompt), when, member, 'deliver')
 end
 
--- Makes the first callback of a grant due now. `record`: of its destination.
-local function schedule_first(member, record, now)
+-- Makes the first callbacks of grants due now. `record`: of their receiver.
+local function schedule_first(members, record, now)
   local no_head_start = record.prompt or record.failures > 0
-  schedule(member, record.prompt, no_head_start and now or now - HEAD_START_MS)
+  add_at(key(due_set(record.prompt)), whole(no_head_start and now or now - HEAD_START_MS), members)
+  wake('deliver')
 end
 
 -- Makes a callback due at `when`, ms; it may have been due in the other set.

@@ -15,31 +15,38 @@ local function bucket_of(wait_ms)
   return #WAIT_BOUNDS_MS + 1
 end
 
--- Returns field, amount, … that the grant of a job adds, and how long it waited, ms. `forecast`: the ends of its p90 and its p50, or nothing.
-local function counts_of_grant(job, size, forecast, now)
+local function add_count(counts, name, amount)
+  counts[name] = (counts[name] or 0) + amount
+end
+
+-- Adds to `counts` what the grant of a job adds; returns how long it waited, ms. `forecast`: the ends of its p90 and
+-- its p50, or nothing.
+local function count_grant(counts, job, size, forecast, now)
   local wait_ms = math.max(0, math.floor((wall_us() - (job.waits_since or wall_us())) / 1000))
   local class = 'wait:' .. whole(math.max(LEAST_SIZE, math.min(MOST_SIZE, number_of(size, 0)))) .. ':'
-  local counts = { class .. whole(bucket_of(wait_ms)), 1, class .. 'ms', wait_ms }
-  local p90, p50 = string.match(forecast or '', '^(%d+) ?(%d*)$')
-  for name, ends in pairs({ forecasts_ = p90 or '', forecasts_p50_ = p50 or '' }) do
-    if ends ~= '' then
-      counts[#counts + 1] = name .. (now <= tonumber(ends) and 'kept' or 'missed')
-      counts[#counts + 1] = 1
+  add_count(counts, class .. whole(bucket_of(wait_ms)), 1)
+  add_count(counts, class .. 'ms', wait_ms)
+  if forecast then
+    local p90, p50 = string.match(forecast, '^(%d+) ?(%d*)$')
+    for name, ends in pairs({ forecasts_ = p90 or '', forecasts_p50_ = p50 or '' }) do
+      if ends ~= '' then
+        add_count(counts, name .. (now <= tonumber(ends) and 'kept' or 'missed'), 1)
+      end
     end
   end
-  return counts, wait_ms
+  return wait_ms
 end
 
 -- Returns the incarnation of the base hash, if it has one, and field, value, … of the counters after adding.
 local function add_counts(counts)
   local names = { 'incarnation' }
-  for i = 1, #counts, 2 do
-    names[#names + 1] = counts[i]
+  for name in pairs(counts) do
+    names[#names + 1] = name
   end
   local values, sums = redis.call('HMGET', base, unpack(names)), {}
   for i = 2, #names do
     sums[#sums + 1] = names[i]
-    sums[#sums + 1] = whole(number_of(values[i], 0) + counts[2 * i - 2])
+    sums[#sums + 1] = whole(number_of(values[i], 0) + counts[names[i]])
   end
   return values[1], sums
 end

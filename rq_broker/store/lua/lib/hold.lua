@@ -59,22 +59,43 @@ local function change_usage(name, owner, amount)
   add(key('usage'), field, amount)
 end
 
--- Holds capacity for a job that holds none. `rows`: each host once, and what the job has of it.
-local function hold(job, rows)
-  local holds = {}
-  for _, row in ipairs(rows) do
-    for resource, number in pairs(row.amounts) do
-      if number > 0 then
-        local amount = whole(number)
-        add(key('host:' .. row.host), 'held:' .. resource, amount)
-        change_usage(resource, job.owner, amount)
-        holds[#holds + 1] = row.host .. '/' .. resource
-        holds[#holds + 1] = amount
+-- Adds an amount to an entry of a table of tables.
+local function add_amount(amounts, name, field, amount)
+  local of_name = amounts[name] or {}
+  amounts[name] = of_name
+  of_name[field] = (of_name[field] or 0) + amount
+end
+
+-- Holds capacity for jobs that hold none. `grants`: of each the `job`, and as `hosts` what it has of each host, each
+-- host once.
+local function hold(grants)
+  local held, used = {}, {} -- host → resource, and owner → resource → amount
+  for _, grant in ipairs(grants) do
+    local holds = {}
+    for _, row in ipairs(grant.hosts) do
+      held[row.host] = held[row.host] or {}
+      for resource, amount in pairs(row.amounts) do
+        if amount > 0 then
+          add_amount(held, row.host, resource, amount)
+          add_amount(used, grant.job.owner, resource, amount)
+          holds[#holds + 1] = row.host .. '/' .. resource
+          holds[#holds + 1] = whole(amount)
+        end
       end
     end
-    touch_host(row.host)
+    set_fields(key('holds:' .. grant.job.request_id), holds)
   end
-  set_fields(key('holds:' .. job.request_id), holds)
+  for host, amounts in pairs(held) do
+    for resource, amount in pairs(amounts) do
+      add(key('host:' .. host), 'held:' .. resource, whole(amount))
+    end
+    touch_host(host)
+  end
+  for owner, amounts in pairs(used) do
+    for resource, amount in pairs(amounts) do
+      change_usage(resource, owner, whole(amount))
+    end
+  end
 end
 
 -- Returns amounts of resources as text: a line `<resource>/<amount>` each, by name. No name has a line's end.

@@ -53,6 +53,25 @@ local function join_queue(member, priority, shape, demand)
   join_shape(member, priority, shape, demand)
 end
 
+-- Lets several jobs leave the queue. Returns shape → what it stands for, for the jobs to keep.
+local function leave_queue_together(jobs)
+  local members, by_shape, demands = {}, {}, {}
+  for i, job in ipairs(jobs) do
+    local of_shape = by_shape[job.shape] or {}
+    by_shape[job.shape] = of_shape
+    members[i], of_shape[#of_shape + 1] = job.member, job.member
+  end
+  remove_members(key('status:queued'), members)
+  for shape, of_shape in pairs(by_shape) do
+    demands[shape] = redis.call('HGET', key('shapes'), shape) or ''
+    remove_members(key('shape:' .. shape), of_shape)
+    refresh_head(shape)
+  end
+  delete_fields(key('passed'), members)
+  delete_fields(key('forecasts'), members)
+  return demands
+end
+
 -- Returns what the shape stands for, for the job to keep.
 local function leave_queue(member, shape)
   local demand = redis.call('HGET', key('shapes'), shape) or ''

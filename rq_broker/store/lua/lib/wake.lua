@@ -9,6 +9,7 @@
 --- A message is `<type> <marker> <ms until it is due> <level>`, see store/wakes.py. Messages may be lost: the
 --- sets are the truth, and notifiers check them when they have missed some, and now and then.
 --- @include "base"
+--- @include "batches"
 --- @include "clock"
 
 -- A client without the right to publish still does its work; the notifiers find it in their next check.
@@ -33,6 +34,15 @@ local function set_due(set, when, member, marker)
   redis.call('ZADD', key(set), whole(when), member)
   local delay = when - now_ms()
   if delay > 0 and redis.call('ZRANK', key(set), member) == 0 then
+    publish(marker, delay)
+  end
+end
+
+-- Does the same for several members.
+local function set_due_together(set, when, members, marker)
+  add_at(key(set), whole(when), members)
+  local delay, first = when - now_ms(), redis.call('ZRANGE', key(set), 0, 0, 'WITHSCORES')
+  if delay > 0 and tonumber(first[2]) >= when then
     publish(marker, delay)
   end
 end
