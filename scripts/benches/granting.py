@@ -6,6 +6,7 @@ import random
 import time
 from collections import Counter
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -67,7 +68,7 @@ def grants(size: Size) -> list[Figure]:
         ones, twos = kit.turns(3, lambda: granting(1), lambda: granting(2))
     one = median(ones)
     return [
-        kit.bounded(f"grants: one process, {waiting:,} waiting", one, "/s", least=5000),
+        kit.bounded(f"grants: one process, {waiting:,} waiting", one, "/s", least=20_000),
         kit.rated(
             "grants: two processes, one",
             kit.against(twos, ones, "/s"),
@@ -129,25 +130,38 @@ def _oversold(server: Server) -> int:
 
 
 def empty_pass(size: Size) -> list[Figure]:
-    """A pass that grants nothing, on 1,000 hosts and 100 shapes, with few or many jobs waiting."""
-    deep, rounds = size.of(1_000_000, 100_000), size.of(60, 30)
-    few = SHAPES * 200  # more of each shape than a pass looks at
-    with kit.store() as shallow, kit.store() as full:
-        for server, waiting in ((shallow, few), (full, deep)):
+    """A pass that grants nothing, 100 shapes: with few or many jobs waiting, and on more hosts."""
+    deep, few = size.of(1_000_000, 100_000), SHAPES * 200  # more of each shape than a pass looks at
+    hosts = 10 * HOSTS
+    waiting = f"pass: in vain, {deep:,} waiting, {few:,}"
+    return [
+        _passes(size, waiting, (deep, HOSTS), (few, HOSTS), most=1.2),
+        _passes(
+            size, f"pass: in vain, {hosts:,} hosts, {HOSTS:,}", (few, hosts), (few, HOSTS), most=3
+        ),
+    ]
+
+
+def _passes(
+    size: Size, name: str, many: tuple[int, int], few: tuple[int, int], *, most: float
+) -> Figure:
+    """Compare passes of two types, each with so many jobs waiting and so many hosts."""
+    rounds = size.of(60, 30)
+    with kit.store() as larger, kit.store() as smaller:
+        for server, (waiting, hosts) in ((larger, many), (smaller, few)):
             kit.fill(server, waiting, _too_large)
-            kit.run(server.url, _publish_nearly_full)
+            kit.run(server.url, partial(_publish_nearly_full, hosts=hosts))
 
         async def both(broker: Broker) -> list[list[float]]:
-            other = Broker(connect(full.url))
+            other = Broker(connect(larger.url))
             granters = Granter(other, kit.TYPE), Granter(broker, kit.TYPE)
             seconds = [[await _pass(granter) for granter in granters] for _ in range(rounds + 1)]
             await other.aclose()
             return [list(column) for column in zip(*seconds[1:], strict=True)]
 
-        many, less = kit.run(shallow.url, both)
-    value = f"{median(many) * 1e3:.1f} ms against {median(less) * 1e3:.1f}"
-    name = f"pass: in vain, {deep:,} waiting, {few:,}"
-    return [kit.rated(name, value, kit.ratios(many, less), most=1.2)]
+        longer, shorter = kit.run(smaller.url, both)
+    value = f"{median(longer) * 1e3:.1f} ms against {median(shorter) * 1e3:.1f}"
+    return kit.rated(name, value, kit.ratios(longer, shorter), most=most)
 
 
 def _too_large(number: int) -> Submission:
@@ -158,7 +172,7 @@ def _too_large(number: int) -> Submission:
     return submission(kit.body(number, data={"instances": [amounts] * count}))
 
 
-async def _publish_nearly_full(broker: Broker) -> None:
+async def _publish_nearly_full(broker: Broker, hosts: int) -> None:
     """Publish hosts of which 4 have 6 VCPU left, and the others 0 to 5."""
 
     async def publish(number: int) -> None:
@@ -166,7 +180,7 @@ async def _publish_nearly_full(broker: Broker) -> None:
         host = Host(f"host{number}", {"VCPU": 16, "Memory": 65536}, used)
         await broker.set_host(kit.TYPE, host)
 
-    await kit.fan(range(HOSTS), 100, publish)
+    await kit.fan(range(hosts), 100, publish)
 
 
 async def _pass(granter: Granter) -> float:

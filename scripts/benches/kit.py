@@ -99,6 +99,17 @@ def bounded(name: str, value: float, unit: str, *, least: float = 0.0, most: flo
     return Figure(name, f"{value:,.0f} {unit}", "", wanted if kept else f"{wanted}, missed")
 
 
+def timed(
+    name: str, seconds: list[float], *, p99: float = 0.0, middle: float = 0.0, beside: str = ""
+) -> Figure:
+    """Build the row of times, with an upper limit of their p99 or of their median, in ms."""
+    limit, quantile = (p99, "p99") if p99 else (middle, "median")
+    reached = quantiles(seconds, n=100)[98] if p99 else median(seconds)
+    wanted = f"{quantile} ≤ {limit:g} ms"
+    value = f"{spread(seconds)}{beside}"
+    return Figure(name, value, "", wanted if reached * 1e3 <= limit else f"{wanted}, missed")
+
+
 def spread(seconds: list[float]) -> str:
     """Render times as median and p99 in ms."""
     p99 = quantiles(seconds, n=100)[98]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import random
 import time
 from contextlib import ExitStack
 from functools import partial
 from urllib.parse import quote
 
+import aiohttp
 import orjson
 
 from benches import kit, raw
@@ -22,6 +25,9 @@ _PAUSE = 0.02
 """Seconds between two measurements, so that each starts on an idle system."""
 _WARM_UP = 20
 _OWNERS = 100
+_LOAD = 0.7
+"""Of the most jobs a second that can be submitted, granted and called, those that are submitted."""
+_AT_ONCE = 32
 
 
 class Receiver:
@@ -47,7 +53,10 @@ class Receiver:
 
 
 def callback_latency(size: Size) -> list[Figure]:
-    """From a submit over HTTP to its callback, idle: API, notifier and receiver are processes."""
+    """From a submit over HTTP to its callback: API, notifier and receiver are processes.
+
+    Idle, one after the other; then with as many as 70 % of what the three can do.
+    """
     port, sink = free_port(), free_port()
     with kit.store("--appendonly", "yes") as server, ExitStack() as stack:
         stack.enter_context(
@@ -58,21 +67,71 @@ def callback_latency(size: Size) -> list[Figure]:
         _notify(stack, server)
         kit.until_serves(port)
 
-        async def work(broker: Broker) -> list[float]:
+        async def work(broker: Broker) -> tuple[list[float], float, list[float]]:
             await broker.set_host(kit.TYPE, _host(1 << 20))
-            receiver, times = Receiver(), []
-            serving = await receiver.serve(sink)
-            for number in range(size.of(200, 50) + _WARM_UP):
-                content = orjson.dumps(kit.body(number, f"http://127.0.0.1:{sink}/cb/"))
-                started = time.perf_counter()
-                await raw.send(port, iter([raw.post(f"/v1/{quote(kit.TYPE)}/", content)]), 1)
-                times.append((await receiver.next())[1] - started)
-                await asyncio.sleep(_PAUSE)
+            await broker.set_policy(kit.TYPE, {"queue_limits": {}})
+            calls = _Calls(port, sink)
+            serving = await calls.receiver.serve(sink)
+            async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as calls.http:
+                idle = [await calls.idle() for _ in range(size.of(200, 50) + _WARM_UP)]
+                rate = await calls.most(size.of(4000, 1000))
+                loaded = await calls.loaded(_LOAD * rate, size.of(8, 4))
             serving.close()
-            return times[_WARM_UP:]
+            return idle[_WARM_UP:], rate, loaded
 
-        times = kit.run(server.url, work)
-    return [Figure("callback-latency: submit to callback, idle", kit.spread(times))]
+        idle, rate, loaded = kit.run(server.url, work)
+    name = "callback-latency: submit to callback"
+    beside = f", at {_LOAD:.0%} of {rate:,.0f} /s"
+    return [
+        kit.timed(f"{name}, idle", idle, p99=5),
+        kit.timed(f"{name}, under load", loaded, p99=25, beside=beside),
+    ]
+
+
+class _Calls:
+    """Submits of jobs that are all granted at once, and their callbacks."""
+
+    def __init__(self, port: int, sink: int) -> None:
+        self._port, self._callback = port, f"http://127.0.0.1:{sink}/cb/"
+        self._numbers = itertools.count()
+        self.receiver = Receiver()
+        self.http: aiohttp.ClientSession
+
+    async def idle(self) -> float:
+        """Submit one job, and wait for its callback; returns the seconds between."""
+        started, _ = await self._submit()
+        received = (await self.receiver.next())[1]
+        await asyncio.sleep(_PAUSE)
+        return received - started
+
+    async def most(self, count: int) -> float:
+        """Submit jobs, some at a time; returns how many a second are submitted and called."""
+        started = time.perf_counter()
+        await kit.fan(range(count), _AT_ONCE, lambda _: self._submit())
+        for _ in range(count):
+            _, received = await self.receiver.next()
+        return count / (received - started)
+
+    async def loaded(self, rate: float, seconds: float) -> list[float]:
+        """Submit jobs at random times, `rate` a second; returns the seconds to each callback."""
+        submits, end = list[asyncio.Task[tuple[float, str]]](), time.perf_counter() + seconds
+        due = time.perf_counter()
+        while due < end:
+            due += random.expovariate(rate)
+            await asyncio.sleep(due - time.perf_counter())
+            submits.append(asyncio.create_task(self._submit(due)))
+        received = dict([await self.receiver.next() for _ in submits])
+        started = [await submit for submit in submits]
+        return [received[name] - begun for begun, name in started]
+
+    async def _submit(self, due: float | None = None) -> tuple[float, str]:
+        """Submit one job; returns when that was due, and its name."""
+        job = kit.body(next(self._numbers), self._callback)
+        started = time.perf_counter() if due is None else due
+        async with self.http.post(f"/v1/{quote(kit.TYPE)}/", data=orjson.dumps(job)) as answer:
+            await answer.read()
+            answer.raise_for_status()
+        return started, str(job["request_id"])
 
 
 def freed(size: Size) -> list[Figure]:
@@ -100,7 +159,7 @@ def freed(size: Size) -> list[Figure]:
                 return times[_WARM_UP:]
 
             times = kit.run(server.url, work)
-        figures.append(Figure(f"freed: to the next callback, {name}", kit.spread(times)))
+        figures.append(kit.timed(f"freed: to the next callback, {name}", times, p99=5))
     return figures
 
 
