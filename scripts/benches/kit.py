@@ -282,6 +282,12 @@ def cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def redis_cpu(client: redis.Redis) -> float:
+    """Read the seconds of CPU that Redis has used in the thread that runs commands."""
+    usage = client.info("cpu")
+    return float(usage["used_cpu_user_main_thread"]) + float(usage["used_cpu_sys_main_thread"])
+
+
 def resident(pid: int, field: str = "VmRSS") -> int:
     """Read the memory of a process in bytes: `VmRSS` now, `VmHWM` at its peak."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()

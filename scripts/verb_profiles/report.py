@@ -77,14 +77,14 @@ def carry_out(verb: Verb, frozen: Path, profile: Profiler | None) -> Cost:
         async def measure(broker: Broker) -> Cost:
             async with verb.ready(broker, server) as work:
                 client.config_resetstat()
-                redis_started, started = redis_cpu(client.info("cpu")), time.process_time()
+                redis_started, started = kit.redis_cpu(client), time.process_time()
                 if profile:
                     profile.enable()
                 count = await work()
                 if profile:
                     profile.disable()
                 seconds = time.process_time() - started
-                redis_seconds = redis_cpu(client.info("cpu")) - redis_started
+                redis_seconds = kit.redis_cpu(client) - redis_started
                 stats = commands(client.info("commandstats"))
                 return Cost(count, seconds, redis_seconds, stats)
 
@@ -94,11 +94,6 @@ def carry_out(verb: Verb, frozen: Path, profile: Profiler | None) -> Cost:
 def in_scripts(cost: Cost) -> float:
     """Return the µs in scripts for one, with those of the commands that they call."""
     return sum(us for name, (_, us) in cost.commands.items() if name in _SCRIPTS) / cost.count
-
-
-def redis_cpu(usage: Mapping[str, Any]) -> float:
-    """Add up the seconds of CPU in INFO cpu, of the thread that runs commands."""
-    return float(usage["used_cpu_user_main_thread"]) + float(usage["used_cpu_sys_main_thread"])
 
 
 def commands(stats: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
