@@ -61,14 +61,15 @@ FREEING = frozenset(
 )
 """Scripts that run at `maxmemory` too: they let jobs end, and so free memory, or shut somebody out.
 What they write meanwhile is bounded by the callbacks in flight, the tokens and who asks."""
-_COMMAND = re.compile(r"redis\.p?call\(\s*'([A-Z]+)'")
+_CALL = re.compile(r"redis\.(p?)call\((?=\s*'([A-Z]+)')")
+_COMMAND = re.compile(r"redis\.(?:p?call|write|try_write)\(\s*'([A-Z]+)'")
 _KEY = re.compile(r"\bkey\('([a-z_:]+)'|\bindex_entry\('([a-z_]+)'")
 _CHECKED_WITH = {"TIME": "", "PUBLISH": ", 'rqb:wake', ''", "RENAME": ", base, base"}
 """Arguments by which the right to a command that takes not one key is checked."""
 
 _KEEP_CLOCK = (
     "if not keep_clock(believed) then",
-    "  return redis.error_reply('CLOCK_IN_DOUBT the time is not the one that the caller believes')",
+    "  return clock_in_doubt()",
     "end",
 )
 
@@ -93,9 +94,15 @@ def keeps_time(verb: str, source: str) -> bool:
     return verb != "step" and writes(source) and "local function now_ms()" in source
 
 
-def lua_reads() -> str:
-    """Write READS as Lua."""
-    return f"local READS = '{' '.join(sorted(READS))}'\n"
+def guarded(source: str) -> str:
+    """Mark the calls of commands that write, for lua/lib/guard; reads stay as they are."""
+
+    def mark(match: re.Match[str]) -> str:
+        if match[2] in READS:
+            return match[0]
+        return "redis.try_write(" if match[1] else "redis.write("
+
+    return _CALL.sub(mark, source)
 
 
 def prelude(verb: str, source: str) -> str:
@@ -109,7 +116,7 @@ def prelude(verb: str, source: str) -> str:
     if not writes(source):
         return ""
     call = "'DEL', base .. ':fit'" if verb in FREEING else "'SETRANGE', base .. ':fit', 0, ''"
-    names = commands(source)
+    names, keeps_itself = commands(source), re.search(r"^if not keep_clock\(", source, re.MULTILINE)
     checks = " and ".join(f"may_run('{name}'{_CHECKED_WITH.get(name, ', base')})" for name in names)
     return "\n".join(
         (
@@ -121,8 +128,8 @@ def prelude(verb: str, source: str) -> str:
             "  return redis.error_reply('NOPERM the Redis user lacks the right to one of "
             f"{' '.join(names)}')",
             "end",
-            *(_KEEP_CLOCK if keeps_time(verb, source) else ()),
-            "has_written = false",
+            *(_KEEP_CLOCK if keeps_time(verb, source) and not keeps_itself else ()),
+            "switch_off()",  # of lua/lib/guard
             "",
         )
     )

@@ -48,7 +48,6 @@ _GENERATED: Mapping[str, Callable[[], str]] = {
     "policy_defaults": policy_record.lua_defaults,
     "audit_log_default": policy_record.lua_audit_log_default,
     "wait_bounds": lua_wait_bounds,
-    "reads": prelude.lua_reads,
 }
 """Includes that are no file, but written from what Python declares."""
 
@@ -78,7 +77,7 @@ def build(name: str, text: str) -> Script:
     contract = header.parse(declared)
     expanded = list(_expand(match[0], set()))
     keeps_time = prelude.keeps_time(name, reachable(expanded, body) + body)
-    included = reachable(expanded, body + " keep_clock" * keeps_time)
+    included = reachable(expanded, body + " keep_clock clock_in_doubt" * keeps_time)
     writes = prelude.writes(included + body)
     if writes:
         included = "".join(_expand(_GUARD, set())) + included
@@ -96,6 +95,8 @@ def build(name: str, text: str) -> Script:
             lua.expand_replies(body, contract.returns),
         )
     )
+    if writes:
+        source = prelude.guarded(source)
     sha = sha1(source.encode(), usedforsecurity=False).hexdigest()
     encode, decode = encoder(contract.arguments), decoder(name, contract.returns)
     return Script(

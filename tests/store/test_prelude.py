@@ -66,7 +66,7 @@ def test_the_prelude_comes_before_every_other_write(script: Script) -> None:
     top = re.sub(r"^local function .*\n(?:.*\n)*?end$", "", script.source, flags=re.MULTILINE)
     first = next(
         match
-        for match in re.finditer(r"redis\.p?call\('([A-Z]+)', ([^)]*)\)", top)
+        for match in re.finditer(r"redis\.(?:p?call|write|try_write)\('([A-Z]+)', ([^)]*)\)", top)
         if match[1] in WRITES
     )
     assert first[2].startswith("base .. ':fit'")

@@ -51,7 +51,11 @@
 --- @include "preference"
 
 local counters = read_policy({ 'names', 'most_kinds', 'audit_log', unpack(QUEUE_LIMITS) },
-  { 'id', 'clock', 'capacity_number', 'incarnation', 'audit_ends' })
+  { 'id', 'clock', 'capacity_number', 'incarnation', 'audit_ends', 'bytes', 'clock_offset', 'clock_latest' })
+if not keep_clock(believed, { counters[7], counters[8] }) then
+  return clock_in_doubt()
+end
+switch_off() -- no more is written than the time, see lib/guard
 if policy_value('names') == 'per_owner' then -- see store/keys.py
   request_id, callback = owner_id .. '/' .. request_id, own_callback
   for i, awaited in ipairs(after) do
@@ -68,29 +72,25 @@ local refusal = refuse_used_key(submit_key and redis.call('HGET', submit_keys, k
 if refusal then
   return refusal
 end
-local callbacks, rest = index_entry('callbacks', callback or '')
-local taken_by = callback and redis.call('HGET', callbacks, rest)
-if taken_by then
-  return redis.error_reply('DUPLICATE_CALLBACK callback is taken in this type by ' .. named_job(taken_by, owners))
-end
-
 local own_terms = (#terms > 0 or #after > 0) and read_terms(terms, after, owners)
-if own_terms and own_terms.refusal then
-  return own_terms.refusal
-end
 local is_beside = own_terms and own_terms.is_beside
-
 local bytes = bytes_of({ request_id, owner_id, demand }, fields, terms, after)
-local full = refuse_full(owner_id, 1, bytes)
-if full then
-  return full
-end
-
-local created = wall_us()
 local last_id = number_of(counters[1] or '0')
-if not last_id then
-  return refuse_damaged_counter()
+refusal = own_terms and own_terms.refusal or refuse_full(owner_id, 1, bytes)
+  or not last_id and refuse_damaged_counter()
+
+-- Nothing is written before this line, and nothing below it can fail. The first write finds whether the callback is
+-- taken; of two refusals that is the one told.
+local callbacks, rest = index_entry('callbacks', callback or '')
+local is_taken = callback and (refusal and redis.call('HEXISTS', callbacks, rest) == 1
+  or not refusal and redis.call('HSETNX', callbacks, rest, request_id) == 0)
+if is_taken then
+  return redis.error_reply('DUPLICATE_CALLBACK callback is taken in this type by '
+    .. named_job(redis.call('HGET', callbacks, rest), owners))
+elseif refusal then
+  return refusal
 end
+local created = wall_us()
 local id, incarnation = whole(last_id + 1), counters[4] or new_incarnation()
 local member = member_of(id, request_id)
 
@@ -107,17 +107,17 @@ local function record_submit()
     .. (expected and ',"expected":' .. expected / 1000 or '') .. '}', { policy_value('audit_log'), counters[5] })
 end
 
--- Nothing is written before this line, and nothing below it can fail.
-if callback then
-  redis.call('HSET', callbacks, rest, request_id)
-end
-if not priority then
-  priority = default_priority(created, counters[2])
-  redis.call('HSET', base, 'id', id, 'incarnation', incarnation, 'clock', priority)
-else
-  redis.call('HSET', base, 'id', id, 'incarnation', incarnation)
+local changes, bytes_of_type = { 'id', id, 'incarnation', incarnation }, number_of(counters[6] or '0')
+if priority then
   redis.call('SADD', key('own_priority'), member)
+else
+  priority = default_priority(created, counters[2])
+  changes[5], changes[6] = 'clock', priority
 end
+if bytes_of_type then -- a damaged one stays as it is, as in add_to
+  changes[#changes + 1], changes[#changes + 2] = 'bytes', whole(bytes_of_type + bytes)
+end
+redis.call('HSET', base, unpack(changes))
 redis.call('HSET', name, 'id', id, 'owner', owner_id, 'status', is_beside and 'beside' or 'queued', 'shape', shape,
   'created', whole(created), 'bytes', whole(bytes), unpack(fields, 1, math.min(#fields, BATCH)))
 set_fields(name, fields, BATCH + 1)
@@ -139,7 +139,7 @@ else
   join_queue(member, priority, shape, demand)
 end
 count_waiting(owner_id, 1)
-count_bytes(owner_id, bytes)
+add_use('bytes', owner_id, bytes)
 record_event({ request_id = request_id, id = id, owner = owner_id }, '', is_beside and 'beside' or 'queued')
 if actor and policy_value('audit_log') ~= '0' then
   record_submit()

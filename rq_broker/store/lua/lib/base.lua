@@ -12,9 +12,12 @@ local function type_name()
   return string.sub(base, 6, -2)
 end
 
--- Formats a whole number with all its digits; Lua's own tostring keeps 14.
+-- Formats a whole number with all its digits; Lua's own tostring keeps 14. `%d` takes a fifth of the time of `%.0f`,
+-- but only a whole number that is not too large.
 local function whole(number)
-  return string.format('%.0f', number)
+  local value = number + 0 -- it may be a text
+  local is_plain = value % 1 == 0 and value < 1e16 and value > -1e16
+  return string.format(is_plain and '%d' or '%.0f', value)
 end
 
 -- Returns a number that Redis keeps as text; `default` where it is missing, or damaged.

@@ -13,9 +13,10 @@ local NOTE_MS = 1000 -- between two notes of the time: a write in every script w
 
 local moment
 
--- Returns the wall clock's time, what to add to it, and the latest time noted; all ms.
-local function read_clock()
-  local clock = redis.call('HMGET', base, 'clock_offset', 'clock_latest')
+-- Returns the wall clock's time, what to add to it, and the latest time noted; all ms. `fields`: clock_offset and
+-- clock_latest, where the script has read them already.
+local function read_clock(fields)
+  local clock = fields or redis.call('HMGET', base, 'clock_offset', 'clock_latest')
   return math.floor(wall_us() / 1000), number_of(clock[1], 0), number_of(clock[2], 0)
 end
 
@@ -35,10 +36,10 @@ local function record_step(step, offset)
     'milliseconds', whole(step))
 end
 
--- Takes out a step back, and notes the time. `believed`: the time as the caller knows it, or nil.
--- Returns false, and writes nothing, if the caller knows another time.
-local function keep_clock(believed)
-  local wall_ms, offset, latest = read_clock()
+-- Takes out a step back, and notes the time. `believed`: the time as the caller knows it, or nil; `fields`: as of
+-- read_clock. Returns false, and writes nothing, if the caller knows another time.
+local function keep_clock(believed, fields)
+  local wall_ms, offset, latest = read_clock(fields)
   local time = wall_ms + offset
   moment = math.max(time, latest)
   if believed and math.abs(moment - believed) > STEP_MS then
@@ -50,4 +51,8 @@ local function keep_clock(believed)
     redis.call('HSET', base, 'clock_latest', whole(moment))
   end
   return true
+end
+
+local function clock_in_doubt()
+  return redis.error_reply('CLOCK_IN_DOUBT the time is not the one that the caller believes')
 end

@@ -9,7 +9,7 @@ end
 
 -- Returns the name that a job has in every sorted set, see store/keys.py.
 local function member_of(id, request_id)
-  return string.format('%016.0f', tonumber(id)) .. ':' .. request_id
+  return string.format('%016d:', id) .. request_id
 end
 
 local function request_id_of(member)
@@ -93,14 +93,8 @@ end
 -- `job.counts`: of a grant, or of the end of one, what reports count of it; see store/reports.py. All other entries
 -- have the same fields in the same order: a stream stores their names once for some 100 of them.
 local function record_event(job, from, status, name, value)
-  local counts, more = job.counts or {}, { 'by', acting or '' }
-  for _, field in ipairs({ 'waited', 'held', 'size', 'amounts' }) do
-    more[#more + 1] = field
-    more[#more + 1] = counts[field] or ''
-  end
-  if name then
-    more[#more + 1], more[#more + 2] = name, value
-  end
+  local counts, more = job.counts or {}, name and { name, value } or {}
   redis.call('XADD', key('events'), 'MAXLEN', '~', '10000', '*', 'request_id', job.request_id, 'id', job.id,
-    'status', status, 'from', from, 'owner', job.owner, unpack(more))
+    'status', status, 'from', from, 'owner', job.owner, 'by', acting or '', 'waited', counts.waited or '',
+    'held', counts.held or '', 'size', counts.size or '', 'amounts', counts.amounts or '', unpack(more))
 end

@@ -21,12 +21,11 @@ local function refresh_head(shape)
   end
 end
 
--- The granter is woken only by a job that becomes the first of its shape: jobs behind the first cannot
+-- The granter is woken only by a job that goes before all others of its shape: jobs behind the first cannot
 -- be granted before it.
 local function join_shape(member, priority, shape, demand)
   redis.call('ZADD', key('shape:' .. shape), priority, member)
-  if redis.call('ZRANK', key('shape:' .. shape), member) == 0 then
-    redis.call('ZADD', key('heads'), priority, shape)
+  if redis.call('ZADD', key('heads'), 'LT', 'CH', priority, shape) == 1 then
     redis.call('HSETNX', key('shapes'), shape, demand)
     wake('grant')
   end

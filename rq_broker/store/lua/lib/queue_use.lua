@@ -12,8 +12,8 @@ local WAITS = { queued = true, beside = true }
 local function bytes_of(...)
   local bytes = JOB_BYTES
   for _, texts in ipairs({ ... }) do
-    for _, text in ipairs(texts) do
-      bytes = bytes + #text
+    for i = 1, #texts do
+      bytes = bytes + #texts[i]
     end
   end
   return bytes
