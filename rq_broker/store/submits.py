@@ -11,7 +11,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from rq_broker.domain import errors
-from rq_broker.domain.jobs import BESIDE, Job, Shape, Status, Submission
+from rq_broker.domain.jobs import Job, Shape, Status, Submission
 from rq_broker.domain.names import owned_name
 from rq_broker.store import records
 from rq_broker.store.awaited import Awaited
@@ -30,7 +30,7 @@ from rq_broker.store.notifiers import refuse_older
 from rq_broker.store.registry import Registry
 from rq_broker.store.runner import Runner
 from rq_broker.store.taken import say_until_when
-from rq_broker.store.versions import version_of
+from rq_broker.store.versions import version_of_new
 
 _CACHED_DATA = 1024
 """Characters of a job's data up to which the text of its shape is cached; that text is about as
@@ -308,18 +308,5 @@ def _submitted(type_: str, submission: Submission, shape: str, reply: Any) -> Jo
         terms=submission.terms,
         is_beside=reply.position is None,
         left=reply.left,
-        version=version_of(reply.priority, _stored_fields(shape, expected, reply)),
+        version=version_of_new(reply, shape, expected),
     )
-
-
-def _stored_fields(shape: str, expected: int | None, reply: Any) -> dict[str, str]:
-    """Return those fields of a job's hash that a submit has stored and that can change."""
-    fields = {
-        "id": str(reply.id),
-        "created": str(reply.created),
-        "status": Status.QUEUED.value if reply.position is not None else BESIDE,
-        "shape": shape,
-    }
-    if expected is not None:
-        fields["expected"] = str(expected)
-    return fields | ({"left": str(reply.left)} if reply.left else {})

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
+from rq_broker.domain.jobs import BESIDE, Status
 from rq_broker.store.keys import digest
 
 _FIXED = frozenset(
@@ -34,6 +36,26 @@ def version_of(priority: int | str, fields: Mapping[str, str]) -> str:
         fields: Its hash.
     """
     return digest(ascii((int(priority), sorted(_counted(fields).items()))))
+
+
+def version_of_new(reply: Any, shape: str, expected: int | None) -> str:
+    """Return what `version_of` returns of a job just submitted, of what its hash has then.
+
+    It renders the same text without a dict, a filter and a sort: 1.0 µs instead of 3.9, of some 16
+    that the client of a submit takes.
+
+    Args:
+        reply: That of the script `submit`.
+        shape: Digest of the job's shape.
+        expected: ms that it says it will hold; None if it does not say.
+    """
+    status = BESIDE if reply.position is None else Status.QUEUED.value
+    says = "" if expected is None else f"('expected', '{expected}'), "
+    waits = f"('left', '{reply.left}'), " if reply.left else ""
+    return digest(
+        f"({reply.priority}, [('created', '{reply.created}'), {says}('id', '{reply.id}'), {waits}"
+        f"('shape', '{shape}'), ('status', '{status}')])"
+    )
 
 
 def _counted(fields: Mapping[str, str]) -> dict[str, str]:

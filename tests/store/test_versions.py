@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from rq_broker.domain.jobs import Status
 from rq_broker.store.broker import Broker
 from rq_broker.store.jobs import Jobs
 from rq_broker.store.keys import Keys, member
+from rq_broker.store.versions import version_of, version_of_new
 from tests.making import TYPE, submit
 
 Change = Callable[[Broker], Awaitable[object]]
@@ -31,6 +33,23 @@ CHANGES: dict[str, Change] = {
     "set_expected": lambda broker: broker.set_expected(TYPE, "d", 9.0, versions=["v"]),
     "withdraw": lambda broker: broker.withdraw(TYPE, "d", versions=["v"]),
 }
+
+
+@pytest.mark.parametrize("expected", [None, 1500])
+@pytest.mark.parametrize(("position", "left"), [(1, 0), (None, 0), (None, 2)])
+def test_a_new_job_has_the_version_that_its_hash_gives(
+    expected: int | None, position: int | None, left: int
+) -> None:
+    """What a submit answers as the version is what a read of the job answers next."""
+    status = "queued" if position else "beside"
+    fields = {"id": "7", "created": "1700000000000000", "status": status, "shape": "Zk3v9Qx1-_0a"}
+    fields |= {"owner": "o", "bytes": "1100", "data": "{}", "data2": "{}"}
+    fields |= {} if expected is None else {"expected": str(expected)}
+    fields |= {"left": str(left)} if left else {}
+    reply = SimpleNamespace(
+        priority=5, id=7, created=1700000000000000, position=position, left=left
+    )
+    assert version_of_new(reply, "Zk3v9Qx1-_0a", expected) == version_of(5, fields)
 
 
 @pytest.mark.parametrize("verb", CHANGES)
