@@ -17,6 +17,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from rq_broker.api.request_ids import request_id_of
+from rq_broker.api.server.answers import AnswerWriter
 from rq_broker.api.server.connections import Connections, address_key
 from rq_broker.api.server.limits import (
     BODY_SECONDS,
@@ -83,6 +84,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """Accept the connection, or refuse it if there are too many."""
         super().connection_made(transport)
+        self._answers = AnswerWriter(self.transport, self.loop)
         self.address = address_key(self.client[0]) if self.client else ""
         self._deadline = self.loop.time() + HEAD_SECONDS
         refusal = self._registry.admit(self)
@@ -179,6 +181,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if len(self.pipeline) >= PIPELINED:
             raise errors.Malformed(f"more than {PIPELINED} requests wait for the one before them")
         super().on_headers_complete()
+        self.cycle.transport = self._answers
         self._unanswered.append(self.cycle)
         if self._ends:
             self.cycle.keep_alive = False
@@ -336,6 +339,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """Send the refusal, and drop what the client still sends, so that it can read it."""
         if self.transport.is_closing():
             return
+        self._answers.flush()
         if self._refusal:
             default_headers = self.server_state.default_headers
             self.transport.write(rendered(self._refusal, default_headers, self._request_id))
