@@ -41,6 +41,7 @@ from rq_broker.planner import (
     IMAGINED,
     Explanation,
     Forecast,
+    HostTables,
     Reason,
     Steps,
     beside_the_line,
@@ -306,7 +307,8 @@ class Explainer:
             # 3. Read and plan.
             snapshot, held, remarks = await self._read(type_, digests)
             waiting = digests.intersection(shape.digest for shape in snapshot.waiting)
-            steps = _explain_each(snapshot, waiting)
+            tables = self._snapshots.tables(type_, snapshot.hosts)
+            steps = _explain_each(snapshot, waiting, tables)
             explanations = await self._snapshots.planning.run(type_, steps, inline=False)
             # 4. Pause for as long as that took.
             turn.pause(time.monotonic() - started)
@@ -351,10 +353,12 @@ class Explainer:
         ]
 
 
-def _explain_each(snapshot: Snapshot, digests: Collection[str]) -> Steps[dict[str, Explanation]]:
+def _explain_each(
+    snapshot: Snapshot, digests: Collection[str], tables: HostTables
+) -> Steps[dict[str, Explanation]]:
     explanations = {}
     for digest in digests:
-        explanations[digest] = yield from explain_steps(snapshot, digest)
+        explanations[digest] = yield from explain_steps(snapshot, digest, tables)
     return explanations
 
 

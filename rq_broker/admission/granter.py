@@ -23,7 +23,7 @@ from rq_broker.domain.job_log import log_job, logs_jobs
 from rq_broker.domain.offers import OFFER
 from rq_broker.domain.planning import Grant
 from rq_broker.measures import PASS_SECONDS
-from rq_broker.planner import Plan, plan_steps
+from rq_broker.planner import HostTables, Plan, plan_steps, tables_of
 from rq_broker.store.broker import Broker, TypeState
 
 CHUNK = 64
@@ -74,6 +74,8 @@ class Granter:
         self._name = uuid.uuid4().hex
         self.state: TypeState | None = None
         """Hosts and policy as the last pass read them."""
+        self._tables: HostTables | None = None
+        """Of the hosts of `state`."""
         self._held = HeldCapacity(broker, type_)
         self._callbacks_are_late = False
         """Whether the last pass ended because callbacks lag behind grants."""
@@ -163,9 +165,12 @@ class Granter:
             held=self._held,
         )
         self.state = window.state
+        self._tables = tables_of(window.state.hosts, self._tables)
         # 2. Plan on it.
         with PASS_SECONDS.time():
-            planned = await self._planning.run(self._type, plan_steps(window.snapshot))
+            planned = await self._planning.run(
+                self._type, plan_steps(window.snapshot, self._tables)
+            )
         # 3. Commit the grants, each decided on alone. Redis refuses those that are no longer true.
         committed = await self._commit(planned.grants, window.state)
         if committed:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from rq_broker.admission.held_capacity import Held, HeldCapacity
 from rq_broker.admission.planning import Planning
+from rq_broker.domain.capacity import Host
 from rq_broker.domain.holding_times import HoldingTimes
 from rq_broker.domain.planning import Promise, Snapshot
 from rq_broker.domain.policy import Policy
+from rq_broker.planner import HostTables, tables_of
 from rq_broker.store.broker import Broker, Heads, TypeState
 
 FRONT_SHAPES = 200
@@ -34,8 +36,8 @@ PLANNING_SHARE = 0.5
 """Share of the time for which the thread of a process that answers clients plans, while something
 waits for it. With more, other answers wait longer; with less, explanations and forecasts do."""
 REMEMBERED_HELD = 20
-"""Types whose running jobs one process remembers: 5,000 of them take some 10 MB. With more types in
-use, running jobs are read whole more often."""
+"""Types whose running jobs, and tables of hosts, one process remembers: 5,000 jobs take some 10 MB.
+With more types in use, running jobs are read whole more often, and tables are built more often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class SnapshotReader:
         """Computes on the snapshots."""
         self._states: dict[str, TypeState] = {}
         self._held: dict[str, HeldCapacity] = {}
+        self._tables: dict[str, HostTables] = {}
 
     async def read(
         self,
@@ -100,6 +103,13 @@ class SnapshotReader:
     async def held(self, type_: str) -> Held:
         """Read what jobs of a type hold until when, and how long ended ones held."""
         return await self._held_reader(type_).read()
+
+    def tables(self, type_: str, hosts: Mapping[str, Host]) -> HostTables:
+        """Return the planner's tables of a snapshot's hosts: those kept if no host changed."""
+        tables = self._tables[type_] = tables_of(hosts, self._tables.pop(type_, None))
+        if len(self._tables) > REMEMBERED_HELD:
+            del self._tables[next(iter(self._tables))]
+        return tables
 
     def _held_reader(self, type_: str) -> HeldCapacity:
         reader = self._held.pop(type_, None) or HeldCapacity(self.broker, type_)

@@ -69,6 +69,7 @@ from rq_broker.planner.forecasting.what_if import (
     make_room,
     with_imagined_job,
 )
+from rq_broker.planner.packing.host_tables import HostTables, tables_of
 from rq_broker.planner.plans import Plan, plan, plan_steps
 from rq_broker.planner.reasons import beside_the_line
 from rq_broker.planner.steps import Steps
@@ -78,6 +79,7 @@ __all__ = [
     "Explanation",
     "Forecast",
     "ForecastChange",
+    "HostTables",
     "Largest",
     "LineForecast",
     "Plan",
@@ -97,5 +99,6 @@ __all__ = [
     "of_all_options",
     "plan",
     "plan_steps",
+    "tables_of",
     "with_imagined_job",
 ]

@@ -23,11 +23,8 @@ from rq_broker.planner.growing import Growth, one_more
 from rq_broker.planner.hold_ends import holds_in_order
 from rq_broker.planner.owner_usage import ExceededLimit, OwnerUsage
 from rq_broker.planner.packing.best_fit import SEARCH_STEPS, hosts_needed, total
-from rq_broker.planner.packing.host_table import (
-    HostTable,
-    free_when_empty,
-    free_without_holds,
-)
+from rq_broker.planner.packing.host_table import HostTable, free_without_holds
+from rq_broker.planner.packing.host_tables import HostTables
 from rq_broker.planner.packing.placer import Placer
 from rq_broker.planner.packing.search import StepBudget
 from rq_broker.planner.passed_jobs import PassedJobs
@@ -43,11 +40,11 @@ from rq_broker.planner.turns import TurnQueue
 class AdmissionPass:
     """The state of one admission pass."""
 
-    def __init__(self, snapshot: Snapshot, empty_hosts: HostTable | None = None) -> None:
-        """Begin a pass; `empty_hosts` passes in that table if already built, see the property."""
-        hosts = snapshot.hosts.values()
+    def __init__(self, snapshot: Snapshot, tables: HostTables | None = None) -> None:
+        """Begin a pass; `tables` are of the snapshot's hosts, where the caller has them already."""
+        self._tables = tables or HostTables(snapshot.hosts)
         self.snapshot = snapshot
-        self.table = HostTable(hosts)
+        self.table = self._tables.begin()
         if self.table.devices:
             self.table.fragmentation = fragmentation_for(snapshot, self.table.weights)
         self.usage = OwnerUsage(snapshot)
@@ -76,7 +73,6 @@ class AdmissionPass:
         self._search_budget = StepBudget(SEARCH_STEPS)
         self._placers: list[tuple[Placer, ...]] = []
         """Of each shape of the snapshot, one of each of its alternatives; equal demands share."""
-        self._empty_hosts = empty_hosts
 
     def _make_placers(self) -> Steps[None]:
         by_demand: dict[Demand, Placer] = {}
@@ -390,9 +386,7 @@ class AdmissionPass:
     @property
     def empty_hosts(self) -> HostTable:
         """The hosts as if nobody used them."""
-        if self._empty_hosts is None:
-            self._empty_hosts = HostTable(self.snapshot.hosts.values(), free_when_empty)
-        return self._empty_hosts
+        return self._tables.empty
 
     def without_holds(self, table: HostTable) -> HostTable:
         """Return the hosts of a table with what each would have left if every grant ended."""

@@ -22,6 +22,7 @@ from rq_broker.planner.blocked import BlockedShape
 from rq_broker.planner.closest_hosts import choose_hosts
 from rq_broker.planner.packing.best_fit import fits, total
 from rq_broker.planner.packing.host_table import HostTable, Needs, indexes_of
+from rq_broker.planner.packing.host_tables import HostTables
 from rq_broker.planner.packing.placer import Placer
 from rq_broker.planner.plans import plan_steps
 from rq_broker.planner.steps import Steps, run_all
@@ -95,19 +96,25 @@ def explain(snapshot: Snapshot, digest: str) -> Explanation:
     return run_all(explain_steps(snapshot, digest))
 
 
-def explain_steps(snapshot: Snapshot, digest: str) -> Steps[Explanation]:
-    """Explain the shape's first waiting job. Raises KeyError for an unknown digest."""
+def explain_steps(
+    snapshot: Snapshot, digest: str, tables: HostTables | None = None
+) -> Steps[Explanation]:
+    """Explain the shape's first waiting job; `tables` as of `plan_steps`.
+
+    Raises KeyError for an unknown digest.
+    """
     waiting = next((shape for shape in snapshot.waiting if shape.digest == digest), None)
     if waiting is None:
         raise KeyError(digest)
     # 1. Run a pass up to the job's turn.
-    admission_pass = AdmissionPass(snapshot)
+    tables = tables or HostTables(snapshot.hosts)
+    admission_pass = AdmissionPass(snapshot, tables)
     if not snapshot.policy.paused:
         yield from admission_pass.steps(stop_at=digest)
     # 2. It waits: say for what.
     blocked = admission_pass.blocked.get(digest)
     if blocked is not None:
-        return (yield from _explain_blocked(admission_pass, blocked))
+        return (yield from _explain_blocked(admission_pass, blocked, tables))
     # 3. It is granted: say where.
     names = {head.request_id for head in waiting.heads}
     grants = (grant for grant in admission_pass.grants if grant.head.request_id in names)
@@ -122,7 +129,9 @@ def explain_steps(snapshot: Snapshot, digest: str) -> Steps[Explanation]:
     return Explanation(first, (), WaitingReasons(admission_pass)[digest])
 
 
-def _explain_blocked(admission_pass: AdmissionPass, blocked: BlockedShape) -> Steps[Explanation]:
+def _explain_blocked(
+    admission_pass: AdmissionPass, blocked: BlockedShape, tables: HostTables
+) -> Steps[Explanation]:
     snapshot, head, placer = admission_pass.snapshot, blocked.head, blocked.placer
     table = admission_pass.table_for(blocked)
     reserved = admission_pass.reservations.of(head)
@@ -133,7 +142,7 @@ def _explain_blocked(admission_pass: AdmissionPass, blocked: BlockedShape) -> St
     reason = WaitingReasons(admission_pass)[blocked.waiting.digest]
     helps = reason.code in REASONS_OF_SIZE
     yield
-    passed_by = yield from _passed_by(snapshot, admission_pass.grants, blocked)
+    passed_by = yield from _passed_by(snapshot, admission_pass.grants, blocked, tables)
     largest = (yield from _largest(admission_pass, table, blocked)) if helps else None
     return Explanation(
         request_id=head.request_id,
@@ -175,11 +184,14 @@ def _shortfalls(table: HostTable, needs: Needs) -> tuple[Shortfall, ...]:
 
 
 def _passed_by(
-    snapshot: Snapshot, earlier_grants: Sequence[Grant], blocked: BlockedShape
+    snapshot: Snapshot,
+    earlier_grants: Sequence[Grant],
+    blocked: BlockedShape,
+    tables: HostTables,
 ) -> Steps[tuple[OwnedJob, ...]]:
     """List the later grants of a whole pass that use a host the job could use."""
     hosts, demands = snapshot.hosts, [placer.demand for placer in blocked.placers]
-    planned = yield from plan_steps(snapshot)
+    planned = yield from plan_steps(snapshot, tables)
     later_grants = planned.grants[len(earlier_grants) :]
     return tuple(
         OwnedJob(grant.head.request_id, grant.shape.owner)

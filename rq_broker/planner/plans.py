@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rq_broker.domain.planning import Grant, Head, Promise, Snapshot
 from rq_broker.domain.reasons.reason import Reason
 from rq_broker.planner.admission_pass import AdmissionPass
-from rq_broker.planner.packing.host_table import HostTable
+from rq_broker.planner.packing.host_tables import HostTables
 from rq_broker.planner.reservations import Reservation
 from rq_broker.planner.steps import Steps, run_all
 from rq_broker.planner.waiting_reasons import WaitingReasons
@@ -32,19 +32,20 @@ class Plan:
     """True: all shown jobs of some shape are granted and it has more. Plan again after a commit."""
 
 
-def plan(snapshot: Snapshot, empty_hosts: HostTable | None = None) -> Plan:
+def plan(snapshot: Snapshot, tables: HostTables | None = None) -> Plan:
     """Decide the grants of one pass at once, see `plan_steps`."""
-    return run_all(plan_steps(snapshot, empty_hosts))
+    return run_all(plan_steps(snapshot, tables))
 
 
-def plan_steps(snapshot: Snapshot, empty_hosts: HostTable | None = None) -> Steps[Plan]:
+def plan_steps(snapshot: Snapshot, tables: HostTables | None = None) -> Steps[Plan]:
     """Decide the grants of one pass. Pure: the same snapshot gives the same plan.
 
     Args:
-        empty_hosts: the snapshot's hosts as if nobody used them, where the caller has that table
-            already; it saves time and changes nothing.
+        snapshot: What is known.
+        tables: Of the snapshot's hosts, where the caller has them already: saves time and changes
+            nothing.
     """
-    admission_pass = AdmissionPass(snapshot, empty_hosts)
+    admission_pass = AdmissionPass(snapshot, tables)
     if not snapshot.policy.paused:
         yield from admission_pass.steps()
     return Plan(

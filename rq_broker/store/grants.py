@@ -103,13 +103,7 @@ class Grants:
         await self._continuity.compare_settings(type_, remembered, reply.settings)
         if known and int(reply.number) < int(known.number):  # Redis was restored to an older state
             return await self.type_state(type_, usage=usage)
-        hosts = {} if reply.is_whole or not known else dict(known.hosts)
-        aggregates = {} if reply.is_whole or not known else dict(known.aggregates)
-        traits = {} if reply.is_whole or not known else dict(known.traits)
-        for row in reply.hosts:
-            hosts[row.host] = records.host(row.host, row.fields)
-            aggregates[row.host] = row.fields.get("aggregates", "[]")
-            traits[row.host] = row.fields.get("traits", "")
+        hosts, aggregates, traits = _hosts_after(None if reply.is_whole else known, reply.hosts)
         settings = reply.settings
         return TypeState(
             hosts=hosts,
@@ -281,6 +275,22 @@ class Grants:
                 witness = Witness(head.request_id, owner, head.id, fence, fence)
                 self._continuity.note_grant(type_, witness)
                 return
+
+
+def _hosts_after(
+    known: TypeState | None, changed: Sequence[Any]
+) -> tuple[Mapping[str, Host], Mapping[str, str], Mapping[str, str]]:
+    """Return hosts, aggregates and traits of a state; what did not change is the same mapping."""
+    if known and not changed:
+        return known.hosts, known.aggregates, known.traits
+    hosts = dict(known.hosts) if known else {}
+    aggregates = dict(known.aggregates) if known else {}
+    traits = dict(known.traits) if known else {}
+    for row in changed:
+        hosts[row.host] = records.host(row.host, row.fields)
+        aggregates[row.host] = row.fields.get("aggregates", "[]")
+        traits[row.host] = row.fields.get("traits", "")
+    return hosts, aggregates, traits
 
 
 def _demand_of(grant: Grant, state: TypeState) -> Demand | None:

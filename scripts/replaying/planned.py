@@ -16,7 +16,7 @@ from rq_broker.domain.jobs import Demand, Shape, expected_class
 from rq_broker.domain.planning import Grant, Head, Hold, Promise, Snapshot, WaitingShape
 from rq_broker.domain.policy import Policy
 from rq_broker.domain.sharing import Average
-from rq_broker.planner import plan
+from rq_broker.planner import HostTables, plan
 from rq_broker.planner.packing.host_table import HostTable, free_when_empty
 
 RESOURCE = "CPU"
@@ -115,7 +115,7 @@ class PlannedCluster:
         """Run admission passes until one grants nothing."""
         started, heads, committed = list[Job](), HEADS, True
         while committed and self._lines:
-            planned = plan(self._snapshot(now, heads), self._empty_hosts)
+            planned = plan(self._snapshot(now, heads), HostTables(self._hosts, self._empty_hosts))
             started += [self._commit(grant, now) for grant in planned.grants]
             self._passed.update({head.request_id: now for head in planned.passed})
             self._promises = planned.promises

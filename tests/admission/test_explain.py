@@ -182,9 +182,11 @@ async def test_clients_that_ask_at_once_share_a_snapshot(
         await all_asked.wait()
         return await read(type_, include=include, **named)
 
-    def recorded(snapshot: Snapshot, digest: str) -> planner.Steps[Explanation]:
+    def recorded(
+        snapshot: Snapshot, digest: str, tables: planner.HostTables
+    ) -> planner.Steps[Explanation]:
         explained.append(digest)
-        return planner.explain_steps(snapshot, digest)
+        return planner.explain_steps(snapshot, digest, tables)
 
     monkeypatch.setattr(snapshots, "read", slow_read)
     monkeypatch.setattr(explain_module, "explain_steps", recorded)

@@ -9,6 +9,7 @@ import pytest
 from rq_broker.admission import snapshot as snapshots
 from rq_broker.admission.snapshot import SnapshotReader, read_snapshot
 from rq_broker.domain.jobs import Status
+from rq_broker.planner import HostTables
 from rq_broker.store.broker import Broker, TypeState
 from tests.explaining import queued
 from tests.making import TYPE, bring, head_of, publish
@@ -129,3 +130,24 @@ async def test_a_shape_beyond_the_window_is_included_with_when_it_was_passed(
     await broker.note(TYPE, (), [head_of(last)])
     assert "d8" not in (await read_snapshot(broker, TYPE)).snapshot.passed
     assert "d8" in (await read_snapshot(broker, TYPE, include=[last.shape])).snapshot.passed
+
+
+async def test_tables_are_kept_until_a_host_changes(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Snapshots without a change share the planner's tables; those of a few types are kept."""
+    monkeypatch.setattr(snapshots, "REMEMBERED_HELD", 1)
+    reader = SnapshotReader(broker)
+    await publish(broker)
+
+    async def tables(type_: str = TYPE) -> HostTables:
+        read = await reader.read(type_, heads=1)
+        return reader.tables(type_, read.snapshot.hosts)
+
+    first = await tables()
+    assert await tables() is first
+    await publish(broker, VCPU=5)
+    changed = await tables()
+    assert changed is not first
+    await tables("other")
+    assert await tables() is not changed

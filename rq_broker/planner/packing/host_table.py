@@ -105,6 +105,7 @@ class HostTable:
     __slots__ = (
         "_allowing",
         "_certain",
+        "_rows_at_start",
         "_thresholds",
         "_traits",
         "_with_trait",
@@ -167,6 +168,8 @@ class HostTable:
         """Changed host → its state after its last change."""
         self._allowing: dict[Instance, int] = {}
         self._thresholds: dict[str, tuple[list[int], list[int]]] = {}
+        self._rows_at_start = self.rows
+        """What was free when the pass began, or the same list as `rows`."""
 
     def _index_host(self, index: int, host: Host) -> None:
         """Note what a host is like, beside what is free on it."""
@@ -188,6 +191,13 @@ class HostTable:
         other.rows = rows
         other.weighted_free = [self.weigh(row) for row in rows]
         other._thresholds, other.device_states = {}, {}
+        other._rows_at_start = rows
+        return other
+
+    def renewed(self) -> HostTable:
+        """Return a table for a pass of its own over the same hosts; this one stays as it is."""
+        other = self.fork()
+        other.rows = [row.copy() for row in self.rows]
         return other
 
     def fork(self) -> HostTable:
@@ -319,7 +329,7 @@ class HostTable:
     def _index_resource(self, resource: str) -> tuple[list[int], list[int]]:
         """List the free amounts that occur, ascending, and the hosts with at least each."""
         by_amount: dict[int, int] = {}
-        for index, row in enumerate(self.rows):
+        for index, row in enumerate(self._rows_at_start):
             amount = row.get(resource, 0)
             if isinstance(row, DeviceRow):
                 amount = in_devices.most_at_once(row, resource)
