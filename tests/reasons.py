@@ -64,6 +64,8 @@ _VALUES: dict[str, tuple[Any, ...]] = {
     "seconds": (75.0,),
     "expected": (20.0,),
     "unheld": ((HeldByNobody("h1", "VCPU", 2),),),
+    "attempts": (1, 3),
+    "cause": ("http_503",),
     "alternatives_from": (NOW + 60,),
     "after_earlier": (True,),
     "reserved": (

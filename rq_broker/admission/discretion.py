@@ -13,6 +13,7 @@ from typing import TypeVar
 from rq_broker.admission.explain import ExplainedJob, ImaginedJob
 from rq_broker.admission.holders import HeldAmount
 from rq_broker.admission.move_preview import MovePreview
+from rq_broker.delivery.outcome import coarse_cause
 from rq_broker.domain.job_holds import JobHold
 from rq_broker.domain.names import request_id_in
 from rq_broker.domain.planning import Hold, OwnedJob
@@ -25,7 +26,13 @@ def discreet_explanation(
     answer: ExplainedJob | JobHold, owners: Collection[str]
 ) -> ExplainedJob | JobHold:
     """Return an explanation as it is told to somebody who has these owners' jobs."""
-    return answer if isinstance(answer, JobHold) else _discreet(answer, owners)
+    if not isinstance(answer, JobHold):
+        return _discreet(answer, owners)
+    if answer.callback is None:
+        return answer
+    # Exact causes would show which ports of a network are open.
+    cause = coarse_cause(answer.callback.cause)
+    return replace(answer, callback=replace(answer.callback, cause=cause))
 
 
 def discreet_what_if(

@@ -36,6 +36,7 @@ from rq_broker.domain.job_holds import JobHold
 from rq_broker.domain.jobs import HOLDING, Job, Status
 from rq_broker.domain.names import request_id_in
 from rq_broker.domain.planning import OwnedJob, Proposal, Snapshot
+from rq_broker.domain.status_words import in_words
 from rq_broker.domain.validation import MAX_WHOLE
 from rq_broker.planner import (
     IMAGINED,
@@ -139,7 +140,14 @@ class Explainer:
             hold = await self._broker.job_hold(type_, request_id, owners)
             if hold.status not in HOLDING:
                 raise
+            return await self._with_unserved(type_, hold)
+
+    async def _with_unserved(self, type_: str, hold: JobHold) -> JobHold:
+        """Add to a callback that failed that nobody is there to try it again."""
+        if hold.callback is None:
             return hold
+        unserved = (await self._remarks.read(type_)).unserved
+        return replace(hold, callback=replace(hold.callback, unserved=unserved))
 
     async def explain(
         self, type_: str, request_id: str, owners: Collection[str] | None = None
@@ -279,7 +287,8 @@ class Explainer:
     ) -> Job:
         job = await self._broker.read(type_, request_id, owners)
         if job.status is not Status.QUEUED:
-            raise errors.NotWaiting(f"{request_id_in(request_id)} is {job.status}, not queued")
+            state = f"is {in_words(job.status)}, not queued"
+            raise errors.NotWaiting(f"{request_id_in(request_id)} {state}")
         return job
 
     async def _ask(self, type_: str, digest: str) -> _Answers:

@@ -19,6 +19,7 @@ from rq_broker.admission.snapshot import (
     WindowedSnapshot,
     read_snapshot,
 )
+from rq_broker.delivery.message import id_of_grant
 from rq_broker.domain.job_log import log_job, logs_jobs
 from rq_broker.domain.offers import OFFER
 from rq_broker.domain.planning import Grant
@@ -48,6 +49,7 @@ class _Chunk(NamedTuple):
 
     grants: Sequence[Grant]
     fences: asyncio.Task[list[int | None]]
+    incarnation: str
 
 
 def chunks_of(grants: Iterable[Grant]) -> Iterator[list[Grant]]:
@@ -197,7 +199,7 @@ class Granter:
                 if not chunk:
                     continue
                 fences = loop.create_task(self._broker.grant_many(self._type, chunk, state))
-                under_way.append(_Chunk(chunk, fences))
+                under_way.append(_Chunk(chunk, fences, state.incarnation))
                 if len(under_way) == 2:
                     committed += await self._committed(under_way.popleft())
         finally:
@@ -208,16 +210,28 @@ class Granter:
     async def _committed(self, chunk: _Chunk) -> int:
         known = await chunk.fences
         if logs_jobs():
-            self._log_grants(chunk.grants, known)
+            self._log_grants(chunk, known)
         if None in known and not self._callbacks_are_late:
             self._callbacks_are_late = await self._broker.callbacks_are_late(self._type)
         return sum(fence is not None for fence in known)
 
-    def _log_grants(self, grants: Sequence[Grant], fences: Sequence[int | None]) -> None:
-        for grant, fence in zip(grants, fences, strict=True):
-            if fence is not None:
-                name, hosts = grant.head.request_id, " ".join(grant.hosts[:MOST_HOSTS])
-                log_job("job.granted", self._type, name, id=grant.head.id, fence=fence, hosts=hosts)
+    def _log_grants(self, chunk: _Chunk, fences: Sequence[int | None]) -> None:
+        for grant, fence in zip(chunk.grants, fences, strict=True):
+            if fence is None:
+                continue
+            id_ = grant.head.id
+            is_called = grant.shape.destination != OFFER
+            log_job(
+                "job.granted",
+                self._type,
+                grant.head.request_id,
+                id=id_,
+                fence=fence,
+                webhook_id=id_of_grant(self._type, chunk.incarnation, id_, fence)
+                if is_called
+                else None,
+                hosts=" ".join(grant.hosts[:MOST_HOSTS]),
+            )
 
     async def _note(self, window: WindowedSnapshot, planned: Plan) -> None:
         if planned.passed or planned.promises != window.state.promises:

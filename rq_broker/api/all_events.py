@@ -17,7 +17,7 @@ from starlette.routing import Route
 from rq_broker.api.access import identity_of, is_still_known
 from rq_broker.api.event_ids import Places, Seen
 from rq_broker.api.event_views import frame_with
-from rq_broker.api.events import EventStream, Sees, last_event_id, shows_by, visible
+from rq_broker.api.events import EventStream, last_event_id, sight_of
 from rq_broker.api.paths import type_name
 from rq_broker.api.waiting import Waits
 from rq_broker.domain.errors import BrokerError, Forbidden, Invalid, Unavailable
@@ -71,8 +71,7 @@ class _AllEvents:
         self._request = request
         self._follower = follower
         self._seen = seen
-        self._sees: Sees = visible(request)
-        self._shows_by = shows_by(request)
+        self._sight = sight_of(request)
         self._places = Places(follower.starts)
 
     async def frames(self) -> AsyncIterator[bytes]:
@@ -143,6 +142,6 @@ class _AllEvents:
         frames = []
         for event in events:
             id_ = self._places.pass_by(event)
-            if self._sees(event):
-                frames.append(frame_with(id_, event, self._shows_by(event)))
+            if self._sight.sees(event):
+                frames.append(frame_with(id_, event, self._sight.shows_by(event)))
         return b"".join(frames)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from msgspec import UNSET, Meta, UnsetType, field
 from sse_starlette import ServerSentEvent
@@ -17,6 +18,9 @@ from rq_broker.domain.representation import Converted, JsonObject, Number, Time,
 _WHOLE_NUMBERS = frozenset({"alternative", "milliseconds"})
 _CACHED = 1024
 """Frames kept: one event goes to many streams, most of them at the same time."""
+_CACHED_TOGETHER = 16
+"""Writes kept, of 500 events and some 125 KB at most: those of streams that have the same events to
+write. More would serve more kinds of callers that follow one type at the same time."""
 
 
 class EventView(JsonObject, frozen=True):
@@ -54,22 +58,48 @@ class EventView(JsonObject, frozen=True):
     ] = UNSET
 
 
-@lru_cache(_CACHED)
-def frame(event: Event, shows_by: bool) -> bytes:
-    """Return the bytes of one event. `shows_by`: whether it says who did it."""
-    return frame_with(event.id, event, shows_by)
+class Sight(NamedTuple):
+    """Which events a caller sees, and whose names in them."""
+
+    owners: frozenset[str] | None
+    """The owners whose jobs it sees; None: all, and what happens to the type."""
+    name: str | None
+    """The only identity whose name it may know, its own; None: it may know all."""
+
+    def sees(self, event: Event) -> bool:
+        """Tell whether it sees an event; gaps are for everybody."""
+        if self.owners is None or event.word == LOST:
+            return True
+        return event.is_of_a_job and event.owner in self.owners
+
+    def shows_by(self, event: Event) -> bool:
+        """Tell whether it may know who did something."""
+        return self.name is None or event.by in ("", self.name)
+
+
+def frames(events: Iterable[Event], sight: Sight) -> bytes:
+    """Return the bytes of those events that a caller sees."""
+    seen = filter(sight.sees, events)
+    return b"".join(frame_with(event.id, event, sight.shows_by(event)) for event in seen)
+
+
+@lru_cache(_CACHED_TOGETHER)
+def shared_frames(events: tuple[Event, ...], sight: Sight) -> bytes:
+    """Return the same, made once for all streams that have these very events to write."""
+    return frames(events, sight)
 
 
 def frame_with(id_: str, event: Event, shows_by: bool) -> bytes:
-    """Return the same with another ID."""
-    word, data = name_of(event), _data(event, shows_by)
-    sent: bytes = ServerSentEvent(data, event=word, id=id_ or None).encode()
-    return sent
+    """Return the bytes of one event. `shows_by`: whether it says who did it."""
+    rest = _without_id(event, shows_by)
+    return b"id: %b\r\n%b" % (id_.encode(), rest) if id_ else rest
 
 
 @lru_cache(_CACHED)
-def _data(event: Event, shows_by: bool) -> str:
-    return to_json(view_of(event, shows_by)).decode()
+def _without_id(event: Event, shows_by: bool) -> bytes:
+    data = to_json(view_of(event, shows_by)).decode()
+    sent: bytes = ServerSentEvent(data, event=name_of(event)).encode()
+    return sent
 
 
 def view_of(event: Event, shows_by: bool) -> EventView:

@@ -8,7 +8,7 @@ in its follower, which is cut when it has too much.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from http import HTTPStatus
 
@@ -19,7 +19,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from rq_broker.api.access import identity_of, is_still_known
-from rq_broker.api.event_views import frame, view_of
+from rq_broker.api.event_views import Sight, frames, shared_frames, view_of
 from rq_broker.api.own import limits_of, owners_of
 from rq_broker.api.paths import job_of, type_of
 from rq_broker.api.responses import PRIVATE, UNSNIFFED, ok
@@ -36,7 +36,6 @@ PING_SECONDS = 15
 _ENTRY_ID = re.compile(r"[0-9]{1,15}(-[0-9]{1,15})?")
 _LATEST_MS = 253_402_300_799_999
 """The end of the year 9999: a later time cannot be told of a gap behind such an event."""
-Sees = Callable[[Event], bool]
 
 
 class EventEndpoints:
@@ -56,11 +55,11 @@ class EventEndpoints:
 
     async def type_events(self, request: Request) -> Response:
         """Stream what happens to the jobs of a type."""
-        type_, after, sees = type_of(request), _last_entry(request), visible(request)
+        type_, after = type_of(request), _last_entry(request)
         async with AsyncExitStack() as stack:
             follower = await self._follow(stack, request, type_)
-            frames = self._frames(request, type_, follower, after, sees)
-            return EventStream(frames, stack.pop_all())
+            writes = self._writes(request, type_, follower, after)
+            return EventStream(writes, stack.pop_all())
 
     async def job_events(self, request: Request) -> Response:
         """Stream what happens to one job, until it has ended or is gone."""
@@ -79,8 +78,8 @@ class EventEndpoints:
             follower.narrow(job.id)
             if after and job.status in FINAL and not await self._has_more(job, follower, after):
                 return _over()
-            frames = self._frames_of_job(request, job, follower, after)
-            return EventStream(frames, stack.pop_all())
+            writes = self._writes_of_job(request, job, follower, after)
+            return EventStream(writes, stack.pop_all())
 
     async def history(self, request: Request) -> Response:
         """List what happened to a job, the oldest event first, as far as it is kept."""
@@ -96,8 +95,8 @@ class EventEndpoints:
                 if _is_of(job, event)
             ]
         told = [event for event in events if event.word != LOST or event.at]
-        may_tell = shows_by(request)
-        views = [view_of(event, may_tell(event)) for event in told]
+        sight = sight_of(request)
+        views = [view_of(event, sight.shows_by(event)) for event in told]
         begins = bool(told) and told[0].old_status is None and told[0].new_status is not None
         return ok(views, complete=begins)
 
@@ -112,21 +111,23 @@ class EventEndpoints:
         stack.enter_context(self._waits.counted(request))
         return await stack.enter_async_context(self._broker.events.follow(type_))
 
-    async def _frames(
-        self, request: Request, type_: str, follower: Follower, after: str, sees: Sees
+    async def _writes(
+        self, request: Request, type_: str, follower: Follower, after: str
     ) -> AsyncIterator[bytes]:
         """Yield what the client has missed, and then what happens."""
+        sight = sight_of(request)
         async for events in self._events(request, type_, follower, after):
-            if frames := _rendered(request, filter(sees, events)):
-                yield frames
+            if written := shared_frames(events, sight):
+                yield written
 
-    async def _frames_of_job(
+    async def _writes_of_job(
         self, request: Request, job: Job, follower: Follower, after: str
     ) -> AsyncIterator[bytes]:
         """Yield the same of one job; without an event to go on from, first what it is now."""
+        sight = sight_of(request)
         if not after:
             now = _present(job, follower.start)
-            yield _rendered(request, [now])
+            yield frames([now], sight)
             if now.word in FINAL:
                 return
         is_final = False
@@ -137,13 +138,13 @@ class EventEndpoints:
                     shown.append(event)
                     is_final = event.word in FINAL
             if shown:
-                yield _rendered(request, shown)
+                yield frames(shown, sight)
             if is_final:
                 return
 
     async def _events(
         self, request: Request, type_: str, follower: Follower, after: str
-    ) -> AsyncIterator[list[Event]]:
+    ) -> AsyncIterator[tuple[Event, ...]]:
         if after:
             async for events in self._broker.events.history(type_, after, follower.start):
                 yield events
@@ -160,8 +161,8 @@ class EventEndpoints:
 class EventStream(EventSourceResponse):
     """A stream that gives back what it holds, however it ends."""
 
-    def __init__(self, frames: AsyncIterator[bytes], stack: AsyncExitStack) -> None:
-        super().__init__(frames, headers=UNSNIFFED, ping=PING_SECONDS)
+    def __init__(self, writes: AsyncIterator[bytes], stack: AsyncExitStack) -> None:
+        super().__init__(writes, headers=UNSNIFFED, ping=PING_SECONDS)
         self._stack = stack
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -194,26 +195,10 @@ def _is_of(job: Job, event: Event) -> bool:
     return event.job_id == job.id or event.word == LOST
 
 
-def visible(request: Request) -> Sees:
-    """Return what tells whether the caller sees an event of a type.
-
-    Whoever is limited to owners sees their jobs, and gaps; not what happens to the type.
-    """
-    owners = owners_of(request)
-    if owners is None:
-        return lambda _: True
-    return lambda event: event.word == LOST or (event.is_of_a_job and event.owner in owners)
-
-
-def shows_by(request: Request) -> Callable[[Event], bool]:
-    """Return what tells whether the caller may know who did something."""
+def sight_of(request: Request) -> Sight:
+    """Return what the caller sees: whoever is limited to owners sees their jobs, and gaps."""
     limits, name = limits_of(request), identity_of(request).name
-    return lambda event: limits is None or event.by in ("", name)
-
-
-def _rendered(request: Request, events: Iterable[Event]) -> bytes:
-    may_tell = shows_by(request)
-    return b"".join(frame(event, may_tell(event)) for event in events)
+    return Sight(owners_of(request), None if limits is None else name)
 
 
 def _present(job: Job, after: str) -> Event:

@@ -249,6 +249,17 @@ def _trouble(hold: JobHold) -> Reason | None:
     if hold.is_overdue:
         seconds, expected = hold.running_for or 0.0, hold.expected or 0.0
         return Reason(code=ReasonCode.STILL_RUNNING, seconds=seconds, expected=expected)
+    if hold.callback is not None:
+        failed = hold.callback
+        return Reason(
+            code=ReasonCode.CALLBACK_FAILING,
+            destination=failed.destination,
+            attempts=failed.attempts,
+            cause=failed.cause,
+            until=failed.next_try or 0.0,
+            unserved=failed.unserved,
+            now=failed.now,
+        )
     return None
 
 

@@ -124,8 +124,13 @@ def acquire(asked: Wish) -> Flow[Grant]:
             if grant:
                 return grant
         else:
-            why = job.get("Error") or job["Status"]
-            raise NotGranted(f"the job {asked.name} is in {job['Status']}: {why}", job)
+            raise NotGranted(f"the job {asked.name} is {_state(job)}", job)
+
+
+def _state(job: Json) -> str:
+    """Return what a job is, and why if it is in error, as a part of a sentence."""
+    why = f": {job['Error']}" if job.get("Error") else ""
+    return f"in error{why}" if job["Status"] == "error" else f"{job['Status']}{why}"
 
 
 def _submit(asked: Wish) -> Flow[Json]:
@@ -215,8 +220,7 @@ def _watch(grant: Grant, period: float) -> Flow[None]:
     if job["Fence"] != grant.fence:
         raise HoldLost("the job was granted anew: its fence has moved on", job)
     if has_ended:
-        why = f": {job['Error']}" if job.get("Error") else ""
-        raise HoldLost(f"the job is in {job['Status']}{why}", job)
+        raise HoldLost(f"the job is {_state(job)}", job)
 
 
 def _status_of(grant: Grant, status: str, **details: Unpack[StatusDetails]) -> Call[None]:

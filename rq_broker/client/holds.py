@@ -102,11 +102,11 @@ def held(run: Run, keep: Keep, asked: Wish) -> Iterator[Grant]:
         grant = run(acquire(asked))
     except NotGranted:
         raise
-    except BaseException:
+    except BaseException as error:
         try:
             run(drop(asked))
         except _TROUBLE as trouble:
-            _log.warning("%s could not be withdrawn: %s", asked.name, trouble)
+            _note_trouble(error, f"{asked.name} could not be withdrawn: {trouble}")
         raise
     keeper = _Keeper(keep, grant, asked.on_lost)
     try:
@@ -118,7 +118,7 @@ def held(run: Run, keep: Keep, asked: Wish) -> Iterator[Grant]:
         try:
             run(give_back(grant))
         except _TROUBLE as trouble:
-            _log.warning("%s could not be given back: %s", asked.name, trouble)
+            _note_trouble(error, f"{asked.name} could not be given back: {trouble}")
         keeper.join()
         raise
     keeper.stop()
@@ -127,6 +127,12 @@ def held(run: Run, keep: Keep, asked: Wish) -> Iterator[Grant]:
     finally:
         keeper.join()
     grant.check()
+
+
+def _note_trouble(error: BaseException, sentence: str) -> None:
+    """Tell what could not be done after an error: in the log, and as a note of that error."""
+    _log.warning("%s", sentence)
+    error.add_note(sentence)
 
 
 def _note(grant: Grant, error: BaseException) -> None:
@@ -142,11 +148,11 @@ async def held_async(run: RunAsync, keep: KeepAsync, asked: Wish) -> AsyncIterat
         grant = await run(acquire(asked))
     except NotGranted:
         raise
-    except BaseException:
+    except BaseException as error:
         try:
             await run(drop(asked))
         except _TROUBLE as trouble:
-            _log.warning("%s could not be withdrawn: %s", asked.name, trouble)
+            _note_trouble(error, f"{asked.name} could not be withdrawn: {trouble}")
         raise
     body = _Body(grant, asked.on_lost)
     keeper = asyncio.create_task(keep(grant), name="rq-broker-hold")
@@ -160,7 +166,7 @@ async def held_async(run: RunAsync, keep: KeepAsync, asked: Wish) -> AsyncIterat
         try:
             await run(give_back(grant))
         except _TROUBLE as trouble:
-            _log.warning("%s could not be given back: %s", asked.name, trouble)
+            _note_trouble(error, f"{asked.name} could not be given back: {trouble}")
         if ended_by_loss:
             grant.check()
         raise

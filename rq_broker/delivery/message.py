@@ -10,14 +10,19 @@ from rq_broker.domain.representation import JobView, to_json
 
 
 def message_id(job: Job) -> str:
+    """Return the id of the message that tells of a job's newest grant."""
+    return id_of_grant(job.type, job.incarnation, job.id, job.fence)
+
+
+def id_of_grant(type_: str, incarnation: str, job_id: int, fence: int | None) -> str:
     """Return the id of a grant's message.
 
     Every attempt of one grant carries the same id, so that a receiver recognises repetitions; the
     next grant of the same job has another. The incarnation keeps it from coming again after Redis
     lost what it had; a job granted by an earlier version has none.
     """
-    life = f"_{job.incarnation}" if job.incarnation else ""
-    return f"{quote(job.type, safe='')}{life}_{job.id}_{job.fence}"
+    life = f"_{incarnation}" if incarnation else ""
+    return f"{quote(type_, safe='')}{life}_{job_id}_{fence}"
 
 
 def message_body(job: Job, now: datetime) -> bytes:

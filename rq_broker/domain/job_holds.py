@@ -7,10 +7,29 @@ from dataclasses import dataclass, field
 
 from rq_broker.domain.capacity import Amounts
 from rq_broker.domain.jobs import Status
+from rq_broker.domain.reasons.values import Unserved
 
 OVERDUE_FACTOR = 3.0
 """A job is overdue after this many times its `expected`. A smaller factor names jobs that are only
 a little late; with a larger one a dead client is noticed later."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailedCallback:
+    """A granted job's callback that failed, and is tried again."""
+
+    destination: str
+    """Where it goes: scheme://host:port."""
+    attempts: int
+    """How often it failed."""
+    cause: str
+    """Why, the last time, in a word."""
+    next_try: float | None
+    """When it is tried again, seconds since 1970; None while it is being tried."""
+    now: float
+    """When this was read, likewise."""
+    unserved: Unserved | None = None
+    """That no notifier is there to try it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +60,8 @@ class JobHold:
     """Seconds that it says it holds."""
     missed_by: str = ""
     """A source that did not show one of `unseen` in time; '' for none."""
+    callback: FailedCallback | None = None
+    """Its callback, if that failed so far."""
 
     @property
     def is_overdue(self) -> bool:

@@ -16,6 +16,7 @@ from rq_broker.domain.errors import BrokerError
 from rq_broker.domain.events import LOST, Event, gap, place_of, statuses_of
 from rq_broker.store import records
 from rq_broker.store.cancellation import raise_if_cancelled
+from rq_broker.store.event_turns import EventTurns
 from rq_broker.store.keys import Keys
 from rq_broker.store.runner import Runner
 
@@ -37,12 +38,15 @@ _LOSSES = frozenset({"state_lost"})
 class Follower:
     """Takes the events of types, or of one job of one type, until it is ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, turns: EventTurns) -> None:
+        self._turns = turns
+        self._is_due = False
+        """Whether it is to be woken in its turn."""
         self._feeds: dict[str, Feed] = {}
         """Type → what gives it events."""
         self.starts: dict[str, str] = {}
         """Type → ID of the last event before those that it takes of it."""
-        self._events: list[Event] = []
+        self._events: tuple[Event, ...] = ()
         self._woken = asyncio.Event()
         self.job_id: int | None = None
         """The job whose events it takes; None for all of the type."""
@@ -76,21 +80,30 @@ class Follower:
             (feed,) = self._feeds.values()
             feed.narrow(self, job_id)
             self.job_id = job_id
-        events = [each for each in self._events if each.job_id == job_id or each.word == LOST]
-        self._events = events
+        kept = (each for each in self._events if each.job_id == job_id or each.word == LOST)
+        self._events = tuple(kept)
 
-    def take(self, event: Event) -> None:
-        """Keep an event for `events`; too many end the follower with a gap."""
+    def take(self, events: tuple[Event, ...]) -> None:
+        """Keep events for `events`, and be woken in turn; too many end it with a gap."""
         if self.is_ended:
             return
-        if len(self._events) >= MOST_KEPT:
-            of_type = (each.id for each in reversed(self._events) if each.type == event.type)
-            last = next(of_type, self.starts.get(event.type, ""))
-            self._events.append(gap(event.type, last, "slow", event.at))
+        room = MOST_KEPT - len(self._events)
+        # Followers that have nothing else share one tuple: it is written in bytes once for all.
+        self._events = self._events + events[:room] if self._events else events[:room]
+        if len(events) > room:
+            missed = events[room]
+            of_type = (each.id for each in reversed(self._events) if each.type == missed.type)
+            last = next(of_type, self.starts.get(missed.type, ""))
+            self._events += (gap(missed.type, last, "slow", missed.at),)
             self.is_ended = True
-        else:
-            self._events.append(event)
-        self._woken.set()
+        if not self._is_due:
+            self._is_due = True
+            self._turns.add(self._take_turn, is_urgent=self.job_id is not None)
+
+    def _take_turn(self) -> None:
+        self._is_due = False
+        if self._events:  # else it took them before, and may wait for the next ones
+            self._woken.set()
 
     def wake(self) -> None:
         """Let `wait` return at once, this time."""
@@ -106,27 +119,33 @@ class Follower:
         if self._events or self.is_ended:
             return
         self._woken.clear()
+        if until is None:  # a timeout of none costs 2 µs, for each of a thousand streams
+            await self._woken.wait()
+            return
         with suppress(TimeoutError):
             async with asyncio.timeout_at(until):
                 await self._woken.wait()
 
-    def events(self) -> list[Event]:
+    def events(self) -> tuple[Event, ...]:
         """Return the events that came since the last call."""
-        events, self._events = self._events, []
+        events, self._events = self._events, ()
         return events
 
 
 class Feed:
     """Reads the stream of one type for its followers."""
 
-    def __init__(self, runner: Runner, type_: str) -> None:
+    def __init__(self, runner: Runner, type_: str, turns: EventTurns) -> None:
         self.type = type_
+        self._turns = turns
         self.key = Keys(type_).of("events")
         self.position = ""
         """ID of the last event read; '' where the stream was empty."""
         self.idle_since: float | None = None
         """Since when nobody follows, by the loop's clock."""
         self._runner = runner
+        self._given = 0
+        """Events given since all followers had a turn."""
         self._stale = asyncio.Event()
         """Set while the stream may have events that were not read."""
         self._of_all: set[Follower] = set()
@@ -185,7 +204,10 @@ class Feed:
             follower.end()
 
     def _followers(self) -> list[Follower]:
-        return [*self._of_all, *(each for some in self._by_job.values() for each in some)]
+        return [*self._of_all, *self._of_jobs()]
+
+    def _of_jobs(self) -> list[Follower]:
+        return [each for some in self._by_job.values() for each in some]
 
     # Reading
 
@@ -217,30 +239,39 @@ class Feed:
         if self.position:
             if entries and entries[0][0] == self.position:
                 entries = entries[1:]
-            else:
-                await self._skip_gap(is_gone=not entries)
-        for event in readable(self.type, entries):
-            self._give(event)
+            elif why := await why_missing(
+                self._runner, self.type, self.position, has_later=bool(entries)
+            ):
+                await self._skip_gap(why, is_gone=not entries)
+            elif not entries:
+                self.position = ""
+        self._give(tuple(readable(self.type, entries)))
         if entries:
             self.position = str(entries[-1][0])
+        self._given += len(entries)
+        if self._given >= BATCH:  # else a follower could be cut that had no turn
+            await self._turns.over()
+            self._given = 0
         return found > BATCH
 
-    async def _skip_gap(self, *, is_gone: bool) -> None:
+    async def _skip_gap(self, why: str, *, is_gone: bool) -> None:
         """Tell all followers of a gap; if later events are gone too, go on behind what is left."""
-        why = "state_lost" if is_gone else "trimmed"
         lost = gap(self.type, self.position, why, place_of(self.position)[0] * 1000)
         if is_gone:
             self.position = await self._newest()
         for follower in self._followers():
-            follower.take(lost)
+            follower.take((lost,))
 
-    def _give(self, event: Event) -> None:
-        if event.word == LOST:
-            for follower in self._followers():
-                follower.take(event)
+    def _give(self, events: tuple[Event, ...]) -> None:
+        if not events:
             return
-        for follower in [*self._of_all, *self._by_job.get(event.job_id, ())]:
-            follower.take(event)
+        for follower in self._of_all:
+            follower.take(events)
+        for event in events:
+            is_gap = event.word == LOST
+            of_jobs = self._of_jobs() if is_gap else self._by_job.get(event.job_id, ())
+            for follower in of_jobs:
+                follower.take((event,))
 
 
 async def read_when(stale: asyncio.Event, read: Callable[[], Awaitable[None]]) -> None:
@@ -257,6 +288,24 @@ async def read_when(stale: asyncio.Event, read: Callable[[], Awaitable[None]]) -
         except BrokerError:  # the cause is logged where calls are made, see trouble
             await asyncio.sleep(RETRY_SECONDS)
             stale.set()
+
+
+async def why_missing(runner: Runner, type_: str, after: str, *, has_later: bool) -> str:
+    """Return why events may be missing behind an entry that a stream has no more.
+
+    Args:
+        runner: Reads Redis.
+        type_: The type.
+        after: The entry.
+        has_later: Whether the stream has entries behind it.
+
+    Returns:
+        `trimmed` or `state_lost`; '' if it was the last event of a type that was deleted since.
+    """
+    last = await runner.command("HGET", Keys(type_).base, "last_event") or ""
+    if last == after:
+        return ""
+    return "trimmed" if has_later or place_of(after) < place_of(last) else "state_lost"
 
 
 def _id_of(newest: Sequence[Any]) -> str:

@@ -14,7 +14,8 @@ from itertools import islice
 
 from rq_broker.domain.events import Event, gap, place_of
 from rq_broker.store.cancellation import raise_if_cancelled
-from rq_broker.store.event_feed import BATCH, Feed, Follower, readable
+from rq_broker.store.event_feed import BATCH, Feed, Follower, readable, why_missing
+from rq_broker.store.event_turns import EventTurns
 from rq_broker.store.event_types import AllFollower, TypeNames, Uses, add_each
 from rq_broker.store.keys import Keys
 from rq_broker.store.runner import Runner, write_check
@@ -37,6 +38,7 @@ class EventHub:
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
+        self._turns = EventTurns()
         self._feeds: dict[str, Feed] = {}
         self._by_key: dict[str, Feed] = {}
         self._beating: asyncio.Task[None] | None = None
@@ -53,7 +55,7 @@ class EventHub:
         Raises:
             Unavailable: Redis does not answer.
         """
-        follower = Follower()
+        follower = Follower(self._turns)
         try:
             await add_each(self.add, follower, types)
             yield follower
@@ -70,8 +72,8 @@ class EventHub:
         """
         names = self._names
         if names is None:
-            names = self._names = TypeNames(self._runner)
-        follower = AllFollower(names, self.add, uses)
+            names = self._names = TypeNames(self._runner, self._turns)
+        follower = AllFollower(self._turns, names, self.add, uses)
         try:
             if not self._is_closed:
                 self._start_beating()
@@ -89,12 +91,12 @@ class EventHub:
     async def add(self, follower: Follower, type_: str) -> None:
         """Let a follower follow one more type from now on. Raises Unavailable."""
         if self._is_closed:
-            await Feed(self._runner, type_).show(follower)
+            await Feed(self._runner, type_, self._turns).show(follower)
             follower.end()
             return
         feed = self._feeds.get(type_)
         if feed is None:
-            feed = self._feeds[type_] = Feed(self._runner, type_)
+            feed = self._feeds[type_] = Feed(self._runner, type_, self._turns)
             self._by_key[feed.key] = feed
             feed.idle_since = asyncio.get_running_loop().time()
         self._start_beating()
@@ -106,7 +108,7 @@ class EventHub:
         if self._beating is None:
             self._beating = asyncio.create_task(self._beat())
 
-    async def history(self, type_: str, after: str, until: str) -> AsyncIterator[list[Event]]:
+    async def history(self, type_: str, after: str, until: str) -> AsyncIterator[tuple[Event, ...]]:
         """Yield the events behind an entry, to another one, some at a time; '' for all of them.
 
         The first is a gap if the stream has the entry no more: events behind it may be gone too.
@@ -120,10 +122,11 @@ class EventHub:
             is_there = bool(entries) and entries[0][0] == after
             found = readable(type_, entries[is_there:])
             events = [event for event in found if event.place <= last]
-            if not is_there and after:
-                why = "trimmed" if entries else "state_lost"
-                events.insert(0, gap(type_, after, why, place_of(after)[0] * 1000))
-            yield events
+            if after and not is_there:
+                why = await why_missing(self._runner, type_, after, has_later=bool(entries))
+                if why:
+                    events.insert(0, gap(type_, after, why, place_of(after)[0] * 1000))
+            yield tuple(events)
             if len(entries) <= BATCH:
                 return
             after, first = str(entries[-1][0]), False

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from rq_broker.domain.errors import Invalid
 from rq_broker.store.event_feed import Follower, read_when
+from rq_broker.store.event_turns import EventTurns
 from rq_broker.store.keys import TYPES
 from rq_broker.store.runner import Runner
 
@@ -25,11 +26,12 @@ class AllFollower(Follower):
 
     def __init__(
         self,
+        turns: EventTurns,
         names: TypeNames,
         add: Callable[[Follower, str], Awaitable[None]],
         uses: Uses,
     ) -> None:
-        super().__init__()
+        super().__init__(turns)
         self._names = names
         self._add = add
         self._uses = uses
@@ -79,10 +81,11 @@ async def add_each(
 class TypeNames:
     """The set of types, as it was read last."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner, turns: EventTurns) -> None:
         self.key = TYPES
         self.names: frozenset[str] = frozenset()
         self._runner = runner
+        self._turns = turns
         self._stale = asyncio.Event()
         """Set while the set may have changed since it was read."""
         self._followers: set[Follower] = set()
@@ -124,4 +127,4 @@ class TypeNames:
         if names != self.names:
             self.names = names
             for follower in self._followers:
-                follower.wake()
+                self._turns.add(follower.wake)

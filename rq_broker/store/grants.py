@@ -55,6 +55,8 @@ class TypeState:
     """Receivers where too many callbacks wait for another grant."""
     epoch: str
     number: str
+    incarnation: str
+    """The life of its state, as messages of its grants have it; '' where that has no name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,7 @@ class Grants:
             behind=frozenset(reply.behind),
             epoch=reply.epoch,
             number=reply.number,
+            incarnation=settings.get("incarnation", ""),
         )
 
     async def turn(

@@ -11,7 +11,7 @@ import orjson
 
 from rq_broker.domain.devices import amounts_by_host
 from rq_broker.domain.holding_times import Observation
-from rq_broker.domain.job_holds import JobHold
+from rq_broker.domain.job_holds import FailedCallback, JobHold
 from rq_broker.domain.jobs import Demand, Shape, Status
 from rq_broker.store import device_records, records
 from rq_broker.store.keys import Keys
@@ -130,6 +130,7 @@ class Holds:
             running_for=None if since is None else max(reply.now - int(since), 0) / 1000,
             expected=_seconds(reply.expected),
             missed_by=reply.missed_by or "",
+            callback=next((_failed(row, reply.now) for row in reply.callback), None),
         )
 
     async def holding_times(self, type_: str, after: str | None = None) -> EndedHolds:
@@ -159,6 +160,11 @@ class Holds:
             if len(page) < _ENTRIES:
                 return entries
             start = f"({page[-1][0]}"
+
+
+def _failed(row: Any, now: int) -> FailedCallback:
+    next_try = row.next_try / 1000 or None
+    return FailedCallback(row.destination, row.attempts, row.cause, next_try, now / 1000)
 
 
 def _running_hold(row: Any) -> RunningHold:

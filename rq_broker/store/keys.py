@@ -30,9 +30,10 @@ where nothing else is said.
 |                            |        | counts (`wait:…`, `forecasts_…`, `offers_missed`), |
 |                            |        | `promises`, `recount:<status>`, the clock (`clock_…`), |
 |                            |        | `shifts` (see lua/lib/line_version), |
-|                            |        | `incarnation`, `audit_ends`, `policy_number` and which of |
-|                            |        | them was dropped, `policy_dropped`; `dropped` until both |
-|                            |        | logs have the line of a drop |
+|                            |        | `incarnation`, `audit_ends`, `last_event` that was deleted |
+|                            |        | with the type, `policy_number` and which of them was |
+|                            |        | dropped, `policy_dropped`; `dropped` until both logs have |
+|                            |        | the line of a drop |
 | `…:status:<status>`        | zset   | member → priority; `…:status:queued` is the queue |
 | `…:owner:<owner_id>`       | zset   | member → priority, jobs of every status |
 | `…:shape:<digest>`         | zset   | member → priority, queued jobs of one shape |

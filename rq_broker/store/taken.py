@@ -7,6 +7,7 @@ from collections.abc import Collection
 from rq_broker.domain.errors import BrokerError
 from rq_broker.domain.jobs import Job, Status
 from rq_broker.domain.representation import rfc3339
+from rq_broker.domain.status_words import in_words
 from rq_broker.store.keys import Keys, member
 from rq_broker.store.runner import Runner
 
@@ -27,13 +28,13 @@ async def say_until_when(
     """
     if owners is not None and job.owner_id not in owners:
         return
-    keys = Keys(job.type)
+    deleted = "when that job is deleted"
+    when = f"{deleted}, or once the type's retention has passed after its end"
     if job.status in _ENDED:
+        keys = Keys(job.type)
         end = await runner.command("ZSCORE", keys.of("deadlines"), member(job.id, name))
-        until = f"until {rfc3339(int(float(end) * 1000))}" if end else "without end"
-        kept = f"is {job.status} and kept {until}, or until it is deleted"
-    else:
-        kept = f"is {job.status}: free again when it is deleted, or its retention after it ends"
+        when = f"at {rfc3339(int(float(end) * 1000))}, or {deleted}" if end else deleted
     named = f" by job {job.request_id}"
     sentence = str(refusal).removesuffix(named)
-    refusal.args = (f"{sentence}{named}, which {kept}",)
+    state = f"now {in_words(job.status)}; it is free again {when}"
+    refusal.args = (f"{sentence}{named}, {state}",)

@@ -16,10 +16,12 @@ import uvicorn
 import uvloop
 
 from benches import kit, raw
+from benches.waiting import opened
 from rq_broker.admission.granter import Granter
 from rq_broker.api import create_app
 from rq_broker.api.submit import submission
 from rq_broker.cli.access import authenticators_of
+from rq_broker.cli.process import raised_descriptor_limit
 from rq_broker.cli.serving import lifespan, server_options
 from rq_broker.delivery.message import message_body
 from rq_broker.domain import exact_json as jsontext
@@ -191,7 +193,22 @@ def granter(url: str) -> None:
     kit.run(url, work)
 
 
-ROLES = {role.__name__: role for role in (api, load, submit, submit_many, sink, bare, granter)}
+def follow(port: str, path: str, count: str) -> None:
+    """Open so many streams, print a line once all are answered, and read until the end."""
+
+    async def work() -> None:
+        streams = await opened(int(port), [path] * int(count))
+        await asyncio.gather(*(stream.answered for stream in streams))
+        print("open", flush=True)
+        await asyncio.Event().wait()
+
+    raised_descriptor_limit()
+    uvloop.run(work())
+
+
+ROLES = {
+    role.__name__: role for role in (api, load, submit, submit_many, sink, bare, granter, follow)
+}
 
 if __name__ == "__main__":
     ROLES[sys.argv[1]](*sys.argv[2:])

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from operator import itemgetter
+from typing import Any
 
 import httpx
 import pytest
 
+from rq_broker.api import create_app
+from rq_broker.domain.identity import Identity, Role
 from rq_broker.store.broker import Broker, Settlement
-from tests.api.conftest import called, fail_destinations, listed, refused, submit
+from rq_broker.store.keys import Keys, member
+from tests import making
+from tests.api.conftest import BASE, called, fail_destinations, listed, refused, submit
+from tests.api.tenants import WhoHeader, client as client_of
 from tests.making import claim_one, settle
 
 RETRY = Settlement("retry", "5xx", 12, health="unhealthy")
@@ -29,6 +35,46 @@ async def test_attempts(api: httpx.AsyncClient, broker: Broker) -> None:
         {"fence": fence, "attempt": 1, "cause": "5xx", "milliseconds": 12},
         {"fence": fence, "attempt": 2, "cause": "timeout", "milliseconds": 10_000},
     ]
+
+
+async def test_why_a_granted_job_does_not_run(broker: Broker) -> None:
+    """While its callback fails it says so: how often, why, and when it is tried again. Clients of
+    the job get the cause by its class, as everywhere."""
+    who = WhoHeader(Identity("op", Role.OPERATOR), client_of("o", "o"))
+    app = create_app(broker, callback_base=BASE, authenticators=[who])
+    transport = httpx.ASGITransport(app)
+    await making.publish(broker)
+    await making.grant_to(broker, "http://h:80", "h")
+    async with httpx.AsyncClient(transport=transport, base_url="http://api") as http:
+
+        async def reason(name: str = "op") -> dict[str, Any]:
+            answer = await http.get("/v1/vm/h/explain", headers={"X-Who": name})
+            found: dict[str, Any] = answer.json()["data"]["reason"]
+            return found
+
+        assert await reason() is None
+        delivery = await claim_one(broker)
+        assert await reason() is None  # the first try
+        again = Settlement("retry", "connection_refused", 12, delay=40, health="unhealthy")
+        await settle(broker, delivery, again)
+        told = await reason()
+        until = told.pop("until")
+        text = told.pop("text")
+        assert 30 < until - await broker.now("vm") <= 40
+        assert text.startswith("its callback to http://h:80 failed (connection_refused); the next ")
+        assert " try is in " in text
+        assert "no notifier serves this type" in text
+        assert told == {
+            "code": "callback_failing", "destination": "http://h:80", "attempts": 1,
+            "cause": "connection_refused", "unserved": {},
+        }  # fmt: skip
+        assert (await reason("o"))["cause"] == "refused"
+        due_now = Keys("vm").of("deliveries"), 1, member(delivery.job.id, "h")
+        await broker.runner.command("ZADD", *due_now)
+        second = await claim_one(broker)
+        assert "it is being tried again now" in (await reason())["text"]
+        await settle(broker, second, Settlement("retry", "http_503", 1, delay=40))
+        assert "failed 2 times (the last: http_503)" in (await reason())["text"]
 
 
 async def test_attempts_of_an_unknown_job(api: httpx.AsyncClient) -> None:

@@ -144,7 +144,7 @@ async def test_a_job_that_left_the_line_cannot_be_moved_back(api: httpx.AsyncCli
     answer = await api.post(
         "/v1/vm/e", json={"position": undo["position"]}, headers=_by(undo["line"])
     )
-    refused(answer, 409, "not_waiting", "e is error, not queued")
+    refused(answer, 409, "not_waiting", "e is in error, not queued")
     await api.delete("/v1/vm/e")
     answer = await api.post("/v1/vm/e", json={"position": 1}, headers=_by(undo["line"]))
     refused(answer, 404, "job_not_found")

@@ -113,7 +113,7 @@ def test_an_offer_that_was_missed_is_waited_for_again(refusal: Exception) -> Non
     ("read", "sentence"),
     [
         (job("error", Error="gave_up"), "in error: gave_up"),
-        (job("done"), "in done"),
+        (job("done"), "is done"),
         (errors.JobNotFound("x"), "was withdrawn"),
     ],
     ids=str,
@@ -151,7 +151,7 @@ def test_wait_returns_the_job_at_a_status_or_at_its_end() -> None:
     ("read", "sentence"),
     [
         (job("running", 8), "fence has moved on"),
-        (job("queued"), "in queued"),
+        (job("queued"), "is queued"),
         (job("error", Error="running time ended"), "running time ended"),
         (errors.JobNotFound("x"), "withdrew"),
     ],

@@ -54,6 +54,7 @@ async def test_a_submit_its_grant_and_its_callback_are_joined(
     ]
     granted, called = joined
     assert granted["fence"] == called["fence"]
+    assert granted["webhook_id"] == called["webhook_id"]
     assert (called["cause"], called["attempt"]) == ("http_200", 1)
     assert submitted["http_request_id"] == called["http_request_id"] == "from-my-proxy-7"
     heads = [head for head in sink.heads if f"webhook-id: {called['webhook_id']}\r\n" in head]

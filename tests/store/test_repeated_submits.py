@@ -44,7 +44,7 @@ async def test_a_repeated_submit_is_refused_and_shown_its_job(
     assert refusal.details == {"same": True, "data": job}
 
 
-@pytest.mark.parametrize("status", [Status.QUEUED, Status.RUNNING, Status.DONE])
+@pytest.mark.parametrize("status", [Status.QUEUED, Status.RUNNING, Status.DONE, Status.ERROR])
 @pytest.mark.parametrize("by", ["request_id", "callback"])
 async def test_a_refusal_names_the_job_and_until_when(
     broker: Broker, status: Status, by: str
@@ -55,8 +55,10 @@ async def test_a_refusal_names_the_job_and_until_when(
     if by == "request_id":
         other = {"callback": "http://x/e"}
     refusal = await refusal_of(broker, **other)
-    named = f"{by} is taken in this type by job d, which is {status}"
-    end = "kept until 20" if status == Status.DONE else "free again when it is deleted"
+    is_ = "in error" if status == Status.ERROR else status
+    named = f"{by} is taken in this type by job d, now {is_}; it is free again"
+    has_ended = status in (Status.DONE, Status.ERROR)
+    end = "free again at 20" if has_ended else "free again when that job is deleted, or once"
     assert str(refusal).startswith(named)
     assert end in str(refusal)
     hidden = await refusal_of(broker, "", ["z"], owner_id="z", **other)
@@ -65,7 +67,7 @@ async def test_a_refusal_names_the_job_and_until_when(
     await broker.set_policy(TYPE, {"retention": None})
     if status == Status.DONE:
         await broker.sweep(TYPE)
-        assert "kept without end" in str(await refusal_of(broker, **other))
+        assert str(await refusal_of(broker, **other)).endswith("again when that job is deleted")
 
 
 @pytest.mark.parametrize("changes", [*OTHERS, {"owner_id": "p"}])

@@ -22,12 +22,14 @@ from rq_broker.cli.run.child import (
     Happenings,
     Signalled,
 )
+from rq_broker.cli.run.handling import handling
+from rq_broker.cli.run.interrupting import Interrupted, Interrupts
 from rq_broker.cli.run.progress import Progress
 from rq_broker.client import Client, Grant, HoldLost, NotGranted
 from rq_broker.domain import errors
 
-_INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-"""Signals that end the wait for the grant, and what is done after the command."""
+_NOT_GIVEN_BACK = "not given back: the broker ends the hold by itself"
+_NOT_WITHDRAWN = "not withdrawn: the broker drops the job by itself"
 
 
 class RunExit(IntEnum):
@@ -70,14 +72,6 @@ class Job:
     quiet: bool
 
 
-class Interrupted(BaseException):
-    """A signal came while no command ran."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.number = number
-
-
 def run_job(connection: Connection, job: Job) -> int:
     """Run a job; return the exit code."""
     if shutil.which(job.command[0]) is None and os.sep not in job.command[0]:
@@ -88,8 +82,9 @@ def run_job(connection: Connection, job: Job) -> int:
         progress = Progress(f"{job.type}/{job.name}", lambda: _explanation(asking, job),
                             quiet=job.quiet)  # fmt: skip
         client = connection.client(retries=None, retry_for=job.outage, on_trouble=progress.trouble)
-        with client, _signals_raise():
-            return _Session(client, connection.url, job, progress).run()
+        interrupts = Interrupts(lambda: progress.is_away)
+        with client, interrupts.raised():
+            return _Session(client, connection.url, job, progress, interrupts).run()
 
 
 def _explanation(client: Client, job: Job) -> dict[str, Any] | None:
@@ -102,11 +97,15 @@ def _explanation(client: Client, job: Job) -> dict[str, Any] | None:
 class _Session:
     """One run, and what it has told."""
 
-    def __init__(self, client: Client, url: str, job: Job, progress: Progress) -> None:
+    def __init__(
+        self, client: Client, url: str, job: Job, progress: Progress, interrupts: Interrupts
+    ) -> None:
         self._client = client
         self._url = url
         self._job = job
         self._progress = progress
+        self._interrupts = interrupts
+        self._is_granted = False
         self._happenings: Happenings = Happenings()
         self._code: int | None = None
         """The exit code, once the command has ended."""
@@ -124,19 +123,12 @@ class _Session:
                 look_every=progress.look_every,
                 **job.options,
             ) as grant:
+                self._is_granted = True
                 progress.clear()
                 progress.tell(f"{job.type}/{job.name} runs on {', '.join(grant.hosts)}")
                 self._code = self._run_command(grant)
         except Interrupted as interruption:
-            progress.clear()
-            if self._code is not None:
-                progress.say("not given back: the broker ends the hold by itself")
-                return self._code
-            if progress.is_away:
-                progress.say("not withdrawn: the broker drops the job by itself")
-            else:
-                progress.say(f"{job.type}/{job.name} is withdrawn")
-            return 128 + interruption.number
+            return self._interrupted(interruption)
         except HoldLost as lost:
             progress.fail(f"{job.type}/{job.name} is held no more: {lost}")
             return RunExit.LOST
@@ -147,6 +139,22 @@ class _Session:
             return self._failed(trouble)
         return self._code
 
+    def _interrupted(self, interruption: Interrupted) -> int:
+        """Tell what became of the job; return the exit code."""
+        progress, name = self._progress, f"{self._job.type}/{self._job.name}"
+        progress.clear()
+        # Notes say that the last call failed.
+        notes = getattr(interruption, "__notes__", ())
+        is_told = not (notes or self._interrupts.was_cut or progress.is_away)
+        if self._code is not None:
+            progress.say(_NOT_GIVEN_BACK)
+            return self._code
+        if self._is_granted:
+            progress.say(f"{name} is given back, nothing was run" if is_told else _NOT_GIVEN_BACK)
+        else:
+            progress.say(f"{name} is withdrawn" if is_told else _NOT_WITHDRAWN)
+        return 128 + interruption.number
+
     def _failed(self, trouble: Exception) -> int:
         """Tell what the broker says, or that it does not answer; return the exit code."""
         if isinstance(trouble, errors.BrokerError):
@@ -156,7 +164,7 @@ class _Session:
             self._progress.fail(f"no answer from {self._url}: {why} (unreachable)")
         if self._code is None:
             return RunExit.REFUSED
-        self._progress.say("not given back: the broker ends the hold by itself")
+        self._progress.say(_NOT_GIVEN_BACK)
         return self._code
 
     def _run_command(self, grant: Grant) -> int:
@@ -164,8 +172,11 @@ class _Session:
         command = self._job.command
         try:
             with _signals_to(self._happenings):
-                child = Child(command, _environment(grant), self._happenings, self._job.grace)
-                code = child.supervise()
+                try:
+                    child = Child(command, _environment(grant), self._happenings, self._job.grace)
+                    code = child.supervise()
+                finally:
+                    self._interrupts.is_last_call = True
         except OSError as error:
             grant.error = f"{command[0]}: {error.strerror}"
             self._progress.fail(grant.error)
@@ -200,36 +211,11 @@ def _environment(grant: Grant) -> dict[str, str]:
 
 
 @contextmanager
-def _signals_raise() -> Iterator[None]:
-    """Let a signal end what is under way."""
-
-    def interrupt(number: int, _: FrameType | None) -> None:
-        raise Interrupted(number)
-
-    with _handling(_INTERRUPTING, interrupt):
-        yield
-
-
-@contextmanager
 def _signals_to(happenings: Happenings) -> Iterator[None]:
     """Put signals among what happens while the command runs."""
 
     def note(number: int, _: FrameType | None) -> None:
         happenings.put(Signalled(number))
 
-    with _handling(FORWARDED, note):
+    with handling(FORWARDED, note):
         yield
-
-
-@contextmanager
-def _handling(numbers: Sequence[signal.Signals], handler: Any) -> Iterator[None]:
-    """Handle signals; those that this process was started to ignore, as by nohup, stay so."""
-    old = {number: signal.getsignal(number) for number in numbers}
-    old = {number: action for number, action in old.items() if action is not signal.SIG_IGN}
-    for number in old:
-        signal.signal(number, handler)
-    try:
-        yield
-    finally:
-        for number, action in old.items():
-            signal.signal(number, action)

@@ -69,7 +69,7 @@ def _list(answer: Mapping[str, Any], as_json: bool) -> None:
 
 def table_of_destinations(destinations: Sequence[Mapping[str, Any]]) -> Table:
     """Return destinations in columns."""
-    from rq_broker.cli.output.table import Column
+    from rq_broker.cli.output.columns import Column
 
     columns = (
         Column("DESTINATION", gives_way=True),
@@ -124,8 +124,9 @@ def keys(
 
     Keys are shown by their fingerprints only.
     """
+    from rq_broker.cli.output.columns import Column
     from rq_broker.cli.output.objects import print_objects
-    from rq_broker.cli.output.table import Column, print_table
+    from rq_broker.cli.output.table import print_table
     from rq_broker.cli.output.text import harmless
 
     if file and remove:

@@ -53,8 +53,8 @@ def hosts(client: Client, type_: str, aggregate: str, as_json: bool) -> None:
 
 def table_of_hosts(hosts: Sequence[Mapping[str, Any]]) -> Table:
     """Return hosts, or sums of hosts, in columns."""
+    from rq_broker.cli.output.columns import Column
     from rq_broker.cli.output.need import amounts
-    from rq_broker.cli.output.table import Column
 
     columns = (
         Column("HOST", gives_way=True),

@@ -220,8 +220,9 @@ def _telling(as_json: bool, result: Mapping[str, object]) -> Callable[[str], Non
 @with_client
 def attempts(client: Client, type_: str, request_id: str, owner_id: str, as_json: bool) -> None:
     """List the attempts to call a job back."""
+    from rq_broker.cli.output.columns import Column
     from rq_broker.cli.output.objects import print_objects
-    from rq_broker.cli.output.table import Column, print_table
+    from rq_broker.cli.output.table import print_table
     from rq_broker.cli.output.text import age
 
     tried = client.attempts(type_, request_id, owner_id=owner_id)

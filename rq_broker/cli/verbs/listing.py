@@ -77,18 +77,18 @@ def list_jobs(
 
 def table_of_jobs(jobs: Iterable[Mapping[str, Any]]) -> Table:
     """Return jobs in columns."""
-    from rq_broker.cli.output.table import Column
+    from rq_broker.cli.output.columns import Column
 
     columns = (
         Column("JOB", gives_way=True),
-        Column("OWNER", gives_way=True),
-        Column("NEED", gives_way=True),
-        Column("PRIORITY", right=True),
+        Column("OWNER", gives_way=True, left_out=2),
+        Column("NEED", gives_way=True, left_out=4),
+        Column("PRIORITY", right=True, left_out=1),
         Column("POS", right=True),
         Column("STATUS", style=lambda cell: STATUS_STYLES.get(cell, "")),
-        Column("SINCE", right=True),
+        Column("SINCE", right=True, left_out=3),
         Column("ETA", right=True),
-        Column("REASON", gives_way=True),
+        Column("REASON", gives_way=True, goes_below=True),
     )
     return columns, _rows(jobs)
 

@@ -10,17 +10,16 @@ import termios
 import threading
 import time
 import tty
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal
 
 from rich.cells import cell_len
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
-from rich.table import Table as RichTable
 from rich.text import Text
 
-from rq_broker.cli.output.table import Column, Table, fitted, widened
+from rq_broker.cli.output.columns import Layout, widened
+from rq_broker.cli.output.table import Table
 from rq_broker.cli.output.text import harmless
 from rq_broker.cli.verbs.listing import STATUSES
 from rq_broker.cli.verbs.top import Look, tables_of
@@ -99,7 +98,7 @@ def _exit(*_: object) -> None:
     raise SystemExit(143)
 
 
-def _drawn(console: Console, reader: Reader) -> Group:
+def _drawn(console: Console, reader: Reader) -> Text:
     look, width, height = reader.look, console.size.width, console.size.height
     head = Text(f"rq-broker  {time.strftime('%H:%M:%S')}", style="bold")
     if look:
@@ -107,12 +106,15 @@ def _drawn(console: Console, reader: Reader) -> Group:
         head.append(f"  {harmless(look.type)}", style="bold cyan")
         head.append("  " + ", ".join(f"{counts.get(name, 0)} {name}" for name in STATUSES))
     head.truncate(width, overflow="ellipsis")
-    parts: list[Text | RichTable] = [head]
-    lines = height - 2 - 2 * len(_PARTS)  # the head, the last line, and two titles of each part
-    for (title, part), table in zip(_PARTS, tables_of(look) if look else (), strict=False):
-        parts += _part(title, table, max(1, int(lines * part)), width)
+    parts = [head]
+    if look:
+        shown = [_lines_of(table, width, height) for table in tables_of(look)]
+        # Beside the lines of the rows there are the head, the last line, and two titles of a part.
+        room = _shared(height - 2 - 2 * len(_PARTS), [sum(map(len, rows)) for _, rows in shown])
+        for (title, _), (titles, rows), lines in zip(_PARTS, shown, room, strict=True):
+            parts += _part(title, titles, rows, lines)
     parts.append(_foot(reader.trouble, width))
-    return Group(*parts)
+    return Text("\n").join(parts)
 
 
 def _foot(trouble: str, width: int) -> Text:
@@ -122,21 +124,38 @@ def _foot(trouble: str, width: int) -> Text:
     return foot
 
 
-def _part(title: str, table: Table, most: int, width: int) -> tuple[Text, RichTable]:
-    """Return the first rows of a table below its title, which says how many there are in all."""
+def _lines_of(table: Table, width: int, most: int) -> tuple[Text, list[list[Text]]]:
+    """Return the titles of a table, and the lines of each row; those behind `most` are empty."""
     columns, rows = table
     listed = [[harmless(cell) for cell in row] for row in rows]
-    shown = listed[:most]
-    sizes = fitted(columns, widened([cell_len(column.title) for column in columns], shown), width)
-    drawn = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column, size in zip(columns, sizes, strict=True):
-        side: Literal["left", "right"] = "right" if column.right else "left"
-        drawn.add_column(column.title, justify=side, width=size, no_wrap=True, overflow="ellipsis")
-    for row in shown:
-        drawn.add_row(*map(_cell, columns, row))
-    of_all = f": {len(shown)} of {len(listed)}" if len(shown) < len(listed) else ""
-    return Text(f"{title}{of_all}", style="bold reverse"), drawn
+    widths = widened([cell_len(column.title) for column in columns], listed[:most])
+    layout = Layout(columns, widths, width)
+    lines = [
+        list(map(Text.from_ansi, layout.lines(row, folds=False))) if place < most else []
+        for place, row in enumerate(listed)
+    ]
+    return Text.from_ansi(layout.titles()), lines
 
 
-def _cell(column: Column, text: str) -> Text:
-    return Text(text, style=column.style(text))
+def _shared(lines: int, needed: Sequence[int]) -> list[int]:
+    """Share lines out among the parts; what the later ones need not, the first one gets."""
+    shares = [
+        max(1, min(int(lines * part), need)) for (_, part), need in zip(_PARTS, needed, strict=True)
+    ]
+    shares[0] = max(1, lines - sum(shares[1:]))
+    return shares
+
+
+def _part(title: str, titles: Text, rows: Sequence[Sequence[Text]], most: int) -> Iterator[Text]:
+    """Yield the first rows of a table below its title, which says how many there are in all."""
+    shown: list[Text] = []
+    count = 0
+    for lines in rows:
+        if not lines or len(shown) + len(lines) > most:
+            break
+        shown += lines
+        count += 1
+    of_all = f": {count} of {len(rows)}" if count < len(rows) else ""
+    yield Text(f"{title}{of_all}", style="bold reverse")
+    yield titles
+    yield from shown

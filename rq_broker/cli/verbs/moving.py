@@ -54,7 +54,8 @@ def print_preview(request_id: str, told: Mapping[str, Any]) -> None:
 
 def print_moves(moves: Iterable[Mapping[str, Any]]) -> None:
     """Print whose start changes by how much, the largest change first."""
-    from rq_broker.cli.output.table import Column, print_table
+    from rq_broker.cli.output.columns import Column
+    from rq_broker.cli.output.table import print_table
     from rq_broker.cli.output.text import span
 
     def change(seconds: float | None) -> str:

@@ -37,8 +37,9 @@ if TYPE_CHECKING:
 @with_client
 def report(client: Client, type_: str, by: str, step: str, limit: int, as_json: bool) -> None:
     """Tell how many jobs were granted, how long they waited, and what they had."""
+    from rq_broker.cli.output.columns import Column
     from rq_broker.cli.output.objects import print_objects
-    from rq_broker.cli.output.table import Column, print_table
+    from rq_broker.cli.output.table import print_table
 
     told = client.report(type_, by=by, step=step, limit=limit)  # type: ignore[arg-type] # one of the choices
     if as_json:

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 @with_client
 def types(client: Client, as_json: bool) -> None:
     """Count the jobs of every type."""
+    from rq_broker.cli.output.columns import Column
     from rq_broker.cli.output.objects import print_objects
-    from rq_broker.cli.output.table import Column, print_table
+    from rq_broker.cli.output.table import print_table
 
     counts = sorted(client.types().items())
     if as_json:
@@ -109,8 +110,9 @@ def policy(client: Client, type_: str, fields: Sequence[str], as_json: bool) -> 
     'limits={"lab-7": {"VCPU": 64}}'. All other fields stay as they are, and in limits,
     queue_limits and share all that is not named; null removes one: 'limits={"lab-7": null}'.
     """
+    from rq_broker.cli.output.columns import Column
     from rq_broker.cli.output.objects import print_objects
-    from rq_broker.cli.output.table import Column, print_table
+    from rq_broker.cli.output.table import print_table
     from rq_broker.cli.output.text import harmless
 
     shown = client.patch_policy(type_, **_changes(fields)) if fields else client.policy(type_)

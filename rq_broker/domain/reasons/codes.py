@@ -31,6 +31,7 @@ class ReasonCode(StrEnum):
     HOLD_LOST = "hold_lost"
     SERVER_UNSEEN = "server_unseen"
     STILL_RUNNING = "still_running"
+    CALLBACK_FAILING = "callback_failing"
     # Only of an ETA.
     TOO_LITTLE_HISTORY = "too_little_history"
     TOO_FAR = "too_far"

@@ -75,6 +75,10 @@ class Reason:
     seconds: float = 0.0
     expected: float = 0.0
     unheld: tuple[HeldByNobody, ...] = ()
+    attempts: int = 0
+    """Of a callback, those that failed."""
+    cause: str = ""
+    """Of the last of them, in a word."""
     alternatives: tuple[Reason, ...] = ()
     alternatives_from: float = 0.0
     """From when on further alternatives count, seconds since 1970; 0 if there are none."""

@@ -152,6 +152,19 @@ def still_running(reason: Reason) -> str:
     )
 
 
+def callback_failing(reason: Reason) -> str:
+    """Say how often a granted job's callback failed, why, and when it is tried again."""
+    attempts, seconds = reason.attempts, reason.until - reason.now
+    failed = f"failed ({reason.cause})"
+    if attempts > 1:
+        failed = f"failed {attempts} times (the last: {reason.cause})"
+    again = f"the next try is {f'in {seconds:.0f} s' if seconds >= 1 else 'due'}"
+    return f"its callback to {reason.destination} {failed}; {again if reason.until else _TRIED_NOW}"
+
+
+_TRIED_NOW = "it is being tried again now"
+
+
 def too_little_history(reason: Reason) -> str:
     """Say how many jobs have to have finished."""
     return f"fewer than {reason.needed} jobs of this type have finished"

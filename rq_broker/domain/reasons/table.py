@@ -199,6 +199,12 @@ CASES: Mapping[tuple[ReasonCode, ReasonKind | None], Case] = {
         sentences.still_running,
         "seconds expected",
     ),
+    (_CODE.CALLBACK_FAILING, None): _case(
+        "its callback failed so far; `until` is the next try (of a job that is granted)",
+        sentences.callback_failing,
+        "destination attempts cause",
+        "until",
+    ),
     (_CODE.TOO_LITTLE_HISTORY, None): _case(
         "too few jobs have finished for a forecast (of an ETA)",
         sentences.too_little_history,

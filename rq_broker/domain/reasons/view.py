@@ -95,6 +95,12 @@ class ReasonView(Struct, frozen=True, forbid_unknown_fields=True):
         float | UnsetType, Meta(description="Seconds that it said it would hold.")
     ] = UNSET
     unheld: tuple[HeldByNobody, ...] | UnsetType = UNSET
+    attempts: Annotated[
+        int | UnsetType, Meta(description="Attempts to call it back that failed.")
+    ] = UNSET
+    cause: Annotated[
+        str | UnsetType, Meta(description="Why the last one failed, as `/attempts` has it.")
+    ] = UNSET
     alternatives: Annotated[
         tuple[ReasonView, ...] | UnsetType, Meta(description="The reason of each, in order.")
     ] = UNSET

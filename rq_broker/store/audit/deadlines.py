@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rq_broker.domain.jobs import Status
+from rq_broker.domain.status_words import in_words
 from rq_broker.store.audit.walk import ListedJob, Walk
 
 
@@ -38,4 +39,4 @@ def check_running_deadlines(walk: Walk) -> None:
 
 
 def _text(status: str) -> str:
-    return f"is {status} but has no deadline, so nothing ends that"
+    return f"is {in_words(status)} but has no deadline, so nothing ends that"

@@ -8,6 +8,7 @@ import orjson
 
 from rq_broker.domain.devices import device_name, is_device, resource_of
 from rq_broker.domain.jobs import HOLDING, Shape
+from rq_broker.domain.status_words import in_words
 from rq_broker.store import device_records
 from rq_broker.store.audit.findings import list_amounts
 from rq_broker.store.audit.walk import ListedJob, Walk
@@ -37,7 +38,7 @@ def check_holds(walk: Walk, job: ListedJob) -> None:
     names = orjson.loads(job.fields.get("hosts", "[]"))
     hosts = set(names)
     if job.status not in HOLDING:
-        state = f"is {job.status}"
+        state = f"is {in_words(job.status)}"
         walk.check(not holds, job.subject, f"{state} but holds {list_amounts(holds)}")
         counted = f"a source counts {list_amounts(seen)} as its use"
         walk.check(not seen, job.subject, f"{state} but {counted}")

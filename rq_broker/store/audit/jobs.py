@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from rq_broker.domain.jobs import Shape, Status, expected_class
+from rq_broker.domain.status_words import in_words
 from rq_broker.domain.validation import LONGEST_SPAN
 from rq_broker.store.audit.arrays import count_holder, note_arrays
 from rq_broker.store.audit.deadlines import check_deadline
@@ -202,10 +203,10 @@ def _demand_faults(
     read.
     """
     if demand is None:
-        return (f"is {status} but its hash has no demand",)
+        return (f"is {in_words(status)} but its hash has no demand",)
     faults = []
     if digest(demand) != shape:
-        faults.append(f"is {status} but its hash has another demand: {demand}")
+        faults.append(f"is {in_words(status)} but its hash has another demand: {demand}")
     wanted = expected_class(None if said is None else int(said) / 1000)
     rounded = Shape.parse(demand).expected
     if rounded != wanted and not _was_class(said, rounded):
@@ -270,7 +271,7 @@ def _check_priority(
     if actual is None:
         text = f"is not in the set of its {kind}"
     elif expected is None:
-        text = f"is {job.status} but in the set of its {kind}"
+        text = f"is {in_words(job.status)} but in the set of its {kind}"
     walk.fault(job.subject, text)
 
 
@@ -282,5 +283,5 @@ def _check_delivery(walk: Walk, job: ListedJob, places: list[str]) -> None:
         walk.tally.parked_at.add(name)
     if len(places) != (job.status == Status.GRANTED and _has_callback(job)):
         where = " and ".join(places) or "none of deliveries, prompt and parked"
-        status = job.status if _has_callback(job) else "to be called by nobody"
+        status = in_words(job.status) if _has_callback(job) else "to be called by nobody"
         walk.fault(job.subject, f"is {status} but its callback is in {where}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rq_broker.domain.jobs import Status
+from rq_broker.domain.status_words import in_words
 from rq_broker.store.audit.walk import ListedJob, Walk
 
 
@@ -10,7 +11,7 @@ def count_servers(walk: Walk, job: ListedJob) -> None:
     """Add the servers of a job to the tally; only a running job has some, and no other has them."""
     servers = job.fields.get("servers", "").split()
     if servers and job.status is not Status.RUNNING:
-        walk.fault(job.subject, f"is {job.status} but has servers")
+        walk.fault(job.subject, f"is {in_words(job.status)} but has servers")
         return
     for server in servers:
         other = walk.tally.servers.setdefault(server, job.member)

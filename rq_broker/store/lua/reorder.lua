@@ -31,6 +31,7 @@
 --- @include "queue"
 --- @include "owned"
 --- @include "unchanged"
+--- @include "status_words"
 --- @include "own_order"
 --- @include "line_unchanged"
 --- @include "audit_log"
@@ -124,7 +125,7 @@ if mode == 'priority' and not among_own and not dry_run then
   return finish(value)
 end
 local function refuse_waiting(name, status)
-  local where = status == 'beside' and 'waits beside the line, not in it' or 'is ' .. status .. ', not queued'
+  local where = status == 'beside' and 'waits beside the line, not in it' or 'is ' .. status_words(status) .. ', not queued'
   return redis.error_reply('NOT_WAITING ' .. request_id_in(name) .. ' ' .. where)
 end
 if job.status == 'beside' and not among_own then

@@ -20,6 +20,7 @@
 --- @include "wall"
 --- @include "owned"
 --- @include "unchanged"
+--- @include "status_words"
 --- @include "queue"
 --- @include "expected"
 --- @include "audit_log"
@@ -35,7 +36,7 @@ if changed then
   return changed
 end
 if job.status == 'done' or job.status == 'error' then
-  return redis.error_reply('CONFLICT ' .. request_id_in(request_id) .. ' is ' .. job.status .. ': it will not hold anything')
+  return redis.error_reply('CONFLICT ' .. request_id_in(request_id) .. ' is ' .. status_words(job.status) .. ': it will not hold anything')
 end
 local refusal = expected and refuse_expected(expected)
 if refusal then

@@ -23,6 +23,7 @@
 --- @include "owned"
 --- @include "unchanged"
 --- @include "servers"
+--- @include "status_words"
 --- @include "audit_log"
 
 local job = load_own_job(request_id, owners)
@@ -42,7 +43,7 @@ for _, origin in ipairs(origins) do
   is_allowed = is_allowed or origin == from
 end
 if not is_allowed then
-  return redis.error_reply('IMPOSSIBLE_MOVE a ' .. from .. ' job cannot become ' .. target)
+  return redis.error_reply('IMPOSSIBLE_MOVE the job is ' .. status_words(from) .. ' and cannot move to ' .. target)
 end
 if from == 'queued' and target == 'running' and has_no_callback(job_key(request_id)) then
   if fence then

@@ -22,6 +22,7 @@
 --- @include "withdrawn"
 --- @include "owned"
 --- @include "unchanged"
+--- @include "status_words"
 
 if withdraw_key and is_recorded(key('withdrawals'), withdraw_key) then
   return reply({ withdrawn = true, replayed = true })
@@ -49,7 +50,7 @@ if changed then
 end
 local status = job.status == 'beside' and 'queued' or job.status
 if only_in and status ~= only_in then
-  return redis.error_reply('CONFLICT the job is ' .. status .. ' by now, not ' .. only_in)
+  return redis.error_reply('CONFLICT the job is ' .. status_words(status) .. ' by now, not ' .. status_words(only_in))
 end
 if only_if_ended then
   local ends = redis.call('ZSCORE', key('deadlines'), job.member)

@@ -9,9 +9,10 @@ import pytest
 from rich.cells import cell_len
 
 from rq_broker.cli.output import screen
+from rq_broker.cli.output.columns import Column, cut
 from rq_broker.cli.output.folding import folded
 from rq_broker.cli.output.pairs import print_pairs
-from rq_broker.cli.output.table import Column, cut, print_table
+from rq_broker.cli.output.table import print_table
 
 COLUMNS = (
     Column("JOB", gives_way=True),

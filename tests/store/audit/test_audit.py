@@ -150,7 +150,7 @@ CORRUPTIONS: dict[str, tuple[Corrupt, str]] = {
     ),
     "an ended job is of another shape": (
         lambda c, _: c.hset(KEYS.of("job", "error"), "shape", "x" * 16),
-        ":error is error but its hash has another demand",
+        ":error is in error but its hash has another demand",
     ),
     "a waiting job has a demand": (
         lambda c, _: c.hset(KEYS.of("job", "queued"), "demand", "[]"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -92,3 +93,29 @@ async def test_a_type_in_use_stays(
     assert not await broker.forget_type(TYPE)
     assert await _keys(client) == before
     assert await broker.names() == [TYPE]
+
+
+async def test_a_forgotten_type_is_not_told_as_lost(broker: Broker, client: Redis) -> None:
+    """Whoever has read all its events misses nothing when it is forgotten, now and later; whoever
+    has not is told of a gap, which is no loss of Redis."""
+    await submit(broker)
+    await broker.withdraw(TYPE, "d")
+    await client.delete(KEYS.of("events"))
+    await client.xadd(KEYS.of("events"), {"request_id": "d", "id": 1, "status": "done"}, id="1-1")
+    await client.xadd(KEYS.of("events"), {"request_id": "d", "id": 1, "status": "done"}, id="1-2")
+
+    async def words_after(entry: str) -> list[str]:
+        words = []
+        async for events in broker.events.history(TYPE, entry, ""):
+            words += [dict(event.details).get("reason", event.word) for event in events]
+        return words
+
+    async with broker.events.follow(TYPE) as follower:
+        assert await broker.forget_type(TYPE)
+        assert (await words_after("1-2"), await words_after("1-1")) == ([], ["trimmed"])
+        await submit(broker, "e")
+        async with asyncio.timeout(30):
+            await follower.wait()
+        assert [event.name for event in follower.events()] == ["e"]
+    await client.flushall()
+    assert await words_after("1-2") == ["state_lost"]

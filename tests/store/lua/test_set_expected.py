@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from rq_broker.domain import errors
 from rq_broker.domain.jobs import Shape, Status
 from rq_broker.store.audit import audit
+from rq_broker.domain.status_words import in_words
 from rq_broker.store.broker import Broker
 from rq_broker.store.keys import Keys
 from rq_broker.store.runner import Runner
@@ -96,7 +97,7 @@ async def test_changes_are_events_and_wake_the_granter(broker: Broker, client: R
 async def test_an_ended_job_is_refused(broker: Broker, status: Status) -> None:
     """A job that will not hold anything has nothing to expect."""
     await bring(broker, status)
-    with pytest.raises(errors.Conflict, match=f"d is {status}"):
+    with pytest.raises(errors.Conflict, match=f"d is {in_words(status)}"):
         await broker.set_expected(TYPE, "d", 60.0)
     with pytest.raises(errors.JobNotFound):
         await broker.set_expected(TYPE, "nobody", 60.0)

@@ -7,8 +7,13 @@ local LEFT_BEHIND = {
   'unheld', 'imported', 'servers', 'alarms', 'ended', 'waiting', 'bytes', 'report', 'reports',
 }
 
--- Deletes it. The base hash stays: its counters never go back.
+-- Deletes it. The base hash stays: its counters never go back, and it names the last event, so that a reader of
+-- events knows whether it has read all of them.
 local function delete_what_is_left()
+  local last = redis.call('XREVRANGE', key('events'), '+', '-', 'COUNT', 1)[1]
+  if last then
+    redis.call('HSET', base, 'last_event', last[1])
+  end
   for _, step in ipairs(redis.call('ZRANGE', key('reports'), 0, -1)) do
     redis.call('DEL', key('report:' .. step))
   end
