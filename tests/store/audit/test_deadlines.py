@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from rq_broker.domain.jobs import Status
+from rq_broker.domain.status_words import in_words
 from rq_broker.domain.terms import Terms
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker
@@ -34,7 +35,7 @@ async def test_a_missing_deadline_is_found_and_mended(
     await _without_deadline(client, "d")
     findings = await audit(client, TYPE)
     assert [finding.text for finding in findings] == [
-        f"is {status} but has no deadline, so nothing ends that"
+        f"is {in_words(status)} but has no deadline, so nothing ends that"
     ]
     await broker.repair(TYPE, findings)
     assert await audit(client, TYPE) == []

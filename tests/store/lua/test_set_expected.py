@@ -10,8 +10,8 @@ from redis.asyncio import Redis
 
 from rq_broker.domain import errors
 from rq_broker.domain.jobs import Shape, Status
-from rq_broker.store.audit import audit
 from rq_broker.domain.status_words import in_words
+from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker
 from rq_broker.store.keys import Keys
 from rq_broker.store.runner import Runner
