@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from rq_broker.client import Client
 from rq_broker.domain import errors
 from rq_broker.store.embedded import Server
+from tests.faults.gate import Gate
 from tests.processes import Child, Children, children, until
 from tests.terminals import terminal
 
@@ -54,6 +56,34 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
 def client(api: Child) -> Iterator[Client]:
     with Client(api.url) as opened:
         yield opened
+
+
+RUNS = 20
+MANY = """
+import json, os, sys
+
+from rq_broker import cli
+
+def run(number):
+    words = ["run", "many", "--name", f"n{number}", "-q", "--", "sh", "-c", f"exit {number % 5}"]
+    try:
+        cli.main(words)
+    except SystemExit as ended:
+        os._exit(ended.code)
+
+pids = {}
+for number in range(int(sys.argv[1])):
+    pid = os.fork()
+    if not pid:
+        run(number)
+    pids[pid] = number
+codes = {}
+while pids:
+    pid, status = os.wait()
+    codes[pids.pop(pid)] = os.waitstatus_to_exitcode(status)
+print(json.dumps([codes[number] for number in sorted(codes)]))
+"""
+"""Runs so many commands at once, each in a process of its own; prints their exit codes."""
 
 
 def run(spawn: Children, api: Child, name: str, *words: str) -> Child:
@@ -209,3 +239,62 @@ async def test_a_lost_hold_ends_the_command(
         assert child.wait() == 123, (name, child.output())
         assert "is held no more" in child.output()
     client.withdraw("lab", "requeued")
+
+
+LATE = "not given back: the broker ends the hold by itself"
+
+
+@pytest.mark.parametrize(
+    ("signals", "opens"),
+    [
+        ([signal.SIGTERM], True),
+        ([signal.SIGTERM], False),
+        ([signal.SIGINT, signal.SIGTERM], False),
+    ],
+    ids=["answered", "late", "twice"],
+)
+async def test_a_signal_while_it_gives_back(
+    spawn: Children, api: Child, client: Client, signals: Sequence[signal.Signals], opens: bool
+) -> None:
+    """The broker has a moment to answer; then, or at a second signal, `run` ends, and says so."""
+    gate = Gate(api, b"exit code 3")
+    async with gate.serving() as url:
+        words = ("--name", "late", "--", "sh", "-c", "exit 3")
+        child = spawn.start("run", "lab", *words, RQ_BROKER_SERVER=url)
+        await gate.reached.wait()
+        for number in signals:
+            child.process.send_signal(number)
+        if opens:
+            gate.is_open.set()
+        assert await asyncio.to_thread(child.wait) == 3, child.output()
+    assert (LATE in child.output()) != opens, child.output()
+    client.withdraw("lab", "late")
+
+
+async def test_two_signals_at_once_withdraw(spawn: Children, api: Child, client: Client) -> None:
+    """Whoever types Ctrl-C twice leaves no job in line, and is told the truth."""
+    holder = run(spawn, api, "holds", "--need", "Key=1", "--", "sleep", "60")
+    await status(client, "holds", "running")
+    twice = run(spawn, api, "twice", "--need", "Key=1", "--", "true")
+    await shows(twice, "place 1 in line")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        twice.process.send_signal(number)
+    assert twice.wait() in (130, 143)
+    assert "lab/twice is withdrawn" in twice.output()
+    await status(client, "twice")
+    holder.kill()
+    client.withdraw("lab", "holds")
+
+
+async def test_many_at_once(spawn: Children, api: Child, client: Client, tmp_path: Path) -> None:
+    """Each of many parallel runs ends with its command's exit code, and nothing stays held."""
+    client.set_host("many", "bench", capacity={"Slots": 3})
+    script = tmp_path / "many.py"
+    script.write_text(MANY)
+    program = Children(tmp_path, spawn.started, program=(sys.executable, str(script)))
+    child = program.start(str(RUNS), RQ_BROKER_SERVER=api.url)
+    assert await asyncio.to_thread(child.wait) == 0, child.output()
+    assert json.loads(child.output().splitlines()[-1]) == [number % 5 for number in range(RUNS)]
+    assert client.host("many", "bench")["held"] == {}
+    counts = client.types()["many"]
+    assert (counts["done"], counts["error"]) == (RUNS // 5, RUNS - RUNS // 5)

@@ -1,7 +1,8 @@
-"""`rq-broker watch`: the life of a job, or of a type's line, a line for each change."""
+"""`rq-broker watch`: the life of a job, of a type's line or of all, a line for each change."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -10,17 +11,24 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rq_broker.cli.connecting import with_client
-from rq_broker.cli.verbs.arguments import JSON, OPTIONAL_JOB, OWNER, TYPE
+from rq_broker.cli.verbs.arguments import JSON, OPTIONAL_JOB, OPTIONAL_TYPE, OWNER
 from rq_broker.cli.verbs.listing import STATUSES
 
 if TYPE_CHECKING:
     from rq_broker.client import Client
 
 _ENDS = ("done", "error")
+_LEAST = 20
+"""Cells that a sentence has at least: a narrower terminal breaks lines by itself."""
+_ROUND_SECONDS = 5.0
+"""Seconds after which all counts are read though no event came: it may have come before the stream
+of events was open."""
+_GATHER_SECONDS = 0.2
+"""Seconds for which events are gathered, so that many at once are one line of a type."""
 
 
 @click.command()
-@TYPE
+@OPTIONAL_TYPE
 @OPTIONAL_JOB
 @click.option("--until", "until", metavar="STATUS,…", default=",".join(_ENDS), show_default=True,
               help="With a job: stop once it is in one of these.")  # fmt: skip
@@ -31,20 +39,25 @@ _ENDS = ("done", "error")
 @with_client
 def watch(
     client: Client,
-    type_: str,
+    type_: str | None,
     request_id: str | None,
     until: str,
     interval: float,
     owner_id: str,
     as_json: bool,
 ) -> None:
-    """Print each change of a job, or of a type's line.
+    """Print each change of a job, of a type's line, or without TYPE of the lines of all types.
 
     A job is watched until it ends, a line until Ctrl-C. Exits with 1 if the job ends without having
     been in one of the statuses of --until. A broker that is away is waited for.
     """
     wanted = _statuses(until)
     with suppress(KeyboardInterrupt):  # how it is left
+        if type_ is None:
+            for name, of_type in _changes_of_types(client, interval):
+                words = f"{name}: {_counts_words(of_type) if of_type else 'the type is gone'}"
+                _print({"type": name, **(of_type or {"gone": True})}, words, as_json)
+            return
         if request_id is None:
             for counts in _changes(lambda _: client.types().get(type_) or {}, interval):
                 _print(counts, _counts_words(counts), as_json)
@@ -111,15 +124,74 @@ def _changes(read: Read, interval: float) -> Iterator[Mapping[str, Any]]:
         time.sleep(max(0.0, interval - (time.monotonic() - began)))
 
 
+def _changes_of_types(
+    client: Client, interval: float
+) -> Iterator[tuple[str, Mapping[str, int] | None]]:
+    """Yield each type with its counts, again when they change; None once the type is gone."""
+    news = _News(client)
+    known: Mapping[str, Mapping[str, int]] = {}
+
+    def read(last: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        if last is not None:
+            news.wait()
+        return {"types": client.types()}
+
+    for value in _changes(read, interval):
+        types = value["types"]
+        for name in sorted(types.keys() | known.keys()):
+            if types.get(name) != known.get(name):
+                yield name, types.get(name)
+        known = types
+
+
+class _News:
+    """Tells when something happened in any type, by the stream of all events."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._happened = threading.Event()
+        self._trouble: Exception | None = None
+        self._thread = self._started()
+
+    def _started(self) -> threading.Thread:
+        self._trouble = None
+        thread = threading.Thread(target=self._follow, daemon=True)
+        thread.start()
+        return thread
+
+    def wait(self) -> None:
+        """Wait until something happened, and for what comes with it. Raises what refuses that."""
+        if not self._thread.is_alive():
+            self._thread = self._started()
+        self._happened.wait(_ROUND_SECONDS)
+        time.sleep(_GATHER_SECONDS)
+        self._happened.clear()
+        if self._trouble is not None:
+            raise self._trouble
+
+    def _follow(self) -> None:
+        try:
+            for _ in self._client.events():
+                self._happened.set()
+        except Exception as error:
+            self._trouble = error
+            self._happened.set()
+
+
 def _print(value: Mapping[str, Any], words: str, as_json: bool) -> None:
+    from rq_broker.cli.output.folding import folded
     from rq_broker.cli.output.objects import print_objects
-    from rq_broker.cli.output.screen import show
+    from rq_broker.cli.output.screen import show, width
     from rq_broker.cli.output.text import harmless
 
     if as_json:
         print_objects([value])
     else:
-        show(f"{time.strftime('%H:%M:%S')} {harmless(words)}")
+        now, most = f"{time.strftime('%H:%M:%S')} ", width()
+        first, *others = folded(harmless(words), max(_LEAST, most - len(now))) if most else [words]
+        show(now + harmless(first))
+        for line in others:
+            show(" " * len(now) + line)
 
 
 def _counts_words(counts: Mapping[str, int]) -> str:

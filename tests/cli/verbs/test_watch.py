@@ -13,9 +13,11 @@ import pytest
 from rq_broker.client import Client
 from rq_broker.domain.errors import Unavailable
 from rq_broker.domain.jobs import Status
+from rq_broker.store.broker import Broker
 from tests import making
 from tests.cli.served import Served
 from tests.cli.verbs.conftest import Run
+from tests.processes import until
 
 OFTEN = ("--interval", "0.1")
 """Less than the whole seconds for which the API would wait."""
@@ -113,6 +115,48 @@ def test_the_line_of_a_type(
     assert result.exit_code == 0
     lines = [line[9:].partition(",")[0] for line in result.stdout.splitlines()]
     assert lines == ["1 queued", "2 queued"]
+
+
+def test_the_lines_of_all_types(
+    run: Run, api: Served, type_: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a type each change of any type is a line, told by the stream of all events; a type
+    that is deleted is told as gone."""
+    other = f"{type_}-other"
+    api.run(making.submit(api.broker, "d", type_))
+    read, steps = Client.types, iter(range(9))
+
+    def types(client: Client) -> dict[str, dict[str, int]]:
+        found = {name: counts for name, counts in read(client).items() if name.startswith(type_)}
+        match next(steps):
+            case 0:
+                api.run(_is_followed(api.broker))
+                api.run(making.submit(api.broker, "e", other))
+            case 1:
+                api.run(api.broker.withdraw(other, "e"))
+                api.run(api.broker.drop_type(other))
+            case 2:
+                api.run(making.submit(api.broker, "f", type_))
+            case 3:
+                raise KeyboardInterrupt
+        return found
+
+    monkeypatch.setattr(Client, "types", types)
+    monkeypatch.setattr("rq_broker.cli.verbs.watch._GATHER_SECONDS", 0.0)
+    monkeypatch.setattr("rq_broker.cli.verbs.watch._ROUND_SECONDS", 60.0)
+    result = run("watch", "--json", *OFTEN)
+    assert result.exit_code == 0, result.output
+    told = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(each["type"], each.get("queued")) for each in told[:2]] == [(type_, 1), (other, 1)]
+    assert told[2:] == [{"type": other, "gone": True}]
+
+
+async def _is_followed(broker: Broker) -> None:
+    async def is_so() -> bool:
+        names = broker.events._names
+        return names is not None and not names.is_idle
+
+    await until(is_so, "a stream of all events")
 
 
 def _interrupt() -> None:
