@@ -58,6 +58,7 @@ def tab(api: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tab:
         (("withd",), ["withdraw"]),
         (("host", "dr"), ["drain"]),
         (("list", "--sta"), ["--status"]),
+        (("list", "tab-a", "--status", ""), ["queued", "granted", "running", "done", "error"]),
         (("list", "tab"), ["tab-a", "tab-b"]),
         (("show", "tab-a", ""), ["r1", "r2"]),
         (("show", "tab-b", ""), ["waits", "runs", "over"]),

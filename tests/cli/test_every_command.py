@@ -122,6 +122,27 @@ ROWS: dict[str, Row] = {
     "scripts": Row("", "submit ", None, "nope", 2, "'nope'"),
 }  # fmt: skip
 
+VARIANTS: dict[str, Row] = {
+    "submit (an array)": Row("TYPE --array 3 --at-once 2 --id sweep --owner o", "sweep[*]",
+                             {"RequestID": "sweep[*]"}, "TYPE --at-once 2 --owner o", 1,
+                             "at_once"),
+    "list (fast, of an owner)": Row("TYPE --fast --owner o", "waits1", {"RequestID": "waits1"},
+                                    "TYPE --limit 0", 2, "'--limit'"),
+    "why (of a running job)": Row("TYPE runs", "running", {"status": "running"}, "TYPE nope", *JOB),
+    "move (dry run)": Row("TYPE waits2 --front --dry-run", "waits2", {"position": 1},
+                          "TYPE runs --front --dry-run", 6, "(not_waiting)"),
+    "move (to a place)": Row("TYPE waits2 --to 1", "", {"RequestID": "waits2", "Position": 1},
+                             "TYPE waits2 --to 0", 2, "'--to'"),
+    "move (several)": Row("TYPE waits2 waits1 --back", "", {"RequestID": "waits1", "Position": 2},
+                          "TYPE waits2 waits1 --to 1", 2, "--front or --back"),
+    "done (in error)": Row("TYPE runs --error broken", "", {"request_id": "runs"},
+                           "TYPE nope --error broken", *JOB),
+    "report (by owner and day)": Row("TYPE --by owner --step day", "GRANTED", {"by": "owner"},
+                                     "TYPE --step week", 2, "'week'"),
+}  # fmt: skip
+"""What options make another command of; the name before the parenthesis is the command's."""
+TABLE = {**ROWS, **VARIANTS}
+
 
 def leaves() -> Iterator[tuple[str, click.Command]]:
     """Yield every command with its name, such as `host show`."""
@@ -190,7 +211,7 @@ class Cell:
                 client.flushdb()
             create = "token create --role viewer --name kept --redis"
             assert in_pipe([*create.split(), self.redis]).exit_code == 0
-        return [*command.split(), *self.text(arguments).split()]
+        return [*_command(command).split(), *self.text(arguments).split()]
 
 
 @pytest.fixture
@@ -222,6 +243,11 @@ def cell(
     return Cell(type_, redis_server.url.removesuffix("/0") + "/1", tmp_path)
 
 
+def _command(name: str) -> str:
+    """Return the command of a row: the name of a variant says more, in parentheses."""
+    return name.partition(" (")[0]
+
+
 def in_pipe(words: list[str]) -> Result:
     return CliRunner().invoke(cli.main, words, prog_name="rq-broker")
 
@@ -229,24 +255,25 @@ def in_pipe(words: list[str]) -> Result:
 def test_the_table_is_complete() -> None:
     """Every command has a row, also those of groups; no row is of a command that is gone."""
     assert ROWS.keys() == LEAVES.keys()
+    assert {_command(name) for name in VARIANTS} <= LEAVES.keys()
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", TABLE)
 def test_in_a_pipe(cell: Cell, name: str) -> None:
     """A command prints whole lines, without colours, and asks nothing."""
-    row = ROWS[name]
+    row = TABLE[name]
     result = in_pipe(cell.words(name, row.words))
     assert result.exit_code == 0, result.output
     assert bool(result.stdout) == bool(row.shows)
     assert cell.text(row.shows) in result.stdout
     assert "\x1b" not in result.stdout
-    assert name not in HTTP or "…" not in result.stdout
+    assert _command(name) not in HTTP or "…" not in result.stdout
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", TABLE)
 def test_on_a_terminal(cell: Cell, name: str) -> None:
     """A command shows the same on a terminal, and some ask once before they change anything."""
-    row = ROWS[name]
+    row = TABLE[name]
     words, shown = cell.words(name, row.words), cell.text(row.shows).rstrip()
     keys, after = ("y\n", "[y/N]") if row.asks else (row.keys, shown)
     result = on_terminal(*words, keys=keys, after=after, columns=200)
@@ -255,23 +282,23 @@ def test_on_a_terminal(cell: Cell, name: str) -> None:
     assert shown in result.screen
 
 
-@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if row.asks])
+@pytest.mark.parametrize("name", [name for name, row in TABLE.items() if row.asks])
 def test_a_no_changes_nothing(cell: Cell, name: str) -> None:
     """Whoever answers the question with no gets exit code 1; the command can be given again."""
-    words = cell.words(name, ROWS[name].words)
+    words = cell.words(name, TABLE[name].words)
     refused = on_terminal(*words, keys="n\n", after="[y/N]")
     assert refused.exit_code == 1
     assert "Aborted!" in refused.screen
     assert in_pipe([*words, "--yes"]).exit_code == 0
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", TABLE)
 def test_json(cell: Cell, name: str) -> None:
     """With --json a command prints one object a line; only those of files and servers lack it."""
-    row = ROWS[name]
-    has_json = any(parameter.name == "as_json" for parameter in LEAVES[name].params)
+    row = TABLE[name]
+    has_json = any(parameter.name == "as_json" for parameter in LEAVES[_command(name)].params)
     assert has_json == (row.objects is not None)
-    assert has_json or name not in {*HTTP} - {"run"}  # what that prints is its command's
+    assert has_json or _command(name) not in {*HTTP} - {"run"}  # what that prints is its command's
     if row.objects is None:
         return
     result = in_pipe([*cell.words(name, row.words), "--json"])
@@ -282,10 +309,10 @@ def test_json(cell: Cell, name: str) -> None:
     assert not wanted or any(wanted.items() <= each.items() for each in objects), objects
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", TABLE)
 def test_failing(cell: Cell, name: str) -> None:
     """What goes wrong is one sentence on stderr and a code; nothing is on the standard output."""
-    row = ROWS[name]
+    row = TABLE[name]
     result = in_pipe(cell.words(name, row.bad))
     assert result.exit_code == row.code, result.output
     assert result.stdout == ""

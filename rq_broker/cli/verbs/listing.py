@@ -24,7 +24,7 @@ STATUS_STYLES = {
 @click.command("list")
 @TYPE
 @click.option("--owner", "owner_id", default="", metavar="OWNER", help="Only jobs of this owner.")
-@click.option("--status", default="", type=click.Choice(["", *STATUSES]), metavar="STATUS",
+@click.option("--status", type=click.Choice(STATUSES), metavar="STATUS",
               help=f"Only jobs in this status: {', '.join(STATUSES)}.")  # fmt: skip
 @click.option("--array", default="", metavar="NAME", help="Only jobs of this array, by numbers.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", show_default="all",
@@ -37,7 +37,7 @@ def list_jobs(
     client: Client,
     type_: str,
     owner_id: str,
-    status: str,
+    status: str | None,
     array: str,
     limit: int | None,
     fast: bool,

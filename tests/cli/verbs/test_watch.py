@@ -130,7 +130,7 @@ def test_the_lines_of_all_types(
         found = {name: counts for name, counts in read(client).items() if name.startswith(type_)}
         match next(steps):
             case 0:
-                api.run(_is_followed(api.broker))
+                api.run(_is_followed(api.broker, type_))
                 api.run(making.submit(api.broker, "e", other))
             case 1:
                 api.run(api.broker.withdraw(other, "e"))
@@ -151,10 +151,10 @@ def test_the_lines_of_all_types(
     assert told[2:] == [{"type": other, "gone": True}]
 
 
-async def _is_followed(broker: Broker) -> None:
+async def _is_followed(broker: Broker, type_: str) -> None:
     async def is_so() -> bool:
-        names = broker.events._names
-        return names is not None and not names.is_idle
+        feed = broker.events._feeds.get(type_)
+        return feed is not None and bool(feed._followers())
 
     await until(is_so, "a stream of all events")
 
