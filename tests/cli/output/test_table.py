@@ -13,6 +13,7 @@ from rq_broker.cli.output.columns import Column, cut
 from rq_broker.cli.output.folding import folded
 from rq_broker.cli.output.pairs import print_pairs
 from rq_broker.cli.output.table import print_table
+from rq_broker.cli.verbs.listing import table_of_jobs
 
 COLUMNS = (
     Column("JOB", gives_way=True),
@@ -134,3 +135,30 @@ def test_cut() -> None:
     assert cut("abcd", 3) == "ab…"
     assert cell_len(cut("虛擬機", 4)) <= 4
     assert cut("abc", 0) == ""
+
+
+REASON = "needs GPU 8 on one host of aggregate rack-1; the most free is 3 on sm-b-014"
+JOB = {
+    "RequestID": "train-a-large-model", "OwnerID": "vision-group", "Priority": 1795719600123457,
+    "Data": '{"instances": [{"VCPU": 64, "GPU": 8}]}', "Position": 12, "Status": "queued",
+    "CreatedAt": "2026-01-01T00:00:00Z", "ETA": {"p50": 780, "p90": 3900}, "Reason": REASON,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [60, 80, 120, 200, None])
+def test_a_reason_is_legible_at_every_width(
+    columns: Narrow, capsys: pytest.CaptureFixture[str], number: int | None
+) -> None:
+    """Where little room is left the reason is whole below its row, and the priority is left out
+    before the ETA is; a wide terminal, and a pipe, have all in one line."""
+    columns(number)
+    print_table(table_of_jobs([JOB]))
+    title, row, *below = capsys.readouterr().out.splitlines()
+    assert all(cell_len(line) <= (number or 999) for line in (title, row, *below))
+    assert "13m–1h05m" in row
+    assert ("PRIORITY" in title) == (number is None or number >= 120)
+    if number is None or number >= 200:
+        assert (REASON in row, below) == (True, [])
+    else:
+        assert "REASON" not in title
+        assert " ".join(line.strip() for line in below) == REASON
