@@ -1,6 +1,9 @@
 """Takes a picture of every view of the dashboard: light, dark, on a phone, in Chinese.
 
-    scripts/screenshots.py FOLDER [VIEW …]
+    scripts/screenshots.py FOLDER [VIEW | MODE …]
+
+Views are those of VIEWS here and STATES in showing/states.py, modes `light`, `dark`, `phone` and
+`zh-Hant`; without names, all. Pictures of the API's documentation are among them.
 
 What is pictured is the scene of showing/scene.py, on a store in memory whose clock has gone some
 hours, so that waits and ages look like those of a day.
@@ -12,6 +15,8 @@ import asyncio
 import logging
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -20,25 +25,35 @@ from urllib.parse import quote
 from playwright.async_api import Browser, Page, expect
 from showing import history, scene
 from showing.serving import chromium, has_chinese_font, served
+from showing.states import STATES, State
+from showing.steering import steer
 
+from rq_broker.domain.identity import Role
+from rq_broker.domain.tokens import NewToken
+from rq_broker.identity import tokens
+from rq_broker.identity.tokens import TokenAuthenticator
 from rq_broker.store.broker import Broker
 from rq_broker.store.connection import in_memory
 
 VIEWS = {
-    "overview": "",
-    "line": f"line/{scene.VM}",
-    "line-cjk": f"line/{quote(scene.CJK)}",
-    "line-empty": f"line/{scene.BENCH}",
-    "hosts": f"hosts/{scene.VM}",
-    "hosts-gpu": f"hosts/{scene.GPU}",
-    "job-waiting": f"job/{scene.VM}/fold-batch-7731",
-    "job-hostile": f"job/{scene.VM}/{quote(scene.HOSTILE, safe='')}",
-    "job-running": f"job/{scene.VM}/train-001",
-    "job-none": f"job/{scene.VM}/no-such-job",
-    "callbacks": f"callbacks/{scene.VM}",
-    "reports": f"reports/{scene.VM}",
-    "audit": f"audit/{scene.VM}",
-    "policy": f"policy/{scene.VM}",
+    "overview": State(""),
+    "line": State(f"line/{scene.VM}"),
+    "line-cjk": State(f"line/{quote(scene.CJK)}"),
+    "line-empty": State(f"line/{scene.BENCH}"),
+    "hosts": State(f"hosts/{scene.VM}"),
+    "hosts-gpu": State(f"hosts/{scene.GPU}"),
+    "job-waiting": State(f"job/{scene.VM}/fold-batch-7731"),
+    "job-hostile": State(f"job/{scene.VM}/{quote(scene.HOSTILE, safe='')}"),
+    "job-running": State(f"job/{scene.VM}/train-001"),
+    "job-none": State(f"job/{scene.VM}/no-such-job"),
+    "callbacks": State(f"callbacks/{scene.VM}"),
+    "reports": State(f"reports/{scene.VM}"),
+    "audit": State(f"audit/{scene.VM}"),
+    "policy": State(f"policy/{scene.VM}"),
+    "docs": State("docs"),
+    "docs-api": State("docs/api"),
+    "docs-page": State("docs/operating"),
+    **STATES,
 }
 MODES: dict[str, dict[str, Any]] = {
     "light": {},
@@ -49,6 +64,8 @@ MODES: dict[str, dict[str, Any]] = {
 _WIDE = {"width": 1440, "height": 900}
 _SETTLE_MS = 1_500
 """What a view takes to draw what it reads after it has come up."""
+_TALLEST = 4_000
+"""Pixels up to which a whole page is pictured; of a taller one, what is seen first."""
 _SLOW_MS = 20_000
 """What its first forecasts may take on a loaded machine."""
 
@@ -67,27 +84,56 @@ class Clock:
         self._offset = min(0.0, self._offset + seconds)
 
 
-async def take(browser: Browser, url: str, folder: Path, mode: str, names: list[str]) -> None:
-    """Take the pictures of one mode."""
+async def take(
+    browser: Browser, urls: dict[str, str], folder: Path, mode: str, names: list[str]
+) -> None:
+    """Take the pictures of one mode, each in a context of its own: a state may change it."""
     options = {"viewport": _WIDE, "locale": "en", "timezone_id": "Asia/Taipei", **MODES[mode]}
-    context = await browser.new_context(**options)
-    page = await context.new_page()
-    page.on("console", lambda line: print(f"{mode}: console: {line.text}"))
-    page.on("pageerror", lambda error: print(f"{mode}: error: {error}"))
     for name in names:
-        await page.goto(f"{url}/{VIEWS[name]}")
-        await _settled(page)
-        await page.screenshot(path=folder / f"{name}.{mode}.png")
-    await context.close()
+        state = VIEWS[name]
+        context = await browser.new_context(**options)
+        page = await context.new_page()
+        if state.is_expected_quiet:
+            page.on("console", lambda line, name=name: print(f"{name} {mode}: {line.text}"))
+        page.on("pageerror", lambda error, name=name: print(f"{name} {mode}: error: {error}"))
+        if state.before:
+            await state.before(page)
+        await page.goto(f"{urls[state.at]}/{state.path}")
+        await _settled(page, state)
+        if state.after:
+            await state.after(page)
+            await page.wait_for_timeout(_SETTLE_MS)
+        height = await page.evaluate("document.documentElement.scrollHeight")
+        await page.screenshot(
+            path=folder / f"{name}.{mode}.png",
+            full_page=state.after is None and height < _TALLEST,
+        )
+        await page.unroute_all(behavior="ignoreErrors")
+        await context.close()
 
 
-async def _settled(page: Page) -> None:
+async def _settled(page: Page, state: State) -> None:
     await page.locator("main h1, main .empty, main .note").first.wait_for()
     await page.wait_for_timeout(_SETTLE_MS)
-    await expect(page.locator(".sk")).to_have_count(0, timeout=_SLOW_MS)
+    if not state.is_loading:
+        await expect(page.locator(".sk")).to_have_count(0, timeout=_SLOW_MS)
 
 
-async def main(folder: Path, names: list[str]) -> None:
+@asynccontextmanager
+async def _others() -> AsyncIterator[dict[str, str]]:
+    """Serve the brokers of states that are not the scene's; yields name → URL."""
+    async with AsyncExitStack() as stack:
+        brokers = {name: Broker(in_memory()) for name in ("new", "bare", "guarded")}
+        await brokers["new"].set_policy("new", {"patience": 300})
+        await tokens.create(brokers["guarded"], NewToken(Role.ADMIN, "admin"))
+        guards = {"guarded": [TokenAuthenticator(brokers["guarded"].token)]}
+        yield {
+            name: await stack.enter_async_context(served(broker, guards.get(name, ())))
+            for name, broker in brokers.items()
+        }
+
+
+async def main(folder: Path, modes: list[str], names: list[str]) -> None:
     """Take all pictures into a folder."""
     if not has_chinese_font():
         print("no Chinese font is installed (apt-get install fonts-noto-cjk): expect boxes")
@@ -97,10 +143,16 @@ async def main(folder: Path, names: list[str]) -> None:
         clock.forward(3 * 3600)
         for type_ in (scene.VM, scene.GPU):
             await history.add_history(broker, type_)
-        async with scene.notifier(broker), served(broker) as url, chromium() as browser:
-            for mode in MODES:
-                await take(browser, url, folder, mode, names)
-    print(f"{len(names) * len(MODES)} pictures are in {folder}")
+        await steer(broker, scene.VM)
+        async with (
+            scene.notifier(broker),
+            served(broker) as url,
+            _others() as urls,
+            chromium() as browser,
+        ):
+            for mode in modes:
+                await take(browser, {**urls, "lab": url}, folder, mode, names)
+    print(f"{len(names) * len(modes)} pictures are in {folder}")
 
 
 if __name__ == "__main__":
@@ -108,4 +160,6 @@ if __name__ == "__main__":
         sys.exit(__doc__)
     Path(sys.argv[1]).mkdir(parents=True, exist_ok=True)
     logging.disable(logging.WARNING)  # of the clock that is set forward
-    asyncio.run(main(Path(sys.argv[1]), sys.argv[2:] or list(VIEWS)))
+    chosen = sys.argv[2:]
+    modes = [mode for mode in MODES if mode in chosen] or list(MODES)
+    asyncio.run(main(Path(sys.argv[1]), modes, [n for n in chosen if n in VIEWS] or list(VIEWS)))

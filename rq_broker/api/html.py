@@ -14,21 +14,43 @@ from starlette.responses import HTMLResponse
 from rq_broker.api.responses import UNSNIFFED
 
 _STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 54rem; margin: 2rem auto; padding: 0 1rem;
-       color: #1b1f24; background: #fff }
-h2 { margin-top: 2.5rem; border-top: 1px solid #d8dee4; padding-top: 1.5rem }
-code, pre { font: 14px/1.45 ui-monospace, monospace }
-pre { background: #f6f8fa; padding: .75rem 1rem; overflow-x: auto; border-radius: 6px }
-nav a { margin-right: 1rem }
-.method { display: inline-block; min-width: 4.5rem; font-weight: 700; text-transform: uppercase }
-table { border-collapse: collapse; display: block; overflow-x: auto }
-th, td { padding: .15rem 1rem .15rem 0; vertical-align: top; text-align: left }
-.right { text-align: right } .center { text-align: center }
+:root { color-scheme: light dark; --bg: #fff; --line: #e2e6ec; --text: #151a21; --quiet: #5b6675;
+        --link: #2458c7; --code: #f1f3f6 }
 @media (prefers-color-scheme: dark) {
-  body { color: #e6edf3; background: #0d1117 } pre { background: #161b22 }
-  h2 { border-color: #30363d } a { color: #6cb6ff }
+  :root { --bg: #14181f; --line: #252c36; --text: #e8ecf1; --quiet: #929dac; --link: #8aacf7;
+          --code: #1b212a }
 }
+* { box-sizing: border-box }
+html { -webkit-text-size-adjust: 100% }
+body { margin: 0; background: var(--bg); color: var(--text);
+       font: 1rem/1.6 -apple-system, BlinkMacSystemFont, "Segoe UI", Roboto, "Noto Sans",
+             "Liberation Sans", Arial, "Noto Sans CJK TC", sans-serif }
+nav { display: flex; flex-wrap: wrap; gap: .25rem 1.5rem; align-items: baseline; font-size: .875rem;
+      padding: .75rem max(1rem, 50% - 25rem); border-bottom: 1px solid var(--line) }
+nav strong { font-weight: 600; letter-spacing: -.01em }
+nav a { color: var(--quiet); text-decoration: none; padding: .25rem 0 }
+nav a:hover { color: var(--text); text-decoration: underline; text-underline-offset: 3px }
+main { max-width: 52rem; margin: 0 auto; padding: 1.5rem 1rem 5rem; overflow-wrap: break-word }
+h1, h2, h3 { line-height: 1.25; letter-spacing: -.01em; font-weight: 600; text-wrap: balance }
+h1 { font-size: 1.75rem; margin: .5rem 0 1rem }
+h2 { font-size: 1.25rem; margin: 2.75rem 0 .75rem }
+h3 { font-size: 1rem; margin: 2rem 0 .5rem }
+a { color: var(--link); text-underline-offset: 2px; text-decoration-thickness: 1px }
+:focus-visible { outline: 2px solid var(--link); outline-offset: 2px; border-radius: 4px }
+li + li { margin-top: .25rem }
+code { font: .875em ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberation Mono", monospace;
+       background: var(--code); border-radius: 4px; padding: .1em .3em }
+pre { background: var(--code); border: 1px solid var(--line); border-radius: 8px;
+      padding: .75rem 1rem; overflow-x: auto; font-size: .9375rem; line-height: 1.5 }
+pre code { background: none; padding: 0 }
+table { display: block; overflow-x: auto; border-collapse: collapse; margin: 1rem 0;
+        font-size: .875rem; line-height: 1.5; font-variant-numeric: tabular-nums }
+th, td { padding: .5rem 1.25rem .5rem 0; border-bottom: 1px solid var(--line);
+         vertical-align: top; text-align: left }
+th { color: var(--quiet); font-weight: 400; font-size: .8125rem; white-space: nowrap }
+.right { text-align: right } .center { text-align: center }
 """
+"""The pages stand in the dashboard's colours and faces, see dashboard/css/tokens.css."""
 
 
 def policy(style: str, script: str = "") -> str:
@@ -82,7 +104,8 @@ def page(title: str, content: str, root_path: str) -> str:
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
         f"<title>{escape(title)}</title><style>{_STYLE}</style>"
-        f'<nav><a href="{root}/docs">Documentation</a><a href="{root}/docs/api">HTTP reference</a>'
+        '<nav aria-label="Pages"><strong>rq-broker</strong>'
+        f'<a href="{root}/docs">Documentation</a><a href="{root}/docs/api">HTTP reference</a>'
         f'<a href="{root}/openapi.json">OpenAPI</a></nav>'
         f"<main>{content}</main></html>"
     )

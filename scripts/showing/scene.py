@@ -20,6 +20,7 @@ from rq_broker.domain.deliveries import Delivery
 from rq_broker.domain.jobs import Status
 from rq_broker.store.broker import Broker, Settlement
 from rq_broker.worker.fleet import Fleet
+from showing.steering import acting
 
 VM, GPU, CJK, BENCH = "vm", "gpu", "虛擬機", "lab-bench"
 """The types: busy with a long line; of whole devices; of few jobs; paused and empty."""
@@ -117,9 +118,10 @@ def _vm_size(number: int) -> Sequence[Mapping[str, Any]]:
 
 
 async def _fill_vm(broker: Broker, waiting: int, forward: Forward) -> None:
-    await broker.set_policy(VM, {"limits": {"ci": {"VCPU": 64}}, "patience": 60})
-    for host in _vm_hosts():
-        await broker.set_host(VM, host)
+    with acting("cli:ops"):
+        await broker.set_policy(VM, {"limits": {"ci": {"VCPU": 64}}, "patience": 60})
+        for host in _vm_hosts():
+            await broker.set_host(VM, host)
     await _finish(broker, VM, [{"VCPU": 8, "Memory": 32768}], forward)
     for number in range(TO_OPEN):
         await submit(broker, VM, f"away-{number}", "vision", [{"VCPU": 1}], receiver=AWAY)

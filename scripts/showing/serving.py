@@ -6,13 +6,14 @@ import asyncio
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import uvicorn
 from playwright.async_api import Browser, async_playwright
 
 from rq_broker.api import create_app
+from rq_broker.identity import Authenticator
 from rq_broker.store.broker import Broker
 from rq_broker.store.embedded import free_port
 
@@ -20,9 +21,11 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--enable-precise-memory-info"]
 
 
 @asynccontextmanager
-async def served(broker: Broker) -> AsyncIterator[str]:
+async def served(
+    broker: Broker, authenticators: Sequence[Authenticator] = ()
+) -> AsyncIterator[str]:
     """Serve the API of a broker in this process; yields its URL."""
-    app = create_app(broker, callback_base="http://127.0.0.1:9/")
+    app = create_app(broker, callback_base="http://127.0.0.1:9/", authenticators=authenticators)
     port = free_port()
     server = uvicorn.Server(
         uvicorn.Config(app, port=port, log_config=None, lifespan="off", timeout_graceful_shutdown=1)

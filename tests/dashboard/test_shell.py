@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 from showing import scene
 from starlette.applications import Starlette
 from starlette.routing import Mount
@@ -68,7 +70,7 @@ async def test_keys_lead_everywhere(page: Page, lab: str) -> None:
 
 async def test_theme_and_language_are_kept(browser: Browser, watch: list[Watch], lab: str) -> None:
     """The theme and the language are the browser's until somebody switches; a switch is kept over a
-    reload, and times are those of the viewer's zone."""
+    reload."""
     async with context(browser, watch, locale="zh-TW", color_scheme="dark") as opened:
         page = await opened.new_page()
         await page.goto(f"{lab}/")
@@ -80,9 +82,46 @@ async def test_theme_and_language_are_kept(browser: Browser, watch: list[Watch],
         await expect(page.locator("main h1")).to_have_text("Overview")
         assert await page.locator("html").get_attribute("lang") == "en"
         assert await page.evaluate("getComputedStyle(document.body).backgroundColor") != dark
-        await page.goto(f"{lab}/job/vm/fold-batch-7731")
-        shown = await page.locator("main time").first.get_attribute("title")
-        assert shown is None or "GMT+8" in shown or "Taipei" in shown or "+08" in shown
+
+
+async def test_times_are_of_the_viewers_zone(
+    browser: Browser, watch: list[Watch], lab: str
+) -> None:
+    """A time is that of the clock on the viewer's wall, also in the hour after midnight; the whole
+    instant with its zone is its title."""
+    hour = datetime.now(UTC).hour
+    zone = f"Etc/GMT{hour:+}" if hour <= 12 else f"Etc/GMT{hour - 24:+}"  # it is 00:… there
+    async with context(browser, watch, timezone_id=zone) as opened:
+        page = await opened.new_page()
+        await page.goto(f"{lab}/job/vm/train-001")
+        times = page.locator(".tl time[datetime]")
+        await expect(times.first).to_be_visible()
+        for time in await times.all():
+            instant = await time.get_attribute("datetime")
+            assert instant
+            local = datetime.fromisoformat(instant).astimezone(ZoneInfo(zone))
+            await expect(time).to_contain_text(f"{local:%H:%M}")
+            assert f"{local.day}" in (await time.get_attribute("title") or "")
+            assert "GMT" in (await time.get_attribute("title") or "")
+
+
+@pytest.mark.parametrize("motion", ["reduce", "no-preference"])
+async def test_nothing_moves_for_who_asks_for_less(
+    browser: Browser, watch: list[Watch], lab: str, motion: str
+) -> None:
+    """With reduced motion, what loads, a dialog and a button that is pointed at are not animated;
+    without it they are."""
+    async with context(browser, watch, reduced_motion=motion) as opened:
+        page = await opened.new_page()
+        answers: list[Route] = []
+        await page.route(lambda url: "/v1/" in url and "from=" in url, answers.append)
+        await page.goto(f"{lab}/line/vm")
+        await expect(page.locator(".sk").first).to_be_visible()
+        await page.locator(".page-h .btn").hover()
+        await page.keyboard.press("?")
+        await expect(page.get_by_role("dialog")).to_be_visible()
+        moves = await page.evaluate("document.getAnimations().map(each => each.animationName)")
+        assert bool(moves) == (motion == "no-preference"), moves
 
 
 @pytest.mark.parametrize("root", ["/queue", "/a/b"])

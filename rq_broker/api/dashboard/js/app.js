@@ -109,7 +109,7 @@ function App() {
     <${Side} route=${route} types=${types.data} troubled=${troubled} />
     <div class="main"><${Top} route=${route} lost=${lost} /><main class="page" id="main">
       ${lost?.away && html`<${Note} tone="bad" icon="off">${t("live.away", { time: clockTime(new Date(lost.since)) })}</${Note}>`}
-      <fieldset class="offers" disabled=${Boolean(lost?.away)}>${types.error && !types.data ? html`<${Failure} error=${types.error} again=${types.reload} />` : html`
+      <fieldset class="offers" disabled=${Boolean(lost?.away)}>${types.error && !types.data ? html`<${Failure} whole error=${types.error} again=${types.reload} />` : html`
         <${View} key=${`${route.view} ${route.type} ${route.name}`} route=${route} types=${types.data} ready=${ready.data} events=${batch} />`}</fieldset>
     </main></div></div><${Bottom} route=${route} types=${types.data} />${keysListed && html`<${KeysDialog} onClose=${closeKeys} />`}`;
 }

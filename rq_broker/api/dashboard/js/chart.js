@@ -41,7 +41,7 @@ function useTheme() {
 }
 
 function timeFormat(days) {
-  return new Intl.DateTimeFormat(language(), days ? { month: "numeric", day: "numeric" } : { hour: "2-digit", minute: "2-digit", hour12: false });
+  return new Intl.DateTimeFormat(language(), days ? { month: "numeric", day: "numeric" } : { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 }
 
 function options({ series, days, format, incrs }, width) {
@@ -55,7 +55,7 @@ function options({ series, days, format, incrs }, width) {
   };
   const axis = { stroke: text, font, grid: { stroke: grid, width: 1 }, ticks: { show: false } };
   return {
-    width, height: HEIGHT, legend: { show: false }, cursor: { show: false }, padding: [10, 8, 0, 0],
+    width, height: HEIGHT, legend: { show: false }, cursor: { show: false }, padding: [10, 24, 0, 0], // to the right: half a label
     scales: { x: { time: true }, y: { range: (_, min, max) => [0, max > 0 ? max * 1.1 : 1] } },
     axes: [{ ...axis, values: (_, splits) => splits.map(tick), space: width < NARROW ? 90 : 64, size: 30 },
       { ...axis, values: (_, splits) => splits.map(format), size: 76, incrs }],

@@ -40,7 +40,7 @@ export function range(p50, p90) {
 }
 
 export function clockTime(date) {
-  return new Intl.DateTimeFormat(language(), { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false })
+  return new Intl.DateTimeFormat(language(), { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" })
     .format(date);
 }
 
@@ -48,7 +48,7 @@ export function moment(iso) {
   const date = new Date(iso);
   const today = new Date().toDateString() === date.toDateString();
   return today ? clockTime(date) : new Intl.DateTimeFormat(language(), {
-    year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", hour12: false,
+    year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", hourCycle: "h23",
   }).format(date);
 }
 

@@ -1,5 +1,6 @@
 // Small parts that several views are made of.
 import { html, useEffect, useRef, useState } from "./dom.js";
+import { Art } from "./art.js";
 import { number, range } from "./format.js";
 import { t } from "./texts.js";
 
@@ -70,8 +71,10 @@ export function Note({ tone, icon = "info", children, action }) {
   return html`<div class="note" data-tone=${tone}><${Icon} name=${icon} /><p>${children}</p>${action}</div>`;
 }
 
-export function Empty({ icon = "box", title, children }) {
-  return html`<div class="empty"><${Icon} name=${icon} /><h2>${title}</h2><p>${children}</p></div>`;
+// Where there is nothing: what is so, and what to do. `art`: a drawing of art.js; `bare`: it stands in a panel already.
+export function Empty({ art = "line", title, children, action, bare }) {
+  const drawn = html`<div class="empty"><${Art} name=${art} /><h2>${title}</h2>${children && html`<p>${children}</p>`}${action && html`<div class="actions">${action}</div>`}</div>`;
+  return bare ? drawn : html`<section class="panel">${drawn}</section>`;
 }
 
 const SOON_MS = 200; // what is read by then shows nothing before
@@ -85,8 +88,14 @@ export function Loading({ rows = 4 }) {
 }
 
 // What went wrong, beside what was tried: what happened, whether it may have been carried out, and which request.
-export function Failure({ error, again }) {
+// `whole`: it stands where a view would, that could not be loaded.
+export function Failure({ error, again, whole }) {
   const away = !error.status;
+  if (whole) {
+    const request = error.requestId && [error.code, t("error.request", { id: error.requestId })].filter(Boolean).join(" · ");
+    return html`<div role="alert"><${Empty} art="cut" title=${t("error.title")} action=${again && html`<${Button} icon="undo" onClick=${again}>${t("error.retry")}</${Button}>`}>
+      ${away ? t("error.unreachable") : error.message}${request && html`<br /><span class="sub">${request}</span>`}</${Empty}></div>`;
+  }
   return html`<div class="note" data-tone="bad" role="alert"><${Icon} name="bad" /><p>${away ? t("error.unreachable") : error.message}
     ${away || error.status >= 500 ? ` ${t("error.maybe")}` : ""}
     ${error.requestId && html`<br /><span class="sub">${[error.code, t("error.request", { id: error.requestId })].filter(Boolean).join(" · ")}</span>`}</p>

@@ -27,7 +27,7 @@ export function Gate({ app: App }) {
   const read = () => readSession().then(() => setError(null), setError);
   useEffect(() => { read(); }, []);
   useEffect(() => { if (who?.role) setName(who.name); }, [who]);
-  if (!who) return error && html`<main class="page"><${Failure} error=${error} again=${read} /></main>`;
+  if (!who) return error && html`<main class="page"><${Failure} whole error=${error} again=${read} /></main>`;
   const shown = who.role ? who.name : name;
   return html`${shown && html`<div key=${shown} hidden=${!who.role}><${App} /></div>`}${!who.role && html`<${SignIn} ways=${who.sign_in} again=${Boolean(name)} />`}`;
 }

@@ -55,7 +55,7 @@ const EN = {
   "signin.busy": "Signing in", "signin.over.tls": "{host}, over TLS", "signin.over.clear": "{host}, not encrypted",
   "who.label": "Signed in as {name}", "who.out": "Sign out", "who.sees": "Sees: {owners}",
   "role.client": "Client", "role.viewer": "Viewer", "role.source": "Source of hosts", "role.operator": "Operator", "role.admin": "Admin",
-  "error.unreachable": "The API does not answer.", "error.retry": "Try again", "error.request": "Request {id}",
+  "error.title": "This could not be loaded", "error.unreachable": "The API does not answer.", "error.retry": "Try again", "error.request": "Request {id}",
   "error.maybe": "It may have been carried out: look before you repeat it.",
 };
 
@@ -106,7 +106,7 @@ const ZH = {
   "signin.busy": "登入中", "signin.over.tls": "{host}，經 TLS 加密", "signin.over.clear": "{host}，未加密",
   "who.label": "已登入：{name}", "who.out": "登出", "who.sees": "可見：{owners}",
   "role.client": "使用者", "role.viewer": "檢視者", "role.source": "主機來源", "role.operator": "操作者", "role.admin": "管理者",
-  "error.unreachable": "API 沒有回應。", "error.retry": "再試一次", "error.request": "請求 {id}",
+  "error.title": "無法載入", "error.unreachable": "API 沒有回應。", "error.retry": "再試一次", "error.request": "請求 {id}",
   "error.maybe": "可能已經執行：重複之前請先確認。",
 };
 

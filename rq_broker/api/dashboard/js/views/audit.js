@@ -85,10 +85,10 @@ export function Audit({ route: { type, query } }) {
   const { lines, next } = log;
   const hasNewer = lines && newest.data?.length > 0 && newest.data[0].id !== lines[0]?.id;
   return html`<${Head} type=${type} view="audit" about=${about} /><${Filters} type=${type} query=${query} change=${change} verbs=${of ? INSTALLATION : VERBS} />
-    ${error && html`<${Failure} error=${error} again=${() => read(null)} />`}
+    ${error && html`<${Failure} whole=${!lines} error=${error} again=${() => read(null)} />`}
     ${hasNewer && html`<div class="middle"><${Button} icon="up" onClick=${() => read(null)}>${t("audit.new")}</${Button}></div>`}
     ${!lines && !error && html`<${Loading} />`}
-    ${lines?.length === 0 && (conditions ? html`<p class="middle sub">${t("audit.nomatch")}</p>` : html`<${Empty} icon="audit" title=${t("audit.none.title")}>${t("audit.none")}</${Empty}>`)}
+    ${lines?.length === 0 && (conditions ? html`<p class="middle sub">${t("audit.nomatch")}</p>` : html`<${Empty} art="audit" title=${t("audit.none.title")}>${t("audit.none")}</${Empty}>`)}
     ${lines?.length > 0 && html`<section class="panel" aria-labelledby="au"><div class="panel-h"><h2 id="au">${t("audit.title")}</h2></div><table class="tbl audit cards"><thead><tr>
       ${["when", "who", "did", "what", "change"].map((name) => html`<th scope="col" key=${name}>${t(`audit.${name}`)}</th>`)}</tr></thead>
       <tbody>${lines.map((line) => html`<${Line} key=${line.id} type=${of ? "" : type} line=${line} />`)}</tbody></table></section>`}

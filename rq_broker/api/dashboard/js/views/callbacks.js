@@ -68,10 +68,10 @@ export function Callbacks({ route: { type, query }, events }) {
   const calls = useResource(`types/${path(type)}/destinations`, { every: READ_MS });
   const policy = about.data?.policy;
   const head = html`<${Head} type=${type} view="callbacks" about=${about} />`;
-  if (calls.error && !calls.data) return html`${head}<${Failure} error=${calls.error} again=${calls.reload} />`;
+  if (calls.error && !calls.data) return html`${head}<${Failure} whole error=${calls.error} again=${calls.reload} />`;
   if (!calls.data) return html`${head}<${Loading} />`;
   const isEmpty = calls.data.destinations.length === 0;
   return html`${head}${calls.error && html`<${Failure} error=${calls.error} again=${calls.reload} />`}
-    ${isEmpty ? html`<${Empty} icon="call" title=${t("calls.none.title")}>${t("calls.none")}</${Empty}>` : html`<${Destinations} type=${type} query=${query} calls=${calls} most=${policy?.concurrency} />`}
+    ${isEmpty ? html`<${Empty} art="call" title=${t("calls.none.title")}>${t("calls.none")}</${Empty}>` : html`<${Destinations} type=${type} query=${query} calls=${calls} most=${policy?.concurrency} />`}
     <${GaveUp} type=${type} retention=${policy?.retention} count=${about.data?.counts.error} events=${events} reload=${() => { about.reload(); calls.reload(); }} />`;
 }

@@ -192,11 +192,11 @@ export function Hosts({ route: { type, query } }) {
   const [compact, setCompact] = useState(false);
   const drained = useRef(0);
   const head = html`<${Head} type=${type} view="hosts" about=${about} hosts=${isNamed ? hosts.data?.length : undefined} />`;
-  if (hosts.error && !hosts.data) return html`${head}<${Failure} error=${hosts.error} again=${hosts.reload} />`;
+  if (hosts.error && !hosts.data) return html`${head}<${Failure} whole error=${hosts.error} again=${hosts.reload} />`;
   if (!hosts.data) return html`${head}<${Loading} />`;
   if (!isNamed) return html`${head}<${Note}>${t("hosts.clients")}</${Note}><${Sums} sums=${hosts.data} />`;
   const reload = () => { drained.current += 1; hosts.reload(); };
-  const body = hosts.data.length === 0 ? html`<${Empty} icon="hosts" title=${t("hosts.none.title")}>${t("hosts.none", { type })}</${Empty}>` : html`
+  const body = hosts.data.length === 0 ? html`<${Empty} art="hosts" title=${t("hosts.none.title")}>${t("hosts.none", { type })}</${Empty}>` : html`
     <${Tools} type=${type} hosts=${hosts.data} query=${query} />${hosts.error && html`<${Failure} error=${hosts.error} again=${hosts.reload} />`}
     <${Sources} hosts=${hosts.data} sources=${sources.data} />
     <${Map_} type=${type} hosts=${hosts.data} sources=${sources.data} reservations=${reservations.data} query=${query} compact=${compact} setCompact=${setCompact} reload=${reload} />`;

@@ -24,9 +24,9 @@ export function Missing({ type, name, types }) {
     try { setFound((await Promise.all(others.map(has))).filter(Boolean)); setError(null); } catch (refusal) { setError(refusal); }
   }
   const says = withdrawn ? t("job.missing.withdrawn", { who: withdrawn.who, time: moment(withdrawn.time) }) : retention ? t("job.missing", { span: span(retention) }) : t("job.missing.ever");
-  return html`<${Empty} icon="search" title=${t("job.missing.title", { name, type })}>${says}</${Empty}>
-    <div class="actions middle">${found === null && html`<${Button} icon="search" onClick=${search}>${t("job.missing.search")}</${Button}>`}
-      ${(log.data || []).length > 0 && html`<a class="btn" href=${to("audit", type, undefined, { request_id: name })}>${t("job.missing.audit")}</a>`}</div>
+  const action = html`${found === null && html`<${Button} icon="search" onClick=${search}>${t("job.missing.search")}</${Button}>`}
+      ${(log.data || []).length > 0 && html`<a class="btn" href=${to("audit", type, undefined, { request_id: name })}>${t("job.missing.audit")}</a>`}`;
+  return html`<${Empty} art="search" title=${t("job.missing.title", { name, type })} action=${action}>${says}</${Empty}>
     <div role="status" class="middle">${found?.length === 0 && html`<p class="sub">${t("job.missing.nowhere")}</p>`}
       ${found?.length > 0 && html`<p>${t("job.missing.elsewhere")} ${found.map((each, n) => html`${n > 0 && ", "}<a key=${each} href=${to("job", each, name)}>${each}</a>`)}</p>`}</div>
     ${error && html`<${Failure} error=${error} again=${search} />`}`;

@@ -39,7 +39,7 @@ export function Job({ route: { type, name }, types, events }) {
   useTick();
   useEffect(() => { if (!leaving.current && (events === null || events?.some((each) => each.request_id === name))) reload(); }, [events]);
   if (job.error?.status === 404) return html`<${Missing} type=${type} name=${name} types=${types} />`;
-  if (job.error && !job.data) return html`<${Failure} error=${job.error} again=${job.reload} />`;
+  if (job.error && !job.data) return html`<div class="page-h"><div class="title"><h1>${name}</h1></div></div><${Failure} whole error=${job.error} again=${job.reload} />`;
   if (!job.data) return html`<div class="page-h"><div class="title"><h1>${name}</h1></div></div><${Loading} rows=${6} />`;
   const one = job.data;
   const { text, more } = size(one.Data);

@@ -61,7 +61,7 @@ export function Line({ route: { type, query }, events }) {
   useEffect(() => () => { source.closed = true; }, [source]);
   useEffect(() => { if (events === null || events.length) about.reload(); }, [events]);
   const kept = useKept(type, filter.status === "queued" ? first.name : null, first.round);
-  if (about.error && !about.data) return html`<${Failure} error=${about.error} again=${about.reload} />`;
+  if (about.error && !about.data) return html`<${Head} type=${type} view="line" /><${Failure} whole error=${about.error} again=${about.reload} />`;
   if (!about.data) return html`<${Head} type=${type} view="line" /><${Loading} rows=${8} />`;
   const { policy, counts } = about.data;
   const beside = source instanceof Places && source.ready && filter.status === "queued" ? counts.queued - source.count : 0;
@@ -70,9 +70,9 @@ export function Line({ route: { type, query }, events }) {
     <${Kept} type=${type} kept=${kept} />
     <${Grid} key=${type} type=${type} source=${source} filter=${filter} set=${set} counts=${counts} hosts=${hosts.data} events=${events} policy=${policy}
       kept=${kept?.name} hits=${html`<${Hits} type=${type} filter=${filter} set=${set} />`} reload=${about.reload} onFirst=${(name) => setFirst((old) => ({ name, round: old.round + 1 }))}
-      empty=${isFiltered(filter) ? html`<${Empty} icon="search" title=${t("line.nomatch")}>${t("line.nomatch.more", { status: t(`status.${filter.status}`) })}
-          <br /><button type="button" class="btn" onClick=${() => go(to("line", type))}>${t("line.clear.one")}</button></${Empty}>`
-        : html`<${Empty} icon="ok" title=${filter.status === "queued" ? t("line.none") : t("line.nomatch")}>${filter.status === "queued"
+      empty=${isFiltered(filter) ? html`<${Empty} bare art="search" title=${t("line.nomatch")} action=${html`<button type="button" class="btn" onClick=${() => go(to("line", type))}>${t("line.clear.one")}</button>`}>
+          ${t("line.nomatch.more", { status: t(`status.${filter.status}`) })}</${Empty}>`
+        : html`<${Empty} bare title=${filter.status === "queued" ? t("line.none") : t("line.nomatch")}>${filter.status === "queued"
           ? t(policy.paused ? "line.none.paused" : "line.none.more", { type }) : ""}</${Empty}>`} />
     ${beside > 0 && html`<${Note} icon="clock">${many("line.beside", beside, { n: number(beside) })}</${Note}>`}`;
 }

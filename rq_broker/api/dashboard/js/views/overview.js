@@ -66,7 +66,7 @@ export function Overview({ ready, events }) {
   const summaries = useResource("types", { every: READ_MS });
   useFresh(events, summaries.reload);
   const head = (lede) => html`<div class="page-h"><div><div class="title"><h1>${t("nav.overview")}</h1></div>${lede && html`<p class="lede">${lede}</p>`}</div></div>`;
-  if (summaries.error && !summaries.data) return html`${head()}<${Failure} error=${summaries.error} again=${summaries.reload} />`;
+  if (summaries.error && !summaries.data) return html`${head()}<${Failure} whole error=${summaries.error} again=${summaries.reload} />`;
   if (!summaries.data) return html`${head()}<${Loading} />`;
   const rows = summaries.data;
   const sum = (status) => number(rows.reduce((total, row) => total + row.counts[status], 0));

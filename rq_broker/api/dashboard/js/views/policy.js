@@ -90,7 +90,7 @@ export function Policy({ route: { type } }) {
   const openapi = useResource("openapi.json");
   const [saved, setSaved] = useState(null);
   const head = html`<${Head} type=${type} view="policy" about=${about} />`;
-  for (const each of [about, openapi]) if (each.error && !each.data) return html`${head}<${Failure} error=${each.error} again=${each.reload} />`;
+  for (const each of [about, openapi]) if (each.error && !each.data) return html`${head}<${Failure} whole error=${each.error} again=${each.reload} />`;
   const schema = openapi.components?.schemas?.Policy;
   if (!about.data || !schema) return html`${head}<${Loading} rows=${6} />`;
   const mayChange = may("patch_policy", type);

@@ -31,7 +31,7 @@ function wholeSteps(report) {
 
 function timeOf(step, kind) {
   const date = new Date(step.start * 1000);
-  const form = kind === "day" ? { year: "numeric", month: "2-digit", day: "2-digit", timeZone: "UTC" } : { month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", hour12: false };
+  const form = kind === "day" ? { year: "numeric", month: "2-digit", day: "2-digit", timeZone: "UTC" } : { month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
   return new Intl.DateTimeFormat(language(), form).format(date);
 }
 
@@ -117,7 +117,7 @@ function Shown({ type, report, query, set }) {
   const gaps = report.steps.filter((step) => step.uncounted > 0);
   const until = report.counted_until;
   return html`${gaps.length > 0 && html`<${Note} tone="warn" icon="warn">${t("reports.gap", { time: timeOf(gaps[0], report.step) })}</${Note}>`}
-    ${report.steps.length === 0 ? html`<${Empty} icon="chart" title=${t("reports.empty")}>${t("reports.empty.more")}</${Empty}>` : html`
+    ${report.steps.length === 0 ? html`<${Empty} art="chart" title=${t("reports.empty")}>${t("reports.empty.more")}</${Empty}>` : html`
       <${Facts} report=${report} resource=${resource} />
       <${Waits} report=${report} steps=${steps} measure=${query.measure === "p50" ? "p50" : "p90"} set=${set} />
       <${Demand} report=${report} steps=${steps} resource=${resource} names=${names} set=${set} />`}
@@ -137,6 +137,6 @@ export function Reports({ route: { type, query } }) {
   return html`<${Head} type=${type} view="reports" policy=${about.data?.policy} counts=${about.data?.counts} reload=${about.reload} />
     <div class="toolbar"><${Choice} name="period" value=${period} label=${t("reports.period")} set=${set} choices=${Object.keys(PERIODS).map((key) => [key, t(`reports.${key}`)])} />
       <${Choice} name="by" value=${by} label=${t("reports.by")} set=${set} choices=${["size", "owner"].map((key) => [key, t(`reports.by.${key}`)])} /></div>
-    ${report.error && html`<${Failure} error=${report.error} again=${report.reload} />`}
+    ${report.error && html`<${Failure} whole=${!shown} error=${report.error} again=${report.reload} />`}
     ${shown ? html`<${Shown} type=${type} report=${shown} query=${{ ...query, period }} set=${set} />` : !report.error && html`<${Loading} />`}`;
 }
