@@ -22,7 +22,7 @@ from typing import Any
 from unittest.mock import patch
 from urllib.parse import quote
 
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Error, Page, ViewportSize, expect
 from showing import history, scene
 from showing.serving import chromium, has_chinese_font, served
 from showing.states import STATES, State
@@ -61,11 +61,13 @@ MODES: dict[str, dict[str, Any]] = {
     "phone": {"viewport": {"width": 375, "height": 812}, "has_touch": True, "is_mobile": True},
     "zh-Hant": {"locale": "zh-TW"},
 }
-_WIDE = {"width": 1440, "height": 900}
-_SETTLE_MS = 1_500
+_WIDE: ViewportSize = {"width": 1440, "height": 900}
+_SPAN = 6 * 3600
+"""Seconds that the scene takes, and some that have passed since."""
+_SETTLE_MS = 1_000
 """What a view takes to draw what it reads after it has come up."""
-_TALLEST = 4_000
-"""Pixels up to which a whole page is pictured; of a taller one, what is seen first."""
+_TALLEST = 2_600
+"""Pixels of a page that are pictured at most."""
 _SLOW_MS = 20_000
 """What its first forecasts may take on a loaded machine."""
 
@@ -90,26 +92,30 @@ async def take(
     """Take the pictures of one mode, each in a context of its own: a state may change it."""
     options = {"viewport": _WIDE, "locale": "en", "timezone_id": "Asia/Taipei", **MODES[mode]}
     for name in names:
-        state = VIEWS[name]
         context = await browser.new_context(**options)
         page = await context.new_page()
-        if state.is_expected_quiet:
-            page.on("console", lambda line, name=name: print(f"{name} {mode}: {line.text}"))
-        page.on("pageerror", lambda error, name=name: print(f"{name} {mode}: error: {error}"))
-        if state.before:
-            await state.before(page)
-        await page.goto(f"{urls[state.at]}/{state.path}")
-        await _settled(page, state)
-        if state.after:
-            await state.after(page)
-            await page.wait_for_timeout(_SETTLE_MS)
-        height = await page.evaluate("document.documentElement.scrollHeight")
-        await page.screenshot(
-            path=folder / f"{name}.{mode}.png",
-            full_page=state.after is None and height < _TALLEST,
-        )
+        try:
+            await _take(page, VIEWS[name], urls, folder / f"{name}.{mode}.png")
+        except Error as error:  # the others are worth having
+            print(f"{name} {mode}: {error}")
         await page.unroute_all(behavior="ignoreErrors")
         await context.close()
+
+
+async def _take(page: Page, state: State, urls: dict[str, str], path: Path) -> None:
+    page.on("pageerror", lambda error: print(f"{path.stem}: error: {error}"))
+    if state.before:
+        await state.before(page)
+    await page.goto(f"{urls[state.at]}/{state.path}")
+    await _settled(page, state)
+    if state.after:
+        await state.after(page)
+    else:  # all of the page, as a very tall window shows it
+        height = await page.evaluate("document.documentElement.scrollHeight")
+        size = page.viewport_size or _WIDE
+        await page.set_viewport_size({"width": size["width"], "height": min(_TALLEST, height)})
+    await page.wait_for_timeout(_SETTLE_MS)
+    await page.screenshot(path=path)
 
 
 async def _settled(page: Page, state: State) -> None:
@@ -137,21 +143,23 @@ async def main(folder: Path, modes: list[str], names: list[str]) -> None:
     """Take all pictures into a folder."""
     if not has_chinese_font():
         print("no Chinese font is installed (apt-get install fonts-noto-cjk): expect boxes")
-    broker, clock = Broker(in_memory()), Clock(back=3 * 3600)
+    broker, clock = Broker(in_memory()), Clock(back=_SPAN)
     with patch("time.time", clock):
         await scene.fill(broker, waiting=60, forward=clock.forward)
-        clock.forward(3 * 3600)
+        clock.forward(_SPAN)
         for type_ in (scene.VM, scene.GPU):
             await history.add_history(broker, type_)
         await steer(broker, scene.VM)
+        await scene.grant(broker, scene.VM)
+        await scene.settle_due(broker, scene.VM)
         async with (
             scene.notifier(broker),
             served(broker) as url,
             _others() as urls,
             chromium() as browser,
         ):
-            for mode in modes:
-                await take(browser, {**urls, "lab": url}, folder, mode, names)
+            urls["lab"] = url
+            await asyncio.gather(*(take(browser, urls, folder, mode, names) for mode in modes))
     print(f"{len(names) * len(modes)} pictures are in {folder}")
 
 

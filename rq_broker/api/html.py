@@ -48,6 +48,7 @@ table { display: block; overflow-x: auto; border-collapse: collapse; margin: 1re
 th, td { padding: .5rem 1.25rem .5rem 0; border-bottom: 1px solid var(--line);
          vertical-align: top; text-align: left }
 th { color: var(--quiet); font-weight: 400; font-size: .8125rem; white-space: nowrap }
+@media (max-width: 30rem) { nav strong { flex-basis: 100% } }
 .right { text-align: right } .center { text-align: center }
 """
 """The pages stand in the dashboard's colours and faces, see dashboard/css/tokens.css."""

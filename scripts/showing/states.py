@@ -17,7 +17,6 @@ AWAY_MS = 12_000
 _ERROR = {
     "error": "Redis does not answer",
     "code": "redis_unavailable",
-    "request_id": "7f3a1c09",
     "ok": False,
 }
 
@@ -37,17 +36,12 @@ class State(NamedTuple):
     is_loading: bool = False
     """Whether skeletons stay."""
 
-    @property
-    def is_expected_quiet(self) -> bool:
-        """Whether the browser has nothing to complain of: no call is refused on purpose."""
-        return self.at == "lab" and not self.before and not self.after
-
 
 def _refused(part: str) -> Act:
     """Answer what the page reads at this part of the API with an error."""
 
     async def refuse(route: Route) -> None:
-        await route.fulfill(status=503, json=_ERROR)
+        await route.fulfill(status=503, json=_ERROR, headers={"X-Request-ID": "7f3a1c09"})
 
     async def act(page: Page) -> None:
         await page.route(lambda url: url.endswith(part), refuse)
@@ -62,6 +56,10 @@ async def _silent(page: Page) -> None:
         """Answer nothing."""
 
     await page.route(lambda url: "/v1/" in url and "from=" in url, wait)
+
+
+async def _no_events(page: Page) -> None:
+    await page.route("**/events*", lambda route: route.abort())
 
 
 async def _offline(page: Page) -> None:
@@ -140,7 +138,7 @@ STATES = {
     "host": State(f"hosts/{scene.VM}?host=rack-a-003"),
     "hosts-fit": State(f"hosts/{scene.VM}?fit=VCPU:16"),
     "hosts-error": State(f"hosts/{scene.VM}", before=_refused("/hosts/")),
-    "overview-away": State("", after=_offline),
+    "overview-away": State("", before=_no_events, after=_offline),
     "reports-more": State(f"reports/{scene.VM}", after=_more_hosts),
     "sign-in": State("", "guarded"),
     "sign-in-refused": State("", "guarded", after=_refused_token),

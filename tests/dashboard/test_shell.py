@@ -64,8 +64,8 @@ async def test_keys_lead_everywhere(page: Page, lab: str) -> None:
     await page.keyboard.press("Control+k")
     await expect(page.locator(".top .find input")).to_be_focused()
     await page.keyboard.press("Shift+Tab")
-    shadow = "getComputedStyle(document.activeElement).boxShadow"
-    assert await page.evaluate(shadow) != "none"
+    outline = "getComputedStyle(document.activeElement).outlineStyle"
+    assert await page.evaluate(outline) != "none"
 
 
 async def test_theme_and_language_are_kept(browser: Browser, watch: list[Watch], lab: str) -> None:
@@ -105,6 +105,10 @@ async def test_times_are_of_the_viewers_zone(
             assert "GMT" in (await time.get_attribute("title") or "")
 
 
+async def _unanswered(_route: Route) -> None:
+    """Let a call wait for its answer for good."""
+
+
 @pytest.mark.parametrize("motion", ["reduce", "no-preference"])
 async def test_nothing_moves_for_who_asks_for_less(
     browser: Browser, watch: list[Watch], lab: str, motion: str
@@ -113,8 +117,7 @@ async def test_nothing_moves_for_who_asks_for_less(
     without it they are."""
     async with context(browser, watch, reduced_motion=motion) as opened:
         page = await opened.new_page()
-        answers: list[Route] = []
-        await page.route(lambda url: "/v1/" in url and "from=" in url, answers.append)
+        await page.route(lambda url: "/v1/" in url and "from=" in url, _unanswered)
         await page.goto(f"{lab}/line/vm")
         await expect(page.locator(".sk").first).to_be_visible()
         await page.locator(".page-h .btn").hover()

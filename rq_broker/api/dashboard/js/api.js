@@ -30,10 +30,10 @@ async function once(method, url, body, headers, signal) {
     });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Unreachable(error.message);
+    throw Object.assign(new Unreachable(error.message), { method });
   }
   const parsed = answer.status === 304 ? {} : await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Refusal(answer.status, parsed, answer.headers);
+  if (!answer.ok) throw Object.assign(new Refusal(answer.status, parsed, answer.headers), { method });
   clock.note(answer.headers.get("Date"));
   return { ...parsed, etag: answer.headers.get("ETag") };
 }

@@ -3,6 +3,7 @@ import { html, useEffect, useRef, useState } from "./dom.js";
 import { language, t } from "./texts.js";
 
 const HEIGHT = 220;
+const LETTER = 7; // pixels of a letter of a label
 const NARROW = 480; // pixels below which a chart has fewer ticks
 // How lines differ without colour: dashes and width.
 const STYLES = [
@@ -58,7 +59,7 @@ function options({ series, days, format, incrs }, width) {
     width, height: HEIGHT, legend: { show: false }, cursor: { show: false }, padding: [10, 24, 0, 0], // to the right: half a label
     scales: { x: { time: true }, y: { range: (_, min, max) => [0, max > 0 ? max * 1.1 : 1] } },
     axes: [{ ...axis, values: (_, splits) => splits.map(tick), space: width < NARROW ? 90 : 64, size: 30 },
-      { ...axis, values: (_, splits) => splits.map(format), size: 76, incrs }],
+      { ...axis, values: (_, splits) => splits.map(format), size: (_, values) => Math.max(32, 14 + LETTER * Math.max(0, ...(values || []).map((each) => each.length))), incrs }],
     series: [{}, ...series.map((each) => ({
       label: each.label, spanGaps: each.spanGaps || false, paths: each.stepped ? window.uPlot.paths.stepped({ align: 1 }) : undefined,
       stroke: each.stroke ? colour(each.stroke) : "transparent", width: each.stroke ? each.width : 0, dash: each.dash,

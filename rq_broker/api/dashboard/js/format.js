@@ -52,6 +52,14 @@ export function moment(iso) {
   }).format(date);
 }
 
+// The same to the minute, as one says of what is only about then.
+export function minute(iso) {
+  const date = new Date(iso);
+  const today = new Date().toDateString() === date.toDateString();
+  const day = today ? {} : { year: "numeric", month: "2-digit", day: "2-digit" };
+  return new Intl.DateTimeFormat(language(), { ...day, hour: "2-digit", minute: "2-digit", hourCycle: "h23" }).format(date);
+}
+
 export function instant(iso) {
   return new Intl.DateTimeFormat(language(), { dateStyle: "full", timeStyle: "long" }).format(new Date(iso));
 }

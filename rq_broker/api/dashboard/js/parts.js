@@ -64,7 +64,9 @@ export function EtaBar({ eta, axis, steps = 3 }) {
 }
 
 export function Eta({ eta, axis }) {
-  return html`<span class="eta-t"><span>${range(eta?.p50, eta?.p90)}</span></span><${EtaBar} eta=${eta} axis=${axis} />`;
+  const isKnown = typeof eta?.p50 === "number";
+  const text = !isKnown && eta?.why?.code === "impossible" ? t("eta.never") : range(eta?.p50, eta?.p90);
+  return html`<span class="eta-t"><span class=${isKnown ? "" : "far"}>${text}</span></span><${EtaBar} eta=${eta} axis=${axis} />`;
 }
 
 export function Note({ tone, icon = "info", children, action }) {
@@ -97,7 +99,7 @@ export function Failure({ error, again, whole }) {
       ${away ? t("error.unreachable") : error.message}${request && html`<br /><span class="sub">${request}</span>`}</${Empty}></div>`;
   }
   return html`<div class="note" data-tone="bad" role="alert"><${Icon} name="bad" /><p>${away ? t("error.unreachable") : error.message}
-    ${away || error.status >= 500 ? ` ${t("error.maybe")}` : ""}
+    ${(away || error.status >= 500) && error.method !== "GET" ? ` ${t("error.maybe")}` : ""}
     ${error.requestId && html`<br /><span class="sub">${[error.code, t("error.request", { id: error.requestId })].filter(Boolean).join(" · ")}</span>`}</p>
     ${again && html`<${Button} data-size="sm" onClick=${again}>${t("error.retry")}</${Button}>`}</div>`;
 }

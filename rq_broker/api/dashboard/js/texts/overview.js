@@ -42,6 +42,7 @@ export const OVERVIEW = {
   "feed.job.expected": ["changed how long it holds in {type}", "在 {type} 更改了預計時間"], "feed.job.expiring": ["has a tenth of its time left in {type}", "在 {type} 只剩十分之一的時間"],
   "feed.job.offer_missed": ["did not take its offer in {type}", "在 {type} 沒有接受發放"],
   "feed.job.hold_lost": ["lost some of what it holds in {type}", "在 {type} 失去部分資源"], "feed.job.hold_regained": ["holds all of it again in {type}", "在 {type} 重新持有全部資源"],
+  "feed.type.clock_step": ["The clock of Redis was set anew, and with it that of {type}", "Redis 的時鐘被重新設定，{type} 的時鐘隨之調整"],
   "feed.other": ["{event} in {type}", "{type}：{event}"], "feed.by": ["by {who}", "由 {who}"],
   "type.granting": ["Granting", "發放中"], "type.paused": ["Paused", "已暫停"], "type.pause": ["Pause grants", "暫停發放"], "type.resume": ["Resume grants", "恢復發放"],
   "type.resume.short": ["Resume", "恢復"],

@@ -18,7 +18,9 @@ const FIELDS = 6; // fields of a change that are drawn; the others unfold
 function said(value) {
   if (value === undefined || value === null) return t("audit.nothing");
   if (typeof value === "number") return number(value);
-  return typeof value === "string" ? value : JSON.stringify(value);
+  if (typeof value !== "object") return String(value);
+  const parts = Array.isArray(value) ? value.map(said) : Object.entries(value).map(([name, each]) => `${name} ${said(each)}`);
+  return parts.join(", ") || t("audit.nothing");
 }
 
 function Field({ name, before, after }) {

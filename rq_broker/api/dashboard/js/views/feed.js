@@ -10,6 +10,7 @@ const LOOKS = {
   "job.queued": ["", "line"], "job.granted": ["held", "check"], "job.running": ["ok", "play"], "job.done": ["", "ok"], "job.error": ["bad", "bad"],
   "job.deleted": ["", "x"], "job.reordered": ["", "move"], "job.expected": ["", "clock"], "job.expiring": ["warn", "clock"],
   "job.offer_missed": ["bad", "clock"], "job.hold_lost": ["bad", "warn"], "job.hold_regained": ["ok", "ok"],
+  "type.clock_step": ["warn", "clock"],
 };
 
 function words(event) {

@@ -2,7 +2,7 @@
 import { html } from "../dom.js";
 import { clock, path } from "../api.js";
 import { amountOf, useResource } from "../data.js";
-import { amount, instant, moment, number, resources, span } from "../format.js";
+import { amount, instant, minute, number, resources, span } from "../format.js";
 import { Badge, Failure, Icon } from "../parts.js";
 import { to } from "../router.js";
 import { t } from "../texts.js";
@@ -23,7 +23,7 @@ function BigCap({ name, total, used, held, kept, free }) {
 
 // How amounts of a resource are written beside its total: memory in GB where the total is whole GB.
 function inUnits(name, total) {
-  if (name !== "Memory" && name !== "Disk") return [number, (value) => `${number(value)} ${name}`];
+  if (name !== "Memory" && name !== "Disk") return [number, number];
   const isGb = name === "Memory" && total % 1024 === 0;
   const plain = (value) => number(isGb ? Math.round((10 * value) / 1024) / 10 : value);
   return [plain, (value) => t(isGb || name === "Disk" ? "amount.gb" : "amount.mb", { n: plain(value) })];
@@ -49,9 +49,9 @@ function Holder({ type, holder }) {
   const size = resources(Object.keys(holder.amounts)).filter((name) => !name.includes("/")).map((name) => amount(name, holder.amounts[name])).join(", ");
   const [since, ends] = [new Date(1000 * holder.granted), new Date(1000 * holder.ends)];
   return html`<li><a class="clip" href=${to("job", type, holder.request_id)} title=${holder.request_id}>${holder.request_id}</a><span class="r">${size}</span>
-    <span class="sub clip" title=${instant(since)}>${[holder.owner_id, t("hosts.since", { time: moment(since) })].filter(Boolean).join(" · ")}</span>
+    <span class="sub clip" title=${instant(since)}>${[holder.owner_id, t("hosts.since", { time: minute(since) })].filter(Boolean).join(" · ")}</span>
     ${holder.ends < now ? html`<span class="r sub warnt">${t("hosts.beyond", { span: span(now - holder.ends) })}</span>`
-    : html`<span class="r sub" title=${instant(ends)}>${t("hosts.until", { time: moment(ends) })}</span>`}</li>`;
+    : html`<span class="r sub" title=${instant(ends)}>${t("hosts.until", { time: minute(ends) })}</span>`}</li>`;
 }
 
 function Kept({ type, name, reservations }) {
@@ -59,7 +59,7 @@ function Kept({ type, name, reservations }) {
   if (here.length === 0) return null;
   return html`<div class="sec"><h3>${t("hosts.keptfor")}</h3>${here.map((each) => {
     const others = Object.keys(each.hosts).length - 1;
-    const values = { time: moment(new Date(1000 * each.start)), n: number(others) };
+    const values = { time: minute(new Date(1000 * each.start)), n: number(others) };
     return html`<p key=${each.request_id}><a class="wrap" href=${to("job", type, each.request_id)}>${each.request_id}</a> ${t(others ? "hosts.keptfor.more" : "hosts.keptfor.one", values)}</p>`;
   })}</div>`;
 }

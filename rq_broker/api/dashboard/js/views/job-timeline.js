@@ -120,7 +120,7 @@ export function Timeline({ job, history, attempts, audit, explained }) {
   }
   if (explained?.passed_since) {
     const names = explained.passed_by || [];
-    steps.push({ at: 1000 * explained.passed_since, icon: "down", text: t("tl.passed", { n: number(names.length + (explained.passed_by_others || 0)) }), more: names.length ? t("tl.passed.more", { names: names.slice(0, 5).join(", ") }) : "" });
+    steps.push({ at: Math.max(1000 * explained.passed_since, Date.parse(job.CreatedAt)), icon: "down", text: t("tl.passed", { n: number(names.length + (explained.passed_by_others || 0)) }), more: names.length ? t("tl.passed.more", { names: names.slice(0, 5).join(", ") }) : "" });
   }
   steps.sort((one, other) => new Date(one.at) - new Date(other.at));
   const { eta } = explained || {};

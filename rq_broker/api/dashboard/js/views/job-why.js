@@ -1,7 +1,7 @@
 // Why a job waits, for whom, and when its turn comes.
 import { html } from "../dom.js";
 import { clock } from "../api.js";
-import { amount, clockTime, instant, moment, number, range, resources, size, span } from "../format.js";
+import { amount, clockTime, instant, minute, number, range, resources, size, span } from "../format.js";
 import { EtaBar, Icon } from "../parts.js";
 import { sentence } from "../reasons.js";
 import { to } from "../router.js";
@@ -61,7 +61,7 @@ export function Why({ job, explained, at }) {
   return html`<section class="panel" aria-labelledby="why"><div class="panel-h"><h2 id="why">${t("job.why")}</h2><span class="sub">${t("job.asof", { time: clockTime(new Date(at)) })}</span></div><div class="reason">
     <p class="say">${reason ? sentence(reason) : t("job.fits")}</p>
     ${isOther && html`<p class="sub">${t("job.explains", { name: explained.explains, n: number(explained.jobs_of_its_shape_before) })}</p>`}
-    ${reservation && html`<p class="track"><${Icon} name="kept" /><span>${t("job.kept.start", { hosts: explained.hosts.slice(0, SHOWN).join(", "), time: moment(1000 * reservation.start) })}</span></p>`}
+    ${reservation && html`<p class="track"><${Icon} name="kept" /><span>${t("job.kept.start", { hosts: explained.hosts.slice(0, SHOWN).join(", "), time: minute(1000 * reservation.start) })}</span></p>`}
     ${rows.length + foreign.length > 0 && html`<div><h3 class="sec-h">${t("job.waits")}</h3><ul class="wait-for">
       ${rows.slice(0, SHOWN).map((row) => html`<${Holder} key=${row.key} type=${job.Type} row=${row} ends=${ends} axis=${axis} />`)}
       ${foreign.slice(0, FOREIGN).map((row) => html`<li key=${row.key}><span class="two"><span>${t("job.others.who")}</span><span class="sub">${t("job.others.sub", { type: job.Type })}</span></span>
@@ -83,8 +83,7 @@ function Track({ type, accuracy }) {
 
 // The clock time some seconds from now, to the minute; of another day with its date.
 export function around(seconds) {
-  const date = new Date(clock.now() + 1000 * seconds);
-  return moment(date).replace(/(\d+:\d+):\d+$/, "$1");
+  return minute(clock.now() + 1000 * seconds);
 }
 
 export function When({ job, explained }) {

@@ -12,7 +12,7 @@ import { useLift } from "./line-lift.js";
 import { useLive } from "./line-live.js";
 import { RowMenu } from "./line-menu.js";
 import { isBlocked, reasonOf } from "./line-reason.js";
-import { axisOf, Columns, Row } from "./line-rows.js";
+import { axisOf, Columns, LoadingRows, Row } from "./line-rows.js";
 import { isFiltered, Toolbar } from "./line-tools.js";
 import { rowHeight, useWindow } from "./line-window.js";
 import { move, MoveDialog, PlaceDialog } from "./move.js";
@@ -208,9 +208,10 @@ export function Grid({ type, source, filter, set, counts, hosts, events, policy,
         onfocusout=${(event) => { if (event.relatedTarget && !grid.current?.contains(event.relatedTarget)) focused.current = false; }}>
       <${Columns} axis=${axis} all=${allOf} selectable=${selectable} onAll=${() => (selection.any ? selection.clear() : seen(indexes, source, selection, view))} />
       ${live.above > 0 && html`<div class="new-above"><${Button} data-size="sm" icon="up" onClick=${() => { view.place(0); live.seen(); }}>${many("line.above", live.above, { n: number(live.above) })}</${Button}></div>`}
+      ${!source.ready && !source.error && html`<${LoadingRows} />`}
       <div role="rowgroup" class="rows" ref=${box} style=${{ height: `${view.tall}px`, position: "relative" }}>${indexes.map(row)}
         ${lifted && html`<${Carried} lifted=${lifted} view=${view} box=${box} axis=${axis} count=${count} minute=${minute} />`}</div></div>
-    <p class="line-foot"><span role="status">${spoken || t("line.row", { n: number(Math.min(focus, count - 1) + 1), count: number(count) })}</span>
+    <p class="line-foot"><span role="status">${spoken || (count === 0 ? "" :  t("line.row", { n: number(Math.min(focus, count - 1) + 1), count: number(count) }))}</span>
       <span class="foot-end"><span class="waits">${waits && many("line.held", live.waiting, { n: number(live.waiting) })}</span>
         <${Button} data-kind="bare" data-size="sm" icon=${hold ? "play" : "pause"} aria-pressed=${hold ? "true" : "false"} onClick=${() => setHold(!hold)}>${t(hold ? "line.unhold" : "line.hold")}</${Button}>
         <span class="wide-only">${movable ? t("line.keys") : filtered && filter.status === "queued" ? t("line.filtered") : ""}</span></span></p>`;

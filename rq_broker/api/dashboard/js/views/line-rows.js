@@ -1,5 +1,5 @@
 // The rows of the line and their column heads.
-import { Component, html } from "../dom.js";
+import { Component, html, useEffect, useState } from "../dom.js";
 import { clock } from "../api.js";
 import { instant, number, size, span } from "../format.js";
 import { Eta, Icon, Status } from "../parts.js";
@@ -23,6 +23,16 @@ function Skeleton({ index, style }) {
     <span role="gridcell" class="size"><span class="sk" data-w="4"></span></span><span role="gridcell" class="since"><span class="sk"></span></span>
     <span role="gridcell" class="eta"><span class="sk" data-w="2"></span></span><span role="gridcell" class="why"><span class="sk" data-w="4"></span></span>
     <span role="gridcell" class="menu-c"></span></div>`;
+}
+
+const SOON_MS = 200; // what is read by then shows nothing before
+const FIRST = 8; // rows of which nothing is known yet
+
+// The shape of a line that is being read.
+export function LoadingRows() {
+  const [late, setLate] = useState(false);
+  useEffect(() => { const timer = setTimeout(() => setLate(true), SOON_MS); return () => clearTimeout(timer); }, []);
+  return late && html`<div role="rowgroup">${Array.from({ length: FIRST }, (_, n) => html`<${Skeleton} key=${n} index=${n} />`)}</div>`;
 }
 
 // A job of another owner, as its neighbours in the line may see it: its place and its size.

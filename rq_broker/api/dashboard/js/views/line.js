@@ -2,7 +2,7 @@
 import { html, useEffect, useMemo, useState } from "../dom.js";
 import { get, path } from "../api.js";
 import { totals, useResource } from "../data.js";
-import { moment, number, resources } from "../format.js";
+import { minute, number, resources } from "../format.js";
 import { Empty, Failure, Loading, Note } from "../parts.js";
 import { go, to } from "../router.js";
 import { many, t } from "../texts.js";
@@ -41,7 +41,7 @@ function useKept(type, name, round) {
 function Kept({ type, kept }) {
   if (!kept) return null;
   const [before, after] = many("line.kept", kept.hosts.length, {
-    name: "\u0000", n: number(kept.hosts.length), time: moment(new Date(kept.start * 1000).toISOString()).replace(/(\d\d:\d\d):\d\d$/, "$1"),
+    name: "\u0000", n: number(kept.hosts.length), time: minute(1000 * kept.start),
   }).split("\u0000");
   return html`<${Note} tone="held" icon="kept" action=${html`<a class="btn wide-only" data-size="sm" href=${to("hosts", type)}>${t("line.kept.hosts")}</a>`}>
     ${before}<a href=${to("job", type, kept.name)}>${kept.name}</a>${after}</${Note}>`;
