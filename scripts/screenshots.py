@@ -22,6 +22,7 @@ from typing import Any
 from unittest.mock import patch
 from urllib.parse import quote
 
+import httpx
 from playwright.async_api import Browser, Error, Page, ViewportSize, expect
 from showing import history, scene
 from showing.serving import chromium, has_chinese_font, served
@@ -68,7 +69,7 @@ _SETTLE_MS = 1_000
 """What a view takes to draw what it reads after it has come up."""
 _TALLEST = 2_600
 """Pixels of a page that are pictured at most."""
-_SLOW_MS = 20_000
+_SLOW_MS = 60_000
 """What its first forecasts may take on a loaded machine."""
 
 
@@ -96,7 +97,7 @@ async def take(
         page = await context.new_page()
         try:
             await _take(page, VIEWS[name], urls, folder / f"{name}.{mode}.png")
-        except Error as error:  # the others are worth having
+        except (Error, AssertionError) as error:  # the others are worth having
             print(f"{name} {mode}: {error}")
         await page.unroute_all(behavior="ignoreErrors")
         await context.close()
@@ -139,6 +140,16 @@ async def _others() -> AsyncIterator[dict[str, str]]:
         }
 
 
+async def _forecast(url: str) -> None:
+    """Wait until the first forecast of the long line is made."""
+    async with httpx.AsyncClient(base_url=url, timeout=_SLOW_MS / 1000) as api:
+        while True:
+            answer = await api.get(f"/v1/{scene.VM}/", params={"status": "queued", "limit": 20})
+            if any(job["ETA"]["p50"] is not None for job in answer.json()["data"]):
+                return
+            await asyncio.sleep(0.5)
+
+
 async def main(folder: Path, modes: list[str], names: list[str]) -> None:
     """Take all pictures into a folder."""
     if not has_chinese_font():
@@ -150,8 +161,8 @@ async def main(folder: Path, modes: list[str], names: list[str]) -> None:
         for type_ in (scene.VM, scene.GPU):
             await history.add_history(broker, type_)
         await steer(broker, scene.VM)
-        await scene.grant(broker, scene.VM)
-        await scene.settle_due(broker, scene.VM)
+        while await scene.grant(broker, scene.VM):
+            await scene.settle_due(broker, scene.VM)
         async with (
             scene.notifier(broker),
             served(broker) as url,
@@ -159,6 +170,7 @@ async def main(folder: Path, modes: list[str], names: list[str]) -> None:
             chromium() as browser,
         ):
             urls["lab"] = url
+            await _forecast(url)
             await asyncio.gather(*(take(browser, urls, folder, mode, names) for mode in modes))
     print(f"{len(names) * len(modes)} pictures are in {folder}")
 

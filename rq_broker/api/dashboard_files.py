@@ -1,13 +1,14 @@
 """The dashboard: a page that is a client of this API like any other, and the files it loads.
 
 Each file has its content's digest in its path, so a browser keeps it for good and never mixes two
-versions. Files are read and compressed once a process: Starlette's StaticFiles would read the disk
-at each request, and its GZipMiddleware would stand before every answer of the API.
+versions. Files are read, rid of comments and compressed once a process: Starlette's StaticFiles
+would read the disk at each request, its GZipMiddleware stand before every answer of the API.
 """
 
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -43,6 +44,15 @@ VIEWS = ("line", "hosts", "job", "callbacks", "reports", "audit", "policy")
 """First segments of the paths at which the page shows a view; the next one is the type's name."""
 _FILES = "dashboard"
 """First segment of the paths of files; the next one is the digest of all of them."""
+_STYLES = "css/all.css"
+"""All style sheets as one: a small file compresses badly, and each is a request."""
+_STYLE_LINK = re.compile(rf'<link rel="stylesheet" href="{_FILES}/(css/[^"]+)">\n')
+_COMMENTS = {
+    ".css": re.compile(r"/\*.*?\*/", re.DOTALL),
+    ".js": re.compile(r"^ *//.*|^ +|(?<=[;,{}()]) //[^`'\"\n]*$", re.MULTILINE),
+}
+"""What is not sent of our own files: comments, and indents, which mean nothing in a template
+either. Lines keep their numbers."""
 _FIRST_SEGMENTS = frozenset(("", *VIEWS, _FILES))
 
 
@@ -130,6 +140,9 @@ def _file(asked: Headers, version: str = "", *path: str) -> Response:
 def _page(root_path: str) -> _File:
     """Return the page. Its paths begin at the prefix below which the API is mounted."""
     text = _files()[_INDEX].content.decode()
+    text = _STYLE_LINK.sub("", text).replace(
+        "</title>", f'</title>\n<link rel="stylesheet" href="{_FILES}/{_STYLES}">'
+    )
     text = text.replace('<base href="/">', f'<base href="{escape(root_path)}/">')
     # A browser learns of a module from the module that imports it; so it asks for all at once.
     modules = "".join(
@@ -145,12 +158,19 @@ def _page(root_path: str) -> _File:
 @lru_cache(1)
 def _files() -> dict[str, _File]:
     """Return name → every file of the page."""
-    return {
-        path.relative_to(_FOLDER).as_posix(): _File(
-            path.read_bytes(), guess_type(path.name)[0] or "text/plain"
-        )
+    contents = {
+        path.relative_to(_FOLDER).as_posix(): path.read_bytes()
         for path in sorted(_FOLDER.rglob("*"))
         if path.is_file()
+    }
+    for name, content in contents.items():
+        if name.startswith(("js/", "css/")):
+            contents[name] = _COMMENTS[Path(name).suffix].sub("", content.decode()).encode()
+    sheets = _STYLE_LINK.findall(contents[_INDEX].decode())
+    contents[_STYLES] = b"".join(contents.pop(name) for name in sheets)
+    return {
+        name: _File(content, guess_type(name)[0] or "text/plain")
+        for name, content in contents.items()
     }
 
 

@@ -12,6 +12,8 @@ from showing import scene
 Act = Callable[[Page], Awaitable[None]]
 """Brings a page into its state, before or after it was opened."""
 
+_SLOW_MS = 90_000
+"""What a preview may take on a loaded machine."""
 AWAY_MS = 12_000
 """What the page takes to say that the API is away, and some."""
 _ERROR = {
@@ -73,7 +75,7 @@ async def _to_front(page: Page) -> None:
     await page.keyboard.press("Space")
     await page.keyboard.press("Home")
     await page.keyboard.press("Space")
-    await page.locator(".sum").wait_for()
+    await page.locator(".sum").wait_for(timeout=_SLOW_MS)
 
 
 async def _lifted(page: Page) -> None:
@@ -105,7 +107,7 @@ async def _keys(page: Page) -> None:
 
 async def _more_hosts(page: Page) -> None:
     await page.locator(".more-form .btn").click()
-    await page.locator(".more-form + .stack").wait_for()
+    await page.locator(".more-form + .stack").wait_for(timeout=_SLOW_MS)
     await page.locator(".more-form").scroll_into_view_if_needed()
 
 

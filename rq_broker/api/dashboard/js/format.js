@@ -17,7 +17,7 @@ export function span(seconds) {
   if (s < HOUR) return t("span.m", { m: Math.floor(s / MINUTE) });
   if (s < DAY) {
     const m = Math.floor((s % HOUR) / MINUTE);
-    return m ? t("span.hm", { h: Math.floor(s / HOUR), m }) : t("span.h", { h: Math.floor(s / HOUR) });
+    return m ? t("span.hm", { h: Math.floor(s / HOUR), m: String(m).padStart(2, "0") }) : t("span.h", { h: Math.floor(s / HOUR) });
   }
   const h = Math.floor((s % DAY) / HOUR);
   return h ? t("span.dh", { d: Math.floor(s / DAY), h }) : t("span.d", { d: Math.floor(s / DAY) });

@@ -14,7 +14,7 @@ import { OutOfService } from "./host-drain.js";
 const READ_MS = 4000; // between two reads of all hosts
 const KEPT_MS = 10000; // between two plans of what is kept
 const SHOWN = 3; // bars on a tile
-const LONGEST = 7; // letters that a tile has room for
+const [ROOM, LITTLE] = [7, 4]; // letters that a tile has room for, without and with an icon
 
 const percent = (part, total) => (total ? Math.min(100, Math.max(0, (100 * part) / total)) : 0);
 
@@ -38,9 +38,9 @@ function prefixOf(names) {
 }
 
 // What of a name stands on a tile: what differs from the others, without a domain; of a long one its end.
-function shortName(name, prefix) {
+function shortName(name, prefix, room) {
   const [own] = name.slice(prefix.length).split(".");
-  return own.length > LONGEST ? `…${own.slice(1 - LONGEST)}` : own;
+  return own.length > room ? `…${own.slice(1 - room)}` : own;
 }
 
 const STATES = { drain: "drain", stale: "clock", kept: "kept" };
@@ -60,7 +60,7 @@ function Tile({ host, names, prefix, chosen, focusable, state, kept, fit }) {
   const label = [`${host.name}: ${taken.join("; ")}`, state && t(`hosts.state.${state}`), isFit && t("hosts.fit.is")].filter(Boolean).join("; ");
   return html`<button type="button" class="tile" aria-pressed=${chosen} aria-label=${label} title=${host.name} data-name=${host.name}
     tabindex=${focusable ? 0 : -1} ...${state && { "data-state": state }} ...${isFit && { "data-fits": "" }}>
-    <span class="nm" aria-hidden="true"><span class="clip">${shortName(host.name, prefix)}</span>${state && html`<${Icon} name=${STATES[state]} />`}</span>
+    <span class="nm" aria-hidden="true"><span class="clip">${shortName(host.name, prefix, state ? LITTLE : ROOM)}</span>${state && html`<${Icon} name=${STATES[state]} />`}</span>
     <${TileBars} host=${host} names=${names} kept=${kept} /></button>`;
 }
 
