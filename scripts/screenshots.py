@@ -145,7 +145,8 @@ async def _forecast(url: str) -> None:
     async with httpx.AsyncClient(base_url=url, timeout=_SLOW_MS / 1000) as api:
         while True:
             answer = await api.get(f"/v1/{scene.VM}/", params={"status": "queued", "limit": 20})
-            if any(job["ETA"]["p50"] is not None for job in answer.json()["data"]):
+            etas = [job.get("ETA") or {} for job in answer.json()["data"]]
+            if any(eta.get("p50") is not None for eta in etas):
                 return
             await asyncio.sleep(0.5)
 

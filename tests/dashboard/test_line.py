@@ -28,7 +28,7 @@ async def test_a_row_says_who_how_big_and_why(url: str, broker: Broker, page: Pa
     await expect(hostile.locator(".pos")).to_have_text("2")
     await expect(hostile.locator(".job")).to_have_text(f"{scene.HOSTILE}<b>lab</b>")
     await expect(hostile.locator(".size")).to_contain_text("4 × 8 VCPU, 32 GB")
-    await expect(hostile.locator(".eta")).to_contain_text("not known")
+    await expect(hostile.locator(".eta")).to_contain_text("never")
     await expect(hostile.locator(".why")).to_contain_text("no host")
     await expect(row(page, scene.LONG).get_by_title(scene.LONG)).to_be_visible()
     grid = page.get_by_role("grid", name=TYPE)
