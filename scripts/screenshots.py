@@ -144,7 +144,7 @@ async def _forecast(url: str) -> None:
     """Wait until the first forecast of the long line is made."""
     async with httpx.AsyncClient(base_url=url, timeout=_SLOW_MS / 1000) as api:
         while True:
-            answer = await api.get(f"/v1/{scene.VM}/", params={"status": "queued", "limit": 20})
+            answer = await api.get(f"/v1/{scene.VM}/", params={"status": "queued", "eta": 1})
             etas = [job.get("ETA") or {} for job in answer.json()["data"]]
             if any(eta.get("p50") is not None for eta in etas):
                 return

@@ -34,7 +34,7 @@ async def test_a_row_says_who_how_big_and_why(url: str, broker: Broker, page: Pa
     grid = page.get_by_role("grid", name=TYPE)
     await expect(grid).to_have_attribute("aria-rowcount", "4")
     await page.get_by_role("button", name="繁體中文").click()
-    await expect(hostile.locator(".eta")).to_contain_text("還不知道")
+    await expect(hostile.locator(".eta")).to_contain_text("不會輪到")
     await expect(page.get_by_role("button", name="暫停更新")).to_be_visible()
 
 
