@@ -2,11 +2,8 @@
 
     scripts/screenshots.py FOLDER [VIEW | MODE …]
 
-Views are those of VIEWS here and STATES in showing/states.py, modes `light`, `dark`, `phone` and
-`zh-Hant`; without names, all. Pictures of the API's documentation are among them.
-
-What is pictured is the scene of showing/scene.py, on a store in memory whose clock has gone some
-hours, so that waits and ages look like those of a day.
+Views are VIEWS and the STATES of showing/states.py, on the scene of showing/scene.py: a store in
+memory whose clock has gone some hours. Without names, all are pictured in all modes.
 """
 
 from __future__ import annotations
