@@ -18,6 +18,7 @@ from rq_broker.domain.errors import BrokerError, DuplicateRequestId
 from rq_broker.store.broker import Broker
 
 TYPE = "vm"
+ONE_VCPU = {"VCPU": 1}
 HOLD_SECONDS = 0.05
 """How long a receiver uses its capacity, on average."""
 ANSWER_SECONDS = 5.0
@@ -29,8 +30,25 @@ RETRY_SECONDS = 0.2
 class Load:
     """Clients and receivers of one run."""
 
-    def __init__(self, api: str, broker: Broker, ledger: Ledger, *, rate: float) -> None:
-        """`rate`: submits a second over HTTP; half as many come from direct clients."""
+    def __init__(
+        self,
+        api: str,
+        broker: Broker,
+        ledger: Ledger,
+        *,
+        rate: float,
+        needs: Mapping[str, int] = ONE_VCPU,
+    ) -> None:
+        """Make the clients and receivers of one broker.
+
+        Args:
+            api: its URL.
+            broker: submits directly.
+            ledger: notes what they see.
+            rate: submits a second over HTTP; half as many come from direct clients.
+            needs: what each job needs.
+        """
+        self._needs = needs
         self._api = api
         self._broker = broker
         self._ledger = ledger
@@ -81,7 +99,7 @@ class Load:
         return {
             "request_id": request_id,
             "owner_id": "o",
-            "data": {"instances": [{"VCPU": 1}]},
+            "data": {"instances": [self._needs]},
             "callback": f"http://127.0.0.1:{port}/{request_id}",
         }
 
@@ -126,7 +144,11 @@ class Load:
         writer.close()
 
     def _grant(self, webhook_id: str, job: Mapping[str, Any]) -> None:
-        if self._ledger.call(webhook_id, job["RequestID"], time.monotonic()):
+        device = ""
+        if self._ledger.of_device:
+            ((resource, (number,)),) = job["Devices"][0].items()
+            device = f"{job['Hosts'][0]}/{resource}/{number}"
+        if self._ledger.call(webhook_id, job["RequestID"], time.monotonic(), device):
             self._begin(self._use(job))
 
     async def _use(self, job: Mapping[str, Any]) -> None:

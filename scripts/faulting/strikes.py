@@ -274,5 +274,8 @@ STRIKES: Mapping[str, Strike] = {
 LOSES_STATE = {"flushall", "older-state", "kill", "stop", "stall", "move"}
 """Faults in which Redis itself may lose what it acknowledged: replication and the append-only file
 lag. The broker has to tell that, and cannot prevent it."""
+FAILS_OVER = {"cut", "disk-full"}
+"""Those in which Sentinels fail over too, as their own PING fails: what the old primary took and
+no replica has is lost."""
 ONLY_CLUSTER = {"reshard", "open-slot"}
 STEPS_CLOCK = {"clock-forward", "clock-back"}

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import aiohttp
 
 from faulting.ledger import Ledger
-from faulting.load import TYPE, Load
+from faulting.load import ONE_VCPU, TYPE, Load
 from faulting.processes import Processes, running
 from faulting.servers import Topology
 from faulting.strikes import STEPS_CLOCK, STRIKES, Scene
@@ -26,6 +26,8 @@ from rq_broker.store.connection import connect
 
 HOSTS, UNITS = 4, 8
 """Hosts, and units of capacity on each: enough for the load, scarce enough to be oversold."""
+DEVICES = 4
+"""Devices on each host, where hosts have some: two jobs share one."""
 RECOVERY_SECONDS = 60.0
 """Seconds within which the broker has to answer again; a slower one fails the run."""
 POLL_SECONDS = 0.05
@@ -37,6 +39,8 @@ class Plan:
 
     topology: Way
     fault: str
+    has_devices: bool = False
+    """Whether jobs need a part of a device instead of a part of a host."""
     rate: float = 60.0
     """Submits a second over HTTP; half as many come from direct clients."""
     before: float = 3.0
@@ -85,14 +89,15 @@ async def run(plan: Plan) -> Result:
 
 
 async def _strike(plan: Plan, topology: Topology, processes: Processes) -> Result:
-    ledger = Ledger(HOSTS * UNITS)
+    ledger = Ledger(HOSTS * UNITS, UNITS // DEVICES if plan.has_devices else 0)
     result = Result(topology.name, plan.fault, ledger)
     broker = Broker(connect(topology.url))
-    load = Load(processes.api, broker, ledger, rate=plan.rate)
+    needs = {"GPU": 1000 * DEVICES // UNITS} if plan.has_devices else ONE_VCPU
+    load = Load(processes.api, broker, ledger, rate=plan.rate, needs=needs)
     try:
         # 1. Wait until all serves, and submit for a while.
         await until_ready(processes.api)
-        await publish(broker)
+        await publish(broker, has_devices=plan.has_devices)
         await load.start()
         await asyncio.sleep(plan.before)
         # 2. Strike, and find out when Redis itself serves again.
@@ -101,7 +106,7 @@ async def _strike(plan: Plan, topology: Topology, processes: Processes) -> Resul
             await asyncio.sleep(POLL_SECONDS)
         recovered = time.monotonic()
         # 3. Publish the hosts again if they were lost, as whoever published them would.
-        await _publish_again(broker)
+        await _publish_again(broker, has_devices=plan.has_devices)
         await asyncio.sleep(plan.after)
         # 4. Let all jobs end, and judge.
         load.stop_submits()
@@ -125,18 +130,20 @@ async def until_ready(api: str) -> None:
             await asyncio.sleep(POLL_SECONDS)
 
 
-async def publish(broker: Broker) -> None:
+async def publish(broker: Broker, *, has_devices: bool = False) -> None:
+    devices = {"GPU": [1000] * DEVICES} if has_devices else {}
+    capacity = {"GPU": 1000 * DEVICES} if has_devices else {"VCPU": UNITS}
     for number in range(HOSTS):
-        await broker.set_host(TYPE, Host(f"h{number}", {"VCPU": UNITS}))
+        await broker.set_host(TYPE, Host(f"h{number}", capacity, devices=devices))
 
 
-async def _publish_again(broker: Broker) -> None:
+async def _publish_again(broker: Broker, *, has_devices: bool) -> None:
     """Publish the hosts if they are gone; calls may fail until the broker has recovered."""
     async with asyncio.timeout(RECOVERY_SECONDS):
         while True:
             with suppress(BrokerError):
                 if len(await broker.hosts(TYPE)) < HOSTS:
-                    await publish(broker)
+                    await publish(broker, has_devices=has_devices)
                 return
             await asyncio.sleep(POLL_SECONDS)
 
