@@ -28,12 +28,14 @@ class Mover(Caller):
 
     @rule(name=NAMES, priority=PRIORITIES)
     def reorder(self, name: str, priority: int | None) -> None:
+        name = self.stored(name)
         call = self.broker.reorder(TYPE, name, "priority", str(priority or 0))
         answer, _ = self.both(call, lambda: self.model.reorder(name, priority or 0))
         assert answer is None or answer.priority == (priority or 0)
 
     @rule(name=NAMES, to=PLACES)
     def reorder_beside(self, name: str, to: tuple[str, str]) -> None:
+        name, to = self.stored(name), self.place(to)
         call = self.broker.reorder(TYPE, name, *to)
         try:
             answer, order = self.both(call, lambda: self.model.slot(name, *to))
@@ -53,6 +55,7 @@ class Mover(Caller):
 
     @rule(name=NAMES, to=PLACES)
     def see_a_move(self, name: str, to: tuple[str, str]) -> None:
+        name, to = self.stored(name), self.place(to)
         call = self.broker.reorder(TYPE, name, *to, dry_run=True)
         told, order = self.both(call, lambda: self.model.slot(name, *to))
         if order is not None:

@@ -10,101 +10,15 @@ from msgspec import structs
 
 from rq_broker.domain import errors
 from rq_broker.domain.capacity import Host
-from rq_broker.domain.jobs import HOLDING, MOVES, Shape, Status, expected_class
+from rq_broker.domain.jobs import HOLDING, MOVES, Status, expected_class
 from rq_broker.domain.planning import Grant
-from rq_broker.domain.policy import Policy
 from rq_broker.store.broker import TypeState
-from tests.model_job import ANY, ENDS, FAR, MISSES, MJob, due, granted_by, may_be_on
+from tests.model_job import ANY, ENDS, FAR, MISSES, MJob, Place, due, granted_by, may_be_on
+from tests.model_snapshots import Snapshots
 
 
-class Model:
-    """All jobs and hosts of one type."""
-
-    def __init__(self) -> None:
-        self.jobs: dict[str, MJob] = {}
-        self.hosts: dict[str, Host] = {}
-        self.policy = Policy()
-        self.policy_number = 0
-        self.recounted: set[Status] = set()
-        """The statuses whose deadlines the next sweep counts anew."""
-        self.ids = 0
-        self.clock = -1
-        self.last_fence = 0
-        self.ended: dict[int, int] = {}
-        """ID of a job that ended and for which others wait → 0: done, 1: error, 2: withdrawn."""
-        self.misses: dict[str, int] = {}
-        """Owner → offers that it missed in a row."""
-        self.probes: dict[str, str] = {}
-        """Owner that missed so many → the job that got its last offer."""
-
-    # Reading
-
-    def queue(self) -> list[MJob]:
-        """Return the jobs in the line, in order."""
-        return [job for job in self.ordered(Status.QUEUED) if not job.beside]
-
-    def ordered(self, status: Status | None = None) -> list[MJob]:
-        """Return the jobs of one status, or all, in priority order."""
-        jobs = [job for job in self.jobs.values() if status in (None, job.status)]
-        return sorted(jobs, key=lambda job: (job.priority, job.id))
-
-    def held(self, host: str) -> dict[str, int]:
-        """Return the amounts held on a host, by resource."""
-        total: Counter[str] = Counter()
-        for job in self.jobs.values():
-            for (name, resource), amount in job.holds.items():
-                total[resource] += amount if name == host else 0
-        return {resource: amount for resource, amount in total.items() if amount}
-
-    def overfull(self) -> set[str]:
-        """Return the hosts on which more is held than they have."""
-        return {
-            name
-            for name, host in self.hosts.items()
-            if min(replace(host, held=self.held(name)).free.values(), default=0) < 0
-        }
-
-    def waiting(self) -> dict[Shape, list[MJob]]:
-        """Return the queued jobs in order, by shape."""
-        shapes: dict[Shape, list[MJob]] = {}
-        for job in self.queue():
-            shapes.setdefault(job.shape, []).append(job)
-        return shapes
-
-    def usage(self) -> dict[str, dict[str, int]]:
-        """Return the amounts each owner holds, by owner and resource."""
-        total: dict[str, Counter[str]] = {}
-        for job in self.jobs.values():
-            for (_, resource), amount in job.holds.items():
-                total.setdefault(job.owner, Counter())[resource] += amount
-        return {owner: dict(amounts) for owner, amounts in total.items()}
-
-    def find(self, request_id: str) -> MJob:
-        """Return a job; raises JobNotFound."""
-        if request_id not in self.jobs:
-            raise errors.JobNotFound(request_id)
-        return self.jobs[request_id]
-
-    # Verbs
-
-    def submit(self, job: MJob) -> None:
-        """Add a job; the state machine checks its ID and sets its priority."""
-        if job.request_id in self.jobs:
-            raise errors.DuplicateRequestId(job.request_id)
-        callbacks = {other.callback for other in self.jobs.values()}
-        if job.callback and job.callback in callbacks:
-            raise errors.DuplicateCallback(job.callback)
-        for name in job.terms.after:
-            if name not in self.jobs:
-                raise errors.UnknownDependency(name)
-            if self.jobs[name].status is Status.ERROR and not job.terms.after_any:
-                raise errors.DependencyFailed(name)
-        awaited = [self.jobs[name] for name in job.terms.after]
-        over = (Status.DONE, Status.ERROR)
-        job.left = {other.id for other in awaited if other.status not in over}
-        job.beside = bool(job.left or job.terms.not_before == FAR)
-        self.ids += 1
-        self.jobs[job.request_id] = job
+class Model(Snapshots):
+    """What each other verb does to the jobs and hosts of one type."""
 
     def reorder(self, request_id: str, priority: int) -> None:
         """Give a job this priority as its own; its deadline is counted as the policy is now."""
@@ -142,7 +56,8 @@ class Model:
     def become(self, job: MJob, to: Status, error: str | None = None) -> None:
         """Set the status of a job, with all that follows from it."""
         if job.status in HOLDING and to not in HOLDING:
-            job.hosts, job.holds, job.alternative = (), Counter(), None
+            self.release(job)
+            job.hosts, job.alternative = (), None
         job.delivery = None
         if job.status is Status.GRANTED and to is not Status.ERROR:
             job.was_offer = False
@@ -187,7 +102,15 @@ class Model:
                     self.become(job, Status.QUEUED)
         return told
 
-    def transition(self, request_id: str, to: Status, fence: int | None, error: str) -> Status:
+    def transition(
+        self,
+        request_id: str,
+        to: Status,
+        fence: int | None = None,
+        error: str = "",
+        *,
+        has_servers: bool = False,
+    ) -> Status:
         """Set the status of a job for its client; return the status before."""
         job = self.find(request_id)
         if fence is not None and fence != (job.fence or 0):
@@ -195,6 +118,7 @@ class Model:
         if job.status == to:
             if to == Status.RUNNING:
                 job.deadline = due(self.span(job))
+                job.has_servers |= has_servers
             return to
         if to not in MOVES[job.status]:
             raise errors.ImpossibleMove(request_id)
@@ -207,6 +131,7 @@ class Model:
         before, stale = job.status, job.error is not None and to != Status.QUEUED
         self.become(job, to, error or (ANY if stale else None))
         job.beside = to is Status.QUEUED and job.terms.not_before == FAR
+        job.has_servers = has_servers
         return before
 
     def set_expected(self, request_id: str, seconds: float | None) -> None:
@@ -222,7 +147,9 @@ class Model:
         job = self.find(request_id)
         if job.status not in (Status.DONE, Status.ERROR):
             self.note_end(job, 2)
+        self.release(job)
         del self.jobs[request_id]
+        self.forget_empty_arrays()
         self.forget_empty_hosts()
 
     def set_host(self, host: Host) -> bool:
@@ -238,12 +165,6 @@ class Model:
         self.hosts[name] = Host(name, {}, dropped=True)
         self.forget_empty_hosts()
 
-    def forget_empty_hosts(self) -> None:
-        """Remove the dropped hosts that hold nothing."""
-        for name in [name for name, host in self.hosts.items() if host.dropped]:
-            if not self.held(name):
-                del self.hosts[name]
-
     def grant(self, planned: Grant, state: TypeState, number: int) -> bool:
         """Commit a planned grant if it is still true; `number`: of the policy it was planned on."""
         job = self.jobs.get(planned.head.request_id)
@@ -256,12 +177,12 @@ class Model:
         demand = granted_by(job.shape.demand, planned.alternative, len(planned.hosts))
         if demand is None or (job.shape.demand.has_choice and planned.shape != job.shape):
             return False
-        wanted: Counter[tuple[str, str]] = Counter()
+        wanted: Counter[Place] = Counter()
         for name, instance in zip(planned.hosts, demand.instances, strict=True):
             for resource, amount in instance:
                 wanted[name, resource] += amount
         limits = state.policy.limits
-        if self._capped(job, wanted, limits) or not self._fits(wanted):
+        if self.is_array_full(job) or self._capped(job, wanted, limits) or not self._fits(wanted):
             return False
         for name, own in zip(planned.hosts, demand.instances, strict=True):
             if not may_be_on(demand, own, self.hosts.get(name), state.hosts.get(name)):
@@ -284,7 +205,7 @@ class Model:
     def _capped(
         self,
         job: MJob,
-        wanted: Counter[tuple[str, str]],
+        wanted: Counter[Place],
         limits: Mapping[str, Mapping[str, int]],
     ) -> bool:
         """Return whether the grant would exceed a limit of the job's owner."""
@@ -294,7 +215,7 @@ class Model:
             after[resource] += amount
         return any(after[resource] > cap for resource, cap in caps.items())
 
-    def _fits(self, wanted: Counter[tuple[str, str]]) -> bool:
+    def _fits(self, wanted: Counter[Place]) -> bool:
         """Return whether the job fits now."""
         for (name, resource), amount in wanted.items():
             host = self.hosts.get(name)

@@ -19,6 +19,10 @@ from rq_broker.domain.terms import Terms
 from rq_broker.domain.traits import Instance, traits_of
 
 Due = bool | None
+Place = tuple[str, str]
+"""A host and a resource."""
+SOURCE, SOURCE_HOST = "lab", "s"
+"""The source of the state machine, and its only host."""
 ENDS = {
     Status.GRANTED: "offer",
     Status.RUNNING: "running",
@@ -56,7 +60,7 @@ class MJob:
     status: Status = Status.QUEUED
     fence: int | None = None
     hosts: tuple[str, ...] = ()
-    holds: Counter[tuple[str, str]] = field(default_factory=Counter)
+    holds: Counter[Place] = field(default_factory=Counter)
     claims: int = 0
     released: int = 0
     error: str | None = None
@@ -76,6 +80,16 @@ class MJob:
     """Offers that it missed in a row."""
     was_offer: bool = False
     """Whether it is granted, or failed, without a callback."""
+    has_servers: bool = False
+    """Whether it runs as a server of its own name."""
+    seen: Counter[Place] = field(default_factory=Counter)
+    """What of its grant is not held, as its servers use it."""
+    unheld: Counter[Place] = field(default_factory=Counter)
+    """What of its grant is neither held nor used."""
+    unheld_since: int | None = None
+    """Number of the snapshot since which it has such a part."""
+    is_lost: bool = False
+    """Whether a later snapshot found it so again."""
 
     @property
     def is_offer(self) -> bool:
@@ -96,6 +110,16 @@ class MJob:
     @property
     def attempts(self) -> int:
         return self.claims - self.released
+
+
+@dataclass
+class MArray:
+    """An array as the model keeps it."""
+
+    name: str
+    owner: str
+    count: int
+    first_id: int
 
 
 def timeless(head: Head) -> Head:

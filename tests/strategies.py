@@ -18,10 +18,21 @@ TYPE = "v m:虛"
 HOUR = 3600.0
 KEPT_KEYS = [
     *(":events", ":wake", ":holding_times", ":destinations", ":answering", ":past_usage"),
-    ":withdrawn",
+    *(":withdrawn", ":sources", ":source:lab"),
 ]
 """The keys that every type keeps once all jobs and hosts are gone."""
-NAMES = st.sampled_from(["a:b", "ü", "front", "0000000000000001:a:b"])
+ARRAY = "s"
+"""The name of each owner's array."""
+OWNED = {
+    "a:b": ("o", "a:b"),
+    "ü": ("o/p:q", "a:b"),
+    "front": ("o", "front"),
+    "0000000000000001:a:b": ("o/p:q", "s[1]"),
+    "s[0]": ("o", "s[0]"),
+}
+"""The names of jobs, some of an array's; and whose job with which name each is, if names are per
+owner."""
+NAMES = st.sampled_from([*OWNED])
 PLACES = st.one_of(
     st.tuples(st.sampled_from(["before", "after"]), NAMES),
     st.tuples(st.just("position"), st.sampled_from(["front", "back"])),
@@ -31,6 +42,8 @@ PLACES = st.one_of(
 PICKS = st.integers(0, 11)
 OWNERS = st.sampled_from(["o", "o/p:q"])
 HOSTS = st.sampled_from(["h", "h:1"])
+PLANNED_HOSTS = st.sampled_from(["h", "h:1", "s"])
+"""With that of the source."""
 SPANS = st.sampled_from([0, None, HOUR])
 AMOUNTS = st.dictionaries(st.sampled_from(["R", "R:x"]), st.integers(0, 3))
 LABELS = st.fixed_dictionaries(
@@ -88,6 +101,7 @@ POLICIES = st.fixed_dictionaries(
         "running": SPANS,
         "retention": SPANS,
         "paused": st.sampled_from([False, False, True]),
+        "holds": st.sampled_from(["until_seen", "until_seen", "until_done"]),
         "share": st.sampled_from([None, "owner", Share("owner", 0.001, {"o": 2.0, "*": 0.5})]),
         "limits": st.sampled_from([{}, {"*": {"R": 2}}, {"o": {"R": 3, "R:x": 0}}]),
     },
@@ -110,7 +124,7 @@ class Plan(NamedTuple):
 
 PLANS = st.builds(
     Plan,
-    st.lists(HOSTS, min_size=3, max_size=3).map(tuple),
+    st.lists(PLANNED_HOSTS, min_size=3, max_size=3).map(tuple),
     st.sampled_from([0, 0, 1, 2]),
     st.sampled_from([0, 0, 1, -1]),
     st.sampled_from([*[(0, 0)] * 6, (1, 0), (0, 1)]),
