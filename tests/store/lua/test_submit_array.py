@@ -190,3 +190,18 @@ async def test_the_memory_of_a_job_is_that_of_a_single_one(
     array = await used() - start - single
     await real_client.delete(KEYS.of("events"))
     assert array <= 1.1 * single
+
+
+async def test_a_job_named_as_the_next_of_an_array_is_none_of_it(
+    broker: Broker, client: Redis
+) -> None:
+    """`s[2]`, submitted by itself right behind an array of two jobs, is none of its jobs."""
+    array = await broker.submit_array(TYPE, array_submission(2))
+    await submit(broker, "s[2]")
+    assert sum((await broker.read_array(TYPE, "s")).counts.values()) == 2
+    assert await audit(client, TYPE) == []
+    await broker.withdraw(TYPE, "s[0]")
+    await broker.withdraw(TYPE, "s[2]")
+    assert (await broker.read_array(TYPE, "s")).counts[Status.QUEUED] == 1
+    await broker.withdraw_array(array)
+    assert not await client.exists(KEYS.of("array", "s"))

@@ -25,15 +25,17 @@ local function array_place(request_id)
   return name, tonumber(digits or '')
 end
 
--- Returns the name of the array that a job belongs to, nil if to none.
+-- Returns the name of the array that a job belongs to, nil if to none. A job of the name behind its last one may have
+-- the ID behind it too, and is none of it.
 local function array_of_job(job)
   local name, index = array_place(job.request_id)
   if not name then
     return nil
   end
   local offset = index % STEP
-  local first = redis.pcall('HGET', array_key(name), 'first:' .. whole(index - offset))
-  return first and tonumber(first.err and '' or first) == tonumber(job.id) - offset and name or nil
+  local f = redis.pcall('HMGET', array_key(name), 'first:' .. whole(index - offset), 'count')
+  local first, count = number_of(f[1] or '', -1), number_of(f[2] or '', 0)
+  return index < count and first == tonumber(job.id) - offset and name or nil
 end
 
 -- Deletes the record of an array, and the key of its submit.
