@@ -9,12 +9,13 @@ import time
 
 from benches.asking import asking
 from benches.auditing import audit
+from benches.authorised import jwt_submit, keystone_submit, token_submit
 from benches.bulk import bulk_submit, bulk_withdraw
 from benches.bursting import burst
 from benches.calling import callbacks
 from benches.granting import empty_pass, grants
 from benches.growing import growth
-from benches.http_submitting import http_submit, token_submit, workers
+from benches.http_submitting import http_submit, workers
 from benches.kit import Figure, Size
 from benches.latency import callback_latency, freed
 from benches.planning import reservations
@@ -26,6 +27,8 @@ from benches.waiting import waiting
 BENCHES = {
     "http-submit": http_submit,
     "token-submit": token_submit,
+    "jwt-submit": jwt_submit,
+    "keystone-submit": keystone_submit,
     "workers": workers,
     "submit": submit,
     "bulk-submit": bulk_submit,

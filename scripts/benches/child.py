@@ -9,6 +9,7 @@ import sys
 import time
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 import aiohttp
 import orjson
@@ -36,14 +37,15 @@ _CONNECTIONS = 16
 _SHAPE = submission(kit.body(0)).shape
 
 
-def api(url: str, port: str, tokens: str = "") -> None:
-    """Serve the API with its no-op route, as one uvicorn worker; with `tokens` it asks for one."""
-    uvicorn.Server(api_config(url, int(port), tokens=bool(tokens))).run()
+def api(url: str, port: str, *settings: str) -> None:
+    """Serve the API with its no-op route, as one uvicorn worker, with settings as `NAME=TEXT`."""
+    chosen = dict(setting.split("=", 1) for setting in settings)
+    uvicorn.Server(api_config(url, int(port), **chosen)).run()
 
 
-def api_config(url: str, port: int, *, tokens: bool = False) -> uvicorn.Config:
+def api_config(url: str, port: int, **chosen: Any) -> uvicorn.Config:
     """Build the API as the command `api` does, with its no-op route."""
-    settings, broker = Settings(port=port, tokens=tokens), Broker(connect(url))
+    settings, broker = Settings(port=port, **chosen), Broker(connect(url))
     app = create_app(
         broker,
         egress=Egress.of(allow=["127.0.0.0/8"]),
@@ -54,10 +56,10 @@ def api_config(url: str, port: int, *, tokens: bool = False) -> uvicorn.Config:
     return uvicorn.Config(app, log_level="warning", **server_options(settings))
 
 
-def load(port: str, path: str, first: str, count: str, token: str = "") -> None:
+def load(port: str, path: str, first: str, count: str, header: str = "") -> None:
     """Post submits, 16 at once, or the same bodies to another path; prints requests a second."""
     numbers = range(int(first), int(first) + int(count))
-    requests = [raw.post(path, orjson.dumps(kit.body(number)), token) for number in numbers]
+    requests = [raw.post(path, orjson.dumps(kit.body(number)), header) for number in numbers]
     seconds = uvloop.run(raw.send(int(port), iter(requests), _CONNECTIONS))
     print(len(requests) / seconds)
 

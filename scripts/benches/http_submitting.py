@@ -11,10 +11,6 @@ from statistics import median
 
 from benches import kit, peers
 from benches.kit import Figure, Size
-from rq_broker.domain.identity import Role
-from rq_broker.domain.tokens import NewToken
-from rq_broker.identity import tokens
-from rq_broker.store.broker import Broker
 from rq_broker.store.embedded import Server, free_port
 
 
@@ -25,12 +21,13 @@ class Target:
     pid: int
     port: int
     path: str
-    token: str = ""
+    header: str = ""
+    """One more line of the head of each request."""
 
     def load(self, numbers: Iterator[int], count: int) -> list[float]:
         """Post jobs, 16 at once; returns requests a second, and the server's CPU µs a request."""
         used = kit.cpu(self.pid)
-        role = kit.role("load", self.port, self.path, next(numbers), count, self.token)
+        role = kit.role("load", self.port, self.path, next(numbers), count, self.header)
         rate = kit.measured(*role)
         return [rate, (kit.cpu(self.pid) - used) / count * 1e6]
 
@@ -41,7 +38,7 @@ def http_submit(size: Size) -> list[Figure]:
     count = size.of(8000, 4000)
     numbers = itertools.count(0, count)
     with ExitStack() as stack:
-        ours = _ours(stack, stack.enter_context(kit.store()))
+        ours = serve_ours(stack, stack.enter_context(kit.store()))
         noop = Target(ours.pid, ours.port, "/noop")
         targets = {"": ours, "a no-op": noop, **_fastify(stack), **_fastapi(stack)}
         loads = [partial(t.load, numbers, count) for t in targets.values() if isinstance(t, Target)]
@@ -53,22 +50,8 @@ def http_submit(size: Size) -> list[Figure]:
         if isinstance(target, str):
             figures.append(Figure(f"http-submit: submit, {name}", target))
         else:
-            figures.append(_against(f"http-submit: submit, {name}", mine, next(measured), least))
+            figures.append(against(f"http-submit: submit, {name}", mine, next(measured), least))
     return figures
-
-
-def token_submit(size: Size) -> list[Figure]:
-    """One worker each, 16 connections: submits with a client's token against anonymous ones."""
-    count = size.of(8000, 4000)
-    numbers = itertools.count(0, count)
-    with ExitStack() as stack:
-        server = stack.enter_context(kit.store())
-        secret = kit.run(server.url, _token)
-        guarded, anonymous = _ours(stack, server, secret), _ours(stack, server)
-        loads = [partial(target.load, numbers, count) for target in (guarded, anonymous)]
-        kit.turns(1, *loads)  # a warm-up
-        with_token, without = kit.turns(size.pairs, *loads)
-    return [_against("token-submit: with a token, without", with_token, without, 0.9)]
 
 
 def workers(size: Size) -> list[Figure]:
@@ -86,7 +69,7 @@ def workers(size: Size) -> list[Figure]:
     return [kit.compared(f"workers: two API workers, one; {kit.CORES} cores", *rates, least=least)]
 
 
-def _against(name: str, ours: list[list[float]], theirs: list[list[float]], least: float) -> Figure:
+def against(name: str, ours: list[list[float]], theirs: list[list[float]], least: float) -> Figure:
     """Build the row of two targets: their rates and the CPU of their servers."""
     (rates, cpu), (their_rates, their_cpu) = zip(*ours, strict=True), zip(*theirs, strict=True)
     shown = kit.against(list(rates), list(their_rates), "/s")
@@ -97,13 +80,12 @@ def _against(name: str, ours: list[list[float]], theirs: list[list[float]], leas
 # What serves
 
 
-def _ours(stack: ExitStack, server: Server, token: str = "") -> Target:
-    """Start our API as one worker; with a token it asks for one."""
+def serve_ours(stack: ExitStack, server: Server, *settings: str, header: str = "") -> Target:
+    """Start our API as one worker, with settings as `NAME=TEXT`."""
     port = free_port()
-    role = kit.role("api", server.url, port, *(["tokens"] if token else []))
-    pid = stack.enter_context(kit.process(*role))
+    pid = stack.enter_context(kit.process(*kit.role("api", server.url, port, *settings)))
     kit.until_serves(port)
-    return Target(pid, port, f"/v1/{kit.TYPE}/", token)
+    return Target(pid, port, f"/v1/{kit.TYPE}/", header)
 
 
 def _workers(stack: ExitStack, server: Server, amount: int) -> Target:
@@ -141,10 +123,3 @@ def _fastapi(stack: ExitStack) -> dict[str, Target | str]:
         kit.until_serves(port)
         targets[name] = Target(pid, port, "/jobs")
     return targets
-
-
-async def _token(broker: Broker) -> str:
-    """Make the type, and a token of a client that may submit to it."""
-    await broker.set_policy(kit.TYPE, {})
-    new = NewToken(Role.CLIENT, owners=[kit.OWNER], types=[kit.TYPE])
-    return (await tokens.create(broker, new)).secret

@@ -51,11 +51,11 @@ def answer(content: bytes = b"") -> bytes:
     return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(content), content)
 
 
-def post(path: str, content: bytes, token: str = "") -> bytes:
-    """Build a POST; with a token it has the header Authorization."""
+def post(path: str, content: bytes, header: str = "") -> bytes:
+    """Build a POST; `header`: one more line of its head."""
     head = f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
-    if token:
-        head += f"Authorization: Bearer {token}\r\n"
+    if header:
+        head += f"{header}\r\n"
     return head.encode() + b"Content-Length: %d\r\n\r\n%b" % (len(content), content)
 
 
