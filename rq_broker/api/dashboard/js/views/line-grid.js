@@ -34,7 +34,7 @@ function drawn(first, last, count, focus) {
   const from = Math.max(0, first - OVERSCAN);
   const until = Math.min(count - 1, last + OVERSCAN);
   const indexes = Array.from({ length: Math.max(0, until - from + 1) }, (_, n) => from + n);
-  if (focus < from || focus > until) { if (focus < count) indexes.push(focus); }
+  if (focus >= 0 && focus < count && (focus < from || focus > until)) indexes.push(focus);
   return indexes;
 }
 
