@@ -70,7 +70,7 @@ def growth(size: Size) -> list[Figure]:
             continue
         name = f"growth: {verb}, {deep:,} waiting, {_FEW:,}, against {_BARE}"
         value = f"{value}, {median(grown):.2f}"
-        figures.append(kit.rated(name, value, kit.ratios(grown, bare), most=_MOST))
+        figures.append(kit.rated(name, value, [g / median(bare) for g in grown], most=_MOST))
     return figures
 
 

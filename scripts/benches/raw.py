@@ -53,7 +53,7 @@ def answer(content: bytes = b"") -> bytes:
 
 def post(path: str, content: bytes, header: str = "") -> bytes:
     """Build a POST; `header`: one more line of its head."""
-    head = f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
     if header:
         head += f"{header}\r\n"
     return head.encode() + b"Content-Length: %d\r\n\r\n%b" % (len(content), content)
