@@ -32,10 +32,20 @@ async function once(method, url, body, headers, signal) {
     if (error.name === "AbortError") throw error;
     throw Object.assign(new Unreachable(error.message), { method });
   }
-  const parsed = answer.status === 304 ? {} : await answer.json().catch(() => ({}));
+  const parsed = await bodyOf(answer);
   if (!answer.ok) throw Object.assign(new Refusal(answer.status, parsed, answer.headers), { method });
   clock.note(answer.headers.get("Date"));
   return { ...parsed, etag: answer.headers.get("ETag") };
+}
+
+// An answer whose body ends early is none: nobody may take it for one without data.
+async function bodyOf(answer) {
+  if (answer.status === 304) return {};
+  try { return await answer.json(); } catch (error) {
+    if (error.name === "AbortError") throw error;
+    if (answer.ok) throw new Unreachable(error.message);
+    return {}; // a refusal of something between us and the API
+  }
 }
 
 // Calls the API. A read is repeated while the API is away; a change is sent once.
