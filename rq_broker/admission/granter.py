@@ -234,8 +234,9 @@ class Granter:
             )
 
     async def _note(self, window: WindowedSnapshot, planned: Plan) -> None:
-        if planned.passed or planned.promises != window.state.promises:
-            await self._broker.note(self._type, planned.promises, planned.passed)
+        noted = window.state.promises, window.state.kept
+        if planned.passed or (planned.promises, planned.kept) != noted:
+            await self._broker.note(self._type, planned.promises, planned.passed, planned.kept)
 
     def _choose_window(self, next_window: int, committed: int, ended_early: bool) -> None:
         """After a grant return to the front of the queue for one pass, then go on.

@@ -183,7 +183,7 @@ def _routes(
         *SummaryEndpoints(survey, served).routes(),
         *HostEndpoints(broker).routes(),
         *HolderEndpoints(snapshots).routes(),
-        *DestinationEndpoints(broker).routes(),
+        *DestinationEndpoints(broker, callback_base, egress).routes(),
         *SigningKeyEndpoints(broker).routes(),
         *TokenEndpoints(broker).routes(),
         *AuditLogEndpoints(broker).routes(),

@@ -294,6 +294,20 @@ def destination(body: Any) -> OneDestination:
     return convert(body, OneDestination)
 
 
+class ReceiverTestBody(Struct, forbid_unknown_fields=True):
+    """Where a test message goes, and whose keys it is signed with."""
+
+    callback: Callback
+    owner: Annotated[
+        str, Meta(max_length=255, description="Empty: signed with the keys of every owner.")
+    ] = ""
+
+
+def receiver_test(body: Any) -> ReceiverTestBody:
+    """Return what a test message is made of. Raises Invalid."""
+    return convert(body, ReceiverTestBody)
+
+
 ANY_OWNER = Text(255, noun="the owner")
 """An owner in any spelling: keys of one that can submit no more must be removable."""
 

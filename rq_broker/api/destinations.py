@@ -7,19 +7,34 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from rq_broker.api import bodies
-from rq_broker.api.own import owners_of
+from rq_broker.api.access import identity_of
+from rq_broker.api.own import check_callback, owners_of
 from rq_broker.api.paths import type_of
 from rq_broker.api.request_body import read_json
 from rq_broker.api.responses import ok
-from rq_broker.api.views import DestinationsView, DestinationView, RequeuedView
+from rq_broker.api.views import (
+    DestinationsView,
+    DestinationView,
+    ReceiverTestView,
+    RequeuedView,
+)
+from rq_broker.domain.validation import NAME
+from rq_broker.egress.callback import destination
+from rq_broker.egress.rules import Egress
 from rq_broker.store.broker import Broker
+
+_TEST = "/types/{type}/destinations/tests/{test}"
 
 
 class DestinationEndpoints:
     """The endpoints below /types/{type}/destinations."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(
+        self, broker: Broker, callback_base: str | None = None, egress: Egress | None = None
+    ) -> None:
         self._broker = broker
+        self._callback_base = callback_base
+        self._egress = egress
 
     def routes(self) -> list[Route]:
         """List the routes."""
@@ -27,6 +42,8 @@ class DestinationEndpoints:
             Route("/types/{type}/destinations", self.destinations),
             Route("/types/{type}/destinations/reset", self.reset, methods=["POST"]),
             Route("/types/{type}/destinations/requeue", self.requeue, methods=["POST"]),
+            Route(_TEST, self.send_test, methods=["PUT"]),
+            Route(_TEST, self.receiver_test),
         ]
 
     async def destinations(self, request: Request) -> Response:
@@ -51,3 +68,22 @@ class DestinationEndpoints:
         body = bodies.destination(await read_json(request))
         count = await self._broker.requeue(type_of(request), body.destination, body.owner)
         return ok(RequeuedView(count))
+
+    async def send_test(self, request: Request) -> Response:
+        """Have a notifier send one test message to a receiver, as it sends callbacks."""
+        body = bodies.receiver_test(await read_json(request))
+        receiver = destination(body.callback, self._callback_base, self._egress)
+        check_callback(identity_of(request), receiver)
+        test = await self._broker.send_test(
+            type_of(request), _test_of(request), body.callback, receiver, body.owner
+        )
+        return ok(ReceiverTestView.of(test))
+
+    async def receiver_test(self, request: Request) -> Response:
+        """Read a test message: whether it was sent, and what the receiver answered."""
+        test = await self._broker.receiver_test(type_of(request), _test_of(request))
+        return ok(ReceiverTestView.of(test))
+
+
+def _test_of(request: Request) -> str:
+    return NAME.check(request.path_params["test"], "test")

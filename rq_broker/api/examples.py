@@ -28,6 +28,7 @@ USUAL: Mapping[str, str] = {
     "host": "bench-1",
     "source": "placement",
     "token": "lab-7",
+    "test": "before-friday",
     "page": "concepts",
     "rest": "granted",
 }

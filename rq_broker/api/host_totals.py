@@ -36,6 +36,22 @@ def total_of(hosts: Iterable[Host]) -> TotalsView:
     return _totals(None, [host for host in hosts if not host.dropped])
 
 
+def kept_of(hosts: Mapping[str, Host], kept: Mapping[str, Amounts]) -> Amounts:
+    """Return what is free now of what reservations keep, by resource.
+
+    A reservation begins later: part of it may be in use until then.
+    """
+    sums: Counter[str] = Counter()
+    for name, amounts in kept.items():
+        host = hosts.get(name)
+        if host is None or host.dropped:
+            continue
+        free = host.free
+        for resource, amount in amounts.items():
+            sums[resource] += max(0, min(amount, free.get(resource, 0)))
+    return {resource: amount for resource, amount in sums.items() if amount}
+
+
 def totals_of(hosts: Iterable[Host]) -> list[TotalsView]:
     """Return the sums of all hosts in service, and those of each aggregate by name."""
     in_service = [host for host in hosts if not host.dropped]

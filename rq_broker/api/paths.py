@@ -20,6 +20,7 @@ PARAMETERS: Mapping[str, Any] = {
     "host": Name,
     "source": Annotated[str, SOURCE_NAME.meta()],
     "token": Name,
+    "test": Name,
     "page": Annotated[
         str,
         Meta(

@@ -56,6 +56,7 @@ def _row(name: str, state: TypeState, reports: list[NotifierReport] | None) -> T
         sum(waits.grants for waits in figures.waits.values()),
         figures.offers_missed,
         state.totals,
+        state.kept,
     )
     return row if reports is None else row.with_fields(trouble=_trouble(name, state, reports))
 

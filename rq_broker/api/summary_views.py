@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from rq_broker.api.host_totals import TotalsView
 from rq_broker.api.views import Counts, SourceView
+from rq_broker.domain.capacity import Amounts
 from rq_broker.domain.representation import Count, JsonObject
 
 
@@ -42,6 +43,13 @@ class TypeSummaryView(JsonObject, frozen=True):
     totals: Annotated[
         TotalsView | None,
         Meta(description="The sums of its hosts; null beyond the first 100 types by name."),
+    ]
+    kept: Annotated[
+        Amounts,
+        Meta(
+            description="What of `free` is kept, as the latest pass planned, for jobs that others "
+            "passed for too long; other jobs may use it if they end before those start."
+        ),
     ]
     trouble: Annotated[
         TypeTroubleView | UnsetType, Meta(description="Left out to who is limited to owners.")

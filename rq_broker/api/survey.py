@@ -6,11 +6,11 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from rq_broker.admission.snapshot import REMEMBERED_TYPES, SnapshotReader
-from rq_broker.api.host_totals import TotalsView, total_of
-from rq_broker.domain.capacity import SourceState
+from rq_broker.api.host_totals import TotalsView, kept_of, total_of
+from rq_broker.domain.capacity import Amounts, SourceState
 from rq_broker.domain.figures import Figures
 from rq_broker.domain.jobs import Status
 from rq_broker.store.broker import Broker
@@ -48,6 +48,8 @@ class TypeState:
     """Whether its grants are stopped; known together with the figures."""
     totals: TotalsView | None = None
     """The sums of its hosts, likewise; of the first MOST_TYPES types only."""
+    kept: Amounts = field(default_factory=dict)
+    """What of that is free and kept for jobs with a reservation, likewise."""
 
 
 class Survey:
@@ -117,18 +119,21 @@ class Survey:
         figures, policy = await asyncio.gather(
             self._broker.figures(type_), self._broker.policy(type_)
         )
-        totals = await self._read_totals(type_) if type_ in self.names[:MOST_TYPES] else None
-        return replace(state, figures=figures, paused=policy.paused, totals=totals)
+        state = replace(state, figures=figures, paused=policy.paused)
+        if type_ not in self.names[:MOST_TYPES]:
+            return state
+        totals, kept = await self._read_totals(type_)
+        return replace(state, totals=totals, kept=kept)
 
-    async def _read_totals(self, type_: str) -> TotalsView:
-        """Add up the hosts of a type, unless none has changed since."""
+    async def _read_totals(self, type_: str) -> tuple[TotalsView, Amounts]:
+        """Add up the hosts of a type, unless none has changed since; and what is kept of them."""
         state = await self._snapshots.read_state(type_)
         number, known = f"{state.epoch} {state.number}", self._totals.get(type_)
         if known is None or known[0] != number:
             if len(self._totals) >= 2 * MOST_TYPES:
                 self._totals.clear()
             known = self._totals[type_] = number, total_of(state.hosts.values())
-        return known[1]
+        return known[1], kept_of(state.hosts, state.kept)
 
 
 def callbacks_sentence(states: Mapping[str, TypeState]) -> str:

@@ -308,6 +308,21 @@ class RequeuedView(JsonObject, frozen=True):
     requeued: Count
 
 
+class ReceiverTestView(JsonObject, frozen=True):
+    """A test message to a receiver, and what became of it; kept for a minute."""
+
+    test: str
+    destination: Annotated[str, Meta(description="scheme://host:port")]
+    owner: Annotated[str, Meta(description="Whose keys it is signed with; empty: of every owner.")]
+    is_sent: Annotated[bool, Meta(description="Whether a notifier has taken it.")] = field(
+        name="sent"
+    )
+    cause: Annotated[
+        str | None, Meta(description="What became of it, as of an attempt; null: nothing yet.")
+    ]
+    milliseconds: Annotated[Count | None, Meta(description="How long that took.")]
+
+
 # The inbox
 
 

@@ -19,7 +19,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 import httpx
 from httpx_sse import EventSource
 
-from rq_broker.client import bulk, calls, connections, holding, patches, questions
+from rq_broker.client import bulk, calls, connections, holding, patches, questions, receivers
 from rq_broker.client.arguments import JobFilter, LogFilter
 from rq_broker.client.call import Call, Json, credential
 from rq_broker.client.events import Event, EventStream
@@ -245,8 +245,10 @@ class AsyncClient:
     set_host = _async(calls.set_host)
     patch_host = _async(patches.patch_host)
     drop_host = _async(calls.drop_host)
-    destinations = _async(calls.destinations)
-    reset = _async(calls.reset)
-    requeue = _async(calls.requeue)
-    keys = _async(calls.keys)
-    set_keys = _async(calls.set_keys)
+    destinations = _async(receivers.destinations)
+    reset = _async(receivers.reset)
+    requeue = _async(receivers.requeue)
+    send_test = _async(receivers.send_test)
+    receiver_test = _async(receivers.receiver_test)
+    keys = _async(receivers.keys)
+    set_keys = _async(receivers.set_keys)

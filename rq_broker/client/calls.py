@@ -28,10 +28,6 @@ def _nothing(_: Json) -> None:
     return None
 
 
-def _requeued(envelope: Json) -> int:
-    return int(envelope["data"]["requeued"])
-
-
 def _page(envelope: Json) -> tuple[list[Json], str | None]:
     return envelope["data"], envelope["next"]
 
@@ -316,75 +312,3 @@ def drop_host(type_: str, name: str) -> Call[None]:
         HostNotFound: The type has no such host.
     """
     return Call(_nothing, "DELETE", path("types", type_, "hosts", name))
-
-
-# Destinations and signing keys
-
-
-def destinations(type_: str) -> Call[Json]:
-    """Read the destinations of a type's callbacks.
-
-    Returns:
-        `destinations`: each with its circuit breaker; `outage`: whether most of them fail at the
-        same time, so that the broker's own network is at fault.
-    """
-    return Call(data_of, "GET", path("types", type_, "destinations"))
-
-
-def reset(type_: str, destination: str, owner: str | None = None) -> Call[None]:
-    """Close the circuit breakers of a destination, and end the pauses it asked for.
-
-    Args:
-        type_: The queue's name.
-        destination: Scheme, host and port, such as `http://10.0.0.9:80`.
-        owner: Only for the jobs of this owner, `""` for jobs without one; None for all.
-
-    Raises:
-        DestinationNotFound: No such job of the type was granted lately to be called there.
-    """
-    return Call(_nothing, "POST", path("types", type_, "destinations", "reset"),
-                _receiver(destination, owner))  # fmt: skip
-
-
-def requeue(type_: str, destination: str, owner: str | None = None) -> Call[int]:
-    """Requeue every job whose callbacks to a destination failed, but for those that answered 410.
-
-    Args:
-        type_: The queue's name.
-        destination: Scheme, host and port, such as `http://10.0.0.9:80`.
-        owner: Only the jobs of this owner, `""` for jobs without one; None for all.
-
-    Returns:
-        The number of jobs that are queued again.
-    """
-    return Call(_requeued, "POST", path("types", type_, "destinations", "requeue"),
-                _receiver(destination, owner), repeatable=False)  # fmt: skip
-
-
-def _receiver(destination: str, owner: str | None) -> dict[str, str]:
-    return {"destination": destination, **({} if owner is None else {"owner": owner})}
-
-
-def keys(type_: str) -> Call[dict[str, list[str]]]:
-    """Read the fingerprints of the keys that callbacks are signed with.
-
-    Returns:
-        Owner, or `*` for every owner → fingerprints, newest key first.
-    """
-    return Call(data_of, "GET", path("types", type_, "keys"))
-
-
-def set_keys(type_: str, owner: str, keys: Sequence[str]) -> Call[dict[str, list[str]]]:
-    """Set the signing keys of one owner.
-
-    Args:
-        type_: The queue's name.
-        owner: The owner's id, or `*` for every owner that has no keys of its own.
-        keys: `whsec_…`, newest first; two sign at once while they rotate. An empty sequence
-            removes the owner's keys.
-
-    Returns:
-        As `keys`.
-    """
-    body = {"owner": owner, "keys": list(keys)}
-    return Call(data_of, "PUT", path("types", type_, "keys"), body)

@@ -16,7 +16,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 import httpx
 from httpx_sse import EventSource
 
-from rq_broker.client import bulk, calls, connections, holding, patches, questions
+from rq_broker.client import bulk, calls, connections, holding, patches, questions, receivers
 from rq_broker.client.arguments import JobFilter, LogFilter
 from rq_broker.client.call import Call, Json, credential
 from rq_broker.client.events import Event, EventStream
@@ -263,8 +263,10 @@ class Client:
     set_host = _sync(calls.set_host)
     patch_host = _sync(patches.patch_host)
     drop_host = _sync(calls.drop_host)
-    destinations = _sync(calls.destinations)
-    reset = _sync(calls.reset)
-    requeue = _sync(calls.requeue)
-    keys = _sync(calls.keys)
-    set_keys = _sync(calls.set_keys)
+    destinations = _sync(receivers.destinations)
+    reset = _sync(receivers.reset)
+    requeue = _sync(receivers.requeue)
+    send_test = _sync(receivers.send_test)
+    receiver_test = _sync(receivers.receiver_test)
+    keys = _sync(receivers.keys)
+    set_keys = _sync(receivers.set_keys)

@@ -16,6 +16,7 @@ from typing import Protocol
 from rq_broker.delivery.failure_log import FailureLog
 from rq_broker.delivery.message import message_body, message_id
 from rq_broker.delivery.outcome import Outcome
+from rq_broker.delivery.receiver_tests import ReceiverTestSender
 from rq_broker.delivery.retry import settlement
 from rq_broker.delivery.signing import parse_keys, sign
 from rq_broker.delivery.slots import UnprovenSlots, acquire_up_to
@@ -76,6 +77,7 @@ class Courier:
         self._unproven_slots = unproven_slots or UnprovenSlots()
         self.on_slots_freed: Callable[[], object] = lambda: None
         """Called when slots that a claim lacked become free."""
+        self.tests = ReceiverTestSender(broker, type_, sender, slots, callback_base)
         self._failures = FailureLog(type_)
         self._in_flight: set[asyncio.Task[None]] = set()
         self._unsettled: list[tuple[Delivery, Settlement]] = []
@@ -83,8 +85,8 @@ class Courier:
 
     @property
     def is_idle(self) -> bool:
-        """Whether no callback is in flight, and all outcomes are settled."""
-        return not self._in_flight and self._settling is None
+        """Whether no callback or test is in flight, and all outcomes are settled."""
+        return not self._in_flight and self._settling is None and self.tests.is_idle
 
     async def run_once(self) -> float | None:
         """Claim every callback that is due, and begin to send it.
@@ -200,6 +202,7 @@ class Courier:
 
         Another courier claims those at once.
         """
+        await self.tests.stop()
         if self._in_flight:
             _, unfinished = await asyncio.wait(self._in_flight, timeout=grace)
             for task in unfinished:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from urllib.parse import quote
 
+from rq_broker.domain.deliveries import ClaimedTest
 from rq_broker.domain.jobs import Job
 from rq_broker.domain.representation import JobView, to_json
 
@@ -27,5 +28,19 @@ def id_of_grant(type_: str, incarnation: str, job_id: int, fence: int | None) ->
 
 def message_body(job: Job, now: datetime) -> bytes:
     """Return the JSON of a `job.granted` event; `now` must be in UTC."""
+    return _body("job.granted", now, JobView.of(job))
+
+
+def receiver_test_id(type_: str, test: ClaimedTest) -> str:
+    """Return the id of a test's message."""
+    return f"{quote(type_, safe='')}_test_{test.test}"
+
+
+def receiver_test_body(type_: str, test: ClaimedTest, now: datetime) -> bytes:
+    """Return the JSON of a `receiver.test` event, which is about no job; `now` must be in UTC."""
+    return _body("receiver.test", now, {"Test": test.test, "Type": type_, "OwnerID": test.owner})
+
+
+def _body(kind: str, now: datetime, data: object) -> bytes:
     timestamp = now.isoformat().replace("+00:00", "Z")
-    return to_json({"type": "job.granted", "timestamp": timestamp, "data": JobView.of(job)})
+    return to_json({"type": kind, "timestamp": timestamp, "data": data})

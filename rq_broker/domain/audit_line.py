@@ -9,7 +9,15 @@ from typing import Any
 VERBS = {
     *("submit", "transition", "reorder", "set_expected", "withdraw"),
     *("set_policy", "drop_type", "acknowledge_losses", "set_host", "drop_host", "forget_source"),
-    *("reset", "set_keys", "encrypt_keys", "create_token", "rotate_token", "revoke_token"),
+    *(
+        "reset",
+        "send_test",
+        "set_keys",
+        "encrypt_keys",
+        "create_token",
+        "rotate_token",
+        "revoke_token",
+    ),
     *("create_session", "end_session"),
     *("repair_job", "repair_array", "repair_type", "repair_keys"),
 }

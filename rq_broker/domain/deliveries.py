@@ -73,3 +73,30 @@ class ReceiverChange:
     """Failures in a row that led to it, or that it ends."""
     seconds: int
     """For how long; 0 for closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverTest:
+    """A message that an operator has sent to see whether a receiver answers."""
+
+    test: str
+    """Its name, which whoever asked for it chose."""
+    destination: str
+    owner: str
+    """Whose keys it is signed with; '' for those of every owner."""
+    is_sent: bool = False
+    """Whether a notifier has taken it."""
+    cause: str | None = None
+    """What became of it, as of an attempt; None until that is known."""
+    milliseconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedTest:
+    """A receiver test that a notifier has taken to send it."""
+
+    test: str
+    callback: str
+    owner: str
+    keys: tuple[str, ...]
+    """The keys to sign it with, the newest first."""

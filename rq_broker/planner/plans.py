@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from rq_broker.domain.devices import is_device
 from rq_broker.domain.planning import Grant, Head, Promise, Snapshot
 from rq_broker.domain.reasons.reason import Reason
 from rq_broker.planner.admission_pass import AdmissionPass
@@ -30,6 +31,18 @@ class Plan:
     """What the jobs with a reservation were first promised; the next snapshot's `promises`."""
     ended_early: bool
     """True: all shown jobs of some shape are granted and it has more. Plan again after a commit."""
+
+    @property
+    def kept(self) -> dict[str, dict[str, int]]:
+        """What the reservations keep: host → resource → amount, of devices their sums."""
+        kept: dict[str, dict[str, int]] = {}
+        for reservation in self.reservations:
+            for host, row in reservation.amounts.items():
+                amounts = kept.setdefault(host, {})
+                for name, amount in row.items():
+                    if not is_device(name):
+                        amounts[name] = amounts.get(name, 0) + amount
+        return kept
 
 
 def plan(snapshot: Snapshot, tables: HostTables | None = None) -> Plan:

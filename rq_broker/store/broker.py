@@ -25,6 +25,7 @@ from rq_broker.store.holds import ChangedHolds, EndedHolds, Holds, RunningHold
 from rq_broker.store.jobs import Cursor, Jobs, Page
 from rq_broker.store.notifiers import NotifierReport, Notifiers
 from rq_broker.store.rates import Rates
+from rq_broker.store.receiver_tests import ReceiverTests
 from rq_broker.store.registry import Registry
 from rq_broker.store.reorders import Moved, Reorders
 from rq_broker.store.repair import Repair
@@ -101,6 +102,7 @@ class Broker:
         self._bind_forecasts(Forecasts(runner, shapes))
         self._bind_reports(Reports(runner))
         self._bind_deliveries(Deliveries(runner, jobs, registry, cipher or KeyCipher()))
+        self._bind_receiver_tests(ReceiverTests(runner))
         self._bind_sources(Sources(runner, registry))
         self._bind_tokens(Tokens(runner))
         self._bind_sessions(Sessions(runner))
@@ -212,6 +214,13 @@ class Broker:
         self.keys = deliveries.keys
         self.encrypt_keys = deliveries.encrypt_keys
         self.decrypt_keys = deliveries.decrypt_keys
+
+    def _bind_receiver_tests(self, tests: ReceiverTests) -> None:
+        """What operators send to a receiver, and what notifiers do with it."""
+        self.send_test = tests.send_test
+        self.receiver_test = tests.receiver_test
+        self.claim_tests = tests.claim_tests
+        self.settle_test = tests.settle_test
 
     def _bind_sources(self, sources: Sources) -> None:
         """What the poller of sources does."""

@@ -43,6 +43,8 @@ class TypeState:
     """Owner → resource → what it held on average; filled while the policy shares."""
     promises: tuple[Promise, ...]
     """What jobs with a reservation were first promised."""
+    kept: Mapping[str, Mapping[str, int]]
+    """What their reservations keep: host → resource → amount."""
     closed: frozenset[str]
     """Receivers that take no grants now."""
     asked: Mapping[str, float]
@@ -116,6 +118,7 @@ class Grants:
             usage=records.usage(reply.usage),
             past_usage=records.past_usage(reply.past_usage),
             promises=records.promises(settings.get("promises", "")),
+            kept=records.kept(settings.get("kept", "")),
             closed=frozenset(reply.closed),
             asked={receiver: int(until) / 1000 for receiver, until in reply.asked.items()},
             tried={receiver: int(until) / 1000 for receiver, until in reply.tried.items()},
@@ -222,12 +225,25 @@ class Grants:
         return None if score is None else (int(float(score)), job_of(members[0])[0])
 
     async def note(
-        self, type_: str, promises: Collection[Promise], passed: Collection[Head]
+        self,
+        type_: str,
+        promises: Collection[Promise],
+        passed: Collection[Head],
+        kept: Mapping[str, Mapping[str, int]] | None = None,
     ) -> None:
-        """Keep what a pass decided: what it promised, and which jobs are newly passed."""
+        """Keep what a pass decided.
+
+        Args:
+            type_: The type.
+            promises: What it promised.
+            passed: The jobs that are newly passed.
+            kept: What its reservations keep: host → resource → amount.
+        """
         text = records.promises_text(promises)
         members = [member(head.id, head.request_id) for head in passed]
-        await self._runner.run("note", type_, promises=text, passed=members)
+        await self._runner.run(
+            "note", type_, promises=text, kept=records.kept_text(kept or {}), passed=members
+        )
 
     async def callbacks_are_late(self, type_: str) -> bool:
         """Return whether a grant was refused because callbacks lag behind earlier grants.

@@ -28,7 +28,7 @@ where nothing else is said.
 |                            |        | when that was, µs; gone when its bucket is full |
 | `rqb:{<type>}`             | hash   | the base: `id`, `clock`, `fence`, `hosts`, `policy:…`, |
 |                            |        | counts (`wait:…`, `forecasts_…`, `offers_missed`), |
-|                            |        | `promises`, `recount:<status>`, the clock (`clock_…`), |
+|                            |        | `promises`, `kept`, `recount:<status>`, `clock_…`,     |
 |                            |        | `shifts` (see lua/lib/line_version), |
 |                            |        | `incarnation`, `audit_ends`, `last_event` that was deleted |
 |                            |        | with the type, `policy_number` and which of them was |
@@ -117,8 +117,13 @@ where nothing else is said.
 | `…:turn:plan`              | string | `<term>:<beat> <holder>` of the notifier that plans now; |
 |                            |        | `…:turn:plan:again`: another one asked since |
 | `…:turn:source:<name>`     | string | the same of the notifier that polls a source |
+| `…:tests`                  | zset   | receiver tests that no notifier has taken → when they |
+|                            |        | expire; gone a minute after the last one |
+| `…:test:<name>`            | hash   | a receiver test: `callback`, `destination`, `owner`, |
+|                            |        | `sent`, `cause`, `milliseconds`; gone after a minute |
 | `…:wake`                   | zset   | markers of work that no notifier has begun: `grant`, |
-|                            |        | `deliver`, `unproven`, `sweep`; hints, the sets tell all |
+|                            |        | `deliver`, `unproven`, `sweep`, `test`; hints, the sets |
+|                            |        | tell all |
 | `…:later`                  | zset   | `<marker>:<name>` → when a sweep leaves that marker |
 | `…:lost`                   | hash   | incarnation → what was lost of it, see lua/report_loss; |
 |                            |        | ends in `acknowledged` once an operator knows |

@@ -336,6 +336,16 @@ def promises_text(values: Iterable[Promise]) -> str:
     return orjson.dumps(rows).decode() if rows else ""
 
 
+def kept(text: str) -> dict[str, dict[str, int]]:
+    """Read what reservations keep: host → resource → amount; the empty text has none."""
+    return orjson.loads(text) if text else {}
+
+
+def kept_text(amounts: Mapping[str, Mapping[str, int]]) -> str:
+    """Render what reservations keep as the base hash holds it, '' for nothing."""
+    return orjson.dumps(amounts, option=orjson.OPT_SORT_KEYS).decode() if amounts else ""
+
+
 def attempt(entry: tuple[str, Sequence[str]]) -> Attempt:
     """Read an entry of an attempts stream: its ID is the time in ms, and a sequence."""
     entry_id, flat = entry

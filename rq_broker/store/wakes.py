@@ -23,9 +23,9 @@ from rq_broker.store.subscription import subscribe
 
 _log = logging.getLogger(__name__)
 
-Marker = Literal["grant", "deliver", "unproven", "sweep"]
+Marker = Literal["grant", "deliver", "unproven", "sweep", "test"]
 """The work of a type: grant capacity; deliver callbacks, or those to destinations not known to
-answer promptly; end what is past its deadline."""
+answer promptly; end what is past its deadline; send receiver tests."""
 _MARKERS = frozenset(get_args(Marker))
 SILENCE_SECONDS = 3.0
 """Seconds without its own beat after which a subscription is given up. Shorter ones give up a

@@ -1,4 +1,4 @@
-"""Runs the steps of all types in one process: grant, deliver, sweep, report.
+"""Runs the steps of all types in one process: grant, deliver, sweep, report, test.
 
 A step runs in a task that ends with it, so a type without work costs nothing but a timer, if it has
 a deadline. Granters and couriers are kept for the types that had work last.
@@ -26,7 +26,7 @@ from rq_broker.worker.timers import Timers
 
 log = logging.getLogger(__name__)
 
-Step = Literal["grant", "deliver", "sweep", "report"]
+Step = Literal["grant", "deliver", "sweep", "report", "test"]
 
 REMEMBERED = 256
 """Types whose granters and couriers are kept while they have no work. A granter remembers the
@@ -122,6 +122,9 @@ class Steps:
                 wait = await self._grant(type_)
             elif step == "deliver":
                 wait = await self._deliver(type_)
+            elif step == "test":
+                await self._couriers.get(type_).tests.run_once()
+                wait = None
             elif step == "report":
                 granter = self._granters.find(type_)
                 known = granter.state if granter else None

@@ -202,6 +202,10 @@ CHANGES = {
         *("transition", Stage.failed_callback, "POST", "/types/TYPE/destinations/requeue"),
         *({"destination": "http://x:80"}, "d", {"status": "error"}, {"status": "queued"}),
     ),
+    "test": Change(
+        *("send_test", _nothing, "PUT", "/types/TYPE/destinations/tests/t"),
+        *({"callback": "http://x/y", "owner": "o"}, "http://x:80 o", None, {"test": "t"}),
+    ),
     "keys": Change(
         *("set_keys", _nothing, "PUT", "/types/TYPE/keys", {"owner": "*", "keys": [KEY]}),
         *("*", {"keys": ""}, {"keys": FINGERPRINT}),

@@ -30,7 +30,7 @@ ROUTES = {
     for route in create_app(Broker(in_memory()), inbox=True).routes
     if isinstance(route, Route)
 }
-PATHS = {"source": "s", "token": "t", "page": "index", "rest": "x"}
+PATHS = {"source": "s", "token": "t", "test": "t", "page": "index", "rest": "x"}
 
 
 async def scene(broker: Broker, type_: str) -> None:
@@ -50,6 +50,7 @@ async def scene(broker: Broker, type_: str) -> None:
             data=f'{{"project":"{owner}-secret"}}',
             shape=making.shape({"VCPU": 1}, owner=owner),
         )
+    await broker.send_test(type_, PATHS["test"], "http://x/t", "http://x:80")
 
 
 @pytest.fixture

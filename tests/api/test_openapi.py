@@ -39,6 +39,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "patch_host": bodies.host_patch,
     "reset": bodies.destination,
     "requeue": bodies.destination,
+    "send_test": bodies.receiver_test,
     "what_if": lambda body: (
         added_hosts(body) if asks_for_hosts(body) else bodies.what_if(body, BASE)
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import httpx
 
+from rq_broker.admission.granter import Granter
 from rq_broker.api import create_app
 from rq_broker.domain.identity import Identity, Role
 from rq_broker.domain.jobs import Status
@@ -30,6 +31,21 @@ async def test_a_row_tells_jobs_capacity_grants_and_trouble(
     assert vm["trouble"]["unserved"] == "no notifier serves this type"
     assert (paused["name"], paused["paused"]) == ("虛擬機", True)
     assert answer["unread"] == 0
+
+
+async def test_a_row_tells_what_is_kept_of_what_is_free(
+    api: httpx.AsyncClient, broker: Broker
+) -> None:
+    """Kept is what is free now of what a reservation will take; nothing once its job left."""
+    await api.patch("/types/vm", json={"patience": 0})
+    await making.bring(broker, Status.RUNNING, "r", "vm")
+    await submit(api, "big", data={"instances": [{"VCPU": 64}]})
+    granter = Granter(broker, "vm")
+    for kept in ({"VCPU": 63}, {}):  # one of the 64 is held
+        await granter.run_once()
+        (row,) = (await api.get("/types")).json()["data"]
+        assert (row["kept"], row["totals"]["free"]) == (kept, {"VCPU": 63})
+        await api.delete("/v1/vm/big")
 
 
 async def test_a_client_reads_no_trouble(broker: Broker) -> None:

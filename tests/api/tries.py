@@ -158,6 +158,7 @@ def _of_an_owner(type_: str) -> Iterator[Try]:
         yield Try("POST", f"/types/{type_}/actions", {**action, "dry_run": False})
     yield Try("PUT", f"/types/{type_}/keys", {"owner": OTHER, "keys": []})
     yield Try("PUT", f"/types/{type_}/keys", {"owner": OTHER, "keys": [f"whsec_{'A' * 32}"]})
+    yield Try("PUT", f"/types/{type_}/destinations/tests/t", {"callback": f"http://{HOST}/x"})
     for part in ("reset", "requeue"):
         for owner in ({}, {"owner": OTHER}):
             body = {"destination": f"http://{HOST}:80", **owner}

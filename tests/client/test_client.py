@@ -11,7 +11,16 @@ import httpx
 import pytest
 
 from rq_broker.api import create_app
-from rq_broker.client import AsyncClient, Client, bulk, calls, holding, patches, questions
+from rq_broker.client import (
+    AsyncClient,
+    Client,
+    bulk,
+    calls,
+    holding,
+    patches,
+    questions,
+    receivers,
+)
 from rq_broker.delivery.signing import generate
 from rq_broker.domain import errors
 from rq_broker.store.broker import Broker
@@ -186,6 +195,15 @@ async def test_destinations(ask: Ask) -> None:
         await ask("reset", "vm", "http://h:80")
 
 
+async def test_receiver_tests(ask: Ask) -> None:
+    """A test is sent under a name, and read by it; an unknown name is one of no test."""
+    sent = await ask("send_test", "vm", "t 1", "http://h/x", "lab-7")
+    assert (sent["test"], sent["destination"], sent["cause"]) == ("t 1", "http://h:80", None)
+    assert await ask("receiver_test", "vm", "t 1") == sent
+    with pytest.raises(errors.ReceiverTestNotFound):
+        await ask("receiver_test", "vm", "other")
+
+
 async def test_keys(ask: Ask) -> None:
     """Signing keys are set, and shown by their fingerprints."""
     shown = await ask("set_keys", "vm", "*", (generate().text,))
@@ -235,7 +253,7 @@ async def test_refusals_raise_their_class(ask: Ask) -> None:
         await ask("reorder", "vm", "d", priority=1.5)
 
 
-CALLS = vars(calls) | vars(patches) | vars(questions) | vars(bulk)
+CALLS = vars(calls) | vars(patches) | vars(questions) | vars(bulk) | vars(receivers)
 """Name → function, of every call; and what these modules import."""
 ASKED = {"act", "explain", "what_if", "report", "waiting_now", "late_holders"}
 OWN = {"jobs", "audit_lines", "events", "hold", "wait", *ASKED}

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from rq_broker.client import AsyncClient, Client, calls, repeating
+from rq_broker.client import AsyncClient, Client, calls, receivers, repeating
 from rq_broker.client.call import Call
 from rq_broker.domain import errors
 
@@ -143,14 +143,14 @@ def test_every_call_that_is_no_put_or_get_was_thought_about() -> None:
         "reorder": lambda: calls.reorder("vm", "d", priority=1),
         "transition": lambda: calls.transition("vm", "d", "done"),
         "set_expected": lambda: calls.set_expected("vm", "d", 1.0),
-        "reset": lambda: calls.reset("vm", "x"),
-        "requeue": lambda: calls.requeue("vm", "x"),
+        "reset": lambda: receivers.reset("vm", "x"),
+        "requeue": lambda: receivers.requeue("vm", "x"),
         "drop_type": lambda: calls.drop_type("vm"),
         "drop_host": lambda: calls.drop_host("vm", "h"),
     }
     changing = {
         name
-        for name, function in vars(calls).items()
+        for name, function in (vars(calls) | vars(receivers)).items()
         if inspect.isfunction(function)
         and ('"POST"' in inspect.getsource(function) or '"DELETE"' in inspect.getsource(function))
     }

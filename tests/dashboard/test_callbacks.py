@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from playwright.async_api import Page, expect
 from showing import scene
 
+from rq_broker.delivery.courier import Courier
 from rq_broker.domain.jobs import Status
 from rq_broker.store.broker import Broker, Settlement
 from tests import making
+from tests.couriers import DOWN, OK, answering
 from tests.dashboard.asking import changes, read
 
 
@@ -37,6 +41,26 @@ async def test_a_receiver_that_does_not_answer_is_reset(
     await dialog.get_by_role("button", name="Reset").click()
     await expect(page.get_by_role("button", name="Trouble 0")).to_be_visible()
     assert (await changes(url, "vm", "reset"))[0][0] == "reset"
+
+
+async def test_a_receiver_is_tested(url: str, page: Page, broker: Broker) -> None:
+    """A test goes to where the receiver's jobs are called, from a notifier; what became of it
+    stands in the dialog, the failure first and then, once it is repaired, the answer."""
+    await _give_up(broker, "d")
+    sender = answering(DOWN, OK)
+    courier = Courier(broker, "vm", sender, asyncio.Semaphore(4))
+    await page.goto(f"{url}/callbacks/vm")
+    await page.get_by_role("button", name="Test… http://x:80 o").click()
+    dialog = page.get_by_role("dialog", name="Send a test to http://x:80?")
+    await expect(dialog.get_by_label("Address")).to_have_value("http://x:80/d")
+    for answer in ("503", "200"):
+        sent = len(sender.urls)
+        await dialog.get_by_role("button", name="Send").click()
+        while len(sender.urls) == sent:
+            await courier.tests.run_once()
+        await expect(dialog.get_by_role("status")).to_contain_text(f"{answer} 1 ms")
+    assert sender.urls == ["http://x:80/d"] * 2
+    assert len(await changes(url, "vm", "send_test")) == 2
 
 
 async def test_one_job_that_was_given_up_is_requeued(url: str, page: Page, broker: Broker) -> None:

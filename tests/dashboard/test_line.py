@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from urllib.parse import quote
 
 import pytest
@@ -13,6 +14,8 @@ from tests.dashboard.conftest import PHONE, Watch, context
 from tests.dashboard.lines import TYPE, a_million, followed, names, order, queue, row, rows, until
 
 LINE = f"line/{quote(TYPE)}"
+FRAMES = "() => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))"
+"""Waits until the page has drawn what it knows."""
 MOST_ROWS = 400
 """Rows in the document at most, however long the line is."""
 
@@ -147,6 +150,54 @@ async def test_a_row_that_left_stays_a_while(url: str, broker: Broker, page: Pag
     assert await row(page, "c").bounding_box() == top
     await page.mouse.move(5, 5)
     await expect(row(page, "b")).to_have_count(0)
+
+
+async def test_a_row_that_left_while_the_line_was_read_stays_too(
+    url: str, broker: Broker, page: Page
+) -> None:
+    """What was read lacks a job whose event is still to come: the row is struck through all the
+    same, and stays."""
+    await queue(broker, "a", "b", "c")
+    await followed(page, f"{url}/{LINE}")
+    answered = asyncio.Event()
+
+    async def late(route: Route) -> None:
+        if not answered.is_set():
+            await broker.withdraw(TYPE, "b")
+            await route.fulfill(response=await route.fetch())
+            answered.set()
+        else:
+            await route.continue_()
+
+    await page.clock.set_fixed_time(await page.evaluate("Date.now()"))  # so that 4 s do not pass
+    await page.route(lambda asked: "from=" in asked, late)
+    await queue(broker, "d")  # so that the line is read anew
+    await answered.wait()
+    await expect(row(page, "b")).to_contain_text("Withdrawn")
+    await page.evaluate(FRAMES)
+    assert await names(page) == ["a", "b", "c"]
+
+
+async def test_a_row_without_a_reason_is_read_again(url: str, broker: Broker, page: Page) -> None:
+    """A job that no plan has looked at yet gets its reason some seconds later, though nothing
+    happens."""
+    await queue(broker, "a")
+    is_looked_at = False
+
+    async def early(route: Route) -> None:
+        body = await (await route.fetch()).json()
+        jobs = [{**job, "Why": job["Why"] if is_looked_at else None} for job in body["data"]]
+        await route.fulfill(json={**body, "data": jobs})
+
+    await page.route(lambda asked: "from=" in asked, early)
+    await page.clock.install(time=0)
+    await followed(page, f"{url}/{LINE}")
+    await page.clock.pause_at(600_000)
+    await page.clock.run_for(1_500)  # what the opening of the stream has it read
+    await expect(row(page, "a").locator(".why")).to_have_text("Not looked at yet.")
+    is_looked_at = True
+    await page.clock.run_for(8_000)  # less than until all rows are read anew anyway
+    await expect(row(page, "a").locator(".why")).to_contain_text("no host")
 
 
 async def test_changes_above_do_not_move_the_view(url: str, broker: Broker, page: Page) -> None:

@@ -9,7 +9,7 @@ from playwright.async_api import Browser, Page, expect
 
 from rq_broker.store.broker import Broker
 from tests.dashboard.conftest import Watch, context
-from tests.dashboard.lines import TYPE, order, queue, row, rows, with_times
+from tests.dashboard.lines import TYPE, order, queue, row, rows, until, with_times
 
 LINE = f"line/{quote(TYPE)}"
 
@@ -133,17 +133,69 @@ async def test_two_people_move_at_once(
 
 
 async def test_let_this_one_go_first_takes_two_clicks(url: str, broker: Broker, page: Page) -> None:
-    """From the overview: one click on the type, one on the row; Enter says yes to the preview."""
-    await queue(broker, "a", "b")
+    """From / by the pointer alone: the arrow of a job that is next in its line, and yes to the
+    preview; any other job is found there by its name. Undo puts it back."""
+    await queue(broker, "a", "b", "c", "d")
     await page.goto(url)
-    clicks = 0
-    for button in (
-        page.locator("main").get_by_role("link", name=TYPE).first,
-        row(page, "b").get_by_role("button", name="Move to front"),
-    ):
-        await button.click()
-        clicks += 1
-    await expect(page.get_by_role("button", name="Move to 1")).to_be_focused()
-    await page.keyboard.press("Enter")
+    clicks: list[str] = []
+    await page.expose_function("clicked", lambda text: clicks.append(text))  # noqa: PLW0108 - playwright takes no method of a builtin
+    await page.evaluate("addEventListener('click', event => clicked(event.target.innerText), true)")
+    first = page.get_by_role("region", name="Next in line")
+    await expect(first.get_by_role("row")).to_have_count(1 + 3)
+    await first.get_by_role("button", name="Move to front: b").click()
+    await page.get_by_role("button", name="Move to 1").click()
     await expect(page.get_by_text("Moved b to 1.")).to_be_visible()
-    assert clicks == 2
+    assert await order(broker) == ["b", "a", "c", "d"]
+    assert clicks == ["Move to front", "Move to 1"]
+    await page.get_by_role("button", name="Undo").click()
+    await expect(page.get_by_text("Moved b back to 2.")).to_be_visible()
+    await first.get_by_role("searchbox").fill("d")
+    await first.get_by_role("button", name="Move to front: d").click()
+    await page.get_by_role("button", name="Move to 1").click()
+    await expect(page.get_by_text("Moved d to 1.")).to_be_visible()
+    assert await order(broker) == ["d", "a", "b", "c"]
+    await first.get_by_role("searchbox").fill("nobody")
+    await expect(first).to_contain_text("No job is named “nobody”.")
+
+
+async def test_the_list_scrolls_where_a_row_is_carried_to_its_edge(
+    url: str, broker: Broker, page: Page
+) -> None:
+    """Near the lower edge of the window the line goes on by itself; the row lands where it is."""
+    await queue(broker, *(f"j{number}" for number in range(60)))
+    await page.goto(f"{url}/{LINE}")
+    await _drag(page, "j2", "j3")
+    await page.mouse.move(300, await page.evaluate("innerHeight") - 8)
+    await expect(row(page, "j40")).to_be_in_viewport()
+    await page.mouse.move(300, 8)
+    await until(page, "() => scrollY < 300")
+    await page.mouse.up()
+    await expect(page.get_by_role("dialog")).to_contain_text("Move j2 from 3 to")
+
+
+async def test_a_finger_lifts_a_row_by_resting_on_its_grip(
+    browser: Browser, watch: list[Watch], url: str, broker: Broker
+) -> None:
+    """After 300 ms of touch a row is carried, and lands where the finger leaves."""
+    await queue(broker, "a", "b", "c")
+    tablet = {"width": 1024, "height": 768}
+    async with context(browser, watch, viewport=tablet, has_touch=True) as opened:
+        page = await opened.new_page()
+        await page.goto(f"{url}/{LINE}")
+        grip = await row(page, "c").locator(".grip").bounding_box()
+        target = await row(page, "a").bounding_box()
+        assert grip
+        assert target
+        x, y = grip["x"] + grip["width"] / 2, grip["y"] + grip["height"] / 2
+        touch = await opened.new_cdp_session(page)
+
+        async def finger(kind: str, *points: tuple[float, float]) -> None:
+            at = [{"x": left, "y": top} for left, top in points]
+            await touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": at})
+
+        await finger("touchStart", (x, y))
+        await expect(page.locator(".drop")).to_have_text("Position 3")
+        await finger("touchMove", (x, target["y"] + target["height"] / 2))
+        await expect(page.locator(".drop")).to_have_text("Position 1")
+        await finger("touchEnd")
+        await expect(page.get_by_role("dialog")).to_contain_text("Move c from 3 to 1?")

@@ -8,9 +8,10 @@ from typing import Any
 
 import httpx
 import pytest_asyncio
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 from showing import scene
 
+from rq_broker.domain.capacity import Host
 from rq_broker.store.broker import Broker
 from rq_broker.store.connection import connect
 from rq_broker.store.embedded import Server
@@ -60,6 +61,42 @@ async def test_a_paused_type_is_resumed_where_it_is_told(
     await expect(needs).not_to_contain_text("paused")
     assert not (await broker.policy("vm")).paused
     assert await changes(url, "vm") == [("set_policy", "vm", {"paused": False})]
+
+
+async def test_a_bar_shows_what_is_kept(url: str, page: Page, broker: Broker) -> None:
+    """Of what is free, the part that is kept for the next is hatched, and named for who hears the
+    page, in both languages."""
+    await broker.set_host("vm", Host("h", {"VCPU": 4}))
+    await broker.note("vm", (), (), {"h": {"VCPU": 3}})
+    await page.goto(f"{url}/")
+    bar = page.get_by_role("img", name="VCPU: 0 used, 0 held, 3 kept, 1 free")
+    await expect(bar.locator("[fill='url(#hatch)']")).to_have_attribute("width", "75%")
+    await page.get_by_role("button", name="繁體中文").click()
+    label = "VCPU：已使用 0，我們保留 0，留給下一個 3，可用 1"
+    await expect(page.get_by_role("img", name=label)).to_be_visible()
+
+
+async def test_what_is_slow_to_come_is_drawn_as_a_skeleton(url: str, page: Page) -> None:
+    """What comes within 200 ms shows nothing before; then its shape stands there until it comes."""
+    asked: list[Route] = []
+
+    def keep(route: Route) -> None:  # playwright takes no method of a builtin
+        asked.append(route)
+
+    await page.route("**/types", keep)
+    await page.clock.install(time=0)
+    await page.clock.pause_at(1_000)
+    await page.goto(f"{url}/")
+    shape = page.locator("main [aria-busy=true]")
+    while not await shape.count():  # the page asks who is there, and goes on with its next frame
+        await page.clock.run_for(16)
+    await page.clock.run_for(150)
+    await expect(shape).to_be_hidden()
+    await page.clock.run_for(250)
+    await expect(shape).to_be_visible()
+    for route in asked:
+        await route.continue_()
+    await expect(page.get_by_role("heading", name="No types yet")).to_be_visible()
 
 
 async def test_an_installation_without_types_says_what_to_do(url: str, page: Page) -> None:

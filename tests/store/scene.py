@@ -235,6 +235,13 @@ class WholeScene(Scene):
         await self.client.zadd(KEYS.of("reports"), {"hour:7": 1})
         session = Keys(INSTALLATION).of("session", "cd")
         await self.client.hset(session, mapping={"name": "me", "way": "token"})
+        test: dict[Any, Any] = {
+            "callback": "http://x/y",
+            "destination": "http://x:80",
+            "owner": "o",
+        }
+        await self.client.hset(KEYS.of("test", "first"), mapping=test)
+        await self.client.zadd(KEYS.of("tests"), {"first": FAR})
         await broker.set_policy(SPARE, {"paused": True})
         self.dumps = await self.state_of_keys()
 
@@ -248,6 +255,9 @@ class WholeScene(Scene):
 
 
 OTHER_CALLS: Mapping[str, Callable[[WholeScene], Awaitable[object]]] = {
+    "send_test": lambda s: s.broker.send_test(TYPE, "another", "http://x/y", "http://x:80"),
+    "claim_tests": lambda s: s.broker.claim_tests(TYPE, 10),
+    "settle_test": lambda s: s.broker.settle_test(TYPE, "first", "http_200", 7),
     "acknowledge_losses": lambda s: s.broker.acknowledge_losses(TYPE),
     "allow": lambda s: s.broker.allow([Bucket("x", 1.0, 1)]),
     "create_token": lambda s: s.broker.create_token(NewToken(Role.VIEWER), "n", "cd" * 32),

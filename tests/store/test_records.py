@@ -87,6 +87,13 @@ def test_promises_survive_their_text(values: tuple[Promise, ...]) -> None:
     assert records.promises(records.promises_text(values)) == values
 
 
+@pytest.mark.parametrize("kept", [{}, {"h,1": {"R:x": 4}, "ä": {"VCPU": 0, "GPU": 2**53}}])
+def test_what_is_kept_survives_its_text(kept: dict[str, dict[str, int]]) -> None:
+    """What reservations keep reads back as it was; nothing is the empty text."""
+    assert records.kept(records.kept_text(kept)) == kept
+    assert bool(records.kept_text(kept)) == bool(kept)
+
+
 def test_a_waiting_shape_is_read() -> None:
     """A shape has its first jobs with priorities, its count, and when jobs were first passed."""
     heads = {member(7, "a:b"): "-3", member(8, "c"): "2"}

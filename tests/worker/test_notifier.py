@@ -93,6 +93,19 @@ async def test_a_job_is_granted_and_called_back(
     assert await audit(client, TYPE) == []
 
 
+async def test_a_receiver_test_is_sent(broker: Broker, sender: RecordingSender) -> None:
+    """A test that somebody asks for is sent, also in a type without any other work."""
+    await publish(broker)
+    async with running(Notifier(broker, sender)):
+        await broker.send_test(TYPE, "t", "http://x/y", "http://x:80")
+
+        async def is_answered() -> bool:
+            return (await broker.receiver_test(TYPE, "t")).cause == "http_200"
+
+        await until(is_answered)
+    assert sender.urls == ["http://x/y"]
+
+
 async def test_a_new_type_is_served(broker: Broker, sender: RecordingSender) -> None:
     """A type that appears while the notifier runs is served, whatever its name."""
     async with running(Notifier(broker, sender)):

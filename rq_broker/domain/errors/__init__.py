@@ -39,7 +39,8 @@
     │   ├── HostNotFound        404  host_not_found
     │   ├── SourceNotFound      404  source_not_found
     │   ├── TokenNotFound       404  token_not_found
-    │   └── DestinationNotFound 404  destination_not_found
+    │   ├── DestinationNotFound 404  destination_not_found
+    │   └── ReceiverTestNotFound 404  receiver_test_not_found
     ├── MethodNotAllowed        405  method_not_allowed
     ├── Conflict                409  conflict
     │   ├── DuplicateRequestId  409  duplicate_request_id
@@ -61,6 +62,7 @@
     ├── HostNotAllowed          421  host_not_allowed       not a name of this API
     ├── HeadersTooLarge         431  headers_too_large
     ├── TooManyQuestions        429  too_many_questions     explanations, what-ifs of a type
+    ├── TooManyReceiverTests    429  too_many_receiver_tests  that wait for a notifier
     ├── RateLimited             429  rate_limited           too many requests a second
     ├── QueueFull               429  queue_full             over limits of the policy
     ├── TooManyTypes            429  too_many_types         --max-types
@@ -148,6 +150,7 @@ from rq_broker.domain.errors.limits import (
     QueueFull as QueueFull,
     RateLimited as RateLimited,
     TooManyHosts as TooManyHosts,
+    TooManyReceiverTests as TooManyReceiverTests,
     TooManyTypes as TooManyTypes,
     TooManyWaits as TooManyWaits,
 )
@@ -283,6 +286,13 @@ class DestinationNotFound(NotFound):
 
     code = "destination_not_found"
     remedy = "Give scheme, host and port as `GET /types/{type}/destinations` lists them."
+
+
+class ReceiverTestNotFound(NotFound):
+    """The type has no such test of a receiver, or its outcome is older than a minute."""
+
+    code = "receiver_test_not_found"
+    remedy = "Send another test, and read it within a minute."
 
 
 class MethodNotAllowed(BrokerError):

@@ -33,6 +33,16 @@ class TooManyWaits(BrokerError):
     """Seconds until a caller should ask again."""
 
 
+class TooManyReceiverTests(BrokerError):
+    """So many receiver tests of the type wait for a notifier that no more are taken."""
+
+    status = 429
+    code = "too_many_receiver_tests"
+    remedy = "See with `/readyz` whether a notifier serves the type; the tests end by themselves."
+    retry_after = 10
+    """Seconds until a caller should ask again."""
+
+
 class TooManyTypes(BrokerError):
     """The installation has as many types as it allows; those that it has are served."""
 

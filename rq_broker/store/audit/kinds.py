@@ -18,7 +18,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "string": ("report", "turn:plan", "turn:plan:again"),
     "zset": ("alarms", "answering", "asked", "behind", "deadlines", "deliveries", "destinations",
              "ended", "failing", "heads", "hosts", "later", "open", "parked", "parting", "prompt",
-             "reports", "status:beside", "status:done", "status:error", "status:granted",
+             "reports", "tests", "status:beside", "status:done", "status:error", "status:granted",
              "status:queued", "status:running", "turned", "unheld", "wake", "withdrawals",
              "withdrawn"),
 }  # fmt: skip

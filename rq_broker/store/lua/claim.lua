@@ -24,6 +24,7 @@
 --- @include "queue"
 --- @include "destination"
 --- @include "backlog"
+--- @include "signing_keys"
 
 local EXAMINE_LIMIT = 1000 -- due callbacks examined in one call: bounds its time if most have to wait
 
@@ -32,7 +33,6 @@ local lease_ends = whole(now + lease)
 local deliveries = {}
 local receivers = {} -- by name: its record, and how many more callbacks may go there now
 local free_at = {} -- destination → how many more callbacks may go there now, of all owners
-local keys_by_owner = {}
 -- Lists of (lease end, member) for the claims since the last write, by due set and by receiver.
 local due_again, slots = { deliveries = {}, prompt = {} }, {}
 
@@ -48,15 +48,6 @@ local function read_once(receiver, destination)
     end
   end
   return known
-end
-
--- An owner's own keys go before those of all owners.
-local function signing_keys_of(owner)
-  if not keys_by_owner[owner] then
-    local f = redis.call('HMGET', key('keys'), owner, '*')
-    keys_by_owner[owner] = f[1] or f[2] or ''
-  end
-  return keys_by_owner[owner]
 end
 
 local function append_lease(flat, member)

@@ -3,13 +3,14 @@
 --- KEYS[1] base
 --- ARGV
 ---   promises  string   what jobs with a reservation were first promised, JSON; '' for none
+---   kept      string   what these reservations keep, by host and resource, JSON; '' for nothing
 ---   passed    strings  members of the jobs newly passed
 --- Returns none
 --- Errors none
 --- @include "base"
 --- @include "clock"
 
-redis.call('HSET', base, 'promises', promises)
+redis.call('HSET', base, 'promises', promises, 'kept', kept)
 redis.call('HDEL', base, 'protection') -- written by earlier versions
 local now = whole(now_ms())
 for _, member in ipairs(passed) do

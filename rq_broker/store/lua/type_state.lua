@@ -9,7 +9,7 @@
 ---   epoch       string   with another epoch, numbers start again
 ---   number      decimal  number of the last change
 ---   is_whole    flag     all hosts follow, not only changed ones
----   settings    fields   the base hash: the policy and its number, and the promises
+---   settings    fields   the base hash: the policy and its number, the promises, and what is kept
 ---   usage       fields   <resource>/<owner> and amount; empty unless asked for
 ---   past_usage  fields   <resource>/<owner>, and its average and when that was, ms; the same
 ---   closed      strings  receivers that take no grants now

@@ -267,7 +267,10 @@ async def _lock_and_step(broker: Broker) -> None:
 
 
 async def _trouble_receivers(broker: Broker, client: Redis) -> None:
-    """Let one receiver answer with Retry-After, and three destinations fail."""
+    """Let one receiver answer with Retry-After, three destinations fail, and one be tested."""
+    await broker.send_test(TYPE, "t", "http://x/y", "http://x:80", "o")
+    await broker.claim_tests(TYPE, 1)
+    await broker.settle_test(TYPE, "t", "http_200", 1)
     now = round(await broker.now(TYPE) * 1000)
     await client.zadd(KEYS.of("failing"), {f"http://{host}:80": now for host in "abc"})
     await bring(broker, Status.GRANTED, "asked")

@@ -32,18 +32,18 @@ async function once(method, url, body, headers, signal) {
     if (error.name === "AbortError") throw error;
     throw Object.assign(new Unreachable(error.message), { method });
   }
-  const parsed = await bodyOf(answer);
+  const parsed = await bodyOf(answer, method);
   if (!answer.ok) throw Object.assign(new Refusal(answer.status, parsed, answer.headers), { method });
   clock.note(answer.headers.get("Date"));
   return { ...parsed, etag: answer.headers.get("ETag") };
 }
 
 // An answer whose body ends early is none: nobody may take it for one without data.
-async function bodyOf(answer) {
+async function bodyOf(answer, method) {
   if (answer.status === 304) return {};
   try { return await answer.json(); } catch (error) {
     if (error.name === "AbortError") throw error;
-    if (answer.ok) throw new Unreachable(error.message);
+    if (answer.ok) throw Object.assign(new Unreachable(error.message), { method });
     return {}; // a refusal of something between us and the API
   }
 }

@@ -27,12 +27,13 @@ export function Status({ status, children }) {
   return html`<${Badge} tone=${tone} icon=${icon}>${children || t(`status.${status}`)}</${Badge}>`;
 }
 
-// Parts of a whole as a bar: used, held, kept, free, in this order always. Amounts, not shares.
-export function Cap({ name, total, used, held, kept = 0 }) {
+// Parts of a whole as a bar: used, held, kept, free, in this order always. Amounts, not shares. What is kept may be unknown.
+export function Cap({ name, total, used, held, kept }) {
   const share = (value) => (total > 0 ? Math.min(100, Math.max(0, (100 * value) / total)) : 0);
-  const [u, h, k] = [share(used), share(held), share(kept)];
-  const free = Math.max(0, total - used - held - kept);
-  const label = t("cap.label", { name, used: number(used), held: number(held), free: number(free) });
+  const [u, h] = [share(used), share(held)];
+  const k = Math.min(share(kept || 0), 100 - u - h);
+  const free = Math.max(0, total - used - held - (kept || 0));
+  const label = t(kept === undefined ? "cap.label.sums" : "cap.label", { name, used: number(used), held: number(held), kept: number(kept || 0), free: number(free) });
   return html`<svg class="cap" role="img" aria-label=${label}>
     <rect class="c-free" width="100%" height="100%" /><rect class="c-used" width=${`${u}%`} height="100%" />
     <rect class="c-gap" x=${`${u}%`} width="1" height="100%" /><rect class="c-held" x=${`${u}%`} width=${`${h}%`} height="100%" />

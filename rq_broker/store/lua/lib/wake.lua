@@ -1,5 +1,5 @@
 --- Wake-ups: how a script tells the notifiers that a type has work for one of their steps: `grant`,
---- `deliver`, `unproven` (a delivery to an unproven destination) or `sweep`.
+--- `deliver`, `unproven` (a delivery to an unproven destination), `sweep` or `test` (of a receiver).
 ---
 --- Work that is due now leaves its marker in `wake`, and is published once: a marker that is already there
 --- was published before. The script that does the work removes the marker before it begins, so whatever

@@ -10,7 +10,7 @@ import { Head } from "./head.js";
 
 const PAGE = 50;
 const READ_MS = 2000; // between two looks for newer lines
-const VERBS = ["submit", "transition", "reorder", "set_expected", "withdraw", "set_policy", "set_host", "drop_host", "forget_source", "reset", "set_keys", "acknowledge_losses", "drop_type", "repair_job", "repair_array", "repair_type"];
+const VERBS = ["submit", "transition", "reorder", "set_expected", "withdraw", "set_policy", "set_host", "drop_host", "forget_source", "reset", "send_test", "set_keys", "acknowledge_losses", "drop_type", "repair_job", "repair_array", "repair_type"];
 const INSTALLATION = ["create_token", "rotate_token", "revoke_token", "encrypt_keys", "drop_type"];
 const OF_JOBS = new Set(["submit", "transition", "reorder", "set_expected", "withdraw", "repair_job"]);
 const FIELDS = 6; // fields of a change that are drawn; the others unfold
@@ -41,7 +41,7 @@ function Subject({ type, line }) {
   const { verb, subject } = line;
   const name = subject.includes("/") ? subject.slice(subject.indexOf("/") + 1) : subject;
   const href = !type ? null : OF_JOBS.has(verb) ? to("job", type, name) : /_host$/.test(verb) ? to("hosts", type, undefined, { host: subject })
-    : verb === "set_policy" ? to("policy", type) : verb === "reset" ? to("callbacks", type) : null;
+    : verb === "set_policy" ? to("policy", type) : verb === "reset" || verb === "send_test" ? to("callbacks", type) : null;
   return href ? html`<a class="wrap" href=${href}>${subject}</a>` : html`<span class="wrap">${subject}</span>`;
 }
 

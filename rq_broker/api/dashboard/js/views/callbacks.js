@@ -9,6 +9,7 @@ import { go, to } from "../router.js";
 import { many, t } from "../texts.js";
 import { GaveUp, RequeueAll } from "./gave-up.js";
 import { Head } from "./head.js";
+import { TestDialog } from "./receiver-test.js";
 
 const READ_MS = 3000; // between two reads of all destinations
 const MOST = 1000; // destinations that one answer has
@@ -27,10 +28,12 @@ function Actions({ type, each, reload }) {
   const close = () => setAsking("");
   const button = (what, icon, label) => html`<${Button} data-size="sm" icon=${icon} aria-label=${`${label} ${destination} ${owner}`} onClick=${() => { action.clear(); setAsking(what); }}>${label}</${Button}>`;
   const said = t("calls.reset.done", { destination });
-  return html`<div class="actions end">${isTroubled(each) && may("reset", type) && button("reset", "undo", t("calls.reset"))}
+  return html`<div class="actions end">${may("send_test", type) && destination !== OFFER && button("test", "call", t("calls.test"))}
+      ${isTroubled(each) && may("reset", type) && button("reset", "undo", t("calls.reset"))}
       ${may("act", type) && isTroubled(each) && button("requeue", "line", t("calls.requeue"))}</div><${Outcome} action=${action} />
     ${asking === "reset" && html`<${Confirm} title=${t("calls.reset.ask", { destination })} says=${t("calls.reset.says", { n: number(each.parked) })} label=${t("calls.reset.yes")}
       onYes=${() => call("POST", `types/${path(type)}/destinations/reset`, { body: { destination, owner } })} done=${() => { action.run(async () => {}, said); reload(); }} onClose=${close} />`}
+    ${asking === "test" && html`<${TestDialog} type=${type} each=${each} onClose=${close} />`}
     ${asking === "requeue" && html`<${RequeueAll} type=${type} filter=${{ status: "error", callback_destination: destination, ...(owner && { owner_id: owner }) }} onClose=${close} done=${(text) => { action.run(async () => {}, text); reload(); }} />`}`;
 }
 

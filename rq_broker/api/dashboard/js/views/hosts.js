@@ -75,14 +75,21 @@ function count(hosts) {
   return hosts.length === 1 ? t("hosts.title.one") : t("hosts.title", { n: number(hosts.length) });
 }
 
+// What is kept of a host and free now: the rest is in use until the reservation begins.
+function keptNow(host, resource, kept) {
+  const free = amountOf(host.capacity[resource]) - amountOf(host.used[resource]) - amountOf(host.held[resource]);
+  return host.dropped ? 0 : Math.max(0, Math.min(kept?.[resource] || 0, free));
+}
+
 function Group({ name, hosts, names, chosen, first, compact, stale, kept, fit }) {
   const prefix = prefixOf(hosts.map((host) => host.name));
   const own = names.filter((each) => hosts.some((host) => each in host.capacity));
   const [main] = own;
   const { total = 0, used = 0, held = 0 } = totals(hosts)[main] || {};
+  const later = hosts.reduce((sum, host) => sum + keptNow(host, main, kept.get(host.name)), 0);
   return html`<section aria-label=${name}><div class="agg-h"><h2>${name}</h2>
       <span class="sub">${[prefix && `${prefix}…`, count(hosts), eachOf(hosts, own)].filter(Boolean).join(" · ")}</span>
-      ${main && html`<span class="agg-u"><${Cap} name=${`${name}, ${main}`} total=${total} used=${used} held=${held} />
+      ${main && html`<span class="agg-u"><${Cap} name=${`${name}, ${main}`} total=${total} used=${used} held=${held} kept=${later} />
         <span class="num">${Math.round(percent(used + held, total))} %</span></span>`}</div>
     <div class="tiles" ...${compact && { "data-density": "compact" }}>${hosts.map((host) => html`<${Tile} key=${host.name} host=${host} names=${own.slice(0, SHOWN)} prefix=${prefix}
       chosen=${host.name === chosen} focusable=${host.name === first} state=${stateOf(host, stale, kept.get(host.name))} kept=${kept.get(host.name)} fit=${fit} />`)}</div></section>`;

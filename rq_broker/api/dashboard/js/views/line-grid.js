@@ -15,7 +15,7 @@ import { isBlocked, reasonOf } from "./line-reason.js";
 import { axisOf, Columns, LoadingRows, Row } from "./line-rows.js";
 import { isFiltered, Toolbar } from "./line-tools.js";
 import { rowHeight, useWindow } from "./line-window.js";
-import { move, MoveDialog, PlaceDialog } from "./move.js";
+import { MoveDialog, PlaceDialog, undoable } from "./move.js";
 
 const OVERSCAN = 10;
 const PRESS_MS = 500; // of touch that select a row
@@ -148,15 +148,6 @@ export function Grid({ type, source, filter, set, counts, hosts, events, policy,
     event.preventDefault();
   }
 
-  const moved = (job, target) => ({ position, undo }) => {
-    live.now();
-    const back = () => move(type, job.RequestID, undo.position, undo.line).then(
-      () => { setToast({ text: t("move.undone", { name: job.RequestID, to: number(undo.position) }) }); live.now(); },
-      (error) => setToast({ text: error.status ? error.message : t("error.unreachable") }),
-    );
-    setToast({ text: t("move.done", { name: job.RequestID, to: number(position || target + 1) }), label: t("undo"), run: back });
-  };
-
   const spoken = lifted && t("line.at", { n: number(lifted.to + 1), count: number(count) })
     + (lifted.to !== lifted.from ? neighbour() : "");
   function neighbour() {
@@ -184,7 +175,7 @@ export function Grid({ type, source, filter, set, counts, hosts, events, policy,
 
   const layers = html`${menu && html`<${RowMenu} key=${menu.job.ID} type=${type} ...${menu} movable=${filter.status === "queued" && may("update", type)} on=${on} onClose=${() => setMenu(null)} />`}
     ${dialog?.kind === "move" && html`<${MoveDialog} type=${type} job=${dialog.job} from=${dialog.from} target=${dialog.target} count=${counts.queued}
-      onDone=${moved(dialog.job, dialog.target)} onClose=${() => setDialog(null)} />`}
+      onDone=${undoable(dialog.job, dialog.target, setToast, live.now)} onClose=${() => setDialog(null)} />`}
     ${dialog?.kind === "place" && html`<${PlaceDialog} job=${dialog.job} from=${dialog.from} count=${counts.queued} onClose=${() => setDialog((now) => (now === dialog ? null : now))}
       onChosen=${(target) => setDialog({ ...dialog, kind: "move", target })} />`}
     ${dialog?.kind === "bulk" && html`<${BulkDialog} type=${type} action=${dialog.action} selection=${dialog.selection} filter=${filter} onClose=${() => setDialog(null)}

@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from "../dom.js";
 
 const REST_MS = 1000; // between two times that the rows are read anew
 const GONE_MS = 4000; // for which a row that left stays
+const UNTOLD_MS = 500; // for which a row that left waits for its event: it may be in the next batch
 const UNREAD_MS = 2000; // after which rows are read anew that no plan has looked at yet; twice as long each time
 const DRIFT_MS = 15000; // after which forecasts and reasons are read anew though nothing happened
 const MARGIN = 10; // rows read beyond those in sight
@@ -12,7 +13,7 @@ const ORDERS = new Set(["job.queued", "job.granted", "job.running", "job.done", 
 // Returns { waiting, above, gone, now }: changes that wait, changes above the view, jobs that left, and what shows them at once.
 export function useLive({ source, events, held, view, onRead }) {
   const [, redraw] = useState(0);
-  const state = useRef({ waiting: 0, above: 0, gone: new Map(), busy: false, timer: null, last: 0, until: 0, tries: 0 }).current;
+  const state = useRef({ waiting: 0, above: 0, gone: new Map(), busy: false, timer: null, last: 0, until: 0, untold: false, tries: 0 }).current;
   const latest = useRef({});
   latest.current = { source, held, view, onRead };
 
@@ -23,7 +24,8 @@ export function useLive({ source, events, held, view, onRead }) {
     const counted = state.waiting;
     try {
       const fresh = await shown.fresh(Math.max(0, first - MARGIN), last + MARGIN);
-      if (shown === latest.current.source && (asked || !latest.current.held)) {
+      const waits = !asked && (latest.current.held || leavesSoon(shown, fresh));
+      if (shown === latest.current.source && !waits) {
         const moved = shift(shown, fresh);
         shown.show(fresh);
         const { view: now } = latest.current;
@@ -31,6 +33,7 @@ export function useLive({ source, events, held, view, onRead }) {
         state.waiting -= counted;
         state.gone.clear();
         state.until = 0;
+        state.untold = false;
         state.tries = isUnread() ? state.tries + 1 : 0;
         latest.current.onRead();
       }
@@ -39,6 +42,22 @@ export function useLive({ source, events, held, view, onRead }) {
     state.busy = false;
     redraw((n) => n + 1);
     plan();
+  }
+
+  // Whether what was read lacks a row in sight that has to stay: one that is told as gone since the reading began, or
+  // that left so recently that its event is still to come. That is waited for once.
+  function leavesSoon(shown, fresh) {
+    if (state.until > Date.now()) return true;
+    if (state.untold) return false;
+    const { view: { first, last } } = latest.current;
+    for (let index = first; index <= last; index += 1) {
+      const job = shown.row(index);
+      if (job && !job.other && !state.gone.has(job.RequestID) && shown.find(fresh, job.RequestID) < 0) {
+        state.untold = true;
+        return true;
+      }
+    }
+    return false;
   }
 
   // By how many places the first row in full sight, or the next one that is still there, has moved.
@@ -58,7 +77,8 @@ export function useLive({ source, events, held, view, onRead }) {
     clearTimeout(state.timer);
     if (document.hidden || latest.current.held) return;
     const rest = isUnread() ? Math.min(DRIFT_MS, UNREAD_MS * 2 ** state.tries) : DRIFT_MS;
-    const due = state.waiting > 0 ? Math.max(state.last + REST_MS, state.until) : state.last + rest;
+    const soon = state.untold ? UNTOLD_MS : REST_MS;
+    const due = state.untold || state.waiting > 0 ? Math.max(state.last + soon, state.until) : state.last + rest;
     state.timer = setTimeout(apply, Math.max(0, due - Date.now()));
   }
 

@@ -72,6 +72,17 @@ export function move(type, name, position, line) {
   return call("POST", `v1/${path(type, name)}`, { body: { position }, headers: { "If-Match": `"${line}"` } });
 }
 
+// Returns what takes the answer of a move: it tells of it, with what moves the job back. `tell` gets toasts.
+export const undoable = (job, target, tell, refresh) => ({ position, undo }) => {
+  const name = job.RequestID;
+  refresh();
+  const run = () => move(job.Type, name, undo.position, undo.line).then(
+    () => { tell({ text: t("move.undone", { name, to: number(undo.position) }) }); refresh(); },
+    (error) => tell({ text: error.status ? error.message : t("error.unreachable") }),
+  );
+  tell({ text: t("move.done", { name, to: number(position || target + 1) }), label: t("undo"), run });
+};
+
 // `onDone` gets what the move answered: where the job was, and the version with which it may go back there.
 export function MoveDialog({ type, job, from, target, count, onDone, onClose }) {
   const [preview, setPreview] = useState(null); // what the API foretells, and when it did

@@ -1,5 +1,6 @@
 // Every type in one row, above them what needs attention, and below what happens now.
 import { html, useState } from "../dom.js";
+import { may } from "../api.js";
 import { useFresh, useResource } from "../data.js";
 import { number, resources, span } from "../format.js";
 import { Badge, Cap, Empty, Failure, Icon, Legend, Loading } from "../parts.js";
@@ -7,19 +8,20 @@ import { to } from "../router.js";
 import { t } from "../texts.js";
 import { Feed } from "./feed.js";
 import { Needs, troublesOf } from "./needs.js";
+import { Next } from "./next.js";
 import { Bars, Spark, useHistories } from "./sparks.js";
 
 const READ_MS = 4000; // between two reads of all rows: one call, however many types there are
 const SHOWN = 3; // resources of a row; the others are on the page of hosts
 const FILTER_FROM = 12; // types from which on a filter is drawn
 
-function Use({ totals }) {
+function Use({ totals, kept }) {
   const names = resources(Object.keys(totals?.capacity || {}));
   if (!names.length) return html`<span class="sub">${t("overview.nohosts")}</span>`;
   return html`<div class="util">${names.slice(0, SHOWN).map((name) => {
     const total = totals.capacity[name];
     const [used, held] = [totals.used[name] || 0, totals.held[name] || 0];
-    return html`<div class="cap-row" key=${name}><span class="clip" title=${name}>${name}</span><${Cap} name=${name} total=${total} used=${used} held=${held} />
+    return html`<div class="cap-row" key=${name}><span class="clip" title=${name}>${name}</span><${Cap} name=${name} total=${total} used=${used} held=${held} kept=${kept[name] || 0} />
       <span class="num">${total ? Math.round((100 * (used + held)) / total) : 0} %</span></div>`;
   })}</div>`;
 }
@@ -43,7 +45,7 @@ function Row({ row, history }) {
     <td class="num" data-l=${t("overview.oldest")}>${counts.queued ? span(row.oldest_wait_seconds) : "—"}</td>
     <td class="num" data-l=${t("overview.grants")}><div class="cell">${grants && html`<${Bars} values=${grants}
       label=${t("overview.spark.grants", { type: name, n: number(history.rate) })} />`}<b>${history ? number(history.rate) : "—"}</b></div></td>
-    <td class="full" data-l=${t("overview.use")}><${Use} totals=${row.totals} /></td>
+    <td class="full" data-l=${t("overview.use")}><${Use} totals=${row.totals} kept=${row.kept} /></td>
     <td class="full"><${Trouble} row=${row} /></td></tr>`;
 }
 
@@ -74,5 +76,5 @@ export function Overview({ ready, events }) {
   if (rows.length === 0) return html`${head()}<${Empty} title=${t("overview.empty.title")}>${t("overview.empty")}</${Empty}>`;
   return html`${head(lede)}${summaries.error && html`<${Failure} error=${summaries.error} again=${summaries.reload} />`}
     <${Needs} rows=${rows} ready=${ready} reload=${summaries.reload} />
-    <${Types} rows=${rows} unread=${summaries.unread} /><${Feed} types=${rows.map((row) => row.name)} events=${events} />`;
+    <${Types} rows=${rows} unread=${summaries.unread} />${may("page") && html`<${Next} rows=${rows} events=${events} reload=${summaries.reload} />`}<${Feed} types=${rows.map((row) => row.name)} events=${events} />`;
 }

@@ -1,0 +1,104 @@
+// Who is next in each type, and what lets one go first from here: its arrow, then yes to the preview. Two clicks.
+import { html, useEffect, useRef, useState } from "../dom.js";
+import { clock, get, may, path } from "../api.js";
+import { instant, number, size, span } from "../format.js";
+import { Button, Icon, Status } from "../parts.js";
+import { to } from "../router.js";
+import { t } from "../texts.js";
+import { Toast } from "../toasts.js";
+import { reasonOf } from "./line-reason.js";
+import { MoveDialog, undoable } from "./move.js";
+
+const TYPES = 8; // types whose first jobs are shown: one call each
+const JOBS = 3; // of each
+const REST_MS = 4000; // between two reads of a type because something happened in it
+const DRIFT_MS = 15000; // after which reasons are read anew though nothing happened
+const TYPED_MS = 200; // after the last letter, until what was typed is looked for
+
+const firstOf = (type) => get(`v1/${path(type)}/?status=queued&limit=${JOBS}&reason=1`).then(({ data }) => data, () => null);
+
+// Type → its first jobs. `held`: what is shown stays, as while a person points at it.
+function useFirst(types, events, held) {
+  const [lists, setLists] = useState({});
+  const { current: kept } = useRef({ read: {}, due: new Set(), timer: null });
+  const show = () => setLists((old) => ({ ...old, ...kept.read }));
+  const latest = useRef(held);
+  latest.current = held;
+  function read(names) {
+    for (const type of names) {
+      firstOf(type).then((jobs) => {
+        if (jobs) kept.read[type] = jobs;
+        if (jobs && !latest.current) show();
+      });
+    }
+  }
+  function soon(names) {
+    for (const type of names) kept.due.add(type);
+    if (kept.due.size) kept.timer ??= setTimeout(() => { kept.timer = null; read(kept.due); kept.due.clear(); }, REST_MS);
+  }
+  useEffect(() => read(types), [types.join("\n")]);
+  useEffect(() => { soon((events?.map(({ type }) => type) || types).filter((type) => types.includes(type))); }, [events]);
+  useEffect(() => { if (!held) show(); }, [held]);
+  useEffect(() => {
+    const timer = setInterval(() => { if (!document.hidden) read(types); }, DRIFT_MS);
+    return () => { clearInterval(timer); clearTimeout(kept.timer); kept.timer = null; };
+  }, [types.join("\n")]);
+  return [lists, read];
+}
+
+// What an index finds at once by a whole name, in every type; null where nothing is looked for.
+function useFound(types, name) {
+  const [found, setFound] = useState(null);
+  useEffect(() => {
+    setFound(null);
+    if (!name) return undefined;
+    const abort = new AbortController();
+    const timer = setTimeout(() => {
+      const look = (type) => get(`v1/${path(type)}/?${new URLSearchParams({ request_id: name, limit: 1, reason: 1 })}`, { signal: abort.signal }).then(({ data }) => data, () => []);
+      Promise.all(types.map(look)).then((lists) => { if (!abort.signal.aborted) setFound(lists.flat()); });
+    }, TYPED_MS);
+    return () => { clearTimeout(timer); abort.abort(); };
+  }, [name, types.join("\n")]);
+  return name ? found : null;
+}
+
+function Why({ job }) {
+  if (job.Status !== "queued") return html`<${Status} status=${job.Status} />`;
+  const { icon, tone, text } = reasonOf(job);
+  return html`<div class="why" data-tone=${tone}><${Icon} name=${icon} /><span class="clip2" title=${text}>${text}</span></div>`;
+}
+
+function Row({ job, place, onFirst }) {
+  const { Type: type, RequestID: name } = job;
+  const since = (clock.now() - Date.parse(job.CreatedAt)) / 1000;
+  return html`<tr><td class="full"><a class="strong wrap" href=${to("job", type, name)}>${name}</a><br /><span class="sub">${[job.OwnerID, type].filter(Boolean).join(" · ")}</span></td>
+    <td class="num" data-l=${t("next.place")}>${place ? number(place) : "–"}</td>
+    <td data-l=${t("line.size")}>${size(job.Data).text}</td><td class="num" data-l=${t("line.since")} title=${instant(job.CreatedAt)}>${span(since)}</td>
+    <td class="full"><${Why} job=${job} /></td>
+    <td class="num ac">${place > 1 && may("update", type) && html`<${Button} data-size="sm" icon="up" aria-label=${`${t("line.front")}: ${name}`} onClick=${() => onFirst(job, place)}>${t("line.front")}</${Button}>`}</td></tr>`;
+}
+
+export function Next({ rows, events, reload }) {
+  const [text, setText] = useState("");
+  const [pointed, setPointed] = useState(false);
+  const [moving, setMoving] = useState(null); // { job, place }
+  const [toast, setToast] = useState(null);
+  const types = rows.filter(({ counts }) => counts.queued > 0).map(({ name }) => name).slice(0, TYPES);
+  const [lists, read] = useFirst(types, events, pointed || Boolean(moving));
+  const found = useFound(rows.map(({ name }) => name), text.trim());
+  if (types.length === 0 && !text) return null;
+  const waiting = types.flatMap((type) => (lists[type] || []).map((job, n) => ({ job, place: job.Position || n + 1 })));
+  const shown = found ? found.map((job) => ({ job, place: job.Position })) : waiting;
+  const refresh = () => { read(types); reload(); };
+  const head = (name, kind) => html`<th scope="col" class=${kind}>${name}</th>`;
+  return html`<section class="panel" aria-labelledby="next" onPointerEnter=${(event) => setPointed(event.pointerType === "mouse")} onPointerLeave=${() => setPointed(false)}>
+    <div class="panel-h"><h2 id="next">${t("next.title")}</h2><div class="find" role="search"><${Icon} name="search" /><input class="input" type="search" aria-label=${t("next.find")}
+      placeholder=${t("next.find")} autocomplete="off" spellcheck=${false} value=${text} onInput=${(event) => setText(event.target.value)} /></div></div>
+    ${shown.length > 0 && html`<table class="tbl next cards"><thead><tr>${head(t("line.job"))}${head(t("next.place"), "num")}${head(t("line.size"))}${head(t("line.since"), "num")}
+      ${head(t("line.why"))}<th scope="col"><span class="vh">${t("line.actions")}</span></th></tr></thead>
+      <tbody>${shown.map(({ job, place }) => html`<${Row} key=${`${job.Type} ${job.ID}`} job=${job} place=${place} onFirst=${(one, at) => setMoving({ job: one, place: at })} />`)}</tbody></table>`}
+    ${found?.length === 0 && html`<p class="panel-b sub">${t("next.nomatch", { text })}</p>`}
+    ${moving && html`<${MoveDialog} type=${moving.job.Type} job=${moving.job} from=${moving.place - 1} target=${0} count=${rows.find(({ name }) => name === moving.job.Type)?.counts.queued || 0}
+      onDone=${undoable(moving.job, 0, setToast, refresh)} onClose=${() => setMoving(null)} />`}
+    <${Toast} toast=${toast} onGone=${() => setToast(null)} /></section>`;
+}
