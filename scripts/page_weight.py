@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, CDPSession, Page
 from showing import scene
 from showing.serving import chromium, served
 
@@ -31,6 +31,8 @@ BATCH = 40
 LONG = "long"
 CHUNK = 500
 """Jobs of one call that fills the line."""
+STEPS = 60
+"""Frames of a scroll to the middle."""
 SCROLL = """async steps => {
   const frames = [];
   const whole = document.documentElement.scrollHeight - innerHeight;
@@ -93,14 +95,28 @@ async def live(browser: Browser, url: str, events: int) -> None:
 
 
 async def scroll(browser: Browser, url: str, jobs: int) -> None:
-    """Print the times of the frames while a long line is scrolled to its middle."""
+    """Print the times of the frames while a long line is scrolled to its middle, and the CPU time
+    of the page's thread for each: that says what a frame costs on a machine that is busy, too."""
     page = await browser.new_page()
     await page.goto(f"{url}/line/{LONG}")
     await page.locator(".line-row").nth(5).wait_for()
-    frames: list[float] = await page.evaluate(SCROLL, 60)
+    session = await page.context.new_cdp_session(page)
+    await session.send("Performance.enable", {"timeDomain": "threadTicks"})
+    before = await cpu(session)
+    frames: list[float] = await page.evaluate(SCROLL, STEPS)
+    used = (await cpu(session) - before) * 1000 / STEPS
     middle, late, worst = (frames[int(len(frames) * part) - 1] for part in (0.5, 0.95, 1))
-    print(f"line of {jobs}: frame {middle:.0f} ms, 95 % {late:.0f} ms, worst {worst:.0f} ms")
+    print(
+        f"line of {jobs}: frame {middle:.0f} ms, 95 % {late:.0f} ms, worst {worst:.0f} ms; "
+        f"{used:.1f} ms of CPU a frame"
+    )
     await page.close()
+
+
+async def cpu(session: CDPSession) -> float:
+    """Return the CPU seconds that the page's thread has used."""
+    metrics = (await session.send("Performance.getMetrics"))["metrics"]
+    return float(next(each["value"] for each in metrics if each["name"] == "TaskDuration"))
 
 
 async def fill_line(broker: Broker, jobs: int) -> None:
