@@ -323,6 +323,9 @@ local function become_granted(grant, number)
     changes[#changes + 1], changes[#changes + 2] = 'alternative', grant.alternative
   end
   redis.call('HSET', job_key(job.request_id), unpack(changes))
+  if job.error ~= '' then -- of an offer that was missed before
+    redis.call('HDEL', job_key(job.request_id), 'error')
+  end
   job.alternative = grant.alternative
   job.counts = { waited = whole(grant.waited), size = grant.size, amounts = amounts_text(grant.amounts) }
   if job.give_up_after or job.hold_at_most then
