@@ -31,7 +31,7 @@ run: $(RUNTIME) ## start API and notifier on an embedded store, http://127.0.0.1
 
 # Four at a time on two cores: tests of faults wait for processes more than they work.
 test: $(INSTALLED) server ## run the suite, on fakeredis and on a real redis-server
-	$(BIN)/python -m pytest -n 4 $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
 
 cover: $(INSTALLED) server ## run the suite and report branch coverage; fails below 95 %
 	$(BIN)/python -m pytest -n 2 -o faulthandler_timeout=600 --cov --cov-report=term-missing:skip-covered $(ARGS)

@@ -46,7 +46,7 @@ SECTIONS: Mapping[str, Mapping[str, Entry]] = {
         ),
         "watch": Entry(
             "verbs.watch:watch",
-            "Print each change of a job, or of a type's line.",
+            "Print each change of a job, of a type's line, or without TYPE of all lines.",
         ),
         "events": Entry(
             "verbs.events:events",

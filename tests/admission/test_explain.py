@@ -20,6 +20,7 @@ from rq_broker.admission.snapshot import SnapshotReader, WindowedSnapshot
 from rq_broker.domain import errors
 from rq_broker.domain.jobs import Job, Status
 from rq_broker.domain.planning import Snapshot
+from rq_broker.domain.status_words import in_words
 from rq_broker.planner import Explanation
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker
@@ -144,7 +145,7 @@ async def test_a_closed_destination_is_the_reason(broker: Broker, client: Redis)
 async def test_only_waiting_jobs_are_explained(broker: Broker, status: Status) -> None:
     """A job that does not wait is a conflict, not an empty answer."""
     await bring(broker, status)
-    with pytest.raises(errors.NotWaiting, match=f"d is {status}"):
+    with pytest.raises(errors.NotWaiting, match=f"d is {in_words(status)}"):
         await explanation_of(broker, "d")
 
 

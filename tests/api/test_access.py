@@ -41,6 +41,7 @@ PATHS = {
     "host": "h",
     "source": "s",
     "token": "t",
+    "test": "e",
     "page": "index",
     "rest": "x",
 }

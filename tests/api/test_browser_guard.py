@@ -177,7 +177,7 @@ async def test_every_answer_says_how_a_browser_may_take_it(
     """No answer is sniffed; none but a page is kept by anybody, and a page loads nothing."""
     paths = {route.path for route in app.routes if isinstance(route, Route)}
     paths -= {path for path in paths if path.endswith("/events")}  # without end, see test_events
-    names = {"{type}": "vm", "{request_id}": "d", "{host}": "h", "{token}": "t",
+    names = {"{type}": "vm", "{request_id}": "d", "{host}": "h", "{token}": "t", "{test}": "e",
              "{page}": "concepts", "{source}": "s", "{rest:path}": "x"}  # fmt: skip
     for template in sorted(paths | {"/nowhere", "/docs/nowhere", "/docs/concepts.md"}):
         path = re.sub(r"\{[a-z_:]+\}", lambda name: names[name[0]], template)

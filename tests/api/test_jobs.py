@@ -155,7 +155,7 @@ async def test_what_a_job_expects(api: httpx.AsyncClient) -> None:
     refused(answer, 400, "expected_too_long", "expected must be at most 60 seconds")
     assert await listed(api) == ["d"]
     await api.post("/v1/vm/d", json={"status": "error"})
-    refused(await api.post("/v1/vm/d", json={"expected": 60}), 409, "conflict", "d is error")
+    refused(await api.post("/v1/vm/d", json={"expected": 60}), 409, "conflict", "d is in error")
 
 
 async def test_the_priorities_of_the_original(api: httpx.AsyncClient) -> None:

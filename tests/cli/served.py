@@ -39,7 +39,13 @@ def served(redis: str) -> Iterator[Served]:
     client = connect(redis)
     broker = Broker(client)
     port = free_port()
-    config = uvicorn.Config(create_app(broker), port=port, log_config=None, lifespan="off")
+    config = uvicorn.Config(
+        create_app(broker),
+        port=port,
+        log_config=None,
+        lifespan="off",
+        timeout_graceful_shutdown=1,  # a command that was left may have a stream open for ever
+    )
     server = uvicorn.Server(config)
     started = threading.Event()
 

@@ -118,6 +118,9 @@ async def _live(broker: Broker, type_: str) -> None:
     await grant(broker, await broker.read(type_, "w"))
     await settle(broker, await claim_one(broker, type_=type_), Settlement("delivered"))
     await broker.set_keys(type_, "*", ["whsec_x"])
+    await broker.send_test(type_, "t", "http://x/y", "http://x:80")
+    assert [test.test for test in await broker.claim_tests(type_, 1)] == ["t"]
+    await broker.settle_test(type_, "t", "http_200", 1)
     for destination in (await broker.destinations(type_))[1]:
         await broker.reset(type_, destination.name)
     holds = RunningHolds(broker, type_)

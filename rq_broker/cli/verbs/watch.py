@@ -46,7 +46,7 @@ def watch(
     owner_id: str,
     as_json: bool,
 ) -> None:
-    """Print each change of a job, of a type's line, or without TYPE of the lines of all types.
+    """Print each change of a job, of a type's line, or without TYPE of all lines.
 
     A job is watched until it ends, a line until Ctrl-C. Exits with 1 if the job ends without having
     been in one of the statuses of --until. A broker that is away is waited for.

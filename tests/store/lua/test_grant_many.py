@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -181,11 +182,14 @@ async def _contents(client: Any, name: str) -> Any:
 
 def _fields(fields: Mapping[str, str]) -> list[tuple[str, str]]:
     """List fields without numbers of times, of how long somebody waited, and of hosts' changes."""
-    return sorted(
-        (re.sub(r"^(wait:\S+:).*", r"\1", field), _timeless(text))
-        for field, text in fields.items()
-        if field not in ("hosts", "waited") and not field.endswith(":ms")
-    )
+    kept, waits = list[tuple[str, str]](), Counter[str]()
+    for field, text in fields.items():
+        size = re.match(r"wait:\S+?:(?!ms)", field)
+        if size:  # how long each waited is the machine's doing
+            waits[size[0]] += int(text)
+        elif field not in ("hosts", "waited") and not field.endswith(":ms"):
+            kept.append((field, _timeless(text)))
+    return sorted([*kept, *((size, str(count)) for size, count in waits.items())])
 
 
 def _timeless(text: str) -> str:
