@@ -14,6 +14,7 @@ from faulting.servers import Topology
 from rq_broker.domain.errors import BrokerError
 from rq_broker.store.audit import Finding, Severity, audit
 from rq_broker.store.broker import Broker
+from rq_broker.store.cancellation import raise_if_cancelled
 from rq_broker.store.connection import connect
 from tests.making import TYPE, shape, submit
 
@@ -57,6 +58,7 @@ class Submits:
 
     async def _run(self) -> None:
         while True:
+            raise_if_cancelled()
             self._count += 1
             name = f"{self._type}-{self._count}"
             try:

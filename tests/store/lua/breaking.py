@@ -5,9 +5,10 @@ from __future__ import annotations
 from redis.asyncio import Redis
 
 from rq_broker.domain.deliveries import Delivery, Destination
+from rq_broker.domain.jobs import Status
 from rq_broker.store.broker import Broker, Settlement
 from rq_broker.store.keys import Keys, receiver
-from tests.making import TYPE, claim_one, grant_to, publish, settle
+from tests.making import TYPE, bring, claim_one, grant_to, publish, settle
 from tests.redis_reads import members
 
 HERE = "http://x:80"
@@ -74,3 +75,20 @@ async def end_leases(client: Redis, destination: str) -> None:
     for member in await members(client, KEYS.of("flying", destination)):
         await client.zadd(KEYS.of("flying", destination), {member: 1})
         await client.zadd(KEYS.of("deliveries"), {member: 1})
+
+
+async def trouble_receivers(broker: Broker, client: Redis) -> None:
+    """Let one receiver answer with Retry-After, three destinations fail, and one be tested."""
+    await broker.send_test(TYPE, "t", "http://x/y", "http://x:80", "o")
+    await broker.claim_tests(TYPE, 1)
+    await broker.settle_test(TYPE, "t", "http_200", 1)
+    await bring(broker, Status.GRANTED, "failing")
+    await settle(broker, await claim_one(broker), Settlement("retry", "http_500", delay=40))
+    await broker.job_hold(TYPE, "failing")
+    await broker.withdraw(TYPE, "failing")
+    now = round(await broker.now(TYPE) * 1000)
+    await client.zadd(KEYS.of("failing"), {f"http://{host}:80": now for host in "abc"})
+    await bring(broker, Status.GRANTED, "asked")
+    await settle(broker, await claim_one(broker), Settlement("retry", "http_503", pause=600.0))
+    await broker.type_state(TYPE)
+    await broker.withdraw(TYPE, "asked")

@@ -27,7 +27,7 @@ from rq_broker.store.runner import Runner
 from rq_broker.store.scripts import SCRIPTS, Script
 from tests.making import TYPE, bring, claim_one, grant, head_of, settle, shape, submit
 from tests.store.lua.arrays import handle_array
-from tests.store.lua.breaking import FOR_EVER, KEYS, LOST, set_open_until
+from tests.store.lua.breaking import FOR_EVER, KEYS, LOST, set_open_until, trouble_receivers
 from tests.store.lua.bytecode import globals_of
 from tests.store.lua.letting_in import let_in
 from tests.store.lua.moving import move_about
@@ -146,7 +146,8 @@ def test_globals_are_found_on_every_path() -> None:
 @EACH
 def test_scripts_name_their_commands_and_scan_nothing(script: Script) -> None:
     """Each redis.call names its command, and none walks the keyspace or empties it."""
-    calls = re.findall(r"redis\.p?call\(\s*(.)(\w*)", script.source)
+    called = r"(?<!function )redis\.(?:p?call|write|try_write)\(\s*(.)(\w*)"
+    calls = re.findall(called, script.source)
     assert calls
     assert all(quote == "'" for quote, _ in calls)
     forbidden = {"KEYS", "SCAN", "RANDOMKEY", "FLUSHALL", "FLUSHDB", "SELECT", "EVAL"}
@@ -156,7 +157,7 @@ def test_scripts_name_their_commands_and_scan_nothing(script: Script) -> None:
 @EACH
 def test_scripts_reach_only_keys_of_their_type(script: Script) -> None:
     """Every key a script touches is base, comes from a function of keys, or is a local of those."""
-    first = set(re.findall(r"redis\.call\('[A-Z]+', (\w+)", script.source))
+    first = set(re.findall(r"redis\.(?:call|write)\('[A-Z]+', (\w+)", script.source))
     maker = r"(?:\w+_)?key|index_entry"
     made = re.findall(rf"local ([\w, ]+) = .*\b(?:{maker})\(", script.source)
     derived = {name for names in made for name in names.split(", ")}
@@ -210,7 +211,7 @@ async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -
     assert not await broker.forget_type(TYPE)
     await broker.withdraw(TYPE, "d")
     await broker.drop_host(TYPE, "h1")
-    await _trouble_receivers(broker, client)
+    await trouble_receivers(broker, client)
     (destination,) = (await broker.destinations(TYPE))[1]
     await set_open_until(client, destination.name, FOR_EVER)
     await broker.destinations(TYPE)
@@ -264,23 +265,6 @@ async def _lock_and_step(broker: Broker) -> None:
         waiting=["o", "0"],
         bytes=["o", "0"],
     )
-
-
-async def _trouble_receivers(broker: Broker, client: Redis) -> None:
-    """Let one receiver answer with Retry-After, three destinations fail, and one be tested."""
-    await broker.send_test(TYPE, "t", "http://x/y", "http://x:80", "o")
-    await broker.claim_tests(TYPE, 1)
-    await broker.settle_test(TYPE, "t", "http_200", 1)
-    await bring(broker, Status.GRANTED, "failing")
-    await settle(broker, await claim_one(broker), Settlement("retry", "http_500", delay=40))
-    await broker.job_hold(TYPE, "failing")
-    await broker.withdraw(TYPE, "failing")
-    now = round(await broker.now(TYPE) * 1000)
-    await client.zadd(KEYS.of("failing"), {f"http://{host}:80": now for host in "abc"})
-    await bring(broker, Status.GRANTED, "asked")
-    await settle(broker, await claim_one(broker), Settlement("retry", "http_503", pause=600.0))
-    await broker.type_state(TYPE)
-    await broker.withdraw(TYPE, "asked")
 
 
 async def _report_servers(broker: Broker, client: Redis) -> None:
