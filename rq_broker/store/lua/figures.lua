@@ -5,8 +5,8 @@
 --- ARGV none
 --- Returns
 ---   oldest    integer  ms that a job in the line waits, the longest; 0 if none does. Of the jobs of one
----                      priority the first is read, up to the first job whose priority was not given:
----                      those behind that one came later
+---                      priority the first is read, up to the first job whose priority was not given and
+---                      that never left the line: those behind that one came later
 ---   breakers  integer  receivers whose circuit breaker is not closed
 ---   counters  fields   the counters of the base hash
 --- Errors none
@@ -30,7 +30,7 @@ local function oldest_since()
     local f = redis.pcall('HMGET', job_key(request_id_of(first[1])), 'created', 'joined')
     local since = number_of(f[2]) or number_of(f[1])
     oldest = since and math.min(since, oldest or since) or oldest
-    if redis.call('SISMEMBER', key('own_priority'), first[1]) == 0 then
+    if not f[2] and redis.call('SISMEMBER', key('own_priority'), first[1]) == 0 then
       return oldest
     end
     score = '(' .. first[2]

@@ -10,7 +10,7 @@ from rq_broker.domain.jobs import Job, Status
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker, Settlement
 from rq_broker.store.keys import Keys
-from tests.making import TYPE, claim_one, grant, publish, settle, submit
+from tests.making import TYPE, bring, claim_one, grant, publish, settle, submit
 
 KEYS = Keys(TYPE)
 
@@ -110,6 +110,16 @@ async def test_the_oldest_wait(broker: Broker, client: Redis) -> None:
     assert (await broker.figures(TYPE)).oldest == pytest.approx(1000, abs=60)
     await _age(client, "urgent-3", 3000)
     assert (await broker.figures(TYPE)).oldest == pytest.approx(3000, abs=60)
+
+
+async def test_a_job_that_came_back_hides_no_older_wait(broker: Broker, client: Redis) -> None:
+    """A job that returned to the first place waits since then; the one behind it has for longer."""
+    await bring(broker, Status.GRANTED, "back")
+    await submit(broker, "behind")
+    await _age(client, "behind", 1000)
+    await broker.transition(TYPE, "back", Status.QUEUED)
+    assert (await broker.page(TYPE)).jobs[0].request_id == "back"
+    assert (await broker.figures(TYPE)).oldest == pytest.approx(1000, abs=60)
 
 
 async def test_damaged_counters_stop_nothing(broker: Broker, client: Redis) -> None:
