@@ -26,7 +26,7 @@ from rq_broker.domain.jobs import Submission
 from rq_broker.store.broker import Broker
 from rq_broker.store.connection import connect
 from rq_broker.store.embedded import Server
-from rq_broker.store.keys import WAKE_CHANNEL, Keys
+from rq_broker.store.keys import WAKE_CHANNEL, Keys, receiver
 
 T = TypeVar("T")
 
@@ -184,7 +184,7 @@ def run(url: str, work: Callable[[Broker], Awaitable[T]]) -> T:
 def drop_callbacks(client: redis.Redis, *destinations: str) -> None:
     """Take away what waits to be called, as couriers would: grants wait for callbacks."""
     keys = Keys(TYPE)
-    uncalled = (keys.of("uncalled", destination) for destination in destinations)
+    uncalled = (keys.of("uncalled", receiver(each, OWNER)) for each in destinations)
     client.delete(keys.of("deliveries"), keys.of("prompt"), *uncalled)
     client.hdel(keys.base, "unclaimed_since", "late")
 
