@@ -196,7 +196,7 @@ def _is_of(job: Job, event: Event) -> bool:
 
 
 def sight_of(request: Request) -> Sight:
-    """Return what the caller sees: whoever is limited to owners sees their jobs, and gaps."""
+    """Return what the caller sees. A caller limited to owners sees only their jobs, and gaps."""
     limits, name = limits_of(request), identity_of(request).name
     return Sight(owners_of(request), None if limits is None else name)
 

@@ -80,7 +80,7 @@ class ReceiverTest:
     """A message that an operator has sent to see whether a receiver answers."""
 
     test: str
-    """Its name, which whoever asked for it chose."""
+    """Its name, as its caller gave it."""
     destination: str
     owner: str
     """Whose keys it is signed with; '' for those of every owner."""

@@ -47,7 +47,7 @@ class Column:
 
 
 class Layout:
-    """Which columns are shown, and how wide, on a line of so many cells; None: of any number."""
+    """Which columns are shown, and how wide. `most`: cells of a line; None: there is no limit."""
 
     def __init__(self, columns: Sequence[Column], widths: Sequence[int], most: int | None) -> None:
         self._columns = columns

@@ -12,9 +12,9 @@ from rq_broker.cli.run.handling import handling
 INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 """Signals that end the wait for the grant, and hurry what is said to the broker after that."""
 LAST_CALL_SECONDS = 1.0
-"""For so long the last call may go on after a signal. With less, whoever types Ctrl-C twice leaves
-a job in line, or a hold that lasts for minutes; with more, keys seem to do nothing where the broker
-is slow."""
+"""How long the last call may go on after a signal. With less, typing Ctrl-C twice leaves a job in
+line, or a hold that lasts for minutes; with more, keys seem to do nothing where the broker is slow.
+"""
 
 
 class Interrupted(BaseException):

@@ -1,5 +1,5 @@
 --- Take the receiver tests that wait.
---- Keeps: each is taken once. The test of a notifier that dies is lost; whoever asked sees that, and asks again.
+--- Keeps: each is taken once. The test of a notifier that dies is lost; its caller sees no outcome, and sends another.
 --- KEYS[1] base
 --- ARGV
 ---   limit           integer  how many to take at most

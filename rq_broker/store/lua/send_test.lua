@@ -17,7 +17,7 @@
 --- @include "audit_log"
 --- @include "receiver_test"
 
-local MOST = 20 -- tests of a type that wait for a notifier: whoever may send them cannot flood receivers at once
+local MOST = 20 -- tests of a type that wait for a notifier: with more, one caller could flood receivers
 
 if redis.call('EXISTS', key('test:' .. test)) == 1 then
   return
