@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
-from typing import Protocol
 
 from rq_broker.delivery.failure_log import FailureLog
+from rq_broker.delivery.in_flight import CallbackSender, InFlight
 from rq_broker.delivery.message import message_body, message_id
 from rq_broker.delivery.outcome import Outcome
 from rq_broker.delivery.receiver_tests import ReceiverTestSender
@@ -44,14 +43,6 @@ less, a process without descriptors claims the same callbacks again and again; w
 them later."""
 
 
-class CallbackSender(Protocol):
-    """What the courier needs of a sender."""
-
-    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
-        """POST one JSON body; whatever the receiver does becomes an outcome."""
-        ...
-
-
 class Courier:
     """The courier of one type in one process. All couriers of a process share its slots."""
 
@@ -79,7 +70,7 @@ class Courier:
         """Called when slots that a claim lacked become free."""
         self.tests = ReceiverTestSender(broker, type_, sender, slots, callback_base)
         self._failures = FailureLog(type_)
-        self._in_flight: set[asyncio.Task[None]] = set()
+        self._in_flight = InFlight(slots)
         self._unsettled: list[tuple[Delivery, Settlement]] = []
         self._settling: asyncio.Task[None] | None = None
 
@@ -126,16 +117,10 @@ class Courier:
         return wait, claimed
 
     def _start(self, delivery: Delivery) -> None:
-        task = asyncio.create_task(self._deliver(delivery))
-        self._in_flight.add(task)
-        task.add_done_callback(partial(self._finish, delivery))
-
-    def _finish(self, delivery: Delivery, task: asyncio.Task[None]) -> None:
-        self._in_flight.discard(task)
-        self._slots.release()
-        self._unproven_slots.give_back(int(delivery.unproven))
-        if not task.cancelled() and (error := task.exception()):
-            log.error("delivering a callback of type %s failed", self._type, exc_info=error)
+        task = self._in_flight.begin(
+            self._deliver(delivery), f"delivering a callback of type {self._type}"
+        )
+        task.add_done_callback(lambda _: self._unproven_slots.give_back(int(delivery.unproven)))
 
     async def _deliver(self, delivery: Delivery) -> None:
         try:
@@ -203,11 +188,7 @@ class Courier:
         Another courier claims those at once.
         """
         await self.tests.stop()
-        if self._in_flight:
-            _, unfinished = await asyncio.wait(self._in_flight, timeout=grace)
-            for task in unfinished:
-                task.cancel()
-            await asyncio.gather(*unfinished, return_exceptions=True)
+        await self._in_flight.stop(grace)
         if self._settling:
             await self._settling
 

@@ -6,11 +6,9 @@ Whatever they meet, no breaker and no job changes: they are asked for while a re
 from __future__ import annotations
 
 import asyncio
-import logging
 from datetime import UTC, datetime
-from functools import partial
-from typing import TYPE_CHECKING
 
+from rq_broker.delivery.in_flight import CallbackSender, InFlight
 from rq_broker.delivery.message import receiver_test_body, receiver_test_id
 from rq_broker.delivery.outcome import Outcome
 from rq_broker.delivery.signing import parse_keys, sign
@@ -19,11 +17,6 @@ from rq_broker.domain import errors
 from rq_broker.domain.deliveries import ClaimedTest
 from rq_broker.egress.callback import absolute_url
 from rq_broker.store.broker import Broker
-
-if TYPE_CHECKING:
-    from rq_broker.delivery.courier import CallbackSender
-
-log = logging.getLogger(__name__)
 
 BATCH = 8
 """Tests taken by one call to Redis at most."""
@@ -45,7 +38,7 @@ class ReceiverTestSender:
         self._sender = sender
         self._slots = slots
         self._callback_base = callback_base
-        self._in_flight: set[asyncio.Task[None]] = set()
+        self._in_flight = InFlight(slots)
 
     @property
     def is_idle(self) -> bool:
@@ -63,17 +56,10 @@ class ReceiverTestSender:
                 for _ in range(slots - len(tests)):
                     self._slots.release()
             for test in tests:
-                task = asyncio.create_task(self._deliver(test))
-                self._in_flight.add(task)
-                task.add_done_callback(partial(self._finish, test))
+                what = f"the test {test.test} of type {self._type}"
+                self._in_flight.begin(self._deliver(test), what)
             if len(tests) < slots:
                 return
-
-    def _finish(self, test: ClaimedTest, task: asyncio.Task[None]) -> None:
-        self._in_flight.discard(task)
-        self._slots.release()
-        if not task.cancelled() and (error := task.exception()):
-            log.error("the test %s of type %s failed", test.test, self._type, exc_info=error)
 
     async def _deliver(self, test: ClaimedTest) -> None:
         outcome = await self._send(test)
@@ -100,7 +86,4 @@ class ReceiverTestSender:
 
     async def stop(self) -> None:
         """Give up those under way: who asked sees no outcome, and asks again."""
-        tasks = list(self._in_flight)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._in_flight.stop()

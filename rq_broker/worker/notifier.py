@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 
-from rq_broker.delivery.courier import CallbackSender, Courier
+from rq_broker.delivery.courier import Courier
+from rq_broker.delivery.in_flight import CallbackSender
 from rq_broker.delivery.slots import UnprovenSlots
 from rq_broker.sources.feeds import Feed
 from rq_broker.sources.poller import Poller
