@@ -12,13 +12,11 @@ import re
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 
-ROOT = Path(__file__).parents[1]
+from checkout import ROOT, checkout
+
 _LEAST = 0.97
 """The ratio below which a row is marked: two runs of one commit differ by some percent."""
 _ROW = re.compile(r"\| ([^|\n]+?) +\| ([^|\d\n]*)([\d,.]+) ?(/s|ms|µs|bytes|MB)")
@@ -31,20 +29,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--full", action="store_true", help="full sizes; else those of --quick")
     parser.add_argument("names", nargs="*", metavar="name", help="benches; else all")
     return parser.parse_intermixed_args()
-
-
-@contextmanager
-def checkout(revision: str) -> Iterator[Path]:
-    """Check a commit out into a temporary directory, and remove it afterwards."""
-    with TemporaryDirectory() as folder:
-        tree = Path(folder) / "base"
-        git = ["git", "-C", str(ROOT), "worktree"]
-        subprocess.run([*git, "add", "--detach", tree, revision], check=True, capture_output=True)
-        (tree / ".venv").symlink_to(sys.prefix)
-        try:
-            yield tree
-        finally:
-            subprocess.run([*git, "remove", "--force", tree], check=True)
 
 
 def measure(tree: Path, options: list[str]) -> dict[str, float]:

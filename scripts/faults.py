@@ -2,7 +2,8 @@
 
 A row is one fault on one way to run Redis: one server with a standby, Sentinels, or a Cluster of
 six. ONLY names ways and faults. The last columns are seconds from Redis's own recovery to the next
-submit and to the next callback, and bytes of log.
+submit and to the next callback, and bytes of log. With `--from REVISION` the processes run an
+earlier commit until the fault `upgrade` brings them to this one.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from contextlib import ExitStack
 from dataclasses import replace
 
+from checkout import ROOT, checkout
 from faulting.strikes import FAILS_OVER, LOSES_STATE, ONLY_CLUSTER, STRIKES
 from faulting.topologies import ClusterOfSix, SentinelTrio, Single, Way
 from faulting.trial import Plan, Result, run
@@ -88,19 +91,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="six of the trials")
     parser.add_argument("--devices", action="store_true", help="jobs need parts of devices")
+    parser.add_argument("--from", dest="revision", help="run this commit until `upgrade`")
     parser.add_argument("--verbose", action="store_true", help="print answers and findings too")
     parser.add_argument("only", nargs="*", help="topologies and faults")
     options = parser.parse_args()
     print(" | ".join(HEAD))
     failed = 0
-    for plan in plans(options.only, quick=options.quick):
-        result = asyncio.run(run(replace(plan, has_devices=options.devices)))
-        short = misses(result)
-        failed += bool(short)
-        print(" | ".join(row(result)) + (f" | MISSED: {'; '.join(short)}" if short else ""))
-        if options.verbose:
-            print(f"  {dict(result.ledger.answers)}\n  {result.faults[:10]}\n  {result.told}")
-        sys.stdout.flush()
+    with ExitStack() as stack:
+        tree = stack.enter_context(checkout(options.revision)) if options.revision else ROOT
+        for plan in plans(options.only, quick=options.quick):
+            result = asyncio.run(run(replace(plan, has_devices=options.devices, tree=tree)))
+            short = misses(result)
+            failed += bool(short)
+            print(" | ".join(row(result)) + (f" | MISSED: {'; '.join(short)}" if short else ""))
+            if options.verbose:
+                print(f"  {dict(result.ledger.answers)}\n  {result.faults[:10]}\n  {result.told}")
+            sys.stdout.flush()
     return failed
 
 

@@ -1,4 +1,4 @@
-"""The broker's processes: the API and two notifiers, their logs, and how they are killed."""
+"""The broker's processes: the API and two notifiers, and their logs; kills and upgrades them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from benches.kit import LOOPBACK_ONLY
+from checkout import ROOT
 
 from rq_broker.store.embedded import free_port
 
@@ -20,8 +21,8 @@ NOTIFIERS = 2
 class Processes:
     """One API, first, and the notifiers, each with a log in a folder."""
 
-    def __init__(self, url: str, folder: Path) -> None:
-        """`url`: of their Redis."""
+    def __init__(self, url: str, folder: Path, tree: Path = ROOT) -> None:
+        """`url`: of their Redis; `tree`: the checkout that they run until they are upgraded."""
         self._url = url
         self._folder = folder
         port = free_port()
@@ -30,6 +31,7 @@ class Processes:
             ["api", "--port", str(port)],
             *[["notifier", "--timeout", "3"]] * NOTIFIERS,
         ]
+        self._trees = [tree] * len(self._commands)
         self._children: list[subprocess.Popen[bytes]] = []
 
     @property
@@ -51,6 +53,18 @@ class Processes:
         self._kill(self._children[number])
         self._children[number] = self._start(number)
 
+    def upgrade(self, number: int) -> None:
+        """End one as an operator does, and start it from this checkout."""
+        self._children[number].terminate()
+        self._children[number].wait()
+        self._trees[number] = ROOT
+        self._children[number] = self._start(number)
+
+    def repair(self) -> None:
+        """Run the audit that mends what it finds; it fails where something is left."""
+        audit = [sys.executable, "-m", "rq_broker", "audit", "--repair", "--redis", self._url]
+        subprocess.run(audit, cwd=ROOT, check=True, capture_output=True)
+
     def stop(self) -> None:
         """Kill them all."""
         for child in self._children:
@@ -59,9 +73,15 @@ class Processes:
     def _start(self, number: int) -> subprocess.Popen[bytes]:
         name, *options = self._commands[number]
         command = ["-m", "rq_broker", name, "--redis", self._url, *options, *LOOPBACK_ONLY]
+        tree = self._trees[number]
         with (self._folder / f"{number}-{name}.log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, *command], stdout=log, stderr=log, start_new_session=True
+                [sys.executable, *command],
+                cwd=tree,
+                env={**os.environ, "PYTHONPATH": str(tree)},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
 
     @staticmethod
@@ -72,9 +92,9 @@ class Processes:
 
 
 @contextmanager
-def running(url: str, folder: Path) -> Iterator[Processes]:
-    """Run the processes on a Redis; they are killed at the end."""
-    processes = Processes(url, folder)
+def running(url: str, folder: Path, tree: Path = ROOT) -> Iterator[Processes]:
+    """Run the processes on a Redis, from a checkout; they are killed at the end."""
+    processes = Processes(url, folder, tree)
     processes.start()
     try:
         yield processes

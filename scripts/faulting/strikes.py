@@ -233,6 +233,14 @@ async def api(scene: Scene) -> None:
     await asyncio.sleep(scene.seconds)
 
 
+async def upgrade(scene: Scene) -> None:
+    """Bring the processes to this checkout one by one: a notifier, the API, the other notifiers. So
+    both APIs meet notifiers of both, for a while each."""
+    for number in (1, 0, *range(2, NOTIFIERS + 1)):
+        await asyncio.to_thread(scene.processes.upgrade, number)
+        await asyncio.sleep(scene.seconds)
+
+
 async def descriptors(scene: Scene) -> None:
     """Leave the processes of the broker no free file descriptor for a while."""
     before = {process: limit_descriptors(process) for process in scene.processes.ids}
@@ -270,6 +278,7 @@ STRIKES: Mapping[str, Strike] = {
     "descriptors": descriptors,
     "notifiers": notifiers,
     "api": api,
+    "upgrade": upgrade,
 }
 LOSES_STATE = {"flushall", "older-state", "kill", "stop", "stall", "move"}
 """Faults in which Redis itself may lose what it acknowledged: replication and the append-only file

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import aiohttp
+from checkout import ROOT
 
 from faulting.ledger import Ledger
 from faulting.load import ONE_VCPU, TYPE, Load
@@ -41,6 +42,8 @@ class Plan:
     fault: str
     has_devices: bool = False
     """Whether jobs need a part of a device instead of a part of a host."""
+    tree: Path = ROOT
+    """The checkout that the processes run at first; `upgrade` brings them to this one."""
     rate: float = 60.0
     """Submits a second over HTTP; half as many come from direct clients."""
     before: float = 3.0
@@ -80,7 +83,7 @@ async def run(plan: Plan) -> Result:
         topology = plan.topology(Path(folder), fake_clock=plan.fault in STEPS_CLOCK)
         try:
             await topology.start()
-            with running(topology.url, Path(folder)) as processes:
+            with running(topology.url, Path(folder), plan.tree) as processes:
                 result = await _strike(plan, topology, processes)
                 result.log_bytes = processes.log_bytes
             return result
@@ -111,6 +114,8 @@ async def _strike(plan: Plan, topology: Topology, processes: Processes) -> Resul
         # 4. Let all jobs end, and judge.
         load.stop_submits()
         result.left = await drain(broker, ledger, plan.drain)
+        if plan.tree is not ROOT:  # what operators are told to do after an upgrade
+            await asyncio.to_thread(processes.repair)
         result.failed = (await broker.counts(TYPE))[Status.ERROR]
         await _judge(broker, topology, recovered, result)
         result.told = await _told(processes.api)
