@@ -9,7 +9,9 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from click.testing import CliRunner
 
+from rq_broker.cli import main
 from rq_broker.sources import Misconfigured, SourceFailed
 from rq_broker.sources.kube import KubeSource
 from tests.sources.servers import FAULTS, Server
@@ -265,3 +267,21 @@ async def test_a_name_that_is_too_long_costs_the_node_nothing_else(
     assert snapshot.hosts[0].capacity == snapshot.hosts[1].capacity
     assert len(snapshot.hosts[0].aggregates) == 3
     assert snapshot.left_out.keys() == {"n1"}
+
+
+def test_check_source_tells_what_it_sees_and_which_right_is_missing(
+    cluster: Cluster, server: Server, kubeconfig: str, tmp_path: Path
+) -> None:
+    """The command counts hosts and requests, and names the verb that a login without it needs."""
+    table = f'[[source]]\ntype = "vm"\nkind = "kube"\nkubeconfig = "{kubeconfig}"\n'
+    (tmp_path / "sources.toml").write_text(table)
+    command = ["check-source", str(tmp_path / "sources.toml")]
+    cluster.nodes = [node("n1"), node("n2")]
+    seen = CliRunner().invoke(main, command)
+    assert (seen.exit_code, "hosts: 2: n1, n2" in seen.output) == (0, True)
+    assert "cost: 2 requests" in seen.output
+    server.answer = lambda _path, _headers, _body: (403, {}, b"{}")
+    refused = CliRunner().invoke(main, command)
+    assert refused.exit_code == 2
+    assert "refused): kubernetes list_node: 403" in refused.output
+    assert "it needs the verb list on nodes and pods" in refused.output
