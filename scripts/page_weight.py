@@ -24,7 +24,7 @@ from rq_broker.store.broker import Broker
 from rq_broker.store.connection import connect
 from rq_broker.store.embedded import Server
 
-LIMIT = 150 * 1024
+LIMIT = 150_000
 """Bytes that all files may have together, as they are sent."""
 BATCH = 40
 """Events that are made between two looks at the page, so that it renders meanwhile."""
@@ -46,7 +46,8 @@ SCROLL = """async steps => {
 }"""
 PAINT = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
 LOADED = """['resource', 'navigation'].flatMap(kind => performance.getEntriesByType(kind))
-  .filter(each => /\\/$|dashboard\\//.test(each.name)).map(each => each.encodedBodySize)"""
+  .filter(each => each.entryType == 'navigation' || /dashboard\\//.test(each.name))
+  .map(each => [each.name, each.encodedBodySize])"""
 
 
 async def heap(page: Page) -> float:
@@ -59,7 +60,7 @@ async def heap(page: Page) -> float:
 
 
 async def weigh(browser: Browser, url: str) -> None:
-    """Print the bytes of all that the page loads, and when it first paints."""
+    """Print the bytes of all that the page loads, with and without charts, and when it paints."""
     paints = []
     for _ in range(5):
         context = await browser.new_context()
@@ -67,9 +68,15 @@ async def weigh(browser: Browser, url: str) -> None:
         await page.goto(url)
         await page.locator("main h1").wait_for()
         paints.append(float(await page.evaluate(PAINT)))
-        sizes: list[int] = await page.evaluate(LOADED)
         await context.close()
-    print(f"files {len(sizes)}, gzipped {sum(sizes) / 1024:.1f} KB of {LIMIT / 1024:.0f}")
+    page = await browser.new_page()
+    for view, shown in (("", "main h1"), (f"reports/{scene.VM}", ".plot canvas")):
+        await page.goto(f"{url}{view}")
+        await page.locator(shown).first.wait_for()
+        sizes = dict(await page.evaluate(LOADED))
+        print(f"/{view}: {len(sizes)} files, gzipped {sum(sizes.values()) / 1000:.1f} KB")
+    print(f"limit {LIMIT / 1000:.0f} KB")
+    await page.close()
     print(f"first paint {sorted(paints)[2]:.0f} ms, median of 5, from {min(paints):.0f}")
 
 

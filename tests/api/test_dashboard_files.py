@@ -21,8 +21,12 @@ from tests.pages import page, rows, spans
 
 VENDOR = Path(rq_broker.api.__file__).with_name("dashboard") / "vendor"
 PAGES = ["/", "/line/vm", "/job/docs/d", "/hosts/虛擬機/", "/audit/vm", "/line/a b"]
+LOADED = ["dashboard/css/all.css", "dashboard/favicon.svg", "dashboard/js/all.js",
+          "dashboard/vendor/htm-preact-standalone.module.js"]  # fmt: skip
+WITH_CHARTS = ["dashboard/x/vendor/uPlot.iife.min.js", "dashboard/x/vendor/uPlot.min.css"]
+MOST_BYTES = 150_000
 NOWHERE = ["/line", "/line/vm/d", "/job/vm/d/e", "/dashboard/x/index.html", "/dashboard",
-           "/dashboard/x/js/none.js", "/dashboard/x/../../../api/app.py", "/dashboard/x/vendor",
+           "/dashboard/x/js/app.js", "/dashboard/x/../../../api/app.py", "/dashboard/x/vendor",
            "/dashboard/x//etc/passwd", "/dashboard/x/vendor/htm.LICENSE"]  # fmt: skip
 
 
@@ -57,7 +61,7 @@ async def test_the_page_and_its_files(api: httpx.AsyncClient) -> None:
         again = await api.get(path, headers={"If-None-Match": answer.headers["etag"]})
         assert (again.status_code, again.content) == (304, b"")
     names = files((await api.get("/")).text)
-    assert len(names) > 15
+    assert sorted(re.sub("/[0-9a-f]{16}/", "/", name) for name in names) == LOADED
     for name in names:
         answer = await api.get(f"/{name}")
         assert answer.status_code == 200
@@ -69,6 +73,15 @@ async def test_the_page_and_its_files(api: httpx.AsyncClient) -> None:
         assert plain.content == answer.content
         other = await api.get(re.sub("/[0-9a-f]{16}/", "/0123456789abcdef/", f"/{name}"))
         assert (other.content, other.headers["cache-control"]) == (plain.content, "no-cache")
+
+
+async def test_all_of_it_is_light(api: httpx.AsyncClient) -> None:
+    """The page and all its files, those of charts too, are 150 KB at most as they are sent."""
+    names = ["", *files((await api.get("/")).text), *WITH_CHARTS]
+    answers = [await api.get(f"/{name}") for name in names]
+    assert {answer.status_code for answer in answers} == {200}
+    assert {answer.headers["content-encoding"] for answer in answers} == {"gzip"}
+    assert sum(int(answer.headers["content-length"]) for answer in answers) <= MOST_BYTES
 
 
 @pytest.mark.parametrize("path", NOWHERE)
@@ -112,7 +125,7 @@ async def test_an_api_without_a_page(broker: Broker) -> None:
     """With dashboard=False there is nothing at / nor below it but the API."""
     transport = httpx.ASGITransport(create_app(broker, dashboard=False))
     async with httpx.AsyncClient(transport=transport, base_url="http://a.test") as api:
-        for path in ("/", "/line/vm", "/dashboard/x/js/app.js"):
+        for path in ("/", "/line/vm", "/dashboard/x/js/all.js"):
             refused(await api.get(path), 404, "not_found")
 
 
