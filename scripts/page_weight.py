@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 from playwright.async_api import Browser, CDPSession, Page
-from showing import scene
+from showing import history, scene
 from showing.serving import chromium, served
 
 from rq_broker.api.submit import submission
@@ -148,6 +148,7 @@ async def main(jobs: int, events: int) -> None:
         broker = Broker(client)
         try:
             await scene.fill(broker)
+            await history.add_history(broker, scene.VM)
             await fill_line(broker, jobs)
             async with scene.notifier(broker), served(broker) as url, chromium() as browser:
                 await weigh(browser, f"{url}/")

@@ -23,7 +23,7 @@ import httpx
 from playwright.async_api import Browser, Error, Page, ViewportSize, expect
 from showing import history, scene
 from showing.serving import chromium, has_chinese_font, served
-from showing.states import STATES, State
+from showing.states import STATES, State, happen
 from showing.steering import steer
 
 from rq_broker.domain.identity import Role
@@ -34,7 +34,7 @@ from rq_broker.store.broker import Broker
 from rq_broker.store.connection import in_memory
 
 VIEWS = {
-    "overview": State(""),
+    "overview": State("", after=happen, is_whole=True),
     "line": State(f"line/{scene.VM}"),
     "line-cjk": State(f"line/{quote(scene.CJK)}"),
     "line-empty": State(f"line/{scene.BENCH}"),
@@ -60,7 +60,7 @@ MODES: dict[str, dict[str, Any]] = {
     "zh-Hant": {"locale": "zh-TW"},
 }
 _WIDE: ViewportSize = {"width": 1440, "height": 900}
-_SPAN = 6 * 3600
+_SPAN = 3 * 3600
 """Seconds that the scene takes, and some that have passed since."""
 _SETTLE_MS = 1_000
 """What a view takes to draw what it reads after it has come up."""
@@ -108,7 +108,7 @@ async def _take(page: Page, state: State, urls: dict[str, str], path: Path) -> N
     await _settled(page, state)
     if state.after:
         await state.after(page)
-    else:  # all of the page, as a very tall window shows it
+    if state.is_whole or not state.after:  # all of the page, as a very tall window shows it
         height = await page.evaluate("document.documentElement.scrollHeight")
         size = page.viewport_size or _WIDE
         await page.set_viewport_size({"width": size["width"], "height": min(_TALLEST, height)})

@@ -78,4 +78,5 @@ def _passer(job: OwnedJob, owners: Collection[str]) -> OwnedJob:
 
 
 def _change(change: ForecastChange, owners: Collection[str]) -> ForecastChange:
-    return replace(change, request_id=_name(change.request_id, change.owner, owners))
+    name = _name(change.request_id, change.owner_id, owners)
+    return replace(change, request_id=name, owner_id=change.owner_id if name else "")

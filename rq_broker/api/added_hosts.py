@@ -121,7 +121,7 @@ def more_hosts_view(answer: MoreHosts, owners: Collection[str] | None) -> MoreHo
             for grant in answer.granted[:MOST_NAMED]
         ],
         [
-            view if may_name(change.owner) else view.with_fields(request_id=None)
+            view if may_name(change.owner_id) else view.with_fields(request_id=None, owner_id=None)
             for view, change in zip(moves, moved, strict=False)
         ],
     )

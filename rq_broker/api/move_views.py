@@ -24,10 +24,19 @@ def _request_id(name: str) -> str | None:
     return request_id_in(name) or None
 
 
+def _or_none(name: str) -> str | None:
+    return name or None
+
+
 class MoveView(JsonObject, frozen=True):
     """A job whose ETA a move changes."""
 
     request_id: Annotated[OtherJob, Converted(_request_id)]
+    owner_id: Annotated[
+        str | None,
+        Meta(description="Its owner; null for none, and for one that is not named to you."),
+        Converted(_or_none),
+    ]
     before: Annotated[EtaView, Converted(EtaView.of)]
     after: Annotated[EtaView, Converted(EtaView.of)]
     seconds: Annotated[float | None, Meta(description="after − before, of the p50.")]

@@ -119,7 +119,7 @@ def _vm_size(number: int) -> Sequence[Mapping[str, Any]]:
 
 async def _fill_vm(broker: Broker, waiting: int, forward: Forward) -> None:
     with acting("cli:ops"):
-        await broker.set_policy(VM, {"limits": {"ci": {"VCPU": 64}}, "patience": 60})
+        await broker.set_policy(VM, {"limits": {"ci": {"VCPU": 160}}, "patience": 60})
         for host in _vm_hosts():
             await broker.set_host(VM, host)
     await _finish(broker, VM, [{"VCPU": 8, "Memory": 32768}], forward)
@@ -129,7 +129,7 @@ async def _fill_vm(broker: Broker, waiting: int, forward: Forward) -> None:
         owner = OWNERS[number % len(OWNERS)]
         name = f"given-up-{number}" if number % 16 == 9 else f"train-{number:03}"
         forward(90.0)
-        await submit(broker, VM, name, owner, _vm_size(number), expected=3600 + 600 * number)
+        await submit(broker, VM, name, owner, _vm_size(number), expected=4700 + 500 * number)
     while await grant(broker, VM):  # a receiver has so many offers at once
         await settle_due(broker, VM)
         forward(60.0)
@@ -154,12 +154,14 @@ async def _finish(
     broker: Broker, type_: str, size: Sequence[Mapping[str, Any]], forward: Forward
 ) -> None:
     """Let jobs come and go, by which the broker learns how long owners hold."""
-    for number in range(FINISHED):
-        name = f"past-{number:02}"
+    names = [f"past-{number:02}" for number in range(FINISHED)]
+    for number, name in enumerate(names):
         await submit(broker, type_, name, OWNERS[number % len(OWNERS)], size, expected=900)
-        await grant(broker, type_)
-        await settle_due(broker, type_)
-        forward(200.0 + 20 * number)
+    await grant(broker, type_)
+    await settle_due(broker, type_)
+    forward(500.0)
+    for name in names:  # some hold for less than they said, some for more
+        forward(60.0)
         await broker.transition(type_, name, Status.DONE)
 
 
@@ -187,7 +189,8 @@ async def _fill_gpu(broker: Broker) -> None:
         await broker.set_host(GPU, host)
     for number in range(10):
         size = [{"GPU": (1, 2, 4, 8)[number % 4], "VCPU": 16, "Memory": 131072}]
-        await submit(broker, GPU, f"llm-{number}", OWNERS[number % 3], size, expected=7200)
+        owner, expected = OWNERS[number % 3], 9000 + 1800 * number
+        await submit(broker, GPU, f"llm-{number}", owner, size, expected=expected)
     await grant(broker, GPU)
     await settle_due(broker, GPU)
     await submit(broker, GPU, "wide", "fold", [{"GPU": 8, "VCPU": 32, "Memory": 4096, "count": 4}])

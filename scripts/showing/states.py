@@ -37,6 +37,8 @@ class State(NamedTuple):
     """Done once it is."""
     is_loading: bool = False
     """Whether skeletons stay."""
+    is_whole: bool = False
+    """Whether all of the page is pictured though something was done; else what a window shows."""
 
 
 def _refused(part: str) -> Act:
@@ -69,8 +71,20 @@ async def _offline(page: Page) -> None:
     await page.wait_for_timeout(AWAY_MS)
 
 
+async def happen(page: Page) -> None:
+    """Let jobs come and go, for the overview to tell of it."""
+    for number in range(3):
+        body = {
+            "request_id": f"影像-{number}",
+            "owner_id": "實驗室",
+            "data": {"instances": [{"VCPU": 12}]},
+        }
+        await page.request.post(f"{page.url}v1/{scene.CJK}/", data=body)
+        await page.request.delete(f"{page.url}v1/{scene.CJK}/{body['request_id']}")
+
+
 async def _to_front(page: Page) -> None:
-    row = page.locator(".line-row[data-index='8']")
+    row = page.locator(".line-row", has_text="fold-batch-7731")
     await row.focus()
     await page.keyboard.press("Space")
     await page.keyboard.press("Home")

@@ -32,7 +32,7 @@ async def steer(broker: Broker, type_: str) -> None:
         await broker.withdraw(type_, "job-0012")
     with acting("oidc:chen@example.org", "10.0.3.20"):
         await broker.set_policy(type_, {"patience": 300})
-        await broker.set_policy(type_, {"limits": {"ci": {"VCPU": 64}, "lab-7": {"VCPU": 256}}})
+        await broker.set_policy(type_, {"limits": {"ci": {"VCPU": 160}, "lab-7": {"VCPU": 512}}})
         await broker.transition(type_, "given-up-9", Status.QUEUED)
     with acting("cli:ops"):
         capacity = {"VCPU": 32, "Memory": 32 * 4096, "Disk": 2000}

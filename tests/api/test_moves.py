@@ -61,7 +61,8 @@ async def test_a_preview_says_who_starts_later_and_by_how_much(
         await submit(api, name, owner_id=name, data={"instances": [{"VCPU": 4}], "project": "p"})
     told = await _preview(api, "d", before="b")
     assert told["moves"][0]["request_id"] == "d"
-    assert {move["request_id"] for move in told["moves"]} == set("bcd")
+    named = {(move["request_id"], move["owner_id"]) for move in told["moves"]}
+    assert named == {(name, name) for name in "bcd"}
     assert (told["later"], told["sooner"], told["same"], told["unknown"]) == (2, 0, 0, 0)
     assert told["moves"][0]["seconds"] == pytest.approx(-200, rel=0.2)
     assert told["moves"][1]["before"]["p50"] < told["moves"][1]["after"]["p50"]
@@ -187,7 +188,8 @@ async def test_a_client_moves_among_its_own(broker: Broker) -> None:
         refused(await api.get("/v1/vm/?status=done&from=1"), 400, "invalid_request", "from goes")
         told = await _preview(api, "a3", position=1)
         assert (told["position"], told["was"]) == (2, 5)
-        assert {move["request_id"] for move in told["moves"]} == {"a1", "a2", "a3", None}
+        named = {(move["request_id"], move["owner_id"]) for move in told["moves"]}
+        assert named == {("a1", "a"), ("a2", "a"), ("a3", "a"), (None, None)}
         answer = await api.post("/v1/vm/a3", json={"position": 1}, headers=_by(told["line"]))
         undo = answer.json()["data"]["undo"]
         assert await listed(api) == ["a3", "a1", "a2"]

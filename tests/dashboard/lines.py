@@ -32,6 +32,7 @@ async def with_times(route: Route) -> None:
         etas = {"before": before, "after": after}
         return {
             "request_id": name,
+            "owner_id": "lab-7",
             **{when: {"p50": eta, "p90": eta, "reason": None} for when, eta in etas.items()},
             "seconds": after - before,
         }

@@ -46,6 +46,7 @@ async def test_a_row_is_dragged_previewed_moved_and_put_back(
     )
     later = dialog.get_by_role("row").filter(has=page.get_by_text("b", exact=True))
     await expect(later).to_contain_text("+1 h")
+    await expect(later).to_contain_text("lab-7")  # whose it is
     assert await order(broker) == ["a", "b", "c"]
     await expect(page.get_by_role("button", name="Move to 1")).to_be_focused()
     await page.keyboard.press("Enter")

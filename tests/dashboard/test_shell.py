@@ -25,10 +25,7 @@ CODE = "\n".join(
     path.read_text() for path in FOLDER.glob("js/**/*.js") if "texts" not in path.as_posix()
 )
 """All that may name a text."""
-TEXTS = """async () => {
-  const texts = await import(new URL('texts.js', document.querySelector('script').src));
-  return texts.LANGUAGES;
-}"""
+TEXTS = "async () => (await import('/modules/js/texts.js')).LANGUAGES"
 TOKENS = (FOLDER / "css" / "tokens.css").read_text()
 
 
@@ -180,8 +177,30 @@ async def test_a_phone_reaches_every_view(page: Page, lab: str) -> None:
     assert await sideways(page) == []
 
 
+async def test_a_phone_finds_jobs_from_everywhere(page: Page, lab: str) -> None:
+    """Where the field has no room, a button leads to one that finds jobs."""
+    await page.set_viewport_size(PHONE)
+    await page.goto(f"{lab}/hosts/vm")
+    button = page.get_by_role("button", name="Find a job or owner")
+    await button.click()
+    await expect(page).to_have_url(f"{lab}/line/vm")
+    for path in ("line/vm", ""):
+        await page.goto(f"{lab}/{path}")
+        await expect(page.locator("main .find input")).to_be_visible()
+        await button.click()
+        await expect(page.locator("main .find input")).to_be_focused()
+    assert await sideways(page) == []
+
+
+async def _module(route: Route) -> None:
+    """Answer a module as it is written: the page loads all of them as one."""
+    path = FOLDER / route.request.url.partition("/modules/")[2]
+    await route.fulfill(body=path.read_text(), content_type="text/javascript")
+
+
 async def test_both_languages_have_every_text(page: Page, lab: str) -> None:
     """No text is missing in a language, none is left unused, all have the same values."""
+    await page.route("**/modules/**", _module)
     await page.goto(f"{lab}/")
     tables: dict[str, dict[str, str]] = await page.evaluate(TEXTS)
     english, chinese = tables["en"], tables["zh-Hant"]

@@ -40,7 +40,7 @@ class ForecastChange:
     """How a change moves one job's forecast."""
 
     request_id: str
-    owner: str
+    owner_id: str
     before: Forecast
     after: Forecast
     seconds: float | None

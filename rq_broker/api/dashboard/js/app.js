@@ -3,9 +3,9 @@ import { html, render, useEffect, useRef } from "./dom.js";
 import { may } from "./api.js";
 import { useResource } from "./data.js";
 import { clockTime, number } from "./format.js";
-import { KeysDialog, useKeys } from "./keys.js";
+import { KeysDialog, focusOn, useKeys } from "./keys.js";
 import { useEvents, useLost } from "./live.js";
-import { Failure, Icon, Note } from "./parts.js";
+import { Button, Failure, Icon, Note } from "./parts.js";
 import { to, go, useRoute } from "./router.js";
 import { Gate, Who } from "./signin.js";
 import { other, t, use, language } from "./texts.js";
@@ -69,11 +69,14 @@ function Top({ route, lost }) {
     const text = new FormData(event.target).get("find").trim();
     if (text && route.type) go(to("line", route.type, undefined, { find: text }));
   }
+  // A phone has no room for the field: a button leads to the one of the view, or of the line.
+  const toField = () => (["overview", "line"].includes(route.view) ? focusOn("main .find input") : go(to("line", route.type)));
   return html`<header class="top"><nav aria-label=${t("nav.crumbs")}><ol class="crumbs">${crumbs.map(([text, href], n) => html`<li>
       ${n === crumbs.length - 1 ? html`<span class="clip" aria-current="page">${text}</span>` : html`<a class="clip" href=${href}>${text}</a>`}</li>`)}</ol></nav>
     <span class="grow"></span>
     ${route.type && html`<form class="find" role="search" aria-label=${t("app.find")} onSubmit=${find}><${Icon} name="search" />
       <input class="input" type="search" name="find" aria-label=${t("app.find")} placeholder=${t("app.find")} /></form>`}
+    <${Button} class="btn phone-find" data-kind="bare" data-size="icon" icon="search" aria-label=${t("app.find")} onClick=${toField} />
     <span class="live" role="status" data-off=${lost ? "" : undefined}><span class="pip" aria-hidden="true"></span>
       ${lost ? t("live.off", { time: clockTime(new Date(lost.since)) }) : t("live.on")}</span><${Who} /></header>`;
 }

@@ -17,7 +17,7 @@ function isTyped(target) {
   return target instanceof Element && Boolean(target.closest("input, select, textarea, [contenteditable], dialog"));
 }
 
-function focusOn(...selectors) {
+export function focusOn(...selectors) {
   for (const selector of selectors) {
     const found = [...document.querySelectorAll(selector)].find((each) => each.offsetParent);
     if (found) { found.focus(); found.select?.(); return true; }

@@ -15,8 +15,8 @@ import { When, Why } from "./job-why.js";
 const READ_MS = 4000; // between two reads of the job; events make it sooner
 const PLAN_MS = 10000; // between two plans, which cost more
 
-function Explained({ job, explained, at }) {
-  if (!explained) return null;
+function Explained({ job, explained, isComing, at }) {
+  if (!explained) return isComing && html`<${Loading} rows=${3} />`;
   if (job.Status === "queued") return explained.eta && html`<${Why} job=${job} explained=${explained} at=${at} /><${When} job=${job} explained=${explained} />`;
   return explained.held && html`<${Holds} job=${job} hold=${explained} />`;
 }
@@ -51,7 +51,7 @@ export function Job({ route: { type, name }, types, events }) {
       <${Actions} job=${one} reload=${reload} leaving=${leaving} /></div>
     ${job.error && html`<${Failure} error=${job.error} again=${job.reload} />`}
     <div class="job-grid"><div class="stack">${explained.error && isLive && html`<${Failure} error=${explained.error} again=${explained.reload} />`}
-        ${fits && html`<${Explained} job=${one} explained=${explained.data} at=${at.current} />`}
+        ${fits && html`<${Explained} job=${one} explained=${explained.data} isComing=${isLive && !explained.error} at=${at.current} />`}
         <${Timeline} job=${one} history=${history} attempts=${attempts.data || []} audit=${audit.data || []} explained=${isLive ? explained.data : null} /></div>
       <div class="stack"><${Facts} job=${one} queued=${types?.[type]?.queued} /><${Attempts} job=${one} attempts=${attempts.data || []} /><${Raw} job=${one} /></div></div>`;
 }

@@ -11,16 +11,21 @@ import { Grid } from "./line-grid.js";
 import { Matches, Places } from "./line-source.js";
 import { Hits, isFiltered, listQuery, useFilter } from "./line-tools.js";
 import { seesAll } from "./line-who.js";
+import { Bars, Spark, useHistories } from "./sparks.js";
 
-function Facts({ counts, hosts }) {
+function Facts({ type, counts, hosts }) {
+  const history = useHistories([type])[type];
   const sums = totals(hosts);
   const [main] = resources(Object.keys(sums));
   const use = main && sums[main];
-  return html`<dl class="facts"><div><dt>${t("line.facts.waiting")}</dt><dd>${number(counts.queued)}</dd></div>
+  return html`<dl class="facts"><div><dt>${t("line.facts.waiting")}</dt><dd>${number(counts.queued)}
+      ${history && html`<${Spark} values=${[...history.waiting, counts.queued]} label=${t("overview.spark.waiting", { type, n: number(counts.queued) })} />`}</dd></div>
     <div><dt>${t("line.facts.running")}</dt><dd>${number(counts.running)}</dd></div>
-    <div><dt>${t("line.facts.held")}</dt><dd>${number(counts.granted)}</dd></div>
+    ${history && html`<div><dt>${t("overview.grants")}</dt><dd>${number(history.rate)}
+      <${Bars} values=${history.grants} label=${t("overview.spark.grants", { type, n: number(history.rate) })} /></dd></div>`}
     ${use && use.total > 0 && html`<div><dt>${t("line.facts.use", { resource: main })}</dt><dd>${Math.round((100 * (use.used + use.held)) / use.total)} %
-      <small>${number(use.used + use.held)} / ${number(use.total)}</small></dd></div>`}</dl>`;
+      <small>${number(use.used + use.held)} / ${number(use.total)}</small></dd></div>`}
+    <div><dt>${t("line.facts.held")}</dt><dd>${number(counts.granted)}</dd></div></dl>`;
 }
 
 // For whom hosts are kept: the first that does not fit.
@@ -66,7 +71,7 @@ export function Line({ route: { type, query }, events }) {
   const { policy, counts } = about.data;
   const beside = source instanceof Places && source.ready && filter.status === "queued" ? counts.queued - source.count : 0;
   return html`<${Head} type=${type} view="line" policy=${policy} counts=${counts} reload=${about.reload} />
-    <${Facts} counts=${counts} hosts=${hosts.data} />
+    <${Facts} type=${type} counts=${counts} hosts=${hosts.data} />
     <${Kept} type=${type} kept=${kept} />
     <${Grid} key=${type} type=${type} source=${source} filter=${filter} set=${set} counts=${counts} hosts=${hosts.data} events=${events} policy=${policy}
       kept=${kept?.name} hits=${html`<${Hits} type=${type} filter=${filter} set=${set} />`} reload=${about.reload} onFirst=${(name) => setFirst((old) => ({ name, round: old.round + 1 }))}

@@ -36,7 +36,7 @@ function Moves({ moves, self }) {
   return html`<table class="moves"><caption class="vh">${t("move.caption")}</caption><thead><tr><th scope="col">${t("move.job")}</th><th scope="col" class="num">${t("move.now")}</th>
     <th scope="col" class="num">${t("move.then")}</th><th scope="col" class="dvc"><span class="vh">${t("move.bar")}</span></th><th scope="col" class="num">${t("move.change")}</th></tr></thead>
     <tbody>${shown.map((each, n) => html`<tr key=${each.request_id || n} ...${each.request_id === self && { "data-self": "" }}>
-      <td><strong class="clip" title=${each.request_id}>${each.request_id || t("move.another")}</strong></td>
+      <td><strong class="clip" title=${each.request_id}>${each.request_id || t("move.another")}</strong><span class="sub clip">${each.owner_id || ""}</span></td>
       <td class="num quiet">${turn(each.before)}</td><td class="num">${turn(each.after)}</td>
       <td class="dvc"><${Bar} seconds=${each.seconds} most=${most} /></td><td class="num"><${Change} seconds=${each.seconds} /></td></tr>`)}</tbody></table>`;
 }

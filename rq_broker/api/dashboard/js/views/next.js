@@ -73,7 +73,7 @@ function Row({ job, place, onFirst }) {
   const since = (clock.now() - Date.parse(job.CreatedAt)) / 1000;
   return html`<tr><td class="full"><a class="strong wrap" href=${to("job", type, name)}>${name}</a><br /><span class="sub">${[job.OwnerID, type].filter(Boolean).join(" · ")}</span></td>
     <td class="num" data-l=${t("next.place")}>${place ? number(place) : "–"}</td>
-    <td data-l=${t("line.size")}>${size(job.Data).text}</td><td class="num" data-l=${t("line.since")} title=${instant(job.CreatedAt)}>${span(since)}</td>
+    <td class="num" data-l=${t("line.since")} title=${instant(job.CreatedAt)}>${span(since)}</td><td class="full" data-l=${t("line.size")}>${size(job.Data).text}</td>
     <td class="full"><${Why} job=${job} /></td>
     <td class="num ac">${place > 1 && may("update", type) && html`<${Button} data-size="sm" icon="up" aria-label=${`${t("line.front")}: ${name}`} onClick=${() => onFirst(job, place)}>${t("line.front")}</${Button}>`}</td></tr>`;
 }
@@ -86,7 +86,7 @@ export function Next({ rows, events, reload }) {
   const types = rows.filter(({ counts }) => counts.queued > 0).map(({ name }) => name).slice(0, TYPES);
   const [lists, read] = useFirst(types, events, pointed || Boolean(moving));
   const found = useFound(rows.map(({ name }) => name), text.trim());
-  if (types.length === 0 && !text) return null;
+  if (!rows.some(({ counts }) => Object.values(counts).some(Boolean))) return null; // nothing to find either
   const waiting = types.flatMap((type) => (lists[type] || []).map((job, n) => ({ job, place: job.Position || n + 1 })));
   const shown = found ? found.map((job) => ({ job, place: job.Position })) : waiting;
   const refresh = () => { read(types); reload(); };
@@ -94,7 +94,7 @@ export function Next({ rows, events, reload }) {
   return html`<section class="panel" aria-labelledby="next" onPointerEnter=${(event) => setPointed(event.pointerType === "mouse")} onPointerLeave=${() => setPointed(false)}>
     <div class="panel-h"><h2 id="next">${t("next.title")}</h2><div class="find" role="search"><${Icon} name="search" /><input class="input" type="search" aria-label=${t("next.find")}
       placeholder=${t("next.find")} autocomplete="off" spellcheck=${false} value=${text} onInput=${(event) => setText(event.target.value)} /></div></div>
-    ${shown.length > 0 && html`<table class="tbl next cards"><thead><tr>${head(t("line.job"))}${head(t("next.place"), "num")}${head(t("line.size"))}${head(t("line.since"), "num")}
+    ${shown.length > 0 && html`<table class="tbl next cards"><thead><tr>${head(t("line.job"))}${head(t("next.place"), "num")}${head(t("line.since"), "num")}${head(t("line.size"))}
       ${head(t("line.why"))}<th scope="col"><span class="vh">${t("line.actions")}</span></th></tr></thead>
       <tbody>${shown.map(({ job, place }) => html`<${Row} key=${`${job.Type} ${job.ID}`} job=${job} place=${place} onFirst=${(one, at) => setMoving({ job: one, place: at })} />`)}</tbody></table>`}
     ${found?.length === 0 && html`<p class="panel-b sub">${t("next.nomatch", { text })}</p>`}
