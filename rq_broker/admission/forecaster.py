@@ -34,7 +34,7 @@ LEAST_AGE = 1.0
 """Seconds for which a forecast is not made anew, even if that costs little."""
 MAX_AGE = 60.0
 """Seconds after which a forecast is not shown any more: too much may have changed since."""
-WAIT_SECONDS = 1.0
+WAIT_SECONDS = 0.8
 """Seconds for which answers wait for a forecast; then they go without. Short lines take less."""
 REMEMBERED_BYTES = 32 << 20
 """Memory of the last forecasts: those of 50 long lines. With more in use, some are made anew."""

@@ -3,6 +3,7 @@
 A computation is a generator that yields between its steps. It begins on the loop, where short ones
 end at once. A longer one goes on in the one thread of the process that plans, a slice at a time:
 of the types that wait, the one that has used least CPU time is next, and goes on where it stopped.
+So it is among the computations of one type.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import asyncio
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -53,7 +53,7 @@ class _Account:
     """Seconds of CPU time; one that comes back after a while begins at what the others have."""
     is_slow: bool = False
     """Whether its last computation took longer than INLINE_SECONDS."""
-    tasks: deque[_Task[Any]] = field(default_factory=deque)
+    tasks: list[_Task[Any]] = field(default_factory=list)
 
 
 class Planning:
@@ -135,14 +135,15 @@ class Planning:
                     return
                 account = min(waiting, key=lambda account: account.used)
                 self._least = max(self._least, account.used)
-                task = account.tasks[0]
+                # An explanation of a type does not wait for the whole forecast of its line.
+                task = min(account.tasks, key=lambda task: task.seconds)
             seconds, settle = _run_slice(task)
             with self._lock:
                 account.used += seconds
                 task.seconds += seconds
                 account.is_slow = task.seconds > INLINE_SECONDS
                 if settle:
-                    account.tasks.popleft()
+                    account.tasks.remove(task)
             if settle:
                 with suppress(RuntimeError):  # the loop is closed, and nobody waits
                     task.loop.call_soon_threadsafe(settle)

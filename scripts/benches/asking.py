@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from statistics import median
 from typing import Any
 from urllib.parse import quote
@@ -15,13 +16,13 @@ from urllib.parse import quote
 import aiohttp
 
 from benches import kit
-from benches.granting import HOSTS, shaped
+from benches.granting import DESTINATION, HOSTS, shaped
 from benches.kit import Figure, Size
 from rq_broker.admission.granter import Granter
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Status
 from rq_broker.store.broker import Broker
-from rq_broker.store.embedded import free_port
+from rq_broker.store.embedded import Server, free_port
 
 CLIENTS = 8
 """Concurrent clients; each sends its next query as soon as the last one is answered."""
@@ -38,7 +39,7 @@ def asking(size: Size) -> list[Figure]:
     with kit.store() as server:
         kit.run(server.url, publish)
         kit.fill(server, size.of(50_000, 20_000), shaped)
-        kit.run(server.url, history)
+        kit.run(server.url, partial(history, server))
         options = ("--redis", server.url, "--port", port, *kit.LOOPBACK_ONLY)
         with kit.process(*kit.command("api", *options)):
             kit.until_serves(port)
@@ -51,10 +52,12 @@ async def publish(broker: Broker) -> None:
     await kit.fan(range(HOSTS), 100, lambda number: broker.set_host(kit.TYPE, hosts[number]))
 
 
-async def history(broker: Broker) -> None:
+async def history(server: Server, broker: Broker) -> None:
     """Grant all that fits, and finish some jobs: a forecast needs holding times."""
-    while await Granter(broker, kit.TYPE).run_once():
-        pass
+    granter = Granter(broker, kit.TYPE)
+    with kit.plain(server) as client:
+        while await granter.run_once():
+            kit.drop_callbacks(client, DESTINATION)
     for job in (await broker.page(kit.TYPE, status=Status.GRANTED, limit=300)).jobs:
         await broker.transition(kit.TYPE, job.request_id, Status.DONE)
 

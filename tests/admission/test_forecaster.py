@@ -83,6 +83,7 @@ async def test_a_job_newer_than_the_forecast_is_in_the_next(
     broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a short line the forecast is made anew, and the newcomer waits for its own turn."""
+    monkeypatch.setattr(module, "WAIT_SECONDS", 30.0)
     await _line_of(broker, client, 2)
     lines = _lines_read(broker, monkeypatch)
     forecaster = Forecaster(SnapshotReader(broker))

@@ -93,6 +93,26 @@ async def test_types_take_turns_by_what_they_used() -> None:
     assert order[-1] == "fat"
 
 
+async def test_a_short_computation_passes_a_long_one_of_its_type() -> None:
+    """A computation ends while a longer one of the same type, begun before, is under way."""
+    planning, began, may_go_on = Planning(), asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def step() -> None:
+        loop.call_soon_threadsafe(began.set)
+        may_go_on.wait(10)
+        _burn()
+
+    long = asyncio.create_task(planning.run("a", _steps(20, step), inline=False))
+    await began.wait()
+    short = asyncio.create_task(planning.run("a", _steps(2), inline=False))
+    await asyncio.sleep(0)
+    may_go_on.set()
+    assert await short == 2
+    assert not long.done()
+    assert await long == 20
+
+
 async def test_two_long_types_share_the_thread() -> None:
     """Of two types with equal work none ends before the other has done most of its own."""
     planning, done = Planning(), {"a": 0, "b": 0}

@@ -161,7 +161,7 @@ def forecast_steps(
     seed: int = 0,
     clock: Clock = standing_clock,
 ) -> Steps[LineForecast]:
-    """Forecast the grants of all jobs of a line, a future a step.
+    """Forecast the grants of all jobs of a line, a pass of a future a step.
 
     Args:
         snapshot: of the type; its waiting shapes are not used.
@@ -202,15 +202,17 @@ def compared_steps(
     known = _known_before(snapshot, lines[0])
     tallies = [_Tally.of(line, known, targets) for line in lines]
     is_open = any(tally.starts for tally in tallies)
+    yield
     first = Scene(snapshot, lines[0], demands or {}, is_coarse=is_coarse) if is_open else None
     scenes = [first.with_line(line) for line in lines] if first else []
+    yield
     spent, started = 0.0, clock()
     for number in range(futures if scenes else 0):
         for scene, tally in zip(scenes, tallies, strict=True):
-            tally.add(scene.future(seed + number))
-            spent += clock() - started
-            yield
-            started = clock()
+            for _ in tally.add_steps(scene.future(seed + number)):
+                spent += clock() - started
+                yield
+                started = clock()
         if spent > most_seconds:
             break
     return [tally.forecast(known) for tally in tallies]
@@ -237,11 +239,13 @@ class _Tally:
             },
         )
 
-    def add(self, future: SimulatedFuture) -> None:
+    def add_steps(self, future: SimulatedFuture) -> Steps[None]:
         """Run a future, and note the starts."""
-        self.cut_short |= not future.run(frozenset(self.starts))
+        is_whole = yield from future.steps(frozenset(self.starts))
+        self.cut_short |= not is_whole
         for index, times in self.starts.items():
             times.append(future.starts.get(index, NEVER))
+        yield
 
     def forecast(self, known: Mapping[str, Forecast]) -> LineForecast:
         """Return the forecasts of all jobs of the line."""

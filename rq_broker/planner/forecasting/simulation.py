@@ -33,6 +33,7 @@ from rq_broker.planner.forecasting.simulated_jobs import (
 from rq_broker.planner.forecasting.simulated_pass import SimulatedPass
 from rq_broker.planner.forecasting.simulated_shares import SimulatedShares
 from rq_broker.planner.forecasting.simulated_turns import LineTurns, SharedTurns, Turns
+from rq_broker.planner.steps import Steps
 
 EXACT_PASSES = 400
 """Passes of a short line's future before it takes steps: bounds what a job that starves costs."""
@@ -118,10 +119,10 @@ class SimulatedFuture:
         self._releases: list[tuple[list[float], list[float]]] = []
         """What some of the holds that ended in the last step released, on a host and in all."""
 
-    def run(self, targets: frozenset[int]) -> bool:
+    def steps(self, targets: frozenset[int]) -> Steps[bool]:
         """Let time pass until all targets have started, or nothing is left that could change.
 
-        Returns: False if the future was cut short.
+        A step is a pass. Returns: False if the future was cut short.
         """
         while self.passes < MAX_PASSES:
             self.passes += 1
@@ -144,6 +145,7 @@ class SimulatedFuture:
             # 3. Release what ended, queue what arrived.
             self._release_ended()
             self._queue_arrivals()
+            yield
         return False
 
     def _next_preference(self) -> float:

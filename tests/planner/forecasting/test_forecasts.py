@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import count
 from random import Random
 
 import pytest
@@ -17,6 +16,8 @@ from rq_broker.domain.planning import Snapshot
 from rq_broker.domain.policy import Policy
 from rq_broker.planner import forecast_line
 from rq_broker.planner.forecasting.forecasts import MAX_SECONDS
+from rq_broker.planner.forecasting.scene import Scene
+from rq_broker.planner.forecasting.simulation import SimulatedFuture
 from tests.planner.forecasting.lines import FOUR, HOUR, forecasts, history, holds, line_of
 from tests.planner.oracle import demand, host, instance, snapshot_of, waiting
 
@@ -182,11 +183,20 @@ def test_a_job_beyond_its_owners_limit_never_starts() -> None:
 
 
 @pytest.mark.parametrize(("tick", "futures"), [(0.0, 30), (0.1, 21), (3.0, 1)])
-def test_a_forecast_ends_when_its_time_is_spent(tick: float, futures: int) -> None:
-    """With a clock that goes on at each reading no future begins after the time allowed."""
-    readings, snapshot = count(), queue(1)
-    found = forecast_line(snapshot, line_of(snapshot.waiting), clock=lambda: next(readings) * tick)
-    assert next(readings) in (2 * futures, 2 * futures + 1)  # one before each and one after
+def test_a_forecast_ends_when_its_time_is_spent(
+    tick: float, futures: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a clock that goes on with each future none begins after the time allowed."""
+    begun, begin, snapshot = list[int](), Scene.future, queue(1)
+
+    def future(scene: Scene, seed: int) -> SimulatedFuture:
+        begun.append(seed)
+        return begin(scene, seed)
+
+    monkeypatch.setattr(Scene, "future", future)
+    line = line_of(snapshot.waiting)
+    found = forecast_line(snapshot, line, clock=lambda: len(begun) * tick)
+    assert len(begun) == futures
     assert (futures - 1) * tick <= MAX_SECONDS
     assert found.of(1, 0, "a").p50 == 3000.0
 

@@ -11,6 +11,7 @@ from rq_broker.domain.holding_times import HoldingTimes, Observation, demand_key
 from rq_broker.domain.policy import Policy
 from rq_broker.planner.forecasting import holding_draws
 from rq_broker.planner.forecasting.scene import Scene
+from rq_broker.planner.steps import run_all
 from tests.planner.clusters import Cluster, Job
 from tests.planner.forecasting.lines import line_of
 from tests.planner.oracle import demand, hold, host, instance, snapshot_of, waiting
@@ -46,7 +47,7 @@ def simulated_starts(hosts: list[Host], jobs: list[Job], policy: Policy) -> dict
     shapes = [waiting(f"s{job.id}", job.demand, job.id, owner=job.owner) for job in jobs]
     snapshot = snapshot_of(hosts, shapes, 0.0, policy=policy, history=learnt(jobs))
     future = Scene(snapshot, line_of(shapes), {}).future(1)
-    assert future.run(frozenset(range(len(jobs))))
+    assert run_all(future.steps(frozenset(range(len(jobs)))))
     return {jobs[target].id: start for target, start in future.starts.items()}
 
 
@@ -88,7 +89,7 @@ def test_a_whole_host_waits_for_fragments() -> None:
     ]
     snapshot = snapshot_of(hosts, shapes, history=HoldingTimes([Observation("lab", "", 0, 9.0)]))
     future = Scene(snapshot, line_of(shapes), {}).future(1)
-    future.run(frozenset({0, 1}))
+    run_all(future.steps(frozenset({0, 1})))
     assert future.starts == {1: 0.0}
 
 
@@ -109,7 +110,7 @@ def test_hosts_that_come_free_last_are_reserved_first() -> None:
         holds=(hold("x", 1010.0, h1=2), hold("y", 1020.0, h2=4), hold("z", 1020.0, h3=4)),
     )
     future = Scene(snapshot, line_of(shapes), {}).future(1)
-    future.run(frozenset({1}))
+    run_all(future.steps(frozenset({1})))
     assert future.starts == {1: 0.0}
 
 
@@ -132,6 +133,6 @@ def test_a_job_passed_long_ago_is_passed_by_sure_ends_only() -> None:
             passed={"r1": 1000.0 - waited},
         )
         future = Scene(snapshot, line_of(shapes, snapshot.passed), {}).future(1)
-        future.run(frozenset({0, 1}))
+        run_all(future.steps(frozenset({0, 1})))
         starts.append(future.starts[1] == 0.0)
     assert starts == [True, False]
