@@ -13,9 +13,10 @@ import orjson
 
 from benches import kit, peers
 from benches.kit import Figure, Size
+from rq_broker.admission.granter import CHUNK
 from rq_broker.api.submit import submission
 from rq_broker.domain.capacity import Host
-from rq_broker.domain.jobs import Submission
+from rq_broker.domain.jobs import Job, Submission
 from rq_broker.domain.planning import Grant, Head
 from rq_broker.store.broker import Broker
 from rq_broker.store.embedded import Server, free_port
@@ -24,11 +25,11 @@ from rq_broker.store.keys import WAKE_CHANNEL, Keys
 IN_FLIGHT = 50
 DESTINATIONS = 4
 """Several: one takes 64 callbacks at once at most, however many notifiers there are."""
-_GRANTED = 250
-"""Jobs granted before their callbacks are set aside: so few that none is late on a busy machine."""
 _KEY = "whsec_" + b64encode(bytes(range(32))).decode()
 _DELIVERIES = Keys(kit.TYPE).of("deliveries")
 _PARKED = f"{_DELIVERIES}:parked"
+_AT_ONCE = 4
+"""Calls to Redis under way while jobs are made."""
 _WAKE = Keys(kit.TYPE).of("wake")
 
 
@@ -132,18 +133,25 @@ def let_be_due(server: Server, count: int, sink: Sink, offer: float = 86400.0) -
         await broker.set_policy(kit.TYPE, {"concurrency": 10_000})
         state = await broker.type_state(kit.TYPE)
 
-        async def grant_job(number: int) -> None:
-            new = build(number)
-            job = await broker.submit(kit.TYPE, new)
-            head = Head(job.id, job.request_id, job.priority)
-            proposed = Grant(head, new.shape, (host.name,))
-            assert await broker.grant(kit.TYPE, proposed, state) is not None
+        async def grant_jobs(first: int) -> None:
+            new = [build(number) for number in range(first, min(first + CHUNK, count))]
+            jobs = [job for job in await broker.submit_many(kit.TYPE, new) if isinstance(job, Job)]
+            heads = [Head(job.id, job.request_id, job.priority) for job in jobs]
+            proposed = [
+                Grant(head, each.shape, (host.name,)) for head, each in zip(heads, new, strict=True)
+            ]
+            assert None not in await broker.grant_many(kit.TYPE, proposed, state)
 
         with kit.plain(server) as client:
-            for first in range(0, count, _GRANTED):
-                await kit.fan(range(first, min(first + _GRANTED, count)), _GRANTED, grant_job)
-                client.zunionstore(_PARKED, [_PARKED, _DELIVERIES])
+            parked = list[str]()
+            for first in range(0, count, _AT_ONCE * CHUNK):
+                last = min(first + _AT_ONCE * CHUNK, count)
+                await kit.fan(range(first, last, CHUNK), _AT_ONCE, grant_jobs)
+                parked.append(f"{_PARKED}:{first}")
+                client.rename(_DELIVERIES, parked[-1])
                 kit.drop_callbacks(client, *sink.destinations)
+            client.zunionstore(_PARKED, parked)
+            client.delete(*parked)
         await broker.set_policy(kit.TYPE, {"concurrency": 1000})  # no limit here
 
     kit.run(server.url, work)

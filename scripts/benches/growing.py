@@ -35,7 +35,9 @@ _JOBS, _GRANTS, _BATCH, _PAGES, _EXPLAINED = 320, 160, 16, 16, 16
 """How often a verb is carried out in one turn, and the callbacks claimed or settled in one call."""
 _IN_FLIGHT = 16
 _MOST = 1.15
-_BARE = "ZADD + HSET"
+_CHANGED, _AT_END, _ANYWHERE = "of one that is there", "of a new one at the end", "of a new one"
+_BARE_OF = {"submit at the end": _AT_END, "submit anywhere": _ANYWHERE}
+"""Verb → what of a bare line its growth is held against; the others change what is there."""
 _LOAD = """
 for number = ARGV[1], ARGV[2] do
   redis.call('ZADD', KEYS[1], number, 'req-' .. number)
@@ -60,17 +62,19 @@ def growth(size: Size) -> list[Figure]:
             kit.fill(server, waiting, first=_FIRST)
         turns = uvloop.run(_measure((_Line(many, deep), _Line(few, _FEW)), rounds))
     figures = []
-    bare = _growths(turns, _BARE)
     for verb in turns[0][0]:
         costs = ([many[verb] for many, _ in turns], [few[verb] for _, few in turns])
         value = kit.against(*costs, "µs")
         grown = _growths(turns, verb)
-        if verb == _BARE:
-            figures.append(kit.rated(f"growth: {verb}, {deep:,} jobs, {_FEW:,}", value, grown))
+        if verb in (_CHANGED, _AT_END, _ANYWHERE):
+            name = f"growth: ZADD + HSET {verb}, {deep:,} jobs, {_FEW:,}"
+            figures.append(kit.rated(name, value, grown))
             continue
-        name = f"growth: {verb}, {deep:,} waiting, {_FEW:,}, against {_BARE}"
+        bare = _BARE_OF.get(verb, _CHANGED)
+        name = f"growth: {verb}, {deep:,} waiting, {_FEW:,}, against ZADD + HSET {bare}"
         value = f"{value}, {median(grown):.2f}"
-        figures.append(kit.rated(name, value, [g / median(bare) for g in grown], most=_MOST))
+        divisor = median(_growths(turns, bare))
+        figures.append(kit.rated(name, value, [each / divisor for each in grown], most=_MOST))
     return figures
 
 
@@ -130,7 +134,7 @@ class _Line:
         places = [random.randrange(self._waiting) for _ in range(_PAGES)]
         broker = self._broker
         costs = {
-            _BARE: await self._cost(range(_JOBS), self._put_bare),
+            **await self._bare(),
             "submit at the end": await self._cost(added[:_JOBS], self._submit),
             "submit anywhere": await self._cost(
                 anywhere, lambda number: self._submit(number, anywhere[number])
@@ -163,11 +167,28 @@ class _Line:
         await asyncio.gather(*(worker() for _ in range(_IN_FLIGHT)))
         return (time.process_time() + kit.redis_cpu(self._client) - used) * 1e6 / len(items)
 
-    async def _put_bare(self, _: int) -> None:
-        """Replace a job of the bare line by one at another place."""
-        number = random.randrange(1, self._waiting + 1)
+    async def _bare(self) -> Costs:
+        """Put jobs into the bare line, new ones and such that are there, and take the new ones."""
+        last = self._waiting
+        changed = random.sample(range(1, last + 1), _JOBS)
+        at_end, anywhere = (range(last + 1 + n, last + 1 + n + _JOBS) for n in (0, _JOBS))
+
+        async def put_anywhere(number: int) -> None:
+            await self._put_bare(number, random.randint(1, last))
+
+        costs = {
+            _CHANGED: await self._cost(changed, put_anywhere),
+            _AT_END: await self._cost(at_end, lambda number: self._put_bare(number, number)),
+            _ANYWHERE: await self._cost(anywhere, put_anywhere),
+        }
+        self._client.zrem("bare", *(f"req-{number}" for number in (*at_end, *anywhere)))
+        self._client.delete(*(f"bare{number}" for number in (*at_end, *anywhere)))
+        return costs
+
+    async def _put_bare(self, number: int, place: int) -> None:
+        """Put a job at a place of the bare line, or move the one that has this number."""
         command = self._broker.runner.command
-        await command("ZADD", "bare", random.randrange(1, self._waiting + 1), f"req-{number}")
+        await command("ZADD", "bare", place, f"req-{number}")
         await command("HSET", f"bare{number}", *self._fields)
 
     async def _submit(self, number: int, priority: int | None = None) -> None:

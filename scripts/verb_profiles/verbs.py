@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,8 +21,11 @@ from rq_broker.admission.explain import Explainer
 from rq_broker.admission.forecaster import COMPUTING
 from rq_broker.admission.granter import Granter
 from rq_broker.admission.snapshot import SnapshotReader
+from rq_broker.delivery.courier import Courier
+from rq_broker.delivery.http.sender import Sender
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.deliveries import Delivery
+from rq_broker.egress.rules import Egress
 from rq_broker.store.broker import Broker, Cursor, Settlement
 from rq_broker.store.embedded import Server, free_port
 
@@ -122,8 +125,26 @@ async def _grant(broker: Broker, server: Server) -> AsyncIterator[Work]:
 
 def _due(server: Server, offer: float = 86400.0) -> None:
     """Let callbacks to four destinations be due."""
-    calling.let_be_due(server, _CALLBACKS, calling.Sink(), offer)
+    calling.let_be_due(server, _CALLBACKS, _SINK, offer)
     calling.unpark(server)
+
+
+@asynccontextmanager
+async def _callback(broker: Broker, _: Server) -> AsyncIterator[Work]:
+    """Claim, send and settle as a notifier does; the receiver is another process."""
+    egress = Egress.of(allow=["127.0.0.0/8"])
+    slots = asyncio.Semaphore(calling.IN_FLIGHT)
+    with ExitStack() as stack:
+        _SINK.serve(stack)
+        async with Sender(egress, timeout_s=10.0) as sender:
+            courier = Courier(broker, kit.TYPE, sender, slots)
+
+            async def work() -> int:
+                while await courier.run_once() == 0.0 or not courier.is_idle:
+                    await asyncio.sleep(0.001)
+                return _SINK.read("/stats")[0]
+
+            yield work
 
 
 async def _claim_all(broker: Broker, most: int) -> list[list[Delivery]]:
@@ -170,6 +191,8 @@ async def _sweep(broker: Broker, _: Server) -> AsyncIterator[Work]:
     yield work
 
 
+_SINK = calling.Sink()
+"""The receiver of all callbacks."""
 _OFFER = 1.0
 """Seconds for which jobs are offered that a sweep then takes back."""
 
@@ -181,7 +204,7 @@ def _asked(server: Server) -> None:
     """Let many jobs wait for 1,000 full hosts, after others that ended."""
     kit.run(server.url, asking.publish)
     kit.fill(server, _WAITING, granting.shaped)
-    kit.run(server.url, asking.history)
+    kit.run(server.url, partial(asking.history, server))
 
 
 @asynccontextmanager
@@ -226,5 +249,8 @@ VERBS = {
     "settle": Verb(f"callback settled, {BATCH} a call", _due, _settle),
     "explain": Verb(f"explanation, 1,000 hosts, {_WAITING:,} waiting", _asked, _explain),
     "page": Verb(f"page of {_PAGE} jobs, {_WAITING:,} waiting", _waiting, _page),
+    "callback": Verb(
+        f"callback claimed, sent and settled, {calling.IN_FLIGHT} in flight", _due, _callback
+    ),
     "sweep": Verb("offer that a sweep ends, 100 a call", partial(_due, offer=_OFFER), _sweep),
 }
