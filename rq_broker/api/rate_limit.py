@@ -95,13 +95,18 @@ class _Purse:
         return True
 
 
+def _purse(_: tuple[Bucket, ...]) -> _Purse:
+    """Return the purse of some buckets: all of them, as one name may come with other owners."""
+    return _Purse()
+
+
 class Purses:
     """The requests that a process may serve to all identities."""
 
     def __init__(self, allow: Allow, clock: Callable[[], float] = time.monotonic) -> None:
         self._allow = allow
         self._clock = clock
-        self._purse_of: Callable[[str], _Purse] = lru_cache(_REMEMBERED)(lambda _: _Purse())
+        self._purse_of = lru_cache(_REMEMBERED)(_purse)
 
     async def spend(self, buckets: Sequence[Bucket]) -> tuple[int, ...]:
         """Spend a request of each bucket; returns what is left in each.
@@ -109,7 +114,7 @@ class Purses:
         Raises:
             RateLimited: One of them is empty.
         """
-        purse = self._purse_of(buckets[0].name)
+        purse = self._purse_of(tuple(buckets))
         if not purse.spend(self._clock()):
             async with purse.lock:  # one call serves all that wait here
                 if not purse.spend(self._clock()):

@@ -163,6 +163,24 @@ async def test_who_is_refused_costs_no_call_until_then() -> None:
     await purses.spend(buckets)
 
 
+async def test_one_name_with_other_owners_is_counted_apart() -> None:
+    """JWTs of one subject may have one owner, several, and another: each set of buckets is asked
+    for by itself, and told as many numbers as it has."""
+    asked: list[tuple[str, ...]] = []
+
+    async def take(buckets: Sequence[Bucket], wanted: int) -> Allowance:
+        asked.append(tuple(bucket.name for bucket in buckets))
+        return Allowance(wanted, 0.0, tuple(9 for _ in buckets))
+
+    purses = Purses(take, lambda: 0.0)
+    who, first, second = (Bucket(name, 160.0, 800) for name in ("identity:a", "owner:y", "owner:z"))
+    for buckets in ([who, first], [who], [who, second]):
+        for _ in range(2):  # the second asks for more than is served at once
+            assert len(await purses.spend(buckets)) == len(buckets)
+    names = [("identity:a", "owner:y"), ("identity:a",), ("identity:a", "owner:z")]
+    assert asked == [each for each in names for _ in range(2)]
+
+
 async def test_a_redis_that_is_away_refuses_nobody_for_that(
     client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
