@@ -11,7 +11,6 @@ from urllib.parse import quote
 from msgspec import Meta
 from starlette.requests import Request
 
-from rq_broker.domain.errors import Invalid
 from rq_broker.domain.validation import SOURCE_NAME, TYPE_NAME, Name, TypeName
 
 PARAMETERS: Mapping[str, Any] = {
@@ -75,6 +74,4 @@ def type_name(value: str) -> str:
 
 @lru_cache(1024)
 def _type_name(value: str) -> str:
-    if "\ufffd" in value:
-        raise Invalid("type must be percent-encoded UTF-8")
     return TYPE_NAME.check(value, "type")

@@ -32,6 +32,39 @@ async def test_a_slash_in_a_name(api: httpx.AsyncClient, method: str, path: str,
 
 
 @pytest.mark.parametrize(
+    ("method", "path", "part"),
+    [
+        ("GET", "/v1/v%ff/d", "type"),
+        ("DELETE", "/v1/vm/%fe", "request_id"),
+        ("GET", "/v1/vm/%ed%a0%80/explain", "request_id"),
+        ("PUT", "/types/vm/hosts/%ff", "the host's name"),
+        ("DELETE", "/types/vm/sources/a%c3", "the source's name"),
+        ("GET", "/types/vm/destinations/tests/%80", "the test's name"),
+        ("DELETE", "/tokens/%ff", "the token's name"),
+        ("GET", "/v1/vm/d/%ff", "the path"),
+        ("GET", "/%ff", "the path"),
+        ("DELETE", "/v1/vm/d?owner_id=%ff", 'the query parameter "owner_id"'),
+        ("GET", "/events?type=vm&type=%fe", 'the query parameter "type"'),
+    ],
+)
+async def test_a_name_that_is_no_utf_8(
+    api: httpx.AsyncClient, method: str, path: str, part: str
+) -> None:
+    """Bytes that are no UTF-8 are refused in every part of a URL: no two of them are one name."""
+    await submit(api, "\ufffd", "d")
+    answer = await api.request(method, path, json={"capacity": {"VCPU": 1}})
+    refused(answer, 400, "invalid_request", f"{part} must be percent-encoded UTF-8")
+    assert await listed(api) == ["\ufffd", "d"]
+
+
+async def test_a_name_that_has_the_replacement_character(api: httpx.AsyncClient) -> None:
+    """U+FFFD itself, sent as UTF-8, is a letter of a name: its job is found and withdrawn."""
+    await submit(api, "\ufffd")
+    assert (await api.get("/v1/vm/%EF%BF%BD")).json()["data"]["RequestID"] == "\ufffd"
+    assert (await api.delete("/v1/vm/%EF%BF%BD")).status_code == 200
+
+
+@pytest.mark.parametrize(
     ("given", "is_kept"),
     [
         ("7f3a-9c.0d/~!", True),
