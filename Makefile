@@ -75,6 +75,7 @@ server: $(INSTALLED)
 	@scripts/install.sh server
 	@scripts/install.sh version valkey
 	@scripts/install.sh keystone
+	@scripts/install.sh issuer
 	$(if $(REDIS),@scripts/install.sh version $(REDIS))
 
 $(RUNTIME): pyproject.toml $(CONSTRAINTS) scripts/install.sh

