@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -66,6 +67,7 @@ _SETTLE_MS = 1_000
 """What a view takes to draw what it reads after it has come up."""
 _TALLEST = 2_600
 """Pixels of a page that are pictured at most."""
+_COMING = re.compile("The forecast is being made|正在預測")
 _SLOW_MS = 60_000
 """What its first forecasts may take on a loaded machine."""
 
@@ -121,6 +123,7 @@ async def _settled(page: Page, state: State) -> None:
     await page.wait_for_timeout(_SETTLE_MS)
     if not state.is_loading:
         await expect(page.locator(".sk")).to_have_count(0, timeout=_SLOW_MS)
+        await expect(page.get_by_text(_COMING)).to_have_count(0, timeout=_SLOW_MS)
 
 
 @asynccontextmanager
@@ -153,7 +156,8 @@ async def main(folder: Path, modes: list[str], names: list[str]) -> None:
     if not has_chinese_font():
         print("no Chinese font is installed (apt-get install fonts-noto-cjk): expect boxes")
     broker, clock = Broker(in_memory()), Clock(back=_SPAN)
-    with patch("time.time", clock):
+    # The broker's monotonic clock goes with it: else holds would not age by what is set forward.
+    with patch("time.time", clock), patch("rq_broker.store.type_clock._own_clock", clock):
         await scene.fill(broker, waiting=60, forward=clock.forward)
         clock.forward(_SPAN)
         for type_ in (scene.VM, scene.GPU):

@@ -125,6 +125,11 @@ async def _more_hosts(page: Page) -> None:
     await page.locator(".more-form").scroll_into_view_if_needed()
 
 
+async def _test(page: Page) -> None:
+    await page.locator(".dest .actions .btn").first.click()
+    await page.locator("dialog[open]").wait_for()
+
+
 async def _refused_token(page: Page) -> None:
     await page.locator("#signin-token").fill("rqb_" + "a" * 43)
     await page.keyboard.press("Enter")
@@ -139,6 +144,7 @@ STATES = {
     "overview-none": State("", "bare"),
     "line-none": State("line/new", "new"),
     "hosts-none": State("hosts/new", "new"),
+    "callbacks-test": State(f"callbacks/{scene.VM}", after=_test),
     "callbacks-none": State("callbacks/new", "new"),
     "reports-none": State("reports/new", "new"),
     "audit-none": State("audit/new", "new"),

@@ -20,6 +20,7 @@ import pytest_asyncio
 from playwright.async_api import (
     Browser,
     BrowserContext,
+    Locator,
     Page,
     ViewportSize,
     async_playwright,
@@ -217,6 +218,19 @@ async def sideways(page: Page) -> list[str]:
         return []
     wide: list[str] = await page.evaluate(WIDER, width)
     return wide
+
+
+CUT = """dialog => [...dialog.querySelectorAll('*')].filter(each => {
+  const [box, within] = [each.getBoundingClientRect(), dialog.getBoundingClientRect()];
+  return box.width && (box.right > within.right + 0.5 || box.left < within.left - 0.5);
+}).map(each => each.cloneNode().outerHTML)"""
+
+
+async def cut(dialog: Locator) -> list[str]:
+    """Return what of a dialog is drawn beyond its edges, where nobody sees it."""
+    await dialog.page.wait_for_timeout(300)  # it may still slide in
+    beyond: list[str] = await dialog.evaluate(CUT)
+    return beyond
 
 
 async def violations(page: Page, *rules: str) -> list[tuple[str, str, str]]:

@@ -14,6 +14,7 @@ from rq_broker.store.broker import Broker, Settlement
 from tests import making
 from tests.couriers import DOWN, OK, answering
 from tests.dashboard.asking import changes, read
+from tests.dashboard.conftest import cut
 
 
 async def _give_up(broker: Broker, *names: str) -> None:
@@ -53,6 +54,7 @@ async def test_a_receiver_is_tested(url: str, page: Page, broker: Broker) -> Non
     await page.get_by_role("button", name="Test… http://x:80 o").click()
     dialog = page.get_by_role("dialog", name="Send a test to http://x:80?")
     await expect(dialog.get_by_label("Address")).to_have_value("http://x:80/d")
+    assert await cut(dialog) == []
     for answer in ("503", "200"):
         sent = len(sender.urls)
         await dialog.get_by_role("button", name="Send").click()

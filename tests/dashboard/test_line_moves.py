@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from rq_broker.store.broker import Broker
-from tests.dashboard.conftest import Watch, context
+from tests.dashboard.conftest import Watch, context, cut
 from tests.dashboard.lines import TYPE, order, queue, row, rows, until, with_times
 
 LINE = f"line/{quote(TYPE)}"
@@ -47,6 +47,7 @@ async def test_a_row_is_dragged_previewed_moved_and_put_back(
     later = dialog.get_by_role("row").filter(has=page.get_by_text("b", exact=True))
     await expect(later).to_contain_text("+1 h")
     await expect(later).to_contain_text("lab-7")  # whose it is
+    assert await cut(dialog) == []
     assert await order(broker) == ["a", "b", "c"]
     await expect(page.get_by_role("button", name="Move to 1")).to_be_focused()
     await page.keyboard.press("Enter")
