@@ -108,10 +108,16 @@ def with_client(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def call(connection: Connection, **values: Any) -> None:
-        with connection.client() as client:
+        with connection.client(on_warning=_print_warning) as client:
             command(client, **values)
 
     return with_connection(call)
+
+
+def _print_warning(warning: str) -> None:
+    from rq_broker.cli.output.text import harmless  # noqa: PLC0415 - not needed by --help
+
+    click.echo(f"Warning: {harmless(warning)}", err=True)
 
 
 def connection_of(values: Mapping[str, Any]) -> Connection:

@@ -39,6 +39,7 @@ class ExitCode(IntEnum):
 
 _CODES: tuple[tuple[type[errors.BrokerError], ExitCode], ...] = (
     (errors.Unavailable, ExitCode.UNREACHABLE),
+    (errors.Invalid, ExitCode.USAGE),
     (errors.NotFound, ExitCode.NOT_FOUND),
     (errors.Unauthenticated, ExitCode.NOT_ALLOWED),
     (errors.Forbidden, ExitCode.NOT_ALLOWED),
@@ -83,17 +84,29 @@ def _ended(exit_code: ExitCode, sentence: str, code: str) -> SystemExit:
     return SystemExit(exit_code)
 
 
-def each_told(items: Iterable[_Item], work: Callable[[_Item], None]) -> None:
+def each_told(
+    items: Iterable[_Item],
+    work: Callable[[_Item], None],
+    name_of: Callable[[_Item], str] | None = None,
+) -> None:
     """Do something with each item, and tell each refusal; ends by the code of the first one.
 
     Only a broker that does not answer keeps the later ones from being tried.
+
+    Args:
+        items: What to do it with.
+        work: Does it; raises BrokerError where it is refused.
+        name_of: Names an item before its refusal, where there are several.
     """
+    from rq_broker.cli.output.text import harmless  # noqa: PLC0415 - not needed by --help
+
     first: SystemExit | None = None
     for item in items:
         try:
             work(item)
         except errors.BrokerError as error:
-            ended = _ended(exit_code_of(error), str(error), error.code)
+            whose = f"{harmless(name_of(item))}: " if name_of else ""
+            ended = _ended(exit_code_of(error), whose + str(error), error.code)
             first = first or ended
             if ended.code == ExitCode.UNREACHABLE:
                 break

@@ -68,6 +68,7 @@ class AsyncClient:
         retries: As for Client.
         retry_for: As for Client.
         on_trouble: As for Client.
+        on_warning: As for Client.
     """
 
     def __init__(
@@ -79,8 +80,9 @@ class AsyncClient:
         retries: int | None = RETRIES,
         retry_for: float = RETRY_FOR,
         on_trouble: Told | None = None,
+        on_warning: Callable[[str], None] | None = None,
     ) -> None:
-        self._rules = Repeating(retries, retry_for, on_trouble)
+        self._rules = Repeating(retries, retry_for, on_trouble, on_warning)
         self._credential = credential(token)
         self._http = http or httpx.AsyncClient(
             base_url=url, timeout=connections.TIMEOUT_SECONDS, limits=connections.LIMITS

@@ -105,6 +105,13 @@ def with_warning(envelope: Json) -> Json:
     return {**data, "Warning": envelope["Warning"]} if "Warning" in envelope else data
 
 
+def warnings_of(call: Call[Any], envelope: Json) -> list[str]:
+    """Return what an answer warns of: on the envelope; and of a change, on what was changed."""
+    data = envelope["data"] if call.method != "GET" else None
+    places = (data if isinstance(data, dict) else {}, envelope)
+    return [place["Warning"] for place in places if place.get("Warning")]
+
+
 def envelope_of(response: httpx.Response) -> Json:
     """Return the envelope of a successful answer.
 

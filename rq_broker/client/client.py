@@ -67,6 +67,7 @@ class Client:
             without end.
         on_trouble: Is called with what went wrong before a call is sent again, and with None once
             it was answered.
+        on_warning: Is called with each `Warning` that the API answers to a change, or of a type.
     """
 
     def __init__(
@@ -78,8 +79,9 @@ class Client:
         retries: int | None = RETRIES,
         retry_for: float = RETRY_FOR,
         on_trouble: Told | None = None,
+        on_warning: Callable[[str], None] | None = None,
     ) -> None:
-        self._rules = Repeating(retries, retry_for, on_trouble)
+        self._rules = Repeating(retries, retry_for, on_trouble, on_warning)
         self._credential = credential(token)
         self._http = http or httpx.Client(
             base_url=url, timeout=connections.TIMEOUT_SECONDS, limits=connections.LIMITS

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from rq_broker.client.call import Call, envelope_of, unsendable
+from rq_broker.client.call import Call, envelope_of, unsendable, warnings_of
 from rq_broker.client.repeating import Attempts, Repeating, is_lost
 
 Result = TypeVar("Result")
@@ -62,7 +62,11 @@ def repeated(call: Call[Result], rules: Repeating) -> Exchanges[Result]:
         else:
             pause = attempts.pause_after(response)
             if pause is None:
-                result = call.extract(envelope_of(response))
+                envelope = envelope_of(response)
+                result = call.extract(envelope)
                 attempts.succeeded()
+                if rules.warned:
+                    for warning in warnings_of(call, envelope):
+                        rules.warned(warning)
                 return result
         yield Pause(pause)

@@ -63,11 +63,13 @@ class Repeating:
         retries: Most repetitions of a call; None for any number.
         seconds: How long after its first attempt a call may be repeated; math.inf without end.
         told: Is told of each repetition.
+        warned: Is called with each warning of an answer.
     """
 
     retries: int | None = RETRIES
     seconds: float = RETRY_FOR
     told: Told | None = None
+    warned: Callable[[str], None] | None = None
 
 
 ONCE = Repeating(retries=0)

@@ -94,7 +94,7 @@ def wish(
     }
     name = options.get("request_id")
     job = {
-        "request_id": name or f"hold-{uuid4().hex[:12]}",
+        "request_id": f"hold-{uuid4().hex[:12]}" if name is None else name,
         "data": {**(options.get("data") or {}), "instances": instances},
         "hold_at_most": HOLD_AT_MOST,
         **terms,

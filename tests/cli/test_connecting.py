@@ -112,7 +112,8 @@ def test_a_token_on_the_command_line_is_warned_of(caplog: pytest.LogCaptureFixtu
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (errors.Invalid, 1),
+        (errors.Invalid, 2),
+        (errors.CallbackForbidden, 2),
         (errors.Internal, 1),
         (errors.QueueFull, 1),
         (errors.RedisLoading, 3),

@@ -80,7 +80,7 @@ ROWS: dict[str, Row] = {
     "type delete": Row("empty-TYPE", "", {"type": "empty-TYPE", "deleted": True},
                        "TYPE --yes", 6, "(type_in_use)", asks=True),
     "policy": Row("TYPE patience=60", "patience", {"patience": 60.0},
-                  "TYPE patiense=60", 1, "patiense"),
+                  "TYPE patiense=60", 2, "patiense"),
     "pause": Row("TYPE", "", {"paused": True}, UNREACHABLE + " TYPE", 3, "(unreachable)"),
     "resume": Row("TYPE", "", {"paused": False}, UNREACHABLE + " TYPE", 3, "(unreachable)"),
     "hosts": Row("TYPE", "VCPU 0", {"name": "h1"}, UNREACHABLE + " TYPE", 3, "(unreachable)"),
@@ -124,7 +124,7 @@ ROWS: dict[str, Row] = {
 
 VARIANTS: dict[str, Row] = {
     "submit (an array)": Row("TYPE --array 3 --at-once 2 --id sweep --owner o", "sweep[*]",
-                             {"RequestID": "sweep[*]"}, "TYPE --at-once 2 --owner o", 1,
+                             {"RequestID": "sweep[*]"}, "TYPE --at-once 2 --owner o", 2,
                              "at_once"),
     "list (fast, of an owner)": Row("TYPE --fast --owner o", "waits1", {"RequestID": "waits1"},
                                     "TYPE --limit 0", 2, "'--limit'"),

@@ -81,7 +81,12 @@ def run_job(connection: Connection, job: Job) -> int:
     with connection.client(retries=0) as asking:
         progress = Progress(f"{job.type}/{job.name}", lambda: _explanation(asking, job),
                             quiet=job.quiet)  # fmt: skip
-        client = connection.client(retries=None, retry_for=job.outage, on_trouble=progress.trouble)
+        client = connection.client(
+            retries=None,
+            retry_for=job.outage,
+            on_trouble=progress.trouble,
+            on_warning=lambda warning: progress.tell(f"Warning: {warning}"),
+        )
         interrupts = Interrupts(lambda: progress.is_away)
         with client, interrupts.raised():
             return _Session(client, connection.url, job, progress, interrupts).run()

@@ -52,7 +52,7 @@ def act_on(
         told(name)
 
     outcomes = _Acting(client, type_, action, owner_id, end).outcomes(request_ids)
-    each_told(outcomes, tell)
+    each_told(outcomes, tell, (lambda outcome: outcome[0]) if len(request_ids) > 1 else None)
 
 
 class _Acting:

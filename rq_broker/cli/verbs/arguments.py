@@ -75,6 +75,15 @@ def amounts_option(amounts: Mapping[str, Any]) -> str:
     )
 
 
+def said(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that the command line has; 0 and an empty text are said, too."""
+    return {
+        name: value
+        for name, value in options.items()
+        if value is not None and value is not False and value != ()
+    }
+
+
 def confirm(question: str, *, yes: bool) -> None:
     """Ask once at a terminal before something that cannot be taken back."""
     if not yes and may_ask():

@@ -39,18 +39,18 @@ def destinations(
     """
     from rq_broker.cli.output.objects import print_objects
 
-    if reset and requeue:
+    if reset is not None and requeue is not None:
         raise click.UsageError("give one of --reset and --requeue")
-    if reset:
+    if reset is not None:
         client.reset(type_, reset, owner)
         if as_json:
             print_objects([{"destination": reset, "reset": True}])
-    elif requeue:
+    elif requeue is not None:
         requeued = client.requeue(type_, requeue, owner)
         if as_json:
             print_objects([{"destination": requeue, "requeued": requeued}])
         else:
-            click.echo(f"{requeued} jobs are queued again")
+            click.echo(f"{requeued} {'job is' if requeued == 1 else 'jobs are'} queued again")
     else:
         _list(client.destinations(type_), as_json)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from rq_broker.cli.verbs.arguments import AMOUNTS
+from rq_broker.cli.verbs.arguments import AMOUNTS, said
 
 _OPTIONS = (
     click.option("--need", "needs", multiple=True, type=AMOUNTS, metavar="RESOURCE=N,…",
@@ -53,19 +53,18 @@ def demand_of(
     """
     import json
 
-    conditions = {
+    conditions = said({
         "host_aggregate": aggregate,
-        "require": list(require),
-        "forbid": list(forbid),
+        "require": tuple(require),
+        "forbid": tuple(forbid),
         "spread": spread,
-    }
-    said = {name: value for name, value in conditions.items() if value}
+    })  # fmt: skip
     if data is None:
         instances: list[dict[str, int]] = [dict(need) for need in needs] or [{"Slots": 1}]
         if count > 1:
             instances[-1]["count"] = count
-        return {"instances": instances, **said}
-    if needs or said or count > 1:
+        return {"instances": instances, **conditions}
+    if needs or conditions or count > 1:
         raise click.UsageError("--data has the whole demand: leave --need and its like out")
     try:
         demand = json.load(data)

@@ -17,6 +17,7 @@ from rq_broker.cli.verbs.arguments import (
     YES,
     amounts_option,
     confirm,
+    said,
 )
 
 if TYPE_CHECKING:
@@ -29,10 +30,10 @@ POLL_SECONDS = 1.0
 
 @click.command()
 @TYPE
-@click.option("--aggregate", default="", metavar="AGGREGATE", help="Only hosts of this aggregate.")
+@click.option("--aggregate", metavar="AGGREGATE", help="Only hosts of this aggregate.")
 @JSON
 @with_client
-def hosts(client: Client, type_: str, aggregate: str, as_json: bool) -> None:
+def hosts(client: Client, type_: str, aggregate: str | None, as_json: bool) -> None:
     """List the hosts of a type, and what is free.
 
     A client that may not see hosts gets the sums of each aggregate.
@@ -43,7 +44,7 @@ def hosts(client: Client, type_: str, aggregate: str, as_json: bool) -> None:
     listed = [
         host
         for host in client.hosts(type_)
-        if not aggregate or aggregate in (host.get("aggregate"), *host.get("aggregates", ()))
+        if aggregate is None or aggregate in (host.get("aggregate"), *host.get("aggregates", ()))
     ]
     if as_json:
         print_objects(listed)
@@ -83,7 +84,8 @@ def table_of_hosts(hosts: Sequence[Mapping[str, Any]]) -> Table:
 
 def _sum_of(totals: Mapping[str, Any]) -> str:
     name = totals["aggregate"]
-    return f"{totals['hosts']} hosts" + ("" if name is None else f" of {name}")
+    count = totals["hosts"]
+    return f"{count} host{'' if count == 1 else 's'}" + ("" if name is None else f" of {name}")
 
 
 def _above_zero(amounts: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,12 +147,11 @@ def set_host(client: Client, type_: str, host: str, as_json: bool, **fields: Any
     Devices are listed by their sizes: GPU=1000+1000. A host that a source reports cannot be
     published.
     """
-    said: Any = {
+    figures: Any = {
         name: list(value) if isinstance(value, tuple) else value
-        for name, value in fields.items()
-        if value not in (None, (), False)
+        for name, value in said(fields).items()
     }
-    _print(client.set_host(type_, host, **said), as_json)
+    _print(client.set_host(type_, host, **figures), as_json)
 
 
 @host.command("drain")

@@ -11,7 +11,7 @@ from rq_broker.cli.connecting import with_client
 from rq_broker.cli.exits import each_told
 from rq_broker.cli.spans import SPAN
 from rq_broker.cli.verbs.acting import act_on
-from rq_broker.cli.verbs.arguments import JOB, JOBS, JSON, OWNER, TYPE, YES, confirm
+from rq_broker.cli.verbs.arguments import JOB, JOBS, JSON, OWNER, TYPE, YES, confirm, said
 from rq_broker.cli.verbs.demands import DEMAND, demand_of, new_name, with_demand
 
 if TYPE_CHECKING:
@@ -48,16 +48,15 @@ def submit(client: Client, type_: str, as_json: bool, **fields: Any) -> None:
     from rq_broker.cli.output.text import harmless
 
     data = demand_of(**{name: fields.pop(name) for name in DEMAND}, data=fields.pop("data"))
-    fields["request_id"] = fields["request_id"] or new_name()
+    if fields["request_id"] is None:
+        fields["request_id"] = new_name()
     fields["count"] = fields.pop("array")
-    said = {name: value for name, value in fields.items() if value not in (None, (), False)}
-    job = client.submit(type_, data=data, **said)
+    terms: Any = said(fields)
+    job = client.submit(type_, data=data, **terms)
     if as_json:
         print_objects([job])
-        return
-    click.echo(harmless(job["RequestID"]))
-    if warning := job.get("Warning"):
-        click.echo(f"Warning: {harmless(warning)}", err=True)
+    else:
+        click.echo(harmless(job["RequestID"]))
 
 
 @click.command()
@@ -80,7 +79,7 @@ def show(
         else:
             print_pairs(_facts(job))
 
-    each_told(request_ids, read)
+    each_told(request_ids, read, str if len(request_ids) > 1 else None)
 
 
 def _facts(job: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -109,7 +108,7 @@ def _facts(job: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 @click.option("--to", type=click.IntRange(1), metavar="N", help="Put it at this place; 1 is next.")
 @click.option("--priority", type=int, metavar="N", help="Give it this priority.")
 @click.option("--dry-run", is_flag=True, help="Only tell whose start would change, and how.")
-@click.option("--if-match", default="", metavar="LINE",
+@click.option("--if-match", metavar="LINE",
               help="Only if it does what a dry run told: the line that it printed.")  # fmt: skip
 @OWNER
 @JSON
@@ -119,7 +118,7 @@ def move(
     type_: str,
     request_ids: Sequence[str],
     dry_run: bool,
-    if_match: str,
+    if_match: str | None,
     owner_id: str,
     as_json: bool,
     **places: Any,
@@ -128,6 +127,8 @@ def move(
     from rq_broker.cli.output.objects import print_objects
     from rq_broker.cli.verbs.moving import place_of, print_preview
 
+    if if_match == "":
+        raise click.UsageError("--if-match is empty: give the line that a dry run printed")
     place = place_of(**places)
     if len(request_ids) > 1:
         if dry_run or if_match or place.get("position") not in ("front", "back"):
@@ -142,7 +143,8 @@ def move(
             print_preview(request_ids[0], told)
         return
     else:
-        client.reorder(type_, request_ids[0], owner_id=owner_id, if_match=if_match, **place)
+        version = if_match or ""
+        client.reorder(type_, request_ids[0], owner_id=owner_id, if_match=version, **place)
     if as_json:
         print_objects(client.read(type_, name, owner_id=owner_id) for name in request_ids)
 
@@ -173,7 +175,7 @@ def done(
         client.transition(type_, request_id, "error", owner_id=owner_id, error=error)
         told(request_id)
 
-    each_told(request_ids, end)
+    each_told(request_ids, end, str if len(request_ids) > 1 else None)
 
 
 @click.command()

@@ -26,7 +26,7 @@ STATUS_STYLES = {
 @click.option("--owner", "owner_id", default="", metavar="OWNER", help="Only jobs of this owner.")
 @click.option("--status", type=click.Choice(STATUSES), metavar="STATUS",
               help=f"Only jobs in this status: {', '.join(STATUSES)}.")  # fmt: skip
-@click.option("--array", default="", metavar="NAME", help="Only jobs of this array, by numbers.")
+@click.option("--array", metavar="NAME", help="Only jobs of this array, by numbers.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", show_default="all",
               help="Stop after so many jobs.")  # fmt: skip
 @click.option("--fast", is_flag=True,
@@ -38,7 +38,7 @@ def list_jobs(
     type_: str,
     owner_id: str,
     status: str | None,
-    array: str,
+    array: str | None,
     limit: int | None,
     fast: bool,
     as_json: bool,
@@ -55,7 +55,7 @@ def list_jobs(
     from rq_broker.domain.similar import did_you_mean
 
     filters: dict[str, Any] = {"owner_id": owner_id}
-    if array:
+    if array is not None:
         filters["request_id"] = f"{array.removesuffix('[*]')}[*]"
     told: dict[str, Any] = {"eta": True, "reason": True}
     by_status = (

@@ -60,7 +60,7 @@ def _rows(told: Mapping[str, Any]) -> Iterator[list[str]]:
 
 def _name(group: Mapping[str, Any]) -> str:
     if "label" in group:
-        return f"{group['label']} hosts"
+        return f"{group['label']} host{'' if group['label'] == '1' else 's'}"
     return group.get("owner_id") or ("other owners" if group.get("other") else "no owner")
 
 

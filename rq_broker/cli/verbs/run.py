@@ -57,12 +57,12 @@ def run(
     from rq_broker.cli.run.session import Job, run_job
 
     data = demand_of(**{name: options.pop(name) for name in DEMAND})
-    name = options.pop("request_id") or new_name()
+    name = options.pop("request_id")
     if options["owner_id"] is None and connection.token is None:
         options["owner_id"] = user_name()
     job = Job(
         type_,
-        name,
+        new_name() if name is None else name,
         data.pop("instances"),
         command=command,
         outage=options.pop("outage"),

@@ -65,7 +65,6 @@ def show_type(client: Client, type_: str, as_json: bool) -> None:
         ("type", shown["name"]),
         *((status, str(shown["counts"][status])) for status in STATUSES),
         ("policy", " ".join(changed) or "all as by default"),
-        *((name, shown[name]) for name in ("Warning",) if name in shown),
     ])  # fmt: skip
 
 
@@ -113,7 +112,6 @@ def policy(client: Client, type_: str, fields: Sequence[str], as_json: bool) -> 
     from rq_broker.cli.output.columns import Column
     from rq_broker.cli.output.objects import print_objects
     from rq_broker.cli.output.table import print_table
-    from rq_broker.cli.output.text import harmless
 
     shown = client.patch_policy(type_, **_changes(fields)) if fields else client.policy(type_)
     if as_json:
@@ -126,8 +124,6 @@ def policy(client: Client, type_: str, fields: Sequence[str], as_json: bool) -> 
             Column("MEANING", gives_way=True, folds=True),
         )
         print_table((columns, _policy_rows(shown["policy"])))
-    if warning := shown.get("Warning"):
-        click.echo(f"Warning: {harmless(warning)}", err=True)
 
 
 def _policy_rows(policy: Mapping[str, Any]) -> Iterator[list[str]]:
