@@ -28,7 +28,7 @@ FOLDER = Path(sys.prefix, "servers/issuer")
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("node") and (FOLDER / "node_modules").exists()),
-    reason="the issuer is not installed: make server, with Node on PATH",
+    reason="the issuer is not installed: scripts/install.sh issuer, with Node on PATH",
 )
 
 
