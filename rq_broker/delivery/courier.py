@@ -10,11 +10,14 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cache
+
+from prometheus_client import Counter
 
 from rq_broker.delivery.failure_log import FailureLog
 from rq_broker.delivery.in_flight import CallbackSender, InFlight
 from rq_broker.delivery.message import message_body, message_id
-from rq_broker.delivery.outcome import Outcome
+from rq_broker.delivery.outcome import Kind, Outcome
 from rq_broker.delivery.receiver_tests import ReceiverTestSender
 from rq_broker.delivery.retry import settlement
 from rq_broker.delivery.signing import parse_keys, sign
@@ -193,8 +196,14 @@ class Courier:
             await self._settling
 
 
+@cache
+def _counter(kind: Kind) -> Counter:
+    """Return the counter of an outcome; to look it up by its label costs more than to count."""
+    return CALLBACKS.labels(kind)
+
+
 def _count_attempt(outcome: Outcome) -> None:
-    CALLBACKS.labels(outcome.kind).inc()
+    _counter(outcome.kind).inc()
     if outcome.kind != "unsent":
         CALLBACK_SECONDS.observe(outcome.milliseconds / 1000)
 
