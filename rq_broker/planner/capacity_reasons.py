@@ -20,9 +20,9 @@ from rq_broker.planner.device_reasons import of_devices
 from rq_broker.planner.owner_usage import OwnerUsage
 from rq_broker.planner.packing.best_fit import exceeds_free, kinds_of, total
 from rq_broker.planner.packing.devices import DeviceRow
+from rq_broker.planner.packing.host_rows import Row
 from rq_broker.planner.packing.host_table import (
     HostTable,
-    Row,
     count_fitting,
     free_when_empty,
     indexes_of,

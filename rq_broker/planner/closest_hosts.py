@@ -18,13 +18,8 @@ from rq_broker.domain.devices import held_amounts, is_device, resource_of
 from rq_broker.domain.traits import Instance
 from rq_broker.planner.packing.best_fit import pack
 from rq_broker.planner.packing.devices import DeviceRow, choose_by
-from rq_broker.planner.packing.host_table import (
-    HostTable,
-    Needs,
-    Row,
-    count_fitting,
-    indexes_of,
-)
+from rq_broker.planner.packing.host_rows import Row
+from rq_broker.planner.packing.host_table import HostTable, Needs, count_fitting, indexes_of
 from rq_broker.planner.packing.placer import Placer
 from rq_broker.planner.packing.search import StepBudget, needs_of_placement
 

@@ -15,7 +15,8 @@ from rq_broker.domain.holding_times import Prediction
 from rq_broker.domain.jobs import Demand
 from rq_broker.domain.planning import Head
 from rq_broker.planner.packing.devices import DeviceRow
-from rq_broker.planner.packing.host_table import HostTable, Needs, Row
+from rq_broker.planner.packing.host_rows import Row
+from rq_broker.planner.packing.host_table import HostTable, Needs
 from rq_broker.planner.packing.placer import Placer
 from rq_broker.planner.packing.search import StepBudget
 from rq_broker.planner.start_times import StartTime

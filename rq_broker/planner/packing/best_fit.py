@@ -14,12 +14,8 @@ from collections.abc import Iterable
 
 from rq_broker.domain.jobs import Demand
 from rq_broker.domain.traits import Instance
-from rq_broker.planner.packing.host_table import (
-    HostTable,
-    Row,
-    count_fitting,
-    indexes_of,
-)
+from rq_broker.planner.packing.host_rows import Row
+from rq_broker.planner.packing.host_table import HostTable, count_fitting, indexes_of
 from rq_broker.planner.packing.search import Kinds, Placement, Search, StepBudget, reduced
 
 SEARCH_SIZE = 12

@@ -11,7 +11,7 @@ supersets of the truth; and a demand that failed once fails for the rest of the 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from copy import copy
 from typing import NamedTuple
 
@@ -21,9 +21,8 @@ from rq_broker.domain.traits import Instance, Traits, traits_of
 from rq_broker.planner.packing import devices as in_devices
 from rq_broker.planner.packing.devices import DeviceRow
 from rq_broker.planner.packing.fragmentation import Fragmentation
+from rq_broker.planner.packing.host_rows import HostRow, Row, fullest_first, weights_of
 
-Row = dict[str, int]
-"""Resource → amount on one host; a free amount may be below 0."""
 Needs = dict[int, Row]
 """Host → what a job needs of it."""
 
@@ -104,6 +103,7 @@ class HostTable:
 
     __slots__ = (
         "_allowing",
+        "_at_start",
         "_certain",
         "_rows_at_start",
         "_thresholds",
@@ -125,21 +125,28 @@ class HostTable:
         "weights",
     )
 
-    def __init__(self, hosts: Iterable[Host], row_of: Callable[[Host], Row] = free_now) -> None:
-        """Number the hosts that are not dropped; `row_of` returns what counts as free on a host."""
-        in_service = [host for host in hosts if not host.dropped]
-        self.weights = _weights(in_service)
+    def __init__(
+        self,
+        hosts: Collection[Host],
+        row_of: Callable[[Host], Row] = free_now,
+        earlier: HostTable | None = None,
+    ) -> None:
+        """Number the hosts that are not dropped; `row_of` returns what counts as free on a host.
+
+        `earlier`: a table by the same `row_of` that no pass changed. Where a host is the very same
+        object there, nothing is computed anew.
+        """
+        self.weights = weights_of(hosts)
         """Resource → 1 / its amount on the largest host: makes resources comparable."""
-        rows = [row_of(host) for host in in_service]
-        fullest_first = [
-            (self.weigh(row), host.name) for row, host in zip(rows, in_service, strict=True)
-        ]
-        order = sorted(range(len(in_service)), key=fullest_first.__getitem__)
-        self.rows = [rows[position] for position in order]
-        self.weighted_free = [fullest_first[position][0] for position in order]
+        known = earlier._at_start if earlier and earlier.weights == self.weights else {}
+        self._at_start: dict[str, HostRow] = fullest_first(hosts, row_of, self.weigh, known)
+        """Name → what is free on the host, in order; of the table before any pass changed it."""
+        in_order = self._at_start.values()
+        self.rows = [each.row for each in in_order]
+        self.weighted_free = [each.weighted_free for each in in_order]
         """Per host: its row as one number, see `weigh`."""
-        self.names = [in_service[position].name for position in order]
-        self.all_hosts = (1 << len(order)) - 1
+        self.names = list(self._at_start)
+        self.all_hosts = (1 << len(self.names)) - 1
         self.aggregates: dict[str, int] = {}
         """Aggregate → mask of its hosts."""
         self.anywhere = 0
@@ -153,13 +160,17 @@ class HostTable:
         """Host with devices → the number of its state, once asked for."""
         self.fragmentation: Fragmentation | None = None
         """Judges hosts with devices; without it the fullest that fits is taken."""
-        self._traits = [in_service[position].traits for position in order]
+        self._traits = [each.host.traits for each in in_order]
         self._with_trait: dict[str, int] = {}
         """Trait → mask of its hosts, once asked for."""
         self.units: dict[int, Units] = {}
         """Host → the most one instance may have of a resource, where that is limited."""
-        for index, position in enumerate(order):
-            self._index_host(index, in_service[position])
+        for index, each in enumerate(in_order):
+            self._index_host(index, each.host)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin a pass in which nothing is taken yet."""
         self.changed = 0
         """Mask of the hosts something was taken from."""
         self.changes: list[int] = []
@@ -371,14 +382,3 @@ class HostTable:
             self.device_states.pop(index, None)
         self.states[index] = HostState(weighted_free, index, len(self.changes))
         self.changes.append(index)
-
-
-def _weights(hosts: Iterable[Host]) -> dict[str, float]:
-    largest: dict[str, int] = {}
-    for host in hosts:
-        for resource, amount in host.capacity.items():
-            if amount > largest.setdefault(resource, 0):
-                largest[resource] = amount
-        if host.devices:  # what is free of a device is free of its resource as well
-            largest |= dict.fromkeys(host.device_free, 0)
-    return {resource: 1 / amount if amount else 0.0 for resource, amount in largest.items()}

@@ -9,13 +9,8 @@ from rq_broker.domain.devices import NO_DEVICES, DeviceChoice, parts_of
 from rq_broker.domain.traits import Instance
 from rq_broker.planner.packing.device_assignment import assign
 from rq_broker.planner.packing.devices import DeviceRow, take, take_fullest
-from rq_broker.planner.packing.host_table import (
-    HostTable,
-    Needs,
-    Row,
-    count_fitting,
-    indexes_of,
-)
+from rq_broker.planner.packing.host_rows import Row
+from rq_broker.planner.packing.host_table import HostTable, Needs, count_fitting, indexes_of
 
 Kinds = list[tuple[Instance, int]]
 """Each kind of instance and how many of it a demand has."""
