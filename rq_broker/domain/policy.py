@@ -18,7 +18,7 @@ from rq_broker.domain.capacity import Amounts, ResourceName
 from rq_broker.domain.decoding import convert
 from rq_broker.domain.merge_patch import merge_patch
 from rq_broker.domain.sharing import Share, SharePatch
-from rq_broker.domain.validation import Count, HoldSpan, Owner, Span
+from rq_broker.domain.validation import Count, HoldSpan, OwnerOrAll, Span
 
 _OF_QUEUES = Meta(extra_json_schema={"propertyNames": {"enum": ["jobs", "bytes"]}})
 QueueLimit = Annotated[Mapping[Literal["jobs", "bytes"], Count], _OF_QUEUES]
@@ -109,11 +109,11 @@ class Policy:
         bool, Meta(description="clients may put their own waiting jobs in another order")
     ] = True
     limits: Annotated[
-        Mapping[Owner, Amounts],
+        Mapping[OwnerOrAll, Amounts],
         Meta(description="the most that an owner, or `*` for every other, may hold of a resource"),
     ] = field(default_factory=dict)
     queue_limits: Annotated[
-        Mapping[Owner, QueueLimit],
+        Mapping[OwnerOrAll, QueueLimit],
         Meta(
             description="the most waiting jobs of an owner, or `*` for every other, and the most "
             "bytes that its jobs may take in Redis"
@@ -224,9 +224,9 @@ def changed_fields(change: Struct) -> dict[str, object]:
 
 
 _PATCHED: Mapping[str, Any] = {
-    "limits": Mapping[Owner, Mapping[ResourceName, Count | None] | None] | None,
+    "limits": Mapping[OwnerOrAll, Mapping[ResourceName, Count | None] | None] | None,
     "queue_limits": Mapping[
-        Owner, Annotated[Mapping[Literal["jobs", "bytes"], Count | None], _OF_QUEUES] | None
+        OwnerOrAll, Annotated[Mapping[Literal["jobs", "bytes"], Count | None], _OF_QUEUES] | None
     ]
     | None,
     "share": Literal["owner"] | SharePatch | None,

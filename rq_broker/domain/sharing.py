@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from rq_broker.domain.validation import LONGEST_SPAN, Owner
+from rq_broker.domain.validation import LONGEST_SPAN, OwnerOrAll
 
 DEFAULT_HALF_LIFE = 86400.0
 """Seconds. An owner that filled a night is not forgotten by noon, and one that filled a weekend
@@ -36,7 +36,7 @@ class Share(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = DEFAULT_HALF_LIFE
     weights: Annotated[
-        Mapping[Owner, Weight],
+        Mapping[OwnerOrAll, Weight],
         Meta(description="Owner, or `*` for every other, to its weight; 1 where not listed."),
     ] = {}
 
@@ -52,7 +52,7 @@ class SharePatch(Struct, frozen=True, forbid_unknown_fields=True):
 
     by: Literal["owner"] | UnsetType = UNSET
     half_life: Annotated[float, Meta(gt=0, le=LONGEST_SPAN)] | UnsetType | None = UNSET
-    weights: Mapping[Owner, Weight | None] | UnsetType | None = UNSET
+    weights: Mapping[OwnerOrAll, Weight | None] | UnsetType | None = UNSET
 
 
 class Average(NamedTuple):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Annotated, Any
 from unicodedata import category, is_normalized
@@ -59,6 +59,9 @@ class Text:
     has_one_spelling: bool = False
     """Whether texts that look the same must be the same: in Unicode's form NFC, without letters
     that nobody sees, and trimmed. Two owners `lab` and `lab ` would have one limit each."""
+    reserved: str = ""
+    """A text that stands for something else, and `meaning` what; '' for none."""
+    meaning: str = ""
     noun: str = "the name"
     """What a sentence calls the string where it is a key of an object."""
 
@@ -73,14 +76,20 @@ class Text:
         for character in self.forbidden:
             if character in value:
                 return f"must not contain '{character}'"
-        if self.is_segment and value in _DOTS:
-            return f"must not be '{value}', which no URL can name"
+        if value in self._not_names:
+            return f"must not be '{value}', which {self._not_names[value]}"
         return _spelling_problem(value) if self.has_one_spelling else ""
+
+    @property
+    def _not_names(self) -> dict[str, str]:
+        """Texts that name nothing, and why."""
+        dots = dict.fromkeys(_DOTS, "no URL can name") if self.is_segment else {}
+        return dots | ({self.reserved: f"stands for {self.meaning}"} if self.reserved else {})
 
     def acceptor(self) -> Callable[[str], bool]:
         """Return a function that checks whether a string keeps the rule, fast for plain ASCII."""
         low, limit, problem = 0 if self.may_be_empty else 1, self.limit, self.problem
-        forbidden, dots = tuple(self.forbidden), _DOTS if self.is_segment else ()
+        forbidden, refused = tuple(self.forbidden), tuple(self._not_names)
         may_have_space = not self.has_one_spelling
 
         def accepts(value: str) -> bool:
@@ -91,7 +100,7 @@ class Text:
             for character in forbidden:
                 if character in value:
                     return False
-            return value not in dots and (may_have_space or value == value.strip())
+            return value not in refused and (may_have_space or value == value.strip())
 
         return accepts
 
@@ -108,6 +117,7 @@ class Text:
     def meta(self, description: str = "") -> Meta:
         """Return what makes `Annotated[str, …]` carry the rule into checks and JSON Schema."""
         start = r"(?!\.\.?$)" if self.is_segment else ""
+        start += f"(?!{re.escape(self.reserved)}$)" if self.reserved else ""
         start, end = (f"{start}(?! )", "(?<! )") if self.has_one_spelling else (start, "")
         hidden = _INVISIBLE if self.has_one_spelling else ""
         character = rf"[^\u0000-\u001f\u007f-\u009f{hidden}{self.forbidden}]"
@@ -140,7 +150,10 @@ NEW_TYPE_NAME = Text(64, "/{}", is_segment=True, has_one_spelling=True)
 """The name of a type that is to be made. One that is there may have any that TYPE_NAME allows, as
 all had before."""
 SOURCE_NAME = Text(64, "/{} ", is_segment=True)
-OWNER = Text(255, has_one_spelling=True, noun="the owner")
+OWNER_OR_ALL = Text(255, has_one_spelling=True, noun="the owner")
+"""Of whom limits, weights and keys are: `*` stands for every owner that has none of its own."""
+OWNER = replace(OWNER_OR_ALL, reserved="*", meaning="every owner")
+"""Whose a job is, and for whom an identity acts. One named `*` would have what every owner has."""
 NEW_HOST_NAME = Text(255, "/", is_segment=True, has_one_spelling=True)
 """The name of a host that is published over HTTP. A source's are as the source has them."""
 
@@ -149,6 +162,7 @@ Name = Annotated[str, NAME.meta()]
 Label = Annotated[str, LABEL.meta()]
 TypeName = Annotated[str, TYPE_NAME.meta()]
 Owner = Annotated[str, OWNER.meta()]
+OwnerOrAll = Annotated[str, OWNER_OR_ALL.meta()]
 Count = Annotated[int, Meta(ge=0, le=MAX_WHOLE)]
 Priority = Annotated[int, Meta(ge=-MAX_WHOLE, le=MAX_WHOLE)]
 LONGEST_SPAN = 100 * 366 * 86400

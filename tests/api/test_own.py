@@ -13,6 +13,7 @@ from rq_broker.api import create_app
 from rq_broker.domain.identity import Identity, Role
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker, Settlement
+from tests import making
 from tests.api.conftest import BASE, contract, listed, refused, submission
 from tests.api.tenants import WhoHeader, client
 from tests.making import TYPE, claim_one, grant_to, publish, settle
@@ -22,6 +23,7 @@ WHO = WhoHeader(
     client("y and z", "y", "z"),
     client("other", "x"),
     client("named", "y", callback_hosts=frozenset({"hooks.test", "*.lab.test", "10.1.0.0/16"})),
+    Identity("named *", Role.CLIENT, frozenset({"*"})),
     Identity("viewer", Role.VIEWER),
     Identity("viewer of y", Role.VIEWER, frozenset({"y"})),
     Identity("viewer of vm", Role.VIEWER, types=frozenset({TYPE})),
@@ -279,6 +281,29 @@ async def test_a_client_sees_the_sums_of_hosts(api: httpx.AsyncClient) -> None:
     assert answer.json()["data"][0]["hosts"] == 0
 
 
+async def test_a_job_of_the_owner_that_stands_for_all_can_be_ended(
+    api: httpx.AsyncClient, broker: Broker
+) -> None:
+    """Nobody submits for `*`, also where the identity has that owner; a job of it that was stored
+    before is read, listed, changed and deleted."""
+    sentence = "owner_id must not be '*', which stands for every owner"
+    for who in ("named *", "admin"):
+        answer = await api.post(
+            f"/v1/{TYPE}", json=submission("new", owner_id="*"), headers=of(who)
+        )
+        refused(answer, 400, "invalid_request", sentence)
+    answer = await api.post(f"/types/{TYPE}/jobs", json={"jobs": [submission("new", owner_id="*")]})
+    assert sentence in answer.text
+    for name, who in (("a", "named *"), ("b", "operator")):
+        await making.submit(broker, name, owner_id="*")
+        answer = await api.get(f"/v1/{TYPE}?owner_id=*", headers=of(who))
+        assert [job["RequestID"] for job in answer.json()["data"]] == [name]
+        assert (await api.get(f"/v1/{TYPE}/{name}", headers=of(who))).is_success
+        answer = await api.post(f"/v1/{TYPE}/{name}", json={"status": "done"}, headers=of(who))
+        assert answer.is_success
+        assert (await api.delete(f"/v1/{TYPE}/{name}", headers=of(who))).is_success
+
+
 async def test_a_client_sees_its_own_limits_keys_and_receivers(
     api: httpx.AsyncClient, broker: Broker
 ) -> None:
@@ -298,7 +323,7 @@ async def test_a_client_sees_its_own_limits_keys_and_receivers(
     for who, owner in (("admin", "*"), ("operator", "x"), ("y", "y")):
         answer = await api.put(path, json={"owner": owner, "keys": KEYS}, headers=of(who))
         assert answer.is_success
-    for who, owner in (("operator", "*"), ("y", "*"), ("y", "x")):
+    for who, owner in (("operator", "*"), ("y", "*"), ("named *", "*"), ("y", "x")):
         answer = await api.put(path, json={"owner": owner, "keys": []}, headers=of(who))
         refused(answer, 403, "forbidden")
     assert [*(await api.get(path, headers=of("y"))).json()["data"]] == ["y"]

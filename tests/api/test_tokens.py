@@ -88,6 +88,8 @@ async def test_what_cannot_be_asked_of_tokens(api: httpx.AsyncClient) -> None:
     refused(await api.delete("/tokens/nobody"), 404, "token_not_found")
     refused(await api.post("/tokens/ci", json={"overlap": -1}), 400, "invalid_request", "overlap")
     refused(await api.post("/tokens", json={"role": "client"}), 400, "invalid_request", "owners")
+    everybody = await api.post("/tokens", json={"role": "client", "owners": ["y", "*"]})
+    refused(everybody, 400, "invalid_request", "owners[1] must not be '*', which stands for every")
     refused(await api.delete("/tokens/a%2Fb"), 400, "invalid_request", "the token's name")
 
 

@@ -63,10 +63,21 @@ def test_what_looks_the_same_is_the_same() -> None:
             assert checks.LABEL.check(value, "it") == value
             is_shown = re.search(_pattern_of(checks.OWNER), value) is None
             assert is_shown or "NFC" in problem or value[-1] > "\uffff"
-    for value in ("lab", "lab 7", "Größe", "機", "한", "lab-7/x:y", "😀", "*"):
+    for value in ("lab", "lab 7", "Größe", "機", "한", "lab-7/x:y", "😀", "**"):
         assert checks.OWNER.check(value, "it") == value
         assert checks.OWNER.acceptor()(value)
         assert re.search(_pattern_of(checks.OWNER), value)
+
+
+def test_the_owner_that_stands_for_all_is_nobody() -> None:
+    """`*` is no owner, by check, acceptor and pattern; limits, weights and keys may be of it."""
+    with pytest.raises(Invalid, match=r"it must not be '\*', which stands for every owner"):
+        checks.OWNER.check("*", "it")
+    assert not checks.OWNER.acceptor()("*")
+    assert not re.search(_pattern_of(checks.OWNER), "*")
+    assert checks.OWNER_OR_ALL.check("*", "it") == "*"
+    assert checks.OWNER_OR_ALL.acceptor()("*")
+    assert re.search(_pattern_of(checks.OWNER_OR_ALL), "*")
 
 
 def _pattern_of(rule: Text) -> str:

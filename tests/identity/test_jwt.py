@@ -210,7 +210,17 @@ async def test_claims_name_role_and_owners(opened: Callable[..., JwtAuthenticato
     for role in (Role.SOURCE, Role.OPERATOR, Role.ADMIN):
         claims = {**CLAIMS, "realm": {"roles": [role.value]}}
         assert await outcome(authenticator, signed(claims)) == Identity("jwt:ci", role)
-    for owner in (None, [], "", "a\nb", ["lab", 1], {"lab": 1}, "x" * 256, ["lab"] * 101):
+    for owner in (
+        None,
+        [],
+        "",
+        "a\nb",
+        ["lab", "*"],
+        ["lab", 1],
+        {"lab": 1},
+        "x" * 256,
+        ["lab"] * 101,
+    ):
         claims = {**CLAIMS, "project": {"id": owner}, "realm": {"roles": ["client"]}}
         assert await outcome(authenticator, signed(claims)) == "jwt_claims", owner
     dotted = opened(role="https://x.example/roles")

@@ -114,6 +114,22 @@ async def test_owners_by_name_are_those_of_one_domain(keystone: Keystone, opened
     assert isinstance(await outcome(opened(domain="default"), token), Identity)
 
 
+async def test_a_project_by_the_name_that_stands_for_all_is_no_owner(
+    keystone: Keystone, opened: Opened
+) -> None:
+    """A project `*` is let in by its id, and not by its name, which means every owner."""
+    project = {"project": {"name": "*", "domain_id": "default"}}
+    id_ = keystone.call("POST", "/projects", project)["project"]["id"]
+    roles = {role["name"]: role["id"] for role in keystone.call("GET", "/roles")["roles"]}
+    path = f"/projects/{id_}/users/{keystone.users['member']}/roles/{roles['member']}"
+    keystone.call("PUT", path)
+    token = keystone.token("member", "*")
+    found = await outcome(opened(), token)
+    assert isinstance(found, Identity)
+    assert found.owners == frozenset({id_})
+    assert await outcome(opened(owner="name"), token) == UNSCOPED
+
+
 async def test_tokens_without_a_project_are_refused(keystone: Keystone, opened: Opened) -> None:
     """Unscoped, domain-scoped and system-scoped tokens have their own code."""
     authenticator = opened()
