@@ -12,7 +12,7 @@ from showing import scene
 Act = Callable[[Page], Awaitable[None]]
 """Brings a page into its state, before or after it was opened."""
 
-_SLOW_MS = 90_000
+_SLOW_MS = 240_000
 """What a preview may take on a loaded machine."""
 AWAY_MS = 12_000
 """What the page takes to say that the API is away, and some."""
@@ -93,7 +93,7 @@ async def _to_front(page: Page) -> None:
 
 
 async def _lifted(page: Page) -> None:
-    await page.locator(".line-row[data-index='8']").focus()
+    await page.locator(".line-row", has_text="fold-batch-7731").focus()
     await page.keyboard.press("Space")
     await page.keyboard.press("3")
 

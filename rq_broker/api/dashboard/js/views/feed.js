@@ -5,6 +5,7 @@ import { Button, Icon } from "../parts.js";
 import { to } from "../router.js";
 import { t } from "../texts.js";
 
+const ANYONE = "anyone"; // who acts where there is no access control: that says nothing
 const SHOWN = 12;
 const LOOKS = {
   "job.queued": ["", "line"], "job.granted": ["held", "check"], "job.running": ["ok", "play"], "job.done": ["", "ok"], "job.error": ["bad", "bad"],
@@ -22,7 +23,7 @@ function words(event) {
 function Line({ event }) {
   const [tone, icon] = LOOKS[event.event] || ["", "info"];
   return html`<li data-tone=${tone}><time datetime=${event.at} title=${instant(event.at)}>${clockTime(new Date(event.at))}</time><${Icon} name=${icon} />
-    <span>${event.request_id && html`<a class="wrap" href=${to("job", event.type, event.request_id)}>${event.request_id}</a> `}${words(event)}${event.by ? ` ${t("feed.by", { who: event.by })}` : ""}</span></li>`;
+    <span>${event.request_id && html`<a class="wrap" href=${to("job", event.type, event.request_id)}>${event.request_id}</a> `}${words(event)}${event.by && event.by !== ANYONE ? ` ${t("feed.by", { who: event.by })}` : ""}</span></li>`;
 }
 
 export function Feed({ events }) {
