@@ -123,6 +123,7 @@ ROLES: Mapping[str, Role] = {
     "submitter": Role(
         (
             "submit",
+            "submit_many",
             "read",
             "page",
             "set_expected",

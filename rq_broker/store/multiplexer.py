@@ -23,6 +23,9 @@ from rq_broker.store.redis_private import DialledConnection, dial
 BATCH = 8
 """Calls sent in one write while replies are outstanding. Fewer calls wait and gather, which saves
 writes; a larger number saves more writes and keeps Redis idle for longer between two writes."""
+LARGE = 2048
+"""Bytes of a call that is sent at once: gathering others with it would save next to nothing. With
+fewer, calls are written one by one; with more, a script of several submits waits for the last."""
 ACKNOWLEDGE_MS = 500
 """How long replicas may take to acknowledge a write. A connection answers nothing else meanwhile:
 a longer time makes every call slower while replicas are away; a shorter one fails more writes while
@@ -249,7 +252,7 @@ class _SharedConnection(asyncio.Protocol):
         """Send a command with the next write, and ask with it for the replicas' acknowledgement.
 
         That is at the end of this turn of the event loop where nothing is unanswered; else when
-        BATCH commands wait, or when all outstanding replies have arrived.
+        BATCH commands wait or a LARGE one, or when all outstanding replies have arrived.
         """
         if not self.unanswered:
             self._last_received = self.loop.time()
@@ -261,7 +264,7 @@ class _SharedConnection(asyncio.Protocol):
             self.loop.call_soon(self._write)
             if self._silence_check is None:
                 self._silence_check = self.loop.call_later(self._timeout, self._check_silence)
-        elif len(self.unsent) == BATCH:
+        elif len(self.unsent) == BATCH or len(packed) >= LARGE:
             self._write()
 
     def _write(self) -> None:

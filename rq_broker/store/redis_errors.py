@@ -166,3 +166,8 @@ def translate(error: BaseException) -> errors.BrokerError:
     if isinstance(error, _UNREACHABLE):
         return errors.Unavailable(NO_ANSWER)
     return errors.Internal(UNKNOWN)
+
+
+def refusal_of(text: str) -> errors.BrokerError:
+    """Return the error of domain/errors/ for the text of one that a script gives in a reply."""
+    return translate(exceptions.ResponseError(text))

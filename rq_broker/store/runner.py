@@ -18,7 +18,7 @@ from redis import exceptions
 from redis.asyncio import Redis, RedisCluster
 
 from rq_broker.domain import errors
-from rq_broker.domain.identity import ACTOR
+from rq_broker.domain.identity import ACTOR, Actor
 from rq_broker.measures import REDIS_COMMANDS, REDIS_ROUND_TRIPS, SCRIPT_SECONDS
 from rq_broker.store.cluster import Cluster
 from rq_broker.store.connection import ask_another_sentinel
@@ -90,7 +90,7 @@ class Runner:
         """
         script = SCRIPTS[verb]
         values = script.encode(arguments)
-        actor = _actor() if script.contract.audit else ()
+        actor = audit_arguments(ACTOR.get()) if script.contract.audit else ()
         if script.keeps_time:
             return script.decode(await self.clocks.run(script, type_, values, actor))
         return script.decode(await self.evaluate(script, type_, [*values, *actor]))
@@ -134,6 +134,11 @@ class Runner:
             return await (self._servers.tracked if self._servers else self._call)(*command)
         except Exception as error:
             raise self.refusal(error, str(command[1])) from error
+
+    @property
+    def keeps_order(self) -> bool:
+        """Whether Redis carries out calls on one type in the order in which they are sent."""
+        return self._servers is not None
 
     def server_of(self, key: str) -> Hashable:
         """Return what names the server of a key: equal for keys of one server."""
@@ -232,9 +237,8 @@ def _histogram(script: str) -> Histogram:
     return SCRIPT_SECONDS.labels(script)
 
 
-def _actor() -> Sequence[str]:
+def audit_arguments(actor: Actor | None) -> Sequence[str]:
     """Return who acts, as a script with `Audit` takes it; nothing where the broker itself does."""
-    actor = ACTOR.get()
     if actor is None:
         return ()
     most = MOST_ACTOR_CHARACTERS

@@ -47,6 +47,7 @@ class Script:
 _GENERATED: Mapping[str, Callable[[], str]] = {
     "policy_defaults": policy_record.lua_defaults,
     "audit_log_default": policy_record.lua_audit_log_default,
+    "queue_limits_default": policy_record.lua_queue_limits_default,
     "wait_bounds": lua_wait_bounds,
 }
 """Includes that are no file, but written from what Python declares."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
@@ -15,7 +15,7 @@ from rq_broker.domain.jobs import Job, Shape, Status, Submission
 from rq_broker.domain.names import owned_name
 from rq_broker.store import records
 from rq_broker.store.awaited import Awaited
-from rq_broker.store.continuity import Continuity, Witness
+from rq_broker.store.continuity import Continuity
 from rq_broker.store.keys import (
     CHOICES_SINCE,
     OFFERS_SINCE,
@@ -29,6 +29,7 @@ from rq_broker.store.names import Names, owners_argument
 from rq_broker.store.notifiers import refuse_older
 from rq_broker.store.registry import Registry
 from rq_broker.store.runner import Runner
+from rq_broker.store.submit_batches import SubmitBatches
 from rq_broker.store.taken import say_until_when
 from rq_broker.store.versions import version_of_new
 
@@ -37,7 +38,10 @@ _CACHED_DATA = 1024
 long as the data. Jobs repeat a few shapes, and 4,096 cached shapes take at most some 10 MB. Without
 the limit, a client that sends bodies of 1 MiB would fill gigabytes."""
 
-PIPELINED = 100
+_Reason = tuple[str, int]
+"""What a notifier has to know, as a sentence names it, and the first contract that has it."""
+_Asked = dict[_Reason, errors.OlderNotifiers | None]
+"""What was asked of the notifiers → the refusal if one does not know it."""
 PIPELINED = 100
 """Submits of one call that are sent without waiting for replies. Redis takes some 5 ms for them,
 for which other calls wait; with fewer, more of the time goes to waiting for the first one."""
@@ -64,6 +68,19 @@ class _Kept:
     """Digest of the owner and the idempotency key that it was submitted with."""
 
 
+class _Sent(NamedTuple):
+    """A submit that was handed over to be sent."""
+
+    submission: Submission
+    """In place of each array that it waits for, that has the array's jobs."""
+    shape: str
+    """Digest of its shape."""
+    submit_key: str | None
+    """Digest of its owner and its idempotency key."""
+    reply: asyncio.Future[Any]
+    """See SubmitBatches.submit."""
+
+
 def key_digest(scope: str, idempotency_key: str) -> str | None:
     """Return the digest of an idempotency key within its scope; None for no key."""
     return digest(f"{scope}\0{idempotency_key}") if idempotency_key else None
@@ -76,6 +93,16 @@ def key_of_one(idempotency_key: str, request_id: str) -> str:
     'b1946ac9 d'
     """
     return f"{idempotency_key} {request_id}" if idempotency_key else ""
+
+
+def _keys_of_many(idempotency_key: str, submissions: Sequence[Submission]) -> list[str]:
+    """Return the key of each job of a call; '' for a name again, which repeats no earlier call."""
+    keys, names = [], set[tuple[str, str]]()
+    for submission in submissions:
+        name = (submission.owner_id, submission.request_id)
+        keys.append("" if name in names else key_of_one(idempotency_key, submission.request_id))
+        names.add(name)
+    return keys
 
 
 def _is_same(submission: Submission, job: Job, reply: Any) -> bool:
@@ -104,7 +131,7 @@ class Submits:
     def __init__(self, runner: Runner, registry: Registry, continuity: Continuity) -> None:
         self._runner = runner
         self._registry = registry
-        self._continuity = continuity
+        self._batches = SubmitBatches(runner, continuity)
         self._names = Names(runner)
         self._awaited = Awaited(runner)
 
@@ -138,20 +165,8 @@ class Submits:
             TooManyKinds: It lists more amounts than the policy's `most_kinds`.
             QueueFull: The owner, or the type, has as much as its policy allows.
         """
-        submit_key = key_digest(submission.owner_id, idempotency_key)
-        submission = await self._awaited.with_jobs(type_, submission, owners)
-        try:
-            return await self._store(type_, submission, submit_key, owners)
-        except errors.DuplicateRequestId as refusal:
-            return await self._repeated(type_, submission, submit_key, owners, refusal)
-        except errors.DuplicateCallback as refusal:
-            name = await self._names.stored(type_, submission.request_id, [submission.owner_id])
-            callback = callback_digest(submission.callback, name)
-            index = Keys(type_).of("callbacks", callback[:2])
-            taker = await self._runner.command("HGET", index, callback[2:])
-            if taker is not None:
-                await self._note_same(type_, taker, submission, owners, refusal)
-            raise
+        sent = await self._send(type_, submission, idempotency_key, owners, {})
+        return await self._outcome(type_, sent, owners)
 
     async def submit_many(
         self,
@@ -175,27 +190,65 @@ class Submits:
             For each submission its job, or the error that `submit` would raise.
         """
 
-        names: set[tuple[str, str]] = set()
+        outcomes, asked = list[Job | errors.BrokerError](), _Asked()
+        keys = _keys_of_many(idempotency_key, submissions)
+        for start in range(0, len(submissions), PIPELINED):
+            chunk = submissions[start : start + PIPELINED]
+            await self._ask(type_, set[_Reason]().union(*map(_reasons_to_ask, chunk)), asked)
+            sent = list[_Sent | errors.BrokerError]()
+            for submission, key in zip(chunk, keys[start : start + PIPELINED], strict=True):
+                try:
+                    sent.append(await self._send(type_, submission, key, owners, asked))
+                except errors.BrokerError as refusal:
+                    sent.append(refusal)
+            outcomes += await self._outcomes(type_, sent, owners)
+        return outcomes
 
-        async def outcome(submission: Submission) -> Job | errors.BrokerError:
-            key = key_of_one(idempotency_key, submission.request_id)
-            name = (submission.owner_id, submission.request_id)
-            if name in names:
-                key = ""  # the same name again in one call repeats no earlier call
-            names.add(name)
+    async def _outcomes(
+        self,
+        type_: str,
+        sent: Sequence[_Sent | errors.BrokerError],
+        owners: Collection[str] | None,
+    ) -> list[Job | errors.BrokerError]:
+        """Wait for the replies to submits, and return the job or the refusal of each."""
+
+        async def explain(refused: _Sent) -> Job | errors.BrokerError:
             try:
-                return await self.submit(type_, submission, key, owners)
+                return await self._outcome(type_, refused, owners)
             except errors.BrokerError as refusal:
                 return refusal
 
-        outcomes: list[Job | errors.BrokerError] = []
-        for start in range(0, len(submissions), PIPELINED):
-            # The first goes alone: with it the type is known, a connection open and the clock read,
-            # so that none of the others waits before it is sent, and one after it overtakes.
-            first, *others = submissions[start : start + PIPELINED]
-            outcomes.append(await outcome(first))
-            outcomes += await asyncio.gather(*map(outcome, others))
+        outcomes, refused = list[Job | errors.BrokerError](), dict[int, _Sent]()
+        for number, each in enumerate(sent):
+            reply = each if isinstance(each, errors.BrokerError) else await each.reply
+            if isinstance(each, _Sent) and isinstance(reply, Exception):
+                refused[number] = each
+            elif isinstance(each, _Sent):
+                reply = _submitted(type_, each.submission, each.shape, reply)
+            outcomes.append(reply)
+        explained = await asyncio.gather(*map(explain, refused.values()))
+        for number, outcome in zip(refused, explained, strict=True):
+            outcomes[number] = outcome
         return outcomes
+
+    async def _outcome(self, type_: str, sent: _Sent, owners: Collection[str] | None) -> Job:
+        """Wait for the reply to a submit, and return its job; see `submit`."""
+        submission = sent.submission
+        reply = await sent.reply
+        if not isinstance(reply, Exception):
+            return _submitted(type_, submission, sent.shape, reply)
+        try:
+            raise reply
+        except errors.DuplicateRequestId as refusal:
+            return await self._repeated(type_, submission, sent.submit_key, owners, refusal)
+        except errors.DuplicateCallback as refusal:
+            name = await self._names.stored(type_, submission.request_id, [submission.owner_id])
+            callback = callback_digest(submission.callback, name)
+            index = Keys(type_).of("callbacks", callback[:2])
+            taker = await self._runner.command("HGET", index, callback[2:])
+            if taker is not None:
+                await self._note_same(type_, taker, submission, owners, refusal)
+            raise
 
     async def _repeated(
         self,
@@ -241,50 +294,73 @@ class Submits:
             return _Kept(job, reply.fields.get("submit_key"))
         return None
 
-    async def _store(
+    async def _ask(self, type_: str, reasons: Set[_Reason], asked: _Asked) -> None:
+        """Find out whether all notifiers know what jobs need, unless that was asked."""
+        for reason in reasons - asked.keys():
+            try:
+                await refuse_older(self._runner, type_, *reason)
+                asked[reason] = None
+            except errors.OlderNotifiers as refusal:
+                asked[reason] = refusal
+
+    async def _send(
         self,
         type_: str,
         submission: Submission,
-        submit_key: str | None,
+        idempotency_key: str,
         owners: Collection[str] | None,
-    ) -> Job:
-        if submission.terms:
-            await refuse_older(self._runner, type_, "the terms of this job", TERMS_SINCE)
-        callback = submission.callback
-        if not callback:
-            await refuse_older(self._runner, type_, "jobs without callback", OFFERS_SINCE)
-        if submission.shape.demand.has_choice:
-            await refuse_older(self._runner, type_, "what this job leaves to choose", CHOICES_SINCE)
+        asked: _Asked,
+    ) -> _Sent:
+        """Hand a submit over; raises what refuses it before its script runs."""
+        submission = await self._awaited.with_jobs(type_, submission, owners)
+        reasons = _reasons_to_ask(submission)
+        await self._ask(type_, reasons, asked)
+        for refusal in filter(None, map(asked.get, reasons)):
+            raise refusal
         await self._registry.register(type_)
-        known = self._continuity.known(type_)
+        terms, callback = submission.terms, submission.callback
         demand, shape, kinds = _describe(submission)
-        expected = records.milliseconds_or_none(submission.expected)
-        fields = fold("callback", submission.callback) + fold("data", submission.data)
+        fields = fold("callback", callback) + fold("data", submission.data)
         if submission.correlation:
             fields += records.correlation_pairs(submission.correlation)
-        terms, own_name = submission.terms, owned_name(submission.owner_id, submission.request_id)
-        reply = await self._runner.run(
-            "submit",
-            type_,
-            request_id=submission.request_id,
-            owner_id=submission.owner_id,
-            callback=digest(callback) if callback else None,
-            own_callback=callback_digest(callback, own_name) if callback else None,
-            submit_key=submit_key,
-            priority=submission.priority,
-            expected=expected,
-            shape=shape,
-            demand=demand,
-            kinds=kinds,
-            prefer_for=submission.shape.demand.prefer_for or None,
-            fields=fields,
-            terms=records.terms_pairs(terms) if terms else (),
-            after=terms.after if terms else (),
-            owners=owners_argument(owners),
-        )
-        witness = Witness(submission.request_id, submission.owner_id, reply.id, 0, reply.created)
-        await self._continuity.compare(type_, known, reply.incarnation, reply.id, witness=witness)
-        return _submitted(type_, submission, shape, reply)
+        submit_key = key_digest(submission.owner_id, idempotency_key)
+        own_name = owned_name(submission.owner_id, submission.request_id)
+        job = {
+            "request_id": submission.request_id,
+            "owner_id": submission.owner_id,
+            "callback": digest(callback) if callback else None,
+            "own_callback": callback_digest(callback, own_name) if callback else None,
+            "submit_key": submit_key,
+            "priority": submission.priority,
+            "expected": records.milliseconds_or_none(submission.expected),
+            "shape": shape,
+            "demand": demand,
+            "kinds": kinds,
+            "prefer_for": submission.shape.demand.prefer_for or None,
+            "fields": fields,
+            "terms": records.terms_pairs(terms) if terms else (),
+            "after": terms.after if terms else (),
+            "owners": owners_argument(owners),
+        }
+        characters = len(submission.data) + len(callback) + len(demand)
+        reply = self._batches.submit(type_, job, characters)
+        return _Sent(submission, shape, submit_key, reply)
+
+
+_NO_REASON = frozenset[_Reason]()
+
+
+def _reasons_to_ask(submission: Submission) -> Set[_Reason]:
+    """Return what notifiers have to know that serve a job, each with the contract that has it."""
+    has_choice = submission.shape.demand.has_choice
+    if submission.callback and not submission.terms and not has_choice:
+        return _NO_REASON
+    reasons = (
+        (submission.terms, "the terms of this job", TERMS_SINCE),
+        (not submission.callback, "jobs without callback", OFFERS_SINCE),
+        (has_choice, "what this job leaves to choose", CHOICES_SINCE),
+    )
+    return {(subject, contract) for applies, subject, contract in reasons if applies}
 
 
 def _submitted(type_: str, submission: Submission, shape: str, reply: Any) -> Job:

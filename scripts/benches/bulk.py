@@ -26,6 +26,7 @@ from rq_broker.store.embedded import Server, free_port
 from rq_broker.store.keys import Keys
 from rq_broker.store.scripts import SCRIPTS, Script
 
+_SUBMITS = ("submit", "submit_many")
 _BESIDE_SECONDS = 0.01
 """Between two submits beside a bulk withdraw."""
 
@@ -92,7 +93,7 @@ def _check(server: Server, count: int) -> None:
 
 
 def _evaluate_all(server: Server, chunks: Sequence[list[dict[str, Any]]]) -> float:
-    """Send the EVALSHA of each submit, packed before, chunk by chunk; returns jobs a second.
+    """Send the EVALSHAs of submits, packed before, chunk by chunk; returns jobs a second.
 
     Nothing is done with the replies but counting them, so what takes time is Redis. Each chunk is
     sent at once: the scripts refuse the time that they were given when it is old.
@@ -102,7 +103,8 @@ def _evaluate_all(server: Server, chunks: Sequence[list[dict[str, Any]]]) -> flo
         kit.plain(server) as client,
         socket.create_connection(("127.0.0.1", server.port)) as connection,
     ):
-        client.script_load(SCRIPTS["submit"].source)
+        for name in _SUBMITS:
+            client.script_load(SCRIPTS[name].source)
         for chunk in chunks:
             calls = kit.run(server.url, partial(_calls, bodies=chunk))
             packed = b"".join(hiredis.pack_command(tuple(call)) for call in calls)
@@ -125,12 +127,12 @@ def _count_replies(replies: hiredis.Reader, data: bytes) -> int:
 
 
 async def _calls(broker: Broker, bodies: list[dict[str, Any]]) -> list[list[Any]]:
-    """Return the EVALSHA of each submit, as the broker would send it."""
+    """Return the EVALSHAs of these submits, as the broker would send them."""
     calls: list[list[Any]] = []
     evaluate = broker.runner.evaluate
 
     async def record(script: Script, type_: str, values: Sequence[Any]) -> Any:
-        if script.name != "submit":
+        if script.name not in _SUBMITS:
             return await evaluate(script, type_, values)
         calls.append(["EVALSHA", script.sha, 1, Keys(type_).base, *values])
         raise errors.Unavailable("recorded, not sent")

@@ -145,19 +145,21 @@ async def test_a_client_submits_its_own_jobs_only(broker: Broker) -> None:
 async def test_redis_away_is_told_job_by_job(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Jobs that Redis did not store have the code of that, so that they can be submitted again."""
+    """Jobs of a script that Redis did not run have the code of that; others are stored."""
     run = broker.runner.run
 
     async def flaky(verb: str, type_: str, **arguments: Any) -> Any:
-        if arguments.get("request_id") == "b":
+        if any(job["request_id"] == "j59" for job in arguments.get("jobs", ())):
             raise errors.Unavailable("away")
         return await run(verb, type_, **arguments)
 
     monkeypatch.setattr(broker.runner, "run", flaky)
     async with calling(broker, "admin") as api:
-        data = await _many(api, submission("a"), submission("b"), submission("c"))
-    assert [job["status"] for job in data["jobs"]] == [201, 503, 201]
-    assert data["refused"] == {"redis_unavailable": 1}
+        data = await _many(api, *(submission(f"j{number}") for number in range(60)))
+    stored = [job["status"] for job in data["jobs"]].index(503)
+    assert [job["status"] for job in data["jobs"]] == [201] * stored + [503] * (60 - stored)
+    assert stored > 0
+    assert data["refused"] == {"redis_unavailable": 60 - stored}
 
 
 async def test_each_job_is_joined_with_the_call(

@@ -29,6 +29,7 @@ from rq_broker.store.runner import Runner
 from rq_broker.store.scripts import SCRIPTS
 from rq_broker.worker.reporter import COUNT_SECONDS, Reporter
 from tests.making import array_submission, bring, claim_one, grant, head_of, settle, submit
+from tests.store.lua.submitting import submit_several
 
 TYPES = ["vm", "kube", "虛擬機"]
 SELDOM = {
@@ -87,6 +88,7 @@ async def test_every_verb_runs_on_a_cluster(
         with pytest.raises(errors.DuplicateRequestId):
             await submit(broker, "w", type_)
         await _live_as_array(broker, type_)
+        await submit_several(broker, type_)
         assert await audit(cluster, type_) == []
     await _let_in(broker)
     counts = await broker.types()

@@ -33,6 +33,7 @@ from tests.making import (
     publish,
     settle,
     shape,
+    submission,
     submit,
 )
 
@@ -178,6 +179,13 @@ CALLS: Mapping[str, Call] = {
     "submit": lambda s: submit(s.broker, "new"),
     "submit after": lambda s: submit(
         s.broker, "new", terms=Terms(FAR, 60.0, 60.0, ("beside", "queued"), after_any=True)
+    ),
+    "submit many": lambda s: s.broker.submit_many(
+        TYPE,
+        [
+            submission("new", priority=7, expected=5.0),
+            submission("newer", terms=Terms(FAR, 60.0, 60.0, ("beside", "new"), after_any=True)),
+        ],
     ),
     "transition beside": lambda s: s.broker.transition(TYPE, "beside", Status.DONE),
     "withdraw beside": lambda s: s.broker.withdraw(TYPE, "beside"),

@@ -103,7 +103,9 @@ def _slice(field: Field, table: str) -> list[str]:
             "  end",
         ]
     return [
-        f"  if last_argument - next_argument <= {_UNPACK_LIMIT} then",
+        "  if count == 0 then",
+        f"    {table} = {{}}",
+        f"  elseif last_argument - next_argument <= {_UNPACK_LIMIT} then",
         f"    {table} = {{ unpack(ARGV, next_argument + 1, last_argument) }}",
         "  else",
         f"    {table} = {{}}",
@@ -119,8 +121,10 @@ def _rows(field: Field, table: str) -> list[str]:
     lines = ["local row = {"]
     for number, member in enumerate(scalars):
         lines.append(f"  {member.name} = {_scalar(member, f'ARGV[next_argument + {number}]')},")
+    collections = field.members[len(scalars) :]
+    lines += [f"  {member.name} = false," for member in collections]  # makes room in the table
     lines += ["}", f"next_argument = next_argument + {len(scalars)}"]
-    for member in field.members[len(scalars) :]:
+    for member in collections:
         lines += _collection(member, f"row.{member.name}")
     lines.append(f"{table}[number] = row")
     return [

@@ -90,7 +90,7 @@ end
 local sizes, bytes = {}, 0
 for place, job in ipairs(jobs) do
   local name = name_of(place)
-  sizes[place] = bytes_of({ name, owner_id, shapes[job.shape].demand }, job.fields, terms, after)
+  sizes[place] = #name + #owner_id + #shapes[job.shape].demand + bytes_of(job.fields, terms, after)
   bytes = bytes + sizes[place]
   if redis.call('EXISTS', job_key(name)) == 1 then
     return redis.error_reply('DUPLICATE_REQUEST_ID request_id ' .. request_id_in(name) .. ' is taken in this type')

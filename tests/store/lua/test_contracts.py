@@ -31,6 +31,7 @@ from tests.store.lua.breaking import FOR_EVER, KEYS, LOST, set_open_until, troub
 from tests.store.lua.bytecode import globals_of
 from tests.store.lua.letting_in import let_in
 from tests.store.lua.moving import move_about
+from tests.store.lua.submitting import submit_several
 
 POLICY = {"retention": 0, "limits": {"*": {"VCPU": 9, "GPU": 1}}, "share": "owner"}
 WANTED = shape({"VCPU": 1}, {"Chip": 2, "VCPU": 1})
@@ -54,6 +55,13 @@ def body_of(script: Script) -> str:
     return re.sub(r"^---.*\n", "", text, flags=re.MULTILINE)
 
 
+def _code_of(script: Script) -> str:
+    """Return the same with the includes that the script names itself."""
+    names = re.findall(r'^--- @include "(\w+)"', (LUA / f"{script.name}.lua").read_text(), re.M)
+    files = [path for name in names if (path := LUA / "lib" / f"{name}.lua").exists()]
+    return body_of(script) + "".join(path.read_text() for path in files)
+
+
 def _flat(fields: tuple[Field, ...]) -> Iterator[Field]:
     for field in fields:
         yield field
@@ -75,12 +83,12 @@ def test_headers_are_complete(script: Script) -> None:
 
 @EACH
 def test_every_declared_argument_is_used(script: Script) -> None:
-    """The body reads each argument, and each member of its rows, by the name declared."""
-    body = body_of(script)
+    """The body reads each argument by the name declared, it or an include the members of rows."""
+    body, code = body_of(script), _code_of(script)
     for field in script.contract.arguments:
         assert re.search(rf"(?<![.\w]){field.name}\b", body), field.name
         for column in field.members:
-            assert re.search(rf"\.{column.name}\b", body), column.name
+            assert re.search(rf"\.{column.name}\b", code), column.name
 
 
 @EACH
@@ -222,6 +230,7 @@ async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -
     await _report_servers(broker, client)
     await let_in(broker)
     await handle_array(broker)
+    await submit_several(broker)
     return calls
 
 

@@ -3,6 +3,8 @@
 
 local OFFER = 'offer' -- stands for the destination of jobs without callback; domain/jobs.py has the same
 
+local NOTHING = {}
+
 local function job_key(request_id)
   return key('job:' .. request_id)
 end
@@ -93,7 +95,7 @@ end
 -- `job.counts`: of a grant, or of the end of one, what reports count of it; see store/reports.py. All other entries
 -- have the same fields in the same order: a stream stores their names once for some 100 of them.
 local function record_event(job, from, status, name, value)
-  local counts, more = job.counts or {}, name and { name, value } or {}
+  local counts, more = job.counts or NOTHING, name and { name, value } or NOTHING
   redis.call('XADD', key('events'), 'MAXLEN', '~', '10000', '*', 'request_id', job.request_id, 'id', job.id,
     'status', status, 'from', from, 'owner', job.owner, 'by', acting or '', 'waited', counts.waited or '',
     'held', counts.held or '', 'size', counts.size or '', 'amounts', counts.amounts or '', unpack(more))

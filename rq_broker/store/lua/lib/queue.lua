@@ -31,6 +31,21 @@ local function join_shape(member, priority, shape, demand)
   end
 end
 
+-- Sets the heads of shapes to the first of the jobs that joined them, where that goes before all others.
+-- `joined`: shape → the least priority of these jobs, and what the shape stands for; at most as many as one call has.
+local function lower_heads(joined)
+  local heads = {}
+  for shape, of_shape in pairs(joined) do
+    heads[#heads + 1], heads[#heads + 2] = of_shape.priority, shape
+  end
+  if #heads > 0 and redis.call('ZADD', key('heads'), 'LT', 'CH', unpack(heads)) > 0 then
+    for shape, of_shape in pairs(joined) do
+      redis.call('HSETNX', key('shapes'), shape, of_shape.demand)
+    end
+    wake('grant')
+  end
+end
+
 -- Lets several jobs of one shape join it. `flat`: score, member, ...
 local function join_shape_together(flat, shape, demand)
   add_members(key('shape:' .. shape), flat)
