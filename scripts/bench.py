@@ -17,7 +17,7 @@ from benches.granting import empty_pass, grants
 from benches.growing import growth
 from benches.http_submitting import http_submit, workers
 from benches.kit import Figure, Size
-from benches.latency import callback_latency, freed
+from benches.latency import callback_latency, freed, many_types
 from benches.planning import reservations
 from benches.reporting import reports
 from benches.starting import start
@@ -36,6 +36,7 @@ BENCHES = {
     "growth": growth,
     "memory": memory,
     "callback-latency": callback_latency,
+    "types": many_types,
     "grants": grants,
     "pass": empty_pass,
     "reservation": reservations,

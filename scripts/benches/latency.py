@@ -88,6 +88,36 @@ def callback_latency(size: Size) -> list[Figure]:
     ]
 
 
+def many_types(size: Size) -> list[Figure]:
+    """From a submit over HTTP to its callback, in one of many types at a time; all are idle."""
+    port, sink, count = free_port(), free_port(), size.of(10_000, 1000)
+    with kit.store("--appendonly", "yes") as server, ExitStack() as stack:
+        options = ("--redis", server.url, *kit.LOOPBACK_ONLY)
+
+        async def prepare(broker: Broker) -> None:
+            await kit.fan(range(count), 100, lambda n: broker.set_host(f"type{n}", _host(1 << 20)))
+
+        kit.run(server.url, prepare)
+        stack.enter_context(kit.process(*kit.command("api", *options, "--port", port)))
+        notifier = stack.enter_context(kit.process(*kit.command("notifier", *options)))
+        kit.until_listening(server, 1)
+        kit.until_serves(port)
+
+        async def work(_: Broker) -> list[float]:
+            calls = _Calls(port, sink)
+            serving = await calls.receiver.serve(sink)
+            types = random.Random(1).sample(range(count), size.of(200, 50) + _WARM_UP)
+            async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as calls.http:
+                times = [await calls.idle(f"type{number}") for number in types]
+            serving.close()
+            return times[_WARM_UP:]
+
+        times = kit.run(server.url, work)
+        memory = f", notifier {kit.resident(notifier) / 1e6:.0f} MB"
+    name = f"types: submit to callback, each in another of {count:,}"
+    return [kit.timed(name, times, p99=50, beside=memory)]
+
+
 class _Calls:
     """Submits of jobs that are all granted at once, and their callbacks."""
 
@@ -97,9 +127,9 @@ class _Calls:
         self.receiver = Receiver()
         self.http: aiohttp.ClientSession
 
-    async def idle(self) -> float:
+    async def idle(self, type_: str = kit.TYPE) -> float:
         """Submit one job, and wait for its callback; returns the seconds between."""
-        started, _ = await self._submit()
+        started, _ = await self._submit(type_=type_)
         received = (await self.receiver.next())[1]
         await asyncio.sleep(_PAUSE)
         return received - started
@@ -124,11 +154,13 @@ class _Calls:
         started = [await submit for submit in submits]
         return [received[name] - begun for begun, name in started]
 
-    async def _submit(self, due: float | None = None) -> tuple[float, str]:
+    async def _submit(
+        self, due: float | None = None, *, type_: str = kit.TYPE
+    ) -> tuple[float, str]:
         """Submit one job; returns when that was due, and its name."""
         job = kit.body(next(self._numbers), self._callback)
         started = time.perf_counter() if due is None else due
-        async with self.http.post(f"/v1/{quote(kit.TYPE)}/", data=orjson.dumps(job)) as answer:
+        async with self.http.post(f"/v1/{quote(type_)}/", data=orjson.dumps(job)) as answer:
             await answer.read()
             answer.raise_for_status()
         return started, str(job["request_id"])
