@@ -96,7 +96,7 @@ class Actions:
         if action.dry_run:
             return _dry(request, matches.jobs), following
         owners = owners_of(request, action.filter.owner_id)
-        change = self._change(type_, action, owners, action.filter.status)
+        change = self._change(request, type_, action, owners, action.filter.status)
         tally = await _all_at_once([job.request_id for job in matches.jobs], change)
         return tally.view(len(matches.jobs)), following
 
@@ -110,7 +110,7 @@ class Actions:
         if action.action is Verb.MOVE:
             tally = await self._move_in_turn(request, type_, names, action, owners)
         else:
-            change = self._change(type_, action, owners, None)
+            change = self._change(request, type_, action, owners, None)
             tally = await _all_at_once(names, change, MOST_JOBS)
         return tally.view(len(names))
 
@@ -148,6 +148,7 @@ class Actions:
 
     def _change(
         self,
+        request: Request,
         type_: str,
         action: Action,
         owners: Collection[str] | None,
@@ -157,7 +158,10 @@ class Actions:
         to = _TO.get(action.action)
         if to is None:
             return lambda name: self._broker.withdraw(type_, name, "", owners, only_in=status)
-        return lambda name: self._broker.transition(type_, name, to, owners, only_in=status)
+        is_limited = limits_of(request) is not None
+        return lambda name: self._broker.transition(
+            type_, name, to, owners, is_limited=is_limited, only_in=status
+        )
 
     # Moves
 

@@ -211,6 +211,7 @@ class JobEndpoints:
                 fence=change.fence,
                 error=change.error,
                 servers=change.servers,
+                is_limited=limits_of(request) is not None,
                 versions=versions,
             )
         return ok({})

@@ -190,6 +190,7 @@ class Jobs:
         fence: int | None = None,
         error: str = "",
         servers: Sequence[str] = (),
+        is_limited: bool = False,
         only_in: Status | None = None,
         versions: Collection[str] | None = None,
     ) -> Status:
@@ -203,16 +204,16 @@ class Jobs:
             fence: The grant that the caller means; StaleFence if it is not the newest.
             error: A text to keep on the job.
             servers: With `running`: the names, without spaces, of the job's servers at the source.
+            is_limited: Whether the policy limits how many wait again; granted jobs always may.
             only_in: Move it only if it has this status.
             versions: Only if the job has one of these (Job.version); None: in any.
 
         Raises:
-            JobNotFound: The type has no such job.
-            ChangedMeanwhile: The job has another version.
-            StaleFence: The fence is not that of the newest grant.
-            ImpossibleMove: No move leads from the job's status to this one.
+            JobNotFound, ChangedMeanwhile: There is no such job; it has another version.
+            StaleFence, ImpossibleMove: The fence is an older grant's; no move leads to this status.
             InvalidServer: A server is not named as the type's sources name servers.
-            DuplicateServer: Another running job has named a server, or `servers` has it twice.
+            DuplicateServer: A running job has named one, or `servers` has it twice.
+            QueueFull: `is_limited`, and as many jobs wait as the policy allows.
         """
         name = await self._names.stored(type_, request_id, owners)
         reply = await self._runner.run(
@@ -223,6 +224,7 @@ class Jobs:
             fence=fence,
             error_text=error or None,
             servers=" ".join(servers) or None,
+            is_limited=is_limited,
             origins=[status for status in origins(to) if only_in in (None, status)],
             owners=owners_argument(owners),
             known=await self.known(type_, name, versions, owners),

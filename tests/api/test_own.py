@@ -76,6 +76,27 @@ async def test_the_owner_comes_from_the_credential(api: httpx.AsyncClient) -> No
     assert (await submit(api, "operator", "e", owner_id="x")).status_code == 201
 
 
+async def test_a_client_is_limited_in_what_it_requeues(api: httpx.AsyncClient) -> None:
+    """A client that ends jobs to submit others may not have all of them wait, one by one or by an
+    action; the operator may."""
+    limits = {"queue_limits": {"*": {"jobs": 1}}}
+    await api.put(f"/types/{TYPE}", json=limits, headers=of("admin"))
+    for name in ("a", "b"):
+        assert (await submit(api, "y", name)).status_code == 201
+        await api.post(f"/v1/{TYPE}/{name}", json={"status": "done"}, headers=of("y"))
+    assert (await submit(api, "y", "c")).status_code == 201
+    requeue = {"status": "queued"}
+    answer = await api.post(f"/v1/{TYPE}/a", json=requeue, headers=of("y"))
+    refused(answer, 429, "queue_full", "as many waiting jobs as queue_limits allows, 1")
+    for whose in ({"request_ids": ["a", "b"]}, {"filter": {"status": "done"}}):
+        answer = await api.post(
+            f"/types/{TYPE}/actions", json={"action": "requeue", **whose}, headers=of("y")
+        )
+        view = answer.json()["data"]
+        assert (view["changed"], view["refused"]) == (0, {"queue_full": 2})
+    assert (await api.post(f"/v1/{TYPE}/a", json=requeue)).is_success
+
+
 async def test_a_client_gives_no_priority(api: httpx.AsyncClient) -> None:
     """A priority at submit would pass the jobs of others: it is for operators."""
     refused(await submit(api, "y", priority=-5), 403, "forbidden", "priority:")

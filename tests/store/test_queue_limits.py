@@ -114,6 +114,44 @@ async def test_the_sums_follow_a_job_through_all_of_its_life(broker: Broker, cli
     assert not await client.exists("rqb:{vm}:waiting", "rqb:{vm}:bytes")
 
 
+@pytest.mark.parametrize("limits", [{"queue_limits": {"*": {"jobs": 2}}}, {"most_waiting": 2}])
+@pytest.mark.parametrize("ended", [Status.DONE, Status.ERROR, Status.RUNNING])
+async def test_a_requeue_counts_as_a_submit_for_who_is_limited(
+    broker: Broker, client: Redis, limits: dict[str, Any], ended: Status
+) -> None:
+    """A job that runs or has ended waits again only where one more may wait, and is unchanged
+    otherwise; with `is_limited` only. A full count of bytes refuses none: it adds none."""
+    what = "owner_jobs" if "queue_limits" in limits else "jobs"
+    await broker.set_policy("vm", limits)
+    for name in ("a", "b"):
+        await making.submit(broker, name)
+        await broker.transition("vm", name, ended)
+        await making.submit(broker, f"{name}2")
+    before = await client.hgetall("rqb:{vm}:job:a")
+    with pytest.raises(QueueFull) as refusal:
+        await broker.transition("vm", "a", Status.QUEUED, is_limited=True)
+    assert refusal.value.details == {"full": what}
+    assert await client.hgetall("rqb:{vm}:job:a") == before
+    await broker.transition("vm", "a2", Status.QUEUED, is_limited=True)  # it waits already
+    await broker.transition("vm", "a2", Status.DONE, is_limited=True)
+    await broker.set_policy("vm", {"most_bytes": 1})
+    await broker.transition("vm", "a", Status.QUEUED, is_limited=True)
+    await broker.transition("vm", "b", Status.QUEUED)
+    assert (await sums(client))[0] == 3
+    await clean(client)
+
+
+async def test_a_granted_job_always_goes_back(broker: Broker, client: Redis) -> None:
+    """A client that declines its grant has the place again that it had, however many wait."""
+    await making.publish(broker)
+    await making.grant_to(broker, "http://x:80", "a")
+    await making.submit(broker, "b")
+    await broker.set_policy("vm", {"queue_limits": {"*": {"jobs": 1}}})
+    await broker.transition("vm", "a", Status.QUEUED, is_limited=True)
+    assert (await sums(client))[0] == 2
+    await clean(client)
+
+
 async def test_a_job_of_an_older_version_is_not_counted(broker: Broker, client: Redis) -> None:
     """A job without the field `bytes` changes no sum, whatever becomes of it, and is no fault."""
     await making.submit(broker, "old")

@@ -171,6 +171,7 @@ OPERATIONS: Mapping[str, Operation] = {
         (
             *(*refusals.JOB, *refusals.BODY, *refusals.MOVE, *refusals.EXPECT, *refusals.SERVERS),
             errors.ChangedMeanwhile,
+            errors.QueueFull,
         ),
         condition="If-Match",
         body=Body(bodies.UpdateBody, {"status": "done"}),

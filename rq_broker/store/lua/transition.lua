@@ -2,7 +2,8 @@
 --- Keeps: only the moves that the state machine draws are made. A move to the status that the job has
 ---   changes nothing, but renews its running time. No two running jobs have one server. A job beside
 ---   the line counts as queued. A job without callback runs on what it was offered only: it takes the offer
----   before a sweep ends that, or not at all.
+---   before a sweep ends that, or not at all. With `is_limited`, a move to 'queued' counts as a submit for
+---   the most jobs that may wait: only a granted job, which did wait, goes back whatever waits.
 --- KEYS[1] base
 --- ARGV
 ---   request_id  string    the job's name
@@ -11,12 +12,14 @@
 ---   error_text  string?   error to keep on the job
 ---   servers     string?   with 'running': the servers it runs as, separated by spaces, instead of
 ---                         those it has; not given: as before
+---   is_limited  flag      whether the policy's limits bind a job that is to wait again
 ---   origins     strings   the statuses the move may start from (domain/jobs.py)
 ---   owners      strings   whose job the caller may name; none: anybody's
 ---   known       fields    the job as the caller read it, see lib/unchanged; none: in any state
 --- Returns
 ---   status      string    the status it had
---- Errors JOB_NOT_FOUND, CHANGED_MEANWHILE, STALE_FENCE, IMPOSSIBLE_MOVE, INVALID_SERVER, DUPLICATE_SERVER
+--- Errors JOB_NOT_FOUND, CHANGED_MEANWHILE, STALE_FENCE, IMPOSSIBLE_MOVE, INVALID_SERVER, DUPLICATE_SERVER,
+---   QUEUE_FULL
 --- Audit the request_id; status, with its error, and servers. None where only the running time is renewed
 --- @include "become"
 --- @include "offer"
@@ -50,6 +53,13 @@ if from == 'queued' and target == 'running' and has_no_callback(job_key(request_
     return redis.error_reply('STALE_FENCE the offer of fence ' .. fence .. ' is over; the job is queued')
   end
   return redis.error_reply('IMPOSSIBLE_MOVE a queued job without callback has no offer to take: it runs once it is granted')
+end
+if is_limited and from ~= target and target == 'queued' and from ~= 'granted' then
+  read_policy(QUEUE_LIMITS)
+  local full = refuse_full(job.owner, 1, 0)
+  if full then
+    return full
+  end
 end
 local named, refusal
 if servers and target == 'running' then

@@ -76,19 +76,19 @@ local function type_use()
   return use_of_type
 end
 
--- Returns the refusal of `jobs` more jobs of an owner that take `bytes`, nil if it may submit them.
+-- Returns the refusal of `jobs` more waiting jobs of an owner that take `bytes` more, nil if there may be so many.
 local function refuse_full(owner, jobs, bytes)
   local all, own = type_use(), owner_use(owner)
   if all.most_jobs and all.jobs + all.new_jobs + jobs > all.most_jobs then
     return queue_full('jobs: the type has as many waiting jobs as its most_waiting', all.most_jobs)
   end
-  if all.most_bytes and all.bytes + all.new_bytes + bytes > all.most_bytes then
+  if all.most_bytes and bytes > 0 and all.bytes + all.new_bytes + bytes > all.most_bytes then
     return queue_full('bytes: the jobs of the type take as much as its most_bytes', all.most_bytes)
   end
   if own.most_jobs and own.jobs + own.new_jobs + jobs > own.most_jobs then
     return queue_full('owner_jobs: the owner has as many waiting jobs as queue_limits', own.most_jobs)
   end
-  if own.most_bytes and own.bytes + own.new_bytes + bytes > own.most_bytes then
+  if own.most_bytes and bytes > 0 and own.bytes + own.new_bytes + bytes > own.most_bytes then
     return queue_full('owner_bytes: the jobs of the owner take as much as queue_limits', own.most_bytes)
   end
 end
