@@ -78,7 +78,7 @@ async def test_who_holds_for_too_long_is_one_click_away(
     late = page.get_by_role("region", name="Held for longer than expected")
     rows = late.get_by_role("row")
     await expect(rows).to_have_count(3)
-    await expect(rows.nth(1)).to_contain_text("22 h")
+    await expect(rows.nth(1)).to_contain_text("21 h 30")
     await late.get_by_role("link", name="llm-0").click()
     await expect(page.get_by_role("heading", name="llm-0")).to_be_visible()
 
