@@ -106,7 +106,7 @@ class Scene:
         self._kind_of = self._kinds_in(line)
         """For each job of the line its kind."""
         self._held = self._held_now() if is_exact else self._merged(self._held_now())
-        self.arrivals = self._arrival_model(newest if is_exact else [], known)
+        self.arrivals = self._arrival_model(newest, known, is_sampled=not is_exact)
 
     def _kinds_in(self, line: Line) -> list[Kind]:
         return [
@@ -300,7 +300,7 @@ class Scene:
     # What arrives
 
     def _arrival_model(
-        self, newest: Sequence[Observation], known: Mapping[str, Demand]
+        self, newest: Sequence[Observation], known: Mapping[str, Demand], *, is_sampled: bool
     ) -> ArrivalModel:
         """Let jobs arrive that are like those that ended last."""
         held, mean = len(self._snapshot.holds), self._history.mean
@@ -315,7 +315,8 @@ class Scene:
             )
             for ended in newest
         )
-        return ArrivalModel(list(kinds.items()), held / mean if mean else 0.0)
+        per_second = held / mean if mean else 0.0
+        return ArrivalModel(list(kinds.items()), per_second, is_sampled=is_sampled)
 
     def _arriving_demand(self, ended: Observation, known: Mapping[str, Demand]) -> Demand:
         """Return the demand of an ended job, or one of its size where it is not known."""

@@ -78,11 +78,13 @@ class Batch:
 
 
 class Arrival(NamedTuple):
-    """A job that arrives in a simulated future."""
+    """A job that arrives in a simulated future, or several at once."""
 
     seconds: float
     kind: Kind
-    holding_time: float
+    holding_times: tuple[float, ...]
+    """Drawn for them, to be used in turn."""
+    jobs: int
 
 
 @dataclass(eq=False, slots=True)

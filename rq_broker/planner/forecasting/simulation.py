@@ -40,6 +40,9 @@ EXACT_PASSES = 400
 STEP = 0.05
 """Step, as a part of the time simulated so far: a far future costs few passes, at the price of an
 error of at most 5 %."""
+LONG_STEP = 0.03
+"""The same of a long line, which has no pass without a step. With 0.05 instances of half a host are
+forecast at two or three times their waits, in two thirds of the time."""
 RELEASES = 50
 """Ended holds of a step into which jobs are tried, evenly chosen: more cost time."""
 DRAWS = 2
@@ -156,7 +159,7 @@ class SimulatedFuture:
 
     def _next_step(self) -> float:
         if self._rules.least_step:
-            return max(STEP * self._now, self._rules.least_step)
+            return max(LONG_STEP * self._now, self._rules.least_step)
         return STEP * self._now if self.passes > EXACT_PASSES else 0.0
 
     def _release_ended(self) -> None:
@@ -179,9 +182,9 @@ class SimulatedFuture:
 
     def _queue_arrivals(self) -> None:
         while self._next_arrival is not None and self._next_arrival.seconds <= self._now:
-            _, kind, holding_time = self._next_arrival
+            _, kind, holding_times, jobs = self._next_arrival
             self._last_order += 1
-            batch = Batch(self._last_order, kind, 1, -1, (holding_time,))
+            batch = Batch(self._last_order, kind, jobs, -1, holding_times)
             if kind.prefer_for:
                 batch.prefers_until = self._now + kind.prefer_for
                 heappush(self._preferring, batch.prefers_until)

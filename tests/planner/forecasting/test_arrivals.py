@@ -16,13 +16,16 @@ from tests.planner.oracle import demand, host, instance, snapshot_of, waiting
 HOSTS = [host(f"h{number}", {"VCPU": 4}) for number in range(8)]
 
 
-def arrivals(*ended: Observation, seed: int = 1, running: int = 8) -> list[Arrival]:
+def arrivals(
+    *ended: Observation, seed: int = 1, running: int = 8, is_coarse: bool = False
+) -> list[Arrival]:
     """Draw the arrivals of a type on which so many jobs run and these have ended."""
     shapes = [waiting("a", FOUR, 1)]
     snapshot = snapshot_of(
         HOSTS, shapes, holds=holds(*[0.0] * running), history=HoldingTimes(ended)
     )
-    return list(Scene(snapshot, line_of(shapes), {}).arrivals.draw(Random(seed)))
+    scene = Scene(snapshot, line_of(shapes), {}, is_coarse=is_coarse)
+    return list(scene.arrivals.draw(Random(seed)))
 
 
 def test_as_many_jobs_arrive_as_end() -> None:
@@ -32,7 +35,18 @@ def test_as_many_jobs_arrive_as_end() -> None:
     assert len(drawn) == MAX_ARRIVALS
     assert drawn[-1].seconds / MAX_ARRIVALS == pytest.approx(12.5, rel=0.05)
     assert [arrival.seconds for arrival in drawn] == sorted(arrival.seconds for arrival in drawn)
-    assert {arrival.holding_time for arrival in drawn} == {50.0, 150.0}
+    assert {arrival.holding_times for arrival in drawn} == {(50.0,), (150.0,)}
+
+
+def test_of_a_long_line_one_arrival_stands_for_several() -> None:
+    """As many jobs arrive in all, in a number of arrivals that grows with its logarithm."""
+    times = [Observation("lab", demand_key(FOUR), 0, seconds) for seconds in (50.0, 150.0)]
+    drawn = arrivals(*times, is_coarse=True)[:240]
+    assert all(arrival.jobs == 1 for arrival in drawn[:20])
+    assert {len(arrival.holding_times) for arrival in drawn[-20:]} == {2}
+    counts = [arrival.jobs for arrival in drawn]
+    assert sum(counts) > 500_000
+    assert drawn[-1].seconds / sum(counts) == pytest.approx(12.5, rel=0.05)
 
 
 def test_they_are_like_the_jobs_that_ended_last() -> None:
@@ -50,7 +64,7 @@ def test_they_say_what_those_jobs_said() -> None:
     """A type whose clients tell how long jobs hold is forecast with new jobs that tell it too."""
     drawn = arrivals(*[Observation("lab", demand_key(FOUR), 0, 10.0, 125.0)] * 3)
     assert {(arrival.kind.hold, arrival.kind.span) for arrival in drawn} == {(130.0, 130.0)}
-    assert {arrival.holding_time for arrival in drawn} == {10.4, 10.0}
+    assert {arrival.holding_times for arrival in drawn} == {(10.4,), (10.0,)}
 
 
 def test_nothing_arrives_where_nothing_runs() -> None:
@@ -62,8 +76,8 @@ def test_the_same_random_numbers_give_the_same_arrivals() -> None:
     """Arrivals do not depend on what happens meanwhile."""
     times = [Observation("lab", demand_key(FOUR), 0, seconds) for seconds in (1.0, 2.0, 3.0)]
 
-    def drawn() -> list[tuple[float, float]]:
-        return [(arrival.seconds, arrival.holding_time) for arrival in arrivals(*times, seed=3)]
+    def drawn() -> list[tuple[float, tuple[float, ...]]]:
+        return [(arrival.seconds, arrival.holding_times) for arrival in arrivals(*times, seed=3)]
 
     assert drawn() == drawn()
 

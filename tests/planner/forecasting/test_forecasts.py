@@ -12,7 +12,7 @@ from rq_broker.domain.capacity import Host
 from rq_broker.domain.holding_times import HoldingTimes, Observation
 from rq_broker.domain.jobs import Shape
 from rq_broker.domain.line import Line, WaitingJob
-from rq_broker.domain.planning import Snapshot
+from rq_broker.domain.planning import Hold, Snapshot
 from rq_broker.domain.policy import Policy
 from rq_broker.planner import forecast_line
 from rq_broker.planner.forecasting.forecasts import MAX_SECONDS
@@ -233,6 +233,28 @@ def test_a_long_line_agrees_with_the_same_line_in_full() -> None:
         assert sampled.of(rank + 1, rank, "a").p50 == pytest.approx(
             full.of(rank + 1, rank, "a").p50, rel=0.06
         )
+
+
+def test_who_is_passed_in_a_long_line_waits_for_arrivals_too() -> None:
+    """A job of a whole host, passed by small ones for ever, waits for the fragments they leave."""
+    one, rng = demand(instance(VCPU=1)), Random(1)
+    held = [(n, rng.uniform(0, 100), {f"h{n % 4}": {"VCPU": 1}}) for n in range(16)]
+    snapshot = snapshot_of(
+        [full_host(n) for n in range(4)],
+        (),
+        policy=Policy(patience=None),
+        holds=tuple(Hold(f"x{n}", "lab", 1000 - age, 1e9, where) for n, age, where in held),
+        history=history([rng.expovariate(0.01) for _ in range(100)], wanted=one, size=-2),
+    )
+    shapes = {"one": waiting("one", one).shape, "whole": waiting("whole", FOUR).shape}
+    first = WaitingJob(0, 1, "r0", 0, "whole", 900.0)
+    jobs = [first, *(WaitingJob(n, n + 1, f"r{n}", 0, "one") for n in range(1, 81))]
+    sample = [*jobs[:11], *(replace(job, weight=10) for job in jobs[11::10])]
+    full, sampled = (
+        forecast_line(snapshot, Line(81, tuple(shown), shapes), targets=[1]).of(1, 0, "whole")
+        for shown in (jobs, sample)
+    )
+    assert sampled.p50 == pytest.approx(full.p50, rel=0.4)
 
 
 def test_a_million_jobs_on_few_hosts_take_few_passes() -> None:
