@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from replaying.comparison import Cluster, replay_ours
+from replaying.counting import Estimate, perfect_estimate
 from replaying.files import BadLog
 from replaying.jobs import Job, Starts
 from replaying.measures import mean, measure, offered_load
@@ -128,6 +129,11 @@ def parser() -> argparse.ArgumentParser:
         "--weights", type=float, nargs=2, default=(1.0, 2.0), help="of the heavy owners (1 2)"
     )
     words.add_argument(
+        "--bounds",
+        action="store_true",
+        help="also in strict order, without reservations, and with the true run times",
+    )
+    words.add_argument(
         "--half-lives",
         type=float,
         nargs="+",
@@ -149,16 +155,22 @@ def main() -> None:
         words.exit(1, f"{words.prog}: {error}\n")
     jobs = deal(log, options.load, cluster.processors)
     weights = {f"user{user}": weight for user, weight in zip(HEAVY, options.weights, strict=True)}
-    policies = {"off": Policy()}
+    runs: dict[str, tuple[Policy, Estimate | None]] = {"off": (Policy(), None)}
     for half_life in options.half_lives:
         share = Share("owner", half_life, weights)
-        policies[f"half-life {half_life / 3600:g} h"] = Policy(share=share)
+        label = f"half-life {half_life / 3600:g} h"
+        runs[label] = Policy(share=share), None
+        if options.bounds:
+            runs[f"{label}, strict order"] = Policy(share=share, strict_order=True), None
+            runs[f"{label}, patience null"] = Policy(share=share, patience=None), None
+            runs[f"{label}, ends known"] = Policy(share=share), perfect_estimate
     print(
         f"{len(jobs):,} jobs, offered load {offered_load(jobs, cluster.processors):.0%}, weights "
+        + " and ".join(f"{weight:g}" for weight in options.weights)
     )
     print(row(HEADER), row(["---", *["---:"] * (len(HEADER) - 1)]), sep="\n", flush=True)
-    for label, policy in policies.items():
-        starts = replay_ours(jobs, cluster, policy, None)
+    for label, (policy, estimate) in runs.items():
+        starts = replay_ours(jobs, cluster, policy, estimate)
         print(line(label, jobs, starts, cluster.processors), flush=True)
 
 

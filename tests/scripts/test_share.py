@@ -43,12 +43,15 @@ def test_usage_counts_while_both_heavy_owners_wait() -> None:
 def test_the_command_prints_a_table(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It has a line without sharing, and one for each half-life; light owners wait less with it."""
-    options = ["--hosts", "100", "--cpus", "1", "--half-lives", "3600"]
+    """It has a line without sharing, one for each half-life where light owners wait less, and those
+    of other rules.
+    """
+    options = ["--hosts", "100", "--cpus", "1", "--half-lives", "3600", "--bounds"]
     monkeypatch.setattr(sys, "argv", ["share.py", str(EXCERPT), *options])
     share.main()
-    off, shared = capsys.readouterr().out.splitlines()[-2:]
-    assert off.startswith("| off |")
-    assert shared.startswith("| half-life 1 h |")
-    light = [float(line.split("|")[2].replace(",", "")) for line in (off, shared)]
+    lines = [line.split("|") for line in capsys.readouterr().out.splitlines()[-5:]]
+    hour = "half-life 1 h"
+    rules = [f"{hour}, {rule}" for rule in ("strict order", "patience null", "ends known")]
+    assert [line[1].strip() for line in lines] == ["off", hour, *rules]
+    light = [float(line[2].replace(",", "")) for line in lines]
     assert light[1] < light[0]
