@@ -9,7 +9,7 @@ from rq_broker.domain.reasons.view import ReasonView
 
 
 def why_fields(reason: Reason | None) -> dict[str, Any]:
-    """Return `Reason` and `Why`; null where the job does not wait, or no plan was made in time."""
+    """Return `Reason` and `Why`; null where the job does not wait."""
     return {"reason": reason.text if reason else None, "why": ReasonView.of_any(reason)}
 
 

@@ -192,7 +192,7 @@ async def test_a_reason_is_as_recent_as_its_question(
 async def test_plans_pause_and_readers_do_not_wait_for_ever(
     broker: Broker, job: Job, monkeypatch: pytest.MonkeyPatch, max_pause: float, answers: bool
 ) -> None:
-    """After a plan none begins for a while; a reader that would wait too long gets a 503."""
+    """After a plan none begins for a while; a reader that would wait too long is told so."""
     monkeypatch.setattr(waiting_reason, "PAUSE_FACTOR", 1e6)
     monkeypatch.setattr(waiting_reason, "MAX_PAUSE", max_pause)
     reader = ReasonReader(SnapshotReader(broker))
@@ -201,9 +201,33 @@ async def test_plans_pause_and_readers_do_not_wait_for_ever(
         assert await reader.reason(TYPE, job)
     else:
         monkeypatch.setattr(waiting_reason, "PLAN_TIMEOUT", 0.2)
-        with pytest.raises(errors.Unavailable):
-            await reader.reason(TYPE, job)
-        assert await reader.reasons(TYPE, [job]) == [None]
+        monkeypatch.setattr(waiting_reason, "MAX_AGE", -1.0)
+        assert await reader.reason(TYPE, job) == waiting_reason.COMPUTING
+        later = await submit(broker, "later", terms=Terms(not_before=2**42))
+        reasons = await reader.reasons(TYPE, [job, later])
+        assert [known(each).code for each in reasons] == ["computing", "not_before"]
+
+
+@pytest.mark.usefixtures("no_pause")
+async def test_what_a_slow_plan_says_is_told_to_the_next_reader(
+    paused: PausedReader, broker: Broker, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan that takes longer than its readers wait goes on without them. A later reader whose own
+    plan takes as long has what it said, of shapes that were asked about; nothing too old."""
+    monkeypatch.setattr(waiting_reason, "PLAN_TIMEOUT", 0.2)
+    monkeypatch.setattr(waiting_reason, "MAX_PAUSE", 60.0)  # all plans count as slow
+    reader = ReasonReader(paused)
+    assert await reader.reason(TYPE, job) == waiting_reason.COMPUTING
+    paused.may_return.set()
+    while await reader.reason(TYPE, job) == waiting_reason.COMPUTING:
+        pass
+    paused.may_return.clear()
+    assert "VCPU 2" in known(await reader.reason(TYPE, job)).text
+    other = await queued(broker, "other", 3)
+    assert await reader.reason(TYPE, other) == waiting_reason.COMPUTING
+    monkeypatch.setattr(waiting_reason, "MAX_AGE", -1.0)
+    assert await reader.reason(TYPE, job) == waiting_reason.COMPUTING
+    paused.may_return.set()
 
 
 @pytest.mark.usefixtures("no_pause")

@@ -227,7 +227,7 @@ CASES: Mapping[tuple[ReasonCode, ReasonKind | None], Case] = {
         "in some simulated futures its turn never comes",
     ),
     (_CODE.COMPUTING, None): _case(
-        "the forecast is being made (of an ETA)",
+        "the forecast is being made (of an ETA), or a plan that takes longer than a read waits",
         "it is being computed; ask again in a few seconds",
     ),
 }
