@@ -15,7 +15,7 @@ from collections import defaultdict
 from pathlib import Path
 from statistics import median
 
-from checkout import ROOT, checkout
+from benches.checkout import ROOT, checkout
 
 _LEAST = 0.97
 """The ratio below which a row is marked: two runs of one commit differ by some percent."""

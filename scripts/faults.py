@@ -14,7 +14,7 @@ import sys
 from contextlib import ExitStack
 from dataclasses import replace
 
-from checkout import ROOT, checkout
+from benches.checkout import ROOT, checkout
 from faulting.strikes import FAILS_OVER, LOSES_STATE, ONLY_CLUSTER, STRIKES
 from faulting.topologies import ClusterOfSix, SentinelTrio, Single, Way
 from faulting.trial import Plan, Result, run

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from benches.checkout import ROOT
 from benches.kit import LOOPBACK_ONLY
-from checkout import ROOT
 
 from rq_broker.store.embedded import free_port
 

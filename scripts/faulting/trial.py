@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import aiohttp
-from checkout import ROOT
+from benches.checkout import ROOT
 
 from faulting.ledger import Ledger
 from faulting.load import ONE_VCPU, TYPE, Load
