@@ -13,12 +13,12 @@ from rq_broker.domain.reasons.codes import ReasonCode, ReasonKind
 from rq_broker.domain.reasons.reason import Reason
 from rq_broker.domain.reasons.values import Where
 from rq_broker.domain.reasons.view import ReasonView
+from tests.dashboard.conftest import module
 from tests.reasons import EXAMPLES, names_in
 
 SAY = """async ([reasons, languages]) => {
-  const base = document.querySelector("script[type=module][src]").src.replace(/[^/]*$/, "");
-  const { sentence } = await import(`${base}reasons.js`);
-  const { use } = await import(`${base}texts.js`);
+  const { sentence } = await import("/modules/js/reasons.js");
+  const { use } = await import("/modules/js/texts.js");
   return languages.map((language) => { use(language); return reasons.map(sentence); });
 }"""
 ENGLISH, CHINESE = "en", "zh-Hant"
@@ -26,6 +26,7 @@ ENGLISH, CHINESE = "en", "zh-Hant"
 
 async def _said(page: Page, url: str, reasons: list[Reason]) -> tuple[list[str], list[str]]:
     """Return the sentences that the page makes of reasons, in English and in Chinese."""
+    await page.route("**/modules/**", module)
     await page.goto(url)
     views: list[Any] = msgspec.to_builtins([ReasonView.of(each) for each in reasons])
     for view in views:

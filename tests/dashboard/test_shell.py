@@ -18,7 +18,16 @@ import rq_broker.api
 from rq_broker.api.server.connections import Connections
 from rq_broker.store.broker import Broker
 from tests.api.server.serving import LIMITS, lifespan_of
-from tests.dashboard.conftest import PHONE, Watch, app_of, context, served, sideways, violations
+from tests.dashboard.conftest import (
+    PHONE,
+    Watch,
+    app_of,
+    context,
+    module,
+    served,
+    sideways,
+    violations,
+)
 
 FOLDER = Path(rq_broker.api.__file__).with_name("dashboard")
 CODE = "\n".join(
@@ -192,15 +201,9 @@ async def test_a_phone_finds_jobs_from_everywhere(page: Page, lab: str) -> None:
     assert await sideways(page) == []
 
 
-async def _module(route: Route) -> None:
-    """Answer a module as it is written: the page loads all of them as one."""
-    path = FOLDER / route.request.url.partition("/modules/")[2]
-    await route.fulfill(body=path.read_text(), content_type="text/javascript")
-
-
 async def test_both_languages_have_every_text(page: Page, lab: str) -> None:
     """No text is missing in a language, none is left unused, all have the same values."""
-    await page.route("**/modules/**", _module)
+    await page.route("**/modules/**", module)
     await page.goto(f"{lab}/")
     tables: dict[str, dict[str, str]] = await page.evaluate(TEXTS)
     english, chinese = tables["en"], tables["zh-Hant"]
