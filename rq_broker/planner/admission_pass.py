@@ -28,7 +28,7 @@ from rq_broker.planner.packing.host_tables import HostTables
 from rq_broker.planner.packing.placer import Placer
 from rq_broker.planner.packing.search import StepBudget
 from rq_broker.planner.passed_jobs import PassedJobs
-from rq_broker.planner.promising import promise_for
+from rq_broker.planner.promising import Binding, binding_since, promise_for
 from rq_broker.planner.reservations import Reservation, Reservations, is_strict_by
 from rq_broker.planner.share_leads import ShareLead, ShareLeads
 from rq_broker.planner.share_order import ShareOrder
@@ -319,13 +319,15 @@ class AdmissionPass:
         start, placer = first
         if placer is not blocked.placer:
             blocked = self.blocked[blocked.waiting.digest] = replace(blocked, placer=placer)
-        promise, is_fixed = promise_for(head, start.seconds, snapshot)
-        if is_fixed:
+        promise, missed = promise_for(head, start.seconds, snapshot)
+        binding = Binding.MOVING
+        if missed is not None:
             start = self._on_fixed_hosts(placer, promise, start)
             promise = replace(promise, hosts=self._names(start.needs))
+            binding = binding_since(missed, promise.hosts, snapshot.holds)
         passed = snapshot.passed.get(head.request_id)
         is_strict = is_strict_by(snapshot.now, passed, snapshot.history.mean)
-        self.reservations.add(head, start, is_strict=is_strict, is_fixed=is_fixed)
+        self.reservations.add(head, start, is_strict=is_strict, binding=binding)
         self.promises.append(promise)
         self.blockers.append(blocked)
         self.usage.keep_room(blocked.waiting.shape.owner, placer.total)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from rq_broker.domain.planning import Head, Promise, Snapshot
+from collections.abc import Iterable
+from enum import IntEnum
+
+from rq_broker.domain.planning import Head, Hold, Promise, Snapshot
 
 LATE_FACTOR, LATE_MEANS = 8.0, 30.0
 """A promise is missed by far once the job is late by more than so many times the wait promised,
@@ -11,8 +14,20 @@ what they can delay. With less, ordinary jobs get there, and a fixed set of host
 worse."""
 
 
-def promise_for(head: Head, start: float, snapshot: Snapshot) -> tuple[Promise, bool]:
-    """Return the first promise made to a job, and whether it was missed by far.
+class Binding(IntEnum):
+    """How firmly hosts are kept for a job."""
+
+    MOVING = 0
+    """Each pass chooses them anew."""
+    FIXED = 1
+    """They stay, as the promise was missed by far. While a hold from before that lasts there, jobs
+    of which history shows that they end in time by far go ahead."""
+    CLOSED = 2
+    """They stay, and nobody goes ahead: only what went ahead since then is still there."""
+
+
+def promise_for(head: Head, start: float, snapshot: Snapshot) -> tuple[Promise, float | None]:
+    """Return the first promise made to a job, and when that was missed by far, if it was.
 
     Args:
         head: The job.
@@ -23,4 +38,13 @@ def promise_for(head: Head, start: float, snapshot: Snapshot) -> tuple[Promise, 
     if promise is None:
         promise = Promise(head.id, head.request_id, start, snapshot.now)
     tolerance = LATE_FACTOR * (promise.start - promise.made) + LATE_MEANS * snapshot.history.mean
-    return promise, snapshot.now > promise.start + tolerance
+    missed = promise.start + tolerance
+    return promise, missed if snapshot.now > missed else None
+
+
+def binding_since(missed: float, hosts: frozenset[str], holds: Iterable[Hold]) -> Binding:
+    """Return how hosts are kept for a job whose promise was missed by far at a time."""
+    awaits_earlier = any(
+        hold.granted < missed and not hosts.isdisjoint(hold.amounts) for hold in holds
+    )
+    return Binding.FIXED if awaits_earlier else Binding.CLOSED

@@ -6,12 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from rq_broker.domain.capacity import Host
-from rq_broker.domain.holding_times import HoldingTimes, Observation, demand_key
+from rq_broker.domain.holding_times import STRICT_SLACK, HoldingTimes, Observation, demand_key
 from rq_broker.domain.planning import OwnedJob, Promise
 from rq_broker.domain.policy import Policy
 from rq_broker.planner import ReasonCode, explain, plan
+from rq_broker.planner.promising import LATE_FACTOR, LATE_MEANS
 from tests.planner.oracle import (
     demand,
     granted,
@@ -248,6 +250,29 @@ def test_a_promise_missed_by_far_fixes_the_hosts() -> None:
     assert [grant.hosts for grant in planned.grants] == [("h2",)]
     nearer = replace(snapshot, holds=(hold("b", 10_005.0, h2=7),), promises=planned.promises)
     assert plan(nearer).promises == planned.promises
+
+
+def test_past_fixed_hosts_goes_only_what_history_shows_to_end_in_time_by_far() -> None:
+    """Four strict spans must end in time, not as clients say; behind later holds none goes."""
+    promise = Promise(1, name_of(1), 1000.0, 900.0, frozenset({"h1"}))
+    four_spans = 4 * SECONDS / STRICT_SLACK
+    fields: dict[str, Any] = {"policy": FINITE, "history": SHORT, "passed": passed_long_ago(1)}
+
+    def ahead(now: float, seconds: float, says: int | None = None, since: float = 0.0) -> list[int]:
+        small = waiting("small", SMALL, 2)
+        small = replace(small, shape=structs.replace(small.shape, expected=says))
+        fields["holds"] = (replace(hold("a", now + seconds, h1=6), granted=since),)
+        fields["promises"] = (promise,)
+        return granted(
+            plan(snapshot_of([busy("h1", 6)], [waiting("big", BIG, 1), small], now, **fields))
+        )
+
+    missed = 1000.0 + LATE_FACTOR * 100.0 + LATE_MEANS * SECONDS
+    assert ahead(missed, four_spans / 2) == [2]
+    assert ahead(missed + 1.0, four_spans - 1.0) == []
+    assert ahead(missed + 1.0, four_spans + 1.0) == [2]
+    assert ahead(missed + 1.0, four_spans + 1.0, says=1) == []
+    assert ahead(missed + 1.0, four_spans + 1.0, since=missed) == []
 
 
 def test_a_job_submitted_again_by_the_same_name_inherits_no_promise() -> None:
