@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from rq_broker.admission import waiting_sums
 from rq_broker.admission.snapshot import SnapshotReader
 from rq_broker.api.sizes import instances_of, times_of
-from rq_broker.domain.devices import resource_of
 from rq_broker.domain.jobs import Job
 from rq_broker.domain.representation import Count, JsonObject
 
@@ -48,11 +48,9 @@ OTHERS: Mapping[str, Any] = {
 
 
 async def resources_of(snapshots: SnapshotReader, type_: str) -> frozenset[str]:
-    """Return the resources that hosts of a type have. Any other name is its owner's own words."""
+    """Return the resources that hosts of a type have."""
     snapshot, _ = await snapshots.read_capacity(type_)
-    return frozenset(
-        resource_of(name) for host in snapshot.hosts.values() for name in host.capacity
-    )
+    return waiting_sums.resources_of(snapshot.hosts.values())
 
 
 def others_of(jobs: Iterable[Job], resources: Collection[str]) -> list[OtherView]:

@@ -11,6 +11,7 @@ from rq_broker.admission.report_reader import Outlasting, Report, ReportedStep, 
 from rq_broker.admission.waiting_sums import WaitingGroup
 from rq_broker.api.type_metrics import size_label
 from rq_broker.domain.capacity import Amounts
+from rq_broker.domain.devices import resource_of
 from rq_broker.domain.figures import LEAST_SIZE, MOST_SIZE, WAIT_BOUNDS
 from rq_broker.domain.names import request_id_in
 from rq_broker.domain.report_sums import Level, Sums
@@ -88,7 +89,9 @@ class StepView(JsonObject, frozen=True):
     capacity: Annotated[_Floats, Meta(description="Of the hosts in service, on average.")]
     used: Annotated[_Floats, Meta(description="As the sources report it, on average.")]
     held: Annotated[_Floats, Meta(description="By grants, on average.")]
-    waiting: Annotated[_Floats, Meta(description="What jobs in the line asked for, on average.")]
+    waiting: Annotated[
+        _Floats, Meta(description="What jobs in the line asked for of what hosts had, on average.")
+    ]
     waiting_jobs: Annotated[Seconds, Meta(description="Jobs in the line, on average.")]
     total: SumsView
     groups: list[GroupView]
@@ -126,7 +129,11 @@ class WaitingGroupView(JsonObject, frozen=True, kw_only=True):
     other: _IsRest = UNSET
     jobs: Count
     amounts: Annotated[
-        Amounts, Meta(description="What they ask for: of a choice the first, of a range the least.")
+        Amounts,
+        Meta(
+            description="What they ask for of what hosts have: of a choice the first, of a range "
+            "the least."
+        ),
     ]
     oldest: Annotated[
         Seconds | None, Meta(description="For how long the first of them that was submitted waits.")
@@ -199,11 +206,17 @@ def _step_view(known: ReportedStep, order: Mapping[str, Sums]) -> StepView:
         _mean(level, level.capacity),
         _mean(level, level.used),
         _mean(level, level.held),
-        _mean(level, level.waiting),
+        _mean(level, _of_hosts(level)),
         round(level.jobs / level.seconds, 3) if level.seconds else 0.0,
         _sums_view(known.total),
         [_group_view(name, known.groups[name]) for name in order if name in known.groups],
     )
+
+
+def _of_hosts(level: Level) -> dict[str, float]:
+    """Return what waited of what hosts had. Earlier versions counted any name in a demand."""
+    resources = {resource_of(name) for name in level.capacity}
+    return {name: amount for name, amount in level.waiting.items() if name in resources}
 
 
 def _mean(level: Level, amounts: Mapping[str, float]) -> dict[str, float]:
@@ -230,7 +243,9 @@ def _fields(sums: Sums, *, buckets: bool) -> dict[str, Any]:
         _rounded(sums.wait_quantile(0.9)),
         [sums.waits.get(number, 0) for number in numbers] if buckets else UNSET,
     )
-    held = {name: round(sums.held[name] / _HOUR, 6) for name in sorted(sums.held)}
+    held = {
+        name: round(sums.held[name] / _HOUR, 6) for name in sorted(sums.held) if sums.held[name]
+    }
     return {
         "submitted": sums.submitted,
         "granted": sums.granted,

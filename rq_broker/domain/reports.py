@@ -174,9 +174,9 @@ class Tally:
         self, event: Happening, step: Step, groups: Iterable[Sums], names: Iterable[str]
     ) -> None:
         """Spread what a grant gave over the steps of its time; it ends in `step`."""
-        held, amounts = event.held or 0.0, event.amounts
-        if len(amounts) > MOST_RESOURCES:
-            amounts = dict([*amounts.items()][:MOST_RESOURCES])
+        # An amount of 0 may be of a resource that no host has: a name that its owner made up.
+        held, amounts = event.held or 0.0, [item for item in event.amounts.items() if item[1]]
+        given = dict(amounts[:MOST_RESOURCES])
         if event.at - held >= step.start:  # all of it in one step, as of most short jobs
             parts: Iterable[tuple[Iterable[Sums], float]] = ((groups, held),)
         else:
@@ -184,7 +184,7 @@ class Tally:
             parts = ((self._groups(each, names), seconds) for each, seconds in times)
         for of_step, seconds in parts:
             for sums in of_step:
-                add_amounts(sums.held, amounts, seconds)
+                add_amounts(sums.held, given, seconds)
 
     def add_level(self, sample: Sample, until: float) -> None:
         """Count that what a sample shows stood until then, seconds since 1970."""

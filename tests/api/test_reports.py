@@ -10,8 +10,12 @@ import pytest
 from redis.asyncio import Redis
 
 from rq_broker.admission import report_reader, waiting_sums
+from rq_broker.admission.report_reader import Report, ReportedStep
 from rq_broker.api import create_app
+from rq_broker.api.report_views import report_view
 from rq_broker.domain.jobs import Status
+from rq_broker.domain.report_sums import Level, Sums
+from rq_broker.domain.reports import ReportState, step_at
 from rq_broker.store.broker import Broker
 from rq_broker.store.keys import Keys
 from rq_broker.worker.reporter import Reporter
@@ -196,6 +200,35 @@ async def test_a_client_sees_sums_of_others_and_no_names(broker: Broker) -> None
         told = [(each.get("owner_id"), each["jobs"]) for each in owners]
         assert told == [("lab-b", 2), (None, 1)]
         assert (await data(api, "/holders", owner_id="lab-a"))["total"] == 0
+
+
+async def test_names_that_no_host_has_are_in_no_report(
+    api: httpx.AsyncClient, broker: Broker, client: Redis
+) -> None:
+    """What jobs ask for of made up resources is neither told nor stored, whoever asks, and what an
+    earlier version stored of it is not told; nor is a held amount of 0."""
+    await publish(broker, VCPU=8)
+    await bring_words(broker)
+    while await Reporter(broker, TYPE).run_once() == 0:
+        pass
+    report, waiting = await data(api, step="hour"), await data(api, "/waiting")
+    assert waiting["total"]["amounts"] == {"VCPU": 18}
+    assert waiting["total"]["jobs"] == 2
+    assert "project-tiger" not in f"{report}{waiting}"
+    stored = [await client.hgetall(key) async for key in client.scan_iter("*report:*")]
+    assert "project-tiger" not in f"{stored}{await client.get(Keys(TYPE).of('report'))!r}"
+    old = Level(60.0, capacity={"VCPU": 480.0}, waiting={"VCPU": 540.0, "project-tiger": 60.0})
+    step = ReportedStep(step_at("hour", 0), Sums(held={"project-tiger": 0.0}), {}, old)
+    view = report_view(TYPE, "size", Report(ReportState(), 0.0, [step], step.total))
+    assert "project-tiger" not in str(view)
+    assert view.steps[0].waiting == {"VCPU": 9.0}
+
+
+async def bring_words(broker: Broker) -> None:
+    """Have two jobs wait, one of which asks for a resource by a name of its own."""
+    for name, words in (("a", {}), ("b", {"project-tiger": 1})):
+        wanted = shape({"VCPU": 9, **words}, owner=name)
+        await submit(broker, name, owner_id=name, shape=wanted)
 
 
 @pytest.mark.parametrize(
