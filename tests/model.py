@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -110,6 +111,7 @@ class Model(Snapshots):
         error: str = "",
         *,
         has_servers: bool = False,
+        is_limited: bool = False,
     ) -> Status:
         """Set the status of a job for its client; return the status before."""
         job = self.find(request_id)
@@ -125,6 +127,10 @@ class Model(Snapshots):
         if job.status is Status.QUEUED and to is Status.RUNNING and not job.callback:
             refusal = errors.ImpossibleMove if fence is None else errors.StaleFence
             raise refusal(request_id)
+        if is_limited and to is Status.QUEUED and job.status is not Status.GRANTED:
+            waiting = [each for each in self.jobs.values() if each.status is Status.QUEUED]
+            if len(waiting) >= (self.policy.most_waiting or math.inf):
+                raise errors.QueueFull(request_id)
         if job.was_offer and job.status in (Status.GRANTED, Status.ERROR):
             self.misses.pop(job.owner, None)
             self.probes.pop(job.owner, None)

@@ -128,6 +128,18 @@ class Machine(SnapshotRules):
         )
         assert answer == before
 
+    @rule(name=NAMES, most=st.sampled_from([1, 2, 99]))
+    def requeue_by_client(self, name: str, most: int) -> None:
+        """Move a job back as a client that the policy's limits bind."""
+        self.set_policy({"most_waiting": most})
+        request_id, owners = self.asked(name)
+        name = self.stored(name)
+        self.both(
+            self.broker.transition(TYPE, request_id, Status.QUEUED, owners, is_limited=True),
+            lambda: self.model.transition(name, Status.QUEUED, is_limited=True),
+        )
+        self.set_policy({"most_waiting": None})
+
     @rule(name=NAMES, seconds=st.sampled_from([None, 1.0, 7200.0]))
     def set_expected(self, name: str, seconds: float | None) -> None:
         request_id, owners = self.asked(name)
