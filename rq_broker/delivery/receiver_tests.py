@@ -62,7 +62,11 @@ class ReceiverTestSender:
                 return
 
     async def _deliver(self, test: ClaimedTest) -> None:
-        outcome = await self._send(test)
+        try:
+            outcome = await self._send(test)
+        except Exception:  # whoever asked would wait for its outcome; the log says what it was
+            await self._broker.settle_test(self._type, test.test, "internal_error", 0)
+            raise
         await self._broker.settle_test(self._type, test.test, outcome.cause, outcome.milliseconds)
 
     async def _send(self, test: ClaimedTest) -> Outcome:

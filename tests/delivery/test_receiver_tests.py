@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from urllib.parse import quote
 
 import orjson
 import pytest
@@ -43,6 +44,35 @@ async def test_a_test_is_signed_and_is_about_no_job(
     assert message == orjson.loads(sender.bodies[0])
     assert message["type"] == "receiver.test"
     assert message["data"] == {"Test": "t", "Type": TYPE, "OwnerID": "lab-7"}
+    assert all_free(slots)
+
+
+@pytest.mark.parametrize("name", ["虛", "a b", "%", "\ufffd"])
+async def test_a_test_of_any_name_is_sent(
+    broker: Broker, slots: asyncio.Semaphore, name: str
+) -> None:
+    """A name that no header can hold is percent-encoded in the message's id."""
+    await broker.send_test(TYPE, name, URL, HERE, "o")
+    sender = answering(OK)
+    await make_courier(broker, sender, slots).tests.run_once()
+    assert await _settled(broker, name) == ("http_200", 1)
+    assert sender.headers[0]["webhook-id"] == f"{TYPE}_test_{quote(name, safe='')}"
+
+
+async def test_a_test_that_raises_has_an_outcome(
+    broker: Broker,
+    slots: asyncio.Semaphore,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever fails within the notifier ends the test with a cause, and stands in its log."""
+    monkeypatch.setattr("rq_broker.delivery.receiver_tests.sign", None)
+    await broker.send_test(TYPE, "t", URL, HERE, "o")
+    await make_courier(broker, answering(OK), slots).tests.run_once()
+    assert await _settled(broker) == ("internal_error", 0)
+    async with asyncio.timeout(20):
+        while "the test t of type" not in caplog.text:
+            await asyncio.sleep(0.01)
     assert all_free(slots)
 
 
