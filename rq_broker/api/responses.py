@@ -114,10 +114,12 @@ def _methods_at(request: Request) -> list[str]:
     """List the methods of every route at this path; Starlette's Allow names those of one route."""
     routes = request.app.routes
     return sorted(
-        method
-        for route in routes
-        if route.matches(request.scope)[0] is Match.PARTIAL
-        for method in route.methods
+        {
+            method
+            for route in routes
+            if route.matches(request.scope)[0] is Match.PARTIAL
+            for method in route.methods
+        }
     )
 
 

@@ -35,6 +35,7 @@ async def test_unknown_paths(api: httpx.AsyncClient, path: str) -> None:
         ("DELETE", "/healthz", "GET, HEAD"),
         ("GET", "/types/vm/destinations/reset", "POST"),
         ("POST", "/types/vm/keys", "GET, HEAD, PUT"),
+        ("OPTIONS", "/docs/api", "GET, HEAD"),
     ],
 )
 async def test_wrong_methods(api: httpx.AsyncClient, method: str, path: str, allowed: str) -> None:
