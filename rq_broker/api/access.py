@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rq_broker.api import roles
 from rq_broker.api.browser_guard import SAFE_METHODS
+from rq_broker.api.declared import checker
 from rq_broker.api.operations import OPERATIONS
 from rq_broker.api.paths import type_name
 from rq_broker.api.responses import refused
@@ -184,7 +185,7 @@ def guard(
     *,
     read_only: bool = False,
 ) -> Route:
-    """Let a route carry out what its row allows. Raises KeyError if it has none.
+    """Let a route carry out what its row allows and describes. Raises KeyError if it has none.
 
     Args:
         route: The route, which is changed.
@@ -193,7 +194,7 @@ def guard(
     """
     row = row_of(route)
     endpoint: Callable[[Request], Awaitable[Response]] = route.endpoint
-    call = _call(route)
+    call, check = _call(route), checker(route)
     is_refused = read_only and changes_state(route)
     makes_type = route.include_in_schema and OPERATIONS[route.name].makes_type
 
@@ -204,6 +205,7 @@ def guard(
             scope["access"] = _allowed(call, row, identity, type_)
             if is_refused:
                 raise errors.ReadOnly(f"this API is read-only: it does not carry out {call}")
+            check(scope)
             if makes_type and exists and identity.role is not Role.ADMIN:
                 type_ = type_name(type_)
                 if not await exists(type_):

@@ -54,6 +54,15 @@ def expected_line(versions: frozenset[str] | None) -> str | None:
     return next(iter(versions))
 
 
+def refuse_line(versions: frozenset[str] | None) -> None:
+    """Raise Invalid where a change that moves no job names a version of the line."""
+    if any(map(_LINE.fullmatch, versions or ())):
+        raise Invalid(
+            "If-Match names a version of the line, which guards a move only: give the ETag of the "
+            "job"
+        )
+
+
 def refuse_for_array(versions: frozenset[str] | None) -> None:
     """Raise Invalid where a change of a whole array names versions, which it has none of."""
     if versions is not None:

@@ -19,7 +19,14 @@ from rq_broker.admission.waiting_reason import ReasonReader
 from rq_broker.api import bodies, pagination
 from rq_broker.api.access import identity_of, sole_owner
 from rq_broker.api.arrays import ArrayCalls
-from rq_broker.api.etags import etag, expected_versions, is_known, not_modified, refuse_for_array
+from rq_broker.api.etags import (
+    etag,
+    expected_versions,
+    is_known,
+    not_modified,
+    refuse_for_array,
+    refuse_line,
+)
 from rq_broker.api.idempotency import REPLAYED, idempotency_key
 from rq_broker.api.moves import Moves
 from rq_broker.api.others import OtherView, others_of, resources_of
@@ -115,7 +122,7 @@ class JobEndpoints:
     async def page(self, request: Request) -> Response:
         """List jobs in priority order: all of them as a stream, or one page."""
         type_ = type_of(request)
-        listing = pagination.listing(request.query_params.multi_items())
+        listing = pagination.listing(request.query_params)
         listing = replace(listing, owners=owners_of(request))
         by_place = listing.position is not None and listing.owners is not None
         if by_place:
@@ -199,10 +206,12 @@ class JobEndpoints:
         elif isinstance(change, bodies.Reorder):
             return ok(await self._moves.move(request, type_, request_id, change, versions))
         elif isinstance(change, bodies.NewExpected):
+            refuse_line(versions)
             await self._broker.set_expected(
                 type_, request_id, change.seconds, owners, versions=versions
             )
         else:
+            refuse_line(versions)
             await self._broker.transition(
                 type_,
                 request_id,
@@ -224,6 +233,7 @@ class JobEndpoints:
             refuse_for_array(versions)
             replayed = await self._arrays.withdraw(request, array, key)
         else:
+            refuse_line(versions)
             replayed = await self._broker.withdraw(
                 type_, request_id, key, owners, versions=versions
             )

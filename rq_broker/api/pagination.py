@@ -15,16 +15,12 @@ from rq_broker.domain.arrays import array_of
 from rq_broker.domain.errors import Invalid, JobNotFound
 from rq_broker.domain.jobs import Job, Status
 from rq_broker.domain.representation import EtaView, JobView, to_json
-from rq_broker.domain.validation import MAX_WHOLE, one_of, refuse_unknown, show
+from rq_broker.domain.validation import MAX_WHOLE, one_of, show
 from rq_broker.planner.forecasting.forecasts import Forecast
 from rq_broker.store.broker import Broker, Cursor, Page
 
 PAGE_LIMIT = 1000
 """Jobs in one page at most. It bounds the memory of one answer."""
-_PARAMETERS = (
-    "owner_id", "status", "request_id", "callback", "contains", "needs",
-    "limit", "cursor", "from", "eta", "reason",
-)  # fmt: skip
 _PAGED = ("cursor", "from", "contains", "needs", "callback")
 """Parameters with which the answer is a page, if they are not empty."""
 _BATCH = 100
@@ -79,16 +75,12 @@ class Listing:
         return bool(self.callback or (self.request_id and not self.array))
 
 
-def listing(query: Sequence[tuple[str, str]]) -> Listing:
+def listing(parameters: Mapping[str, str]) -> Listing:
     """Parse the query parameters of a list; a page is asked for by a limit, a cursor, by what is
     computed for a page (`eta=1`, `reason=1`), where it begins (`from=N`) or how it is searched.
 
-    Raises Invalid for an unknown, repeated or malformed parameter.
+    Raises Invalid for a malformed parameter.
     """
-    parameters = dict(query)
-    refuse_unknown(parameters, _PARAMETERS, "the query parameter")
-    if len(parameters) < len(query):
-        raise Invalid("a query parameter is given twice")
     limit, cursor = parameters.get("limit"), parameters.get("cursor")
     if status := parameters.get("status", ""):
         one_of(status, "status", tuple(Status))

@@ -40,7 +40,7 @@ def message_body(job: Job, now: datetime) -> bytes:
 
 def receiver_test_id(type_: str, test: ClaimedTest) -> str:
     """Return the id of a test's message."""
-    return f"{_quoted(type_)}_test_{_quoted(test.test)}"
+    return f"{_quoted(type_)}_test_{quote(test.test, safe='')}"
 
 
 def receiver_test_body(type_: str, test: ClaimedTest, now: datetime) -> bytes:

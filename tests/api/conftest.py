@@ -29,7 +29,7 @@ UNEXPRESSED = re.compile(
     "|must not name the job itself|goes with (after|count)|as capacity|no list of devices"
     "|normal form NFC"
     "|give one of priority|an array goes to|goes with before, after|one version of the line"
-    "|from needs"
+    "|from needs|takes no If-|guards a move"
     "|must contain {n}|which names an array|takes priority, before|with this count"
     "|where (what a job needs|the callback's host)"
     "|as you act for several|ETags in double quotes|has no ETag"

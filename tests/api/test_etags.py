@@ -10,7 +10,7 @@ import pytest
 
 from rq_broker.store.broker import Broker, Settlement
 from tests import making
-from tests.api.conftest import refused, submission, submit
+from tests.api.conftest import listed, refused, submission, submit
 
 
 async def _etag(api: httpx.AsyncClient, name: str = "d") -> str:
@@ -168,3 +168,17 @@ async def test_an_array_has_no_etag(api: httpx.AsyncClient) -> None:
     refused(answer, 400, "invalid_request", "If-Match is for one job")
     refused(await api.delete("/v1/vm/s[*]", headers=headers), 400, "invalid_request")
     assert (await api.delete("/v1/vm/s[*]", headers={"If-Match": "*"})).status_code == 200
+
+
+@pytest.mark.parametrize("body", [{"status": "running"}, {"expected": 60}, None])
+async def test_a_version_of_the_line_guards_no_other_change(
+    api: httpx.AsyncClient, body: dict[str, Any] | None
+) -> None:
+    """Whoever guards a status, a span or a withdrawal by the line is told that it is no ETag."""
+    await submit(api, "d")
+    line = (await api.get("/v1/vm/?status=queued&limit=1")).json()["line"]
+    method = "DELETE" if body is None else "POST"
+    headers = {"If-Match": f'"{line}"'}
+    answer = await api.request(method, "/v1/vm/d", headers=headers, json=body)
+    refused(answer, 400, "invalid_request", "a version of the line, which guards a move only")
+    assert await listed(api, "?status=queued") == ["d"]
