@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import asyncio
 
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
 
 class AnswerWriter(asyncio.Transport):
     """The transport as the answers of one connection see it.
@@ -47,3 +50,29 @@ class AnswerWriter(asyncio.Transport):
         """Close the connection once all is sent."""
         self.flush()
         self._transport.close()
+
+
+def unframed(app: ASGIApp, cycle: RequestResponseCycle) -> ASGIApp:
+    """Return an app whose answer of unknown length ends with the connection.
+
+    uvicorn sends one in chunks, which clients of HTTP/1.0 do not know (RFC 9112, section 6.1).
+    """
+
+    async def unframed_app(scope: Scope, receive: Receive, send: Send) -> None:
+        has_length = True
+
+        async def send_unframed(message: Message) -> None:
+            nonlocal has_length
+            if message["type"] == "http.response.start":
+                has_length = any(
+                    name.lower() == b"content-length" for name, _ in message["headers"]
+                )
+                if not has_length:
+                    cycle.chunked_encoding = False
+            elif not has_length:
+                cycle.expected_content_length = len(message.get("body", b""))
+            await send(message)
+
+        await app(scope, receive, send_unframed)
+
+    return unframed_app

@@ -17,8 +17,9 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from rq_broker.api.request_ids import request_id_of
-from rq_broker.api.server.answers import AnswerWriter
+from rq_broker.api.server.answers import AnswerWriter, unframed
 from rq_broker.api.server.connections import Connections, address_key
+from rq_broker.api.server.heads import check_head, take_host
 from rq_broker.api.server.limits import (
     BODY_SECONDS,
     HEAD_BYTES,
@@ -180,6 +181,9 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         if len(self.pipeline) >= PIPELINED:
             raise errors.Malformed(f"more than {PIPELINED} requests wait for the one before them")
+        check_head(self.parser.get_http_version(), self.headers)
+        if not self.url.startswith(b"/"):
+            self.url = take_host(self.url, self.headers)
         super().on_headers_complete()
         self.cycle.transport = self._answers
         self._unanswered.append(self.cycle)
@@ -221,7 +225,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self.pipeline:
-            self._start(*self.pipeline.pop())
+            self._start_asgi_task(*self.pipeline.pop())
         if not self.pipeline:
             self.flow.resume_reading()
         if self._unanswered:
@@ -235,7 +239,9 @@ class LimitedProtocol(HttpToolsProtocol):
             self._phase = _REFUSED
             self._send_refusal()
 
-    def _start(self, cycle: RequestResponseCycle, app: Any) -> None:
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        if cycle.scope["http_version"] == "1.0":
+            app = unframed(app, cycle)
         task = self.loop.create_task(cycle.run_asgi(app))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)

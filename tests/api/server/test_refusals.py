@@ -44,6 +44,12 @@ MALFORMED = {
     "a coding that is not the last": (
         b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n"
     ),
+    "no host": b"GET / HTTP/1.1\r\nA: b\r\n\r\n",
+    "no host beside an absolute URL": b"GET http://api/ HTTP/1.1\r\n\r\n",
+    "two hosts": b"GET / HTTP/1.1\r\nHost: api\r\nHost: other\r\n\r\n",
+    "another coding before chunks": CHUNKED.replace(b"chunked", b"identity, chunked"),
+    "chunks in chunks": CHUNKED.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n"),
+    "chunks in HTTP/1.0": CHUNKED.replace(b"HTTP/1.1", b"HTTP/1.0"),
     "a chunk without a size": CHUNKED + b"zz\r\n",
     "a chunk that is longer": CHUNKED + b"1\r\nabc\r\n",
 }
