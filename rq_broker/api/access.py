@@ -28,7 +28,9 @@ from rq_broker.api.session_cookie import check_page, secret_of
 from rq_broker.domain import errors
 from rq_broker.domain.identity import ACTOR, ANYONE, NOBODY, Actor, Identity, Role
 from rq_broker.identity import Authenticator
+from rq_broker.identity.bearer import bearer
 from rq_broker.identity.sessions import Sessions
+from rq_broker.identity.tokens import MARK, TOKEN
 
 _UNDESCRIBED = roles.ADMINISTER
 """The row of a route that the API document leaves out."""
@@ -138,17 +140,34 @@ class Access:
             if identity is not None:
                 return identity
         is_optional = any(route.matches(scope)[0] is Match.FULL for route in self._optional)
-        secret = secret_of(scope)
-        if secret is not None:
-            check_page(scope)
-            try:
-                return await self._sessions.identify(secret)
-            except errors.Unauthenticated:
-                if not is_optional:
-                    raise
+        if "authorization" in headers:
+            self._check_bearer(headers)
+        elif identity := await self._of_cookie(scope, is_optional=is_optional):
+            return identity
         if is_optional:
             return NOBODY
         raise errors.Unauthenticated(self._needs_identity)
+
+    async def _of_cookie(self, scope: Scope, *, is_optional: bool) -> Identity | None:
+        """Return who has signed in; None without a cookie, or one that is over and not needed."""
+        secret = secret_of(scope)
+        if secret is None:
+            return None
+        check_page(scope)
+        try:
+            return await self._sessions.identify(secret)
+        except errors.Unauthenticated:
+            if not is_optional:
+                raise
+        return None
+
+    def _check_bearer(self, headers: Headers) -> None:
+        """Raise TokenMalformed for a bearer that no authenticator takes, where tokens are taken."""
+        is_taken = any(authenticator.name == TOKEN for authenticator in self._authenticators)
+        if is_taken and bearer(headers) is not None:
+            raise errors.TokenMalformed(
+                f"what follows Bearer is no token of this API: they begin with {MARK}"
+            )
 
     def _is_public(self, scope: Scope) -> bool:
         path = scope["path"]

@@ -31,6 +31,8 @@ from rq_broker.store.broker import Broker
 
 MARK = "rqb_"
 """What every token begins with, so that scanners for secrets find it."""
+TOKEN = "token"
+"""The word for this kind of credential."""
 _FORM = re.compile(r"rqb_[\w-]{48}", re.ASCII)
 _RANDOM_BYTES = 32
 
@@ -91,7 +93,7 @@ def _checksum(random: bytes) -> bytes:
 class TokenAuthenticator:
     """Proves who asks by the tokens of the installation."""
 
-    name = "token"
+    name = TOKEN
     scheme: Mapping[str, str] = {
         "type": "http",
         "scheme": "bearer",

@@ -285,3 +285,34 @@ async def read_into(lines: list[str], stream: httpx.Response) -> None:
     """Read a stream to its end."""
     async for text in stream.aiter_text():
         lines.append(text)
+
+
+@pytest.mark.parametrize(
+    ("header", "code"),
+    [
+        ("Bearer bad", "token_malformed"),
+        ("Bearer ", "token_malformed"),
+        ("Basic bTpw", "unauthenticated"),
+        ("rqb_x", "unauthenticated"),
+    ],
+)
+async def test_a_header_that_proves_nothing_goes_before_a_cookie(
+    broker: Broker, header: str, code: str
+) -> None:
+    """Whoever sends the header is not taken for whom the cookie proves, and is told what is wrong
+    with it, with the cookie and without."""
+    app, token = serving(broker), await token_of(broker, "operator")
+    async with browser(app) as page, browser(app) as stranger:
+        await sign_in(page, token)
+        for client in (page, stranger):
+            answer = await client.get("/v1/vm/", headers={"Authorization": header})
+            refused(answer, 401, code)
+        assert (await page.get("/v1/vm/")).status_code == 200
+
+
+async def test_a_bearer_without_the_mark_leaves_other_credentials(broker: Broker) -> None:
+    """A credential in a header of its own is proven, whatever else is in Authorization."""
+    app = serving(broker, WhoHeader(Identity("op", Role.OPERATOR)))
+    async with browser(app) as page:
+        headers = {"Authorization": "Bearer bad", "X-Who": "op"}
+        assert (await page.get("/v1/vm/", headers=headers)).status_code == 200
