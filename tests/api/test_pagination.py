@@ -52,7 +52,7 @@ async def test_filters(api: httpx.AsyncClient) -> None:
         ("limit=9&eta=yes", "eta must be"),
         ("limit=9&reason=yes", "reason must be"),
         ("cursor=nonsense", "cursor must be the `next` of an earlier page"),
-        ("cursor=MSwx-%F0", "cursor must be"),
+        ("cursor=MSwx-%C3%B0", "cursor must be"),
         ("cursor=OTk5OTk5OTk5OTk5OTk5OTk5OSwx", "cursor must be"),
         ("status=queued&status=done", "given twice"),
     ],
