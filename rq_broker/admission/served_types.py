@@ -27,7 +27,7 @@ class ServedTypes:
         self._reading = asyncio.Lock()
 
     async def reports(self) -> list[NotifierReport]:
-        """Return what each notifier last reported; ages are those at the time of the read."""
+        """Return what each notifier last reported, see Notifiers; ages are as of the read."""
         async with self._reading:
             if time.monotonic() - self._read_at >= _REREAD_SECONDS:
                 self._reports = await self._broker.notifiers()
@@ -39,10 +39,18 @@ class ServedTypes:
         return unserved_of(type_, await self.reports())
 
 
+def serves_now(report: NotifierReport) -> bool:
+    """Tell whether a notifier is taken for alive."""
+    return not report.has_left and report.age < UNSERVED_AFTER
+
+
 def unserved_of(type_: str, reports: Iterable[NotifierReport]) -> Unserved | None:
     """Say that none of the notifiers serves a type, and since when; None if one does."""
-    ages = [report.age for report in reports if not report.types or type_ in report.types]
-    if not ages:
-        return Unserved()
-    age = min(ages)
-    return Unserved(age) if age >= UNSERVED_AFTER else None
+    reports = list(reports)
+    serving = [report for report in reports if not report.types or type_ in report.types]
+    if any(map(serves_now, serving)):
+        return None
+    age = min((report.age for report in serving), default=None)
+    # Of those that have left only the last is known: one before it may have served the type.
+    is_known = age is not None and all(report.age >= age for report in reports if report.has_left)
+    return Unserved(age) if is_known else Unserved()

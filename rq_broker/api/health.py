@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from rq_broker.admission.served_types import UNSERVED_AFTER, ServedTypes, unserved_of
+from rq_broker.admission.served_types import ServedTypes, serves_now, unserved_of
 from rq_broker.api.health_views import AliveView, ClockStepsView, LossView, ReadyView
 from rq_broker.api.metrics import Metrics
 from rq_broker.api.responses import PRIVATE, ok
@@ -134,7 +134,7 @@ class HealthEndpoints:
 
 def _notifiers_sentence(names: list[str], reports: list[NotifierReport]) -> str:
     """Say which types no notifier serves, and since when; `ok` for none."""
-    if not any(report.age < UNSERVED_AFTER for report in reports):
+    if not any(map(serves_now, reports)):
         if not reports:
             return "no notifier runs: no type is served"
         age = min(report.age for report in reports)
@@ -155,7 +155,7 @@ def _callback_differences(callbacks: str | None, reports: list[NotifierReport]) 
     others = [
         report
         for report in reports
-        if report.age < UNSERVED_AFTER and report.callbacks not in (None, callbacks)
+        if serves_now(report) and report.callbacks not in (None, callbacks)
     ]
     if others:
         more = f" (and {len(others) - 1} more)" if len(others) > 1 else ""
@@ -170,7 +170,7 @@ def _callback_differences(callbacks: str | None, reports: list[NotifierReport]) 
 def _older_notifiers(reports: list[NotifierReport]) -> Iterator[str]:
     """Name a live notifier of an earlier contract. One that starts after newer jobs are submitted
     may misread them; submits meanwhile are refused, see refuse_older."""
-    older = [r for r in reports if r.age < UNSERVED_AFTER and r.contract < CONTRACT]
+    older = [report for report in reports if serves_now(report) and report.contract < CONTRACT]
     if older:
         oldest = min(older, key=lambda report: report.contract)
         more = f" (and {len(older) - 1} more)" if len(older) > 1 else ""
@@ -192,11 +192,15 @@ def _sources(survey: Survey) -> dict[str, list[SourceView]]:
 
 
 def _source_trouble(source: SourceState) -> str:
+    """Say all that is wrong with a source; '' for nothing."""
+    troubles = []
     if source.stale or source.cause:
-        return source.text or source.cause or "it gives no new snapshot"
-    if not source.clashes:
-        return ""
-    return f"{source.clashes} of its hosts are ignored, as others publish hosts of these names"
+        troubles.append(source.text or source.cause or "it gives no new snapshot")
+    if source.clashes:
+        named = f": {source.clashing} among them" if source.clashing else ""
+        others = f"as others publish hosts of these names{named}"
+        troubles.append(f"{source.clashes} of its hosts are ignored, {others}")
+    return "; ".join(troubles)
 
 
 def _source_troubles(survey: Survey) -> Iterator[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from rq_broker.admission.served_types import UNSERVED_AFTER, unserved_of
+from rq_broker.admission.served_types import serves_now, unserved_of
 from rq_broker.api.survey import Survey
 from rq_broker.api.type_metrics import TypeMetrics
 from rq_broker.measures import PREFIX
@@ -58,7 +58,7 @@ class Metrics(Collector):
 
     def _installation(self) -> Iterator[Metric]:
         states, reports = self._survey.states, self._reports
-        alive = sum(report.age < UNSERVED_AFTER for report in reports)
+        alive = sum(map(serves_now, reports))
         unserved = sum(unserved_of(name, reports) is not None for name in self._survey.names)
         failing = sum(state.outage for state in states.values())
         yield _gauge("notifiers", "Notifiers that are alive", alive)

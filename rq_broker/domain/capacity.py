@@ -360,3 +360,5 @@ class SourceState:
     """Why its last attempt failed, in a word, or BAD_HOSTS or UNREAD; '' if nothing was wrong."""
     text: str = ""
     """The failure as a sentence."""
+    clashing: str = ""
+    """The name of the first host that is ignored; '' for none."""

@@ -11,7 +11,9 @@ where nothing else is said.
 | `rqb:types`                | set    | the names of types; a hint for readers, rebuilt on use |
 | `rqb:notifiers`            | hash   | notifier → when it last `reported`, the options for its |
 |                            |        | `callbacks`, and its `types` (none: |
-|                            |        | every type), JSON; each notifier reports every second |
+|                            |        | every type), JSON; each notifier reports every second. |
+|                            |        | Field `''`: when the last that is gone `left`, and what it |
+|                            |        | `served` |
 | `rqb:{/}:token:<id>`       | hash   | what a token proves: `name`, `role`, `digest`, `owners`, |
 |                            |        | `types`, `callback_hosts` (JSON; absent: no limit), |
 |                            |        | `created`, `expires`, `ended`; gone 30 days after its end |
@@ -72,7 +74,8 @@ where nothing else is said.
 |                            |        | `publisher`, `digest`, `mixed` (see lua/lib/devices) |
 | `…:sources`                | set    | names of the sources that report hosts |
 | `…:source:<name>`          | hash   | when its last snapshot was `begun`, and why the last |
-|                            |        | attempt failed: `cause`, `text` |
+|                            |        | attempt failed: `cause`, `text`; the first host of its |
+|                            |        | `clashes` is `clashing` |
 | `…:deliveries`             | zset   | member → when its callback is due; an hour earlier for the |
 |                            |        | first one to a destination that does not fail |
 | `…:prompt`                 | zset   | the same, for destinations known to answer promptly |

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
@@ -32,6 +33,8 @@ class NotifierReport:
     """The options that say where its callbacks may go; None: it does not tell them."""
     contract: int = CONTRACT
     """The version of the contract with Redis that it knows."""
+    has_left: bool = False
+    """Whether it is off the list: the last one that is. Only its types and age are known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,10 @@ class _Sighting:
     """Monotonic time of the last read that showed an earlier report of the same notifier."""
 
 
+LAST_LEFT = ""
+"""The field of the list that tells of the last notifier that was taken off it: no notifier's name.
+Without it a dead one's report would be the last that is known of a type, though others served it
+since."""
 UNTOLD_CONTRACT = 2
 """The version of the contract that a notifier knows which does not tell it: the last such one."""
 REPORTS_COUNT = 5.0
@@ -109,11 +116,16 @@ class Notifiers:
         await self._runner.command("HSET", NOTIFIERS, name, text)
 
     async def retire_notifier(self, name: str) -> None:
-        """Take a notifier that stops, or has died, off the list."""
+        """Take a notifier that stops, or has died, off the list; keep when the last one served."""
+        texts = records.pairs(await self._runner.command("HGETALL", NOTIFIERS))
+        report, last = _fields(texts.get(name, "")), _fields(texts.get(LAST_LEFT, ""))
+        if report and (last is None or report["reported"] >= last["reported"]):
+            left = {"left": report["reported"], "served": report["types"]}
+            await self._runner.command("HSET", NOTIFIERS, LAST_LEFT, orjson.dumps(left).decode())
         await self._runner.command("HDEL", NOTIFIERS, name)
 
     async def notifiers(self) -> list[NotifierReport]:
-        """Read what each notifier last reported, by name.
+        """Read what each notifier last reported, by name; first of the last one that has left.
 
         The age is the time since the report by Redis's clock, within the bounds that this process
         knows from its own reads: a step of Redis's clock neither revives nor kills a notifier.
@@ -137,15 +149,35 @@ class Notifiers:
 
     def _report(self, name: str, text: str, now: float) -> NotifierReport | None:
         """Decode a report; None for a text that no notifier writes."""
-        try:
-            fields = orjson.loads(text)
-            reported, types = fields["reported"] / 1000, tuple(map(str, fields["types"]))
-            callbacks = None if fields.get("callbacks") is None else str(fields["callbacks"])
-            contract = int(fields.get("contract", UNTOLD_CONTRACT))
-        except (ValueError, TypeError, KeyError):
+        fields = _fields(text)
+        if fields is None:
             return None
         sighting, read = self._sightings[name], self._monotonic()
         least = read - sighting.first_read
         most = read - sighting.read_before if sighting.read_before is not None else float("inf")
-        age = min(max(now - reported, least), most)
-        return NotifierReport(name, types, age, callbacks, contract)
+        age = min(max(now - fields["reported"] / 1000, least), most)
+        return NotifierReport(
+            name,
+            tuple(fields["types"]),
+            age,
+            fields["callbacks"],
+            fields["contract"],
+            has_left=name == LAST_LEFT,
+        )
+
+
+def _fields(text: str) -> dict[str, Any] | None:
+    """Read a report, or what is kept of the last that left; None for what no notifier writes."""
+    try:
+        fields = orjson.loads(text)
+        callbacks = fields.get("callbacks")
+        if "left" in fields:
+            fields |= {"reported": fields["left"], "types": fields["served"]}
+        return {
+            "reported": int(fields["reported"]),
+            "types": [*map(str, fields["types"])],
+            "callbacks": None if callbacks is None else str(callbacks),
+            "contract": int(fields.get("contract", UNTOLD_CONTRACT)),
+        }
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None

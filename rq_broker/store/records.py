@@ -387,6 +387,7 @@ def source_state(now: int, row: Any) -> SourceState:
         stale=now - since > STALE_INTERVALS * int(fields.get("interval", 0)),
         hosts=int(fields.get("hosts", 0)),
         clashes=int(fields.get("clashes", 0)),
+        clashing=fields.get("clashing", ""),
         cause=fields.get("cause", ""),
         text=fields.get("text", ""),
     )

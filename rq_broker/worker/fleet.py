@@ -76,7 +76,7 @@ class Fleet:
         """Report this notifier, and read which others are alive; returns seconds until the next."""
         await self._broker.report_notifier(self.name, self._types, self._callbacks)
         _, reports = await asyncio.gather(self._broker.beat(self.name), self._broker.notifiers())
-        others = [report for report in reports if report.name != self.name]
+        others = [each for each in reports if each.name != self.name and not each.has_left]
         await self._forget_dead(others)
         live = {report.name: frozenset(report.types) for report in others if _is_live(report)}
         someone_left = self._others.keys() - live.keys()

@@ -72,6 +72,13 @@ async def test_the_most_free_agrees_with_the_hosts(broker: Broker) -> None:
         assert "the most free is 0 on h1, after what earlier jobs are about to get" in text
 
 
+_DEAD = NotifierReport("dead", (), 52.0)
+
+
+def _left(age: float, *types: str) -> NotifierReport:
+    return NotifierReport("", types, age, has_left=True)
+
+
 @pytest.mark.parametrize(
     ("reports", "sentence"),
     [
@@ -84,12 +91,18 @@ async def test_the_most_free_agrees_with_the_hosts(broker: Broker) -> None:
             [NotifierReport("a", (), 99.0), NotifierReport("b", ("vm",), 40.0)],
             "no notifier has served this type for 40 s",
         ),
+        ([_DEAD, _left(3.0)], "no notifier has served this type for 3 s"),
+        ([_DEAD, _left(3.0, "vm")], "no notifier has served this type for 3 s"),
+        ([_DEAD, _left(3.0, "kube")], "no notifier serves this type"),
+        ([_DEAD, _left(60.0, "kube")], "no notifier has served this type for 52 s"),
+        ([NotifierReport("a", (), 2.0), _left(3.0)], ""),
     ],
 )
 def test_the_youngest_report_of_the_type_counts(
     reports: list[NotifierReport], sentence: str
 ) -> None:
-    """A type is served if one notifier that serves it reported within 20 seconds."""
+    """A type is served if one notifier that serves it reported within 20 seconds; since when it is
+    not is told where it is known, also of one that stopped since another died."""
     unserved = unserved_of("vm", reports)
     assert (unserved.text if unserved else "") == sentence
 

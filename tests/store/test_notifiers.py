@@ -56,7 +56,21 @@ async def test_a_notifier_is_listed_from_its_report_until_it_retires(broker: Bro
     assert [(report.name, report.types) for report in reports] == [("a", ()), ("b", ("kube", "vm"))]
     assert all(0 <= report.age < 5 for report in reports)
     await broker.retire_notifier("a")
-    assert [report.name for report in await broker.notifiers()] == ["b"]
+    (left, staying) = await broker.notifiers()
+    assert (left.has_left, left.types, staying.has_left, staying.name) == (True, (), False, "b")
+
+
+async def test_the_last_that_left_is_told(notifiers: Notifiers, clocks: Clocks) -> None:
+    """What is kept of notifiers off the list is the last report of them, whoever took it off."""
+    await notifiers.report_notifier("dead", {"vm"})
+    clocks.pass_seconds(70)
+    await notifiers.report_notifier("stops", {"kube"})
+    await notifiers.retire_notifier("stops")
+    clocks.pass_seconds(5)
+    for name in ("dead", "nobody"):
+        await notifiers.retire_notifier(name)
+    (left,) = await notifiers.notifiers()
+    assert (left.has_left, left.types, left.age) == (True, ("kube",), 5)
 
 
 async def test_an_age_grows_until_the_next_report(notifiers: Notifiers, clocks: Clocks) -> None:

@@ -54,9 +54,10 @@ local function is_newer()
   return term > last_term or (term == last_term and sequence > last_sequence)
 end
 
--- Returns the digests of hosts that differ from what is stored, by host, and how many hosts clash.
+-- Returns the digests of hosts that differ from what is stored, by host, how many hosts clash, and the
+-- first that does.
 local function compare_hosts()
-  local new_digests, clashes = {}, 0
+  local new_digests, clashes, clashing = {}, 0, ''
   for i = 1, #digests, 2 do
     local host, digest = digests[i], digests[i + 1]
     local stored = redis.call('HMGET', key('host:' .. host), 'aggregates', 'dropped', 'source', 'digest')
@@ -64,6 +65,7 @@ local function compare_hosts()
     is_reported[host] = true
     if exists and not is_dropped and reported_by ~= source then
       clashes = clashes + 1
+      clashing = clashes == 1 and host or clashing
     else
       is_mine[host] = true
       if is_dropped or reported_by ~= source or stored[4] ~= digest then
@@ -71,7 +73,7 @@ local function compare_hosts()
       end
     end
   end
-  return new_digests, clashes
+  return new_digests, clashes, clashing
 end
 
 -- Returns the fields of the hosts to write, by host; nil if some of them are not in `reports`.
@@ -304,9 +306,9 @@ local function number_changed_hosts()
   return count
 end
 
-local function record_snapshot(host_count, clashes)
+local function record_snapshot(host_count, clashes, clashing)
   redis.call('HSET', record, 'term', whole(term), 'sequence', whole(sequence), 'begun', whole(begun),
-    'hosts', whole(host_count), 'clashes', whole(clashes))
+    'hosts', whole(host_count), 'clashes', whole(clashes), 'clashing', clashing)
   if cause == '' then
     redis.call('HDEL', record, 'cause', 'text')
   else
@@ -322,7 +324,7 @@ end
 if not is_newer() then
   return reply({ outcome = 'old', changed = 0, clashes = 0 })
 end
-local new_digests, clashes = compare_hosts()
+local new_digests, clashes, clashing = compare_hosts()
 local fields_by_host = fields_of(new_digests)
 if not fields_by_host then
   return reply({ outcome = 'incomplete', changed = 0, clashes = 0 })
@@ -355,7 +357,7 @@ for host in pairs(missing) do
 end
 
 -- 7. Record the snapshot, and wake the granters after a change.
-record_snapshot(#digests / 2 - clashes + kept_count, clashes)
+record_snapshot(#digests / 2 - clashes + kept_count, clashes, clashing)
 if changed > 0 or ended then
   wake('grant')
 end

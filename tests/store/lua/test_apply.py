@@ -147,17 +147,22 @@ async def test_a_later_term_ends_the_earlier_when_it_begins_a_snapshot(
 
 
 async def test_hosts_of_others_are_left_alone(broker: Broker, lab: Lab) -> None:
-    """A host published by hand, or reported by another source, stays as it is: a clash."""
+    """A host published by hand, or reported by another source, stays as it is: a clash, which is
+    named."""
     await publish(broker, "mine", VCPU=3)
     other = Lab(broker, "other")
     await other.show(host("theirs", 1))
     assert await lab.show(host("mine", 7), host("theirs", 7), host("ours")) == (1, 2)
+    states = {state.name: state.clashing for state in await broker.sources(TYPE)}
+    assert states == {LAB: "mine", "other": ""}
     assert (await broker.host(TYPE, "mine")).capacity == {"VCPU": 3}
     assert (await broker.host(TYPE, "theirs")).used == {"VCPU": 1}
     assert await lab.show() == (1, 0)
     assert await host_names(broker) == ["mine", "theirs"]
-    states = {state.name: (state.hosts, state.clashes) for state in await broker.sources(TYPE)}
-    assert states == {LAB: (0, 0), "other": (1, 0)}
+    known = {
+        each.name: (each.hosts, each.clashes, each.clashing) for each in await broker.sources(TYPE)
+    }
+    assert known == {LAB: (0, 0, ""), "other": (1, 0, "")}
 
 
 async def test_a_reported_host_cannot_be_published(broker: Broker, lab: Lab) -> None:
