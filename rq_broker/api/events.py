@@ -90,14 +90,13 @@ class EventEndpoints:
             follower = await self._follow(stack, request, type_)
             events = [
                 event
-                async for some in self._broker.events.history(type_, "0-0", follower.start)
+                async for some in self._broker.events.history(type_, "", follower.start)
                 for event in some
                 if _is_of(job, event)
             ]
-        told = [event for event in events if event.word != LOST or event.at]
         sight = sight_of(request)
-        views = [view_of(event, sight.shows_by(event)) for event in told]
-        begins = bool(told) and told[0].old_status is None and told[0].new_status is not None
+        views = [view_of(event, sight.shows_by(event)) for event in events]
+        begins = bool(events) and events[0].old_status is None and events[0].new_status is not None
         return ok(views, complete=begins)
 
     async def _has_more(self, job: Job, follower: Follower, after: str) -> bool:

@@ -109,11 +109,13 @@ class EventHub:
             self._beating = asyncio.create_task(self._beat())
 
     async def history(self, type_: str, after: str, until: str) -> AsyncIterator[tuple[Event, ...]]:
-        """Yield the events behind an entry, to another one, some at a time; '' for all of them.
+        """Yield the events behind an entry, to another one, some at a time.
 
         The first is a gap if the stream has the entry no more: events behind it may be gone too.
+        Behind '' and `0` are all that are kept, which is no gap.
         """
         key, first = Keys(type_).of("events"), True
+        after = after if any(place_of(after)) else ""
         last = place_of(until)
         while place_of(after) < last or first:
             entries = await self._runner.command(
@@ -125,7 +127,8 @@ class EventHub:
             if after and not is_there:
                 why = await why_missing(self._runner, type_, after, has_later=bool(entries))
                 if why:
-                    events.insert(0, gap(type_, after, why, place_of(after)[0] * 1000))
+                    now = round(await self._runner.now() * 1_000_000)
+                    events.insert(0, gap(type_, after, why, min(place_of(after)[0] * 1000, now)))
             yield tuple(events)
             if len(entries) <= BATCH:
                 return

@@ -17,7 +17,8 @@ _RESUME = {
     "last_event_id": Parameter(
         {"type": "string", "pattern": r"^([0-9]{1,15}(-[0-9]{1,15})?)?$"},
         "The `id` of the last event that you have; what came since is sent first. The header "
-        "Last-Event-ID, which browsers send, says the same and goes before.",
+        "Last-Event-ID, which browsers send, says the same and goes before. `0`: from the first "
+        "event that is kept, without a `lost`.",
     )
 }
 _OF_TYPE = 'print(next(broker.events("vm", after="0")))'
