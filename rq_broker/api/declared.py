@@ -15,7 +15,7 @@ from starlette.types import Scope
 from rq_broker.api import roles
 from rq_broker.api.browser_guard import SAFE_METHODS
 from rq_broker.api.operations import OPERATIONS
-from rq_broker.api.operations.row import Parameter
+from rq_broker.api.operations.row import Operation, Parameter
 from rq_broker.domain.errors import Invalid
 from rq_broker.domain.validation import refuse_unknown, show
 
@@ -26,10 +26,10 @@ _CONDITIONS = {b"if-match": "If-Match", b"if-none-match": "If-None-Match"}
 def checker(route: Route) -> Callable[[Scope], None]:
     """Return what raises Invalid for a request to a route that its row does not describe.
 
-    What needs no identity takes any query: probes and links add some. Reads take any condition: at
-    worst the answer has what the client knew.
+    Probes, metrics and what needs no identity take any query: links and monitors add some. Reads
+    take any condition: at worst the answer has what the client knew.
     """
-    if not route.include_in_schema or OPERATIONS[route.name].access is roles.PUBLIC:
+    if not route.include_in_schema or is_lenient(OPERATIONS[route.name]):
         return lambda _: None
     row = OPERATIONS[route.name]
     changes = not SAFE_METHODS.issuperset(route.methods or ())
@@ -41,6 +41,11 @@ def checker(route: Route) -> Callable[[Scope], None]:
             _check_conditions(scope, row.condition)
 
     return check
+
+
+def is_lenient(row: Operation) -> bool:
+    """Tell whether an operation takes what its row does not have."""
+    return row.access is roles.PUBLIC or row.access is roles.SURVEY
 
 
 def _check_query(query_string: bytes, declared: Mapping[str, Parameter]) -> None:

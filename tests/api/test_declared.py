@@ -7,24 +7,24 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from rq_broker.api import roles
+from rq_broker.api.declared import is_lenient
 from rq_broker.api.operations import OPERATIONS
 from tests.api.conftest import listed, refused, submission, submit
 
 
 def _calls(app: Starlette) -> list[tuple[str, str]]:
-    """List the method and a path of every operation that needs an identity."""
+    """List the method and a path of every operation but probes, metrics and public ones."""
     return [
         (method, route.path.replace("{type}", "vm").replace("{", "").replace("}", ""))
         for route in app.routes
         if isinstance(route, Route) and route.include_in_schema
-        if OPERATIONS[route.name].access is not roles.PUBLIC
+        if not is_lenient(OPERATIONS[route.name])
         for method in sorted(route.methods or ())
     ]
 
 
 async def test_no_call_ignores_a_parameter(app: Starlette, api: httpx.AsyncClient) -> None:
-    """Every call that needs an identity refuses a query parameter that its row does not have."""
+    """Every call refuses a query parameter that its row does not have."""
     for method, path in _calls(app):
         answer = await api.request(method, path, params={"lable": "x"}, json={})
         assert answer.status_code == 400, (method, path)
@@ -54,10 +54,10 @@ async def test_mistakes_in_a_query(
 
 
 async def test_what_takes_any_query(app: Starlette) -> None:
-    """What needs no identity, as the probe and the pages, takes what others add to its URL."""
+    """Probes, metrics and pages take what others add to their URL."""
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as plain:
-        for path in ("/healthz", "/docs/http"):
+        for path in ("/healthz", "/readyz", "/metrics", "/docs/http"):
             assert (await plain.get(f"{path}?utm_source=x&utm_source=y")).status_code == 200
         assert (await plain.get("/v1/vm/?&")).status_code == 200
 
