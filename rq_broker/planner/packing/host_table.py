@@ -321,6 +321,8 @@ class HostTable:
         """Return those of the hosts that could hold one `instance` when the pass began."""
         hosts &= self.allowing(instance)
         for resource, amount in instance:
+            if not hosts:  # it indexes no further one of many resources that no host has
+                return 0
             amounts, masks = self._thresholds.get(resource) or self._index_resource(resource)
             position = bisect_left(amounts, amount)
             hosts &= masks[position] if position < len(masks) else 0

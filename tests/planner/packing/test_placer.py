@@ -25,6 +25,23 @@ def placed(hosts: list[Host], wanted: Demand, steps: int = SEARCH_STEPS) -> list
     return None if indexes is None else [table.names[index] for index in indexes]
 
 
+def test_a_demand_of_resources_that_no_host_has_is_dropped_at_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of many names that nobody knows one is looked up on the hosts, and not each."""
+    indexed = list[str]()
+    index_resource = HostTable._index_resource
+
+    def index(table: HostTable, resource: str) -> tuple[list[int], list[int]]:
+        indexed.append(resource)
+        return index_resource(table, resource)
+
+    monkeypatch.setattr(HostTable, "_index_resource", index)
+    words = {f"word-{number:03}": 1 for number in range(125)}
+    assert placed([host("a", {"VCPU": 4})], demand(instance(**words, VCPU=1))) is None
+    assert indexed == ["VCPU", "word-000"]
+
+
 def test_alike_instances_are_placed_whenever_brute_force_can() -> None:
     """Counting host by host is exact."""
     rate = success_rate(Random(1), 300, 1)
