@@ -73,10 +73,15 @@ class ArrayCalls:
                 "its jobs take the rest, one by one"
             )
         if change.mode == "place":
-            raise errors.Invalid("an array goes to the front, to the back, or beside a job")
-        if limits_of(request) is not None:  # it would go before jobs of others
-            raise errors.Forbidden("only operators reorder an array; move its jobs one by one")
-        await self._broker.reorder_array(array, change.mode, change.value)
+            raise errors.Invalid(
+                "position: an array goes to the front or the back, or before or after a job; only "
+                "a single job goes to a number"
+            )
+        if (limits := limits_of(request)) is None:
+            await self._broker.reorder_array(array, change.mode, change.value)
+        else:
+            owners = owners_of(request) or limits
+            await self._broker.reorder_own_array(array, change.mode, change.value, owners)
 
     async def withdraw(self, request: Request, array: Array, key: str) -> bool:
         """Withdraw an array; returns whether an earlier call with the key did."""

@@ -26,6 +26,9 @@ from rq_broker.store.submits import key_digest
 
 PAGE = 100
 """Jobs that one script lists, moves or withdraws. Redis serves nobody else for a few ms then."""
+MOST_OWN = 1000
+"""Jobs of an array that one call moves among their owner's, as many as an action does. Each is a move
+of its own that reads the jobs between its places: more would keep Redis busy for seconds."""
 ROUNDS = 3
 """How often a withdrawal goes through an array: jobs may still be stored in the first rounds."""
 
@@ -271,6 +274,45 @@ class Arrays:
                 priority=priority,
             )
         return priority
+
+    async def reorder_own_array(
+        self, array: Array, mode: str, value: str, owners: Collection[str]
+    ) -> None:
+        """Move the waiting jobs of an array among those of its owner; cut short, repeat it.
+
+        Each exchanges its place, as `reorder` does it with `among_own`.
+
+        Args:
+            array: The array.
+            mode: As of `reorder`.
+            value: As of `reorder`.
+            owners: Whose jobs the caller may name, for the neighbour.
+
+        Raises:
+            Invalid: It has more than MOST_OWN jobs.
+            BrokerError: All that `reorder` raises; NotWaiting only if no job of it waits.
+        """
+        if array.count > MOST_OWN:
+            raise errors.Invalid(
+                f"{array.request_id} has {array.count} jobs: a client moves at most {MOST_OWN} in "
+                "one call; move them by request_ids of an action"
+            )
+        if mode in ("before", "after") and array.has(value):
+            raise errors.NotWaiting(f"{value} belongs to {array.request_id} itself")
+        names = await names_of_array(self._runner, array.type, array.name, MOST_OWN, owners)
+        is_backwards = mode == "after" or (mode, value) == ("position", "front")
+        refusal = errors.NotWaiting(f"no job of {array.request_id} waits")
+        any_waits = False
+        for name in reversed(names) if is_backwards else names:
+            try:
+                await self._reorders.reorder(
+                    array.type, name, mode, value, owners, among_own=True
+                )
+                any_waits = True
+            except errors.NotWaiting as not_waiting:  # others of it may
+                refusal = not_waiting
+        if not any_waits:
+            raise refusal
 
     async def _move_first(self, array: Array, mode: str, value: str) -> int:
         """Give the first job a priority at the place that no other job has; return it.

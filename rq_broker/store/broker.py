@@ -147,6 +147,7 @@ class Broker:
         self.page_array = arrays.page_array
         self.names_of_array = arrays.names_of_array
         self.reorder_array = arrays.reorder_array
+        self.reorder_own_array = arrays.reorder_own_array
         self.withdraw_array = arrays.withdraw_array
         self.holding = arrays.holding
 

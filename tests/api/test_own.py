@@ -213,6 +213,46 @@ async def test_a_client_works_on_its_own_arrays(
     assert await audit(broker.runner.client, TYPE) == []
 
 
+@pytest.mark.parametrize("by", ["update", "action"])
+@pytest.mark.parametrize("names", ["per_type", "per_owner"])
+async def test_a_client_moves_its_own_arrays(
+    api: httpx.AsyncClient, broker: Broker, names: str, by: str
+) -> None:
+    """An array moves among the jobs of its owner, by an update as by an action, or not by either."""
+    await api.put(f"/types/{TYPE}", json={"names": names})
+    for who, name in (("other", "first"), ("y", "a"), ("y", "b")):
+        owner = {"owner_id": "x" if who == "other" else "y"}
+        assert (await submit(api, who, name, **owner, callback=f"http://x/{name}")).is_success
+    await submit(api, "y", "s", callback="http://x/s-{n}", count=3)
+    await submit(api, "other", "last", owner_id="x", callback="http://x/last")
+
+    async def move(place: dict[str, Any]) -> httpx.Response:
+        if by == "update":
+            return await api.post(f"/v1/{TYPE}/s[*]", json=place, headers=of("y"))
+        body = {"action": "move", "request_ids": ["s[*]"], **place}
+        return await api.post(f"/types/{TYPE}/actions", json=body, headers=of("y"))
+
+    for end, order in (
+        ("front", "first s[0] s[1] s[2] a b last"),
+        ("back", "first a b s[0] s[1] s[2] last"),
+    ):
+        assert (await move({"position": end})).status_code == 200
+        assert " ".join(await listed(api, "?status=queued")) == order
+    if by == "update":
+        for place, order in (
+            ({"before": "b"}, "first a s[0] s[1] s[2] b last"),
+            ({"after": "b"}, "first a b s[0] s[1] s[2] last"),
+        ):
+            assert (await move(place)).status_code == 200
+            assert " ".join(await listed(api, "?status=queued")) == order
+        refused(await move({"position": 2}), 400, "invalid_request")
+        refused(await move({"before": "last"}), 404, "job_not_found")
+    await api.put(f"/types/{TYPE}", json={"own_order": False})
+    answer = (await move({"position": "front"})).json()
+    assert (answer.get("code") or [*answer["data"]["refused"]][0]) == "forbidden"
+    assert await audit(broker.runner.client, TYPE) == []
+
+
 async def test_a_viewer_sees_neither_callbacks_nor_data(api: httpx.AsyncClient) -> None:
     """Both are emptied wherever a job is shown, and `Redacted` names them; all else is there."""
     await submit(api, "operator", "a", data={"secret": "s3cret"}, callback="http://cb.test/s3cret")
