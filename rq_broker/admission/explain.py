@@ -276,8 +276,8 @@ class Explainer:
     async def _movable(self, type_: str, request_id: str, owners: Collection[str] | None) -> Job:
         try:
             job = await self._queued(type_, request_id, owners)
-        except errors.JobNotFound:
-            raise errors.NotWaiting(f"{request_id} does not wait: there is no such job") from None
+        except errors.JobNotFound as refusal:
+            raise errors.NotWaiting(f"{request_id} does not wait: {refusal}") from None
         if job.is_beside:
             raise errors.NotWaiting(f"{request_id} waits beside the line, not in it")
         return job

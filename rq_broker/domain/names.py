@@ -33,3 +33,8 @@ def request_id_in(name: str) -> str:
     ('d', 'd')
     """
     return name.rpartition("/")[2]
+
+
+def whose_is_it(type_: str) -> str:
+    """Return what a caller is told who has to say whose job it means."""
+    return f"names of {type_} are per owner: give owner_id to say whose job it is"

@@ -156,8 +156,7 @@ class Jobs:
         """
         names = [callback]
         keys, found = Keys(type_), list[Job]()
-        per_owner = await self._runner.command("HGET", keys.base, "policy:names") == "per_owner"
-        if per_owner:
+        if await self._runner.has_names_per_owner(type_):
             names = [f"{owner}\0{callback}" for owner in owners or ()]
         for name in names:
             index = digest(name)

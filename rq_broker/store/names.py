@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from rq_broker.domain.errors import Invalid
-from rq_broker.domain.names import owned_name, owner_in
-from rq_broker.store.keys import Keys
+from rq_broker.domain.names import owned_name, owner_in, whose_is_it
 from rq_broker.store.runner import Runner
 
 _NOBODY = "\0"
@@ -46,10 +45,9 @@ class Names:
         """
         if owners is None or "/" in request_id:
             return request_id
-        names = await self._runner.command("HGET", Keys(type_).base, "policy:names")
-        if names != "per_owner" or not owners:
+        if not await self._runner.has_names_per_owner(type_) or not owners:
             return request_id
         if len(owners) > 1:
-            raise Invalid(f"names of {type_} are per owner: give owner_id to say whose job it is")
+            raise Invalid(whose_is_it(type_))
         (owner,) = owners
         return owned_name(owner, request_id)

@@ -19,6 +19,7 @@ from redis.asyncio import Redis, RedisCluster
 
 from rq_broker.domain import errors
 from rq_broker.domain.identity import ACTOR, Actor
+from rq_broker.domain.names import whose_is_it
 from rq_broker.measures import REDIS_COMMANDS, REDIS_ROUND_TRIPS, SCRIPT_SECONDS
 from rq_broker.store.cluster import Cluster
 from rq_broker.store.connection import ask_another_sentinel
@@ -91,9 +92,31 @@ class Runner:
         script = SCRIPTS[verb]
         values = script.encode(arguments)
         actor = audit_arguments(ACTOR.get()) if script.contract.audit else ()
-        if script.keeps_time:
-            return script.decode(await self.clocks.run(script, type_, values, actor))
-        return script.decode(await self.evaluate(script, type_, [*values, *actor]))
+        try:
+            if script.keeps_time:
+                return script.decode(await self.clocks.run(script, type_, values, actor))
+            return script.decode(await self.evaluate(script, type_, [*values, *actor]))
+        except errors.JobNotFound as refusal:
+            name = arguments.get("request_id") or arguments.get("array")
+            if type(refusal) is errors.JobNotFound and not arguments.get("owners"):
+                raise await self._with_whose(refusal, type_, str(name)) from refusal
+            raise
+
+    async def _with_whose(
+        self, refusal: errors.JobNotFound, type_: str, name: str
+    ) -> errors.JobNotFound:
+        """Return a refusal that says, where names are per owner, how the owner is given.
+
+        It is for callers that may name any owner's job: others are asked whose it is beforehand.
+        """
+        if "/" in name or not await self.has_names_per_owner(type_):
+            return refusal
+        return errors.JobNotFound(f"{refusal}; {whose_is_it(type_)}")
+
+    async def has_names_per_owner(self, type_: str) -> bool:
+        """Return whether the policy of a type has names of jobs that are unique for their owner."""
+        names = await self.command("HGET", Keys(type_).base, "policy:names")
+        return bool(names == "per_owner")
 
     async def evaluate(self, script: Script, type_: str, values: Sequence[Any]) -> Any:
         """Run a script with encoded arguments; return its encoded reply."""

@@ -403,3 +403,40 @@ async def test_types_that_are_not_its_own_are_not_listed(api: httpx.AsyncClient)
         await api.post(f"/v1/{type_}", json=submission())
     assert [*(await api.get("/v1", headers=of("viewer of vm"))).json()["data"]] == [TYPE]
     assert {*(await api.get("/v1")).json()["data"]} == {TYPE, "hidden"}
+
+
+async def test_an_operator_is_told_to_say_whose_job_it_means(
+    api: httpx.AsyncClient, broker: Broker
+) -> None:
+    """Where names are per owner, each call without owner_id says so, and with it finds the job."""
+    await api.put(f"/types/{TYPE}", json={"names": "per_owner"})
+    await submit(api, "y", "d")
+    path, whose = f"/v1/{TYPE}/d", {"owner_id": "y"}
+    sentence = "names of vm are per owner: give owner_id to say whose job it is"
+    calls: list[tuple[str, str, dict[str, Any] | None]] = [
+        ("GET", path, None),
+        ("GET", f"{path}/explain", None),
+        ("GET", f"{path}/attempts", None),
+        ("GET", f"/v1/{TYPE}/d[*]", None),
+        ("POST", path, {"priority": 1}),
+        ("POST", path, {"expected": 60}),
+        ("POST", f"/types/{TYPE}/what-if", {"request_id": "d", "position": "front"}),
+        ("POST", path, {"status": "done"}),
+        ("DELETE", path, None),
+    ]
+    for method, where, body in calls:
+        expected = (409, "not_waiting") if where.endswith("what-if") else (404, "job_not_found")
+        refused(await api.request(method, where, json=body), *expected, sentence)
+    action = {"action": "withdraw", "request_ids": ["d"], "dry_run": True}
+    answer = (await api.post(f"/types/{TYPE}/actions", json=action)).json()["data"]
+    assert sentence in answer["refusals"][0]["error"]
+    answer = (await api.post(f"/types/{TYPE}/actions", json=action, params=whose)).json()["data"]
+    assert answer["matched"] == 1
+    for method, where, body in calls:
+        if not where.endswith("[*]"):
+            found = await api.request(method, where, json=body, params=whose)
+            assert found.is_success, (where, found.text)
+    for name, who in (("d", "other"), ("d?owner_id=x", "operator"), ("d", "y")):
+        answer = await api.get(f"/v1/{TYPE}/{name}", headers=of(who))
+        refused(answer, 404, answer.json()["code"])
+        assert "per owner" not in answer.json()["error"]
