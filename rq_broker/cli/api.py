@@ -20,7 +20,7 @@ from rq_broker.cli.egress import egress_of
 from rq_broker.cli.log_lines import set_up_logging
 from rq_broker.cli.process import end_with_parent
 from rq_broker.cli.secret_files import cipher_of
-from rq_broker.cli.serving import browser_rules, lifespan, rate_rules, server_options
+from rq_broker.cli.serving import browser_rules, check_port, lifespan, rate_rules, server_options
 from rq_broker.cli.starting import await_redis
 from rq_broker.identity.sessions import SessionRules
 from rq_broker.measures import SHARED
@@ -40,6 +40,7 @@ def run(settings: Settings) -> None:
     issuer_of(settings, providers_of(settings))
     cipher_of(settings)
     options = server_options(settings)
+    check_port(settings)
     os.environ[_SETTINGS_VARIABLE] = orjson.dumps(settings).decode()
     asyncio.run(await_redis(settings.redis, "api"))
     asyncio.run(warn_of_no_token(settings))

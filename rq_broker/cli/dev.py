@@ -15,7 +15,7 @@ from rq_broker.cli.access import warn_of_open_api
 from rq_broker.cli.api import build_app
 from rq_broker.cli.notifier import open_feeds, open_notifier
 from rq_broker.cli.process import SIGNALS, run_loop
-from rq_broker.cli.serving import server_options
+from rq_broker.cli.serving import check_port, server_options
 from rq_broker.domain.capacity import Host
 from rq_broker.settings import LOOPBACK, Settings
 from rq_broker.sources.feeds import Feed
@@ -40,6 +40,7 @@ next start, and Redis 7 reads no snapshot of Valkey 9."""
 def run(settings: Settings) -> None:
     """Serve until a signal, then stop the embedded store; its data stays in STORE."""
     settings.check_bind()
+    check_port(settings)
     warn_of_open_api(settings)
     feeds = open_feeds(settings)
     _handle_signals(_exit)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,6 +18,7 @@ from rq_broker.api.server.connections import Connections
 from rq_broker.api.server.limits import ConnectionLimits, connection_limits
 from rq_broker.api.server.protocol import CONNECTIONS, LimitedProtocol
 from rq_broker.cli.process import freeze_garbage, raised_descriptor_limit
+from rq_broker.domain.errors import Invalid
 from rq_broker.settings import Settings
 
 _CUT_SECONDS = 5
@@ -48,6 +51,23 @@ def server_options(settings: Settings) -> dict[str, Any]:
         "timeout_graceful_shutdown": settings.grace + _CUT_SECONDS,
         "timeout_worker_healthcheck": _STARTING_SECONDS,
     }
+
+
+def check_port(settings: Settings) -> None:
+    """Raise Invalid if the address to serve on cannot be bound, before anything is started."""
+    at = f"{settings.host}:{settings.port}"
+    try:
+        addresses = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
+        for family, kind, _, _, address in addresses:
+            with socket.socket(family, kind) as listener:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as uvicorn does
+                listener.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise Invalid(
+                f"{at} is taken by another process: --port chooses another port"
+            ) from None
+        raise Invalid(f"{at} cannot be served on: {error.strerror}") from None
 
 
 def browser_rules(settings: Settings) -> BrowserRules:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,6 +19,21 @@ from rq_broker.settings import Settings
 from rq_broker.store.connection import connect
 from rq_broker.store.embedded import Server
 from tests.cli.running import invoke
+
+
+@pytest.mark.parametrize("command", ["api", "dev"])
+def test_a_port_that_is_taken_is_told_first(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line says that the port is taken and which option chooses another; nothing is started."""
+    monkeypatch.chdir(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = invoke(command, "--port", str(port))
+    assert result.exit_code == 1
+    sentence = f"127.0.0.1:{port} is taken by another process: --port chooses another port"
+    assert result.output == f"Error: {sentence}\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_insecure_permits_any_address(
