@@ -27,13 +27,13 @@ jobs change so fast that each audit finds others."""
 
 
 def run(settings: Settings) -> None:
-    """Print each finding, or "clean"; exits with 1 if one is a fault, with 3 without Redis."""
+    """Print each finding, and a last line; exits with 1 if one is a fault, with 3 without Redis."""
     try:
         checkpoint = Checkpoint(Path(settings.resume)) if settings.resume else None
     except (OSError, ValueError) as error:
         raise Invalid(f"--resume {settings.resume}: {error}") from error
     try:
-        faults = asyncio.run(_print_findings(settings, checkpoint))
+        found, faults = asyncio.run(_print_findings(settings, checkpoint))
     except Unavailable as error:
         click.echo(f"Error: {error}", err=True)
         raise SystemExit(UNREADABLE) from error
@@ -42,7 +42,7 @@ def run(settings: Settings) -> None:
     _write_metrics(settings.metrics_file, faults)
     if faults:
         raise SystemExit(f"{faults} fault{'s' * (faults > 1)}")
-    click.echo("clean")
+    click.echo("clean, but for the notes above" if found else "clean")
 
 
 def _write_metrics(path: str | None, faults: int) -> None:
@@ -64,10 +64,10 @@ def _write_metrics(path: str | None, faults: int) -> None:
         raise Invalid(f"--metrics-file {path}: {error.strerror}") from error
 
 
-async def _print_findings(settings: Settings, checkpoint: Checkpoint | None) -> int:
-    """Print the findings of the types in the settings, else of all; returns the faults' count."""
+async def _print_findings(settings: Settings, checkpoint: Checkpoint | None) -> tuple[int, int]:
+    """Print the findings of the types in the settings, else of all; counts them, and the faults."""
     act_as_user()
-    faults = 0
+    found, faults = 0, 0
     async with aclosing(connect(settings.redis)) as client:
         broker = Broker(client)
         async with aclosing(broker):
@@ -82,15 +82,15 @@ async def _print_findings(settings: Settings, checkpoint: Checkpoint | None) -> 
                     )
                     if checkpoint:
                         checkpoint.finish(type_, done)
-                found = _print(type_, done)
-                if found and settings.repair:
+                left, faults_left = done, _print(type_, done)
+                if faults_left and settings.repair:
                     left = await _repair(client, broker, type_, done)
                     click.echo(f"{type_}: repaired; the audit found this afterwards:")
-                    found = _print(type_, left)
-                faults += found
+                    faults_left = _print(type_, left)
+                found, faults = found + len(left), faults + faults_left
     if checkpoint:
         checkpoint.remove()
-    return faults
+    return found, faults
 
 
 async def _repair(

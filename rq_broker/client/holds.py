@@ -106,7 +106,7 @@ def held(run: Run, keep: Keep, asked: Wish) -> Iterator[Grant]:
         try:
             run(drop(asked))
         except _TROUBLE as trouble:
-            _note_trouble(error, f"{asked.name} could not be withdrawn: {trouble}")
+            _note_withdrawal(error, asked, trouble)
         raise
     keeper = _Keeper(keep, grant, asked.on_lost)
     try:
@@ -127,6 +127,15 @@ def held(run: Run, keep: Keep, asked: Wish) -> Iterator[Grant]:
     finally:
         keeper.join()
     grant.check()
+
+
+def _note_withdrawal(error: BaseException, asked: Wish, trouble: Exception) -> None:
+    """Tell that a job could not be withdrawn; only as a note where nobody said that it is there."""
+    sentence = f"{asked.name} could not be withdrawn: {trouble}"
+    if asked.is_stored:
+        _note_trouble(error, sentence)
+    else:
+        error.add_note(sentence)
 
 
 def _note_trouble(error: BaseException, sentence: str) -> None:
@@ -152,7 +161,7 @@ async def held_async(run: RunAsync, keep: KeepAsync, asked: Wish) -> AsyncIterat
         try:
             await run(drop(asked))
         except _TROUBLE as trouble:
-            _note_trouble(error, f"{asked.name} could not be withdrawn: {trouble}")
+            _note_withdrawal(error, asked, trouble)
         raise
     body = _Body(grant, asked.on_lost)
     keeper = asyncio.create_task(keep(grant), name="rq-broker-hold")

@@ -44,16 +44,18 @@ class Spell:
 
     error: type[errors.Unavailable]
     sentence: str
-    began: float = field(default_factory=time.monotonic)
+    began: float
     last: float = 0.0
+    gone: float = 0.0
+    """When it was last found gone at a key."""
     calls: int = 0
     keys: dict[str, float] = field(default_factory=dict)
     """Key → when a call on it last met the cause (monotonic seconds)."""
 
     @property
     def seconds(self) -> float:
-        """Seconds from the first call that met it to the last one so far."""
-        return self.last - self.began
+        """Seconds from the first call that met it until it was found gone."""
+        return self.gone - self.began
 
 
 class Trouble:
@@ -78,7 +80,7 @@ class Trouble:
         REDIS_REFUSED.labels(error.code).inc()
         spell = self._present.get(type(error))
         if spell is None:
-            spell = self._present[type(error)] = Spell(type(error), str(error))
+            spell = self._present[type(error)] = Spell(type(error), str(error), now)
             _log.warning("%s; calls fail with %s (%s)", error, error.code, details(detail))
         spell.last, spell.calls = now, spell.calls + 1
         if key in spell.keys or len(spell.keys) < KEYS:
@@ -99,11 +101,13 @@ class Trouble:
             for key, met in list(spell.keys.items()):
                 if await self._probe(key) is not spell.error and spell.keys[key] == met:
                     del spell.keys[key]
+                    spell.gone = time.monotonic()
             if not spell.keys and time.monotonic() - spell.last >= QUIET_SECONDS:
                 del self._present[spell.error]
+                calls = f"{spell.calls} call{'' if spell.calls == 1 else 's'}"
                 _log.warning(
-                    "over after %.1f s: %s; %d calls failed with %s",
-                    spell.seconds, spell.sentence, spell.calls, spell.error.code,
+                    "over after %.1f s: %s; %s failed with %s",
+                    spell.seconds, spell.sentence, calls, spell.error.code,
                 )  # fmt: skip
         return bool(self._present)
 

@@ -99,6 +99,21 @@ async def test_causes_are_told_apart(
     assert [message.split()[0] for message in caplog.messages] == ["Redis", "this", "over"]
 
 
+async def test_the_end_of_a_single_call_is_told_in_words(
+    kept: Trouble, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The seconds are those until the cause was gone, though one call met it; never below 0."""
+    server.refused = {"rqb:{a}": errors.RedisLoading}
+    kept.note(errors.RedisLoading("Redis is loading its data"), DETAIL, "rqb:{a}")
+    await asyncio.sleep(0.2)
+    server.refused = {}
+    await _over(kept)
+    words = caplog.messages[-1].split()
+    assert words[:2] == ["over", "after"]
+    assert float(words[2]) >= 0.2
+    assert caplog.messages[-1].endswith("; 1 call failed with redis_loading")
+
+
 async def test_a_cause_that_comes_back_is_told_again(
     kept: Trouble, caplog: pytest.LogCaptureFixture
 ) -> None:
