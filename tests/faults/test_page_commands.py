@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -44,8 +43,11 @@ def kept(value: str, address: str, words: list[str]) -> str:
     return f'"{answer.json()["data"]["line"]}"'
 
 
-def curl(words: list[str], url: str) -> Any:
-    """Do what curl does with these words, at this server; return the answer's data."""
+def curl(words: list[str], url: str, *, waits: bool = False) -> Any:
+    """Do what curl does with these words, at this server; return the answer's data.
+
+    `waits`: as long as they say, not for a second.
+    """
     method, address, body = "", "", None
     headers = {"content-type": "application/x-www-form-urlencoded"} if "-d" in words else {}
     rest = iter(words[1:])
@@ -62,7 +64,8 @@ def curl(words: list[str], url: str) -> Any:
         elif word not in {"-s", "-g", "-sN"}:
             assert word.startswith("http://127.0.0.1:8080/"), word
             address = word.replace("http://127.0.0.1:8080", url)
-    address = re.sub(r"wait=\d+", "wait=1", address)
+    if not waits:
+        address = re.sub(r"wait=\d+", "wait=1", address)
     if "-sN" in words:  # an answer without end
         with httpx.stream("GET", address) as stream:
             return next(stream.iter_lines())
@@ -77,17 +80,14 @@ def curl(words: list[str], url: str) -> Any:
 
 
 def test_the_quick_start_ends_in_a_callback(dev: Child) -> None:
-    """README's commands submit a job, show its callback, show it running, and give it back."""
-    submit, inbox, read, done = [words for words, _ in commands(PAGES["README.md"], "curl")]
+    """README's commands, pasted as a block, show a job running, its callback, and give it back."""
+    submit, read, inbox, done = [words for words, _ in commands(PAGES["README.md"], "curl")]
     assert curl(submit, dev.url)["RequestID"] == "d"
-    deadline = time.monotonic() + 20
-    while curl(read, dev.url)["Status"] != "running":
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    job = curl(read, dev.url, waits=True)
+    assert (job["Status"], job["Hosts"]) == ("running", ["host1"])
     (received,) = curl(inbox, dev.url)
     assert received["path"] == "abc"
     assert received["body"]["type"] == "job.granted"
-    assert curl(read, dev.url)["Hosts"] == ["host1"]
     assert curl(done, dev.url) == {}
     assert curl(read, dev.url)["Status"] == "done"
 
