@@ -11,9 +11,10 @@ from rq_broker.api.access import identity_of, scope_of
 from rq_broker.api.host_totals import totals_of
 from rq_broker.api.paths import host_of, location, source_of, type_of
 from rq_broker.api.request_body import read_json
-from rq_broker.api.responses import created, ok
+from rq_broker.api.responses import created, ok, warned
 from rq_broker.api.roles import Scope
 from rq_broker.api.views import HostView, SourceView
+from rq_broker.domain import capacity
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.errors import HostNotFound
 from rq_broker.domain.validation import NEW_HOST_NAME
@@ -60,15 +61,15 @@ class HostEndpoints:
         host = bodies.host(name, await read_json(request))
         if await self._broker.set_host(type_, host, _publisher(request)):
             path = location(request, "types", type_, "hosts", name)
-            return created(HostView.of(host), path)
-        return ok(HostView.of(await self._broker.host(type_, name)))
+            return created(HostView.of(host), path, **warned(capacity.unit_warning(host)))
+        return _published(await self._broker.host(type_, name))
 
     async def patch_host(self, request: Request) -> Response:
         """Change what is named of a host, and nothing else: a JSON Merge Patch."""
         type_, name = host_of(request)
         patch = bodies.host_patch(await read_json(request))
         await self._broker.patch_host(type_, name, patch, _publisher(request))
-        return ok(HostView.of(await self._broker.host(type_, name)))
+        return _published(await self._broker.host(type_, name))
 
     async def drop_host(self, request: Request) -> Response:
         """Take a host out of service; its holds stay until they are released."""
@@ -84,6 +85,11 @@ class HostEndpoints:
         """Forget a source that is not polled any more; its hosts go out of service."""
         await self._broker.forget_source(*source_of(request))
         return ok({})
+
+
+def _published(host: Host) -> Response:
+    """Return the answer to a change of a host, with a warning of units that leave nothing."""
+    return ok(HostView.of(host), **warned(capacity.unit_warning(host)))
 
 
 def _publisher(request: Request) -> str | None:

@@ -316,6 +316,23 @@ def checked(host: Host) -> Host:
     return host
 
 
+def unit_warning(host: Host) -> str:
+    """Return what units of a host say in vain, as that nobody can have a resource; '' for none."""
+    for resource, amount in host.capacity.items():
+        if host.step_size.get(resource) == 0:
+            return f"step_size.{resource} is 0, which counts as 1"
+        least = host.min_unit.get(resource, 0)
+        most = host.max_unit.get(resource)
+        nothing = f"no instance can have any {resource} of this host"
+        if amount and most == 0:
+            return f"max_unit.{resource} is 0: {nothing}"
+        if most is not None and least > most:
+            return f"min_unit.{resource} {least} is above max_unit.{resource} {most}: {nothing}"
+        if amount and least > amount:
+            return f"min_unit.{resource} {least} is above capacity.{resource} {amount}: {nothing}"
+    return ""
+
+
 def _check_devices(host: Host) -> None:
     """Raise Invalid where the devices, what is used of them, and the sums do not agree."""
     if sum(map(len, host.devices.values())) > MOST_RESOURCES:

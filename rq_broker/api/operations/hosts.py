@@ -8,7 +8,7 @@ from rq_broker.api import roles
 from rq_broker.api.holder_views import HostHolderView, ReservedView
 from rq_broker.api.host_totals import Totals
 from rq_broker.api.operations import refusals
-from rq_broker.api.operations.row import MERGE_PATCH, Body, Operation
+from rq_broker.api.operations.row import MERGE_PATCH, WARNING, Body, Operation
 from rq_broker.api.views import EmptyView, HostView, SourceView
 from rq_broker.domain import errors
 from rq_broker.domain.capacity import HostPatch, NewHost
@@ -26,7 +26,9 @@ OPERATIONS: Mapping[str, Operation] = {
         ),
         statuses=(200, 201),
         body=Body(NewHost, _HOST_BODY),
-        note="409 if a source reports the host.",
+        keys=WARNING,
+        note="409 if a source reports the host. `Warning` says if its units leave nothing to any "
+        "instance.",
         makes_type=True,
         order=11,
         access=roles.PUBLISH,
@@ -35,6 +37,7 @@ OPERATIONS: Mapping[str, Operation] = {
         HostView,
         (*refusals.HOST, *refusals.BODY, errors.Conflict, errors.OlderNotifiers),
         body=Body(HostPatch, {"capacity": {"VCPU": 32}}, MERGE_PATCH),
+        keys=WARNING,
         note="Resources that are not named keep their amounts; null removes one. A list replaces "
         "the list that there is. Of two patches at once, none is lost. 409 if a source reports the "
         "host.",
