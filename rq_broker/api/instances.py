@@ -46,6 +46,7 @@ WantedInstance = Annotated[
         description="Resource → amount. `require` and `forbid` with a list name traits that the "
         "instance's host must have, or not; with a number they are resources like any other. "
         "`count` says how many instances like this there are: a number, or `min` and `max`.",
+        extra={"words": {**dict.fromkeys(_TRAIT_WORDS, _OwnTraits), COUNT: HowMany}},
         extra_json_schema={
             "patternProperties": {
                 _OTHER_NAMES: {"type": "integer", "minimum": 0, "maximum": MAX_WHOLE}

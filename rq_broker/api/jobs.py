@@ -43,7 +43,7 @@ from rq_broker.api.reason_fields import warned_of, why_fields
 from rq_broker.api.request_body import read, read_json
 from rq_broker.api.responses import PRIVATE, created, ok, warned
 from rq_broker.api.submit import read_submission
-from rq_broker.api.waiting import Waits, refuse_wait
+from rq_broker.api.waiting import Waits, refuse_array, refuse_wait
 from rq_broker.domain.arrays import ArraySubmission
 from rq_broker.domain.correlation import Correlation
 from rq_broker.domain.errors import Conflict, Invalid
@@ -243,5 +243,7 @@ class JobEndpoints:
 
     async def attempts(self, request: Request) -> Response:
         """List the attempts to deliver the callbacks of a job, oldest first."""
-        attempts = await self._broker.attempts(*job_of(request), owners_of(request))
+        type_, request_id = job_of(request)
+        refuse_array(request_id, "list its jobs, and read the attempts of each")
+        attempts = await self._broker.attempts(type_, request_id, owners_of(request))
         return ok([attempt_view(request, attempt) for attempt in attempts])

@@ -199,7 +199,7 @@ def _operation(
     if operation.body:
         described = {"schema": body, "example": operation.body.example}
         content = dict.fromkeys(operation.body.media, described)
-        description["requestBody"] = {"required": True, "content": content}
+        description["requestBody"] = {"required": operation.body.is_required, "content": content}
     if operation.access is PUBLIC:
         description["security"] = [{}]
     description["x-codeSamples"] = shown

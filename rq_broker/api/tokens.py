@@ -42,7 +42,7 @@ class TokenEndpoints:
 
     async def rotate_token(self, request: Request) -> Response:
         """Replace a token by another one, which proves the same."""
-        how = rotation(await read_json(request))
+        how = rotation(await read_json(request, if_empty={}))
         issued = await tokens.rotate(self._broker, request.path_params["token"], how)
         return ok(IssuedView.of(issued))
 

@@ -135,10 +135,7 @@ def refuse_wait(request: Request) -> None:
         raise Invalid("wait is for one job, not for a whole array")
 
 
-def refuse_array(request_id: str) -> None:
-    """Raise Invalid for the name of a whole array, whose jobs have events of their own."""
+def refuse_array(request_id: str, instead: str = "follow the events of its type instead") -> None:
+    """Raise Invalid for the name of a whole array, where each of its jobs has what is asked for."""
     if array_of(request_id) is not None:
-        raise Invalid(
-            f"request_id must name one job, not all of {request_id}: "
-            "follow the events of its type instead"
-        )
+        raise Invalid(f"request_id must name one job, not all of {request_id}: {instead}")

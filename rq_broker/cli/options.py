@@ -258,7 +258,17 @@ OPTIONS: dict[str, Decorator] = {
     ),
     "user": option("--user", "Name of the Redis user.", show_default="rq-broker-ROLE"),
 }
-_LISTS: dict[str, type[str] | type[int]] = {
+
+
+def _port(text: str) -> int:
+    """Return a port. Raises ValueError."""
+    port = int(text)
+    if not 1 <= port <= 65535:
+        raise ValueError(text)
+    return port
+
+
+_LISTS: dict[str, Callable[[str], Any]] = {
     "jwt_roles": str,
     "keystone_roles": str,
     "allowed_hosts": str,
@@ -266,9 +276,9 @@ _LISTS: dict[str, type[str] | type[int]] = {
     "forwarded_allow_ips": str,
     "callback_allow": str,
     "callback_deny": str,
-    "callback_ports": int,
+    "callback_ports": _port,
 }
-"""Options that take a comma-separated list → type of an item."""
+"""Options that take a comma-separated list → what makes an item of its text."""
 
 
 def with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -322,7 +332,8 @@ def _settings(values: dict[str, Any]) -> Settings:
         if name in given:
             try:
                 given[name] = tuple(item_type(item.strip()) for item in given[name].split(","))
-            except ValueError as error:
-                raise Invalid(f"--{name.replace('_', '-')}: {error}") from None
+            except ValueError:
+                option = f"--{name.replace('_', '-')}"
+                raise Invalid(f"{option} takes ports by commas, as 80,443") from None
     choose_redis(given)
     return Settings(**given)

@@ -21,8 +21,12 @@ _OPTIONS = orjson.OPT_SORT_KEYS
 _INT64, _UINT64 = -(2**63), 2**64 - 1
 
 
+_DEEPEST = 254
+"""Levels of lists and objects that orjson renders."""
 _PLAIN_BRACKETS = 250
-"""Brackets up to which a body cannot be nested deeper than orjson renders."""
+"""Brackets up to which a body cannot be nested deeper than that."""
+_BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+_TOO_DEEP = f"the body is nested too deep: at most {_DEEPEST} lists and objects within each other"
 
 
 class Number(msgspec.Struct, frozen=True, gc=False):
@@ -67,6 +71,8 @@ def _render(value: Any) -> bytes:
     try:
         return orjson.dumps(value, default=_number, option=_OPTIONS)
     except orjson.JSONEncodeError as error:
+        if "Recursion" in str(error):
+            raise Unreadable(_TOO_DEEP) from None
         raise Unreadable(f"the body cannot be kept exactly: {error}") from None
 
 
@@ -77,9 +83,16 @@ def _number(value: Any) -> orjson.Fragment:
 
 
 def _parse_exactly(body: bytes) -> Any:
+    if body.startswith(_BYTE_ORDER_MARKS):
+        raise Unreadable("the body begins with a byte order mark (BOM): send UTF-8 without one")
     try:
         value = _DECODER.decode(body.decode())
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise Unreadable(_TOO_DEEP) from None
+    except UnicodeDecodeError as error:
+        wrong = f"the byte 0x{body[error.start]:02x} at {error.start}"
+        raise Unreadable(f"the body is not JSON: {wrong} is no text in UTF-8") from None
+    except ValueError as error:
         raise Unreadable(f"the body is not JSON: {error}") from None
     # Only these could make it impossible to render.
     if b"\\u" in body or body.count(b"[") + body.count(b"{") > _PLAIN_BRACKETS:

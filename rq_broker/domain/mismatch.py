@@ -69,9 +69,9 @@ class _Search:
             case inspect.StructType() | inspect.DataclassType():
                 self._fields(value, node, place)
             case inspect.DictType():
-                self._entries(value, node, place)
+                self._entries(value, node, place, extra.get("words", {}))
             case inspect.ListType() | inspect.FrozenSetType():
-                self._elements(value, node, place, extra.get("items", "strings"))
+                self._elements(value, node, place, extra.get("items") or _noun_of(node.item_type))
             case inspect.StrType():
                 self._text(value, node, place, extra)
             case inspect.FloatType():
@@ -136,7 +136,8 @@ class _Search:
         else:
             values = json_object(value, place, self._shown)
             if node.forbid_unknown_fields:
-                self._known(values, names, getattr(node.cls, "noun", "the field"))
+                default = "the field" if place == self._top else f"the field of {place}"
+                self._known(values, names, getattr(node.cls, "noun", default))
         prefix = "" if place == self._top else f"{place}."
         for field in node.fields:
             if field.name in values or field.required:
@@ -148,17 +149,25 @@ class _Search:
         elif not values.keys() <= set(names):
             raise Invalid(f"the body must have no field besides {' and '.join(names)}")
 
-    def _entries(self, value: Any, node: inspect.DictType, place: str) -> None:
+    def _entries(
+        self, value: Any, node: inspect.DictType, place: str, words: Mapping[str, Any]
+    ) -> None:
+        """Visit the values; `words`: key → the type that is meant if it is no number or object."""
         rule = unwrapped(node.key_type)[1].get("text", LABEL)
         entries = json_object(value, place, self._shown)
         if node.max_length is not None and len(entries) > node.max_length:
             raise Invalid(f"{place} must have at most {node.max_length} fields, not {len(entries)}")
+        if node.min_length and not entries:
+            raise Invalid(f"{place} must not be empty")
         if isinstance(node.key_type, inspect.LiteralType):
-            refuse_unknown(entries, [str(word) for word in node.key_type.values], "the field")
+            known = [str(word) for word in node.key_type.values]
+            refuse_unknown(entries, known, f"the field of {place}")
         for key, element in entries.items():
             key_place = f"{place}: {rule.noun}"
             rule.check(key, f"{key_place} {show(key)}" if self._shown else key_place)
-            self.visit(element, node.value_type, f"{place}.{key}" if self._shown else place)
+            is_word = key in words and type(element) not in (int, dict)
+            meant = type_info(words[key]) if is_word else node.value_type
+            self.visit(element, meant, f"{place}.{key}" if self._shown else place)
 
     def _elements(
         self, value: Any, node: inspect.ListType | inspect.FrozenSetType, place: str, noun: str
@@ -205,3 +214,13 @@ class _Search:
             expected, null = f"{noun} above {above}, {high} at most", ", or null"
         expected += null if nullable else ""
         raise Invalid(f"{place} must be {expected}{rejected(value, self._shown)}")
+
+
+def _noun_of(node: inspect.Type) -> str:
+    """Return what a sentence calls the elements of a list of this type."""
+    match unwrapped(node)[0]:
+        case inspect.StructType() | inspect.DictType():
+            return "objects"
+        case inspect.IntType():
+            return "whole numbers"
+    return "strings"

@@ -7,7 +7,7 @@ nothing, half of it is left. The average has the unit of the amounts, so both ca
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -23,8 +23,6 @@ Weight = Annotated[float, Meta(gt=0, le=1_000_000, extra={"noun": "a number"})]
 
 class Share(Struct, frozen=True, forbid_unknown_fields=True):
     """Jobs without a priority of their own are ordered by what their owner used for its weight."""
-
-    noun: ClassVar[str] = "the field of share"
 
     by: Literal["owner"]
     half_life: Annotated[
@@ -47,8 +45,6 @@ class Share(Struct, frozen=True, forbid_unknown_fields=True):
 
 class SharePatch(Struct, frozen=True, forbid_unknown_fields=True):
     """What a JSON Merge Patch names of a share; null removes it."""
-
-    noun: ClassVar[str] = "the field of share"
 
     by: Literal["owner"] | UnsetType = UNSET
     half_life: Annotated[float, Meta(gt=0, le=LONGEST_SPAN)] | UnsetType | None = UNSET

@@ -82,7 +82,9 @@ def _parse_name(option: str, entry: str, error: ValueError) -> str:
     except CallbackForbidden:
         host, address = "", None
     if not host or address or "/" in entry:
-        raise Invalid(f"{option}: {entry!r} is neither a network nor a host name: {error}")
+        reason = str(error).removeprefix(f"{entry!r} ")
+        why = "" if reason.startswith("does not appear") else f": it {reason}"
+        raise Invalid(f"{option}: {entry!r} is neither a network nor a host name{why}")
     return star + host
 
 
@@ -132,8 +134,8 @@ class Egress:
             own_listeners: (address, port) of the broker's own Redis and API.
         """
         return cls(
-            AddressList.parse("callback-allow", allow),
-            AddressList.parse("callback-deny", deny),
+            AddressList.parse("--callback-allow", allow),
+            AddressList.parse("--callback-deny", deny),
             frozenset(ports),
             frozenset(_listeners(own_listeners)),
         )

@@ -27,8 +27,8 @@ from rq_broker.store.submits import key_digest
 PAGE = 100
 """Jobs that one script lists, moves or withdraws. Redis serves nobody else for a few ms then."""
 MOST_OWN = 1000
-"""Jobs of an array that one call moves among their owner's, as many as an action does. Each is a move
-of its own that reads the jobs between its places: more would keep Redis busy for seconds."""
+"""Jobs of an array that one call moves among their owner's, as many as an action does. Each is a
+move of its own that reads the jobs between its places: more would keep Redis busy for seconds."""
 ROUNDS = 3
 """How often a withdrawal goes through an array: jobs may still be stored in the first rounds."""
 
@@ -305,9 +305,7 @@ class Arrays:
         any_waits = False
         for name in reversed(names) if is_backwards else names:
             try:
-                await self._reorders.reorder(
-                    array.type, name, mode, value, owners, among_own=True
-                )
+                await self._reorders.reorder(array.type, name, mode, value, owners, among_own=True)
                 any_waits = True
             except errors.NotWaiting as not_waiting:  # others of it may
                 refusal = not_waiting

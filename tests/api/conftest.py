@@ -32,7 +32,7 @@ UNEXPRESSED = re.compile(
     "|from needs|takes no If-|guards a move"
     "|must contain {n}|which names an array|takes priority, before|with this count"
     "|where (what a job needs|the callback's host)"
-    "|as you act for several|ETags in double quotes|has no ETag"
+    "|must name one job|as you act for several|ETags in double quotes|has no ETag"
     "|takes like or capacity|go with capacity|hosts in all"
     "|filter must name something|(cursor|from|callback|request_id) goes with|move is of queued"
     "|type must not (begin or end|contain the invisible)|host's name must not (begin|contain the i)"
@@ -161,13 +161,11 @@ def _allows(
         parameter["name"]: parameter["schema"] for parameter in operation.get("parameters", ())
     }
     if not parameters.keys() <= schemas.keys() or (
-        "requestBody" in operation and not request.content
+        operation.get("requestBody", {}).get("required") and not request.content
     ):
         return False
     checks = [(_parsed(text, schemas[name]), schemas[name]) for name, text in parameters.items()]
-    if "requestBody" in operation:
-        if not request.content:
-            return False
+    if "requestBody" in operation and request.content:
         schema = operation["requestBody"]["content"]["application/json"]["schema"]
         body = json.loads(request.content, parse_float=Decimal)  # 1.0 is no integer here
         checks.append((body, {**schema, **components}))

@@ -80,7 +80,7 @@ A_RANGE = {"VCPU": 1, "count": {"min": 1, "max": 2}}
         ({"instances": [{"VCPU": 1, "count": ["x"]}]}, "data.instances[0].count must be a whole"),
         (
             {"instances": [{"VCPU": 1, "count": "2"}]},
-            'data.instances[0].count must be a whole number from 0 to 2^53−1, not "2"',
+            'data.instances[0].count must be a whole number from 1 to 1000, not "2"',
         ),
         (
             {"instances": [{"VCPU": 1, "count": {"min": 3, "max": 2}}]},
@@ -89,7 +89,7 @@ A_RANGE = {"VCPU": 1, "count": {"min": 1, "max": 2}}
         ({"instances": [{"VCPU": 1, "count": {"min": 3}}]}, "data.instances[0].count.max must be"),
         (
             {"instances": [{"VCPU": 1, "count": {"min": 1, "max": 2, "step": 1}}]},
-            'the field "step" is not known; known are min, max',
+            'the field of data.instances[0].count "step" is not known; known are min, max',
         ),
         (
             {"instances": [{"VCPU": {"min": 1, "max": 2}}]},

@@ -218,7 +218,7 @@ async def test_a_client_works_on_its_own_arrays(
 async def test_a_client_moves_its_own_arrays(
     api: httpx.AsyncClient, broker: Broker, names: str, by: str
 ) -> None:
-    """An array moves among the jobs of its owner, by an update as by an action, or not by either."""
+    """An array moves among the jobs of its owner, by an update as by an action."""
     await api.put(f"/types/{TYPE}", json={"names": names})
     for who, name in (("other", "first"), ("y", "a"), ("y", "b")):
         owner = {"owner_id": "x" if who == "other" else "y"}
@@ -249,7 +249,7 @@ async def test_a_client_moves_its_own_arrays(
         refused(await move({"before": "last"}), 404, "job_not_found")
     await api.put(f"/types/{TYPE}", json={"own_order": False})
     answer = (await move({"position": "front"})).json()
-    assert (answer.get("code") or [*answer["data"]["refused"]][0]) == "forbidden"
+    assert (answer.get("code") or next(iter(answer["data"]["refused"]))) == "forbidden"
     assert await audit(broker.runner.client, TYPE) == []
 
 
@@ -405,9 +405,7 @@ async def test_types_that_are_not_its_own_are_not_listed(api: httpx.AsyncClient)
     assert {*(await api.get("/v1")).json()["data"]} == {TYPE, "hidden"}
 
 
-async def test_an_operator_is_told_to_say_whose_job_it_means(
-    api: httpx.AsyncClient, broker: Broker
-) -> None:
+async def test_an_operator_is_told_to_say_whose_job_it_means(api: httpx.AsyncClient) -> None:
     """Where names are per owner, each call without owner_id says so, and with it finds the job."""
     await api.put(f"/types/{TYPE}", json={"names": "per_owner"})
     await submit(api, "y", "d")

@@ -101,6 +101,14 @@ async def test_two_credentials_are_none(api: httpx.AsyncClient) -> None:
         refused(await plain.get("/v1/vm", headers=twice), 401, "unauthenticated", "twice")
 
 
+async def test_a_token_is_rotated_without_a_body(api: httpx.AsyncClient) -> None:
+    """Every field of a rotation may be left out, and so may the body."""
+    first = (await api.post("/tokens", json=CLIENT)).json()["data"]
+    rotated = await api.post(f"/tokens/{first['name']}")
+    assert rotated.status_code == 200, rotated.text
+    assert rotated.json()["data"]["token"] != first["token"]
+
+
 async def test_a_submit_with_a_token(api: httpx.AsyncClient) -> None:
     """The client of an owner submits its job, and reads it."""
     token = (await api.post("/tokens", json=CLIENT)).json()["data"]["token"]

@@ -26,6 +26,7 @@ class Body:
     type: Any
     example: Mapping[str, Any]
     media: tuple[str, ...] = ("application/json",)
+    is_required: bool = True
 
 
 MERGE_PATCH = ("application/json", "application/merge-patch+json")

@@ -34,7 +34,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "rotate_token": Operation(
         IssuedView,
         (*refusals.TYPE, *refusals.BODY, errors.TokenNotFound),
-        body=Body(Rotation, {"overlap": 3600}),
+        body=Body(Rotation, {"overlap": 3600}, is_required=False),
         note="The answer shows the new token. The old one is refused at once, or after `overlap`.",
         order=42,
         access=roles.ADMINISTER,
