@@ -78,9 +78,9 @@ def check_source(file: str) -> None:
 def audit(settings: Settings) -> None:
     """Compare every index with its jobs.
 
-    Prints one line for each finding, and "clean" if there is no fault. Exits with 1 if one of them is a
-    fault, not a note, with 3 if Redis cannot be read. With --repair it mends what can be known, and
-    exits with 1 for what is left.
+    Prints one line for each finding, and "clean" if there is no fault. Exits with 1 if one of them
+    is a fault, not a note, with 3 if Redis cannot be read. With --repair it mends what can be
+    known, and exits with 1 for what is left.
     """
     from rq_broker.cli.audit import run
 

@@ -99,19 +99,16 @@ class Runner:
         except errors.JobNotFound as refusal:
             name = arguments.get("request_id") or arguments.get("array")
             if type(refusal) is errors.JobNotFound and not arguments.get("owners"):
-                raise await self._with_whose(refusal, type_, str(name)) from refusal
+                await self._ask_whose(refusal, type_, str(name))
             raise
 
-    async def _with_whose(
-        self, refusal: errors.JobNotFound, type_: str, name: str
-    ) -> errors.JobNotFound:
-        """Return a refusal that says, where names are per owner, how the owner is given.
+    async def _ask_whose(self, refusal: errors.JobNotFound, type_: str, name: str) -> None:
+        """Raise a refusal that says, where names are per owner, how the owner is given.
 
         It is for callers that may name any owner's job: others are asked whose it is beforehand.
         """
-        if "/" in name or not await self.has_names_per_owner(type_):
-            return refusal
-        return errors.JobNotFound(f"{refusal}; {whose_is_it(type_)}")
+        if "/" not in name and await self.has_names_per_owner(type_):
+            raise errors.JobNotFound(f"{refusal}; {whose_is_it(type_)}") from refusal
 
     async def has_names_per_owner(self, type_: str) -> bool:
         """Return whether the policy of a type has names of jobs that are unique for their owner."""
