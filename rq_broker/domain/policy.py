@@ -138,7 +138,7 @@ class Policy:
         Annotated[int, Meta(ge=0, le=1_000_000)],
         Meta(
             description="lines that the audit log keeps at least, the newest; a line takes some "
-            "150 bytes of Redis's memory. 0: no more lines are written"
+            "185 bytes of Redis's memory. 0: no more lines are written"
         ),
     ] = 10_000
 
