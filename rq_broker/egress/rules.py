@@ -82,7 +82,7 @@ def _parse_name(option: str, entry: str, error: ValueError) -> str:
     except CallbackForbidden:
         host, address = "", None
     if not host or address or "/" in entry:
-        reason = str(error).removeprefix(f"{entry!r} ")
+        reason = str(error).replace(repr(entry), "").replace(entry, "").strip()
         why = "" if reason.startswith("does not appear") else f": it {reason}"
         raise Invalid(f"{option}: {entry!r} is neither a network nor a host name{why}")
     return star + host

@@ -272,3 +272,28 @@ def test_no_command_hides_a_default() -> None:
                 assert option.help, (name, option.opts)
                 has_value = option.to_info_dict()["default"] not in (None, "", False, ())
                 assert option.show_default or option.is_flag or not has_value, (name, option.opts)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "sentence"),
+    [
+        ("--callback-ports", "abc", "--callback-ports takes ports by commas, as 80,443"),
+        ("--callback-ports", "80,70000", "--callback-ports takes ports by commas, as 80,443"),
+        (
+            "--callback-allow",
+            "127.0.0.0/33",
+            "--callback-allow: '127.0.0.0/33' is neither a network nor a host name",
+        ),
+        (
+            "--callback-deny",
+            "10.0.0.1/8",
+            "--callback-deny: '10.0.0.1/8' is neither a network nor a host name: it has host bits",
+        ),
+    ],
+)
+def test_a_wrong_list_is_told_in_plain_words(option: str, value: str, sentence: str) -> None:
+    """The sentence has the option as it is typed, the value once, and no word of Python's."""
+    result = invoke("notifier", option, value)
+    assert result.exit_code == 1
+    assert result.output.startswith(f"Error: {sentence}")
+    assert result.output.count(value) <= 1
