@@ -111,7 +111,7 @@ async def test_dev_on_a_taken_port_leaves_nothing_behind(
     (tmp_path / "other").mkdir()
     child = spawn.start("dev", "--port", dev.url.rpartition(":")[2], cwd=tmp_path / "other")
     assert await asyncio.to_thread(child.wait) != 0
-    assert "address already in use" in child.output()
+    assert "is taken by another process" in child.output()
     assert not redis_answers(store_url(child))
 
 
