@@ -171,8 +171,8 @@ class Server:
         version = said.partition("v=")[2].partition(" ")[0]
         if int(version.partition(".")[0]) < 7:
             raise Unavailable(
-                f"{self.directory} has data of a newer server than {program}, which is {version}: put"
-                " redis-server 7 or later on PATH, or remove the directory to begin anew"
+                f"{self.directory} has data of a newer server than {program}, which is {version}:"
+                " put redis-server 7 or later on PATH, or remove the directory to begin anew"
             )
 
     def _listening(self) -> list[str]:

@@ -73,7 +73,7 @@ def test_a_resource_may_be_called_as_a_word() -> None:
         ),
         ({"instances": [{"require": [""]}]}, "data.instances[0].require[0] must not be empty"),
         ({"instances": [{"require": [2]}]}, "data.instances[0].require[0] must be a string"),
-        ({"instances": [{"require": "A"}]}, "data.instances[0].require must be a whole number"),
+        ({"instances": [{"require": "A"}]}, "data.instances[0].require must be a list"),
     ],
 )
 async def test_what_is_no_word_is_refused_by_name(

@@ -30,7 +30,7 @@ async def test_a_full_queue_is_told(api: httpx.AsyncClient) -> None:
     refused(answer, 429, "queue_full", "as many waiting jobs as queue_limits allows, 1")
     assert answer.json()["full"] == "owner_jobs"
     answer = await api.put("/types/vm", json={"queue_limits": {"*": {"cpus": 1}}})
-    refused(answer, 400, "invalid_request", 'the field "cpus" is not known')
+    refused(answer, 400, "invalid_request", 'the field of queue_limits.* "cpus" is not known')
 
 
 async def test_a_host_has_one_spelling(api: httpx.AsyncClient, broker: Broker) -> None:

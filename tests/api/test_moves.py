@@ -109,7 +109,7 @@ async def test_a_list_of_queued_jobs_has_the_version_of_the_line(api: httpx.Asyn
 
 
 async def test_what_no_version_of_the_line_goes_with(api: httpx.AsyncClient) -> None:
-    """It is for a place: not for a priority, and not beside other versions."""
+    """It is for a place: not for a priority or a status, and not beside other versions."""
     await _line(api)
     line = (await _preview(api, "e", position=2))["line"]
     answer = await api.post("/v1/vm/e", json={"priority": 4}, headers=_by(line))
@@ -118,7 +118,7 @@ async def test_what_no_version_of_the_line_goes_with(api: httpx.AsyncClient) -> 
     answer = await api.post("/v1/vm/e", json={"position": 2}, headers=both)
     refused(answer, 400, "invalid_request", "or one version of the line")
     answer = await api.post("/v1/vm/e", json={"status": "done"}, headers=_by(line))
-    refused(answer, 412, "changed_meanwhile")
+    refused(answer, 400, "invalid_request", "version of the line")
     for position in (0, -1, 1.5, "3", 2**53):
         answer = await api.post("/v1/vm/e", json={"position": position})
         refused(answer, 400, "invalid_request", "position")

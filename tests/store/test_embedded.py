@@ -108,8 +108,8 @@ def test_the_extra_is_used_where_nothing_else_is(
 def test_data_outlives_a_change_of_the_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, turns: int
 ) -> None:
-    """What `dev` kept on the extra's Valkey is there on another server, and the other way round; one
-    that is too old to read it does not start."""
+    """What `dev` kept on the extra's Valkey is there on another server, and the other way round;
+    one that is too old to read it does not start."""
     programs = [carried_server(), find_server()][::turns]
     for number, program in enumerate(programs):
         monkeypatch.setattr(embedded, "find_server", lambda found=program: found)

@@ -33,5 +33,5 @@ export const POLICY = {
   "means.most_bytes": ["the most bytes that all jobs may take in Redis; null: without end", "所有工作在 Redis 可占的位元組上限；null：無限"],
   "means.holds": ["when the capacity of a running job stops being held", "執行中工作的資源何時停止保留"],
   "means.settle": ["under `until_seen`, how long a running job that named no servers holds", "在 `until_seen` 下，未指名伺服器的執行中工作保留多久"],
-  "means.audit_log": ["lines that the audit log keeps at least, the newest; a line takes some 150 bytes of Redis's memory. 0: no more lines are written", "稽核紀錄至少保留的最新行數；每行約占 Redis 150 位元組。0：不再寫入"],
+  "means.audit_log": ["lines that the audit log keeps at least, the newest; a line takes some 185 bytes of Redis's memory. 0: no more lines are written", "稽核紀錄至少保留的最新行數；每行約占 Redis 185 位元組。0：不再寫入"],
 };
