@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from rq_broker.domain import errors
 from rq_broker.domain.deliveries import Delivery
+from rq_broker.domain.holding_times import Prediction, Source
 from rq_broker.domain.jobs import Status
+from rq_broker.domain.planning import Grant
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker, Settlement
 from rq_broker.worker.janitor import Janitor
-from tests.making import TYPE, claim_one, grant_to, publish, settle
+from tests.making import TYPE, claim_one, grant_to, planned_grant, publish, settle, shape, submit
 from tests.store.lua.breaking import HEALTHY, HERE, UNHEALTHY, claim_due, half_open
 
 SLOW = Settlement("delivered", "http_200", 5000, health="healthy")
+PREDICTION = Prediction(60.0, 60.0, 60.0, Source.OWNER)
 
 
 async def _grant(broker: Broker, owner: str, count: int, prefix: str = "") -> None:
-    """Grant jobs of an owner, all at one gateway."""
+    """Grant jobs of an owner, all at one gateway, in one call: grants wait for late callbacks."""
     await publish(broker, VCPU=5000)
+    wanted, plans = shape(owner=owner, destination=HERE), list[Grant]()
     for number in range(count):
-        await grant_to(broker, HERE, f"{prefix or owner}{number}", owner=owner)
+        name = f"{prefix or owner}{number}"
+        job = await submit(broker, name, owner_id=owner, callback=f"{HERE}/{name}", shape=wanted)
+        plans.append(replace(planned_grant(job, wanted), prediction=PREDICTION))
+    fences = await broker.grant_many(TYPE, plans, await broker.type_state(TYPE))
+    assert None not in fences
 
 
 def _count(deliveries: list[Delivery], owner: str) -> int:
