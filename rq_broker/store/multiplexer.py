@@ -251,8 +251,10 @@ class _SharedConnection(asyncio.Protocol):
     ) -> None:
         """Send a command with the next write, and ask with it for the replicas' acknowledgement.
 
-        That is at the end of this turn of the event loop where nothing is unanswered; else when
-        BATCH commands wait or a LARGE one, or when all outstanding replies have arrived.
+        A LARGE one is written at once, so that Redis works on it while the next is made: two in one
+        write are answered together, and each side then waits for the other. Others are written at
+        the end of this turn of the event loop where nothing is unanswered; else when BATCH commands
+        wait, or when all outstanding replies have arrived.
         """
         if not self.unanswered:
             self._last_received = self.loop.time()
@@ -260,12 +262,12 @@ class _SharedConnection(asyncio.Protocol):
             self._requests.append(request)
         self.unanswered.append(future)
         self.unsent.append(packed)
-        if len(self.unsent) == len(self.unanswered) == 1:
-            self.loop.call_soon(self._write)
-            if self._silence_check is None:
-                self._silence_check = self.loop.call_later(self._timeout, self._check_silence)
-        elif len(self.unsent) == BATCH or len(packed) >= LARGE:
+        if self._silence_check is None:
+            self._silence_check = self.loop.call_later(self._timeout, self._check_silence)
+        if len(self.unsent) == BATCH or len(packed) >= LARGE:
             self._write()
+        elif len(self.unsent) == len(self.unanswered) == 1:
+            self.loop.call_soon(self._write)
 
     def _write(self) -> None:
         if self.unsent and not self.lost:
