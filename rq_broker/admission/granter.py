@@ -93,7 +93,7 @@ class Granter:
         an owner far behind is, in its turn, the first to see what came free."""
 
     async def run_once(self) -> int:
-        """Run passes until a whole round over the queue grants nothing, or the next one would not.
+        """Run passes until a whole round over the queue grants nothing.
 
         It stops before that while callbacks lag behind grants: what is granted first is called
         first. The claim that catches up wakes the granter.
@@ -108,7 +108,7 @@ class Granter:
         while await self._lock("take"):
             # 2. Run one pass over the front of the queue and one window.
             async with self._kept_lock():
-                committed, next_window, is_final = await self._run_pass()
+                committed, next_window = await self._run_pass()
             if begins and self.state:
                 self._begin_at = next_window if self.state.policy.share else FRONT_SHAPES
                 begins = False
@@ -116,10 +116,9 @@ class Granter:
             if self._callbacks_are_late:
                 await self._give_up_turn()
                 break
-            nothing_fits = nothing_fits and (is_final or not committed)
-            # 3. When a whole round granted nothing, or another one would not, give the lock back.
-            #    Redis refuses that if another process has asked for the lock since; then run one
-            #    more round.
+            nothing_fits = nothing_fits and not committed
+            # 3. When a whole round granted nothing, give the lock back. Redis refuses that if
+            #    another process has asked for the lock since; then run one more round.
             if self._window == self._resume_at == FRONT_SHAPES:
                 if nothing_fits and not await self._lock("give"):
                     break
@@ -156,12 +155,8 @@ class Granter:
         self.refused = action == "take" and not term
         return bool(term)
 
-    async def _run_pass(self) -> tuple[int, int, bool]:
-        """Run one admission pass.
-
-        Returns: how many grants were committed, the next window, and whether this pass saw all
-        shapes and left nothing to grant.
-        """
+    async def _run_pass(self) -> tuple[int, int]:
+        """Run one admission pass; returns how many grants were committed, and the next window."""
         # 1. Read a snapshot; of the hosts, only those that changed.
         window = await read_snapshot(
             self._broker,
@@ -184,12 +179,10 @@ class Granter:
             _log.info("type %s: %d granted", self._type, committed)
         # 4. Note which jobs were passed, and what was promised.
         await self._note(window, planned)
-        sees_all = self._window == window.next_window == FRONT_SHAPES
-        is_final = sees_all and planned.is_final and committed == len(planned.grants)
         # 5. Choose how many jobs and which shapes the next pass sees.
         self._heads = min(self._heads * 4, MAX_HEADS) if planned.ended_early else HEADS
         self._choose_window(window.next_window, committed, planned.ended_early)
-        return committed, window.next_window, is_final
+        return committed, window.next_window
 
     async def _commit(self, grants: Sequence[Grant], state: TypeState) -> int:
         """Commit grants in order; returns how many.

@@ -70,7 +70,7 @@ class AdmissionPass:
         """Digest, and identity of a placer → how long a job of the shape then holds."""
         self._closed_hosts = 0
         """Mask of the hosts that strict order closed to later jobs."""
-        self.search_budget = StepBudget(SEARCH_STEPS)
+        self._search_budget = StepBudget(SEARCH_STEPS)
         self._placers: list[tuple[Placer, ...]] = []
         """Of each shape of the snapshot, one of each of its alternatives; equal demands share."""
 
@@ -199,7 +199,7 @@ class AdmissionPass:
 
     def _place(self, waiting: WaitingShape, placer: Placer) -> list[int] | None:
         """Take room for a job, as far as earlier jobs' reservations leave it."""
-        reservations, closed, budget = self.reservations, self._closed_hosts, self.search_budget
+        reservations, closed, budget = self.reservations, self._closed_hosts, self._search_budget
         if not reservations.are_on(placer.usable_hosts):
             hosts = placer.place(closed, budget)
             if hosts is not None:
@@ -221,7 +221,7 @@ class AdmissionPass:
         is_beside = reservations.are_on(one.usable_hosts)
         is_early = is_beside and self._ends_in_time(waiting, placer)
         growth = Growth(one, reservations, is_beside=is_beside, is_early=is_early)
-        return growth.grow(placer, hosts, most, self._closed_hosts, self.search_budget)
+        return growth.grow(placer, hosts, most, self._closed_hosts, self._search_budget)
 
     def _ends_in_time(self, waiting: WaitingShape, placer: Placer) -> bool:
         """Return whether a job that starts now ends before reservations on its hosts begin."""

@@ -31,8 +31,6 @@ class Plan:
     """What the jobs with a reservation were first promised; the next snapshot's `promises`."""
     ended_early: bool
     """True: all shown jobs of some shape are granted and it has more. Plan again after a commit."""
-    is_final: bool
-    """True: a pass after its grants would decide nothing about the jobs that were shown."""
 
     @property
     def kept(self) -> dict[str, dict[str, int]]:
@@ -70,17 +68,4 @@ def plan_steps(snapshot: Snapshot, tables: HostTables | None = None) -> Steps[Pl
         tuple(admission_pass.reservations.all),
         tuple(admission_pass.promises),
         admission_pass.ended_early,
-        _is_final(admission_pass),
     )
-
-
-def _is_final(admission_pass: AdmissionPass) -> bool:
-    """Return whether another pass after the grants of this one would decide nothing.
-
-    Grants only take room away. But they change whose turn it is while the policy shares, and what
-    reservations leave; jobs that were passed may get one; and another pass may search longer.
-    """
-    is_cut_short = admission_pass.ended_early or admission_pass.search_budget.steps <= 0
-    is_reserving = admission_pass.reservations.all or admission_pass.passed_jobs.newly_passed
-    shares = admission_pass.snapshot.policy.share is not None
-    return not (is_cut_short or is_reserving or shares)
