@@ -238,6 +238,13 @@ class ValkeyClusterOfSix(ClusterOfSix):
     name = "valkey-cluster"
     program = VALKEY
 
+    def _start(self) -> None:
+        super()._start()
+        for (
+            node
+        ) in self.nodes:  # by default a slot moves once nothing is left to copy: never, under load
+            node.call("CONFIG", "SET", "slot-migration-max-failover-repl-bytes", 1 << 20)
+
 
 Way = type[Single] | type[SentinelTrio] | type[ClusterOfSix]
 """One way to run Redis."""
