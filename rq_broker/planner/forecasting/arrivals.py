@@ -12,7 +12,7 @@ from itertools import accumulate
 from random import Random
 
 from rq_broker.planner.forecasting.holding_draws import HoldingDraws
-from rq_broker.planner.forecasting.simulated_jobs import Arrival, Kind
+from rq_broker.planner.forecasting.simulated_jobs import DRAWS, Arrival, Kind
 
 MAX_ARRIVALS = 5000
 """Arrivals in one future: bounds its memory. Beyond them a far future is too optimistic."""
@@ -20,8 +20,6 @@ SPACING = 20
 """While a long line is simulated, an arrival stands for several, as its jobs do: number n for
 n / SPACING. So a million cost as much as 240. Without any, large instances, which are passed most,
 are forecast at a half or a quarter of their waits."""
-DRAWS = 2
-"""Holding times drawn for those for which one arrival stands."""
 
 
 class ArrivalModel:

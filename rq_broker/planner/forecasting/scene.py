@@ -19,9 +19,9 @@ from rq_broker.planner.forecasting.arrivals import ArrivalModel
 from rq_broker.planner.forecasting.holding_draws import Histories, HoldingDraws
 from rq_broker.planner.forecasting.hosts import SimulatedHosts
 from rq_broker.planner.forecasting.room import Placement, Vector, add
-from rq_broker.planner.forecasting.simulated_jobs import Batch, Kind, Rules, RunningHold
+from rq_broker.planner.forecasting.simulated_jobs import DRAWS, Batch, Kind, Rules, RunningHold
 from rq_broker.planner.forecasting.simulated_shares import SimulatedShares
-from rq_broker.planner.forecasting.simulation import DRAWS, SimulatedFuture, Start
+from rq_broker.planner.forecasting.simulation import SimulatedFuture, Start
 
 EXACT_HOLDS = 10_000
 """Holds up to which each is simulated on its own hosts, if the line is short too."""

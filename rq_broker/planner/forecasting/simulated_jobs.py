@@ -12,6 +12,8 @@ from rq_broker.planner.forecasting.room import Need, Placement, Vector
 
 NEVER = float("inf")
 """Seconds until what does not happen."""
+DRAWS = 2
+"""Holding times drawn for the jobs for which one job of the line, or one arrival, stands."""
 
 
 @dataclass(eq=False, slots=True)

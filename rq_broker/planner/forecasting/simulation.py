@@ -23,6 +23,7 @@ from rq_broker.planner.forecasting.holding_draws import HoldingDraws
 from rq_broker.planner.forecasting.reservation import Reservation
 from rq_broker.planner.forecasting.room import Need, Placement, Room, Vector, add
 from rq_broker.planner.forecasting.simulated_jobs import (
+    DRAWS,
     NEVER,
     Arrival,
     Batch,
@@ -45,8 +46,6 @@ LONG_STEP = 0.03
 forecast at two or three times their waits, in two thirds of the time."""
 RELEASES = 50
 """Ended holds of a step into which jobs are tried, evenly chosen: more cost time."""
-DRAWS = 2
-"""Holding times drawn for the jobs that one job of the line stands for."""
 SHORTEST = 0.001
 """Seconds that a job holds at least, on average: a history of zeros must not divide by zero."""
 MAX_PASSES = 1500
