@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -40,20 +41,22 @@ def app(broker: Broker) -> Starlette:
 
 @pytest.fixture
 async def api(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
-    """Return a client of the operator; every answer is checked against the API document."""
+    async with operator_client(app, TYPE, "hidden") as operator:
+        yield operator
+
+
+@asynccontextmanager
+async def operator_client(app: Starlette, *types: str) -> AsyncIterator[httpx.AsyncClient]:
+    """Make types, and give a client of the operator whose answers are checked by the document."""
     transport = httpx.ASGITransport(app)
-    who = {"X-Who": "operator"}
-    async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as plain:
-        document = (await plain.get("/openapi.json", headers=who)).json()
-        for type_ in (TYPE, "hidden"):
-            await plain.put(f"/types/{type_}", json={}, headers={"X-Who": "admin"})
     async with httpx.AsyncClient(
-        transport=transport,
-        base_url="http://api.test",
-        headers=who,
-        event_hooks={"response": [contract(document)]},
-    ) as client:
-        yield client
+        transport=transport, base_url="http://api.test", headers=of("operator")
+    ) as operator:
+        document = (await operator.get("/openapi.json")).json()
+        for type_ in types:
+            await operator.put(f"/types/{type_}", json={}, headers=of("admin"))
+        operator.event_hooks = {"response": [contract(document)]}
+        yield operator
 
 
 def of(who: str) -> dict[str, str]:

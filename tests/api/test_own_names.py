@@ -7,41 +7,20 @@ from typing import Any
 
 import httpx
 import pytest
-from starlette.applications import Starlette
 
 from rq_broker.api import create_app
-from rq_broker.domain.identity import Identity, Role
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker
-from tests.api.conftest import BASE, contract, listed, refused
-from tests.api.tenants import WhoHeader, client
-from tests.api.test_own import of, submit
+from tests.api.conftest import BASE, listed, refused
+from tests.api.test_own import WHO, of, operator_client, submit
 from tests.making import TYPE
 
-WHO = WhoHeader(
-    client("y", "y"),
-    client("other", "x"),
-    Identity("operator", Role.OPERATOR),
-    Identity("admin", Role.ADMIN),
-)
-
 
 @pytest.fixture
-def app(broker: Broker) -> Starlette:
-    return create_app(broker, callback_base=BASE, authenticators=[WHO])
-
-
-@pytest.fixture
-async def api(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
-    """Return a client of the operator; every answer is checked against the API document."""
-    transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(
-        transport=transport, base_url="http://api.test", headers=of("operator")
-    ) as plain:
-        document = (await plain.get("/openapi.json")).json()
-        await plain.put(f"/types/{TYPE}", json={}, headers=of("admin"))
-        plain.event_hooks = {"response": [contract(document)]}
-        yield plain
+async def api(broker: Broker) -> AsyncIterator[httpx.AsyncClient]:
+    app = create_app(broker, callback_base=BASE, authenticators=[WHO])
+    async with operator_client(app, TYPE) as operator:
+        yield operator
 
 
 @pytest.mark.parametrize("by", ["update", "action"])
