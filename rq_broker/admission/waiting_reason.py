@@ -133,7 +133,7 @@ class ReasonReader:
             self._late.pop(type_)
             if seconds + MAX_PAUSE > PLAN_TIMEOUT:
                 self._late.put(type_, reasons, _REASON_BYTES * (1 + len(digests)))
-            # 5. Pause for as long as it took, several times.
+            # 5. Make no further plan for PAUSE_FACTOR times as long as this one took.
             turn.pause(min(PAUSE_FACTOR * seconds, MAX_PAUSE))
             return reasons
 

@@ -50,7 +50,7 @@ class InFlight:
         return task
 
     async def stop(self, grace: float = 0.0) -> None:
-        """Wait so many seconds for those under way, and give up the others."""
+        """Wait up to `grace` seconds until all have ended; cancel those that have not."""
         if self._tasks:
             _, unfinished = await asyncio.wait(self._tasks, timeout=grace)
             for task in unfinished:

@@ -64,7 +64,7 @@ class ReceiverTestSender:
     async def _deliver(self, test: ClaimedTest) -> None:
         try:
             outcome = await self._send(test)
-        except Exception:  # whoever asked would wait for its outcome; the log says what it was
+        except Exception:  # without an outcome its caller would wait for one; the log has the error
             await self._broker.settle_test(self._type, test.test, "internal_error", 0)
             raise
         await self._broker.settle_test(self._type, test.test, outcome.cause, outcome.milliseconds)

@@ -56,11 +56,11 @@ class Reservation:
     is_strict: bool
     """Whether the job waits for so long that later jobs must end in time almost surely."""
     binding: Binding
-    """Whether these hosts are kept until the job starts, whatever ends when."""
+    """How firmly these hosts are kept for the job."""
 
     @property
     def is_fixed(self) -> bool:
-        """Whether these hosts are kept until the job starts."""
+        """Whether these hosts are kept until the job starts, whatever ends when."""
         return self.binding is not Binding.MOVING
 
     def lets_ahead(self, now: float, prediction: Prediction) -> bool:

@@ -240,9 +240,8 @@ class ValkeyClusterOfSix(ClusterOfSix):
 
     def _start(self) -> None:
         super()._start()
-        for (
-            node
-        ) in self.nodes:  # by default a slot moves once nothing is left to copy: never, under load
+        # By default a slot moves once nothing is left to copy, which never comes under load.
+        for node in self.nodes:
             node.call("CONFIG", "SET", "slot-migration-max-failover-repl-bytes", 1 << 20)
 
 

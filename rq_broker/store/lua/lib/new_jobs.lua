@@ -61,7 +61,7 @@ local function begin_submits(counters, jobs)
   }
 end
 
--- Returns the error that refuses a job whoever has its callback, nil if there is none.
+-- Returns the error that refuses a job before its callback is looked at; nil if there is none.
 local function refuse_job(job)
   local name = job.name
   if names_taken[name] or shared.is_any_taken and redis.call('EXISTS', name) == 1 then
@@ -79,7 +79,7 @@ local function refuse_job(job)
     or job.expected and refuse_expected(job.expected)
 end
 
--- Returns the error that refuses a job unless its callback is taken; nil if there is none.
+-- Returns the error that refuses a job if its callback is free; nil if there is none. A taken callback is told first.
 local function refuse_unless_taken(job)
   job.bytes = #job.request_id + #job.owner_id + #job.demand + bytes_of(job.fields, job.terms, job.after)
   if #job.terms > 0 or #job.after > 0 then

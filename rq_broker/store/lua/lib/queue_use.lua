@@ -76,7 +76,8 @@ local function type_use()
   return use_of_type
 end
 
--- Returns the refusal of `jobs` more waiting jobs of an owner that take `bytes` more, nil if there may be so many.
+-- Returns the error that refuses an owner more jobs in line: `jobs` of them, which take `bytes` in all. nil if the
+-- limits allow them.
 local function refuse_full(owner, jobs, bytes)
   local all, own = type_use(), owner_use(owner)
   if all.most_jobs and all.jobs + all.new_jobs + jobs > all.most_jobs then
