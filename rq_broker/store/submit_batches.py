@@ -96,6 +96,10 @@ class SubmitBatches:
                 await self._continuity.compare(
                     type_, known, last.incarnation, last.id, witness=witness
                 )
+        except asyncio.CancelledError:  # the broker is closed
+            for each in waiting:
+                each.result.cancel()
+            raise
         except Exception as error:
             replies = [copy(error) for _ in waiting]
         for each, reply in zip(waiting, replies, strict=True):

@@ -163,6 +163,21 @@ async def test_a_caller_that_goes_away_takes_nobody_along(broker: Broker) -> Non
     assert [job.request_id for job in outcomes if isinstance(job, Job)] == ["a", "c"]
 
 
+async def test_no_caller_waits_for_a_script_that_was_given_up(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the connection is closed under a script, whoever waits for its reply is cancelled."""
+
+    async def closed(*_: Any, **__: Any) -> Any:
+        raise asyncio.CancelledError
+
+    await submit(broker, "first")
+    monkeypatch.setattr(broker.runner, "run", closed)
+    waiting = [asyncio.create_task(submit(broker, name)) for name in "ab"]
+    done, _ = await asyncio.wait(waiting, timeout=10)
+    assert [task.cancelled() for task in done] == [True, True]
+
+
 async def test_an_index_of_another_kind_harms_its_job_only(broker: Broker, client: Redis) -> None:
     """Where the index of one job's callback is no hash, that job is refused and no other."""
     await submit(broker, "first")
