@@ -82,9 +82,9 @@ async def test_a_number_that_is_not_whole_has_the_range_of_its_field(
     ("content", "headers", "sentence"),
     [
         (b"\xef\xbb\xbf{}", {}, "begins with a byte order mark (BOM)"),
-        (gzip.compress(b"{}"), {}, "the byte 0x8b at 1 is no text in UTF-8"),
+        (gzip.compress(b"{}", mtime=0), {}, "the byte 0x8b at 1 is no text in UTF-8"),
         (
-            gzip.compress(b"{}"),
+            gzip.compress(b"{}", mtime=0),
             {"Content-Encoding": "gzip"},
             "Content-Encoding 'gzip' is not supported: send the body as it is",
         ),
