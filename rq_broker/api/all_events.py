@@ -7,7 +7,7 @@ of each. The events are those of the streams of types, each once and in the orde
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import AsyncExitStack
 
 from starlette.requests import Request
@@ -74,7 +74,7 @@ class _AllEvents:
         self._sight = sight_of(request)
         self._places = Places(follower.starts)
 
-    async def frames(self) -> AsyncIterator[bytes]:
+    async def frames(self) -> AsyncGenerator[bytes]:
         """Yield what the client has missed, and then what happens."""
         follower = self._follower
         if self._seen.is_new:

@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
 from rq_broker.api.access import identity_of, scope_of
 from rq_broker.api.paths import type_of
-from rq_broker.api.responses import ok
+from rq_broker.api.responses import Pieces, ok
 from rq_broker.api.roles import Scope
 from rq_broker.api.views import AuditLineView
 from rq_broker.domain.audit_line import WantedLines
@@ -103,7 +103,7 @@ class AuditLogEndpoints:
         if query.limit is not None or request.method == "HEAD":
             after = None
         chunks = self._chunks(type_, query, views, after)
-        return StreamingResponse(chunks, media_type=JSON_LINES)
+        return Pieces(chunks, media_type=JSON_LINES)
 
     async def _chunks(
         self, type_: str, query: _Query, views: Sequence[AuditLineView], after: str | None

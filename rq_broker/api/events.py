@@ -8,8 +8,8 @@ in its follower, which is cut when it has too much.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, aclosing
 from http import HTTPStatus
 
 from sse_starlette import EventSourceResponse
@@ -24,7 +24,7 @@ from rq_broker.api.own import limits_of, owners_of
 from rq_broker.api.paths import job_of, type_of
 from rq_broker.api.responses import PRIVATE, UNSNIFFED, ok
 from rq_broker.api.waiting import Waits, refuse_array
-from rq_broker.domain.errors import Invalid, JobNotFound
+from rq_broker.domain.errors import Invalid, JobNotFound, Unavailable
 from rq_broker.domain.events import FINAL, LOST, Event, place_of
 from rq_broker.domain.jobs import Job
 from rq_broker.domain.validation import rejected
@@ -112,7 +112,7 @@ class EventEndpoints:
 
     async def _writes(
         self, request: Request, type_: str, follower: Follower, after: str
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes]:
         """Yield what the client has missed, and then what happens."""
         sight = sight_of(request)
         async for events in self._events(request, type_, follower, after):
@@ -121,7 +121,7 @@ class EventEndpoints:
 
     async def _writes_of_job(
         self, request: Request, job: Job, follower: Follower, after: str
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes]:
         """Yield the same of one job; without an event to go on from, first what it is now."""
         sight = sight_of(request)
         if not after:
@@ -158,16 +158,29 @@ class EventEndpoints:
 
 
 class EventStream(EventSourceResponse):
-    """A stream that gives back what it holds, however it ends."""
+    """A stream that gives back what it holds, however it ends.
 
-    def __init__(self, writes: AsyncIterator[bytes], stack: AsyncExitStack) -> None:
-        super().__init__(writes, headers=UNSNIFFED, ping=PING_SECONDS)
+    It ends where Redis does not serve what the client has missed: the client comes back, and is
+    refused then, or goes on behind the last event that it has.
+    """
+
+    def __init__(self, writes: AsyncGenerator[bytes], stack: AsyncExitStack) -> None:
+        super().__init__(_served(writes), headers=UNSNIFFED, ping=PING_SECONDS)
         self._stack = stack
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the stream."""
         async with self._stack:
             await super().__call__(scope, receive, send)
+
+
+async def _served(writes: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
+    async with aclosing(writes):
+        try:
+            async for write in writes:
+                yield write
+        except Unavailable:
+            return
 
 
 def last_event_id(request: Request) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec.structs import replace as with_fields
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
 from rq_broker.admission.explain import Explainer
@@ -41,7 +41,7 @@ from rq_broker.api.own import (
 from rq_broker.api.paths import job_of, location, type_of
 from rq_broker.api.reason_fields import warned_of, why_fields
 from rq_broker.api.request_body import read, read_json
-from rq_broker.api.responses import PRIVATE, created, ok, warned
+from rq_broker.api.responses import PRIVATE, Pieces, created, ok, warned
 from rq_broker.api.submit import read_submission
 from rq_broker.api.waiting import Waits, refuse_array, refuse_wait
 from rq_broker.domain.arrays import ArraySubmission
@@ -151,7 +151,7 @@ class JobEndpoints:
             # The answer has no body, so no further page is read.
             first = Page((), None, line=first.line)
         chunks = self._lists.stream(type_, listing, first, view)
-        return StreamingResponse(chunks, media_type="application/json", headers=PRIVATE)
+        return Pieces(chunks, media_type="application/json", headers=PRIVATE)
 
     async def _apart(
         self, request: Request, type_: str, jobs: Sequence[Job]

@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Match
 from starlette.types import ExceptionHandler, Message, Send
 
@@ -37,6 +37,21 @@ class Reply(Response):
         self.body = body
         self.background = None
         self.raw_headers = [_JSON, (b"content-length", b"%d" % len(body)), *_PRIVATE, *headers]
+
+
+class Pieces(StreamingResponse):
+    """An answer that is sent as its pieces are read.
+
+    Where Redis does not serve a later one it breaks off: the server closes the connection, so that
+    nobody takes it for whole.
+    """
+
+    async def stream_response(self, send: Send) -> None:
+        """Send the pieces, and say that they are complete if they are."""
+        try:
+            await super().stream_response(send)
+        except errors.Unavailable as error:
+            _log.warning("an answer breaks off: %s", error)
 
 
 Headers = Iterable[tuple[bytes, bytes]]

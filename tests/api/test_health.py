@@ -13,10 +13,13 @@ import pytest
 from redis.asyncio import Redis
 
 from rq_broker.api import create_app, survey
+from rq_broker.api.server.connections import Connections
+from rq_broker.api.server.limits import ConnectionLimits
 from rq_broker.api.survey import TypeState, callbacks_sentence
 from rq_broker.domain.capacity import UNREAD, Host
 from rq_broker.store.broker import Broker, Page, SourceReport
 from tests.api.conftest import BASE, fail_destinations, submission
+from tests.api.server.serving import lifespan_of, running
 from tests.making import TYPE, submit
 
 NONE = "no notifier runs: no type is served"
@@ -317,9 +320,10 @@ async def test_every_call_without_redis(
 
 
 async def test_redis_fails_in_the_middle_of_a_list(
-    outage: Outage, monkeypatch: pytest.MonkeyPatch
+    outage: Outage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A list that breaks off is not valid JSON, so no client takes a part of it for the whole."""
+    """A list that breaks off is cut, so no client takes a part of it for the whole; the log says so
+    without a traceback."""
     monkeypatch.setattr("rq_broker.api.pagination._BATCH", 1)
     for name in ("a", "b", "c"):
         await outage.api.post("/v1/vm/", json=submission(name))
@@ -331,8 +335,32 @@ async def test_redis_fails_in_the_middle_of_a_list(
         return jobs
 
     monkeypatch.setattr(outage.broker, "page", page)
-    with pytest.raises(RuntimeError, match="response already started"):
-        await outage.api.get("/v1/vm/")
+    connections = Connections(ConnectionLimits(8, 8, 8), grace=5.0)
+    app = create_app(outage.broker, lifespan=lifespan_of(connections))
+    async with running(app) as server, httpx.AsyncClient() as api:
+        with pytest.raises(httpx.RemoteProtocolError, match="incomplete chunked read"):
+            await api.get(f"http://127.0.0.1:{server.config.port}/v1/vm/")
+    assert "an answer breaks off: Redis does not answer" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+async def test_redis_fails_before_missed_events_are_read(
+    outage: Outage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stream of events ends whole, so that its client comes back for what it has missed."""
+    await outage.api.post("/v1/vm/", json=submission("d"))
+    outage.broker.events.close()  # so that streams end behind what there is
+
+    def away(*_: Any) -> Any:
+        outage.server.connected = False
+        return history(*_)
+
+    history = outage.broker.events.history
+    monkeypatch.setattr(outage.broker.events, "history", away)
+    for path in ("/types/vm/events", "/v1/vm/d/events", "/events"):
+        outage.server.connected = True
+        answer = await outage.api.get(path, headers={"Last-Event-ID": "0"})
+        assert (answer.status_code, answer.text) == (200, "")
 
 
 async def test_readiness_outlives_lacking_replicas(real_client: Redis) -> None:
