@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from faulting.listener import listening
+
 Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 """What a receiver does once it has read a request."""
 
@@ -39,41 +41,17 @@ class Receiver:
 @asynccontextmanager
 async def receiver(behave: Behaviour, tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
     """Serve on a free loopback port: read every request, then let `behave` respond to it."""
-    tasks: set[asyncio.Task[None]] = set()
-    unheard: set[asyncio.StreamWriter] = set()
     this = Receiver(0)
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         this.connections += 1
-        unheard.discard(writer)
-        try:
-            while not writer.is_closing():
-                await this.read(reader)
-                await behave(reader, writer)
-                await writer.drain()
-        except (OSError, asyncio.IncompleteReadError):
-            pass
-        except asyncio.CancelledError:
-            writer.transport.abort()
-        finally:
-            writer.close()
+        while not writer.is_closing():
+            await this.read(reader)
+            await behave(reader, writer)
+            await writer.drain()
 
-    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        unheard.add(writer)
-        tasks.add(asyncio.ensure_future(converse(reader, writer)))
-
-    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
-    this.port = server.sockets[0].getsockname()[1]
-    try:
+    async with listening(converse, tls) as this.port:
         yield this
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for writer in unheard:  # a task cancelled before its first step closed none
-            writer.transport.abort()
-        await asyncio.sleep(0)  # aborted transports close on the loop's next turn
 
 
 def sending(raw: bytes, *, close: bool = False) -> Behaviour:

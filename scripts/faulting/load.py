@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 
 from faulting.ledger import Ledger
+from faulting.listener import Listener
 from rq_broker.api.submit import submission
 from rq_broker.domain.errors import BrokerError, DuplicateRequestId
 from rq_broker.store.broker import Broker
@@ -53,7 +54,8 @@ class Load:
         self._broker = broker
         self._ledger = ledger
         self._rate = rate
-        self._sink: asyncio.Server | None = None
+        self._sink = Listener(self._receive)
+        self._port = 0
         self._session: aiohttp.ClientSession | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._count = 0
@@ -61,7 +63,7 @@ class Load:
 
     async def start(self) -> None:
         """Begin to receive and to submit."""
-        self._sink = await asyncio.start_server(self._receive, "127.0.0.1", 0)
+        self._port = await self._sink.start()
         timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
         self._session = aiohttp.ClientSession(timeout=timeout)
         self._begin(self._submit_at(self._rate, self._submit_over_http))
@@ -78,8 +80,7 @@ class Load:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._session:
             await self._session.close()
-        if self._sink:
-            self._sink.close()
+        await self._sink.close()
 
     def _begin(self, work: Any) -> None:
         task: asyncio.Task[None] = asyncio.create_task(work)
@@ -94,13 +95,11 @@ class Load:
             await asyncio.sleep(random.expovariate(rate))
 
     def _body(self, request_id: str) -> dict[str, Any]:
-        assert self._sink
-        port = self._sink.sockets[0].getsockname()[1]
         return {
             "request_id": request_id,
             "owner_id": "o",
             "data": {"instances": [self._needs]},
-            "callback": f"http://127.0.0.1:{port}/{request_id}",
+            "callback": f"http://127.0.0.1:{self._port}/{request_id}",
         }
 
     async def _submit_over_http(self, request_id: str) -> None:
@@ -133,15 +132,13 @@ class Load:
         self._ledger.own_duplicates += code == "duplicate_request_id"
 
     async def _receive(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-                fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
-                body = await reader.readexactly(int(fields["content-length"]))
-                self._grant(fields["webhook-id"], json.loads(body)["data"])
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-                await writer.drain()
-        writer.close()
+        while True:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+            fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
+            body = await reader.readexactly(int(fields["content-length"]))
+            self._grant(fields["webhook-id"], json.loads(body)["data"])
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            await writer.drain()
 
     def _grant(self, webhook_id: str, job: Mapping[str, Any]) -> None:
         device = ""

@@ -10,6 +10,8 @@ import asyncio
 from contextlib import suppress
 from enum import Enum
 
+from faulting.listener import Listener
+
 CHUNK = 1 << 16
 """Bytes forwarded at once."""
 DELAY_SECONDS = 0.3
@@ -43,19 +45,16 @@ class Proxy:
         self._mode = Mode.PASS
         self._changed = asyncio.Event()
         self._writers: set[asyncio.StreamWriter] = set()
-        self._server: asyncio.Server | None = None
+        self._listener = Listener(self._serve)
 
     async def start(self) -> None:
         """Begin to listen."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        await self._listener.start(self.port)
 
     async def stop(self) -> None:
         """Stop to listen, and close every connection."""
-        if self._server:
-            self._server.close()
         self.set(Mode.PASS)
-        self.cut_all()
-        await asyncio.sleep(0)
+        await self._listener.close()
 
     def set(self, mode: Mode) -> None:
         """Treat the bytes of all connections in this mode from now on."""

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from faulting.listener import listening
+
 from tests.processes import Child
 
 
@@ -20,22 +22,15 @@ class Gate:
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[str]:
         """Serve meanwhile; yield the URL."""
-        server = await asyncio.start_server(self._pass, "127.0.0.1", 0)
-        try:
-            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        finally:
-            self.is_open.set()
-            server.close()
+        async with listening(self._pass) as port:
+            yield f"http://127.0.0.1:{port}"
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         answers, requests = await asyncio.open_connection("127.0.0.1", self._api)
         try:
             await asyncio.gather(self._forth(reader, requests), _back(answers, writer))
-        except OSError:  # the client was ended
-            pass
         finally:
             requests.close()
-            writer.close()
 
     async def _forth(self, reader: asyncio.StreamReader, requests: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):

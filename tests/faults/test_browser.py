@@ -9,11 +9,12 @@ import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from faulting.listener import listening
 from playwright.async_api import BrowserContext, Route, async_playwright
 from redis.asyncio import Redis
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,7 +24,6 @@ from rq_broker.api.server.connections import Connections
 from rq_broker.cli.serving import browser_rules
 from rq_broker.settings import Settings
 from rq_broker.store.broker import Broker
-from rq_broker.store.embedded import free_port
 from tests import making
 from tests.api.server.serving import LIMITS, lifespan_of, running
 from tests.api_client import SEED
@@ -164,19 +164,14 @@ async def chromium(folder: Path) -> AsyncIterator[BrowserContext]:
 @asynccontextmanager
 async def site() -> AsyncIterator[str]:
     """Serve PAGE on loopback to whoever asks; yields its origin."""
-    port = free_port()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(asyncio.IncompleteReadError):  # Chromium opens connections in advance
-            await reader.readuntil(b"\r\n\r\n")
-            head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n"
-            writer.write(head + PAGE.encode())
-            await writer.drain()
-        writer.close()
-        await writer.wait_closed()
+        await reader.readuntil(b"\r\n\r\n")
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n"
+        writer.write(head + PAGE.encode())
+        await writer.drain()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", port)
-    async with server:
+    async with listening(serve) as port:
         yield f"http://127.0.0.1:{port}"
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from faulting.listener import listening
 from redis.asyncio import Redis
 
 from rq_broker.client import AsyncClient
@@ -19,7 +20,7 @@ from rq_broker.domain import errors
 from rq_broker.store.audit import audit
 from rq_broker.store.connection import connect
 from rq_broker.store.embedded import Server
-from tests.processes import Child, children, until
+from tests.processes import Child, children
 from tests.redis_reads import key_names
 
 LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
@@ -41,17 +42,10 @@ class CuttingProxy:
     url: str = ""
     writes: int = 0
     cuts: list[str] = field(default_factory=list)
-    open: int = 0
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.open += 1
-        with suppress(asyncio.IncompleteReadError, ConnectionError):
-            while await self.pass_one(reader, writer):
-                pass
-        writer.close()
-        with suppress(ConnectionError):
-            await writer.wait_closed()
-        self.open -= 1
+        while await self.pass_one(reader, writer):
+            pass
 
     async def pass_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         request = await _message(reader)
@@ -97,15 +91,9 @@ def api(server: Server, tmp_path: Path) -> Iterator[Child]:
 @asynccontextmanager
 async def proxied(api: Child, cut_each: int, cut_after: int) -> AsyncIterator[CuttingProxy]:
     proxy = CuttingProxy(int(api.url.rpartition(":")[2]), cut_each, cut_after)
-    listener = await asyncio.start_server(proxy.handle, "127.0.0.1", 0)
-    proxy.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
-    async with listener:
+    async with listening(proxy.handle) as port:
+        proxy.url = f"http://127.0.0.1:{port}"
         yield proxy
-
-        async def is_idle() -> bool:
-            return proxy.open == 0
-
-        await until(is_idle, "the proxy's connections to end")
 
 
 @pytest.mark.parametrize("cut_after", [0, 40])

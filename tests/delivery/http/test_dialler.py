@@ -7,11 +7,12 @@ import socket
 import ssl
 import tracemalloc
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from faulting.listener import listening
 
 from rq_broker.delivery.http import dialler
 from rq_broker.delivery.http.dialler import CaresResolver, Dialler
@@ -179,18 +180,12 @@ async def _ipv6_receiver(behave: Behaviour, tls: ssl.SSLContext | None) -> Async
     """Serve on the IPv6 loopback address."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, asyncio.IncompleteReadError):
-            await reader.readuntil(b"{}")
-            await behave(reader, writer)
-            await reader.read()
-        writer.close()
+        await reader.readuntil(b"{}")
+        await behave(reader, writer)
+        await reader.read()
 
-    server = await asyncio.start_server(serve, OPEN_IPV6, 0, ssl=tls)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        await until(lambda: len(asyncio.all_tasks()) == 1)
+    async with listening(serve, tls, OPEN_IPV6) as port:
+        yield port
 
 
 @both_loops
