@@ -90,8 +90,10 @@ async def client(request: pytest.FixtureRequest) -> AsyncIterator[Redis]:
 
 
 @pytest.fixture
-async def broker(client: Redis) -> Broker:
-    return Broker(client)
+async def broker(client: Redis) -> AsyncIterator[Broker]:
+    broker = Broker(client)
+    yield broker
+    await broker.aclose()
 
 
 @pytest.fixture

@@ -279,7 +279,8 @@ async def test_two_signals_at_once_withdraw(spawn: Children, api: Child, client:
     await shows(twice, "place 1 in line")
     for number in (signal.SIGINT, signal.SIGTERM):
         twice.process.send_signal(number)
-    assert twice.wait() in (130, 143)
+    # On a busy machine the second may come when all is said, as the interpreter ends.
+    assert twice.wait() in (130, 143, -signal.SIGTERM)
     assert "lab/twice is withdrawn" in twice.output()
     await status(client, "twice")
     holder.kill()
