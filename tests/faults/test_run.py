@@ -277,10 +277,10 @@ async def test_two_signals_at_once_withdraw(spawn: Children, api: Child, client:
     await status(client, "holds", "running")
     twice = run(spawn, api, "twice", "--need", "Key=1", "--", "true")
     await shows(twice, "place 1 in line")
-    for number in (signal.SIGINT, signal.SIGTERM):
+    # Stopped meanwhile, it gets both at once, however busy the machine is.
+    for number in (signal.SIGSTOP, signal.SIGINT, signal.SIGTERM, signal.SIGCONT):
         twice.process.send_signal(number)
-    # On a busy machine the second may come when all is said, as the interpreter ends.
-    assert twice.wait() in (130, 143, -signal.SIGTERM)
+    assert twice.wait() in (130, 143)
     assert "lab/twice is withdrawn" in twice.output()
     await status(client, "twice")
     holder.kill()
