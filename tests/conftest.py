@@ -57,7 +57,7 @@ def _printable(text: str) -> str:
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    # A log of its writes would make it wait for the disk, at times for longer than a call may take.
+    # With an append-only file it would wait for the disk, at times longer than a call may take.
     server = Server(Path(tmp_path_factory.mktemp("redis")), ["--appendonly", "no"])
     server.start()
     yield server

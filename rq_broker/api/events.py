@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, suppress
 from http import HTTPStatus
 
 from sse_starlette import EventSourceResponse
@@ -176,11 +176,9 @@ class EventStream(EventSourceResponse):
 
 async def _served(writes: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
     async with aclosing(writes):
-        try:
+        with suppress(Unavailable):
             async for write in writes:
                 yield write
-        except Unavailable:
-            return
 
 
 def last_event_id(request: Request) -> str:

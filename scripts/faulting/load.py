@@ -74,13 +74,13 @@ class Load:
         self._stopped = True
 
     async def stop(self) -> None:
-        """End everything."""
+        """End everything; the receiver first, as each callback begins a task."""
+        await self._sink.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._session:
             await self._session.close()
-        await self._sink.close()
 
     def _begin(self, work: Any) -> None:
         task: asyncio.Task[None] = asyncio.create_task(work)

@@ -50,10 +50,11 @@ class CuttingProxy:
     async def pass_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         request = await _message(reader)
         upstream, downstream = await asyncio.open_connection("127.0.0.1", self.target)
-        downstream.write(request)
-        answer = await _message(upstream)
-        downstream.close()
-        await downstream.wait_closed()
+        try:
+            downstream.write(request)
+            answer = await _message(upstream)
+        finally:
+            downstream.close()
         method, path, _ = request.split(b" ", 2)
         if method != b"GET":
             self.writes += 1
