@@ -183,9 +183,10 @@ class Multiplexer:
         return connection
 
     async def aclose(self) -> None:
-        """Close the connection. Calls that are unanswered fail."""
-        if self._dialling:
-            self._dialling.cancel()
+        """Close the connection, or end its dial. Calls that are unanswered fail."""
+        if dialling := self._dialling:
+            dialling.cancel()
+            await asyncio.wait([dialling])
         if self._connection:
             self._connection.close()
         await self._release_replaced()

@@ -74,5 +74,7 @@ class Node:
     async def aclose(self) -> None:
         """Close the connections."""
         await self.stop_tracking()
+        for multiplexer in self._multiplexers:
+            await multiplexer.aclose()
         with suppress(exceptions.RedisError):
             await self._client.aclose()

@@ -245,7 +245,7 @@ class Runner:
     async def aclose(self) -> None:
         """Close the connections."""
         self.trouble.close()
-        if isinstance(self._servers, Cluster):
+        if self._servers:
             await self._servers.aclose()
         with suppress(exceptions.RedisError):
             await self.client.aclose()

@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from rq_broker.store.connection import connect
 from rq_broker.store.embedded import Server, free_port
 from rq_broker.store.multiplexer import BATCH, REDIAL_SECONDS, Multiplexer
+from tests.loops import open_sockets
 
 TIMEOUT = 1.0
 DEADLINE = 10.0
@@ -252,3 +253,28 @@ async def test_a_cancelled_dial_fails_the_calls_that_wait_for_it() -> None:
             async with asyncio.timeout(DEADLINE):
                 await outstanding
     await client.aclose()
+
+
+async def test_a_close_ends_a_dial(tmp_path: Path) -> None:
+    """Closed while Redis greets nobody, it leaves no socket and no task, and its callers fail."""
+    server = Server(tmp_path)
+    server.start()
+    assert server.process
+    server.process.send_signal(signal.SIGSTOP)
+    before = open_sockets()
+    client = connect(server.url)
+    assert isinstance(client, Redis)
+    multiplexer = Multiplexer(client, DEADLINE)
+    reply = multiplexer.call("PING")
+    async with asyncio.timeout(DEADLINE):
+        while open_sockets() == before:
+            await asyncio.sleep(0.01)
+    await multiplexer.aclose()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    with pytest.raises(exceptions.ConnectionError):
+        await reply
+    await client.aclose()
+    await asyncio.sleep(0)  # closed transports give their sockets back on the loop's next turn
+    assert open_sockets() == before
+    server.process.send_signal(signal.SIGCONT)
+    server.kill()
