@@ -41,9 +41,11 @@ end
 -- Does the same for several members.
 local function set_due_together(set, when, members, marker)
   add_at(key(set), whole(when), members)
-  local delay, first = when - now_ms(), redis.call('ZRANGE', key(set), 0, 0, 'WITHSCORES')
-  if delay > 0 and tonumber(first[2]) >= when then
-    publish(marker, delay)
+  local delay, first = when - now_ms(), redis.call('ZRANGE', key(set), 0, 0)[1]
+  for _, member in ipairs(members) do
+    if delay > 0 and member == first then
+      publish(marker, delay)
+    end
   end
 end
 
