@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -47,6 +48,7 @@ def _new(job: Mapping[str, Any], **form: Any) -> Callable[[], object]:
 
 def main() -> None:
     """Print the table."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     compact = json.dumps(README, separators=(",", ":")).encode()
     eight = {**README, "data": {"instances": [README["data"]["instances"][0]] * 8}}
     value = exact_json.loads(compact)

@@ -7,6 +7,7 @@ Takes some seven minutes, 2 GB, and what openstack_cloud installs. Exits with 1 
 
 from __future__ import annotations
 
+import argparse
 import random
 import sys
 import threading
@@ -15,7 +16,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
 from chaosing import outages, tables
 from chaosing.book import Book
 from chaosing.clients import BOOTS, ORDER, SETTLE_SECONDS, Clients, Kind
@@ -244,4 +244,6 @@ def main(seed: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 12))
+    words = argparse.ArgumentParser(description=__doc__)
+    words.add_argument("seed", type=int, nargs="?", default=12, help="of what happens when (12)")
+    sys.exit(main(words.parse_args().seed))

@@ -7,14 +7,13 @@ application credential. Everything runs on loopback in a temporary directory, an
 
 from __future__ import annotations
 
+import argparse
 import random
-import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
 from openstack_cloud import Cloud, nova
 from openstack_cloud.broker import TYPE, Broker
 from openstack_cloud.everyday_client import EverydayClient
@@ -125,7 +124,9 @@ def main(seconds: float) -> None:
 
 
 if __name__ == "__main__":
+    words = argparse.ArgumentParser(description=__doc__)
+    words.add_argument("seconds", type=float, nargs="?", default=60.0, help="(60)")
     try:
-        main(float(sys.argv[1]) if len(sys.argv) > 1 else 60.0)
+        main(words.parse_args().seconds)
     except NotInstallable as error:
         raise SystemExit(str(error)) from None

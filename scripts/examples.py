@@ -6,6 +6,7 @@ fails where an answer has another form by now: then run this script. It needs cu
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import io
@@ -136,6 +137,7 @@ def document_at(url: str) -> dict[str, Any]:
 
 def main() -> None:
     """Write the answers of all curl examples, the first one of each operation."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     answers: dict[str, Any] = {}
     with TemporaryDirectory() as home, serving(in_memory()) as url:
         for sample in samples_of(document_at(url)):

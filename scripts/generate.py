@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 from collections.abc import Iterable
@@ -179,6 +180,7 @@ def _reason_line(code: str, kind: ReasonKind | None, case: Case) -> str:
 
 def main() -> None:
     """Write the four files."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     TYPES.write_text(client_types())
     PAGE.write_text(page(PAGE.read_text()))
     ERRORS_PAGE.write_text(errors_page(ERRORS_PAGE.read_text()))

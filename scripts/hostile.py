@@ -8,6 +8,7 @@ The notifier asks a name server of the benchmark and trusts its certificate auth
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import functools
 import json
@@ -27,7 +28,6 @@ from bench import table
 from benches import kit, raw
 from benches.kit import Figure
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
 from rq_broker.api.submit import submission
 from rq_broker.domain.capacity import Host
 from rq_broker.store.broker import Broker
@@ -317,4 +317,6 @@ def main(rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 3)
+    words = argparse.ArgumentParser(description=__doc__)
+    words.add_argument("rounds", type=int, nargs="?", default=3, help="(3)")
+    main(words.parse_args().rounds)

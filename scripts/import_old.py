@@ -6,6 +6,7 @@ the order of the queue with that of the rows, and audits.
 
 from __future__ import annotations
 
+import argparse
 import random
 import signal
 import sqlite3
@@ -48,7 +49,9 @@ def make(path: Path, count: int) -> list[str]:
 
 
 def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+    words = argparse.ArgumentParser(description=__doc__)
+    words.add_argument("rows", type=int, nargs="?", default=100_000, help="(100,000)")
+    count = words.parse_args().rows
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with TemporaryDirectory() as folder, kit.store() as server, kit.plain(server) as client:
         path = Path(folder) / "old.db"

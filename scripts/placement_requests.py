@@ -6,6 +6,7 @@ snapshot, one without changes, one after 20 boots, and the same while every serv
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import sys
@@ -14,9 +15,9 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 from uuid import uuid4
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+from standins.placement_server import Placement
+
 from rq_broker.sources.placement import PlacementSource
-from tests.sources.placement_server import Placement
 
 
 async def measure(title: str, source: PlacementSource, watch: frozenset[str] = frozenset()) -> None:
@@ -49,7 +50,9 @@ async def run(placement: Placement, count: int) -> None:
 
 
 def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    words = argparse.ArgumentParser(description=__doc__)
+    words.add_argument("providers", type=int, nargs="?", default=1000, help="(1,000)")
+    count = words.parse_args().providers
     with TemporaryDirectory() as folder:
         placement = Placement(Path(folder))
         os.environ |= {"OS_AUTH_TYPE": "admin_token", "OS_TOKEN": "admin"}

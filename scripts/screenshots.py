@@ -1,17 +1,15 @@
 """Takes a picture of every view of the dashboard: light, dark, on a phone, in Chinese.
 
-    scripts/screenshots.py FOLDER [VIEW | MODE …]
-
 Views are VIEWS and the STATES of showing/states.py, on the scene of showing/scene.py: a store in
 memory whose clock has gone some hours. Without names, all are pictured in all modes.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import logging
 import re
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -178,10 +176,14 @@ async def main(folder: Path, modes: list[str], names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
-        sys.exit(__doc__)
-    Path(sys.argv[1]).mkdir(parents=True, exist_ok=True)
+    words = argparse.ArgumentParser(description=__doc__)
+    words.add_argument("folder", type=Path)
+    # Where none is named argparse looks for the empty list among the choices.
+    choices = [[], *VIEWS, *MODES]
+    words.add_argument("chosen", nargs="*", metavar="view|mode", choices=choices)
+    asked = words.parse_args()
+    asked.folder.mkdir(parents=True, exist_ok=True)
     logging.disable(logging.WARNING)  # of the clock that is set forward
-    chosen = sys.argv[2:]
-    modes = [mode for mode in MODES if mode in chosen] or list(MODES)
-    asyncio.run(main(Path(sys.argv[1]), modes, [n for n in chosen if n in VIEWS] or list(VIEWS)))
+    modes = [mode for mode in MODES if mode in asked.chosen] or list(MODES)
+    views = [view for view in VIEWS if view in asked.chosen] or list(VIEWS)
+    asyncio.run(main(asked.folder, modes, views))

@@ -6,9 +6,9 @@ blank nor comment nor docstring.
 
 from __future__ import annotations
 
+import argparse
 import ast
 import io
-import sys
 import tokenize
 from collections import defaultdict
 from collections.abc import Iterator
@@ -45,7 +45,10 @@ def functions(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def main() -> None:
-    root = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parents[1])
+    words = argparse.ArgumentParser(description=__doc__)
+    own = Path(__file__).parents[1]
+    words.add_argument("checkout", type=Path, nargs="?", default=own, help="to measure (this one)")
+    root = words.parse_args().checkout
     package = root / "rq_broker"
     files: defaultdict[str, int] = defaultdict(int)
     totals: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])

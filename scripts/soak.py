@@ -7,6 +7,7 @@ memory of each process is compared with that after the first fifth, and the audi
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import random
 import sys
@@ -137,7 +138,9 @@ def report(
 
 def main() -> int:
     """Run it; returns 1 if anything went wrong."""
-    minutes = float(sys.argv[1]) if len(sys.argv) > 1 else MINUTES
+    words = argparse.ArgumentParser(description=__doc__)
+    words.add_argument("minutes", type=float, nargs="?", default=MINUTES, help=f"({MINUTES:g})")
+    minutes = words.parse_args().minutes
     with TemporaryDirectory() as folder:
         return min(1, asyncio.run(soak(minutes, Path(folder))))
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import httpx
+from standins.receivers import Receiver
 
 from tests.processes import Child, until
-from tests.receivers import Receiver
 
 SEED = {
     "request_id": "d",

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from redis.asyncio import Redis
+from standins.keystone_server import Keystone
 
 from rq_broker.store.broker import Broker
 from rq_broker.store.connection import connect, in_memory
 from rq_broker.store.embedded import Server
 from tests.couriers import SLOTS
-from tests.keystone_server import Keystone
 
 # How long an example takes says more of the machine's load than of the code.
 settings.register_profile(

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-
-from tests.receivers import Receiver, receiver
+from standins.receivers import Receiver, receiver
 
 Handle = Callable[[str, dict[str, Any]], Awaitable[int]]
 """(webhook-id, the job as the callback shows it) → the status to respond with."""

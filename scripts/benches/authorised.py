@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 from joserfc import jws
 from joserfc.jwk import ECKey
+from standins.keystone_server import Keystone
 
 from benches import kit
 from benches.http_submitting import against, serve_ours
@@ -23,7 +24,6 @@ from rq_broker.domain.tokens import NewToken
 from rq_broker.identity import tokens
 from rq_broker.store.broker import Broker
 from rq_broker.store.embedded import Server
-from tests.keystone_server import Keystone
 
 _ISSUER, _AUDIENCE = "https://issuer.example", "rq-broker"
 _HOUR = 3600

@@ -14,12 +14,12 @@ from gzip import compress
 from itertools import count
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
+from standins.authorities import Authority
+from standins.name_servers import name_server
+from standins.receivers import Behaviour, endless, receiver, responding, sending
+
 from rq_broker import cli
 from rq_broker.delivery.http import dialler, sender
-from tests.authorities import Authority
-from tests.name_servers import name_server
-from tests.receivers import Behaviour, endless, receiver, responding, sending
 
 _HEAD = b"HTTP/1.1 200 OK\r\n"
 _GARBAGE = bytes(range(256)) * 40

@@ -20,13 +20,13 @@ from typing import Any
 
 import httpx
 from openstack_cloud.broker import TYPE
+from standins.http_servers import Server
 
 from chaosing.book import Book
 from chaosing.lab import FAILURES, SIZES, Lab, NoBoot, TookTooLong
 from chaosing.promises import KNOWN_SECONDS, Promise, Promises
 from rq_broker.client import Client
 from rq_broker.domain.errors import BrokerError
-from tests.sources.servers import Server
 
 SETTLE_SECONDS = 45.0
 """The policy's `settle`: longer than a boot takes on a busy machine."""

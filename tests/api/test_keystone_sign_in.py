@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from standins.keystone_server import Keystone
 
 from rq_broker.api import create_app
 from rq_broker.identity.keystone import KeystoneAuthenticator
 from rq_broker.store.broker import Broker
 from tests.api.conftest import refused
 from tests.api.signing_in import browser
-from tests.keystone_server import Keystone
 from tests.redis_reads import key_names
 
 ROLES = ("admin=operator", "member=client", "reader=viewer")

@@ -11,6 +11,7 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+from standins.receivers import Behaviour, Receiver, receiver, responding
 
 from rq_broker.delivery import retry
 from rq_broker.delivery.courier import Courier
@@ -22,7 +23,6 @@ from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker
 from rq_broker.store.encryption import KeyCipher
 from tests.making import TYPE, grant, grant_to, publish, shape, submit
-from tests.receivers import Behaviour, Receiver, receiver, responding
 
 LOOPBACK = Egress.of(allow=["127.0.0.0/8"])
 TLS = ssl.create_default_context()  # loading the system's authorities takes a while

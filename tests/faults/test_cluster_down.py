@@ -6,12 +6,12 @@ import asyncio
 from pathlib import Path
 
 from faulting.topologies import ClusterOfSix
+from standins.receivers import receiver, responding
 
 from tests.api_client import ApiClient
 from tests.faults.topologies import contradictions, running
 from tests.making import TYPE
 from tests.processes import Child, Children, until
-from tests.receivers import receiver, responding
 
 CODE = "redis_cluster_down"
 CALLS = 5

@@ -12,6 +12,7 @@ import pytest
 from faulting.servers import VALKEY
 from faulting.strikes import move_slot, move_slot_at_once
 from faulting.topologies import ClusterOfSix, ValkeyClusterOfSix
+from standins.receivers import receiver, responding
 
 from rq_broker.cli.egress import egress_of
 from rq_broker.cli.starting import await_redis
@@ -21,7 +22,6 @@ from rq_broker.store.connection import connect
 from tests.faults.topologies import RECOVERY_S, Submits, contradictions, reaches, running, status_of
 from tests.making import TYPE, publish, submit
 from tests.processes import Children
-from tests.receivers import receiver, responding
 
 OTHER = "gpu"
 GRANTED = "bench"

@@ -12,6 +12,7 @@ import redis
 from benches.kit import LOOPBACK_ONLY
 from faulting.strikes import limit_descriptors
 from redis.asyncio import Redis
+from standins.receivers import Receiver, receiver, responding
 
 from rq_broker.domain.jobs import Status
 from rq_broker.store.audit import audit
@@ -21,7 +22,6 @@ from rq_broker.store.embedded import Server
 from rq_broker.store.keys import WAKE_CHANNEL
 from tests.making import publish, shape, submit
 from tests.processes import Children, until
-from tests.receivers import Receiver, receiver, responding
 
 TYPES = [f"crowd{number}" for number in range(40)]
 

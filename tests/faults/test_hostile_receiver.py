@@ -11,15 +11,15 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from standins.authorities import Authority
+from standins.name_servers import Answers, NameServer, name_server
+from standins.receivers import Behaviour, endless, receiver, responding, sending
 
 from rq_broker.delivery.http.connection import MAX_BODY
 from rq_broker.delivery.http.dialler import CaresResolver
 from rq_broker.delivery.http.sender import Sender
 from rq_broker.delivery.outcome import Outcome
 from rq_broker.egress.rules import Egress
-from tests.authorities import Authority
-from tests.name_servers import Answers, NameServer, name_server
-from tests.receivers import Behaviour, endless, receiver, responding, sending
 
 LOOPBACK = Egress.of(allow=["127.0.0.0/8"])
 HEAD = b"HTTP/1.1 200 OK\r\n"

@@ -7,10 +7,11 @@ import json
 import re
 from typing import Any
 
+from standins.receivers import receiver, responding
+
 from rq_broker.store.embedded import Server
 from tests.api_client import ApiClient
 from tests.processes import Child, Children, until
-from tests.receivers import receiver, responding
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 

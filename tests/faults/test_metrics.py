@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import httpx
+from standins.receivers import receiver, responding
 
 from rq_broker.store.embedded import Server, free_port
 from tests.api_client import ApiClient
 from tests.metrics import Scrape, parse
 from tests.processes import Child, Children, until
-from tests.receivers import receiver, responding
 
 JOBS = 6
 

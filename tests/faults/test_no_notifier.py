@@ -7,11 +7,11 @@ import asyncio
 import httpx
 import orjson
 import redis
+from standins.receivers import receiver, responding
 
 from rq_broker.store.embedded import Server
 from tests.api_client import ApiClient
 from tests.processes import Child, Children, until
-from tests.receivers import receiver, responding
 
 
 def _age(store: Server, seconds: float) -> None:

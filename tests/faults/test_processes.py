@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 import redis
+from standins.receivers import Receiver
 
 from rq_broker.store.embedded import Server
 from rq_broker.store.keys import WAKE_CHANNEL
 from tests.api_client import SEED, ApiClient
 from tests.processes import Child, Children, children, until
-from tests.receivers import Receiver
 from tests.receivers_app import Ledger, listening
 
 CONTINUED = ("id", "fence", "incarnation")

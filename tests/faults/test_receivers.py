@@ -7,13 +7,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from redis.asyncio import Redis
+from standins.receivers import Receiver, receiver
 
 from rq_broker.store.audit import audit
 from rq_broker.store.connection import connect
 from rq_broker.store.embedded import Server
 from tests.api_client import ApiClient
 from tests.processes import Children, until
-from tests.receivers import Receiver, receiver
 
 BUSY = b"HTTP/1.1 503 Busy\r\nRetry-After: 600\r\nContent-Length: 0\r\n\r\n"
 FAILED = b"HTTP/1.1 500 Failed\r\nContent-Length: 0\r\n\r\n"

@@ -7,12 +7,12 @@ import shlex
 
 import pytest
 import redis
+from standins.receivers import receiver, responding
 
 from rq_broker.store.embedded import Server
 from tests.api_client import ApiClient
 from tests.cli.running import invoke
 from tests.processes import Children
-from tests.receivers import receiver, responding
 
 
 def _user(store: Server, role: str, *changes: str) -> str:

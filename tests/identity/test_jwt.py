@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import assume, given, settings, strategies as st
 from joserfc import jws
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
+from standins.http_servers import Server, canned
 from starlette.applications import Starlette
 
 from rq_broker.api import create_app
@@ -27,7 +28,6 @@ from rq_broker.identity.jwt_claims import LEEWAY, ClaimReader
 from rq_broker.identity.jwt_keys import FRESH_URL, MOST_AGE, RETRY, IssuerKeys, read_keys
 from rq_broker.store.broker import Broker
 from rq_broker.store.connection import in_memory
-from tests.sources.servers import Server, canned
 
 ISSUER, AUDIENCE = "https://issuer.example", "rq-broker"
 ROLES = ("admin=admin", "operator=operator", "source=source", "client=client", "viewer=viewer")

@@ -10,6 +10,8 @@ from typing import Any
 
 import httpx
 import pytest
+from standins.http_servers import Server, canned
+from standins.keystone_server import Keystone
 
 from rq_broker.api import create_app
 from rq_broker.domain import errors
@@ -19,8 +21,6 @@ from rq_broker.domain.identity import Identity, Role
 from rq_broker.identity.keystone import MOST_CHECKS, SPAN, KeystoneAuthenticator
 from rq_broker.store.broker import Broker
 from rq_broker.store.connection import in_memory
-from tests.keystone_server import Keystone
-from tests.sources.servers import Server, canned
 
 ROLES = ("admin=operator", "member=client", "reader=viewer")
 Opened = Callable[..., KeystoneAuthenticator]

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from openstack_cloud import Cloud
 from openstack_cloud.broker import Broker
-
-from tests.sources.servers import Server
+from standins.http_servers import Server
 
 
 def wait_for_cause(broker: Broker, cause: str) -> str:

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
+from standins.http_servers import Server, forward
+from standins.placement_server import Placement
 
 from rq_broker.sources.placement import PlacementSource
 from tests.sources.nova_server import Compute, nova_of
-from tests.sources.placement_server import Placement
-from tests.sources.servers import Server, forward
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
-from tests.sources.placement_server import Placement
-from tests.sources.servers import Answer, canned
+from standins.http_servers import Answer, canned
+from standins.placement_server import Placement
 
 PAGE = 1000
 

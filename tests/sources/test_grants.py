@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 from msgspec.structs import replace
 from redis.asyncio import Redis
+from standins.placement_server import Placement
 
 from rq_broker.admission.granter import Granter
 from rq_broker.domain.capacity import Host
@@ -18,7 +19,6 @@ from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker
 from tests.explaining import reason_of
 from tests.making import TYPE, shape, submit
-from tests.sources.placement_server import Placement
 
 SIZE = {"VCPU": 4, "MEMORY_MB": 4096}
 

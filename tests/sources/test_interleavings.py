@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 from redis.asyncio import Redis
+from standins.placement_server import Placement
 
 from rq_broker.domain.jobs import Status
 from rq_broker.sources import SourceSnapshot
@@ -20,7 +21,6 @@ from rq_broker.sources.providers import amounts_of
 from rq_broker.store.audit import Severity, audit
 from rq_broker.store.broker import Broker, SourceReport, WatchStarted
 from tests.making import TYPE, planned_grant, shape, submit
-from tests.sources.placement_server import Placement
 
 POLL = ("watch", "read", "apply")
 """The steps of one poll. A client's step falls into the gap before one of them, or after all."""

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from standins.http_servers import Server
+from standins.keystone_server import Keystone
+from standins.placement_server import Placement
 
 from rq_broker.sources import SourceFailed
 from rq_broker.sources.nova import STATES
 from rq_broker.sources.placement import PlacementSource
-from tests.keystone_server import Keystone
-from tests.sources.placement_server import Placement
-from tests.sources.servers import Server
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from standins.http_servers import FAULTS, Server
 
 from rq_broker import sources
 from rq_broker.domain.capacity import Host
@@ -16,7 +17,6 @@ from rq_broker.sources.feeds import read_feeds
 from rq_broker.sources.file import FileSource
 from rq_broker.sources.kinds import KINDS
 from tests.pages import block, blocks, page
-from tests.sources.servers import FAULTS, Server
 
 
 class Bench(Source):

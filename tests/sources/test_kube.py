@@ -10,11 +10,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from click.testing import CliRunner
+from standins.http_servers import FAULTS, Server
 
 from rq_broker.cli import main
 from rq_broker.sources import Misconfigured, SourceFailed
 from rq_broker.sources.kube import KubeSource
-from tests.sources.servers import FAULTS, Server
 
 
 def node(name: str, *, taints: list[dict[str, str]] | None = None, **spec: Any) -> dict[str, Any]:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from standins.http_servers import Server
+from standins.placement_server import Placement
 
 from rq_broker.sources import SourceFailed
 from rq_broker.sources.placement import PlacementSource
-from tests.sources.placement_server import Placement
-from tests.sources.servers import Server
 from tests.sources.test_openstack import APPLICATION, Keystone
 
 JSON = {"Content-Type": "application/json"}

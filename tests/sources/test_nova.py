@@ -7,6 +7,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from standins.http_servers import Server
+from standins.placement_server import Placement
 
 from rq_broker.domain.capacity import Host
 from rq_broker.sources.nova import NAMES, STATES
@@ -14,8 +16,6 @@ from rq_broker.sources.placement import PlacementSource
 from rq_broker.sources.source import SourceSnapshot
 from tests.sources import nova_server
 from tests.sources.nova_server import DISABLED, DOWN, UNLISTED, Compute
-from tests.sources.placement_server import Placement
-from tests.sources.servers import Server
 
 SIZE = {"VCPU": 8}
 

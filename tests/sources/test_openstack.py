@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from standins.http_servers import Server
+from standins.placement_server import Placement
 
 from rq_broker.sources import Misconfigured, Refused
 from rq_broker.sources.placement import PlacementSource
-from tests.sources.placement_server import Placement
-from tests.sources.servers import Server
 
 PASSWORD = {
     "username": "broker",

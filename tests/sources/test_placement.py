@@ -6,12 +6,12 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from standins.http_servers import FAULTS, Server
+from standins.placement_server import Placement
 
 from rq_broker.domain.capacity import Host
 from rq_broker.sources import Missing, SourceFailed, SourceSnapshot
 from rq_broker.sources.placement import PlacementSource
-from tests.sources.placement_server import Placement
-from tests.sources.servers import FAULTS, Server
 
 SIZE = {"VCPU": 8, "MEMORY_MB": 4096}
 DISABLED = "COMPUTE_STATUS_DISABLED"

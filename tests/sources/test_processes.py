@@ -14,16 +14,16 @@ from uuid import uuid4
 import httpx
 import pytest
 from redis.asyncio import Redis
+from standins.http_servers import Server
+from standins.placement_server import Placement
+from standins.receivers import Receiver
 
 from rq_broker.store.broker import Broker
 from rq_broker.store.embedded import Server as Store
 from tests.api_client import ApiClient
 from tests.making import TYPE
 from tests.processes import Child, Children, children, until
-from tests.receivers import Receiver
 from tests.receivers_app import listening
-from tests.sources.placement_server import Placement
-from tests.sources.servers import Server
 
 FEED = f'[[source]]\ntype = "{TYPE}"\nkind = "placement"\nname = "lab"\ncloud = "lab"\n'
 SIZE = {"VCPU": 4, "MEMORY_MB": 4096, "DISK_GB": 100}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from uuid import uuid4
 
 import pytest
+from standins.http_servers import Server
+from standins.placement_server import Placement
 
 from rq_broker.sources.placement import PlacementSource
-from tests.sources.placement_server import Placement
-from tests.sources.servers import Server
 
 SIZE = {"VCPU": 8, "MEMORY_MB": 4096}
 

@@ -13,6 +13,9 @@ from typing import Any
 
 import pytest
 from faulting.listener import listening
+from standins.authorities import Authority
+from standins.name_servers import StaticResolver, name_server
+from standins.receivers import Behaviour, receiver, responding, sending
 
 from rq_broker.delivery.http import dialler
 from rq_broker.delivery.http.dialler import CaresResolver, Dialler
@@ -20,10 +23,7 @@ from rq_broker.delivery.http.errors import NameLookupFailed
 from rq_broker.delivery.http.sender import Sender
 from rq_broker.delivery.outcome import Outcome
 from rq_broker.egress.rules import Egress
-from tests.authorities import Authority
 from tests.loops import HEAD, OK, Run, both_loops, open_sockets, until
-from tests.name_servers import StaticResolver, name_server
-from tests.receivers import Behaviour, receiver, responding, sending
 
 LOOPBACK = Egress.of(allow=["127.0.0.0/8", "::1/128"])
 TLS = ssl.create_default_context()  # loading the system's authorities takes a while

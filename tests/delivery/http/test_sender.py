@@ -12,6 +12,8 @@ from ipaddress import ip_address
 from typing import Any
 
 import pytest
+from standins.name_servers import StaticResolver
+from standins.receivers import receiver, responding, sending
 
 from rq_broker.delivery.http import dialler
 from rq_broker.delivery.http.sender import Sender
@@ -19,8 +21,6 @@ from rq_broker.delivery.outcome import Outcome
 from rq_broker.domain.errors import CallbackForbidden
 from rq_broker.egress.rules import Egress
 from rq_broker.egress.url import Target, parse_authority, split_url
-from tests.name_servers import StaticResolver
-from tests.receivers import receiver, responding, sending
 from tests.spellings import PUBLIC, SPELLINGS
 
 LOOPBACK = Egress.of(allow=["127.0.0.0/8", "::1/128"])

@@ -1,4 +1,4 @@
-"""The real Placement service, on loopback, in a child process of the tests.
+"""The real Placement service, on loopback, in a child process.
 
 Writes go through its API, as Nova's do; `placement_app` is the child.
 """

@@ -1,4 +1,4 @@
-"""The real Keystone, on loopback, in a child process of the tests.
+"""The real Keystone, on loopback, in a child process.
 
 `scripts/install.sh keystone` installs it; `keystone_app` is the child. Users are named as
 their role on the project `lab`: reader, member, manager, service, admin; so are their passwords.
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 APP = Path(__file__).with_name("keystone_app.py")
 PYTHON = Path(sys.prefix, "servers/keystone/bin/python")
@@ -29,7 +28,7 @@ class Keystone:
 
     def __init__(self, folder: Path, expiration: int = 3600) -> None:
         if not PYTHON.exists():
-            pytest.fail("Keystone is not installed: make server")
+            raise RuntimeError("Keystone is not installed: make server")
         self.folder = folder
         self.expiration = expiration
         self.port = 0
@@ -63,7 +62,7 @@ class Keystone:
         line = self.child.stdout.readline()
         if not line:
             self.stop()
-            pytest.fail(f"Keystone ended: see {self.folder}/keystone.log")
+            raise RuntimeError(f"Keystone ended: see {self.folder}/keystone.log")
         self.port = int(line)
 
     def stop(self) -> None:
