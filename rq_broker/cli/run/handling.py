@@ -9,8 +9,12 @@ from typing import Any
 
 
 @contextmanager
-def handling(numbers: Sequence[signal.Signals], handler: Any) -> Iterator[None]:
-    """Handle signals; those that this process was started to ignore, as by nohup, stay so."""
+def handling(numbers: Sequence[signal.Signals], handler: Any, then: Any = None) -> Iterator[None]:
+    """Handle signals; those that this process was started to ignore, as by nohup, stay so.
+
+    Args:
+        then: The handler after that; None for the one of before.
+    """
     old = {number: signal.getsignal(number) for number in numbers}
     old = {number: action for number, action in old.items() if action is not signal.SIG_IGN}
     for number in old:
@@ -19,4 +23,4 @@ def handling(numbers: Sequence[signal.Signals], handler: Any) -> Iterator[None]:
         yield
     finally:
         for number, action in old.items():
-            signal.signal(number, action)
+            signal.signal(number, then or action)

@@ -40,10 +40,15 @@ class Interrupts:
 
     @contextmanager
     def raised(self) -> Iterator[None]:
-        """Raise Interrupted where a signal ends what is under way."""
-        with handling(INTERRUPTING, self._interrupt), handling([signal.SIGALRM], self._cut):
+        """Raise Interrupted where a signal ends what is under way.
+
+        When that is over, nothing but the exit code is left: until the process ends a late signal
+        is ignored, so that it changes neither that nor what is told.
+        """
+        with handling([signal.SIGALRM], self._cut):
             try:
-                yield
+                with handling(INTERRUPTING, self._interrupt, then=signal.SIG_IGN):
+                    yield
             finally:
                 signal.setitimer(signal.ITIMER_REAL, 0)
 

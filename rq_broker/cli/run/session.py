@@ -88,7 +88,7 @@ def run_job(connection: Connection, job: Job) -> int:
             on_warning=lambda warning: progress.tell(f"Warning: {warning}"),
         )
         interrupts = Interrupts(lambda: progress.is_away)
-        with client, interrupts.raised():
+        with client:
             return _Session(client, connection.url, job, progress, interrupts).run()
 
 
@@ -119,15 +119,18 @@ class _Session:
         """Hold, run and give back."""
         progress, job = self._progress, self._job
         try:
-            with self._client.hold(
-                job.type,
-                job.need,
-                request_id=job.name,
-                on_wait=progress.waiting,
-                on_lost=lambda _: self._happenings.put(EndIt()),
-                look_every=progress.look_every,
-                **job.options,
-            ) as grant:
+            with (
+                self._interrupts.raised(),
+                self._client.hold(
+                    job.type,
+                    job.need,
+                    request_id=job.name,
+                    on_wait=progress.waiting,
+                    on_lost=lambda _: self._happenings.put(EndIt()),
+                    look_every=progress.look_every,
+                    **job.options,
+                ) as grant,
+            ):
                 self._is_granted = True
                 progress.clear()
                 progress.tell(f"{job.type}/{job.name} runs on {', '.join(grant.hosts)}")
