@@ -136,7 +136,7 @@ def strike(strikes: Strikes, away: Outages, lab: Lab, checked: Promises) -> None
 def rules(book: Book, resting: Rest, deployment: Broker) -> list[Verdict]:
     """Check the rules of the whole run; nothing moves any more, and every client has ended."""
     grants = f"{book.seen['grants told']} grants"
-    boots = f"{book.seen['servers booted where granted']} jobs booted"
+    boots = tables.boots(book)
     code, audit = deployment.audit()
     idle = [f"{name}: never done" for name in book.refused if not book.done[name]]
     jobs = f"{len(resting.clients.jobs)} jobs"

@@ -20,6 +20,8 @@ class Book:
     """Act → how many times the cloud refused it or did not end it in time."""
     seen: Counter[str] = field(default_factory=Counter)
     """What clients saw → how many times."""
+    failed_boots: Counter[str] = field(default_factory=Counter)
+    """Cause of a boot that failed → how many times; written by one thread a boot."""
     faults: dict[str, list[str]] = field(default_factory=dict)
     """Rule → a sentence for each time it was broken."""
     begun: float = field(default_factory=time.monotonic)

@@ -37,6 +37,7 @@ HOLD_SECONDS = (8.0, 20.0)
 RENEW_SECONDS = 10.0
 """How often a client that keeps its servers says that it still runs."""
 ORDER = "a grant is never told after a newer one, and no fence to two jobs"
+AWAY = "a service was away"
 BOOTS = "a boot on a granted host fails for a reason that the cloud gave"
 
 
@@ -151,7 +152,7 @@ class Clients:
             try:
                 for cores, host in zip(kind.cores, promise.hosts, strict=True):
                     servers.append(self.lab.boot(f"{name}-{len(servers)}", cores, host))
-                    self.promises.own(servers[-1], name)
+                    self.promises.own(servers[-1], name, host)
                 if kind.manner == "plain":
                     self.named[name] = servers
                     self._tell(broker, name, "running", servers=servers)
@@ -181,11 +182,12 @@ class Clients:
     ) -> None:
         """Tell why a boot failed, delete what came up, and wait in the queue again."""
         name, hosts = promise.request_id, ", ".join(promise.hosts)
-        reason = self._reason(promise, error)
+        log = self.lab.scheduler_said(servers)
+        reason = self._reason(promise, error, log)
         if reason is None:
-            self.book.fault(BOOTS, f"{name} on {hosts}: {error}")
-        self.book.count(f"boots failed: {reason or 'unexplained'}")
-        self.book.say(f"{name}: boot on {hosts} failed, {reason}: {str(error)[:120]}")
+            self.book.fault(BOOTS, f"{name} on {hosts}: {error} {log}")
+        self.book.failed_boots[reason or "unexplained"] += 1
+        self.book.say(f"{name}: boot on {hosts} failed, {reason}: {str(error)[:120]} {log}")
         self._delete(servers)
         self.promises.end(name)
         tries = len(self._fences[name])
@@ -194,23 +196,33 @@ class Clients:
         else:
             self._tell(broker, name, "error", error=f"{tries} boots failed: {error}"[:1000])
 
-    def _reason(self, promise: Promise, error: Exception) -> str | None:
-        """Return the reason that the cloud gave for a failed boot; None where there is none."""
+    def _reason(self, promise: Promise, error: Exception, log: str) -> str | None:
+        """Return why a boot failed where the cloud is the cause; None where nothing explains it.
+
+        Args:
+            promise: The grant.
+            error: What the client saw.
+            log: What Nova's scheduler logged about it.
+        """
         away = self.promises.outage_since(promise.told_at)
-        if away or isinstance(error, (TookTooLong, *FAILURES)):
-            return "a service was away"
-        if not promise.lasts(time.monotonic()):
-            return "it took longer than settle"
-        if self.promises.unwell & {*promise.hosts}:
-            return "the host was killed or disabled"
-        if "deleted" in str(error):
-            return "the server was deleted"
-        self.promises.poll()
-        if any(
-            self.promises.newcomers(host, promise.told_at - KNOWN_SECONDS) for host in promise.hosts
+        began = promise.told_at - KNOWN_SECONDS
+        for is_so, cause in (
+            ("not responding" in log or (away and not isinstance(error, NoBoot)), AWAY),
+            (isinstance(error, TookTooLong), "it took longer than a minute"),
+            (isinstance(error, FAILURES), "Nova's API refused it"),
+            (not promise.lasts(time.monotonic()), "it took longer than settle"),
+            (self.promises.was_unwell(promise.hosts, began), "the host was killed or disabled"),
+            ("deleted" in str(error), "the server was deleted"),
         ):
-            return "others took the room"
-        return None
+            if is_so:
+                return cause
+        self.promises.poll()
+        came: set[str] = set()
+        for host in promise.hosts:
+            came |= self.promises.intruders(host, began)
+        if came:
+            return f"{' and '.join(sorted(came))} took the room"
+        return AWAY if away else None
 
     def _delete(self, servers: Sequence[str]) -> None:
         for server in servers:

@@ -5,6 +5,7 @@ Each wait has an end, and outlives a service that is away; what takes longer rai
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -36,13 +37,17 @@ class NoBoot(Exception):
     """A server did not come up; carries Nova's sentence."""
 
 
+class NoRoom(Exception):
+    """A server stays where it is, because no other host has room."""
+
+
 class Lab:
     """Acts on servers, and figures of Placement; safe to use from many threads."""
 
     def __init__(self, cloud: Cloud) -> None:
         self.compute = cloud.operator.compute
         self.placement = cloud.operator.placement
-        self._image = cloud.image
+        self._image, self._log = cloud.image, cloud.layout.log
         self._flavors = {
             cores: nova.flavor(cloud.operator, *size.values()) for cores, size in SIZES.items()
         }
@@ -69,9 +74,10 @@ class Lab:
             TookTooLong: It is neither up nor in error.
         """
         found = self.await_status(server, "ACTIVE", "ERROR", "DELETED")
-        if found is None or found.status != "ACTIVE":
-            fault = (found and found.fault) or {}
-            raise NoBoot(str(fault.get("message", "it was deleted")))
+        if found is None or found.status == "DELETED":
+            raise NoBoot("it was deleted")
+        if found.status == "ERROR":
+            raise NoBoot(str((found.fault or {}).get("message", "Nova tells no fault")))
 
     def await_status(self, server: str, *statuses: str) -> Any:
         """Wait until a server has one of these statuses and rests; None where it is gone."""
@@ -95,13 +101,32 @@ class Lab:
 
         until(gone, f"server {server} is not deleted")
 
+    def scheduler_said(self, servers: Iterable[str]) -> str:
+        """Return what Nova's scheduler logged about those of these servers that it refused."""
+        conductor, scheduler = (self._log(name).read_text() for name in ("conductor", "scheduler"))
+        found: list[str] = []
+        for server in servers:
+            if request := re.search(
+                rf"(req-\S+) .*{server}\] Setting instance to ERROR", conductor
+            ):
+                line = rf"(?:INFO|WARNING) \S+ \[.*{request[1]} [^]]*\] (.*)"
+                found += re.findall(line, scheduler)
+        return "; ".join(found)
+
     def resize(self, server: str, cores: int | None) -> None:
-        """Resize a server, or with None migrate it cold, and confirm."""
+        """Resize a server, or with None migrate it cold, and confirm.
+
+        Raises:
+            NoRoom: No other host has room for it; the server stays as it was.
+        """
         if cores is None:
             self.compute.migrate_server(server)
         else:
             self.compute.resize_server(server, self._flavors[cores])
-        if self.await_status(server, "VERIFY_RESIZE", "ACTIVE", "ERROR"):
+        found = self.await_status(server, "VERIFY_RESIZE", "ACTIVE", "ERROR")
+        if found is not None and found.status == "ACTIVE":
+            raise NoRoom(f"no other host has room for server {server}")
+        if found is not None:
             self.compute.confirm_server_resize(server)
             self.await_status(server, "ACTIVE")
 

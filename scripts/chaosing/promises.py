@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import inf
 
@@ -64,8 +65,14 @@ class Promises:
     """Server → the job that booted it."""
     out: dict[str, float] = field(default_factory=dict)
     """Host that Nova has taken out → since when, monotonic."""
-    unwell: set[str] = field(default_factory=set)
-    """Hosts on which boots may fail, whatever Nova says of them."""
+    _unwell: dict[str, float] = field(default_factory=dict)
+    """Host on which boots may fail, whatever Nova says of it → until when, monotonic."""
+    _late: set[str] = field(default_factory=set)
+    """Jobs whose servers came up only after the broker had ended their hold."""
+    _granted: set[tuple[str, str]] = field(default_factory=set)
+    """Host and server that was booted there because it was granted."""
+    _gone: dict[tuple[str, str], float] = field(default_factory=dict)
+    """Host and consumer that has left it → since when it was there, monotonic."""
     _since: dict[tuple[str, str], float] = field(default_factory=dict)
     _usage: Usage = field(default_factory=dict)
     _unknown_since: float | None = None
@@ -89,15 +96,19 @@ class Promises:
                 for host, sentence in self._overfull(promise).items():
                     self.book.fault(TWICE, f"{promise.request_id} was told {host}: {sentence}")
 
-    def own(self, server: str, request_id: str) -> None:
-        """Record which job booted a server."""
+    def own(self, server: str, request_id: str, host: str) -> None:
+        """Record which job booted a server, and where it was granted."""
         with self._lock:
             self.owners[server] = request_id
+            self._granted.add((host, server))
 
     def end(self, request_id: str) -> None:
         """Record that a promise is used or given back."""
         with self._lock:
             if promise := self.open.pop(request_id, None):
+                if not promise.lasts(time.monotonic()):
+                    self._late.add(request_id)
+                    return
                 for server in [s for s, job in self.owners.items() if job == request_id]:
                     for host in promise.amounts:
                         self._since[host, server] = promise.told_at
@@ -119,8 +130,19 @@ class Promises:
         with self._lock:
             return self._unknown_since is not None or self._known_again > moment
 
+    @contextmanager
+    def unwell(self, host: str) -> Iterator[None]:
+        """Mark a host on which boots may fail until the block ends."""
+        self._unwell[host] = inf
+        yield
+        self._unwell[host] = time.monotonic()
+
+    def was_unwell(self, hosts: Iterable[str], moment: float) -> bool:
+        """Tell whether boots may have failed on one of these hosts at any time since a moment."""
+        return any(self._unwell.get(host, 0.0) >= moment for host in hosts)
+
     def poll(self) -> None:
-        """Read Placement, and date the consumers that are new on a host."""
+        """Read Placement, and date the consumers that are new on a host, or gone from it."""
         usage = self.read_usage()
         if usage is None:
             return
@@ -128,17 +150,32 @@ class Promises:
             now = time.monotonic()
             self._usage = usage
             places = {(host, consumer) for host, here in usage.items() for consumer in here}
+            self._gone |= {
+                place: since for place, since in self._since.items() if place not in places
+            }
             self._since = {place: self._since.get(place, now) for place in places}
 
-    def newcomers(self, host: str, since: float) -> list[str]:
-        """List consumers on a host that came after a moment, other than those of open promises."""
+    def intruders(self, host: str, since: float) -> set[str]:
+        """Say whose servers came to a host since a moment without being granted there.
+
+        Those that have gone again count as well: they were there when a boot was tried. A late
+        client is one whose hold ended before Placement showed its servers.
+        """
         with self._lock:
-            return [
+            now = time.monotonic()
+            late = self._late | {name for name, p in self.open.items() if not p.lasts(now)}
+            came = {
                 consumer
-                for consumer in self._usage.get(host, {})
-                if self._since[host, consumer] > since
-                and self.owners.get(consumer) not in self.open
-            ]
+                for places in (self._since, self._gone)
+                for (place, consumer), moment in places.items()
+                if place == host and moment > since
+            }
+            owners = {consumer: self.owners.get(consumer, "") for consumer in came}
+            return {
+                "a late client" if owner in late else "a job's moved server" if owner else "others"
+                for consumer, owner in owners.items()
+                if owner in late or (host, consumer) not in self._granted
+            }
 
     def _overfull(self, promise: Promise) -> dict[str, str]:
         """Return the hosts of a promise that cannot hold it, each with a sentence."""

@@ -8,19 +8,22 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+from openstack.exceptions import BadRequestException
 from openstack_cloud import Cloud
 
 from chaosing.book import Book
 from chaosing.clients import Clients
-from chaosing.lab import FAILURES, WAIT_SECONDS, Lab, TookTooLong, until
+from chaosing.lab import FAILURES, WAIT_SECONDS, Lab, NoRoom, TookTooLong, until
 from chaosing.promises import Promises
 
-REFUSED = (*FAILURES, TookTooLong, TimeoutError)
+REFUSED = (*FAILURES, NoRoom, TookTooLong, TimeoutError)
 """What an act may raise where the cloud refuses it: the server is gone, or there is no room."""
 TENANTS_MOST = 4
 """Servers that other users have at once."""
-SPARE_TRIES = 2
-"""How often an act is tried again on another server. More strike too many jobs of a run."""
+SPARE_SECONDS, PAUSE_SECONDS = 45.0, 2.0
+"""How long an act on servers is tried again where the cloud refuses it, and the pause before that:
+a full cloud has no room to move a server until a job ends. Longer, and no job is left for the other
+acts."""
 
 
 class Strikes:
@@ -48,17 +51,23 @@ class Strikes:
 
     def on_servers(self, name: str, strike: Callable[[str], object], times: int = 1) -> None:
         """Carry an act out on so many servers of jobs; where the cloud refuses, on others."""
-        wanted = self.book.done[name] + times
-        for _ in range(times + SPARE_TRIES):
-            if self.book.done[name] < wanted:
-                self._on_a_server(name, strike)
+        wanted, end = self.book.done[name] + times, time.monotonic() + SPARE_SECONDS
+        while self.book.done[name] < wanted and time.monotonic() < end:
+            refused = self.book.refused[name]
+            self._on_a_server(name, strike)
+            if self.book.refused[name] > refused:
+                time.sleep(PAUSE_SECONDS)
 
     def _on_a_server(self, name: str, strike: Callable[[str], object]) -> None:
         with self.book.act(name, *REFUSED):
             server = self.pick()
             if server is None:
                 raise TookTooLong("no job has a server that was not struck yet")
-            strike(server)
+            try:
+                strike(server)
+            except NoRoom:
+                self._struck.discard(server)  # nothing has happened to it
+                raise
 
     # Servers
 
@@ -68,7 +77,10 @@ class Strikes:
 
     def migrate_live(self, server: str) -> None:
         """Move a server while it runs, to where Nova likes."""
-        self.lab.compute.live_migrate_server(server, host=None, block_migration="auto")
+        try:
+            self.lab.compute.live_migrate_server(server, host=None, block_migration="auto")
+        except BadRequestException as error:
+            raise NoRoom(str(error)) from None
         self.lab.await_status(server, "ACTIVE", "ERROR")
 
     def migrate_cold(self, server: str) -> None:
@@ -136,14 +148,12 @@ class Strikes:
 
     def disable(self, host: str, seconds: float) -> None:
         """Disable a host for a while."""
-        with self.book.act("hosts disabled and enabled", *REFUSED):
-            self.promises.unwell.add(host)
+        with self.book.act("hosts disabled and enabled", *REFUSED), self.promises.unwell(host):
             self.cloud.disable(host)
             self.promises.out[host] = time.monotonic()
             time.sleep(seconds)
             self.cloud.enable(host)
             self.promises.out.pop(host)
-            self.promises.unwell.discard(host)
 
     def busiest(self) -> str:
         """Return the host with most servers."""
@@ -153,8 +163,11 @@ class Strikes:
 
     def kill_and_evacuate(self, host: str) -> None:
         """Kill a host, evacuate its servers once Nova calls it down, and bring it back."""
+        with self.promises.unwell(host):
+            self._kill_and_evacuate(host)
+
+    def _kill_and_evacuate(self, host: str) -> None:
         with self.book.act("hosts killed", *REFUSED):
-            self.promises.unwell.add(host)
             self.cloud.kill_compute(host)
             self.promises.out[host] = time.monotonic()
         self.book.say(f"Nova calls {host} down")
@@ -170,7 +183,6 @@ class Strikes:
             self._lift_forced_down(host)
             self.cloud.wait_for_state(host, "up")
             self.promises.out.pop(host, None)
-            self.promises.unwell.discard(host)
 
     def _lift_forced_down(self, host: str) -> None:
         """Nova refuses it until the host has ended what was evacuated from it."""

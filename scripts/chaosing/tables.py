@@ -33,10 +33,20 @@ def sightings(book: Book, statuses: Iterable[tuple[tuple[str, str], int]]) -> st
     """Render what clients saw, and how the jobs ended."""
     rows = [(name, str(count)) for name, count in sorted(book.seen.items())]
     rows += [
+        (f"boots failed: {cause}", str(count)) for cause, count in sorted(book.failed_boots.items())
+    ]
+    rows += [
         (f"jobs of {manner} clients: {status}", str(count))
         for (manner, status), count in sorted(statuses)
     ]
     return _table(("seen", "times"), rows)
+
+
+def boots(book: Book) -> str:
+    """Say how many jobs booted, and why the other boots failed."""
+    booted = f"{book.seen['servers booted where granted']} jobs booted"
+    failed = ", ".join(f"{count} failed: {cause}" for cause, count in book.failed_boots.items())
+    return f"{booted}; {failed}" if failed else booted
 
 
 def verdicts(rules: Iterable[Verdict]) -> str:
