@@ -28,6 +28,23 @@ SUBMIT_SECONDS = 1.0
 """Time between two submits: more jobs than 16 VCPU can serve, so that some wait."""
 AGGREGATE = "gold"
 """The aggregate of the first two hosts, which every fifth job asks for."""
+LEGEND = """
+Each second a job for one or two servers is submitted: more than {total} VCPU can serve. Columns:
+  login, source            how the broker's source logs in to OpenStack; whether its last reading
+                           of Placement is fresh, late, or why there is none
+  VCPU used, held, free    in servers, as Placement shows them; promised to jobs whose servers the
+                           broker has not seen; what it can grant now. A server that boots counts
+                           twice until a reading after its client has named it
+  servers up, booting      as Nova lists them
+  jobs                     queued: it waits. granted: its client is being called back. running: its
+                           client took the grant, boots and uses servers. done: it has ended
+"""
+HEAD = (
+    "       login       source      |  VCPU of {total}    | servers    | jobs\n"
+    " time                          | used held free | up booting | queued granted running done"
+)
+HEAD_LINES = 20
+"""Lines between two heads of the table."""
 
 
 class Show:
@@ -36,29 +53,42 @@ class Show:
     def __init__(self, cloud: Cloud, broker: Broker, user: EverydayClient) -> None:
         self.cloud, self.broker, self.user = cloud, broker, user
         self.submitted = 0
+        self.total = sum(size.vcpus for size in cloud.hosts.values())
 
     def run(self, seconds: float) -> None:
         """Submit jobs and print a line each second; halfway the source logs in anew."""
         begun = time.monotonic()
         login = "password"
+        print(LEGEND.format(total=self.total), flush=True)
         while (now := time.monotonic() - begun) < seconds:
             if now > seconds / 2 and login == "password":
                 login = "credential"
                 credential = self.cloud.application_credential("broker")
                 self.broker.start_notifiers(lab=credential)
-                print(
-                    f"     --- the source logs in with an application {login} from now on ---",
-                    flush=True,
-                )
+                print("--- the broker's notifier starts anew, with an application credential ---")
+            if self.submitted % HEAD_LINES == 0:
+                print(HEAD.format(total=self.total))
             self.submit()
             print(self.line(now, login), flush=True)
             time.sleep(max(0.0, SUBMIT_SECONDS - (time.monotonic() - begun - now)))
 
     def finish(self) -> None:
-        """Withdraw what waits, and wait until the rest has ended."""
-        for job in list(self.broker.client.jobs(TYPE, status="queued")):
+        """Withdraw what waits, wait until the rest has ended, and sum up."""
+        waiting = list(self.broker.client.jobs(TYPE, status="queued"))
+        print(f"--- the time is over: {len(waiting)} jobs that wait are withdrawn, others end ---")
+        for job in waiting:
             self.broker.client.withdraw(TYPE, job["RequestID"])
         until(lambda: not self.open_jobs(), "the last jobs to end")
+        counts = self.broker.client.types()[TYPE]
+        print(
+            f"{self.submitted} jobs were submitted: {counts['done']} done, "
+            f"{len(waiting)} withdrawn, {counts['error']} failed"
+        )
+        for sentence in self.user.refusals:
+            print(f"failed: {sentence}")
+        print(
+            f"rq-broker audit, which compares every index with every job: {self.broker.audit()[1]}"
+        )
 
     def open_jobs(self) -> int:
         """Count the jobs that have not ended."""
@@ -80,20 +110,19 @@ class Show:
 
     def line(self, seconds: float, login: str) -> str:
         """Describe source, capacity, servers and jobs in one line."""
-        counts = self.broker.client.types()[TYPE]
-        free = sum(host["free"].get("VCPU", 0) for host in self.broker.hosts().values())
-        total = sum(size.vcpus for size in self.cloud.hosts.values())
-        used = sum(usage.get("VCPU", 0) for usage in self.cloud.usages().values())
+        hosts = self.broker.hosts().values()
+        used, held, free = (
+            sum(host[figure].get("VCPU", 0) for host in hosts)
+            for figure in ("used", "held", "free")
+        )
         states = [server.status for server in self.cloud.operator.compute.servers()]
         (source,) = self.broker.sources()
         state = source["cause"] or ("late" if source["stale"] else "fresh")
-        jobs = " ".join(
-            f"{name} {counts[name]:2}" for name in ("queued", "granted", "running", "done")
-        )
-        servers = f"{states.count('ACTIVE'):2} active {states.count('BUILD')} booting"
+        counts = self.broker.client.types()[TYPE]
         return (
-            f"{seconds:4.0f} s | {login}, {state} | Placement {used:2}/{total} VCPU used, "
-            f"free {free:2} | Nova {servers} | {jobs}"
+            f"{seconds:3.0f} s  {login:10}  {state:11} | {used:4} {held:4} {free:4} | "
+            f"{states.count('ACTIVE'):2} {states.count('BUILD'):7} | {counts['queued']:6} "
+            f"{counts['granted']:7} {counts['running']:7} {counts['done']:4}"
         )
 
 
@@ -101,6 +130,10 @@ def main(seconds: float) -> None:
     random.seed(7)
     with TemporaryDirectory(ignore_cleanup_errors=True) as directory, ExitStack() as stack:
         folder = Path(directory)
+        print(
+            f"A small OpenStack starts, on 127.0.0.1 and with all its files in {folder}.",
+            flush=True,
+        )
         cloud = stack.enter_context(Cloud(folder / "cloud"))
         for size in SIZES:
             nova.flavor(cloud.operator, *size)
@@ -116,11 +149,8 @@ def main(seconds: float) -> None:
         show = Show(cloud, broker, user)
         show.run(seconds)
         show.finish()
-        counts = broker.client.types()[TYPE]
-        print(f"{show.submitted} jobs: {counts['done']} done, {counts['error']} error")
-        print(f"audit: {broker.audit()[1]}")
-        for sentence in user.refusals:
-            print(f"not booted: {sentence}")
+        print("ending all processes …", flush=True)
+    print(f"all processes have ended, and {folder} is removed")
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ class Cloud:
     def _bring_up(self) -> None:
         started = time.monotonic()
         databases.copy_of(self.layout, self._say)
-        self._say(f"starting OpenStack with {len(self.hosts)} hosts …")
+        self._say(f"starting OpenStack with {len(self.hosts)} hosts (half a minute) …")
         configuration.write_all(self.layout, self._token_seconds)
         self._start("rabbitmq")
         self.start("mariadb")

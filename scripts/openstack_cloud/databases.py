@@ -38,7 +38,7 @@ def copy_of(target: Layout, say: Callable[[str], None]) -> None:
     with (FOLDER / "databases.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be making or copying them
         if not saved.exists():
-            say("making the databases, once …")
+            say("making the databases, once (a minute) …")
             _drop_old(saved.parent)
             with TemporaryDirectory() as directory:
                 source = Layout.make(Path(directory))

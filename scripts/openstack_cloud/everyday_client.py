@@ -96,8 +96,8 @@ class EverydayClient:
                 try:
                     for number, host in enumerate(job["Hosts"]):
                         servers.append(self._create(f"{name}-{number}", host, instances[number]))
-                    self._wait_until_active(servers)
                     broker.transition(type_, name, "running", servers=servers)
+                    self._wait_until_active(servers)
                     time.sleep(self.hold())
                 finally:
                     self._delete(servers)
