@@ -98,7 +98,7 @@ async def _read(feed: Feed) -> Reading:
 
 def _description(hosts: list[Host]) -> Iterator[str]:
     """Say in lines what there is."""
-    yield f"hosts: {_listed([host.name for host in hosts])}"
+    yield f"hosts: {_listed(sorted(host.name for host in hosts))}"
     sizes = Counter(label for host in hosts for label in host.aggregates)
     yield f"aggregates: {_listed([f'{label} ({count})' for label, count in sorted(sizes.items())])}"
     capacity = _total(host.capacity for host in hosts)

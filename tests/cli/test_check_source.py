@@ -11,12 +11,12 @@ from click.testing import CliRunner, Result
 from rq_broker.cli import main
 
 HOSTS = """
+[hosts.bench-2]
+capacity = { Slots = 3 }
 [hosts.bench-1]
 capacity = { Slots = 2 }
 used = { Slots = 1 }
 aggregates = ["gold"]
-[hosts.bench-2]
-capacity = { Slots = 3 }
 """
 OWN = """
 from rq_broker.sources import Host, Refused, Source, SourceSnapshot

@@ -1,4 +1,4 @@
-"""Several regions in one installation: one type fed by two, and two types by one each."""
+"""Several regions and clouds in one installation: one type fed by two, two types by one each."""
 
 from __future__ import annotations
 
@@ -65,6 +65,25 @@ def test_one_type_is_fed_by_two_regions(regions: Cloud, tmp_path: Path) -> None:
         )
         assert broker.hosts().keys() == {*regions.hosts, *THERE}
         regions.start("placement2")
+
+
+def test_one_type_is_fed_by_two_clouds(regions: Cloud, tmp_path: Path) -> None:
+    """Two clouds of clouds.yaml, each with a login of its own, feed one type: a gang spans both."""
+    logins = {
+        "here": regions.login_as("broker"),
+        "there": {**regions.application_credential("broker"), "region_name": OTHER_REGION},
+    }
+    tables = [{"cloud": name, "name": name} for name in logins]
+    with Broker(tmp_path / "broker", logins, tables) as broker:
+        broker.wait_for_hosts(*regions.hosts, *THERE)
+        hosts = Jobs(broker).granted("large", 2 * (len(regions.hosts) + len(THERE)))
+        assert {*hosts} == {*regions.hosts, *THERE}
+        broker.start_notifiers(there={**logins["there"], "region_name": "nowhere"})
+        broker.wait_for(
+            lambda: {source["name"] for source in broker.sources() if source["cause"]} == {"there"},
+            "the other cloud alone to fail",
+        )
+        assert broker.hosts().keys() == {*regions.hosts, *THERE}
 
 
 def test_two_types_are_fed_by_a_region_each(regions: Cloud, tmp_path: Path) -> None:
