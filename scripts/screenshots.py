@@ -12,7 +12,7 @@ import logging
 import re
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -65,7 +65,7 @@ _SETTLE_MS = 1_000
 """What a view takes to draw what it reads after it has come up."""
 _TALLEST = 2_600
 """Pixels of a page that are pictured at most."""
-_COMING = re.compile("The forecast is being made|正在預測")
+_COMING = re.compile("being computed|計算中|正在計算")
 _SLOW_MS = 60_000
 """What its first forecasts may take on a loaded machine."""
 
@@ -121,7 +121,8 @@ async def _settled(page: Page, state: State) -> None:
     await page.wait_for_timeout(_SETTLE_MS)
     if not state.is_loading:
         await expect(page.locator(".sk")).to_have_count(0, timeout=_SLOW_MS)
-        await expect(page.get_by_text(_COMING)).to_have_count(0, timeout=_SLOW_MS)
+        with suppress(AssertionError):  # then it is pictured as it is
+            await expect(page.get_by_text(_COMING)).to_have_count(0, timeout=_SLOW_MS)
 
 
 @asynccontextmanager
@@ -155,7 +156,12 @@ async def main(folder: Path, modes: list[str], names: list[str]) -> None:
         print("no Chinese font is installed (apt-get install fonts-noto-cjk): expect boxes")
     broker, clock = Broker(in_memory()), Clock(back=_SPAN)
     # The broker's monotonic clock goes with it: else holds would not age by what is set forward.
-    with patch("time.time", clock), patch("rq_broker.store.type_clock._own_clock", clock):
+    # Forecasts may follow each other sooner: nobody but these pages asks.
+    with (
+        patch("time.time", clock),
+        patch("rq_broker.store.type_clock._own_clock", clock),
+        patch("rq_broker.admission.forecaster.PAUSE_FACTOR", 1.0),
+    ):
         await scene.fill(broker, waiting=60, forward=clock.forward)
         clock.forward(_SPAN)
         for type_ in (scene.VM, scene.GPU):

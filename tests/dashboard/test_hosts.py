@@ -64,7 +64,7 @@ async def test_a_host_in_use_drains_until_its_last_job_ends(
     await page.goto(f"{url}/hosts/vm?host=h1")
     await page.get_by_role("button", name="Drain…").click()
     dialog = page.get_by_role("dialog", name="Drain h1?")
-    await expect(dialog).to_contain_text("1 jobs keep what they hold")
+    await expect(dialog).to_contain_text("1 job keeps what it holds")
     await dialog.get_by_role("button", name="Drain").click()
     await expect(page.get_by_role("button", name="Draining")).to_be_visible()
     await page.get_by_role("button", name="Put back: h1").click()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -13,7 +16,10 @@ from rq_broker.domain.jobs import Status
 from rq_broker.store.broker import Broker, Settlement
 from tests import making
 from tests.dashboard.asking import changes, read, send
+from tests.dashboard.conftest import module
 
+TAIPEI = ZoneInfo("Asia/Taipei")
+"""Where the viewer is."""
 BIG = "92233720368547758079007199254740993"
 
 
@@ -67,6 +73,28 @@ async def test_a_timeline_has_grants_and_callbacks(url: str, page: Page, broker:
     )
     await expect(steps.nth(3)).to_contain_text("9,876 ms")
     await expect(page.get_by_role("region", name="Callback attempts")).to_contain_text("503")
+
+
+async def test_a_job_of_another_day_says_of_which(url: str, page: Page, broker: Broker) -> None:
+    """Times of the past have their day, beside the marks of the timeline and not below them; a
+    forecast just after midnight has none."""
+    await making.submit(broker, "d", "vm")
+    await page.route("**/modules/**", module)
+    evening = datetime.now(TAIPEI).replace(hour=23, minute=50) + timedelta(days=2)
+    await page.clock.set_fixed_time(evening)
+    await page.goto(f"{url}/job/vm/d")
+    timeline = page.get_by_role("region", name="Timeline")
+    await expect(timeline.locator("time").first).to_have_text(re.compile(r"^\w+ \d+, \d\d:\d\d$"))
+    time = await timeline.locator("time").first.bounding_box()
+    mark = await timeline.locator(".dot").first.bounding_box()
+    assert time
+    assert mark
+    assert time["x"] + time["width"] <= mark["x"]
+    said = (
+        "after => import('/modules/js/format.js').then(({ minute }) => minute(Date.now() + after))"
+    )
+    assert await page.evaluate(said, 30 * 60_000) == "00:20"
+    assert re.fullmatch(r"\w+ \d+, 12:50", await page.evaluate(said, 13 * 3_600_000))
 
 
 async def test_data_keeps_every_digit_and_markup_is_text(url: str, page: Page) -> None:

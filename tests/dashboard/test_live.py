@@ -142,6 +142,8 @@ async def test_the_api_is_killed_and_comes_back(
     await page.clock.fast_forward(7_000)
     await expect(page.locator("main")).to_contain_text("has not answered since")
     await expect(pause).to_be_disabled()
+    await expect(pause).to_have_css("cursor", "not-allowed")  # it looks so, too
+    await expect(page.get_by_text("The API does not answer.")).to_have_count(0)
     port = url.rpartition(":")[2]
     again = processes.start("api", "--port", port, "--redis", redis_server.url, "--workers", "2")
     again.url = url

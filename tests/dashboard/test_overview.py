@@ -56,7 +56,7 @@ async def test_a_paused_type_is_resumed_where_it_is_told(
     await making.submit(broker, "d", "vm")
     await page.goto(f"{url}/")
     needs = page.get_by_role("region", name="Needs attention")
-    await expect(needs).to_contain_text("vm: grants are paused. 1 jobs wait")
+    await expect(needs).to_contain_text("vm: grants are paused. 1 job waits")
     await needs.get_by_role("button", name="Resume grants: vm").click()
     await expect(needs).not_to_contain_text("paused")
     assert not (await broker.policy("vm")).paused

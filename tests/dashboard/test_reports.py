@@ -84,11 +84,11 @@ async def test_who_holds_for_too_long_is_one_click_away(
 
 
 async def test_owners_have_a_row_each(url: str, page: Page, broker: Broker) -> None:
-    """What each submitted, was granted, had and waits for stands in one row."""
+    """What each submitted, was granted, held and waits for stands in one row."""
     await make_lab(broker)
     await page.goto(f"{url}/reports/{scene.GPU}")
     owners = page.get_by_role("region", name="Owners")
-    await expect(owners.get_by_role("columnheader", name="GPU-hours had")).to_be_visible()
+    await expect(owners.get_by_role("columnheader", name="GPU-hours held")).to_be_visible()
     await expect(owners.get_by_role("row", name="vision")).to_be_visible()
 
 

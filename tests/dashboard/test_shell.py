@@ -35,6 +35,11 @@ CODE = "\n".join(
 )
 """All that may name a text."""
 TEXTS = "async () => (await import('/modules/js/texts.js')).LANGUAGES"
+COUNTED = re.compile(
+    r"\{n\} (?:more |other |such )?(?:jobs|hosts|types|attempts|alternatives|changes|times|filters"
+    r"|receivers|failures)\b"
+)
+"""A number of things, as English says it of several."""
 TOKENS = (FOLDER / "css" / "tokens.css").read_text()
 
 
@@ -81,6 +86,7 @@ async def test_theme_and_language_are_kept(browser: Browser, watch: list[Watch],
         page = await opened.new_page()
         await page.goto(f"{lab}/")
         await expect(page.locator("main h1")).to_have_text("總覽")
+        await expect(page.locator(".needs li").first).to_contain_text("vm：")
         dark = await page.evaluate("getComputedStyle(document.body).backgroundColor")
         await page.get_by_role("button", name="切換主題").click()
         await page.get_by_role("button", name="English").click()
@@ -221,6 +227,16 @@ async def test_both_languages_have_every_text(page: Page, lab: str) -> None:
         if not name.endswith(".one"):
             values = set(re.findall(r"\{(\w+)\}", text))
             assert values == set(re.findall(r"\{(\w+)\}", chinese[name])), name
+
+
+async def test_one_is_said_as_one(page: Page, lab: str) -> None:
+    """Where English counts things, one of them has a text of its own."""
+    await page.route("**/modules/**", module)
+    await page.goto(f"{lab}/")
+    english: dict[str, str] = (await page.evaluate(TEXTS))["en"]
+    counted = [name for name, text in english.items() if COUNTED.search(text)]
+    assert "hosts.drain.hint" in counted
+    assert [name for name in counted if f"{name}.one" not in english] == []
 
 
 NEEDED = [

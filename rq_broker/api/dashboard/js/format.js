@@ -1,9 +1,10 @@
 // Numbers, times and sizes as people read them, in the viewer's language and zone.
-import { language, t } from "./texts.js";
+import { language, many, t } from "./texts.js";
 
 const MINUTE = 60;
 const HOUR = 3600;
 const DAY = 86400;
+const NEAR = 12 * HOUR;
 const GIB = 1024; // MB
 
 export function number(value) {
@@ -44,20 +45,22 @@ export function clockTime(date) {
     .format(date);
 }
 
-export function moment(iso) {
-  const date = new Date(iso);
-  const today = new Date().toDateString() === date.toDateString();
-  return today ? clockTime(date) : new Intl.DateTimeFormat(language(), {
-    year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", hourCycle: "h23",
-  }).format(date);
+// To the minute, with the day unless that is today, and with the year unless it is this one.
+function dayAndMinute(date, withDay = true) {
+  const now = new Date();
+  const day = withDay && now.toDateString() !== date.toDateString() && { month: "short", day: "numeric", year: now.getFullYear() === date.getFullYear() ? undefined : "numeric" };
+  return new Intl.DateTimeFormat(language(), { ...day, hour: "2-digit", minute: "2-digit", hourCycle: "h23" }).format(date);
 }
 
-// The same to the minute, as one says of what is only about then.
+export function moment(iso) {
+  const date = new Date(iso);
+  return new Date().toDateString() === date.toDateString() ? clockTime(date) : dayAndMinute(date);
+}
+
+// What is only about then: to the minute, and without the day within NEAR of now, so that an evening's forecast stays short.
 export function minute(iso) {
   const date = new Date(iso);
-  const today = new Date().toDateString() === date.toDateString();
-  const day = today ? {} : { year: "numeric", month: "2-digit", day: "2-digit" };
-  return new Intl.DateTimeFormat(language(), { ...day, hour: "2-digit", minute: "2-digit", hourCycle: "h23" }).format(date);
+  return dayAndMinute(date, Math.abs(date - Date.now()) > 1000 * NEAR);
 }
 
 export function instant(iso) {
@@ -104,6 +107,6 @@ export function size(data) {
     return count === 1 ? main : t("size.times", { count: number(count), main });
   });
   const more = [parts.length === 1 ? parts[0].disk : "", demand.spread ? t("size.spread") : "",
-    (demand.alternatives || []).length ? t("size.alternatives", { n: demand.alternatives.length }) : ""];
+    (demand.alternatives || []).length ? many("size.alternatives", demand.alternatives.length, { n: number(demand.alternatives.length) }) : ""];
   return { text: words.join(" + ") || t("size.nothing"), more: more.filter(Boolean).join(" · ") };
 }

@@ -2,7 +2,7 @@
 import { html, useEffect, useRef, useState } from "./dom.js";
 import { Art } from "./art.js";
 import { number, range } from "./format.js";
-import { t } from "./texts.js";
+import { gap, t } from "./texts.js";
 
 export function Icon({ name, label, tone = "" }) {
   const described = label ? { role: "img", "aria-label": label } : { "aria-hidden": "true" };
@@ -66,7 +66,8 @@ export function EtaBar({ eta, axis, steps = 3 }) {
 
 export function Eta({ eta, axis }) {
   const isKnown = typeof eta?.p50 === "number";
-  const text = !isKnown && eta?.why?.code === "impossible" ? t("eta.never") : range(eta?.p50, eta?.p90);
+  const why = !isKnown && { impossible: "eta.never", computing: "eta.computing" }[eta?.why?.code];
+  const text = why ? t(why) : range(eta?.p50, eta?.p90);
   return html`<span class="eta-t"><span class=${isKnown ? "" : "far"}>${text}</span></span><${EtaBar} eta=${eta} axis=${axis} />`;
 }
 
@@ -99,8 +100,8 @@ export function Failure({ error, again, whole }) {
     return html`<div role="alert"><${Empty} art="cut" title=${t("error.title")} action=${again && html`<${Button} icon="undo" onClick=${again}>${t("error.retry")}</${Button}>`}>
       ${away ? t("error.unreachable") : error.message}${request && html`<br /><span class="sub">${request}</span>`}</${Empty}></div>`;
   }
-  return html`<div class="note" data-tone="bad" role="alert"><${Icon} name="bad" /><p>${away ? t("error.unreachable") : error.message}
-    ${(away || error.status >= 500) && error.method !== "GET" ? ` ${t("error.maybe")}` : ""}
+  return html`<div class="note" data-tone="bad" role="alert" ...${away && { "data-away": "" }}><${Icon} name="bad" /><p>${away ? t("error.unreachable") : error.message}
+    ${(away || error.status >= 500) && error.method !== "GET" ? gap() + t("error.maybe") : ""}
     ${error.requestId && html`<br /><span class="sub">${[error.code, t("error.request", { id: error.requestId })].filter(Boolean).join(" · ")}</span>`}</p>
     ${again && html`<${Button} data-size="sm" onClick=${again}>${t("error.retry")}</${Button}>`}</div>`;
 }

@@ -21,12 +21,12 @@ const EN = {
   "attention": "needs attention",
   "status.queued": "Waiting", "status.granted": "Granted", "status.running": "Running", "status.done": "Done",
   "status.error": "Error", "status.beside": "Waiting beside the line",
-  "span.s": "{s} s", "span.m": "{m} min", "span.hm": "{h} h {m}", "span.h": "{h} h", "span.dh": "{d} d {h} h", "span.d": "{d} d",
+  "span.s": "{s}\u00a0s", "span.m": "{m}\u00a0min", "span.hm": "{h}\u00a0h\u00a0{m}", "span.h": "{h}\u00a0h", "span.dh": "{d}\u00a0d\u00a0{h}\u00a0h", "span.d": "{d}\u00a0d",
   "eta.now": "under 1 min", "eta.range": "{from} – {to}", "eta.about": "about {from}", "eta.later": "{from} or later",
-  "eta.unknown": "not known", "eta.never": "never",
-  "amount.gb": "{n} GB", "amount.mb": "{n} MB", "amount.disk": "{n} GB disk", "amount.other": "{n} {resource}",
-  "size.times": "{count} × {main}", "size.elastic": "{min} to {max} × {main}", "size.spread": "on hosts of its own each",
-  "size.alternatives": "or {n} alternatives", "size.nothing": "nothing",
+  "eta.unknown": "not known", "eta.computing": "being computed", "eta.never": "never",
+  "amount.gb": "{n}\u00a0GB", "amount.mb": "{n}\u00a0MB", "amount.disk": "{n}\u00a0GB\u00a0disk", "amount.other": "{n}\u00a0{resource}",
+  "size.times": "{count}\u00a0×\u00a0{main}", "size.elastic": "{min} to {max} × {main}", "size.spread": "on hosts of its own each",
+  "size.alternatives": "or {n} alternatives", "size.alternatives.one": "or 1 alternative", "size.nothing": "nothing",
   "cancel": "Cancel", "close": "Close", "copy": "Copy", "copied": "Copied.",
   "cap.label": "{name}: {used} used, {held} held, {kept} kept, {free} free", "cap.label.sums": "{name}: {used} used, {held} held, {free} free",
   "job.withdraw.ask": "Withdraw {name}?",
@@ -72,12 +72,12 @@ const ZH = {
   "attention": "需要處理",
   "status.queued": "等待中", "status.granted": "已發放", "status.running": "執行中", "status.done": "已完成",
   "status.error": "錯誤", "status.beside": "在隊列旁等待",
-  "span.s": "{s} 秒", "span.m": "{m} 分", "span.hm": "{h} 時 {m} 分", "span.h": "{h} 時", "span.dh": "{d} 天 {h} 時", "span.d": "{d} 天",
+  "span.s": "{s}\u00a0秒", "span.m": "{m}\u00a0分", "span.hm": "{h}\u00a0時\u00a0{m}\u00a0分", "span.h": "{h}\u00a0時", "span.dh": "{d}\u00a0天\u00a0{h}\u00a0時", "span.d": "{d}\u00a0天",
   "eta.now": "不到 1 分", "eta.range": "{from} – {to}", "eta.about": "約 {from}", "eta.later": "{from}以後",
-  "eta.unknown": "還不知道", "eta.never": "不會輪到",
-  "amount.gb": "{n} GB", "amount.mb": "{n} MB", "amount.disk": "{n} GB 磁碟", "amount.other": "{n} {resource}",
-  "size.times": "{count} × {main}", "size.elastic": "{min} 到 {max} × {main}", "size.spread": "各在不同主機",
-  "size.alternatives": "或 {n} 種替代", "size.nothing": "無",
+  "eta.unknown": "還不知道", "eta.computing": "計算中", "eta.never": "不會輪到",
+  "amount.gb": "{n}\u00a0GB", "amount.mb": "{n}\u00a0MB", "amount.disk": "{n}\u00a0GB\u00a0磁碟", "amount.other": "{n}\u00a0{resource}",
+  "size.times": "{count}\u00a0×\u00a0{main}", "size.elastic": "{min} 到 {max} × {main}", "size.spread": "各在不同主機",
+  "size.alternatives": "或 {n} 種替代", "size.alternatives.one": "或 1 種替代", "size.nothing": "無",
   "cancel": "取消", "close": "關閉", "copy": "複製", "copied": "已複製。",
   "cap.label": "{name}：已使用 {used}，我們保留 {held}，留給下一個 {kept}，可用 {free}", "cap.label.sums": "{name}：已使用 {used}，我們保留 {held}，可用 {free}",
   "job.withdraw.ask": "撤回 {name}？",
@@ -135,6 +135,9 @@ export function use(code) {
   document.documentElement.lang = code;
   try { localStorage.setItem("language", code); } catch { /* storage may be off */ }
 }
+
+// What stands between two sentences.
+export const gap = () => (chosen === "en" ? " " : "");
 
 // A text with its values in place of {names}.
 export function t(name, values = {}) {

@@ -5,7 +5,7 @@ import { Confirm, Outcome, useAction } from "../acting.js";
 import { number, span } from "../format.js";
 import { Badge, Button } from "../parts.js";
 import { to } from "../router.js";
-import { t } from "../texts.js";
+import { gap, t } from "../texts.js";
 
 const TABS = ["line", "hosts", "callbacks", "reports", "audit", "policy"];
 
@@ -13,7 +13,7 @@ const TABS = ["line", "hosts", "callbacks", "reports", "audit", "policy"];
 function inShort(policy) {
   const patience = policy.strict_order ? t("head.strict") : policy.patience === null ? t("head.patience.never") : t("head.patience", { span: span(policy.patience) });
   const offer = policy.offer === null ? t("head.offer.ever") : t("head.offer", { span: span(policy.offer) });
-  return [patience, policy.share ? t("head.share") : "", offer].filter(Boolean).join(" ");
+  return [patience, policy.share ? t("head.share") : "", offer].filter(Boolean).join(gap());
 }
 
 function Pause({ type, policy, counts, reload }) {

@@ -5,7 +5,7 @@ import { Confirm, Outcome, useAction } from "../acting.js";
 import { useResource } from "../data.js";
 import { amount, instant, moment, number, resources } from "../format.js";
 import { Button } from "../parts.js";
-import { t } from "../texts.js";
+import { many, t } from "../texts.js";
 
 const LISTED = 50; // hosts taken out of service lately, of which those that are not back are shown
 
@@ -59,9 +59,9 @@ export function Drain({ type, host, holders, reload }) {
   if (host.dropped) return isRead && html`<${PutBack} type=${type} name=${host.name} line=${lines.get(host.name)} reload=${reload} />`;
   if (!may("drop_host", type)) return null;
   if (host.source) return html`<p class="sub">${t("hosts.drain.source", { source: host.source })}</p>`;
-  const says = holders ? t("hosts.drain.says", { n: number(holders) }) : t("hosts.drain.says.none");
+  const says = holders ? many("hosts.drain.says", holders, { n: number(holders) }) : t("hosts.drain.says.none");
   return html`<div class="actions"><${Button} icon="drain" onClick=${() => setAsking(true)}>${t("hosts.drain")}</${Button}>
-      <span class="sub">${t("hosts.drain.hint", { n: number(holders) })}</span></div>
+      <span class="sub">${many("hosts.drain.hint", holders, { n: number(holders) })}</span></div>
     ${asking && html`<${Confirm} bad title=${t("hosts.drain.ask", { name: host.name })} says=${says} label=${t("hosts.drain.yes")}
       onYes=${() => call("DELETE", `types/${path(type)}/hosts/${path(host.name)}`)} done=${reload} onClose=${() => setAsking(false)} />`}`;
 }

@@ -5,7 +5,7 @@ import { amountOf, useResource } from "../data.js";
 import { amount, instant, minute, number, resources, span } from "../format.js";
 import { Badge, Failure, Icon } from "../parts.js";
 import { to } from "../router.js";
-import { t } from "../texts.js";
+import { many, t } from "../texts.js";
 import { Drain } from "./host-drain.js";
 
 const READ_MS = 5000; // between two reads of who holds the host
@@ -60,7 +60,7 @@ function Kept({ type, name, reservations }) {
   return html`<div class="sec"><h3>${t("hosts.keptfor")}</h3>${here.map((each) => {
     const others = Object.keys(each.hosts).length - 1;
     const values = { time: minute(new Date(1000 * each.start)), n: number(others) };
-    return html`<p key=${each.request_id}><a class="wrap" href=${to("job", type, each.request_id)}>${each.request_id}</a> ${t(others ? "hosts.keptfor.more" : "hosts.keptfor.one", values)}</p>`;
+    return html`<p key=${each.request_id}><a class="wrap" href=${to("job", type, each.request_id)}>${each.request_id}</a> ${others ? many("hosts.keptfor.more", others, values) : t("hosts.keptfor.one", values)}</p>`;
   })}</div>`;
 }
 

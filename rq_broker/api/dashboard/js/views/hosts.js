@@ -5,7 +5,7 @@ import { amountOf, totals, useResource } from "../data.js";
 import { amount, number, resources, span } from "../format.js";
 import { Button, Cap, Empty, Failure, Icon, Legend, Loading, Note } from "../parts.js";
 import { go, to } from "../router.js";
-import { t } from "../texts.js";
+import { many, t } from "../texts.js";
 import { Chosen } from "./host.js";
 import { FitMenu, fitOf, fits } from "./host-fit.js";
 import { Head } from "./head.js";
@@ -100,7 +100,7 @@ function Sources({ hosts, sources }) {
   return troubled.map((each) => {
     const ofIt = hosts.filter((host) => host.source === each.name).length;
     const text = each.age_seconds === null ? t("hosts.late.never", { source: each.name, cause: each.cause || "—" })
-      : each.stale ? t("hosts.late", { n: number(ofIt), span: span(each.age_seconds), source: each.name })
+      : each.stale ? many("hosts.late", ofIt, { n: number(ofIt), span: span(each.age_seconds), source: each.name })
       : t("hosts.failing", { source: each.name, cause: each.cause, text: each.text || "" });
     return html`<${Note} key=${each.name} tone="warn" icon="warn">${text}${each.stale && each.cause ? ` (${each.cause})` : ""}</${Note}>`;
   });

@@ -5,7 +5,7 @@ import { Confirm, Outcome, useAction } from "../acting.js";
 import { number } from "../format.js";
 import { Button, Dialog, Failure, Icon } from "../parts.js";
 import { go, to } from "../router.js";
-import { t } from "../texts.js";
+import { many, t } from "../texts.js";
 
 const MOST = Number.MAX_SAFE_INTEGER; // of a priority, both ways
 
@@ -34,7 +34,7 @@ function dialogsOf(job, url, what, leaving) {
   const holds = job.Status === "granted" || job.Status === "running";
   const fenced = (body) => ({ body: holds && job.Fence ? { ...body, fence: job.Fence } : body });
   return {
-    front: () => ({ title: t("act.front.ask", { name }), says: t("act.front.says", { n: number((job.Position || 1) - 1) }), label: t("act.front.yes"),
+    front: () => ({ title: t("act.front.ask", { name }), says: many("act.front.says", (job.Position || 1) - 1, { n: number((job.Position || 1) - 1) }), label: t("act.front.yes"),
       onYes: () => call("POST", url, { body: { position: "front" } }), said: t("act.front.done", { name }) }),
     requeue: () => ({ title: t("act.requeue.ask", { name }), says: holds ? t("act.requeue.holds", { hosts }) : t("act.requeue.says"), label: t("act.requeue.yes"), bad: holds,
       onYes: () => call("POST", url, fenced({ status: "queued" })), said: t("act.requeue.done", { name }) }),

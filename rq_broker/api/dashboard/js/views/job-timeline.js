@@ -4,7 +4,7 @@ import { clock } from "../api.js";
 import { causeWords, isTaken } from "../causes.js";
 import { clockTime, instant, moment, number, span } from "../format.js";
 import { Icon } from "../parts.js";
-import { t } from "../texts.js";
+import { many, t } from "../texts.js";
 import { around } from "./job-why.js";
 
 const BEFORE_MS = 2; // an attempt stands before the change that it led to, at the same moment
@@ -77,7 +77,7 @@ function folded(attempts) {
   return [...byFence.values()].flatMap((steps) => {
     if (steps.length <= UNFOLDED + 1) return steps;
     const [last, others] = [steps[steps.length - 1], steps.slice(UNFOLDED - 1, -1)];
-    return [...steps.slice(0, UNFOLDED - 1), { at: others[0].at, tone: "", icon: "more", text: t("tl.more", { n: number(others.length) }), inside: others }, last];
+    return [...steps.slice(0, UNFOLDED - 1), { at: others[0].at, tone: "", icon: "more", text: many("tl.more", others.length, { n: number(others.length) }), inside: others }, last];
   });
 }
 

@@ -5,7 +5,7 @@ import { amount, clockTime, instant, minute, number, range, resources, size, spa
 import { EtaBar, Icon } from "../parts.js";
 import { sentence } from "../reasons.js";
 import { to } from "../router.js";
-import { t } from "../texts.js";
+import { many, t } from "../texts.js";
 
 const SHOWN = 8; // holders that are drawn
 const FOREIGN = 4; // hosts that are drawn as used by others
@@ -60,7 +60,7 @@ export function Why({ job, explained, at }) {
   const isOther = explained.explains && explained.explains !== job.RequestID;
   return html`<section class="panel" aria-labelledby="why"><div class="panel-h"><h2 id="why">${t("job.why")}</h2><span class="sub">${t("job.asof", { time: clockTime(new Date(at)) })}</span></div><div class="reason">
     <p class="say">${reason ? sentence(reason) : t("job.fits")}</p>
-    ${isOther && html`<p class="sub">${t("job.explains", { name: explained.explains, n: number(explained.jobs_of_its_shape_before) })}</p>`}
+    ${isOther && html`<p class="sub">${many("job.explains", explained.jobs_of_its_shape_before, { name: explained.explains, n: number(explained.jobs_of_its_shape_before) })}</p>`}
     ${reservation && html`<p class="track"><${Icon} name="kept" /><span>${t("job.kept.start", { hosts: explained.hosts.slice(0, SHOWN).join(", "), time: minute(1000 * reservation.start) })}</span></p>`}
     ${rows.length + foreign.length > 0 && html`<div><h3 class="sec-h">${t("job.waits")}</h3><ul class="wait-for">
       ${rows.slice(0, SHOWN).map((row) => html`<${Holder} key=${row.key} type=${job.Type} row=${row} ends=${ends} axis=${axis} />`)}

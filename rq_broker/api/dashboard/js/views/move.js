@@ -4,7 +4,7 @@ import { html, useEffect, useRef, useState } from "../dom.js";
 import { call, clock, path } from "../api.js";
 import { clockTime, number, span } from "../format.js";
 import { Button, Dialog, Failure, Icon, Note } from "../parts.js";
-import { many, t } from "../texts.js";
+import { gap, many, t } from "../texts.js";
 
 const SHOWN = 8; // jobs whose change is told
 const LEAST = 30; // seconds that are told as a change: a forecast knows no better
@@ -64,7 +64,7 @@ function says(preview, job) {
   const own = Math.abs(self || 0) >= LEAST ? t(self < 0 ? "move.says.sooner" : "move.says.later", { span: length(self) }) : "";
   const most = mostOf(preview.moves, job.RequestID);
   const others = preview.later ? many("move.says.others", preview.later, { n: number(preview.later), most: length(most) }) : "";
-  return [own, others, t("move.nothing")].filter(Boolean).join(" ");
+  return [own, others, t("move.nothing")].filter(Boolean).join(gap());
 }
 
 // Moves a job to a place, 1 for the next. `line`: the version of the line that was seen; the move does what was seen, or nothing.

@@ -5,7 +5,7 @@ import { Confirm, Outcome, useAction } from "../acting.js";
 import { number, span } from "../format.js";
 import { Button, Icon } from "../parts.js";
 import { to } from "../router.js";
-import { t } from "../texts.js";
+import { many, t } from "../texts.js";
 
 const SHOWN = 8; // needs drawn at once; the others behind a button
 
@@ -24,7 +24,7 @@ function sourceTrouble(source) {
 export function troublesOf(row) {
   const { sources = [], breakers = 0, outage, losses = 0, unserved } = row.trouble || {};
   const found = [];
-  if (losses) found.push({ tone: "bad", icon: "bad", text: t("need.losses", { n: number(losses) }), short: t("trouble.losses"), act: "acknowledge" });
+  if (losses) found.push({ tone: "bad", icon: "bad", text: many("need.losses", losses, { n: number(losses) }), short: t("trouble.losses"), act: "acknowledge" });
   if (unserved) found.push({ tone: "bad", icon: "off", text: t("need.unserved"), short: t("trouble.unserved") });
   if (outage) found.push({ tone: "bad", icon: "plug", view: "callbacks", text: t("need.outage"), short: t("trouble.outage") });
   if (breakers && !outage) {
@@ -35,7 +35,7 @@ export function troublesOf(row) {
   if (row.paused) {
     const { queued } = row.counts;
     found.push({ tone: "plain", icon: "pause", short: t("trouble.paused"), act: "resume",
-      text: queued ? t("need.paused", { n: number(queued), span: span(row.oldest_wait_seconds) }) : t("need.paused.none") });
+      text: queued ? many("need.paused", queued, { n: number(queued), span: span(row.oldest_wait_seconds) }) : t("need.paused.none") });
   }
   return found;
 }
@@ -56,7 +56,7 @@ function Acknowledge({ type, reload }) {
 
 function Need({ type, need, reload }) {
   const { view, act } = need;
-  return html`<li data-tone=${need.tone}><${Icon} name=${need.icon} /><div><p>${type && html`<strong>${type}</strong>: `}${need.text}</p>${need.more && html`<p>${need.more}</p>`}</div>
+  return html`<li data-tone=${need.tone}><${Icon} name=${need.icon} /><div><p>${type && html`<strong>${type}</strong>${t("need.of")}`}${need.text}</p>${need.more && html`<p>${need.more}</p>`}</div>
     ${view && html`<a class="btn" href=${to(view, type)} aria-label=${`${t(`need.see.${view}`)}: ${type}`}>${t(`need.see.${view}`)}</a>`}
     ${act === "resume" && html`<${Resume} type=${type} reload=${reload} />`}${act === "acknowledge" && html`<${Acknowledge} type=${type} reload=${reload} />`}</li>`;
 }

@@ -5,7 +5,7 @@ import { useFresh, useResource } from "../data.js";
 import { number, resources, span } from "../format.js";
 import { Badge, Cap, Empty, Failure, Icon, Legend, Loading } from "../parts.js";
 import { to } from "../router.js";
-import { t } from "../texts.js";
+import { many, t } from "../texts.js";
 import { Feed } from "./feed.js";
 import { Needs, troublesOf } from "./needs.js";
 import { Next } from "./next.js";
@@ -36,7 +36,7 @@ function Trouble({ row }) {
 
 function Row({ row, history }) {
   const { name, counts } = row;
-  const running = t("overview.running", { running: number(counts.running), held: number(counts.granted) });
+  const running = t("overview.running", { running: number(counts.running), granted: number(counts.granted) });
   const grants = history?.grants;
   return html`<tr><td class="full"><div class="name"><a class="strong wrap" href=${to("line", name)}>${name}</a>
       ${row.paused ? html`<${Badge} icon="pause">${t("type.paused")}</${Badge}>` : html`<span class="sub">${running}</span>`}</div></td>
@@ -54,7 +54,7 @@ function Types({ rows, unread }) {
   const shown = rows.filter((row) => row.name.toLowerCase().includes(text.toLowerCase()));
   const histories = useHistories(shown.map((row) => row.name));
   return html`<section class="panel" aria-labelledby="types"><div class="panel-h"><h2 id="types">${t("nav.types")}</h2>
-      ${unread > 0 && html`<span class="sub">${t("overview.unread", { n: number(unread) })}</span>`}
+      ${unread > 0 && html`<span class="sub">${many("overview.unread", unread, { n: number(unread) })}</span>`}
       ${rows.length >= FILTER_FROM && html`<div class="find" role="search"><${Icon} name="search" /><input class="input" type="search" aria-label=${t("overview.filter")}
         placeholder=${t("overview.filter")} value=${text} onInput=${(event) => setText(event.target.value)} /></div>`}
       <span class="wide-only"><${Legend} /></span></div>
@@ -72,7 +72,7 @@ export function Overview({ ready, events }) {
   if (!summaries.data) return html`${head()}<${Loading} />`;
   const rows = summaries.data;
   const sum = (status) => number(rows.reduce((total, row) => total + row.counts[status], 0));
-  const lede = t(rows.length === 1 ? "overview.lede.one" : "overview.lede", { types: number(rows.length), waiting: sum("queued"), running: sum("running") });
+  const lede = many("overview.lede", rows.length, { types: number(rows.length), waiting: sum("queued"), running: sum("running") });
   if (rows.length === 0) return html`${head()}<${Empty} title=${t("overview.empty.title")}>${t("overview.empty")}</${Empty}>`;
   return html`${head(lede)}${summaries.error && html`<${Failure} error=${summaries.error} again=${summaries.reload} />`}
     <${Needs} rows=${rows} ready=${ready} reload=${summaries.reload} />

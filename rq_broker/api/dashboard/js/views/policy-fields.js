@@ -2,7 +2,7 @@
 import { html } from "../dom.js";
 import { span } from "../format.js";
 import { Button, Icon } from "../parts.js";
-import { t } from "../texts.js";
+import { gap, t } from "../texts.js";
 import { nullText, secondsOf, spanText, words } from "./policy-values.js";
 
 const DAY = 86400; // the half-life of a share that says nothing else, seconds
@@ -12,7 +12,7 @@ function Note({ name, shape, fallback, error }) {
   const means = t(`means.${name}`).replace("null", t("policy.word.empty")).replace(/^[a-z]/, (letter) => letter.toUpperCase());
   const parts = `${means}${t("policy.stop")}`.split("`");
   return html`<span class="hint" id=${`p-${name}-h`}>${parts.map((part, n) => (n % 2 ? html`<code>${part}</code>` : part))}
-      ${fallback !== undefined && html` <span class="nowrap">${t("policy.default", { value: words(name, fallback, shape.kind) })}</span>`}</span>
+      ${fallback !== undefined && html`${gap()}<span class="nowrap">${t("policy.default", { value: words(name, fallback, shape.kind) })}</span>`}</span>
     ${error && html`<span class="err" id=${`p-${name}-e`} role="alert"><${Icon} name="bad" />${error}</span>`}`;
 }
 

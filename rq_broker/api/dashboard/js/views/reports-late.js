@@ -14,7 +14,7 @@ function Row({ type, job }) {
   const since = new Date(job.granted * 1000).toISOString();
   const has = resources(Object.keys(job.amounts)).map((name) => amount(name, job.amounts[name])).join(", ");
   const from = t(job.expected_from === "expected" ? "reports.late.said" : "reports.late.predicted");
-  return html`<tr><td class="full name"><a class="clip strong" href=${to("job", type, job.request_id)} title=${job.request_id}>${job.request_id}</a></td>
+  return html`<tr><td class="full name"><a class="wrap strong" href=${to("job", type, job.request_id)}>${job.request_id}</a></td>
     <td data-l=${t("reports.owner")}>${job.owner_id}</td><td data-l=${t("reports.late.has")}>${has}</td>
     <td class="nowrap" data-l=${t("reports.late.since")}><time datetime=${since} title=${instant(since)}>${moment(since)}</time></td>
     <td class="nowrap" data-l=${t("reports.late.expected")}>${span(job.expected)} <span class="sub">${from}</span></td>

@@ -5,26 +5,25 @@ import { useResource } from "../data.js";
 import { amount, number, range, resources } from "../format.js";
 import { Button, Failure, Note } from "../parts.js";
 import { to } from "../router.js";
-import { t } from "../texts.js";
+import { gap, many, t } from "../texts.js";
 
 const SHOWN = 10;
 
 function Job({ type, name }) {
-  return name ? html`<a class="clip strong" href=${to("job", type, name)} title=${name}>${name}</a>` : html`<span class="sub">${t("reports.more.other")}</span>`;
+  return name ? html`<a class="wrap strong" href=${to("job", type, name)}>${name}</a>` : html`<span class="sub">${t("reports.more.other")}</span>`;
 }
 
 function sentence(answer, waiting) {
   if (answer.paused) return t("reports.more.paused");
   if (!answer.granted) return t(waiting ? "reports.more.none" : "reports.more.nowaits");
   const amounts = resources(Object.keys(answer.amounts)).map((name) => amount(name, answer.amounts[name])).join(", ");
-  const key = answer.is_complete ? (answer.granted === 1 ? "one" : "many") : "least";
-  return t(`reports.more.${key}`, { n: number(answer.granted), amounts });
+  return many(answer.is_complete ? "reports.more.starts" : "reports.more.least", answer.granted, { n: number(answer.granted), amounts });
 }
 
 function Answer({ type, answer, waiting }) {
   const moves = answer.moves.filter((move) => move.seconds < 0 && !answer.jobs.some((job) => job.request_id === move.request_id)).slice(0, SHOWN);
   return html`<div class="stack" role="status"><${Note} tone=${answer.granted ? "held" : undefined} icon=${answer.granted ? "check" : "info"}>
-      <strong>${sentence(answer, waiting)}</strong> ${answer.granted_anyway > 0 && t("reports.more.anyway", { n: number(answer.granted_anyway) })}</${Note}>
+      <strong>${sentence(answer, waiting)}</strong>${gap()}${answer.granted_anyway > 0 && t("reports.more.anyway", { n: number(answer.granted_anyway) })}</${Note}>
     ${answer.jobs.length > 0 && html`<div><h3 class="sec-h">${t("reports.more.jobs")}</h3>
       <table class="tbl cards"><thead><tr><th scope="col">${t("reports.late.job")}</th><th scope="col">${t("reports.owner")}</th><th scope="col">${t("job.hosts")}</th></tr></thead>
       <tbody>${answer.jobs.slice(0, SHOWN).map((job, n) => html`<tr key=${n}><td class="full"><${Job} type=${type} name=${job.request_id} /></td>

@@ -33,6 +33,6 @@ export function Owners({ type, period, resource }) {
   return html`<section class="panel" aria-labelledby="r-owners"><div class="panel-h"><h2 id="r-owners">${t("reports.owners")}</h2></div>
     <div class="scroll-x" tabindex="0" role="group" aria-labelledby="r-owners"><table class="tbl cards"><thead><tr><th scope="col">${t("reports.owner")}</th>
       ${head.map((text) => html`<th scope="col" class="num">${text}</th>`)}</tr></thead>
-    <tbody>${keys.map((key) => html`<tr key=${key}><td class="full"><b class="clip">${groupName(past.get(key) || now.get(key))}</b></td>
+    <tbody>${keys.map((key) => html`<tr key=${key}><td class="full"><b class="wrap">${groupName(past.get(key) || now.get(key))}</b></td>
       ${cells(key).map((text, n) => html`<td class="num" data-l=${head[n]}>${text}</td>`)}</tr>`)}</tbody></table></div></section>`;
 }

@@ -6,7 +6,7 @@ import { useResource } from "../data.js";
 import { amount, clockTime, moment, number, resources, span } from "../format.js";
 import { Empty, Failure, Loading, Note } from "../parts.js";
 import { go, to } from "../router.js";
-import { language, t } from "../texts.js";
+import { gap, language, t } from "../texts.js";
 import { Head } from "./head.js";
 import { LateHolders } from "./reports-late.js";
 import { MoreHosts } from "./reports-more.js";
@@ -122,7 +122,7 @@ function Shown({ type, report, query, set }) {
       <${Waits} report=${report} steps=${steps} measure=${query.measure === "p50" ? "p50" : "p90"} set=${set} />
       <${Demand} report=${report} steps=${steps} resource=${resource} names=${names} set=${set} />`}
     <${MoreHosts} type=${type} /><${Owners} type=${type} period=${query.period} resource=${resource} /><${LateHolders} type=${type} />
-    ${until && html`<p class="sub">${t("reports.counted", { time: clockTime(new Date(until * 1000)) })} ${t("reports.since", { time: moment(new Date(report.counted_since * 1000).toISOString()) })}</p>`}`;
+    ${until && html`<p class="sub">${t("reports.counted", { time: clockTime(new Date(until * 1000)) })}${gap()}${t("reports.since", { time: moment(new Date(report.counted_since * 1000).toISOString()) })}</p>`}`;
 }
 
 export function Reports({ route: { type, query } }) {
