@@ -317,7 +317,7 @@ class Explainer:
             snapshot, held, remarks = await self._read(type_, digests)
             waiting = digests.intersection(shape.digest for shape in snapshot.waiting)
             tables = self._snapshots.tables(type_, snapshot.hosts)
-            steps = _explain_each(snapshot, waiting, tables)
+            steps = _explain_each(snapshot, waiting, tables, held)
             explanations = await self._snapshots.planning.run(type_, steps, inline=False)
             # 4. Pause for as long as that took.
             turn.pause(time.monotonic() - started)
@@ -363,9 +363,11 @@ class Explainer:
 
 
 def _explain_each(
-    snapshot: Snapshot, digests: Collection[str], tables: HostTables
+    snapshot: Snapshot, digests: Collection[str], tables: HostTables, held: Held
 ) -> Steps[dict[str, Explanation]]:
-    explanations = {}
+    """Explain shapes, and have `held` make what all answers look up, off the event loop."""
+    explanations: dict[str, Explanation] = {}
+    _ = held.rows_by_host, held.ends
     for digest in digests:
         explanations[digest] = yield from explain_steps(snapshot, digest, tables)
     return explanations

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from rq_broker.admission.running_holds import RunningHolds
 from rq_broker.domain.hold_book import HoldBook
@@ -20,7 +21,7 @@ from rq_broker.store.broker import Broker, RunningHold
 _SOURCES = {source.value: source for source in Source}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Held:
     """What is held at one moment."""
 
@@ -34,6 +35,20 @@ class Held:
     """Key → demand, of the running jobs."""
     running: Mapping[str, tuple[Demand, int]]
     """Key → demand, and how many running jobs have it."""
+
+    @cached_property
+    def rows_by_host(self) -> Mapping[str, Sequence[int]]:
+        """Host → the indexes of the rows that hold something of it."""
+        indexes: dict[str, list[int]] = {}
+        for index, row in enumerate(self.rows):
+            for host in row.amounts:
+                indexes.setdefault(host, []).append(index)
+        return indexes
+
+    @cached_property
+    def ends(self) -> Mapping[str, float]:
+        """The request_id of each running job → its expected end."""
+        return {hold.request_id: hold.ends for hold in self.holds}
 
 
 class HeldCapacity:

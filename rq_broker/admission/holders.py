@@ -45,19 +45,19 @@ def holders_of(explanation: Explanation, held: Held, now: float) -> list[HeldAmo
     """List what other jobs hold of the resources the job lacks."""
     missing = {(lack.host, lack.resource) for lack in explanation.shortfalls}
     hosts = {host for host, _ in missing}
-    ends = {hold.request_id: hold.ends for hold in held.holds}
+    indexes = {index for host in hosts for index in held.rows_by_host.get(host, ())}
     amounts = (
         HeldAmount(
             row.request_id,
             row.owner,
             (seconds := max(now - row.granted, 0.0)),
             is_overdue(seconds, row.expected),
-            ends.get(row.request_id),
+            held.ends.get(row.request_id),
             host,
             resource,
             amount,
         )
-        for row in held.rows
+        for row in map(held.rows.__getitem__, sorted(indexes))
         for host in row.amounts.keys() & hosts
         for resource, amount in row.amounts[host].items()
         if (host, resource) in missing
@@ -73,7 +73,8 @@ def others_of(explanation: Explanation, held: Held, hosts: Mapping[str, Host]) -
     used = []
     for lack in explanation.shortfalls:
         host, resource = hosts[lack.host], lack.resource
-        granted = sum(row.amounts.get(lack.host, {}).get(resource, 0) for row in held.rows)
+        rows = map(held.rows.__getitem__, held.rows_by_host.get(lack.host, ()))
+        granted = sum(row.amounts[lack.host].get(resource, 0) for row in rows)
         seen = max(granted - host.held_of(resource), 0)
         amount = host.used_of(resource) - seen
         if amount > 0:

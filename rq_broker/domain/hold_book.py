@@ -16,6 +16,8 @@ class HoldBook:
         self._holds: dict[str, Hold] = {}
         self._order: list[tuple[float, str]] = []
         """(expected end, request_id), sorted."""
+        self._in_order: tuple[Hold, ...] | None = None
+        """The holds as they were returned last; None since one has changed."""
 
     def __len__(self) -> int:
         return len(self._holds)
@@ -24,6 +26,7 @@ class HoldBook:
         """Add a hold, or replace the one of the same job."""
         self.remove(hold.request_id)
         self._holds[hold.request_id] = hold
+        self._in_order = None
         insort(self._order, (hold.ends, hold.request_id))
 
     def remove(self, request_id: str) -> Hold | None:
@@ -31,6 +34,7 @@ class HoldBook:
         hold = self._holds.pop(request_id, None)
         if hold is not None:
             del self._order[bisect_left(self._order, (hold.ends, request_id))]
+            self._in_order = None
         return hold
 
     def in_order(self, now: float, history: HoldingTimes) -> tuple[Hold, ...]:
@@ -43,4 +47,6 @@ class HoldBook:
             predicted, age = hold.ends - hold.granted, now - hold.granted
             corrected = history.corrected(predicted, age, hold.owner, hold.demand)
             self.add(replace(hold, ends=hold.granted + corrected))
-        return tuple([self._holds[request_id] for _, request_id in self._order])
+        if self._in_order is None:
+            self._in_order = tuple([self._holds[request_id] for _, request_id in self._order])
+        return self._in_order
