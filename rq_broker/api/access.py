@@ -256,8 +256,8 @@ def _allowed(call: str, row: roles.Access, identity: Identity, type_: str | None
         )
     if type_ is not None and not identity.uses(type_):
         raise errors.Forbidden(f"{identity.name} may not use the type {type_!r}")
-    is_of_all = any(row is one for one in roles.OF_THE_INSTALLATION)
-    if is_of_all and scope is roles.Scope.ALL and identity.types is not None:
+    is_limited = identity.types is not None and scope is roles.Scope.ALL
+    if is_limited and any(row is one for one in roles.OF_THE_INSTALLATION):
         raise errors.Forbidden(f"{identity.name} is limited to types, and may not call {call}")
     return scope
 

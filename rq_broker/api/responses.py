@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Match
-from starlette.types import ExceptionHandler, Message, Send
+from starlette.types import Message, Send
 
 from rq_broker.api.views import ErrorView
 from rq_broker.domain import errors
@@ -142,18 +142,9 @@ async def _disconnect(_: Request, __: Exception) -> Response:
     return failed(errors.Unreadable("the client disconnected before the body was complete"))
 
 
-async def _unforeseen(request: Request, __: Exception) -> Response:
-    # Starlette raises the exception again after this answer, so the server logs it; and it answers
-    # outside of every middleware.
-    request_id = request.scope.get("request_id", "").encode()
-    headers = [(b"x-request-id", request_id)] if request_id else []
-    return failed(errors.Internal("internal error; the server's log has the details"), headers)
-
-
-HANDLERS: Mapping[type[Exception], ExceptionHandler] = {
+HANDLERS: Mapping[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
     errors.BrokerError: _broker_error,
     HTTPException: _routing_error,
     ClientDisconnect: _disconnect,
-    Exception: _unforeseen,
 }
 """Exception → the handler that answers it."""

@@ -7,17 +7,19 @@ request (Kludex/uvicorn#2722). It also reads heads of any size, for any time.
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any
+from urllib.parse import unquote
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from rq_broker.api.request_ids import request_id_of
-from rq_broker.api.server.answers import AnswerWriter, unframed
+from rq_broker.api.server.answers import AnswerCycle, AnswerWriter, unframed
 from rq_broker.api.server.connections import Connections, address_key
 from rq_broker.api.server.heads import check_head, take_host
 from rq_broker.api.server.limits import (
@@ -181,18 +183,44 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         if len(self.pipeline) >= PIPELINED:
             raise errors.Malformed(f"more than {PIPELINED} requests wait for the one before them")
-        check_head(self.parser.get_http_version(), self.headers)
+        version = self.parser.get_http_version()
+        check_head(version, self.headers)
         if not self.url.startswith(b"/"):
             self.url = take_host(self.url, self.headers)
-        super().on_headers_complete()
-        self.cycle.transport = self._answers
-        self._unanswered.append(self.cycle)
-        if self._ends:
-            self.cycle.keep_alive = False
+        self._begin_request(version)
         self.headers = []  # trailers of a chunked body are no headers of the request
         self._phase = _BODY
         self._deadline = self.loop.time() + BODY_SECONDS
         self._framing = 0
+
+    def _begin_request(self, version: str) -> None:
+        """Start the request; one that comes before an earlier one is answered waits for that."""
+        target = httptools.parse_url(self.url)
+        path, scope = target.path.decode("ascii"), self.scope
+        scope["http_version"] = version
+        scope["method"] = self.parser.get_method().decode("ascii")
+        scope["path"] = self.root_path + (unquote(path) if "%" in path else path)
+        scope["raw_path"] = self.root_path.encode("ascii") + target.path
+        scope["query_string"] = target.query or b""
+        self.cycle = AnswerCycle(
+            answers=self._answers,
+            scope=scope,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=not self._ends and version != "1.0" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        if self._unanswered:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+        else:
+            self._start_asgi_task(self.cycle, self.app)
+        self._unanswered.append(self.cycle)
 
     def on_body(self, body: bytes) -> None:
         """Hand a piece of the body to the request; drop it if the request is answered already."""
