@@ -1,6 +1,6 @@
-"""Prints what the dashboard costs: bytes, first paint, memory over many events, frames of a scroll.
+"""Prints what the dashboard costs: bytes, first paint, memory, frames, previews of moves.
 
-    scripts/page_weight.py [--jobs N] [--events N]
+    scripts/page_weight.py [--jobs N] [--events N] [--only preview]
 
 Everything runs here: a private redis-server, the API in this process, Chromium. Figures of time are
 those of this machine, with whatever else it does.
@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import time
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -20,6 +22,8 @@ from showing import history, scene
 from showing.serving import chromium, served
 
 from rq_broker.api.submit import submission
+from rq_broker.domain.capacity import Host
+from rq_broker.domain.jobs import Status
 from rq_broker.store.broker import Broker
 from rq_broker.store.connection import connect
 from rq_broker.store.embedded import Server
@@ -33,6 +37,14 @@ CHUNK = 500
 """Jobs of one call that fills the line."""
 STEPS = 60
 """Frames of a scroll to the middle."""
+BUSY = "busy"
+"""A type of 1,000 hosts, filled by running jobs, in which moves are previewed."""
+HOSTS, RUNNING, WAITING, PLACES = 1_000, 1_140, 1_300, 700
+PAST = 12
+"""Jobs that are over: with fewer than 10 nothing is forecast."""
+PREVIEWS = 12
+THOUGHT = 1.0
+"""Seconds between two previews: whoever moves a row looks at it, and the pause of a type ends."""
 SCROLL = """async steps => {
   const frames = [];
   const whole = document.documentElement.scrollHeight - innerHeight;
@@ -120,6 +132,55 @@ async def scroll(browser: Browser, url: str, jobs: int) -> None:
     await page.close()
 
 
+async def preview(broker: Broker, url: str) -> None:
+    """Print what the preview of a move by many places takes: time by the clock as a caller sees it,
+    and CPU time of this process, in which the API is."""
+    await fill_busy(broker)
+    walls, cpus = [], []
+    async with httpx.AsyncClient(base_url=url, timeout=60) as api:
+        for n in range(PREVIEWS):
+            body = {"request_id": f"wait-{PLACES + n:04}", "position": n + 1}
+            started = time.perf_counter(), time.process_time()
+            answer = await api.post(f"/types/{BUSY}/what-if", json=body)
+            walls.append(1_000 * (time.perf_counter() - started[0]))
+            cpus.append(1_000 * (time.process_time() - started[1]))
+            change = answer.raise_for_status().json()["data"]["moves"][0]
+            assert change["before"]["p50"] is not None, change  # else nothing was simulated
+            await asyncio.sleep(THOUGHT)
+    holding = (await broker.counts(BUSY)).get(Status.GRANTED, 0)
+    print(
+        f"preview of a move by {PLACES} places, {WAITING} waiting, {holding} hold, {HOSTS} hosts:"
+    )
+    for what, seen in (("by the clock", walls), ("CPU", cpus)):
+        print(f"  {what}: median {median(seen):.0f} ms, {min(seen):.0f} to {max(seen):.0f}")
+
+
+async def fill_busy(broker: Broker) -> None:
+    """Fill the hosts of a type with granted jobs, behind which others wait."""
+    await broker.set_policy(BUSY, {"queue_limits": {}, "most_hosts": HOSTS})
+    for number in range(HOSTS):
+        host = Host(f"host-{number:04}", {"VCPU": 32, "Memory": 131072})
+        await broker.set_host(BUSY, host)
+    for name, jobs in (("past", PAST), ("run", RUNNING), ("wait", WAITING)):
+        for first in range(0, jobs, CHUNK):
+            bodies = [_sized(name, number) for number in range(first, min(first + CHUNK, jobs))]
+            await broker.submit_many(BUSY, [submission(body) for body in bodies])
+        while await scene.grant(broker, BUSY):
+            pass
+        for number in range(PAST if name == "past" else 0):
+            await broker.transition(BUSY, f"past-{number:04}", Status.RUNNING)
+            await broker.transition(BUSY, f"past-{number:04}", Status.DONE)
+
+
+def _sized(name: str, number: int) -> dict[str, Any]:
+    cores = 8 + number % 24 if name == "wait" else 28 if number < HOSTS else 2
+    data = {"instances": [{"VCPU": cores, "Memory": cores * 4096}]}
+    # Many owners, as each may have only so many offers open at once.
+    owner, expected = f"lab-{number % 40}", 600 + 60 * (number % 97)
+    body = {"request_id": f"{name}-{number:04}", "owner_id": owner}
+    return {**body, "data": data, "expected": expected}
+
+
 async def cpu(session: CDPSession) -> float:
     """Return the CPU seconds that the page's thread has used."""
     metrics = (await session.send("Performance.getMetrics"))["metrics"]
@@ -139,14 +200,18 @@ def _body(number: int) -> dict[str, Any]:
     return {"request_id": f"job-{number:07}", "owner_id": f"lab-{number % 9}", "data": data}
 
 
-async def main(jobs: int, events: int) -> None:
-    """Print all figures."""
+async def main(jobs: int, events: int, only_preview: bool) -> None:
+    """Print all figures, or those of previews."""
     with TemporaryDirectory() as folder:
         server = Server(Path(folder))
         server.start()
         client = connect(server.url)
         broker = Broker(client)
         try:
+            if only_preview:
+                async with served(broker) as url:
+                    await preview(broker, url)
+                return
             await scene.fill(broker)
             await history.add_history(broker, scene.VM)
             await fill_line(broker, jobs)
@@ -154,6 +219,7 @@ async def main(jobs: int, events: int) -> None:
                 await weigh(browser, f"{url}/")
                 await live(browser, url, events)
                 await scroll(browser, url, jobs)
+                await preview(broker, url)
         finally:
             await client.aclose()
             server.stop()
@@ -163,5 +229,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=1_000_000, help="jobs in the long line")
     parser.add_argument("--events", type=int, default=4_000, help="an hour's worth, one a second")
+    parser.add_argument("--only", choices=["preview"], help="print nothing else")
     arguments = parser.parse_args()
-    asyncio.run(main(arguments.jobs, arguments.events))
+    asyncio.run(main(arguments.jobs, arguments.events, arguments.only == "preview"))

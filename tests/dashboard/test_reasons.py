@@ -16,10 +16,11 @@ from rq_broker.domain.reasons.view import ReasonView
 from tests.dashboard.conftest import module
 from tests.reasons import EXAMPLES, names_in
 
-SAY = """async ([reasons, languages]) => {
+SAY = r"""async ([reasons, languages]) => {
   const { sentence } = await import("/modules/js/reasons.js");
   const { use } = await import("/modules/js/texts.js");
-  return languages.map((language) => { use(language); return reasons.map(sentence); });
+  const seen = (reason) => sentence(reason).replace(/\u00a0/g, " ");
+  return languages.map((language) => { use(language); return reasons.map(seen); });
 }"""
 ENGLISH, CHINESE = "en", "zh-Hant"
 

@@ -1,6 +1,6 @@
 // Says why in the viewer's language: from the code and the values of a reason, never from its English text.
 import { clock } from "./api.js";
-import { amount, clockTime, moment, number, resources, span } from "./format.js";
+import { amount, clockTime, minute, moment, number, resources, span } from "./format.js";
 import { SENTENCES } from "./reason_texts.js";
 import { language, t } from "./texts.js";
 
@@ -103,7 +103,7 @@ const ENDINGS = {
   after_earlier: () => fill("end.after_earlier"),
   reserved({ hosts, host_count: count, start, waits_for: names = [], waits_for_count: jobs = 0 }) {
     const counted = jobs === 1 ? fill("part.job") : fill("part.jobs", { n: number(jobs) });
-    return fill("end.reserved", { hosts: listed(hosts, count), from: start ? fill("end.from", { time: at(start) }) : fill("end.until"),
+    return fill("end.reserved", { hosts: listed(hosts, count), from: start ? fill("end.from", { time: minute(1000 * start) }) : fill("end.until"),
       when: jobs ? fill("end.when", { jobs: names.length ? listed(names, jobs) : counted }) : "" });
   },
   lead: ({ job, owner, own_owner: own, share, own_share: used }) => fill("end.lead", { job: job || fill("end.later"), owner: owner ? ` ${owner} ` : "",
