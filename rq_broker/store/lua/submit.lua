@@ -51,7 +51,8 @@ local refusal = submit_job(job)
 if refusal then
   return refusal
 end
-end_submits()
+write_counters(job.bytes)
+enter_job(job)
 return reply({
   id = job.id,
   created = shared.created,

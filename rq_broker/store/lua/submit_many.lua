@@ -54,10 +54,16 @@ local results = {}
 for i, job in ipairs(jobs) do
   acting = job.who
   local refusal = submit_job(job)
+  if not refusal then
+    note_stored(job)
+  end
   results[i] = refusal and { refusal = refusal.err, id = 0, created = 0, priority = 0, capacity_number = '',
     incarnation = '', left = 0 } or job
 end
-end_submits()
+if #entered > 0 then
+  write_counters(bytes_taken())
+  enter_jobs()
+end
 for _, job in ipairs(entered) do
   job.refusal, job.created, job.capacity_number = '', shared.created, shared.capacity_number
   job.incarnation, job.left = shared.incarnation, job.own_terms and #job.own_terms.awaited or 0

@@ -5,6 +5,13 @@
 
 local policy_read = {}
 
+-- Takes the fields that a command has read: `values` has them behind the first `others` ones.
+local function note_policy(fields, values, others)
+  for i, field in ipairs(fields) do
+    policy_read[field] = values[others + i] or POLICY_DEFAULTS[field]
+  end
+end
+
 -- Reads several fields with one command, and others of the base hash; returns the values of these.
 local function read_policy(fields, others)
   local names, count = others or {}, others and #others or 0
@@ -12,9 +19,7 @@ local function read_policy(fields, others)
     names[count + i] = 'policy:' .. field
   end
   local values = redis.call('HMGET', base, unpack(names))
-  for i, field in ipairs(fields) do
-    policy_read[field] = values[count + i] or POLICY_DEFAULTS[field]
-  end
+  note_policy(fields, values, count)
   return values
 end
 
