@@ -21,8 +21,8 @@
 ---   plain         strings  the members of the plain jobs
 ---   callbacks     strings  the callback of each plain job
 ---   owners        strings  its owner
----   shapes        strings  its shape
 ---   bytes         strings  what it takes, see lib/queue_use; '' where it is not counted
+---   shapes        fields   shape to how many plain jobs have it
 ---   indexes       fields   deadlines, own_priority, passed, forecasts, unheld to how many plain jobs they have
 ---   demands       rows     what plain jobs that are not queued have as demand, each once
 ---     demand      string   the demand
@@ -108,14 +108,14 @@ end
 
 -- The jobs, by their place in the page: member, priority, and the values of FIELDS; none where there is no
 -- hash, or another kind of value.
-local names, priorities, hashes = {}, {}, {}
+local names, request_ids, priorities, hashes = {}, {}, {}, {}
 
 local function read_page()
-  local flat = listed()
+  local flat, prefix = listed(), job_key('')
   for i = 1, #flat, 2 do
-    local place, member = #names + 1, flat[i]
-    local values = redis.pcall('HMGET', job_key(request_id_of(member)), unpack(FIELDS))
-    names[place], priorities[place] = member, flat[i + 1]
+    local place, request_id = #names + 1, request_id_of(flat[i])
+    local values = redis.pcall('HMGET', prefix .. request_id, unpack(FIELDS))
+    names[place], request_ids[place], priorities[place] = flat[i], request_id, flat[i + 1]
     hashes[place] = values.err and {} or values
   end
 end
@@ -132,17 +132,19 @@ end
 
 -- Returns the score of each job in the set of a kind that has this name of its own; none where it is in none.
 local function scores_in(kind, name_of)
-  local sets, by_name, scores = {}, {}, {}
-  for place = 1, #names do
-    local name = name_of(hashes[place])
-    if not by_name[name] then
-      by_name[name] = key(kind .. name)
-      sets[#sets + 1] = by_name[name]
+  local sets, by_name, set_of, scores = {}, {}, {}, {}
+  for place, hash in ipairs(hashes) do
+    local name = name_of(hash)
+    local own = by_name[name]
+    if not own then
+      own = key(kind .. name)
+      by_name[name], sets[#sets + 1] = own, own
     end
+    set_of[place] = own
   end
   if any_exists(sets) then
     for place, member in ipairs(names) do
-      local found = redis.pcall('ZSCORE', by_name[name_of(hashes[place])], member)
+      local found = redis.pcall('ZSCORE', set_of[place], member)
       scores[place] = found and not found.err and found or nil
     end
   end
@@ -170,10 +172,10 @@ end
 -- Returns which jobs hold something, or have something that a source counts.
 local function find_holders()
   local keys, holders = {}, {}
-  for place = 1, #names do
-    local request_id = request_id_of(names[place])
-    keys[3 * place - 2], keys[3 * place - 1] = key('holds:' .. request_id), key('seen:' .. request_id)
-    keys[3 * place] = key('unheld:' .. request_id)
+  local holds, seen, unheld = key('holds:'), key('seen:'), key('unheld:')
+  for place, request_id in ipairs(request_ids) do
+    local last = 3 * place
+    keys[last - 2], keys[last - 1], keys[last] = holds .. request_id, seen .. request_id, unheld .. request_id
   end
   if any_exists(keys) then
     for place = 1, #names do
@@ -244,7 +246,7 @@ local function each_piece(place, use)
   while piece do
     use(piece, number)
     number = number + 1
-    piece = redis.call('HGET', job_key(request_id_of(names[place])), 'callback' .. number)
+    piece = redis.call('HGET', job_key(request_ids[place]), 'callback' .. number)
   end
 end
 
@@ -278,7 +280,8 @@ local function add_plain(place)
   end
   local last = #plain + 1
   plain[last], callbacks[last] = names[place], callback
-  owners[last], shapes[last], bytes[last] = hash[OWNER], hash[SHAPE], hash[BYTES] or ''
+  owners[last], bytes[last] = hash[OWNER], hash[BYTES] or ''
+  shapes[hash[SHAPE]] = (shapes[hash[SHAPE]] or 0) + 1
   for i, found in ipairs(indexed) do
     if found[place] and found[place] ~= 0 then
       counts[INDEXES[i]] = (counts[INDEXES[i]] or 0) + 1
@@ -308,7 +311,7 @@ local function fields_of(place)
   end)
   if status == 'granted' or status == 'running' then
     local more = { 'running_since', 'renewed', 'hold_at_most', 'at_once' }
-    for i, value in ipairs(redis.pcall('HMGET', job_key(request_id_of(names[place])), unpack(more, 1, #more))) do
+    for i, value in ipairs(redis.pcall('HMGET', job_key(request_ids[place]), unpack(more, 1, #more))) do
       if value then
         add(more[i], value)
       end
@@ -335,7 +338,7 @@ local function found_of(place, choices, replies)
 end
 
 local function row_of(place)
-  local request_id = request_id_of(names[place])
+  local request_id = request_ids[place]
   return {
     member = names[place],
     priority = priorities[place],
@@ -350,7 +353,15 @@ local function row_of(place)
   }
 end
 
-local indexes = {}
+-- Returns numbers by name as a flat list.
+local function flat_of(numbers)
+  local flat = {}
+  for name, number in pairs(numbers) do
+    flat[#flat + 1], flat[#flat + 2] = name, whole(number)
+  end
+  return flat
+end
+
 local jobs = {}
 for place = 1, #names do
   if not with_plain and is_plain(place) then
@@ -358,9 +369,6 @@ for place = 1, #names do
   else
     jobs[#jobs + 1] = row_of(place)
   end
-end
-for name, number in pairs(counts) do
-  indexes[#indexes + 1], indexes[#indexes + 2] = name, whole(number)
 end
 return reply({
   count = #names,
@@ -371,9 +379,9 @@ return reply({
   plain = plain,
   callbacks = callbacks,
   owners = owners,
-  shapes = shapes,
   bytes = bytes,
-  indexes = indexes,
+  shapes = flat_of(shapes),
+  indexes = flat_of(counts),
   demands = demands,
   jobs = jobs,
 })
