@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import IntEnum
+from math import floor, log2
 
 from rq_broker.domain.planning import Head, Hold, Promise, Snapshot
 
@@ -23,7 +24,10 @@ class Binding(IntEnum):
     """They stay, as the promise was missed by far. While a hold from before that lasts there, jobs
     of which history shows that they end in time by far go ahead."""
     CLOSED = 2
-    """They stay, and nobody goes ahead: only what went ahead since then is still there."""
+    """They stay, and nobody goes ahead: only what went ahead since then is still there. When the
+    promise is missed by twice as much, what is there counts as from before: else hosts are idle
+    for as long as one job that went ahead lasts, on the openb trace for ten days. As the times
+    double, one of them outlasts every hold, and the job starts."""
 
 
 def promise_for(head: Head, start: float, snapshot: Snapshot) -> tuple[Promise, float | None]:
@@ -33,13 +37,19 @@ def promise_for(head: Head, start: float, snapshot: Snapshot) -> tuple[Promise, 
         head: The job.
         start: The start time found in this pass, seconds since 1970.
         snapshot: What the pass began with.
+
+    Returns: the promise, and the last moment at which it was missed by far, or by 2, 4, 8, … times
+    as much.
     """
     promise = next((promise for promise in snapshot.promises if promise.is_for(head)), None)
     if promise is None:
         promise = Promise(head.id, head.request_id, start, snapshot.now)
     tolerance = LATE_FACTOR * (promise.start - promise.made) + LATE_MEANS * snapshot.history.mean
-    missed = promise.start + tolerance
-    return promise, missed if snapshot.now > missed else None
+    late = snapshot.now - promise.start
+    if late <= tolerance:
+        return promise, None
+    times = 2.0 ** floor(log2(late / tolerance)) if tolerance > 0 else 1.0
+    return promise, promise.start + times * tolerance
 
 
 def binding_since(missed: float, hosts: frozenset[str], holds: Iterable[Hold]) -> Binding:

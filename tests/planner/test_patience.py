@@ -253,7 +253,8 @@ def test_a_promise_missed_by_far_fixes_the_hosts() -> None:
 
 
 def test_past_fixed_hosts_goes_only_what_history_shows_to_end_in_time_by_far() -> None:
-    """Four strict spans must end in time, not as clients say; behind later holds none goes."""
+    """Four strict spans must end in time, not as clients say; none passes holds from after it was
+    missed by far, until it is missed by twice as much."""
     promise = Promise(1, name_of(1), 1000.0, 900.0, frozenset({"h1"}))
     four_spans = 4 * SECONDS / STRICT_SLACK
     fields: dict[str, Any] = {"policy": FINITE, "history": SHORT, "passed": passed_long_ago(1)}
@@ -267,12 +268,16 @@ def test_past_fixed_hosts_goes_only_what_history_shows_to_end_in_time_by_far() -
             plan(snapshot_of([busy("h1", 6)], [waiting("big", BIG, 1), small], now, **fields))
         )
 
-    missed = 1000.0 + LATE_FACTOR * 100.0 + LATE_MEANS * SECONDS
+    tolerance = LATE_FACTOR * 100.0 + LATE_MEANS * SECONDS
+    missed, missed_twice = 1000.0 + tolerance, 1000.0 + 2 * tolerance
     assert ahead(missed, four_spans / 2) == [2]
     assert ahead(missed + 1.0, four_spans - 1.0) == []
     assert ahead(missed + 1.0, four_spans + 1.0) == [2]
     assert ahead(missed + 1.0, four_spans + 1.0, says=1) == []
     assert ahead(missed + 1.0, four_spans + 1.0, since=missed) == []
+    assert ahead(missed_twice - 1.0, four_spans + 1.0, since=missed) == []
+    assert ahead(missed_twice + 1.0, four_spans + 1.0, since=missed) == [2]
+    assert ahead(missed_twice + 1.0, four_spans + 1.0, since=missed_twice) == []
 
 
 def test_a_job_submitted_again_by_the_same_name_inherits_no_promise() -> None:
