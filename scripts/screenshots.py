@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import logging
 import re
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -86,18 +87,24 @@ class Clock:
 
 async def take(
     browser: Browser, urls: dict[str, str], folder: Path, mode: str, names: list[str]
-) -> None:
-    """Take the pictures of one mode, each in a context of its own: a state may change it."""
+) -> int:
+    """Take the pictures of one mode, each in a context of its own: a state may change it.
+
+    Returns how many could be taken.
+    """
+    taken = 0
     options = {"viewport": _WIDE, "locale": "en", "timezone_id": "Asia/Taipei", **MODES[mode]}
     for name in names:
         context = await browser.new_context(**options)
         page = await context.new_page()
         try:
             await _take(page, VIEWS[name], urls, folder / f"{name}.{mode}.png")
+            taken += 1
         except (Error, AssertionError) as error:  # the others are worth having
             print(f"{name} {mode}: {error}")
         await page.unroute_all(behavior="ignoreErrors")
         await context.close()
+    return taken
 
 
 async def _take(page: Page, state: State, urls: dict[str, str], path: Path) -> None:
@@ -150,8 +157,8 @@ async def _forecast(url: str) -> None:
             await asyncio.sleep(0.5)
 
 
-async def main(folder: Path, modes: list[str], names: list[str]) -> None:
-    """Take all pictures into a folder."""
+async def main(folder: Path, modes: list[str], names: list[str]) -> bool:
+    """Take all pictures into a folder; returns whether none is missing."""
     if not has_chinese_font():
         print("no Chinese font is installed (apt-get install fonts-noto-cjk): expect boxes")
     broker, clock = Broker(in_memory()), Clock(back=_SPAN)
@@ -177,8 +184,12 @@ async def main(folder: Path, modes: list[str], names: list[str]) -> None:
         ):
             urls["lab"] = url
             await _forecast(url)
-            await asyncio.gather(*(take(browser, urls, folder, mode, names) for mode in modes))
-    print(f"{len(names) * len(modes)} pictures are in {folder}")
+            taken = await asyncio.gather(
+                *(take(browser, urls, folder, mode, names) for mode in modes)
+            )
+    wanted = len(names) * len(modes)
+    print(f"{sum(taken)} of {wanted} pictures are in {folder}")
+    return sum(taken) == wanted
 
 
 if __name__ == "__main__":
@@ -192,4 +203,4 @@ if __name__ == "__main__":
     logging.disable(logging.WARNING)  # of the clock that is set forward
     modes = [mode for mode in MODES if mode in asked.chosen] or list(MODES)
     views = [view for view in VIEWS if view in asked.chosen] or list(VIEWS)
-    asyncio.run(main(asked.folder, modes, views))
+    sys.exit(not asyncio.run(main(asked.folder, modes, views)))

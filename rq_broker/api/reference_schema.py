@@ -13,13 +13,13 @@ from rq_broker.domain.validation import MAX_WHOLE
 
 Schema = Mapping[str, Any]
 _LIMITS = {
-    "minimum": "at least",
-    "exclusiveMinimum": "above",
-    "maximum": "at most",
-    "minLength": "characters, at least",
-    "maxLength": "characters, at most",
-    "minItems": "elements, at least",
-    "maxItems": "elements, at most",
+    "minimum": "at least {}",
+    "exclusiveMinimum": "above {}",
+    "maximum": "at most {}",
+    "minLength": "at least {} characters",
+    "maxLength": "at most {} characters",
+    "minItems": "at least {} elements",
+    "maxItems": "at most {} elements",
 }
 """Keyword → how the page says it."""
 
@@ -109,7 +109,8 @@ class Fields:
             if keyword in schema:
                 value = schema[keyword]
                 shown = f"{value:,}" if abs(value) < MAX_WHOLE else "±(2<sup>53</sup>−1)"
-                yield f"{words} {shown}"
+                text = words.format(shown)
+                yield text.removesuffix("s") if value == 1 and text.endswith("s") else text
         if "default" in schema and schema["default"] is not None:
             yield f"default <code>{escape(_json(schema['default']))}</code>"
 
