@@ -21,25 +21,19 @@ def reachable(included: Sequence[str], body: str) -> str:
 
     A name counts as used wherever it stands as a word, so that too much is kept at worst.
     """
-    texts = [part for text in included for part in parts(text)]
-    used = functions_used(texts, body)
-    return "".join(text for name, text in texts if not name or name in used)
-
-
-def functions_used(texts: Sequence[tuple[str, str]], body: str) -> set[str]:
-    """Return the functions among `parts` that the others of them use, or the body."""
-    functions = {name: text for name, text in texts if name}
-    pending = [body, *(text for name, text in texts if not name)]
+    parts = [part for text in included for part in _parts(text)]
+    functions = {name: text for name, text in parts if name}
+    pending = [body, *(text for name, text in parts if not name)]
     used = set[str]()
     while pending:
-        new = functions.keys() & words(pending.pop()) - used
+        new = functions.keys() & _words(pending.pop()) - used
         used |= new
         pending += (functions[name] for name in new)
-    return used
+    return "".join(text for name, text in parts if not name or name in used)
 
 
 @cache
-def parts(text: str) -> tuple[tuple[str, str], ...]:
+def _parts(text: str) -> tuple[tuple[str, str], ...]:
     """Split a text into its functions, each with its name, and what stands between, without one."""
     found, end = list[tuple[str, str]](), 0
     for match in _FUNCTION.finditer(text):
@@ -49,6 +43,5 @@ def parts(text: str) -> tuple[tuple[str, str], ...]:
 
 
 @cache
-def words(text: str) -> frozenset[str]:
-    """Return the words of a text of Lua, those of its comments left out."""
+def _words(text: str) -> frozenset[str]:
     return frozenset(_WORD.findall(_COMMENT.sub("", text)))

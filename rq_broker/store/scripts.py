@@ -14,13 +14,11 @@ from functools import cache
 from hashlib import sha1
 from pathlib import Path
 
-from rq_broker.domain.policy import ROWS
 from rq_broker.store import policy_record, prelude
 from rq_broker.store.contracts import header, lua
 from rq_broker.store.contracts.header import Contract
 from rq_broker.store.contracts.values import Decoder, Encoder, decoder, encoder
-from rq_broker.store.reachable import reachable, words
-from rq_broker.store.seldom import deferred
+from rq_broker.store.reachable import reachable
 from rq_broker.store.wait_bounds import lua_wait_bounds
 
 _HERE = Path(__file__).parent / "lua"
@@ -71,14 +69,6 @@ def _expand(text: str, included: set[str]) -> Iterator[str]:
             yield from _expand(_include(name), included)
 
 
-def _with_defaults_used(included: str, body: str) -> str:
-    """Leave out the defaults of the policy that a script does not name: 1 % of a submit at most."""
-    table = policy_record.lua_defaults()
-    named = words(included.replace(table, "") + body)
-    used = policy_record.lua_defaults(row for row in ROWS if row.name in named)
-    return included.replace(table, used)
-
-
 def build(name: str, text: str) -> Script:
     """Make a script of the text of its file."""
     match = _HEADER.match(text)
@@ -89,7 +79,6 @@ def build(name: str, text: str) -> Script:
     expanded = list(_expand(match[0], set()))
     keeps_time = prelude.keeps_time(name, reachable(expanded, body) + body)
     included = reachable(expanded, body + " keep_clock clock_in_doubt" * keeps_time)
-    included, body = deferred(_with_defaults_used(included, body), body)
     writes = prelude.writes(included + body)
     if writes:
         included = "".join(_expand(_GUARD, set())) + included

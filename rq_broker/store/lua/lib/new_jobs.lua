@@ -17,8 +17,6 @@
 --- @include "incarnation"
 --- @include "queue_use"
 --- @include "preference"
---- @seldom clock_in_doubt record_step now_ms new_incarnation set_fields read_terms write_terms prefer_until
---- @seldom named_job queue_full refuse_used_key refuse_damaged_counter refuse_count
 
 local MOST_SUBMITS = 100 -- jobs of one call: some 2 ms, in which Redis serves nobody else
 
