@@ -14,9 +14,9 @@ from rq_broker.api.request_body import read_json
 from rq_broker.api.responses import created, ok, warned
 from rq_broker.api.roles import Scope
 from rq_broker.api.views import HostView, SourceView
-from rq_broker.domain import capacity
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.errors import HostNotFound
+from rq_broker.domain.host_warnings import warning_of
 from rq_broker.domain.validation import NEW_HOST_NAME
 from rq_broker.store.broker import Broker
 
@@ -61,7 +61,7 @@ class HostEndpoints:
         host = bodies.host(name, await read_json(request))
         if await self._broker.set_host(type_, host, _publisher(request)):
             path = location(request, "types", type_, "hosts", name)
-            return created(HostView.of(host), path, **warned(capacity.unit_warning(host)))
+            return created(HostView.of(host), path, **warned(warning_of(host)))
         return _published(await self._broker.host(type_, name))
 
     async def patch_host(self, request: Request) -> Response:
@@ -88,8 +88,8 @@ class HostEndpoints:
 
 
 def _published(host: Host) -> Response:
-    """Return the answer to a change of a host, with a warning of units that leave nothing."""
-    return ok(HostView.of(host), **warned(capacity.unit_warning(host)))
+    """Return the answer to a change of a host, with a warning of what is odd about it."""
+    return ok(HostView.of(host), **warned(warning_of(host)))
 
 
 def _publisher(request: Request) -> str | None:

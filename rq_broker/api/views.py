@@ -185,7 +185,10 @@ class HostView(JsonObject, frozen=True):
     ] = UNSET
     devices: Annotated[
         dict[str, list[DeviceView]] | UnsetType,
-        Meta(description="Resource → its devices by their numbers, from 0; if it has any."),
+        Meta(
+            description="Resource → its devices by their numbers, from 0; if it has any. One "
+            "that is gone and still held has size 0."
+        ),
     ] = UNSET
 
     @classmethod
@@ -198,7 +201,7 @@ class HostView(JsonObject, frozen=True):
             capacity={**value.capacity, **value.devices},
             used={**value.used, **value.device_used},
             devices={
-                resource: [DeviceView.of(device) for device in value.devices_of(resource)]
+                resource: [DeviceView.of(device) for device in value.all_devices_of(resource)]
                 for resource in value.devices
             },
         )

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from rq_broker.domain.decoding import check, convert
-from rq_broker.domain.devices import DeviceAmounts, device_name, is_device
+from rq_broker.domain.devices import DeviceAmounts, device_name, is_device, resource_of
 from rq_broker.domain.errors import Invalid
 from rq_broker.domain.merge_patch import merge_patch
 from rq_broker.domain.validation import NAME, Count, Label, Name, Text
@@ -89,7 +89,7 @@ class Host:
         }
         if self.devices:
             free |= {
-                resource: sum(device.free for device in self.devices_of(resource))
+                resource: sum(device.free for device in self.all_devices_of(resource))
                 for resource in self.devices
             }
         return free
@@ -100,8 +100,24 @@ class Host:
         Where its source tells only a sum of what is used, each device may be the one that is: it
         counts against all of them. So does what is held since it had other devices, or none.
         """
+        return self._devices_with(resource, self._held_elsewhere(resource))
+
+    def all_devices_of(self, resource: str) -> list[Device]:
+        """Return the same with each hold where it is: what is gone and still held has size 0."""
+        held = {
+            int(name.partition("/")[2]): amount
+            for name, amount in self.device_held.items()
+            if resource_of(name) == resource and amount
+        }
+        count = len(self.devices[resource])
+        of_no_device = max(0, self.held.get(resource, 0) - sum(held.values()))
+        gone = range(count, max(held, default=-1) + 1)
+        return self._devices_with(resource, of_no_device) + [
+            Device(0, 0, held.get(number, 0)) for number in gone
+        ]
+
+    def _devices_with(self, resource: str, stray: int) -> list[Device]:
         sizes, used = self.devices[resource], self.device_used.get(resource)
-        stray = self._held_of_no_device(resource)
         if used is None:
             used = [min(self.used.get(resource, 0), size) for size in sizes]
         return [
@@ -109,7 +125,7 @@ class Host:
             for n, size in enumerate(sizes)
         ]
 
-    def _held_of_no_device(self, resource: str) -> int:
+    def _held_elsewhere(self, resource: str) -> int:
         held = self.held.get(resource, 0)
         count = len(self.devices[resource])
         of_devices = sum(self.device_held.get(device_name(resource, n), 0) for n in range(count))
@@ -149,16 +165,21 @@ class Host:
             for resource, free in self.free.items()
         }
         for resource in self.devices:
-            overlap[resource] = sum(device.in_transit for device in self.devices_of(resource))
+            overlap[resource] = sum(device.in_transit for device in self.all_devices_of(resource))
         return {resource: amount for resource, amount in overlap.items() if amount > 0}
 
     @property
     def unpromised(self) -> dict[str, int]:
-        """Free, without counting twice what is in transit: what the host can still be granted."""
+        """Free, without counting twice what is in transit: what the host can still be granted.
+
+        What is used or held of a resource that the host does not have any more is less than none.
+        """
         in_transit = self.in_transit
+        taken = {**self.used, **self.held}.keys() - self.capacity.keys()
+        gone = {name: -self.used.get(name, 0) - self.held.get(name, 0) for name in sorted(taken)}
         return {
             resource: free + in_transit.get(resource, 0) for resource, free in self.free.items()
-        }
+        } | {resource: free for resource, free in gone.items() if free}
 
 
 AmountsOrDevices = Annotated[
@@ -314,23 +335,6 @@ def checked(host: Host) -> Host:
     if host.devices or host.device_used:
         _check_devices(host)
     return host
-
-
-def unit_warning(host: Host) -> str:
-    """Return what units of a host say in vain, as that nobody can have a resource; '' for none."""
-    for resource, amount in host.capacity.items():
-        if host.step_size.get(resource) == 0:
-            return f"step_size.{resource} is 0, which counts as 1"
-        least = host.min_unit.get(resource, 0)
-        most = host.max_unit.get(resource)
-        nothing = f"no instance can have any {resource} of this host"
-        if amount and most == 0:
-            return f"max_unit.{resource} is 0: {nothing}"
-        if most is not None and least > most:
-            return f"min_unit.{resource} {least} is above max_unit.{resource} {most}: {nothing}"
-        if amount and least > amount:
-            return f"min_unit.{resource} {least} is above capacity.{resource} {amount}: {nothing}"
-    return ""
 
 
 def _check_devices(host: Host) -> None:

@@ -140,7 +140,7 @@ def _explain_blocked(
     else:
         needs = reserved.needs
     reason = WaitingReasons(admission_pass)[blocked.waiting.digest]
-    helps = reason.code in REASONS_OF_SIZE
+    helps = (blocked.reason or reason).code in REASONS_OF_SIZE
     yield
     passed_by = yield from _passed_by(snapshot, admission_pass.grants, blocked, tables)
     largest = (yield from _largest(admission_pass, table, blocked)) if helps else None

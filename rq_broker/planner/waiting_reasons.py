@@ -11,7 +11,7 @@ from rq_broker.domain.reasons.reason import Reason
 from rq_broker.planner import reasons
 from rq_broker.planner.admission_pass import AdmissionPass
 from rq_broker.planner.blocked import BlockedShape
-from rq_broker.planner.capacity_reasons import impossible, no_fit
+from rq_broker.planner.capacity_reasons import beyond_limits, impossible, no_fit
 from rq_broker.planner.packing.best_fit import fits
 from rq_broker.planner.packing.host_table import indexes_of
 from rq_broker.planner.packing.placer import Placer
@@ -26,34 +26,47 @@ class WaitingReasons(Mapping[str, Reason]):
 
     def __init__(self, admission_pass: AdmissionPass) -> None:
         self._pass = admission_pass
-        self._digests = dict.fromkeys(
-            waiting.digest
+        self._shapes = {
+            waiting.digest: waiting.shape
             for waiting in admission_pass.snapshot.waiting
             if waiting.count > len(waiting.heads)
             or (waiting.count and waiting.digest not in admission_pass.exhausted)
-        )
+        }
+        self._impossible: dict[Demand, Reason | None] = {}
         self._by_demand: dict[Demand, Reason] = {}
 
     def __len__(self) -> int:
-        return len(self._digests)
+        return len(self._shapes)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._digests)
+        return iter(self._shapes)
 
     def __getitem__(self, digest: str) -> Reason:
-        if digest not in self._digests:
+        if digest not in self._shapes:
             raise KeyError(digest)
-        if self._pass.snapshot.policy.paused:
-            return reasons.PAUSED
         blocked = self._pass.blocked.get(digest)
-        if blocked is None:
-            return reasons.NEXT_PASS
-        if blocked.reason is not None:
-            return blocked.reason
+        delay = self._delay(blocked)
+        if delay is not None:
+            return self._never(digest) or delay
+        assert blocked is not None
         made = self._pass.reservations.of(blocked.head)
         if made is not None:
             return self._reserved(blocked, made)
         return self._with_share(self._waits_for(blocked), blocked)
+
+    def _delay(self, blocked: BlockedShape | None) -> Reason | None:
+        """Return why a shape waits, where nobody searched for room for it; None else."""
+        if self._pass.snapshot.policy.paused:
+            return reasons.PAUSED
+        return blocked.reason if blocked else reasons.NEXT_PASS
+
+    def _never(self, digest: str) -> Reason | None:
+        """Return why a shape can never be granted: that wins over what only delays it."""
+        shape, limits = self._shapes[digest], self._pass.snapshot.policy.limits
+        if shape.demand not in self._impossible:
+            self._impossible[shape.demand] = impossible(self._pass.empty_hosts, shape.demand)
+        never = self._impossible[shape.demand]
+        return never or (beyond_limits(limits, shape.owner, shape.demand) if limits else None)
 
     def _waits_for(self, blocked: BlockedShape) -> Reason:
         """Say what a job lacks; of one with alternatives, what each of them lacks."""

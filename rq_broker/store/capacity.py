@@ -132,7 +132,8 @@ class Capacity:
                 await self._runner.command("HGETALL", Keys(type_).of("host", name))
             )
             if not stored or "dropped" in stored:
-                raise errors.HostNotFound(f"no host {name} is in service in type {type_}")
+                hint = "; PUT it to bring it back" if stored and "source" not in stored else ""
+                raise errors.HostNotFound(f"no host {name} is in service in type {type_}{hint}")
             if publisher is not None and stored.get("publisher") != publisher:
                 raise errors.Forbidden("another one published this host")
             host = patched_host(records.host(name, stored), patch)

@@ -130,12 +130,15 @@ async def test_an_array_has_no_attempts_of_its_own(api: httpx.AsyncClient) -> No
         ),
         ({"min_unit": {"VCPU": 9}}, "min_unit.VCPU 9 is above capacity.VCPU 8: no instance"),
         ({"min_unit": {"VCPU": 2}, "max_unit": {"VCPU": 2}, "step_size": {"VCPU": 2}}, ""),
+        ({"used": {"VCPU": 9}}, "9 of VCPU are used, 8 are there"),
+        ({"used": {"Disk": 1}}, "1 of Disk are used, 0 are there"),
+        ({"used": {"VCPU": 8}}, ""),
     ],
 )
-async def test_units_in_vain_are_warned_of(
+async def test_what_is_odd_about_a_host_is_warned_of(
     api: httpx.AsyncClient, units: dict[str, Any], sentence: str
 ) -> None:
-    """A host whose units leave nothing is published with a warning, new, again and patched."""
+    """A host with units in vain, or more used than there is, has a warning: new, again, patched."""
     path, host = "/types/vm/hosts/h", {"capacity": {"VCPU": 8, "Other": 0}, **units}
     answers = [await api.put(path, json=host), await api.put(path, json=host)]
     answers.append(await api.patch(path, json=units))

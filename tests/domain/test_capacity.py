@@ -10,6 +10,7 @@ import pytest
 
 from rq_broker.domain.capacity import Host, checked, new_host
 from rq_broker.domain.errors import Invalid
+from rq_broker.domain.host_warnings import warning_of
 from rq_broker.domain.validation import MAX_WHOLE
 
 GOOD = Host(
@@ -89,3 +90,27 @@ def test_a_host_given_as_json_keeps_the_same_rule() -> None:
         Invalid, match=r"max_unit\.VCPU must be a whole number from 0 to 2\^53−1, not -1"
     ):
         new_host("h", {**fields, "max_unit": {"VCPU": -1}})
+
+
+def test_what_is_held_of_devices_that_are_gone_is_shown_on_none_that_is_left() -> None:
+    """Each hold is shown once, where it is; for the planner it still counts against each device."""
+    held = {"GPU/0": 600, "GPU/1": 700, "GPU/3": 2000}
+    host = Host(
+        "box",
+        {"GPU": 2000},
+        held={"GPU": 3300, "VCPU": 64},
+        devices={"GPU": (1000, 1000)},
+        device_held=held,
+    )
+    shown = host.all_devices_of("GPU")
+    assert [(device.size, device.held) for device in shown] == [
+        (1000, 600),
+        (1000, 700),
+        (0, 0),
+        (0, 2000),
+    ]
+    assert host.unpromised == {"GPU": -1300, "VCPU": -64}
+    assert host.device_free == {"GPU/0": -1600, "GPU/1": -1700}
+    assert (
+        warning_of(host) == "3300 of GPU are held, 2000 are there; 64 of VCPU are held, 0 are there"
+    )

@@ -141,7 +141,7 @@ def test_explain_respects_the_owners_limit_and_offers_only_what_helps() -> None:
 def test_a_limit_that_the_demand_alone_exceeds_makes_it_impossible() -> None:
     """It is named before a limit that the owner has only reached, which more time would mend."""
     shapes = [waiting("a", demand(instance(GPU=1, VCPU=8)), 1)]
-    hosts = [gpu_host("h1", 64, 8)]
+    hosts = [host("h1", {"VCPU": 64, "GPU": 8})]
     for most, code, text in (
         (7, ReasonCode.IMPOSSIBLE, "needs VCPU 8, but its owner lab may hold 7 at most"),
         (8, ReasonCode.OWNER_LIMIT, "needs GPU 1, but its owner lab may hold 2 and holds 2"),
@@ -153,6 +153,29 @@ def test_a_limit_that_the_demand_alone_exceeds_makes_it_impossible() -> None:
         assert text in reason.text
     assert beyond_limits({"*": {"VCPU": 7}}, "lab", shapes[0].shape.demand) is not None
     assert beyond_limits({"lab": {}, "*": {"VCPU": 7}}, "lab", shapes[0].shape.demand) is None
+
+
+def test_what_can_never_be_granted_is_told_before_what_only_delays_it() -> None:
+    """Paused, a closed destination, missed offers and a reached limit do not hide `impossible`."""
+    shapes = [waiting("a", demand(instance(VCPU=1), any_aggregate=("rack-9",)), 1)]
+    hosts, receiver = [host("h1", {"VCPU": 64})], shapes[0].shape.receiver
+    limited = Policy(limits={"lab": {"VCPU": 2}})
+    for snapshot in (
+        snapshot_of(hosts, shapes, policy=Policy(paused=True)),
+        snapshot_of(hosts, shapes, closed=frozenset({receiver})),
+        snapshot_of(hosts, shapes, behind=frozenset({receiver})),
+        snapshot_of(hosts, shapes, policy=limited, usage={"lab": {"VCPU": 2}}),
+    ):
+        for reason in (plan(snapshot).reasons["a"], known(explain(snapshot, "a").reason)):
+            assert reason.code is ReasonCode.IMPOSSIBLE
+            assert "rack-9" in reason.text
+    beyond = snapshot_of(
+        hosts,
+        [waiting("a", demand(instance(VCPU=3)), 1)],
+        policy=limited,
+        closed=frozenset({receiver}),
+    )
+    assert plan(beyond).reasons["a"].code is ReasonCode.IMPOSSIBLE
 
 
 def test_explain_behind_strict_order_offers_no_smaller_version() -> None:

@@ -28,7 +28,7 @@ OPERATIONS: Mapping[str, Operation] = {
         body=Body(NewHost, _HOST_BODY),
         keys=WARNING,
         note="409 if a source reports the host. `Warning` says if its units leave nothing to any "
-        "instance.",
+        "instance, or more is used or held than is there.",
         makes_type=True,
         order=11,
         access=roles.PUBLISH,
