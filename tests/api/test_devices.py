@@ -85,6 +85,23 @@ async def test_each_instance_has_its_amount_of_one_device_or_of_whole_ones(
     assert await audit(client, "vm") == []
 
 
+async def test_a_host_that_lost_devices_shows_what_is_held_of_them_apart(
+    api: httpx.AsyncClient, broker: Broker
+) -> None:
+    """The rest show their own holds, what is gone has size 0, and the answer warns."""
+    await api.put(HOST, json=GPUS)
+    await submit(api, "a", "b", "c", data={"instances": [{"GPU": 1000, "VCPU": 8}]})
+    assert await Granter(broker, "vm").run_once() == 3
+    answer = (await api.put(HOST, json={"capacity": {"GPU": [1000]}})).json()
+    held = [(device["size"], device["held"]) for device in answer["data"]["devices"]["GPU"]]
+    assert held == [(1000, 1000), (0, 1000), (0, 1000)]
+    assert answer["data"]["free"] == {"GPU": -2000, "VCPU": -24}
+    warnings = sorted(answer["Warning"].split("; "))
+    assert warnings == ["24 of VCPU are held, 0 are there", "3000 of GPU are held, 1000 are there"]
+    await submit(api, "d", data=gpus(1000))
+    assert await Granter(broker, "vm").run_once() == 0
+
+
 async def test_a_job_waits_until_one_device_has_room(
     api: httpx.AsyncClient, broker: Broker
 ) -> None:
