@@ -19,7 +19,7 @@ from rq_broker.domain.deliveries import Attempt, Destination
         ({"VCPU": 8}, {"VCPU": 6}, {"VCPU": 4}, {"VCPU": 0}, {"VCPU": 2}),
         ({"VCPU": 2}, {}, {"VCPU": 4}, {"VCPU": -2}, {}),
         ({"VCPU": 2}, {"VCPU": 3}, {}, {"VCPU": -1}, {}),
-        ({}, {"VCPU": 3}, {"GPU": 1}, {}, {}),
+        ({}, {"VCPU": 3}, {"GPU": 1}, {"VCPU": -3, "GPU": -1}, {}),
     ],
 )
 def test_free_does_not_count_twice_what_is_in_transit(
