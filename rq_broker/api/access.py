@@ -74,12 +74,6 @@ def check_owner(request: Request, owner: str) -> None:
         raise errors.Forbidden(f"{identity.name} does not act for the owner {owner!r}")
 
 
-def sole_owner(request: Request) -> str | None:
-    """Return the owner of a request that names none; None if the identity has not exactly one."""
-    owners = identity_of(request).owners
-    return next(iter(owners)) if owners is not None and len(owners) == 1 else None
-
-
 class Access:
     """Finds the identity of each caller. Who has none may call public operations only.
 

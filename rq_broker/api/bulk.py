@@ -13,7 +13,7 @@ from starlette.routing import Route
 from rq_broker.admission.snapshot import SnapshotReader
 from rq_broker.admission.submit_warning import SubmitWarnings
 from rq_broker.api import bulk_bodies
-from rq_broker.api.access import sole_owner
+from rq_broker.api.access import identity_of
 from rq_broker.api.bulk_actions import Actions
 from rq_broker.api.bulk_views import SubmittedManyView, SubmittedView
 from rq_broker.api.idempotency import idempotency_key
@@ -96,7 +96,7 @@ class BulkEndpoints:
     def _read(self, request: Request, body: bytes, correlation: Correlation | None) -> _Read:
         """Return the submission of one job, or why it is refused before Redis is asked."""
         try:
-            new = read_submission(body, self._callback_base, self._egress, sole_owner(request))
+            new = read_submission(body, self._callback_base, self._egress, identity_of(request))
             if isinstance(new, ArraySubmission):
                 raise errors.Invalid("count makes an array, which is submitted alone")
             check_submission(request, new)

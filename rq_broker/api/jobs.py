@@ -17,7 +17,7 @@ from rq_broker.admission.snapshot import SnapshotReader
 from rq_broker.admission.submit_warning import SubmitWarnings
 from rq_broker.admission.waiting_reason import ReasonReader
 from rq_broker.api import bodies, pagination
-from rq_broker.api.access import identity_of, sole_owner
+from rq_broker.api.access import identity_of
 from rq_broker.api.arrays import ArrayCalls
 from rq_broker.api.etags import (
     etag,
@@ -98,8 +98,8 @@ class JobEndpoints:
         """Submit a job: it is put in the queue."""
         type_ = type_of(request)
         key = idempotency_key(request)
-        body, owner = await read(request), sole_owner(request)
-        new = read_submission(body, self._callback_base, self._egress, owner)
+        body, asker = await read(request), identity_of(request)
+        new = read_submission(body, self._callback_base, self._egress, asker)
         if correlation := Correlation.of(request.scope["headers"]):
             new = with_fields(new, correlation=correlation)
         if isinstance(new, ArraySubmission):

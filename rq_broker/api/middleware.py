@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import unquote_plus, unquote_to_bytes
+from urllib.parse import unquote, unquote_plus, unquote_to_bytes
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -62,7 +62,7 @@ def _path_problem(scope: Scope, raw_path: bytes) -> str:
         if root == b"types" and index > 1:
             parameter = _LISTED.get(segments[index - 1])
         if parameter and b"%2f" in segment.lower():
-            return f"{parameter} must not contain '/'"
+            return f"{parameter} must not contain '/': {show(unquote(segment.decode('latin-1')))}"
         if not _is_utf_8(segment):
             return f"{parameter or 'the path'} must be percent-encoded UTF-8"
     return "" if _is_utf_8(root) else "the path must be percent-encoded UTF-8"

@@ -11,13 +11,13 @@ from functools import lru_cache
 
 from starlette.requests import Request
 
-from rq_broker.api.access import check_owner, identity_of, scope_of, sole_owner
+from rq_broker.api.access import check_owner, identity_of, scope_of
 from rq_broker.api.roles import Scope
 from rq_broker.api.views import AttemptView
 from rq_broker.delivery.outcome import coarse_cause, coarse_error
 from rq_broker.domain.arrays import ArraySubmission
 from rq_broker.domain.deliveries import Attempt
-from rq_broker.domain.errors import CallbackForbidden, Conflict, Forbidden, Invalid
+from rq_broker.domain.errors import CallbackForbidden, Conflict, Forbidden
 from rq_broker.domain.identity import Identity
 from rq_broker.domain.jobs import Job, Shape, Submission
 from rq_broker.domain.offers import OFFER
@@ -85,9 +85,7 @@ def imagined_shape(request: Request, shape: Shape) -> Shape:
     check_callback(identity_of(request), shape.destination)
     if limits_of(request) is None:
         return shape
-    owner = shape.owner or sole_owner(request)
-    if owner is None:
-        raise Invalid("owner_id is required, as you act for several owners")
+    owner = shape.owner or identity_of(request).sole_owner() or ""
     check_owner(request, owner)
     return Shape(shape.demand, owner, shape.destination, shape.expected)
 

@@ -19,6 +19,7 @@ from rq_broker.domain import exact_json
 from rq_broker.domain.arrays import MOST_JOBS, WHOLE, ArraySubmission
 from rq_broker.domain.decoding import convert, texts_check
 from rq_broker.domain.errors import Invalid, Unreadable
+from rq_broker.domain.identity import ANYONE, Identity
 from rq_broker.domain.jobs import Demand, Shape, Submission, expected_class
 from rq_broker.domain.offers import OFFER
 from rq_broker.domain.terms import MOST_AFTER, AtOnce, Terms, milliseconds_of
@@ -136,14 +137,14 @@ def read_submission(
     body: bytes,
     callback_base: str | None = None,
     egress: Egress | None = None,
-    owner: str | None = None,
+    asker: Identity = ANYONE,
 ) -> Submission | ArraySubmission:
     """Parse the body of a submit, of one job or of an array.
 
     Args:
         callback_base: URL that a relative callback is joined to.
         egress: Rules that the callback has to pass, if any.
-        owner: Whose job it is where the body names no owner; None: it must name one.
+        asker: Who asks: whose job it is where the body names no owner.
 
     Raises:
         Unreadable: The body is not JSON that can be kept exactly.
@@ -152,8 +153,8 @@ def read_submission(
     plain = _read_plain(body)
     if plain is None:
         parsed = exact_json.loads(body)
-        if owner is not None and isinstance(parsed, dict) and parsed.get("owner_id") is None:
-            parsed["owner_id"] = owner
+        if isinstance(parsed, dict) and parsed.get("owner_id") is None:
+            parsed["owner_id"] = asker.sole_owner()
         submit = convert(parsed, Submit)
         make = _one if submit.count is None else _array
         return make(parsed["data"], submit, callback_base, egress)

@@ -18,14 +18,13 @@ from click.core import ParameterSource
 
 from rq_broker.cli.exits import told_as_exits
 from rq_broker.cli.profiles import Profile, read_config
+from rq_broker.domain.api_url import DEFAULT_SERVER, checked_url
 
 if TYPE_CHECKING:
     import httpx
 
     from rq_broker.client import AsyncClient, Client
 
-DEFAULT_SERVER = "http://127.0.0.1:8080"
-"""Where `rq-broker dev` and `api` serve."""
 _MOST_BYTES = 64 * 1024
 """Most of a token file that is read: one that is named by mistake must not fill the memory."""
 
@@ -144,9 +143,10 @@ def connection_of(values: Mapping[str, Any]) -> Connection:
     else:
         who = _token(token, token_file) or _token(chosen.token, chosen.token_file)
     url = chosen.server or (None if _typed("profile") else server) or DEFAULT_SERVER
-    if not url.startswith(("http://", "https://")):
-        raise click.UsageError(f"the server '{url}' is no URL such as {DEFAULT_SERVER}")
-    return Connection(url.rstrip("/"), who)
+    try:
+        return Connection(checked_url(url).rstrip("/"), who)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
 
 
 def _typed(name: str) -> bool:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
+from http import HTTPStatus
 from typing import TypeVar
 
 import click
@@ -67,7 +68,7 @@ def told_as_exits(url: str) -> Iterator[None]:
     try:
         yield
     except errors.BrokerError as error:
-        raise _ended(exit_code_of(error), str(error), error.code) from error
+        raise _refused(error) from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         why = str(error) or type(error).__name__
         sentence = f"no answer from {url}: {why}"
@@ -76,6 +77,14 @@ def told_as_exits(url: str) -> Iterator[None]:
         # Python would complain once more when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(ExitCode.PIPE_CLOSED) from None
+
+
+def _refused(error: errors.BrokerError, whose: str = "") -> SystemExit:
+    """Say why the broker refuses, and how a token is given; return what ends the process."""
+    ended = _ended(exit_code_of(error), whose + str(error), error.code)
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        click.echo("Give the token by RQ_BROKER_TOKEN, by --token-file, or in a profile.", err=True)
+    return ended
 
 
 def _ended(exit_code: ExitCode, sentence: str, code: str) -> SystemExit:
@@ -106,7 +115,7 @@ def each_told(
             work(item)
         except errors.BrokerError as error:
             whose = f"{harmless(name_of(item))}: " if name_of else ""
-            ended = _ended(exit_code_of(error), whose + str(error), error.code)
+            ended = _refused(error, whose)
             first = first or ended
             if ended.code == ExitCode.UNREACHABLE:
                 break

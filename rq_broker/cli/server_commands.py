@@ -10,7 +10,7 @@ import click
 
 from rq_broker.cli.options import with_settings
 from rq_broker.cli.provider_options import PROVIDER_OPTIONS
-from rq_broker.cli.spans import SPAN
+from rq_broker.cli.spans import LIFETIME, SPAN
 from rq_broker.domain.identity import Role
 from rq_broker.settings import Settings
 
@@ -143,7 +143,9 @@ def token() -> None:
 @click.option("--callback-host", "callback_hosts", multiple=True, metavar="HOST",
               show_default="all that the API accepts",
               help="Host that its callbacks may name. May be repeated.")  # fmt: skip
-@click.option("--expires", type=SPAN, show_default="never", help="Until it expires, as 90d or 12h.")
+@click.option(
+    "--expires", type=LIFETIME, show_default="never", help="Until it expires, as 90d or 12h."
+)
 @click.option("--name", show_default="the role and a random word", help="Its name, for you.")
 @with_settings("redis")
 def create_token(settings: Settings, **fields: object) -> None:
@@ -164,7 +166,7 @@ def list_tokens(settings: Settings) -> None:
 
 @token.command("rotate")
 @click.argument("name")
-@click.option("--expires", type=SPAN, show_default="as long as the old one lived",
+@click.option("--expires", type=LIFETIME, show_default="as long as the old one lived",
               help="Until the new one expires, as 90d or 12h.")  # fmt: skip
 @click.option("--overlap", type=SPAN, default=0.0, show_default="refuse it at once",
               help="For how long the old one is still accepted, as 1h.")  # fmt: skip

@@ -15,6 +15,9 @@ class _Span(click.ParamType[float]):
     name = "span"
     _UNITS: Mapping[str, int] = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
+    def __init__(self, most_days: int | None = None) -> None:
+        self._most_days = most_days
+
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
@@ -24,7 +27,12 @@ class _Span(click.ParamType[float]):
         match = re.fullmatch(r"(\d{1,9})([smhd]?)", value)
         if not match:
             self.fail(f"{value!r} is not a span such as 90d, 12h, 30m or 15s", param, ctx)
-        return float(match[1]) * self._UNITS[match[2]]
+        seconds = float(match[1]) * self._UNITS[match[2]]
+        if self._most_days and not 0 < seconds <= self._most_days * 86400:
+            self.fail(f"{value} is not above 0 and {self._most_days}d at most", param, ctx)
+        return seconds
 
 
 SPAN = _Span()
+LIFETIME = _Span(most_days=3660)
+"""How long a token lives, as the broker bounds it."""

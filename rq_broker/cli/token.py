@@ -12,6 +12,8 @@ from typing import TypeVar
 import click
 
 from rq_broker.cli.acting import act_as_user
+from rq_broker.domain.errors import Invalid
+from rq_broker.domain.identity import Role
 from rq_broker.domain.tokens import new_token, rotation
 from rq_broker.identity import tokens
 from rq_broker.settings import Settings
@@ -23,6 +25,8 @@ _Result = TypeVar("_Result")
 
 def create(settings: Settings, **fields: object) -> None:
     """Make a token, and print it alone on the standard output."""
+    if fields["role"] == Role.CLIENT and not fields["owners"]:
+        raise Invalid("a client needs --owner: the jobs of this owner are its own")
     new = new_token({name: value for name, value in fields.items() if value not in (None, ())})
     issued = _run(settings, lambda broker: tokens.create(broker, new))
     _show_secret(issued, "made")

@@ -29,6 +29,7 @@ from rq_broker.client.holding import keep
 from rq_broker.client.holds import held_async
 from rq_broker.client.repeating import ONCE, RETRIES, RETRY_FOR, Repeating, Told
 from rq_broker.client.wishes import HoldOptions, wish
+from rq_broker.domain.api_url import checked_url
 
 Args = ParamSpec("Args")
 Result = TypeVar("Result")
@@ -85,7 +86,9 @@ class AsyncClient:
         self._rules = Repeating(retries, retry_for, on_trouble, on_warning)
         self._credential = credential(token)
         self._http = http or httpx.AsyncClient(
-            base_url=url, timeout=connections.TIMEOUT_SECONDS, limits=connections.LIMITS
+            base_url=checked_url(url),
+            timeout=connections.TIMEOUT_SECONDS,
+            limits=connections.LIMITS,
         )
 
     async def __aenter__(self) -> Self:

@@ -111,7 +111,7 @@ def read(
         owner_id: Whose job it is. Needed where the policy's `names` are per owner, unless your
             identity has one owner only; so it is in all calls on one job.
         wait: Whole seconds, 60 at most, that the API waits for one of the statuses to come.
-        until: The statuses to wait for; without them, any but `queued`.
+        until: The statuses to wait for, or one alone; without them, any but `queued`.
 
     Returns:
         The job; while it waits, with its `Position` and the `Reason` why it waits.
@@ -121,7 +121,8 @@ def read(
     """
     query = whose(owner_id) or {}
     if wait:
-        query |= {"wait": str(wait), **({"until": ",".join(until)} if until else {})}
+        words = until if isinstance(until, str) else ",".join(until)
+        query |= {"wait": str(wait), **({"until": words} if words else {})}
     return Call(data_of, "GET", path("v1", type_, request_id), query=query or None, wait=wait)
 
 

@@ -49,7 +49,7 @@ def wait(
         type_: The queue's name.
         request_id: The job.
         owner_id: As of `read`.
-        until: The statuses; without them, any but `queued`.
+        until: The statuses, or one alone; without them, any but `queued`.
         timeout: Seconds to wait at most; None without end.
 
     Returns:
@@ -59,6 +59,7 @@ def wait(
         JobNotFound: The type has no such job, or it was withdrawn meanwhile.
     """
     ends = None if timeout is None else time.monotonic() + timeout
+    until = (until,) if isinstance(until, str) else until
     while True:
         job, is_there = yield from _look(type_, request_id, owner_id, until, ends=ends)
         if is_there or (ends is not None and time.monotonic() >= ends):
@@ -116,7 +117,10 @@ def acquire(asked: Wish) -> Flow[Grant]:
         most = asked.look_every
         if not is_there:
             if ends is not None and time.monotonic() >= ends:
-                raise HoldTimeout(f"the job {asked.name} was not granted in time", job)
+                why = f": {job['Reason']}" if job.get("Reason") else ""
+                raise HoldTimeout(
+                    f"the job {asked.name} was not granted within {asked.timeout:g} s{why}", job
+                )
             if asked.on_wait:
                 asked.on_wait(job)
         elif job["Status"] in ("granted", "running"):

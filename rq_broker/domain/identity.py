@@ -6,6 +6,11 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
 
+from rq_broker.domain.errors import Invalid
+
+_MOST_NAMED = 10
+"""Owners that a refusal lists."""
+
 
 class Role(StrEnum):
     """What an identity may do; the table beside the routes says it call by call."""
@@ -43,6 +48,21 @@ class Identity:
     def owns(self, owner: str) -> bool:
         """Tell whether the jobs of an owner are its own."""
         return self.owners is None or owner in self.owners
+
+    def sole_owner(self) -> str | None:
+        """Return the owner of a request that names none; None where there is no access control.
+
+        Raises Invalid, with those that it may name, unless it has exactly one.
+        """
+        if self is ANYONE:
+            return None
+        owners = sorted(self.owners or ())
+        if len(owners) == 1:
+            return owners[0]
+        more = f" and {len(owners) - _MOST_NAMED} more" if len(owners) > _MOST_NAMED else ""
+        named = f"the owners {', '.join(owners[:_MOST_NAMED])}{more}"
+        whose = "any owner" if self.owners is None else named
+        raise Invalid(f"owner_id is required: {self.name} acts for {whose}, so name one")
 
     def uses(self, type_: str) -> bool:
         """Tell whether it may use a type."""

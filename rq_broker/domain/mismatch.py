@@ -134,6 +134,8 @@ class _Search:
         if isinstance(node, inspect.DataclassType):
             values = {name: getattr(value, name) for name in names}
         else:
+            if value is None and place == self._top:
+                raise Invalid(f"{place} must be a JSON object, not null")
             values = json_object(value, place, self._shown)
             if node.forbid_unknown_fields:
                 default = "the field" if place == self._top else f"the field of {place}"
@@ -164,7 +166,8 @@ class _Search:
             refuse_unknown(entries, known, f"the field of {place}")
         for key, element in entries.items():
             key_place = f"{place}: {rule.noun}"
-            rule.check(key, f"{key_place} {show(key)}" if self._shown else key_place)
+            # The place names the key already.
+            rule.check(key, f"{key_place} {show(key)}" if self._shown else key_place, shown=False)
             is_word = key in words and type(element) not in (int, dict)
             meant = type_info(words[key]) if is_word else node.value_type
             self.visit(element, meant, f"{place}.{key}" if self._shown else place)

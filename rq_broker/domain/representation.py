@@ -54,6 +54,11 @@ def rfc3339(microseconds: int) -> str:
     return f"{_whole_second(seconds)}.{fraction:06d}Z"
 
 
+def told_time(microseconds: int) -> str:
+    """Render µs since 1970 for a sentence: as RFC 3339, without a fraction that is zero."""
+    return rfc3339(microseconds).replace(".000000Z", "Z")
+
+
 @lru_cache(1024)
 def _whole_second(seconds: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"

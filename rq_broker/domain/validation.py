@@ -111,7 +111,8 @@ class Text:
                 raise Invalid(f"{place} is required")
             raise Invalid(f"{place} must be a string{rejected(value, shown)}")
         if problem := self.problem(value):
-            raise Invalid(f"{place} {problem}")
+            found = f": {show(_encodable(value))}" if shown and "contain" in problem else ""
+            raise Invalid(f"{place} {problem}{found}")
         return value
 
     def meta(self, description: str = "") -> Meta:
@@ -130,6 +131,10 @@ class Text:
             },
             extra={"text": self},
         )
+
+
+def _encodable(value: str) -> str:
+    return value.encode(errors="replace").decode()
 
 
 def _spelling_problem(value: str) -> str:

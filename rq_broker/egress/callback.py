@@ -32,7 +32,10 @@ def absolute_url(callback: str, callback_base: str | None) -> str:
     if scheme:
         raise CallbackForbidden(f"callback must be an http:// or https:// URL, not {scheme}:")
     if callback_base is None:
-        raise Invalid("callback must be an absolute http or https URL: there is no callback base")
+        raise Invalid(
+            "callback must be an absolute http or https URL: without --callback-base there is none "
+            "to join others to"
+        )
     return urljoin(callback_base, callback)
 
 

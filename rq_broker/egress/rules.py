@@ -224,10 +224,22 @@ def _check_authority(egress: Egress, scheme: str, authority: str) -> tuple[str, 
     name = "" if address else host
     verdict = _check_before_lookup(egress, name, address, port)
     if not verdict.allowed:
-        part = "port" if verdict.reason == "port" else f"host ({verdict.reason})"
-        raise CallbackForbidden(f"callback {authority!r}: calls to this {part} are not allowed")
+        raise CallbackForbidden(f"callback {authority!r}: calls to {_forbidden(verdict.reason)}")
     shown = f"[{address}]" if isinstance(address, IPv6Address) else host
     return host, f"{scheme}://{shown}:{port}"
+
+
+def _forbidden(reason: str) -> str:
+    """Say what may not be called, and which option says so."""
+    match reason:
+        case "port":
+            return "this port are not allowed: --callback-ports lists those that are"
+        case "denied":
+            return "this host are not allowed: --callback-deny names it"
+        case "own_service":
+            return "this host are not allowed: the broker itself, or its Redis, listens there"
+    network = reason.replace("_", " ")
+    return f"this host are not allowed: its network is {network}, and --callback-allow names it not"
 
 
 def _check_before_lookup(egress: Egress, name: str, address: Address | None, port: int) -> Verdict:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from rq_broker.domain.errors import BrokerError
 from rq_broker.domain.jobs import Job, Status
-from rq_broker.domain.representation import rfc3339
+from rq_broker.domain.representation import told_time
 from rq_broker.domain.status_words import in_words
 from rq_broker.store.keys import Keys, member
 from rq_broker.store.runner import Runner
@@ -33,7 +33,7 @@ async def say_until_when(
     if job.status in _ENDED:
         keys = Keys(job.type)
         end = await runner.command("ZSCORE", keys.of("deadlines"), member(job.id, name))
-        when = f"at {rfc3339(int(float(end) * 1000))}, or {deleted}" if end else deleted
+        when = f"at {told_time(int(float(end) * 1000))}, or {deleted}" if end else deleted
     named = f" by job {job.request_id}"
     sentence = str(refusal).removesuffix(named)
     state = f"now {in_words(job.status)}; it is free again {when}"

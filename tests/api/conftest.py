@@ -32,7 +32,7 @@ UNEXPRESSED = re.compile(
     "|from needs|takes no If-|guards a move"
     "|must contain {n}|which names an array|takes priority, before|with this count"
     "|where (what a job needs|the callback's host)"
-    "|must name one job|as you act for several|ETags in double quotes|has no ETag"
+    "|must name one job|acts for (the owners|any owner)|ETags in double quotes|has no ETag"
     "|takes like or capacity|go with capacity|hosts in all"
     "|filter must name something|(cursor|from|callback|request_id) goes with|move is of queued"
     "|type must not (begin or end|contain the invisible)|host's name must not (begin|contain the i)"

@@ -153,7 +153,7 @@ async def test_a_what_if_is_of_an_own_owner(api: httpx.AsyncClient) -> None:
     answer = await api.post(path, json=body, headers=of("y"))
     assert "its owner y may hold 1" in answer.json()["data"]["impossible"]
     answer = await api.post(path, json=body, headers=of("y and z"))
-    refused(answer, 400, "invalid_request", "owner_id is required")
+    refused(answer, 400, "invalid_request", "acts for the owners y, z, so name one")
     answer = await api.post(path, json={**body, "owner_id": "z"}, headers=of("y and z"))
     assert answer.json()["data"]["impossible"] is None
     answer = await api.post(path, json={**body, "owner_id": "x"}, headers=of("y"))

@@ -121,6 +121,7 @@ def test_a_token_on_the_command_line_is_warned_of(caplog: pytest.LogCaptureFixtu
         (errors.JobNotFound, 4),
         (errors.HostNotFound, 4),
         (errors.TokenExpired, 5),
+        (errors.Unauthenticated, 5),
         (errors.Forbidden, 5),
         (errors.NoRole, 5),
         (errors.DuplicateRequestId, 6),
@@ -128,7 +129,7 @@ def test_a_token_on_the_command_line_is_warned_of(caplog: pytest.LogCaptureFixtu
     ],
 )
 def test_the_exit_code_of_a_refusal(error: type[errors.BrokerError], code: int) -> None:
-    """A refusal ends the command by its kind; its sentence and stable code are on stderr."""
+    """Its kind ends the command; stderr has sentence, stable code, and how a token is given."""
     assert exit_code_of(error("x")) == code
 
     @click.command()
@@ -139,7 +140,9 @@ def test_the_exit_code_of_a_refusal(error: type[errors.BrokerError], code: int) 
 
     result = CliRunner().invoke(refused)
     assert (result.exit_code, result.stdout) == (code, "")
-    assert result.stderr == f"Error: The broker says no ({error.code})\n"
+    hint = "Give the token by RQ_BROKER_TOKEN, by --token-file, or in a profile.\n"
+    told = hint if error.status == 401 else ""
+    assert result.stderr == f"Error: The broker says no ({error.code})\n{told}"
 
 
 def test_a_broker_that_does_not_answer() -> None:

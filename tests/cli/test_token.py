@@ -66,13 +66,13 @@ def test_the_list_shows_when_a_replaced_token_ends(run: Run) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("create", "--role", "client"), "a client needs owners"),
+        (("create", "--role", "client"), "a client needs --owner: the jobs"),
         (("create", "--role", "king"), "'king' is not one of"),
         (("create", "--role", "viewer", "--expires", "soon"), "not a span such as 90d"),
-        (("create", "--role", "viewer", "--expires", "0"), "expires"),
+        (("create", "--role", "viewer", "--expires", "0s"), "0s is not above 0 and 3660d at most"),
         (("create",), "--role"),
         (("rotate", "nobody"), "no token of this name"),
-        (("rotate", "nobody", "--expires", "0"), "expires"),
+        (("rotate", "nobody", "--expires", "3661d"), "3661d is not above 0 and 3660d at most"),
         (("revoke", "nobody"), "no token of this name"),
     ],
 )

@@ -89,6 +89,13 @@ def job(request_id: str, **fields: Any) -> dict[str, Any]:
     return {"request_id": request_id, "owner_id": "y", "data": data, "callback": callback, **fields}
 
 
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_a_server_that_is_no_url(kind: type[Client] | type[AsyncClient]) -> None:
+    """Both clients say at once what a URL looks like."""
+    with pytest.raises(ValueError, match=r"'localhost:8080' is no URL such as http://"):
+        kind("localhost:8080")
+
+
 async def test_a_jobs_life(ask: Ask) -> None:
     """A job is submitted, read, moved, told how long it holds, given a status and withdrawn."""
     new = await ask("submit", "a?b#%", **job("機x"))

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 
-from rq_broker.client import HoldTimeout, NotGranted
+from rq_broker.client import HoldTimeout, NotGranted, calls
 from rq_broker.client.call import Call
 from rq_broker.client.flows import Flow, Pause
 from rq_broker.client.grants import Grant, HoldLost
@@ -127,13 +127,18 @@ def test_a_job_that_will_not_be_granted(read: Any, sentence: str) -> None:
 
 def test_the_wait_has_an_end() -> None:
     """After `timeout` the hold is given up, with the job as it was."""
-    with pytest.raises(HoldTimeout) as raised:
-        play(
-            acquire(a_wish(timeout=0.0)),
-            ("POST /v1/vm", job("queued", 0)),
-            ("GET /v1/vm/r", job("queued", 0)),
-        )
+    waiting = job("queued", 0) | {"Reason": "needs GPU 8"}
+    sentence = "the job r was not granted within 0 s: needs GPU 8"
+    with pytest.raises(HoldTimeout, match=sentence) as raised:
+        play(acquire(a_wish(timeout=0.0)), ("POST /v1/vm", waiting), ("GET /v1/vm/r", waiting))
     assert isinstance(raised.value, TimeoutError)
+
+
+def test_wait_takes_one_status_as_a_word() -> None:
+    """A status need not be put into a list, and is not taken for its letters."""
+    assert (calls.read("vm", "r", wait=1, until="done").query or {})["until"] == "done"
+    steps = [("GET /v1/vm/r 30", job("done", 1))]
+    assert play(wait("vm", "r", until="done"), *steps)["Status"] == "done"
 
 
 def test_wait_returns_the_job_at_a_status_or_at_its_end() -> None:

@@ -54,7 +54,7 @@ class Whole(Struct, forbid_unknown_fields=True):
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
-        (None, "the body is required"),
+        (None, "the body must be a JSON object, not null"),
         ([], "the body must be a JSON object, not []"),
         ({"lable": 1}, 'the part "lable" is not known; known are label, plain, flag'),
         ({"label": 5}, "label must be a string, not 5"),

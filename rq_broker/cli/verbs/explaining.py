@@ -93,6 +93,8 @@ def _start(why: Mapping[str, Any]) -> str:
 
     eta, accuracy = why["eta"], why["eta_accuracy"]
     if eta["p50"] is None:
+        if (eta.get("why") or {}).get("code") == "impossible":
+            return "never: no host could ever hold it"
         return f"not known: {eta['reason']}"
     told = accuracy["within_p90"] + accuracy["beyond_p90"]
     kept = f" (of {told} forecasts {accuracy['within_p90']} were kept)" if told else ""

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
               help="The whole demand as a JSON object; - for the input.")  # fmt: skip
 @click.option("--id", "request_id", metavar="JOB", show_default="your name and a random word",
               help="Its name.")  # fmt: skip
-@click.option("--owner", "owner_id", metavar="OWNER", show_default="that of your token",
+@click.option("--owner", "owner_id", metavar="OWNER",
+              show_default="that of your token, if it names one",
               help="Whose job it is.")  # fmt: skip
 @click.option("--callback", metavar="URL", show_default="none: watch it, and take its offer",
               help="URL to call when the capacity is held.")  # fmt: skip

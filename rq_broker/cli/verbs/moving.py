@@ -42,13 +42,15 @@ def print_preview(request_id: str, told: Mapping[str, Any]) -> None:
         (told["later"], "later"),
         (told["sooner"], "sooner"),
         (told["same"], "at the same time"),
-        (told["unknown"], "nobody knows when"),
     )
     others = ", ".join(f"{count} {words}" for count, words in counts if count)
     click.echo()
     click.echo(f"{harmless(request_id)} would go from place {told['was']} to {told['position']}.")
     if others:
         click.echo(f"The jobs between would start: {others}.")
+    if unknown := told["unknown"]:
+        have = "has" if unknown == 1 else "have"
+        click.echo(f"Of the jobs between, {unknown} {have} no known start.")
     click.echo(f"Nothing was moved. To do just this: --if-match {told['line']}")
 
 

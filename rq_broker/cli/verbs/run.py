@@ -25,7 +25,7 @@ _GRACE_SECONDS = 10.0
 @click.option("--name", "--id", "request_id", metavar="JOB",
               show_default="your name and a random word", help="Its name.")  # fmt: skip
 @click.option("--owner", "owner_id", metavar="OWNER",
-              show_default="that of your token; without one, your name",
+              show_default="that of your token if it names one; without a token, your name",
               help="Whose job it is.")  # fmt: skip
 @click.option("--priority", type=int, metavar="N", help="The smaller goes first.")
 @click.option("--give-up-after", type=SPAN, metavar="SPAN", help="It ends if it waits for longer.")

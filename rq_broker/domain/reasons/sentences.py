@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rq_broker.domain.reasons.codes import ReasonCode
 from rq_broker.domain.reasons.lists import NAMED, clock
-from rq_broker.domain.representation import rfc3339
+from rq_broker.domain.representation import told_time
 
 if TYPE_CHECKING:
     from rq_broker.domain.reasons.reason import Reason
@@ -60,7 +60,7 @@ def after(reason: Reason) -> str:
 
 def not_before(reason: Reason) -> str:
     """Say when it joins the line."""
-    when = rfc3339(round(reason.until * 1000) * 1000)
+    when = told_time(round(reason.until * 1000) * 1000)
     return f"not granted before {when}; it joins the line then, at the place of its submit"
 
 

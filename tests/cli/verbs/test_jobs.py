@@ -166,7 +166,7 @@ def test_a_move_that_would_do_something_else_is_refused(run: Run, api: Served, t
     dry = run("move", type_, "c", "--to", "2", "--dry-run")
     *_, line = dry.stdout.split()
     assert "c would go from place 3 to 2." in dry.stdout
-    assert "The jobs between would start: 1 nobody knows when." in dry.stdout
+    assert "Of the jobs between, 1 has no known start." in dry.stdout
     api.run(making.submit(api.broker, "n", type_, priority=15))
     result = run("move", type_, "c", "--to", "2", "--if-match", line)
     assert (result.exit_code, "(changed_meanwhile)" in result.stderr) == (6, True)

@@ -69,6 +69,10 @@ def test_why_a_job_waits() -> None:
         ({"position": None}, "place: beside the line, until its own terms are met"),
         ({"jobs_of_its_shape_before": 0}, "place: 3 in line\n"),
         ({"eta": {"p50": None, "p90": None, "reason": "too few"}}, "starts in: not known: too few"),
+        (
+            {"eta": {"p50": None, "p90": None, "reason": "no", "why": {"code": "impossible"}}},
+            "starts in: never: no host could ever hold it",
+        ),
         ({"eta": {"p50": 60, "p90": None, "reason": None}}, "starts in: 1m–later"),
         ({"eta_accuracy": {"within_p90": 0, "beyond_p90": 0}}, "starts in: 1m–2m\n"),
         (
