@@ -19,7 +19,7 @@ from rq_broker.measures import OWN, PASS_SECONDS
 from rq_broker.store.broker import Broker, Settlement, SourceReport
 from tests.api.conftest import called
 from tests.couriers import answering, deliver_once
-from tests.making import TYPE, bring, grant, publish, submit
+from tests.making import TYPE, bring, grant, publish, shape, submit
 from tests.metrics import Scrape, parse, table
 
 UNITS = r"_(seconds|total|info)$"
@@ -44,6 +44,7 @@ async def _live(broker: Broker, client: Redis, slots: asyncio.Semaphore) -> None
     await publish(broker)
     assert await grant(broker, job)
     await deliver_once(broker, answering(), slots)
+    await submit(broker, "waits", shape=shape({"VCPU": 99}))
     await Granter(broker, TYPE).run_once()
     for number in range(5):
         failed = Settlement("failed", "timeout", 7, health="unhealthy")
@@ -53,7 +54,6 @@ async def _live(broker: Broker, client: Redis, slots: asyncio.Semaphore) -> None
     await broker.runner.run("report_loss", TYPE, incarnation="1", id=0, fence=0, witness=[])
     broker.runner.trouble.note(errors.RedisReadOnly(), OSError("x"), "rqb:{vm}")
     broker.runner.trouble.close()
-    await submit(broker, "waits")
 
 
 async def test_the_page_lists_every_metric(
