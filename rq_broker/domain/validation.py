@@ -111,6 +111,7 @@ class Text:
                 raise Invalid(f"{place} is required")
             raise Invalid(f"{place} must be a string{rejected(value, shown)}")
         if problem := self.problem(value):
+            # Of a text that is empty or too long, its length says more than itself.
             found = f": {show(_encodable(value))}" if shown and "contain" in problem else ""
             raise Invalid(f"{place} {problem}{found}")
         return value

@@ -33,8 +33,7 @@ def absolute_url(callback: str, callback_base: str | None) -> str:
         raise CallbackForbidden(f"callback must be an http:// or https:// URL, not {scheme}:")
     if callback_base is None:
         raise Invalid(
-            "callback must be an absolute http or https URL: without --callback-base there is none "
-            "to join others to"
+            "callback must be an absolute http or https URL: relative ones need --callback-base"
         )
     return urljoin(callback_base, callback)
 

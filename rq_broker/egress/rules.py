@@ -239,7 +239,7 @@ def _forbidden(reason: str) -> str:
         case "own_service":
             return "this host are not allowed: the broker itself, or its Redis, listens there"
     network = reason.replace("_", " ")
-    return f"this host are not allowed: its network is {network}, and --callback-allow names it not"
+    return f"this host are not allowed: its network is {network}, and not in --callback-allow"
 
 
 def _check_before_lookup(egress: Egress, name: str, address: Address | None, port: int) -> Verdict:

@@ -22,7 +22,7 @@ def test_a_relative_callback_is_joined_to_the_base() -> None:
 
 def test_a_relative_callback_needs_a_base() -> None:
     """Without a base the refusal says that there is none."""
-    with pytest.raises(Invalid, match="without --callback-base"):
+    with pytest.raises(Invalid, match="relative ones need --callback-base"):
         absolute_url("abc", None)
 
 
