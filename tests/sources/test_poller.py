@@ -182,7 +182,7 @@ async def test_reasons_say_how_old_the_capacity_is(broker: Broker, feed: Feed, l
     for text in texts:
         assert re.search(r"\(capacity as of \d s ago: source lab fails: unreachable\)", text)
     await broker.set_policy(TYPE, {"paused": True})
-    paused = await reason_of(broker, job)
+    paused = await reason_of(broker, await submit(broker, "fits"))
     assert paused is not None
     assert "capacity" not in paused
 
