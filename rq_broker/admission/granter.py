@@ -17,9 +17,7 @@ from rq_broker.admission.snapshot import (
     HEADS,
     MAX_HEADS,
     WindowedSnapshot,
-    asks_of,
     read_snapshot,
-    window_of,
 )
 from rq_broker.delivery.message import id_of_grant
 from rq_broker.domain.job_log import log_job, logs_jobs
@@ -27,7 +25,7 @@ from rq_broker.domain.offers import OFFER
 from rq_broker.domain.planning import Grant
 from rq_broker.measures import PASS_SECONDS
 from rq_broker.planner import HostTables, Plan, plan_steps, tables_of
-from rq_broker.store.broker import Broker, Front, TypeState
+from rq_broker.store.broker import Broker, TypeState
 
 CHUNK = 64
 """Grants that one script commits, and two chunks are under way. With more, Redis serves nobody else
@@ -106,11 +104,11 @@ class Granter:
         self._window = self._resume_at = self._begin_at
         granted, begins = 0, True
         nothing_fits = self._begin_at == FRONT_SHAPES  # otherwise the first round is not whole
-        # 1. Take the lock on planning this type, or keep it; and read the front of the queue.
-        while front := await self._begin_pass():
+        # 1. Take the lock on planning this type, or keep it.
+        while await self._lock("take"):
             # 2. Run one pass over the front of the queue and one window.
             async with self._kept_lock():
-                committed, next_window = await self._run_pass(front)
+                committed, next_window = await self._run_pass()
             if begins and self.state:
                 self._begin_at = next_window if self.state.policy.share else FRONT_SHAPES
                 begins = False
@@ -153,24 +151,13 @@ class Granter:
             await self._lock("give")
 
     async def _lock(self, action: str) -> bool:
-        return bool(await self._broker.turn(self._type, self._name, action, LOCK_SECONDS))
+        term = await self._broker.turn(self._type, self._name, action, LOCK_SECONDS)
+        self.refused = action == "take" and not term
+        return bool(term)
 
-    async def _begin_pass(self) -> Front | None:
-        """Take the lock and read the front; None if another has the lock, or if no job waits."""
-        with_usage, own = asks_of(self.state)
-        begun, _ = await asyncio.gather(
-            self._broker.begin_pass(
-                self._type, self._name, LOCK_SECONDS, self.state, window_of(self._heads),
-                usage=with_usage, own=own,
-            ),
-            self._held.read_history(),
-        )  # fmt: skip
-        self.refused = begun.is_refused
-        return begun.front
-
-    async def _run_pass(self, front: Front) -> tuple[int, int]:
+    async def _run_pass(self) -> tuple[int, int]:
         """Run one admission pass; returns how many grants were committed, and the next window."""
-        # 1. Read the rest of a snapshot; of the hosts, only those that changed.
+        # 1. Read a snapshot; of the hosts, only those that changed.
         window = await read_snapshot(
             self._broker,
             self._type,
@@ -178,7 +165,6 @@ class Granter:
             self._window,
             heads=self._heads,
             held=self._held,
-            front=front,
         )
         self.state = window.state
         self._tables = tables_of(window.state.hosts, self._tables)

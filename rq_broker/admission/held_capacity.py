@@ -62,8 +62,7 @@ class HeldCapacity:
         self._book = HoldBook()
         self._demands: dict[str, Demand] = {}
         self._counts: dict[str, tuple[Demand, int]] = {}
-        self.history = HoldingTimes()
-        """How long ended jobs held, as last read."""
+        self._history = HoldingTimes()
         self._last: str | None = None
         """The last ended hold that the history has learnt from."""
         self._one_at_a_time = asyncio.Lock()
@@ -84,21 +83,21 @@ class HeldCapacity:
                 self._demands = {row.demand_key: row.demand for row in rows}
                 counts = Counter(row.demand_key for row in rows)
                 self._counts = {key: (self._demands[key], n) for key, n in counts.items()}
-            holds = self._book.in_order(now, self.history)
-            return Held(rows, holds, self.history, self._demands, self._counts)
+            holds = self._book.in_order(now, self._history)
+            return Held(rows, holds, self._history, self._demands, self._counts)
 
     async def read_history(self) -> HoldingTimes:
         """Return how long ended jobs held, which costs less to read."""
         async with self._one_at_a_time:
             await self._learn()
-            return self.history
+            return self._history
 
     async def _learn(self) -> None:
         ended = await self._broker.holding_times(self._type, self._last)
         if ended.is_whole:
-            self.history = HoldingTimes()
+            self._history = HoldingTimes()
         for observation in ended.holds:
-            self.history.add(observation)
+            self._history.add(observation)
         self._last = ended.last
 
     def _hold(self, row: RunningHold) -> Hold:
@@ -110,8 +109,8 @@ class HeldCapacity:
         is_said = source is Source.EXPECTED
         if is_said and row.expected is not None:
             predicted = row.expected
-        if predicted is None or (is_said and not self.history.believes(row.owner)):
-            prediction = self.history.predict(row.owner, key, row.size or 0)
+        if predicted is None or (is_said and not self._history.believes(row.owner)):
+            prediction = self._history.predict(row.owner, key, row.size or 0)
             predicted, source = prediction.hold, prediction.source
         ends = row.granted + predicted
         return Hold(

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from rq_broker.admission.held_capacity import Held, HeldCapacity
 from rq_broker.admission.planning import Planning
 from rq_broker.domain.capacity import Host
+from rq_broker.domain.holding_times import HoldingTimes
 from rq_broker.domain.planning import Promise, Snapshot
 from rq_broker.domain.policy import Policy
 from rq_broker.planner import HostTables, tables_of
-from rq_broker.store.broker import Broker, Front, Heads, TypeState, Window
+from rq_broker.store.broker import Broker, Heads, TypeState
 
 FRONT_SHAPES = 200
 """Shapes at the front of the queue that every snapshot shows, so that order and patience hold among
@@ -139,7 +140,6 @@ async def read_snapshot(
     include: Collection[str] = (),
     held: HeldCapacity | None = None,
     with_held: bool = False,
-    front: Front | None = None,
 ) -> WindowedSnapshot:
     """Read what a pass needs.
 
@@ -152,14 +152,13 @@ async def read_snapshot(
         include: digests of shapes to show in any case.
         held: what is known of what jobs hold and held: only what is new is read.
         with_held: whether to read what jobs hold in any case.
-        front: what was read already, by `known` and `heads`; `held.history` was as well then.
     """
     held = held or HeldCapacity(broker, type_)
     # 1. Read hosts, policy and the front of the queue, and how long jobs held.
-    state, first, now = await _whole_front(broker, type_, known, held, front, heads=heads)
+    state, front, now, history = await _read_front(broker, type_, known, heads, held)
     own = _shares(state)
     # 2. If more shapes wait than fit, put the wanted window behind the front.
-    shown, next_window = await _with_window(broker, type_, first, window, heads, own=own)
+    shown, next_window = await _with_window(broker, type_, front, window, heads, own=own)
     # 3. Include the shapes that must be shown; the reservations bind every window.
     digests = {*include, *await _promised_shapes(broker, type_, state.promises)}
     for digest in digests:
@@ -175,55 +174,24 @@ async def read_snapshot(
     at_once = (waiting.shape.at_once for waiting in shown.waiting)
     holding = await broker.holding(type_, {limit.array for limit in at_once if limit})
     snapshot = _snapshot(state, shown, now)
-    snapshot = replace(
-        snapshot, history=held.history, holds=holds, holding=holding, running=running
-    )
+    snapshot = replace(snapshot, history=history, holds=holds, holding=holding, running=running)
     return WindowedSnapshot(snapshot, state, next_window, current)
 
 
-async def read_front(
-    broker: Broker, type_: str, known: TypeState | None, heads: int = HEADS
-) -> Front:
-    """Read the type, its first shapes, and the time; all at once."""
-    with_usage, own = asks_of(known)
-    state, shown, now = await asyncio.gather(
+async def _read_front(
+    broker: Broker, type_: str, known: TypeState | None, heads: int, held: HeldCapacity
+) -> tuple[TypeState, Heads, float, HoldingTimes]:
+    """Read the type, its first shapes, the time, and how long jobs held; all at once."""
+    with_usage, own = known is None or _needs_usage(known), known is None or _shares(known)
+    state, front, now, history = await asyncio.gather(
         broker.type_state(type_, known, usage=with_usage),
-        broker.heads(type_, 0, *window_of(heads), own=own),
+        broker.heads(type_, 0, FRONT_SHAPES + WINDOW_SHAPES, heads, FRONT_SHAPES, own=own),
         broker.now(type_),
+        held.read_history(),
     )
-    return Front(state, shown, now)
-
-
-async def _whole_front(
-    broker: Broker,
-    type_: str,
-    known: TypeState | None,
-    held: HeldCapacity,
-    front: Front | None,
-    *,
-    heads: int,
-) -> Front:
-    """Return the front with all that its policy needs; reads what is not there."""
-    if front is None:
-        reading = read_front(broker, type_, known, heads)
-        front = (await asyncio.gather(reading, held.read_history()))[0]
-    return await read_front(broker, type_, None, heads) if _lacks(front.state, known) else front
-
-
-def window_of(heads: int) -> Window:
-    """Return which waiting jobs a snapshot first reads, `heads` of each shape."""
-    return Window(FRONT_SHAPES + WINDOW_SHAPES, heads, FRONT_SHAPES)
-
-
-def asks_of(known: TypeState | None) -> tuple[bool, bool]:
-    """Return whether to read what owners hold, and which jobs have a priority of their own."""
-    return known is None or _needs_usage(known), known is None or _shares(known)
-
-
-def _lacks(state: TypeState, known: TypeState | None) -> bool:
-    """Return whether the policy has just changed, and needs more than was read."""
-    with_usage, own = asks_of(known)
-    return (_needs_usage(state) and not with_usage) or (_shares(state) and not own)
+    if (_needs_usage(state) and not with_usage) or (_shares(state) and not own):
+        return await _read_front(broker, type_, None, heads, held)  # the policy has just changed
+    return state, front, now, history
 
 
 def _is_reservation_due(policy: Policy, shown: Heads, now: float) -> bool:

@@ -139,7 +139,7 @@ ROLES: Mapping[str, Role] = {
         (*_READS, *_WRITES, "WAIT"),
     ),
     "granter": Role(
-        (*_READING_SCRIPTS, "begin_pass", "turn", "note", "grant", "sweep", "withdraw"),
+        (*_READING_SCRIPTS, "turn", "note", "grant", "sweep", "withdraw"),
         (*_READS, *_WRITES, *_WAKING),
     ),
 }

@@ -23,9 +23,7 @@ from rq_broker.store.forecasts import Forecasts
 from rq_broker.store.grants import Grants, Heads, TypeState
 from rq_broker.store.holds import ChangedHolds, EndedHolds, Holds, RunningHold
 from rq_broker.store.jobs import Cursor, Jobs, Page
-from rq_broker.store.locks import Locks
 from rq_broker.store.notifiers import NotifierReport, Notifiers
-from rq_broker.store.passes import Front, Passes, Window
 from rq_broker.store.rates import Rates
 from rq_broker.store.receiver_tests import ReceiverTests
 from rq_broker.store.registry import Registry
@@ -46,7 +44,6 @@ __all__ = [
     "Cursor",
     "Due",
     "EndedHolds",
-    "Front",
     "Heads",
     "Marker",
     "Moved",
@@ -60,7 +57,6 @@ __all__ = [
     "TypeState",
     "Wake",
     "WatchStarted",
-    "Window",
 ]
 
 
@@ -102,7 +98,6 @@ class Broker:
         self._bind_arrays(Arrays(runner, registry, continuity, jobs, reorders))
         self._bind_capacity(Capacity(runner, registry, grants))
         self._bind_grants(grants)
-        self._bind_locks(Locks(runner), grants)
         self._bind_holds(Holds(runner))
         self._bind_forecasts(Forecasts(runner, shapes))
         self._bind_reports(Reports(runner))
@@ -173,6 +168,7 @@ class Broker:
 
     def _bind_grants(self, grants: Grants) -> None:
         """What the granter does, and what its explanations read."""
+        self.turn = grants.turn
         self.type_state = grants.type_state
         self.heads = grants.heads
         self.note = grants.note
@@ -183,11 +179,6 @@ class Broker:
         self.shape_rank = grants.shape_rank
         self.index_in_shape = grants.index_in_shape
         self.place_at = grants.place_at
-
-    def _bind_locks(self, locks: Locks, grants: Grants) -> None:
-        """Who plans a type, and who polls a source."""
-        self.turn = locks.turn
-        self.begin_pass = Passes(self.runner, grants, self._continuity, locks).begin_pass
 
     def _bind_holds(self, holds: Holds) -> None:
         """What predictions are made of and learned from."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import gcd
@@ -72,13 +73,24 @@ class Heads:
     and of those with a priority of their own."""
 
 
+@dataclass(frozen=True, slots=True)
+class _SeenLock:
+    """The lock of another process."""
+
+    text: str
+    since: float
+    """When this process first saw it so, monotonic."""
+
+
 class Grants:
-    """Type_state, heads, note, grant; where a job stands in the queue."""
+    """Turn, type_state, heads, note, grant; where a job stands in the queue."""
 
     def __init__(self, runner: Runner, shapes: Shapes, continuity: Continuity) -> None:
         self._runner = runner
         self._continuity = continuity
         self._shapes = shapes
+        self._refusals: dict[tuple[str, str], _SeenLock] = {}
+        """Type and subject → the lock of another process that refused this one."""
 
     async def type_state(
         self, type_: str, known: TypeState | None = None, *, usage: bool = False
@@ -93,12 +105,6 @@ class Grants:
             with_usage=usage,
         )
         await self._continuity.compare_settings(type_, remembered, reply.settings)
-        return await self.state_of(type_, known, reply, usage=usage)
-
-    async def state_of(
-        self, type_: str, known: TypeState | None, reply: Any, *, usage: bool
-    ) -> TypeState:
-        """Return the state that a reply of type_state, or of begin_pass, shows."""
         if known and int(reply.number) < int(known.number):  # Redis was restored to an older state
             return await self.type_state(type_, usage=usage)
         hosts, aggregates, traits = _hosts_after(None if reply.is_whole else known, reply.hosts)
@@ -122,6 +128,40 @@ class Grants:
             number=reply.number,
             incarnation=settings.get("incarnation", ""),
         )
+
+    async def turn(
+        self, type_: str, holder: str, action: str, seconds: float, subject: str = "plan"
+    ) -> int:
+        """Take or give back the lock on planning a type, or on polling a source.
+
+        Args:
+            type_: The type.
+            holder: The process that asks.
+            action: `take`, at the beginning of a round; `keep`, during one; or `give`.
+            seconds: For which the lock must stay untouched, as this process sees it, until its
+                holder counts as dead. The process has to ask at least twice for that.
+            subject: What is locked: `plan`, or `source:<name>`.
+
+        Returns:
+            The term, or 0 when the process does not hold the lock.
+        """
+        lock = type_, subject
+        seen = self._refusals.get(lock)
+        is_dead = seen is not None and time.monotonic() - seen.since >= seconds
+        reply = await self._runner.run(
+            "turn",
+            type_,
+            holder=holder,
+            action=action,
+            subject=subject,
+            dead=seen.text if seen and is_dead else None,
+        )
+        if reply.seen is None:
+            self._refusals.pop(lock, None)
+        elif seen is None or seen.text != reply.seen:
+            self._refusals[lock] = _SeenLock(reply.seen, time.monotonic())
+        term: int = reply.term
+        return term
 
     async def heads(
         self,
@@ -147,10 +187,6 @@ class Grants:
         reply = await self._runner.run(
             "heads", type_, rank=first, limit=shapes, jobs=jobs, earliest=earliest, with_own=own
         )
-        return await self.heads_of(type_, reply)
-
-    async def heads_of(self, type_: str, reply: Any) -> Heads:
-        """Return the jobs that a reply of heads, or of begin_pass, shows."""
         known = await self._shapes.read(type_, {row.shape: row.size for row in reply.shapes})
         rows = [row for row in reply.shapes if row.shape in known]
         preferring = [row for row in rows if known[row.shape].demand.prefer_for]

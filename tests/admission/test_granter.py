@@ -329,8 +329,7 @@ async def test_a_refused_granter_makes_the_holder_plan_again(
         return window
 
     monkeypatch.setattr(granter, "read_snapshot", slow)
-    await publish(broker, VCPU=4)
-    await _submit(broker, "too large", 100)
+    await publish(broker)
     holder = asyncio.create_task(Granter(broker, TYPE).run_once())
     await has_read.wait()
     await _submit(broker, "late", 1)

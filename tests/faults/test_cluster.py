@@ -20,7 +20,7 @@ from rq_broker.domain.planning import Promise
 from rq_broker.domain.sessions import NewSession
 from rq_broker.domain.tokens import NewToken
 from rq_broker.store.audit import audit
-from rq_broker.store.broker import Broker, SourceReport, Window
+from rq_broker.store.broker import Broker, SourceReport
 from rq_broker.store.connection import connect
 from rq_broker.store.deliveries import Settlement
 from rq_broker.store.embedded import Server
@@ -111,9 +111,6 @@ async def _live(broker: Broker, type_: str) -> None:
     await broker.drop_type(f"empty {type_}")
     await broker.note(type_, [Promise(waiting.id, "w", 2.0, 1.0)], [head_of(waiting)])
     assert await broker.turn(type_, "me", "take", 1)
-    begun = await broker.begin_pass(type_, "me", 1, None, Window(9, 9, 9), usage=True, own=True)
-    assert begun.front
-    assert begun.front.heads.waiting
     await broker.reorder(type_, "w", "position", "front")
     assert (await broker.heads(type_, 0, 10, 10)).waiting[0].heads[0].request_id == "w"
     assert len((await broker.page(type_)).jobs) == 3

@@ -215,20 +215,6 @@ CALLS: Mapping[str, Call] = {
     "apply": lambda s: s.report(3),
     "sweep": lambda s: s.broker.sweep(TYPE),
     "turn": lambda s: s.broker.turn(TYPE, "other", "take", 60.0),
-    # The script alone: what it returns of a damaged host, its caller does not take.
-    "begin_pass": lambda s: s.broker.runner.run(
-        "begin_pass",
-        TYPE,
-        holder="other",
-        dead=None,
-        epoch=None,
-        number=0,
-        limit=9,
-        jobs=9,
-        earliest=9,
-        with_usage=True,
-        with_own=True,
-    ),
     "reset": lambda s: s.broker.reset(TYPE, "http://x:80"),
     "note": lambda s: s.broker.note(TYPE, (), ()),
 }

@@ -13,17 +13,31 @@
 ---   term      integer  grows with each change of holder; 0 when the process does not hold the lock
 ---   seen      string?  the lock as another process holds it: it changes whenever that takes it again
 --- Errors none
---- @include "turn"
+--- @include "base"
+--- @include "serial"
+--- @include "wake"
 
-local own, other = ask_for_turn(subject, holder, dead)
-if not own then
-  return reply({ term = 0, seen = other })
+local lock, again = key('turn:' .. subject), key('turn:' .. subject .. ':again')
+local text = redis.call('GET', lock) or ''
+local term, beat, current_holder = string.match(text, '^(%d+):(%d+) (.*)$')
+local is_held = text ~= '' and text ~= dead
+if is_held and current_holder ~= holder then
+  redis.call('SET', again, '1')
+  return reply({ term = 0, seen = text })
 end
-if action == 'give' and redis.call('DEL', again_key(subject)) == 0 then
-  redis.call('DEL', lock_key(subject))
+if action == 'give' and redis.call('DEL', again) == 0 then
+  redis.call('DEL', lock)
   return reply({ term = 0, seen = nil })
 end
 if action == 'take' then
-  begin_round(subject)
+  redis.call('DEL', again)
+  if subject == 'plan' then
+    begin_work('grant')
+  end
 end
-return reply({ term = hold_turn(subject, holder, own), seen = nil })
+if current_holder ~= holder then
+  term, beat = next_serial('term'), '0'
+  redis.call('HSET', base, 'term', term)
+end
+redis.call('SET', lock, term .. ':' .. whole(beat + 1) .. ' ' .. holder)
+return reply({ term = term, seen = nil })

@@ -21,20 +21,61 @@
 ---     host      string   its name
 ---     fields    fields   its hash
 --- Errors none
---- @include "capacity_state"
+--- @include "base"
+--- @include "destination"
+--- @include "backlog"
 
-local state = read_capacity(epoch, number, with_usage)
+local now = now_ms()
+local asked = redis.call('ZRANGEBYSCORE', key('asked'), '(' .. whole(now), '+inf', 'WITHSCORES')
+
+-- Receivers that asked for time, or whose circuit breaker is open; and until when that is open.
+local tried = {}
+local function closed_to_grants()
+  local closed = {}
+  for i = 1, #asked, 2 do
+    closed[#closed + 1] = asked[i]
+  end
+  local open = redis.call('ZRANGE', key('open'), 0, -1, 'WITHSCORES')
+  for i = 1, #open, 2 do
+    if tonumber(open[i + 1]) > now then
+      tried[#tried + 1], tried[#tried + 2] = open[i], whole(open[i + 1])
+    end
+    if tonumber(open[i + 1]) > now or is_closed_to_grants(read_receiver(open[i]), now) then
+      closed[#closed + 1] = open[i]
+    end
+  end
+  return closed
+end
+
+local function behind_with_callbacks()
+  local behind = {}
+  for _, receiver in ipairs(redis.call('ZRANGE', key('behind'), 0, BEHIND_READ - 1)) do
+    if is_behind(receiver, is_prompt(receiver)) then
+      behind[#behind + 1] = receiver
+    end
+  end
+  return behind
+end
+
+local current_epoch = redis.call('HGET', base, 'hosts_epoch') or '0'
+local is_whole = epoch ~= current_epoch
+local names = redis.call('ZRANGEBYSCORE', key('hosts'), is_whole and '-inf' or '(' .. number, '+inf')
+local hosts = {}
+for i, host in ipairs(names) do
+  hosts[i] = { host = host, fields = redis.call('HGETALL', key('host:' .. host)) }
+end
+local closed = closed_to_grants()
 return reply({
-  epoch = state.epoch,
-  number = state.number,
-  is_whole = state.is_whole,
-  settings = state.settings,
-  usage = state.usage,
-  past_usage = state.past_usage,
-  closed = state.closed,
-  asked = state.asked,
-  tried = state.tried,
-  failing = state.failing,
-  behind = state.behind,
-  hosts = state.hosts,
+  epoch = current_epoch,
+  number = redis.call('HGET', base, 'hosts') or '0',
+  is_whole = is_whole,
+  settings = redis.call('HGETALL', base),
+  usage = with_usage and redis.call('HGETALL', key('usage')) or {},
+  past_usage = with_usage and redis.call('HGETALL', key('past_usage')) or {},
+  closed = closed,
+  asked = asked,
+  tried = tried,
+  failing = is_outage(now) and redis.call('ZRANGEBYSCORE', key('failing'), whole(now - RECENT_MS), '+inf') or {},
+  behind = behind_with_callbacks(),
+  hosts = hosts,
 })

@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from rq_broker.domain import errors
 from rq_broker.domain.capacity import Host, new_host
 from rq_broker.domain.jobs import Status
+from rq_broker.domain.planning import Promise
 from rq_broker.store import scripts
 from rq_broker.store.audit.walk import Walk
 from rq_broker.store.broker import Broker, SourceReport
@@ -24,9 +25,8 @@ from rq_broker.store.keys import INSTALLATION, Keys, digest
 from rq_broker.store.rates import Bucket
 from rq_broker.store.runner import Runner
 from rq_broker.store.scripts import SCRIPTS, Script
-from tests.making import TYPE, bring, claim_one, grant, settle, shape, submit
+from tests.making import TYPE, bring, claim_one, grant, head_of, settle, shape, submit
 from tests.store.lua.arrays import handle_array
-from tests.store.lua.beginning import read_line, read_state
 from tests.store.lua.breaking import FOR_EVER, KEYS, LOST, set_open_until, trouble_receivers
 from tests.store.lua.bytecode import globals_of
 from tests.store.lua.letting_in import let_in
@@ -201,7 +201,8 @@ async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(errors.DuplicateRequestId):
         await submit(broker)
     await broker.page(TYPE, owners=["o"], status="queued", limit=1)
-    await read_line(broker, job)
+    await broker.heads(TYPE, 0, 10, 10)
+    await broker.note(TYPE, [Promise(job.id, "d", 2.0, 1.0)], [head_of(job)])
     await _lock_and_step(broker)
     await broker.line(TYPE)
     await broker.forecast(TYPE, [(job, 60.0, 60.0)])
@@ -209,7 +210,7 @@ async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -
     await broker.set_expected(TYPE, "d", 60.0)
     assert await grant(broker, job, WANTED, devices=({}, {"Chip": (0, 1)}))
     await _audit(broker, client)
-    await read_state(broker, usage=bool(await broker.figures(TYPE)))
+    await broker.type_state(TYPE, usage=bool(await broker.figures(TYPE)))
     await settle(broker, await claim_one(broker), Settlement("delivered"))
     await _read_holds(broker)
     await broker.sweep(TYPE)
@@ -224,7 +225,7 @@ async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -
     await broker.destinations(TYPE)
     await client.zadd(KEYS.of("behind"), {"http://y:80": 1})
     await client.zadd(KEYS.of("parked", "http://y:80"), {str(n): n for n in range(64)})
-    await read_state(broker)
+    await broker.type_state(TYPE)
     await broker.reset(TYPE, destination.name)
     await _report_servers(broker, client)
     await let_in(broker)

@@ -60,18 +60,13 @@ async def test_fewer_jobs_are_read_of_each_of_many_shapes(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The jobs of one reply are limited, yet of each shape a minimum is read."""
-    altered(
-        monkeypatch,
-        "heads",
-        "MAX_JOBS = 20000\nlocal MIN_JOBS = 8",
-        "MAX_JOBS = 12\nlocal MIN_JOBS = 2",
-    )
+    altered(monkeypatch, "heads", "MAX_JOBS, MIN_JOBS = 20000, 8", "MAX_JOBS, MIN_JOBS = 12, 2")
     for number in range(30):
         await submit(broker, f"d{number}", owner_id=f"o{number % 3}")
     for shapes, jobs, expected in ((3, 10, 4), (3, 3, 3), (2, 10, 6), (1, 10, 10)):
         heads = await broker.heads(TYPE, 0, shapes, jobs)
         assert [len(waiting.heads) for waiting in heads.waiting] == [expected] * shapes
-    altered(monkeypatch, "heads", "MAX_JOBS = 12\n", "MAX_JOBS = 3\n")
+    altered(monkeypatch, "heads", "MAX_JOBS, MIN_JOBS = 12, 2", "MAX_JOBS, MIN_JOBS = 3, 2")
     assert [len(waiting.heads) for waiting in (await broker.heads(TYPE, 0, 3, 9)).waiting] == [
         2,
         2,
