@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from rq_broker.domain.identity import LONGEST_LIFE
+
 
 class _Span(click.ParamType[float]):
     """A span of time: `90d`, `12h`, `30m`, `15s`, or a number of seconds."""
@@ -15,8 +17,9 @@ class _Span(click.ParamType[float]):
     name = "span"
     _UNITS: Mapping[str, int] = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
-    def __init__(self, most_days: int | None = None) -> None:
-        self._most_days = most_days
+    def __init__(self, most: int | None = None) -> None:
+        """Take the most seconds, with which 0 is refused as well; None bounds nothing."""
+        self._most = most
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -28,11 +31,11 @@ class _Span(click.ParamType[float]):
         if not match:
             self.fail(f"{value!r} is not a span such as 90d, 12h, 30m or 15s", param, ctx)
         seconds = float(match[1]) * self._UNITS[match[2]]
-        if self._most_days and not 0 < seconds <= self._most_days * 86400:
-            self.fail(f"{value} is not above 0 and {self._most_days}d at most", param, ctx)
+        if self._most and not 0 < seconds <= self._most:
+            self.fail(f"{value} is not above 0 and {self._most // 86400}d at most", param, ctx)
         return seconds
 
 
 SPAN = _Span()
-LIFETIME = _Span(most_days=3660)
-"""How long a token lives, as the broker bounds it."""
+LIFETIME = _Span(LONGEST_LIFE)
+"""How long a token lives."""

@@ -8,6 +8,8 @@ from enum import StrEnum
 
 from rq_broker.domain.errors import Invalid
 
+LONGEST_LIFE = 10 * 366 * 86400
+"""Seconds that a token lives at most."""
 _MOST_NAMED = 10
 """Owners that a refusal lists."""
 

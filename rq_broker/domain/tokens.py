@@ -10,14 +10,14 @@ from msgspec import Meta, Struct
 
 from rq_broker.domain.decoding import convert
 from rq_broker.domain.errors import Invalid
-from rq_broker.domain.identity import Identity, Role
+from rq_broker.domain.identity import LONGEST_LIFE, Identity, Role
 from rq_broker.domain.validation import Name, Owner, Span, Text, TypeName
 
 MOST_NAMED = 100
 """Owners, types or hosts of one token: bounds what each request with it costs to read."""
 Lifetime = Annotated[
     float,
-    Meta(gt=0, le=10 * 366 * 86400, description="Seconds until it expires."),
+    Meta(gt=0, le=LONGEST_LIFE, description="Seconds until it expires."),
 ]
 
 
