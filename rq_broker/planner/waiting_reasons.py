@@ -63,10 +63,14 @@ class WaitingReasons(Mapping[str, Reason]):
     def _never(self, digest: str) -> Reason | None:
         """Return why a shape can never be granted: that wins over what only delays it."""
         shape, limits = self._shapes[digest], self._pass.snapshot.policy.limits
-        if shape.demand not in self._impossible:
-            self._impossible[shape.demand] = impossible(self._pass.empty_hosts, shape.demand)
-        never = self._impossible[shape.demand]
+        never = self._never_fits(shape.demand)
         return never or (beyond_limits(limits, shape.owner, shape.demand) if limits else None)
+
+    def _never_fits(self, demand: Demand) -> Reason | None:
+        """Return why the hosts could never hold a demand; None if they perhaps could."""
+        if demand not in self._impossible:
+            self._impossible[demand] = impossible(self._pass.empty_hosts, demand)
+        return self._impossible[demand]
 
     def _waits_for(self, blocked: BlockedShape) -> Reason:
         """Say what a job lacks; of one with alternatives, what each of them lacks."""
@@ -94,7 +98,7 @@ class WaitingReasons(Mapping[str, Reason]):
         lead = blocked.lead
         if reason.code is ReasonCode.IMPOSSIBLE or lead is None:
             return reason
-        if impossible(self._pass.empty_hosts, lead.demand):
+        if self._never_fits(lead.demand):
             return reason
         owner, share = blocked.waiting.shape.owner, blocked.share
         return reasons.outranked(reason, lead, owner, share)
@@ -131,7 +135,7 @@ class WaitingReasons(Mapping[str, Reason]):
         )
 
     def _no_fit_now(self, demand: Demand) -> Reason:
-        return impossible(self._pass.empty_hosts, demand) or self._no_fit(demand)
+        return self._never_fits(demand) or self._no_fit(demand)
 
     def _no_fit(self, demand: Demand) -> Reason:
         """Say what is missing, and that earlier jobs' grants of this pass are taken off already."""
