@@ -5,7 +5,6 @@ Writes go through its API, as Nova's do; `placement_app` is the child.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -15,10 +14,10 @@ from uuid import uuid4
 
 import httpx
 
+from standins.children import unmeasured
+
 APP = Path(__file__).with_name("placement_app.py")
 HEADERS = {"X-Auth-Token": "admin", "OpenStack-API-Version": "placement 1.38"}
-COVERAGE = ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
-"""Variables that would measure the child, which runs no code of ours and answers slowly then."""
 UNIT = {"reserved": 0, "min_unit": 1, "step_size": 1, "allocation_ratio": 1.0}
 
 
@@ -43,7 +42,7 @@ class Placement:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={name: value for name, value in os.environ.items() if name not in COVERAGE},
+            env=unmeasured(),
         )
         assert self.child.stdout is not None
         self.port = int(self.child.stdout.readline())
