@@ -13,17 +13,17 @@ import io
 import json
 import os
 import subprocess
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import httpx
-import uvicorn
+from anyio.from_thread import start_blocking_portal
 from redis.asyncio import Redis, RedisCluster
+from standins import applications
 
 from rq_broker.api.examples import SERVER
 from rq_broker.cli.api import build_app
@@ -64,36 +64,33 @@ def samples_of(document: dict[str, Any]) -> list[Sample]:
 @contextmanager
 def serving(client: Redis | RedisCluster) -> Iterator[str]:
     """Serve what `rq-broker dev` serves, in a thread of its own; yields the URL."""
+    with (
+        start_blocking_portal() as there,
+        there.wrap_async_context_manager(_serving(client)) as url,
+    ):
+        yield url
+
+
+@asynccontextmanager
+async def _serving(client: Redis | RedisCluster) -> AsyncIterator[str]:
     port = free_port()
     settings = Settings(
         callback_base=f"http://127.0.0.1:{port}/inbox/", callback_allow=("127.0.0.0/8",)
     )
     app = build_app(settings, client, dev=True)
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="critical"))
-
-    async def serve() -> None:
-        capacity = {"VCPU": 64, "Memory": 65536, "Disk": 1000}
-        broker = Broker(client)
-        await broker.set_host("vm", Host("host1", capacity, aggregates=frozenset({"host1"})))
-        await broker.watch("vm", "placement", 1, 60.0)
-        # It is polled no more since half an hour; after an hour the janitor would forget it.
-        polled = int((time.time() - 1800) * 1000)
-        await broker.runner.command("HSET", "rqb:{vm}:source:placement", "tried", polled)
-        async with client, open_notifier(settings, client, (), dev=True) as notifier:
-            task = asyncio.create_task(notifier.run())
-            await server.serve()
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    try:
-        while not server.started and thread.is_alive():
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join()
+    capacity = {"VCPU": 64, "Memory": 65536, "Disk": 1000}
+    broker = Broker(client)
+    await broker.set_host("vm", Host("host1", capacity, aggregates=frozenset({"host1"})))
+    await broker.watch("vm", "placement", 1, 60.0)
+    # It is polled no more since half an hour; after an hour the janitor would forget it.
+    polled = int((time.time() - 1800) * 1000)
+    await broker.runner.command("HSET", "rqb:{vm}:source:placement", "tried", polled)
+    async with client, open_notifier(settings, client, (), dev=True) as notifier:
+        task = asyncio.create_task(notifier.run())
+        async with applications.serving(app, port=port) as server:
+            yield applications.url_of(server)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def run_curl(command: str, url: str, home: Path) -> str:

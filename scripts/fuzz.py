@@ -9,20 +9,19 @@ is the small form. Ends with the number of cases of each store, and with 1 if an
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
 import re
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import uvicorn
+from anyio.from_thread import start_blocking_portal
 from benches.kit import TYPE
 from redis.asyncio import Redis, RedisCluster
+from standins import applications
 
 from rq_broker.api.operations import OPERATIONS
 from rq_broker.api.submit import submission
@@ -34,7 +33,7 @@ from rq_broker.identity.tokens import create
 from rq_broker.settings import Settings
 from rq_broker.store.broker import Broker
 from rq_broker.store.connection import connect, in_memory
-from rq_broker.store.embedded import Server, free_port
+from rq_broker.store.embedded import Server
 
 UNEXPRESSED = "positive_data_acceptance"
 """The one check that is left out: the broker has rules that JSON Schema cannot express, as of bytes
@@ -64,27 +63,20 @@ async def prepare(client: Redis | RedisCluster) -> str:
 @contextmanager
 def serving(client: Redis | RedisCluster) -> Iterator[tuple[str, str]]:
     """Serve the API in a thread; yields its URL and a token."""
+    with (
+        start_blocking_portal() as there,
+        there.wrap_async_context_manager(_serving(client)) as api,
+    ):
+        yield api
+
+
+@asynccontextmanager
+async def _serving(client: Redis | RedisCluster) -> AsyncIterator[tuple[str, str]]:
     settings = Settings(tokens=True, admin_rate_limit=0, callback_base="http://127.0.0.1:9/")
-    ready = threading.Event()
-    token = []
-    port = free_port()
-    config = uvicorn.Config(build_app(settings, client, dev=True), port=port, log_level="critical")
-    server = uvicorn.Server(config)
-
-    async def serve() -> None:
-        token.append(await prepare(client))
-        ready.set()
-        await server.serve()
-        await client.aclose()
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    ready.wait()
-    try:
-        yield f"http://127.0.0.1:{port}", token[0]
-    finally:
-        server.should_exit = True
-        thread.join()
+    async with client:
+        token = await prepare(client)
+        async with applications.serving(build_app(settings, client, dev=True)) as server:
+            yield applications.url_of(server), token
 
 
 def fuzz(url: str, token: str, options: argparse.Namespace) -> tuple[int, int]:

@@ -81,6 +81,8 @@ class Cluster:
         self._on_dial = on_dial
         self._timeout = timeout
         self._nodes: dict[Address, Node] = {}
+        self._leaving: list[Node] = []
+        """Those that get no calls any more, and are not closed yet."""
         self._start = [Address(node.host, int(node.port)) for node in client.startup_nodes]
         self._known: list[Address] = list(self._start)
         """Every node of the newest slot map, replicas too; those to ask last come last."""
@@ -164,11 +166,12 @@ class Cluster:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        if self._refreshing:
-            self._refreshing.cancel()
-        while self._nodes:
-            _, node = self._nodes.popitem()
-            await node.aclose()
+        if refreshing := self._refreshing:
+            refreshing.cancel()
+            await asyncio.wait([refreshing])
+        self._leaving += self._nodes.values()
+        self._nodes.clear()
+        await self._close_leaving()
 
     def _node(self, address: Address) -> Node:
         node = self._nodes.get(address)
@@ -265,8 +268,14 @@ class Cluster:
         serving = set(primaries)
         for address, node in list(self._nodes.items()):
             if address not in serving and not node.is_busy:
-                del self._nodes[address]
-                await node.aclose()
+                self._leaving.append(self._nodes.pop(address))
+        await self._close_leaving()
+
+    async def _close_leaving(self) -> None:
+        """Close the nodes that get no calls any more; what is cut short, the next call ends."""
+        while self._leaving:
+            await self._leaving[-1].aclose()
+            self._leaving.pop()
 
 
 def slot_of(command: Sequence[Any]) -> int:

@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from weakref import WeakSet
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 """Serves one connection. Its end closes the connection, and so does a loss of it."""
@@ -24,6 +25,8 @@ class Listener:
         self._serve = serve
         self._server: asyncio.Server | None = None
         self._serving: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._writers: WeakSet[asyncio.StreamWriter] = WeakSet()
+        """Of every connection; one that was served may wait for its peer to read the rest."""
         self._is_closed = False
 
     async def start(
@@ -38,6 +41,7 @@ class Listener:
         if self._is_closed:
             writer.transport.abort()
             return
+        self._writers.add(writer)
         task = asyncio.create_task(self._converse(reader, writer))
         self._serving[task] = writer
         task.add_done_callback(self._end)
@@ -63,6 +67,8 @@ class Listener:
         for task in [*self._serving]:
             task.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)
+        for writer in self._writers:
+            writer.transport.abort()
         await asyncio.sleep(0)  # aborted transports close on the loop's next turn
 
 

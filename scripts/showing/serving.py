@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-import uvicorn
 from playwright.async_api import Browser, async_playwright
+from standins.applications import serving, url_of
 
 from rq_broker.api import create_app
 from rq_broker.identity import Authenticator
 from rq_broker.store.broker import Broker
-from rq_broker.store.embedded import free_port
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--enable-precise-memory-info"]
 
@@ -26,19 +24,9 @@ async def served(
 ) -> AsyncIterator[str]:
     """Serve the API of a broker in this process; yields its URL."""
     app = create_app(broker, callback_base="http://127.0.0.1:9/", authenticators=authenticators)
-    port = free_port()
-    server = uvicorn.Server(
-        uvicorn.Config(app, port=port, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
-    )
-    task = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
+    async with serving(app, lifespan="off", timeout_graceful_shutdown=1) as server:
+        yield url_of(server)
         broker.events.close()
-        server.should_exit = True
-        await task
 
 
 @asynccontextmanager

@@ -14,8 +14,8 @@ from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanag
 from dataclasses import dataclass
 from functools import partial
 
-import uvicorn
 from benches import asking, calling, child, granting, kit
+from standins.applications import serving_as
 
 from rq_broker.admission.explain import Explainer
 from rq_broker.admission.forecaster import COMPUTING
@@ -70,10 +70,6 @@ async def _submit(broker: Broker, _: Server) -> AsyncIterator[Work]:
 async def _http_submit(_: Broker, server: Server) -> AsyncIterator[Work]:
     """Serve in this process, and load from another."""
     port = free_port()
-    api = uvicorn.Server(child.api_config(server.url, port))
-    serving = asyncio.create_task(api.serve())
-    while not api.started:
-        await asyncio.sleep(0.01)
 
     async def load(numbers: range) -> int:
         command = kit.role("load", port, f"/v1/{kit.TYPE}/", numbers.start, len(numbers))
@@ -84,10 +80,9 @@ async def _http_submit(_: Broker, server: Server) -> AsyncIterator[Work]:
             raise RuntimeError("the client failed")
         return len(numbers)
 
-    await load(_WARM_UP)
-    yield partial(load, range(_SUBMITS))
-    api.should_exit = True
-    await serving
+    async with serving_as(child.api_config(server.url, port)):
+        await load(_WARM_UP)
+        yield partial(load, range(_SUBMITS))
 
 
 # Grants and callbacks

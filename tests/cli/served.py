@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import uvicorn
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from standins.applications import serving, url_of
 
 from rq_broker.api import create_app
 from rq_broker.store.broker import Broker
 from rq_broker.store.connection import connect
-from rq_broker.store.embedded import free_port
 
 _Result = TypeVar("_Result")
 
@@ -25,49 +23,32 @@ class Served:
 
     url: str
     broker: Broker
-    loop: asyncio.AbstractEventLoop
+    portal: BlockingPortal
 
     def run(self, work: Coroutine[Any, Any, _Result]) -> _Result:
         """Run a coroutine in the loop of the API; return its result."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result()
+        result: _Result = self.portal.call(_awaited, work)
+        return result
+
+
+async def _awaited(work: Coroutine[Any, Any, _Result]) -> _Result:
+    return await work
 
 
 @contextmanager
 def served(redis: str) -> Iterator[Served]:
     """Serve on a free port, on the Redis at this URL, until the end."""
-    loop = asyncio.new_event_loop()
-    client = connect(redis)
-    broker = Broker(client)
-    port = free_port()
-    config = uvicorn.Config(
-        create_app(broker),
-        port=port,
-        log_config=None,
-        lifespan="off",
-        timeout_graceful_shutdown=1,  # a command that was left may have a stream open for ever
-    )
-    server = uvicorn.Server(config)
-    started = threading.Event()
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(_serving(redis)) as (url, broker),
+    ):
+        yield Served(url, broker, portal)
 
-    async def serve() -> None:
-        task = asyncio.create_task(server.serve())
-        while not server.started:
-            await asyncio.sleep(0.005)
-        started.set()
-        await task
-        left = asyncio.all_tasks() - {asyncio.current_task()}  # what streams of events leave behind
-        for each in left:
-            each.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
-        await broker.aclose()
-        await client.aclose()
 
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
-    thread.start()
-    started.wait()
-    try:
-        yield Served(f"http://127.0.0.1:{port}", broker, loop)
-    finally:
-        server.should_exit = True
-        thread.join()
-        loop.close()
+@asynccontextmanager
+async def _serving(redis: str) -> AsyncIterator[tuple[str, Broker]]:
+    async with aclosing(Broker(connect(redis))) as broker:
+        grace = 1  # a command that was left may have a stream open for ever
+        app = create_app(broker)
+        async with serving(app, lifespan="off", timeout_graceful_shutdown=grace) as server:
+            yield url_of(server), broker

@@ -28,6 +28,7 @@ from playwright.async_api import (
     expect,
 )
 from showing import scene
+from standins.applications import url_of
 from starlette.types import ASGIApp
 
 import rq_broker.api
@@ -167,7 +168,7 @@ async def served(app: ASGIApp) -> AsyncIterator[str]:
     Before it ends, the pages that were opened from it are closed: they would ask, and find nobody.
     """
     async with running(app) as server:
-        url = f"http://127.0.0.1:{server.config.port}"
+        url = url_of(server)
         yield url
         for watch in [each for each in OPEN if each.origin == url]:
             await watch.close()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import uvicorn
+from standins import applications
 from starlette.applications import Starlette
 from starlette.datastructures import Address
 from starlette.requests import Request
@@ -21,7 +21,6 @@ from rq_broker.api.responses import HANDLERS, ok
 from rq_broker.api.server.connections import Connections
 from rq_broker.api.server.limits import ConnectionLimits
 from rq_broker.api.server.protocol import CONNECTIONS, LimitedProtocol
-from rq_broker.store.embedded import free_port
 
 METHODS = ["GET", "POST", "PUT", "DELETE"]
 LIMITS = ConnectionLimits(total=100, per_address=100, reserve=32)
@@ -93,14 +92,6 @@ async def running(
         "lifespan": "on",
         "timeout_keep_alive": keep_alive,
         "timeout_graceful_shutdown": grace + 5,
-        "log_config": None,
     }
-    server = uvicorn.Server(uvicorn.Config(app, port=free_port(), **options))
-    task = asyncio.create_task(server.serve())
-    try:
-        while not server.started:
-            await asyncio.sleep(0.01)
+    async with applications.serving(app, **options) as server:
         yield server
-    finally:
-        server.should_exit = True
-        await task
