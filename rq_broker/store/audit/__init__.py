@@ -80,13 +80,17 @@ async def _check_all(walk: Walk, checkpoint: Checkpoint | None) -> None:
 
 
 async def _check_others(walk: Walk) -> None:
-    """Check the keys that are not a job's own."""
+    """Check the keys that are not a job's own.
+
+    The callbacks come first: each job that others submit meanwhile makes one more of their hashes
+    worth a second look.
+    """
+    await check_callbacks(walk)
     await check_indexes(walk)
     await check_beside(walk)
     await check_arrays(walk)
     check_running_deadlines(walk)
     await check_shapes(walk)
-    await check_callbacks(walk)
     await check_servers(walk)
     await check_hosts(walk, walk.hosts_before)
     await check_counters(walk)

@@ -29,10 +29,9 @@ async def check_callbacks(walk: Walk) -> None:
 
 async def _check_page(walk: Walk, bucket: str, page: list[tuple[str, str]]) -> None:
     """Check entries against the jobs they name, as they are now."""
-    entries = [("HGET", walk.keys.of("callbacks", bucket), rest) for rest, _ in page]
+    entries = ("HMGET", walk.keys.of("callbacks", bucket), *(rest for rest, _ in page))
     hashes = [("HMGET", walk.keys.of("job", request_id), *_FIELDS) for _, request_id in page]
-    replies = await walk.pipeline([*entries, *hashes])
-    hashes_read = replies[len(page) :]
+    entries_now, *hashes_read = await walk.pipeline([entries, *hashes])
     jobs = [named(_FIELDS, values) if values else {} for values in hashes_read]
     members = [
         f"{job.get('id', ''):>016}:{request_id}"
@@ -40,7 +39,7 @@ async def _check_page(walk: Walk, bucket: str, page: list[tuple[str, str]]) -> N
     ]
     scores = await walk.scores([f"status:{status}" for status in Status], members)
     for (rest, request_id), entry_now, read, job, member, score in zip(
-        page, replies[: len(page)], hashes_read, jobs, members, scores, strict=True
+        page, entries_now or [None] * len(page), hashes_read, jobs, members, scores, strict=True
     ):
         if entry_now != request_id:  # the entry changed since the page was read
             continue

@@ -254,11 +254,11 @@ class Walk:
 
     async def scores(self, sets: Iterable[str], members: list[str]) -> list[list[float | None]]:
         """Read the score of each member in each set; returns one row for each member."""
-        names = [self.keys.of(name) for name in sets]
-        scores = await self.pipeline(
-            ("ZSCORE", name, member) for member in members for name in names
-        )
-        return [scores[start : start + len(names)] for start in range(0, len(scores), len(names))]
+        if not members:
+            return []
+        none = [None] * len(members)
+        columns = await self.pipeline(("ZMSCORE", self.keys.of(name), *members) for name in sets)
+        return [list(row) for row in zip(*(column or none for column in columns), strict=True)]
 
 
 OnProgress = Callable[[Walk, str, tuple[str, str]], None]
