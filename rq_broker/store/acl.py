@@ -58,9 +58,9 @@ _FOLLOWING = ("CLIENT|TRACKING",)
 """What the API needs to be told when a stream of events changes; see multiplexer."""
 _WAKING = ("HDEL", "HSET", "PUBLISH", "SREM", "SUBSCRIBE", "UNSUBSCRIBE")
 """Plain commands of notifiers: to wait for work, to know of each other, to forget a type."""
-_READING_SCRIPTS = ("audit_callbacks", "audit_jobs", "audit_shapes", "changed_holds",
-                    "destinations", "figures", "heads", "holding", "line", "page", "page_array",
-                    "read", "read_array", "report_state", "running_holds", "sources",
+_READING_SCRIPTS = ("audit_callbacks", "audit_jobs", "audit_owner", "audit_shapes",
+                    "changed_holds", "destinations", "figures", "heads", "holding", "line", "page",
+                    "page_array", "read", "read_array", "report_state", "running_holds", "sources",
                     "type_state")  # fmt: skip
 _READING_PROBES: Mapping[str, str] = {
     "CLIENT|TRACKING": "OFF",

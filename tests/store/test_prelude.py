@@ -55,7 +55,7 @@ def test_every_command_is_known_as_a_read_or_a_write() -> None:
 def test_readers_need_no_right_to_write() -> None:
     """What only reads has no prelude, so that it runs on a Redis that refuses writes."""
     readers = {"heads", "page", "read", "changed_holds", "running_holds", "type_state", "line"}
-    readers |= {"audit_callbacks", "audit_jobs", "audit_shapes"}
+    readers |= {"audit_callbacks", "audit_jobs", "audit_owner", "audit_shapes"}
     assert readers <= SCRIPTS.keys() - {script.name for script in WRITERS}
     assert {script.name for script in WRITERS} >= FREEING
 

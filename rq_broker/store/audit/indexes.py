@@ -23,7 +23,7 @@ _SCANS = {"own_priority": ("SCARD", "SSCAN"), "passed": ("HLEN", "HSCAN"),
 
 
 async def check_indexes(walk: Walk) -> None:
-    """Check the deliveries, the deadlines, the facts about waiting jobs, and the owners' sets.
+    """Check the deliveries, the deadlines, and the facts about waiting jobs.
 
     Each job says which indexes name it, so only an index with more members can name others.
     """
@@ -32,8 +32,6 @@ async def check_indexes(walk: Walk) -> None:
         count, scan = _SCANS.get(name, ("ZCARD", "ZSCAN"))
         if await walk.command(count, name) != walk.tally.members[name]:
             await check_members(walk, name, set(allowed), command=scan)
-    for name in await with_other_sizes(walk, "owner:", "ZCARD"):
-        await check_members(walk, name, set(STORED_STATUSES))
 
 
 async def _check_parked(walk: Walk) -> None:
@@ -48,14 +46,18 @@ async def _check_parked(walk: Walk) -> None:
 
 async def check_members(walk: Walk, name: str, allowed: set[str], command: str = "ZSCAN") -> None:
     """Check that a zset, hash or set names only jobs in the allowed statuses."""
+    async for page in walk.pages(command, name):
+        await check_listed(walk, name, [member for member, _ in page], allowed)
+
+
+async def check_listed(walk: Walk, name: str, members: list[str], allowed: set[str]) -> None:
+    """Check that members of a zset, hash or set are jobs in the allowed statuses."""
     statuses = [status for status in STORED_STATUSES if status in allowed]
     sets = [f"status:{status}" for status in statuses]
     kind = "job" if len(statuses) == len(STORED_STATUSES) else f"{' or '.join(statuses)} job"
-    async for page in walk.pages(command, name):
-        members = [member for member, _ in page]
-        for member, scores in zip(members, await walk.scores(sets, members), strict=True):
-            listed = any(score is not None for score in scores)
-            walk.check(listed, name, f"names {member}, which is no {kind}")
+    for member, scores in zip(members, await walk.scores(sets, members), strict=True):
+        listed = any(score is not None for score in scores)
+        walk.check(listed, name, f"names {member}, which is no {kind}")
 
 
 async def with_other_sizes(walk: Walk, kind: str, command: str) -> list[str]:

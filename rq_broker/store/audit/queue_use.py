@@ -1,10 +1,10 @@
-"""Checks what owners take of the queue: how many of their jobs wait, and the bytes of all."""
+"""Checks the sets of owners, and what they take of the queue: how many jobs wait, bytes of all."""
 
 from __future__ import annotations
 
-from rq_broker.domain.jobs import BESIDE, Status
-from rq_broker.store.audit.walk import PAGE, Walk
-from rq_broker.store.keys import job_of
+from rq_broker.domain.jobs import BESIDE, STORED_STATUSES, Status
+from rq_broker.store.audit.indexes import check_listed, with_other_sizes
+from rq_broker.store.audit.walk import Walk
 from rq_broker.store.records import pairs
 
 WAITING = (Status.QUEUED, BESIDE)
@@ -20,15 +20,20 @@ def count_queue_use(walk: Walk, status: str, owner: str, size: str) -> None:
 
 
 async def check_queue_use(walk: Walk) -> None:
-    """Compare the sums of owners with their jobs, and the sum of all with those."""
+    """Compare the sums and sets of owners with their jobs, and the sum of all with those.
+
+    The jobs themselves are known to be in the sets, so only one with another size can name others.
+    """
+    grown = set(await with_other_sizes(walk, "owner:", "ZCARD"))
     stored = {name: dict(await walk.entries(name, "HSCAN")) for name in _SUMS}
     members = walk.tally.members
     owners = {*stored["waiting"], *stored["bytes"]} | {
-        name.removeprefix("bytes:") for name in members if name.startswith("bytes:")
+        name.partition(":")[2] for name in members if name.startswith(("bytes:", "owner:"))
     }
     for owner in sorted(owners):
         sums = [stored[name].get(owner, "0") for name in _SUMS]
-        if sums != [str(members[f"{name}:{owner}"]) for name in _SUMS]:
+        counted = [str(members[f"{name}:{owner}"]) for name in _SUMS]
+        if f"owner:{owner}" in grown or sums != counted:
             await _check_owner(walk, owner)
     total, by_owner = await walk.pipeline(
         (("HGET", walk.keys.base, "bytes"), ("HGETALL", walk.keys.of("bytes")))
@@ -39,19 +44,14 @@ async def check_queue_use(walk: Walk) -> None:
 
 
 async def _check_owner(walk: Walk, owner: str) -> None:
-    """Count the jobs of one owner anew; an owner that submits meanwhile is let pass."""
+    """Count the jobs of one owner anew; the sums of one that submits meanwhile are let pass."""
     before = await _stored(walk, owner)
     waiting = size = 0
-    async for page in walk.pages("ZSCAN", f"owner:{owner}"):
-        names = [walk.keys.of("job", job_of(member)[1]) for member, _ in dict(page).items()]
-        for start in range(0, len(names), PAGE):
-            rows = await walk.pipeline(
-                ("HMGET", name, "status", "bytes", "owner") for name in names[start : start + PAGE]
-            )
-            for status, bytes_, owned_by in filter(None, rows):
-                if bytes_ and bytes_.isdecimal() and owned_by == owner:
-                    size += int(bytes_)
-                    waiting += status in WAITING
+    cursor = ""
+    while cursor != "0":
+        page = await walk.owner_page(owner, cursor or "0")
+        await check_listed(walk, f"owner:{owner}", page.unlisted, set(STORED_STATUSES))
+        waiting, size, cursor = waiting + page.waiting, size + int(page.bytes), page.cursor
     if await _stored(walk, owner) == before:
         for name, stored, counted in zip(_SUMS, before, (waiting, size), strict=True):
             text = f"has {stored} in {name} but its jobs have {counted}"

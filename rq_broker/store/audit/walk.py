@@ -20,6 +20,8 @@ from rq_broker.store.runner import Runner
 PAGE = 500
 """Entries read with one command. It bounds the time for which one command keeps Redis from serving
 others, and the size of a pipeline's replies."""
+OWNER_PAGE = 100
+"""Jobs of an owner read by one call. Redis serves nobody else for some 0.2 ms then."""
 KINDS_READ = {"Z": "zset", "H": "hash", "S": "set"}
 """First letter of a command → what it reads."""
 
@@ -197,6 +199,12 @@ class Walk:
         """Read what stands of each shape, at one instant."""
         reply = await self._runner.run("audit_shapes", self.type, shapes=digests)
         return list(reply.shapes)
+
+    async def owner_page(self, owner: str, cursor: str) -> Any:
+        """Read what some jobs of an owner take; the cursor is '0' at first and at the end."""
+        return await self._runner.run(
+            "audit_owner", self.type, owner=owner, cursor=cursor, count=OWNER_PAGE
+        )
 
     async def command(self, command: str, name: str) -> Any:
         """Send a command with one key."""
