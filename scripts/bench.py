@@ -18,6 +18,7 @@ from benches.growing import growth
 from benches.http_submitting import http_submit, workers
 from benches.kit import Figure, Size
 from benches.latency import callback_latency, freed, many_types
+from benches.listing import listing
 from benches.planning import reservations
 from benches.reporting import reports
 from benches.starting import start
@@ -46,6 +47,7 @@ BENCHES = {
     "asking": asking,
     "waiting": waiting,
     "audit": audit,
+    "listing": listing,
     "start": start,
     "reports": reports,
 }

@@ -29,7 +29,7 @@ CLIENTS = 8
 EXPLAINED, PAGES = 100, 20
 """Questions asked one after the other."""
 _PAUSE = 0.01
-_JOBS = f"/v1/{quote(kit.TYPE)}"
+JOBS = f"/v1/{quote(kit.TYPE)}"
 _NUMBERS = itertools.count(10_000_000)
 
 
@@ -64,17 +64,17 @@ async def history(server: Server, broker: Broker) -> None:
 
 async def _beside(port: int, seconds: float) -> list[Figure]:
     async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
-        page = await _get(http, f"{_JOBS}?status=queued&limit=500")
+        page = await _get(http, f"{JOBS}?status=queued&limit=500")
         names = [quote(job["RequestID"]) for job in page["data"]]
-        await _submits(http, 1.0)  # a warm-up
-        alone = await _submits(http, seconds)
+        await submits(http, 1.0)  # a warm-up
+        alone = await submits(http, seconds)
         figures = [
             *await _questions(http, names),
             Figure("asking: a submit alone", kit.spread(alone)),
         ]
         for query, path in (("read waiting jobs", ""), ("ask for explanations", "/explain")):
             async with _queries(http, names, path) as answered:
-                busy = await _submits(http, seconds)
+                busy = await submits(http, seconds)
             name = f"asking: a submit beside {CLIENTS} clients that {query}, alone"
             ratio = [median(busy) / median(alone)]
             figures.append(kit.rated(name, kit.spread(busy), ratio, most=1.2))
@@ -86,11 +86,11 @@ async def _beside(port: int, seconds: float) -> list[Figure]:
 
 async def _questions(http: aiohttp.ClientSession, names: list[str]) -> list[Figure]:
     """Ask about one job at a time, first without and then with a forecast; then for pages."""
-    first = await _times(http, [f"{_JOBS}/{names[0]}/explain"])
-    while (await _get(http, f"{_JOBS}/{names[0]}/explain"))["data"]["eta"]["p90"] is None:
+    first = await _times(http, [f"{JOBS}/{names[0]}/explain"])
+    while (await _get(http, f"{JOBS}/{names[0]}/explain"))["data"]["eta"]["p90"] is None:
         await asyncio.sleep(_PAUSE)
-    explanations = await _times(http, [f"{_JOBS}/{name}/explain" for name in names[:EXPLAINED]])
-    pages = await _times(http, [f"{_JOBS}?status=queued&limit=100&eta=1"] * PAGES)
+    explanations = await _times(http, [f"{JOBS}/{name}/explain" for name in names[:EXPLAINED]])
+    pages = await _times(http, [f"{JOBS}?status=queued&limit=100&eta=1"] * PAGES)
     return [
         Figure("asking: the first explanation of a type", f"{first[0] * 1000:.0f} ms", "", "~ 1 s"),
         kit.timed("asking: an explanation", explanations, p99=50),
@@ -109,11 +109,11 @@ async def _times(http: aiohttp.ClientSession, paths: list[str]) -> list[float]:
     return latencies
 
 
-async def _submits(http: aiohttp.ClientSession, seconds: float) -> list[float]:
+async def submits(http: aiohttp.ClientSession, seconds: float) -> list[float]:
     """Submit one job after the other for `seconds`; returns the latency of each."""
     latencies, end = [], time.perf_counter() + seconds
     while (started := time.perf_counter()) < end:
-        async with http.post(_JOBS, json=kit.body(next(_NUMBERS))) as answer:
+        async with http.post(JOBS, json=kit.body(next(_NUMBERS))) as answer:
             await answer.read()
         latencies.append(time.perf_counter() - started)
         await asyncio.sleep(_PAUSE)
@@ -130,7 +130,7 @@ async def _queries(
     async def client() -> None:
         while not over.is_set():
             started = time.perf_counter()
-            await _get(http, f"{_JOBS}/{random.choice(names)}{path}")
+            await _get(http, f"{JOBS}/{random.choice(names)}{path}")
             answered.append(time.perf_counter() - started)
 
     async with asyncio.TaskGroup() as group:

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import resource
 import time
-from statistics import median, quantiles
+from statistics import median
 
 from benches import kit
 from benches.kit import Figure, Size
@@ -115,10 +115,6 @@ def _beside(server: Server, numbers: itertools.count[int]) -> tuple[float, float
         while not auditing.done():
             beside.append(await submit_one())
         await auditing
-        return _p99(alone), _p99(beside), time.perf_counter() - started
+        return kit.p99_of(alone), kit.p99_of(beside), time.perf_counter() - started
 
     return kit.run(server.url, work)
-
-
-def _p99(seconds: list[float]) -> float:
-    return quantiles(seconds, n=100)[98]

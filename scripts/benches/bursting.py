@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 from contextlib import ExitStack
-from statistics import quantiles
+from statistics import median
 
 import orjson
 
@@ -39,11 +39,11 @@ def burst(size: Size) -> list[Figure]:
         granted, arrived = _granted(server, count), _arrivals(sink)
     waits = [arrived[number] - granted[number] for number in range(count)]
     name = f"burst of {count:,} jobs, one notifier"
-    p99 = quantiles(waits, n=100)[-1]
+    p99 = kit.p99_of(waits)
     seconds = max(arrived.values()) - min(granted)
     return [
         kit.bounded(f"{name}: grant to callback, p99", p99 * 1e3, "ms", most=_MOST_SECONDS * 1e3),
-        Figure(f"{name}: grant to callback, median", f"{quantiles(waits, n=2)[0] * 1e3:.0f} ms"),
+        Figure(f"{name}: grant to callback, median", f"{median(waits) * 1e3:.0f} ms"),
         Figure(f"{name}: grant to callback, longest", f"{max(waits) * 1e3:.0f} ms"),
         Figure(f"{name}: granted and called", f"{count / seconds:,.0f} /s"),
     ]

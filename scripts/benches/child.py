@@ -10,6 +10,7 @@ import time
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
+from urllib.request import urlopen
 
 import aiohttp
 import orjson
@@ -208,8 +209,16 @@ def follow(port: str, path: str, count: str) -> None:
     uvloop.run(work())
 
 
+def read(url: str) -> None:
+    """Read an answer to its end."""
+    with urlopen(url) as answer:
+        while answer.read(1 << 20):
+            pass
+
+
 ROLES = {
-    role.__name__: role for role in (api, load, submit, submit_many, sink, bare, granter, follow)
+    role.__name__: role
+    for role in (api, load, submit, submit_many, sink, bare, granter, follow, read)
 }
 
 if __name__ == "__main__":

@@ -104,7 +104,7 @@ def timed(
 ) -> Figure:
     """Build the row of times, with an upper limit of their p99 or of their median, in ms."""
     limit, quantile = (p99, "p99") if p99 else (middle, "median")
-    reached = quantiles(seconds, n=100)[98] if p99 else median(seconds)
+    reached = p99_of(seconds) if p99 else median(seconds)
     wanted = f"{quantile} ≤ {limit:g} ms"
     value = f"{spread(seconds)}{beside}"
     return Figure(name, value, "", wanted if reached * 1e3 <= limit else f"{wanted}, missed")
@@ -112,8 +112,13 @@ def timed(
 
 def spread(seconds: list[float]) -> str:
     """Render times as median and p99 in ms."""
-    p99 = quantiles(seconds, n=100)[98]
-    return f"median {median(seconds) * 1000:.1f} ms, p99 {p99 * 1000:.1f} ms, n {len(seconds)}"
+    middle, slow = median(seconds) * 1e3, p99_of(seconds) * 1e3
+    return f"median {middle:.1f} ms, p99 {slow:.1f} ms, n {len(seconds)}"
+
+
+def p99_of(seconds: list[float]) -> float:
+    """Return the time within which all but a hundredth are."""
+    return quantiles(seconds, n=100)[98]
 
 
 def turns(pairs: int, *measures: Callable[[], T]) -> list[list[T]]:

@@ -7,7 +7,6 @@ import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from statistics import quantiles
 from typing import cast
 from urllib.parse import quote
 
@@ -116,7 +115,7 @@ async def _measured(url: str, port: int, pid: int, reads: int, streams: int) -> 
 
 def _compared(alone: list[float], beside: list[float]) -> Figure:
     """Render submits beside the streams, their p99 as a ratio to that of submits alone."""
-    ratio = quantiles(beside, n=100)[98] / quantiles(alone, n=100)[98]
+    ratio = kit.p99_of(beside) / kit.p99_of(alone)
     row = kit.rated("", "", [ratio], most=MOST_TIMES_ALONE)
     name = "waiting: a submit beside them, each told to all streams"
     return Figure(name, kit.spread(beside), f"{ratio:.2f}", row.wanted)
