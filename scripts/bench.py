@@ -13,6 +13,7 @@ from benches.authorised import jwt_submit, keystone_submit, token_submit
 from benches.bulk import bulk_submit, bulk_withdraw
 from benches.bursting import burst
 from benches.calling import callbacks
+from benches.dialling import tls
 from benches.granting import empty_pass, grants
 from benches.growing import growth
 from benches.http_submitting import http_submit, workers
@@ -43,6 +44,7 @@ BENCHES = {
     "reservation": reservations,
     "freed": freed,
     "callbacks": callbacks,
+    "tls": tls,
     "burst": burst,
     "asking": asking,
     "waiting": waiting,

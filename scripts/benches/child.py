@@ -9,6 +9,7 @@ import sys
 import time
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
@@ -16,8 +17,11 @@ import aiohttp
 import orjson
 import uvicorn
 import uvloop
+from faulting.listener import Listener
+from standins.authorities import Authority
 
 from benches import kit, raw
+from benches.dialling import TRUSTED
 from benches.waiting import opened
 from rq_broker.admission.granter import Granter
 from rq_broker.api import create_app
@@ -147,6 +151,23 @@ def sink(*ports: str) -> None:
     uvloop.run(serve())
 
 
+def tls_sink(port: str, folder: str) -> None:
+    """Answer 200 over TLS to one POST a connection; writes whom to trust into the folder."""
+    authority = Authority(Path(folder))
+    (Path(folder) / TRUSTED).write_bytes(authority.pem)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"{}")
+        writer.write(done)
+
+    async def work() -> None:
+        await Listener(serve).start(int(port), tls=authority.server_context("127.0.0.1"))
+        await asyncio.Event().wait()
+
+    done = raw.answer()
+    uvloop.run(work())
+
+
 def bare(count: str, in_flight: str, *ports: str) -> None:
     """Post the bodies of callbacks with aiohttp and nothing else; prints the seconds it took."""
     job = Job(1, kit.TYPE, "", kit.OWNER, submission(kit.body(0)).data, "", 1,
@@ -218,7 +239,7 @@ def read(url: str) -> None:
 
 ROLES = {
     role.__name__: role
-    for role in (api, load, submit, submit_many, sink, bare, granter, follow, read)
+    for role in (api, load, submit, submit_many, sink, tls_sink, bare, granter, follow, read)
 }
 
 if __name__ == "__main__":

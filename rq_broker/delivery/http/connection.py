@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import select
+import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -40,7 +42,10 @@ class Response:
 class Connection(asyncio.Protocol):
     """A connection: while `is_open`, and once the last POST was answered, it takes another."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_tls_end: Callable[[ssl.SSLObject], object] = lambda _: None) -> None:
+        """Be not open yet. `on_tls_end` is called with what a TLS connection leaves at its end."""
+        self._on_tls_end = on_tls_end
+        self._tls: ssl.SSLObject | None = None
         self.is_open = False
         self.idle_since = 0.0
         """When the pool took it back, in seconds of the event loop's clock."""
@@ -141,6 +146,7 @@ class Connection(asyncio.Protocol):
         """Take the transport."""
         self._transport = cast(asyncio.Transport, transport)
         self._unread.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+        self._tls = transport.get_extra_info("ssl_object")
         self.is_open = True
 
     def data_received(self, data: bytes) -> None:
@@ -203,6 +209,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Handle an error, or the end of a TLS stream, which some loops report only here."""
         self._end(error or ConnectionResetError("closed before the response was complete"))
+        if self._tls:
+            self._on_tls_end(self._tls)
 
     # Called by the parser
 

@@ -23,6 +23,7 @@ from aiohappyeyeballs import start_connection
 
 from rq_broker.delivery.http.connection import Connection
 from rq_broker.delivery.http.errors import ForbiddenAddress, NameLookupFailed
+from rq_broker.delivery.http.tls_sessions import TlsSessions
 from rq_broker.egress.networks import Address
 from rq_broker.egress.rules import Egress
 
@@ -77,6 +78,7 @@ class Dialler:
         self._egress = egress
         self._resolver = resolver
         self._tls = tls
+        self._sessions = TlsSessions(tls)
 
     async def dial(self, destination: str) -> Connection:
         """Connect to `scheme://host:port`.
@@ -88,9 +90,11 @@ class Dialler:
         host = bracketed_host.strip("[]")
         connected = await self._connect(host, int(port))
         is_tls = scheme == "https"
+        if is_tls:
+            self._sessions.offer(destination)
         try:
             _, connection = await asyncio.get_running_loop().create_connection(
-                Connection,
+                lambda: Connection(partial(self._sessions.keep, destination)),
                 sock=connected,
                 ssl=self._tls if is_tls else None,
                 server_hostname=host if is_tls else None,
@@ -99,6 +103,7 @@ class Dialler:
             # The transport closes the socket, but during TLS only once the receiver closes its side
             # or the stream ends, so end the stream. Closing the socket here would leave the
             # transport with a descriptor that soon belongs to another socket.
+            self._sessions.forget(destination)
             with suppress(OSError):
                 connected.shutdown(socket.SHUT_RDWR)
             raise
