@@ -22,6 +22,7 @@ from showing import history, scene
 from showing.serving import chromium, served
 
 from rq_broker.api.submit import submission
+from rq_broker.cli.process import freeze_garbage
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Status
 from rq_broker.store.broker import Broker
@@ -136,6 +137,7 @@ async def preview(broker: Broker, url: str) -> None:
     """Print what the preview of a move by many places takes: time by the clock as a caller sees it,
     and CPU time of this process, in which the API is."""
     await fill_busy(broker)
+    freeze_garbage()  # as an API process does at its start
     walls, cpus = [], []
     async with httpx.AsyncClient(base_url=url, timeout=60) as api:
         for n in range(PREVIEWS):

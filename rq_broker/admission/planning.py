@@ -30,6 +30,10 @@ INLINE_SECONDS = 0.002
 change of threads; with more, a type with long plans delays others' callbacks by as much."""
 SLICE_SECONDS = 0.01
 """CPU time after which another type has its turn: about what a short plan of another type waits."""
+BURST_SECONDS = 0.3
+"""Time for which the thread may plan without a pause, after it had nothing to do for as long.
+So the preview of a move, for which somebody waits with a job in hand, takes its CPU time and not
+twice that. With more, a process that answers clients is slow for longer."""
 REMEMBERED_TYPES = 1000
 """Types whose use is remembered beyond their turn; of more, those that used least are forgotten."""
 
@@ -65,8 +69,13 @@ class Planning:
     """
 
     def __init__(self, share: float = 1.0) -> None:
-        """Take the share of its time that the thread may use: between slices it sleeps."""
-        self._pause = 1 / share - 1
+        """Take the share of its time that the thread may use: between slices it sleeps.
+
+        The share holds over BURST_SECONDS and longer, not for each slice.
+        """
+        self._share = share
+        self._pause_ends = 0.0
+        """When the next pause ends, by the monotonic clock; in the past while the share is left."""
         self._accounts: dict[str, _Account] = {}
         self._least = 0.0
         """What the type used whose turn was last."""
@@ -147,8 +156,16 @@ class Planning:
             if settle:
                 with suppress(RuntimeError):  # the loop is closed, and nobody waits
                     task.loop.call_soon_threadsafe(settle)
-            if self._pause:
-                time.sleep(self._pause * seconds)
+            self._pause(seconds)
+
+    def _pause(self, seconds: float) -> None:
+        """Sleep after a slice of so many seconds of CPU time, if the thread used its share."""
+        if self._share < 1:
+            now = time.monotonic()
+            began = now - seconds
+            self._pause_ends = max(self._pause_ends, began - BURST_SECONDS) + seconds / self._share
+            if self._pause_ends > now:
+                time.sleep(self._pause_ends - now)
 
 
 def _run_slice(task: _Task[Any]) -> tuple[float, Callable[[], None] | None]:

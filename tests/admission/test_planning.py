@@ -176,10 +176,57 @@ async def test_types_of_the_past_are_forgotten(monkeypatch: pytest.MonkeyPatch) 
     assert len(planning._accounts) <= 20
 
 
-async def test_a_share_below_one_leaves_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With half of the time the thread sleeps after each slice for as long as it took."""
-    slept = list[float]()
-    monkeypatch.setattr(time, "sleep", slept.append)
-    await Planning(0.5).run("a", _steps(3, _burn), inline=False)
-    await asyncio.sleep(0)
-    assert sum(slept) >= 2 * module.SLICE_SECONDS
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """A clock that goes on only as a slice works and the thread sleeps."""
+    clock = Clock()
+    monkeypatch.setattr(time, "monotonic", lambda: clock.now)
+    monkeypatch.setattr(time, "thread_time", lambda: clock.used)
+    monkeypatch.setattr(time, "sleep", clock.sleep)
+    return clock
+
+
+class Clock:
+    """Time by the clock, CPU time of the thread that plans, and how long that slept."""
+
+    def __init__(self) -> None:
+        self.now = self.used = 1000.0
+        self.slept = 0.0
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep."""
+        self.now += seconds
+        self.slept += seconds
+
+    def work(self) -> None:
+        """Work for a slice."""
+        self.now += module.SLICE_SECONDS
+        self.used += module.SLICE_SECONDS
+
+
+def _slices(seconds: float) -> int:
+    return round(seconds / module.SLICE_SECONDS)
+
+
+async def test_a_share_below_one_leaves_pauses(clock: Clock) -> None:
+    """With half of the time the thread sleeps for as long as it works, but for the first burst."""
+    work = 2 * module.BURST_SECONDS
+    await Planning(0.5).run("a", _steps(_slices(work), clock.work), inline=False)
+    assert clock.slept == pytest.approx(work - module.BURST_SECONDS, abs=2 * module.SLICE_SECONDS)
+
+
+async def test_a_short_computation_after_a_rest_has_no_pauses(clock: Clock) -> None:
+    """A computation of less than a burst is not interrupted, each time that nothing went before."""
+    planning, count = Planning(0.5), _slices(module.BURST_SECONDS) - 1
+    for _ in range(3):
+        await planning.run("a", _steps(count, clock.work), inline=False)
+        assert clock.slept == 0
+        clock.now += module.BURST_SECONDS
+
+
+async def test_a_loop_of_short_computations_has_its_share_only(clock: Clock) -> None:
+    """Computations without a rest between them get no burst each: half of the time is pauses."""
+    planning, began = Planning(0.5), clock.now
+    for _ in range(40):
+        await planning.run("a", _steps(_slices(0.1), clock.work), inline=False)
+    assert clock.slept == pytest.approx((clock.now - began) / 2, rel=0.1)

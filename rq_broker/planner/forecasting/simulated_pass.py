@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from rq_broker.planner.forecasting.reservation import Reservation
 from rq_broker.planner.forecasting.room import Room
-from rq_broker.planner.forecasting.simulated_jobs import Batch, Kind, Rules
+from rq_broker.planner.forecasting.simulated_jobs import NEVER, Batch, Kind, Rules
 from rq_broker.planner.forecasting.simulated_turns import Queues, Turns
 
 BACKFILL_DEPTH = 100
@@ -54,6 +54,7 @@ class SimulatedPass:
         self._start = start
         self._resolve = resolve
         self._startable = startable
+        self._patience = NEVER if rules.patience is None else rules.patience
         self._reservations: list[Reservation] = []
         self._claimed: frozenset[int] = frozenset()
         """Groups of hosts that some reservation is about."""
@@ -68,12 +69,14 @@ class SimulatedPass:
 
     def run(self) -> None:
         """Consider the first jobs of all kinds in order."""
-        turns, tried = self._turns, 0
-        while tried < BACKFILL_DEPTH and (number := turns.first()) is not None:
-            queue = self._queues[number]
-            tried += bool(self._claimed)
-            if not self._consider(queue[0]):
-                turns.drop()
+        turns, queues, consider, tried = self._turns, self._queues, self._consider, 0
+        first, drop = turns.first, turns.drop
+        while tried < BACKFILL_DEPTH and (number := first()) is not None:
+            queue = queues[number]
+            if self._claimed:
+                tried += 1
+            if not consider(queue[0]):
+                drop()
             elif not queue[0].count:
                 queue.popleft()
                 turns.requeue()
@@ -90,12 +93,13 @@ class SimulatedPass:
         most = self._startable(batch, kind)
         if most < 0:  # its owner holds as much as it may
             return 0
-        started = self._start_beside_reservations(batch, kind, most) if most else 0
-        if started:
-            self._note_start(batch, started)
-        else:
-            self._wait(batch, (kind,))
-        return started
+        if most and kind.demand not in self._failed:
+            started = self._start_beside_reservations(batch, kind, most)
+            if started:
+                self._note_start(batch, started)
+                return started
+        self._wait(batch, (kind,))
+        return 0
 
     def _consider_each(self, batch: Batch) -> int:
         """Do the same for jobs with alternatives: the first of these that fits starts."""
@@ -174,16 +178,15 @@ class SimulatedPass:
                 self._closed |= kind.groups
             return
         self._waiting.append(batch)
-        if self._is_due(batch):
-            free = tuple([kind for kind in kinds if not self._claimed & kind.groups])
-            if free:
-                self._reservations.append(Reservation(batch, free))
-            for kind in kinds if free else ():
-                self._claimed |= kind.groups
+        # A batch is due once it was passed for as long as patience allows.
+        patience, passed = self._patience, batch.passed
+        if patience <= 0 or (passed is not None and self._now - passed >= patience):
+            self._reserve(batch, kinds)
 
-    def _is_due(self, batch: Batch) -> bool:
-        """Return whether a batch was passed for as long as patience allows."""
-        patience = self._rules.patience
-        if patience is None:
-            return False
-        return patience <= 0 or (batch.passed is not None and self._now - batch.passed >= patience)
+    def _reserve(self, batch: Batch, kinds: tuple[Kind, ...]) -> None:
+        """Reserve for a batch, unless others have claimed all groups of hosts before it."""
+        free = tuple([kind for kind in kinds if not self._claimed & kind.groups])
+        if free:
+            self._reservations.append(Reservation(batch, free))
+            for kind in kinds:
+                self._claimed |= kind.groups

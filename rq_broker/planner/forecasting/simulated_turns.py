@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import deque
 from collections.abc import Callable, Sequence
 from heapq import heapify, heappop, heapreplace
@@ -27,29 +28,37 @@ class Turns(Protocol):
 
 
 class LineTurns:
-    """The order of the line."""
+    """The order of the line. It lasts for all passes of a future: little changes between them."""
 
     def __init__(self, queues: Queues) -> None:
         self._queues = queues
-        self._heap = [(queue[0].order, number) for number, queue in enumerate(queues) if queue]
-        heapify(self._heap)
+        self._order = sorted((queue[0].order, n) for n, queue in enumerate(queues) if queue)
+        """Of the first batch of each kind, with the kind's number."""
+        self._next = 0
+        """Index of the next kind; those before it are out for the rest of the pass."""
+
+    def begin_pass(self) -> None:
+        """Put the kinds back that the last pass took out."""
+        self._next = 0
+
+    def add(self, number: int) -> None:
+        """Put a kind in that had no batch until now; between passes only."""
+        insort(self._order, (self._queues[number][0].order, number))
 
     def first(self) -> int | None:
         """Return the number of the next kind."""
-        return self._heap[0][1] if self._heap else None
+        order, index = self._order, self._next
+        return order[index][1] if index < len(order) else None
 
     def drop(self) -> None:
         """Take the next kind out."""
-        heappop(self._heap)
+        self._next += 1
 
     def requeue(self) -> None:
         """Put the next kind where its next batch belongs."""
-        number = self._heap[0][1]
-        queue = self._queues[number]
-        if queue:
-            heapreplace(self._heap, (queue[0].order, number))
-        else:
-            heappop(self._heap)
+        _, number = self._order.pop(self._next)
+        if queue := self._queues[number]:
+            insort(self._order, (queue[0].order, number), lo=self._next)
 
 
 class SharedTurns:

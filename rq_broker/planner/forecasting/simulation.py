@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from random import Random
+from typing import NamedTuple
 
 from rq_broker.planner.forecasting.holding_draws import HoldingDraws
 from rq_broker.planner.forecasting.reservation import Reservation
@@ -72,6 +73,15 @@ class Start:
     """Jobs that come later, in order of time."""
 
 
+class _Release(NamedTuple):
+    """What a hold that ended released, with what was idle before."""
+
+    on_host: list[float]
+    in_all: list[float]
+    fitting: dict[int, bool]
+    """Number of a demand → whether such a job fits into it, once that was asked."""
+
+
 class SimulatedFuture:
     """One future, from now (0 seconds) on."""
 
@@ -96,6 +106,8 @@ class SimulatedFuture:
         self._queues: list[deque[Batch]] = [deque() for _ in range(start.kinds)]
         for batch in batches:
             self._queues[batch.kind.number].append(batch)
+        self._line = None if start.shares else LineTurns(self._queues)
+        """The order of the line, unless shares decide."""
         self._last_order = batches[-1].order if batches else 0.0
         self._preferring = [batch.prefers_until for batch in batches if batch.prefers_until > 0]
         """When alternatives of waiting jobs begin to count."""
@@ -118,8 +130,8 @@ class SimulatedFuture:
         """Parts of steps that were used and are not yet accounted for, at most one."""
         self._lag = 0.0
         """How long ago, on average, what became free at last did so."""
-        self._releases: list[tuple[list[float], list[float]]] = []
-        """What some of the holds that ended in the last step released, on a host and in all."""
+        self._releases: list[_Release] = []
+        """What some of the holds that ended in the last step released."""
 
     def steps(self, targets: frozenset[int]) -> Steps[bool]:
         """Let time pass until all targets have started, or nothing is left that could change.
@@ -188,23 +200,29 @@ class SimulatedFuture:
                 batch.prefers_until = self._now + kind.prefer_for
                 heappush(self._preferring, batch.prefers_until)
             self._queues[kind.number].append(batch)
+            if self._line and len(self._queues[kind.number]) == 1:
+                self._line.add(kind.number)
             self._next_arrival = next(self._arrivals, None)
 
     def _run_pass(self, *, one_by_one: bool) -> None:
-        turns: Turns = LineTurns(self._queues)
-        if self._shares:
-            self._shares.begin_pass(self._now)
-            turns = SharedTurns(self._queues, self._shares.share)
         SimulatedPass(
             self._room,
             self._rules,
             self._queues,
-            turns,
+            self._turns(),
             self._now,
             start=self._start,
             resolve=self._resolve,
             startable=self._startable_one_by_one if one_by_one else self._startable,
         ).run()
+
+    def _turns(self) -> Turns:
+        if self._line:
+            self._line.begin_pass()
+            return self._line
+        assert self._shares
+        self._shares.begin_pass(self._now)
+        return SharedTurns(self._queues, self._shares.share)
 
     # What a pass asks for
 
@@ -229,10 +247,13 @@ class SimulatedFuture:
 
     def _fits_one_release(self, kind: Kind) -> bool:
         """Return whether a job fits into what one of the ended holds released, left to chance."""
-        on_host, in_all = self._releases[int(self._random() * len(self._releases))]
-        return is_within(kind.total, in_all) and all(
-            is_within(need.amounts, on_host) for need in kind.needs
-        )
+        release = self._releases[int(self._random() * len(self._releases))]
+        fits = release.fitting.get(kind.demand)
+        if fits is None:
+            fits = release.fitting[kind.demand] = is_within(kind.total, release.in_all) and all(
+                is_within(need.amounts, release.on_host) for need in kind.needs
+            )
+        return fits
 
     def _note_releases(self, ended: Sequence[RunningHold], idle: Sequence[Vector]) -> None:
         """Note what some of the holds that ended released, one job each, and what was idle.
@@ -247,7 +268,7 @@ class SimulatedFuture:
                 left = [max(amount, 0) for amount in idle[host]]
                 on_host = [a / jobs + rest / size for a, rest in zip(amounts, left, strict=True)]
                 in_all = [a / jobs + rest for a, rest in zip(hold.total, left, strict=True)]
-                self._releases.append((on_host, in_all))
+                self._releases.append(_Release(on_host, in_all, {}))
 
     def _resolve(self, reservation: Reservation) -> None:
         reservation.resolve(self._room, self._expected_ends, self._now, self._rules.history.mean)
