@@ -28,6 +28,7 @@ from chaosing.tables import Verdict
 from openstack_cloud import Cloud
 from openstack_cloud.broker import TYPE, Broker
 from openstack_cloud.proxy import ServiceProxy
+from openstack_cloud.signals import end_at_signals
 
 from rq_broker.client import Client
 from rq_broker.client.policy_types import PolicyChange
@@ -237,6 +238,7 @@ def run(cloud: Cloud, folder: Path) -> int:
 def main(seed: int) -> int:
     """Bring a cloud up, run the chaos on it, end it."""
     random.seed(seed)
+    end_at_signals()
     with TemporaryDirectory(ignore_cleanup_errors=True) as directory:
         folder = Path(directory)
         with Cloud(folder / "cloud", HOSTS) as cloud:

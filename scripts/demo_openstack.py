@@ -18,6 +18,7 @@ from openstack_cloud import Cloud, nova
 from openstack_cloud.broker import TYPE, Broker
 from openstack_cloud.everyday_client import EverydayClient
 from openstack_cloud.installing import NotInstallable
+from openstack_cloud.signals import end_at_signals
 from openstack_cloud.waiting import until
 
 SIZES = ((1, 1024, 10), (2, 2048, 10), (4, 4096, 20))
@@ -126,14 +127,9 @@ class Show:
         )
 
 
-def main(seconds: float) -> None:
-    random.seed(7)
-    with TemporaryDirectory(ignore_cleanup_errors=True) as directory, ExitStack() as stack:
-        folder = Path(directory)
-        print(
-            f"A small OpenStack starts, on 127.0.0.1 and with all its files in {folder}.",
-            flush=True,
-        )
+def show_in(folder: Path, seconds: float) -> None:
+    """Start cloud, broker and client with their files in a folder, show them, and end them."""
+    with ExitStack() as stack:
         cloud = stack.enter_context(Cloud(folder / "cloud"))
         for size in SIZES:
             nova.flavor(cloud.operator, *size)
@@ -146,11 +142,22 @@ def main(seconds: float) -> None:
             broker.url, cloud.operator, cloud.image, lambda: random.uniform(*HOLD_SECONDS)
         )
         stack.callback(user.close)
+        stack.callback(print, "ending all processes …", flush=True)
         show = Show(cloud, broker, user)
         show.run(seconds)
         show.finish()
-        print("ending all processes …", flush=True)
-    print(f"all processes have ended, and {folder} is removed")
+
+
+def main(seconds: float) -> None:
+    random.seed(7)
+    end_at_signals()
+    try:
+        with TemporaryDirectory(ignore_cleanup_errors=True) as directory:
+            print(f"A small OpenStack starts, on 127.0.0.1, with all its files in {directory}.")
+            print("Ctrl-C ends it, and removes them as well.", flush=True)
+            show_in(Path(directory), seconds)
+    finally:
+        print("all processes have ended, and their files are removed", flush=True)
 
 
 if __name__ == "__main__":

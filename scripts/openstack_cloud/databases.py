@@ -40,12 +40,14 @@ def copy_of(target: Layout, say: Callable[[str], None]) -> None:
         if not saved.exists():
             say("making the databases, once (a minute) …")
             _drop_old(saved.parent)
+            unfinished = saved.with_suffix(".new")
+            shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was interrupted
             with TemporaryDirectory() as directory:
                 source = Layout.make(Path(directory))
                 _make(source)
                 source.path("ports.json").write_text(json.dumps(source.ports))
-                _copy(source.directory, saved.with_suffix(".new"))
-            saved.with_suffix(".new").rename(saved)
+                _copy(source.directory, unfinished)
+            unfinished.rename(saved)
         _copy(saved, target.directory)
 
 

@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
+from keystoneauth1.exceptions import ClientException
 from openstack.connection import Connection
 from openstack.exceptions import NotFoundException, SDKException
 
@@ -102,7 +103,7 @@ class EverydayClient:
                 finally:
                     self._delete(servers)
                 broker.transition(type_, name, "done")
-        except (SDKException, BrokerError, httpx.HTTPError) as error:
+        except (SDKException, ClientException, BrokerError, httpx.HTTPError) as error:
             self._give_up(type_, name, error)
         finally:
             with self._lock:

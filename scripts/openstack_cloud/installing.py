@@ -79,7 +79,7 @@ def _install_services(say: Callable[[str], None]) -> None:
     wanted = CONSTRAINTS.read_text()
     if not installed.exists() or installed.read_text() != wanted:
         names = ", ".join(PACKAGES[:4])
-        say(f"installing {names} into {FOLDER} (a minute, 0.5 GB) …")
+        say(f"installing {names} into {FOLDER} (a minute, 0.6 GB) …")
         _run([sys.executable, "-m", "venv", "--clear", str(FOLDER)])
         pip = [str(FOLDER / "bin" / "python"), "-m", "pip", "install", "-q"]
         _run([*pip, "--constraint", str(CONSTRAINTS), *PACKAGES])
