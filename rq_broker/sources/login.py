@@ -11,7 +11,9 @@ from threading import Lock
 from typing import NamedTuple
 
 from keystoneauth1 import exceptions as keystone
+from keystoneauth1.access import AccessInfo
 from keystoneauth1.adapter import Adapter
+from keystoneauth1.identity.base import BaseIdentityPlugin
 from openstack.config.cloud_region import CloudRegion
 from openstack.exceptions import ConfigException
 
@@ -83,6 +85,18 @@ class Login:
                 access = self.access()
         return access
 
+    def roles(self) -> str:
+        """Say which roles the login has and where, to end a sentence; '' if it cannot tell."""
+        auth = self._session.auth
+        if not isinstance(auth, BaseIdentityPlugin):  # such as a token that stands alone
+            return ""
+        try:
+            access = auth.get_access(self._session)
+        except Exception:  # Keystone is away now, or answers anything
+            return ""
+        names = ", ".join(sorted(access.role_names or ())) or "none"
+        return f"; this login has {names} {_scope(access)}"
+
     def _not_in_catalogue(self) -> str:
         place = [f"interface {self._adapter.interface}"] if self._adapter.interface else []
         if self._adapter.region_name:
@@ -91,12 +105,23 @@ class Login:
         return f"keystone: the catalogue has no {self._name}{where}"
 
 
+def _scope(access: AccessInfo) -> str:
+    """Say where the roles of a token count."""
+    if access.project_scoped:
+        return f"in project {access.project_name}"
+    if access.domain_scoped:
+        return f"in domain {access.domain_name}, which is no project"
+    return "on the system, which is no project" if access.system_scoped else "without a project"
+
+
 def login_failure(error: BaseException) -> SourceFailed:
     """Return the SourceFailed for what the library raised at a login."""
     cause = _origin(error)
     failure = _known_failure(cause)
     if failure:
-        return failure(f"keystone: {sentence_of(cause)}")
+        is_empty = isinstance(cause, keystone.EmptyCatalog)
+        advice = " A login without a project has none." if is_empty else ""
+        return failure(f"keystone: {sentence_of(cause)}{advice}")
     return Faulty(f"keystone answered in an unknown shape: {sentence_of(cause)}")
 
 

@@ -117,8 +117,9 @@ class Service:
         return orjson.loads(answer.content)
 
     def _failure_of(self, path: str, error: Exception) -> SourceFailed:
-        forbidden = isinstance(error, keystone.Forbidden)
-        advice = f"; it needs the role {self.role}" if forbidden else ""
+        advice = ""
+        if isinstance(error, keystone.Forbidden):
+            advice = f"; it needs the role {self.role} in a project{self._login.roles()}"
         return _failure(error)(f"{self.type} {path}: {sentence_of(error)}{advice}")
 
     async def token_for(self, login: BaseAuthPlugin) -> str:

@@ -59,7 +59,22 @@ def test_a_role_that_may_not_read_is_told_with_the_one_that_may(
     """A reader is told what it may not read, and which roles may."""
     answer = check_source(tmp_path, cloud.login_as("reader"), 2)
     assert "(refused): placement /allocation_candidates" in answer
-    assert "it needs the role admin or service\n" in answer
+    assert "it needs the role admin or service in a project; this login has reader in" in answer
+
+
+def test_an_admin_of_the_system_is_told_to_log_in_to_a_project(
+    cloud: Cloud, tmp_path: Path
+) -> None:
+    """Placement refuses the role admin on the system, and the sentence tells where it counts."""
+    login = cloud.login_as("admin")
+    login["auth"] = {
+        name: value for name, value in login["auth"].items() if not name.startswith("project_")
+    }
+    login["auth"]["system_scope"] = "all"
+    answer = check_source(tmp_path, login, 2)
+    assert "(refused): placement /allocation_candidates" in answer
+    assert "it needs the role admin or service in a project; this login has admin, " in answer
+    assert answer.endswith(" on the system, which is no project\n")
 
 
 def test_a_stopped_nova_is_told(cloud: Cloud, tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ def keystone(
     return keystone_process
 
 
+ADVICE = "it needs the role admin or service in a project; this login has "
 Opened = Callable[..., PlacementSource]
 
 
@@ -78,7 +79,8 @@ async def test_password_and_application_credential_log_in(
 
 
 async def test_roles_against_placements_own_policy(keystone: Keystone, opened: Opened) -> None:
-    """admin and service may read Placement; the others are refused with Placement's sentence."""
+    """admin and service may read Placement; the others are refused with Placement's sentence, and
+    told which roles may and which one they have."""
     outcomes = {}
     for role in ("reader", "member", "manager", "service", "admin"):
         source = opened(keystone.auth(role))
@@ -90,8 +92,31 @@ async def test_roles_against_placements_own_policy(keystone: Keystone, opened: O
     for role in ("reader", "member", "manager"):
         text = outcomes.pop(role)
         assert text.startswith("refused: placement /allocation_candidates")
-        assert text.endswith("it needs the role admin or service")
+        assert ADVICE in text
+        assert text.rpartition("; this login has ")[2].startswith(role)
+        assert text.endswith(" in project lab")
     assert outcomes == {"service": "cn1", "admin": "cn1"}
+
+
+@pytest.mark.parametrize(
+    ("scope", "place"),
+    [
+        ({"system_scope": "all"}, "on the system, which is no project"),
+        ({"domain_id": "default"}, "in domain Default, which is no project"),
+    ],
+    ids=["system", "domain"],
+)
+async def test_an_admin_of_more_than_a_project_is_told_to_log_in_to_one(
+    keystone: Keystone, opened: Opened, scope: dict[str, str], place: str
+) -> None:
+    """With system or domain scope the role admin reads nothing, and the sentence says why."""
+    keystone.grant_domain_and_system("admin")
+    auth = keystone.auth("admin", **scope)
+    source = opened({name: auth[name] for name in auth if not name.startswith("project_")})
+    cause, text = await failure(source)
+    assert (cause, ADVICE in text) == ("refused", True)
+    assert text.endswith(f"; this login has admin, manager, member, reader {place}")
+    await source.close()
 
 
 async def test_a_deleted_credential_is_refused_and_drops_no_host(
@@ -153,10 +178,9 @@ async def test_keystone_away_is_unreachable_and_comes_back(
 async def test_a_login_without_a_project_is_told(keystone: Keystone, opened: Opened) -> None:
     """An unscoped login has no catalogue: a misconfiguration, with a sentence about that."""
     auth = keystone.auth("admin")
-    del auth["project_name"]
-    source = opened(auth)
+    source = opened({name: auth[name] for name in auth if not name.startswith("project_")})
     cause, text = await failure(source)
-    assert (cause, "catalog" in text) == ("misconfigured", True)
+    assert (cause, text.endswith("A login without a project has none.")) == ("misconfigured", True)
     await source.close()
 
 
