@@ -160,11 +160,16 @@ def _callback_differences(callbacks: str | None, reports: list[NotifierReport]) 
     if others:
         more = f" (and {len(others) - 1} more)" if len(others) > 1 else ""
         yield (
-            f"callbacks that this API accepts may never be called: it runs with {callbacks or 'no'}"
-            f" options for them, notifier {others[0].name}{more} with "
-            f"{others[0].callbacks or 'none'}: give both the same, or set RQ_BROKER_CALLBACK_ALLOW,"
-            " _DENY and _PORTS for all processes"
+            f"API and notifier open different networks to callbacks: this API {_options(callbacks)}"
+            f", notifier {others[0].name}{more} {_options(others[0].callbacks)}; what the API "
+            "alone opens ends in error when it is called, what the notifier alone opens is refused "
+            "at the submit: give both the same options, or set RQ_BROKER_CALLBACK_ALLOW, _DENY and "
+            "_PORTS for all processes"
         )
+
+
+def _options(callbacks: str | None) -> str:
+    return f"has {callbacks}" if callbacks else "has none of the options"
 
 
 def _older_notifiers(reports: list[NotifierReport]) -> Iterator[str]:

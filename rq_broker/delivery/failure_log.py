@@ -1,6 +1,6 @@
 """Tells operators of callbacks that fail: a line when it begins, now and then, and when it ends.
 
-A line holds the receiver, counts and the word of a cause; nothing of what a receiver sent.
+A line holds the receiver, counts and the cause; nothing of what a receiver sent.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ class FailureLog:
             if self._failing and receiver in self._failing:
                 self._log_end(receiver)
         elif receiver in self._failing:
-            self._log_more(receiver, outcome.cause)
+            self._log_more(receiver, outcome.error or outcome.cause)
         else:
-            self._log_begin(receiver, outcome.cause)
+            self._log_begin(receiver, outcome.error or outcome.cause)
 
     def note_unsigned(self, error: Exception) -> None:
         """Log that callbacks wait because they cannot be signed, at most once in a minute."""

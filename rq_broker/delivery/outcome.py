@@ -42,6 +42,9 @@ class Outcome:
     """Whether the attempt counts as a failure of its destination."""
     retry_after: float | None = None
     """Seconds the receiver asks us to wait, at most a day; only for retry."""
+    error: str = ""
+    """A sentence for the job's error, where the cause alone does not say what to do; of a URL that
+    the rules refuse it is the one that the API gives at a submit."""
 
 
 def outcome_of_response(status: int, retry_after: str | None, milliseconds: int) -> Outcome:
@@ -110,6 +113,11 @@ _COARSE = {
 }
 """Cause → what those are told of it who may submit callbacks. The causes themselves would show
 which ports of a network are open, and what listens there."""
+FORBIDDEN_ADDRESS = (
+    "the notifier does not call it: an address of its host is the broker's own, or the notifier's "
+    "--callback-allow and --callback-deny do not open it"
+)
+"""The error of a job whose callback is refused at the dial, once its host name is resolved."""
 _FAILED = re.compile(r"(offer expired: )?([a-z_0-9]+)")
 """The error of a job whose callback failed: the cause, and before it why it is not tried again."""
 
@@ -131,6 +139,8 @@ def coarse_error(error: str) -> str:
     >>> coarse_error("offer expired: http_503"), coarse_error("no disk")
     ('offer expired: status', 'no disk')
     """
+    if error == FORBIDDEN_ADDRESS:  # would show which addresses a private name has
+        return coarse_cause("forbidden")
     match = _FAILED.fullmatch(error)
     if match is None or not (match[2] in _COARSE or re.fullmatch("http_[0-9]{3}", match[2])):
         return error
@@ -139,8 +149,11 @@ def coarse_error(error: str) -> str:
 
 def outcome_of_error(error: Exception, milliseconds: int) -> Outcome:
     """Classify what ended an attempt before its response was complete."""
-    if isinstance(error, (ForbiddenAddress, CallbackForbidden)):
-        return Outcome("fail", "forbidden", milliseconds)
+    if isinstance(error, CallbackForbidden):
+        sentence = f"the notifier does not call it: {error}"
+        return Outcome("fail", "forbidden", milliseconds, error=sentence)
+    if isinstance(error, ForbiddenAddress):
+        return Outcome("fail", "forbidden", milliseconds, error=FORBIDDEN_ADDRESS)
     causes = (cause for class_, cause in _CAUSES if isinstance(error, class_))
     return Outcome("retry", next(causes, "protocol"), milliseconds, unhealthy=True)
 

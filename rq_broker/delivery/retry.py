@@ -52,7 +52,7 @@ def settlement(attempts: int, outcome: Outcome) -> Settlement:
     return Settlement(
         outcome={"ok": "delivered", "retry": "retry"}.get(kind, "failed"),
         cause=cause,
-        error=WITHDRAWN if kind == "gone" else "",
+        error=WITHDRAWN if kind == "gone" else outcome.error,
         milliseconds=outcome.milliseconds,
         delay=retry_delay(attempts, outcome) if kind == "retry" else 0.0,
         health=_health(outcome),

@@ -11,6 +11,7 @@ import pytest
 from starlette.applications import Starlette
 
 from rq_broker.api import create_app
+from rq_broker.delivery.outcome import FORBIDDEN_ADDRESS
 from rq_broker.domain.identity import Identity, Role
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker, Settlement
@@ -262,6 +263,22 @@ async def test_attempts_are_no_port_scanner(
         answer = await api.get(f"/v1/{TYPE}", headers=of(who))
         assert answer.json()["data"][0]["Error"] == coarse
     assert (await api.get(f"/v1/{TYPE}/d")).json()["data"]["Error"] == cause
+
+
+@pytest.mark.parametrize(
+    ("error", "coarse"),
+    [(FORBIDDEN_ADDRESS, "refused"), ("the notifier does not call it: loopback", None)],
+)
+async def test_a_client_reads_why_its_url_is_closed_but_not_where_its_host_leads(
+    api: httpx.AsyncClient, broker: Broker, error: str, coarse: str | None
+) -> None:
+    """What a submit would say of the URL is told to its owner; what the look-up showed is not."""
+    await publish(broker)
+    await grant_to(broker, "http://lab.test", "d", "y")
+    await settle(broker, await claim_one(broker), Settlement("failed", "forbidden", error=error))
+    assert (await api.get(f"/v1/{TYPE}/d")).json()["data"]["Error"] == error
+    told = (await api.get(f"/v1/{TYPE}/d", headers=of("y"))).json()["data"]["Error"]
+    assert told == (coarse or error)
 
 
 async def test_what_a_client_says_of_its_error_stays(api: httpx.AsyncClient) -> None:

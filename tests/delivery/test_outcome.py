@@ -9,7 +9,13 @@ from email.utils import formatdate
 import pytest
 
 from rq_broker.delivery.http.errors import ForbiddenAddress, MalformedResponse, NameLookupFailed
-from rq_broker.delivery.outcome import Outcome, outcome_of_error, outcome_of_response
+from rq_broker.delivery.outcome import (
+    FORBIDDEN_ADDRESS,
+    Outcome,
+    outcome_of_error,
+    outcome_of_response,
+)
+from rq_broker.delivery.retry import settlement
 from rq_broker.domain.errors import CallbackForbidden
 
 
@@ -100,7 +106,14 @@ def test_an_error_is_retried_and_counts_against_health(error: Exception, cause: 
     assert outcome_of_error(error, 7) == Outcome("retry", cause, 7, unhealthy=True)
 
 
-@pytest.mark.parametrize("error", [ForbiddenAddress("x"), CallbackForbidden("x")])
-def test_what_the_egress_rules_forbid_is_not_retried(error: Exception) -> None:
-    """A forbidden URL or address fails at once and says nothing about the receiver's health."""
-    assert outcome_of_error(error, 7) == Outcome("fail", "forbidden", 7)
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (ForbiddenAddress("x"), FORBIDDEN_ADDRESS),
+        (CallbackForbidden("x"), "the notifier does not call it: x"),
+    ],
+)
+def test_what_the_egress_rules_forbid_is_not_retried(error: Exception, sentence: str) -> None:
+    """A forbidden URL or address fails at once, in words, and not against the receiver's health."""
+    assert outcome_of_error(error, 7) == Outcome("fail", "forbidden", 7, error=sentence)
+    assert settlement(1, outcome_of_error(error, 7)).error == sentence
