@@ -92,6 +92,21 @@ async def test_a_running_time_ends_in_error_unless_renewed(broker: Broker) -> No
     assert (await broker.host(TYPE, "h1")).held == {"VCPU": 1}
 
 
+async def test_by_default_a_silent_job_holds_for_366_days(broker: Broker, client: Redis) -> None:
+    """Without a policy of its own a type ends what dead clients left after 366 days."""
+    await bring(broker, Status.RUNNING)
+    wait = await _sweep(broker)
+    assert wait is not None
+    assert wait == pytest.approx(366 * 86400, abs=60)
+    deadlines: Any = await client.zrange(Keys(TYPE).of("deadlines"), 0, -1, withscores=True)
+    long_ago = {member: deadline - wait * 1000 for member, deadline in deadlines}
+    await client.zadd(Keys(TYPE).of("deadlines"), long_ago)
+    await _sweep(broker)
+    job = await broker.read(TYPE, "d")
+    assert (job.status, job.error) == (Status.ERROR, "running time ended without renewal")
+    assert (await broker.host(TYPE, "h1")).held == {}
+
+
 async def test_null_means_for_ever(broker: Broker) -> None:
     """Without offer, running time and retention there is no deadline for any status."""
     await broker.set_policy(TYPE, {"offer": None, "running": None, "retention": None})
