@@ -7,19 +7,19 @@ endpoint and refuses what the row of the operation does not allow. Endpoints ask
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Match, Route
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rq_broker.api import roles
 from rq_broker.api.browser_guard import SAFE_METHODS
+from rq_broker.api.dashboard_files import Dashboard
 from rq_broker.api.declared import checker
 from rq_broker.api.operations import OPERATIONS
 from rq_broker.api.paths import type_name
@@ -27,7 +27,7 @@ from rq_broker.api.responses import refused
 from rq_broker.api.session_cookie import check_page, secret_of
 from rq_broker.domain import errors
 from rq_broker.domain.identity import ACTOR, ANYONE, NOBODY, Actor, Identity, Role
-from rq_broker.identity import Authenticator
+from rq_broker.identity import Authenticator, header_of
 from rq_broker.identity.bearer import bearer
 from rq_broker.identity.sessions import Sessions
 from rq_broker.identity.tokens import MARK, TOKEN
@@ -85,18 +85,19 @@ class Access:
         app: ASGIApp,
         authenticators: Sequence[Authenticator],
         routes: Iterable[Route],
-        pages: Sequence[BaseRoute],
+        pages: Sequence[Route | Dashboard],
         sessions: Sessions,
     ) -> None:
         self._app = app
         self._authenticators = authenticators
-        self._pages = pages
         self._sessions = sessions
         public = [route for route in routes if row_of(route) is roles.PUBLIC]
-        self._public = [route for route in public if not _identifies(route)]
+        self._public = [*(route for route in public if not _identifies(route)), *pages]
         self._optional = [route for route in public if _identifies(route)]
-        self._public_marks = [route.path.split("/")[1] for route in self._public]
-        """A word in the path of each public route: most requests have none of them."""
+        self._public_segments = frozenset[str]().union(*map(_first_segments, self._public))
+        """First segments of the paths that are public: most requests have another one."""
+        self._credential_headers = {header_of(each).encode() for each in authenticators}
+        self._credential_headers.add(b"authorization")
         self._challenges = list(dict.fromkeys(each.challenge for each in authenticators))
         self._needs_identity = "this needs an identity: send " + " or ".join(
             f"a {each.name} as {each.scheme.get('name', 'Authorization: Bearer')}"
@@ -126,21 +127,33 @@ class Access:
             return ANYONE
         if self._is_public(scope):
             return NOBODY
-        if len([name for name, _ in scope["headers"] if name == b"authorization"]) > 1:
-            raise errors.Unauthenticated("the header Authorization is given twice")
-        headers = Headers(scope=scope)
+        credentials = self._credentials(scope)
         for authenticator in self._authenticators:
-            identity = await authenticator.identify(headers)
+            identity = await authenticator.identify(credentials)
             if identity is not None:
                 return identity
         is_optional = any(route.matches(scope)[0] is Match.FULL for route in self._optional)
-        if "authorization" in headers:
-            self._check_bearer(headers)
+        if "authorization" in credentials:
+            self._check_bearer(credentials)
         elif identity := await self._of_cookie(scope, is_optional=is_optional):
             return identity
         if is_optional:
             return NOBODY
         raise errors.Unauthenticated(self._needs_identity)
+
+    def _credentials(self, scope: Scope) -> dict[str, str]:
+        """Return the headers in which credentials come, by their names; of several the first one.
+
+        Starlette's Headers would search all of them for each name. Raises Unauthenticated.
+        """
+        credentials: dict[str, str] = {}
+        for name, value in scope["headers"]:
+            if name not in self._credential_headers:
+                continue
+            if name == b"authorization" and "authorization" in credentials:
+                raise errors.Unauthenticated("the header Authorization is given twice")
+            credentials.setdefault(name.decode(), value.decode("latin-1"))
+        return credentials
 
     async def _of_cookie(self, scope: Scope, *, is_optional: bool) -> Identity | None:
         """Return who has signed in; None without a cookie, or one that is over and not needed."""
@@ -155,21 +168,19 @@ class Access:
                 raise
         return None
 
-    def _check_bearer(self, headers: Headers) -> None:
+    def _check_bearer(self, credentials: Mapping[str, str]) -> None:
         """Raise TokenMalformed for a bearer that no authenticator takes, where tokens are taken."""
         is_taken = any(authenticator.name == TOKEN for authenticator in self._authenticators)
-        if is_taken and bearer(headers) is not None:
+        if is_taken and bearer(credentials) is not None:
             raise errors.TokenMalformed(
                 f"what follows Bearer is no token of this API: they begin with {MARK}"
             )
 
     def _is_public(self, scope: Scope) -> bool:
-        path = scope["path"]
-        if any(mark in path for mark in self._public_marks) and any(
-            route.matches(scope)[0] is Match.FULL for route in self._public
-        ):
-            return True
-        return any(page.matches(scope)[0] is Match.FULL for page in self._pages)
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        if path.removeprefix("/").partition("/")[0] not in self._public_segments:
+            return False
+        return any(route.matches(scope)[0] is Match.FULL for route in self._public)
 
     def _challenged(self, error: errors.BrokerError) -> list[tuple[bytes, bytes]]:
         """Return the headers WWW-Authenticate of a refusal, see RFC 6750 section 3."""
@@ -254,6 +265,13 @@ def _allowed(call: str, row: roles.Access, identity: Identity, type_: str | None
     if is_limited and any(row is one for one in roles.OF_THE_INSTALLATION):
         raise errors.Forbidden(f"{identity.name} is limited to types, and may not call {call}")
     return scope
+
+
+def _first_segments(route: Route | Dashboard) -> frozenset[str]:
+    """Return the first segments of the paths that a route may match."""
+    if isinstance(route, Route):
+        return frozenset((route.path.split("/")[1],))
+    return route.first_segments
 
 
 def _identifies(route: Route) -> bool:

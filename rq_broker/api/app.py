@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 from starlette.types import StatefulLifespan
 
 from rq_broker.admission.explain import Explainer
@@ -88,8 +88,8 @@ def create_app(
     routes = _routes(
         broker, callback_base, egress, authenticators, rates.waits, sessions=sessions, **extras
     )
-    pages = _sign_in_pages(broker, authenticators, session_rules, sessions)
-    pages += [Dashboard()] if dashboard else []
+    sign_in_pages = _sign_in_pages(broker, authenticators, session_rules, sessions)
+    pages = [*sign_in_pages, *([Dashboard()] if dashboard else ())]
     limits = _rate_limits(broker, rates, open_to_all=not authenticators)
     access = [*_access(broker, authenticators, routes, pages, sessions), *limits]
     app = Application(
@@ -122,9 +122,9 @@ def _sign_in_pages(
     authenticators: Sequence[Authenticator],
     rules: SessionRules,
     sessions: Sessions,
-) -> list[BaseRoute]:
+) -> list[Route]:
     """List the pages at which browsers sign in without a token."""
-    pages: list[BaseRoute] = []
+    pages: list[Route] = []
     if rules.issuer is not None:
         from rq_broker.api.oidc import OidcPages  # noqa: PLC0415 - needs the extra jwt
 
@@ -140,7 +140,7 @@ def _access(
     broker: Broker,
     authenticators: Sequence[Authenticator],
     routes: Iterable[Route],
-    pages: Sequence[BaseRoute],
+    pages: Sequence[Route | Dashboard],
     sessions: Sessions,
 ) -> list[Middleware]:
     sign_in_limit = [Middleware(SignInLimit, broker)] if authenticators else []

@@ -57,7 +57,6 @@ _COMMENTS = {
 }
 """What is not sent of our own files: comments, and indents, which mean nothing in a template
 either. Minifiers that know more of both languages save no more bytes once all is compressed."""
-_FIRST_SEGMENTS = frozenset(("", *VIEWS, _FILES))
 
 
 @dataclass(frozen=True)
@@ -95,11 +94,12 @@ class Dashboard(BaseRoute):
     """
 
     methods = frozenset(("GET", "HEAD"))
+    first_segments = frozenset(("", *VIEWS, _FILES))
 
     def covers(self, scope: Scope) -> bool:
         """Return whether a path is of the page or of a file."""
         first, *others = _segments(scope)
-        if first not in _FIRST_SEGMENTS:
+        if first not in self.first_segments:
             return False
         if first == "":
             return not others

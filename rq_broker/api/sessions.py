@@ -101,7 +101,7 @@ class SignInLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward the request, or refuse it."""
-        if scope["type"] == "http" and _tries(scope):
+        if scope["type"] == "http" and PATH in scope["path"] and _tries(scope):
             client = scope.get("client")
             name = f"sign_in:{client[0] if client else ''}"
             bucket = Bucket(name, _ATTEMPTS_A_SECOND, _ATTEMPTS)

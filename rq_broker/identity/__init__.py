@@ -8,7 +8,7 @@ from typing import Protocol
 from rq_broker.domain.identity import Identity
 from rq_broker.identity.bearer import BEARER
 
-__all__ = ["BEARER", "Authenticator"]
+__all__ = ["BEARER", "Authenticator", "header_of"]
 
 
 class Authenticator(Protocol):
@@ -33,10 +33,16 @@ class Authenticator(Protocol):
         """Return who asks; None if the request carries no credential of this kind.
 
         Args:
-            headers: Of the request. Names are looked up without regard to case.
+            headers: Of the request; the header of the scheme, by its name in lower case, will do.
 
         Raises:
             Unauthenticated: The credential proves nothing; the subclass says why.
             Unavailable: What knows the credentials does not answer.
         """
         ...
+
+
+def header_of(authenticator: Authenticator) -> str:
+    """Return in which header an authenticator's credential comes; its name in lower case."""
+    scheme = authenticator.scheme
+    return scheme["name"].lower() if scheme["type"] == "apiKey" else "authorization"

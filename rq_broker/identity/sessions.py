@@ -23,7 +23,7 @@ from rq_broker.domain import errors
 from rq_broker.domain.bounded_cache import BoundedCache
 from rq_broker.domain.identity import Identity
 from rq_broker.domain.sessions import NewSession, Session
-from rq_broker.identity import Authenticator
+from rq_broker.identity import Authenticator, header_of
 from rq_broker.identity.tokens import MARK, TokenAuthenticator, digest
 from rq_broker.store.broker import Broker
 
@@ -104,7 +104,7 @@ class Sessions:
         """
         secret = urlsafe_b64encode(secrets.token_bytes(_RANDOM_BYTES)).decode().rstrip("=")
         for way, authenticator in self._authenticators.items():
-            value = headers.get(_header_of(authenticator))
+            value = headers.get(header_of(authenticator))
             if value is None or await authenticator.identify(headers) is None:
                 continue
             token = sealed = ""
@@ -145,7 +145,7 @@ class Sessions:
         if session.token and isinstance(authenticator, TokenAuthenticator):
             return await authenticator.identity_of(session.token)
         value = _unseal(secret, session.sealed)
-        identity = await authenticator.identify({_header_of(authenticator): value})
+        identity = await authenticator.identify({header_of(authenticator): value})
         if identity is None:
             raise errors.SessionEnded(_ENDED)
         return identity
@@ -174,12 +174,6 @@ class Sessions:
 
 
 _ENDED = "the session has ended: sign in again"
-
-
-def _header_of(authenticator: Authenticator) -> str:
-    """Return the name of the header in which an authenticator's credential comes."""
-    scheme = authenticator.scheme
-    return scheme["name"].lower() if scheme["type"] == "apiKey" else "authorization"
 
 
 def _seal(secret: str, credential: str) -> str:

@@ -154,6 +154,26 @@ async def test_a_credential_of_no_use(api: httpx.AsyncClient) -> None:
     assert answer.headers["retry-after"] == "1"
 
 
+async def test_of_two_credentials_none_or_the_first_counts(api: httpx.AsyncClient) -> None:
+    """Authorization that is given twice is refused; of another header the first one counts."""
+    twice = [("Authorization", "Bearer a"), ("X-Who", "admin"), ("authorization", "Bearer b")]
+    answer = await api.get("/v1/vm", headers=twice)
+    refused(answer, 401, "unauthenticated", "the header Authorization is given twice")
+    answer = await api.get("/v1/vm", headers=[("X-Who", "stranger"), ("X-Who", "admin")])
+    refused(answer, 401, "token_unknown")
+
+
+async def test_the_same_is_public_below_a_prefix(broker: Broker) -> None:
+    """Below a prefix, probes, documents and the page's files need no identity, all else does."""
+    app = create_app(broker, authenticators=[Names()])
+    transport = httpx.ASGITransport(app, root_path="/v1")
+    async with httpx.AsyncClient(transport=transport, base_url="http://test/v1") as api:
+        for path in ("", "/", "/healthz", "/docs", "/docs/http", "/openapi.json", "/line/vm"):
+            assert (await api.get(path)).status_code == 200, path
+        for path in ("/v1/docs", "/v1/line/vm", "/types/docs", "/metrics", "/nowhere"):
+            refused(await api.get(path), 401, "unauthenticated")
+
+
 async def test_an_endpoint_knows_who_asks_and_for_what(broker: Broker) -> None:
     """The endpoint sees the identity, its scope and the actor; after the request there is none."""
     app = create_app(broker, authenticators=[Names()])
