@@ -96,8 +96,8 @@ class Access:
         self._optional = [route for route in public if _identifies(route)]
         self._public_segments = frozenset[str]().union(*map(_first_segments, self._public))
         """First segments of the paths that are public: most requests have another one."""
-        self._credential_headers = {header_of(each).encode() for each in authenticators}
-        self._credential_headers.add(b"authorization")
+        names = {"authorization", *map(header_of, authenticators)}
+        self._credential_headers = {name.encode(): name for name in names}
         self._challenges = list(dict.fromkeys(each.challenge for each in authenticators))
         self._needs_identity = "this needs an identity: send " + " or ".join(
             f"a {each.name} as {each.scheme.get('name', 'Authorization: Bearer')}"
@@ -147,12 +147,14 @@ class Access:
         Starlette's Headers would search all of them for each name. Raises Unauthenticated.
         """
         credentials: dict[str, str] = {}
-        for name, value in scope["headers"]:
-            if name not in self._credential_headers:
+        for header, value in scope["headers"]:
+            name = self._credential_headers.get(header)
+            if name is None:
                 continue
-            if name == b"authorization" and "authorization" in credentials:
+            if name not in credentials:
+                credentials[name] = value.decode("latin-1")
+            elif name == "authorization":
                 raise errors.Unauthenticated("the header Authorization is given twice")
-            credentials.setdefault(name.decode(), value.decode("latin-1"))
         return credentials
 
     async def _of_cookie(self, scope: Scope, *, is_optional: bool) -> Identity | None:
