@@ -25,20 +25,30 @@ async def queue(broker: Broker, *names: str, owner: str = "lab-7", **fields: Any
 
 async def with_times(route: Route) -> None:
     """Answer a preview as one of a line whose jobs `a` and `b` start an hour later than now."""
+    moves = [_moved("c", 2 * HOUR, 0.0), _moved("a", 0.0, HOUR), _moved("b", HOUR, 2 * HOUR)]
+    await _foretell(route, moves, later=2)
+
+
+async def with_little(route: Route) -> None:
+    """Answer a preview as one of a line whose jobs start when they would, within 5 %."""
+    moves = [_moved("c", 20 * HOUR, 20 * HOUR), _moved("a", 20 * HOUR, 20.9 * HOUR)]
+    await _foretell(route, moves, later=0)
+
+
+def _moved(name: str, before: float, after: float) -> dict[str, Any]:
+    etas = {"before": before, "after": after}
+    return {
+        "request_id": name,
+        "owner_id": "lab-7",
+        **{when: {"p50": eta, "p90": eta, "reason": None} for when, eta in etas.items()},
+        "seconds": after - before,
+    }
+
+
+async def _foretell(route: Route, moves: list[dict[str, Any]], *, later: int) -> None:
     answer = await route.fetch()
     body = await answer.json()
-
-    def moved(name: str, before: float, after: float) -> dict[str, Any]:
-        etas = {"before": before, "after": after}
-        return {
-            "request_id": name,
-            "owner_id": "lab-7",
-            **{when: {"p50": eta, "p90": eta, "reason": None} for when, eta in etas.items()},
-            "seconds": after - before,
-        }
-
-    moves = [moved("c", 2 * HOUR, 0.0), moved("a", 0.0, HOUR), moved("b", HOUR, 2 * HOUR)]
-    data = {**body["data"], "moves": moves, "later": 2, "sooner": 0, "same": 0, "unknown": 0}
+    data = {**body["data"], "moves": moves, "later": later, "sooner": 0, "same": 0, "unknown": 0}
     await route.fulfill(json={**body, "data": data})
 
 

@@ -9,6 +9,7 @@ from playwright.async_api import Page, expect
 from showing import scene
 
 from rq_broker.delivery.courier import Courier
+from rq_broker.domain.deliveries import GONE, WITHDRAWN
 from rq_broker.domain.jobs import Status
 from rq_broker.store.broker import Broker, Settlement
 from tests import making
@@ -72,8 +73,24 @@ async def test_one_job_that_was_given_up_is_requeued(url: str, page: Page, broke
     row = page.get_by_role("row").filter(has_text="d").filter(has_text="Refused").last
     await row.get_by_role("button", name="Requeue d").click()
     await expect(page.get_by_text("No job is in error.")).to_be_visible()
+    await expect(page.get_by_text("d is back in the line.")).to_be_visible()
     assert (await read(url, "/v1/vm/d"))["Status"] == "queued"
     assert (await changes(url, "vm"))[0] == ("transition", "d", {"status": "queued"})
+
+
+async def test_a_job_that_its_receiver_gave_up_has_its_answer(
+    url: str, page: Page, broker: Broker
+) -> None:
+    """The 410 of a receiver stands as other answers do, and not as a sentence in English."""
+    await making.publish(broker, "h1", "vm")
+    await making.grant_to(broker, "http://x:80", "d")
+    gone = Settlement("failed", GONE, error=WITHDRAWN)
+    await making.settle(broker, await making.claim_one(broker), gone)
+    await page.goto(f"{url}/callbacks/vm")
+    button = page.get_by_role("button", name="Requeue d")
+    row = page.get_by_role("row").filter(has=button)
+    await expect(row.locator(".badge")).to_have_text("410")
+    await expect(row).not_to_contain_text("withdrawn")
 
 
 async def test_all_jobs_are_requeued_after_a_dry_run(url: str, page: Page, broker: Broker) -> None:

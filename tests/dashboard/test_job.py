@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 import httpx
@@ -17,6 +18,7 @@ from rq_broker.store.broker import Broker, Settlement
 from tests import making
 from tests.dashboard.asking import changes, read, send
 from tests.dashboard.conftest import module
+from tests.dashboard.lines import TYPE, order, queue, with_times
 
 TAIPEI = ZoneInfo("Asia/Taipei")
 """Where the viewer is."""
@@ -110,7 +112,7 @@ async def test_data_keeps_every_digit_and_markup_is_text(url: str, page: Page) -
     await expect(page.get_by_role("region", name="Raw data")).to_contain_text(f'"run": {BIG}')
 
 
-FRONT = ("Move to front", "Move d to the front?", "Move to front")
+FRONT = ("Move to front", "Move d from 2 to 1?", "Move to 1")
 END = ("End it…", "End d?", "End it")
 AGAIN = ("Put back in line…", "Put d back in line?", "Put back in line")
 
@@ -133,10 +135,29 @@ async def test_an_action_does_what_it_said(
     await making.bring(broker, status, "d", "vm")
     await page.goto(f"{url}/job/vm/d")
     await act(page, *action)
-    await expect(page.locator("main [role=status]").first).not_to_be_empty()
+    await expect(page.locator("main [role=status]:not(:empty)").first).to_be_visible()
     job = await read(url, "/v1/vm/d")
     assert expected.items() <= job.items()
     assert (await changes(url, "vm"))[0][1] == "d"
+
+
+async def test_a_job_is_moved_to_the_front_after_a_preview(
+    url: str, page: Page, broker: Broker
+) -> None:
+    """The preview says whose turn comes later by how much, as in the line; Undo moves back."""
+    await queue(broker, "a", "b", "c")
+    await page.route("**/what-if", with_times)
+    await page.goto(f"{url}/job/{quote(TYPE)}/c")
+    await page.get_by_role("button", name="Move to front").click()
+    dialog = page.get_by_role("dialog", name="Move c from 3 to 1?")
+    await expect(dialog).to_contain_text("2 jobs would start later, by 1 h at most.")
+    assert await order(broker) == ["a", "b", "c"]
+    await dialog.get_by_role("button", name="Move to 1").click()
+    await expect(page.get_by_text("Moved c to 1.")).to_be_visible()
+    assert await order(broker) == ["c", "a", "b"]
+    await page.get_by_role("button", name="Undo").click()
+    await expect(page.get_by_text("Moved c back to 3.")).to_be_visible()
+    assert await order(broker) == ["a", "b", "c"]
 
 
 async def test_a_withdrawn_job_leads_to_the_line(

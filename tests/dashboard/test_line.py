@@ -20,6 +20,14 @@ MOST_ROWS = 400
 """Rows in the document at most, however long the line is."""
 
 
+async def test_a_line_without_hosts_says_so(url: str, broker: Broker, page: Page) -> None:
+    """Where nobody waits, a type without hosts does not claim that it grants."""
+    await broker.set_policy(TYPE, {"patience": 60})
+    await page.goto(f"{url}/{LINE}")
+    await expect(page.get_by_role("heading", name="Nobody waits")).to_be_visible()
+    await expect(page.get_by_text(f"{TYPE} has no hosts yet")).to_be_visible()
+
+
 async def test_a_row_says_who_how_big_and_why(url: str, broker: Broker, page: Page) -> None:
     """A row has its place, name, owner, size, wait, forecast and reason; markup in it is text."""
     await queue(broker, "a")

@@ -9,7 +9,7 @@ from playwright.async_api import Browser, Page, expect
 
 from rq_broker.store.broker import Broker
 from tests.dashboard.conftest import Watch, context, cut
-from tests.dashboard.lines import TYPE, order, queue, row, rows, until, with_times
+from tests.dashboard.lines import TYPE, order, queue, row, rows, until, with_little, with_times
 
 LINE = f"line/{quote(TYPE)}"
 
@@ -56,6 +56,23 @@ async def test_a_row_is_dragged_previewed_moved_and_put_back(
     await page.get_by_role("button", name="Undo").click()
     await expect(page.get_by_text("Moved c back to 3.")).to_be_visible()
     assert await order(broker) == ["a", "b", "c"]
+
+
+async def test_what_is_within_the_error_of_a_forecast_is_no_change(
+    url: str, broker: Broker, page: Page
+) -> None:
+    """A job that the API counts as unchanged is not listed; of nobody no delay is told."""
+    await queue(broker, "a", "b", "c")
+    await page.route("**/what-if", with_little)
+    await page.goto(f"{url}/{LINE}")
+    await row(page, "c").focus()
+    for key in ("Space", "Home", "Space"):
+        await page.keyboard.press(key)
+    dialog = page.get_by_role("dialog", name="Move c from 3 to 1?")
+    await expect(dialog.locator(".sum")).to_contain_text("0 jobs")
+    await expect(dialog.locator(".sum")).not_to_contain_text("at most")
+    await expect(dialog.locator("tbody tr")).to_have_count(1)
+    await expect(dialog).to_contain_text("No forecast changes: nobody is known to wait longer.")
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ async def test_a_value_out_of_bounds_is_told_at_its_field(
     await field.fill("0")
     await expect(page.get_by_text("A whole number from 1 to 10,000.")).to_be_visible()
     assert await field.get_attribute("aria-invalid") == "true"
-    await expect(page.get_by_role("button", name="Nothing is changed")).to_be_disabled()
+    await expect(page.get_by_role("button", name="A value is wrong")).to_be_disabled()
     await page.get_by_role("button", name="Discard").click()
     await expect(field).to_have_value("32")
 

@@ -239,6 +239,35 @@ async def test_one_is_said_as_one(page: Page, lab: str) -> None:
     assert [name for name in counted if f"{name}.one" not in english] == []
 
 
+SPANS = [
+    ((30, 40), "under 1 min", "不到 1 分"),
+    ((30, 1200), "under 1 min – 20 min", "不到 1 分 – 20 分"),
+    ((2100, 3000), "35 – 50 min", "35 – 50 分"),
+    ((1800, 1830), "about 30 min", "約 30 分"),
+    ((2100, 4200), "35 min – 1 h 10", "35 分 – 1 時 10 分"),
+    ((3600, 7200), "1 – 2 h", "1 – 2 時"),
+    ((7200, 9000), "2 h – 2 h 30", "2 時 – 2 時 30 分"),
+    ((72000, 90000), "20 h – 1 d 1 h", "20 時 – 1 天 1 時"),
+    ((12000, None), "3 h 20 or later", "3 時 20 分以後"),
+]
+"""p50 and p90 of a forecast in seconds, and how a person reads them."""
+
+
+async def test_a_forecast_has_its_unit_once(page: Page, lab: str) -> None:
+    """Where both ends of a forecast are in the same unit the first goes without it."""
+    await page.route("**/modules/**", module)
+    await page.goto(f"{lab}/")
+    script = """async ([language, spans]) => {
+      const { use } = await import('/modules/js/texts.js');
+      const { range } = await import('/modules/js/format.js');
+      use(language);
+      return spans.map(([p50, p90]) => range(p50, p90).replaceAll('\u00a0', ' '));
+    }"""
+    spans = [times for times, *_ in SPANS]
+    assert await page.evaluate(script, ["en", spans]) == [english for _, english, _ in SPANS]
+    assert await page.evaluate(script, ["zh-Hant", spans]) == [chinese for *_, chinese in SPANS]
+
+
 NEEDED = [
     *((text, on, 4.5) for text in ("text", "text-2", "text-3")
       for on in ("bg", "surface", "surface-2", "surface-3")),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
+from typing import Any
 from urllib.parse import quote
 
+import httpx
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
@@ -156,8 +159,42 @@ async def test_a_client_sees_its_own_jobs_and_sizes_of_others(page: Page, lab: L
     others = grid.get_by_role("row").filter(has_text="Another owner’s job")
     assert "VCPU" in await others.first.inner_text()
     shown = await page.locator("body").inner_text()
+    whole = next(each for each in await _sums(lab) if each["aggregate"] is None)
+    total, taken = whole["capacity"]["VCPU"], whole["held"]["VCPU"] + whole["used"]["VCPU"]
+    assert f"{taken:,} / {total:,}" in shown  # once, and not again with its aggregates
     assert "train-0" not in shown
     assert "vision" not in shown
+
+
+async def _sums(lab: Lab) -> list[dict[str, Any]]:
+    """Read what a client is told of the hosts."""
+    headers = {"Authorization": f"Bearer {lab.tokens['client']}"}
+    async with httpx.AsyncClient(base_url=lab.url, headers=headers) as api:
+        answer = await api.get("/types/vm/hosts/")
+    sums: list[dict[str, Any]] = answer.json()["data"]
+    return sums
+
+
+async def test_a_client_is_not_told_that_all_is_well(page: Page, lab: Lab) -> None:
+    """Who may not read what troubles the types sees no panel that denies it; sums of hosts have
+    their unit."""
+    await page.goto(lab.url)
+    await sign_in(page, lab.tokens["client"])
+    await expect(page.get_by_role("region", name="Types")).to_be_visible()
+    await expect(page.get_by_text("All is well")).to_have_count(0)
+    await page.goto(f"{lab.url}/hosts/vm")
+    whole = page.get_by_role("row").filter(has_text="All aggregates")
+    await expect(whole).to_contain_text("VCPU free")
+    await expect(whole).to_contain_text("GB free")
+
+
+async def test_a_viewer_is_not_told_that_a_job_needs_nothing(page: Page, lab: Lab) -> None:
+    """The size of a job stands in its data, which a viewer does not see; the page says so."""
+    await page.goto(f"{lab.url}/line/vm")
+    await sign_in(page, lab.tokens["viewer"])
+    grid = page.get_by_role("grid")
+    await expect(grid.locator(".line-row .size").first).to_have_text(re.compile("not shown"))
+    await expect(grid.get_by_text("nothing", exact=True)).to_have_count(0)
 
 
 BUTTONS = (

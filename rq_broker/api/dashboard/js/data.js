@@ -39,11 +39,11 @@ export function useFresh(events, reload) {
   useEffect(() => () => clearTimeout(rest.timer), []);
 }
 
-// Sums what hosts have: resource → { total, used, held }.
+// Sums what hosts have: resource → { total, used, held }. A client gets sums, that of all and those of aggregates: the first says it.
 export function totals(hosts) {
   const sums = {};
   for (const host of hosts || []) {
-    if (host.dropped) continue;
+    if (host.dropped || host.aggregate) continue;
     for (const [name, listed] of Object.entries(host.capacity)) {
       const total = Array.isArray(listed) ? listed.reduce((sum, each) => sum + each, 0) : listed;
       const sum = sums[name] ??= { total: 0, used: 0, held: 0 };

@@ -30,14 +30,23 @@ function rounded(seconds) {
   return Math.max(step, Math.round(seconds / step) * step);
 }
 
-// A forecast: "35 min – 1 h 10". `p90` null: that or later.
+// A span without its unit, where the one that follows has the same: minutes below 1 h, whole hours below a day.
+function bare(seconds, next) {
+  if (next < HOUR) return String(seconds / MINUTE);
+  return seconds >= HOUR && next < DAY && seconds % HOUR === 0 && next % HOUR === 0 ? String(seconds / HOUR) : span(seconds);
+}
+
+// A forecast: "35 – 50 min", "35 min – 1 h 10". `p90` null: that or later.
 export function range(p50, p90) {
   if (p50 === null || p50 === undefined) return t("eta.unknown");
   if (p50 < MINUTE && p90 !== null && p90 < MINUTE) return t("eta.now");
-  const from = p50 < MINUTE ? t("eta.now") : span(rounded(p50));
+  const first = rounded(p50);
+  const from = p50 < MINUTE ? t("eta.now") : span(first);
   if (p90 === null || p90 === undefined) return t("eta.later", { from });
-  const to = span(rounded(Math.max(p90, MINUTE)));
-  return from === to ? t("eta.about", { from }) : t("eta.range", { from, to });
+  const last = rounded(Math.max(p90, MINUTE));
+  const to = span(last);
+  if (from === to) return t("eta.about", { from });
+  return t("eta.range", { from: p50 < MINUTE ? from : bare(first, last), to });
 }
 
 export function clockTime(date) {
@@ -81,6 +90,11 @@ const ORDER = ["GPU", "VCPU", "Memory", "Disk"];
 export function resources(names) {
   const known = ORDER.filter((name) => names.includes(name));
   return [...known, ...names.filter((name) => !ORDER.includes(name)).sort()];
+}
+
+// The size of a job in words; a viewer is not told.
+export function sizeOf({ Data, Redacted }) {
+  return Redacted?.includes("Data") ? { text: t("size.hidden"), more: "" } : size(Data);
 }
 
 // The instances of a demand in words: "4 × 8 VCPU, 32 GB", and what does not fit there.

@@ -51,11 +51,12 @@ export function RequeueAll({ type, filter, onClose, done }) {
     ${(error || action.error) && html`<${Failure} error=${error || action.error} />`}</${Dialog}>`;
 }
 
-function Row({ type, job, reload }) {
+function Row({ type, job, done }) {
   const action = useAction();
   const name = job.RequestID;
-  const again = async () => { if (await action.run(() => call("POST", `v1/${path(type, name)}`, { body: { status: "queued" } }), t("gave.done", { name }))) reload(); };
-  const cause = job.Cause || /^(?:offer expired: )?([a-z_0-9]+)$/.exec(job.Error || "")?.[1];
+  const again = async () => { if (await action.run(() => call("POST", `v1/${path(type, name)}`, { body: { status: "queued" } }))) done(t("gave.done", { name })); };
+  const [, word, status] = /^(?:offer expired: )?([a-z_0-9]+)$|\((\d{3})\)$/.exec(job.Error || "") || [];
+  const cause = job.Cause || word || (status && `http_${status}`);
   let destination = "—";
   try { destination = new URL(job.Callback).origin; } catch { /* none, or your role does not show it */ }
   return html`<tr><td class="full"><a class="strong wrap" href=${to("job", type, name)}>${name}</a><br /><span class="sub">${job.OwnerID}</span></td><td class="full" data-l=${t("calls.destination")}><span class="wrap">${destination}</span></td>
@@ -80,6 +81,7 @@ export function GaveUp({ type, retention, count, events, reload }) {
   }
   useEffect(() => { read(null); }, [type, count]);
   const changed = () => { read(null); reload(); };
+  const done = (text) => { action.run(async () => {}, text); changed(); };
   const kept = retention === null ? t("gave.kept.ever") : retention === undefined ? "" : t("gave.kept", { span: span(retention) });
   return html`<section class="panel" aria-labelledby="dl"><div class="panel-h"><h2 id="dl">${t("gave.title")}</h2><span class="sub wide-only">${kept}</span>
       ${count > 0 && may("act", type) && html`<${Button} data-size="sm" icon="undo" onClick=${() => setAsking(true)}>${t("gave.requeue.all", { n: number(count) })}</${Button}>`}</div>
@@ -87,7 +89,7 @@ export function GaveUp({ type, retention, count, events, reload }) {
     ${jobs?.length === 0 && html`<p class="panel-b sub">${t("gave.none")}</p>`}
     ${jobs?.length > 0 && html`<table class="tbl cards"><thead><tr><th scope="col">${t("gave.job")}</th><th scope="col">${t("calls.destination")}</th><th scope="col">${t("gave.outcome")}</th>
       <th scope="col" class="num">${t("gave.attempts")}</th><th scope="col" class="num">${t("gave.at")}</th><th scope="col"><span class="vh">${t("line.actions")}</span></th></tr></thead>
-      <tbody>${jobs.map((job) => html`<${Row} key=${job.RequestID} type=${type} job=${job} reload=${changed} />`)}</tbody></table>`}
+      <tbody>${jobs.map((job) => html`<${Row} key=${job.RequestID} type=${type} job=${job} done=${done} />`)}</tbody></table>`}
     ${next && html`<div class="panel-b"><${Button} onClick=${() => read(next)}>${t("gave.next")}</${Button}></div>`}
-    ${asking && html`<${RequeueAll} type=${type} filter=${{ status: "error" }} onClose=${() => setAsking(false)} done=${(text) => { action.run(async () => {}, text); changed(); }} />`}</section>`;
+    ${asking && html`<${RequeueAll} type=${type} filter=${{ status: "error" }} onClose=${() => setAsking(false)} done=${done} />`}</section>`;
 }

@@ -219,7 +219,7 @@ export function Hosts({ route: { type, query } }) {
 
 // What a client sees: the sums of the type and of each aggregate.
 function Sums({ sums }) {
-  return html`<section class="panel"><table class="tbl"><tbody>${sums.map((each) => html`<tr key=${each.aggregate || ""}><th scope="row">${each.aggregate || t("hosts.all")}</th><td>
+  return html`<section class="panel"><table class="tbl sums"><tbody>${sums.map((each) => html`<tr key=${each.aggregate || ""}><th scope="row">${each.aggregate || t("hosts.all")}</th><td>
     <div class="util">${resources(Object.keys(each.capacity)).map((name) => html`<div class="cap-row" key=${name}><span>${name}</span>
-      <${Cap} name=${name} total=${each.capacity[name]} used=${each.used[name] || 0} held=${each.held[name] || 0} /><span class="num">${number(each.free[name] || 0)}</span></div>`)}</div></td></tr>`)}</tbody></table></section>`;
+      <${Cap} name=${name} total=${each.capacity[name]} used=${each.used[name] || 0} held=${each.held[name] || 0} /><span class="num nowrap">${t("hosts.free", { n: amount(name, each.free[name] || 0) })}</span></div>`)}</div></td></tr>`)}</tbody></table></section>`;
 }

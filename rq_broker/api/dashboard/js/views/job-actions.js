@@ -5,7 +5,9 @@ import { Confirm, Outcome, useAction } from "../acting.js";
 import { number } from "../format.js";
 import { Button, Dialog, Failure, Icon } from "../parts.js";
 import { go, to } from "../router.js";
-import { many, t } from "../texts.js";
+import { t } from "../texts.js";
+import { Toast } from "../toasts.js";
+import { MoveDialog, undoable } from "./move.js";
 
 const MOST = Number.MAX_SAFE_INTEGER; // of a priority, both ways
 
@@ -34,8 +36,6 @@ function dialogsOf(job, url, what, leaving) {
   const holds = job.Status === "granted" || job.Status === "running";
   const fenced = (body) => ({ body: holds && job.Fence ? { ...body, fence: job.Fence } : body });
   return {
-    front: () => ({ title: t("act.front.ask", { name }), says: many("act.front.says", (job.Position || 1) - 1, { n: number((job.Position || 1) - 1) }), label: t("act.front.yes"),
-      onYes: () => call("POST", url, { body: { position: "front" } }), said: t("act.front.done", { name }) }),
     requeue: () => ({ title: t("act.requeue.ask", { name }), says: holds ? t("act.requeue.holds", { hosts }) : t("act.requeue.says"), label: t("act.requeue.yes"), bad: holds,
       onYes: () => call("POST", url, fenced({ status: "queued" })), said: t("act.requeue.done", { name }) }),
     done: () => ({ title: t("act.done.ask", { name }), says: holds ? t("act.done.says", { hosts }) : t("act.done.says.queued"), label: t("act.done.yes"), bad: true,
@@ -45,9 +45,10 @@ function dialogsOf(job, url, what, leaving) {
   }[what]?.();
 }
 
-export function Actions({ job, reload, leaving }) {
+export function Actions({ job, queued, reload, leaving }) {
   const [asking, setAsking] = useState(""); // what is asked
   const [seen, setSeen] = useState(null); // the job as it was when that was asked: the answer is about that grant
+  const [toast, setToast] = useState(null); // of a move, with what moves the job back
   const action = useAction();
   const menu = useRef(null);
   const url = `v1/${path(job.Type, job.RequestID)}`;
@@ -71,6 +72,8 @@ export function Actions({ job, reload, leaving }) {
         ${mayWithdraw && item("withdraw", "x", t("job.withdraw"), true)}</div></details></div>
     <${Outcome} action=${action} />
     ${dialog && html`<${Confirm} key=${asking} ...${dialog} done=${after} onClose=${close} />`}
+    ${asking === "front" && html`<${MoveDialog} type=${job.Type} job=${seen} from=${seen.Position - 1} target=${0} count=${queued || seen.Position} onDone=${undoable(seen, 0, setToast, reload)} onClose=${close} />`}
+    <${Toast} toast=${toast} onGone=${() => setToast(null)} />
     ${asking === "priority" && html`<${Ask} title=${t("act.priority.ask", { name: job.RequestID })} says=${t("act.priority.says", { n: number(job.Priority) })} label=${t("act.priority.label")} value=${String(job.Priority)}
       min=${-MOST} max=${MOST} onClose=${close} onSave=${async (priority) => { await call("POST", url, { body: { priority } }); action.run(async () => {}, t("act.priority.done", { n: number(priority) })); reload(); }} />`}
     ${asking === "expected" && html`<${Ask} title=${t("act.expected.ask", { name: job.RequestID })} says=${t("act.expected.says")} label=${t("act.expected.label")} value=${job.Expected === null ? "" : String(job.Expected)} empty

@@ -91,10 +91,11 @@ export function When({ job, explained }) {
   const known = typeof eta?.p50 === "number";
   const isBounded = typeof eta?.p90 === "number";
   const axis = known ? Math.max(600, 1.5 * (isBounded ? eta.p90 : 2 * eta.p50)) : 0;
-  const big = !known ? t("job.when.unknown") : eta.p50 < 60 && isBounded && eta.p90 < 60 ? range(eta.p50, eta.p90)
+  const isNow = known && isBounded && eta.p90 < 60;
+  const big = !known ? t("job.when.unknown") : isNow ? t("job.when.in", { range: range(eta.p50, eta.p90) })
     : isBounded ? t("job.when.clock", { from: around(eta.p50), to: around(eta.p90) }) : t("job.when.later", { from: around(eta.p50) });
   return html`<section class="panel" aria-labelledby="when"><div class="panel-h"><h2 id="when">${t("job.when")}</h2>${known && html`<span class="sub">${t("job.when.from")}</span>`}</div><div class="reason">
-    <div class="eta-big"><b>${big}</b><span class="quiet">${known ? t("job.when.in", { range: range(eta.p50, eta.p90) }) : eta?.why ? sentence(eta.why) : eta?.reason || ""}</span></div>
+    <div class="eta-big"><b>${big}</b><span class="quiet">${isNow ? "" : known ? t("job.when.in", { range: range(eta.p50, eta.p90) }) : eta?.why ? sentence(eta.why) : eta?.reason || ""}</span></div>
     ${known && html`<div class="eta-wide"><p class="vh">${t("job.axis", { from: around(eta.p50), to: isBounded ? around(eta.p90) : t("eta.unknown") })}</p><${EtaBar} eta=${eta} axis=${axis} steps=${STEPS} />
       <svg class="ticks" aria-hidden="true">${Array.from({ length: STEPS + 1 }, (_, n) => html`<text x=${`${(100 * n) / STEPS}%`} y="13"
         text-anchor=${n === 0 ? "start" : n === STEPS ? "end" : "middle"} class=${n % 2 ? "wide-only" : ""}>${n === 0 ? t("job.now") : around((axis * n) / STEPS)}</text>`)}</svg></div>`}

@@ -2,7 +2,7 @@
 import { html, useEffect, useRef } from "../dom.js";
 import { clock, may, path } from "../api.js";
 import { useResource } from "../data.js";
-import { moment, number, size } from "../format.js";
+import { moment, number, sizeOf } from "../format.js";
 import { useTick } from "../live.js";
 import { Badge, Failure, Loading, Status } from "../parts.js";
 import { t } from "../texts.js";
@@ -42,13 +42,13 @@ export function Job({ route: { type, name }, types, events }) {
   if (job.error && !job.data) return html`<div class="page-h"><div class="title"><h1>${name}</h1></div></div><${Failure} whole error=${job.error} again=${job.reload} />`;
   if (!job.data) return html`<div class="page-h"><div class="title"><h1>${name}</h1></div></div><${Loading} rows=${6} />`;
   const one = job.data;
-  const { text, more } = size(one.Data);
+  const { text, more } = sizeOf(one);
   const lede = [text, more, one.OwnerID, t("job.since", { time: moment(one.CreatedAt) })].filter(Boolean).join(" · ");
   const fits = (explained.data?.Status ?? one.Status) === one.Status;
   return html`<div class="page-h"><div><div class="title"><h1>${name}</h1>
       <${Status} status=${one.Status === "queued" && one.Position === null ? "beside" : one.Status}>${one.Position ? t("job.inline", { n: number(one.Position) }) : null}</${Status}>
       ${explained.data?.reservation && html`<${Badge} tone="held" icon="kept">${t("job.keptbadge")}</${Badge}>`}</div><p class="lede wrap">${lede}</p></div>
-      <${Actions} job=${one} reload=${reload} leaving=${leaving} /></div>
+      <${Actions} job=${one} queued=${types?.[type]?.queued} reload=${reload} leaving=${leaving} /></div>
     ${job.error && html`<${Failure} error=${job.error} again=${job.reload} />`}
     <div class="job-grid"><div class="stack">${explained.error && isLive && html`<${Failure} error=${explained.error} again=${explained.reload} />`}
         ${fits && html`<${Explained} job=${one} explained=${explained.data} isComing=${isLive && !explained.error} at=${at.current} />`}

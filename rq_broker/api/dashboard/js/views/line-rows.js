@@ -1,7 +1,7 @@
 // The rows of the line and their column heads.
 import { Component, html, useEffect, useState } from "../dom.js";
 import { clock } from "../api.js";
-import { instant, number, size, span } from "../format.js";
+import { instant, number, size, sizeOf, span } from "../format.js";
 import { Eta, Icon, Status } from "../parts.js";
 import { to } from "../router.js";
 import { t } from "../texts.js";
@@ -64,7 +64,7 @@ export class Row extends Component {
     const style = { position: "absolute", top: 0, left: 0, right: 0, transform: `translateY(${top}px)` };
     if (!job) return html`<${Skeleton} index=${index} style=${style} />`;
     if (job.other) return html`<${Other} job=${job} index=${index} style=${style} />`;
-    const { text, more } = size(job.Data);
+    const { text, more } = sizeOf(job);
     const since = (clock.now() - Date.parse(job.CreatedAt)) / 1000;
     const name = job.RequestID;
     const select = selectable ? { "aria-selected": selected ? "true" : "false" } : {};

@@ -78,6 +78,6 @@ export function Line({ route: { type, query }, events }) {
       empty=${isFiltered(filter) ? html`<${Empty} bare art="search" title=${t("line.nomatch")} action=${html`<button type="button" class="btn" onClick=${() => go(to("line", type))}>${t("line.clear.one")}</button>`}>
           ${t("line.nomatch.more", { status: t(`status.${filter.status}`) })}</${Empty}>`
         : html`<${Empty} bare title=${filter.status === "queued" ? t("line.none") : t("line.nomatch")}>${filter.status === "queued"
-          ? t(policy.paused ? "line.none.paused" : "line.none.more", { type }) : ""}</${Empty}>`} />
+          ? t(policy.paused ? "line.none.paused" : hosts.data?.length === 0 ? "line.none.hosts" : "line.none.more", { type }) : ""}</${Empty}>`} />
     ${beside > 0 && html`<${Note} icon="clock">${many("line.beside", beside, { n: number(beside) })}</${Note}>`}`;
 }

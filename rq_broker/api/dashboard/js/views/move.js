@@ -8,7 +8,11 @@ import { gap, many, t } from "../texts.js";
 
 const SHOWN = 8; // jobs whose change is told
 const LEAST = 30; // seconds that are told as a change: a forecast knows no better
+const LEAST_PART = 0.05; // the same as a part of the wait; the API counts less as no change, too
 const LONG_MS = 200; // until what is not there yet is drawn as a skeleton
+
+// Whether a start changes by more than a forecast errs.
+const isChanged = ({ before, seconds }) => Math.abs(seconds || 0) >= Math.max(LEAST, LEAST_PART * (before.p50 || 0));
 
 const length = (seconds) => span(Math.max(60, Math.round(Math.abs(seconds) / 60) * 60));
 
@@ -28,7 +32,7 @@ function Bar({ seconds, most }) {
 }
 
 function Moves({ moves, self }) {
-  const changed = moves.filter((each) => Math.abs(each.seconds || 0) >= LEAST && each.request_id !== self).sort((a, b) => Math.abs(b.seconds) - Math.abs(a.seconds));
+  const changed = moves.filter((each) => isChanged(each) && each.request_id !== self).sort((a, b) => Math.abs(b.seconds) - Math.abs(a.seconds));
   const shown = [...moves.filter((each) => each.request_id === self), ...changed].slice(0, SHOWN);
   const most = Math.max(...moves.map((each) => Math.abs(each.seconds || 0)));
   const turn = (eta) => (eta.p50 === null ? t("eta.unknown") : eta.p50 < 60 ? t("eta.now") : length(eta.p50));
@@ -41,7 +45,7 @@ function Moves({ moves, self }) {
       <td class="dvc"><${Bar} seconds=${each.seconds} most=${most} /></td><td class="num"><${Change} seconds=${each.seconds} /></td></tr>`)}</tbody></table>`;
 }
 
-const mostOf = (moves, self) => Math.max(0, ...moves.filter((each) => each.request_id !== self).map((each) => each.seconds || 0));
+const mostOf = (moves, self) => Math.max(0, ...moves.filter((each) => isChanged(each) && each.request_id !== self).map((each) => each.seconds));
 
 function Sum({ preview, self, count }) {
   const own = preview.moves.find((each) => each.request_id === self)?.seconds || 0;
@@ -50,7 +54,7 @@ function Sum({ preview, self, count }) {
   const most = Math.max(own, mostOf(preview.moves, self));
   const rest = Math.max(0, count - sooner - later);
   return html`<dl class="sum"><div><dt><${Icon} name="up" />${t("move.sooner")}</dt><dd>${number(sooner)} <small>${many("move.jobs", sooner)}</small></dd></div>
-    <div><dt><${Icon} name="down" />${t("move.later")}</dt><dd>${number(later)} <small>${most > 0 ? many("move.atmost", later, { most: length(most) }) : many("move.jobs", later)}</small></dd></div>
+    <div><dt><${Icon} name="down" />${t("move.later")}</dt><dd>${number(later)} <small>${later && most > 0 ? many("move.atmost", later, { most: length(most) }) : many("move.jobs", later)}</small></dd></div>
     <div><dt><${Icon} name="check" />${t("move.unmoved")}</dt><dd>${number(rest)} <small>${many("move.jobs", rest)}</small></dd></div></dl>`;
 }
 

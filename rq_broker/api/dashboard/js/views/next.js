@@ -1,7 +1,7 @@
 // Who is next in each type, and what lets one go first from here: its arrow, then yes to the preview. Two clicks.
 import { html, useEffect, useRef, useState } from "../dom.js";
 import { clock, get, may, path } from "../api.js";
-import { instant, number, size, span } from "../format.js";
+import { instant, number, sizeOf, span } from "../format.js";
 import { Button, Icon, Status } from "../parts.js";
 import { to } from "../router.js";
 import { t } from "../texts.js";
@@ -73,7 +73,7 @@ function Row({ job, place, onFirst }) {
   const since = (clock.now() - Date.parse(job.CreatedAt)) / 1000;
   return html`<tr><td class="full"><a class="strong wrap" href=${to("job", type, name)}>${name}</a><br /><span class="sub">${[job.OwnerID, type].filter(Boolean).join(" · ")}</span></td>
     <td class="num" data-l=${t("next.place")}>${place ? number(place) : "–"}</td>
-    <td class="num" data-l=${t("line.since")} title=${instant(job.CreatedAt)}>${span(since)}</td><td class="full" data-l=${t("line.size")}>${size(job.Data).text}</td>
+    <td class="num" data-l=${t("line.since")} title=${instant(job.CreatedAt)}>${span(since)}</td><td class="full" data-l=${t("line.size")}>${sizeOf(job).text}</td>
     <td class="full"><${Why} job=${job} /></td>
     <td class="num ac">${place > 1 && may("update", type) && html`<${Button} data-size="sm" icon="up" aria-label=${`${t("line.front")}: ${name}`} onClick=${() => onFirst(job, place)}>${t("line.front")}</${Button}>`}</td></tr>`;
 }

@@ -74,7 +74,7 @@ function Form({ type, policy, schema, disabled, done }) {
   const isBad = Object.values(read).some(({ error }) => error);
   const atField = refused && fieldIn(refused, names);
   const set = (name) => (draft) => { setRefused(null); setDrafts({ ...drafts, [name]: draft }); };
-  const label = changes.length === 0 ? t("policy.nothing") : changes.length === 1 ? t("policy.review.one") : t("policy.review", { n: changes.length });
+  const label = isBad ? t("policy.bad") : changes.length === 0 ? t("policy.nothing") : changes.length === 1 ? t("policy.review.one") : t("policy.review", { n: changes.length });
   return html`<form class="stack" onSubmit=${(event) => { event.preventDefault(); if (changes.length && !isBad) setAsking(true); }}>
     ${refused && !atField && html`<${Failure} error=${refused} />`}
     <div class="policy-grid">${Object.entries(GROUPS).map(([group, fields]) => html`<section class="panel" key=${group} aria-labelledby=${`g-${group}`}><div class="panel-h"><h2 id=${`g-${group}`}>${t(`policy.group.${group}`)}</h2></div>
