@@ -19,16 +19,23 @@ PORTS = range(20000, 32000)
 FOLDERS = ("etc", "log", "run", "data", "images", "state", "home")
 
 
+_given: set[int] = set()
+"""Ports given away by this process: whoever has one may listen there later, or be stopped now."""
+
+
 def free_port() -> int:
-    """Return a port of loopback that nobody listens on, drawn from PORTS."""
+    """Return a port of loopback that nobody listens on, drawn from PORTS; each one once."""
     while True:
         port = random.SystemRandom().choice(PORTS)
+        if port in _given:
+            continue
         with socket.socket() as probe:
             if probe.connect_ex((LOOPBACK, port)) != 0:
                 try:
                     probe.bind((LOOPBACK, port))
                 except OSError:
                     continue
+                _given.add(port)
                 return port
 
 

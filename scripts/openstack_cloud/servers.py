@@ -62,6 +62,7 @@ def start_rabbitmq(layout: Layout, processes: Processes) -> None:
         "rabbitmq",
         [RABBITMQ],
         HOME=str(layout.path("home")),  # of the cookie that its programs know each other by
+        ERL_CRASH_DUMP=str(layout.path("log", "erl_crash.dump")),  # not where the script runs
         ERL_EPMD_ADDRESS=LOOPBACK,
         ERL_EPMD_PORT=str(layout.ports["epmd"]),
         RABBITMQ_NODENAME="cloud@localhost",

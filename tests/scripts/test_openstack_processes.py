@@ -10,8 +10,23 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+from openstack_cloud import layout
 from openstack_cloud.processes import Processes
 
+SCRIPT = """
+import signal, sys, time
+from tempfile import TemporaryDirectory
+sys.path.insert(0, sys.argv[1])
+from openstack_cloud.signals import SIGNALS, end_at_signals
+for number in SIGNALS:  # tests may run in background, where some are ignored
+    signal.signal(number, signal.SIG_DFL)
+end_at_signals()
+with TemporaryDirectory() as directory:
+    print(directory, flush=True)
+    time.sleep(600)
+"""
+"""Waits with a folder of its own, as the demonstration and the chaos do."""
 DAEMON = 'setsid sh -c "echo \\$\\$; exec sleep 600" & sleep 600'
 """Starts a process in a session of its own, prints its id, and stays."""
 
@@ -93,3 +108,27 @@ def test_a_frozen_process_goes_on_when_thawed(tmp_path: Path) -> None:
     processes.thaw("sleeper")
     until(lambda: state() in "SR")
     processes.close()
+
+
+def test_no_port_is_given_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers that do not listen yet have a port each: of a cloud, and of whatever joins it."""
+    monkeypatch.setattr(layout, "_given", set[int]())
+    monkeypatch.setattr(layout, "PORTS", range(20000, 20030))
+    ports = [layout.free_port() for _ in range(20)]
+    assert len(ports) == len({*ports})
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_script_cleans_up_at_each_signal(number: signal.Signals) -> None:
+    """Ctrl-C, SIGTERM and a closed terminal end it by its `with`, in one word and no traceback."""
+    script = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(Path(layout.__file__).parents[1])],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert script.stdout is not None
+    folder = Path(script.stdout.readline().strip())
+    assert folder.is_dir()
+    script.send_signal(number)
+    _, errors = script.communicate(timeout=30)
+    assert (script.returncode, errors) == (1, "interrupted\n")
+    assert not folder.exists()
