@@ -75,6 +75,18 @@ async def test_what_is_within_the_error_of_a_forecast_is_no_change(
     await expect(dialog).to_contain_text("No forecast changes: nobody is known to wait longer.")
 
 
+async def test_what_is_not_known_is_not_counted_as_unchanged(
+    url: str, broker: Broker, page: Page
+) -> None:
+    """Of a type without a history no start is known; the preview does not say that nobody moves."""
+    await queue(broker, "a", "b", "c")
+    await page.goto(f"{url}/{LINE}")
+    await row(page, "c").get_by_role("button", name="Move to front").click()
+    dialog = page.get_by_role("dialog", name="Move c from 3 to 1?")
+    await expect(dialog.locator(".sum")).to_contain_text("Not moved1 job")  # itself
+    await expect(dialog).to_contain_text("Of 2 jobs between no forecast is known")
+
+
 @pytest.mark.parametrize(
     ("keys", "place"),
     [(["ArrowUp", "ArrowUp"], 2), (["Home"], 1), (["PageUp"], 1), (["3"], 3), (["End"], 5)],

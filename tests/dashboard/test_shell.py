@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -190,6 +191,23 @@ async def test_a_phone_reaches_every_view(page: Page, lab: str) -> None:
     await expect(bar.get_by_role("button", name="繁體中文")).to_be_visible()
     assert await violations(page) == []
     assert await sideways(page) == []
+
+
+ELLIPSES = """() => [...document.querySelectorAll('.crumbs .clip')]
+  .filter(each => each.scrollWidth > each.clientWidth).map(each => each.textContent)"""
+"""The crumbs of which a part is cut."""
+
+
+@pytest.mark.parametrize("path", ["line/vm", "hosts/vm", f"line/{quote(scene.CJK)}"])
+async def test_a_phone_has_whole_crumbs(page: Page, lab: str, path: str) -> None:
+    """Words that have room in the bar of a phone are not cut, in both languages."""
+    await page.set_viewport_size(PHONE)
+    await page.goto(f"{lab}/{path}")
+    for heading in ("Overview", "總覽"):
+        await expect(page.locator(".crumbs")).to_contain_text(heading)
+        assert await page.evaluate(ELLIPSES) == []
+        await page.evaluate("localStorage.setItem('language', 'zh-Hant')")
+        await page.reload()
 
 
 async def test_a_phone_finds_jobs_from_everywhere(page: Page, lab: str) -> None:

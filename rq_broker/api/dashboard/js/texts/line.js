@@ -41,7 +41,7 @@ export const LINE = {
   "move.same": ["as now", "不變"], "move.jobs": ["jobs", "筆"], "move.jobs.one": ["job", "筆"], "move.atmost": ["jobs, {most} at most", "筆，最多 {most}"], "move.atmost.one": ["job, by {most}", "筆，{most}"],
   "move.says.sooner": ["It would start about {span} sooner.", "它大約會提早 {span} 開始。"], "move.says.later": ["It would start about {span} later.", "它大約會延後 {span} 開始。"],
   "move.says.others": ["{n} jobs would start later, by {most} at most.", "{n} 筆會延後，最多 {most}。"], "move.says.others.one": ["1 job would start later, by {most}.", "1 筆會延後 {most}。"],
-  "move.middle": ["Times are the middle of each forecast (p50).", "時間為預測的中位數（p50）。"], "move.none": ["No forecast changes: nobody is known to wait longer.", "預測沒有變化：目前不知道有人會等更久。"], "move.asof": ["Line as of {time}", "隊列時間 {time}"],
+  "move.middle": ["Times are the middle of each forecast (p50).", "時間為預測的中位數（p50）。"], "move.unknown": ["Of {n} jobs between no forecast is known, so nor is whom it delays.", "中間有 {n} 筆沒有預測，因此不知道誰會延後。"], "move.unknown.one": ["Of 1 job between no forecast is known, so nor is whether it is delayed.", "中間有 1 筆沒有預測，因此不知道是否會延後。"], "move.none": ["No forecast changes: nobody is known to wait longer.", "預測沒有變化：目前不知道有人會等更久。"], "move.asof": ["Line as of {time}", "隊列時間 {time}"],
   "move.changed": ["The line changed while you looked. These are the new times.", "您查看時隊列已改變。這是新的時間。"], "move.done": ["Moved {name} to {to}.", "{name} 已移到第 {to} 位。"], "move.undone": ["Moved {name} back to {to}.", "{name} 已移回第 {to} 位。"],
   "move.where": ["Move {name} to where?", "把 {name} 移到哪裡？"], "move.place": ["Position, 1 to {count}", "順位，1 到 {count}"], "move.preview": ["See who waits longer", "看誰會等更久"], "undo": ["Undo", "復原"],
 };

@@ -52,7 +52,7 @@ function Sum({ preview, self, count }) {
   const sooner = preview.sooner + (own <= -LEAST ? 1 : 0);
   const later = preview.later + (own >= LEAST ? 1 : 0);
   const most = Math.max(own, mostOf(preview.moves, self));
-  const rest = Math.max(0, count - sooner - later);
+  const rest = Math.max(0, count - sooner - later - preview.unknown);
   return html`<dl class="sum"><div><dt><${Icon} name="up" />${t("move.sooner")}</dt><dd>${number(sooner)} <small>${many("move.jobs", sooner)}</small></dd></div>
     <div><dt><${Icon} name="down" />${t("move.later")}</dt><dd>${number(later)} <small>${later && most > 0 ? many("move.atmost", later, { most: length(most) }) : many("move.jobs", later)}</small></dd></div>
     <div><dt><${Icon} name="check" />${t("move.unmoved")}</dt><dd>${number(rest)} <small>${many("move.jobs", rest)}</small></dd></div></dl>`;
@@ -138,7 +138,7 @@ export function MoveDialog({ type, job, from, target, count, onDone, onClose }) 
     ${changed && html`<div role="alert"><${Note} tone="warn" icon="warn">${t("move.changed")}</${Note}></div>`}
     ${error && html`<${Failure} error=${error} again=${ask} />`}
     ${preview ? html`<${Sum} preview=${preview} self=${job.RequestID} count=${count} /><${Moves} moves=${preview.moves} self=${job.RequestID} />
-      <${Note}>${t(preview.later + preview.sooner > 0 ? "move.middle" : "move.none")}</${Note}>` : slow && !error && html`<${Skeleton} />`}</${Dialog}>`;
+      <${Note}>${preview.later + preview.sooner > 0 ? t("move.middle") : preview.unknown > 0 ? many("move.unknown", preview.unknown, { n: number(preview.unknown) }) : t("move.none")}</${Note}>` : slow && !error && html`<${Skeleton} />`}</${Dialog}>`;
 }
 
 // Where to move a job, in words: for who does not drag. The preview comes next.
