@@ -75,6 +75,7 @@ class Show:
 
     def finish(self) -> None:
         """Withdraw what waits, wait until the rest has ended, and sum up."""
+        self.broker.client.set_policy(TYPE, paused=True)  # none is granted meanwhile
         waiting = list(self.broker.client.jobs(TYPE, status="queued"))
         print(f"--- the time is over: {len(waiting)} jobs that wait are withdrawn, others end ---")
         for job in waiting:
