@@ -27,7 +27,9 @@ class Binding(IntEnum):
     """They stay, and nobody goes ahead: only what went ahead since then is still there. When the
     promise is missed by twice as much, what is there counts as from before: else hosts are idle
     for as long as one job that went ahead lasts, on the openb trace for ten days. As the times
-    double, one of them outlasts every hold, and the job starts."""
+    double, one of them is twice the longest hold: by the next, what was there and what went ahead
+    has ended, and the job starts. So it is late by six times the longest hold at most, or by two
+    and the tolerance of `promise_for` where that is more."""
 
 
 def promise_for(head: Head, start: float, snapshot: Snapshot) -> tuple[Promise, float | None]:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 
 from rq_broker.domain.holding_times import HoldingTimes, Observation, demand_key
 from rq_broker.domain.policy import Policy
+from rq_broker.planner.promising import LATE_FACTOR, LATE_MEANS
 from tests.planner.clusters import Cluster, Job
 from tests.planner.oracle import SEEDS, demand, host, instance, random_demand, random_hosts
 
@@ -70,6 +71,51 @@ def test_a_stream_that_outlives_its_predictions_cannot_starve_a_gang(
     cluster.run([gang, *jobs])
     assert cluster.starts[1] - gang.arrives < 64 * MEAN
     assert not cluster.never_started
+
+
+OPENS_AGAIN = 74
+"""Seed of a gang whose hosts open at the first lateness and at its doublings."""
+QUICK = [Observation("quick", "", 0, 1.0)] * 10_000
+"""A past that keeps the mean holding time small, and so the lateness that opens kept hosts."""
+
+
+def late_gang(rng: Random) -> tuple[Cluster, float, float, float]:
+    """Let a gang of all hosts wait while jobs come for ever that hold up to 1,000 times as long as
+    their owners' jobs before.
+
+    Returns: the cluster, the gang's lateness, that which opens its hosts first, the longest hold.
+    """
+    count, most = rng.randint(2, 4), rng.choice((300.0, 1000.0, 3000.0))
+    gap, least = most * rng.choice((0.1, 0.2, 0.4, 0.7)), rng.choice((0.3, 0.9, 1.0))
+    jobs = [
+        Job(id_, max(id_ - count - 1, 0) * gap, most * rng.uniform(least, 1.0), ONE, str(id_))
+        for id_ in range(2, int(10 * most / gap))
+    ]
+    history = HoldingTimes(
+        QUICK + [Observation(job.owner, demand_key(ONE), 0, 1.0) for job in jobs for _ in "12"]
+    )
+    hosts = [host(f"h{n}", {"VCPU": 1}) for n in range(count)]
+    cluster = Cluster(hosts, Policy(patience=0.0), history)
+    cluster.run([Job(1, 1.0, 10.0, demand(*[instance(VCPU=1)] * count), "gang"), *jobs])
+    promise = cluster.first_promises[1]
+    first = LATE_FACTOR * (promise.start - promise.made) + LATE_MEANS * history.mean
+    return cluster, cluster.starts[1] - promise.start, first, most
+
+
+@settings(max_examples=20, deadline=None)
+@given(SEEDS)
+def test_hosts_kept_for_a_late_gang_open_again_without_starving_it(seed: int) -> None:
+    """A lateness of twice the longest hold outlasts what was there when the hosts opened last, and
+    what went ahead meanwhile: so the gang starts before its lateness doubles once more."""
+    _, late, first, longest = late_gang(Random(seed))
+    assert late <= max(first, 4 * longest) + 2 * longest
+
+
+def test_kept_hosts_open_again_after_the_second_doubling_of_the_lateness() -> None:
+    """Each opening delays a gang by twice the longest hold at most; one waits for longer than the
+    first opening and the doubling after it could have delayed it."""
+    _, late, first, longest = late_gang(Random(OPENS_AGAIN))
+    assert 2 * first + 2 * longest < late <= 6 * longest
 
 
 def test_without_holds_nothing_is_reserved() -> None:
