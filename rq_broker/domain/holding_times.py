@@ -141,7 +141,8 @@ class Prediction:
 FIRST_PREDICTION = Prediction(FIRST_GUESS, FIRST_GUESS, FIRST_GUESS, Source.DEFAULT)
 
 
-_Key = tuple[str, ...] | tuple[str, int]
+LikenessKey = tuple[str, ...] | tuple[str, int]
+"""By what a holding time is remembered: (owner, demand), (owner, size) or (owner,)."""
 
 
 class HoldingTimes:
@@ -152,8 +153,8 @@ class HoldingTimes:
 
     def __init__(self, observations: Iterable[Observation] = ()) -> None:
         """Learn from observations, oldest first."""
-        self._recent: dict[_Key, tuple[float, ...]] = {}
-        """(owner, demand), (owner, size) and (owner,) → the newest seconds held, oldest first."""
+        self._recent: dict[LikenessKey, tuple[float, ...]] = {}
+        """Key → the newest seconds held, oldest first."""
         self._said: dict[str, tuple[bool, ...]] = {}
         """Owner → whether its newest jobs that said how long they hold outlived that."""
         self._type_recent: deque[float] = deque()
@@ -170,7 +171,7 @@ class HoldingTimes:
     def add(self, observation: Observation) -> None:
         """Learn from one more ended job."""
         owner, demand, size, seconds, expected = observation
-        for key in _keys(owner, demand, size):
+        for key in likeness_keys(owner, demand, size):
             self._recent[key] = (*self._recent.get(key, ())[1 - RECENT :], seconds)
         if expected is not None:
             outlived = seconds > expected * LIE_SLACK
@@ -187,13 +188,14 @@ class HoldingTimes:
         self._count += 1
         self._predictions.clear()
 
-    def histories(self, owner: str, demand: str, size: int) -> tuple[Sequence[float], ...]:
-        """Return the newest holding times by likeness, those without any left out: of the owner's
-        equal jobs, of its jobs of that size, of all its jobs, and of the type.
-        """
-        keys = _keys(owner, demand, size)
-        known = [self._recent[key] for key in keys if key in self._recent]
-        return (*known, tuple(self._type_sorted))
+    def recent(self, key: LikenessKey) -> tuple[float, ...]:
+        """Return the newest holding times remembered by a key, oldest first."""
+        return self._recent.get(key, ())
+
+    @property
+    def of_type(self) -> tuple[float, ...]:
+        """The newest holding times of the type, sorted."""
+        return tuple(self._type_sorted)
 
     def __len__(self) -> int:
         return self._count
@@ -270,7 +272,7 @@ class HoldingTimes:
         return max(2 * seconds, 1.0)
 
 
-def _keys(owner: str, demand: str, size: int) -> tuple[_Key, ...]:
+def likeness_keys(owner: str, demand: str, size: int) -> tuple[LikenessKey, ...]:
     """Return by what a holding time is remembered, the most alike jobs first."""
     return ((owner, demand), (owner, size), (owner,))
 

@@ -37,11 +37,11 @@ class ArrivalModel:
         self._per_second = per_second
         self._is_sampled = is_sampled
 
-    def draw(self, rng: Random) -> Iterator[Arrival]:
-        """Draw the arrivals of one future, in order of time."""
+    def draw(self, rng: Random, totals: Sequence[float]) -> Iterator[Arrival]:
+        """Draw the arrivals of one future, in order of time; `totals` as of HoldingDraws."""
         if not self._kinds or not self._per_second:
             return
-        draws, seconds, arrived = HoldingDraws(rng), 0.0, 0
+        draws, seconds, arrived = HoldingDraws(rng, totals), 0.0, 0
         for _ in range(MAX_ARRIVALS):
             jobs = max(arrived // SPACING, 1) if self._is_sampled else 1
             seconds += rng.gammavariate(jobs, 1 / self._per_second)

@@ -11,13 +11,14 @@ from random import Random
 
 from msgspec.structs import replace
 
-from rq_broker.domain.holding_times import Observation, demand_key
+from rq_broker.domain.holding_times import Observation, demand_key, likeness_keys
 from rq_broker.domain.jobs import Demand, Shape, expected_class
 from rq_broker.domain.line import Line
 from rq_broker.domain.planning import Snapshot
 from rq_broker.planner.forecasting.arrivals import ArrivalModel
-from rq_broker.planner.forecasting.holding_draws import Histories, HoldingDraws
+from rq_broker.planner.forecasting.holding_draws import HoldingDraws
 from rq_broker.planner.forecasting.hosts import SimulatedHosts
+from rq_broker.planner.forecasting.like_jobs import JobsByLikeness, LikeJobs
 from rq_broker.planner.forecasting.room import Placement, Vector, add
 from rq_broker.planner.forecasting.simulated_jobs import DRAWS, Batch, Kind, Rules, RunningHold
 from rq_broker.planner.forecasting.simulated_shares import SimulatedShares
@@ -40,15 +41,17 @@ LEAST_STEP = 0.01
 class _HeldNow:
     """What a job holds at the beginning of each future, or several alike."""
 
-    histories: Histories
-    """Sorted."""
+    ended: Sequence[Sequence[float]]
+    """Sorted holding times, of the most alike jobs first."""
     age: float
     expected: float
     """Seconds until it is expected to end."""
     placement: Placement
     owner: str
     digest: str
-    """Of its demand; empty where several demands are held."""
+    """Of its demand."""
+    size: int
+    """Its size class."""
     total: Vector
     jobs: int
     array: str
@@ -103,9 +106,13 @@ class Scene:
         self._parts_held = _parts_held(newest)
         self._demands: dict[Demand, int] = {}
         self._kinds: dict[tuple[Shape, bool, bool], Kind] = {}
+        held = self._held_now() if is_exact else self._merged(self._held_now())
+        self._held = sorted(held, key=lambda hold: -hold.age)
+        self._like_jobs = JobsByLikeness(
+            self._history, [likeness_keys(h.owner, h.digest, h.size) for h in self._held]
+        )
         self._kind_of = self._kinds_in(line)
         """For each job of the line its kind."""
-        self._held = self._held_now() if is_exact else self._merged(self._held_now())
         self.arrivals = self._arrival_model(newest, known, is_sampled=not is_exact)
 
     def _kinds_in(self, line: Line) -> list[Kind]:
@@ -125,9 +132,11 @@ class Scene:
         """Begin a future; equal seeds draw the same for equal jobs, whatever their order."""
         rng = Random(seed)
         draws, arriving = HoldingDraws(rng), Random(rng.getrandbits(64))
+        rests = [draws.remaining_time(held.ended, held.age) for held in self._held]
+        draws.totals = [held.age + rest for held, rest in zip(self._held, rests, strict=True)]
         holds = [
             (
-                draws.remaining_time(held.histories, held.age),
+                rest,
                 held.expected,
                 RunningHold(
                     held.placement,
@@ -139,7 +148,7 @@ class Scene:
                     held.array,
                 ),
             )
-            for held in self._held
+            for held, rest in zip(self._held, rests, strict=True)
         ]
         usage = self._usage()
         start = Start(
@@ -150,7 +159,7 @@ class Scene:
             holds,
             usage,
             self._shares(usage),
-            self.arrivals.draw(arriving),
+            self.arrivals.draw(arriving, draws.totals),
         )
         return SimulatedFuture(start, draws, rng)
 
@@ -243,13 +252,13 @@ class Scene:
             is_elastic=any(need.more for need in needs),
         )
 
-    def _histories(self, shape: Shape, digest: str, size: int) -> tuple[Sequence[float], ...]:
-        """Return holding times of jobs like these; of those that say one, in proportion to it."""
-        known = self._history.histories(shape.owner, digest, size)
+    def _histories(self, shape: Shape, digest: str, size: int) -> tuple[LikeJobs, ...]:
+        """Return the jobs like these; of those that say how long they hold, what that comes to."""
+        known = self._like_jobs.of(shape.owner, digest, size)
         if shape.expected is None:
             return known
         said = [
-            [shape.expected * part for part in parts]
+            LikeJobs([shape.expected * part for part in parts])
             for parts in (self._parts_held.get(shape.owner), self._parts_held.get(None))
             if parts
         ]
@@ -259,23 +268,26 @@ class Scene:
 
     def _held_now(self) -> list[_HeldNow]:
         now, hosts, held = self._snapshot.now, self._hosts, []
-        histories: dict[tuple[str, str, int], Histories] = {}
+        ended: dict[tuple[str, str, int], list[list[float]]] = {}
+        of_type = list(self._history.of_type)
         for hold in self._snapshot.holds:
             key = (hold.owner, hold.demand, hosts.size_class(hold.amounts.values()))
-            if key not in histories:
-                histories[key] = [sorted(times) for times in self._history.histories(*key)]
+            if key not in ended:
+                recent = map(self._history.recent, likeness_keys(*key))
+                ended[key] = [*(sorted(times) for times in recent if times), of_type]
             placement = hosts.placement(hold.amounts)
             total = hosts.vector({})
             for _, amounts in placement:
                 total = add(total, amounts)
             held.append(
                 _HeldNow(
-                    histories[key],
+                    ended[key],
                     now - hold.granted,
                     hold.ends - now,
                     placement,
                     hold.owner,
                     hold.demand,
+                    key[2],
                     total,
                     1,
                     hold.array,
@@ -284,15 +296,15 @@ class Scene:
         return held
 
     def _merged(self, held: list[_HeldNow]) -> list[_HeldNow]:
-        """Merge holds that share histories and are of similar age."""
+        """Merge holds that are alike and of similar age."""
         size = -(-len(held) // MERGED_HOLDS)
         if size <= 1:
             return held
-        held.sort(key=lambda hold: (hold.owner, id(hold.histories), hold.array, hold.age))
+        held.sort(key=lambda hold: (hold.owner, id(hold.ended), hold.array, hold.age))
         return [
             _merge(similar[first : first + size])
             for similar in (
-                list(group) for _, group in groupby(held, lambda h: (id(h.histories), h.array))
+                list(group) for _, group in groupby(held, lambda h: (id(h.ended), h.array))
             )
             for first in range(0, len(similar), size)
         ]
@@ -356,12 +368,13 @@ def _merge(holds: list[_HeldNow]) -> _HeldNow:
             total = add(total, hold.total)
     expected = sum(hold.expected for hold in holds) / len(holds)
     return _HeldNow(
-        middle.histories,
+        middle.ended,
         middle.age,
         expected,
         list(placement.items()),
         middle.owner,
-        middle.digest if all(hold.digest == middle.digest for hold in holds) else "",
+        middle.digest,
+        middle.size,
         total,
         len(holds),
         middle.array,

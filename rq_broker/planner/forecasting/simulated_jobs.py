@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from rq_broker.domain.holding_times import HoldingTimes
 from rq_broker.domain.terms import AtOnce
+from rq_broker.planner.forecasting.like_jobs import LikeJobs
 from rq_broker.planner.forecasting.room import Need, Placement, Vector
 
 NEVER = float("inf")
@@ -40,8 +40,8 @@ class Kind:
     """Seconds it is expected to hold, where it would go before a reservation."""
     strict_span: float
     """The same once the reservation is old."""
-    histories: tuple[Sequence[float], ...]
-    """Observed holding times, of the most alike jobs first; the last one is never empty."""
+    histories: tuple[LikeJobs, ...]
+    """Of the most alike jobs first; none is empty."""
     own_priority: bool
     """Whether its jobs keep their places where others are ordered by shares."""
     at_once: AtOnce | None

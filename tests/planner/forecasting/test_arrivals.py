@@ -19,13 +19,16 @@ HOSTS = [host(f"h{number}", {"VCPU": 4}) for number in range(8)]
 def arrivals(
     *ended: Observation, seed: int = 1, running: int = 8, is_coarse: bool = False
 ) -> list[Arrival]:
-    """Draw the arrivals of a type on which so many jobs run and these have ended."""
+    """Draw the arrivals of a type on which so many jobs run and these have ended.
+
+    Those that run will hold as long as the first that ended.
+    """
     shapes = [waiting("a", FOUR, 1)]
     snapshot = snapshot_of(
         HOSTS, shapes, holds=holds(*[0.0] * running), history=HoldingTimes(ended)
     )
     scene = Scene(snapshot, line_of(shapes), {}, is_coarse=is_coarse)
-    return list(scene.arrivals.draw(Random(seed)))
+    return list(scene.arrivals.draw(Random(seed), [ended[0].seconds] * running))
 
 
 def test_as_many_jobs_arrive_as_end() -> None:
@@ -87,6 +90,6 @@ def test_a_demand_of_a_size_is_a_part_of_a_host_or_several_hosts() -> None:
     shapes = [waiting("a", FOUR, 1), waiting("b", demand(instance(VCPU=1)), 2)]
     ended = [Observation("x", "?", -2, 5.0), Observation("y", "?", 2, 5.0)]
     snapshot = snapshot_of(HOSTS, shapes, holds=holds(0.0), history=HoldingTimes(ended))
-    drawn = Scene(snapshot, line_of(shapes), {}).arrivals.draw(Random(1))
+    drawn = Scene(snapshot, line_of(shapes), {}).arrivals.draw(Random(1), [5.0])
     needs = {(need.amounts, need.instances) for arrival in drawn for need in arrival.kind.needs}
     assert needs == {((1,), 1), ((4,), 5)}

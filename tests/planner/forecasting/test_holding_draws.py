@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from rq_broker.domain.holding_times import RECENT, HoldingTimes, Observation, likeness_keys
 from rq_broker.planner.forecasting.holding_draws import (
     DOUBT,
     LEAST_TAIL,
@@ -14,15 +15,16 @@ from rq_broker.planner.forecasting.holding_draws import (
     SURPRISE,
     HoldingDraws,
 )
+from rq_broker.planner.forecasting.like_jobs import JobsByLikeness, LikeJobs
 
-OWN, TYPE = [1.0, 2.0, 3.0, 4.0], [100.0]
+OWN, TYPE = LikeJobs([1.0, 2.0, 3.0, 4.0]), LikeJobs([100.0])
 
 
 def test_draws_come_from_the_narrowest_history_that_is_long_enough() -> None:
     """Four of five doubts are overcome by four values; the rest, and surprises, are the type's."""
     draws = HoldingDraws(Random(1))
     drawn = [draws.holding_time([OWN, TYPE]) for _ in range(20_000)]
-    own = (1 - SURPRISE) * len(OWN) / (len(OWN) + DOUBT)
+    own = (1 - SURPRISE) * OWN.count / (OWN.count + DOUBT)
     assert drawn.count(100.0) / len(drawn) == pytest.approx(1 - own, abs=0.02)
 
 
@@ -36,7 +38,7 @@ def test_one_value_is_repeated_within_a_future() -> None:
         value, times = drawn.most_common(1)[0]
         assert times / sum(drawn.values()) > REPEATED / 2
         prevailing[value] += 1
-    assert set(prevailing) == set(OWN)
+    assert set(prevailing) == set(OWN.ended)
     assert min(prevailing.values()) > 60
 
 
@@ -56,3 +58,19 @@ def test_what_a_hold_outlived_is_not_drawn() -> None:
     assert min(beyond) >= 1.0
     assert max(beyond) == pytest.approx(20.0 * (1 / LEAST_TAIL - 1))
     assert sorted(beyond)[1000] == pytest.approx(20.0, rel=0.2)
+
+
+def test_jobs_that_still_hold_count_as_the_newest_of_their_likeness() -> None:
+    """What a future drew for them is drawn and counts in the mean; the oldest ended ones go."""
+    ended = [Observation("lab", "d", 0, float(second)) for second in range(RECENT)]
+    held = [likeness_keys("lab", demand, 0) for demand in ("d", "d", "e")]
+    jobs = JobsByLikeness(HoldingTimes(ended), held)
+    equal, of_size, of_owner, of_type = jobs.of("lab", "d", 0)
+    assert (equal.ended, equal.held) == (tuple(map(float, range(2, RECENT))), [0, 1])
+    assert (of_size.held, of_owner.held, of_type.held) == ([0, 1, 2], [0, 1, 2], ())
+    assert jobs.of("lab", "new", 5)[0] is of_owner
+    draws = HoldingDraws(Random(3), totals=(500.0, 600.0, 700.0))
+    drawn = [draws.holding_time([equal, TYPE]) for _ in range(40_000)]
+    assert {500.0, 600.0} <= set(drawn)
+    assert 700.0 not in drawn
+    assert draws.mean_time([equal, TYPE]) == pytest.approx(sum(drawn) / len(drawn), rel=0.03)
