@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from rq_broker.domain.capacity import Amounts, Host
 from rq_broker.domain.devices import DeviceChoice
+from rq_broker.domain.figures import Judged
 from rq_broker.domain.holding_times import FIRST_PREDICTION, HoldingTimes, Prediction, Source
 from rq_broker.domain.jobs import Demand, Shape
 from rq_broker.domain.policy import Policy
@@ -139,6 +140,8 @@ class Snapshot:
     """Destinations that jobs of no owner are granted to, in an outage on the broker's side."""
     holding: Mapping[str, int] = field(default_factory=dict)
     """Array with `at_once` → how many of its jobs hold capacity."""
+    judged: Judged = field(default_factory=Judged)
+    """How many p90 of forecasts came true; filled for forecasts."""
     behind: frozenset[str] = frozenset()
     """Receivers where callbacks of earlier grants have to go out first; treated alike."""
 

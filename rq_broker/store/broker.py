@@ -192,6 +192,7 @@ class Broker:
         self.line = forecasts.line
         self.shape = forecasts.shape
         self.forecast = forecasts.forecast
+        self.judged = forecasts.judged
         self.figures = partial(read_figures, self.runner)
 
     def _bind_reports(self, reports: Reports) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from replaying.comparison import Cluster
 from replaying.counting import Estimate
 from replaying.jobs import Job, Starts, replay
 from replaying.planned import PlannedCluster, gang, hosts_of
+from rq_broker.domain.figures import Judged
 from rq_broker.domain.line import Line, WaitingJob
 from rq_broker.domain.planning import Snapshot
 from rq_broker.domain.policy import Policy
@@ -33,6 +34,9 @@ class ForecastingCluster(PlannedCluster):
     def __init__(self, cluster: Cluster, policy: Policy, estimate: Estimate | None) -> None:
         super().__init__(hosts_of(cluster.hosts, cluster.cpus), policy, gang, estimate)
         self.forecasts: dict[Job, Forecast] = {}
+        self._told: dict[Job, float] = {}
+        """Job that waits → when its p90 ends."""
+        self._judged = Judged()
         self.seconds = list[float]()
         """CPU that each simulation took."""
         self._sampled: Collection[Job] = ()
@@ -51,6 +55,9 @@ class ForecastingCluster(PlannedCluster):
     def start(self, now: float) -> list[Job]:
         """Run admission passes, then forecast the new jobs that wait."""
         started = super().start(now)
+        for job in started:
+            if (ends := self._told.pop(job, None)) is not None:
+                self._judged += Judged(kept=now <= ends, missed=now > ends)
         for job in self._new:
             self.forecasts[job] = AT_ONCE if job in started else self._forecast(job, now)
         self._new = []
@@ -58,11 +65,14 @@ class ForecastingCluster(PlannedCluster):
 
     def _forecast(self, job: Job, now: float) -> Forecast:
         (id_,) = (id_ for id_, waiting in self._jobs.items() if waiting is job)
-        snapshot = self._snapshot(now, ALL_HEADS)
+        snapshot = replace(self._snapshot(now, ALL_HEADS), judged=self._judged)
         began = time.thread_time()
         found = forecast_line(snapshot, line_of(snapshot), targets=[id_], seed=id_)
         self.seconds.append(time.thread_time() - began)
-        return found.of(id_, 0, "")
+        forecast = found.of(id_, 0, "")
+        if forecast.p90 is not None:
+            self._told[job] = now + forecast.p90
+        return forecast
 
 
 def line_of(snapshot: Snapshot) -> Line:

@@ -17,7 +17,9 @@ from rq_broker.admission.snapshot import SnapshotReader
 from rq_broker.domain import errors
 from rq_broker.domain.jobs import Job
 from rq_broker.domain.line import Line
+from rq_broker.planner.forecasting.forecasts import MOST_STRETCH
 from rq_broker.store.broker import Broker
+from rq_broker.store.keys import Keys
 from tests.explaining import add_history, holding, queued
 from tests.making import TYPE, publish
 
@@ -66,6 +68,24 @@ async def test_one_forecast_serves_all_who_ask(
     waits = [found.p50 for found in answers[0] if found and found.p50]
     assert waits == pytest.approx([100.0, 200.0, 300.0, 400.0], abs=5)
     assert [found and found.p50 for found in again] == pytest.approx(waits[2:], abs=5)
+
+
+async def test_every_process_moves_p90_by_what_came_true_of_earlier_ones(
+    broker: Broker, client: Redis
+) -> None:
+    """The record is the one in Redis, of all forecasts that were told: none keeps its own."""
+    (job,) = await _line_of(broker, client, 1)
+    await add_history(client, *map(float, range(10, 2000, 100)))
+    spreads = list[float]()
+    for missed in (0, 50):
+        await client.hset(Keys(TYPE).base, mapping={"forecasts_missed": missed})
+        (found,) = await Forecaster(SnapshotReader(broker)).forecasts(TYPE, [job])
+        assert found is not None
+        assert found.p50 is not None
+        assert found.p90 is not None
+        spreads.append(found.p90 - found.p50)
+    assert spreads[0] > 0
+    assert spreads[1] == pytest.approx(MOST_STRETCH * spreads[0], rel=0.05)
 
 
 async def test_jobs_that_do_not_wait_have_no_forecast(broker: Broker, client: Redis) -> None:

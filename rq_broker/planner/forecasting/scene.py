@@ -11,7 +11,7 @@ from random import Random
 
 from msgspec.structs import replace
 
-from rq_broker.domain.holding_times import Observation, demand_key, likeness_keys
+from rq_broker.domain.holding_times import HoldingTimes, Observation, demand_key, likeness_keys
 from rq_broker.domain.jobs import Demand, Shape, expected_class
 from rq_broker.domain.line import Line
 from rq_broker.domain.planning import Snapshot
@@ -85,12 +85,11 @@ class Scene:
             and len(snapshot.holds) <= EXACT_HOLDS
             and len(snapshot.hosts) <= EXACT_HOSTS
         )
-        mean = self._history.mean
         self._rules = Rules(
             snapshot.policy.patience,
             snapshot.policy.strict_order,
             self._history,
-            0.0 if is_exact else LEAST_STEP * mean,
+            0.0 if is_exact else LEAST_STEP * self._history.mean,
         )
         newest = list(self._history.newest)
         known = _demands_by_key(line.shapes.values())
@@ -106,11 +105,8 @@ class Scene:
         self._parts_held = _parts_held(newest)
         self._demands: dict[Demand, int] = {}
         self._kinds: dict[tuple[Shape, bool, bool], Kind] = {}
-        held = self._held_now() if is_exact else self._merged(self._held_now())
-        self._held = sorted(held, key=lambda hold: -hold.age)
-        self._like_jobs = JobsByLikeness(
-            self._history, [likeness_keys(h.owner, h.digest, h.size) for h in self._held]
-        )
+        self._held = self._held_by_age(merged=not is_exact)
+        self._like_jobs = _jobs_by_likeness(self._history, self._held)
         self._kind_of = self._kinds_in(line)
         """For each job of the line its kind."""
         self.arrivals = self._arrival_model(newest, known, is_sampled=not is_exact)
@@ -266,6 +262,11 @@ class Scene:
 
     # What is held
 
+    def _held_by_age(self, *, merged: bool) -> list[_HeldNow]:
+        """Return what is held now, the oldest first; `merged`: similar holds as one."""
+        held = self._merged(self._held_now()) if merged else self._held_now()
+        return sorted(held, key=lambda hold: -hold.age)
+
     def _held_now(self) -> list[_HeldNow]:
         now, hosts, held = self._snapshot.now, self._hosts, []
         ended: dict[tuple[str, str, int], list[list[float]]] = {}
@@ -333,6 +334,12 @@ class Scene:
     def _arriving_demand(self, ended: Observation, known: Mapping[str, Demand]) -> Demand:
         """Return the demand of an ended job, or one of its size where it is not known."""
         return known.get(ended.demand) or self._hosts.demand_of_size(ended.size)
+
+
+def _jobs_by_likeness(history: HoldingTimes, held: Iterable[_HeldNow]) -> JobsByLikeness:
+    """Put together what ended and what is held, the oldest first."""
+    keys = [likeness_keys(hold.owner, hold.digest, hold.size) for hold in held]
+    return JobsByLikeness(history, keys)
 
 
 def _demands_by_key(shapes: Iterable[Shape]) -> dict[str, Demand]:

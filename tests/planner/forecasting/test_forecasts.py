@@ -9,13 +9,14 @@ import pytest
 from msgspec import structs
 
 from rq_broker.domain.capacity import Host
+from rq_broker.domain.figures import Judged
 from rq_broker.domain.holding_times import HoldingTimes, Observation
 from rq_broker.domain.jobs import Shape
 from rq_broker.domain.line import Line, WaitingJob
 from rq_broker.domain.planning import Hold, Snapshot
 from rq_broker.domain.policy import Policy
 from rq_broker.planner import forecast_line
-from rq_broker.planner.forecasting.forecasts import MAX_SECONDS
+from rq_broker.planner.forecasting.forecasts import MAX_SECONDS, MOST_STRETCH
 from rq_broker.planner.forecasting.scene import Scene
 from rq_broker.planner.forecasting.simulation import SimulatedFuture
 from tests.planner.forecasting.lines import FOUR, HOUR, forecasts, history, holds, line_of
@@ -84,6 +85,25 @@ def test_p90_is_later_than_p50_when_holding_times_spread() -> None:
     assert young.p90 > 1.5 * young.p50
     short = history([1.0] * 10 + [1000.0] * 10)
     assert forecasts(replace(queue(1, age=2.0), history=short))[1].p50 == 998.0
+
+
+def test_p90_moves_away_from_p50_where_more_than_a_tenth_of_those_before_were_missed() -> None:
+    """Up to a tenth, and after a single miss, it is what the futures say; p50 stays in any case."""
+    rng = Random(3)
+    times = [rng.lognormvariate(5, 1) for _ in range(200)]
+
+    def after(kept: int, missed: int) -> tuple[float, float]:
+        snapshot = replace(queue(1), history=history(times), judged=Judged(kept, missed))
+        found = forecasts(snapshot)[1]
+        assert found.p50 is not None
+        assert found.p90 is not None
+        return found.p50, found.p90 - found.p50
+
+    p50, spread = after(0, 0)
+    assert after(90, 10) == after(900, 10) == (p50, spread)
+    assert after(60, 40)[0] == p50
+    assert after(60, 40)[1] == after(0, 10_000)[1] == pytest.approx(MOST_STRETCH * spread)
+    assert spread < after(0, 1)[1] < after(80, 20)[1] < after(75, 25)[1] < MOST_STRETCH * spread
 
 
 def test_holding_times_are_those_of_the_same_owner() -> None:
