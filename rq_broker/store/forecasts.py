@@ -61,10 +61,13 @@ class Forecasts:
         return reply.kept, reply.missed
 
     async def judged(self, type_: str) -> Judged:
-        """Read how many jobs of all were granted within their p90, and how many later."""
+        """Read how many jobs of all were granted within their p90, and how many later.
+
+        A damaged count is 0, as in figures.
+        """
         fields = ("forecasts_kept", "forecasts_missed")
         counts = await self._runner.command("HMGET", Keys(type_).base, *fields)
-        return Judged(*(int(count or 0) for count in counts))
+        return Judged(*(int(count) if count and count.isdecimal() else 0 for count in counts))
 
 
 def _waiting_job(row: Any, weight: int, until: float) -> WaitingJob:

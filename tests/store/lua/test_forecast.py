@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from redis.asyncio import Redis
 
+from rq_broker.domain.figures import Judged
 from rq_broker.domain.jobs import Status
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker
+from rq_broker.store.keys import Keys
 from tests.making import TYPE, grant, publish, submit
 
 
@@ -33,3 +37,11 @@ async def test_a_job_that_leaves_the_queue_is_not_judged(broker: Broker, client:
     await publish(broker)
     await grant(broker, job)
     assert await broker.forecast(TYPE, [(job, 60.0, 60.0)]) == (0, 0)
+
+
+async def test_a_damaged_count_of_the_record_is_none(broker: Broker, client: Redis) -> None:
+    """What came true of forecasts is read from the base; a count that is no number is 0."""
+    assert await broker.judged(TYPE) == Judged(0, 0)
+    damaged: dict[Any, Any] = {"forecasts_kept": "7", "forecasts_missed": "x"}
+    await client.hset(Keys(TYPE).base, mapping=damaged)
+    assert await broker.judged(TYPE) == Judged(7, 0)
