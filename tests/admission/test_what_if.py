@@ -11,9 +11,11 @@ from rq_broker.admission.move_preview import MovePreview
 from rq_broker.domain import errors
 from rq_broker.domain.planning import Proposal
 from rq_broker.planner import Forecast, ForecastChange
+from rq_broker.planner.forecasting.forecasts import MOST_STRETCH
 from rq_broker.store.broker import Broker, Moved
+from rq_broker.store.keys import Keys
 from tests.explaining import add_history, dump, holding, queued, what_if
-from tests.making import publish, shape
+from tests.making import TYPE, publish, shape
 
 
 async def _imagine(broker: Broker, vcpus: int, **place: Any) -> dict[str, Any]:
@@ -85,6 +87,20 @@ async def test_a_job_not_submitted_stands_where_it_is_put(broker: Broker, client
         for position in ("front", 2, "back", None, 99)
     ]
     assert waits == pytest.approx([100.0, 200.0, 400.0, 400.0, 400.0], rel=0.15)
+
+
+async def test_the_p90_of_a_job_not_submitted_moves_as_that_of_a_waiting_one(
+    broker: Broker, client: Redis
+) -> None:
+    """Where more than a tenth of the p90 told so far were missed, it is further behind its p50."""
+    await publish(broker, VCPU=4)
+    await holding(broker, "holder", 4)
+    await add_history(client, *map(float, range(10, 2000, 100)))
+    etas = [(await _imagine(broker, 4))["eta"]]
+    await client.hset(Keys(TYPE).base, mapping={"forecasts_missed": 50})
+    etas.append((await _imagine(broker, 4))["eta"])
+    usual, moved = (eta["p90"] - eta["p50"] for eta in etas)
+    assert moved == pytest.approx(MOST_STRETCH * usual, rel=0.05)
 
 
 @pytest.mark.parametrize("position", [1, 2, 3, 4, 5, 6])
