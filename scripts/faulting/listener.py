@@ -68,7 +68,8 @@ class Listener:
             task.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)
         for writer in self._writers:
-            writer.transport.abort()
+            with suppress(AttributeError):  # Python 3.11.2, of TLS that has ended
+                writer.transport.abort()
         await asyncio.sleep(0)  # aborted transports close on the loop's next turn
 
 

@@ -20,6 +20,7 @@ from rq_broker.domain.planning import Promise
 from rq_broker.domain.sessions import NewSession
 from rq_broker.domain.tokens import NewToken
 from rq_broker.store.audit import audit
+from rq_broker.store.audit.walk import Walk
 from rq_broker.store.broker import Broker, SourceReport
 from rq_broker.store.connection import connect
 from rq_broker.store.deliveries import Settlement
@@ -114,6 +115,7 @@ async def _live(broker: Broker, type_: str) -> None:
     await broker.reorder(type_, "w", "position", "front")
     assert (await broker.heads(type_, 0, 10, 10)).waiting[0].heads[0].request_id == "w"
     assert len((await broker.page(type_)).jobs) == 3
+    assert (await Walk(broker.runner.client, type_).owner_page("o", "0")).waiting == 2
     await broker.set_expected(type_, "w", 60.0)
     await broker.figures(type_)
     assert await Reporter(broker, type_).run_once() == COUNT_SECONDS

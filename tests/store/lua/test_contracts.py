@@ -21,7 +21,7 @@ from rq_broker.store.audit.walk import Walk
 from rq_broker.store.broker import Broker, SourceReport
 from rq_broker.store.contracts.header import Field
 from rq_broker.store.deliveries import Settlement
-from rq_broker.store.keys import INSTALLATION, Keys, digest
+from rq_broker.store.keys import INSTALLATION, Keys, digest, member
 from rq_broker.store.rates import Bucket
 from rq_broker.store.runner import Runner
 from rq_broker.store.scripts import SCRIPTS, Script
@@ -248,6 +248,10 @@ async def _audit(broker: Broker, client: Redis) -> None:
     assert await walk.indexed_jobs([digest(row.fields["callback"])]) == ["d"]
     await client.delete(KEYS.of("seen", "d"), KEYS.of("unheld", "d"))
     assert len(await walk.shapes(["unknown"])) == 1
+    stranger = member(99, "gone")
+    await client.zadd(KEYS.of("owner", "o"), {stranger: 1})
+    assert (await walk.owner_page("o", "0")).unlisted == [stranger]
+    await client.zrem(KEYS.of("owner", "o"), stranger)
 
 
 async def _lock_and_step(broker: Broker) -> None:
