@@ -13,10 +13,14 @@ from rq_broker.admission.waiting_sums import waiting_sums
 from rq_broker.domain.report_sums import Sample
 from rq_broker.domain.reports import MOST_RESOURCES, ReportState, Tally
 from rq_broker.store.broker import Broker, NewEvents, ReportHead, TypeState
+from rq_broker.store.reports import BATCH
 
 COUNT_SECONDS = 1.0
-"""Seconds between two runs while events come. With more, a stream of 10,000 events may be trimmed
-before they are counted; with fewer, each event costs more calls."""
+"""Seconds between two runs while few events come. With more, a stream of 10,000 events may be
+trimmed before they are counted; with fewer, each event costs more calls."""
+LEAST_SECONDS = 0.05
+"""The same while a run has all that one read may have: 20,000 events a second are counted. In one
+go they would keep this process from calling back: 1,000 take some 10 ms."""
 SAMPLE_SECONDS = 60.0
 """Seconds between two looks at what a type has and wants, while something happens. With fewer, each
 hour is known better and costs more."""
@@ -56,7 +60,7 @@ class Reporter:
             tally.add_level(last, last.at / 1000 + stood)
         # 3. Write both together with how far it is counted.
         await self._broker.roll_up(self._type, head, _after(head, events, sample), tally)
-        return 0.0 if events.has_more else COUNT_SECONDS
+        return _next_run(events)
 
     async def _new_events(self, head: ReportHead) -> NewEvents:
         if head.newest == head.state.cursor:
@@ -76,6 +80,12 @@ class Reporter:
             _sum([line.total.amounts]),
             line.total.jobs,
         )
+
+
+def _next_run(events: NewEvents) -> float:
+    """Return the seconds after which one read has all that will have happened; few reads do."""
+    part = 1.0 if events.has_more else len(events.happenings) / BATCH
+    return max(COUNT_SECONDS * (1 - part), LEAST_SECONDS)
 
 
 def _is_worth_a_look(head: ReportHead, events: NewEvents) -> bool:

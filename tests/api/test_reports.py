@@ -18,7 +18,7 @@ from rq_broker.domain.report_sums import Level, Sums
 from rq_broker.domain.reports import ReportState, step_at
 from rq_broker.store.broker import Broker
 from rq_broker.store.keys import Keys
-from rq_broker.worker.reporter import Reporter
+from rq_broker.worker.reporter import LEAST_SECONDS, Reporter
 from tests.api.tenants import WhoHeader, client as tenant
 from tests.making import TYPE, grant, publish, shape, submit
 
@@ -41,7 +41,7 @@ async def make_scene(broker: Broker) -> None:
     for name, owner in (("w1", "lab-a"), ("w2", "lab-b"), ("w3", "lab-b")):
         wanted = shape({"VCPU": 8}, owner=owner)
         await submit(broker, name, owner_id=owner, shape=wanted)
-    while await Reporter(broker, TYPE).run_once() == 0:
+    while await Reporter(broker, TYPE).run_once() == LEAST_SECONDS:
         pass
 
 
@@ -209,7 +209,7 @@ async def test_names_that_no_host_has_are_in_no_report(
     earlier version stored of it is not told; nor is a held amount of 0."""
     await publish(broker, VCPU=8)
     await bring_words(broker)
-    while await Reporter(broker, TYPE).run_once() == 0:
+    while await Reporter(broker, TYPE).run_once() == LEAST_SECONDS:
         pass
     report, waiting = await data(api, step="hour"), await data(api, "/waiting")
     assert waiting["total"]["amounts"] == {"VCPU": 18}

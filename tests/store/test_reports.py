@@ -19,7 +19,7 @@ from rq_broker.store.broker import Broker, Settlement
 from rq_broker.store.keys import Keys
 from rq_broker.store.reports import level_of, sums_of
 from rq_broker.worker import reporter as reporter_module
-from rq_broker.worker.reporter import Reporter
+from rq_broker.worker.reporter import COUNT_SECONDS, LEAST_SECONDS, Reporter
 from tests.making import (
     TYPE,
     array_submission,
@@ -37,7 +37,7 @@ KEYS = Keys(TYPE)
 async def count(broker: Broker) -> None:
     """Count all events there are."""
     reporter = Reporter(broker, TYPE)
-    while await reporter.run_once() == 0:
+    while await reporter.run_once() == LEAST_SECONDS:
         pass
 
 
@@ -115,6 +115,20 @@ async def test_an_offer_that_ends_counts_as_returned(broker: Broker) -> None:
     await settle(broker, delivery, Settlement("delivered"))
     await count(broker)
     assert await counted(broker) == Sums(submitted=1, granted=1, returned=1, waits={1: 1})
+
+
+async def test_the_more_events_come_the_sooner_they_are_counted(broker: Broker) -> None:
+    """After few events the next run is in a second; where a read has not all, at once nearly."""
+    assert await Reporter(broker, TYPE).run_once() is None
+    await submit(broker, "one")
+    wait = await Reporter(broker, TYPE).run_once()
+    assert wait is not None
+    assert 0.9 * COUNT_SECONDS < wait < COUNT_SECONDS
+    await asyncio.gather(
+        *(submit(broker, f"r{number}") for number in range(reports_module.BATCH + 1))
+    )
+    waits = [await Reporter(broker, TYPE).run_once() for _ in range(2)]
+    assert waits == [LEAST_SECONDS, pytest.approx(COUNT_SECONDS, rel=0.01)]
 
 
 async def test_several_that_count_at_once_count_each_event_once(
