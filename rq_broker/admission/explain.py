@@ -251,10 +251,10 @@ class Explainer:
         policy = await self._broker.policy(type_)
         errors.TooManyKinds.check(proposal.shape.demand.kinds, policy.most_kinds)
         # 1. Put the imagined job at its place, in a snapshot and in the line.
-        (snapshot, held, remarks), line, judged = await asyncio.gather(
-            self._read(type_, ()), self._broker.line(type_), self._broker.judged(type_)
+        (snapshot, held, remarks), line = await asyncio.gather(
+            self._read(type_, ()), self._broker.line(type_)
         )
-        capacity = replace(snapshot, waiting=(), passed={}, holds=held.holds, judged=judged)
+        capacity = replace(snapshot, waiting=(), passed={}, holds=held.holds)
         shifted, priority = await place_in_queue(self._broker, type_, proposal, snapshot)
         imagined = with_imagined_job(shifted, proposal.shape, priority)
         lengthened = imagined_line(line, proposal, snapshot.now)

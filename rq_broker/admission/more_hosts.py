@@ -73,10 +73,8 @@ async def with_more_hosts(
         HostNotFound: One that they are to be like is not there.
     """
     broker = snapshots.broker
-    window, line, judged = await asyncio.gather(
-        snapshots.read(type_, heads=SHOWN_HEADS, with_held=True),
-        broker.line(type_),
-        broker.judged(type_),
+    window, line = await asyncio.gather(
+        snapshots.read(type_, heads=SHOWN_HEADS, with_held=True), broker.line(type_)
     )
     hosts = _imagined(window.snapshot.hosts, added)
     plan = await snapshots.planning.run(
@@ -88,7 +86,7 @@ async def with_more_hosts(
         plan = await snapshots.planning.run(type_, steps, inline=False)
     held = window.held
     assert held is not None  # it was asked for
-    capacity = replace(window.snapshot, waiting=(), passed={}, holds=held.holds, judged=judged)
+    capacity = replace(window.snapshot, waiting=(), passed={}, holds=held.holds)
     changes = await forecaster.run(
         type_, growth_steps(capacity, hosts, line, held.demands, clock=time.thread_time)
     )

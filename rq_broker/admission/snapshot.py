@@ -89,17 +89,16 @@ class SnapshotReader:
         """Read a snapshot without waiting jobs: hosts, policy, what jobs hold and held."""
         known = self._states.get(type_)
         with_usage = known is None or _needs_usage(known)
-        state, held, now, judged = await asyncio.gather(
+        state, held, now = await asyncio.gather(
             self.broker.type_state(type_, known, usage=with_usage),
             self.held(type_),
             self.broker.now(type_),
-            self.broker.judged(type_),
         )
         if _needs_usage(state) and not with_usage:  # the policy has changed just now
             state = await self.broker.type_state(type_, usage=True)
         self._remember(type_, state)
         snapshot = _snapshot(state, Heads(0, (), {}), now)
-        return replace(snapshot, holds=held.holds, history=held.history, judged=judged), held
+        return replace(snapshot, holds=held.holds, history=held.history), held
 
     async def held(self, type_: str) -> Held:
         """Read what jobs of a type hold until when, and how long ended ones held."""
@@ -218,6 +217,7 @@ def _snapshot(state: TypeState, shown: Heads, now: float) -> Snapshot:
         tried=state.tried,
         failing=state.failing,
         behind=state.behind,
+        judged=state.judged,
     )
 
 

@@ -141,7 +141,7 @@ class Snapshot:
     holding: Mapping[str, int] = field(default_factory=dict)
     """Array with `at_once` → how many of its jobs hold capacity."""
     judged: Judged = field(default_factory=Judged)
-    """How many p90 of forecasts came true; filled for forecasts."""
+    """How many p90 of forecasts came true."""
     behind: frozenset[str] = frozenset()
     """Receivers where callbacks of earlier grants have to go out first; treated alike."""
 

@@ -23,6 +23,7 @@ from rq_broker.store.forecasts import Forecasts
 from rq_broker.store.grants import Grants, Heads, TypeState
 from rq_broker.store.holds import ChangedHolds, EndedHolds, Holds, RunningHold
 from rq_broker.store.jobs import Cursor, Jobs, Page
+from rq_broker.store.locks import Locks
 from rq_broker.store.notifiers import NotifierReport, Notifiers
 from rq_broker.store.rates import Rates
 from rq_broker.store.receiver_tests import ReceiverTests
@@ -168,7 +169,7 @@ class Broker:
 
     def _bind_grants(self, grants: Grants) -> None:
         """What the granter does, and what its explanations read."""
-        self.turn = grants.turn
+        self.turn = Locks(self.runner).turn
         self.type_state = grants.type_state
         self.heads = grants.heads
         self.note = grants.note
@@ -192,7 +193,6 @@ class Broker:
         self.line = forecasts.line
         self.shape = forecasts.shape
         self.forecast = forecasts.forecast
-        self.judged = forecasts.judged
         self.figures = partial(read_figures, self.runner)
 
     def _bind_reports(self, reports: Reports) -> None:

@@ -16,10 +16,16 @@ async def read_figures(runner: Runner, type_: str) -> Figures:
         reply.oldest / 1000,
         reply.breakers,
         counters.get("offers_missed", 0),
-        Judged(counters.get("forecasts_p50_kept", 0), counters.get("forecasts_p50_missed", 0)),
-        Judged(counters.get("forecasts_kept", 0), counters.get("forecasts_missed", 0)),
+        judged_of(reply.counters, "forecasts_p50"),
+        judged_of(reply.counters, "forecasts"),
         _waits(counters),
     )
+
+
+def judged_of(settings: Mapping[str, str], name: str) -> Judged:
+    """Return how many forecasts came true, by the base hash; a damaged count is 0."""
+    kept, missed = (settings.get(f"{name}_{outcome}", "") for outcome in ("kept", "missed"))
+    return Judged(int(kept) if kept.isdecimal() else 0, int(missed) if missed.isdecimal() else 0)
 
 
 def _waits(counters: Mapping[str, int]) -> dict[int, Waits]:

@@ -6,7 +6,6 @@ from collections.abc import Collection
 from itertools import pairwise
 from typing import Any
 
-from rq_broker.domain.figures import Judged
 from rq_broker.domain.jobs import Job, Shape
 from rq_broker.domain.line import EXACT_JOBS, SPACING, Line, WaitingJob
 from rq_broker.store.keys import Keys, job_of, member
@@ -16,7 +15,7 @@ from rq_broker.store.shapes import Shapes
 
 
 class Forecasts:
-    """Line, shape, forecast, judged."""
+    """Line, shape, forecast."""
 
     def __init__(self, runner: Runner, shapes: Shapes) -> None:
         self._runner = runner
@@ -59,15 +58,6 @@ class Forecasts:
         ]
         reply = await self._runner.run("forecast", type_, waits=waits)
         return reply.kept, reply.missed
-
-    async def judged(self, type_: str) -> Judged:
-        """Read how many jobs of all were granted within their p90, and how many later.
-
-        A damaged count is 0, as in figures.
-        """
-        fields = ("forecasts_kept", "forecasts_missed")
-        counts = await self._runner.command("HMGET", Keys(type_).base, *fields)
-        return Judged(*(int(count) if count and count.isdecimal() else 0 for count in counts))
 
 
 def _waiting_job(row: Any, weight: int, until: float) -> WaitingJob:

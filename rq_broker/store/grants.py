@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import gcd
@@ -12,6 +11,7 @@ import orjson
 
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.devices import NO_DEVICES, DeviceChoice, device_name, held_amounts
+from rq_broker.domain.figures import Judged
 from rq_broker.domain.holding_times import demand_key
 from rq_broker.domain.jobs import Demand, Job, Status
 from rq_broker.domain.planning import Grant, Head, Promise, WaitingShape
@@ -20,6 +20,7 @@ from rq_broker.domain.sharing import Average
 from rq_broker.domain.traits import Instance, traits_of
 from rq_broker.store import device_records, policy_record, records
 from rq_broker.store.continuity import Continuity, Witness
+from rq_broker.store.figures import judged_of
 from rq_broker.store.keys import Keys, digest, job_of, member
 from rq_broker.store.preferences import prefers_until
 from rq_broker.store.runner import Runner
@@ -59,6 +60,8 @@ class TypeState:
     number: str
     incarnation: str
     """The life of its state, as messages of its grants have it; '' where that has no name."""
+    judged: Judged
+    """How many p90 of forecasts came true."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,24 +76,13 @@ class Heads:
     and of those with a priority of their own."""
 
 
-@dataclass(frozen=True, slots=True)
-class _SeenLock:
-    """The lock of another process."""
-
-    text: str
-    since: float
-    """When this process first saw it so, monotonic."""
-
-
 class Grants:
-    """Turn, type_state, heads, note, grant; where a job stands in the queue."""
+    """Type_state, heads, note, grant; where a job stands in the queue."""
 
     def __init__(self, runner: Runner, shapes: Shapes, continuity: Continuity) -> None:
         self._runner = runner
         self._continuity = continuity
         self._shapes = shapes
-        self._refusals: dict[tuple[str, str], _SeenLock] = {}
-        """Type and subject → the lock of another process that refused this one."""
 
     async def type_state(
         self, type_: str, known: TypeState | None = None, *, usage: bool = False
@@ -127,41 +119,8 @@ class Grants:
             epoch=reply.epoch,
             number=reply.number,
             incarnation=settings.get("incarnation", ""),
+            judged=judged_of(settings, "forecasts"),
         )
-
-    async def turn(
-        self, type_: str, holder: str, action: str, seconds: float, subject: str = "plan"
-    ) -> int:
-        """Take or give back the lock on planning a type, or on polling a source.
-
-        Args:
-            type_: The type.
-            holder: The process that asks.
-            action: `take`, at the beginning of a round; `keep`, during one; or `give`.
-            seconds: For which the lock must stay untouched, as this process sees it, until its
-                holder counts as dead. The process has to ask at least twice for that.
-            subject: What is locked: `plan`, or `source:<name>`.
-
-        Returns:
-            The term, or 0 when the process does not hold the lock.
-        """
-        lock = type_, subject
-        seen = self._refusals.get(lock)
-        is_dead = seen is not None and time.monotonic() - seen.since >= seconds
-        reply = await self._runner.run(
-            "turn",
-            type_,
-            holder=holder,
-            action=action,
-            subject=subject,
-            dead=seen.text if seen and is_dead else None,
-        )
-        if reply.seen is None:
-            self._refusals.pop(lock, None)
-        elif seen is None or seen.text != reply.seen:
-            self._refusals[lock] = _SeenLock(reply.seen, time.monotonic())
-        term: int = reply.term
-        return term
 
     async def heads(
         self,

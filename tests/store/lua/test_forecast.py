@@ -41,7 +41,7 @@ async def test_a_job_that_leaves_the_queue_is_not_judged(broker: Broker, client:
 
 async def test_a_damaged_count_of_the_record_is_none(broker: Broker, client: Redis) -> None:
     """What came true of forecasts is read from the base; a count that is no number is 0."""
-    assert await broker.judged(TYPE) == Judged(0, 0)
+    assert (await broker.type_state(TYPE)).judged == Judged(0, 0)
     damaged: dict[Any, Any] = {"forecasts_kept": "7", "forecasts_missed": "x"}
     await client.hset(Keys(TYPE).base, mapping=damaged)
-    assert await broker.judged(TYPE) == Judged(7, 0)
+    assert (await broker.type_state(TYPE)).judged == Judged(7, 0)
