@@ -10,7 +10,7 @@ import asyncio
 import random
 import time
 from contextlib import ExitStack
-from statistics import quantiles
+from statistics import median
 
 from benches import kit
 from benches.latency import Receiver
@@ -122,9 +122,10 @@ async def latencies(broker: Broker, asked: argparse.Namespace, first: int) -> li
 
 
 def spread(times: list[float]) -> str:
-    p99 = quantiles(times, n=100)[98]
-    middle = quantiles(times, n=2)[0]
-    return f"p50 {middle * 1000:.0f} ms, p99 {p99 * 1000:.0f} ms, most {max(times) * 1000:.0f} ms"
+    middle, slow, most = (
+        seconds * 1000 for seconds in (median(times), kit.p99_of(times), max(times))
+    )
+    return f"p50 {middle:.0f} ms, p99 {slow:.0f} ms, most {most:.0f} ms"
 
 
 def used_memory(server: Server) -> int:

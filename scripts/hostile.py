@@ -20,7 +20,6 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from statistics import quantiles
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -286,10 +285,6 @@ def one_round() -> Round:
     return played
 
 
-def p99(seconds: list[float]) -> float:
-    return quantiles(seconds, n=100)[98]
-
-
 def figures(rounds: list[Round]) -> list[Figure]:
     """Build the rows of the table."""
     rows = []
@@ -300,7 +295,10 @@ def figures(rounds: list[Round]) -> list[Figure]:
         rows.append(Figure(f"round {number}: notifier's memory", sizes))
         rows.append(Figure(f"round {number}: destinations", played.destinations))
     for phase, baseline in (("hostile burst", "healthy burst"), ("hostile stay", "quiet")):
-        ratios = [p99(played.times[phase]) / p99(played.times[baseline]) for played in rounds]
+        ratios = [
+            kit.p99_of(played.times[phase]) / kit.p99_of(played.times[baseline])
+            for played in rounds
+        ]
         rows.append(kit.rated(f"p99: {phase}, {baseline}", "", ratios, most=2.0))
     growth = [played.memory["peak"] / played.memory["before"] for played in rounds]
     return [*rows, kit.rated("memory: peak, before", "", growth)]

@@ -159,7 +159,7 @@ class Planning:
             self._pause(seconds)
 
     def _pause(self, seconds: float) -> None:
-        """Sleep after a slice of so many seconds of CPU time, if the thread used its share."""
+        """Sleep if the thread has used up its share; `seconds`: CPU time of its last slice."""
         if self._share < 1:
             now = time.monotonic()
             began = now - seconds

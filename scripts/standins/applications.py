@@ -30,6 +30,7 @@ async def serving_as(config: uvicorn.Config) -> AsyncIterator[uvicorn.Server]:
     try:
         while not server.started and not task.done():
             await asyncio.sleep(0.01)
+        assert server.started, "the application did not start, see the log"
         yield server
     finally:
         server.should_exit = True

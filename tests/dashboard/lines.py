@@ -7,7 +7,7 @@ import json
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from playwright.async_api import Locator, Page, Response, Route
+from playwright.async_api import Locator, Page, Response, Route, expect
 from showing import scene
 
 from rq_broker.store.broker import Broker
@@ -154,3 +154,12 @@ def _job(place: int) -> dict[str, Any]:
         "Why": {"code": "next_pass", "text": "Not looked at yet"},
         "ETA": {"p50": 60.0 * place, "p90": 90.0 * place, "reason": None},
     }
+
+
+async def first_and_put_back(page: Page, broker: Broker) -> None:
+    """Expect `c` before `a` and `b`, as the page tells; its Undo puts it back behind them."""
+    await expect(page.get_by_text("Moved c to 1.")).to_be_visible()
+    assert await order(broker) == ["c", "a", "b"]
+    await page.get_by_role("button", name="Undo").click()
+    await expect(page.get_by_text("Moved c back to 3.")).to_be_visible()
+    assert await order(broker) == ["a", "b", "c"]

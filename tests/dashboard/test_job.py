@@ -18,7 +18,7 @@ from rq_broker.store.broker import Broker, Settlement
 from tests import making
 from tests.dashboard.asking import changes, read, send
 from tests.dashboard.conftest import module
-from tests.dashboard.lines import TYPE, order, queue, with_times
+from tests.dashboard.lines import TYPE, first_and_put_back, order, queue, with_times
 
 TAIPEI = ZoneInfo("Asia/Taipei")
 """Where the viewer is."""
@@ -153,11 +153,7 @@ async def test_a_job_is_moved_to_the_front_after_a_preview(
     await expect(dialog).to_contain_text("2 jobs would start later, by 1 h at most.")
     assert await order(broker) == ["a", "b", "c"]
     await dialog.get_by_role("button", name="Move to 1").click()
-    await expect(page.get_by_text("Moved c to 1.")).to_be_visible()
-    assert await order(broker) == ["c", "a", "b"]
-    await page.get_by_role("button", name="Undo").click()
-    await expect(page.get_by_text("Moved c back to 3.")).to_be_visible()
-    assert await order(broker) == ["a", "b", "c"]
+    await first_and_put_back(page, broker)
 
 
 async def test_a_withdrawn_job_leads_to_the_line(

@@ -9,7 +9,17 @@ from playwright.async_api import Browser, Page, expect
 
 from rq_broker.store.broker import Broker
 from tests.dashboard.conftest import Watch, context, cut
-from tests.dashboard.lines import TYPE, order, queue, row, rows, until, with_little, with_times
+from tests.dashboard.lines import (
+    TYPE,
+    first_and_put_back,
+    order,
+    queue,
+    row,
+    rows,
+    until,
+    with_little,
+    with_times,
+)
 
 LINE = f"line/{quote(TYPE)}"
 
@@ -51,11 +61,7 @@ async def test_a_row_is_dragged_previewed_moved_and_put_back(
     assert await order(broker) == ["a", "b", "c"]
     await expect(page.get_by_role("button", name="Move to 1")).to_be_focused()
     await page.keyboard.press("Enter")
-    await expect(page.get_by_text("Moved c to 1.")).to_be_visible()
-    assert await order(broker) == ["c", "a", "b"]
-    await page.get_by_role("button", name="Undo").click()
-    await expect(page.get_by_text("Moved c back to 3.")).to_be_visible()
-    assert await order(broker) == ["a", "b", "c"]
+    await first_and_put_back(page, broker)
 
 
 async def test_what_is_within_the_error_of_a_forecast_is_no_change(

@@ -308,7 +308,7 @@ def _closed(shape: Shape) -> Forecast:
     return without_times(ReasonCode.DESTINATION_CLOSED, kind, destination=shape.destination)
 
 
-def _percentiles(times: Sequence[float], cut_short: bool, stretch: float = 1.0) -> Forecast:
+def _percentiles(times: Sequence[float], cut_short: bool, stretch: float) -> Forecast:
     """Read p50 and p90 off a job's starts, the latter `stretch` times as far behind the former.
 
     `cut_short`: some futures ended early.

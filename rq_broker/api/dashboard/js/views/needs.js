@@ -73,7 +73,7 @@ export function Needs({ rows, ready, reload }) {
   const [all, setAll] = useState(false);
   const needs = [...ofAll(ready), ...rows.flatMap((row) => troublesOf(row).map((need) => ({ type: row.name, need })))];
   needs.sort((one, other) => ORDER.indexOf(one.need.tone) - ORDER.indexOf(other.need.tone));
-  if (!needs.length && rows.some((row) => !row.trouble)) return null; // your role is not told of trouble
+  if (!needs.length && rows.some((row) => !row.trouble)) return null; // a role that may not read of trouble is not told that all is well
   const shown = all ? needs : needs.slice(0, SHOWN);
   return html`<section class="panel" aria-labelledby="needs"><div class="panel-h"><h2 id="needs">${t("overview.needs")}</h2>
       ${needs.length > 0 && html`<span class="sub">${number(needs.length)}</span>`}</div>
