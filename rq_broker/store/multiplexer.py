@@ -30,6 +30,10 @@ ACKNOWLEDGE_MS = 500
 """How long replicas may take to acknowledge a write. A connection answers nothing else meanwhile:
 a longer time makes every call slower while replicas are away; a shorter one fails more writes while
 they are slow. It must be shorter than the silence after which a connection is given up."""
+LOOKS = 6
+"""Looks in a row, spread over the timeout, that must find a connection silent before it is given
+up. Each counts alike however late it comes: while this process or the machine stands still, nobody
+can answer. With fewer, a short standstill counts as a larger part of the timeout."""
 REDIAL_SECONDS = 0.25
 """Least age of a connection that is replaced because its server was demoted. A shorter one costs
 more dials while no other server serves; a longer one keeps calls failing after a failover."""
@@ -67,7 +71,8 @@ class Multiplexer:
 
         Args:
             client: dials the connection.
-            timeout: seconds that a dial may take, and for which Redis may send nothing.
+            timeout: seconds that a dial may take, and for which Redis may send nothing, as far as
+                this process runs meanwhile.
             on_retired: called when a server says that another one serves now.
             on_change: called with the keys that calls read and that changed since, each once after
                 a read; with None if all may have changed, as after the connection is lost. None:
@@ -218,9 +223,9 @@ class _SharedConnection(asyncio.Protocol):
         self._timeout = timeout
         self._on_retired = on_retired
         self._on_change = on_change
-        self._last_received = 0.0
-        """When bytes last arrived, or when the first of the unanswered calls was made."""
-        self._silence_check: asyncio.TimerHandle | None = None
+        self._silent_looks = 0
+        """Looks since bytes last arrived, or since the first of the unanswered calls was made."""
+        self._next_look: asyncio.TimerHandle | None = None
         self._reader = Reader(replyError=_reply_error, encoding="utf-8", errors="surrogateescape")
 
     async def dial(self, client: Redis) -> None:
@@ -258,13 +263,13 @@ class _SharedConnection(asyncio.Protocol):
         wait, or when all outstanding replies have arrived.
         """
         if not self.unanswered:
-            self._last_received = self.loop.time()
+            self._silent_looks = 0
         if request is not None:
             self._requests.append(request)
         self.unanswered.append(future)
         self.unsent.append(packed)
-        if self._silence_check is None:
-            self._silence_check = self.loop.call_later(self._timeout, self._check_silence)
+        if self._next_look is None:
+            self._look_later()
         if len(self.unsent) == BATCH or len(packed) >= LARGE:
             self._write()
         elif len(self.unsent) == len(self.unanswered) == 1:
@@ -290,7 +295,7 @@ class _SharedConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Resolve the futures of the replies in `data`; then write, if no reply is outstanding."""
-        self._last_received = self.loop.time()
+        self._silent_looks = 0
         try:
             self._reader.feed(data)
             while (reply := self._reader.gets()) is not False:
@@ -323,16 +328,19 @@ class _SharedConnection(asyncio.Protocol):
             self.retired = True
             self._on_retired()
 
-    def _check_silence(self) -> None:
-        """Give the connection up if calls are unanswered and nothing arrived for `timeout`."""
-        self._silence_check = None
+    def _look_later(self) -> None:
+        self._next_look = self.loop.call_later(self._timeout / LOOKS, self._look)
+
+    def _look(self) -> None:
+        """Give the connection up if calls are unanswered and LOOKS in a row saw nothing arrive."""
+        self._next_look = None
         if self.lost or not self.unanswered:
             return
-        remaining = self._last_received + self._timeout - self.loop.time()
-        if remaining <= 0:
+        self._silent_looks += 1
+        if self._silent_looks > LOOKS:
             self._give_up(TimeoutError("no reply in time"))
         else:
-            self._silence_check = self.loop.call_later(remaining, self._check_silence)
+            self._look_later()
 
     def connection_lost(self, error: Exception | None) -> None:
         """Fail the unanswered calls; redis-py's own protocol learns of the loss too."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -217,6 +218,18 @@ async def test_a_silent_server_is_given_up(own: tuple[Server, Multiplexer]) -> N
                 await multiplexer.call("PING")
     os.kill(server.process.pid, signal.SIGCONT)
     await _answers(multiplexer)
+
+
+async def test_a_standstill_of_both_sides_loses_no_call(own: tuple[Server, Multiplexer]) -> None:
+    """A machine that stood still longer than the timeout gets its replies once it goes on."""
+    server, multiplexer = own
+    assert server.process
+    os.kill(server.process.pid, signal.SIGSTOP)
+    call = multiplexer.call("PING")
+    await asyncio.sleep(0)
+    time.sleep(2 * TIMEOUT)  # noqa: ASYNC251 - the loop is to stand still
+    os.kill(server.process.pid, signal.SIGCONT)
+    assert await call == "PONG"
 
 
 async def test_slow_replies_keep_the_connection(multiplexer: Multiplexer) -> None:
