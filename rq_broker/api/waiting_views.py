@@ -19,7 +19,7 @@ from rq_broker.domain.planning import Hold
 from rq_broker.domain.reasons.codes import ReasonCode
 from rq_broker.domain.reasons.reason import Reason
 from rq_broker.domain.reasons.values import HeldByNobody
-from rq_broker.domain.reasons.view import ReasonView
+from rq_broker.domain.reasons.view import ReasonView, SentenceAndValues
 from rq_broker.domain.representation import Converted, Count, EtaView, JsonObject, Number
 
 
@@ -289,10 +289,11 @@ def what_if_view(answer: ImaginedJob | MovePreview) -> Struct:
     """Build the answer to `what_if`."""
     if isinstance(answer, MovePreview):
         return moves_view(answer)
+    impossible, why = SentenceAndValues.of(answer.impossible)
     return ForecastView(
         **_waiting_fields(answer),
-        impossible=answer.impossible.text if answer.impossible else None,
-        why=ReasonView.of_any(answer.impossible),
+        impossible=impossible,
+        why=why,
         eta=EtaView.of(answer.forecast),
     )
 

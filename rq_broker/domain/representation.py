@@ -19,7 +19,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from rq_broker.domain.jobs import Status
 from rq_broker.domain.names import request_id_in
-from rq_broker.domain.reasons.view import ReasonView
+from rq_broker.domain.reasons.view import ReasonView, SentenceAndValues
 from rq_broker.domain.terms import Terms
 from rq_broker.domain.validation import Priority, Span
 
@@ -130,9 +130,13 @@ class EtaView(JsonObject, frozen=True):
     p50: Annotated[Seconds | None, Meta(description="Half of the simulations start by then.")]
     p90: Annotated[Seconds | None, Meta(description="Nine in ten simulations start by then.")]
     reason: Annotated[str | None, Meta(description="Why there is no p50, or no p90.")]
-    why: Annotated[
-        ReasonView | None, Meta(description="The same as values."), Converted(ReasonView.of_any)
-    ]
+    why: Annotated[ReasonView | None, Meta(description="The same as values.")]
+
+    @classmethod
+    def of(cls, value: Any) -> Self:
+        """Build the view of a forecast."""
+        reason, why = SentenceAndValues.of(value.why)
+        return cls(value.p50, value.p90, reason, why)
 
 
 class JobView(JsonObject, frozen=True):

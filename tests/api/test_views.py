@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from msgspec import to_builtins
 
+from rq_broker.api.reason_fields import warned_of, why_fields
 from rq_broker.api.views import AttemptView, DestinationView, HostView, SourceView
 from rq_broker.domain.capacity import Host, SourceState
 from rq_broker.domain.deliveries import Attempt, Destination
+from rq_broker.domain.reasons import reason as reasons
+from rq_broker.domain.reasons.codes import ReasonCode
+from rq_broker.domain.reasons.reason import Reason
+from rq_broker.domain.representation import EtaView
+from rq_broker.planner.forecasting.forecasts import Forecast
 
 
 @pytest.mark.parametrize(
@@ -89,3 +98,27 @@ def test_a_source_has_a_cause_or_null(cause: str, text: str) -> None:
         "cause": cause or None,
         "text": text or None,
     }
+
+
+@pytest.mark.parametrize(
+    ("build", "key"),
+    [
+        (why_fields, "reason"),
+        (warned_of, "warning"),
+        (lambda reason: to_builtins(EtaView.of(Forecast(None, None, reason))), "reason"),
+    ],
+)
+def test_an_answer_makes_the_sentence_of_a_reason_once(
+    build: Callable[[Reason], dict[str, Any]], key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sentence beside the values is theirs: making it costs as much as all values."""
+    made: list[str] = []
+
+    def counted(reason: Reason) -> str:
+        made.append(f"sentence {len(made)} of {reason.code}")
+        return made[-1]
+
+    monkeypatch.setattr(reasons, "text_of", counted)
+    answer = to_builtins(build(Reason(code=ReasonCode.COMPUTING)))
+    assert answer[key] == answer["why"]["text"] == "sentence 0 of computing"
+    assert len(made) == 1

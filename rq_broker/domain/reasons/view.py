@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -130,6 +130,19 @@ class ReasonView(Struct, frozen=True, forbid_unknown_fields=True):
     def of_any(cls, reason: Reason | None) -> ReasonView | None:
         """Build the view of a reason; None for none."""
         return None if reason is None else cls.of(reason)
+
+
+class SentenceAndValues(NamedTuple):
+    """A reason for an answer that tells it in both forms: each is None for no reason."""
+
+    sentence: str | None
+    values: ReasonView | None
+
+    @classmethod
+    def of(cls, reason: Reason | None) -> Self:
+        """Build both, and the sentence once: it takes more time than all other values."""
+        view = ReasonView.of_any(reason)
+        return cls(None if view is None else view.text, view)
 
 
 def _written(reason: Reason, keys: Iterable[str]) -> Mapping[str, Any]:
