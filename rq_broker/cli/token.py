@@ -12,8 +12,6 @@ from typing import TypeVar
 import click
 
 from rq_broker.cli.acting import act_as_user
-from rq_broker.domain.errors import Invalid
-from rq_broker.domain.identity import Role
 from rq_broker.domain.tokens import new_token, rotation
 from rq_broker.identity import tokens
 from rq_broker.settings import Settings
@@ -21,13 +19,14 @@ from rq_broker.store.broker import Broker
 from rq_broker.store.connection import connect
 
 _Result = TypeVar("_Result")
+_OPTIONS = {"owners": "--owner", "types": "--type", "callback_hosts": "--callback-host"}
+"""Limit of a token → the option that sets it."""
 
 
 def create(settings: Settings, **fields: object) -> None:
     """Make a token, and print it alone on the standard output."""
-    if fields["role"] == Role.CLIENT and not fields["owners"]:
-        raise Invalid("a client needs --owner: the jobs of this owner are its own")
-    new = new_token({name: value for name, value in fields.items() if value not in (None, ())})
+    given = {name: value for name, value in fields.items() if value not in (None, ())}
+    new = new_token(given, _OPTIONS)
     issued = _run(settings, lambda broker: tokens.create(broker, new))
     _show_secret(issued, "made")
 

@@ -164,26 +164,32 @@ class Token:
         return self.identity.name.removeprefix(PREFIX)
 
 
+_NO_WORDS: Mapping[str, str] = {}
 PREFIX = "token:"
 """With what the name of an identity begins that a token proves."""
 
 
-def new_token(body: object) -> NewToken:
-    """Return the token to make. Raises Invalid."""
-    return checked(convert(body, NewToken))
+def new_token(body: object, words: Mapping[str, str] = _NO_WORDS) -> NewToken:
+    """Return the token to make.
+
+    Args:
+        body: Its fields.
+        words: Field → what a sentence calls it, where that is not its name.
+
+    Raises:
+        Invalid: It has no such form, or its role and its limits do not go together.
+    """
+    new = convert(body, NewToken)
+    if new.role is Role.CLIENT and new.owners is None:
+        owners = words.get("owners", "owners")
+        raise Invalid(f"a client needs {owners}: the jobs of these are its own")
+    for name in _UNLIMITED.get(new.role, ()):
+        if getattr(new, name) is not None:
+            raise Invalid(f"the role {new.role} is not limited: leave {words.get(name, name)} out")
+    return new
 
 
 def rotation(body: object) -> Rotation:
     """Return how to rotate. Raises Invalid."""
     return convert(body, Rotation)
 
-
-def checked(new: NewToken) -> NewToken:
-    """Return the token to make. Raises Invalid if its role and its limits do not go together."""
-    if new.role is Role.CLIENT and new.owners is None:
-        raise Invalid("a client needs owners: the jobs of these are its own")
-    for role, names in _UNLIMITED.items():
-        for name in names:
-            if new.role is role and getattr(new, name) is not None:
-                raise Invalid(f"the role {role} is not limited: leave {name} out")
-    return new

@@ -39,6 +39,7 @@ from rq_broker.identity.answer_cache import AnswerCache
 from rq_broker.identity.role_map import RoleMap, owners_of
 from rq_broker.sources.cloud_settings import region_of
 from rq_broker.sources.failures import Missing, SourceFailed, Unreachable
+from rq_broker.sources.login import login_failure
 from rq_broker.sources.openstack import Service
 
 SPAN = 60.0
@@ -177,7 +178,7 @@ class KeystoneAuthenticator:
             self._service.renew()  # its threads hang
             raise KeystoneUnavailable(_AWAY) from error
         except ClientException as error:
-            self._tell(error)
+            self._tell(login_failure(error))
             raise KeystoneUnavailable(_AWAY) from error
 
     async def close(self) -> None:

@@ -42,11 +42,26 @@ def json_of(response: Any) -> Mapping[str, Any] | None:
 def sentence_of(error: BaseException) -> str:
     """Return in one line what an exception says, with the status and the body of an answer."""
     if not isinstance(error, keystone.HttpError):
-        return " ".join(str(error).split()) or type(error).__name__
+        return " ".join(_once(error).split()) or type(error).__name__
     body = _message_in(json_of(error.response)) or _text_of(error.response)
     request = f" (Request-ID: {error.request_id})" if error.request_id else ""
     text = " ".join(body.split())[:_SHOWN] or type(error).__name__
     return f"{text} (HTTP {error.http_status}){request}"
+
+
+def _once(error: BaseException) -> str:
+    """Return what an exception says; of a failed connection, the URL once.
+
+    The library says the URL, and then all that requests says of it: host, port and path again.
+    """
+    text, context = str(error), error.__context__
+    wrapped = context.args[0] if context is not None and context.args else None
+    reason = getattr(wrapped, "reason", None)  # of urllib3's MaxRetryError
+    if not isinstance(reason, Exception) or not text.endswith(str(context)):
+        return text
+    # A new connection that failed says its host and port, too; the system's own error does not.
+    cause = reason.__cause__ if isinstance(reason.__cause__, OSError) else reason
+    return f"{text.removesuffix(str(context))}{cause}"
 
 
 def _message_in(body: Any) -> str:

@@ -67,6 +67,7 @@ def test_the_list_shows_when_a_replaced_token_ends(run: Run) -> None:
     ("words", "sentence"),
     [
         (("create", "--role", "client"), "a client needs --owner: the jobs"),
+        (("create", "--role", "admin", "--type", "vm"), "is not limited: leave --type out"),
         (("create", "--role", "king"), "'king' is not one of"),
         (("create", "--role", "viewer", "--expires", "soon"), "not a span such as 90d"),
         (("create", "--role", "viewer", "--expires", "0s"), "0s is not above 0 and 3660d at most"),

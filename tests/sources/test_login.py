@@ -94,3 +94,22 @@ async def test_an_answer_of_keystone_has_its_cause_and_drops_no_host(
     keystone.server.answer, proxy.fault = keystone.answer, ""
     assert len((await source.snapshot()).hosts) == 1
     await source.close()
+
+
+@pytest.mark.parametrize("away", ["keystone", "placement"])
+async def test_a_service_that_nothing_listens_for_is_named_once(
+    keystone: Keystone, clouds: Callable[..., None], away: str
+) -> None:
+    """The sentence has the URL and the system's own error, and neither again in other words."""
+    auth = APPLICATION | {"auth_url": f"{keystone.url}/v3"}
+    if away == "keystone":
+        auth["auth_url"] = "http://127.0.0.1:1/v3"
+    clouds(auth_type="v3applicationcredential", auth=auth, region_name="RegionOne")
+    source = PlacementSource(cloud="lab", nova=False)
+    with pytest.raises(SourceFailed) as failed:
+        await source.snapshot()
+    text = str(failed.value)
+    assert failed.value.cause == "unreachable"
+    assert text.endswith(": [Errno 111] Connection refused")
+    assert (text.count("127.0.0.1"), text.count("port"), text.count("retries")) == (1, 0, 0)
+    await source.close()
