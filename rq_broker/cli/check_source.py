@@ -79,7 +79,7 @@ async def _check(feed: Feed) -> Outcome:
         click.echo(f"  cannot be read (failed): {scrubbed(f'{type(error).__name__}: {error}')}")
         return Outcome.UNREADABLE
     snapshot = later.snapshot
-    for line in _description(list(snapshot.hosts.values())):
+    for line in _description(list(snapshot.hosts.values()), snapshot.out_of_service):
         click.echo(f"  {line}")
     click.echo(f"  cost: {first} for the first snapshot, {later} for the next; one each ", nl=False)
     click.echo(f"{feed.interval:g} s")
@@ -96,9 +96,13 @@ async def _read(feed: Feed) -> Reading:
     return Reading(snapshot, requests, seconds)
 
 
-def _description(hosts: list[Host]) -> Iterator[str]:
-    """Say in lines what there is."""
+def _description(hosts: list[Host], out_of_service: Mapping[str, str]) -> Iterator[str]:
+    """Say in lines what there is; which hosts are out of service only where the source tells some:
+    not every source does."""
     yield f"hosts: {_listed(sorted(host.name for host in hosts))}"
+    if out_of_service:
+        out = [f"{name} ({scrubbed(why)})" for name, why in sorted(out_of_service.items())]
+        yield f"out of service: {_listed(out)}"
     sizes = Counter(label for host in hosts for label in host.aggregates)
     yield f"aggregates: {_listed([f'{label} ({count})' for label, count in sorted(sizes.items())])}"
     capacity = _total(host.capacity for host in hosts)

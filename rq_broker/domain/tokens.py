@@ -192,4 +192,3 @@ def new_token(body: object, words: Mapping[str, str] = _NO_WORDS) -> NewToken:
 def rotation(body: object) -> Rotation:
     """Return how to rotate. Raises Invalid."""
     return convert(body, Rotation)
-

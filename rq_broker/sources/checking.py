@@ -44,6 +44,8 @@ class CheckedSnapshot:
     """Name of a host → what the source left out of it."""
     unread: Mapping[str, str]
     """What the source could not read → why, and what holds instead."""
+    out_of_service: Mapping[str, str]
+    """Name of a host that takes no new work → why, as far as the source tells."""
 
     @property
     def cause(self) -> str:
@@ -116,6 +118,7 @@ def check_snapshot(snapshot: object, last: Mapping[str, Host]) -> CheckedSnapsho
         _sequence(snapshot.sequence),
         dict(_texts_by_name(snapshot.left_out, "left_out")),
         dict(_texts_by_name(snapshot.unread, "unread")),
+        dict(_texts_by_name(snapshot.out_of_service, "out_of_service")),
     )
 
 

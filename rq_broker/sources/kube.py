@@ -12,6 +12,7 @@ import asyncio
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -103,9 +104,13 @@ class KubeSource(Source):
 
     def _snapshot(self, watch: frozenset[str], sequence: int) -> SourceSnapshot:
         try:
-            nodes = [node for node in self._list(self.api.list_node) if self._is_open(node)]
+            nodes = list(self._list(self.api.list_node))
+            closed = {node["metadata"]["name"]: self._why_closed(node) for node in nodes}
+            out_of_service = {name: why for name, why in closed.items() if why}
+            nodes = [node for node in nodes if node["metadata"]["name"] not in out_of_service]
             pods = self._list(self.api.list_pod_for_all_namespaces, field_selector=UNFINISHED)
-            return _snapshot_of(nodes, pods, watch, sequence)
+            snapshot = _snapshot_of(nodes, pods, watch, sequence)
+            return replace(snapshot, out_of_service=out_of_service)
         except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise Faulty(f"kubernetes answered in an unknown shape: {error!r}") from error
 
@@ -129,14 +134,16 @@ class KubeSource(Source):
             if not token:
                 return
 
-    def _is_open(self, node: Json) -> bool:
-        """Tell whether the node takes new pods."""
+    def _why_closed(self, node: Json) -> str:
+        """Return why the node takes no new pods; '' if it does."""
         if node["spec"].get("unschedulable"):
-            return False
-        taints = node["spec"].get("taints") or ()
-        return all(
-            taint["key"] in self.tolerate for taint in taints if taint["effect"] in CLOSING_EFFECTS
-        )
+            return "cordoned"
+        closing = [
+            taint["key"]
+            for taint in node["spec"].get("taints") or ()
+            if taint["effect"] in CLOSING_EFFECTS and taint["key"] not in self.tolerate
+        ]
+        return f"tainted {', '.join(closing)}" if closing else ""
 
 
 def _snapshot_of(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from rq_broker.domain.capacity import Host
 from rq_broker.sources.failures import Faulty, Misconfigured, SourceFailed, Unreachable
@@ -23,6 +23,20 @@ NAMES = "the names of aggregates"
 STATES = "which computes are up"
 _PASSING = (Unreachable, Faulty)
 """Failures that end without a person. Others may last, so they keep no new host out."""
+
+
+class Compute(NamedTuple):
+    """One compute as Nova lists it."""
+
+    name: str
+    closed: str
+    """Why it takes no work; '' if it does."""
+
+    @classmethod
+    def of(cls, hypervisor: Mapping[str, Any]) -> Compute:
+        """Read one entry of the list."""
+        name = hypervisor.get("hypervisor_hostname") or hypervisor["id"]
+        return cls(str(name), _why_closed(hypervisor))
 
 
 class Nova:
@@ -40,10 +54,10 @@ class Nova:
         """NAMES or STATES → why it could not be read for the present snapshot."""
         self._names: Mapping[str, Collection[str]] | None = None
         """UUID of an aggregate → its name; None until it is known."""
-        self._states: Mapping[str, str] | None = None
-        """UUID of a compute → why it takes no work, or ''; None until they were read once."""
-        self._listed: Mapping[str, str] = {}
-        """The states that were read for the present snapshot."""
+        self._states: Mapping[str, Compute] | None = None
+        """The computes by UUID; None until they were read once."""
+        self._listed: Mapping[str, Compute] = {}
+        """Those that were read for the present snapshot."""
         self._recalled: Mapping[str, Host] = {}
         """The hosts of the last snapshot before this process polled, by name."""
 
@@ -85,12 +99,12 @@ class Nova:
         }
 
     async def _read_states(self, computes: Collection[str]) -> None:
-        states: dict[str, str] = {}
+        states: dict[str, Compute] = {}
         path = "/os-hypervisors"
         while True:
             page = await self.service.get(path)
             hypervisors = page["hypervisors"]
-            states |= {hypervisor["id"]: _why_closed(hypervisor) for hypervisor in hypervisors}
+            states |= {hypervisor["id"]: Compute.of(hypervisor) for hypervisor in hypervisors}
             # A page lacks the computes whose service was deleted, and then the link to the next.
             more = page.get("hypervisors_links") or not states.keys() >= set(computes)
             if not hypervisors or not more:
@@ -137,10 +151,22 @@ class Nova:
     def takes_work(self, tree: Tree) -> bool:
         """Tell whether Nova would boot a server on this host."""
         if self._states is not None:
-            return self._states.get(tree.root.uuid) == ""
+            compute = self._states.get(tree.root.uuid)
+            return compute is not None and not compute.closed
         if self._recalled and type(self.failures.get(STATES)) in _PASSING:
             return tree.root.name in self._recalled
         return True
+
+    def out_of_service(self, trees: Iterable[Tree]) -> dict[str, str]:
+        """Return the hosts that take no work by Nova's word → why; disabled ones of Placement's
+        list, too, that it leaves out of `trees`."""
+        computes = self._states or {}
+        unlisted = {
+            tree.root.name: "Nova does not say that it is up"
+            for tree in trees
+            if tree.root.uuid not in computes and not self.takes_work(tree)
+        }
+        return {each.name: each.closed for each in computes.values() if each.closed} | unlisted
 
     def host(self, tree: Tree) -> Host:
         """Return a tree as a host, with its aggregates by their names."""

@@ -149,7 +149,10 @@ class PlacementSource(Source):
         else:
             await run_all(self._read_usages, unlisted)
         # 4. Sum up each tree of providers that takes work.
-        open_trees = self._open_trees()
+        all_trees = list(trees(self._providers))
+        if self.nova:
+            self.nova.settle(all_trees)
+        open_trees = [tree for tree in all_trees if not self.nova or self.nova.takes_work(tree)]
         hosts, left_out = trimmed(
             self.nova.host(tree) if self.nova else tree.host() for tree in open_trees
         )
@@ -158,6 +161,7 @@ class PlacementSource(Source):
             consumers=_shares(open_trees, watch),
             left_out=left_out,
             unread=self.nova.unread() if self.nova else {},
+            out_of_service=self.nova.out_of_service(all_trees) if self.nova else {},
             sequence=sequence,
         )
 
@@ -285,14 +289,8 @@ class PlacementSource(Source):
         generation = answer["resource_provider_generation"]
         provider.set_allocations(answer["allocations"], generation, self._round)
 
-    # 4. Who takes work, and the shares of watched consumers
 
-    def _open_trees(self) -> list[Tree]:
-        all_trees = list(trees(self._providers))
-        if not self.nova:
-            return all_trees
-        self.nova.settle(all_trees)
-        return [tree for tree in all_trees if self.nova.takes_work(tree)]
+# 4. The shares of watched consumers
 
 
 def _shares(open_trees: Iterable[Tree], watch: frozenset[str]) -> Shares:

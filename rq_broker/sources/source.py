@@ -42,6 +42,9 @@ class SourceSnapshot:
     unread: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     """What the source could not read, in words → why, and what holds instead. The rest of the
     snapshot counts."""
+    out_of_service: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    """Host that takes no new work, and that `hosts` therefore lacks → why, in a few words. For
+    people: what is listed nowhere goes out of service, too."""
     sequence: int = field(default_factory=next_sequence, kw_only=True)
     """Grows from snapshot to snapshot; the broker refuses a snapshot older than its last one."""
 

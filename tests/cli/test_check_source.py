@@ -29,6 +29,11 @@ class Shut(Source):
     async def snapshot(self, watch=frozenset()):
         raise Refused("the door is shut; it needs the role admin")
 
+class Closed(Source):
+    async def snapshot(self, watch=frozenset()):
+        out = {"h3": "disabled", "h2": "down"}
+        return SourceSnapshot((Host("h1", {"VCPU": 1}),), out_of_service=out)
+
 class Bug(Source):
     async def snapshot(self, watch=frozenset()):
         raise ZeroDivisionError("oh")
@@ -65,6 +70,14 @@ def test_it_tells_what_it_sees(check: Callable[..., Result]) -> None:
     assert lines[4].startswith("  cost: 0.0")
     assert lines[4].endswith("for the next; one each 10 s")
     assert (len(lines), result.exit_code) == (5, 0)
+
+
+def test_it_tells_which_hosts_are_out_of_service(check: Callable[..., Result]) -> None:
+    """A host that the source has and that takes no new work is named with why; nothing is wrong."""
+    result = check('kind = "own_sources:Closed"')
+    lines = result.output.splitlines()
+    assert lines[1:3] == ["  hosts: 1: h1", "  out of service: 2: h2 (down), h3 (disabled)"]
+    assert result.exit_code == 0
 
 
 @pytest.mark.parametrize(

@@ -182,14 +182,21 @@ async def test_finished_and_unplaced_pods_use_nothing(cluster: Cluster, source: 
 async def test_cordoned_and_tainted_nodes_are_left_out(
     cluster: Cluster, source: KubeSource
 ) -> None:
-    """A cordon, NoSchedule or NoExecute closes a node; PreferNoSchedule does not."""
+    """A cordon, NoSchedule or NoExecute closes a node, and the snapshot says so; PreferNoSchedule
+    does not."""
     cluster.nodes = [
         node("cordoned", unschedulable=True),
         node("tainted", taints=[{"key": "k", "effect": "NoSchedule"}]),
         node("lost", taints=[{"key": "k", "effect": "NoExecute"}]),
         node("avoided", taints=[{"key": "k", "effect": "PreferNoSchedule"}]),
     ]
-    assert [host.name for host in (await source.snapshot()).hosts] == ["avoided"]
+    snapshot = await source.snapshot()
+    assert [host.name for host in snapshot.hosts] == ["avoided"]
+    assert snapshot.out_of_service == {
+        "cordoned": "cordoned",
+        "tainted": "tainted k",
+        "lost": "tainted k",
+    }
 
 
 async def test_tolerated_taints_close_no_node(cluster: Cluster, kubeconfig: str) -> None:
@@ -205,7 +212,9 @@ async def test_tolerated_taints_close_no_node(cluster: Cluster, kubeconfig: str)
         ),
     ]
     source = KubeSource(kubeconfig=kubeconfig, tolerate=["nvidia.com/gpu"])
-    assert [host.name for host in (await source.snapshot()).hosts] == ["gpu"]
+    snapshot = await source.snapshot()
+    assert [host.name for host in snapshot.hosts] == ["gpu"]
+    assert snapshot.out_of_service == {"not-ready": "tainted node.kubernetes.io/not-ready"}
     await source.close()
 
 

@@ -28,11 +28,23 @@ def labels(snapshot: SourceSnapshot) -> dict[str, set[str]]:
     return {host.name: set(host.aggregates) for host in snapshot.hosts}
 
 
-@pytest.mark.parametrize("state", [DOWN, DISABLED, UNLISTED])
+@pytest.mark.parametrize(
+    ("state", "why"),
+    [
+        (DOWN, {"cn2": "down"}),
+        (DISABLED, {"cn2": "disabled"}),
+        (UNLISTED, {"cn2": "Nova does not say that it is up"}),
+    ],
+)
 async def test_a_compute_that_takes_no_work_takes_its_host_out_within_a_snapshot(
-    placement: Placement, source: PlacementSource, computes: dict[str, Compute], state: Compute
+    placement: Placement,
+    source: PlacementSource,
+    computes: dict[str, Compute],
+    state: Compute,
+    why: dict[str, str],
 ) -> None:
-    """Down, disabled or gone from Nova: its host is out, its shares too, until it is up again."""
+    """Down, disabled or gone from Nova: its host is out, its shares too, until it is up again; the
+    snapshot says which and why."""
     for name in ("cn1", "cn2"):
         provider = placement.add(name, **SIZE)
     server = str(uuid4())
@@ -42,10 +54,28 @@ async def test_a_compute_that_takes_no_work_takes_its_host_out_within_a_snapshot
     computes["cn2"] = state
     snapshot = await source.snapshot(watch)
     assert (names(snapshot), snapshot.consumers, snapshot.unread) == ({"cn1"}, {server: {}}, {})
+    assert snapshot.out_of_service == why
     computes.clear()
     snapshot = await source.snapshot(watch)
-    assert names(snapshot) == {"cn1", "cn2"}
+    assert (names(snapshot), snapshot.out_of_service) == ({"cn1", "cn2"}, {})
     assert snapshot.consumers == {server: {("cn2", "VCPU"): 1}}
+
+
+async def test_a_host_that_placement_leaves_out_is_told_by_nova(
+    placement: Placement, source: PlacementSource, nova_answers: dict[str, Any]
+) -> None:
+    """Nova marks a disabled compute by a trait, by which Placement leaves its host out; Nova's list
+    still has it. Its last word stays while it cannot be asked."""
+    open_ = placement.add("cn1", **SIZE)
+    listed = [
+        {"id": open_, "hypervisor_hostname": "cn1", "state": "up", "status": "enabled"},
+        {"id": "2", "hypervisor_hostname": "cn2", "state": "up", "status": "disabled"},
+    ]
+    nova_answers["/os-hypervisors"] = {"hypervisors": listed}
+    assert (await source.snapshot()).out_of_service == {"cn2": "disabled"}
+    nova_answers["/os-hypervisors"] = {"hypervisors": None}
+    snapshot = await source.snapshot()
+    assert (snapshot.out_of_service, [*snapshot.unread]) == ({"cn2": "disabled"}, [STATES])
 
 
 async def test_all_pages_of_computes_are_read(
