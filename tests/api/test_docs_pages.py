@@ -228,6 +228,13 @@ def test_the_table_of_extras_is_whole() -> None:
 # Code
 
 
+@each_page
+def test_nothing_is_installed_by_its_name_alone(name: str) -> None:
+    """No index has a release: a page installs from a checkout, or from a wheel's file."""
+    named = re.findall(r"(?:pip|pipx|uv|uvx) [a-z -]*'?(rq[-_]broker[^\s`]*)", PAGES[name])
+    assert [what for what in named if ".whl" not in what] == []
+
+
 @pytest.mark.parametrize(
     "code", [code for text in PAGES.values() for code in blocks(text, "python")]
 )
