@@ -52,6 +52,16 @@ class _Chunk(NamedTuple):
     incarnation: str
 
 
+class _Pass(NamedTuple):
+    """What one admission pass did."""
+
+    committed: int
+    """How many grants."""
+    next_window: int
+    nothing_waits: bool
+    """Whether no job waits behind it, so that another pass would grant nothing."""
+
+
 def chunks_of(grants: Iterable[Grant]) -> Iterator[list[Grant]]:
     """Part grants, in order, into what is sent to Redis together."""
     chunk, instances = list[Grant](), 0
@@ -93,7 +103,7 @@ class Granter:
         an owner far behind is, in its turn, the first to see what came free."""
 
     async def run_once(self) -> int:
-        """Run passes until a whole round over the queue grants nothing.
+        """Run passes until a whole round over the queue grants nothing, or nothing waits.
 
         It stops before that while callbacks lag behind grants: what is granted first is called
         first. The claim that catches up wakes the granter.
@@ -108,17 +118,18 @@ class Granter:
         while await self._lock("take"):
             # 2. Run one pass over the front of the queue and one window.
             async with self._kept_lock():
-                committed, next_window = await self._run_pass()
+                done = await self._run_pass()
             if begins and self.state:
-                self._begin_at = next_window if self.state.policy.share else FRONT_SHAPES
+                self._begin_at = done.next_window if self.state.policy.share else FRONT_SHAPES
                 begins = False
-            granted += committed
+            granted += done.committed
             if self._callbacks_are_late:
                 await self._give_up_turn()
                 break
-            nothing_fits = nothing_fits and not committed
-            # 3. When a whole round granted nothing, give the lock back. Redis refuses that if
-            #    another process has asked for the lock since; then run one more round.
+            nothing_fits = done.nothing_waits or (nothing_fits and not done.committed)
+            # 3. When a whole round granted nothing, or nothing waits, give the lock back. Redis
+            #    refuses that if another process has asked for the lock since; then run one more
+            #    round.
             if self._window == self._resume_at == FRONT_SHAPES:
                 if nothing_fits and not await self._lock("give"):
                     break
@@ -155,8 +166,8 @@ class Granter:
         self.refused = action == "take" and not term
         return bool(term)
 
-    async def _run_pass(self) -> tuple[int, int]:
-        """Run one admission pass; returns how many grants were committed, and the next window."""
+    async def _run_pass(self) -> _Pass:
+        """Run one admission pass."""
         # 1. Read a snapshot; of the hosts, only those that changed.
         window = await read_snapshot(
             self._broker,
@@ -182,7 +193,16 @@ class Granter:
         # 5. Choose how many jobs and which shapes the next pass sees.
         self._heads = min(self._heads * 4, MAX_HEADS) if planned.ended_early else HEADS
         self._choose_window(window.next_window, committed, planned.ended_early)
-        return committed, window.next_window
+        return _Pass(committed, window.next_window, await self._nothing_waits(window, committed))
+
+    async def _nothing_waits(self, window: WindowedSnapshot, committed: int) -> bool:
+        """Return whether a pass emptied the queue; Redis is asked only where that may be.
+
+        Then no other pass need look for what joined meanwhile: it would be waiting now. What joins
+        an empty queue wakes the granter, as it is the first job of its shape.
+        """
+        shown = sum(waiting.count for waiting in window.snapshot.waiting)
+        return 0 < shown == committed and not await self._broker.has_waiting(self._type)
 
     async def _commit(self, grants: Sequence[Grant], state: TypeState) -> int:
         """Commit grants in order; returns how many.

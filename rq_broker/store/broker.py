@@ -172,6 +172,7 @@ class Broker:
         self.turn = Locks(self.runner).turn
         self.type_state = grants.type_state
         self.heads = grants.heads
+        self.has_waiting = grants.has_waiting
         self.note = grants.note
         self.grant = grants.grant
         self.grant_many = grants.grant_many

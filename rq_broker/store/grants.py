@@ -77,7 +77,7 @@ class Heads:
 
 
 class Grants:
-    """Type_state, heads, note, grant; where a job stands in the queue."""
+    """Type_state, heads, has_waiting, note, grant; where a job stands in the queue."""
 
     def __init__(self, runner: Runner, shapes: Shapes, continuity: Continuity) -> None:
         self._runner = runner
@@ -157,6 +157,10 @@ class Grants:
         )
         passed = {name: since for _, passed in shapes_read for name, since in passed.items()}
         return Heads(reply.total, tuple(waiting for waiting, _ in shapes_read), passed)
+
+    async def has_waiting(self, type_: str) -> bool:
+        """Return whether any job waits for capacity."""
+        return bool(await self._runner.command("EXISTS", Keys(type_).of("heads")))
 
     async def shape_of(self, type_: str, request_id: str) -> str | None:
         """Read the shape of a job, None if there is no such job."""
