@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
@@ -34,8 +33,6 @@ CHUNK_INSTANCES = 512
 """Instances of all grants of a chunk together, for the same reason; a job with more goes alone."""
 MOST_HOSTS = 16
 """Hosts that the line of a grant names: bounds its length."""
-_log = logging.getLogger(__name__)
-
 LOCK_SECONDS = 2.0
 """Seconds after which others may plan if the granter that holds the lock died; it keeps the lock
 twice in that time. Two granters at once waste time, though each commit still keeps capacity from
@@ -79,10 +76,26 @@ def chunks_of(grants: Iterable[Grant]) -> Iterator[list[Grant]]:
 class Granter:
     """The granter of one type in one process. One process at a time plans a type."""
 
-    def __init__(self, broker: Broker, type_: str, planning: Planning | None = None) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        type_: str,
+        planning: Planning | None = None,
+        *,
+        on_granted: Callable[[int], object] = lambda _: None,
+    ) -> None:
+        """Take what it works on.
+
+        Args:
+            broker: The store.
+            type_: The type.
+            planning: What to plan with; None: what all granters of the process plan with.
+            on_granted: Called after each pass that granted, with how many.
+        """
         self._broker = broker
         self._type = type_
         self._planning = planning or PLANNING
+        self._on_granted = on_granted
         self._name = uuid.uuid4().hex
         self.state: TypeState | None = None
         """Hosts and policy as the last pass read them."""
@@ -187,7 +200,7 @@ class Granter:
         # 3. Commit the grants, each decided on alone. Redis refuses those that are no longer true.
         committed = await self._commit(planned.grants, window.state)
         if committed:
-            _log.info("type %s: %d granted", self._type, committed)
+            self._on_granted(committed)
         # 4. Note which jobs were passed, and what was promised.
         await self._note(window, planned)
         # 5. Choose how many jobs and which shapes the next pass sees.

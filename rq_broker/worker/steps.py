@@ -10,6 +10,7 @@ import asyncio
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Literal
@@ -67,12 +68,14 @@ class Steps:
         self._watch = watch
         self._running: dict[tuple[str, Step], asyncio.Task[None]] = {}
         self._again: set[tuple[str, Step]] = set()
-        self._granters = Recent(lambda type_: Granter(broker, type_), REMEMBERED)
+        self._granters = Recent(self._new_granter, REMEMBERED)
         self._couriers = Recent(self._new_courier, REMEMBERED)
         self._stopped = False
         self._failing: set[tuple[str, Step]] = set()
         self._next_lines: dict[str, float] = {}
         """Kind of error → monotonic time from which it is logged again."""
+        self._granted = Counter[str]()
+        """Type → grants that no line has told of yet."""
 
     def start(self, type_: str, step: Step) -> None:
         """Run a step now, or again if it is running."""
@@ -96,6 +99,8 @@ class Steps:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         await asyncio.gather(*(courier.drain(grace) for courier in self._couriers.values()))
+        for type_ in [*self._granted]:
+            self._log_granted(type_)
 
     async def _run(self, type_: str, step: Step) -> None:
         key = (type_, step)
@@ -126,6 +131,7 @@ class Steps:
                 await self._couriers.get(type_).tests.run_once()
                 wait = None
             elif step == "report":
+                self._log_granted(type_)
                 granter = self._granters.find(type_)
                 known = granter.state if granter else None
                 wait = await Reporter(self._broker, type_).run_once(known)
@@ -154,6 +160,17 @@ class Steps:
             lambda name, courier: self.is_running(name, "deliver") or not courier.is_idle
         )
         return wait
+
+    def _new_granter(self, type_: str) -> Granter:
+        def note(committed: int) -> None:
+            self._granted[type_] += committed
+
+        return Granter(self._broker, type_, on_granted=note)
+
+    def _log_granted(self, type_: str) -> None:
+        """Log how many were granted since the last line, which is written about once a second."""
+        if granted := self._granted.pop(type_, 0):
+            log.info("type %s: %d granted", type_, granted)
 
     def _new_courier(self, type_: str) -> Courier:
         courier = self._make_courier(type_)

@@ -54,6 +54,11 @@ async def test_everything_says_that_no_notifier_serves(store: Server, spawn: Chi
         await _told(api, http, "no notifier serves this type")
         notifier = spawn.notifier(f"redis://:@127.0.0.1:{store.port}/0", "--type", "vm")
         await http.until("running", "d")
+
+        async def tells() -> bool:
+            return "type vm: 1 granted" in notifier.output()
+
+        await until(tells, "the line of the grant, which comes once a second")
         await asyncio.to_thread(notifier.kill)
         await http.ask("DELETE", "/v1/vm/d")
         await http.submit(sink, "d", 1)
@@ -63,4 +68,3 @@ async def test_everything_says_that_no_notifier_serves(store: Server, spawn: Chi
     log = notifier.output()
     assert log.count("notifier of rq-broker ") == 1
     assert "types vm; callbacks to " in log
-    assert "type vm: 1 granted" in log

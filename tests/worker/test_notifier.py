@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -91,6 +92,21 @@ async def test_a_job_is_granted_and_called_back(
         await until(counting(broker, Status.QUEUED, 0))
     assert sender.urls == ["http://x/a", "http://x/b"]
     assert await audit(client, TYPE) == []
+
+
+async def test_grants_are_logged_once_a_second_and_at_a_stop(
+    broker: Broker, sender: RecordingSender, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Ten passes of one second write a line or two, which tell of every grant."""
+    caplog.set_level("INFO", logger="rq_broker.worker.steps")
+    await publish(broker, VCPU=10)
+    async with running(Notifier(broker, sender)):
+        for number in range(10):
+            await submit(broker, f"d{number}")
+            await until(counting(broker, Status.QUEUED, 0))
+    granted = re.findall(rf"type {TYPE}: (\d+) granted", caplog.text)
+    assert sum(map(int, granted)) == 10
+    assert len(granted) < 5
 
 
 async def test_a_receiver_test_is_sent(broker: Broker, sender: RecordingSender) -> None:
