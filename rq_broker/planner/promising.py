@@ -39,19 +39,24 @@ def promise_for(head: Head, start: float, snapshot: Snapshot) -> tuple[Promise, 
         head: The job.
         start: The start time found in this pass, seconds since 1970.
         snapshot: What the pass began with.
-
-    Returns: the promise, and the last moment at which it was missed by far, or by 2, 4, 8, … times
-    as much.
     """
     promise = next((promise for promise in snapshot.promises if promise.is_for(head)), None)
     if promise is None:
         promise = Promise(head.id, head.request_id, start, snapshot.now)
-    tolerance = LATE_FACTOR * (promise.start - promise.made) + LATE_MEANS * snapshot.history.mean
-    late = snapshot.now - promise.start
+    return promise, missed_since(promise, snapshot.now, snapshot.history.mean)
+
+
+def missed_since(promise: Promise, now: float, mean_hold: float) -> float | None:
+    """Return the last moment at which a promise was missed by far, or by 2, 4, 8, … times as much.
+
+    None: it was not. All times are counted from one moment, whichever.
+    """
+    tolerance = LATE_FACTOR * (promise.start - promise.made) + LATE_MEANS * mean_hold
+    late = now - promise.start
     if late <= tolerance:
-        return promise, None
+        return None
     times = 2.0 ** floor(log2(late / tolerance)) if tolerance > 0 else 1.0
-    return promise, promise.start + times * tolerance
+    return promise.start + times * tolerance
 
 
 def binding_since(missed: float, hosts: frozenset[str], holds: Iterable[Hold]) -> Binding:

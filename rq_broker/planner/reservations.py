@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from rq_broker.domain.holding_times import Prediction, Source
 from rq_broker.domain.jobs import Demand
@@ -39,6 +40,16 @@ def is_strict_by(now: float, passed: float | None, mean_hold: float) -> bool:
     return passed is not None and now - passed >= STRICT_AFTER * mean_hold
 
 
+def span_before(prediction: Prediction, binding: Binding, *, is_strict: bool) -> float:
+    """Return for how long a job is taken to hold that would go ahead of a reservation, seconds."""
+    if binding is Binding.MOVING:
+        return prediction.strict_span if is_strict else prediction.span
+    # What clients say may be why the promise was missed: only history counts.
+    if binding is Binding.CLOSED or prediction.source is Source.EXPECTED:
+        return inf
+    return FIXED_SPANS * prediction.strict_span
+
+
 @dataclass(frozen=True, slots=True)
 class Reservation:
     """Capacity kept in time for one job."""
@@ -65,13 +76,7 @@ class Reservation:
 
     def lets_ahead(self, now: float, prediction: Prediction) -> bool:
         """Return whether a job that starts now ends before the reservation begins."""
-        if self.binding is Binding.MOVING:
-            span = prediction.strict_span if self.is_strict else prediction.span
-            return now + span <= self.start
-        # What clients say may be why the promise was missed: only history counts.
-        if self.binding is Binding.CLOSED or prediction.source is Source.EXPECTED:
-            return False
-        return now + FIXED_SPANS * prediction.strict_span <= self.start
+        return now + span_before(prediction, self.binding, is_strict=self.is_strict) <= self.start
 
 
 class Reservations:

@@ -36,7 +36,13 @@ class Job:
 class Cluster:
     """Time, hosts, queue and holds; it learns from ended jobs, and keeps what passes note."""
 
-    def __init__(self, hosts: Iterable[Host], policy: Policy, history: HoldingTimes) -> None:
+    def __init__(
+        self,
+        hosts: Iterable[Host],
+        policy: Policy,
+        history: HoldingTimes,
+        promises: tuple[Promise, ...] = (),
+    ) -> None:
         self.now = 0.0
         self.policy = policy
         self.history = history
@@ -46,7 +52,7 @@ class Cluster:
         """Job → the first promise made to it."""
         self._waiting: dict[int, Job] = {}
         self._passed: dict[str, float] = {}
-        self._promises: tuple[Promise, ...] = ()
+        self._promises = promises
         self._holds = HoldBook()
         self._grants: dict[int, Grant] = {}
         self._ends: list[tuple[float, int]] = []

@@ -50,9 +50,17 @@ class SimulatedHosts:
     """
 
     def __init__(
-        self, hosts: Collection[Host], demands: Collection[Demand], *, merged: bool
+        self,
+        hosts: Collection[Host],
+        demands: Collection[Demand],
+        *,
+        merged: bool,
+        kept_for: Mapping[str, int] | None = None,
     ) -> None:
-        """Group the hosts by what some demand asks for."""
+        """Group the hosts by what some demand asks for.
+
+        `kept_for`: name of a host → ID of the job for which it is kept; these are merged apart.
+        """
         in_service = [host for host in hosts if not host.dropped]
         instances = {instance for demand in demands for instance in demand.instances if instance}
         named = {resource for instance in instances for resource, _ in instance}
@@ -79,13 +87,16 @@ class SimulatedHosts:
         """Name of a host → its number in the room."""
         self._aggregates, self._traits = _labels_that_matter(demands)
         self._only_instance = next(iter(instances)) if len(instances) == 1 else None
-        self.room = self._build_room(in_service, merged=merged or self._only_instance is not None)
+        merged = merged or self._only_instance is not None
+        self.room = self._build_room(in_service, kept_for or {}, merged=merged)
 
-    def _build_room(self, hosts: Collection[Host], *, merged: bool) -> Room:
+    def _build_room(
+        self, hosts: Collection[Host], kept_for: Mapping[str, int], *, merged: bool
+    ) -> Room:
         rows: list[Vector] = []
         groups: list[int] = []
         sizes: list[int] = []
-        number_of_group: dict[int, int] = {}
+        number_of: dict[tuple[int, int | None], int] = {}
         for host in hosts:
             most = tuple(
                 min(host.capacity.get(name, 0), host.max_unit.get(name, UNLIMITED))
@@ -103,13 +114,14 @@ class SimulatedHosts:
             )
             group = self._groups.setdefault(key, len(self._groups))
             row = self.vector(host.free | host.device_free if self._has_devices else host.free)
-            if merged and not key.devices and group in number_of_group:
-                number = number_of_group[group]
+            alike = group, kept_for.get(host.name)
+            if merged and not key.devices and alike in number_of:
+                number = number_of[alike]
                 free = [max(amount, 0) for amount in row]
                 rows[number] = tuple(map(sum, zip(rows[number], free, strict=True)))
                 sizes[number] += 1
             else:
-                number = number_of_group[group] = len(rows)
+                number = number_of[alike] = len(rows)
                 rows.append(row)
                 groups.append(group)
                 sizes.append(1)

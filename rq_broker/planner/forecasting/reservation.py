@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from rq_broker.planner.forecasting.room import Need, Room, Vector
 from rq_broker.planner.forecasting.simulated_jobs import NEVER, Batch, Kind, RunningHold
-from rq_broker.planner.reservations import is_strict_by
+from rq_broker.planner.promising import Binding, missed_since
+from rq_broker.planner.reservations import is_strict_by, span_before
 
 
 @dataclass(eq=False, slots=True)
@@ -19,6 +20,8 @@ class Reservation:
     """What will do for it: its kind and, of a job with alternatives, those that count."""
     start: float = NEVER
     is_strict: bool = False
+    binding: Binding = Binding.MOVING
+    """Whether hosts are kept for the job, and how firmly."""
     is_resolved: bool = False
     """Whether `start` is known: it is found only where a later job would go first."""
     groups: frozenset[int] = field(init=False)
@@ -31,8 +34,10 @@ class Reservation:
 
     def binds(self, kind: Kind, now: float) -> bool:
         """Return whether the kind might not end before the reservation begins."""
-        span = kind.strict_span if self.is_strict else kind.span
-        return self.is_resolved and now + span > self.start
+        if not self.is_resolved:
+            return False
+        span = span_before(kind.prediction, self.binding, is_strict=self.is_strict)
+        return now + span > self.start
 
     def release(self, room: Room) -> None:
         """Make what is withheld usable."""
@@ -74,8 +79,17 @@ class Reservation:
         if self.start == NEVER:
             return
         self.is_strict = is_strict_by(now, batch.passed, mean_hold)
-        rising.reserve()
-        self.withheld = rising.withheld()
+        kept = batch.kept
+        missed = missed_since(kept.promise, now, mean_hold) if kept else None
+        if kept and missed is not None:
+            awaits_earlier = any(
+                hold.began < missed and hold.is_on(kept.needs) for _, hold in ends()
+            )
+            self.binding = Binding.FIXED if awaits_earlier else Binding.CLOSED
+            self.withheld = kept.free_on(room)
+        else:
+            rising.reserve()
+            self.withheld = rising.withheld()
         for host, amounts in self.withheld.items():
             room.take(host, amounts)
 

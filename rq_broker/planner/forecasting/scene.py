@@ -18,6 +18,7 @@ from rq_broker.domain.planning import Snapshot
 from rq_broker.planner.forecasting.arrivals import ArrivalModel
 from rq_broker.planner.forecasting.holding_draws import HoldingDraws
 from rq_broker.planner.forecasting.hosts import SimulatedHosts
+from rq_broker.planner.forecasting.kept_hosts import NamedHosts, hosts_kept
 from rq_broker.planner.forecasting.like_jobs import JobsByLikeness, LikeJobs
 from rq_broker.planner.forecasting.room import Placement, Vector, add
 from rq_broker.planner.forecasting.simulated_jobs import DRAWS, Batch, Kind, Rules, RunningHold
@@ -97,11 +98,10 @@ class Scene:
             ended.demand: demands[ended.demand] for ended in newest if ended.demand in demands
         }
         known = {**arriving, **known}
-        self._hosts = SimulatedHosts(
-            snapshot.hosts.values(),
-            {option for demand in known.values() for option in demand.options},
-            merged=not is_exact and len(snapshot.hosts) > SEPARATE_HOSTS,
-        )
+        kept = hosts_kept(snapshot, line)
+        is_merged = not is_exact and len(snapshot.hosts) > SEPARATE_HOSTS
+        self._hosts = _simulated_hosts(snapshot, known.values(), kept, merged=is_merged)
+        self._kept = {id_: hosts.numbered(self._hosts.placement) for id_, hosts in kept.items()}
         self._parts_held = _parts_held(newest)
         self._demands: dict[Demand, int] = {}
         self._kinds: dict[tuple[Shape, bool, bool], Kind] = {}
@@ -175,6 +175,7 @@ class Scene:
                 times[index],
                 None if job.passed is None else job.passed - now,
                 prefers_until=max(job.prefers_until - now, 0.0),
+                kept=self._kept.get(job.id),
             )
             for index, job in enumerate(jobs)
         ]
@@ -236,9 +237,7 @@ class Scene:
             owner,
             total,
             tuple([limit.get(name, -1) for name in hosts.resources]) if limit else None,
-            prediction.hold,
-            prediction.span,
-            prediction.strict_span,
+            prediction,
             self._histories(shape, digest, size),
             own_priority=own_priority,
             at_once=shape.at_once,
@@ -334,6 +333,14 @@ class Scene:
     def _arriving_demand(self, ended: Observation, known: Mapping[str, Demand]) -> Demand:
         """Return the demand of an ended job, or one of its size where it is not known."""
         return known.get(ended.demand) or self._hosts.demand_of_size(ended.size)
+
+
+def _simulated_hosts(
+    snapshot: Snapshot, demands: Iterable[Demand], kept: Mapping[int, NamedHosts], *, merged: bool
+) -> SimulatedHosts:
+    options = {option for demand in demands for option in demand.options}
+    kept_for = {name: id_ for id_, hosts in kept.items() for name in hosts.needs}
+    return SimulatedHosts(snapshot.hosts.values(), options, merged=merged, kept_for=kept_for)
 
 
 def _jobs_by_likeness(history: HoldingTimes, held: Iterable[_HeldNow]) -> JobsByLikeness:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from rq_broker.domain.holding_times import HoldingTimes
+from rq_broker.domain.holding_times import HoldingTimes, Prediction
 from rq_broker.domain.terms import AtOnce
+from rq_broker.planner.forecasting.kept_hosts import KeptHosts
 from rq_broker.planner.forecasting.like_jobs import LikeJobs
 from rq_broker.planner.forecasting.room import Need, Placement, Vector
 
@@ -34,12 +36,8 @@ class Kind:
     """What one job needs in all."""
     limit: Vector | None
     """The most its owner may hold, -1 where that is not limited; None without any limit."""
-    hold: float
-    """Seconds after its start at which its capacity is expected back."""
-    span: float
-    """Seconds it is expected to hold, where it would go before a reservation."""
-    strict_span: float
-    """The same once the reservation is old."""
+    prediction: Prediction
+    """How long its jobs are expected to hold."""
     histories: tuple[LikeJobs, ...]
     """Of the most alike jobs first; none is empty."""
     own_priority: bool
@@ -73,6 +71,8 @@ class Batch:
     """When the reservation last found begins."""
     prefers_until: float = 0.0
     """Until when no alternative of its kind will do, seconds from now."""
+    kept: KeptHosts | None = None
+    """The hosts kept for its job, if its promise was missed by far."""
 
     def kinds(self, now: float) -> tuple[Kind, ...]:
         """Return the alternatives that count at a time, in order of preference."""
@@ -105,6 +105,10 @@ class RunningHold:
     """Of the jobs, where it limits how many of them hold."""
     is_live: bool = True
     """False once it has ended."""
+
+    def is_on(self, hosts: Container[int]) -> bool:
+        """Return whether it has capacity of any of these hosts."""
+        return any(host in hosts for host, _ in self.placement)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """One admission pass of a simulated future: who starts now, who waits, and what is kept for whom.
 
 The rules are those of the planner: jobs in order, a reservation for the first that does not fit
-once it was passed for `patience`, later jobs where they end before it or leave what it needs. Not
-simulated: the last resort of a reservation that was missed by far.
+once it was passed for `patience`, later jobs where they end before it or leave what it needs. The
+last resort of a reservation that was missed by far is simulated where it has begun already.
 """
 
 from __future__ import annotations
@@ -186,7 +186,9 @@ class SimulatedPass:
     def _reserve(self, batch: Batch, kinds: tuple[Kind, ...]) -> None:
         """Reserve for a batch, unless others have claimed all groups of hosts before it."""
         free = tuple([kind for kind in kinds if not self._claimed & kind.groups])
-        if free:
+        if not free:
+            batch.kept = None  # the pass that gives it no reservation forgets its promise
+        else:
             self._reservations.append(Reservation(batch, free))
             for kind in kinds:
                 self._claimed |= kind.groups

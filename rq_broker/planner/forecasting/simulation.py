@@ -354,7 +354,7 @@ class SimulatedFuture:
         self._holds_begun += 1
         end = self._now + max(seconds - self._lag, 0.0)
         heappush(self._ends, (end, self._holds_begun, hold))
-        insort(self._expected, (self._now + kind.hold, self._holds_begun, hold))
+        insort(self._expected, (self._now + kind.prediction.hold, self._holds_begun, hold))
         return started
 
     def _takes_step(self, part: float) -> bool:

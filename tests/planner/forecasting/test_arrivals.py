@@ -66,7 +66,9 @@ def test_they_are_like_the_jobs_that_ended_last() -> None:
 def test_they_say_what_those_jobs_said() -> None:
     """A type whose clients tell how long jobs hold is forecast with new jobs that tell it too."""
     drawn = arrivals(*[Observation("lab", demand_key(FOUR), 0, 10.0, 125.0)] * 3)
-    assert {(arrival.kind.hold, arrival.kind.span) for arrival in drawn} == {(130.0, 130.0)}
+    assert {(arrival.kind.prediction.hold, arrival.kind.prediction.span) for arrival in drawn} == {
+        (130.0, 130.0)
+    }
     assert {arrival.holding_times for arrival in drawn} == {(10.4,), (10.0,)}
 
 

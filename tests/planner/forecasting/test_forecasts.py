@@ -10,17 +10,17 @@ from msgspec import structs
 
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.figures import Judged
-from rq_broker.domain.holding_times import HoldingTimes, Observation
+from rq_broker.domain.holding_times import HoldingTimes, Observation, demand_key
 from rq_broker.domain.jobs import Shape
 from rq_broker.domain.line import Line, WaitingJob
-from rq_broker.domain.planning import Hold, Snapshot
+from rq_broker.domain.planning import Hold, Promise, Snapshot
 from rq_broker.domain.policy import Policy
 from rq_broker.planner import forecast_line
 from rq_broker.planner.forecasting.forecasts import MAX_SECONDS, MOST_STRETCH
 from rq_broker.planner.forecasting.scene import Scene
 from rq_broker.planner.forecasting.simulation import SimulatedFuture
 from tests.planner.forecasting.lines import FOUR, HOUR, forecasts, history, holds, line_of
-from tests.planner.oracle import demand, host, instance, snapshot_of, waiting
+from tests.planner.oracle import demand, host, instance, name_of, snapshot_of, waiting
 
 
 def full_host(number: int = 0) -> Host:
@@ -115,6 +115,29 @@ def test_holding_times_are_those_of_the_same_owner() -> None:
         snapshot = snapshot_of([host("h0", {"VCPU": 4})], shapes, history=HoldingTimes(times))
         waits.append(forecasts(snapshot)[2].p50)
     assert waits == [60.0, 6000.0]
+
+
+def test_hosts_kept_for_a_late_job_are_nobody_elses() -> None:
+    """Of two short jobs, one takes the host that is not kept, and the other waits for it."""
+    one = demand(instance(VCPU=1))
+    gang = waiting("gang", demand(*[instance(VCPU=1)] * 3), 1)
+    hosts = [host(name, {"VCPU": 1}) for name in ("h1", "h4")]
+    hosts += [host(name, {"VCPU": 1}, held={"VCPU": 1}) for name in ("h2", "h3")]
+    key = demand_key(one)
+    times = [Observation("quick", key, 0, 100.0), Observation("lab", key, 0, 1000.0)] * 20
+    snapshot = snapshot_of(
+        hosts,
+        [gang, waiting("small", one, 2, 3, owner="quick")],
+        policy=Policy(patience=0.0),
+        history=HoldingTimes(times),
+        holds=(Hold("x", "lab", 500.0, 1500.0, {"h2": {"VCPU": 1}, "h3": {"VCPU": 1}}, key),),
+    )
+    promise = Promise(1, name_of(1), -20_000.0, -20_001.0, frozenset({"h1", "h2", "h3"}))
+    waits = [
+        [found.p50 for found in forecasts(replace(snapshot, promises=promises)).values()]
+        for promises in ((), (promise,))
+    ]
+    assert waits == [[500.0, 0.0, 0.0], [500.0, 0.0, 100.0]]
 
 
 def test_what_a_job_says_counts_in_proportion_to_what_became_of_it() -> None:

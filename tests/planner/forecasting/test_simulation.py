@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import pytest
 
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.holding_times import HoldingTimes, Observation, demand_key
+from rq_broker.domain.planning import Promise
 from rq_broker.domain.policy import Policy
+from rq_broker.planner import promising
 from rq_broker.planner.forecasting import holding_draws
 from rq_broker.planner.forecasting.scene import Scene
 from rq_broker.planner.steps import run_all
 from tests.planner.clusters import Cluster, Job
 from tests.planner.forecasting.lines import line_of
-from tests.planner.oracle import demand, hold, host, instance, snapshot_of, waiting
+from tests.planner.oracle import demand, hold, host, instance, name_of, snapshot_of, waiting
 
 SECONDS = {"quick": 10.0, "usual": 100.0, "slow": 1000.0}
 """Owner → how long each of its jobs holds."""
@@ -42,10 +45,14 @@ def learnt(jobs: list[Job]) -> HoldingTimes:
     )
 
 
-def simulated_starts(hosts: list[Host], jobs: list[Job], policy: Policy) -> dict[int, float]:
+def simulated_starts(
+    hosts: list[Host], jobs: list[Job], policy: Policy, promises: tuple[Promise, ...] = ()
+) -> dict[int, float]:
     """Run one simulated future; returns ID → start."""
     shapes = [waiting(f"s{job.id}", job.demand, job.id, owner=job.owner) for job in jobs]
-    snapshot = snapshot_of(hosts, shapes, 0.0, policy=policy, history=learnt(jobs))
+    snapshot = snapshot_of(
+        hosts, shapes, 0.0, policy=policy, history=learnt(jobs), promises=promises
+    )
     future = Scene(snapshot, line_of(shapes), {}).future(1)
     assert run_all(future.steps(frozenset(range(len(jobs)))))
     return {jobs[target].id: start for target, start in future.starts.items()}
@@ -75,6 +82,30 @@ def test_jobs_start_when_the_planner_starts_them(
     cluster = Cluster(hosts, policy, learnt(jobs))
     cluster.run(jobs)
     assert simulated_starts(hosts, jobs, policy) == cluster.starts
+
+
+@pytest.mark.parametrize(("times", "until"), [(1, 500), (1, 0), (2, 300), (4, 700)])
+@pytest.mark.parametrize("seed", range(6))
+def test_hosts_kept_for_a_late_job_are_kept_in_a_future_too(
+    times: int, until: int, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every job starts when the planner starts it, whether all hosts are closed to those behind a
+    late job, or open once it was late by far, or by twice or four times as much, `until` s later.
+    """
+    monkeypatch.setattr(holding_draws, "SURPRISE", 0.0)
+    monkeypatch.setattr(holding_draws, "DOUBT", 0.0)
+    hosts = [host(f"h{number}", {"VCPU": 1}) for number in range(12)]
+    jobs = line(seed, 60, 9)
+    jobs[0] = replace(jobs[0], seconds=SECONDS["slow"], owner="slow")
+    gang = jobs[1] = replace(jobs[1], demand=demand(*[instance(VCPU=1)] * 12))
+    start = until - times * (promising.LATE_FACTOR + promising.LATE_MEANS * learnt(jobs).mean)
+    names = frozenset(host.name for host in hosts)
+    promises = (Promise(gang.id, name_of(gang.id), start, start - 1, names),)
+    starts = simulated_starts(hosts, jobs, Policy(patience=0.0), promises)
+    cluster = Cluster(hosts, Policy(patience=0.0), learnt(jobs), promises)
+    monkeypatch.setattr(HoldingTimes, "add", lambda *_: None)  # the mean stays, as in the future
+    cluster.run(jobs)
+    assert starts == cluster.starts
 
 
 def test_a_whole_host_waits_for_fragments() -> None:
