@@ -63,7 +63,7 @@ FREEING = frozenset(
 What they write meanwhile is bounded by the callbacks in flight, the tokens and who asks."""
 _CALL = re.compile(r"redis\.(p?)call\((?=\s*'([A-Z]+)')")
 _COMMAND = re.compile(r"redis\.(?:p?call|write|try_write)\(\s*'([A-Z]+)'")
-_KEY = re.compile(r"\bkey\('([a-z_:]+)'|\bindex_entry\('([a-z_]+)'")
+_KEY = re.compile(r"(?:\bkey\('|\(base \.\. ':)([a-z_:]+)'|\bindex_entry\('([a-z_]+)'")
 _CHECKED_WITH = {"TIME": "", "PUBLISH": ", 'rqb:wake', ''", "RENAME": ", base, base"}
 """Arguments by which the right to a command that takes not one key is checked."""
 

@@ -25,6 +25,10 @@ _HERE = Path(__file__).parent / "lua"
 _INCLUDE = re.compile(r'^--- @include "(\w+)"\n', re.MULTILINE)
 _HEADER = re.compile(r"(?:---.*\n)+")
 _GUARD = '--- @include "guard"\n'
+_NEST = "--- @nest\n"
+"""What follows this line is one function within the script. Its functions find at once what stands
+before the line, guard and base; of their own locals Redis searches for each name that they use."""
+_KEY = re.compile(r"\bkey\('")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,11 @@ def _expand(text: str, included: set[str]) -> Iterator[str]:
             yield from _expand(_include(name), included)
 
 
+def _nested(source: str) -> str:
+    before, line, rest = source.partition(_NEST)
+    return f"{before}{line}return (function()\n{rest}end)()\n" if line else source
+
+
 def build(name: str, text: str) -> Script:
     """Make a script of the text of its file."""
     match = _HEADER.match(text)
@@ -98,6 +107,7 @@ def build(name: str, text: str) -> Script:
     )
     if writes:
         source = prelude.guarded(source)
+    source = _nested(_KEY.sub("(base .. ':", source))  # without a call for each key
     sha = sha1(source.encode(), usedforsecurity=False).hexdigest()
     encode, decode = encoder(contract.arguments), decoder(name, contract.returns)
     return Script(

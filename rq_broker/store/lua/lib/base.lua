@@ -30,3 +30,5 @@ end
 local function add_to(name, field, amount)
   return tonumber(redis.pcall('HINCRBY', name, field, amount))
 end
+
+--- @nest

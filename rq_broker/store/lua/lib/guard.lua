@@ -7,7 +7,10 @@
 --- The first write switches the guard on, so that what is read before it costs nothing more.
 
 local server = redis
-local redis = { error_reply = server.error_reply, acl_check_cmd = server.acl_check_cmd, pcall = server.pcall }
+local redis = {
+  error_reply = server.error_reply, acl_check_cmd = server.acl_check_cmd, pcall = server.pcall,
+  call = false, write = false, try_write = false, -- makes room for what follows
+}
 
 local function call_guarded(...)
   local reply = server.pcall(...)
