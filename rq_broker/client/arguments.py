@@ -92,7 +92,7 @@ class HoldTerms(TypedDict, total=False):
     """What a hold may say about its job, beside what it needs."""
 
     owner_id: str
-    """May be left out by whoever acts for one owner only."""
+    """Left out: that of the token or of `http`; your user name where neither is given."""
     priority: int
     expected: float
     """Seconds it will hold, as far as you know: a wish, no limit."""

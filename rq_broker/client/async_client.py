@@ -28,7 +28,7 @@ from rq_broker.client.grants import Grant, HoldLost
 from rq_broker.client.holding import keep
 from rq_broker.client.holds import held_async
 from rq_broker.client.repeating import ONCE, RETRIES, RETRY_FOR, Repeating, Told
-from rq_broker.client.wishes import HoldOptions, wish
+from rq_broker.client.wishes import HoldOptions, user_name, wish
 from rq_broker.domain.api_url import checked_url
 
 Args = ParamSpec("Args")
@@ -85,6 +85,7 @@ class AsyncClient:
     ) -> None:
         self._rules = Repeating(retries, retry_for, on_trouble, on_warning)
         self._credential = credential(token)
+        self._is_anonymous = token is None and http is None
         self._http = http or httpx.AsyncClient(
             base_url=checked_url(url),
             timeout=connections.TIMEOUT_SECONDS,
@@ -222,6 +223,8 @@ class AsyncClient:
         A hold that is lost cancels the body, and the `async with` ends with HoldLost. `on_lost` is
         called in the event loop.
         """
+        if self._is_anonymous and options.get("owner_id") is None:
+            options["owner_id"] = user_name()
         return held_async(self._run, self._keep, wish(type_, need, **options))
 
     wait = _async_flow(holding.wait)

@@ -25,7 +25,7 @@ from rq_broker.client.grants import Grant, HoldLost
 from rq_broker.client.holding import keep
 from rq_broker.client.holds import held
 from rq_broker.client.repeating import ONCE, RETRIES, RETRY_FOR, Repeating, Told
-from rq_broker.client.wishes import HoldOptions, wish
+from rq_broker.client.wishes import HoldOptions, user_name, wish
 from rq_broker.domain.api_url import checked_url
 
 Args = ParamSpec("Args")
@@ -84,6 +84,7 @@ class Client:
     ) -> None:
         self._rules = Repeating(retries, retry_for, on_trouble, on_warning)
         self._credential = credential(token)
+        self._is_anonymous = token is None and http is None
         self._http = http or httpx.Client(
             base_url=checked_url(url),
             timeout=connections.TIMEOUT_SECONDS,
@@ -240,6 +241,8 @@ class Client:
             HoldLost: It was lost before the body ended.
             BrokerError: The API refuses the job.
         """
+        if self._is_anonymous and options.get("owner_id") is None:
+            options["owner_id"] = user_name()
         return held(self._run, self._keep, wish(type_, need, **options))
 
     wait = _sync_flow(holding.wait)

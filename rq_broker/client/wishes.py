@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Unpack
@@ -75,6 +76,14 @@ class Wish:
     def owner_id(self) -> str:
         """Whose job it is, '' if the API knows."""
         return str(self.job.get("owner_id", ""))
+
+
+def user_name() -> str:
+    """Return the name of the user whose process this is: the owner of jobs where nobody else is."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # the user has no name, as in some containers
+        return "job"
 
 
 _OF_THE_WAIT = ("request_id", "data", "timeout", "look_every", "on_wait", "on_lost")

@@ -23,12 +23,14 @@ class Api:
     def __init__(self, status: str = "granted") -> None:
         self.job = {"Status": status, "Fence": 3, "OwnerID": "o", "Hosts": ["h"], "Error": None}
         self.changes: list[dict[str, Any]] = []
+        self.submitted: dict[str, Any] = {}
         self.renewed = threading.Event()
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         if request.url.path.startswith("/types/"):
             return ok({"policy": {"running": None}})
         if request.url.path == "/v1/vm":
+            self.submitted = json.loads(request.content)
             return ok(self.job)
         if request.method == "DELETE":
             self.changes.append({"withdrawn": True})
@@ -210,3 +212,29 @@ async def test_a_wait_that_is_left_withdraws_the_job() -> None:
 def test_a_grant_without_a_loss_passes_its_check() -> None:
     """`check` raises nothing as long as the hold is there."""
     Grant("vm", "r", "o", 1, ["h"], {}, 600.0, 0.0).check()
+
+
+@pytest.mark.parametrize(
+    ("token", "options", "owner"),
+    [
+        (None, {}, "ann"),
+        (None, {"owner_id": "lab-7"}, "lab-7"),
+        ("rqb_x", {}, None),
+        ("rqb_x", {"owner_id": "lab-7"}, "lab-7"),
+    ],
+)
+async def test_whose_a_hold_is(
+    monkeypatch: pytest.MonkeyPatch, token: str | None, options: dict[str, Any], owner: str | None
+) -> None:
+    """Without a token it is its user's; with one the API knows whose, unless the call says so."""
+    monkeypatch.setattr("rq_broker.client.wishes.getpass.getuser", lambda: "ann")
+    api = Api()
+    client = Client("http://a", token=token)
+    monkeypatch.setattr(client, "_http", api.client()._http)
+    with client.hold("vm", {"VCPU": 4}, **options):
+        assert api.submitted.get("owner_id") == owner
+    api = Api()
+    asking = AsyncClient("http://a", token=token)
+    monkeypatch.setattr(asking, "_http", api.async_client()._http)
+    async with asking.hold("vm", {"VCPU": 4}, **options):
+        assert api.submitted.get("owner_id") == owner

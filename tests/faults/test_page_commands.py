@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from rq_broker.api.audit_log import JSON_LINES
 from rq_broker.cli import main
+from rq_broker.client import Client
 from tests.pages import PAGES, commands
 from tests.processes import Child, children, end_redis, store_url
 
@@ -98,6 +99,15 @@ def test_the_commands_of_a_page_succeed(dev: Child, name: str) -> None:
     curl(next(words for words, _ in commands(PAGES["README.md"], "curl")), dev.url)
     for words, _ in commands(PAGES[name], "curl"):
         curl(words, dev.url)
+
+
+def test_the_hold_of_the_readme_is_granted(dev: Child) -> None:
+    """README's line of Python, pasted as it stands, holds capacity at `make run`."""
+    (line,) = re.findall(r"`(with broker\.hold.*?:)`", PAGES["README.md"])
+    with Client(dev.url) as broker:
+        names: dict[str, Any] = {"broker": broker}
+        exec(f"{line}\n    hosts = grant.hosts", names)
+    assert list(names["hosts"]) == ["host1"]
 
 
 def test_the_commands_of_the_command_line_succeed(

@@ -79,14 +79,6 @@ def new_name() -> str:
     """Return a name for a job: that of the user, and a random word."""
     import secrets
 
+    from rq_broker.client.wishes import user_name
+
     return f"{user_name()}-{secrets.token_hex(4)}"
-
-
-def user_name() -> str:
-    """Return the name of the user."""
-    import getpass
-
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # the user has no name, as in some containers
-        return "job"

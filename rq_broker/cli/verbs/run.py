@@ -10,7 +10,7 @@ import click
 from rq_broker.cli.connecting import Connection, with_connection
 from rq_broker.cli.spans import SPAN
 from rq_broker.cli.verbs.arguments import TYPE
-from rq_broker.cli.verbs.demands import DEMAND, demand_of, new_name, user_name, with_demand
+from rq_broker.cli.verbs.demands import DEMAND, demand_of, new_name, with_demand
 
 _OUTAGE_SECONDS = 600.0
 _GRACE_SECONDS = 10.0
@@ -55,6 +55,7 @@ def run(
     command cannot be run or found.
     """
     from rq_broker.cli.run.session import Job, run_job
+    from rq_broker.client.wishes import user_name
 
     data = demand_of(**{name: options.pop(name) for name in DEMAND})
     name = options.pop("request_id")
