@@ -69,8 +69,8 @@ class ArrayCalls:
         """Reorder an array. Raises Invalid for an update of another kind."""
         if not isinstance(change, bodies.Reorder):
             raise errors.Invalid(
-                f"{array.request_id} takes priority, before, after or position; "
-                "its jobs take the rest, one by one"
+                f"{array.request_id} takes priority, before, after or position; its jobs take the "
+                "rest: end or requeue all of them by POST /types/{type}/actions"
             )
         if change.mode == "place":
             raise errors.Invalid(

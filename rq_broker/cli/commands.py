@@ -55,6 +55,10 @@ SECTIONS: Mapping[str, Mapping[str, Entry]] = {
         "move": Entry(
             "verbs.jobs:move", "Move a waiting job within the queue, or several to one end of it."
         ),
+        "take": Entry(
+            "verbs.jobs:take",
+            "Take what granted jobs are offered; print their hosts, with commas between them.",
+        ),
         "done": Entry("verbs.jobs:done", "End running jobs, and give back what they hold."),
         "withdraw": Entry("verbs.jobs:withdraw", "Remove jobs, and release what they hold."),
     },

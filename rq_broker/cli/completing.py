@@ -24,7 +24,7 @@ PATIENCE_SECONDS = 0.15
 """How long a TAB waits for the server, the look-up of its name included. With more it is felt."""
 MOST_JOBS = 200
 """Jobs of a status that are offered, the first in line: more are no help."""
-_STATUSES = {"move": ("queued",), "done": ("running",)}
+_STATUSES = {"move": ("queued",), "take": ("granted",), "done": ("running",)}
 """Command → the statuses of the jobs that it takes."""
 _EVERY_STATUS = ("queued", "granted", "running", "")
 """Those of the other commands: ended jobs, kept for days, must not crowd out the rest."""

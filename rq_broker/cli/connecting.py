@@ -46,6 +46,10 @@ class Connection:
             options["http"] = _without_tls(self.url)
         return Client(self.url, token=self.token, **options)
 
+    def telling_client(self) -> Client:
+        """Return a new sync client that prints each warning on standard error."""
+        return self.client(on_warning=_print_warning)
+
     def async_client(self, **options: Any) -> AsyncClient:
         """Return a new async client; the options are those of AsyncClient."""
         from rq_broker.client import AsyncClient  # noqa: PLC0415 - slow to import
@@ -107,7 +111,7 @@ def with_client(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def call(connection: Connection, **values: Any) -> None:
-        with connection.client(on_warning=_print_warning) as client:
+        with connection.telling_client() as client:
             command(client, **values)
 
     return with_connection(call)

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import click
 
+from rq_broker.cli.option_words import in_options
 from rq_broker.domain import errors
 
 _Item = TypeVar("_Item")
@@ -81,7 +82,7 @@ def told_as_exits(url: str) -> Iterator[None]:
 
 def _refused(error: errors.BrokerError, whose: str = "") -> SystemExit:
     """Say why the broker refuses, and how a token is given; return what ends the process."""
-    ended = _ended(exit_code_of(error), whose + str(error), error.code)
+    ended = _ended(exit_code_of(error), whose + in_options(str(error)), error.code)
     if error.status == HTTPStatus.UNAUTHORIZED:
         click.echo("Give the token by RQ_BROKER_TOKEN, by --token-file, or in a profile.", err=True)
     return ended

@@ -34,6 +34,8 @@ REASONS_OF_SIZE = frozenset(ReasonCode) - {
     ReasonCode.DESTINATION_CLOSED,
     ReasonCode.DESTINATION_ASKED,
     ReasonCode.DESTINATION_BEHIND,
+    ReasonCode.OFFERS_MISSED,
+    ReasonCode.OFFERS_OPEN,
     ReasonCode.NEXT_PASS,
     ReasonCode.NO_NOTIFIER,
 }
@@ -86,7 +88,8 @@ class Explanation:
     usable_hosts: frozenset[str] = frozenset()
     """The hosts of its aggregate, while it waits."""
     largest: Largest | None = None
-    """None where no size would help: granted, paused, or its destination is closed."""
+    """None where no size would help: granted, paused, as many of its array hold as may, or nobody
+    takes its callbacks or offers now."""
     alternative: int | None = None
     """Which of its alternatives `hosts` are of; None for a job that has none."""
 

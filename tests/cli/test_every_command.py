@@ -69,6 +69,8 @@ ROWS: dict[str, Row] = {
                   "TYPE nope", *JOB),
     "move": Row("TYPE waits2 --front", "", {"RequestID": "waits2", "Position": 1},
                 "TYPE runs --front", 6, "(not_waiting)"),
+    "take": Row("TYPE offered", "h1", {"request_id": "offered", "hosts": ["h1"]},
+                "TYPE waits1", 6, "(conflict)"),
     "done": Row("TYPE runs", "", {"request_id": "runs", "status": "done"}, "TYPE nope", *JOB),
     "withdraw": Row("TYPE waits1", "", {"request_id": "waits1", "withdrawn": True},
                     "TYPE nope --yes", *JOB, asks=True),
@@ -125,7 +127,7 @@ ROWS: dict[str, Row] = {
 VARIANTS: dict[str, Row] = {
     "submit (an array)": Row("TYPE --array 3 --at-once 2 --id sweep --owner o", "sweep[*]",
                              {"RequestID": "sweep[*]"}, "TYPE --at-once 2 --owner o", 2,
-                             "at_once"),
+                             "--at-once"),
     "list (fast, of an owner)": Row("TYPE --fast --owner o", "waits1", {"RequestID": "waits1"},
                                     "TYPE --limit 0", 2, "'--limit'"),
     "why (of a running job)": Row("TYPE runs", "running", {"status": "running"}, "TYPE nope", *JOB),
@@ -170,7 +172,7 @@ def api(redis_server: Server) -> Iterator[Served]:
 async def prepared(running: Served, type_: str) -> None:
     """Make a type with a full host, an idle one, and a job of each kind."""
     broker = running.broker
-    await making.publish(broker, "h1", type_, VCPU=1)
+    await making.publish(broker, "h1", type_, VCPU=2)
     await making.publish(broker, "spare", type_, Other=1)
     job = await making.submit(broker, "over", type_)
     assert await making.grant(broker, job) is not None
@@ -178,6 +180,8 @@ async def prepared(running: Served, type_: str) -> None:
     job = await making.submit(broker, "runs", type_)
     assert await making.grant(broker, job) is not None
     await broker.transition(type_, "runs", Status.RUNNING)
+    job = await making.submit(broker, "offered", type_, callback="")
+    assert await making.grant(broker, job) is not None
     for name in ("waits1", "waits2"):
         await making.submit(broker, name, type_)
     await broker.set_keys(type_, "*", [str(generate())])

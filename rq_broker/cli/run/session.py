@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 
 from rq_broker.cli.connecting import Connection
+from rq_broker.cli.option_words import in_options
 from rq_broker.cli.run.child import (
     FORWARDED,
     Child,
@@ -166,7 +167,7 @@ class _Session:
     def _failed(self, trouble: Exception) -> int:
         """Tell what the broker says, or that it does not answer; return the exit code."""
         if isinstance(trouble, errors.BrokerError):
-            self._progress.fail(f"{trouble} ({trouble.code})")
+            self._progress.fail(f"{in_options(str(trouble))} ({trouble.code})")
         else:
             why = str(trouble) or type(trouble).__name__
             self._progress.fail(f"no answer from {self._url}: {why} (unreachable)")

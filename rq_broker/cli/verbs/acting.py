@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from rq_broker.cli.exits import each_told
@@ -17,6 +17,8 @@ fewer, more of the time goes to calls."""
 _BAR_FROM = 2
 """Calls from which on there is a bar."""
 
+WHOLE = "[*]"
+"""With what the name ends that stands for all jobs of an array."""
 Action = Literal["withdraw", "move", "done"]
 End = Literal["front", "back"]
 _Outcome = tuple[str, errors.BrokerError | None]
@@ -55,6 +57,33 @@ def act_on(
     each_told(outcomes, tell, (lambda outcome: outcome[0]) if len(request_ids) > 1 else None)
 
 
+def jobs_of(
+    client: Client,
+    type_: str,
+    request_ids: Iterable[str],
+    owner_id: str,
+    statuses: Collection[str] = ("queued", "granted", "running"),
+) -> Iterator[str]:
+    """Yield the jobs that a command names, and for `name[*]` those of the array in a status.
+
+    An array's name is yielded itself where there is no such array: then it is refused.
+    """
+    from rq_broker.domain.errors import JobNotFound
+
+    for name in dict.fromkeys(request_ids):
+        if not name.endswith(WHOLE):
+            yield name
+            continue
+        try:
+            client.read(type_, name, owner_id=owner_id)
+        except JobNotFound:
+            yield name
+            continue
+        for job in client.jobs(type_, request_id=name, owner_id=owner_id):
+            if job["Status"] in statuses:
+                yield job["RequestID"]
+
+
 class _Acting:
     def __init__(self, client: Client, type_: str, action: Action, owner_id: str, end: End) -> None:
         self._client = client
@@ -68,8 +97,10 @@ class _Acting:
         from rq_broker.cli.output.progress import progress
 
         names = [*dict.fromkeys(request_ids)]
-        arrays = [[name] for name in names if name.endswith("[*]")]
-        jobs = [name for name in names if not name.endswith("[*]")]
+        if self._action == "done":  # the API ends no array as a whole
+            names = [*jobs_of(self._client, self._type, names, self._owner_id)]
+        arrays = [[name] for name in names if name.endswith(WHOLE)]
+        jobs = [name for name in names if not name.endswith(WHOLE)]
         calls = [jobs[start : start + AT_ONCE] for start in range(0, len(jobs), AT_ONCE)]
         if self._end == "front":
             calls.reverse()  # each call puts its jobs before those of the calls before it

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rq_broker.cli.verbs.arguments import AMOUNTS, said
 
+if TYPE_CHECKING:
+    from rq_broker.cli.connecting import Connection
+
+WHOSE = click.option(
+    "--owner", "owner_id", metavar="OWNER",
+    show_default="that of your token if it names one; without a token, your name",
+    help="Whose job it is.",
+)  # fmt: skip
 _OPTIONS = (
     click.option("--need", "needs", multiple=True, type=AMOUNTS, metavar="RESOURCE=N,…",
                  help="What an instance needs, as VCPU=4; Slots=1 if left out. Again for others."),
@@ -82,3 +90,15 @@ def new_name() -> str:
     from rq_broker.client.wishes import user_name
 
     return f"{user_name()}-{secrets.token_hex(4)}"
+
+
+def owner_of(connection: Connection, owner_id: str | None) -> str | None:
+    """Return whose a new job is; None: that of the token.
+
+    Args:
+        connection: As whom the command calls.
+        owner_id: Of --owner.
+    """
+    from rq_broker.client.wishes import user_name
+
+    return user_name() if owner_id is None and connection.token is None else owner_id

@@ -37,13 +37,36 @@ def why(client: Client, type_: str, request_id: str, owner_id: str, as_json: boo
             raise
         job = client.read(type_, request_id, owner_id=owner_id)
         ending = f": {job['Error']}" if job.get("Error") else ""
-        print_pairs([("status", f"{job['Status']}{ending}")])
+        print_pairs([("status", f"{status_words(job)}{ending}")])
         return
     if as_json:
         print_objects([explanation])
+    elif "position" in explanation:
+        print_pairs(_waiting(explanation))
     else:
-        waits = "position" in explanation
-        print_pairs(_waiting(explanation) if waits else _holding(explanation))
+        offered = explanation["status"] == "granted"
+        job = client.read(type_, request_id, owner_id=owner_id) if offered else {}
+        print_pairs([*_holding(explanation), *_offer(job)])
+
+
+def status_words(job: Mapping[str, Any]) -> str:
+    """Return the status of a job, or how many jobs of an array have each."""
+    if "Counts" not in job:
+        return str(job["Status"])
+    return ", ".join(f"{count} {status}" for status, count in job["Counts"].items() if count)
+
+
+def _offer(job: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Tell until when a job without a callback must be taken, and how."""
+    import shlex
+
+    from rq_broker.cli.verbs.listing import left
+
+    if job.get("Status") != "granted" or job.get("Callback"):
+        return
+    ends = job.get("OfferEnds")
+    yield "offered", f"for {left(ends)} more; then the next job gets it" if ends else "without end"
+    yield "to take it", shlex.join(["rq-broker", "take", job["Type"], job["RequestID"]])
 
 
 def _waiting(why: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""The commands on jobs: submit, show, move, done, withdraw, attempts."""
+"""The commands on jobs: submit, show, move, take, done, withdraw, attempts."""
 
 from __future__ import annotations
 
@@ -7,12 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rq_broker.cli.connecting import with_client
+from rq_broker.cli.connecting import Connection, with_client, with_connection
 from rq_broker.cli.exits import each_told
 from rq_broker.cli.spans import SPAN
-from rq_broker.cli.verbs.acting import act_on
+from rq_broker.cli.verbs.acting import act_on, jobs_of
 from rq_broker.cli.verbs.arguments import JOB, JOBS, JSON, OWNER, TYPE, YES, confirm, said
-from rq_broker.cli.verbs.demands import DEMAND, demand_of, new_name, with_demand
+from rq_broker.cli.verbs.demands import (
+    DEMAND,
+    WHOSE,
+    demand_of,
+    new_name,
+    owner_of,
+    with_demand,
+)
 
 if TYPE_CHECKING:
     from rq_broker.client import Client
@@ -25,10 +32,8 @@ if TYPE_CHECKING:
               help="The whole demand as a JSON object; - for the input.")  # fmt: skip
 @click.option("--id", "request_id", metavar="JOB", show_default="your name and a random word",
               help="Its name.")  # fmt: skip
-@click.option("--owner", "owner_id", metavar="OWNER",
-              show_default="that of your token, if it names one",
-              help="Whose job it is.")  # fmt: skip
-@click.option("--callback", metavar="URL", show_default="none: watch it, and take its offer",
+@WHOSE
+@click.option("--callback", metavar="URL", show_default="none: `take` takes its offer",
               help="URL to call when the capacity is held.")  # fmt: skip
 @click.option("--priority", type=int, metavar="N", help="The smaller goes first.")
 @click.option("--expected", type=SPAN, metavar="SPAN", help="How long it will hold, as 2h.")
@@ -42,8 +47,8 @@ if TYPE_CHECKING:
 @click.option("--at-once", type=click.IntRange(1), metavar="N",
               help="At most so many of the array hold capacity at a time.")  # fmt: skip
 @JSON
-@with_client
-def submit(client: Client, type_: str, as_json: bool, **fields: Any) -> None:
+@with_connection
+def submit(connection: Connection, type_: str, as_json: bool, **fields: Any) -> None:
     """Submit a job, and print its name."""
     from rq_broker.cli.output.objects import print_objects
     from rq_broker.cli.output.text import harmless
@@ -52,8 +57,10 @@ def submit(client: Client, type_: str, as_json: bool, **fields: Any) -> None:
     if fields["request_id"] is None:
         fields["request_id"] = new_name()
     fields["count"] = fields.pop("array")
+    fields["owner_id"] = owner_of(connection, fields["owner_id"])
     terms: Any = said(fields)
-    job = client.submit(type_, data=data, **terms)
+    with connection.telling_client() as client:
+        job = client.submit(type_, data=data, **terms)
     if as_json:
         print_objects([job])
     else:
@@ -153,6 +160,39 @@ def move(
 @click.command()
 @TYPE
 @JOBS
+@OWNER
+@JSON
+@with_client
+def take(
+    client: Client, type_: str, request_ids: Sequence[str], owner_id: str, as_json: bool
+) -> None:
+    """Take what granted jobs are offered; print their hosts, with commas between them.
+
+    They are running from then on. Of a running job it renews --hold-at-most.
+    """
+    from rq_broker.cli.output.objects import print_objects
+    from rq_broker.cli.output.text import harmless
+    from rq_broker.domain.errors import Conflict
+
+    def take_one(request_id: str) -> None:
+        job = client.read(type_, request_id, owner_id=owner_id)
+        if job.get("Status") not in ("granted", "running"):
+            what = "it is " + job["Status"] if "Status" in job else "none of its jobs is granted"
+            raise Conflict(f"{what}: there is no offer to take")
+        client.transition(type_, request_id, "running", owner_id=owner_id, fence=job["Fence"])
+        if as_json:
+            told = {"request_id": request_id, "type": type_, "status": "running"}
+            print_objects([{**told, "hosts": job["Hosts"], "fence": job["Fence"]}])
+        else:
+            click.echo(harmless(",".join(job["Hosts"])))
+
+    names = [*jobs_of(client, type_, request_ids, owner_id, ("granted",))] or request_ids
+    each_told(names, take_one, str if len(names) > 1 else None)
+
+
+@click.command()
+@TYPE
+@JOBS
 @click.option("--error", metavar="TEXT", help="End them in error, for this reason.")
 @OWNER
 @JSON
@@ -176,7 +216,8 @@ def done(
         client.transition(type_, request_id, "error", owner_id=owner_id, error=error)
         told(request_id)
 
-    each_told(request_ids, end, str if len(request_ids) > 1 else None)
+    names = [*jobs_of(client, type_, request_ids, owner_id)]
+    each_told(names, end, str if len(names) > 1 else None)
 
 
 @click.command()

@@ -118,9 +118,19 @@ def since(job: Mapping[str, Any]) -> str:
     return str(job["CreatedAt" if job["Status"] == "queued" else "UpdatedAt"])
 
 
+def left(time: str) -> str:
+    """Render how long it is until a time of the API."""
+    from rq_broker.cli.output.text import moment, span
+
+    return span((moment(time) - datetime.now(UTC)).total_seconds())
+
+
 def where(job: Mapping[str, Any]) -> str:
-    """Name the hosts that a job holds capacity on; empty for none."""
-    return f"on {', '.join(dict.fromkeys(job['Hosts']))}" if job.get("Hosts") else ""
+    """Name the hosts that a job holds capacity on, and until when it must be taken; '' for none."""
+    if not job.get("Hosts"):
+        return ""
+    within = f"; take it within {left(job['OfferEnds'])}" if job.get("OfferEnds") else ""
+    return f"on {', '.join(dict.fromkeys(job['Hosts']))}{within}"
 
 
 def eta_words(eta: Mapping[str, Any] | None) -> str:

@@ -10,7 +10,7 @@ import click
 from rq_broker.cli.connecting import Connection, with_connection
 from rq_broker.cli.spans import SPAN
 from rq_broker.cli.verbs.arguments import TYPE
-from rq_broker.cli.verbs.demands import DEMAND, demand_of, new_name, with_demand
+from rq_broker.cli.verbs.demands import DEMAND, WHOSE, demand_of, new_name, owner_of, with_demand
 
 _OUTAGE_SECONDS = 600.0
 _GRACE_SECONDS = 10.0
@@ -24,9 +24,7 @@ _GRACE_SECONDS = 10.0
               help="How long it will run, as 2h. A wish: nothing ends it.")  # fmt: skip
 @click.option("--name", "--id", "request_id", metavar="JOB",
               show_default="your name and a random word", help="Its name.")  # fmt: skip
-@click.option("--owner", "owner_id", metavar="OWNER",
-              show_default="that of your token if it names one; without a token, your name",
-              help="Whose job it is.")  # fmt: skip
+@WHOSE
 @click.option("--priority", type=int, metavar="N", help="The smaller goes first.")
 @click.option("--give-up-after", type=SPAN, metavar="SPAN", help="It ends if it waits for longer.")
 @click.option("--hold-at-most", type=SPAN, metavar="SPAN", default="10m", show_default=True,
@@ -55,12 +53,10 @@ def run(
     command cannot be run or found.
     """
     from rq_broker.cli.run.session import Job, run_job
-    from rq_broker.client.wishes import user_name
 
     data = demand_of(**{name: options.pop(name) for name in DEMAND})
     name = options.pop("request_id")
-    if options["owner_id"] is None and connection.token is None:
-        options["owner_id"] = user_name()
+    options["owner_id"] = owner_of(connection, options["owner_id"])
     job = Job(
         type_,
         new_name() if name is None else name,

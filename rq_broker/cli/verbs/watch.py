@@ -65,6 +65,8 @@ def watch(
 
         def read(last: Mapping[str, Any] | None) -> Mapping[str, Any]:
             """Read the job; once it is known, as soon as its status is another."""
+            if last and "Status" not in last:  # an array, of which the API waits for nothing
+                return client.read(type_, request_id, owner_id=owner_id)
             wait = int(interval) if last else 0
             others = [status for status in STATUSES if last and status != last["Status"]]
             return client.read(type_, request_id, owner_id=owner_id, wait=wait, until=others)
@@ -72,10 +74,17 @@ def watch(
         job: Mapping[str, Any] = {}
         for job in _changes(read, interval):
             _print(job, _job_words(job), as_json)
-            if job.get("Status") in (*wanted, *_ENDS):
+            if _statuses_of(job) <= {*wanted, *_ENDS}:
                 break
-        if job.get("Status") not in wanted:
+        if not _statuses_of(job) <= {*wanted}:
             raise SystemExit(1)
+
+
+def _statuses_of(job: Mapping[str, Any]) -> set[str]:
+    """Return the status of a job, or those of all jobs of an array."""
+    if "Counts" in job:
+        return {status for status, count in job["Counts"].items() if count}
+    return {job["Status"]}
 
 
 def _statuses(text: str) -> tuple[str, ...]:
@@ -199,8 +208,9 @@ def _counts_words(counts: Mapping[str, int]) -> str:
 
 
 def _job_words(job: Mapping[str, Any]) -> str:
+    from rq_broker.cli.verbs.explaining import status_words
     from rq_broker.cli.verbs.listing import where
 
     place = f", {job['Position']} in line" if job.get("Position") else ""
     why = job.get("Reason") or job.get("Error") or where(job)
-    return f"{job['Status']}{place}" + (f": {why}" if why else "")
+    return f"{status_words(job)}{place}" + (f": {why}" if why else "")

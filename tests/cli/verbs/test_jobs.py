@@ -8,6 +8,7 @@ import pytest
 
 from rq_broker.cli.verbs import acting
 from rq_broker.domain.jobs import Status
+from rq_broker.domain.offers import OFFER
 from tests import making
 from tests.cli.served import Served
 from tests.cli.terminal import on_terminal
@@ -196,3 +197,68 @@ def test_a_type_that_is_misspelt_is_said_so(run: Run, type_: str) -> None:
     assert (listed.stdout, listed.exit_code) == ("", 0)
     assert f"there is no type bemch-{type_} yet; did you mean {named}" in listed.stderr
     assert "no type" not in run("list", named, "--status", "done").stderr
+
+
+def test_an_offer_is_taken(run: Run, api: Served, type_: str) -> None:
+    """A job without a callback is told until when and how it is taken, and `take` takes it."""
+    api.run(making.publish(api.broker, type_=type_, VCPU=1))
+    assert run("submit", type_, "--id", "d", "--need", "VCPU=1").exit_code == 0
+    job = api.run(api.broker.read(type_, "d"))
+    early = run("take", type_, "d")
+    assert (early.exit_code, "it is queued: there is no offer" in early.stderr) == (6, True)
+    offered = making.shape(owner=job.owner_id, destination=OFFER)
+    api.run(making.grant(api.broker, job, offered))
+    told = " ".join(run("why", type_, "d").stdout.split())
+    assert "offered for " in told
+    assert told.endswith(f"to take it rq-broker take {type_} d")
+    assert "on h1; take it within " in run("list", type_).stdout
+    for _ in range(2):  # the second time it renews
+        assert run("take", type_, "d").stdout == "h1\n"
+    assert api.run(api.broker.read(type_, "d")).status is Status.RUNNING
+    assert "offered" not in run("why", type_, "d").stdout
+
+
+def test_a_queued_job_with_a_callback_is_not_taken(run: Run, api: Served, type_: str) -> None:
+    """Such a job may be `running` over HTTP, with nothing held: `take` does not do that."""
+    api.run(making.submit(api.broker, "d", type_))
+    assert run("take", type_, "d").exit_code == 6
+    assert api.run(api.broker.read(type_, "d")).status is Status.QUEUED
+
+
+def _sweep(run: Run, api: Served, type_: str) -> None:
+    """Submit an array of three, two of them granted."""
+    api.run(making.publish(api.broker, type_=type_, VCPU=2))
+    words = ("--id", "s", "--array", "3", "--need", "VCPU=1")
+    assert run("submit", type_, *words).exit_code == 0
+    for name in ("s[0]", "s[1]"):
+        job = api.run(api.broker.read(type_, name))
+        assert api.run(making.grant(api.broker, job)) is not None
+
+
+@pytest.mark.parametrize("reason", [(), ("--error", "burnt")])
+def test_an_array_is_ended_as_a_whole(
+    run: Run, api: Served, type_: str, reason: tuple[str, ...]
+) -> None:
+    """`done` takes the name of an array, for all its jobs; they are told one by one."""
+    _sweep(run, api, type_)
+    taken = run("take", type_, "s[*]", "--json")
+    assert len(taken.stdout.splitlines()) == 2, taken.output
+    ended = run("done", type_, "s[*]", *reason, "--json")
+    told = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert sorted(each["request_id"] for each in told) == ["s[0]", "s[1]", "s[2]"], ended.output
+    status = "error" if reason else "done"
+    assert run("why", type_, "s[*]").stdout == f"status  3 {status}\n"
+    assert run("done", type_, "s[*]", *reason).exit_code == 0  # none is left
+    assert run("done", type_, "t[*]", *reason).exit_code == 4
+    assert "none of its jobs is granted" in run("take", type_, "s[*]").stderr
+
+
+def test_an_array_is_watched(run: Run, api: Served, type_: str) -> None:
+    """A watch of an array tells how many of its jobs have each status, until all have ended."""
+    _sweep(run, api, type_)
+    seen = run("watch", type_, "s[*]", "--until", "queued,granted")
+    assert " 1 queued, 2 granted" in seen.stdout
+    assert seen.exit_code == 0
+    run("done", type_, "s[*]")
+    assert run("watch", type_, "s[*]").exit_code == 0
+    assert run("watch", type_, "s[*]", "--until", "error").exit_code == 1

@@ -19,30 +19,30 @@ def test_a_zero_is_said(run: Run, type_: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "field"),
+    ("words", "option"),
     [
-        (("--expected", "0s"), "expected"),
-        (("--give-up-after", "0s"), "give_up_after"),
-        (("--hold-at-most", "0s"), "hold_at_most"),
-        (("--id", ""), "request_id"),
-        (("--callback", ""), "callback"),
-        (("--not-before", ""), "not_before"),
-        (("--after", ""), "after"),
+        (("--expected", "0s"), "--expected"),
+        (("--give-up-after", "0s"), "--give-up-after"),
+        (("--hold-at-most", "0s"), "--hold-at-most"),
+        (("--id", ""), "--id"),
+        (("--callback", ""), "--callback"),
+        (("--not-before", ""), "--not-before"),
+        (("--after", ""), "--after"),
     ],
 )
 def test_what_the_api_refuses_is_refused(
-    run: Run, type_: str, words: tuple[str, ...], field: str
+    run: Run, type_: str, words: tuple[str, ...], option: str
 ) -> None:
     """A value that the API does not take ends the command as a wrong use; no job is made."""
     result = run("submit", type_, "--owner", "o", *words)
-    assert (result.exit_code, field in result.stderr) == (2, True), result.output
+    assert (result.exit_code, option in result.stderr) == (2, True), result.output
     assert run("list", type_, "--json").stdout == ""
 
 
 def test_run_says_an_empty_name(run: Run, type_: str) -> None:
     """A run of an empty name, as of a variable that is not set, is refused as well."""
     result = run("run", type_, "--id", "", "--owner", "o", "--", "true")
-    assert (result.exit_code, "request_id" in result.stderr) == (125, True), result.output
+    assert (result.exit_code, "--name" in result.stderr) == (125, True), result.output
 
 
 @pytest.mark.parametrize(
