@@ -25,8 +25,8 @@ class Warnings(NamedTuple):
 
     job: Reason | None
     """Why the job would never be granted as things are."""
-    type: str | None
-    """What is odd about its type."""
+    beside: str | None
+    """What is odd about its type, or about what it needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,8 @@ class _Remembered:
 
     capacity_number: str
     """Number of the type's last change of capacity, or of limits."""
-    type: str | None
-    """What is odd about its type."""
+    beside: str | None
+    """What is odd about its type, or about what it needs."""
     too_large: Mapping[Demand, Reason | None]
     """Why no host could ever hold each of its alternatives; None where one could."""
     limits: Mapping[str, Amounts]
@@ -68,7 +68,7 @@ class SubmitWarnings:
         reason = _never(remembered.too_large, demand, remembered.limits, job.owner_id)
         if remembered.counting_host and not reason and _counts(data):
             reason = Reason(code=ReasonCode.COUNT_RESERVED, host=remembered.counting_host)
-        return Warnings(reason, remembered.type)
+        return Warnings(reason, remembered.beside)
 
 
 def _counts(data: str) -> bool:
@@ -83,11 +83,16 @@ def _found(
 ) -> _Remembered:
     """Return what does not depend on the job's owner."""
     number = job.capacity_number
+    odd = []
     if not hosts:
-        text = f"type {job.type} has no host yet: its jobs wait until there is one"
-        return _Remembered(number, text, dict.fromkeys(demand.options), limits, None)
+        odd.append(f"type {job.type} has no host yet: its jobs wait until there is one")
+    if not all(instance for option in demand.options for instance in option.instances):
+        odd.append("an instance needs nothing: it takes no capacity of the host that it gets")
+    beside = "; ".join(odd) or None
+    if not hosts:
+        return _Remembered(number, beside, dict.fromkeys(demand.options), limits, None)
     counting_host = next((host.name for host in hosts.values() if COUNT in host.capacity), None)
-    return _Remembered(number, None, _too_large(hosts, demand), limits, counting_host)
+    return _Remembered(number, beside, _too_large(hosts, demand), limits, counting_host)
 
 
 def _never(

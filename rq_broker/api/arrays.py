@@ -50,7 +50,7 @@ class ArrayCalls:
             view = view.with_fields(**warned_of(warnings.job))
         headers = [REPLAYED] if array.replayed else []
         path = location(request, "v1", type_, array.request_id)
-        return created(view, path, headers, **warned(warnings.type))
+        return created(view, path, headers, **warned(warnings.beside))
 
     async def read(self, request: Request, array: Array) -> ArrayView:
         """Return the view of an array, with the reason why its first job waits."""

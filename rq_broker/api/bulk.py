@@ -68,12 +68,12 @@ class BulkEndpoints:
                 await asyncio.sleep(0)
         valid = [job for job in read_jobs if isinstance(job, Submission)]
         stored = iter(await self._broker.submit_many(type_, valid, key, limits_of(request)))
-        views, type_warning = [], None
+        views, beside = [], None
         for body, job in zip(bodies, read_jobs, strict=True):
             outcome = next(stored) if isinstance(job, Submission) else job
             if isinstance(job, Submission) and isinstance(outcome, Job):
                 warnings = await self._warnings.warnings(job.shape.demand, outcome, job.data)
-                type_warning = type_warning or warnings.type
+                beside = beside or warnings.beside
                 views.append(_stored(request, outcome, warnings.job))
             elif isinstance(outcome, errors.BrokerError):
                 name = (
@@ -84,7 +84,7 @@ class BulkEndpoints:
                 views.append(_refused(request, name, outcome))
         refused = Counter(view.code for view in views if isinstance(view.code, str))
         answer = SubmittedManyView(tuple(views), len(views) - refused.total(), dict(refused))
-        return ok(answer, **warned(type_warning))
+        return ok(answer, **warned(beside))
 
     async def act(self, request: Request) -> Response:
         """Withdraw, requeue, move or end many jobs, each as if it were alone."""

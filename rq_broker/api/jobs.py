@@ -117,7 +117,7 @@ class JobEndpoints:
             shown = shown.with_fields(**warned_of(warnings.job))
         headers = [etag(job), REPLAYED] if job.replayed else [etag(job)]
         path = location(request, "v1", type_, new.request_id)
-        return created(shown, path, headers, **warned(warnings.type))
+        return created(shown, path, headers, **warned(warnings.beside))
 
     async def page(self, request: Request) -> Response:
         """List jobs in priority order: all of them as a stream, or one page."""

@@ -55,6 +55,22 @@ async def test_a_warning_lasts_while_capacity_does(
     assert reads == [2]
 
 
+@pytest.mark.parametrize("others", [0, 1])
+async def test_an_instance_that_needs_nothing_is_odd(broker: Broker, others: int) -> None:
+    """Whoever asks for nothing has misspelt something: it is said, with hosts and without."""
+    warnings = SubmitWarnings(SnapshotReader(broker))
+    wanted = shape(*([{"VCPU": 1}] * others), {})
+    for publishes in (False, True):
+        if publishes:
+            await publish(broker, "h1", VCPU=8)
+        job = await submit(broker, f"d{publishes}", shape=wanted)
+        found = await warnings.warnings(wanted.demand, job, "{}")
+        assert "an instance needs nothing" in (found.beside or "")
+    plain = shape({"VCPU": 1})
+    job = await submit(broker, "e", shape=plain)
+    assert (await warnings.warnings(plain.demand, job, "{}")).beside is None
+
+
 async def test_remembered_warnings_are_bounded(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ from playwright.async_api import Browser, Page, Route, expect
 from showing import scene
 
 from rq_broker.store.broker import Broker
+from tests import making
 from tests.dashboard.conftest import PHONE, Watch, context
 from tests.dashboard.lines import TYPE, a_million, followed, names, order, queue, row, rows, until
 
@@ -47,6 +48,15 @@ async def test_a_row_says_who_how_big_and_why(url: str, broker: Broker, page: Pa
     await page.get_by_role("button", name="繁體中文").click()
     await expect(hostile.locator(".eta")).to_contain_text("不會輪到")
     await expect(page.get_by_role("button", name="暫停更新")).to_be_visible()
+
+
+async def test_a_job_without_instances_needs_a_slot(url: str, broker: Broker, page: Page) -> None:
+    """Its size is what it needs, one slot; `nothing` is that of an instance that needs nothing."""
+    for name, data in (("slot", "{}"), ("none", '{"instances":[{}]}')):
+        await making.submit(broker, name, TYPE, data=data)
+    await page.goto(f"{url}/{LINE}")
+    await expect(row(page, "slot").locator(".size")).to_contain_text("1 Slots")
+    await expect(row(page, "none").locator(".size")).to_contain_text("nothing")
 
 
 async def test_a_million_rows(url: str, broker: Broker, page: Page) -> None:

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_MEBIBYTES = ("Memory", "MEMORY_MB")
-_GIBIBYTES = ("Disk", "DISK_GB")
+_MEMORY, _DISK = "Memory", "Disk"
+"""The resources that have a unit, MB and GB, in every type; the dashboard shows them so, too."""
 _WORDS = ("require", "forbid", "count")
 
 
@@ -25,18 +25,16 @@ def need_of(job: Mapping[str, Any]) -> str:
 
 def amounts(values: Mapping[str, Any]) -> str:
     """Return amounts by resource, as `VCPU 8, 32 GB, Disk 100 GB`; of devices their sizes."""
-    ordered = sorted(
-        values.items(), key=lambda item: (item[0] in _GIBIBYTES, item[0] in _MEBIBYTES)
-    )
+    ordered = sorted(values.items(), key=lambda item: (item[0] == _DISK, item[0] == _MEMORY))
     return ", ".join(_amount(name, value) for name, value in ordered) or "nothing"
 
 
 def _amount(name: str, value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"{name} {' + '.join(map(str, value))}"
-    if name in _MEBIBYTES and isinstance(value, int):
+    if name == _MEMORY and isinstance(value, int):
         return _size(value)
-    if name in _GIBIBYTES and isinstance(value, int):
+    if name == _DISK and isinstance(value, int):
         return f"Disk {value} GB"
     return f"{name} {value}"
 

@@ -19,7 +19,8 @@ WHOSE = click.option(
 )  # fmt: skip
 _OPTIONS = (
     click.option("--need", "needs", multiple=True, type=AMOUNTS, metavar="RESOURCE=N,…",
-                 help="What an instance needs, as VCPU=4; Slots=1 if left out. Again for others."),
+                 help="What an instance needs, as VCPU=4,Memory=8192 (MB); Slots=1 if left out."
+                 " Again for others."),
     click.option("--count", default=1, type=click.IntRange(1, 1000), metavar="N", show_default=True,
                  help="Instances like the last --need."),
     click.option("--in", "aggregate", metavar="AGGREGATE", help="Only hosts of this aggregate."),

@@ -44,6 +44,6 @@ def test_no_need(data: str | None) -> None:
 
 def test_amounts() -> None:
     """Amounts in megabytes and gigabytes are called by their size, of devices each is named."""
-    assert amounts({"Disk": 100, "MEMORY_MB": 512, "VCPU": 4}) == "VCPU 4, 512 MB, Disk 100 GB"
+    assert amounts({"Disk": 100, "Memory": 512, "VCPU": 4}) == "VCPU 4, 512 MB, Disk 100 GB"
     assert amounts({"GPU": [1000, 0], "Memory": 1536}) == "GPU 1000 + 0, 1.5 GB"
     assert amounts({}) == "nothing"

@@ -97,20 +97,24 @@ export function sizeOf({ Data, Redacted }) {
   return Redacted?.includes("Data") ? { text: t("size.hidden"), more: "" } : size(Data);
 }
 
+// What a demand asks for: without instances one slot, as the API has it.
+export function instancesOf(demand) {
+  return Array.isArray(demand.instances) ? demand.instances : [{ Slots: 1 }];
+}
+
 // The instances of a demand in words: "4 × 8 VCPU, 32 GB", and what does not fit there.
 export function size(data) {
   let demand;
   try { demand = JSON.parse(data); } catch { return { text: "", more: "" }; }
-  const instances = Array.isArray(demand.instances) ? demand.instances : [];
   const kinds = new Map();
-  for (const instance of instances) {
+  for (const instance of instancesOf(demand)) {
     const names = resources(Object.keys(instance).filter((name) => typeof instance[name] === "number" && name !== "count"));
     const main = names.filter((name) => name !== "Disk").map((name) => amount(name, instance[name])).join(", ");
     const disk = names.includes("Disk") ? amount("Disk", instance.Disk) : "";
     const key = `${main}|${disk}`;
     const { count = 1 } = instance;
     const times = typeof count === "number" ? count : count.min;
-    const known = kinds.get(key) || { main: main || disk, disk: main ? disk : "", count: 0, most: 0 };
+    const known = kinds.get(key) || { main: main || disk || t("size.nothing"), disk: main ? disk : "", count: 0, most: 0 };
     known.count += times;
     known.most += typeof count === "number" ? count : count.max;
     kinds.set(key, known);
@@ -122,5 +126,5 @@ export function size(data) {
   });
   const more = [parts.length === 1 ? parts[0].disk : "", demand.spread ? t("size.spread") : "",
     (demand.alternatives || []).length ? many("size.alternatives", demand.alternatives.length, { n: number(demand.alternatives.length) }) : ""];
-  return { text: words.join(" + ") || t("size.nothing"), more: more.filter(Boolean).join(" · ") };
+  return { text: words.join(" + "), more: more.filter(Boolean).join(" · ") };
 }

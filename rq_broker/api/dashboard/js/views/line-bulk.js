@@ -1,7 +1,7 @@
 // Acting on many jobs at once: what is selected, the bar that says so, and the dialog that asks before it acts.
 import { html, useEffect, useRef, useState } from "../dom.js";
 import { call, may, path } from "../api.js";
-import { amount, number, resources } from "../format.js";
+import { amount, instancesOf, number, resources } from "../format.js";
 import { Button, Dialog, Failure, Icon, Note } from "../parts.js";
 import { many, t } from "../texts.js";
 import { actionFilter, isFiltered } from "./line-tools.js";
@@ -50,7 +50,7 @@ function sum(jobs) {
   for (const job of jobs) {
     let demand;
     try { demand = JSON.parse(job.Data); } catch { continue; }
-    for (const instance of demand.instances || []) {
+    for (const instance of instancesOf(demand)) {
       const times = typeof instance.count === "object" ? instance.count.min : instance.count || 1;
       for (const [name, value] of Object.entries(instance)) {
         if (typeof value === "number" && name !== "count") totals[name] = (totals[name] || 0) + value * times;
