@@ -6,9 +6,7 @@ from typing import Any
 
 import pytest
 
-from rq_broker.admission import granter
 from rq_broker.admission.granter import Granter
-from rq_broker.admission.snapshot import WindowedSnapshot, read_snapshot
 from rq_broker.domain.jobs import Status
 from rq_broker.store.broker import Broker
 from tests.making import TYPE, publish, shape, submit
@@ -30,25 +28,6 @@ async def test_a_job_that_joins_its_shape_during_a_pass_is_granted_by_the_next(
     await submit(broker, "early", shape=wanted)
     monkeypatch.setattr(broker, "grant_many", commit)
     assert await Granter(broker, TYPE).run_once() == 2
-
-
-async def test_a_pass_that_empties_the_queue_is_the_last(
-    broker: Broker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A job that comes alone costs one pass, and leaves no lock behind."""
-    passes = 0
-
-    async def counted(*args: Any, **named: Any) -> WindowedSnapshot:
-        nonlocal passes
-        passes += 1
-        return await read_snapshot(*args, **named)
-
-    monkeypatch.setattr(granter, "read_snapshot", counted)
-    await publish(broker, VCPU=4)
-    await submit(broker, "alone", shape=shape({"VCPU": 1}))
-    assert await Granter(broker, TYPE).run_once() == 1
-    assert passes == 1
-    assert await broker.turn(TYPE, "another", "take", 1.0)
 
 
 async def test_a_job_that_joins_the_emptied_queue_wakes_the_granter(
