@@ -82,8 +82,12 @@ class Courier:
         """Whether no callback or test is in flight, and all outcomes are settled."""
         return not self._in_flight and self._settling is None and self.tests.is_idle
 
-    async def run_once(self) -> float | None:
+    async def run_once(self, before_claim: Callable[[], object] = lambda: None) -> float | None:
         """Claim every callback that is due, and begin to send it.
+
+        Args:
+            before_claim: Called before each claim, which finds all that fell due until then: so
+                what woke this courier before needs no other claim.
 
         Returns:
             Seconds until the next callback falls due; None if none is scheduled.
@@ -92,15 +96,14 @@ class Courier:
             # 1. Wait for free slots, and take a batch of them at most.
             slots = await acquire_up_to(self._slots, self._batch)
             # 2. Claim that many callbacks, a share of them at most to unproven destinations.
+            before_claim()
             unproven_share = max(1, int(slots * UNPROVEN_SHARE_OF_CLAIM))
             wait, claimed = await self._claim(slots, unproven_share)
             # 3. Send each in a task of its own.
             for delivery in claimed:
                 self._start(delivery)
-            # 4. Stop unless more may be due: all slots or all of the share were used, or the
-            #    claim says so by a wait of zero.
-            unproven_count = sum(delivery.unproven for delivery in claimed)
-            if len(claimed) < slots and unproven_count < unproven_share and wait != 0.0:
+            # 4. Stop unless more are due now.
+            if wait != 0.0:
                 return wait
 
     async def _claim(self, slots: int, unproven_share: int) -> tuple[float | None, list[Delivery]]:

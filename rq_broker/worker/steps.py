@@ -155,7 +155,9 @@ class Steps:
         return LOCK_SECONDS if granter.refused else None
 
     async def _deliver(self, type_: str) -> float | None:
-        wait = await self._couriers.get(type_).run_once()
+        wait = await self._couriers.get(type_).run_once(
+            before_claim=partial(self._again.discard, (type_, "deliver"))
+        )
         self._couriers.shrink(
             lambda name, courier: self.is_running(name, "deliver") or not courier.is_idle
         )

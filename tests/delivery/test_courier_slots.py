@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from tests.couriers import (
     SLOTS,
     all_free,
     answering,
+    deliver_once,
     make_courier,
     waiting,
 )
@@ -104,6 +106,30 @@ async def test_a_claim_takes_a_quarter_for_unproven_destinations(
     assert all(unproven == max(1, limit // 4) for limit, unproven in limits)
     assert {(await broker.read(TYPE, f"d{n}")).status for n in range(9)} == {Status.RUNNING}
     assert all_free(slots)
+
+
+async def test_a_full_claim_that_leaves_nothing_is_the_last(
+    broker: Broker, slots: asyncio.Semaphore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many prompt callbacks as a claim takes cost one claim, and one more costs two."""
+    await bring(broker, Status.GRANTED, "first")
+    await deliver_once(broker, answering(OK), slots)
+    claims, claim = 0, broker.claim
+
+    async def counted(*args: Any) -> Any:
+        nonlocal claims
+        claims += 1
+        return await claim(*args)
+
+    monkeypatch.setattr(broker, "claim", counted)
+    for due in (1, 2):
+        for number in range(due):
+            await bring(broker, Status.GRANTED, f"{due}-{number}")
+        claims = 0
+        courier = Courier(broker, TYPE, answering(OK), slots, batch=1)
+        await courier.run_once()
+        await courier.drain(10.0)
+        assert claims == due
 
 
 async def test_a_courier_with_nothing_to_do_rests(broker: Broker, slots: asyncio.Semaphore) -> None:
