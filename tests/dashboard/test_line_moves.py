@@ -161,11 +161,45 @@ async def test_two_people_move_at_once(
         await first.get_by_role("button", name="Move to 1").click()
         await expect(first.get_by_text("The line changed while you looked.")).to_be_visible()
         await expect(first.get_by_role("dialog")).to_contain_text("Move c from 2 to 1?")
+        await expect(first.get_by_text("It is at 2 now, no longer at 3.")).to_be_visible()
         assert await order(broker) == ["a", "c", "b"]
         await first.get_by_role("button", name="Move to 1").click()
         await expect(first.get_by_text("Moved c to 1.")).to_be_visible()
         await second.mouse.move(5, 5)
         await expect(row(second, "c").locator(".pos")).to_have_text("1")
+    assert await order(broker) == ["c", "a", "b"]
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+async def test_two_people_move_the_same_job_to_the_same_place(
+    browser: Browser, watch: list[Watch], url: str, broker: Broker, is_open: bool
+) -> None:
+    """The second reads that the job is there already, in a preview that is asked for afterwards and
+    after a click on one that was open; no move from a place to the same place is offered."""
+    await queue(broker, "a", "b", "c")
+    async with context(browser, watch) as opened:
+        page = await opened.new_page()
+        await page.goto(f"{url}/{LINE}")
+        await expect(rows(page)).to_have_count(3)
+        await row(page, "c").hover()  # holds the rows as they are
+        front = row(page, "c").get_by_role("button", name="Move to front")
+        if is_open:
+            await front.click()
+            await expect(page.get_by_role("button", name="Move to 1")).to_be_enabled()
+        await broker.reorder(TYPE, "c", "position", "front")
+        if is_open:
+            watch[-1].allow("412")
+            await page.get_by_role("button", name="Move to 1").click()
+        else:
+            await front.click()
+        dialog = page.get_by_role("dialog")
+        await expect(dialog).to_contain_text("c is at 1 already")
+        await expect(dialog).to_contain_text("it stood at 3 when you chose to move it")
+        await expect(dialog.get_by_role("button", name="Move to 1")).to_have_count(0)
+        close = dialog.get_by_role("button", name="Close")
+        await expect(close).to_be_focused()
+        await close.click()
+        await expect(dialog).to_have_count(0)
     assert await order(broker) == ["c", "a", "b"]
 
 

@@ -152,6 +152,13 @@ def test_a_dry_run_forecasts_the_move(
     assert "".join(api.run(making.queue(api.broker, type_))) == order
 
 
+def test_a_dry_run_to_where_the_job_is(run: Run, api: Served, type_: str) -> None:
+    """It says so, instead of a move from a place to the same place."""
+    api.run(making.submit(api.broker, "a", type_))
+    said = run("move", type_, "a", "--front", "--dry-run").stdout.splitlines()
+    assert said[-1] == "a is at place 1 already: nothing would change."
+
+
 def test_a_dry_run_beside_a_job_that_runs(run: Run, api: Served, type_: str) -> None:
     """A job is put next to a waiting one only."""
     api.run(making.bring(api.broker, Status.RUNNING, type_=type_))

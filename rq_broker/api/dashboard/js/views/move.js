@@ -77,9 +77,10 @@ export function move(type, name, position, line) {
 }
 
 // Returns what takes the answer of a move: it tells of it, with what moves the job back. `tell` gets toasts.
-export const undoable = (job, target, tell, refresh) => ({ position, undo }) => {
+export const undoable = (job, target, tell, refresh) => ({ position, was, undo }) => {
   const name = job.RequestID;
   refresh();
+  if (was === position) { tell({ text: t("move.already.then", { name, to: number(position) }) }); return; }
   const run = () => move(job.Type, name, undo.position, undo.line).then(
     () => { tell({ text: t("move.undone", { name, to: number(undo.position) }) }); refresh(); },
     (error) => tell({ text: error.status ? error.message : t("error.unreachable") }),
@@ -131,14 +132,19 @@ export function MoveDialog({ type, job, from, target, count, onDone, onClose }) 
       taken(refusal.body.preview);
     }
   }
-  const names = { name: job.RequestID, from: number(preview?.was || from + 1), to: number(target + 1) };
-  return html`<${Dialog} side title=${t("move.title", names)} lede=${says(preview, job)} onClose=${onClose} footer=${html`<span class="grow">${preview ? t("move.asof", { time: clockTime(preview.at) }) : ""}</span>
-      <${Button} data-wait onClick=${onClose}>${t("cancel")}</${Button}>
-      <button type="button" class="btn" data-kind="main" ref=${yes} aria-busy=${busy ? "true" : "false"} disabled=${!known} onClick=${commit}><${Icon} name="check" />${t("move.to", names)}</button>`}>
-    ${changed && html`<div role="alert"><${Note} tone="warn" icon="warn">${t("move.changed")}</${Note}></div>`}
+  const was = preview?.was || from + 1; // where it stands now: somebody else may have moved it
+  const isThere = was === target + 1;
+  const names = { name: job.RequestID, seen: number(from + 1), from: number(was), to: number(target + 1) };
+  const moved = was === from + 1 ? "" : t(isThere ? "move.already.says" : "move.elsewhere", names);
+  const title = t(isThere ? "move.already" : "move.title", names);
+  const lede = isThere ? [moved, t("move.already.nothing")].filter(Boolean).join(gap()) : says(preview, job);
+  const action = isThere ? html`<button type="button" class="btn" data-kind="main" ref=${yes} onClick=${onClose}>${t("close")}</button>` : html`<${Button} data-wait onClick=${onClose}>${t("cancel")}</${Button}>
+      <button type="button" class="btn" data-kind="main" ref=${yes} aria-busy=${busy ? "true" : "false"} disabled=${!known} onClick=${commit}><${Icon} name="check" />${t("move.to", names)}</button>`;
+  return html`<${Dialog} side title=${title} lede=${lede} onClose=${onClose} footer=${html`<span class="grow">${preview ? t("move.asof", { time: clockTime(preview.at) }) : ""}</span>${action}`}>
+    ${!isThere && html`${(changed || moved) && html`<div role="alert"><${Note} tone="warn" icon="warn">${[changed ? t("move.changed") : "", moved].filter(Boolean).join(gap())}</${Note}></div>`}
     ${error && html`<${Failure} error=${error} again=${ask} />`}
     ${preview ? html`<${Sum} preview=${preview} self=${job.RequestID} count=${count} /><${Moves} moves=${preview.moves} self=${job.RequestID} />
-      <${Note}>${preview.later + preview.sooner > 0 ? t("move.middle") : preview.unknown > 0 ? many("move.unknown", preview.unknown, { n: number(preview.unknown) }) : t("move.none")}</${Note}>` : slow && !error && html`<${Skeleton} />`}</${Dialog}>`;
+      <${Note}>${preview.later + preview.sooner > 0 ? t("move.middle") : preview.unknown > 0 ? many("move.unknown", preview.unknown, { n: number(preview.unknown) }) : t("move.none")}</${Note}>` : slow && !error && html`<${Skeleton} />`}`}</${Dialog}>`;
 }
 
 // Where to move a job, in words: for who does not drag. The preview comes next.
