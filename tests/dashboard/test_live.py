@@ -149,8 +149,54 @@ async def test_the_api_is_killed_and_comes_back(
     again.url = url
     again.ready()
     submit(url, "meanwhile")
-    await page.clock.fast_forward(5_000)
+    await page.get_by_role("button", name="Try now").click()
     await expect(page.locator(".live")).to_have_text("Live")
     await expect(page.get_by_role("link", name="meanwhile")).to_be_visible()
     await expect(pause).to_be_enabled()
     assert await page.evaluate("window.sameLoad")
+
+
+@pytest.mark.parametrize(
+    ("view", "name"),
+    [("", "w1"), ("line/vm", "w2"), ("hosts/vm", "w3"), ("job/vm/w4", "w4"), ("reports/vm", "w5")],
+)
+async def test_a_page_asks_less_and_less_while_the_api_is_away(
+    page: Page, watch: list[Watch], processes: Children, redis_server: Server, view: str, name: str
+) -> None:
+    """What it repeats by itself becomes one request that waits up to 15 s; it asks at once when the
+    network is back, when it is shown again and when the person says so; and says when it asks."""
+    watch[0].allow(REFUSED)
+    api = processes.api(redis_server.url)
+    api.ready()
+    submit(api.url, name)
+    await page.clock.install()
+    await page.goto(f"{api.url}/{view}")
+    await expect(page.locator(".live")).to_have_text("Live")
+    await expect(page.locator("main h1")).to_be_visible()
+    api.kill()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url.removeprefix(api.url)))
+    await pass_time(page, seconds=20)
+    assert 3 <= len(asked) <= 20, asked
+    asked.clear()
+    await pass_time(page, seconds=40)
+    assert 2 <= len(asked) <= 6, asked
+    note = page.locator(".note", has_text="has not answered since")
+    await expect(note).to_contain_text("Next try in")
+    for ask in (BACK_ONLINE, SHOWN_AGAIN):
+        async with page.expect_request("**/v1/"):
+            await page.evaluate(ask)
+        await expect(note).to_contain_text("Next try in")
+    async with page.expect_request("**/v1/"):
+        await note.get_by_role("button", name="Try now").click()
+
+
+BACK_ONLINE = "() => window.dispatchEvent(new Event('online'))"
+SHOWN_AGAIN = "() => document.dispatchEvent(new Event('visibilitychange'))"
+
+
+async def pass_time(page: Page, seconds: int) -> None:
+    """Let time pass in a page whose clock is ours, and between its steps what it asks for fail."""
+    for _ in range(2 * seconds):
+        await page.clock.run_for(500)
+        await page.wait_for_timeout(20)

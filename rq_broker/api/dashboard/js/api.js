@@ -1,6 +1,9 @@
 // The HTTP API, as every other client calls it. Paths are relative to the page's base.
+import { isAway, reach } from "./reach.js";
 
 const RETRIES = 3; // of a call that may be repeated, while the API or its Redis is away
+const RETRY_MS = 500; // least wait before the first of them, where only this call fails
+const READ_MS = 30000; // without an answer, a read has failed: the connection may be dead
 
 export class Refusal extends Error {
   // An answer that is no success: its stable `code`, its sentence, its `status`, and the request's id.
@@ -24,7 +27,7 @@ async function once(method, url, body, headers, signal) {
   let answer;
   try {
     answer = await fetch(url, {
-      method, signal, credentials: "same-origin", cache: "no-store",
+      method, signal: method === "GET" ? AbortSignal.any([AbortSignal.timeout(READ_MS), ...(signal ? [signal] : [])]) : signal, credentials: "same-origin", cache: "no-store",
       headers: { Accept: "application/json", ...(body && { "Content-Type": "application/json" }), ...headers },
       body: body && JSON.stringify(body),
     });
@@ -50,9 +53,15 @@ async function bodyOf(answer, method) {
 
 // Calls the API. A read is repeated while the API is away; a change is sent once.
 export async function call(method, url, { body, headers, signal } = {}) {
+  if (method === "GET" && reach.away) { // somebody asks: one try tells it to all of a view's reads
+    reach.retry();
+    if (!await reach.tried(signal)) throw Object.assign(new Unreachable(""), { method });
+  }
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await once(method, url, body, headers, signal);
+      const answer = await once(method, url, body, headers, signal);
+      reach.answered();
+      return answer;
     } catch (error) {
       if (error.status === 401 && !url.startsWith("session")) {
         await readSession(); // which shows the sign-in, if nobody is signed in any more
@@ -60,9 +69,13 @@ export async function call(method, url, { body, headers, signal } = {}) {
         await signedIn(signal);
         continue;
       }
-      const away = error instanceof Unreachable || error.status === 503;
-      if (method !== "GET" || !away || attempt >= RETRIES) throw error;
-      await new Promise((resolve) => { setTimeout(resolve, 500 * 2 ** attempt); });
+      if (error.name === "AbortError") throw error;
+      if (!isAway(error)) { reach.answered(); throw error; }
+      reach.failed();
+      if (method !== "GET") throw error;
+      for (; attempt < RETRIES && !await reach.tried(signal); attempt += 1);
+      if (attempt >= RETRIES) throw error;
+      await new Promise((resolve) => { setTimeout(resolve, RETRY_MS * 2 ** attempt); });
     }
   }
 }

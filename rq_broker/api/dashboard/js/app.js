@@ -2,13 +2,13 @@
 import { html, render, useEffect, useRef } from "./dom.js";
 import { may } from "./api.js";
 import { useResource } from "./data.js";
-import { clockTime, number } from "./format.js";
+import { clockTime, number, span } from "./format.js";
 import { KeysDialog, focusOn, useKeys } from "./keys.js";
-import { useEvents, useLost } from "./live.js";
+import { useEvents, useLost, useReach, useTick } from "./live.js";
 import { Button, Failure, Icon, Note } from "./parts.js";
 import { to, go, useRoute } from "./router.js";
 import { Gate, Who } from "./signin.js";
-import { other, t, use, language } from "./texts.js";
+import { gap, other, t, use, language } from "./texts.js";
 import { Audit } from "./views/audit.js";
 import { Callbacks } from "./views/callbacks.js";
 import { Hosts } from "./views/hosts.js";
@@ -97,12 +97,21 @@ function Bottom({ route, types }) {
     <div class="more-list" id="more" popover="auto" ref=${more}>${type && html`<p class="sub clip">${type}</p>${behind.map(link)}`}<${Foot} /></div></nav>`;
 }
 
+// That the API does not answer, since when, and when it is tried next.
+function Away({ lost, reach }) {
+  useTick(1000);
+  const next = reach.next === null ? t("live.trying") : t("live.next", { span: span(Math.max(1, (reach.next - Date.now()) / 1000)) });
+  const action = html`<${Button} data-size="sm" onClick=${() => reach.retry()}>${t("live.retry")}</${Button}>`;
+  return html`<${Note} tone="bad" icon="off" action=${reach.away && action}>${[t("live.away", { time: clockTime(new Date(lost.since)) }), reach.away && next].filter(Boolean).join(gap())}</${Note}>`;
+}
+
 function App() {
   const route = useRoute();
   const types = useResource("v1/", { every: COUNTS_MS });
   const ready = useResource(may("ready") ? "readyz" : null, { every: 4 * COUNTS_MS });
   const [batch, flows] = useEvents(route.type);
-  const lost = useLost(flows && !types.error);
+  const reach = useReach();
+  const lost = useLost(flows && !types.error && !reach.away);
   const troubled = new Set((ready.data?.trouble || []).map((each) => each.type).filter(Boolean));
   const [keysListed, closeKeys] = useKeys(route);
   const View = SHOWN[route.view] || Overview;
@@ -111,7 +120,7 @@ function App() {
   return html`<a class="skip" href="#main">${t("app.skip")}</a><div class="app">
     <${Side} route=${route} types=${types.data} troubled=${troubled} />
     <div class="main"><${Top} route=${route} lost=${lost} /><main class="page" id="main">
-      ${lost?.away && html`<${Note} tone="bad" icon="off">${t("live.away", { time: clockTime(new Date(lost.since)) })}</${Note}>`}
+      ${lost?.away && html`<${Away} lost=${lost} reach=${reach} />`}
       <fieldset class="offers" disabled=${Boolean(lost?.away)}>${types.error && !types.data ? html`<${Failure} whole error=${types.error} again=${types.reload} />` : html`
         <${View} key=${`${route.view} ${route.type} ${route.name}`} route=${route} types=${types.data} ready=${ready.data} events=${batch} />`}</fieldset>
     </main></div></div><${Bottom} route=${route} types=${types.data} />${keysListed && html`<${KeysDialog} onClose=${closeKeys} />`}`;

@@ -1,30 +1,54 @@
 // What the views read of the API, and when they read it anew.
 import { useCallback, useEffect, useRef, useState } from "./dom.js";
 import { get } from "./api.js";
+import { isAway, pause, reach } from "./reach.js";
 
-// Reads a resource, again after `reload()`, and every `every` ms where that is given.
+// Reads a resource, again after `reload()`, and every `every` ms where that is given: more rarely while it fails, and
+// not while the page is hidden. What could not be read while the API was away is read once it answers.
 // Returns { data, error, reload, etag }; the last data stays while it is read anew.
 export function useResource(url, { every } = {}) {
   const [state, setState] = useState({ data: null, error: null });
   const [round, setRound] = useState(0);
   const shown = useRef(url);
+  const failures = useRef(0);
+  const reload = useCallback(() => setRound((n) => n + 1), []);
   useEffect(() => {
     if (!url) return undefined;
     if (shown.current !== url) { shown.current = url; setState({ data: null, error: null }); }
     const abort = new AbortController();
-    get(url, { signal: abort.signal }).then(
-      (answer) => setState({ ...answer, error: null }),
-      (error) => { if (error.name !== "AbortError") setState((old) => ({ ...old, error })); },
+    const { signal } = abort;
+    let timer = null;
+    const again = () => reach.rest(signal).then(reload, () => {});
+    get(url, { signal }).then(
+      (answer) => {
+        failures.current = 0;
+        setState({ ...answer, error: null });
+        if (every) timer = setTimeout(again, every);
+      },
+      (error) => {
+        if (signal.aborted) return;
+        failures.current += 1;
+        setState((old) => ({ ...old, error }));
+        if (reach.away && isAway(error)) again();
+        else if (every) timer = setTimeout(again, pause(failures.current, every));
+      },
     );
-    return () => abort.abort();
-  }, [url, round]);
-  const reload = useCallback(() => setRound((n) => n + 1), []);
-  useEffect(() => {
-    if (!every) return undefined;
-    const timer = setInterval(() => { if (!document.hidden) reload(); }, every);
-    return () => clearInterval(timer);
-  }, [every, reload]);
+    return () => { abort.abort(); clearTimeout(timer); };
+  }, [url, round, every]);
   return { ...state, reload };
+}
+
+// Does something every `ms`, not while the page is hidden or the API is away: what falls due then is done right after.
+export function useEvery(ms, work, of = "") {
+  const latest = useRef(work);
+  latest.current = work;
+  useEffect(() => {
+    const abort = new AbortController();
+    let timer = null;
+    const later = () => { timer = setTimeout(() => reach.rest(abort.signal).then(() => { latest.current(); later(); }, () => {}), ms); };
+    later();
+    return () => { abort.abort(); clearTimeout(timer); };
+  }, [ms, of]);
 }
 
 const REST_MS = 1000; // between two reads because something happened

@@ -2,13 +2,13 @@
 // It is read by fetch: an EventSource hides pings, statuses and the events whose names it was not told.
 import { useCallback, useEffect, useMemo, useRef, useState } from "./dom.js";
 import { readSession, signedIn } from "./api.js";
+import { isAway, pause, reach } from "./reach.js";
 
 const BATCH_MS = 250; // between two renders
 const MOST = 1000; // events that wait for a render: where there are more, everything is read anew
 const LOST_MS = 3000; // until a lost stream is told
 const AWAY_MS = 10000; // until what changes something is not offered any more
 const QUIET_MS = 40000; // without a byte, where the API sends one every 15 s: the connection is dead
-const RETRY_MS = [500, 1000, 2000, 4000]; // before each next try; the last goes on
 
 // Reads the events of one answer: calls `onEvent` with the name, the data and the id of each. The first block may
 // be an id alone, which is where the stream begins: it has no data.
@@ -63,9 +63,10 @@ class Follower {
   }
 
   async follow(signal) {
-    for (let attempt = 0; !signal.aborted; attempt += 1) {
-      if (this.tooMany && !this.type) return; // the views read anew by themselves
-      const ended = await this.once(signal, () => { attempt = 0; this.flows(true); }).catch((error) => error);
+    for (let failures = 0; !signal.aborted;) {
+      await reach.rest(signal).catch(() => {});
+      if (signal.aborted || (this.tooMany && !this.type)) return; // too many: the views read anew by themselves
+      const ended = await this.once(signal, () => { failures = 0; reach.answered(); this.flows(true); }).catch((error) => error);
       if (signal.aborted) return;
       if (ended === 400 && (this.last || !this.tooMany)) { // it answers: either this id is of no use, or there are too many types
         if (!this.last) this.tooMany = true;
@@ -77,9 +78,17 @@ class Follower {
         await readSession().catch(() => {});
         await signedIn(signal).catch(() => {});
       } else {
-        await new Promise((resolve) => { setTimeout(resolve, RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)]); });
+        failures += 1;
+        await this.wait(ended, failures, signal);
       }
     }
+  }
+
+  // Waits after a break, where the API answers: it is the stream alone that failed then, and so often in a row.
+  async wait(ended, failures, signal) {
+    if (ended && isAway(ended)) reach.failed();
+    const answers = await reach.tried(signal).catch(() => false);
+    if (answers) await new Promise((resolve) => { setTimeout(resolve, pause(failures)); });
   }
 
   // Reads until the stream breaks; returns the status of a refusal.
@@ -156,6 +165,17 @@ export function useEvents(type) {
   }, []);
   const shown = useMemo(() => (batch && type ? batch.filter((event) => event.type === type) : batch), [batch, type]);
   return [shown, flows];
+}
+
+// Whether the API is away, and when it is tried next.
+export function useReach() {
+  const [, redraw] = useState(0);
+  useEffect(() => {
+    const changed = () => redraw((n) => n + 1);
+    reach.addEventListener("change", changed);
+    return () => reach.removeEventListener("change", changed);
+  }, []);
+  return reach;
 }
 
 // Since when the API is not reached: null, or { since, away } once that is told. `away`: nothing is offered.

@@ -1,5 +1,6 @@
 // What happens to the line while it is shown: it is read anew, without a jump, and not while a person points at it.
 import { useEffect, useRef, useState } from "../dom.js";
+import { pause, reach } from "../reach.js";
 
 const REST_MS = 1000; // between two times that the rows are read anew
 const GONE_MS = 4000; // for which a row that left stays
@@ -13,7 +14,7 @@ const ORDERS = new Set(["job.queued", "job.granted", "job.running", "job.done", 
 // Returns { waiting, above, gone, now }: changes that wait, changes above the view, jobs that left, and what shows them at once.
 export function useLive({ source, events, held, view, onRead }) {
   const [, redraw] = useState(0);
-  const state = useRef({ waiting: 0, above: 0, gone: new Map(), busy: false, timer: null, last: 0, until: 0, untold: false, tries: 0 }).current;
+  const state = useRef({ waiting: 0, above: 0, gone: new Map(), busy: false, timer: null, last: 0, until: 0, untold: false, tries: 0, failures: 0 }).current;
   const latest = useRef({});
   latest.current = { source, held, view, onRead };
 
@@ -35,9 +36,10 @@ export function useLive({ source, events, held, view, onRead }) {
         state.until = 0;
         state.untold = false;
         state.tries = isUnread() ? state.tries + 1 : 0;
+        state.failures = 0;
         latest.current.onRead();
       }
-    } catch { /* the rows stay as they are; the lost connection is told elsewhere */ }
+    } catch { state.failures += 1; } // the rows stay as they are; the lost connection is told elsewhere
     state.last = Date.now();
     state.busy = false;
     redraw((n) => n + 1);
@@ -75,9 +77,9 @@ export function useLive({ source, events, held, view, onRead }) {
 
   function plan() {
     clearTimeout(state.timer);
-    if (document.hidden || latest.current.held) return;
+    if (document.hidden || reach.away || latest.current.held) return;
     const rest = isUnread() ? Math.min(DRIFT_MS, UNREAD_MS * 2 ** state.tries) : DRIFT_MS;
-    const soon = state.untold ? UNTOLD_MS : REST_MS;
+    const soon = state.failures ? pause(state.failures, REST_MS) : state.untold ? UNTOLD_MS : REST_MS;
     const due = state.untold || state.waiting > 0 ? Math.max(state.last + soon, state.until) : state.last + rest;
     state.timer = setTimeout(apply, Math.max(0, due - Date.now()));
   }
@@ -114,8 +116,8 @@ export function useLive({ source, events, held, view, onRead }) {
   useEffect(() => { if (!held) state.until = 0; plan(); }, [held]);
   useEffect(() => { state.waiting = 0; state.above = 0; state.gone.clear(); state.last = Date.now(); plan(); }, [source]);
   useEffect(() => {
-    document.addEventListener("visibilitychange", plan);
-    return () => { document.removeEventListener("visibilitychange", plan); clearTimeout(state.timer); };
+    reach.addEventListener("change", plan);
+    return () => { reach.removeEventListener("change", plan); clearTimeout(state.timer); };
   }, []);
   return {
     waiting: state.waiting, above: state.above, gone: state.gone,

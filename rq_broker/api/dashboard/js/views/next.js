@@ -1,8 +1,10 @@
 // Who is next in each type, and what lets one go first from here: its arrow, then yes to the preview. Two clicks.
 import { html, useEffect, useRef, useState } from "../dom.js";
 import { clock, get, may, path } from "../api.js";
+import { useEvery } from "../data.js";
 import { instant, number, sizeOf, span } from "../format.js";
 import { Button, Icon, Status } from "../parts.js";
+import { reach } from "../reach.js";
 import { to } from "../router.js";
 import { t } from "../texts.js";
 import { Toast } from "../toasts.js";
@@ -34,15 +36,13 @@ function useFirst(types, events, held) {
   }
   function soon(names) {
     for (const type of names) kept.due.add(type);
-    if (kept.due.size) kept.timer ??= setTimeout(() => { kept.timer = null; read(kept.due); kept.due.clear(); }, REST_MS);
+    if (kept.due.size) kept.timer ??= setTimeout(() => { kept.timer = null; reach.rest().then(() => { read(kept.due); kept.due.clear(); }); }, REST_MS);
   }
   useEffect(() => read(types), [types.join("\n")]);
   useEffect(() => { soon((events?.map(({ type }) => type) || types).filter((type) => types.includes(type))); }, [events]);
   useEffect(() => { if (!held) show(); }, [held]);
-  useEffect(() => {
-    const timer = setInterval(() => { if (!document.hidden) read(types); }, DRIFT_MS);
-    return () => { clearInterval(timer); clearTimeout(kept.timer); kept.timer = null; };
-  }, [types.join("\n")]);
+  useEffect(() => () => { clearTimeout(kept.timer); kept.timer = null; }, [types.join("\n")]);
+  useEvery(DRIFT_MS, () => read(types), types.join("\n"));
   return [lists, read];
 }
 

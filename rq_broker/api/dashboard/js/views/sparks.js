@@ -1,6 +1,7 @@
 // Small charts of the last 24 hours. They are drawn only from what the API kept, so a reload shows the same.
 import { html, useEffect, useState } from "../dom.js";
 import { clock, get, may, path } from "../api.js";
+import { useEvery } from "../data.js";
 
 const [WIDTH, HEIGHT] = [72, 22];
 const HOURS = 24;
@@ -56,8 +57,8 @@ export function useHistories(types) {
         if (!isOver && history) setHistories((old) => ({ ...old, [type]: history }));
       }, () => {}); // a row without its small charts still tells everything
     }
-    const timer = setTimeout(() => setRound((n) => n + 1), READ_MS);
-    return () => { isOver = true; clearTimeout(timer); };
+    return () => { isOver = true; };
   }, [read.join("\n"), round]);
+  useEvery(READ_MS, () => setRound((n) => n + 1));
   return histories;
 }
