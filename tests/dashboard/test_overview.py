@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
+import pytest
 import pytest_asyncio
-from playwright.async_api import Page, Route, expect
+from playwright.async_api import Page, Route, ViewportSize, expect
 from showing import scene
 
 from rq_broker.domain.capacity import Host
@@ -17,7 +18,7 @@ from rq_broker.store.connection import connect
 from rq_broker.store.embedded import Server
 from tests import making
 from tests.dashboard.asking import changes
-from tests.dashboard.conftest import app_of, served
+from tests.dashboard.conftest import PHONE, app_of, served, sideways, violations
 
 
 async def test_each_type_is_a_row_that_tells_what_is_wrong_with_it(page: Page, lab: str) -> None:
@@ -136,6 +137,34 @@ async def test_many_types_are_one_call(many: str, page: Page) -> None:
     assert all("/report?" in path for path in of_a_type)
     await page.get_by_role("searchbox", name="Type").fill("024")
     await expect(page.get_by_role("row")).to_have_count(2)
+
+
+@pytest.mark.parametrize("screen", [{"width": 1280, "height": 720}, PHONE], ids=["desk", "phone"])
+async def test_a_job_is_found_by_its_name_without_scrolling(
+    url: str, page: Page, broker: Broker, screen: ViewportSize
+) -> None:
+    """However many types there are: what is typed and what it finds are in sight, the address keeps
+    it, and what stood there before moves down."""
+    await page.set_viewport_size(screen)
+    for n in range(9):
+        await broker.set_policy(f"type-{n}", {"paused": True})
+    await making.submit(broker, "mine", "type-7")
+    await page.goto(f"{url}/")
+    field = page.get_by_role("searchbox", name="Find a job by its whole name")
+    await expect(field).to_be_in_viewport(ratio=1)
+    await page.keyboard.press("Control+k")
+    await expect(field).to_be_focused()
+    await page.keyboard.type("mine")
+    found = page.get_by_role("region", name="Jobs named “mine”")
+    await expect(found.get_by_role("link", name="mine")).to_be_in_viewport(ratio=1)
+    await expect(page).to_have_url(f"{url}/?find=mine")
+    await page.reload()
+    await expect(found.get_by_role("link", name="mine")).to_be_visible()
+    assert await sideways(page) == []
+    assert await violations(page) == []
+    await field.fill("")
+    await expect(found).to_have_count(0)
+    await expect(page.get_by_role("region", name="Next in line")).to_be_visible()
 
 
 async def test_what_happens_is_told_at_once(page: Page, lab: str) -> None:

@@ -46,7 +46,9 @@ def print_preview(request_id: str, told: Mapping[str, Any]) -> None:
     others = ", ".join(f"{count} {words}" for count, words in counts if count)
     click.echo()
     if told["was"] == told["position"]:
-        click.echo(f"{harmless(request_id)} is at place {told['was']} already: nothing would change.")
+        click.echo(
+            f"{harmless(request_id)} is at place {told['was']} already: nothing would change."
+        )
         return
     click.echo(f"{harmless(request_id)} would go from place {told['was']} to {told['position']}.")
     if others:

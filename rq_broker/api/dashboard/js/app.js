@@ -14,6 +14,7 @@ import { Callbacks } from "./views/callbacks.js";
 import { Hosts } from "./views/hosts.js";
 import { Job } from "./views/job.js";
 import { Line } from "./views/line.js";
+import { FindJob } from "./views/next.js";
 import { Overview } from "./views/overview.js";
 import { Policy } from "./views/policy.js";
 import { Reports } from "./views/reports.js";
@@ -74,6 +75,7 @@ function Top({ route, lost }) {
   return html`<header class="top"><nav aria-label=${t("nav.crumbs")}><ol class="crumbs">${crumbs.map(([text, href], n) => html`<li>
       ${n === crumbs.length - 1 ? html`<span class="clip" aria-current="page">${text}</span>` : html`<a class="clip" href=${href}>${text}</a>`}</li>`)}</ol></nav>
     <span class="grow"></span>
+    ${!route.type && may("page") && html`<${FindJob} text=${route.query.find || ""} />`}
     ${route.type && html`<form class="find" role="search" aria-label=${t("app.find")} onSubmit=${find}><${Icon} name="search" />
       <input class="input" type="search" name="find" aria-label=${t("app.find")} placeholder=${t("app.find")} /></form>`}
     <${Button} class="btn phone-find" data-kind="bare" data-size="icon" icon="search" aria-label=${t("app.find")} onClick=${toField} />

@@ -5,7 +5,7 @@ import { useEvery } from "../data.js";
 import { instant, number, sizeOf, span } from "../format.js";
 import { Button, Icon, Status } from "../parts.js";
 import { reach } from "../reach.js";
-import { to } from "../router.js";
+import { go, to } from "../router.js";
 import { t } from "../texts.js";
 import { Toast } from "../toasts.js";
 import { reasonOf } from "./line-reason.js";
@@ -47,18 +47,17 @@ function useFirst(types, events, held) {
 }
 
 // What an index finds at once by a whole name, in every type; null where nothing is looked for.
-function useFound(types, name) {
+function useFound(types, name, round) {
   const [found, setFound] = useState(null);
   useEffect(() => {
-    setFound(null);
-    if (!name) return undefined;
+    if (!name) { setFound(null); return undefined; }
     const abort = new AbortController();
     const timer = setTimeout(() => {
       const look = (type) => get(`v1/${path(type)}/?${new URLSearchParams({ request_id: name, limit: 1, reason: 1 })}`, { signal: abort.signal }).then(({ data }) => data, () => []);
       Promise.all(types.map(look)).then((lists) => { if (!abort.signal.aborted) setFound(lists.flat()); });
     }, TYPED_MS);
     return () => { clearTimeout(timer); abort.abort(); };
-  }, [name, types.join("\n")]);
+  }, [name, types.join("\n"), round]);
   return name ? found : null;
 }
 
@@ -78,27 +77,47 @@ function Row({ job, place, onFirst }) {
     <td class="num ac">${place > 1 && may("update", type) && html`<${Button} data-size="sm" icon="up" aria-label=${`${t("line.front")}: ${name}`} onClick=${() => onFirst(job, place)}>${t("line.front")}</${Button}>`}</td></tr>`;
 }
 
-export function Next({ rows, events, reload }) {
-  const [text, setText] = useState("");
-  const [pointed, setPointed] = useState(false);
-  const [moving, setMoving] = useState(null); // { job, place }
+// Jobs as rows, each with what lets it go first. `moving`: the one that is asked about, { job, place }.
+function Jobs({ id, title, jobs, none, rows, refresh, moving, setMoving, ...rest }) {
   const [toast, setToast] = useState(null);
-  const types = rows.filter(({ counts }) => counts.queued > 0).map(({ name }) => name).slice(0, TYPES);
-  const [lists, read] = useFirst(types, events, pointed || Boolean(moving));
-  const found = useFound(rows.map(({ name }) => name), text.trim());
-  if (!rows.some(({ counts }) => Object.values(counts).some(Boolean))) return null; // nothing to find either
-  const waiting = types.flatMap((type) => (lists[type] || []).map((job, n) => ({ job, place: job.Position || n + 1 })));
-  const shown = found ? found.map((job) => ({ job, place: job.Position })) : waiting;
-  const refresh = () => { read(types); reload(); };
   const head = (name, kind) => html`<th scope="col" class=${kind}>${name}</th>`;
-  return html`<section class="panel" aria-labelledby="next" onPointerEnter=${(event) => setPointed(event.pointerType === "mouse")} onPointerLeave=${() => setPointed(false)}>
-    <div class="panel-h"><h2 id="next">${t("next.title")}</h2><div class="find" role="search"><${Icon} name="search" /><input class="input" type="search" aria-label=${t("next.find")}
-      placeholder=${t("next.find")} autocomplete="off" spellcheck=${false} value=${text} onInput=${(event) => setText(event.target.value)} /></div></div>
-    ${shown.length > 0 && html`<table class="tbl next cards"><thead><tr>${head(t("line.job"))}${head(t("next.place"), "num")}${head(t("line.since"), "num")}${head(t("line.size"))}
+  return html`<section class="panel" aria-labelledby=${id} ...${rest}><div class="panel-h"><h2 id=${id}>${title}</h2></div>
+    ${jobs.length > 0 && html`<table class="tbl next cards"><thead><tr>${head(t("line.job"))}${head(t("next.place"), "num")}${head(t("line.since"), "num")}${head(t("line.size"))}
       ${head(t("line.why"))}<th scope="col"><span class="vh">${t("line.actions")}</span></th></tr></thead>
-      <tbody>${shown.map(({ job, place }) => html`<${Row} key=${`${job.Type} ${job.ID}`} job=${job} place=${place} onFirst=${(one, at) => setMoving({ job: one, place: at })} />`)}</tbody></table>`}
-    ${found?.length === 0 && html`<p class="panel-b sub">${t("next.nomatch", { text })}</p>`}
+      <tbody>${jobs.map(({ job, place }) => html`<${Row} key=${`${job.Type} ${job.ID}`} job=${job} place=${place} onFirst=${(one, at) => setMoving({ job: one, place: at })} />`)}</tbody></table>`}
+    ${none && html`<p class="panel-b sub">${none}</p>`}
     ${moving && html`<${MoveDialog} type=${moving.job.Type} job=${moving.job} from=${moving.place - 1} target=${0} count=${rows.find(({ name }) => name === moving.job.Type)?.counts.queued || 0}
       onDone=${undoable(moving.job, 0, setToast, refresh)} onClose=${() => setMoving(null)} />`}
     <${Toast} toast=${toast} onGone=${() => setToast(null)} /></section>`;
+}
+
+export function Next({ rows, events, reload }) {
+  const [pointed, setPointed] = useState(false);
+  const [moving, setMoving] = useState(null);
+  const types = rows.filter(({ counts }) => counts.queued > 0).map(({ name }) => name).slice(0, TYPES);
+  const [lists, read] = useFirst(types, events, pointed || Boolean(moving));
+  if (!types.length) return null;
+  const jobs = types.flatMap((type) => (lists[type] || []).map((job, n) => ({ job, place: job.Position || n + 1 })));
+  const refresh = () => { read(types); reload(); };
+  return html`<${Jobs} id="next" title=${t("next.title")} jobs=${jobs} rows=${rows} refresh=${refresh} moving=${moving} setMoving=${setMoving}
+    onPointerEnter=${(event) => setPointed(event.pointerType === "mouse")} onPointerLeave=${() => setPointed(false)} />`;
+}
+
+// Where a job's name is typed: in the bar at the top, and on a phone, whose bar has no room, in the head of the overview.
+// What is typed stands in the address.
+export function FindJob({ text }) {
+  const typed = (event) => go(to("overview", undefined, undefined, event.target.value ? { find: event.target.value } : {}), { replace: true });
+  return html`<form class="find" role="search" aria-label=${t("next.find")} onSubmit=${(event) => event.preventDefault()}><${Icon} name="search" />
+    <input class="input" type="search" aria-label=${t("next.find")} placeholder=${t("next.find")} autocomplete="off" spellcheck=${false} value=${text} onInput=${typed} /></form>`;
+}
+
+// The jobs of the name that is looked for. They stand first, in sight of who types.
+export function Found({ rows, text, reload }) {
+  const [moving, setMoving] = useState(null);
+  const [round, setRound] = useState(0);
+  const found = useFound(rows.map(({ name }) => name), text.trim(), round);
+  if (!found) return null;
+  const refresh = () => { setRound((n) => n + 1); reload(); };
+  return html`<${Jobs} id="found" title=${t("next.found", { text: text.trim() })} jobs=${found.map((job) => ({ job, place: job.Position }))} none=${!found.length && t("next.nomatch", { text: text.trim() })}
+    rows=${rows} refresh=${refresh} moving=${moving} setMoving=${setMoving} />`;
 }

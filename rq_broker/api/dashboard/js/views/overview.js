@@ -8,7 +8,7 @@ import { to } from "../router.js";
 import { many, t } from "../texts.js";
 import { Feed } from "./feed.js";
 import { Needs, troublesOf } from "./needs.js";
-import { Next } from "./next.js";
+import { FindJob, Found, Next } from "./next.js";
 import { Bars, Spark, useHistories } from "./sparks.js";
 
 const READ_MS = 4000; // between two reads of all rows: one call, however many types there are
@@ -64,17 +64,19 @@ function Types({ rows, unread }) {
       <tbody>${shown.map((row) => html`<${Row} key=${row.name} row=${row} history=${histories[row.name]} />`)}</tbody></table>`}</section>`;
 }
 
-export function Overview({ ready, events }) {
+export function Overview({ route, ready, events }) {
   const summaries = useResource("types", { every: READ_MS });
   useFresh(events, summaries.reload);
-  const head = (lede) => html`<div class="page-h"><div><div class="title"><h1>${t("nav.overview")}</h1></div>${lede && html`<p class="lede">${lede}</p>`}</div></div>`;
+  const text = route.query.find || "";
+  const head = (lede) => html`<div class="page-h"><div><div class="title"><h1>${t("nav.overview")}</h1></div>${lede && html`<p class="lede">${lede}</p>`}</div>
+    ${may("page") && html`<div class="phone-field"><${FindJob} text=${text} /></div>`}</div>`;
   if (summaries.error && !summaries.data) return html`${head()}<${Failure} whole error=${summaries.error} again=${summaries.reload} />`;
   if (!summaries.data) return html`${head()}<${Loading} />`;
   const rows = summaries.data;
   const sum = (status) => number(rows.reduce((total, row) => total + row.counts[status], 0));
   const lede = many("overview.lede", rows.length, { types: number(rows.length), waiting: sum("queued"), running: sum("running") });
   if (rows.length === 0) return html`${head()}<${Empty} title=${t("overview.empty.title")}>${t("overview.empty")}</${Empty}>`;
-  return html`${head(lede)}${summaries.error && html`<${Failure} error=${summaries.error} again=${summaries.reload} />`}
+  return html`${head(lede)}${may("page") && html`<${Found} rows=${rows} text=${text} reload=${summaries.reload} />`}${summaries.error && html`<${Failure} error=${summaries.error} again=${summaries.reload} />`}
     <${Needs} rows=${rows} ready=${ready} reload=${summaries.reload} />
     <${Types} rows=${rows} unread=${summaries.unread} />${may("page") && html`<${Next} rows=${rows} events=${events} reload=${summaries.reload} />`}<${Feed} types=${rows.map((row) => row.name)} events=${events} />`;
 }
