@@ -33,7 +33,7 @@ export const OVERVIEW = {
   "trouble.source": ["Source {source} is {span} late", "來源 {source} 晚了 {span}"], "trouble.source.bad": ["Source {source}: {cause}", "來源 {source}：{cause}"],
   "trouble.breakers.one": ["1 receiver does not answer", "1 個接收端沒有回應"], "trouble.breakers": ["{n} receivers do not answer", "{n} 個接收端沒有回應"], "trouble.paused": ["Paused", "已暫停"],
   "trouble.outage": ["Most receivers fail", "大部分接收端失敗"], "trouble.losses": ["State was lost", "狀態遺失"], "trouble.unserved": ["No notifier", "沒有通知程序"],
-  "next.title": ["Next in line", "接下來"], "next.find": ["Find a job by its whole name", "以完整名稱尋找工作"], "next.found": ["Jobs named “{text}”", "名為「{text}」的工作"], "next.place": ["Place", "順位"], "next.nomatch": ["No job is named “{text}”.", "沒有工作名為「{text}」。"],
+  "next.title": ["Next in line", "接下來"], "next.find": ["Find a job by its whole name", "以完整名稱尋找工作"], "next.found": ["Jobs named “{text}”", "名為「{text}」的工作"], "next.looking": ["Looking in every type…", "正在搜尋每個類型…"], "next.place": ["Place", "順位"], "next.nomatch": ["No job is named “{text}”.", "沒有工作名為「{text}」。"],
   "feed.title": ["Just now", "剛才"], "feed.hold": ["Hold", "暫停更新"], "feed.go": ["Go on", "繼續"],
   "feed.none": ["Nothing has happened since this page was opened.", "開啟此頁之後還沒有事件。"],
   "feed.job.queued": ["waits in {type}", "在 {type} 等待"], "feed.job.queued.again": ["is back in the line of {type}", "回到 {type} 的隊列"],

@@ -46,7 +46,7 @@ function useFirst(types, events, held) {
   return [lists, read];
 }
 
-// What an index finds at once by a whole name, in every type; null where nothing is looked for.
+// What an index finds by a whole name, in every type; null until that is known.
 function useFound(types, name, round) {
   const [found, setFound] = useState(null);
   useEffect(() => {
@@ -54,11 +54,11 @@ function useFound(types, name, round) {
     const abort = new AbortController();
     const timer = setTimeout(() => {
       const look = (type) => get(`v1/${path(type)}/?${new URLSearchParams({ request_id: name, limit: 1, reason: 1 })}`, { signal: abort.signal }).then(({ data }) => data, () => []);
-      Promise.all(types.map(look)).then((lists) => { if (!abort.signal.aborted) setFound(lists.flat()); });
+      Promise.all(types.map(look)).then((lists) => { if (!abort.signal.aborted) setFound({ name, jobs: lists.flat() }); });
     }, TYPED_MS);
     return () => { clearTimeout(timer); abort.abort(); };
   }, [name, types.join("\n"), round]);
-  return name ? found : null;
+  return found?.name === name ? found.jobs : null;
 }
 
 function Why({ job }) {
@@ -115,9 +115,11 @@ export function FindJob({ text }) {
 export function Found({ rows, text, reload }) {
   const [moving, setMoving] = useState(null);
   const [round, setRound] = useState(0);
-  const found = useFound(rows.map(({ name }) => name), text.trim(), round);
-  if (!found) return null;
+  const name = text.trim();
+  const found = useFound(rows.map((row) => row.name), name, round);
+  if (!name) return null;
   const refresh = () => { setRound((n) => n + 1); reload(); };
-  return html`<${Jobs} id="found" title=${t("next.found", { text: text.trim() })} jobs=${found.map((job) => ({ job, place: job.Position }))} none=${!found.length && t("next.nomatch", { text: text.trim() })}
+  return html`<${Jobs} id="found" title=${t("next.found", { text: name })} jobs=${(found || []).map((job) => ({ job, place: job.Position }))}
+    none=${!found ? t("next.looking") : !found.length && t("next.nomatch", { text: name })}
     rows=${rows} refresh=${refresh} moving=${moving} setMoving=${setMoving} />`;
 }
