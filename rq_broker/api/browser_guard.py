@@ -143,7 +143,9 @@ class BrowserGuard:
                 f"this API is not called by the name {shown!r}; --allowed-hosts names those it has"
             )
         if b"sec-websocket-key" in headers:
-            return errors.WebSocketUnsupported("there are no WebSockets here; poll over HTTP")
+            return errors.WebSocketUnsupported(
+                "there are no WebSockets here: follow changes by /events or by ?wait="
+            )
         if method in SAFE_METHODS or not (b"origin" in headers or b"sec-fetch-site" in headers):
             return None  # most clients are no browsers: they end here
         if self._is_foreign(headers, host):

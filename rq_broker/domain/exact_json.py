@@ -26,6 +26,8 @@ _DEEPEST = 254
 _PLAIN_BRACKETS = 250
 """Brackets up to which a body cannot be nested deeper than that."""
 _BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+_SHOWN_CHARACTERS = 60
+"""How much of a place a sentence repeats."""
 _TOO_DEEP = f"the body is nested too deep: at most {_DEEPEST} lists and objects within each other"
 
 
@@ -73,7 +75,45 @@ def _render(value: Any) -> bytes:
     except orjson.JSONEncodeError as error:
         if "Recursion" in str(error):
             raise Unreadable(_TOO_DEEP) from None
+        if place := _lone_surrogate(value):
+            raise Unreadable(
+                f"{place} has half of a surrogate pair (\\ud800 to \\udfff), which is no character"
+            ) from None
         raise Unreadable(f"the body cannot be kept exactly: {error}") from None
+
+
+def _lone_surrogate(value: Any) -> str:
+    """Name the first text that has no UTF-8, as sentences call it; '' if there is none."""
+    # A step has its parent, not the whole place: a body may have 300,000 texts far down in it.
+    rest: list[tuple[Any, Any]] = [(None, value)]
+    while rest:
+        steps, part = rest.pop()
+        if isinstance(part, str) and not _is_writable(part):
+            return _place(steps)
+        if isinstance(part, dict):
+            if not all(map(_is_writable, part)):
+                return f"a key of {_place(steps)}"
+            rest += [((steps, f".{key}"), part[key]) for key in reversed(part)]
+        elif isinstance(part, list):
+            rest += [((steps, f"[{n}]"), part[n]) for n in reversed(range(len(part)))]
+    return ""
+
+
+def _place(steps: Any) -> str:
+    words: list[str] = []
+    while steps:
+        steps, word = steps
+        words.insert(0, word)
+    place = "".join(words).removeprefix(".") or "the body"
+    return place if len(place) <= _SHOWN_CHARACTERS else f"{place[:_SHOWN_CHARACTERS]}…"
+
+
+def _is_writable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _number(value: Any) -> orjson.Fragment:

@@ -13,8 +13,8 @@ def warning_of(host: Host) -> str:
 def _shortages(host: Host) -> list[str]:
     """List the resources of which more is used, or held, than the host has."""
     return [
-        f"{amount} of {resource} are {verb}, {host.capacity.get(resource, 0)} are there"
-        for verb, amounts in (("used", host.used), ("held", host.held))
+        f"{name}.{resource} {amount} is above capacity.{resource} {host.capacity.get(resource, 0)}"
+        for name, amounts in (("used", host.used), ("held", host.held))
         for resource, amount in amounts.items()
         if amount > host.capacity.get(resource, 0)
     ]

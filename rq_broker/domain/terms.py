@@ -54,6 +54,9 @@ def milliseconds_of(value: Any, place: str) -> int:
             raise ValueError
     except (ValueError, TypeError, OverflowError):
         text = f'{place} must be a time by RFC 3339, such as "2027-01-31T08:00:00Z"'
+        if isinstance(value, str) and _RFC3339.fullmatch(f"{value}Z"):
+            missing = "its zone is missing, Z or an offset such as +08:00"
+            raise Invalid(f"{text}{rejected(value)}: {missing}") from None
         raise Invalid(text + rejected(value)) from None
     whole_ms, rest = divmod(moment, timedelta(milliseconds=1))
     return whole_ms + bool(rest)

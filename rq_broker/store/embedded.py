@@ -199,8 +199,12 @@ class Server:
                     return lock
                 time.sleep(0.05)
         lock.close()
+        by = f"process {holder}, a redis-server"
+        if parent and _is_running(parent):
+            by = f"the rq-broker with process id {parent}"
         raise Unavailable(
-            f"{self.directory} is in use by the redis-server with process id {holder}"
+            f"{self.directory} is in use by {by}: end that one, or start this one in another"
+            " directory"
         )
 
     def _await_ready(self) -> None:

@@ -161,7 +161,9 @@ async def test_cors_is_off_unless_named(guarded: httpx.AsyncClient) -> None:
 async def test_a_websocket_is_refused(guarded: httpx.AsyncClient) -> None:
     """The handshake of a WebSocket, whose `Upgrade` the server takes out, is a 400."""
     headers = {"sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==", "sec-websocket-version": "13"}
-    refused(await guarded.get("/v1/vm/", headers=headers), 400, "websocket_unsupported")
+    answer = await guarded.get("/v1/vm/", headers=headers)
+    refused(answer, 400, "websocket_unsupported")
+    assert "/events" in answer.json()["error"]  # what there is instead
 
 
 @pytest.mark.parametrize("origin", ["board.lab", "*", "https://*.lab", "https://a/b", "ftp://a"])

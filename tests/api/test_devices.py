@@ -97,7 +97,10 @@ async def test_a_host_that_lost_devices_shows_what_is_held_of_them_apart(
     assert held == [(1000, 1000), (0, 1000), (0, 1000)]
     assert answer["data"]["free"] == {"GPU": -2000, "VCPU": -24}
     warnings = sorted(answer["Warning"].split("; "))
-    assert warnings == ["24 of VCPU are held, 0 are there", "3000 of GPU are held, 1000 are there"]
+    assert warnings == [
+        "held.GPU 3000 is above capacity.GPU 1000",
+        "held.VCPU 24 is above capacity.VCPU 0",
+    ]
     await submit(api, "d", data=gpus(1000))
     assert await Granter(broker, "vm").run_once() == 0
 

@@ -130,8 +130,8 @@ async def test_an_array_has_no_attempts_of_its_own(api: httpx.AsyncClient) -> No
         ),
         ({"min_unit": {"VCPU": 9}}, "min_unit.VCPU 9 is above capacity.VCPU 8: no instance"),
         ({"min_unit": {"VCPU": 2}, "max_unit": {"VCPU": 2}, "step_size": {"VCPU": 2}}, ""),
-        ({"used": {"VCPU": 9}}, "9 of VCPU are used, 8 are there"),
-        ({"used": {"Disk": 1}}, "1 of Disk are used, 0 are there"),
+        ({"used": {"VCPU": 9}}, "used.VCPU 9 is above capacity.VCPU 8"),
+        ({"used": {"Disk": 1}}, "used.Disk 1 is above capacity.Disk 0"),
         ({"used": {"VCPU": 8}}, ""),
     ],
 )

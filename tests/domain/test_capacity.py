@@ -112,5 +112,6 @@ def test_what_is_held_of_devices_that_are_gone_is_shown_on_none_that_is_left() -
     assert host.unpromised == {"GPU": -1300, "VCPU": -64}
     assert host.device_free == {"GPU/0": -1600, "GPU/1": -1700}
     assert (
-        warning_of(host) == "3300 of GPU are held, 2000 are there; 64 of VCPU are held, 0 are there"
+        warning_of(host)
+        == "held.GPU 3300 is above capacity.GPU 2000; held.VCPU 64 is above capacity.VCPU 0"
     )

@@ -167,6 +167,21 @@ def test_what_is_no_json_is_refused(body: bytes) -> None:
         loads(body)
 
 
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        (rb'{"owner_id":"\ud800"}', "owner_id has"),
+        (rb'{"data":{"a":[1,{"note":"\udc00x"}]}}', r"data\.a\[1\]\.note has"),
+        (rb'{"data":{"\ud800":1}}', "a key of data has"),
+        (rb'["\ud800"]', r"\[0\] has"),
+    ],
+)
+def test_half_of_a_character_is_named_by_its_place(body: bytes, place: str) -> None:
+    """A lone surrogate is told by the field that has it, not in the words of a library."""
+    with pytest.raises(Unreadable, match=f"^{place} half of a surrogate pair"):
+        loads(body)
+
+
 @pytest.mark.parametrize("depth", [300, 1100, 100_000])
 @pytest.mark.parametrize("leaf", [b"1", b"1.5", b'"\\n"'])
 def test_deep_nesting_is_refused(depth: int, leaf: bytes) -> None:

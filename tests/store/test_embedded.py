@@ -129,6 +129,18 @@ def test_data_outlives_a_change_of_the_server(
         server.stop()
 
 
+def test_a_directory_in_use_says_by_whom(tmp_path: Path) -> None:
+    """Who starts a second one is told which process to end, and what to do otherwise."""
+    first = Server(tmp_path / "store")
+    first.start()
+    try:
+        told = f"in use by the rq-broker with process id {os.getpid()}: end that one, or start"
+        with pytest.raises(Unavailable, match=told):
+            Server(tmp_path / "store").start()
+    finally:
+        first.stop()
+
+
 @pytest.mark.usefixtures("path")
 def test_a_missing_server_is_named(tmp_path: Path) -> None:
     """Without a server, `start` raises Unavailable and names the program to install."""

@@ -197,12 +197,16 @@ class Unreadable(Invalid):
 
 
 class CallbackForbidden(Invalid):
-    """The callback goes to an address that the broker never calls."""
+    """The callback is no URL that the broker may call: its form is wrong, or its address forbidden.
+
+    A callback that is no text at all (empty, too long, with a line break) is Invalid, as others.
+    """
 
     code = "callback_forbidden"
     remedy = (
-        "Name a callback that the broker [may call](callbacks.md#where-callbacks-may-go), or "
-        "have the operator open its network by `--callback-allow`."
+        "Correct the URL as the sentence says. Where the address is forbidden, name one that the "
+        "broker [may call](callbacks.md#where-callbacks-may-go), or have the operator open its "
+        "network by `--callback-allow`."
     )
 
 
@@ -282,7 +286,7 @@ class TokenNotFound(NotFound):
 
 
 class DestinationNotFound(NotFound):
-    """No job of the type was ever granted with a callback to this destination."""
+    """No job of the type was granted within a day with a callback to this destination."""
 
     code = "destination_not_found"
     remedy = "Give scheme, host and port as `GET /types/{type}/destinations` lists them."

@@ -10,7 +10,10 @@ class WebSocketUnsupported(BrokerError):
 
     status = 400
     code = "websocket_unsupported"
-    remedy = "Call over HTTP."
+    remedy = (
+        "Call over HTTP: a read with `wait`, or a [stream of events](http.md#waiting-and-events), "
+        "tells of changes at once."
+    )
 
 
 class ForeignOrigin(BrokerError):

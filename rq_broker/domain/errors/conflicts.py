@@ -86,7 +86,7 @@ class TypeInUse(Conflict):
 
 
 class ImpossibleMove(Conflict):
-    """A job in this status cannot take that status, see domain.jobs.MOVES."""
+    """A job in its present status cannot take the one that is asked for."""
 
     code = "impossible_move"
     remedy = (
@@ -106,10 +106,12 @@ class StaleFence(Conflict):
 
 
 class NotWaiting(Conflict):
-    """The job, or its neighbour, is not queued; or it has ended and has no explanation."""
+    """The job, or its neighbour, is not in the line: it is not queued, or waits beside the line for
+    its own terms. Or it has ended, and has no explanation.
+    """
 
     code = "not_waiting"
-    remedy = "Read the job: only a queued one has a place in line."
+    remedy = "Read the job: only a queued one whose [terms](terms.md) are met has a place in line."
 
 
 class NoRoom(Conflict):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from rq_broker.domain import errors
-from rq_broker.domain.errors import BrokerError, by_status, by_word, meaning
+from rq_broker.domain.errors import BrokerError, CallbackForbidden, by_status, by_word, meaning
+from rq_broker.egress.callback import destination
 
 DRAWN = re.findall(r"^    ([│ ├└─]*)(\w+) +(\d{3}) +(\w+)", errors.__doc__ or "", re.MULTILINE)
 """(branch, class, status, code) of every line of the drawing but its root."""
@@ -38,6 +41,16 @@ def test_every_error_says_what_to_do() -> None:
         for text in (error.remedy, meaning(error)):
             assert text.endswith("."), error
             assert not {"\n", "|"} & set(text)
+            names = re.findall(r"\b[a-z_]+[./][A-Za-z_]+", re.sub(r"`[^`]*`|\([^)]*\)", "", text))
+            assert not names, f"{error} names what is inside the broker: {names}"
+
+
+@pytest.mark.parametrize("url", ["ftp://x/", "http://x/#f", "http://x:99999/", "http://x/a b"])
+def test_a_callback_of_a_wrong_form_is_meant_too(url: str) -> None:
+    """The table says of the code both that it has: a form that is wrong, a forbidden address."""
+    with pytest.raises(CallbackForbidden):
+        destination(url)
+    assert {"form", "address"} <= set(meaning(CallbackForbidden).replace(",", "").split())
 
 
 def test_the_sentence_is_kept() -> None:
