@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -35,6 +36,9 @@ STORE = Path(".rq-broker")
 STORE_OPTIONS = ("--appendfilename", "store.aof", "--aof-use-rdb-preamble", "no")
 """The file is plain commands, which each Redis and Valkey reads: another server may be found at the
 next start, and Redis 7 reads no snapshot of Valkey 9."""
+_MOST_MEMORY = 0.5
+"""Part of the machine's memory that the embedded store may take: the other half is for its fork. At
+the limit it refuses submits; without one the machine's memory would end first."""
 
 
 def run(settings: Settings) -> None:
@@ -62,7 +66,9 @@ def _start_store() -> Server | None:
             " pip install 'rq-broker[embedded]'"
         )
         return None
-    server = Server(STORE, options=STORE_OPTIONS, ends_with_parent=True, on_socket=True)
+    most_bytes = int(_MOST_MEMORY * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    options = (*STORE_OPTIONS, "--maxmemory", str(most_bytes))
+    server = Server(STORE, options=options, ends_with_parent=True, on_socket=True)
     try:
         server.start()
     except SystemExit:  # a signal while it starts

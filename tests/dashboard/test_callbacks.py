@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import pytest
 from playwright.async_api import Page, expect
 from showing import scene
 
+from rq_broker.admission.granter import Granter
 from rq_broker.delivery.courier import Courier
 from rq_broker.domain.deliveries import GONE, WITHDRAWN
 from rq_broker.domain.jobs import Status
 from rq_broker.store.broker import Broker, Settlement
 from tests import making
 from tests.couriers import DOWN, OK, answering
-from tests.dashboard.asking import changes, read
+from tests.dashboard.asking import changes, read, send
 from tests.dashboard.conftest import cut
 
 
@@ -34,15 +36,51 @@ async def test_a_receiver_that_does_not_answer_is_reset(
     """Troubled receivers come first and can be filtered; a reset asks once and is logged."""
     await scene.fill(broker)
     await page.goto(f"{url}/callbacks/vm")
-    await page.get_by_role("button", name="Trouble 1").click()
+    await page.get_by_role("button", name="Trouble 2").click()
     await expect(page).to_have_url(f"{url}/callbacks/vm?only=trouble")
-    row = page.get_by_role("row").filter(has_text=scene.AWAY)
+    row = page.get_by_role("row").filter(has_text=scene.AWAY).filter(has_text="vision")
     await expect(row).to_contain_text("failures in a row")
     await row.get_by_role("button", name="Reset…").click()
     dialog = page.get_by_role("dialog", name=f"Reset {scene.AWAY}?")
     await dialog.get_by_role("button", name="Reset").click()
-    await expect(page.get_by_role("button", name="Trouble 0")).to_be_visible()
+    await expect(page.get_by_role("button", name="Trouble 1")).to_be_visible()
     assert (await changes(url, "vm", "reset"))[0][0] == "reset"
+
+
+async def test_a_receiver_whose_last_call_failed_is_not_said_to_answer(
+    url: str, page: Page, broker: Broker
+) -> None:
+    """Its breaker is still closed, and the row says that it fails, among those in trouble."""
+    await _give_up(broker, "d")
+    await page.goto(f"{url}/callbacks/vm?only=trouble")
+    row = page.get_by_role("row").filter(has_text="1 failure in a row")
+    await expect(row.locator(".badge")).to_have_text("Failing")
+    await expect(page.get_by_role("button", name="Answers 0")).to_be_visible()
+
+
+async def test_offers_that_nobody_took_are_no_receiver(
+    url: str, page: Page, broker: Broker
+) -> None:
+    """Where nobody was called, the overview accuses no receiver, and the row tells of offers; the
+    job that missed them stands among those in error, without attempts."""
+    await making.publish(broker, "h1", "vm")
+    await broker.set_policy("vm", {"offer": 0.01})
+    job = {"request_id": "d", "owner_id": "y", "data": {"instances": [{"VCPU": 1}]}}
+    await send(url, "POST", "/v1/vm/", job)
+    while (await read(url, "/v1/vm/d"))["Status"] != "error":
+        await Granter(broker, "vm").run_once()
+        await broker.sweep("vm")
+    await page.goto(f"{url}/callbacks/vm")
+    row = page.get_by_role("row").filter(has_text="Offers without callback")
+    await expect(row).to_contain_text("3 missed in a row")
+    await expect(row).not_to_contain_text(re.compile("answering|failure"))
+    ended = page.get_by_role("region", name="Jobs in error").get_by_role("row").filter(has_text="d")
+    await expect(ended.locator("[data-l=Attempts]")).to_have_text("—")
+    await row.get_by_role("button", name="Reset… Offers without callback y").click()
+    dialog = page.get_by_role("dialog", name="Reset Offers without callback?")
+    await expect(dialog).to_contain_text("Nobody is called.")
+    await dialog.get_by_role("button", name="Reset").click()
+    await expect(row.locator(".badge")).to_have_text("Taken")
 
 
 async def test_a_receiver_is_tested(url: str, page: Page, broker: Broker) -> None:

@@ -124,3 +124,14 @@ async def test_a_type_without_hosts_says_so(url: str, page: Page, broker: Broker
     await making.submit(broker, "d", "vm")
     await page.goto(f"{url}/hosts/vm")
     await expect(page.get_by_text("Until then nothing can be granted.")).to_be_visible()
+
+
+async def test_hosts_without_aggregate_count_as_none(url: str, page: Page) -> None:
+    """The head counts the aggregates that have names: hosts without one are in none."""
+    for name, aggregates in (("h1", ["a"]), ("h2", ["a"]), ("h3", [])):
+        await send(url, "PUT", f"/types/vm/hosts/{name}", {**HOST, "aggregates": aggregates})
+    await page.goto(f"{url}/hosts/vm")
+    await expect(
+        page.get_by_role("heading", name="3 hosts, 1 aggregate", exact=True)
+    ).to_be_visible()
+    await expect(page.get_by_role("region", name="No aggregate")).to_be_visible()

@@ -13,6 +13,7 @@ import pytest
 from playwright.async_api import Page, expect
 from showing import scene
 
+from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Status
 from rq_broker.store.broker import Broker, Settlement
 from tests import making
@@ -55,6 +56,17 @@ async def test_a_waiting_job_says_why_for_whom_and_when(page: Page, lab: str) ->
     await expect(why.locator(".say")).not_to_be_empty()
     await expect(page.get_by_role("region", name="When its turn comes")).to_contain_text("forecast")
     await expect(page.get_by_role("region", name="Timeline")).to_contain_text("Submitted by")
+
+
+async def test_the_turn_of_a_job_that_no_host_could_hold(
+    url: str, page: Page, broker: Broker
+) -> None:
+    """It is said once that it never comes, and that no host could hold the job."""
+    await broker.set_host(TYPE, Host("h1", {"VCPU": 1}))
+    await queue(broker, "wide")
+    await page.goto(f"{url}/job/{quote(TYPE)}/wide")
+    said = page.get_by_role("region", name="When its turn comes").locator(".eta-big")
+    await expect(said).to_have_text("NeverNo host could hold it.")
 
 
 async def test_a_timeline_has_grants_and_callbacks(url: str, page: Page, broker: Broker) -> None:

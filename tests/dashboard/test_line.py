@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from urllib.parse import quote
 
 import pytest
@@ -12,11 +13,31 @@ from showing import scene
 from rq_broker.store.broker import Broker
 from tests import making
 from tests.dashboard.conftest import PHONE, Watch, context
-from tests.dashboard.lines import TYPE, a_million, followed, names, order, queue, row, rows, until
+from tests.dashboard.lines import (
+    HOUR,
+    TYPE,
+    a_million,
+    followed,
+    names,
+    order,
+    queue,
+    row,
+    rows,
+    until,
+)
 
 LINE = f"line/{quote(TYPE)}"
 FRAMES = "() => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))"
 """Waits until the page has drawn what it knows."""
+APART = """axis => {
+  const boxes = [...axis.children].map(each => {
+    const range = document.createRange();
+    range.selectNodeContents(each);
+    return range.getBoundingClientRect();
+  });
+  return boxes.every((box, n) => n === 0 || boxes[n - 1].right < box.left);
+}"""
+"""Whether the texts of a head stand beside each other, none over another."""
 MOST_ROWS = 400
 """Rows in the document at most, however long the line is."""
 
@@ -57,6 +78,38 @@ async def test_a_job_without_instances_needs_a_slot(url: str, broker: Broker, pa
     await page.goto(f"{url}/{LINE}")
     await expect(row(page, "slot").locator(".size")).to_contain_text("1 Slots")
     await expect(row(page, "none").locator(".size")).to_contain_text("nothing")
+
+
+async def test_the_count_tells_of_jobs_beside_the_line(
+    url: str, broker: Broker, page: Page
+) -> None:
+    """Three wait, as the tab says, and the list of two says where the third one is."""
+    await queue(broker, "a", "b")
+    await queue(broker, "later", not_before="2096-01-01T00:00:00Z")
+    await page.goto(f"{url}/{LINE}")
+    await expect(page.locator(".said")).to_have_text("1–2 of 2, 1 beside the line")
+
+
+async def test_the_axis_is_drawn_for_forecasts_only(url: str, broker: Broker, page: Page) -> None:
+    """Where no row has a forecast the head has its word alone; else no mark covers the word."""
+
+    async def with_forecasts(route: Route) -> None:
+        answer = await route.fetch()
+        body = await answer.json()
+        jobs = [{**job, "ETA": {"p50": HOUR, "p90": 5 * HOUR}} for job in body["data"]]
+        await route.fulfill(json={**body, "data": jobs})
+
+    head = page.get_by_role("grid").locator(".eta-axis")
+    await queue(broker, "a")
+    await page.goto(f"{url}/{LINE}")
+    await expect(row(page, "a").locator(".eta")).to_contain_text("never")
+    await expect(head).to_have_text("Turn in")
+    await expect(page.locator(".eta-bar")).to_have_count(0)
+    await page.route(re.compile(r"/v1/.*status=queued"), with_forecasts)
+    await page.reload()
+    await expect(page.locator(".eta-bar .mid")).to_be_visible()
+    await expect(head).to_have_text("Turn in4 h6 h")
+    assert await head.evaluate(APART)
 
 
 async def test_a_million_rows(url: str, broker: Broker, page: Page) -> None:

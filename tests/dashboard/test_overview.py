@@ -26,10 +26,10 @@ async def test_each_type_is_a_row_that_tells_what_is_wrong_with_it(page: Page, l
     await page.goto(f"{lab}/")
     row = page.get_by_role("row").filter(has=page.get_by_role("link", name="vm", exact=True))
     await expect(row).to_contain_text("running")
-    await expect(row).to_contain_text(re.compile("does not answer|No notifier"))
+    await expect(row).to_contain_text(re.compile("1 destination fails|No notifier"))
     await expect(row.get_by_role("img", name="VCPU")).to_be_visible()
     needs = page.get_by_role("region", name="Needs attention")
-    await expect(needs).to_contain_text("vm: one receiver does not answer callbacks.")
+    await expect(needs).to_contain_text("vm: one destination fails: its callbacks are not answered")
     await needs.get_by_role("link", name="See callbacks: vm").click()
     await expect(page).to_have_url(f"{lab}/callbacks/vm")
 

@@ -28,7 +28,8 @@ def dev(spawn: Children, tmp_path: Path) -> Iterator[Child]:
 
 
 async def test_dev_does_what_the_seed_says(dev: Child, spawn: Children, tmp_path: Path) -> None:
-    """The seed's own request runs on its host within seconds, and its callback is in the inbox."""
+    """The seed's own request runs on its host within seconds, and its callback is in the inbox;
+    readiness notes nothing that its user cannot change."""
     api_client = ApiClient([dev])
     answer = await api_client.ask("POST", "/v1/vm/", SEED)
     assert answer.status_code == 201
@@ -46,6 +47,7 @@ async def test_dev_does_what_the_seed_says(dev: Child, spawn: Children, tmp_path
         "data": {},
         "ok": True,
     }
+    assert (await api_client.ask("GET", "/readyz")).json()["data"]["notes"] == []
     (host,) = (await api_client.ask("GET", "/types/vm/hosts/")).json()["data"]
     assert (host["name"], host["held"], host["aggregates"]) == ("host1", {}, ["host1"])
     assert host["capacity"] == {"VCPU": 64, "Memory": 65536, "Disk": 1000}

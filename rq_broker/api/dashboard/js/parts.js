@@ -68,7 +68,7 @@ export function Eta({ eta, axis }) {
   const isKnown = typeof eta?.p50 === "number";
   const why = !isKnown && { impossible: "eta.never", computing: "eta.computing" }[eta?.why?.code];
   const text = why ? t(why) : range(eta?.p50, eta?.p90);
-  return html`<span class="eta-t"><span class=${isKnown ? "" : "far"}>${text}</span></span><${EtaBar} eta=${eta} axis=${axis} />`;
+  return html`<span class="eta-t"><span class=${isKnown ? "" : "far"}>${text}</span></span>${axis && html`<${EtaBar} eta=${eta} axis=${axis} />`}`;
 }
 
 export function Note({ tone, icon = "info", children, action }) {

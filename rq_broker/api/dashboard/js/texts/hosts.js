@@ -1,6 +1,6 @@
 // Texts of the hosts: English, 繁體中文.
 export const HOSTS = {
-  "hosts.title": ["{n} hosts", "{n} 台主機"], "hosts.title.one": ["1 host", "1 台主機"], "hosts.groups": ["{hosts}, {n} aggregates", "{hosts}，{n} 個聚合"],
+  "hosts.title": ["{n} hosts", "{n} 台主機"], "hosts.title.one": ["1 host", "1 台主機"], "hosts.groups": ["{hosts}, {n} aggregates", "{hosts}，{n} 個聚合"], "hosts.groups.one": ["{hosts}, 1 aggregate", "{hosts}，1 個聚合"],
   "hosts.bars": ["Bars, top to bottom: {names}", "長條由上而下：{names}"], "hosts.each": ["{amounts} each", "每台 {amounts}"],
   "hosts.taken": ["{resource} {percent} taken", "{resource} 已占 {percent}"],
   "hosts.none.title": ["No hosts yet", "還沒有主機"],

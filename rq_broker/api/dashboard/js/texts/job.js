@@ -6,7 +6,7 @@ export const JOB = {
   "job.on": ["on {host}", "在 {host}"], "job.held": ["held for {span}", "已占 {span}"], "job.overdue": ["held for {span}, overdue", "已占 {span}，逾時"], "job.ends": ["about {time}", "約 {time}"], "job.anonymous": ["another owner’s job", "其他擁有者的工作"],
   "job.smaller": ["Granted at once if it asked for less: ", "若要求較少可立即發放："], "job.smaller.n": ["{n} of its {all} instances", "{all} 台中的 {n} 台"], "job.smaller.scaled": ["{size} ({percent} %)", "{size}（{percent} %）"], "job.smaller.or": [", or ", "，或 "],
   "job.when": ["When its turn comes", "何時輪到"], "job.when.from": ["from a simulation of the line", "由隊列模擬得出"], "job.when.in": ["in {range}", "{range}後"], "job.when.clock": ["{from} – {to}", "{from} – {to}"], "job.when.later": ["{from} or later", "{from} 以後"],
-  "job.when.unknown": ["Not known", "還不知道"], "job.now": ["now", "現在"], "job.axis": ["From now on: most likely {from}, in 9 of 10 cases by {to}", "從現在起：最可能 {from}，十次有九次在 {to} 之前"],
+  "job.when.unknown": ["Not known", "還不知道"], "job.when.never": ["Never", "不會輪到"], "job.now": ["now", "現在"], "job.axis": ["From now on: most likely {from}, in 9 of 10 cases by {to}", "從現在起：最可能 {from}，十次有九次在 {to} 之前"],
   "job.kept.start": ["Its capacity is kept on {hosts}, from about {time} on.", "已在 {hosts} 為它保留，約從 {time} 起。"],
   "job.track": ["Of the forecasts told for jobs of {type} ({n}), ", "{type} 已告知的 {n} 次預測中，"], "job.track.kept": ["{n} started by the later time", "{n} 次在較晚時間前開始"], "job.track.missed": [", {n} after it.", "，{n} 次較晚。"], "job.track.none": ["No forecast of {type} could be checked yet.", "{type} 的預測尚未經過驗證。"],
   "job.track.label": ["{kept} of {n} forecasts kept", "{n} 次預測中 {kept} 次準確"],

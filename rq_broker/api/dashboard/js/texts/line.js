@@ -6,7 +6,7 @@ export const LINE = {
   "line.job": ["Job and owner", "工作與擁有者"], "line.size": ["Size", "大小"], "line.since": ["Waiting", "已等"], "line.turn": ["Turn in", "輪到"], "line.why": ["Why it waits", "為何等待"],
   "line.move": ["Move", "移動"], "line.select": ["Select", "選取"], "line.select.all": ["Select all that are shown", "選取全部顯示的工作"], "line.actions": ["Actions for", "操作"],
   "line.front": ["Move to front", "移到最前"], "line.left": ["Withdrawn", "已撤回"], "line.other": ["Another owner’s job", "他人的工作"],
-  "line.rows": ["{from}–{to} of {count}", "第 {from}–{to} 筆，共 {count} 筆"], "line.rows.more": ["{from}–{to} of {count} or more", "第 {from}–{to} 筆，至少 {count} 筆"],
+  "line.rows": ["{from}–{to} of {count}", "第 {from}–{to} 筆，共 {count} 筆"], "line.rows.beside": [", {n} beside the line", "，{n} 筆在隊列旁"], "line.rows.more": ["{from}–{to} of {count} or more", "第 {from}–{to} 筆，至少 {count} 筆"],
   "line.looking": ["Looking through the line…", "正在搜尋隊列…"], "line.owner": ["Owner", "擁有者"], "line.status": ["Status", "狀態"], "line.filter": ["Filter", "篩選"],
   "line.owner.hint": ["The whole name of an owner.", "擁有者的完整名稱。"], "line.owner.show": ["{owner} is an owner: show its jobs", "{owner} 是擁有者：顯示其工作"],
   "line.size.hint": ["All instances of a job together ask for this much or more.", "一筆工作的所有台數合計至少要求這麼多。"], "line.memory.gb": ["Memory, GB", "記憶體（GB）"],

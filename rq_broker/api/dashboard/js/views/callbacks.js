@@ -16,22 +16,27 @@ const MOST = 1000; // destinations that one answer has
 const SHOWN = 200; // rows that are drawn
 const OFFER = "offer"; // stands for the offers of jobs without a callback
 
-const STATES = { closed: ["ok", "ok", "calls.closed"], open: ["bad", "plug", "calls.open"], "half-open": ["warn", "spin", "calls.half"], asked: ["warn", "clock", "calls.asked"] };
+const STATES = { closed: ["ok", "ok", "calls.closed"], open: ["bad", "plug", "calls.open"], "half-open": ["warn", "spin", "calls.half"], asked: ["warn", "clock", "calls.asked"], failing: ["warn", "warn", "calls.failing"] };
 
-const stateOf = (each) => (each.asked_seconds > 0 && each.state === "closed" ? "asked" : each.state);
+// A breaker that is closed says nothing of a receiver whose last callback failed.
+const stateOf = (each) => (each.state !== "closed" ? each.state : each.asked_seconds > 0 ? "asked" : each.failures > 0 ? "failing" : "closed");
+const isOffers = (each) => each.destination === OFFER; // nobody is called there: clients take offers, or miss them
+const nameOf = (each) => (isOffers(each) ? t("calls.offer") : each.destination);
+const wordsOf = (each, name) => (isOffers(each) ? `calls.offer.${name}` : `calls.${name}`);
 const isTroubled = (each) => stateOf(each) !== "closed";
 
 function Actions({ type, each, reload }) {
   const [asking, setAsking] = useState("");
   const action = useAction();
   const { destination, owner } = each;
+  const shown = nameOf(each);
   const close = () => setAsking("");
-  const button = (what, icon, label) => html`<${Button} data-size="sm" icon=${icon} aria-label=${`${label} ${destination} ${owner}`} onClick=${() => { action.clear(); setAsking(what); }}>${label}</${Button}>`;
-  const said = t("calls.reset.done", { destination });
-  return html`<div class="actions end">${may("send_test", type) && destination !== OFFER && button("test", "call", t("calls.test"))}
+  const button = (what, icon, label) => html`<${Button} data-size="sm" icon=${icon} aria-label=${`${label} ${shown} ${owner}`} onClick=${() => { action.clear(); setAsking(what); }}>${label}</${Button}>`;
+  const said = t(wordsOf(each, "reset.done"), { destination: shown });
+  return html`<div class="actions end">${may("send_test", type) && !isOffers(each) && button("test", "call", t("calls.test"))}
       ${isTroubled(each) && may("reset", type) && button("reset", "undo", t("calls.reset"))}
       ${may("act", type) && isTroubled(each) && button("requeue", "line", t("calls.requeue"))}</div><${Outcome} action=${action} />
-    ${asking === "reset" && html`<${Confirm} title=${t("calls.reset.ask", { destination })} says=${t("calls.reset.says", { n: number(each.parked) })} label=${t("calls.reset.yes")}
+    ${asking === "reset" && html`<${Confirm} title=${t("calls.reset.ask", { destination: shown })} says=${t(wordsOf(each, "reset.says"), { n: number(each.parked) })} label=${t("calls.reset.yes")}
       onYes=${() => call("POST", `types/${path(type)}/destinations/reset`, { body: { destination, owner } })} done=${() => { action.run(async () => {}, said); reload(); }} onClose=${close} />`}
     ${asking === "test" && html`<${TestDialog} type=${type} each=${each} onClose=${close} />`}
     ${asking === "requeue" && html`<${RequeueAll} type=${type} filter=${{ status: "error", callback_destination: destination, ...(owner && { owner_id: owner }) }} onClose=${close} done=${(text) => { action.run(async () => {}, text); reload(); }} />`}`;
@@ -41,11 +46,11 @@ function Row({ type, each, most, reload }) {
   const [tone, icon, word] = STATES[stateOf(each)] || STATES["half-open"];
   const again = Math.max(each.open_seconds, each.asked_seconds);
   const owner = each.owner || t("calls.nobody");
-  return html`<tr><td class="full"><span class="strong wrap">${each.destination === OFFER ? t("calls.offer") : each.destination}</span><br /><span class="sub">${owner}</span></td>
-    <td class="st"><${Badge} tone=${tone} icon=${icon}>${t(word)}</${Badge}>${each.failures > 0 && html`<br /><span class="sub">${many("calls.failures", each.failures, { n: number(each.failures) })}</span>`}</td>
+  return html`<tr><td class="full"><span class="strong wrap">${nameOf(each)}</span><br /><span class="sub">${owner}</span></td>
+    <td class="st"><${Badge} tone=${tone} icon=${icon}>${t(isOffers(each) ? word.replace("calls.", "calls.offer.") : word)}</${Badge}>${each.failures > 0 && html`<br /><span class="sub">${many(wordsOf(each, "failures"), each.failures, { n: number(each.failures) })}</span>`}</td>
     <td class="num" data-l=${t("calls.sending")}>${number(each.in_flight)}${most ? ` / ${number(most)}` : ""}</td>
     <td class="num" data-l=${t("calls.parked")}>${number(each.parked)}</td>
-    <td class="num" data-l=${t("calls.next")}>${again > 0 ? t("calls.in", { span: span(again) }) : isTroubled(each) ? t("calls.now") : "—"}</td>
+    <td class="num" data-l=${t("calls.next")}>${again > 0 ? t("calls.in", { span: span(again) }) : isTroubled(each) && stateOf(each) !== "failing" ? t("calls.now") : "—"}</td>
     <td class="num ac"><${Actions} type=${type} each=${each} reload=${reload} /></td></tr>`;
 }
 

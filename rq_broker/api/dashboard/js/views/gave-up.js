@@ -1,4 +1,4 @@
-// The jobs in error, most of them since their callbacks failed for good, and how they get back into the line.
+// The jobs in error, whatever the cause, and how they get back into the line.
 import { html, useEffect, useState } from "../dom.js";
 import { call, get, may, path } from "../api.js";
 import { Outcome, useAction } from "../acting.js";
@@ -61,7 +61,7 @@ function Row({ type, job, done }) {
   try { destination = new URL(job.Callback).origin; } catch { /* none, or your role does not show it */ }
   return html`<tr><td class="full"><a class="strong wrap" href=${to("job", type, name)}>${name}</a><br /><span class="sub">${job.OwnerID}</span></td><td class="full" data-l=${t("calls.destination")}><span class="wrap">${destination}</span></td>
     <td data-l=${t("gave.outcome")}>${cause ? html`<${Outcome_} cause=${cause} />` : html`<span class="clip2" title=${job.Error}>${job.Error || "—"}</span>`}</td>
-    <td class="num" data-l=${t("gave.attempts")}>${number(job.Attempts)}</td><td class="num" data-l=${t("gave.at")}><time datetime=${job.UpdatedAt} title=${instant(job.UpdatedAt)}>${moment(job.UpdatedAt)}</time></td>
+    <td class="num" data-l=${t("gave.attempts")}>${job.Attempts ? number(job.Attempts) : "—"}</td><td class="num" data-l=${t("gave.at")}><time datetime=${job.UpdatedAt} title=${instant(job.UpdatedAt)}>${moment(job.UpdatedAt)}</time></td>
     <td class="num full">${may("update", type) && html`<div class="actions end"><${Button} data-size="sm" icon="undo" disabled=${action.busy} aria-label=${`${t("gave.requeue")} ${name}`} onClick=${again}>${t("gave.requeue")}</${Button}></div>`}<${Outcome} action=${action} /></td></tr>`;
 }
 

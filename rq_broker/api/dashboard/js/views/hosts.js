@@ -169,7 +169,9 @@ function Map_({ type, hosts, sources, reservations, query, compact, setCompact, 
   const close = () => { const { host: _, ...rest } = query; go(to("hosts", type, undefined, rest), { replace: true }); };
   const click = (event) => { const tile = event.target.closest(".tile"); if (tile) choose(tile.dataset.name); };
   const chosen = hosts.find((host) => host.name === query.host);
-  const title = groups.length > 1 ? t("hosts.groups", { hosts: count(shown), n: number(groups.length) }) : count(shown);
+  // Groups that are no aggregate: hosts without one, those beside any host, those that are drained.
+  const aggregates = groups.filter(([, [host]]) => host.aggregates.length > 0 && !host.dropped && !host.anywhere).length;
+  const title = groups.length > 1 && aggregates > 0 ? many("hosts.groups", aggregates, { hosts: count(shown), n: number(aggregates) }) : count(shown);
   const firstOf = shown.some((host) => host.name === query.host) ? query.host : groups[0]?.[1][0]?.name;
   const toggle = t(compact ? "hosts.names.show" : "hosts.names.hide");
   const fitting = fit && shown.filter((host) => fits(host, fit)).length;

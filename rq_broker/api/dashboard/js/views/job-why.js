@@ -92,7 +92,7 @@ export function When({ job, explained }) {
   const isBounded = typeof eta?.p90 === "number";
   const axis = known ? Math.max(600, 1.5 * (isBounded ? eta.p90 : 2 * eta.p50)) : 0;
   const isNow = known && isBounded && eta.p90 < 60;
-  const big = !known ? t("job.when.unknown") : isNow ? t("job.when.in", { range: range(eta.p50, eta.p90) })
+  const big = !known ? t(eta?.why?.code === "impossible" ? "job.when.never" : "job.when.unknown") : isNow ? t("job.when.in", { range: range(eta.p50, eta.p90) })
     : isBounded ? t("job.when.clock", { from: around(eta.p50), to: around(eta.p90) }) : t("job.when.later", { from: around(eta.p50) });
   return html`<section class="panel" aria-labelledby="when"><div class="panel-h"><h2 id="when">${t("job.when")}</h2>${known && html`<span class="sub">${t("job.when.from")}</span>`}</div><div class="reason">
     <div class="eta-big"><b>${big}</b><span class="quiet">${isNow ? "" : known ? t("job.when.in", { range: range(eta.p50, eta.p90) }) : eta?.why ? sentence(eta.why) : eta?.reason || ""}</span></div>

@@ -12,7 +12,7 @@ import { useLift } from "./line-lift.js";
 import { useLive } from "./line-live.js";
 import { RowMenu } from "./line-menu.js";
 import { isBlocked, reasonOf } from "./line-reason.js";
-import { axisOf, Columns, LoadingRows, Row } from "./line-rows.js";
+import { axisOf, Columns, hasForecast, LoadingRows, Row } from "./line-rows.js";
 import { isFiltered, Toolbar } from "./line-tools.js";
 import { rowHeight, useWindow } from "./line-window.js";
 import { MoveDialog, PlaceDialog, undoable } from "./move.js";
@@ -38,7 +38,7 @@ function drawn(first, last, count, focus) {
   return indexes;
 }
 
-export function Grid({ type, source, filter, set, counts, hosts, events, policy, kept, hits, empty, reload, onFirst }) {
+export function Grid({ type, source, filter, set, counts, hosts, events, policy, kept, beside, hits, empty, reload, onFirst }) {
   const box = useRef(null);
   const grid = useRef(null);
   const [compact, flipCompact] = useCompact();
@@ -77,7 +77,8 @@ export function Grid({ type, source, filter, set, counts, hosts, events, policy,
   useEffect(() => { source.want(low, Math.max(0, high)); }, [low, high, source, source.pages]);
   const ready = Boolean(source.row(low));
   useEffect(() => { if (ready) onFirst(firstWaiting()); }, [source, ready]);
-  const axis = useMemo(() => axisOf(indexes.map((index) => source.row(index))), [source, ready]);
+  const inSight = indexes.map((index) => source.row(index));
+  const axis = useMemo(() => axisOf(inSight), [source, ready, inSight.some(hasForecast)]);
 
   // The first that does not fit, if it is at hand.
   function firstWaiting() {
@@ -154,7 +155,7 @@ export function Grid({ type, source, filter, set, counts, hosts, events, policy,
     const behind = source.row(lifted.to > lifted.from ? lifted.to + 1 : lifted.to);
     return behind ? t("line.before", { name: behind.RequestID }) : "";
   }
-  const range = count === 0 ? "" : t(source.whole ? "line.rows" : "line.rows.more", { from: number(view.first + 1), to: number(Math.min(count, view.last + 1)), count: number(count) });
+  const range = count === 0 ? "" : t(source.whole ? "line.rows" : "line.rows.more", { from: number(view.first + 1), to: number(Math.min(count, view.last + 1)), count: number(count) }) + (beside > 0 ? t("line.rows.beside", { n: number(beside) }) : "");
   const said = source.busy && !source.whole && count === 0 ? t("line.looking") : range;
   const waits = held && live.waiting > 0;
   const owners = [...new Set(indexes.map((index) => source.row(index)?.OwnerID).filter(Boolean))];

@@ -8,10 +8,13 @@ import { t } from "../texts.js";
 
 const AXES = [3600, 21600, 86400, 604800]; // seconds
 
-// The smallest axis that holds half of the rows seen.
+const endOf = (job) => job?.ETA?.p90 ?? job?.ETA?.p50;
+export const hasForecast = (job) => typeof endOf(job) === "number";
+
+// The smallest axis that holds half of the rows seen; null where no row has a forecast to draw on it.
 export function axisOf(rows) {
-  const known = rows.map((row) => row?.ETA?.p90 ?? row?.ETA?.p50).filter((value) => typeof value === "number");
-  if (!known.length) return AXES[1];
+  const known = rows.filter(hasForecast).map(endOf);
+  if (!known.length) return null;
   const half = known.sort((a, b) => a - b)[Math.floor((known.length - 1) / 2)];
   return AXES.find((axis) => axis >= half) || AXES.at(-1);
 }
@@ -89,14 +92,13 @@ export class Row extends Component {
 }
 
 export function Columns({ axis, all, onAll, selectable }) {
-  const marks = [1, 2, 3].map((n) => span((axis * n) / 3));
+  const mark = (n) => axis && html`<span aria-hidden="true">${span((axis * n) / 3)}</span>`; // the first third has the word alone: both do not fit
   return html`<div role="rowgroup" class="line-top"><div class="line-row line-head" role="row" aria-rowindex="1">
     <div role="columnheader"><span class="vh">${t("line.move")}</span></div>
     <div role="columnheader" class="sel">${selectable ? html`<input type="checkbox" class="check" aria-label=${t("line.select.all")} checked=${all === "all"}
       ref=${(box) => { if (box) box.indeterminate = all === "some"; }} onClick=${onAll} />` : html`<span class="vh">${t("line.select")}</span>`}</div>
     <div role="columnheader" class="pos">#</div><div role="columnheader">${t("line.job")}</div><div role="columnheader">${t("line.size")}</div>
     <div role="columnheader" class="num">${t("line.since")}</div>
-    <div role="columnheader"><span class="eta-axis"><span><span>${t("line.turn")}</span>${axis > AXES[0] && html`<span aria-hidden="true">${marks[0]}</span>`}</span>
-      <span aria-hidden="true"><span></span><span>${marks[1]}</span></span><span aria-hidden="true"><span></span><span>${marks[2]}</span></span></span></div>
+    <div role="columnheader"><span class="eta-axis"><span>${t("line.turn")}</span><span>${mark(2)}</span><span>${mark(3)}</span></span></div>
     <div role="columnheader">${t("line.why")}</div><div role="columnheader"><span class="vh">${t("line.actions")}</span></div></div></div>`;
 }

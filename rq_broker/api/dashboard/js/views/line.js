@@ -74,7 +74,7 @@ export function Line({ route: { type, query }, events }) {
     <${Facts} type=${type} counts=${counts} hosts=${hosts.data} />
     <${Kept} type=${type} kept=${kept} />
     <${Grid} key=${type} type=${type} source=${source} filter=${filter} set=${set} counts=${counts} hosts=${hosts.data} events=${events} policy=${policy}
-      kept=${kept?.name} hits=${html`<${Hits} type=${type} filter=${filter} set=${set} />`} reload=${about.reload} onFirst=${(name) => setFirst((old) => ({ name, round: old.round + 1 }))}
+      kept=${kept?.name} beside=${beside} hits=${html`<${Hits} type=${type} filter=${filter} set=${set} />`} reload=${about.reload} onFirst=${(name) => setFirst((old) => ({ name, round: old.round + 1 }))}
       empty=${isFiltered(filter) ? html`<${Empty} bare art="search" title=${t("line.nomatch")} action=${html`<button type="button" class="btn" onClick=${() => go(to("line", type))}>${t("line.clear.one")}</button>`}>
           ${t("line.nomatch.more", { status: t(`status.${filter.status}`) })}</${Empty}>`
         : html`<${Empty} bare title=${filter.status === "queued" ? t("line.none") : t("line.nomatch")}>${filter.status === "queued"
