@@ -76,6 +76,7 @@ async def test_offers_that_nobody_took_are_no_receiver(
     await expect(row).not_to_contain_text(re.compile("answering|failure"))
     ended = page.get_by_role("region", name="Jobs in error").get_by_role("row").filter(has_text="d")
     await expect(ended.locator("[data-l=Attempts]")).to_have_text("—")
+    await expect(ended.locator(".badge")).to_have_text("Offers missed")
     await row.get_by_role("button", name="Reset… Offers without callback y").click()
     dialog = page.get_by_role("dialog", name="Reset Offers without callback?")
     await expect(dialog).to_contain_text("Nobody is called.")

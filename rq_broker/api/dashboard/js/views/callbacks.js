@@ -48,8 +48,8 @@ function Row({ type, each, most, reload }) {
   const owner = each.owner || t("calls.nobody");
   return html`<tr><td class="full"><span class="strong wrap">${nameOf(each)}</span><br /><span class="sub">${owner}</span></td>
     <td class="st"><${Badge} tone=${tone} icon=${icon}>${t(isOffers(each) ? word.replace("calls.", "calls.offer.") : word)}</${Badge}>${each.failures > 0 && html`<br /><span class="sub">${many(wordsOf(each, "failures"), each.failures, { n: number(each.failures) })}</span>`}</td>
-    <td class="num" data-l=${t("calls.sending")}>${number(each.in_flight)}${most ? ` / ${number(most)}` : ""}</td>
-    <td class="num" data-l=${t("calls.parked")}>${number(each.parked)}</td>
+    <td class="num" data-l=${t("calls.sending")}>${isOffers(each) ? "—" : number(each.in_flight)}${most && !isOffers(each) ? ` / ${number(most)}` : ""}</td>
+    <td class="num" data-l=${t("calls.parked")}>${isOffers(each) ? "—" : number(each.parked)}</td>
     <td class="num" data-l=${t("calls.next")}>${again > 0 ? t("calls.in", { span: span(again) }) : isTroubled(each) && stateOf(each) !== "failing" ? t("calls.now") : "—"}</td>
     <td class="num ac"><${Actions} type=${type} each=${each} reload=${reload} /></td></tr>`;
 }
