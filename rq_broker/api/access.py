@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from http import HTTPStatus
 
 from starlette.requests import Request
@@ -59,7 +58,7 @@ def actor_of(scope: Scope, identity: Identity) -> Actor:
 async def is_still_known(request: Request) -> bool:
     """Tell whether the credential of a request is still accepted: before more of a long answer."""
     try:
-        await request.scope["identify"]()
+        await request.scope["identify"](request.scope)
     except errors.IdentityUnavailable:
         return True  # it is not refused; new requests are
     except errors.BrokerError as error:
@@ -115,7 +114,8 @@ class Access:
             await refused(error, self._challenged(error))(scope, receive, send)
             return
         scope["identity"] = identity
-        scope["identify"] = partial(self._identity, scope)
+        # Without the scope, which it would keep in a cycle until the garbage collector comes.
+        scope["identify"] = self._identity
         acting = ACTOR.set(actor_of(scope, identity))
         try:
             await self._app(scope, receive, send)

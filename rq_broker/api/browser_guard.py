@@ -7,7 +7,7 @@ rebinding); of the `Origin`, on what changes state; of the content type, as form
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
@@ -123,17 +123,16 @@ class BrowserGuard:
         # A dozen names are all that come; a flood of others must not fill the memory.
         self._allows_host = lru_cache(256)(rules.allow_host)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Forward the request, or refuse it."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
         headers: Headers = dict(scope["headers"])
         refusal = self._refusal(scope["method"], headers)
         app = failed(refusal) if refusal else self._app
         if self._origins and headers.get(b"origin") in self._origins:
             app, send = self._named(scope, headers, app), _readable(send, headers[b"origin"])
-        await app(scope, receive, send)
+        return app(scope, receive, send)
 
     def _refusal(self, method: str, headers: Headers) -> errors.BrokerError | None:
         host = headers.get(b"host", b"")

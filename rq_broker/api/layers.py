@@ -1,9 +1,12 @@
 """The application's outermost and innermost layers, in place of Starlette's own for errors.
 
-Starlette's two wrap every message that is sent, and make a request of their own.
+Starlette's two wrap every message that is sent, and make a request of their own. A layer that only
+forwards returns what the next one awaits: a coroutine more costs a submit up to 1 µs of its 130.
 """
 
 from __future__ import annotations
+
+from collections.abc import Awaitable
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -22,7 +25,7 @@ class Application(Starlette):
 
     def build_middleware_stack(self) -> ASGIApp:
         """Return what a request passes, down to the router."""
-        app: ASGIApp = self.router
+        app: ASGIApp = self.router.app
         for layer, arguments, options in reversed(self.user_middleware):
             app = layer(app, *arguments, **options)
         return app
@@ -45,12 +48,12 @@ class Outermost:
         request_id = scope["request_id"] = request_id_of(scope["headers"])
         header, has_begun = (REQUEST_ID, request_id.encode()), False
 
-        async def send_named(message: Message) -> None:
+        def send_named(message: Message) -> Awaitable[None]:
             nonlocal has_begun
             if message["type"] == "http.response.start":
                 has_begun = True
                 message["headers"] = [*message["headers"], header]
-            await send(message)
+            return send(message)
 
         try:
             await self._app(scope, receive, send_named)

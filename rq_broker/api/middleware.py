@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from urllib.parse import unquote, unquote_plus, unquote_to_bytes
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -37,20 +38,18 @@ class TrailingSlash:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Forward the request without its trailing slash, or refuse it."""
         if scope["type"] == "http":
             raw_path = scope.get("raw_path") or b""
             if b"%" in raw_path and (problem := _path_problem(scope, raw_path)):
-                await failed(Invalid(problem))(scope, receive, send)
-                return
+                return failed(Invalid(problem))(scope, receive, send)
             query = scope["query_string"]
             if b"%" in query and (problem := _query_problem(query)):
-                await failed(Invalid(problem))(scope, receive, send)
-                return
+                return failed(Invalid(problem))(scope, receive, send)
             if scope["path"].endswith("/") and scope["path"] != f"{_root_path(scope)}/":
                 scope["path"] = scope["path"][:-1]
-        await self._app(scope, receive, send)
+        return self._app(scope, receive, send)
 
 
 def _path_problem(scope: Scope, raw_path: bytes) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from rq_broker.domain.errors import Invalid
 
@@ -78,8 +79,7 @@ NOBODY = Identity("nobody", Role.VIEWER, frozenset(), frozenset())
 """Who asks without a credential for what needs none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Actor:
+class Actor(NamedTuple):
     """Who makes a change, from where and in which request, as the audit log keeps it."""
 
     name: str

@@ -103,7 +103,7 @@ class AnswerCycle(RequestResponseCycle):
         is_plain = self.keep_alive and not self.disconnected and self.scope["method"] != "HEAD"
         if length is None or not is_plain or not _FRAMING.isdisjoint(by_name):
             return False
-        fields = [b"%b: %b" % field for field in (*self.default_headers, *headers)]
+        fields = [*map(b": ".join, (*self.default_headers, *headers))]
         if _find_control(b"".join(fields)):
             return False  # uvicorn refuses it
         self._head = b"%b%b\r\n\r\n" % (STATUS_LINE[message["status"]], b"\r\n".join(fields))
