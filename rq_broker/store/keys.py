@@ -266,7 +266,12 @@ def callback_digest(callback: str, name: str) -> str:
     Where names are per owner, so are callbacks: the owner is a part of what is digested.
     """
     owner = owner_in(name)
-    return digest(callback if owner is None else f"{owner}\0{callback}")
+    return digest(callback) if owner is None else owned_callback_digest(callback, owner)
+
+
+def owned_callback_digest(callback: str, owner: str) -> str:
+    """Digest a callback as the index has it where callbacks are per owner."""
+    return digest(f"{owner}\0{callback}")
 
 
 def fold(field: str, text: str) -> list[str]:

@@ -307,7 +307,7 @@ class _SharedConnection(asyncio.Protocol):
             self._give_up(error)
         if self.retired and not self.unanswered:
             self._give_up(ConnectionResetError("another server serves now"))
-        if len(self.unsent) == len(self.unanswered):
+        if self.unsent and len(self.unsent) == len(self.unanswered):
             self.loop.call_soon(self._write)
 
     def _resolve_first(self, reply: Any) -> None:

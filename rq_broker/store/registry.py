@@ -34,6 +34,10 @@ class Registry:
         self._next_writes: dict[str, float] = {}
         """Type → monotonic time from which its name is written again."""
 
+    def is_due(self, type_: str) -> bool:
+        """Return whether `register` has something to do for a type."""
+        return self._next_writes.get(type_, 0.0) < time.monotonic()
+
     async def register(self, type_: str) -> None:
         """Add a type, at most once in a few seconds per process.
 
@@ -44,7 +48,7 @@ class Registry:
             Invalid: It would be new, and its name looks like another one.
             TooManyTypes: It would be new, and there are as many as may be.
         """
-        if self._next_writes.get(type_, 0.0) < time.monotonic():
+        if self.is_due(type_):
             with suppress(errors.Unavailable):
                 await self._admit(type_)
             self._write_again(type_, _RETRY)

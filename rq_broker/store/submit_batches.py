@@ -183,4 +183,5 @@ class _Type:
         self._under_way.remove(task)
         if not task.cancelled():
             self._most_under_way = self._batches.most_under_way if task.result() else 1
-            self._send()
+            if self._waiting:
+                self._send()
