@@ -215,8 +215,9 @@ class Granter:
         Then no other pass need look for what joined meanwhile: it would be waiting now. What joins
         an empty queue wakes the granter, as it is the first job of its shape.
         """
-        shown = sum(waiting.count for waiting in window.snapshot.waiting)
-        return 0 < shown == committed and not await self._broker.has_waiting(self._type)
+        if not committed or committed < sum(shape.count for shape in window.snapshot.waiting):
+            return False
+        return not await self._broker.has_waiting(self._type)
 
     async def _commit(self, grants: Sequence[Grant], state: TypeState) -> int:
         """Commit grants in order; returns how many.
