@@ -218,6 +218,7 @@ def _snapshot(state: TypeState, shown: Heads, now: float) -> Snapshot:
         failing=state.failing,
         behind=state.behind,
         judged=state.judged,
+        judged_p50=state.judged_p50,
     )
 
 

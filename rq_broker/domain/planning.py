@@ -142,6 +142,8 @@ class Snapshot:
     """Array with `at_once` → how many of its jobs hold capacity."""
     judged: Judged = field(default_factory=Judged)
     """How many p90 of forecasts came true."""
+    judged_p50: Judged = field(default_factory=Judged)
+    """The same of p50."""
     behind: frozenset[str] = frozenset()
     """Receivers where callbacks of earlier grants have to go out first; treated alike."""
 

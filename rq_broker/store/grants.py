@@ -62,6 +62,8 @@ class TypeState:
     """The life of its state, as messages of its grants have it; '' where that has no name."""
     judged: Judged
     """How many p90 of forecasts came true."""
+    judged_p50: Judged
+    """The same of p50."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,7 @@ class Grants:
             number=reply.number,
             incarnation=settings.get("incarnation", ""),
             judged=judged_of(settings, "forecasts"),
+            judged_p50=judged_of(settings, "forecasts_p50"),
         )
 
     async def heads(

@@ -34,9 +34,10 @@ class ForecastingCluster(PlannedCluster):
     def __init__(self, cluster: Cluster, policy: Policy, estimate: Estimate | None) -> None:
         super().__init__(hosts_of(cluster.hosts, cluster.cpus), policy, gang, estimate)
         self.forecasts: dict[Job, Forecast] = {}
-        self._told: dict[Job, float] = {}
-        """Job that waits → when its p90 ends."""
-        self._judged = Judged()
+        self._told: dict[Job, tuple[float, float]] = {}
+        """Job that waits → when its p50 and its p90 end."""
+        self._judged = [Judged(), Judged()]
+        """Of both."""
         self.seconds = list[float]()
         """CPU that each simulation took."""
         self._sampled: Collection[Job] = ()
@@ -56,8 +57,8 @@ class ForecastingCluster(PlannedCluster):
         """Run admission passes, then forecast the new jobs that wait."""
         started = super().start(now)
         for job in started:
-            if (ends := self._told.pop(job, None)) is not None:
-                self._judged += Judged(kept=now <= ends, missed=now > ends)
+            for number, ends in enumerate(self._told.pop(job, ())):
+                self._judged[number] += Judged(kept=now <= ends, missed=now > ends)
         for job in self._new:
             self.forecasts[job] = AT_ONCE if job in started else self._forecast(job, now)
         self._new = []
@@ -65,13 +66,14 @@ class ForecastingCluster(PlannedCluster):
 
     def _forecast(self, job: Job, now: float) -> Forecast:
         (id_,) = (id_ for id_, waiting in self._jobs.items() if waiting is job)
-        snapshot = replace(self._snapshot(now, ALL_HEADS), judged=self._judged)
+        p50, p90 = self._judged
+        snapshot = replace(self._snapshot(now, ALL_HEADS), judged_p50=p50, judged=p90)
         began = time.thread_time()
         found = forecast_line(snapshot, line_of(snapshot), targets=[id_], seed=id_)
         self.seconds.append(time.thread_time() - began)
         forecast = found.of(id_, 0, "")
-        if forecast.p90 is not None:
-            self._told[job] = now + forecast.p90
+        if forecast.p50 is not None and forecast.p90 is not None:
+            self._told[job] = now + forecast.p50, now + forecast.p90
         return forecast
 
 

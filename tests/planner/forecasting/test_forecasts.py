@@ -106,6 +106,25 @@ def test_p90_moves_away_from_p50_where_more_than_a_tenth_of_those_before_were_mi
     assert spread < after(0, 1)[1] < after(80, 20)[1] < after(75, 25)[1] < MOST_STRETCH * spread
 
 
+def test_p50_moves_later_where_more_than_half_of_those_before_were_missed() -> None:
+    """It becomes a later quantile of the futures, up to the 70 % one; p90 stays in any case."""
+    times = [float(seconds) for seconds in range(1000, 2000)]
+
+    def after(kept: int, missed: int) -> tuple[float, float]:
+        snapshot = replace(queue(1), history=history(times), judged_p50=Judged(kept, missed))
+        found = forecasts(snapshot, futures=100)[1]
+        assert found.p50 is not None
+        assert found.p90 is not None
+        return found.p50, found.p90
+
+    p50, p90 = after(0, 0)
+    assert after(900, 100) == after(500, 500) == (p50, p90)
+    later = [after(1000 - missed, missed) for missed in (540, 580, 650, 1000)]
+    assert p50 < later[0][0] < later[1][0] < later[2][0] == later[3][0] < p90
+    assert {p90 for _, p90 in later} == {p90}
+    assert after(0, 1)[0] <= later[0][0]
+
+
 def test_holding_times_are_those_of_the_same_owner() -> None:
     """Behind a job whose owner holds for a minute the wait is a minute, not that of all jobs."""
     times = [Observation("quick", "", 0, 60.0)] * 20 + [Observation("slow", "", 0, 6000.0)] * 20

@@ -41,7 +41,10 @@ async def test_a_job_that_leaves_the_queue_is_not_judged(broker: Broker, client:
 
 async def test_a_damaged_count_of_the_record_is_none(broker: Broker, client: Redis) -> None:
     """What came true of forecasts is read from the base; a count that is no number is 0."""
-    assert (await broker.type_state(TYPE)).judged == Judged(0, 0)
+    state = await broker.type_state(TYPE)
+    assert (state.judged, state.judged_p50) == (Judged(0, 0), Judged(0, 0))
     damaged: dict[Any, Any] = {"forecasts_kept": "7", "forecasts_missed": "x"}
+    damaged |= {"forecasts_p50_kept": "4", "forecasts_p50_missed": "3"}
     await client.hset(Keys(TYPE).base, mapping=damaged)
-    assert (await broker.type_state(TYPE)).judged == Judged(7, 0)
+    state = await broker.type_state(TYPE)
+    assert (state.judged, state.judged_p50) == (Judged(7, 0), Judged(4, 3))
