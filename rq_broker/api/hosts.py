@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import to_builtins
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -14,7 +18,7 @@ from rq_broker.api.request_body import read_json
 from rq_broker.api.responses import created, ok, warned
 from rq_broker.api.roles import Scope
 from rq_broker.api.views import HostView, SourceView
-from rq_broker.domain.capacity import Host
+from rq_broker.domain.capacity import COMPUTED, Host
 from rq_broker.domain.errors import HostNotFound
 from rq_broker.domain.host_warnings import warning_of
 from rq_broker.domain.validation import NEW_HOST_NAME
@@ -58,18 +62,31 @@ class HostEndpoints:
         """Publish a host: 201 if it is new, 200 if it replaces one."""
         type_, name = host_of(request)
         NEW_HOST_NAME.check(name, "the host's name")
-        host = bodies.host(name, await read_json(request))
+        body = await read_json(request)
+        host = bodies.host(name, body)
+        before = await self._before(type_, name, body)
         if await self._broker.set_host(type_, host, _publisher(request)):
             path = location(request, "types", type_, "hosts", name)
-            return created(HostView.of(host), path, **warned(warning_of(host)))
-        return _published(await self._broker.host(type_, name))
+            texts = (warning_of(host), _in_vain(body, before, host))
+            return created(HostView.of(host), path, **warned("; ".join(filter(None, texts))))
+        return _published(await self._broker.host(type_, name), body, before)
+
+    async def _before(self, type_: str, name: str, body: Mapping[str, Any]) -> Host | None:
+        """Return the host as it is, where a body has fields that are compared with it."""
+        if body.keys().isdisjoint(COMPUTED):
+            return None
+        try:
+            return await self._broker.host(type_, name)
+        except HostNotFound:
+            return None
 
     async def patch_host(self, request: Request) -> Response:
         """Change what is named of a host, and nothing else: a JSON Merge Patch."""
         type_, name = host_of(request)
         patch = bodies.host_patch(await read_json(request))
+        before = await self._before(type_, name, patch)
         await self._broker.patch_host(type_, name, patch, _publisher(request))
-        return _published(await self._broker.host(type_, name))
+        return _published(await self._broker.host(type_, name), patch, before)
 
     async def drop_host(self, request: Request) -> Response:
         """Take a host out of service; its holds stay until they are released."""
@@ -87,9 +104,22 @@ class HostEndpoints:
         return ok({})
 
 
-def _published(host: Host) -> Response:
+def _published(host: Host, body: Mapping[str, Any], before: Host | None) -> Response:
     """Return the answer to a change of a host, with a warning of what is odd about it."""
-    return ok(HostView.of(host), **warned(warning_of(host)))
+    texts = (warning_of(host), _in_vain(body, before, host))
+    return ok(HostView.of(host), **warned("; ".join(filter(None, texts))))
+
+
+def _in_vain(body: Mapping[str, Any], before: Host | None, after: Host) -> str:
+    """Name what a body would set of what the broker computes; '' if it only repeats that."""
+    hosts = [to_builtins(HostView.of(host)) for host in (before, after) if host]
+    names = [
+        name
+        for name in COMPUTED
+        if body.get(name) is not None and all(body[name] != host.get(name) for host in hosts)
+    ]
+    words = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)
+    return words and f"the broker computes {words}: the body's value is ignored"
 
 
 def _publisher(request: Request) -> str | None:

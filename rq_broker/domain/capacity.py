@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -188,8 +188,15 @@ AmountsOrDevices = Annotated[
 _Ignored = Annotated[Any, Meta(description="Ignored: the broker computes it.")]
 
 
+COMPUTED = ("name", "devices", "held", "free", "in_transit", "dropped", "source")
+"""The fields of a host that the broker computes."""
+
+
 class _Computed(Struct, forbid_unknown_fields=True, kw_only=True):
     """What a host has beside what is given: a host that was read can be given again as it is."""
+
+    computed: ClassVar[Collection[str]] = COMPUTED
+    """Fields that no sentence offers, as they cannot be set."""
 
     name: _Ignored = None
     devices: _Ignored = None

@@ -5,7 +5,7 @@ A sentence names the field, what it must be, and the value that came, unless tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from enum import Enum
 from functools import cache
 from typing import Any, NoReturn
@@ -139,16 +139,19 @@ class _Search:
             values = json_object(value, place, self._shown)
             if node.forbid_unknown_fields:
                 default = "the field" if place == self._top else f"the field of {place}"
-                self._known(values, names, getattr(node.cls, "noun", default))
+                noun = getattr(node.cls, "noun", default)
+                computed = getattr(node.cls, "computed", ())
+                self._known([name for name in values if name not in computed],
+                            [name for name in names if name not in computed], noun)  # fmt: skip
         prefix = "" if place == self._top else f"{place}."
         for field in node.fields:
             if field.name in values or field.required:
                 self.visit(values.get(field.name), field.type, f"{prefix}{field.name}")
 
-    def _known(self, values: dict[str, Any], names: list[str], noun: str) -> None:
+    def _known(self, given: Collection[str], names: Sequence[str], noun: str) -> None:
         if self._shown:
-            refuse_unknown(values, names, noun)
-        elif not values.keys() <= set(names):
+            refuse_unknown(given, names, noun)
+        elif not set(given) <= set(names):
             raise Invalid(f"the body must have no field besides {' and '.join(names)}")
 
     def _entries(

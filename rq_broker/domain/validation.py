@@ -36,7 +36,8 @@ _INVISIBLE_RANGES = (
 """First and last of each range of letters that show nothing, or only a space: what Unicode calls
 default ignorable (joiners, marks of direction, fillers), and all spaces but the plain one."""
 _PAIRS = [*zip(_INVISIBLE_RANGES[::2], _INVISIBLE_RANGES[1::2], strict=True)]
-_find_invisible = re.compile("[" + "".join(f"{a}-{z}" for a, z in _PAIRS) + "]").search
+INVISIBLE = re.compile("[" + "".join(f"{a}-{z}" for a, z in _PAIRS) + "]")
+"""Any of them."""
 _INVISIBLE = "".join(rf"\u{ord(a):04x}-\u{ord(z):04x}" for a, z in _PAIRS if z <= "\uffff")
 """The same in a pattern of JSON Schema, which cannot name letters beyond U+FFFF everywhere."""
 
@@ -142,7 +143,7 @@ def _spelling_problem(value: str) -> str:
     """Return what makes a text look like another one, '' if nothing does."""
     if value != value.strip(" "):
         return "must not begin or end with a space"
-    if hidden := _find_invisible(value):
+    if hidden := INVISIBLE.search(value):
         return f"must not contain the invisible character U+{ord(hidden[0]):04X}"
     if not is_normalized("NFC", value):
         return "must be in Unicode's normal form NFC"

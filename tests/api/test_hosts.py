@@ -84,3 +84,19 @@ async def test_a_host_has_traits_and_may_be_anywhere(api: httpx.AsyncClient) -> 
     none = {"capacity": {"matlab": 5}, "traits": [], "anywhere": False}
     shown = (await api.put("/types/vm/hosts/licences", json=none)).json()["data"]
     assert not {"traits", "anywhere"} & shown.keys()
+
+
+async def test_what_the_broker_computes_is_not_set_silently(api: httpx.AsyncClient) -> None:
+    """A host that was read may be sent back; another value of what is computed is warned of."""
+    path = "/types/vm/hosts/computed"
+    answer = await api.put(path, json={"capacity": {"VCPU": 4}, "free": {"VCPU": 9}, "name": "x"})
+    assert answer.status_code == 201
+    told = "the broker computes name and free: the body's value is ignored"
+    assert answer.json()["Warning"] == told
+    host = (await api.get(path)).json()["data"]
+    assert "Warning" not in (await api.put(path, json={**host, "capacity": {"VCPU": 8}})).json()
+    patched = await api.patch(path, json={"held": {"VCPU": 1}})
+    assert "the broker computes held" in patched.json()["Warning"]
+    refusal = (await api.put(path, json={"capacity": {"VCPU": 4}, "usde": {}})).json()["error"]
+    assert "known are capacity, used" in refusal
+    assert "free" not in refusal

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from unicodedata import combining, is_normalized
 
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters, line separators, what turns the direction of writing, and what is no text."""
@@ -12,7 +13,24 @@ _UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
 def harmless(text: str) -> str:
     """Return a text with its control characters escaped."""
-    return _UNSAFE.sub(lambda match: match.group().encode("unicode_escape").decode(), text)
+    return _UNSAFE.sub(_escaped, text)
+
+
+def visible(name: str) -> str:
+    """Return a name so that it looks like no other: what nobody sees in it is escaped or quoted."""
+    from rq_broker.domain.validation import INVISIBLE  # noqa: PLC0415 - not needed by --help
+
+    shown = INVISIBLE.sub(_escaped, name)
+    if not is_normalized("NFC", shown):
+        shown = "".join(
+            letter if not combining(letter) else letter.encode("unicode_escape").decode()
+            for letter in shown
+        )
+    return shown if name == name.strip() and name else f'"{shown}"'
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return match.group().encode("unicode_escape").decode()
 
 
 def harmless_json(text: str) -> str:

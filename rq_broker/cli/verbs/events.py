@@ -54,7 +54,7 @@ def events(
 
 def _line(event: Event, *, with_type: bool = False) -> str:
     from rq_broker.cli.output.screen import styled
-    from rq_broker.cli.output.text import harmless
+    from rq_broker.cli.output.text import harmless, visible
     from rq_broker.cli.verbs.listing import STATUS_STYLES
 
     data = event.data
@@ -64,7 +64,7 @@ def _line(event: Event, *, with_type: bool = False) -> str:
         return styled(f"lost{reason}; events{of_type} before the next one are missing", "red")
     status = data.get("to")
     words = [data.get("at"), data.get("type") if with_type else "", event.kind]
-    words.append(data.get("request_id"))
+    words.append(visible(str(data["request_id"])) if data.get("request_id") else "")
     line = harmless(" ".join(str(word) for word in words if word))
     if status:
         before = f" {data['from']} →" if data.get("from") else ""

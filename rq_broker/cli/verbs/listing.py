@@ -95,14 +95,14 @@ def table_of_jobs(jobs: Iterable[Mapping[str, Any]]) -> Table:
 
 def _rows(jobs: Iterable[Mapping[str, Any]]) -> Iterator[list[str]]:
     from rq_broker.cli.output.need import need_of
-    from rq_broker.cli.output.text import age
+    from rq_broker.cli.output.text import age, visible
 
     now = datetime.now(UTC)
     for job in jobs:
         position = job.get("Position")
         yield [
-            job["RequestID"],
-            job["OwnerID"],
+            visible(job["RequestID"]),
+            visible(job["OwnerID"]) if job["OwnerID"] else "",
             need_of(job),
             str(job["Priority"]),
             "-" if position is None else str(position),

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from rq_broker.cli.output.text import age, harmless, harmless_json, span
+from rq_broker.cli.output.text import age, harmless, harmless_json, span, visible
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,13 @@ def test_nothing_in_a_name_moves_the_cursor() -> None:
     text = json.dumps({"name": name}, ensure_ascii=False)
     assert json.loads(harmless_json(text)) == {"name": name}
     assert harmless_json(text).isprintable()
+
+
+def test_no_two_names_look_the_same() -> None:
+    """What nobody sees in a name is quoted or escaped; a plain one is as it is."""
+    for plain in ("build-1", "虛擬機", "\u00e9", "a b"):
+        assert visible(plain) == plain
+    assert [visible(name) for name in (" ", "a ", "")] == ['" "', '"a "', '""']
+    assert visible("\u202eabc") == "\\u202eabc"
+    assert visible("a\u200bb") == "a\\u200bb"
+    assert visible("e\u0301") == "e\\u0301"
