@@ -18,6 +18,7 @@ from rq_broker.cli.notifier import open_feeds, open_notifier
 from rq_broker.cli.process import SIGNALS, run_loop
 from rq_broker.cli.serving import check_port, server_options
 from rq_broker.domain.capacity import Host
+from rq_broker.domain.errors import Unavailable
 from rq_broker.settings import LOOPBACK, Settings
 from rq_broker.sources.feeds import Feed
 from rq_broker.store.broker import Broker
@@ -33,6 +34,8 @@ DEMO_HOST = Host(
 )
 STORE = Path(".rq-broker")
 """Directory of the embedded store, below the current one."""
+LOOK_SECONDS = 0.5
+"""How often it is looked whether the store lives: so long all calls are a 503 once it has died."""
 STORE_OPTIONS = ("--appendfilename", "store.aof", "--aof-use-rdb-preamble", "no")
 """The file is plain commands, which each Redis and Valkey reads: another server may be found at the
 next start, and Redis 7 reads no snapshot of Valkey 9."""
@@ -94,10 +97,26 @@ async def _serve(settings: Settings, server: Server | None, feeds: Sequence[Feed
     # are still to be stopped then, so that second signal must not end the process.
     _handle_signals(lambda *_: None)
     async with client, open_notifier(settings, client, feeds, dev=True) as notifier:
-        task = asyncio.create_task(notifier.run())
+        tasks = [asyncio.create_task(notifier.run())]
+        if server:
+            tasks.append(asyncio.create_task(_keep_running(server)))
         await uvicorn.Server(config).serve()
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _keep_running(server: Server) -> None:
+    """Start the embedded store again, on the same files, whenever it has died."""
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        if not server.has_ended():
+            continue
+        log.warning("the embedded store has died: it is started again on %s", STORE)
+        try:
+            server.start()  # in this thread, with which it ends; nothing is served without it
+        except Unavailable as error:
+            log.error("the embedded store: %s", error)
 
 
 async def _publish_demo_hosts(broker: Broker, types_with_source: set[str]) -> None:

@@ -215,12 +215,13 @@ class Server:
                     client.ping()
                     return
                 except redis.RedisError as error:
-                    if time.monotonic() > deadline or self._ended():
+                    if time.monotonic() > deadline or self.has_ended():
                         self.kill()
                         raise Unavailable(f"redis-server does not start: {error}") from error
                     time.sleep(0.02)
 
-    def _ended(self) -> bool:
+    def has_ended(self) -> bool:
+        """Return whether its process is not there, or has ended by itself."""
         return self.process is None or self.process.poll() is not None
 
     def kill(self) -> None:
