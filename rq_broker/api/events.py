@@ -25,7 +25,8 @@ from rq_broker.api.paths import job_of, type_of
 from rq_broker.api.responses import PRIVATE, UNSNIFFED, ok
 from rq_broker.api.waiting import Waits, refuse_array
 from rq_broker.domain.errors import Invalid, JobNotFound, Unavailable
-from rq_broker.domain.events import FINAL, LOST, Event, place_of
+from rq_broker.domain.events import FINAL, Event, place_of
+from rq_broker.domain.job_history import JobHistory, told_of
 from rq_broker.domain.jobs import Job
 from rq_broker.domain.validation import rejected
 from rq_broker.store.broker import Broker
@@ -86,23 +87,18 @@ class EventEndpoints:
         (type_, request_id), owners = job_of(request), owners_of(request)
         refuse_array(request_id)
         job = await self._broker.read(type_, request_id, owners)
-        async with AsyncExitStack() as stack:
-            follower = await self._follow(stack, request, type_)
-            events = [
-                event
-                async for some in self._broker.events.history(type_, "", follower.start)
-                for event in some
-                if _is_of(job, event)
-            ]
+        with self._waits.counted(request):
+            until = await self._broker.events.newest(type_)
+            kept = self._broker.events.history(type_, "", until)
+            told = JobHistory(job, [event async for events in kept for event in events])
         sight = sight_of(request)
-        views = [view_of(event, sight.shows_by(event)) for event in events]
-        begins = bool(events) and events[0].old_status is None and events[0].new_status is not None
-        return ok(views, complete=begins)
+        views = [view_of(event, sight.shows_by(event)) for event in told.events]
+        return ok(views, complete=told.is_complete)
 
     async def _has_more(self, job: Job, follower: Follower, after: str) -> bool:
         """Tell whether events of a job came behind one that its client has."""
         async for events in self._broker.events.history(job.type, after, follower.start):
-            if any(_is_of(job, event) for event in events):
+            if any(told_of(job, event) for event in events):
                 return True
         return False
 
@@ -133,9 +129,10 @@ class EventEndpoints:
         async for events in self._events(request, job.type, follower, after):
             shown = []
             for event in events:
-                if _is_of(job, event) and not is_final:
-                    shown.append(event)
-                    is_final = event.word in FINAL
+                told = told_of(job, event)
+                if told and not is_final:
+                    shown.append(told)
+                    is_final = told.word in FINAL
             if shown:
                 yield frames(shown, sight)
             if is_final:
@@ -199,10 +196,6 @@ def _last_entry(request: Request) -> str:
 def _over() -> Response:
     """Answer that nothing follows: browsers come back after each end of a stream, but not then."""
     return Response(status_code=HTTPStatus.NO_CONTENT, headers=PRIVATE)
-
-
-def _is_of(job: Job, event: Event) -> bool:
-    return event.job_id == job.id or event.word == LOST
 
 
 def sight_of(request: Request) -> Sight:

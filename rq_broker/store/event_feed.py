@@ -172,8 +172,7 @@ class Feed:
 
     async def show(self, follower: Follower) -> None:
         """Tell a follower where the stream ends, give it nothing, and begin to read nothing."""
-        entries = await self._runner.command("XREVRANGE", self.key, "+", "-", "COUNT", 1)
-        self.position = _id_of(entries)
+        self.position = await newest_event(self._runner, self.key)
         follower.begin(self)
 
     def leave(self, follower: Follower) -> None:
@@ -306,6 +305,11 @@ async def why_missing(runner: Runner, type_: str, after: str, *, has_later: bool
     if last == after:
         return ""
     return "trimmed" if has_later or place_of(after) < place_of(last) else "state_lost"
+
+
+async def newest_event(runner: Runner, key: str) -> str:
+    """Return the ID of the last entry of a stream; '' where it is empty."""
+    return _id_of(await runner.command("XREVRANGE", key, "+", "-", "COUNT", 1))
 
 
 def _id_of(newest: Sequence[Any]) -> str:

@@ -14,7 +14,14 @@ from itertools import islice
 
 from rq_broker.domain.events import Event, gap, place_of
 from rq_broker.store.cancellation import raise_if_cancelled
-from rq_broker.store.event_feed import BATCH, Feed, Follower, readable, why_missing
+from rq_broker.store.event_feed import (
+    BATCH,
+    Feed,
+    Follower,
+    newest_event,
+    readable,
+    why_missing,
+)
 from rq_broker.store.event_turns import EventTurns
 from rq_broker.store.event_types import AllFollower, TypeNames, Uses, add_each
 from rq_broker.store.keys import Keys
@@ -107,6 +114,10 @@ class EventHub:
     def _start_beating(self) -> None:
         if self._beating is None:
             self._beating = asyncio.create_task(self._beat())
+
+    async def newest(self, type_: str) -> str:
+        """Return the ID of the last event of a type that is stored now; '' for none."""
+        return await newest_event(self._runner, Keys(type_).of("events"))
 
     async def history(self, type_: str, after: str, until: str) -> AsyncIterator[tuple[Event, ...]]:
         """Yield the events behind an entry, to another one, some at a time.

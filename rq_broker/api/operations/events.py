@@ -77,11 +77,12 @@ OPERATIONS: Mapping[str, Operation] = {
         keys={
             "complete": {
                 "type": "boolean",
-                "description": "false: its older events are no longer kept.",
+                "description": "false: some of its earlier events are no longer kept.",
             }
         },
         note="The same events as `/events`, as one list, of all its grants. A type keeps its "
-        "newest 10,000 events or so.",
+        "newest 10,000 events or so. Of an array its submit and its moves are told of each of its "
+        "jobs.",
         access=roles.READ_JOBS,
     ),
     "job_events": Operation(

@@ -10,7 +10,7 @@ export const JOB = {
   "job.kept.start": ["Its capacity is kept on {hosts}, from about {time} on.", "已在 {hosts} 為它保留，約從 {time} 起。"],
   "job.track": ["Of the forecasts told for jobs of {type} ({n}), ", "{type} 已告知的 {n} 次預測中，"], "job.track.kept": ["{n} started by the later time", "{n} 次在較晚時間前開始"], "job.track.missed": [", {n} after it.", "，{n} 次較晚。"], "job.track.none": ["No forecast of {type} could be checked yet.", "{type} 的預測尚未經過驗證。"],
   "job.track.label": ["{kept} of {n} forecasts kept", "{n} 次預測中 {kept} 次準確"],
-  "job.timeline": ["Timeline", "時間軸"], "job.sofar": ["{span} so far", "至今 {span}"], "job.incomplete": ["Its older events are no longer kept.", "較早的事件已不再保留。"],
+  "job.timeline": ["Timeline", "時間軸"], "job.sofar": ["{span} so far", "至今 {span}"], "job.incomplete": ["Some of its earlier events are no longer kept.", "部分較早的事件已不再保留。"],
   "job.life": ["Life so far: waited {waited}, held {held}", "至今：等待 {waited}，持有 {held}"],
   "tl.submitted": ["Submitted by {owner}", "由 {owner} 提交"], "tl.submitted.nobody": ["Submitted", "已提交"],
   "tl.queued": ["Back in the line", "回到隊列"], "tl.queued.by": ["Put back in line by {who}", "由 {who} 放回隊列"], "tl.queued.offer": ["Offer expired; the capacity went to the next", "發放逾時，資源給了下一筆"],
