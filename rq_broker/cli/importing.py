@@ -26,6 +26,7 @@ from rq_broker.cli.old_database import OldDatabase, Position, Row
 from rq_broker.cli.output.text import harmless
 from rq_broker.domain import errors
 from rq_broker.domain.jobs import Job, Status, Submission
+from rq_broker.domain.names import is_taken
 from rq_broker.settings import Settings
 from rq_broker.store.broker import Broker
 from rq_broker.store.connection import connect
@@ -215,7 +216,7 @@ async def _would(broker: Broker, type_: str, new: Submission) -> Outcome:
         except errors.JobNotFound:
             return Job(0, type_, new.request_id, new.owner_id, "", "", 0, Status.QUEUED, 0, 0)
     is_same = (job.owner_id, job.data, job.callback) == (new.owner_id, new.data, new.callback)
-    return errors.DuplicateRequestId("request_id is taken in this type", same=is_same)
+    return errors.DuplicateRequestId(f"request_id {is_taken(job.request_id)}", same=is_same)
 
 
 def is_terminal() -> bool:

@@ -35,6 +35,15 @@ def request_id_in(name: str) -> str:
     return name.rpartition("/")[2]
 
 
+def is_taken(name: str) -> str:
+    """Return among which jobs a name is taken, as a refusal says it; lua/lib/owned has the same.
+
+    >>> is_taken("lab/7/d"), is_taken("d")
+    ("is taken among its owner's jobs", 'is taken in this type')
+    """
+    return "is taken in this type" if owner_in(name) is None else "is taken among its owner's jobs"
+
+
 def whose_is_it(type_: str) -> str:
     """Return what a caller is told who has to say whose job it means."""
     return f"names of {type_} are per owner: give owner_id to say whose job it is"

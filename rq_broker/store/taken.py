@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from rq_broker.domain.errors import BrokerError
 from rq_broker.domain.jobs import Job, Status
+from rq_broker.domain.names import request_id_in
 from rq_broker.domain.representation import told_time
 from rq_broker.domain.status_words import in_words
 from rq_broker.store.keys import Keys, member
@@ -34,7 +35,7 @@ async def say_until_when(
         keys = Keys(job.type)
         end = await runner.command("ZSCORE", keys.of("deadlines"), member(job.id, name))
         when = f"at {told_time(int(float(end) * 1000))}, or {deleted}" if end else deleted
-    named = f" by job {job.request_id}"
+    named = f" by job {request_id_in(name)}"
     sentence = str(refusal).removesuffix(named)
     state = f"now {in_words(job.status)}; it is free again {when}"
     refusal.args = (f"{sentence}{named}, {state}",)

@@ -93,12 +93,12 @@ for place, job in ipairs(jobs) do
   sizes[place] = #name + #owner_id + #shapes[job.shape].demand + bytes_of(job.fields, terms, after)
   bytes = bytes + sizes[place]
   if redis.call('EXISTS', job_key(name)) == 1 then
-    return redis.error_reply('DUPLICATE_REQUEST_ID request_id ' .. request_id_in(name) .. ' is taken in this type')
+    return redis.error_reply('DUPLICATE_REQUEST_ID request_id ' .. request_id_in(name) .. ' ' .. is_taken(name))
   end
   local callbacks, rest = index_entry('callbacks', job.callback or '')
   local taken_by = job.callback and redis.call('HGET', callbacks, rest)
   if taken_by then
-    return redis.error_reply('DUPLICATE_CALLBACK the callback of ' .. request_id_in(name) .. ' is taken in this type by '
+    return redis.error_reply('DUPLICATE_CALLBACK the callback of ' .. request_id_in(name) .. ' ' .. is_taken(name) .. ' by '
       .. named_job(taken_by, owners))
   end
 end

@@ -40,7 +40,7 @@ end
 if not job or job.id ~= id then
   local array = array_place(request_id)
   if is_withdrawn(request_id, owners) or array and is_withdrawn(array .. '[*]', owners) then
-    return redis.error_reply('ALREADY_WITHDRAWN the job ' .. request_id .. ' was withdrawn before')
+    return redis.error_reply('ALREADY_WITHDRAWN the job ' .. request_id_in(request_id) .. ' was withdrawn before')
   end
   return job_not_found()
 end

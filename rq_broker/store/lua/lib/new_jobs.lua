@@ -68,7 +68,7 @@ end
 local function refuse_job(job)
   local name = job.name
   if names_taken[name] or shared.is_any_taken and redis.call('EXISTS', name) == 1 then
-    return redis.error_reply('DUPLICATE_REQUEST_ID request_id is taken in this type')
+    return redis.error_reply('DUPLICATE_REQUEST_ID request_id ' .. is_taken(job.request_id))
   end
   local used_by
   if job.submit_key then
@@ -108,7 +108,7 @@ local function take_callback(job, refusal)
   if type(is_free) == 'table' then -- a key of another kind, which concerns this job alone
     return is_free
   elseif is_free == (refusal and 1 or 0) then
-    return redis.error_reply('DUPLICATE_CALLBACK callback is taken in this type by '
+    return redis.error_reply('DUPLICATE_CALLBACK callback ' .. is_taken(job.request_id) .. ' by '
       .. named_job(redis.call('HGET', callbacks, rest), job.owners))
   end
   return refusal

@@ -23,6 +23,11 @@ local function request_id_in(name)
   return string.match(name, '[^/]*$')
 end
 
+-- Returns among which jobs a name is taken, as a refusal says it; domain/names.py has the same.
+local function is_taken(name)
+  return string.find(name, '/', 1, true) and "is taken among its owner's jobs" or 'is taken in this type'
+end
+
 local function job_not_found()
   return redis.error_reply('JOB_NOT_FOUND no job has this request_id in this type')
 end
