@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+from msgspec import structs
+
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.jobs import Demand
+from rq_broker.domain.offers import OFFER
 from rq_broker.domain.planning import Head, WaitingShape
 from rq_broker.domain.policy import Policy
 from rq_broker.domain.sharing import Share
@@ -136,6 +140,22 @@ def test_explain_respects_the_owners_limit_and_offers_only_what_helps() -> None:
     closed = explain(snapshot_of(hosts, shapes, closed=frozenset({"http://here lab"})), "a")
     assert paused.largest is None
     assert closed.largest is None
+
+
+@pytest.mark.parametrize("code", [ReasonCode.OFFERS_MISSED, ReasonCode.OFFERS_OPEN])
+def test_explain_of_a_job_whose_owner_takes_no_offers_names_no_smaller_one(
+    code: ReasonCode,
+) -> None:
+    """There is room for all of it, so none is missing, and a part of it would wait as well."""
+    job = waiting("a", demand(instance(VCPU=1)), 1)
+    offered = replace(job, shape=structs.replace(job.shape, destination=OFFER))
+    receiver = frozenset({offered.shape.receiver})
+    snapshot = snapshot_of([gpu_host("h1", 64, 0)], [offered])
+    missed = code is ReasonCode.OFFERS_MISSED
+    snapshot = replace(snapshot, closed=receiver) if missed else replace(snapshot, behind=receiver)
+    waits = explain(snapshot, "a")
+    assert known(waits.reason).code is code
+    assert (waits.largest, waits.shortfalls, waits.hosts) == (None, (), ("h1",))
 
 
 def test_a_limit_that_the_demand_alone_exceeds_makes_it_impossible() -> None:

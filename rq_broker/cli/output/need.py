@@ -20,7 +20,7 @@ def need_of(job: Mapping[str, Any]) -> str:
     if not isinstance(data, dict):
         return "-"
     options = [data, *_maps(data.get("alternatives"))]
-    return " or ".join(_option(option) for option in options)
+    return " or ".join(map(need, options))
 
 
 def amounts(values: Mapping[str, Any]) -> str:
@@ -50,7 +50,8 @@ def _maps(value: Any) -> list[Mapping[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def _option(option: Mapping[str, Any]) -> str:
+def need(option: Mapping[str, Any]) -> str:
+    """Return what a demand, or one alternative, asks for."""
     groups: dict[str, list[int]] = {}
     for instance in _maps(option.get("instances")) or [{"Slots": 1}]:
         least, most = _count(instance.get("count", 1))

@@ -95,12 +95,25 @@ def _waiting(why: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "reserved from", f"{clock(reservation['start'])}{behind}"
     if why["passed_by"] or why["passed_by_others"]:
         yield "passed by", _passers(why)
+    if part := _would_fit(why):
+        yield "would fit now", part
+
+
+def _would_fit(why: Mapping[str, Any]) -> str:
+    """Say how much of the job there is capacity for; '' where that is none, or not in question."""
+    from rq_broker.cli.output.need import need
+
     largest = why["largest"]
-    if largest and (largest["instances"] or largest["percent"]):
-        yield (
-            "would fit now",
-            f"{largest['instances']} of its instances, or {largest['percent']} % of each",
-        )
+    if largest is None:
+        waits_for_room = not why["hosts"] or why["shortfalls"]
+        is_held_back = why["reason"] and not waits_for_room
+        return "all of it; only what the reason says holds it back" if is_held_back else ""
+    parts = []
+    if largest["instances"]:
+        parts.append(f"the first {largest['instances']} of its instances")
+    if largest["scaled"]:
+        parts.append(f"{need({'instances': largest['scaled']})}, {largest['percent']} % of it")
+    return ", or ".join(parts)
 
 
 def _place(why: Mapping[str, Any]) -> str:

@@ -34,7 +34,7 @@ WAITING: dict[str, Any] = {
     "passed_since": 1e9,
     "passed_by": ["r7"],
     "passed_by_others": 2,
-    "largest": {"instances": 0, "percent": 40},
+    "largest": {"instances": 0, "percent": 40, "scaled": [{"VCPU": 3}, {"VCPU": 3}]},
     "eta": {"p50": 60, "p90": 120, "reason": None},
     "eta_accuracy": {"within_p90": 9, "beyond_p90": 1},
 }  # fmt: skip
@@ -56,7 +56,7 @@ def test_why_a_job_waits() -> None:
         "held by: a job of another owner: VCPU 1 on h1, for 5s",
         "used by others: VCPU 7 on h1, by no job of this type",
         "passed by: r7, 2 others, since 2001-09-",
-        "would fit now: 0 of its instances, or 40 % of each",
+        "would fit now: 2 × VCPU 3, 40 % of it",
     ):
         assert line in text
     assert ", when r1, a job of another owner ended" in text
@@ -74,6 +74,14 @@ def test_why_a_job_waits() -> None:
             "starts in: never: no host could ever hold it",
         ),
         ({"eta": {"p50": 60, "p90": None, "reason": None}}, "starts in: 1m–later"),
+        (
+            {"largest": {"instances": 2, "percent": 1, "scaled": [{"VCPU": 1, "Memory": 9}]}},
+            "would fit now: the first 2 of its instances, or VCPU 1, 9 MB, 1 % of it\n",
+        ),
+        (
+            {"largest": None, "hosts": ["h1"], "shortfalls": []},
+            "would fit now: all of it; only what the reason says holds it back\n",
+        ),
         ({"eta_accuracy": {"within_p90": 0, "beyond_p90": 0}}, "starts in: 1m–2m\n"),
         (
             {
@@ -93,8 +101,16 @@ def test_what_else_may_be_said(changes: dict[str, Any], line: str) -> None:
 def test_what_is_not_there_is_not_said() -> None:
     """Without a reservation, passers and a part that fits, nothing is said of them."""
     text = words(reservation=None, passed_by=[], passed_by_others=0, passed_since=None,
-                 largest={"instances": 0, "percent": 0})  # fmt: skip
+                 largest={"instances": 0, "percent": 0, "scaled": None})  # fmt: skip
     assert not any(word in text for word in ("reserved", "passed", "would fit"))
+    others = {"text": "others hold it"}
+    for hosts, lacks, reason in (
+        (["h1"], WAITING["shortfalls"], others),
+        ([], [], others),
+        (["h1"], [], None),
+    ):
+        changes = {"hosts": hosts, "shortfalls": lacks, "reason": reason}
+        assert "would fit" not in words(largest=None, **changes)
 
 
 def test_what_a_running_job_holds() -> None:
