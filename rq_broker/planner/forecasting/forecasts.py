@@ -212,14 +212,13 @@ def forecast_steps(
         clock: bounds the time spent, see MAX_SECONDS.
     """
     (forecast,) = yield from compared_steps(
-        snapshot, (line,), demands, targets=targets, futures=futures, seed=seed, clock=clock
+        [(snapshot, line)], demands, targets=targets, futures=futures, seed=seed, clock=clock
     )
     return forecast
 
 
 def compared_steps(
-    snapshot: Snapshot,
-    lines: Sequence[Line],
+    sides: Sequence[tuple[Snapshot, Line]],
     demands: Mapping[str, Demand] | None = None,
     *,
     targets: Collection[int] | None = None,
@@ -229,22 +228,32 @@ def compared_steps(
     most_seconds: float = MAX_SECONDS,
     is_coarse: bool = False,
 ) -> Steps[list[LineForecast]]:
-    """Forecast the same jobs in several orders, each future for all of them in turn.
+    """Forecast the same jobs in several orders, or with several hosts, each future for all of them.
 
-    All see as many futures, and the same ones: a difference comes from the order, not from chance.
+    All see as many futures, and the same ones: a difference comes from the sides, not from chance.
     Arguments are as of `forecast_steps`.
 
     Args:
+        sides: Snapshots and lines of the same jobs.
         most_seconds: Seconds by the clock for all futures together; at least one is simulated.
         is_coarse: Simulate a short line in steps too, as a long one.
     """
-    known = _known_before(snapshot, lines[0])
-    tallies = [_Tally.of(line, known, targets) for line in lines]
+    first, line = sides[0]
+    known = [_known_before(first, line)]
+    known += [known[0] if side is first else _known_before(side, line) for side, _ in sides[1:]]
+    tallies = [
+        _Tally.of(order, forecasts, targets)
+        for (_, order), forecasts in zip(sides, known, strict=True)
+    ]
     is_open = any(tally.starts for tally in tallies)
     yield
-    first = Scene(snapshot, lines[0], demands or {}, is_coarse=is_coarse) if is_open else None
-    scenes = [first.with_line(line) for line in lines] if first else []
-    yield
+    scenes: list[Scene] = []
+    for side, order in sides if is_open else ():
+        if scenes and side is first:
+            scenes.append(scenes[0].with_line(order))
+        else:
+            scenes.append(Scene(side, order, demands or {}, is_coarse=is_coarse))
+        yield
     spent, started = 0.0, clock()
     for number in range(futures if scenes else 0):
         for scene, tally in zip(scenes, tallies, strict=True):
@@ -254,8 +263,14 @@ def compared_steps(
                 started = clock()
         if spent > most_seconds:
             break
-    told = Told(middle_by(snapshot.judged_p50), stretch_by(snapshot.judged))
-    return [tally.forecast(known, told) for tally in tallies]
+    return [
+        tally.forecast(forecasts, _told_by(side))
+        for (side, _), tally, forecasts in zip(sides, tallies, known, strict=True)
+    ]
+
+
+def _told_by(snapshot: Snapshot) -> Told:
+    return Told(middle_by(snapshot.judged_p50), stretch_by(snapshot.judged))
 
 
 @dataclass

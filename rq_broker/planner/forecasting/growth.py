@@ -11,9 +11,10 @@ from rq_broker.domain.line import Line, WaitingJob
 from rq_broker.domain.planning import Grant, Snapshot
 from rq_broker.planner.forecasting.forecasts import (
     FUTURES,
+    MAX_SECONDS,
     Clock,
     Forecast,
-    forecast_steps,
+    compared_steps,
     standing_clock,
 )
 from rq_broker.planner.forecasting.what_if import ForecastChange
@@ -61,7 +62,8 @@ def growth_steps(
 ) -> Steps[tuple[ForecastChange, ...]]:
     """Forecast how more hosts move every shape's first job; most first.
 
-    Both sides see the same random futures: a difference comes from the hosts, not from chance.
+    Both sides see the same futures, each in turn, and as many of them: a difference comes from the
+    hosts, not from chance.
 
     Args:
         snapshot: of the type; its waiting shapes are not used.
@@ -69,15 +71,18 @@ def growth_steps(
         line: the jobs that wait.
         demands: as of `forecast_steps`, like those that follow.
         futures: how many to simulate of each side.
-        clock: bounds the time spent on each side.
+        clock: bounds the time spent on both sides together.
     """
     firsts = {job.digest: job for job in reversed(line.jobs)}
     targets = {job.id: job for job in reversed(firsts.values())}
-    forecasts = []
-    for side in (snapshot, with_hosts(snapshot, hosts)):
-        steps = forecast_steps(side, line, demands, targets=targets, futures=futures, clock=clock)
-        forecasts.append((yield from steps))
-    before, after = forecasts
+    before, after = yield from compared_steps(
+        [(snapshot, line), (with_hosts(snapshot, hosts), line)],
+        demands,
+        targets=targets,
+        futures=futures,
+        clock=clock,
+        most_seconds=2 * MAX_SECONDS,
+    )
     changes = [
         _change(
             job,

@@ -120,8 +120,7 @@ def change_steps(
     first, last = sorted((moved.rank, to_rank))
     between = [job for job in before.jobs if first <= job.rank <= last and job.id != moved.id]
     forecasts = yield from compared_steps(
-        snapshot,
-        (before, after),
+        [(snapshot, before), (snapshot, after)],
         demands,
         targets={job.id for job in (moved, *between)},
         futures=futures,
