@@ -18,7 +18,7 @@ from rq_broker.store.keys import NOTIFIERS, Keys
 from tests.making import TYPE, grant, shape, submit
 
 KEYS = Keys(TYPE)
-_TOO_LITTLE_HISTORY = "fewer than 10 jobs of this type have finished"
+_TOO_LITTLE_HISTORY = "fewer than 10 jobs of this type have used granted capacity and ended"
 NO_ETA = {
     "p50": None,
     "p90": None,

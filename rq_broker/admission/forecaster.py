@@ -23,13 +23,18 @@ from rq_broker.planner import (
     Reason,
     ReasonCode,
     Steps,
+    TimedSteps,
     beside_the_line,
     forecast_steps,
 )
 
 PAUSE_FACTOR = 4.0
-"""After a forecast of a type that took t seconds none is made of it for 4 × t seconds. All
-forecasts together take a bounded share of a process's time, see Planning."""
+"""After a forecast of a type that took t seconds of CPU time none is made of it for 4 × t seconds.
+All forecasts together take a bounded share of a process's time, see Planning. Counted by the clock
+on the wall, a busy machine would make the pause longer than a forecast is shown."""
+MAX_PAUSE = 10.0
+"""Seconds that pause lasts at most: with more, the last forecast would be too old before the next
+is made, and nothing could be shown. A what-if, which pauses forecasts too, may take 4 s."""
 LEAST_AGE = 1.0
 """Seconds for which a forecast is not made anew, even if that costs little."""
 MAX_AGE = 60.0
@@ -52,7 +57,7 @@ class _KeptForecast:
     made: float
     """When its line was read, by the monotonic clock."""
     seconds: float
-    """How long it took."""
+    """CPU time that it took."""
 
 
 class Forecaster:
@@ -96,11 +101,11 @@ class Forecaster:
     async def run(self, type_: str, steps: Steps[_Result]) -> _Result:
         """Run a simulation of a type; its next forecast is made after a pause."""
         async with self._turns.of(type_) as turn:
-            started = time.monotonic()
+            timed = TimedSteps(steps)
             try:
-                return await self._snapshots.planning.run(type_, steps, inline=False)
+                return await self._snapshots.planning.run(type_, timed.steps(), inline=False)
             finally:
-                turn.pause(PAUSE_FACTOR * (time.monotonic() - started))
+                turn.pause(min(PAUSE_FACTOR * timed.seconds, MAX_PAUSE))
 
     async def _wait_for(self, type_: str, refresh: asyncio.Task[None]) -> None:
         """Wait for a forecast, but not long after it was first wanted."""
@@ -130,10 +135,11 @@ class Forecaster:
                     self._broker.line(type_), self._snapshots.read_capacity(type_)
                 )
                 steps = forecast_steps(snapshot, line, held.demands, clock=time.thread_time)
-                forecast = await self._snapshots.planning.run(type_, steps, inline=False)
-                seconds = time.monotonic() - started
-                self._kept.put(type_, _KeptForecast(forecast, started, seconds), forecast.bytes)
-                turn.pause(PAUSE_FACTOR * seconds)
+                timed = TimedSteps(steps)
+                forecast = await self._snapshots.planning.run(type_, timed.steps(), inline=False)
+                kept = _KeptForecast(forecast, started, timed.seconds)
+                self._kept.put(type_, kept, forecast.bytes)
+                turn.pause(min(PAUSE_FACTOR * timed.seconds, MAX_PAUSE))
         finally:
             self._wanted.pop(type_, None)
             for tasks in (self._pending, self._running):

@@ -72,7 +72,7 @@ from rq_broker.planner.forecasting.what_if import (
 from rq_broker.planner.packing.host_tables import HostTables, tables_of
 from rq_broker.planner.plans import Plan, plan, plan_steps
 from rq_broker.planner.reasons import beside_the_line
-from rq_broker.planner.steps import Steps
+from rq_broker.planner.steps import Steps, TimedSteps
 
 __all__ = [
     "IMAGINED",
@@ -87,6 +87,7 @@ __all__ = [
     "ReasonCode",
     "Shortfall",
     "Steps",
+    "TimedSteps",
     "beside_the_line",
     "beyond_limits",
     "change_steps",

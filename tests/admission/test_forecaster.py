@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -144,6 +145,25 @@ async def test_an_answer_does_not_wait_long_for_its_forecast(
     assert await forecaster.forecasts(TYPE, jobs) == [COMPUTING]
     (pending,) = forecaster._pending.values()
     pending.cancel()
+
+
+async def test_the_pause_counts_cpu_time(
+    broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waited for a busy machine is not paused for: the next forecast is soon there."""
+    jobs = await _line_of(broker, client, 1)
+    monkeypatch.setattr(module, "WAIT_SECONDS", 20.0)
+    monkeypatch.setattr(module, "PAUSE_FACTOR", 200.0)
+
+    def idle() -> Generator[None, None, None]:
+        yield
+        time.sleep(0.3)
+
+    forecaster = Forecaster(SnapshotReader(broker))
+    await forecaster.run(TYPE, idle())
+    (found,) = await forecaster.forecasts(TYPE, jobs)
+    assert found is not None
+    assert found.p50 == pytest.approx(100.0, abs=5)
 
 
 async def test_a_forecast_under_way_is_waited_for(

@@ -129,9 +129,8 @@ def _start(why: Mapping[str, Any]) -> str:
 
     eta, accuracy = why["eta"], why["eta_accuracy"]
     if eta["p50"] is None:
-        if (eta.get("why") or {}).get("code") == "impossible":
-            return "never: no host could ever hold it"
-        return f"not known: {eta['reason']}"
+        is_never = (eta.get("why") or {}).get("code") == "impossible"
+        return f"{'never' if is_never else 'not known'}: {eta['reason']}"
     told = accuracy["within_p90"] + accuracy["beyond_p90"]
     kept = f" (of {told} forecasts {accuracy['within_p90']} were kept)" if told else ""
     return f"{eta_words(eta)}{kept}"

@@ -166,5 +166,5 @@ _TRIED_NOW = "it is being tried again now"
 
 
 def too_little_history(reason: Reason) -> str:
-    """Say how many jobs have to have finished."""
-    return f"fewer than {reason.needed} jobs of this type have finished"
+    """Say how many jobs a forecast needs: one that ended without capacity tells of no hold."""
+    return f"fewer than {reason.needed} jobs of this type have used granted capacity and ended"

@@ -206,7 +206,7 @@ CASES: Mapping[tuple[ReasonCode, ReasonKind | None], Case] = {
         "until",
     ),
     (_CODE.TOO_LITTLE_HISTORY, None): _case(
-        "too few jobs have finished for a forecast (of an ETA)",
+        "too few jobs have used granted capacity and ended for a forecast (of an ETA)",
         sentences.too_little_history,
         "needed",
     ),

@@ -16,7 +16,7 @@ from rq_broker.domain.offers import OFFER
 from rq_broker.domain.planning import Snapshot
 from rq_broker.domain.reasons.codes import ReasonCode, ReasonKind
 from rq_broker.domain.reasons.reason import Reason
-from rq_broker.planner.capacity_reasons import impossible
+from rq_broker.planner.capacity_reasons import beyond_limits, impossible
 from rq_broker.planner.forecasting.scene import Scene
 from rq_broker.planner.forecasting.simulated_jobs import NEVER
 from rq_broker.planner.forecasting.simulation import SimulatedFuture
@@ -322,12 +322,15 @@ def _known_before(snapshot: Snapshot, line: Line) -> Mapping[str, Forecast]:
     empty_hosts = HostTable(snapshot.hosts.values(), free_when_empty)
     is_new = len(snapshot.history) < MIN_OBSERVATIONS
     by_demand: dict[Demand, bool] = {}
-    known = {}
+    limits, known = snapshot.policy.limits, {}
     for digest, shape in line.shapes.items():
         if shape.demand not in by_demand:
             by_demand[shape.demand] = impossible(empty_hosts, shape.demand) is not None
         if by_demand[shape.demand]:
             known[digest] = IMPOSSIBLE
+        elif limits and (never := beyond_limits(limits, shape.owner, shape.demand)):
+            # To simulate it would cost the most of all: no future ends before its passes are up.
+            known[digest] = Forecast(None, None, never)
         elif snapshot.is_closed(shape):
             known[digest] = _closed(shape)
         elif is_new:

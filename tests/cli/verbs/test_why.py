@@ -70,8 +70,8 @@ def test_why_a_job_waits() -> None:
         ({"jobs_of_its_shape_before": 0}, "place: 3 in line\n"),
         ({"eta": {"p50": None, "p90": None, "reason": "too few"}}, "starts in: not known: too few"),
         (
-            {"eta": {"p50": None, "p90": None, "reason": "no", "why": {"code": "impossible"}}},
-            "starts in: never: no host could ever hold it",
+            {"eta": {"p50": None, "p90": None, "reason": "too big", "why": {"code": "impossible"}}},
+            "starts in: never: too big",
         ),
         ({"eta": {"p50": 60, "p90": None, "reason": None}}, "starts in: 1m–later"),
         (
