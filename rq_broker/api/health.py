@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -14,10 +14,11 @@ from rq_broker.admission.served_types import ServedTypes, serves_now, unserved_o
 from rq_broker.api.health_views import AliveView, ClockStepsView, LossView, ReadyView
 from rq_broker.api.metrics import Metrics
 from rq_broker.api.responses import PRIVATE, ok
-from rq_broker.api.survey import Survey, callbacks_sentence, listed
+from rq_broker.api.survey import Survey, TypeState, callbacks_sentence, listed
 from rq_broker.api.views import SourceView
 from rq_broker.domain.capacity import SourceState
 from rq_broker.domain.errors import NotReplicated, RedisLacksReplicas, Unavailable
+from rq_broker.domain.jobs import Status
 from rq_broker.measures import add_own
 from rq_broker.store.broker import Broker
 from rq_broker.store.keys import CONTRACT
@@ -72,6 +73,7 @@ class HealthEndpoints:
             if state.losses
         }
         troubles = [text for text in (redis, notifiers, callbacks) if text != "ok"]
+        troubles += _waiting_in_vain(states)
         troubles += _source_troubles(survey)
         troubles += _callback_differences(self._callbacks, reports)
         troubles += _older_notifiers(reports)
@@ -184,6 +186,20 @@ def _older_notifiers(reports: list[NotifierReport]) -> Iterator[str]:
             f" Redis, not version {CONTRACT}: it may grant and end jobs without heed of what is"
             " newer, such as hold_at_most and at_once; upgrade or stop it"
         )
+
+
+def _waiting_in_vain(states: Mapping[str, TypeState]) -> Iterator[str]:
+    """Name the types without a host in which jobs wait."""
+    names = [name for name, state in states.items() if state.waits_in_vain]
+    if not names:
+        return
+    remedy = "add hosts, or check how it is spelt where jobs are submitted"
+    if len(names) > 1:
+        yield f"jobs wait in types that have no host: {listed(names)}; of each {remedy}"
+        return
+    jobs = states[names[0]].counts[Status.QUEUED]
+    wait = "1 job waits" if jobs == 1 else f"{jobs} jobs wait"
+    yield f"type {names[0]} has no host, and {wait} in it: {remedy}"
 
 
 def _sources(survey: Survey) -> dict[str, list[SourceView]]:

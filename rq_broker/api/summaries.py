@@ -68,5 +68,6 @@ def _trouble(name: str, state: TypeState, reports: list[NotifierReport]) -> Type
         state.figures.breakers if state.figures else 0,
         state.outage,
         len(state.losses),
+        state.waits_in_vain,
         unserved.text if (unserved := unserved_of(name, reports)) else None,
     )

@@ -21,6 +21,9 @@ class TypeTroubleView(JsonObject, frozen=True):
     losses: Annotated[
         Count, Meta(description="Losses of its state in Redis, until they are acknowledged.")
     ]
+    no_host: Annotated[
+        bool, Meta(description="Jobs wait in its line, and it has no host; false while paused.")
+    ]
     unserved: Annotated[
         str | None, Meta(description="That no notifier serves it, in a sentence; null if one does.")
     ]

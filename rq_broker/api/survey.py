@@ -40,6 +40,9 @@ class TypeState:
     """Whether most of its destinations fail."""
     sources: list[SourceState]
     clock_steps: ClockSteps | None
+    waits_in_vain: bool = False
+    """Whether jobs wait in its line and it has no host at all, though its grants are not paused: as
+    in a type whose name is misspelt."""
     losses: Sequence[Loss] = ()
     """Losses of its state in Redis that were noticed."""
     figures: Figures | None = None
@@ -106,14 +109,18 @@ class Survey:
             self._next_round = ended + PAUSE_FACTOR * (ended - started)
 
     async def _read(self, type_: str) -> TypeState:
-        counts, (outage, destinations), sources, clock_steps, losses = await asyncio.gather(
+        counts, has_hosts, destinations, sources, clock_steps, losses = await asyncio.gather(
             self._broker.counts(type_),
+            self._broker.has_hosts(type_),
             self._broker.destinations(type_, 1),
             self._broker.sources(type_),
             self._broker.clock_steps(type_),
             self._broker.losses(type_),
         )
-        state = TypeState(counts, bool(destinations), outage, sources, clock_steps, losses)
+        outage, called = destinations
+        is_hostless = bool(counts[Status.QUEUED]) and not has_hosts
+        in_vain = is_hostless and not (await self._broker.policy(type_)).paused
+        state = TypeState(counts, bool(called), outage, sources, clock_steps, in_vain, losses)
         if not self._with_figures:
             return state
         figures, policy = await asyncio.gather(

@@ -165,6 +165,7 @@ class Broker:
         self.check_devices = capacity.check_devices
         self.drop_host = capacity.drop_host
         self.hosts = capacity.hosts
+        self.has_hosts = capacity.has_hosts
         self.host = capacity.host
 
     def _bind_grants(self, grants: Grants) -> None:

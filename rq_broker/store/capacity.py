@@ -49,6 +49,10 @@ class Capacity:
         by_status[Status.QUEUED] += beside
         return by_status
 
+    async def has_hosts(self, type_: str) -> bool:
+        """Return whether the type has a host, also one that is taken out and not yet free."""
+        return bool(await self._runner.command("ZCARD", Keys(type_).of("hosts")))
+
     async def policy(self, type_: str) -> Policy:
         """Read the type's policy."""
         base = await self._runner.command("HGETALL", Keys(type_).base)

@@ -29,6 +29,7 @@ async def test_a_row_tells_jobs_capacity_grants_and_trouble(
     assert vm["totals"]["capacity"] == {"VCPU": 64}
     assert vm["totals"]["held"]["VCPU"] > 0
     assert vm["trouble"]["unserved"] == "no notifier serves this type"
+    assert vm["trouble"]["no_host"] is False
     assert (paused["name"], paused["paused"]) == ("虛擬機", True)
     assert answer["unread"] == 0
 

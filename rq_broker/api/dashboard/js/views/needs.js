@@ -22,7 +22,7 @@ function sourceTrouble(source) {
 
 // What is wrong with a type, the worst first: { tone, icon, text, more, short, view or act }.
 export function troublesOf(row) {
-  const { sources = [], breakers = 0, outage, losses = 0, unserved } = row.trouble || {};
+  const { sources = [], breakers = 0, outage, losses = 0, no_host: noHost, unserved } = row.trouble || {};
   const found = [];
   if (losses) found.push({ tone: "bad", icon: "bad", text: many("need.losses", losses, { n: number(losses) }), short: t("trouble.losses"), act: "acknowledge" });
   if (unserved) found.push({ tone: "bad", icon: "off", text: t("need.unserved"), short: t("trouble.unserved") });
@@ -31,6 +31,7 @@ export function troublesOf(row) {
     found.push({ tone: "bad", icon: "plug", view: "callbacks", short: breakers === 1 ? t("trouble.breakers.one") : t("trouble.breakers", { n: number(breakers) }),
       text: breakers === 1 ? t("need.breakers.one") : t("need.breakers", { n: number(breakers) }) });
   }
+  if (noHost) found.push({ tone: "warn", icon: "warn", view: "hosts", text: many("need.no_host", row.counts.queued, { n: number(row.counts.queued) }), short: t("trouble.no_host") });
   found.push(...sources.map(sourceTrouble));
   if (row.paused) {
     const { queued } = row.counts;
