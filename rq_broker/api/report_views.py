@@ -41,8 +41,14 @@ class WaitsView(JsonObject, frozen=True):
 
     count: Annotated[Count, Meta(description="Grants whose wait is known.")]
     mean: Seconds | None
-    p50: Annotated[Seconds | None, Meta(description="From the buckets, so about right only.")]
-    p90: Seconds | None
+    p50: Annotated[
+        Seconds | None,
+        Meta(
+            description="Half waited no longer. A bound, from the buckets and the mean: it may be "
+            "as much above as its bucket is wide."
+        ),
+    ]
+    p90: Annotated[Seconds | None, Meta(description="The same of 9 in 10.")]
     buckets: Annotated[
         list[Count] | UnsetType,
         Meta(description="Grants that waited up to each of `wait_bounds`, then those that longer."),
@@ -239,8 +245,8 @@ def _fields(sums: Sums, *, buckets: bool) -> dict[str, Any]:
     waits = WaitsView(
         count,
         round(sums.waited / count, 3) if count else None,
-        _rounded(sums.wait_quantile(0.5)),
-        _rounded(sums.wait_quantile(0.9)),
+        _rounded(sums.wait_bound(0.5)),
+        _rounded(sums.wait_bound(0.9)),
         [sums.waits.get(number, 0) for number in numbers] if buckets else UNSET,
     )
     held = {

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from itertools import accumulate
+from itertools import pairwise
+from math import ceil, inf
 
 from msgspec import Struct, field
 
@@ -50,26 +51,27 @@ class Sums(Struct, omit_defaults=True):
         """Grants of which the wait is known: those that a version before reports made are not."""
         return sum(self.waits.values())
 
-    def wait_quantile(self, part: float) -> float | None:
-        """Return the wait, seconds, that `part` of the grants did not exceed; None without any.
+    def wait_bound(self, part: float) -> float | None:
+        """Return seconds that `part` of the grants waited at most; None without any.
 
-        It is computed from the buckets, as if waits were spread evenly within each. Of the last
-        one, which has no end, the beginning is returned.
+        It is the end of the bucket, or less where the sum of all waits shows so: the longest ones
+        waited as long at least, and those before them as long as their buckets begin.
         """
         total = self.counted_waits
         if not total:
             return None
-        bounds = (0, *WAIT_BOUNDS)
-        counts = [self.waits.get(bucket, 0) for bucket in range(1, len(bounds) + 1)]
-        wanted = part * total
-        for bucket, reached in enumerate(accumulate(counts)):
-            if reached >= wanted and counts[bucket]:
-                if bucket == len(WAIT_BOUNDS):
-                    break
-                low, high = bounds[bucket], bounds[bucket + 1]
-                inside = 1 - (reached - wanted) / counts[bucket]
-                return low + (high - low) * max(inside, 0.0)
-        return float(WAIT_BOUNDS[-1])
+        before, least = 0, 0.0  # grants in the buckets so far, and what they waited at least
+        rank = max(ceil(part * total - 1e-9), 1)
+        edges = (0, *WAIT_BOUNDS, inf)
+        for bucket, (low, high) in enumerate(pairwise(edges), 1):
+            count = self.waits.get(bucket, 0)
+            if before + count >= rank:
+                least += low * (rank - 1 - before)
+                from_sum = (self.waited - least) / (total - rank + 1)
+                return float(min(high, max(from_sum, low)))
+            before += count
+            least += low * count
+        return float(WAIT_BOUNDS[-1])  # damaged: a bucket of a number that there is not
 
 
 class Level(Struct, omit_defaults=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 from hypothesis import given, strategies as st
 
 from rq_broker.domain.figures import WAIT_BOUNDS
@@ -134,21 +135,26 @@ def test_a_level_stands_for_as_long_as_it_stood() -> None:
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=50), st.floats(0.01, 1))
-def test_a_quantile_is_in_the_bucket_of_the_wait_it_stands_for(
-    waits: list[float], part: float
-) -> None:
-    """What is told of waits from their buckets is off by no more than the bucket is wide."""
+def test_the_bound_of_a_part_of_the_waits_is_none_below_it(waits: list[float], part: float) -> None:
+    """What is told is true, and lies in the bucket of the wait that it stands for."""
     sums = Sums()
     for wait in waits:
-        sums.add(Sums(waits={bucket_of(wait): 1}))
-    told = sums.wait_quantile(part)
+        sums.add(Sums(waits={bucket_of(wait): 1}, waited=wait))
+    told = sums.wait_bound(part)
     assert told is not None
     exact = sorted(waits)[max(-(-int(part * len(waits) * 1e9) // 10**9), 1) - 1]
     bounds = (0.0, *WAIT_BOUNDS, float("inf"))
     number = bucket_of(exact)
-    assert bounds[number - 1] <= told <= min(bounds[number], WAIT_BOUNDS[-1])
+    assert max(bounds[number - 1], exact * (1 - 1e-9)) <= told <= bounds[number]
 
 
-def test_no_wait_has_no_quantile() -> None:
+def test_the_sum_of_all_waits_bounds_each() -> None:
+    """Where all waited about as long, the bound is that, and not where their bucket ends."""
+    sums = Sums(waits={5: 100}, waited=100 * 61.0)
+    assert sums.wait_bound(0.9) == pytest.approx(6100 / 11 - 60 * 89 / 11)
+    assert Sums(waits={13: 2}, waited=2e6).wait_bound(0.9) == 2e6 - 604800
+
+
+def test_no_wait_has_no_bound() -> None:
     """Of no grant nothing is told."""
-    assert Sums().wait_quantile(0.5) is None
+    assert Sums().wait_bound(0.5) is None

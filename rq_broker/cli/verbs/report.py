@@ -46,7 +46,7 @@ def report(client: Client, type_: str, by: str, step: str, limit: int, as_json: 
         print_objects([told])
         return
     columns = [Column(by.upper(), gives_way=True)]
-    titles = ("SUBMITTED", "GRANTED", "ENDED", "MEAN WAIT", "P90")
+    titles = ("SUBMITTED", "GRANTED", "ENDED", "MEAN WAIT", "9 IN 10 WITHIN")
     columns += [Column(title, right=True) for title in titles]
     columns.append(Column("HAD, IN HOURS", gives_way=True))
     print_table((columns, _rows(told)))
