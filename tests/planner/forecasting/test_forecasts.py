@@ -219,15 +219,6 @@ def test_too_little_history_is_the_reason_for_no_forecast() -> None:
     assert "fewer than 10" in (found.reason or "")
 
 
-def test_a_job_beyond_its_owners_limit_is_not_simulated() -> None:
-    """Its forecast says which limit it is; of the others only the futures tell."""
-    shapes = [waiting("big", FOUR, 1, owner="small"), waiting("a", FOUR, 2)]
-    policy = Policy(limits={"small": {"VCPU": 3}})
-    found = forecasts(replace(queue(policy=policy), waiting=tuple(shapes)))
-    assert "its owner small may hold 3 at most" in (found[1].reason or "")
-    assert (found[1].p50, found[2].reason) == (None, None)
-
-
 def test_a_turn_that_never_comes_is_said_to_be_so() -> None:
     """Impossible jobs, paused types and closed destinations have no numbers, each its reason."""
     shapes = [
@@ -245,12 +236,14 @@ def test_a_turn_that_never_comes_is_said_to_be_so() -> None:
 
 
 def test_a_job_beyond_its_owners_limit_never_starts() -> None:
-    """An owner that may hold less than the job needs has no turn; others are not held up."""
+    """Its forecast says which limit it is, without a future for it; others are not held up."""
     shapes = [waiting("a", FOUR, 1, owner="small"), waiting("b", FOUR, 2)]
     policy = Policy(limits={"small": {"VCPU": 3}})
-    found = forecasts(replace(queue(policy=policy), waiting=tuple(shapes)))
-    assert "never comes" in (found[1].reason or "")
+    snapshot = replace(queue(policy=policy), waiting=tuple(shapes))
+    found = forecasts(snapshot)
+    assert "its owner small may hold 3 at most" in (found[1].reason or "")
     assert found[2].p50 == 3000.0
+    assert forecasts(snapshot, ids=[1], futures=0)[1] == found[1]
 
 
 @pytest.mark.parametrize(("tick", "futures"), [(0.0, 30), (0.1, 21), (3.0, 1)])
