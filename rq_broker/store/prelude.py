@@ -91,7 +91,7 @@ def writes(source: str) -> bool:
 
 def keeps_time(verb: str, source: str) -> bool:
     """Return whether a script writes and goes by the type's clock, which it then keeps even."""
-    return verb != "step" and writes(source) and "local function now_ms()" in source
+    return verb != "step" and writes(source) and "local function now_ms(" in source
 
 
 def guarded(source: str) -> str:

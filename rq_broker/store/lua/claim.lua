@@ -28,6 +28,11 @@
 
 local EXAMINE_LIMIT = 1000 -- due callbacks examined in one call: bounds its time if most have to wait
 
+local counters = read_policy({ 'concurrency' }, { 'clock_offset', 'clock_latest', 'unclaimed_since', 'late' })
+if not keep_clock(believed, counters) then
+  return clock_in_doubt()
+end
+switch_off() -- no more is written than the time, see lib/guard
 local now = now_ms()
 local lease_ends = whole(now + lease)
 local deliveries = {}
@@ -131,8 +136,8 @@ local examined = 0
 
 -- Examines the first of a due set. Returns whether to go on behind them.
 local function claim_page(set, was_examined)
-  local progress = false
-  for _, member in ipairs(redis.call('ZRANGEBYSCORE', key(set), '-inf', whole(now), 'LIMIT', 0, limit)) do
+  local progress, due = false, redis.call('ZRANGEBYSCORE', key(set), '-inf', whole(now), 'LIMIT', 0, limit)
+  for _, member in ipairs(due) do
     if #deliveries >= limit then
       return false
     end
@@ -143,7 +148,7 @@ local function claim_page(set, was_examined)
       end
     end
   end
-  return progress
+  return progress and #due == limit
 end
 
 -- Claims from a due set in the order in which its callbacks fell due. One that has to wait is moved out
@@ -175,10 +180,11 @@ end
 
 -- 1. Claim for unproven destinations, which get no more than their share of the limit.
 local may_claim_unproven = unproven > 0
-begin_work('deliver')
 if may_claim_unproven then
-  begin_work('unproven')
+  begin_work('deliver', 'unproven')
   claim_from('deliveries')
+else
+  begin_work('deliver')
 end
 
 -- 2. Claim for prompt destinations, as many as the limit leaves.
@@ -187,5 +193,5 @@ claim_from('prompt')
 -- 3. Find when to claim again.
 note_wait('prompt', 'deliver')
 note_wait('deliveries', may_claim_unproven and 'deliver' or 'unproven')
-note_claim(now)
+note_claim(now, counters[3], counters[4])
 return reply({ wait = wait, deliveries = deliveries })

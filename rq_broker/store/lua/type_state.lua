@@ -25,8 +25,12 @@
 --- @include "destination"
 --- @include "backlog"
 
-local now = now_ms()
-local asked = redis.call('ZRANGEBYSCORE', key('asked'), '(' .. whole(now), '+inf', 'WITHSCORES')
+local counters = redis.call('HMGET', base, 'clock_offset', 'clock_latest', 'hosts_epoch', 'hosts')
+local now = now_ms(counters)
+
+-- Mostly no receiver asked for time, fails or is behind: one command finds that, instead of five.
+local is_any_held_up = redis.call('EXISTS', key('asked'), key('open'), key('failing'), key('turned'), key('behind')) > 0
+local asked = is_any_held_up and redis.call('ZRANGEBYSCORE', key('asked'), '(' .. whole(now), '+inf', 'WITHSCORES') or {}
 
 -- Receivers that asked for time, or whose circuit breaker is open; and until when that is open.
 local tried = {}
@@ -35,7 +39,7 @@ local function closed_to_grants()
   for i = 1, #asked, 2 do
     closed[#closed + 1] = asked[i]
   end
-  local open = redis.call('ZRANGE', key('open'), 0, -1, 'WITHSCORES')
+  local open = is_any_held_up and redis.call('ZRANGE', key('open'), 0, -1, 'WITHSCORES') or {}
   for i = 1, #open, 2 do
     if tonumber(open[i + 1]) > now then
       tried[#tried + 1], tried[#tried + 2] = open[i], whole(open[i + 1])
@@ -49,7 +53,7 @@ end
 
 local function behind_with_callbacks()
   local behind = {}
-  for _, receiver in ipairs(redis.call('ZRANGE', key('behind'), 0, BEHIND_READ - 1)) do
+  for _, receiver in ipairs(is_any_held_up and redis.call('ZRANGE', key('behind'), 0, BEHIND_READ - 1) or {}) do
     if is_behind(receiver, is_prompt(receiver)) then
       behind[#behind + 1] = receiver
     end
@@ -57,7 +61,7 @@ local function behind_with_callbacks()
   return behind
 end
 
-local current_epoch = redis.call('HGET', base, 'hosts_epoch') or '0'
+local current_epoch = counters[3] or '0'
 local is_whole = epoch ~= current_epoch
 local names = redis.call('ZRANGEBYSCORE', key('hosts'), is_whole and '-inf' or '(' .. number, '+inf')
 local hosts = {}
@@ -67,7 +71,7 @@ end
 local closed = closed_to_grants()
 return reply({
   epoch = current_epoch,
-  number = redis.call('HGET', base, 'hosts') or '0',
+  number = counters[4] or '0',
   is_whole = is_whole,
   settings = redis.call('HGETALL', base),
   usage = with_usage and redis.call('HGETALL', key('usage')) or {},
@@ -75,7 +79,8 @@ return reply({
   closed = closed,
   asked = asked,
   tried = tried,
-  failing = is_outage(now) and redis.call('ZRANGEBYSCORE', key('failing'), whole(now - RECENT_MS), '+inf') or {},
+  failing = is_any_held_up and is_outage(now)
+    and redis.call('ZRANGEBYSCORE', key('failing'), whole(now - RECENT_MS), '+inf') or {},
   behind = behind_with_callbacks(),
   hosts = hosts,
 })

@@ -98,10 +98,13 @@ local function count_claimed(receiver, prompt, members)
   end
 end
 
--- Notes that a courier claims, and wakes the granter if callbacks are no longer late.
-local function note_claim(now)
-  redis.call('HDEL', base, 'unclaimed_since')
-  if redis.call('HGET', base, 'late') and 2 * lag(now) <= LATE_MS then
+-- Notes that a courier claims, and wakes the granter if callbacks are no longer late. `unclaimed_since`, `late`: the
+-- fields of the base hash.
+local function note_claim(now, unclaimed_since, late)
+  if unclaimed_since then
+    redis.call('HDEL', base, 'unclaimed_since')
+  end
+  if late and 2 * lag(now) <= LATE_MS then
     redis.call('HDEL', base, 'late')
     wake('grant')
   end

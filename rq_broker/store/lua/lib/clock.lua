@@ -20,9 +20,10 @@ local function read_clock(fields)
   return math.floor(wall_us() / 1000), number_of(clock[1], 0), number_of(clock[2], 0)
 end
 
-local function now_ms()
+-- `fields`: as of read_clock, in the first call of a script that has read them.
+local function now_ms(fields)
   if not moment then
-    local wall_ms, offset, latest = read_clock()
+    local wall_ms, offset, latest = read_clock(fields)
     moment = math.max(wall_ms + offset, latest)
   end
   return moment

@@ -84,8 +84,13 @@ end
 
 -- Slots
 
+local shared_destinations = {} -- destination → whether it has several owners, as this script read it
+
 local function is_shared(destination)
-  return redis.call('SCARD', key('owners:' .. destination)) > 1
+  if shared_destinations[destination] == nil then
+    shared_destinations[destination] = redis.call('SCARD', key('owners:' .. destination)) > 1
+  end
+  return shared_destinations[destination]
 end
 
 -- Returns how many callbacks may go there at once.

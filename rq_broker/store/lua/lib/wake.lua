@@ -24,9 +24,9 @@ local function wake(marker)
   end
 end
 
--- Notes that the work of a marker begins.
-local function begin_work(marker)
-  redis.call('ZREM', key('wake'), marker)
+-- Notes that the work of some markers begins.
+local function begin_work(...)
+  redis.call('ZREM', key('wake'), ...)
 end
 
 -- Adds to a set of times a member whose work is due at `when`, ms.
