@@ -74,6 +74,25 @@ def chunks_of(grants: Iterable[Grant]) -> Iterator[list[Grant]]:
         yield chunk
 
 
+def next_heads(heads: int, planned: Plan, shapes: int) -> int:
+    """Return how many jobs of each shape the next pass shows.
+
+    Where one pass grants many jobs of a shape, so does the next: it shows twice as many, as far as
+    that reads no more than HEADS of as many shapes as a pass may see.
+
+    Args:
+        heads: How many this pass showed.
+        planned: Its plan.
+        shapes: How many shapes it saw.
+    """
+    if planned.ended_early:
+        return min(heads * 4, MAX_HEADS)
+    of_one_shape = Counter(id(grant.shape) for grant in planned.grants)
+    wanted = 2 * max(of_one_shape.values(), default=0)
+    affordable = HEADS * (FRONT_SHAPES + WINDOW_SHAPES) // max(shapes, 1)
+    return max(HEADS, min(wanted, affordable, MAX_HEADS))
+
+
 class Granter:
     """The granter of one type in one process. One process at a time plans a type."""
 
@@ -205,7 +224,7 @@ class Granter:
         # 4. Note which jobs were passed, and what was promised.
         await self._note(window, planned)
         # 5. Choose how many jobs and which shapes the next pass sees.
-        self._heads = self._next_heads(planned, len(window.snapshot.waiting))
+        self._heads = next_heads(self._heads, planned, len(window.snapshot.waiting))
         self._choose_window(window.next_window, committed, planned.ended_early)
         return _Pass(committed, window.next_window, await self._nothing_waits(window, committed))
 
@@ -272,19 +291,6 @@ class Granter:
         noted = window.state.promises, window.state.kept
         if planned.passed or (planned.promises, planned.kept) != noted:
             await self._broker.note(self._type, planned.promises, planned.passed, planned.kept)
-
-    def _next_heads(self, planned: Plan, shapes: int) -> int:
-        """Return how many jobs of each shape the next pass shows; `shapes`: how many this one saw.
-
-        Where one pass grants many jobs of a shape, so does the next: it shows twice as many, as far
-        as that reads no more than HEADS of as many shapes as a pass may see.
-        """
-        if planned.ended_early:
-            return min(self._heads * 4, MAX_HEADS)
-        of_one_shape = Counter(id(grant.shape) for grant in planned.grants)
-        wanted = 2 * max(of_one_shape.values(), default=0)
-        affordable = HEADS * (FRONT_SHAPES + WINDOW_SHAPES) // max(shapes, 1)
-        return max(HEADS, min(wanted, affordable, MAX_HEADS))
 
     def _choose_window(self, next_window: int, committed: int, ended_early: bool) -> None:
         """After a grant return to the front of the queue for one pass, then go on.

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from replaying.jobs import Job
-from rq_broker.admission.snapshot import HEADS, MAX_HEADS
+from rq_broker.admission.granter import next_heads
+from rq_broker.admission.snapshot import HEADS
 from rq_broker.domain.capacity import Host
 from rq_broker.domain.hold_book import HoldBook
 from rq_broker.domain.holding_times import HoldingTimes, Observation, Source, demand_key
@@ -115,11 +116,12 @@ class PlannedCluster:
         """Run admission passes until one grants nothing."""
         started, heads, committed = list[Job](), HEADS, True
         while committed and self._lines:
-            planned = plan(self._snapshot(now, heads), HostTables(self._hosts, self._empty_hosts))
+            snapshot = self._snapshot(now, heads)
+            planned = plan(snapshot, HostTables(self._hosts, self._empty_hosts))
             started += [self._commit(grant, now) for grant in planned.grants]
             self._passed.update({head.request_id: now for head in planned.passed})
             self._promises = planned.promises
-            heads = min(heads * 4, MAX_HEADS) if planned.ended_early else HEADS
+            heads = next_heads(heads, planned, len(snapshot.waiting))
             committed = bool(planned.grants)
         return started
 
