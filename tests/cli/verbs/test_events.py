@@ -22,7 +22,7 @@ AT = "2026-01-01T00:00:00Z"
         (
             "job.granted",
             {"at": AT, "request_id": "r\n", "from": "queued", "to": "granted", "by": None},
-            f"{AT} job.granted r\\n queued → granted",
+            f'{AT} job.granted "r\\n" queued → granted',
         ),
         (
             "job.queued",
