@@ -93,6 +93,7 @@ class Cluster:
         self._failure: exceptions.RedisError | None = None
         """Why the slot map could not be read the last time."""
         self._next_subscriber = 0
+        self._is_closed = False
         if isinstance(client, ClusterClient):
             client.routers.append(self)
 
@@ -165,7 +166,8 @@ class Cluster:
         return cluster_node(self._client, *address)
 
     async def aclose(self) -> None:
-        """Close all connections."""
+        """Close all connections, and make no other: calls that fail by it would look for nodes."""
+        self._is_closed = True
         if refreshing := self._refreshing:
             refreshing.cancel()
             await asyncio.wait([refreshing])
@@ -176,6 +178,8 @@ class Cluster:
     def _node(self, address: Address) -> Node:
         node = self._nodes.get(address)
         if node is None:
+            if self._is_closed:
+                raise exceptions.ConnectionError("the connections to the cluster are closed")
             client = cluster_node(self._client, *address)
             node = self._nodes[address] = Node(
                 client, self._timeout, self._refresh_soon, self._on_change, self._on_dial
@@ -205,7 +209,7 @@ class Cluster:
 
     def _refresh_soon(self) -> None:
         """Begin to read the slot map, unless that was done just now."""
-        if self._refreshing is None and self._is_due():
+        if self._refreshing is None and self._is_due() and not self._is_closed:
             self._begin_refresh()
 
     async def _refresh(self) -> None:

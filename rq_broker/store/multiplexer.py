@@ -31,9 +31,8 @@ ACKNOWLEDGE_MS = 500
 a longer time makes every call slower while replicas are away; a shorter one fails more writes while
 they are slow. It must be shorter than the silence after which a connection is given up."""
 LOOKS = 6
-"""Looks in a row, spread over the timeout, that must find a connection silent before it is given
-up. Each counts alike however late it comes: while this process or the machine stands still, nobody
-can answer. With fewer, a short standstill counts as a larger part of the timeout."""
+"""Looks, spread over the timeout, that find a connection silent before it is given up. A late one
+counts no more: while the machine stands still, nobody can answer. With fewer, it counts more."""
 REDIAL_SECONDS = 0.25
 """Least age of a connection that is replaced because its server was demoted. A shorter one costs
 more dials while no other server serves; a longer one keeps calls failing after a failover."""
@@ -89,6 +88,7 @@ class Multiplexer:
         """Connections that take no further calls, and are not handed back to redis-py yet."""
         self._waiting_for_dial: list[tuple[bytes, asyncio.Future[Any], Acknowledgement | None]] = []
         self._dialling: asyncio.Task[None] | None = None
+        self._is_closed = False
 
     @property
     def unsent(self) -> int:
@@ -152,6 +152,9 @@ class Multiplexer:
     ) -> asyncio.Future[Any]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
+        if self._is_closed:
+            _fail([future], EOFError("closed"))
+            return future
         self._waiting_for_dial.append((packed, future, request))
         if self._dialling is None:
             self._dialling = loop.create_task(self._dial())
@@ -188,7 +191,8 @@ class Multiplexer:
         return connection
 
     async def aclose(self) -> None:
-        """Close the connection, or end its dial. Calls that are unanswered fail."""
+        """Close the connection, or end its dial. Calls that are unanswered fail, and later ones."""
+        self._is_closed = True
         if dialling := self._dialling:
             dialling.cancel()
             await asyncio.wait([dialling])

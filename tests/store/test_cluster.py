@@ -11,7 +11,7 @@ import pytest
 from redis import exceptions
 from redis.asyncio import RedisCluster
 
-from rq_broker.store.cluster import Cluster
+from rq_broker.store.cluster import SLOTS, Address, Cluster
 from rq_broker.store.connection import connect
 
 SLOT_MAP = [[0, 16383, ["127.0.0.1", 1]]]
@@ -56,4 +56,38 @@ async def test_nodes_that_answer_and_fail_together(
     gc.collect()
     await asyncio.sleep(0)
     assert unheeded == []
+    await client.aclose()
+
+
+class SilentNode(StubNode):
+    """A node that answers nothing; closed, it fails its calls."""
+
+    def __init__(self) -> None:
+        self._unanswered: list[asyncio.Future[Any]] = []
+
+    def call(self, *_: Any) -> asyncio.Future[Any]:
+        self._unanswered.append(asyncio.get_running_loop().create_future())
+        return self._unanswered[-1]
+
+    async def aclose(self) -> None:
+        for future in self._unanswered:
+            future.set_exception(exceptions.ConnectionError("closed"))
+
+
+async def test_what_fails_by_the_close_looks_for_no_other_node(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A call that the close cuts off begins no reading of the slot map, nor does a later call."""
+    client = connect("redis+cluster://127.0.0.1:1")
+    assert isinstance(client, RedisCluster)
+    cluster, address = Cluster(client, 1.0), Address("127.0.0.1", 1)
+    monkeypatch.setattr(cluster, "_nodes", {address: SilentNode()})
+    monkeypatch.setattr(cluster, "_primaries", [address] * SLOTS)
+    cut_off = asyncio.ensure_future(cluster.call("GET", "d"))
+    await asyncio.sleep(0)
+    await cluster.aclose()
+    for call in (cut_off, cluster.call("GET", "d")):
+        with pytest.raises(exceptions.ConnectionError):
+            await call
+        assert asyncio.all_tasks() == {asyncio.current_task()}
     await client.aclose()

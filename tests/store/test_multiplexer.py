@@ -269,7 +269,7 @@ async def test_a_cancelled_dial_fails_the_calls_that_wait_for_it() -> None:
 
 
 async def test_a_close_ends_a_dial(tmp_path: Path) -> None:
-    """Closed while Redis greets nobody, it leaves no socket and no task, and its callers fail."""
+    """Closed while Redis greets nobody, it leaves no socket and no task, and all callers fail."""
     server = Server(tmp_path)
     server.start()
     assert server.process
@@ -283,9 +283,10 @@ async def test_a_close_ends_a_dial(tmp_path: Path) -> None:
         while open_sockets() == before:
             await asyncio.sleep(0.01)
     await multiplexer.aclose()
-    assert asyncio.all_tasks() == {asyncio.current_task()}
-    with pytest.raises(exceptions.ConnectionError):
-        await reply
+    for call in (reply, multiplexer.call("PING")):
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        with pytest.raises(exceptions.ConnectionError):
+            await call
     await client.aclose()
     await asyncio.sleep(0)  # closed transports give their sockets back on the loop's next turn
     assert open_sockets() == before
