@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import resource
 import shutil
 import signal
@@ -40,20 +41,24 @@ SERVICE = "broker"
 """The name under which Sentinels watch the primary."""
 BUS_OFFSET = 10000
 """A Cluster's nodes talk to each other on the port this far above; Redis 6.2 knows no other."""
+_CLUSTER_PORTS = iter(random.sample(range(12_000, 22_000), 10_000))
+"""With their buses they are below those that the system gives away by itself: it might give a bus's
+to another process before the server listens there."""
 NODE_TIMEOUT_MS = 2000
 """After this silence a Cluster or Sentinel fails over. Real ones wait 5 to 30 s."""
 
 
 def free_cluster_port() -> int:
-    """Return a TCP port of 127.0.0.1 that is free, as is the one of its bus."""
-    while True:
-        port = free_port()
-        with socket.socket() as bus:
-            try:
-                bus.bind(("127.0.0.1", port + BUS_OFFSET))
-            except (OSError, OverflowError):
-                continue
-            return port
+    """Return a TCP port of 127.0.0.1 that is free, as is the one of its bus; each is given once."""
+    for port in _CLUSTER_PORTS:
+        try:
+            for each in (port, port + BUS_OFFSET):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", each))
+        except OSError:
+            continue
+        return port
+    raise RuntimeError("all ports for clusters were given away")
 
 
 def until(condition: Callable[[], object], description: str) -> None:
