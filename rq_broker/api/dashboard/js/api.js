@@ -1,5 +1,6 @@
 // The HTTP API, as every other client calls it. Paths are relative to the page's base.
 import { isAway, reach } from "./reach.js";
+import { sleep, until } from "./waits.js";
 
 const RETRIES = 3; // of a call that may be repeated, while the API or its Redis is away
 const RETRY_MS = 500; // least wait before the first of them, where only this call fails
@@ -24,10 +25,11 @@ export function path(...parts) {
 }
 
 async function once(method, url, body, headers, signal) {
+  const limits = [method === "GET" && AbortSignal.timeout(READ_MS), signal].filter(Boolean);
   let answer;
   try {
     answer = await fetch(url, {
-      method, signal: method === "GET" ? AbortSignal.any([AbortSignal.timeout(READ_MS), ...(signal ? [signal] : [])]) : signal, credentials: "same-origin", cache: "no-store",
+      method, signal: AbortSignal.any(limits), credentials: "same-origin", cache: "no-store",
       headers: { Accept: "application/json", ...(body && { "Content-Type": "application/json" }), ...headers },
       body: body && JSON.stringify(body),
     });
@@ -75,7 +77,7 @@ export async function call(method, url, { body, headers, signal } = {}) {
       if (method !== "GET") throw error;
       for (; attempt < RETRIES && !await reach.tried(signal); attempt += 1);
       if (attempt >= RETRIES) throw error;
-      await new Promise((resolve) => { setTimeout(resolve, RETRY_MS * 2 ** attempt); });
+      await sleep(RETRY_MS * 2 ** attempt);
     }
   }
 }
@@ -110,18 +112,7 @@ export async function signOut() {
 
 // Waits until somebody is signed in.
 export function signedIn(signal) {
-  return new Promise((resolve, reject) => {
-    function look() {
-      if (signal?.aborted) reject(new DOMException("", "AbortError"));
-      else if (session.current?.role) resolve();
-      else return;
-      session.removeEventListener("change", look);
-      signal?.removeEventListener("abort", look);
-    }
-    session.addEventListener("change", look);
-    signal?.addEventListener("abort", look);
-    look();
-  });
+  return until(session, () => session.current?.role, signal);
 }
 
 // Whether this identity may call an operation, named by its operationId in the API's document

@@ -3,6 +3,7 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from "./dom.js";
 import { readSession, signedIn } from "./api.js";
 import { isAway, pause, reach } from "./reach.js";
+import { sleep } from "./waits.js";
 
 const BATCH_MS = 250; // between two renders
 const MOST = 1000; // events that wait for a render: where there are more, everything is read anew
@@ -88,7 +89,7 @@ class Follower {
   async wait(ended, failures, signal) {
     if (ended && isAway(ended)) reach.failed();
     const answers = await reach.tried(signal).catch(() => false);
-    if (answers) await new Promise((resolve) => { setTimeout(resolve, pause(failures)); });
+    if (answers) await sleep(pause(failures));
   }
 
   // Reads until the stream breaks; returns the status of a refusal.

@@ -1,13 +1,14 @@
 // Whether the API answers. Where it does not, one request asks for the whole page, more and more rarely; what the page
 // repeats by itself waits for that answer.
+import { until } from "./waits.js";
 
 const FIRST_MS = 500; // least wait after the first failure
 const MOST_MS = 15000; // most wait between two tries
 const ASK_MS = 10000; // without an answer, a try has failed
 const AWAY = [502, 503, 504]; // statuses of an API without its Redis, and of a proxy without the API
 
-// How long to wait after so many failures in a row of what is else done every `least` ms: twice as long each time. A
-// random part of it keeps the pages of an installation from coming back all at once.
+// How long to wait after some failures in a row, ms: at first some `least`, then about twice as long each time. It is
+// partly random, so that not all pages of an installation come back at once.
 export function pause(failures, least = FIRST_MS) {
   const longest = Math.min(Math.max(MOST_MS, 2 * least), least * 2 ** failures);
   return longest * (0.5 + Math.random() / 2);
@@ -50,12 +51,12 @@ class Reach extends EventTarget {
   // Whether the API answers, by the try that runs or the next one.
   async tried(signal) {
     if (this.#trying) return this.#trying;
-    await this.#until(() => !this.away || this.#trying, signal);
+    await until(this, () => !this.away || this.#trying, signal);
     return this.#trying || true;
   }
 
   // Waits until the page is seen and the API answers. Rejects where the signal aborts.
-  rest(signal) { return this.#until(() => !this.away && !document.hidden, signal); }
+  rest(signal) { return until(this, () => !this.away && !document.hidden, signal); }
 
   #try() {
     clearTimeout(this.#timer);
@@ -75,21 +76,6 @@ class Reach extends EventTarget {
       this.#timer = setTimeout(() => { if (!document.hidden) this.#try(); }, wait);
     }
     this.#tell();
-  }
-
-  #until(isSo, signal) {
-    return new Promise((resolve, reject) => {
-      const look = () => {
-        if (signal?.aborted) reject(new DOMException("", "AbortError"));
-        else if (isSo()) resolve();
-        else return;
-        this.removeEventListener("change", look);
-        signal?.removeEventListener("abort", look);
-      };
-      this.addEventListener("change", look);
-      signal?.addEventListener("abort", look);
-      look();
-    });
   }
 
   #tell() { this.dispatchEvent(new Event("change")); }

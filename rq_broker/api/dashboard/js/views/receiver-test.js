@@ -5,13 +5,13 @@ import { Outcome_ } from "../causes.js";
 import { number } from "../format.js";
 import { Button, Dialog, Failure, Note } from "../parts.js";
 import { t } from "../texts.js";
+import { sleep } from "../waits.js";
 
 const JOBS = 100; // of the owner, among which a callback to the receiver is looked for
 const ASK_MS = 300; // between two looks at what became of it
 const LONG_MS = 15000; // after which it is told that nothing is known yet
 
 const random = () => Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-const wait = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
 
 function isThere(callback, destination) {
   try { return new URL(callback).origin === new URL(destination).origin; } catch { return false; }
@@ -41,7 +41,7 @@ export function TestDialog({ type, each, onClose }) {
       let { data } = await call("PUT", url, { body: { callback, owner: each.owner } });
       while (open.current && data.cause === null) {
         setState((old) => ({ ...old, late: Date.now() - began > LONG_MS }));
-        await wait(ASK_MS);
+        await sleep(ASK_MS);
         ({ data } = await get(url));
       }
       if (open.current) setState({ busy: false, error: null, outcome: data, late: false });
