@@ -67,8 +67,7 @@ class HostEndpoints:
         before = await self._before(type_, name, body)
         if await self._broker.set_host(type_, host, _publisher(request)):
             path = location(request, "types", type_, "hosts", name)
-            texts = (warning_of(host), _in_vain(body, before, host))
-            return created(HostView.of(host), path, **warned("; ".join(filter(None, texts))))
+            return created(HostView.of(host), path, **_odd(host, body, before))
         return _published(await self._broker.host(type_, name), body, before)
 
     async def _before(self, type_: str, name: str, body: Mapping[str, Any]) -> Host | None:
@@ -106,8 +105,13 @@ class HostEndpoints:
 
 def _published(host: Host, body: Mapping[str, Any], before: Host | None) -> Response:
     """Return the answer to a change of a host, with a warning of what is odd about it."""
+    return ok(HostView.of(host), **_odd(host, body, before))
+
+
+def _odd(host: Host, body: Mapping[str, Any], before: Host | None) -> dict[str, Any]:
+    """Return the warning of what is odd about a host, and about the body that set it."""
     texts = (warning_of(host), _in_vain(body, before, host))
-    return ok(HostView.of(host), **warned("; ".join(filter(None, texts))))
+    return warned("; ".join(filter(None, texts)))
 
 
 def _in_vain(body: Mapping[str, Any], before: Host | None, after: Host) -> str:

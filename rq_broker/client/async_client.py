@@ -28,7 +28,7 @@ from rq_broker.client.grants import Grant, HoldLost
 from rq_broker.client.holding import keep
 from rq_broker.client.holds import held_async
 from rq_broker.client.repeating import ONCE, RETRIES, RETRY_FOR, Repeating, Told
-from rq_broker.client.wishes import HoldOptions, user_name, wish
+from rq_broker.client.wishes import HoldOptions, wish
 from rq_broker.domain.api_url import checked_url
 
 Args = ParamSpec("Args")
@@ -223,9 +223,8 @@ class AsyncClient:
         A hold that is lost cancels the body, and the `async with` ends with HoldLost. `on_lost` is
         called in the event loop.
         """
-        if self._is_anonymous and options.get("owner_id") is None:
-            options["owner_id"] = user_name()
-        return held_async(self._run, self._keep, wish(type_, need, **options))
+        wanted = wish(type_, need, is_anonymous=self._is_anonymous, **options)
+        return held_async(self._run, self._keep, wanted)
 
     wait = _async_flow(holding.wait)
     explain = _async(questions.explain)

@@ -25,7 +25,7 @@ from rq_broker.client.grants import Grant, HoldLost
 from rq_broker.client.holding import keep
 from rq_broker.client.holds import held
 from rq_broker.client.repeating import ONCE, RETRIES, RETRY_FOR, Repeating, Told
-from rq_broker.client.wishes import HoldOptions, user_name, wish
+from rq_broker.client.wishes import HoldOptions, wish
 from rq_broker.domain.api_url import checked_url
 
 Args = ParamSpec("Args")
@@ -241,9 +241,8 @@ class Client:
             HoldLost: It was lost before the body ended.
             BrokerError: The API refuses the job.
         """
-        if self._is_anonymous and options.get("owner_id") is None:
-            options["owner_id"] = user_name()
-        return held(self._run, self._keep, wish(type_, need, **options))
+        wanted = wish(type_, need, is_anonymous=self._is_anonymous, **options)
+        return held(self._run, self._keep, wanted)
 
     wait = _sync_flow(holding.wait)
     explain = _sync(questions.explain)

@@ -92,9 +92,15 @@ _OF_THE_WAIT = ("request_id", "data", "timeout", "look_every", "on_wait", "on_lo
 def wish(
     type_: str,
     need: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+    *,
+    is_anonymous: bool = False,
     **options: Unpack[HoldOptions],
 ) -> Wish:
-    """Return what a hold asks for; the arguments are those of the clients' `hold`."""
+    """Return what a hold asks for.
+
+    The arguments are those of the clients' `hold`; `is_anonymous`: nothing but the job says who
+    asks, so that it is the user's unless it says another owner.
+    """
     instances = [dict(need)] if isinstance(need, Mapping) else [dict(one) for one in need]
     terms = {
         name: value
@@ -106,6 +112,7 @@ def wish(
         "request_id": f"hold-{uuid4().hex[:12]}" if name is None else name,
         "data": {**(options.get("data") or {}), "instances": instances},
         "hold_at_most": HOLD_AT_MOST,
+        **({"owner_id": user_name()} if is_anonymous else {}),
         **terms,
     }
     return Wish(

@@ -188,15 +188,11 @@ AmountsOrDevices = Annotated[
 _Ignored = Annotated[Any, Meta(description="Ignored: the broker computes it.")]
 
 
-COMPUTED = ("name", "devices", "held", "free", "in_transit", "dropped", "source")
-"""The fields of a host that the broker computes."""
-
-
 class _Computed(Struct, forbid_unknown_fields=True, kw_only=True):
     """What a host has beside what is given: a host that was read can be given again as it is."""
 
-    computed: ClassVar[Collection[str]] = COMPUTED
-    """Fields that no sentence offers, as they cannot be set."""
+    computed: ClassVar[Collection[str]]
+    """Fields that no sentence offers, as they cannot be set: all of these."""
 
     name: _Ignored = None
     devices: _Ignored = None
@@ -205,6 +201,10 @@ class _Computed(Struct, forbid_unknown_fields=True, kw_only=True):
     in_transit: _Ignored = None
     dropped: _Ignored = None
     source: _Ignored = None
+
+
+COMPUTED = _Computed.computed = _Computed.__struct_fields__
+"""The fields of a host that the broker computes."""
 
 
 class NewHost(_Computed, forbid_unknown_fields=True, kw_only=True):

@@ -22,15 +22,16 @@ def visible(name: str) -> str:
 
     shown = INVISIBLE.sub(_escaped, name)
     if not is_normalized("NFC", shown):
-        shown = "".join(
-            letter if not combining(letter) else letter.encode("unicode_escape").decode()
-            for letter in shown
-        )
+        shown = "".join(_escape(letter) if combining(letter) else letter for letter in shown)
     return shown if name == name.strip() and name else f'"{shown}"'
 
 
 def _escaped(match: re.Match[str]) -> str:
-    return match.group().encode("unicode_escape").decode()
+    return _escape(match.group())
+
+
+def _escape(text: str) -> str:
+    return text.encode("unicode_escape").decode()
 
 
 def harmless_json(text: str) -> str:
