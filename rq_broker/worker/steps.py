@@ -75,7 +75,7 @@ class Steps:
         self._next_lines: dict[str, float] = {}
         """Kind of error → monotonic time from which it is logged again."""
         self._granted = Counter[str]()
-        """Type → grants that no line has told of yet."""
+        """Type → grants that are not in the log yet."""
 
     def start(self, type_: str, step: Step) -> None:
         """Run a step now, or again if it is running."""

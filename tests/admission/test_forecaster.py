@@ -154,6 +154,7 @@ async def test_the_pause_counts_cpu_time(
     jobs = await _line_of(broker, client, 1)
     monkeypatch.setattr(module, "WAIT_SECONDS", 20.0)
     monkeypatch.setattr(module, "PAUSE_FACTOR", 200.0)
+    monkeypatch.setattr(module, "MAX_PAUSE", 1e6)
 
     def idle() -> Generator[None, None, None]:
         yield

@@ -81,8 +81,8 @@ OPERATIONS: Mapping[str, Operation] = {
             }
         },
         note="The same events as `/events`, as one list, of all its grants. A type keeps its "
-        "newest 10,000 events or so. Of an array its submit and its moves are told of each of its "
-        "jobs.",
+        "newest 10,000 events or so. The history of an array's job has the submit and the moves "
+        "of the array, too.",
         access=roles.READ_JOBS,
     ),
     "job_events": Operation(

@@ -74,7 +74,7 @@ class Forecast:
 
 
 class Told(NamedTuple):
-    """What is told of a job's starts in the futures."""
+    """Which of a job's starts in the futures are told as p50 and p90."""
 
     middle: float
     """The quantile that is p50."""
@@ -238,9 +238,7 @@ def compared_steps(
         most_seconds: Seconds by the clock for all futures together; at least one is simulated.
         is_coarse: Simulate a short line in steps too, as a long one.
     """
-    first, line = sides[0]
-    known = [_known_before(first, line)]
-    known += [known[0] if side is first else _known_before(side, line) for side, _ in sides[1:]]
+    first, known = sides[0][0], _known_of_all(sides)
     tallies = [
         _Tally.of(order, forecasts, targets)
         for (_, order), forecasts in zip(sides, known, strict=True)
@@ -313,6 +311,13 @@ class _Tally:
                 for index, job in enumerate(self.line.jobs)
             ],
         )
+
+
+def _known_of_all(sides: Sequence[tuple[Snapshot, Line]]) -> list[Mapping[str, Forecast]]:
+    """Return what is known of the jobs on each side without a future; the same for one snapshot."""
+    first, line = sides[0]
+    known = _known_before(first, line)
+    return [known if side is first else _known_before(side, order) for side, order in sides]
 
 
 def _known_before(snapshot: Snapshot, line: Line) -> Mapping[str, Forecast]:
