@@ -19,7 +19,9 @@ from rq_broker.admission.snapshot import (
     WindowedSnapshot,
     read_snapshot,
 )
+from rq_broker.delivery.courier import Courier
 from rq_broker.delivery.message import id_of_grant
+from rq_broker.domain.deliveries import Delivery
 from rq_broker.domain.job_log import log_job, logs_jobs
 from rq_broker.domain.offers import OFFER
 from rq_broker.domain.planning import Grant
@@ -46,7 +48,7 @@ class _Chunk(NamedTuple):
     """Grants on their way to Redis together."""
 
     grants: Sequence[Grant]
-    fences: asyncio.Task[list[int | None]]
+    fences: asyncio.Task[Sequence[int | None]]
     incarnation: str
 
 
@@ -102,6 +104,7 @@ class Granter:
         type_: str,
         planning: Planning | None = None,
         *,
+        courier: Callable[[], Courier] | None = None,
         on_granted: Callable[[int], object] = lambda _: None,
     ) -> None:
         """Take what it works on.
@@ -110,11 +113,14 @@ class Granter:
             broker: The store.
             type_: The type.
             planning: What to plan with; None: what all granters of the process plan with.
+            courier: Returns the courier of the type, which sends the callbacks that it has slots
+                for as soon as they are granted; None: all of them fall due for any courier.
             on_granted: Called after each pass that granted, with how many.
         """
         self._broker = broker
         self._type = type_
         self._planning = planning or PLANNING
+        self._courier = courier
         self._on_granted = on_granted
         self._name = uuid.uuid4().hex
         self.state: TypeState | None = None
@@ -252,17 +258,39 @@ class Granter:
                     chunk = [grant for grant in planned if grant.shape.destination == OFFER]
                 if not chunk:
                     continue
-                fences = loop.create_task(self._broker.grant_many(self._type, chunk, state))
+                fences = loop.create_task(self._send(chunk, state))
                 under_way.append(_Chunk(chunk, fences, state.incarnation))
                 if len(under_way) == 2:
-                    committed += await self._committed(under_way.popleft())
+                    committed += await self._committed(under_way)
         finally:
-            for rest in under_way:
-                committed += await self._committed(rest)
+            while under_way:
+                committed += await self._committed(under_way)
         return committed
 
-    async def _committed(self, chunk: _Chunk) -> int:
-        known = await chunk.fences
+    async def _send(self, chunk: Sequence[Grant], state: TypeState) -> Sequence[int | None]:
+        """Send a chunk to Redis, and the callbacks for which the courier has free slots."""
+        if self._courier is None:
+            return (await self._broker.grant_many(self._type, chunk, state)).fences
+        courier = self._courier()
+        claimed: Sequence[Delivery] = ()
+        slots = await courier.take_free_slots(len(chunk))
+        try:
+            fences, claimed = await self._broker.grant_many(self._type, chunk, state, slots)
+        finally:
+            courier.send(slots, claimed)
+        return fences
+
+    async def _committed(self, under_way: deque[_Chunk]) -> int:
+        """Wait for the chunk that is longest under way; returns how many of it were committed.
+
+        A pass that is cancelled does not cancel the chunk: its courier learns what it is to send.
+        """
+        chunk = under_way[0]
+        try:
+            known = await asyncio.shield(chunk.fences)
+        finally:
+            if chunk.fences.done():
+                under_way.popleft()
         if logs_jobs():
             self._log_grants(chunk, known)
         if None in known and not self._callbacks_are_late:

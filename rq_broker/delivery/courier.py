@@ -1,5 +1,7 @@
 """Delivers the callbacks of one type: claims those due, sends them, settles their outcomes.
 
+Those of new grants are claimed with the grant, as far as it has free slots.
+
 A claim is a lease that is longer than any attempt. The claims of a courier that dies need no
 recovery: their leases end, they fall due again, and another courier sends them.
 """
@@ -8,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import cache
 
@@ -21,13 +23,13 @@ from rq_broker.delivery.outcome import Kind, Outcome
 from rq_broker.delivery.receiver_tests import ReceiverTestSender
 from rq_broker.delivery.retry import settlement
 from rq_broker.delivery.signing import parse_keys, sign
-from rq_broker.delivery.slots import UnprovenSlots, acquire_up_to
+from rq_broker.delivery.slots import UnprovenSlots, acquire_free, acquire_up_to
 from rq_broker.domain import errors
 from rq_broker.domain.deliveries import Delivery
 from rq_broker.domain.job_log import log_job, logs_jobs
 from rq_broker.egress.callback import absolute_url
 from rq_broker.measures import CALLBACK_SECONDS, CALLBACKS
-from rq_broker.store.broker import Broker, Settlement
+from rq_broker.store.broker import Broker, FreeSlots, Settlement
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +68,8 @@ class Courier:
         self._sender = sender
         self._slots = slots
         self._callback_base = callback_base
-        self._lease = timeout + LEASE_MARGIN
+        self.lease = timeout + LEASE_MARGIN
+        """Seconds for which it claims callbacks."""
         self._batch = batch
         self._unproven_slots = unproven_slots or UnprovenSlots()
         self.on_slots_freed: Callable[[], object] = lambda: None
@@ -94,33 +97,46 @@ class Courier:
         """
         while True:
             # 1. Wait for free slots, and take a batch of them at most.
-            slots = await acquire_up_to(self._slots, self._batch)
+            slots = self._take_unproven(await acquire_up_to(self._slots, self._batch))
             # 2. Claim that many callbacks, a share of them at most to unproven destinations.
             before_claim()
-            unproven_share = max(1, int(slots * UNPROVEN_SHARE_OF_CLAIM))
-            wait, claimed = await self._claim(slots, unproven_share)
-            # 3. Send each in a task of its own.
-            for delivery in claimed:
-                self._start(delivery)
+            claimed: Sequence[Delivery] = ()
+            try:
+                wait, claimed = await self._broker.claim(
+                    self._type, slots.lease, slots.count, slots.unproven
+                )
+            finally:
+                # 3. Send each in a task of its own.
+                self.send(slots, claimed)
             # 4. Stop unless more are due now.
             if wait != 0.0:
                 return wait
 
-    async def _claim(self, slots: int, unproven_share: int) -> tuple[float | None, list[Delivery]]:
-        """Claim callbacks for these slots, and free the slots that were not needed."""
-        unproven_slots = self._unproven_slots.take(unproven_share)
-        claimed: list[Delivery] = []
-        try:
-            wait, claimed = await self._broker.claim(self._type, self._lease, slots, unproven_slots)
-        finally:
-            for _ in range(slots - len(claimed)):
-                self._slots.release()
-            unproven_count = sum(delivery.unproven for delivery in claimed)
-            self._unproven_slots.give_back(unproven_slots - unproven_count)
-            # All unproven slots were used, and there were fewer than the claim's share.
-            if unproven_count == unproven_slots < unproven_share:
-                self._unproven_slots.notify_when_free(self.on_slots_freed)
-        return wait, claimed
+    async def take_free_slots(self, limit: int) -> FreeSlots:
+        """Take slots that are free now for callbacks that somebody claims for this courier.
+
+        The caller ends with `send`, whatever happens.
+
+        Args:
+            limit: How many to take at most; never more than a batch.
+        """
+        return self._take_unproven(await acquire_free(self._slots, min(limit, self._batch)))
+
+    def _take_unproven(self, count: int) -> FreeSlots:
+        """Take the slots for unproven destinations among so many that are taken."""
+        return FreeSlots(self.lease, count, self._unproven_slots.take(_unproven_share(count)))
+
+    def send(self, slots: FreeSlots, claimed: Sequence[Delivery]) -> None:
+        """Begin to send what was claimed for these slots, and free those that were not needed."""
+        for _ in range(slots.count - len(claimed)):
+            self._slots.release()
+        unproven_count = sum(delivery.unproven for delivery in claimed)
+        self._unproven_slots.give_back(slots.unproven - unproven_count)
+        # All unproven slots were used, and there were fewer than the claim's share.
+        if unproven_count == slots.unproven < _unproven_share(slots.count):
+            self._unproven_slots.notify_when_free(self.on_slots_freed)
+        for delivery in claimed:
+            self._start(delivery)
 
     def _start(self, delivery: Delivery) -> None:
         task = self._in_flight.begin(
@@ -197,6 +213,11 @@ class Courier:
         await self._in_flight.stop(grace)
         if self._settling:
             await self._settling
+
+
+def _unproven_share(slots: int) -> int:
+    """Return how many of so many slots may go to unproven destinations."""
+    return max(1, int(slots * UNPROVEN_SHARE_OF_CLAIM)) if slots else 0
 
 
 @cache

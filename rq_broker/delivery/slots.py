@@ -14,7 +14,12 @@ from collections.abc import Callable
 async def acquire_up_to(slots: asyncio.Semaphore, limit: int) -> int:
     """Wait for a free slot, and take all that are free; returns how many, at most `limit`."""
     await slots.acquire()
-    taken = 1
+    return 1 + await acquire_free(slots, limit - 1)
+
+
+async def acquire_free(slots: asyncio.Semaphore, limit: int) -> int:
+    """Take slots that are free now; returns how many, at most `limit`."""
+    taken = 0
     while taken < limit and not slots.locked():
         await slots.acquire()
         taken += 1

@@ -19,6 +19,7 @@ from rq_broker.domain.deliveries import (
 from rq_broker.domain.fingerprint import fingerprint
 from rq_broker.domain.jobs import Job, Status
 from rq_broker.store import records
+from rq_broker.store.claims import claimed
 from rq_broker.store.encryption import KeyCipher
 from rq_broker.store.jobs import Jobs
 from rq_broker.store.keys import Keys
@@ -93,12 +94,7 @@ class Deliveries:
             unproven=limit if unproven is None else unproven,
         )
 
-        def delivery(row: Any) -> Delivery:
-            job = records.job(type_, row.request_id, row.priority, None, row.fields)
-            keys = tuple(row.signing_keys.split())
-            return Delivery(job, row.attempt, keys, unproven=not row.prompt)
-
-        deliveries = records.readable(delivery, reply.deliveries)
+        deliveries = claimed(type_, reply.deliveries)
         # Jobs that cannot be read took the places of others that are due: claim again at once.
         unreadable = len(deliveries) < len(reply.deliveries)
         return 0.0 if unreadable else _seconds(reply.wait), deliveries

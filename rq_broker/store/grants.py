@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import gcd
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from rq_broker.domain.capacity import Host
+from rq_broker.domain.deliveries import Delivery
 from rq_broker.domain.devices import NO_DEVICES, DeviceChoice, device_name, held_amounts
 from rq_broker.domain.figures import Judged
 from rq_broker.domain.holding_times import demand_key
@@ -19,6 +20,7 @@ from rq_broker.domain.policy import Policy
 from rq_broker.domain.sharing import Average
 from rq_broker.domain.traits import Instance, traits_of
 from rq_broker.store import device_records, policy_record, records
+from rq_broker.store.claims import NO_SLOTS, FreeSlots, claimed
 from rq_broker.store.continuity import Continuity, Witness
 from rq_broker.store.figures import judged_of
 from rq_broker.store.keys import Keys, digest, job_of, member
@@ -76,6 +78,16 @@ class Heads:
     passed: Mapping[str, float]
     """request_id → when the job was first passed, seconds since 1970; of first jobs only, of all
     and of those with a priority of their own."""
+
+
+class Committed(NamedTuple):
+    """What became of the grants of one call."""
+
+    fences: Sequence[int | None]
+    """The fence of each; None when the plan is no longer true, when the policy refuses it, or when
+    callbacks of earlier grants have to go out first."""
+    deliveries: Sequence[Delivery]
+    """The callbacks that were claimed for the caller; those of the others are due."""
 
 
 class Grants:
@@ -219,20 +231,26 @@ class Grants:
         return bool(await self._runner.command("HEXISTS", Keys(type_).base, "late"))
 
     async def grant(self, type_: str, grant: Grant, state: TypeState) -> int | None:
-        """Commit one grant, see `grant_many`."""
-        (fence,) = await self.grant_many(type_, [grant], state)
+        """Commit one grant, see `grant_many`; returns its fence."""
+        ((fence,), _) = await self.grant_many(type_, [grant], state)
         return fence
 
     async def grant_many(
-        self, type_: str, grants: Sequence[Grant], state: TypeState
-    ) -> list[int | None]:
-        """Commit grants planned on `state` in order, each alone, in one call.
+        self,
+        type_: str,
+        grants: Sequence[Grant],
+        state: TypeState,
+        slots: FreeSlots = NO_SLOTS,
+    ) -> Committed:
+        """Commit grants in order, each alone, in one call.
 
         How long each is predicted to hold is kept with it.
 
-        Returns:
-            The fence of each; None when the plan is no longer true, when the policy refuses it, or
-            when callbacks of earlier grants have to go out first.
+        Args:
+            type_: The type.
+            grants: What to grant.
+            state: What they were planned on.
+            slots: How many of their callbacks to claim, for a courier that sends them at once.
         """
         fences: list[int | None] = [None] * len(grants)
         sent, rows, hosts = list[int](), list[dict[str, Any]](), list[dict[str, Any]]()
@@ -243,14 +261,21 @@ class Grants:
                 rows.append(_row_of(grant, state.policy))
                 hosts += _hosts_of(grant, demand, state, len(sent))
         if not sent:
-            return fences
+            return Committed(fences, ())
         reply = await self._runner.run(
-            "grant", type_, policy_number=state.policy_number, grants=rows, hosts=hosts
+            "grant",
+            type_,
+            policy_number=state.policy_number,
+            grants=rows,
+            hosts=hosts,
+            lease=round(slots.lease * 1000),
+            limit=slots.count,
+            unproven=slots.unproven,
         )
         for number, result in zip(sent, reply.results, strict=True):
             fences[number] = result.fence
         self._note_last(type_, grants, fences)
-        return fences
+        return Committed(fences, claimed(type_, reply.deliveries))
 
     def _note_last(self, type_: str, grants: Sequence[Grant], fences: Sequence[int | None]) -> None:
         """Remember the newest grant of a call: it has the highest fence."""

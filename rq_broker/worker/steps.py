@@ -149,7 +149,8 @@ class Steps:
 
     async def _grant(self, type_: str) -> float | None:
         granter = self._granters.get(type_)
-        await granter.run_once()
+        if await granter.run_once():  # what the courier claimed with it is due when the lease ends
+            self._watch(type_, "deliver", self._couriers.get(type_).lease)
         self._granters.shrink(lambda name, _: self.is_running(name, "grant"))
         # The process that plans the type runs one more round for us. It may die before that.
         return LOCK_SECONDS if granter.refused else None
@@ -159,7 +160,11 @@ class Steps:
             before_claim=partial(self._again.discard, (type_, "deliver"))
         )
         self._couriers.shrink(
-            lambda name, courier: self.is_running(name, "deliver") or not courier.is_idle
+            lambda name, courier: (
+                self.is_running(name, "deliver")
+                or self.is_running(name, "grant")
+                or not courier.is_idle
+            )
         )
         return wait
 
@@ -167,7 +172,8 @@ class Steps:
         def note(committed: int) -> None:
             self._granted[type_] += committed
 
-        return Granter(self._broker, type_, on_granted=note)
+        courier = partial(self._couriers.get, type_)
+        return Granter(self._broker, type_, courier=courier, on_granted=note)
 
     def _log_granted(self, type_: str) -> None:
         """Log how many were granted since the last line, which is written about once a second."""

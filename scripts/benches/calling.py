@@ -140,7 +140,8 @@ def let_be_due(server: Server, count: int, sink: Sink, offer: float = 86400.0) -
             proposed = [
                 Grant(head, each.shape, (host.name,)) for head, each in zip(heads, new, strict=True)
             ]
-            assert None not in await broker.grant_many(kit.TYPE, proposed, state)
+            granted = await broker.grant_many(kit.TYPE, proposed, state)
+            assert None not in granted.fences
 
         with kit.plain(server) as client:
             parked = list[str]()

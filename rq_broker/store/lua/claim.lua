@@ -23,8 +23,8 @@
 --- @include "job"
 --- @include "queue"
 --- @include "destination"
+--- @include "claims"
 --- @include "backlog"
---- @include "signing_keys"
 
 local EXAMINE_LIMIT = 1000 -- due callbacks examined in one call: bounds its time if most have to wait
 
@@ -34,53 +34,27 @@ if not keep_clock(believed, counters) then
 end
 switch_off() -- no more is written than the time, see lib/guard
 local now = now_ms()
-local lease_ends = whole(now + lease)
-local deliveries = {}
-local receivers = {} -- by name: its record, and how many more callbacks may go there now
-local free_at = {} -- destination → how many more callbacks may go there now, of all owners
--- Lists of (lease end, member) for the claims since the last write, by due set and by receiver.
-local due_again, slots = { deliveries = {}, prompt = {} }, {}
+local lease_ends = now + lease
+local receivers = {} -- by name, see lib/claims
 
-local function read_once(receiver, destination)
-  local known = receivers[receiver]
+local function read_once(name, destination)
+  local known = receivers[name]
   if not known then
-    local record = read_receiver(receiver)
-    local free, free_of_all = free_slots(receiver, record, now)
-    known = { record = record, prompt = record.prompt, free = free }
-    receivers[receiver] = known
-    if free > 0 then
-      free_at[destination] = free_at[destination] or free_of_all
-    end
+    known = { name = name, destination = destination, record = read_receiver(name) }
+    receivers[name] = known
   end
   return known
 end
 
-local function append_lease(flat, member)
-  flat[#flat + 1] = lease_ends
-  flat[#flat + 1] = member
-end
-
-local function claim(job, set, prompt)
+-- Claims a callback that was due in `set`, for one more attempt.
+local function claim_again(job, set, receiver)
   record_lost(job)
-  local member, name, attempt = job.member, job_key(job.request_id), job.attempts + 1
-  if set ~= due_set(prompt) then
-    redis.call('ZREM', key(set), member)
+  local attempt = job.attempts + 1
+  if set ~= due_set(receiver.record.prompt) then
+    redis.call('ZREM', key(set), job.member)
   end
-  append_lease(due_again[due_set(prompt)], member)
-  slots[job.receiver] = slots[job.receiver] or {}
-  append_lease(slots[job.receiver], member)
-  if job.offer_ends < now + lease then
-    redis.call('ZADD', key('deadlines'), lease_ends, member)
-  end
-  redis.call('HSET', name, 'attempts', whole(attempt))
-  deliveries[#deliveries + 1] = {
-    prompt = prompt,
-    attempt = attempt,
-    priority = job.priority,
-    request_id = job.request_id,
-    signing_keys = signing_keys_of(job.owner),
-    fields = redis.call('HGETALL', name),
-  }
+  redis.call('HSET', job_key(job.request_id), 'attempts', whole(attempt))
+  claim(job, attempt, receiver, lease_ends)
 end
 
 -- Claims one due callback, or moves it to the set in which it has to wait. Returns false once no more may go to
@@ -91,19 +65,18 @@ local function examine(member, set)
     redis.call('ZREM', key(set), member)
     return true
   elseif job.offer_ends <= now then -- the next sweep ends the offer
-    redis.call('ZADD', key(set), lease_ends, member)
+    redis.call('ZADD', key(set), whole(lease_ends), member)
     redis.call('ZADD', key('deadlines'), whole(now), member)
     wake('sweep')
     return true
   end
   local receiver = read_once(job.receiver, job.destination)
-  if receiver.free <= 0 or free_at[job.destination] <= 0 then
+  local prompt = receiver.record.prompt
+  if not has_free_slot(receiver, now) then
     park(job.receiver, receiver.record, member, now)
-  elseif receiver.prompt or unproven > 0 then
-    receiver.free = receiver.free - 1
-    free_at[job.destination] = free_at[job.destination] - 1
-    unproven = unproven - (receiver.prompt and 0 or 1)
-    claim(job, set, receiver.prompt)
+  elseif prompt or unproven > 0 then
+    unproven = unproven - (prompt and 0 or 1)
+    claim_again(job, set, receiver)
   elseif set == 'prompt' then -- its destination was prompt when it was scheduled
     reschedule(member, false, now)
   else
@@ -112,24 +85,10 @@ local function examine(member, set)
   return true
 end
 
-local function members_of(flat)
-  local members = {}
-  for i = 2, #flat, 2 do
-    members[#members + 1] = flat[i]
+local function write_page()
+  for receiver, of_receiver in pairs(write_claims()) do
+    count_claimed(receiver.name, receiver.record.prompt, of_receiver.members)
   end
-  return members
-end
-
--- Makes what was claimed due again at the end of the lease, and takes the slots.
-local function write_claims()
-  for set, flat in pairs(due_again) do
-    add_members(key(set), flat)
-  end
-  for receiver, flat in pairs(slots) do
-    take_slots(receiver, flat)
-    count_claimed(receiver, receivers[receiver].prompt, members_of(flat))
-  end
-  due_again, slots = { deliveries = {}, prompt = {} }, {}
 end
 
 local examined = 0
@@ -156,9 +115,9 @@ end
 local function claim_from(set)
   local was_examined = {}
   while #deliveries < limit and examined < EXAMINE_LIMIT and claim_page(set, was_examined) do
-    write_claims()
+    write_page()
   end
-  write_claims()
+  write_page()
 end
 
 local wait

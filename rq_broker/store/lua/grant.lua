@@ -1,12 +1,17 @@
---- Hold capacity for waiting jobs, and schedule their callbacks; that of a job without callback is an offer.
+--- Hold capacity for waiting jobs, and claim their callbacks for the caller, or schedule them; the grant of a job
+--- without callback is an offer.
 --- Keeps: each job is granted, or refused, as if it were alone behind those before it in the call: whole or not at
 ---   all. held never exceeds capacity - used, and each instance is one that a host's max_unit,
 ---   min_unit and step_size allow, of one device or of several whole ones where the host has devices,
 ---   whatever the plan assumed; a host's aggregates and traits are those
----   that the plan read; a job is granted once, and as one of the choices that its shape leaves.
+---   that the plan read; a job is granted once, and as one of the choices that its shape leaves. What is claimed
+---   goes by the rules of claim.lua.
 --- KEYS[1] base
 --- ARGV
 ---   policy_number    decimal   number of the policy that the plan obeys
+---   lease            integer   how long a claim lasts, ms
+---   limit            integer   how many callbacks to claim at most
+---   unproven         integer   how many of these at most to destinations that are not prompt
 ---   grants           rows      a job to grant
 ---     request_id     string    the client's name for the job
 ---     id             decimal   ID of the job planned for
@@ -43,10 +48,19 @@
 ---                              'CLOSED', by its receiver's breaker or wish; 'LATE' and 'BEHIND', by
 ---                              callbacks that wait, see lib/backlog; 'CAPPED'; 'AT_ONCE', when as many jobs of its
 ---                              array hold as may; 'FULL'
+---   deliveries       rows      a claimed callback, as of claim.lua
+---     prompt         flag      whether its destination is prompt
+---     attempt        integer   number of the attempt, 1
+---     priority       decimal   the job's priority
+---     request_id     string    the job's request_id
+---     signing_keys   string    keys to sign it with, the newest first; '' for none
+---     fields         fields    the job's hash
 --- Errors none
 --- @include "become"
 --- @include "destination"
+--- @include "claims"
 --- @include "backlog"
+--- @include "rooms"
 --- @include "serial"
 --- @include "grant_counters"
 --- @include "incarnation"
@@ -64,10 +78,9 @@ end
 local current_number = read_policy({ 'paused', 'offer', 'share', 'concurrency' }, { 'policy_number' })[1] or '0'
 local now = now_ms()
 local taken = {} -- request_id → true
-local receivers = {} -- by name, see read_once
+local receivers = {} -- by name, see read_once and lib/claims
 local usage, given = {}, {} -- <resource>/<owner> → what the owner held before the call; and what the call gives it
 local arrays = {} -- by name: how many of its jobs hold capacity
-local rooms = {} -- host → resource or device → what the host lets jobs have of it
 local late -- whether callbacks are late, once that was asked
 
 -- The plan is of the queue and the policy as they are now.
@@ -83,14 +96,15 @@ local function refuse_as_moved(grant)
   return current_number ~= policy_number and 'MOVED' or nil
 end
 
--- Returns what is known of a receiver. `members`: the jobs granted to it.
+-- Returns what is known of a receiver. `granted`: how many jobs are granted to it; `members`: those of them whose
+-- callbacks are to be scheduled.
 local function read_once(destination, owner)
   local name = receiver_of(destination, owner)
   if not receivers[name] then
     local record = read_receiver(name)
     local parked, uncalled = count_waiting_there(name, record.prompt)
     receivers[name] = {
-      destination = destination, owner = owner, record = record, members = {},
+      name = name, destination = destination, owner = owner, record = record, granted = 0, members = {},
       parked = parked, uncalled = uncalled, is_closed = is_closed_to_grants(record, now),
     }
   end
@@ -155,56 +169,6 @@ local function refuse_for_array(grant)
   end
 end
 
--- `name`: a resource, or a device. A host has no capacity of a resource that it has in devices.
-local function read_room(host, name)
-  local resource = resource_of(name)
-  local fields = redis.call('HMGET', key('host:' .. host), 'aggregates', 'dropped',
-    'capacity:' .. name, 'used:' .. name, 'held:' .. name, 'max_unit:' .. resource, 'min_unit:' .. resource,
-    'step_size:' .. resource, 'mixed')
-  local capacity, used, held = number_of(fields[3] or '0'), number_of(fields[4] or '0'), number_of(fields[5] or '0')
-  local is_damaged = not (capacity and used and held)
-  return {
-    resource = resource, aggregates = fields[1], is_in_service = fields[1] and not fields[2] and not is_damaged,
-    free = is_damaged and 0 or capacity - used - held_against(host, name, held, fields[9]),
-    most = number_of(fields[6], math.huge), least = number_of(fields[7], 0), step = number_of(fields[8], 1),
-  }
-end
-
-local function room_of(host, name)
-  local of_host = rooms[host] or {}
-  rooms[host] = of_host
-  of_host[name] = of_host[name] or read_room(host, name)
-  return of_host[name]
-end
-
-local function has_room(row, name, amount)
-  local room = room_of(row.host, name)
-  local resource = room.resource
-  return room.is_in_service and (not row.aggregates or row.aggregates == room.aggregates)
-    and amount <= room.free
-    and (row.largest[resource] or amount) <= room.most
-    and (row.smallest[resource] or amount) >= room.least
-    and (room.step <= 1 or (row.divisor[resource] or amount) % room.step == 0)
-end
-
-local function is_as_planned(row)
-  if not row.with_traits and not row.anywhere then
-    return true
-  end
-  local fields = redis.call('HMGET', key('host:' .. row.host), 'traits', 'anywhere')
-  return (not row.with_traits or row.traits == (fields[1] or '')) and (not row.anywhere or fields[2])
-end
-
--- Returns whether each device of which an instance has several is as large as what the instance has of it.
-local function is_whole(row)
-  for _, name in ipairs(row.whole) do
-    if number_of(redis.call('HGET', key('host:' .. row.host), 'capacity:' .. name), 0) ~= row.amounts[name] then
-      return false
-    end
-  end
-  return true
-end
-
 -- Every host is in service, is in the aggregates and has the traits that the plan read, and has room. A job without
 -- resources needs the host as well.
 local function refuse_for_room(grant)
@@ -226,7 +190,7 @@ end
 local function take(grant)
   local job, receiver = grant.job, grant.receiver
   taken[job.request_id] = true
-  receiver.members[#receiver.members + 1] = job.member
+  receiver.granted = receiver.granted + 1
   receiver.uncalled = receiver.uncalled + (receiver.record.prompt and 0 or 1)
   if is_half_open(receiver.record, now) then
     receiver.probe, receiver.is_closed = job.request_id, true
@@ -288,18 +252,37 @@ for name, receiver in pairs(receivers) do
   end
 end
 if #granted == 0 then
-  return reply({ results = results })
+  return reply({ results = results, deliveries = deliveries })
 end
 
 -- 4. Hold the capacity.
 hold(granted)
 
--- 5. Give each job its fence and its hosts. The first write counts what they waited, too.
+-- 5. Note who is called.
+for name, receiver in pairs(receivers) do
+  if receiver.granted > 0 then
+    if receiver.probe then
+      redis.call('HSET', destination_key(name), 'probe', receiver.probe)
+    end
+    redis.call('ZADD', key('destinations'), whole(now), name)
+    redis.call('SADD', key('owners:' .. receiver.destination), receiver.owner)
+  end
+end
+
+-- 6. Give each job its fence and its hosts, and claim its callback if the caller takes it. The first write counts what
+-- the jobs waited, too.
 redis.call('HSET', base, 'fence', whole(fence + #granted - 1), 'incarnation', incarnation, unpack(counters))
 local demands = leave_queue_together(jobs)
+set_deadlines(members, 'granted')
+
+-- Returns whether the callback of a job that is granted is claimed: those that wait for a slot go first.
+local function is_claimed_now(receiver)
+  return #deliveries < limit and receiver.destination ~= OFFER and receiver.parked == 0 and offer ~= 0
+    and (receiver.record.prompt or unproven > 0) and has_free_slot(receiver, now)
+end
 
 -- Sets the fields of a job, and tells of its grant.
-local function become_granted(grant, number)
+local function become_granted(grant, number, is_claimed)
   local job, changes = grant.job, {
     'status', 'granted',
     'updated', whole(wall_us()),
@@ -307,7 +290,7 @@ local function become_granted(grant, number)
     'fence', number,
     'incarnation', incarnation,
     'hosts', grant.instances,
-    'attempts', '0',
+    'attempts', is_claimed and '1' or '0',
     'granted', whole(now),
     'destination', grant.destination,
     'offer_ends', offer and whole(now + offer) or '',
@@ -326,7 +309,7 @@ local function become_granted(grant, number)
   if job.error ~= '' then -- of an offer that was missed before
     redis.call('HDEL', job_key(job.request_id), 'error')
   end
-  job.alternative = grant.alternative
+  job.alternative, job.offer_ends = grant.alternative, offer and now + offer or math.huge
   job.counts = { waited = whole(grant.waited), size = grant.size, amounts = amounts_text(grant.amounts) }
   if job.give_up_after or job.hold_at_most then
     change_alarm(job, 'queued', 'granted')
@@ -339,9 +322,16 @@ end
 
 local by_priority, left = {}, {} -- left: owner → how many of its jobs wait no more
 for i, grant in ipairs(granted) do
-  local job = grant.job
+  local job, receiver = grant.job, grant.receiver
+  local is_claimed = is_claimed_now(receiver)
   grant.result.fence = whole(fence + i - 1)
-  become_granted(grant, grant.result.fence)
+  become_granted(grant, grant.result.fence, is_claimed)
+  if is_claimed then
+    unproven = unproven - (receiver.record.prompt and 0 or 1)
+    claim(job, 1, receiver, now + lease)
+  else
+    receiver.members[#receiver.members + 1] = job.member
+  end
   by_priority[2 * i - 1], by_priority[2 * i] = job.priority, job.member
   if job.bytes then
     left[job.owner] = (left[job.owner] or 0) + 1
@@ -351,20 +341,15 @@ add_members(key('status:granted'), by_priority)
 for owner, count in pairs(left) do
   count_waiting(owner, -count)
 end
-set_deadlines(members, 'granted')
 
--- 6. Schedule the callbacks.
+-- 7. Schedule the other callbacks.
+write_claims()
 for name, receiver in pairs(receivers) do
   if #receiver.members > 0 then
-    if receiver.probe then
-      redis.call('HSET', destination_key(name), 'probe', receiver.probe)
-    end
     if receiver.destination ~= OFFER then
       schedule_first(receiver.members, receiver.record, now)
     end
     count_uncalled(receiver.members, name, receiver.record.prompt, now, FORGET_MS)
-    redis.call('ZADD', key('destinations'), whole(now), name)
-    redis.call('SADD', key('owners:' .. receiver.destination), receiver.owner)
   end
 end
-return reply({ results = results })
+return reply({ results = results, deliveries = deliveries })

@@ -5,10 +5,10 @@ from __future__ import annotations
 from redis.asyncio import Redis
 
 from rq_broker.domain.deliveries import Delivery, Destination
-from rq_broker.domain.jobs import Status
-from rq_broker.store.broker import Broker, Settlement
+from rq_broker.domain.jobs import Job, Status
+from rq_broker.store.broker import Broker, FreeSlots, Settlement
 from rq_broker.store.keys import Keys, receiver
-from tests.making import TYPE, bring, claim_one, grant_to, publish, settle
+from tests.making import TYPE, bring, claim_one, grant_to, planned_grant, publish, settle
 from tests.redis_reads import members
 
 HERE = "http://x:80"
@@ -31,6 +31,12 @@ async def destination_state(broker: Broker, name: str = HERE) -> Destination:
 async def claim_due(broker: Broker, limit: int = 100, lease: float = 60.0) -> list[Delivery]:
     """Claim the callbacks that are due."""
     return (await broker.claim(TYPE, lease, limit))[1]
+
+
+async def claim_with_grant(broker: Broker, job: Job) -> list[Delivery]:
+    """Grant a waiting job, and claim its callback with the grant."""
+    state, slots = await broker.type_state(TYPE), FreeSlots(60.0, 1, 1)
+    return [*(await broker.grant_many(TYPE, [planned_grant(job)], state, slots)).deliveries]
 
 
 async def grant_at(broker: Broker, host: str, *names: str) -> str:

@@ -26,6 +26,7 @@ from rq_broker.store.rates import Bucket
 from rq_broker.store.runner import Runner
 from rq_broker.store.scripts import SCRIPTS, Script
 from tests.making import TYPE, bring, claim_one, grant, head_of, settle, shape, submit
+from tests.store.lua import breaking
 from tests.store.lua.arrays import handle_array
 from tests.store.lua.breaking import FOR_EVER, KEYS, LOST, set_open_until, trouble_receivers
 from tests.store.lua.bytecode import globals_of
@@ -214,7 +215,7 @@ async def sent(broker: Broker, client: Redis, monkeypatch: pytest.MonkeyPatch) -
     await settle(broker, await claim_one(broker), Settlement("delivered"))
     await _read_holds(broker)
     await broker.sweep(TYPE)
-    await bring(broker, Status.QUEUED)
+    assert await breaking.claim_with_grant(broker, await bring(broker, Status.QUEUED))
     await broker.due(TYPE)
     assert not await broker.forget_type(TYPE)
     await broker.withdraw(TYPE, "d")

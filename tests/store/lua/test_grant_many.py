@@ -12,11 +12,12 @@ from msgspec import structs
 from redis.asyncio import Redis
 
 from rq_broker.domain.capacity import Host
+from rq_broker.domain.deliveries import Delivery
 from rq_broker.domain.offers import OFFER
 from rq_broker.domain.planning import Grant
 from rq_broker.domain.terms import AtOnce, Terms
 from rq_broker.store.audit import audit
-from rq_broker.store.broker import Broker
+from rq_broker.store.broker import Broker, FreeSlots
 from rq_broker.store.keys import Keys
 from tests.making import array_submission, planned_grant, publish, shape, submit
 
@@ -127,6 +128,8 @@ SCENES: Mapping[str, tuple[Scene, str]] = {
     "terms": (_terms, "1111"),
 }
 """Name → what is planned, and which of it is granted."""
+NOT_CLAIMED = ("late", "behind")
+"""Where callbacks are late none is claimed; those to a receiver that is behind a claim parks."""
 
 
 @pytest.mark.parametrize("name", SCENES)
@@ -136,7 +139,7 @@ async def test_together_is_as_one_after_the_other(broker: Broker, client: Redis,
     plans = {type_: await make(broker, client, type_) for type_ in (ALONE, TOGETHER)}
     states = {type_: await broker.type_state(type_) for type_ in plans}
     alone = [await broker.grant(ALONE, planned, states[ALONE]) for planned in plans[ALONE]]
-    together = await broker.grant_many(TOGETHER, plans[TOGETHER], states[TOGETHER])
+    together = (await broker.grant_many(TOGETHER, plans[TOGETHER], states[TOGETHER])).fences
     for fences in (alone, together):
         assert [fence is not None for fence in fences] == [
             digit == "1" for digit in expected.replace(" ", "")
@@ -148,14 +151,41 @@ async def test_together_is_as_one_after_the_other(broker: Broker, client: Redis,
         assert await audit(client, TOGETHER) == []
 
 
+@pytest.mark.parametrize("slots", [FreeSlots(60.0, 2, 1), FreeSlots(60.0, 16, 16)])
+@pytest.mark.parametrize("name", [name for name in SCENES if name not in NOT_CLAIMED])
+async def test_grants_claim_what_a_claim_behind_them_claims(
+    broker: Broker, client: Redis, name: str, slots: FreeSlots
+) -> None:
+    """A courier gets the same callbacks with the grants as by a claim after them, in one state."""
+    make, _ = SCENES[name]
+    plans = {type_: await make(broker, client, type_) for type_ in (ALONE, TOGETHER)}
+    await broker.grant_many(ALONE, plans[ALONE], await broker.type_state(ALONE))
+    _, behind = await broker.claim(ALONE, slots.lease, slots.count, slots.unproven)
+    state = await broker.type_state(TOGETHER)
+    with_them = (await broker.grant_many(TOGETHER, plans[TOGETHER], state, slots)).deliveries
+    assert behind
+    assert [_seen(each) for each in with_them] == [_seen(each) for each in behind]
+    await client.hdel(Keys(TOGETHER).base, "unclaimed_since")  # of those that no claim found yet
+    assert await _stored(client, TOGETHER) == await _stored(client, ALONE)
+    assert await audit(client, TOGETHER) == []
+
+
+def _seen(delivery: Delivery) -> tuple[Any, ...]:
+    """Return of a delivery what does not differ from type to type, and from submit to submit."""
+    job = delivery.job
+    kept = (job.request_id, job.status, job.owner_id, job.callback, job.hosts, job.devices)
+    return *kept, job.attempts, delivery.attempt, delivery.keys, delivery.unproven
+
+
 async def test_no_grants_are_no_call(broker: Broker) -> None:
     """An empty plan, and one that no host of the state allows, commit nothing."""
     await publish(broker)
     narrow = shape(aggregate="elsewhere")
     job = await submit(broker, shape=narrow)
     state = await broker.type_state(job.type)
-    assert await broker.grant_many(job.type, [], state) == []
-    assert await broker.grant_many(job.type, [planned_grant(job, narrow)], state) == [None]
+    assert (await broker.grant_many(job.type, [], state)).fences == []
+    refused = await broker.grant_many(job.type, [planned_grant(job, narrow)], state)
+    assert refused.fences == [None]
 
 
 async def _stored(client: Redis, type_: str) -> dict[str, Any]:

@@ -29,8 +29,8 @@ async def _grant(broker: Broker, owner: str, count: int, prefix: str = "") -> No
         name = f"{prefix or owner}{number}"
         job = await submit(broker, name, owner_id=owner, callback=f"{HERE}/{name}", shape=wanted)
         plans.append(replace(planned_grant(job, wanted), prediction=PREDICTION))
-    fences = await broker.grant_many(TYPE, plans, await broker.type_state(TYPE))
-    assert None not in fences
+    granted = await broker.grant_many(TYPE, plans, await broker.type_state(TYPE))
+    assert None not in granted.fences
 
 
 def _count(deliveries: list[Delivery], owner: str) -> int:
