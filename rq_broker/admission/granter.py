@@ -283,14 +283,14 @@ class Granter:
     async def _committed(self, under_way: deque[_Chunk]) -> int:
         """Wait for the chunk that is longest under way; returns how many of it were committed.
 
-        A pass that is cancelled does not cancel the chunk: its courier learns what it is to send.
+        A pass that is cancelled waits for all chunks: the courier learns what it is to send.
         """
-        chunk = under_way[0]
+        chunk = under_way.popleft()
         try:
             known = await asyncio.shield(chunk.fences)
-        finally:
-            if chunk.fences.done():
-                under_way.popleft()
+        except asyncio.CancelledError:
+            await asyncio.wait([chunk.fences, *(rest.fences for rest in under_way)])
+            raise
         if logs_jobs():
             self._log_grants(chunk, known)
         if None in known and not self._callbacks_are_late:
