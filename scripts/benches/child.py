@@ -7,6 +7,7 @@ import itertools
 import json
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,9 @@ import uvicorn
 import uvloop
 from faulting.listener import Listener
 from standins.authorities import Authority
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from benches import kit, raw
 from benches.dialling import TRUSTED
@@ -36,10 +40,12 @@ from rq_broker.egress.rules import Egress
 from rq_broker.settings import Settings
 from rq_broker.store.broker import Broker, Wake
 from rq_broker.store.connection import connect
+from rq_broker.store.keys import Keys
 from rq_broker.worker.loop import Loop
 
 _CONNECTIONS = 16
 _SHAPE = submission(kit.body(0)).shape
+_BODY = orjson.dumps(kit.body(0)).decode()
 
 
 def api(url: str, port: str, *settings: str) -> None:
@@ -58,6 +64,12 @@ def api_config(url: str, port: int, **chosen: Any) -> uvicorn.Config:
         noop=True,
         lifespan=lifespan(settings),
     )
+
+    async def asking(request: Request) -> Response:
+        await ask(broker, 0, (await request.body()).decode())
+        return JSONResponse({})
+
+    app.router.routes.append(Route("/asking", asking, methods=["POST"]))
     return uvicorn.Config(app, log_level="warning", **server_options(settings))
 
 
@@ -71,12 +83,20 @@ def load(port: str, path: str, first: str, count: str, header: str = "") -> None
 
 def submit(url: str, count: str) -> None:
     """Submit, 16 in flight, after a warm-up; prints jobs a second, CPU µs a job."""
+    _call(url, count, submit_trusted)
 
+
+def asks(url: str, count: str) -> None:
+    """Do the same with calls that do no work."""
+    _call(url, count, ask)
+
+
+def _call(url: str, count: str, call: Callable[[Broker, int], Awaitable[None]]) -> None:
     async def work(broker: Broker) -> tuple[float, float]:
-        submit_job = partial(submit_trusted, broker)
-        await kit.fan(range(10_000_000, 10_002_000), 16, submit_job)
+        numbered = partial(call, broker)
+        await kit.fan(range(10_000_000, 10_002_000), 16, numbered)
         started, used = time.perf_counter(), time.process_time()
-        await kit.fan(range(int(count)), 16, submit_job)
+        await kit.fan(range(int(count)), 16, numbered)
         seconds, cpu = time.perf_counter() - started, time.process_time() - used
         return int(count) / seconds, cpu / int(count) * 1e6
 
@@ -98,6 +118,11 @@ def submit_many(url: str, first: str, count: str) -> None:
         return int(count) / (time.perf_counter() - started)
 
     print(kit.run(url, work))
+
+
+async def ask(broker: Broker, number: int, text: str = _BODY) -> None:
+    """Let Redis run a script that does nothing with a job's text: the least that stores one."""
+    await broker.runner.command("EVAL", "return 1", 1, Keys(kit.TYPE).base, number, text)
 
 
 async def submit_trusted(broker: Broker, number: int) -> None:
@@ -239,7 +264,7 @@ def read(url: str) -> None:
 
 ROLES = {
     role.__name__: role
-    for role in (api, load, submit, submit_many, sink, tls_sink, bare, granter, follow, read)
+    for role in (api, load, submit, asks, submit_many, sink, tls_sink, bare, granter, follow, read)
 }
 
 if __name__ == "__main__":

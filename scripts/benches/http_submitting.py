@@ -33,24 +33,32 @@ class Target:
 
 
 def http_submit(size: Size) -> list[Figure]:
-    """One process and 16 connections each: our submits, a no-op of the same app, and peers."""
+    """One process and 16 connections each: our submits, a no-op of the same app, and peers.
+
+    How near to the no-op any app of ours may come that stores something, is told by one more route:
+    it lets Redis run a script that does nothing.
+    """
     wanted = {"a no-op": 0.6, "Fastify + BullMQ": 0.75, "FastAPI + Celery": 2.0, "FastAPI + arq": 2}
     count = size.of(8000, 4000)
     numbers = itertools.count(0, count)
     with ExitStack() as stack:
         ours = serve_ours(stack, stack.enter_context(kit.store()))
         noop = Target(ours.pid, ours.port, "/noop")
-        targets = {"": ours, "a no-op": noop, **_fastify(stack), **_fastapi(stack)}
+        asking = Target(ours.pid, ours.port, "/asking")
+        rivals = {"a no-op": noop, **_fastify(stack), **_fastapi(stack)}
+        targets = {"": ours, "asking": asking, **rivals}
         loads = [partial(t.load, numbers, count) for t in targets.values() if isinstance(t, Target)]
         kit.turns(1, *loads)  # a warm-up
-        mine, *others = kit.turns(size.pairs, *loads)
-    figures, measured = [], iter(others)
+        mine, asks, *others = kit.turns(size.pairs, *loads)
+    figures, measured = list[Figure](), iter(others)
     for name, least in wanted.items():
         target = targets[name]
         if isinstance(target, str):
             figures.append(Figure(f"http-submit: submit, {name}", target))
         else:
-            figures.append(against(f"http-submit: submit, {name}", mine, next(measured), least))
+            theirs = next(measured)
+            figures.append(against(f"http-submit: submit, {name}", mine, theirs, least))
+            figures.append(against(f"http-submit: asking Redis only, {name}", asks, theirs))
     return figures
 
 
@@ -69,7 +77,9 @@ def workers(size: Size) -> list[Figure]:
     return [kit.compared(f"workers: two API workers, one; {kit.CORES} cores", *rates, least=least)]
 
 
-def against(name: str, ours: list[list[float]], theirs: list[list[float]], least: float) -> Figure:
+def against(
+    name: str, ours: list[list[float]], theirs: list[list[float]], least: float = 0.0
+) -> Figure:
     """Build the row of two targets: their rates and the CPU of their servers."""
     (rates, cpu), (their_rates, their_cpu) = zip(*ours, strict=True), zip(*theirs, strict=True)
     shown = kit.against(list(rates), list(their_rates), "/s")

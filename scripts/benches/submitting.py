@@ -13,7 +13,10 @@ _STORED = 100_000
 
 
 def submit(size: Size) -> list[Figure]:
-    """Broker.submit from Python, 16 in flight, against BullMQ's add on the same Redis."""
+    """Broker.submit from Python, 16 in flight, against BullMQ's add on the same Redis.
+
+    The second row is of calls by the same client that let Redis run a script that does nothing.
+    """
     count, folder = size.of(30_000, 10_000), peers.node_peers()
     with kit.store() as server, kit.plain(server) as client:
 
@@ -30,11 +33,23 @@ def submit(size: Size) -> list[Figure]:
             client.flushall()
             return list(peers.node(bullmq, "add.mjs", count, 16, server.port))
 
-        mine, bull = kit.turns(size.pairs, ours, theirs)
-    rates = _column(mine, 0), _column(bull, 0)
-    cpu = kit.against(_column(mine, 1), _column(bull, 1), "µs")
+        def asking() -> list[float]:
+            return list(kit.measured(*kit.role("asks", server.url, count)))
+
+        mine, bull, asks = kit.turns(size.pairs, ours, theirs, asking)
+    return [
+        _against("submit: Broker.submit, BullMQ", mine, bull, least=1.3),
+        _against("submit: asking Redis only, BullMQ", asks, bull),
+    ]
+
+
+def _against(
+    name: str, ours: list[list[float]], theirs: list[list[float]], *, least: float = 0.0
+) -> Figure:
+    rates = _column(ours, 0), _column(theirs, 0)
+    cpu = kit.against(_column(ours, 1), _column(theirs, 1), "µs")
     value = f"{kit.against(*rates, '/s')}; client CPU {cpu}"
-    return [kit.rated("submit: Broker.submit, BullMQ", value, kit.ratios(*rates), least=1.3)]
+    return kit.rated(name, value, kit.ratios(*rates), least=least)
 
 
 def _column(rows: list[list[float]], number: int) -> list[float]:
