@@ -21,7 +21,7 @@ import uvloop
 from faulting.listener import Listener
 from standins.authorities import Authority
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from benches import kit, raw
@@ -29,6 +29,8 @@ from benches.dialling import TRUSTED
 from benches.waiting import opened
 from rq_broker.admission.granter import Granter
 from rq_broker.api import create_app
+from rq_broker.api.request_body import read as read_body
+from rq_broker.api.responses import ok
 from rq_broker.api.submit import submission
 from rq_broker.cli.access import authenticators_of
 from rq_broker.cli.process import raised_descriptor_limit
@@ -66,8 +68,8 @@ def api_config(url: str, port: int, **chosen: Any) -> uvicorn.Config:
     )
 
     async def asking(request: Request) -> Response:
-        await ask(broker, 0, (await request.body()).decode())
-        return JSONResponse({})
+        await ask(broker, 0, (await read_body(request)).decode())
+        return ok({})
 
     app.router.routes.append(Route("/asking", asking, methods=["POST"]))
     return uvicorn.Config(app, log_level="warning", **server_options(settings))
