@@ -149,8 +149,11 @@ class Steps:
 
     async def _grant(self, type_: str) -> float | None:
         granter = self._granters.get(type_)
-        if await granter.run_once():  # what the courier claimed with it is due when the lease ends
+        try:
+            await granter.run_once()
+        finally:  # what was claimed with a grant is due when the lease ends, if the reply was lost
             self._watch(type_, "deliver", self._couriers.get(type_).lease)
+        self._shrink_couriers()
         self._granters.shrink(lambda name, _: self.is_running(name, "grant"))
         # The process that plans the type runs one more round for us. It may die before that.
         return LOCK_SECONDS if granter.refused else None
@@ -159,6 +162,11 @@ class Steps:
         wait = await self._couriers.get(type_).run_once(
             before_claim=partial(self._again.discard, (type_, "deliver"))
         )
+        self._shrink_couriers()
+        return wait
+
+    def _shrink_couriers(self) -> None:
+        """Drop couriers used longest ago; a running granter claims for its own."""
         self._couriers.shrink(
             lambda name, courier: (
                 self.is_running(name, "deliver")
@@ -166,7 +174,6 @@ class Steps:
                 or not courier.is_idle
             )
         )
-        return wait
 
     def _new_granter(self, type_: str) -> Granter:
         def note(committed: int) -> None:
