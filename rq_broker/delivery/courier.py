@@ -123,7 +123,7 @@ class Courier:
         return self._take_unproven(await acquire_free(self._slots, min(limit, self._batch)))
 
     def _take_unproven(self, count: int) -> FreeSlots:
-        """Take the slots for unproven destinations among so many that are taken."""
+        """Return `count` slots, all taken, with how many of them unproven destinations may use."""
         return FreeSlots(self.lease, count, self._unproven_slots.take(_unproven_share(count)))
 
     def send(self, slots: FreeSlots, claimed: Sequence[Delivery]) -> None:
@@ -216,7 +216,7 @@ class Courier:
 
 
 def _unproven_share(slots: int) -> int:
-    """Return how many of so many slots may go to unproven destinations."""
+    """Return how many of a claim's slots unproven destinations may use at most."""
     return max(1, int(slots * UNPROVEN_SHARE_OF_CLAIM)) if slots else 0
 
 

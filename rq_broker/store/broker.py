@@ -13,7 +13,7 @@ from redis.asyncio import Redis, RedisCluster
 from rq_broker.store.arrays import Arrays
 from rq_broker.store.audit_log import AuditLog
 from rq_broker.store.capacity import Capacity
-from rq_broker.store.claims import NO_SLOTS, FreeSlots
+from rq_broker.store.claims import FreeSlots
 from rq_broker.store.continuity import Continuity
 from rq_broker.store.deliveries import Deliveries, Settlement
 from rq_broker.store.encryption import KeyCipher
@@ -41,7 +41,6 @@ from rq_broker.store.tokens import Tokens
 from rq_broker.store.wakes import Due, Marker, Wake, Wakes
 
 __all__ = [
-    "NO_SLOTS",
     "Broker",
     "ChangedHolds",
     "Cursor",

@@ -151,7 +151,7 @@ class Steps:
         granter = self._granters.get(type_)
         try:
             await granter.run_once()
-        finally:  # what was claimed with a grant is due when the lease ends, if the reply was lost
+        finally:  # a callback claimed with a grant is due again when its lease ends unsettled
             self._watch(type_, "deliver", self._couriers.get(type_).lease)
         self._shrink_couriers()
         self._granters.shrink(lambda name, _: self.is_running(name, "grant"))
