@@ -29,10 +29,17 @@ a changed habit is noticed late."""
 SPAN_RECENT = 10
 """The newest of them from which a span is predicted."""
 SPAN_QUANTILE, STRICT_QUANTILE, TYPE_QUANTILE = 0.75, 0.9, 0.9
+WIDE_RECENT = 5
+"""The newest holding times of which the longest is the span before a wide job: what ends late there
+keeps half of the hosts waiting. With 10 more is idle, and the widest jobs start no sooner."""
+ALIKE = 2.0
+"""Holding times are alike if the longest is at most this many times their median: then it is the
+strict span. With 3 a log of one user waits longer, with 1.5 the widest jobs of others do."""
 STRICT_SLACK = 1.4
 """By this the quantile of a strict span is divided. Reservations that became strict have slipped
 again and again, as they do where history tells little: without the slack a log of one user leaves
 6 % of its capacity idle before start times that nobody keeps. With 2 the widest jobs wait longer.
+Where holding times are alike, history tells enough.
 """
 TYPE_RECENT = 1000
 """Holding times remembered of the whole type."""
@@ -132,13 +139,15 @@ class Prediction:
     """For when its capacity comes back."""
     span: float
     """For whether it ends before a reservation begins."""
+    wide_span: float
+    """The same for a reservation of half of the hosts or more."""
     strict_span: float
     """The same for a reservation that was made long ago."""
     source: Source
     """What `hold` rests on."""
 
 
-FIRST_PREDICTION = Prediction(FIRST_GUESS, FIRST_GUESS, FIRST_GUESS, Source.DEFAULT)
+FIRST_PREDICTION = Prediction(FIRST_GUESS, FIRST_GUESS, FIRST_GUESS, FIRST_GUESS, Source.DEFAULT)
 
 
 LikenessKey = tuple[str, ...] | tuple[str, int]
@@ -222,7 +231,7 @@ class HoldingTimes:
             expected: What its client says, seconds; it counts while the owner is believed.
         """
         if expected is not None and self.believes(owner):
-            return Prediction(expected, expected, expected, Source.EXPECTED)
+            return Prediction(expected, expected, expected, expected, Source.EXPECTED)
         key = (owner, demand, size)
         prediction = self._predictions.get(key)
         if prediction is None:
@@ -240,13 +249,14 @@ class HoldingTimes:
             if not self._count:
                 return FIRST_PREDICTION
             guess = _quantile(self._type_sorted, TYPE_QUANTILE)
-            return Prediction(guess, guess, guess / STRICT_SLACK, Source.TYPE)
+            return Prediction(guess, guess, guess, guess / STRICT_SLACK, Source.TYPE)
         source, times = usable[0]
         of_size = next(times for source, times in usable if source is not Source.DEMAND)
         return Prediction(
             hold=max(times),
             span=_quantile(sorted(of_size[-SPAN_RECENT:]), SPAN_QUANTILE),
-            strict_span=_quantile(sorted(times), STRICT_QUANTILE) / STRICT_SLACK,
+            wide_span=max(of_size[-WIDE_RECENT:]),
+            strict_span=_strict_span(sorted(times)),
             source=source,
         )
 
@@ -275,6 +285,13 @@ class HoldingTimes:
 def likeness_keys(owner: str, demand: str, size: int) -> tuple[LikenessKey, ...]:
     """Return by what a holding time is remembered, the most alike jobs first."""
     return ((owner, demand), (owner, size), (owner,))
+
+
+def _strict_span(times: Sequence[float]) -> float:
+    """Return the longest of sorted times if they are alike, else a quantile with slack."""
+    if times[-1] <= ALIKE * _quantile(times, 0.5):
+        return times[-1]
+    return _quantile(times, STRICT_QUANTILE) / STRICT_SLACK
 
 
 def _quantile(values: Sequence[float], part: float) -> float:

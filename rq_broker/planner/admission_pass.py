@@ -29,7 +29,7 @@ from rq_broker.planner.packing.placer import Placer
 from rq_broker.planner.packing.search import StepBudget
 from rq_broker.planner.passed_jobs import PassedJobs
 from rq_broker.planner.promising import Binding, binding_since, promise_for
-from rq_broker.planner.reservations import Reservation, Reservations, is_strict_by
+from rq_broker.planner.reservations import Reservation, Reservations, care_for, is_wide
 from rq_broker.planner.share_leads import ShareLead, ShareLeads
 from rq_broker.planner.share_order import ShareOrder
 from rq_broker.planner.start_times import StartTime, earliest_start
@@ -326,8 +326,9 @@ class AdmissionPass:
             promise = replace(promise, hosts=self._names(start.needs))
             binding = binding_since(missed, promise.hosts, snapshot.holds)
         passed = snapshot.passed.get(head.request_id)
-        is_strict = is_strict_by(snapshot.now, passed, snapshot.history.mean)
-        self.reservations.add(head, start, is_strict=is_strict, binding=binding)
+        wide = is_wide(placer.total, self.empty_hosts.rows_for(placer.demand))
+        care = care_for(snapshot.now, passed, snapshot.history.mean, wide=wide)
+        self.reservations.add(head, start, care, binding)
         self.promises.append(promise)
         self.blockers.append(blocked)
         self.usage.keep_room(blocked.waiting.shape.owner, placer.total)

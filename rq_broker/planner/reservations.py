@@ -10,8 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
+from itertools import accumulate
 from math import inf
 
+from rq_broker.domain.capacity import Amounts
 from rq_broker.domain.holding_times import Prediction, Source
 from rq_broker.domain.jobs import Demand
 from rq_broker.domain.planning import Head
@@ -35,15 +38,44 @@ them. With 1 the job that they are fixed for waits on; if nobody goes ahead, hos
 its last hold lasts: on the openb trace one of four nodes for five days."""
 
 
-def is_strict_by(now: float, passed: float | None, mean_hold: float) -> bool:
-    """Return whether a job's reservation is strict, by when a later job first passed it, if any."""
-    return passed is not None and now - passed >= STRICT_AFTER * mean_hold
+WIDE_PART = 0.5
+"""A job is wide that needs this part of some resource of all hosts that it may use: for its sake
+more hosts are idle until its reservation begins than for others."""
 
 
-def span_before(prediction: Prediction, binding: Binding, *, is_strict: bool) -> float:
+class Care(Enum):
+    """How sure it must be that a job that goes ahead of a reservation ends before it begins."""
+
+    USUAL = auto()
+    WIDE = auto()
+    """The reserved job needs half of the hosts or more."""
+    STRICT = auto()
+    """It waits for so long that later jobs must end in time almost surely."""
+
+
+def is_wide(total: Amounts, rows: Sequence[Amounts]) -> bool:
+    """Return whether a job is wide, by what it needs in all, and what its hosts have when empty."""
+    return any(not _exceed(rows, r, amount / WIDE_PART) for r, amount in total.items() if amount)
+
+
+def _exceed(rows: Sequence[Amounts], resource: str, amount: float) -> bool:
+    """Return whether rows have more of a resource; of a small amount a few of them tell."""
+    return any(together > amount for together in accumulate(row.get(resource, 0) for row in rows))
+
+
+def care_for(now: float, passed: float | None, mean_hold: float, *, wide: bool) -> Care:
+    """Return the care for a job, by when a later job first passed it, if any, and its width."""
+    if passed is not None and now - passed >= STRICT_AFTER * mean_hold:
+        return Care.STRICT
+    return Care.WIDE if wide else Care.USUAL
+
+
+def span_before(prediction: Prediction, binding: Binding, care: Care) -> float:
     """Return for how long a job is taken to hold that would go ahead of a reservation, seconds."""
     if binding is Binding.MOVING:
-        return prediction.strict_span if is_strict else prediction.span
+        if care is Care.STRICT:
+            return prediction.strict_span
+        return prediction.wide_span if care is Care.WIDE else prediction.span
     # What clients say may be why the promise was missed: only history counts.
     if binding is Binding.CLOSED or prediction.source is Source.EXPECTED:
         return inf
@@ -64,8 +96,7 @@ class Reservation:
     """The same by the host's name."""
     mask: int
     """The hosts in `needs`."""
-    is_strict: bool
-    """Whether the job waits for so long that later jobs must end in time almost surely."""
+    care: Care
     binding: Binding
     """How firmly these hosts are kept for the job."""
 
@@ -76,7 +107,7 @@ class Reservation:
 
     def lets_ahead(self, now: float, prediction: Prediction) -> bool:
         """Return whether a job that starts now ends before the reservation begins."""
-        return now + span_before(prediction, self.binding, is_strict=self.is_strict) <= self.start
+        return now + span_before(prediction, self.binding, self.care) <= self.start
 
 
 class Reservations:
@@ -94,8 +125,8 @@ class Reservations:
         self._placers: dict[tuple[Demand, bool], Placer] = {}
         """(demand, whether its job ends in time) → its placer beside the reservations."""
 
-    def add(self, head: Head, start: StartTime, *, is_strict: bool, binding: Binding) -> None:
-        """Keep what a job needs, from its start time on; see Reservation for the flags."""
+    def add(self, head: Head, start: StartTime, care: Care, binding: Binding) -> None:
+        """Keep what a job needs, from its start time on; see Reservation for the rest."""
         if not self.all:
             self.late_table = self._table.fork()
         mask = sum(1 << index for index in start.needs)
@@ -103,7 +134,7 @@ class Reservations:
         self.all.append(
             Reservation(
                 *(head, start.seconds, frozenset(amounts), start.needs),
-                *(amounts, mask, is_strict, binding),
+                *(amounts, mask, care, binding),
             )
         )
         self._mask |= mask

@@ -9,7 +9,7 @@ import pytest
 from msgspec import structs
 
 from rq_broker.domain.capacity import Host
-from rq_broker.domain.holding_times import STRICT_SLACK, HoldingTimes, Observation, demand_key
+from rq_broker.domain.holding_times import HoldingTimes, Observation, demand_key
 from rq_broker.domain.planning import OwnedJob, Promise
 from rq_broker.domain.policy import Policy
 from rq_broker.planner import ReasonCode, explain, plan
@@ -34,6 +34,7 @@ EAGER, STRICT = Policy(patience=0.0), Policy(strict_order=True)
 SECONDS = 100.0
 """The span of jobs of SMALL, by all that is known."""
 _SMALL_ENDED = [Observation("lab", demand_key(SMALL), -3, SECONDS)] * 2
+_LONG_ENDED = Observation("lab", demand_key(SMALL), -3, 3 * SECONDS)
 SHORT = HoldingTimes(_SMALL_ENDED)
 HISTORY = HoldingTimes([*_SMALL_ENDED, Observation("ops", "", 0, 9000.0)])
 """The mean of all is long, so no reservation is strict."""
@@ -139,6 +140,27 @@ def test_a_later_job_goes_ahead_if_it_ends_before_the_reservation(
         assert planned.reasons["small"].code is ReasonCode.PROTECTED_OTHER
         assert "r1" in planned.reasons["small"].text
     assert planned.reasons["big"].code is ReasonCode.NO_FIT
+
+
+@pytest.mark.parametrize(
+    ("hosts", "expected"), [(["h1"], []), (["h1", "h2"], []), (["h1", "h2", "h3"], [2])]
+)
+@pytest.mark.parametrize("alone", ["", "gold"])
+def test_before_a_wide_job_only_what_surely_ends_goes_ahead(
+    hosts: list[str], expected: list[int], alone: str
+) -> None:
+    """Before a job of half of its hosts the longest of five holds decides, before others most."""
+    history = HoldingTimes([*_SMALL_ENDED * 2, _LONG_ENDED, Observation("ops", "", 0, 9000.0)])
+    fields: dict[str, Any] = {
+        "passed": passed_long_ago(1),
+        "holds": (hold("a", 1000.0 + SECONDS, h1=6),),
+        "history": history,
+    }
+    big = demand(instance(VCPU=8), aggregate=alone or None)
+    beside = [busy("other", 8), busy("another", 8)] if alone else []
+    cluster = [busy(name, 6 if name == "h1" else 8, alone) for name in hosts] + beside
+    shapes = [waiting("big", big, 1), waiting("small", SMALL, 2)]
+    assert granted(plan(snapshot_of(cluster, shapes, policy=FINITE, **fields))) == expected
 
 
 def test_a_later_job_may_use_what_the_reserved_job_will_not_need() -> None:
@@ -256,7 +278,7 @@ def test_past_fixed_hosts_goes_only_what_history_shows_to_end_in_time_by_far() -
     """Four strict spans must end in time, not as clients say; none passes holds from after it was
     missed by far, until it is missed by twice as much."""
     promise = Promise(1, name_of(1), 1000.0, 900.0, frozenset({"h1"}))
-    four_spans = 4 * SECONDS / STRICT_SLACK
+    four_spans = 4 * SECONDS
     fields: dict[str, Any] = {"policy": FINITE, "history": SHORT, "passed": passed_long_ago(1)}
 
     def ahead(now: float, seconds: float, says: int | None = None, since: float = 0.0) -> list[int]:

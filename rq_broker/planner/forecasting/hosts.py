@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from rq_broker.domain.capacity import Amounts, Host
@@ -13,6 +13,7 @@ from rq_broker.domain.jobs import Demand
 from rq_broker.domain.traits import Instance, traits_of
 from rq_broker.planner.forecasting.device_room import could_hold
 from rq_broker.planner.forecasting.room import Need, Room, Vector, add
+from rq_broker.planner.reservations import is_wide
 
 
 class _Group(NamedTuple):
@@ -83,6 +84,8 @@ class SimulatedHosts:
         """What all hosts have together."""
         self._groups: dict[_Group, int] = {}
         """Group → its number."""
+        self._capacities: dict[int, Counter[str]] = {}
+        """Group → what its hosts have together."""
         self._number_of: dict[str, int] = {}
         """Name of a host → its number in the room."""
         self._aggregates, self._traits = _labels_that_matter(demands)
@@ -113,6 +116,7 @@ class SimulatedHosts:
                 self._columns_of(host),
             )
             group = self._groups.setdefault(key, len(self._groups))
+            self._capacities.setdefault(group, Counter()).update(host.capacity)
             row = self.vector(host.free | host.device_free if self._has_devices else host.free)
             alike = group, kept_for.get(host.name)
             if merged and not key.devices and alike in number_of:
@@ -181,6 +185,11 @@ class SimulatedHosts:
             more = elastic.more if elastic and is_elastic else 0
             needs.append(Need(parts, vector, count, groups, demand.spread, more))
         return tuple(sorted(needs, key=lambda need: -self._part_of_host(need)))
+
+    def are_half_taken_by(self, total: Vector, groups: Iterable[int]) -> bool:
+        """Return whether a job that may use these groups is wide, by what it needs in all."""
+        amounts = dict(zip(self.resources, total, strict=True))
+        return is_wide(amounts, [self._capacities[group] for group in groups])
 
     def _part_of_host(self, need: Need) -> float:
         return max(

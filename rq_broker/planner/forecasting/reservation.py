@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from rq_broker.planner.forecasting.room import Need, Room, Vector
 from rq_broker.planner.forecasting.simulated_jobs import NEVER, Batch, Kind, RunningHold
 from rq_broker.planner.promising import Binding, missed_since
-from rq_broker.planner.reservations import is_strict_by, span_before
+from rq_broker.planner.reservations import Care, care_for, span_before
 
 
 @dataclass(eq=False, slots=True)
@@ -19,7 +19,7 @@ class Reservation:
     kinds: tuple[Kind, ...]
     """What will do for it: its kind and, of a job with alternatives, those that count."""
     start: float = NEVER
-    is_strict: bool = False
+    care: Care = Care.USUAL
     binding: Binding = Binding.MOVING
     """Whether hosts are kept for the job, and how firmly."""
     is_resolved: bool = False
@@ -36,7 +36,7 @@ class Reservation:
         """Return whether the kind might not end before the reservation begins."""
         if not self.is_resolved:
             return False
-        span = span_before(kind.prediction, self.binding, is_strict=self.is_strict)
+        span = span_before(kind.prediction, self.binding, self.care)
         return now + span > self.start
 
     def release(self, room: Room) -> None:
@@ -78,7 +78,7 @@ class Reservation:
         batch.start = self.start
         if self.start == NEVER:
             return
-        self.is_strict = is_strict_by(now, batch.passed, mean_hold)
+        self.care = care_for(now, batch.passed, mean_hold, wide=rising.kind.is_wide)
         kept = batch.kept
         missed = missed_since(kept.promise, now, mean_hold) if kept else None
         if kept and missed is not None:
@@ -99,7 +99,7 @@ class _RisingRoom:
 
     def __init__(self, room: Room, kind: Kind) -> None:
         self._room = room
-        self._kind = kind
+        self.kind = kind
         self._counts = [room.count(need, need.instances) for need in kind.needs]
         """For each need how many instances fit."""
         self._rows: dict[int, Vector] = {}
@@ -107,7 +107,7 @@ class _RisingRoom:
 
     def release_until_fit(self, ends: Iterable[tuple[float, RunningHold]]) -> float:
         """Let holds end until the job fits; returns when that is, or NEVER."""
-        start, needs = NEVER, self._kind.needs
+        start, needs = NEVER, self.kind.needs
         for seconds, hold in ends:
             if seconds > start:
                 break
@@ -122,12 +122,12 @@ class _RisingRoom:
         room, rows = self._room, self._rows
         for host, amounts in hold.placement:
             group = room.group(host)
-            if group not in self._kind.groups:
+            if group not in self.kind.groups:
                 continue
             before = rows.get(host) or room.row(host)
             after = tuple([free + amount for free, amount in zip(before, amounts, strict=True)])
             rows[host] = after
-            for index, need in enumerate(self._kind.needs):
+            for index, need in enumerate(self.kind.needs):
                 if group in need.groups:
                     self._counts[index] += self._fitting(need, host, after)
                     self._counts[index] -= self._fitting(need, host, before)
@@ -140,7 +140,7 @@ class _RisingRoom:
     def reserve(self) -> None:
         """Place the job: on hosts where holds end last, then on those that are free now."""
         risen = list(reversed(self._rows))
-        for need in self._kind.needs:
+        for need in self.kind.needs:
             left = need.instances
             for host in risen:
                 left -= self._place(need, host, left)

@@ -228,14 +228,16 @@ class Scene:
         total = hosts.vector({})
         for need in needs:
             total = add(total, tuple([need.instances * amount for amount in need.amounts]))
+        groups = frozenset().union(*(need.groups for need in needs))
         return Kind(
             len(self._kinds),
             needs,
-            frozenset().union(*(need.groups for need in needs)),
+            groups,
             self._demands.setdefault(demand, len(self._demands)),
             digest,
             owner,
             total,
+            hosts.are_half_taken_by(total, groups),
             tuple([limit.get(name, -1) for name in hosts.resources]) if limit else None,
             prediction,
             self._histories(shape, digest, size),

@@ -34,6 +34,8 @@ class Kind:
     owner: str
     total: Vector
     """What one job needs in all."""
+    is_wide: bool
+    """Whether that is half of what its hosts have, see `reservations`."""
     limit: Vector | None
     """The most its owner may hold, -1 where that is not limited; None without any limit."""
     prediction: Prediction

@@ -145,6 +145,27 @@ def test_hosts_that_come_free_last_are_reserved_first() -> None:
     assert future.starts == {1: 0.0}
 
 
+@pytest.mark.parametrize(("hosts", "is_passed"), [(4, False), (5, True)])
+def test_before_a_wide_job_only_what_surely_ends_goes_ahead(hosts: int, is_passed: bool) -> None:
+    """As in the planner, the longest of five holds decides before a job of half of the hosts."""
+    ended = [Observation("lab", "", 0, seconds) for seconds in (300.0, 10.0, 10.0, 10.0, 10.0)]
+    busy = [host(f"b{number}", {"VCPU": 1}, held={"VCPU": 1}) for number in range(hosts - 1)]
+    shapes = [
+        waiting("wide", demand(instance(VCPU=1), instance(VCPU=1)), 1),
+        waiting("small", demand(instance(VCPU=1)), 2),
+    ]
+    snapshot = snapshot_of(
+        [host("free", {"VCPU": 1}), *busy],
+        shapes,
+        policy=Policy(patience=0.0),
+        history=HoldingTimes(ended),
+        holds=(hold("x", 1100.0, b0=1),),
+    )
+    future = Scene(snapshot, line_of(shapes), {}).future(1)
+    run_all(future.steps(frozenset({0, 1})))
+    assert (future.starts[1] == 0.0) is is_passed
+
+
 def test_a_job_passed_long_ago_is_passed_by_sure_ends_only() -> None:
     """From ten mean holds after a job was first passed the strict span decides, not the usual."""
     ended = [Observation("lab", "", 0, seconds) for seconds in [150.0] * 3 + [10.0] * 17]
