@@ -48,6 +48,9 @@ from rq_broker.worker.loop import Loop
 _CONNECTIONS = 16
 _SHAPE = submission(kit.body(0)).shape
 _BODY = orjson.dumps(kit.body(0)).decode()
+_IN_FLIGHT, _SHARED = 16, 8
+"""Submits in flight, and how many of them a script then takes."""
+_WRITES = (Path(__file__).parent / "writes.lua").read_text()
 
 
 def api(url: str, port: str, *settings: str) -> None:
@@ -96,13 +99,40 @@ def asks(url: str, count: str) -> None:
 def _call(url: str, count: str, call: Callable[[Broker, int], Awaitable[None]]) -> None:
     async def work(broker: Broker) -> tuple[float, float]:
         numbered = partial(call, broker)
-        await kit.fan(range(10_000_000, 10_002_000), 16, numbered)
+        await kit.fan(range(10_000_000, 10_002_000), _IN_FLIGHT, numbered)
         started, used = time.perf_counter(), time.process_time()
-        await kit.fan(range(int(count)), 16, numbered)
+        await kit.fan(range(int(count)), _IN_FLIGHT, numbered)
         seconds, cpu = time.perf_counter() - started, time.process_time() - used
         return int(count) / seconds, cpu / int(count) * 1e6
 
     print(json.dumps(kit.run(url, work)))
+
+
+def writes(url: str, count: str) -> None:
+    """Write what a submit leaves behind, jobs as many a script as submits share, and check nothing.
+
+    Prints jobs a second.
+    """
+    numbers = range(0, int(count), _SHARED)
+    texts = {n: [text for at in range(_SHARED) for text in _texts(n + at)] for n in numbers}
+
+    async def work(broker: Broker) -> float:
+        script = await broker.runner.command("SCRIPT", "LOAD", _WRITES)
+        base = Keys(kit.TYPE).base
+
+        async def write(number: int) -> None:
+            await broker.runner.command("EVALSHA", script, 1, base, number, *texts[number])
+
+        started = time.perf_counter()
+        await kit.fan(numbers, _IN_FLIGHT // _SHARED, write)
+        return int(count) / (time.perf_counter() - started)
+
+    print(json.dumps([kit.run(url, work)]))
+
+
+def _texts(number: int) -> tuple[str, str, str]:
+    job = trusted(number)
+    return job.request_id, job.callback or "", job.data
 
 
 def submit_many(url: str, first: str, count: str) -> None:
@@ -266,7 +296,10 @@ def read(url: str) -> None:
 
 ROLES = {
     role.__name__: role
-    for role in (api, load, submit, asks, submit_many, sink, tls_sink, bare, granter, follow, read)
+    for role in (
+        *(api, load, submit, asks, writes, submit_many),
+        *(sink, tls_sink, bare, granter, follow, read),
+    )
 }
 
 if __name__ == "__main__":

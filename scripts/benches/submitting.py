@@ -15,7 +15,8 @@ _STORED = 100_000
 def submit(size: Size) -> list[Figure]:
     """Broker.submit from Python, 16 in flight, against BullMQ's add on the same Redis.
 
-    The second row is of calls by the same client that let Redis run a script that does nothing.
+    The other rows are limits: calls by the same client that let Redis run a script that does
+    nothing, and scripts that only write what submits do.
     """
     count, folder = size.of(30_000, 10_000), peers.node_peers()
     with kit.store() as server, kit.plain(server) as client:
@@ -36,10 +37,19 @@ def submit(size: Size) -> list[Figure]:
         def asking() -> list[float]:
             return list(kit.measured(*kit.role("asks", server.url, count)))
 
-        mine, bull, asks = kit.turns(size.pairs, ours, theirs, asking)
+        def writing() -> list[float]:
+            client.flushall()
+            return list(kit.measured(*kit.role("writes", server.url, count)))
+
+        mine, bull, asks, writes = kit.turns(size.pairs, ours, theirs, asking, writing)
+    rates = _column(writes, 0), _column(bull, 0)
+    only_writes = kit.rated(
+        "submit: its writes only, BullMQ", kit.against(*rates, "/s"), kit.ratios(*rates)
+    )
     return [
         _against("submit: Broker.submit, BullMQ", mine, bull, least=1.3),
         _against("submit: asking Redis only, BullMQ", asks, bull),
+        only_writes,
     ]
 
 
