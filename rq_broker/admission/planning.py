@@ -22,9 +22,10 @@ from rq_broker.planner import Steps
 
 _Result = TypeVar("_Result")
 
-SWITCH_SECONDS = 0.0005
+SWITCH_SECONDS = 0.0001
 """How long the thread that plans may hold the interpreter before the thread of the event loop gets
-it. Python's default of 5 ms would add up to 5 ms to each of the loop's steps."""
+it. Python's default of 5 ms would add up to 5 ms to each of the loop's steps. With 0.5 ms a submit
+beside explanations takes 1.3 times as long as one alone, with 0.1 ms 1.2, with 0.05 ms 1.35."""
 INLINE_SECONDS = 0.002
 """CPU time that a computation may take on the loop itself. Most plans need less, and then save a
 change of threads; with more, a type with long plans delays others' callbacks by as much."""
