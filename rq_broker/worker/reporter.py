@@ -6,6 +6,7 @@ another one counted meanwhile. A notifier that dies leaves everything or nothing
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
@@ -13,14 +14,13 @@ from rq_broker.admission.waiting_sums import waiting_sums
 from rq_broker.domain.report_sums import Sample
 from rq_broker.domain.reports import MOST_RESOURCES, ReportState, Tally
 from rq_broker.store.broker import Broker, NewEvents, ReportHead, TypeState
-from rq_broker.store.reports import BATCH
+from rq_broker.store.reports import BATCH, SLICE
 
 COUNT_SECONDS = 1.0
 """Seconds between two runs while few events come. With more, a stream of 10,000 events may be
 trimmed before they are counted; with fewer, each event costs more calls."""
 LEAST_SECONDS = 0.05
-"""The same while a run has all that one read may have: 20,000 events a second are counted. In one
-go they would keep this process from calling back: 1,000 take some 10 ms."""
+"""The same while a run has all that one read may have: 20,000 events a second are counted."""
 SAMPLE_SECONDS = 60.0
 """Seconds between two looks at what a type has and wants, while something happens. With fewer, each
 hour is known better and costs more."""
@@ -53,7 +53,7 @@ class Reporter:
         if not is_news and not is_due:
             return SAMPLE_SECONDS - age if head.state.is_stale else None
         # 2. Add it up, and look at what stands now, once a minute.
-        tally = _tally(head, events)
+        tally = await _tally(head, events)
         sample = await self._sample(head, known) if is_due else None
         if sample and (last := head.state.sample) and last.is_busy:
             stood = min(age, SAMPLE_SECONDS) if head.state.is_stale or events.happenings else age
@@ -95,11 +95,13 @@ def _is_worth_a_look(head: ReportHead, events: NewEvents) -> bool:
     return has_news or (sample is not None and sample.is_busy)
 
 
-def _tally(head: ReportHead, events: NewEvents) -> Tally:
+async def _tally(head: ReportHead, events: NewEvents) -> Tally:
     """Add up events, and what is known to be missing."""
     tally, state = Tally(), head.state
-    for event in events.happenings:
-        tally.add(event)
+    for start in range(0, len(events.happenings), SLICE):
+        for event in events.happenings[start : start + SLICE]:
+            tally.add(event)
+        await asyncio.sleep(0)
     if events.gap_until is not None:
         tally.add_gap(state.until, events.gap_until)
     return tally

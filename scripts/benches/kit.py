@@ -287,6 +287,13 @@ def cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def core_ticks() -> tuple[int, int]:
+    """Read for how many ticks all cores have worked so far, and for how many they were idle."""
+    fields = [int(text) for text in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    idle = fields[3] + fields[4]
+    return sum(fields) - idle, idle
+
+
 def redis_cpu(client: redis.Redis) -> float:
     """Read the seconds of CPU that Redis has used in the thread that runs commands."""
     usage = client.info("cpu")

@@ -9,6 +9,7 @@ import random
 import time
 from contextlib import ExitStack
 from functools import partial
+from operator import sub
 from urllib.parse import quote
 
 import aiohttp
@@ -56,10 +57,12 @@ class Receiver:
 def callback_latency(size: Size) -> list[Figure]:
     """From a submit over HTTP to its callback: API, notifier and receiver are processes.
 
-    Idle, one after the other; then with as many as 70 % of what the three can do.
+    Idle, one after the other; then with as many as 70 % of what the three can do, and again while
+    Redis rewrites its append-only file, for which it forks a process that takes a core.
     """
     port, sink = free_port(), free_port()
-    with kit.store("--appendonly", "yes") as server, ExitStack() as stack:
+    no_rewrite = ("--auto-aof-rewrite-percentage", "0")
+    with kit.store("--appendonly", "yes", *no_rewrite) as server, ExitStack() as stack:
         stack.enter_context(
             kit.process(
                 *kit.command("api", "--redis", server.url, "--port", port, *kit.LOOPBACK_ONLY)
@@ -68,7 +71,7 @@ def callback_latency(size: Size) -> list[Figure]:
         _notify(stack, server)
         kit.until_serves(port)
 
-        async def work(broker: Broker) -> tuple[list[float], float, list[float]]:
+        async def work(broker: Broker) -> tuple[list[float], float, list[list[float]], float]:
             await broker.set_host(kit.TYPE, _host(1 << 20))
             await broker.set_policy(kit.TYPE, {"queue_limits": {}})
             calls = _Calls(port, sink)
@@ -76,16 +79,21 @@ def callback_latency(size: Size) -> list[Figure]:
             async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as calls.http:
                 idle = [await calls.idle() for _ in range(size.of(200, 50) + _WARM_UP)]
                 rate = await calls.most(size.of(4000, 1000))
-                loaded = await calls.loaded(_LOAD * rate, size.of(8, 4))
+                before = kit.core_ticks()
+                loaded = [await calls.loaded(_LOAD * rate, size.of(8, 4))]
+                worked, rested = map(sub, kit.core_ticks(), before)
+                await broker.runner.command("BGREWRITEAOF")
+                loaded.append(await calls.loaded(_LOAD * rate, size.of(8, 4)))
             serving.close()
-            return idle[_WARM_UP:], rate, loaded
+            return idle[_WARM_UP:], rate, loaded, worked / (worked + rested)
 
-        idle, rate, loaded = kit.run(server.url, work)
+        idle, rate, loaded, busy = kit.run(server.url, work)
     name = "callback-latency: submit to callback"
-    beside = f", at {_LOAD:.0%} of {rate:,.0f} /s"
+    beside = f", at {_LOAD:.0%} of {rate:,.0f} /s, cores busy for {busy:.0%}"
     return [
         kit.timed(f"{name}, idle", idle, p99=5),
-        kit.timed(f"{name}, under load", loaded, p99=25, beside=beside),
+        kit.timed(f"{name}, under load", loaded[0], p99=25, beside=beside),
+        Figure(f"{name}, under load, file rewritten", kit.spread(loaded[1])),
     ]
 
 

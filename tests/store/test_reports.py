@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import suppress
+from itertools import groupby
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from redis.asyncio import Redis
 
 from rq_broker.domain.jobs import Status
 from rq_broker.domain.report_sums import Sums
-from rq_broker.domain.reports import ALL, LINE, owner_group, size_group, step_at
+from rq_broker.domain.reports import ALL, LINE, Tally, owner_group, size_group, step_at
 from rq_broker.store import reports as reports_module
 from rq_broker.store.audit import audit
 from rq_broker.store.broker import Broker, Settlement
@@ -129,6 +130,40 @@ async def test_the_more_events_come_the_sooner_they_are_counted(broker: Broker) 
     )
     waits = [await Reporter(broker, TYPE).run_once() for _ in range(2)]
     assert waits == [LEAST_SECONDS, pytest.approx(COUNT_SECONDS, rel=0.01)]
+
+
+async def test_a_slice_at_a_time_is_counted_while_others_go_on(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is due in the process comes between any two slices, read and counted alike."""
+    monkeypatch.setattr(reports_module, "SLICE", 2)
+    monkeypatch.setattr(reporter_module, "SLICE", 2)
+    turns: list[str] = []
+
+    def noted(module: Any, name: str) -> None:
+        before = getattr(module, name)
+
+        def noting(*arguments: Any) -> Any:
+            turns.append(name)
+            return before(*arguments)
+
+        monkeypatch.setattr(module, name, noting)
+
+    async def others() -> None:
+        while True:
+            turns.append("others")
+            await asyncio.sleep(0)
+
+    noted(reports_module, "_happening")
+    noted(Tally, "add")
+    for number in range(8):
+        await submit(broker, f"job{number}")
+    task = asyncio.create_task(others())
+    await count(broker)
+    task.cancel()
+    runs = [len(list(run)) for name, run in groupby(turns) if name != "others"]
+    assert sum(runs) == 16
+    assert max(runs) == 2
 
 
 async def test_several_that_count_at_once_count_each_event_once(
