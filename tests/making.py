@@ -107,7 +107,7 @@ async def grant(
     `predicted`: seconds the job is predicted to hold, by what its owner did; `size`: size class.
     """
     state = await broker.type_state(job.type)
-    prediction = Prediction(predicted, predicted, predicted, predicted, Source.OWNER)
+    prediction = Prediction.same(predicted, Source.OWNER)
     planned = structs.replace(
         planned_grant(job, wanted, *hosts), prediction=prediction, size=size, devices=devices
     )

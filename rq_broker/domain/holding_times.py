@@ -146,8 +146,13 @@ class Prediction:
     source: Source
     """What `hold` rests on."""
 
+    @classmethod
+    def same(cls, seconds: float, source: Source) -> Prediction:
+        """Predict equally long for every use."""
+        return cls(seconds, seconds, seconds, seconds, source)
 
-FIRST_PREDICTION = Prediction(FIRST_GUESS, FIRST_GUESS, FIRST_GUESS, FIRST_GUESS, Source.DEFAULT)
+
+FIRST_PREDICTION = Prediction.same(FIRST_GUESS, Source.DEFAULT)
 
 
 LikenessKey = tuple[str, ...] | tuple[str, int]
@@ -231,7 +236,7 @@ class HoldingTimes:
             expected: What its client says, seconds; it counts while the owner is believed.
         """
         if expected is not None and self.believes(owner):
-            return Prediction(expected, expected, expected, expected, Source.EXPECTED)
+            return Prediction.same(expected, Source.EXPECTED)
         key = (owner, demand, size)
         prediction = self._predictions.get(key)
         if prediction is None:

@@ -326,7 +326,8 @@ class AdmissionPass:
             promise = replace(promise, hosts=self._names(start.needs))
             binding = binding_since(missed, promise.hosts, snapshot.holds)
         passed = snapshot.passed.get(head.request_id)
-        wide = is_wide(placer.total, self.empty_hosts.rows_for(placer.demand))
+        empty = self.empty_hosts
+        wide = is_wide(placer.total, empty.rows_of(empty.hosts_for(placer.demand)))
         care = care_for(snapshot.now, passed, snapshot.history.mean, wide=wide)
         self.reservations.add(head, start, care, binding)
         self.promises.append(promise)

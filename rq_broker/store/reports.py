@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -22,14 +22,16 @@ from rq_broker.store import records
 from rq_broker.store.keys import Keys
 from rq_broker.store.runner import Runner
 
+_Event = TypeVar("_Event")
+
 _log = logging.getLogger(__name__)
 
 BATCH = 1000
 """Events counted at once: some 150 KB, for which Redis serves nobody else for two milliseconds.
 With fewer, more calls a second are needed where thousands of jobs a second are granted."""
 SLICE = 100
-"""Events read or counted before the event loop does what else is due: half a millisecond each. A
-batch in one go would hold callbacks up for ten."""
+"""Events read or counted before the event loop does what else is due: half a millisecond. A whole
+batch would hold callbacks up for ten."""
 _AT_ONCE = 50
 """Steps read at the same time."""
 
@@ -95,9 +97,8 @@ class Reports:
                 gap_until = place_of(entries[0][0])[0] / 1000
         entries = entries[:limit]
         happenings: list[Happening] = []
-        for start in range(0, len(entries), SLICE):
-            happenings += records.readable(_happening, entries[start : start + SLICE])
-            await asyncio.sleep(0)
+        async for some in in_slices(entries):
+            happenings += records.readable(_happening, some)
         return NewEvents(happenings, entries[-1][0] if entries else cursor, gap_until, has_more)
 
     async def roll_up(self, type_: str, head: ReportHead, state: ReportState, tally: Tally) -> bool:
@@ -137,6 +138,13 @@ class Reports:
             id_: joined or created for id_, (created, joined) in zip(names, replies, strict=True)
         }
         return {id_: int(time) / 1e6 for id_, time in since.items() if time}
+
+
+async def in_slices(events: Sequence[_Event]) -> AsyncIterator[Sequence[_Event]]:
+    """Yield some events at a time; between them the event loop does what else is due."""
+    for start in range(0, len(events), SLICE):
+        yield events[start : start + SLICE]
+        await asyncio.sleep(0)
 
 
 def sums_of(text: str) -> Sums:

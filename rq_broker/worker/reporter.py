@@ -6,7 +6,6 @@ another one counted meanwhile. A notifier that dies leaves everything or nothing
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
@@ -14,7 +13,7 @@ from rq_broker.admission.waiting_sums import waiting_sums
 from rq_broker.domain.report_sums import Sample
 from rq_broker.domain.reports import MOST_RESOURCES, ReportState, Tally
 from rq_broker.store.broker import Broker, NewEvents, ReportHead, TypeState
-from rq_broker.store.reports import BATCH, SLICE
+from rq_broker.store.reports import BATCH, in_slices
 
 COUNT_SECONDS = 1.0
 """Seconds between two runs while few events come. With more, a stream of 10,000 events may be
@@ -98,10 +97,9 @@ def _is_worth_a_look(head: ReportHead, events: NewEvents) -> bool:
 async def _tally(head: ReportHead, events: NewEvents) -> Tally:
     """Add up events, and what is known to be missing."""
     tally, state = Tally(), head.state
-    for start in range(0, len(events.happenings), SLICE):
-        for event in events.happenings[start : start + SLICE]:
+    async for some in in_slices(events.happenings):
+        for event in some:
             tally.add(event)
-        await asyncio.sleep(0)
     if events.gap_until is not None:
         tally.add_gap(state.until, events.gap_until)
     return tally

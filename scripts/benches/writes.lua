@@ -7,7 +7,7 @@ local places = {}
 for at = 2, #ARGV, 3 do
   local id, name = first + (at - 2) / 3, ARGV[at]
   local digest = string.format('%016d', id)
-  redis.call('HSETNX', base .. ':callbacks:' .. string.sub(digest, 15), digest, name)
+  redis.call('HSETNX', base .. ':callbacks:' .. id % 4096, digest, name) -- as many hashes as ours
   redis.call('HSET', base .. ':job:' .. name, 'id', id, 'owner', '6a7e', 'status', 'queued',
     'shape', 's', 'created', stamp, 'bytes', 1265, 'callback', ARGV[at + 1], 'data', ARGV[at + 2])
   redis.call('XADD', base .. ':events', 'MAXLEN', '~', 10000, '*', 'request_id', name, 'id', id,

@@ -137,7 +137,6 @@ async def test_a_slice_at_a_time_is_counted_while_others_go_on(
 ) -> None:
     """Whatever is due in the process comes between any two slices, read and counted alike."""
     monkeypatch.setattr(reports_module, "SLICE", 2)
-    monkeypatch.setattr(reporter_module, "SLICE", 2)
     turns: list[str] = []
 
     def noted(module: Any, name: str) -> None:

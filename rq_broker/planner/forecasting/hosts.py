@@ -76,12 +76,8 @@ class SimulatedHosts:
         self._has_devices = bool(devices)
         self._index = {resource: index for index, resource in enumerate(self.resources)}
         self._largest: Counter[str] = Counter()
-        capacity: Counter[str] = Counter()
         for host in in_service:
             self._largest |= Counter(host.capacity)
-            capacity.update(host.capacity)
-        self.capacity = self.vector(capacity)
-        """What all hosts have together."""
         self._groups: dict[_Group, int] = {}
         """Group → its number."""
         self._capacities: dict[int, Counter[str]] = {}
@@ -92,6 +88,8 @@ class SimulatedHosts:
         self._only_instance = next(iter(instances)) if len(instances) == 1 else None
         merged = merged or self._only_instance is not None
         self.room = self._build_room(in_service, kept_for or {}, merged=merged)
+        self.capacity = self.vector(sum(self._capacities.values(), Counter()))
+        """What all hosts have together."""
 
     def _build_room(
         self, hosts: Collection[Host], kept_for: Mapping[str, int], *, merged: bool

@@ -111,7 +111,7 @@ def _kind_fits(table: HostTable, kind: tuple[Instance, int], hosts: int, spread:
 
 
 def _sum_fits(table: HostTable, kinds: Kinds, hosts: int) -> bool:
-    rows = [table.rows[index] for index in indexes_of(hosts)]
+    rows = table.rows_of(hosts)
     amounts: Row = {}
     for instance, count in kinds:
         for resource, amount in instance:

@@ -257,9 +257,9 @@ class HostTable:
             mask &= self.admitted_by(demand.traits)
         return mask | self._beside(demand) if self.anywhere else mask
 
-    def rows_for(self, demand: Demand) -> list[Row]:
-        """List what is free on the hosts for a demand."""
-        return [self.rows[index] for index in indexes_of(self.hosts_for(demand))]
+    def rows_of(self, hosts: int) -> list[Row]:
+        """List what is free on each host of a mask."""
+        return [self.rows[index] for index in indexes_of(hosts)]
 
     def _beside(self, demand: Demand) -> int:
         """Return the mask of the hosts that are anywhere and have all that some instance needs."""

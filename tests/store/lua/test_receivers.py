@@ -18,7 +18,7 @@ from tests.making import TYPE, claim_one, grant_to, planned_grant, publish, sett
 from tests.store.lua.breaking import HEALTHY, HERE, UNHEALTHY, claim_due, half_open
 
 SLOW = Settlement("delivered", "http_200", 5000, health="healthy")
-PREDICTION = Prediction(60.0, 60.0, 60.0, 60.0, Source.OWNER)
+PREDICTION = Prediction.same(60.0, Source.OWNER)
 
 
 async def _grant(broker: Broker, owner: str, count: int, prefix: str = "") -> None:
