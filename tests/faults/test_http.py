@@ -174,12 +174,13 @@ async def test_a_request_under_way_ends_before_the_process(
     body = httpx.Request(
         "POST", "http://x", json=SEED | {"callback": "http://127.0.0.1:9/e"}
     ).content
-    data = request("POST", "/v1/end", body=body)
+    data = request("POST", "/v1/end", "Expect: 100-continue", body=body)
     is_api = command == "api"
     child = spawn.api(redis_server.url) if is_api else spawn.serve(command, cwd=tmp_path)
     child.ready()
     async with connected(_port(child), data[:-5]) as connection:
-        await connection.send(b"")
+        # The server has begun: one that has read nothing yet closes the connection as idle.
+        assert await connection.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         child.send(signal.SIGTERM)
 
         async def stops() -> bool:
